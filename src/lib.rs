@@ -1,0 +1,10 @@
+//! pinhole makes a TCP service on one machine appear on another, directly, peer to peer.
+//!
+//! The house, from the inside out (see `ARCHITECTURE.md`): [`tunnel`] is the pure multiplexer, [`peer`] wraps the
+//! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
+//! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`status`] says what is going on.
+
+pub mod config;
+pub mod net;
+pub mod signaling;
+pub mod status;

@@ -1,0 +1,1 @@
+//! Sockets: the only place, beside the driver, that touches the network.

@@ -1,0 +1,105 @@
+//! Events a run reports: one JSON object a line with `--json`, sentences for people otherwise.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// How a session's messages travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Path {
+    /// Over the WebRTC DataChannel, peer to peer.
+    Direct,
+}
+
+/// Something that a person or a program that started pinhole wants to know. Never carries a key; the pin appears in
+/// [`Event::Listening`] only.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A host's signaling WebSocket accepts clients.
+    Listening {
+        /// Address of the WebSocket.
+        addr: SocketAddr,
+        /// URL for a client on this machine, pin included (percent-encoded where needed).
+        url: String,
+        /// The pin.
+        pin: String,
+    },
+    /// A host replaced its generated pin after too many wrong guesses.
+    PinReplaced {
+        /// The new pin.
+        pin: String,
+    },
+    /// A session carries messages in both directions.
+    Connected {
+        /// Short id of the session, the same on both sides.
+        session: String,
+        /// How messages travel.
+        path: Path,
+        /// Kinds of the local and the remote candidate, as `host/srflx`.
+        candidates: String,
+        /// Our address on the path.
+        local: SocketAddr,
+        /// The peer's address on the path.
+        remote: SocketAddr,
+        /// Round-trip time in milliseconds.
+        rtt_ms: f64,
+    },
+    /// A client's local port accepts connections for a service.
+    Forwarding {
+        /// The local address.
+        local: SocketAddr,
+        /// The service's name, as the host announced it.
+        service: String,
+    },
+    /// A stream opened: a local connection was accepted (client) or the target was dialled (host).
+    StreamOpened {
+        /// The session it belongs to.
+        session: String,
+        /// The stream id on the wire.
+        stream: u16,
+        /// The local program's address (client) or the dialled target (host).
+        address: String,
+    },
+    /// A stream ended.
+    StreamClosed {
+        /// The session it belonged to.
+        session: String,
+        /// The stream id on the wire.
+        stream: u16,
+        /// Bytes sent to the peer.
+        sent: u64,
+        /// Bytes received from the peer.
+        received: u64,
+        /// `closed`, or why it was aborted.
+        reason: String,
+    },
+    /// A session ended.
+    Disconnected {
+        /// The session.
+        session: String,
+        /// Why it ended.
+        reason: String,
+        /// Bytes sent to the peer.
+        sent: u64,
+        /// Bytes received from the peer.
+        received: u64,
+        /// How long it was connected, in milliseconds.
+        duration_ms: u64,
+    },
+    /// Something a person should know that ends nothing: a wrong pin was tried, the target does not answer.
+    Warning {
+        /// A stable word for programs, such as `bad-pin`.
+        code: String,
+        /// What happened, why, and what to do.
+        message: String,
+    },
+    /// Something failed; the process usually ends with exit code 1 next.
+    Error {
+        /// A stable word for programs, such as `bad-pin`.
+        code: String,
+        /// What failed, why, and what to do.
+        message: String,
+    },
+}

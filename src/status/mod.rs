@@ -1,0 +1,3 @@
+//! What is going on, said to a person or to a program.
+
+pub mod event;
