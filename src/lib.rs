@@ -8,3 +8,4 @@ pub mod config;
 pub mod net;
 pub mod signaling;
 pub mod status;
+pub mod tunnel;

@@ -1,0 +1,143 @@
+//! Pooled buffers with headroom: a TCP read lands behind the room its frame header needs, and is sent without a copy.
+
+use super::frame::HEADER_LEN;
+
+/// Largest DATA payload we send or accept, in bytes.
+pub const MAX_PAYLOAD: usize = 16 * 1024;
+
+/// Payload of the small size class. A short read moves here rather than pin a large chunk until it is acknowledged.
+const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
+
+/// Free chunks kept of each size class; what comes back beyond that is given to the allocator.
+const MAX_FREE: usize = 256;
+
+/// A buffer that holds one DATA message: header and payload, back to back.
+#[derive(Debug)]
+pub struct Chunk {
+    buffer: Box<[u8]>,
+    payload_len: usize,
+}
+
+impl Chunk {
+    /// Returns the whole room for a payload; fill it from the front, then call [`Chunk::set_len`].
+    pub fn room_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[HEADER_LEN..]
+    }
+
+    /// Sets how many bytes of payload the chunk holds; at most the room it has.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.buffer.len() - HEADER_LEN, "a payload must fit its chunk");
+        self.payload_len = len;
+    }
+
+    /// Returns the number of payload bytes.
+    pub fn len(&self) -> usize {
+        self.payload_len
+    }
+
+    /// Tells whether the chunk holds no payload.
+    pub fn is_empty(&self) -> bool {
+        self.payload_len == 0
+    }
+
+    /// Returns the payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.buffer[HEADER_LEN..HEADER_LEN + self.payload_len]
+    }
+
+    /// Returns what the chunk costs in memory, in bytes: its capacity, not its length.
+    pub fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Writes the frame header into the headroom.
+    pub(super) fn set_header(&mut self, header: [u8; HEADER_LEN]) {
+        self.buffer[..HEADER_LEN].copy_from_slice(&header);
+    }
+
+    /// Returns header and payload: the message as it is sent.
+    pub(super) fn message(&self) -> &[u8] {
+        &self.buffer[..HEADER_LEN + self.payload_len]
+    }
+}
+
+/// Keeps chunks for reuse, so that steady forwarding allocates nothing.
+#[derive(Debug, Default)]
+pub struct ChunkPool {
+    large: Vec<Box<[u8]>>,
+    small: Vec<Box<[u8]>>,
+    outstanding: usize,
+}
+
+impl ChunkPool {
+    /// Creates an empty pool.
+    pub fn new() -> ChunkPool {
+        ChunkPool::default()
+    }
+
+    /// Takes a chunk with room for [`MAX_PAYLOAD`] bytes.
+    pub fn take(&mut self) -> Chunk {
+        self.outstanding += 1;
+        Chunk { buffer: take(&mut self.large, MAX_PAYLOAD), payload_len: 0 }
+    }
+
+    /// Moves a short payload into a small chunk; others stay where they are.
+    #[must_use]
+    pub fn fit(&mut self, chunk: Chunk) -> Chunk {
+        if chunk.len() > SMALL_PAYLOAD || chunk.capacity() <= SMALL_PAYLOAD + HEADER_LEN {
+            return chunk;
+        }
+        let mut small = Chunk { buffer: take(&mut self.small, SMALL_PAYLOAD), payload_len: chunk.len() };
+        small.buffer[HEADER_LEN..HEADER_LEN + chunk.len()].copy_from_slice(chunk.payload());
+        self.outstanding += 1;
+        self.recycle(chunk);
+        small
+    }
+
+    /// Takes back a chunk that is no longer needed.
+    pub fn recycle(&mut self, chunk: Chunk) {
+        self.outstanding -= 1;
+        let free = if chunk.buffer.len() > SMALL_PAYLOAD + HEADER_LEN { &mut self.large } else { &mut self.small };
+        if free.len() < MAX_FREE {
+            free.push(chunk.buffer);
+        }
+    }
+
+    /// Returns how many chunks are in use: 0 once every stream ended, or something leaks.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+}
+
+fn take(free: &mut Vec<Box<[u8]>>, payload: usize) -> Box<[u8]> {
+    free.pop().unwrap_or_else(|| vec![0; HEADER_LEN + payload].into_boxed_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_payloads_move_to_a_small_chunk_and_both_come_back() {
+        let mut pool = ChunkPool::new();
+        let mut chunk = pool.take();
+        chunk.room_mut()[..5].copy_from_slice(b"hello");
+        chunk.set_len(5);
+        let chunk = pool.fit(chunk);
+        assert_eq!((chunk.payload(), chunk.capacity()), (&b"hello"[..], 2048));
+        assert_eq!(pool.outstanding(), 1);
+        pool.recycle(chunk);
+        assert_eq!((pool.outstanding(), pool.large.len(), pool.small.len()), (0, 1, 1));
+        assert_eq!(pool.take().room_mut().len(), MAX_PAYLOAD);
+        assert!(pool.large.is_empty(), "the free chunk was used again");
+    }
+
+    #[test]
+    fn a_long_payload_stays() {
+        let mut pool = ChunkPool::new();
+        let mut chunk = pool.take();
+        chunk.set_len(SMALL_PAYLOAD + 1);
+        assert_eq!(pool.fit(chunk).capacity(), HEADER_LEN + MAX_PAYLOAD);
+        assert_eq!(pool.outstanding(), 1);
+    }
+}

@@ -1,0 +1,206 @@
+//! Flow control: absolute credit in units, and receive windows that grow while they are the limit.
+
+use std::time::{Duration, Instant};
+
+/// What every DATA frame costs beside its payload, so that tiny frames cannot fill memory for free.
+pub const FRAME_COST: u64 = 32;
+
+/// A stream's window never grows beyond this many units.
+pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
+
+/// Returns the units a DATA frame with `len` bytes of payload costs.
+pub fn cost(len: usize) -> u64 {
+    FRAME_COST + len as u64
+}
+
+/// What the receive windows of a session may grow by, together, beyond their initial size.
+#[derive(Debug)]
+pub struct Budget {
+    total: u64,
+    used: u64,
+}
+
+impl Budget {
+    /// Creates a budget of `total` units.
+    pub fn new(total: u64) -> Budget {
+        Budget { total, used: 0 }
+    }
+
+    /// Returns the units that are taken.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    fn try_take(&mut self, units: u64) -> bool {
+        let fits = self.used.saturating_add(units) <= self.total;
+        if fits {
+            self.used += units;
+        }
+        fits
+    }
+}
+
+/// The sender broke its credit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exceeded;
+
+/// The receiving end of a stream's credit.
+#[derive(Debug)]
+pub struct ReceiveWindow {
+    initial: u64,
+    window: u64,
+    limit: u64,
+    arrived: u64,
+    consumed: u64,
+    /// When the stretch that decides about growth began, and what had been consumed then.
+    measured_since: Option<(Instant, u64)>,
+}
+
+impl ReceiveWindow {
+    /// Opens a window of `initial` units, which the peer knows from our HELLO. The bound on streams is what bounds
+    /// initial windows; only growth is taken from a budget.
+    pub fn open(initial: u64) -> ReceiveWindow {
+        ReceiveWindow { initial, window: initial, limit: initial, arrived: 0, consumed: 0, measured_since: None }
+    }
+
+    /// Gives back to the budget what the window grew by.
+    pub fn release(&mut self, budget: &mut Budget) {
+        budget.used -= self.window - self.initial;
+        self.window = self.initial;
+    }
+
+    /// Counts a DATA frame that arrived.
+    ///
+    /// # Errors
+    /// It exceeds the limit we granted.
+    pub fn arrive(&mut self, units: u64) -> Result<(), Exceeded> {
+        let arrived = self.arrived.saturating_add(units);
+        if arrived > self.limit {
+            return Err(Exceeded);
+        }
+        self.arrived = arrived;
+        Ok(())
+    }
+
+    /// Counts units the local application took.
+    pub fn consume(&mut self, units: u64) {
+        self.consumed += units;
+        debug_assert!(self.consumed <= self.arrived, "nothing is taken before it arrived");
+    }
+
+    /// Tells whether the grant has grown by a quarter of the window.
+    pub fn is_grant_due(&self) -> bool {
+        self.consumed + self.window - self.limit >= self.window / 4
+    }
+
+    /// Moves the limit to what is granted now, growing the window if the peer used up a whole one in less than two
+    /// round trips: then the window, not the path, is what holds it back.
+    pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget) -> u64 {
+        match self.measured_since {
+            None => self.measured_since = Some((now, self.consumed)),
+            Some((since, consumed)) if self.consumed - consumed >= self.window => {
+                let elapsed = now.saturating_duration_since(since);
+                let is_limit = round_trip.is_some_and(|round_trip| elapsed < round_trip * 2);
+                let growth = self.window.min(MAX_WINDOW - self.window.min(MAX_WINDOW));
+                if is_limit && growth > 0 && budget.try_take(growth) {
+                    self.window += growth;
+                }
+                self.measured_since = Some((now, self.consumed));
+            }
+            Some(_) => {}
+        }
+        self.limit = self.limit.max(self.consumed + self.window);
+        self.limit
+    }
+
+    /// Returns the limit granted last.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Returns the units that arrived and were not taken.
+    pub fn held(&self) -> u64 {
+        self.arrived - self.consumed
+    }
+}
+
+/// The sending end of a stream's credit.
+#[derive(Debug, Default)]
+pub struct SendCredit {
+    limit: u64,
+    used: u64,
+}
+
+impl SendCredit {
+    /// Raises the limit; an older, lower one changes nothing.
+    pub fn raise(&mut self, limit: u64) {
+        self.limit = self.limit.max(limit);
+    }
+
+    /// Returns how many payload bytes the next frame may carry.
+    pub fn payload_room(&self) -> usize {
+        usize::try_from((self.limit - self.used).saturating_sub(FRAME_COST)).unwrap_or(usize::MAX)
+    }
+
+    /// Spends the credit of a frame with `len` bytes of payload, at most [`SendCredit::payload_room`].
+    pub fn spend(&mut self, len: usize) {
+        self.used += cost(len);
+        assert!(self.used <= self.limit, "a sender never exceeds the newest limit");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INITIAL: u64 = 65536;
+
+    #[test]
+    fn a_sender_cannot_exceed_the_limit_unnoticed() {
+        let mut budget = Budget::new(1 << 20);
+        let mut window = ReceiveWindow::open(INITIAL);
+        assert_eq!(window.arrive(INITIAL), Ok(()));
+        assert_eq!(window.arrive(1), Err(Exceeded));
+        assert_eq!(window.held(), INITIAL);
+        window.consume(INITIAL / 4 - 1);
+        assert!(!window.is_grant_due());
+        window.consume(1);
+        assert!(window.is_grant_due());
+        assert_eq!(window.grant(Instant::now(), None, &mut budget), INITIAL + INITIAL / 4);
+    }
+
+    #[test]
+    fn a_window_doubles_while_it_is_the_limit_and_stays_inside_the_budget() {
+        let now = Instant::now();
+        let round_trip = Some(Duration::from_millis(100));
+        let mut budget = Budget::new(INITIAL * 3);
+        let mut window = ReceiveWindow::open(INITIAL);
+        let mut turn = |window: &mut ReceiveWindow, at: u64, budget: &mut Budget| {
+            let units = window.limit() - window.arrived;
+            window.arrive(units).unwrap();
+            window.consume(units);
+            window.grant(now + Duration::from_millis(at), round_trip, budget) - window.consumed
+        };
+        assert_eq!(turn(&mut window, 0, &mut budget), INITIAL, "the first window starts the clock");
+        assert_eq!(turn(&mut window, 100, &mut budget), INITIAL * 2);
+        assert_eq!(turn(&mut window, 1000, &mut budget), INITIAL * 2, "slow: the window is not the limit");
+        assert_eq!(turn(&mut window, 1100, &mut budget), INITIAL * 4);
+        assert_eq!(turn(&mut window, 1200, &mut budget), INITIAL * 4, "the budget is used up");
+        assert_eq!(budget.used(), INITIAL * 3);
+        window.release(&mut budget);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn old_limits_change_nothing() {
+        let mut credit = SendCredit::default();
+        assert_eq!(credit.payload_room(), 0);
+        credit.raise(100);
+        credit.raise(50);
+        assert_eq!(credit.payload_room(), 68);
+        credit.spend(68);
+        assert_eq!(credit.payload_room(), 0);
+        credit.raise(132);
+        assert_eq!(credit.payload_room(), 0, "less than a frame costs");
+    }
+}

@@ -1,0 +1,501 @@
+//! The frame codec: one message is one frame (`docs/protocol.md`, section 2).
+
+use bytes::{Buf, Bytes};
+
+use super::id::{Generation, Sequence, StreamId};
+
+/// Length of the header every frame begins with, in bytes.
+pub const HEADER_LEN: usize = 8;
+
+/// Longest detail text of an ABORT or GOAWAY, in bytes.
+pub const MAX_DETAIL: usize = 255;
+
+/// Length of one entry of a RESUME list, in bytes.
+pub const RESUME_ENTRY_LEN: usize = 15;
+
+/// Length of what precedes the entries in a RESUME payload, in bytes.
+const RESUME_HEAD_LEN: usize = 8;
+
+/// Longest bind or reason text of a LISTEN or LISTENED, in bytes.
+const MAX_LISTEN_TEXT: usize = 512;
+
+/// The numbers of the frame types.
+pub mod kind {
+    /// Opens a stream; sequenced, always first.
+    pub const CONNECT: u8 = 1;
+    /// Carries bytes; sequenced.
+    pub const DATA: u8 = 2;
+    /// Ends a direction; sequenced.
+    pub const CLOSE: u8 = 3;
+    /// Says that the dial succeeded; sequenced, always first of the acceptor's direction.
+    pub const ACCEPT: u8 = 4;
+    /// Ends both directions at once.
+    pub const ABORT: u8 = 5;
+    /// Grants credit and acknowledges.
+    pub const CREDIT: u8 = 6;
+    /// Carries one UDP datagram.
+    pub const DATAGRAM: u8 = 7;
+    /// Introduces a peer on a carrier.
+    pub const HELLO: u8 = 16;
+    /// Asks for a PONG.
+    pub const PING: u8 = 17;
+    /// Answers a PING.
+    pub const PONG: u8 = 18;
+    /// Announces the end of the session.
+    pub const GOAWAY: u8 = 19;
+    /// Says what arrived of each live stream, on a further carrier.
+    pub const RESUME: u8 = 20;
+    /// Asks the peer to listen.
+    pub const LISTEN: u8 = 21;
+    /// Answers a LISTEN.
+    pub const LISTENED: u8 = 22;
+    /// From here on, a type we do not know is ignored.
+    pub const FIRST_IGNORABLE: u8 = 128;
+}
+
+/// Why a message is not a frame. The peer does not speak our protocol: the session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The message is shorter than a header.
+    #[error("a frame of {0} bytes, shorter than its header")]
+    Short(usize),
+    /// A type below 128 that this version does not know.
+    #[error("unknown frame type {0}")]
+    UnknownType(u8),
+    /// A stream frame on stream 0, or a session frame on a stream.
+    #[error("frame type {0} on a wrong stream id")]
+    WrongStream(u8),
+    /// The payload does not have the form its type asks for.
+    #[error("malformed payload of frame type {0}")]
+    Payload(u8),
+}
+
+/// Why both directions of a stream are dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AbortReason {
+    /// The target refused the connection.
+    Refused,
+    /// The target did not answer, or a CONNECT never came.
+    Timeout,
+    /// No way to the target.
+    Unreachable,
+    /// The access list does not allow the target.
+    Denied,
+    /// The TCP connection was reset.
+    Reset,
+    /// The sender exceeded its credit.
+    FlowControl,
+    /// The id is in use.
+    IdInUse,
+    /// The peer broke the protocol on this stream.
+    Protocol,
+    /// The session is ending.
+    Shutdown,
+    /// More streams than the receiver takes.
+    TooManyStreams,
+    /// No service of that number.
+    UnknownService,
+    /// A reason this version does not know.
+    Other(u8),
+}
+
+impl AbortReason {
+    /// Returns the number on the wire.
+    pub fn code(self) -> u8 {
+        match self {
+            AbortReason::Refused => 1,
+            AbortReason::Timeout => 2,
+            AbortReason::Unreachable => 3,
+            AbortReason::Denied => 4,
+            AbortReason::Reset => 5,
+            AbortReason::FlowControl => 6,
+            AbortReason::IdInUse => 7,
+            AbortReason::Protocol => 8,
+            AbortReason::Shutdown => 9,
+            AbortReason::TooManyStreams => 10,
+            AbortReason::UnknownService => 11,
+            AbortReason::Other(code) => code,
+        }
+    }
+
+    /// Reads the number on the wire.
+    pub fn from_code(code: u8) -> AbortReason {
+        match code {
+            1 => AbortReason::Refused,
+            2 => AbortReason::Timeout,
+            3 => AbortReason::Unreachable,
+            4 => AbortReason::Denied,
+            5 => AbortReason::Reset,
+            6 => AbortReason::FlowControl,
+            7 => AbortReason::IdInUse,
+            8 => AbortReason::Protocol,
+            9 => AbortReason::Shutdown,
+            10 => AbortReason::TooManyStreams,
+            11 => AbortReason::UnknownService,
+            code => AbortReason::Other(code),
+        }
+    }
+
+    /// Returns the reason's name, for people and programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AbortReason::Refused => "refused",
+            AbortReason::Timeout => "timeout",
+            AbortReason::Unreachable => "unreachable",
+            AbortReason::Denied => "denied",
+            AbortReason::Reset => "reset",
+            AbortReason::FlowControl => "flow-control",
+            AbortReason::IdInUse => "id-in-use",
+            AbortReason::Protocol => "protocol",
+            AbortReason::Shutdown => "shutdown",
+            AbortReason::TooManyStreams => "too-many-streams",
+            AbortReason::UnknownService => "unknown-service",
+            AbortReason::Other(_) => "other",
+        }
+    }
+}
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoAwayReason {
+    /// The process ends; do not reconnect.
+    Shutdown,
+    /// The process restarts; reconnect.
+    Restart,
+    /// The peer broke the protocol.
+    Protocol,
+    /// No protocol version in common.
+    Version,
+    /// A bound was exceeded.
+    Limit,
+    /// A reason this version does not know.
+    Other(u8),
+}
+
+impl GoAwayReason {
+    /// Returns the number on the wire.
+    pub fn code(self) -> u8 {
+        match self {
+            GoAwayReason::Shutdown => 1,
+            GoAwayReason::Restart => 2,
+            GoAwayReason::Protocol => 3,
+            GoAwayReason::Version => 4,
+            GoAwayReason::Limit => 5,
+            GoAwayReason::Other(code) => code,
+        }
+    }
+
+    /// Reads the number on the wire.
+    pub fn from_code(code: u8) -> GoAwayReason {
+        match code {
+            1 => GoAwayReason::Shutdown,
+            2 => GoAwayReason::Restart,
+            3 => GoAwayReason::Protocol,
+            4 => GoAwayReason::Version,
+            5 => GoAwayReason::Limit,
+            code => GoAwayReason::Other(code),
+        }
+    }
+}
+
+/// What a CONNECT asks the acceptor to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectTarget {
+    /// A service the acceptor announced, by number.
+    Service(u16),
+    /// A TCP address, `host:port`.
+    Tcp(String),
+    /// A unix socket's path.
+    Unix(String),
+    /// A UDP address, `host:port`.
+    Udp(String),
+    /// The other end of a reverse forward, by number.
+    Reverse(u16),
+}
+
+impl ConnectTarget {
+    /// Appends the payload of a CONNECT.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            ConnectTarget::Service(id) => {
+                out.push(0);
+                out.extend_from_slice(&id.to_be_bytes());
+            }
+            ConnectTarget::Tcp(text) => encode_text(out, 1, text),
+            ConnectTarget::Unix(text) => encode_text(out, 2, text),
+            ConnectTarget::Udp(text) => encode_text(out, 3, text),
+            ConnectTarget::Reverse(id) => {
+                out.push(4);
+                out.extend_from_slice(&id.to_be_bytes());
+            }
+        }
+    }
+
+    fn decode(payload: &[u8]) -> Option<ConnectTarget> {
+        let (kind, rest) = payload.split_first()?;
+        let number = || Some(u16::from_be_bytes(rest.try_into().ok()?));
+        let text = || match std::str::from_utf8(rest) {
+            Ok(text) if !text.is_empty() && text.len() <= MAX_LISTEN_TEXT => Some(text.to_owned()),
+            _ => None,
+        };
+        Some(match kind {
+            0 => ConnectTarget::Service(number()?),
+            1 => ConnectTarget::Tcp(text()?),
+            2 => ConnectTarget::Unix(text()?),
+            3 => ConnectTarget::Udp(text()?),
+            4 => ConnectTarget::Reverse(number()?),
+            _ => return None,
+        })
+    }
+}
+
+fn encode_text(out: &mut Vec<u8>, kind: u8, text: &str) {
+    out.push(kind);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// A frame that takes a sequence number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sequenced {
+    /// Dial the target.
+    Connect(ConnectTarget),
+    /// Bytes of the stream, at least one.
+    Data(Bytes),
+    /// End of the stream in this direction.
+    Close,
+    /// The dial succeeded.
+    Accept,
+}
+
+/// A frame of one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamFrame {
+    /// One that has its place in the order of the stream.
+    Sequenced(Sequence, Sequenced),
+    /// Both directions are dead.
+    Abort(AbortReason, String),
+    /// Credit and acknowledgement, both absolute.
+    Credit {
+        /// Units that may have been sent on this stream.
+        limit: u64,
+        /// Every frame before this one arrived.
+        received: Sequence,
+    },
+    /// One UDP datagram.
+    Datagram(Bytes),
+}
+
+/// A frame of the session as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionFrame {
+    /// The peer's introduction, JSON.
+    Hello(Bytes),
+    /// Echo these bytes in a PONG.
+    Ping([u8; 8]),
+    /// The bytes of a PING of ours.
+    Pong([u8; 8]),
+    /// The session ends.
+    GoAway(GoAwayReason, String),
+    /// A part of the list of what arrived.
+    Resume {
+        /// Number of the carrier the list is for.
+        carrier: u32,
+        /// Which part this is, from 0.
+        part: u16,
+        /// How many parts there are.
+        parts: u16,
+        /// Entries, [`RESUME_ENTRY_LEN`] bytes each.
+        entries: Bytes,
+    },
+    /// Please listen for a reverse forward.
+    Listen(u16, String),
+    /// Listening for a reverse forward, or refused.
+    Listened(u16, String),
+    /// A type at or above 128 that this version does not know.
+    Ignorable(u8),
+}
+
+/// One entry of a RESUME list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResumeEntry {
+    /// The stream.
+    pub id: StreamId,
+    /// Its generation.
+    pub generation: Generation,
+    /// Every frame before this one arrived.
+    pub received: Sequence,
+    /// Units the peer may have sent.
+    pub limit: u64,
+}
+
+impl ResumeEntry {
+    /// Appends the entry.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.value().to_be_bytes());
+        out.push(self.generation.0);
+        out.extend_from_slice(&self.received.0.to_be_bytes());
+        out.extend_from_slice(&self.limit.to_be_bytes());
+    }
+
+    /// Reads the next entry off the front of `entries`; `None` if it is malformed or none is left.
+    pub fn decode(entries: &mut Bytes) -> Option<ResumeEntry> {
+        if entries.len() < RESUME_ENTRY_LEN {
+            return None;
+        }
+        let id = StreamId::new(entries.get_u16());
+        let generation = Generation(entries.get_u8());
+        let received = Sequence(entries.get_u32());
+        let limit = entries.get_u64();
+        Some(ResumeEntry { id: id?, generation, received, limit })
+    }
+}
+
+/// A frame, decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A frame of one stream.
+    Stream(StreamId, Generation, StreamFrame),
+    /// A frame of the session.
+    Session(SessionFrame),
+}
+
+impl Frame {
+    /// Decodes a message. Payloads are slices of it; nothing is copied but short texts.
+    ///
+    /// # Errors
+    /// The message is not a frame of this protocol.
+    pub fn decode(mut message: Bytes) -> Result<Frame, FrameError> {
+        if message.len() < HEADER_LEN {
+            return Err(FrameError::Short(message.len()));
+        }
+        let kind = message.get_u8();
+        let generation = Generation(message.get_u8());
+        let id = StreamId::new(message.get_u16());
+        let sequence = Sequence(message.get_u32());
+        let payload = message;
+        if kind >= kind::FIRST_IGNORABLE {
+            return Ok(Frame::Session(SessionFrame::Ignorable(kind)));
+        }
+        match (kind, id) {
+            (kind::CONNECT..=kind::DATAGRAM, Some(id)) => {
+                let frame = decode_stream(kind, sequence, payload).ok_or(FrameError::Payload(kind))?;
+                Ok(Frame::Stream(id, generation, frame))
+            }
+            (kind::HELLO..=kind::LISTENED, None) => {
+                decode_session(kind, payload).map(Frame::Session).ok_or(FrameError::Payload(kind))
+            }
+            (kind::CONNECT..=kind::DATAGRAM | kind::HELLO..=kind::LISTENED, _) => Err(FrameError::WrongStream(kind)),
+            _ => Err(FrameError::UnknownType(kind)),
+        }
+    }
+}
+
+fn decode_stream(kind: u8, sequence: Sequence, mut payload: Bytes) -> Option<StreamFrame> {
+    Some(match kind {
+        kind::CONNECT if sequence.0 == 0 => {
+            StreamFrame::Sequenced(sequence, Sequenced::Connect(ConnectTarget::decode(&payload)?))
+        }
+        kind::ACCEPT if sequence.0 == 0 && payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Accept),
+        kind::DATA if !payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Data(payload)),
+        kind::CLOSE if payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Close),
+        kind::ABORT => {
+            let (code, detail) = decode_reason(&payload)?;
+            StreamFrame::Abort(AbortReason::from_code(code), detail)
+        }
+        kind::CREDIT if payload.len() == 12 => {
+            StreamFrame::Credit { limit: payload.get_u64(), received: Sequence(payload.get_u32()) }
+        }
+        kind::DATAGRAM => StreamFrame::Datagram(payload),
+        _ => return None,
+    })
+}
+
+fn decode_session(kind: u8, mut payload: Bytes) -> Option<SessionFrame> {
+    Some(match kind {
+        kind::HELLO => SessionFrame::Hello(payload),
+        kind::PING => SessionFrame::Ping(payload.as_ref().try_into().ok()?),
+        kind::PONG => SessionFrame::Pong(payload.as_ref().try_into().ok()?),
+        kind::GOAWAY => {
+            let (code, detail) = decode_reason(&payload)?;
+            SessionFrame::GoAway(GoAwayReason::from_code(code), detail)
+        }
+        kind::RESUME => {
+            if payload.len() < RESUME_HEAD_LEN || !(payload.len() - RESUME_HEAD_LEN).is_multiple_of(RESUME_ENTRY_LEN) {
+                return None;
+            }
+            let (carrier, part, parts) = (payload.get_u32(), payload.get_u16(), payload.get_u16());
+            if part >= parts {
+                return None;
+            }
+            SessionFrame::Resume { carrier, part, parts, entries: payload }
+        }
+        kind::LISTEN | kind::LISTENED => {
+            if payload.len() < 2 || payload.len() > 2 + MAX_LISTEN_TEXT {
+                return None;
+            }
+            let id = payload.get_u16();
+            let text = std::str::from_utf8(&payload).ok()?.to_owned();
+            if kind == kind::LISTEN { SessionFrame::Listen(id, text) } else { SessionFrame::Listened(id, text) }
+        }
+        _ => return None,
+    })
+}
+
+fn decode_reason(payload: &[u8]) -> Option<(u8, String)> {
+    let (code, detail) = payload.split_first()?;
+    if detail.len() > MAX_DETAIL {
+        return None;
+    }
+    Some((*code, String::from_utf8_lossy(detail).into_owned()))
+}
+
+/// Lays out a frame header.
+pub fn header(kind: u8, generation: Generation, id: u16, sequence: Sequence) -> [u8; HEADER_LEN] {
+    let id = id.to_be_bytes();
+    let sequence = sequence.0.to_be_bytes();
+    [kind, generation.0, id[0], id[1], sequence[0], sequence[1], sequence[2], sequence[3]]
+}
+
+/// Replaces `out` by a session frame.
+pub fn encode_session(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    out.clear();
+    out.extend_from_slice(&header(kind, Generation(0), 0, Sequence(0)));
+    out.extend_from_slice(payload);
+}
+
+/// Replaces `out` by a GOAWAY.
+pub fn encode_go_away(out: &mut Vec<u8>, reason: GoAwayReason, detail: &str) {
+    encode_session(out, kind::GOAWAY, &[reason.code()]);
+    out.extend_from_slice(truncate(detail).as_bytes());
+}
+
+/// Replaces `out` by an ABORT.
+pub fn encode_abort(out: &mut Vec<u8>, id: StreamId, generation: Generation, reason: AbortReason, detail: &str) {
+    out.clear();
+    out.extend_from_slice(&header(kind::ABORT, generation, id.value(), Sequence(0)));
+    out.push(reason.code());
+    out.extend_from_slice(truncate(detail).as_bytes());
+}
+
+/// Replaces `out` by a CREDIT.
+pub fn encode_credit(out: &mut Vec<u8>, id: StreamId, generation: Generation, limit: u64, received: Sequence) {
+    out.clear();
+    out.extend_from_slice(&header(kind::CREDIT, generation, id.value(), Sequence(0)));
+    out.extend_from_slice(&limit.to_be_bytes());
+    out.extend_from_slice(&received.0.to_be_bytes());
+}
+
+/// Replaces `out` by the head of a RESUME part; entries follow.
+pub fn encode_resume_head(out: &mut Vec<u8>, carrier: u32, part: u16, parts: u16) {
+    encode_session(out, kind::RESUME, &carrier.to_be_bytes());
+    out.extend_from_slice(&part.to_be_bytes());
+    out.extend_from_slice(&parts.to_be_bytes());
+}
+
+fn truncate(detail: &str) -> &str {
+    &detail[..detail.floor_char_boundary(MAX_DETAIL)]
+}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

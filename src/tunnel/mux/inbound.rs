@@ -1,0 +1,333 @@
+//! What the peer says.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_PENDING_ABORTS, Mux};
+use crate::tunnel::chunk::MAX_PAYLOAD;
+use crate::tunnel::credit::cost;
+use crate::tunnel::event::{Event, Origin};
+use crate::tunnel::frame::{AbortReason, Frame, GoAwayReason, Sequenced, SessionFrame, StreamFrame};
+use crate::tunnel::hello::{Hello, HelloError};
+use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
+use crate::tunnel::reorder::Arrival;
+use crate::tunnel::stream::{ReceiveState, SendState};
+
+impl Mux {
+    /// Takes a message that arrived on the carrier of that number.
+    pub fn handle_message(&mut self, now: Instant, carrier: u32, message: Bytes) {
+        let is_over = matches!(self.life, Life::Failed { .. } | Life::Ended);
+        if is_over || carrier < self.resumption.floor() || carrier > self.carrier {
+            return;
+        }
+        match Frame::decode(message.clone()) {
+            Err(error) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
+            Ok(Frame::Session(SessionFrame::Hello(payload))) => self.handle_hello(now, carrier, &payload),
+            Ok(_) if self.peer.is_none() => self.keep_until_hello(now, message),
+            Ok(Frame::Session(frame)) => self.handle_session(now, carrier, frame),
+            Ok(Frame::Stream(id, generation, frame)) => self.handle_stream(now, id, generation, frame),
+        }
+    }
+
+    fn handle_hello(&mut self, now: Instant, carrier: u32, payload: &[u8]) {
+        if self.peer.is_some() {
+            self.counters.duplicate += 1;
+            return;
+        }
+        let hello = match Hello::decode(payload, self.config.role.peer()) {
+            Ok(hello) => hello,
+            Err(error @ HelloError::Version(_)) => return self.fail(now, GoAwayReason::Version, error.to_string()),
+            Err(error) => return self.fail(now, GoAwayReason::Protocol, error.to_string()),
+        };
+        let keys: Vec<StreamKey> = self.keys().collect();
+        for key in keys {
+            if let Some(stream) = self.get_mut(key) {
+                stream.send.credit.raise(u64::from(hello.initial_credit));
+            }
+            self.notify_writable(key);
+        }
+        self.events.push_back(Event::Hello(hello.clone()));
+        self.peer = Some(hello);
+        self.ping_now(now);
+        self.begin_resumption();
+        self.before_hello_len = 0;
+        for message in std::mem::take(&mut self.before_hello) {
+            self.handle_message(now, carrier, message);
+        }
+    }
+
+    fn keep_until_hello(&mut self, now: Instant, message: Bytes) {
+        self.before_hello_len += message.len() + 32;
+        if self.before_hello_len > MAX_BEFORE_HELLO {
+            self.before_hello.clear();
+            self.fail(now, GoAwayReason::Limit, "too much came before the HELLO".to_owned());
+        } else {
+            self.before_hello.push_back(message);
+        }
+    }
+
+    fn handle_session(&mut self, now: Instant, carrier: u32, frame: SessionFrame) {
+        match frame {
+            SessionFrame::Ping(bytes) if carrier == self.carrier => self.pending.pong = Some(bytes),
+            SessionFrame::Pong(bytes) => {
+                if let Some(sample) = self.timers.pong(now, bytes) {
+                    let smoothed = self.round_trip.map_or(sample, |round_trip| (round_trip * 7 + sample) / 8);
+                    self.round_trip = Some(smoothed);
+                    self.events.push_back(Event::RoundTrip(sample));
+                }
+            }
+            SessionFrame::GoAway(reason, detail) => {
+                self.events.push_back(Event::GoAway(reason, detail.clone()));
+                if self.life == Life::Running {
+                    self.drain(now, reason, detail, Origin::Peer);
+                }
+            }
+            SessionFrame::Resume { carrier: list, part, parts, entries }
+                if list == carrier && carrier == self.carrier =>
+            {
+                self.handle_resume(now, part, parts, entries);
+            }
+            SessionFrame::Hello(_)
+            | SessionFrame::Ping(_)
+            | SessionFrame::Resume { .. }
+            | SessionFrame::Listen(..)
+            | SessionFrame::Listened(..)
+            | SessionFrame::Ignorable(_) => self.counters.ignored += 1,
+        }
+    }
+
+    fn handle_stream(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
+        let is_ours = id.opener() == self.config.role;
+        match self.ids.get(&id).copied() {
+            Some(IdState { generation: known, status }) if known == generation => match status {
+                IdStatus::Live(key) => self.deliver(now, key, frame),
+                IdStatus::Ended => self.counters.stale += 1,
+                IdStatus::Aborted { told_on } => {
+                    self.counters.stale += 1;
+                    if told_on != self.carrier && matches!(frame, StreamFrame::Sequenced(..)) {
+                        self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+                        self.queue_abort(id, generation, AbortReason::Reset, "the stream was aborted");
+                    }
+                }
+            },
+            Some(IdState { generation: known, .. }) if !generation.is_newer_than(known) => self.counters.stale += 1,
+            _ if is_ours => self.counters.stray += 1,
+            Some(IdState { status: IdStatus::Live(older), .. }) => {
+                self.supersede(older);
+                self.admit(now, id, generation, frame);
+            }
+            Some(_) | None => self.admit(now, id, generation, frame),
+        }
+    }
+
+    /// Lets go of a stream whose id the opener uses again, which proves that the opener is done with it.
+    fn supersede(&mut self, key: StreamKey) {
+        let Some(stream) = self.get_mut(key) else { return };
+        let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent);
+        if stream.receive.state == ReceiveState::Closed && stream.send.state != SendState::Open {
+            let mut retired = std::mem::take(&mut self.retired);
+            if let Some(freed) = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired)) {
+                self.retained -= freed;
+            }
+            self.retired = retired;
+            self.end_id(id, generation, IdStatus::Ended);
+            self.settle(key);
+        } else {
+            self.end_id(id, generation, IdStatus::Ended);
+            self.abort_with_event(key, AbortReason::Reset, "the peer uses the stream's id again");
+        }
+    }
+
+    /// Takes the first frame of a stream the peer opened.
+    fn admit(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
+        let refusal = match &frame {
+            StreamFrame::Abort(..) => {
+                let told_on = self.carrier;
+                self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
+                return;
+            }
+            StreamFrame::Datagram(_) => {
+                self.counters.ignored += 1;
+                return;
+            }
+            _ if self.life != Life::Running => Some((AbortReason::Shutdown, "the session is ending")),
+            _ if self.is_full_for_peer() => Some((AbortReason::TooManyStreams, "no more streams are taken")),
+            StreamFrame::Sequenced(..) | StreamFrame::Credit { .. } => None,
+        };
+        if let Some((reason, detail)) = refusal {
+            let told_on = self.carrier;
+            self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
+            if self.pending.aborts.len() >= MAX_PENDING_ABORTS {
+                return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
+            }
+            return self.queue_abort(id, generation, reason, detail);
+        }
+        let key = self.insert(id, generation);
+        self.deliver(now, key, frame);
+        if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
+            self.timers.await_connect(now, key);
+        }
+    }
+
+    fn is_full_for_peer(&self) -> bool {
+        // Streams that lost their id but still drain count for memory, not as streams of the peer.
+        let by_budget = self.config.receive_budget / u64::from(self.config.initial_credit.max(1));
+        self.streams.len() as u64 >= by_budget
+            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize
+    }
+
+    fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {
+        match frame {
+            StreamFrame::Sequenced(sequence, frame) => {
+                if let Err((reason, detail)) = self.receive(now, key, sequence, frame) {
+                    self.abort_with_event(key, reason, detail);
+                }
+            }
+            StreamFrame::Credit { limit, received } => self.credited(key, limit, received),
+            StreamFrame::Abort(reason, detail) => {
+                let Some(stream) = self.get(key) else { return };
+                let (id, generation) = (stream.id, stream.generation);
+                self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+                self.remove(key);
+                self.events.push_back(Event::Aborted { key, reason, detail, origin: Origin::Peer });
+            }
+            StreamFrame::Datagram(_) => self.counters.ignored += 1,
+        }
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        sequence: Sequence,
+        frame: Sequenced,
+    ) -> Result<(), (AbortReason, &'static str)> {
+        let (role, carrier) = (self.config.role, self.carrier);
+        let Some(stream) = self.get_mut(key) else { return Ok(()) };
+        let is_ours = stream.id.opener() == role;
+        let receive = &mut stream.receive;
+        if receive.reorder.has(sequence) {
+            self.counters.duplicate += 1;
+            return Ok(());
+        }
+        let is_head = match frame {
+            Sequenced::Connect(_) => !is_ours,
+            Sequenced::Accept => is_ours,
+            Sequenced::Data(_) | Sequenced::Close => false,
+        };
+        let expects_head = receive.state == ReceiveState::Head && sequence == Sequence(0);
+        if is_head != expects_head {
+            return Err((AbortReason::Protocol, "a direction must begin with CONNECT or ACCEPT"));
+        }
+        if receive.close_at.is_some_and(|close| !sequence.is_before(close)) {
+            return Err((AbortReason::Protocol, "a frame after CLOSE"));
+        }
+        if let Sequenced::Data(payload) = &frame {
+            if payload.len() > MAX_PAYLOAD {
+                return Err((AbortReason::Protocol, "a payload longer than announced"));
+            }
+            let units = cost(payload.len());
+            if receive.window.arrive(units).is_err() {
+                return Err((AbortReason::FlowControl, "more was sent than granted"));
+            }
+            if receive.state == ReceiveState::Head && !is_ours {
+                self.before_connect += units;
+            }
+        } else if matches!(frame, Sequenced::Close) {
+            if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last)) {
+                return Err((AbortReason::Protocol, "a frame after CLOSE"));
+            }
+            receive.close_at = Some(sequence);
+        }
+        self.accept_in_order(key, sequence, frame, carrier);
+        self.timers.activity();
+        self.acknowledge_later(now, key);
+        if self.before_connect > MAX_BEFORE_CONNECT {
+            return Err((AbortReason::TooManyStreams, "too much came before its CONNECT"));
+        }
+        Ok(())
+    }
+
+    fn accept_in_order(&mut self, key: StreamKey, sequence: Sequence, frame: Sequenced, carrier: u32) {
+        let role = self.config.role;
+        let Some(stream) = self.get_mut(key) else { return };
+        let Arrival::Next(first) = stream.receive.reorder.insert(sequence, frame) else {
+            return;
+        };
+        let mut next = Some(first);
+        let (mut opened, mut accepted, mut readable, mut early) = (false, false, false, 0);
+        while let Some(frame) = next {
+            let receive = &mut stream.receive;
+            match frame {
+                Sequenced::Connect(target) => {
+                    early = receive.window.held();
+                    receive.state = ReceiveState::Open;
+                    stream.target = Some(target);
+                    stream.known_on = Some(carrier);
+                    opened = true;
+                }
+                Sequenced::Accept => {
+                    receive.state = ReceiveState::Open;
+                    accepted = true;
+                }
+                Sequenced::Data(payload) => {
+                    receive.bytes += payload.len() as u64;
+                    receive.ready.push_back(payload);
+                    readable = true;
+                }
+                Sequenced::Close => {
+                    receive.state = ReceiveState::Closed;
+                    readable = true;
+                }
+            }
+            next = stream.receive.reorder.pop();
+        }
+        let is_closed = stream.receive.state == ReceiveState::Closed;
+        if opened && stream.id.opener() != role {
+            self.before_connect -= early;
+        }
+        if is_closed {
+            self.queue_credit(key);
+        }
+        if opened || accepted || readable {
+            self.notify(key, |notices| {
+                notices.opened |= opened;
+                notices.accepted |= accepted;
+                notices.readable |= readable;
+            });
+        }
+    }
+
+    /// Takes the peer's credit and acknowledgement for a stream.
+    pub(super) fn credited(&mut self, key: StreamKey, limit: u64, received: Sequence) {
+        let carrier = self.carrier;
+        let mut retired = std::mem::take(&mut self.retired);
+        let Some(stream) = self.get_mut(key) else {
+            self.retired = retired;
+            return;
+        };
+        stream.send.credit.raise(limit);
+        if received != Sequence(0) && stream.known_on.is_none() {
+            stream.known_on = Some(carrier);
+        }
+        let freed = stream.send.acknowledge(received, &mut retired);
+        self.retired = retired;
+        let Some(freed) = freed else {
+            return self.abort_with_event(key, AbortReason::Protocol, "frames were acknowledged that were never sent");
+        };
+        self.retained_less(freed);
+        self.notify_writable(key);
+        self.settle(key);
+    }
+
+    /// Takes note of freed capacity; streams that starved for it hear of it.
+    pub(super) fn retained_less(&mut self, freed: usize) {
+        self.retained -= freed;
+        if freed > 0 && !self.is_over_send_budget() {
+            for key in std::mem::take(&mut self.starved) {
+                self.notify_writable(key);
+            }
+        }
+    }
+}

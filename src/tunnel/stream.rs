@@ -1,0 +1,377 @@
+//! One stream: what it has sent and not yet seen acknowledged, and what arrived and was not yet taken.
+//!
+//! ```text
+//!   sending half   Open ──finish──▶ Closing ──all acknowledged──▶ Done
+//!   receiving half Head ──CONNECT / ACCEPT──▶ Open ──CLOSE in order──▶ Closed
+//! ```
+//! A stream leaves its id once the sending half is done and the receiving half is closed and acknowledged. It stays in the
+//! table until the local application took everything.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+
+use super::chunk::Chunk;
+use super::credit::{FRAME_COST, ReceiveWindow, SendCredit};
+use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, header, kind};
+use super::id::{Generation, Sequence, StreamId};
+use super::mux::Mux;
+use super::{AbortReason, StreamKey};
+
+/// Bytes of one stream that may wait in the mux for their first transmission. More would only be delayed here instead
+/// of in the local application's socket.
+const MAX_UNSENT: usize = 64 * 1024;
+
+/// A sequenced frame of ours that the peer has not acknowledged.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    /// DATA.
+    Data(Chunk),
+    /// CONNECT.
+    Connect(Box<[u8]>),
+    /// ACCEPT or CLOSE.
+    Bare([u8; HEADER_LEN]),
+}
+
+impl Outgoing {
+    pub(super) fn message(&self) -> &[u8] {
+        match self {
+            Outgoing::Data(chunk) => chunk.message(),
+            Outgoing::Connect(message) => message,
+            Outgoing::Bare(message) => message,
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        match self {
+            Outgoing::Data(chunk) => chunk.capacity(),
+            Outgoing::Connect(message) => message.len(),
+            Outgoing::Bare(message) => message.len(),
+        }
+    }
+}
+
+/// Where the sending half stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SendState {
+    /// More may come from the local application.
+    Open,
+    /// The last frame is in the queue.
+    Closing,
+    /// Everything is acknowledged.
+    Done,
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub(super) struct SendHalf {
+    pub(super) state: SendState,
+    pub(super) credit: SendCredit,
+    /// Frames from the first unacknowledged one on; those before `unsent` went out on this carrier.
+    pub(super) queue: VecDeque<Outgoing>,
+    pub(super) unsent: usize,
+    unsent_bytes: usize,
+    /// Sequence number of the front of the queue: the peer has everything before it.
+    pub(super) acknowledged: Sequence,
+    /// First sequence number that never went out on any carrier.
+    pub(super) never_sent: Sequence,
+    /// The local application found no capacity and wants to hear when there is some.
+    pub(super) is_blocked: bool,
+    pub(super) bytes: u64,
+}
+
+impl SendHalf {
+    fn new() -> SendHalf {
+        SendHalf {
+            state: SendState::Open,
+            credit: SendCredit::default(),
+            queue: VecDeque::new(),
+            unsent: 0,
+            unsent_bytes: 0,
+            acknowledged: Sequence(0),
+            never_sent: Sequence(0),
+            is_blocked: false,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn next_sequence(&self) -> Sequence {
+        self.acknowledged.plus(self.queue.len() as u32)
+    }
+
+    /// Takes note that the frame at `unsent` goes out.
+    pub(super) fn mark_sent(&mut self) {
+        self.unsent_bytes -= self.queue[self.unsent].capacity();
+        self.unsent += 1;
+        let sent = self.acknowledged.plus(self.unsent as u32);
+        if self.never_sent.is_before(sent) {
+            self.never_sent = sent;
+        }
+    }
+
+    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out; otherwise
+    /// the capacity of the chunks that were freed.
+    pub(super) fn acknowledge(&mut self, received: Sequence, retired: &mut Vec<Chunk>) -> Option<usize> {
+        if received.is_before(self.acknowledged) {
+            return Some(0);
+        }
+        let count = received.since(self.acknowledged) as usize;
+        if self.never_sent.is_before(received) {
+            return None;
+        }
+        let mut freed = 0;
+        for _ in 0..count.min(self.queue.len()) {
+            if self.unsent > 0 {
+                self.unsent -= 1;
+            } else {
+                self.unsent_bytes -= self.queue[0].capacity();
+            }
+            if let Some(Outgoing::Data(chunk)) = self.queue.pop_front() {
+                freed += chunk.capacity();
+                retired.push(chunk);
+            }
+        }
+        self.acknowledged = received;
+        if self.state == SendState::Closing && self.queue.is_empty() {
+            self.state = SendState::Done;
+        }
+        Some(freed)
+    }
+
+    /// Makes every unacknowledged frame go out again, on a further carrier.
+    pub(super) fn rewind(&mut self) {
+        self.unsent = 0;
+        self.unsent_bytes = self.queue.iter().map(Outgoing::capacity).sum();
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        self.unsent < self.queue.len()
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.unsent_bytes += outgoing.capacity();
+        self.queue.push_back(outgoing);
+    }
+}
+
+/// Where the receiving half stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReceiveState {
+    /// The head frame of the direction has not arrived; what overtook it is kept.
+    Head,
+    /// DATA is delivered as it comes into order.
+    Open,
+    /// CLOSE came in order: nothing follows.
+    Closed,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub(super) struct ReceiveHalf {
+    pub(super) state: ReceiveState,
+    pub(super) window: ReceiveWindow,
+    pub(super) reorder: super::reorder::Reorder<Sequenced>,
+    /// Sequence number of the peer's CLOSE, once one arrived.
+    pub(super) close_at: Option<Sequence>,
+    /// Payloads in order that the local application has not taken.
+    pub(super) ready: VecDeque<Bytes>,
+    /// Newest `received` we sent.
+    pub(super) acknowledged: Sequence,
+    /// The stream waits for its turn to send a CREDIT.
+    pub(super) credit_queued: bool,
+    /// The stream is in the queue of delayed acknowledgements.
+    pub(super) ack_pending: bool,
+    pub(super) bytes: u64,
+}
+
+/// What the local application has not been told yet.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Notices {
+    pub(super) queued: bool,
+    pub(super) opened: bool,
+    pub(super) accepted: bool,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+}
+
+/// A stream of the table.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) serial: u32,
+    pub(super) id: StreamId,
+    pub(super) generation: Generation,
+    /// The stream still owns its id.
+    pub(super) attached: bool,
+    /// Carrier on which the peer is known to know of the stream: its CONNECT came, or ours was acknowledged.
+    pub(super) known_on: Option<u32>,
+    pub(super) target: Option<ConnectTarget>,
+    pub(super) send: SendHalf,
+    pub(super) receive: ReceiveHalf,
+    pub(super) notices: Notices,
+    pub(super) scheduled: bool,
+}
+
+impl Stream {
+    pub(super) fn new(serial: u32, id: StreamId, generation: Generation, window: ReceiveWindow) -> Stream {
+        Stream {
+            serial,
+            id,
+            generation,
+            attached: true,
+            known_on: None,
+            target: None,
+            send: SendHalf::new(),
+            receive: ReceiveHalf {
+                state: ReceiveState::Head,
+                window,
+                reorder: Default::default(),
+                close_at: None,
+                ready: VecDeque::new(),
+                acknowledged: Sequence(0),
+                credit_queued: false,
+                ack_pending: false,
+                bytes: 0,
+            },
+            notices: Notices::default(),
+            scheduled: false,
+        }
+    }
+
+    pub(super) fn push_connect(&mut self, target: &ConnectTarget) {
+        let mut message = header(kind::CONNECT, self.generation, self.id.value(), Sequence(0)).to_vec();
+        target.encode(&mut message);
+        self.send.push(Outgoing::Connect(message.into_boxed_slice()));
+    }
+
+    fn push_bare(&mut self, kind: u8) {
+        let sequence = self.send.next_sequence();
+        self.send.push(Outgoing::Bare(header(kind, self.generation, self.id.value(), sequence)));
+    }
+
+    /// Tells whether the peer is owed an acknowledgement.
+    pub(super) fn owes_ack(&self) -> bool {
+        self.receive.acknowledged != self.receive.reorder.next()
+    }
+
+    /// Tells whether both directions ended and everything is acknowledged, both ways.
+    pub(super) fn is_settled(&self) -> bool {
+        self.send.state == SendState::Done && self.receive.state == ReceiveState::Closed && !self.owes_ack()
+    }
+
+    /// Tells whether the local application took everything there was.
+    pub(super) fn is_drained(&self) -> bool {
+        self.receive.state == ReceiveState::Closed && self.receive.ready.is_empty()
+    }
+}
+
+/// Access to one live stream of a [`Mux`].
+pub struct StreamMut<'a> {
+    pub(super) mux: &'a mut Mux,
+    pub(super) key: StreamKey,
+}
+
+impl StreamMut<'_> {
+    /// Returns the stream's id on the wire.
+    pub fn id(&self) -> StreamId {
+        self.state().id
+    }
+
+    /// Returns payload bytes (queued to the peer, received in order from it) so far.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.state().send.bytes, self.state().receive.bytes)
+    }
+
+    /// Accepts a stream the peer opened: the dial succeeded.
+    pub fn accept(&mut self) {
+        let stream = self.state_mut();
+        debug_assert!(stream.send.next_sequence() == Sequence(0), "ACCEPT is the first frame of its direction");
+        stream.push_bare(kind::ACCEPT);
+        self.mux.activate(self.key);
+    }
+
+    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again.
+    pub fn send_capacity(&mut self) -> usize {
+        let room = self.mux.payload_limit();
+        let over_budget = self.mux.is_over_send_budget();
+        let send = &mut self.state_mut().send;
+        let was_blocked = send.is_blocked;
+        let capacity = if send.state != SendState::Open
+            || send.unsent_bytes >= MAX_UNSENT
+            || (over_budget && !send.queue.is_empty())
+        {
+            0
+        } else {
+            send.credit.payload_room().min(room)
+        };
+        send.is_blocked = capacity == 0;
+        if over_budget && capacity == 0 && !was_blocked {
+            self.mux.starves(self.key);
+        }
+        capacity
+    }
+
+    /// Queues a chunk of at least one byte and at most [`StreamMut::send_capacity`].
+    pub fn send(&mut self, mut chunk: Chunk) {
+        assert!(!chunk.is_empty(), "a DATA frame carries at least one byte");
+        let stream = self.state_mut();
+        assert!(stream.send.state == SendState::Open, "nothing is sent after finish");
+        stream.send.credit.spend(chunk.len());
+        stream.send.bytes += chunk.len() as u64;
+        chunk.set_header(header(kind::DATA, stream.generation, stream.id.value(), stream.send.next_sequence()));
+        let capacity = chunk.capacity();
+        stream.send.push(Outgoing::Data(chunk));
+        self.mux.retained += capacity;
+        self.mux.activate(self.key);
+    }
+
+    /// Ends our direction after what is queued; the peer's goes on.
+    pub fn finish(&mut self) {
+        let stream = self.state_mut();
+        if stream.send.state == SendState::Open {
+            stream.push_bare(kind::CLOSE);
+            stream.send.state = SendState::Closing;
+            self.mux.activate(self.key);
+        }
+    }
+
+    /// Ends both directions at once; what is queued is dropped and the key is dead.
+    pub fn abort(self, reason: AbortReason, detail: &str) {
+        self.mux.abort(self.key, reason, detail);
+    }
+
+    /// Returns the payloads that are ready, in order.
+    pub fn readable(&self) -> impl Iterator<Item = &[u8]> {
+        self.state().receive.ready.iter().map(Bytes::as_ref)
+    }
+
+    /// Tells whether the peer's direction ended and everything was consumed.
+    pub fn is_at_end(&self) -> bool {
+        self.state().is_drained()
+    }
+
+    /// Takes `count` bytes of what was readable; the peer gets that much more credit.
+    pub fn consume(&mut self, mut count: usize) {
+        let receive = &mut self.state_mut().receive;
+        while count > 0 {
+            let front = receive.ready.front_mut().expect("no more is consumed than was readable");
+            let taken = count.min(front.len());
+            front.advance(taken);
+            count -= taken;
+            let mut units = taken as u64;
+            if front.is_empty() {
+                receive.ready.pop_front();
+                units += FRAME_COST;
+            }
+            receive.window.consume(units);
+        }
+        self.mux.consumed(self.key);
+    }
+
+    fn state(&self) -> &Stream {
+        self.mux.get(self.key).expect("a StreamMut is made for a live stream")
+    }
+
+    fn state_mut(&mut self) -> &mut Stream {
+        self.mux.get_mut(self.key).expect("a StreamMut is made for a live stream")
+    }
+}
