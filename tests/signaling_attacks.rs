@@ -20,27 +20,16 @@ use serde_json::{Value, json};
 /// Asserts that no two live ends are left and that `kind`'s receiver took at most `kind` itself, `times` times.
 fn assert_noticed(outcome: &Outcome, kind: Kind, times: usize, what: &str) {
     let (client, host) = (&outcome.client, &outcome.host);
-    assert!(
-        client.failed.is_some() || host.failed.is_some(),
-        "{kind:?} {what}: nobody noticed"
-    );
-    assert!(
-        !(client.is_live() && host.is_live()),
-        "{kind:?} {what}: both ends go on"
-    );
+    assert!(client.failed.is_some() || host.failed.is_some(), "{kind:?} {what}: nobody noticed");
+    assert!(!(client.is_live() && host.is_live()), "{kind:?} {what}: both ends go on");
     if let (None, true) = (kind.inner(), times == 0) {
         let (Some(at_client), Some(at_host)) = (&client.established, &host.established) else {
             return;
         };
         assert_ne!(at_client.session, at_host.session, "{kind:?} {what}: established");
     }
-    let same_way = SCRIPT
-        .iter()
-        .filter(|sent| sent.sent_by_client() == kind.sent_by_client());
-    let mut expected: Vec<Inner> = same_way
-        .take_while(|sent| **sent != kind)
-        .filter_map(|sent| sent.inner())
-        .collect();
+    let same_way = SCRIPT.iter().filter(|sent| sent.sent_by_client() == kind.sent_by_client());
+    let mut expected: Vec<Inner> = same_way.take_while(|sent| **sent != kind).filter_map(|sent| sent.inner()).collect();
     expected.extend(kind.inner().into_iter().cycle().take(times));
     assert_eq!(outcome.receiver(kind).accepted, expected, "{kind:?} {what}");
 }
@@ -66,11 +55,7 @@ fn attack(kind: Kind) {
     assert!(repeated.receiver(kind).failed.is_some());
 
     let reflected = run_attacking(kind, |text| vec![To::Sender(text)]);
-    let sender = if kind.sent_by_client() {
-        &reflected.client
-    } else {
-        &reflected.host
-    };
+    let sender = if kind.sent_by_client() { &reflected.client } else { &reflected.host };
     assert!(sender.failed.is_some(), "{kind:?} reflected: {:?}", sender.accepted);
     assert!(!sender.is_live());
     assert!(!sender.accepted.iter().any(|inner| Some(inner) == kind.inner().as_ref()));
@@ -97,19 +82,9 @@ fn an_exchange_nobody_touches_arrives() {
     let outcome = run_untouched();
     assert!(outcome.client.is_live() && outcome.host.is_live());
     assert_eq!(outcome.sent.len(), SCRIPT.len());
-    let inner = |by_client: bool| {
-        SCRIPT
-            .into_iter()
-            .filter(move |kind| kind.sent_by_client() == by_client)
-    };
-    assert_eq!(
-        outcome.host.accepted,
-        inner(true).filter_map(Kind::inner).collect::<Vec<_>>()
-    );
-    assert_eq!(
-        outcome.client.accepted,
-        inner(false).filter_map(Kind::inner).collect::<Vec<_>>()
-    );
+    let inner = |by_client: bool| SCRIPT.into_iter().filter(move |kind| kind.sent_by_client() == by_client);
+    assert_eq!(outcome.host.accepted, inner(true).filter_map(Kind::inner).collect::<Vec<_>>());
+    assert_eq!(outcome.client.accepted, inner(false).filter_map(Kind::inner).collect::<Vec<_>>());
     let (client, host) = (outcome.client.established.unwrap(), outcome.host.established.unwrap());
     assert_eq!(client.session, host.session);
     assert_eq!(client.resume_key.reveal(), host.resume_key.reveal());
@@ -172,10 +147,7 @@ fn a_whole_recorded_host_is_refused() {
     let mut client = Side::client("123456");
     client.deliver(recorded.text(HostHello));
     client.deliver(recorded.text(HostConfirm));
-    assert!(matches!(
-        client.failed,
-        Some(SignalingError::Protocol(Violation::HostUnproven))
-    ));
+    assert!(matches!(client.failed, Some(SignalingError::Protocol(Violation::HostUnproven))));
     client.deliver(recorded.text(Offer));
     assert!(client.established.is_none() && client.accepted.is_empty());
 }
@@ -192,10 +164,7 @@ fn altered_versions_and_roles_break_the_confirm() {
         (HostHello, r#""version":1"#, r#""version": 1"#),
     ] {
         let outcome = run_attacking(kind, |text| vec![To::Receiver(text.replacen(from, to, 1))]);
-        assert!(
-            matches!(outcome.host.failed, Some(SignalingError::BadPin)),
-            "{kind:?} {to}"
-        );
+        assert!(matches!(outcome.host.failed, Some(SignalingError::BadPin)), "{kind:?} {to}");
         assert!(outcome.client.established.is_none() && outcome.host.established.is_none());
     }
 }
@@ -210,14 +179,8 @@ fn a_wrong_pin_is_refused_before_the_host_proves_anything() {
         host.deliver(&client.send(ClientConfirm).unwrap());
         assert!(host.reply.is_none(), "the host made a confirm");
         assert!(host.established.is_none());
-        let Some(error @ SignalingError::BadPin) = host.failed else {
-            panic!("{:?}", host.failed)
-        };
-        assert_eq!(
-            error.to_text(),
-            SignalingError::BadPin.to_text(),
-            "the refusal depends on nothing"
-        );
+        let Some(error @ SignalingError::BadPin) = host.failed else { panic!("{:?}", host.failed) };
+        assert_eq!(error.to_text(), SignalingError::BadPin.to_text(), "the refusal depends on nothing");
     }
 }
 
@@ -230,27 +193,17 @@ fn a_client_that_hangs_up_after_the_host_hello_learns_nothing() {
         let (mut client, hello) = ClientHandshake::start(&Pin::new(guess).unwrap());
         let mut host = HostHandshake::new();
         let pin = Pin::new("123456").unwrap();
-        let HostStep::Send(hello) = host.handle_text(&hello, &pin).unwrap() else {
-            panic!("no hello")
-        };
+        let HostStep::Send(hello) = host.handle_text(&hello, &pin).unwrap() else { panic!("no hello") };
 
-        let Ok(Outer::Hello(parsed)) = HostMessage::parse(&hello) else {
-            panic!("{hello}")
-        };
+        let Ok(Outer::Hello(parsed)) = HostMessage::parse(&hello) else { panic!("{hello}") };
         let fields: Value = serde_json::from_str(&hello).unwrap();
-        assert_eq!(
-            fields.as_object().unwrap().len(),
-            3,
-            "type, version and pake are all there is"
-        );
+        assert_eq!(fields.as_object().unwrap().len(), 3, "type, version and pake are all there is");
         assert_eq!((parsed.version, parsed.pake.0[0]), (1, b'B'));
         assert!(!seen.contains(&parsed.pake.0), "the element is fresh for each client");
         seen.push(parsed.pake.0);
 
         // Right pin or wrong, the computation goes the same way, and the host answers the confirm with nothing.
-        let ClientStep::Send(confirm) = client.handle_text(&hello).unwrap() else {
-            panic!("no confirm")
-        };
+        let ClientStep::Send(confirm) = client.handle_text(&hello).unwrap() else { panic!("no confirm") };
         assert_eq!(host.handle_text(&confirm, &pin).unwrap(), HostStep::Verify);
     }
 }
@@ -264,12 +217,8 @@ fn every_tested_pin_is_a_counted_confirm() {
     for guess in 0..20u64 {
         let (mut client, hello) = ClientHandshake::start(&Pin::new(format!("{guess:06}")).unwrap());
         let mut host = HostHandshake::new();
-        let HostStep::Send(hello) = host.handle_text(&hello, &pin).unwrap() else {
-            panic!("no hello")
-        };
-        let ClientStep::Send(confirm) = client.handle_text(&hello).unwrap() else {
-            panic!("no confirm")
-        };
+        let HostStep::Send(hello) = host.handle_text(&hello, &pin).unwrap() else { panic!("no hello") };
+        let ClientStep::Send(confirm) = client.handle_text(&hello).unwrap() else { panic!("no confirm") };
         assert_eq!(host.handle_text(&confirm, &pin).unwrap(), HostStep::Verify);
         limiter.enqueue(now, guess).unwrap();
         if guess % 2 == 1 {
@@ -299,9 +248,7 @@ fn any_text() -> impl Strategy<Value = String> {
         prop::collection::vec(0..3u32, 0..4).prop_map(Value::from),
         Just(Value::Null),
     ];
-    let name = prop::sample::select(vec![
-        "versions", "version", "pake", "mac", "n", "box", "code", "message", "sdp",
-    ]);
+    let name = prop::sample::select(vec!["versions", "version", "pake", "mac", "n", "box", "code", "message", "sdp"]);
     let fields = prop::collection::hash_map(name, value, 0..6);
     let message = (kind, fields).prop_map(|(kind, mut fields)| {
         fields.insert("type", kind.into());

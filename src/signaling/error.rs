@@ -66,24 +66,14 @@ impl SignalingError {
             SignalingError::Busy { retry_after } => Some(whole_seconds(*retry_after)),
             _ => None,
         };
-        let error = ErrorMessage {
-            code: self.code(),
-            message: self.to_string(),
-            retry_after,
-        };
+        let error = ErrorMessage { code: self.code(), message: self.to_string(), retry_after };
         ClientMessage::Error(error).to_text()
     }
 
     /// Turns the peer's `error` message into the error that ends this side.
     pub(super) fn refused(error: ErrorMessage) -> SignalingError {
-        let retry_after = error
-            .retry_after
-            .map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        SignalingError::Refused {
-            code: error.code,
-            message: error.message,
-            retry_after,
-        }
+        let retry_after = error.retry_after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
+        SignalingError::Refused { code: error.code, message: error.message, retry_after }
     }
 
     /// Turns a message that came out of turn into the error that ends this side.
@@ -148,9 +138,7 @@ mod tests {
     fn all() -> Vec<SignalingError> {
         vec![
             SignalingError::BadPin,
-            SignalingError::Busy {
-                retry_after: Duration::from_millis(1500),
-            },
+            SignalingError::Busy { retry_after: Duration::from_millis(1500) },
             SignalingError::Full,
             SignalingError::Version,
             SignalingError::Denied,
@@ -162,32 +150,21 @@ mod tests {
     fn every_error_survives_the_wire_with_its_code() {
         for error in all() {
             let text = error.to_text();
-            let Ok(HostMessage::Error(message)) = HostMessage::parse(&text) else {
-                panic!("{text}")
-            };
+            let Ok(HostMessage::Error(message)) = HostMessage::parse(&text) else { panic!("{text}") };
             assert_eq!(message.code, error.code());
             assert_eq!(message.message, error.to_string());
-            let SignalingError::Refused { code, .. } = SignalingError::refused(message) else {
-                panic!("{text}")
-            };
+            let SignalingError::Refused { code, .. } = SignalingError::refused(message) else { panic!("{text}") };
             assert_eq!(code, error.code());
         }
     }
 
     #[test]
     fn waiting_times_are_rounded_up_and_bounded() {
-        let text = SignalingError::Busy {
-            retry_after: Duration::from_millis(1500),
-        }
-        .to_text();
-        let Ok(HostMessage::Error(mut message)) = HostMessage::parse(&text) else {
-            panic!("{text}")
-        };
+        let text = SignalingError::Busy { retry_after: Duration::from_millis(1500) }.to_text();
+        let Ok(HostMessage::Error(mut message)) = HostMessage::parse(&text) else { panic!("{text}") };
         assert_eq!(message.retry_after, Some(2));
         message.retry_after = Some(u64::MAX);
-        let SignalingError::Refused { retry_after, .. } = SignalingError::refused(message) else {
-            panic!("{text}")
-        };
+        let SignalingError::Refused { retry_after, .. } = SignalingError::refused(message) else { panic!("{text}") };
         assert_eq!(retry_after, Some(MAX_RETRY_AFTER));
     }
 }

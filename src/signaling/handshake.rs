@@ -37,12 +37,7 @@ pub struct Established {
 impl Established {
     fn new(keys: &Keys, role: Role) -> Established {
         let (sealer, opener) = keys.sealing(role);
-        Established {
-            session: keys.session(),
-            sealer,
-            opener,
-            resume_key: keys.resume_key(),
-        }
+        Established { session: keys.session(), sealer, opener, resume_key: keys.resume_key() }
     }
 }
 
@@ -76,18 +71,8 @@ impl ClientHandshake {
     /// Starts a handshake; the second value is the hello to send.
     pub fn start(pin: &Pin) -> (ClientHandshake, String) {
         let (pake, element) = Pake::start(Role::Client, pin);
-        let hello = ClientMessage::Hello(ClientHello {
-            versions: VERSIONS.to_vec(),
-            pake: element,
-        })
-        .to_text();
-        (
-            ClientHandshake(ClientState::AwaitHello {
-                pake,
-                hello: hello.clone(),
-            }),
-            hello,
-        )
+        let hello = ClientMessage::Hello(ClientHello { versions: VERSIONS.to_vec(), pake: element }).to_text();
+        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone() }), hello)
     }
 
     /// Takes a text from the host. Any error is final.
@@ -102,10 +87,7 @@ impl ClientHandshake {
                     return Err(Violation::VersionNotOffered(host_hello.version).into());
                 }
                 let keys = pake.finish(&host_hello.pake, Transcript::new(&hello, text))?;
-                let confirm = ClientMessage::Confirm(Confirm {
-                    mac: keys.confirm(Role::Client),
-                })
-                .to_text();
+                let confirm = ClientMessage::Confirm(Confirm { mac: keys.confirm(Role::Client) }).to_text();
                 self.0 = ClientState::AwaitConfirm { keys };
                 Ok(ClientStep::Send(confirm))
             }
@@ -188,10 +170,7 @@ impl HostHandshake {
                     Outer::Hello(hello) => hello,
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
-                let common = client_hello
-                    .versions
-                    .into_iter()
-                    .filter(|version| VERSIONS.contains(version));
+                let common = client_hello.versions.into_iter().filter(|version| VERSIONS.contains(version));
                 let version = common.max().ok_or(SignalingError::Version)?;
                 let (pake, element) = Pake::start(Role::Host, pin);
                 let hello = HostMessage::Hello(HostHello { version, pake: element }).to_text();
@@ -222,10 +201,7 @@ impl HostHandshake {
         if !keys.verifies(Role::Client, &mac) {
             return Err(SignalingError::BadPin);
         }
-        let confirm = HostMessage::Confirm(Confirm {
-            mac: keys.confirm(Role::Host),
-        })
-        .to_text();
+        let confirm = HostMessage::Confirm(Confirm { mac: keys.confirm(Role::Host) }).to_text();
         Ok((confirm, Established::new(&keys, Role::Host)))
     }
 }
@@ -277,26 +253,15 @@ mod tests {
         let mut host = HostHandshake::new();
         let hello = send(host.handle_text(&hello, &pin("123456")).unwrap());
         let text = confirm(client.handle_text(&hello).unwrap());
-        assert_eq!(
-            host.handle_text(&text, &pin("replaced since")).unwrap(),
-            HostStep::Verify
-        );
+        assert_eq!(host.handle_text(&text, &pin("replaced since")).unwrap(), HostStep::Verify);
         let (text, mut at_host) = host.verify().unwrap();
-        let ClientStep::Done(mut at_client) = client.handle_text(&text).unwrap() else {
-            panic!("not done")
-        };
+        let ClientStep::Done(mut at_client) = client.handle_text(&text).unwrap() else { panic!("not done") };
 
         assert_eq!(at_client.session, at_host.session);
         assert_eq!(at_client.resume_key.reveal(), at_host.resume_key.reveal());
-        let offer = Inner::Offer {
-            carrier: 1,
-            sdp: "v=0".into(),
-        };
+        let offer = Inner::Offer { carrier: 1, sdp: "v=0".into() };
         assert_eq!(at_client.opener.open(&at_host.sealer.seal(&offer)).unwrap(), offer);
-        let answer = Inner::Answer {
-            carrier: 1,
-            sdp: "v=0".into(),
-        };
+        let answer = Inner::Answer { carrier: 1, sdp: "v=0".into() };
         assert_eq!(at_host.opener.open(&at_client.sealer.seal(&answer)).unwrap(), answer);
     }
 
@@ -344,22 +309,10 @@ mod tests {
         let text = SignalingError::Full.to_text();
         let (mut client, _) = ClientHandshake::start(&pin("1"));
         let refused = client.handle_text(&text);
-        assert!(matches!(
-            refused,
-            Err(SignalingError::Refused {
-                code: ErrorCode::Full,
-                ..
-            })
-        ));
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::Full, .. })));
         let mut host = HostHandshake::new();
         let refused = host.handle_text(&text, &pin("1"));
-        assert!(matches!(
-            refused,
-            Err(SignalingError::Refused {
-                code: ErrorCode::Full,
-                ..
-            })
-        ));
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::Full, .. })));
         assert_eq!(violation(host.handle_text(&text, &pin("1"))), Violation::Ended);
     }
 
@@ -370,10 +323,7 @@ mod tests {
         let hello = send(host.handle_text(&hello, &pin("1")).unwrap());
         let text = confirm(client.handle_text(&hello).unwrap());
         assert_eq!(host.handle_text(&text, &pin("1")).unwrap(), HostStep::Verify);
-        assert_eq!(
-            violation(host.handle_text(&text, &pin("1"))),
-            Violation::OutOfTurn("confirm")
-        );
+        assert_eq!(violation(host.handle_text(&text, &pin("1"))), Violation::OutOfTurn("confirm"));
         assert_eq!(violation(host.verify()), Violation::Ended);
     }
 
@@ -387,17 +337,10 @@ mod tests {
         let hello = |fill: u8| {
             let mut pake = [fill; 33];
             pake[0] = b'A';
-            ClientMessage::Hello(ClientHello {
-                versions: vec![1],
-                pake: Binary(pake),
-            })
-            .to_text()
+            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake) }).to_text()
         };
         let refused = (0..8).map(|fill| HostHandshake::new().handle_text(&hello(fill), &pin("1")));
-        let violations: Vec<_> = refused
-            .filter_map(Result::err)
-            .map(|error| violation::<()>(Err(error)))
-            .collect();
+        let violations: Vec<_> = refused.filter_map(Result::err).map(|error| violation::<()>(Err(error))).collect();
         assert!(!violations.is_empty(), "half of all encodings are no point");
         assert!(violations.iter().all(|violation| *violation == Violation::Pake));
     }
@@ -405,14 +348,8 @@ mod tests {
     #[test]
     fn malformed_texts_are_protocol_errors() {
         let (mut client, hello) = ClientHandshake::start(&pin("1"));
-        assert_eq!(
-            violation(client.handle_text("{")),
-            Violation::Message(MessageError::NotJson)
-        );
+        assert_eq!(violation(client.handle_text("{")), Violation::Message(MessageError::NotJson));
         let (mut client, _) = ClientHandshake::start(&pin("1"));
-        assert_eq!(
-            violation(client.handle_text(&hello)),
-            Violation::Message(MessageError::NotAMessage)
-        );
+        assert_eq!(violation(client.handle_text(&hello)), Violation::Message(MessageError::NotAMessage));
     }
 }

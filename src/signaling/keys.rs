@@ -83,9 +83,7 @@ impl Pake {
             Role::Client => Spake2::start_a(&password, &client, &host),
             Role::Host => Spake2::start_b(&password, &client, &host),
         };
-        let element = element
-            .try_into()
-            .expect("SPAKE2 on Ed25519 sends a role byte and 32 bytes");
+        let element = element.try_into().expect("SPAKE2 on Ed25519 sends a role byte and 32 bytes");
         (Pake(pake), Binary(element))
     }
 
@@ -153,10 +151,7 @@ impl Keys {
             Role::Client => (CLIENT_TO_HOST, HOST_TO_CLIENT),
             Role::Host => (HOST_TO_CLIENT, CLIENT_TO_HOST),
         };
-        (
-            Sealer::new(self.traffic_key(ours)),
-            Opener::new(self.traffic_key(theirs)),
-        )
+        (Sealer::new(self.traffic_key(ours)), Opener::new(self.traffic_key(theirs)))
     }
 
     fn confirm_key(&self, role: Role) -> hmac::Key {
@@ -178,8 +173,7 @@ impl Keys {
     fn fill(&self, label: &[u8], out: &mut [u8]) {
         let label = [label];
         let key = self.secret.expand(&label, Length(out.len()));
-        key.and_then(|key| key.fill(out))
-            .expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
+        key.and_then(|key| key.fill(out)).expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
     }
 }
 
@@ -207,12 +201,8 @@ mod tests {
         let (client, client_element) = Pake::start(Role::Client, &Pin::new(client_pin).unwrap());
         let (host, host_element) = Pake::start(Role::Host, &Pin::new(host_pin).unwrap());
         let transcript = Transcript::new("client", "host");
-        let Ok(client) = client.finish(&host_element, transcript) else {
-            panic!("client")
-        };
-        let Ok(host) = host.finish(&client_element, transcript) else {
-            panic!("host")
-        };
+        let Ok(client) = client.finish(&host_element, transcript) else { panic!("client") };
+        let Ok(host) = host.finish(&client_element, transcript) else { panic!("host") };
         (client, host)
     }
 

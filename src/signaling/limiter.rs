@@ -80,12 +80,7 @@ enum Turn {
 
 impl<T> Default for GuessLimiter<T> {
     fn default() -> GuessLimiter<T> {
-        GuessLimiter {
-            waiting: VecDeque::with_capacity(MAX_WAITING),
-            turn: Turn::Free,
-            in_a_row: 0,
-            in_total: 0,
-        }
+        GuessLimiter { waiting: VecDeque::with_capacity(MAX_WAITING), turn: Turn::Free, in_a_row: 0, in_total: 0 }
     }
 }
 
@@ -106,9 +101,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
                 Turn::NotBefore(turn) => turn.saturating_duration_since(now),
                 Turn::Verifying => spacing(self.in_a_row.saturating_add(1)),
             };
-            return Err(Busy {
-                retry_after: wait.max(MIN_RETRY_AFTER),
-            });
+            return Err(Busy { retry_after: wait.max(MIN_RETRY_AFTER) });
         }
         self.waiting.push_back(Waiting { id, since: now });
         Ok(())
@@ -207,10 +200,7 @@ mod tests {
     #[test]
     fn spacing_is_free_then_doubles_up_to_a_minute() {
         let millis: Vec<_> = (0..13).map(|failures| spacing(failures).as_millis()).collect();
-        assert_eq!(
-            millis,
-            [0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]
-        );
+        assert_eq!(millis, [0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
         assert_eq!(spacing(34), MAX_SPACING);
         assert_eq!(spacing(35), MAX_SPACING);
         assert_eq!(spacing(u32::MAX), MAX_SPACING);
@@ -247,11 +237,7 @@ mod tests {
         now += Duration::from_millis(500);
         assert_eq!(limiter.poll_verify(now), Some(7));
         limiter.record_success();
-        assert_eq!(
-            limiter.poll_timeout(),
-            Some(now - Duration::from_millis(500)),
-            "due since it came"
-        );
+        assert_eq!(limiter.poll_timeout(), Some(now - Duration::from_millis(500)), "due since it came");
         assert_eq!(limiter.poll_verify(now), Some(8));
     }
 
@@ -268,27 +254,12 @@ mod tests {
         for id in 0..MAX_WAITING as u64 {
             limiter.enqueue(now, id).unwrap();
         }
-        assert_eq!(
-            limiter.enqueue(now, 99),
-            Err(Busy {
-                retry_after: Duration::from_secs(16)
-            })
-        );
+        assert_eq!(limiter.enqueue(now, 99), Err(Busy { retry_after: Duration::from_secs(16) }));
         let later = now + Duration::from_secs(60);
-        assert_eq!(
-            limiter.enqueue(later, 99),
-            Err(Busy {
-                retry_after: MIN_RETRY_AFTER
-            })
-        );
+        assert_eq!(limiter.enqueue(later, 99), Err(Busy { retry_after: MIN_RETRY_AFTER }));
         assert_eq!(limiter.poll_verify(later), Some(0));
         assert_eq!(limiter.enqueue(later, 99), Ok(()));
-        assert_eq!(
-            limiter.enqueue(later, 100),
-            Err(Busy {
-                retry_after: Duration::from_secs(32)
-            })
-        );
+        assert_eq!(limiter.enqueue(later, 100), Err(Busy { retry_after: Duration::from_secs(32) }));
     }
 
     #[test]
@@ -311,11 +282,7 @@ mod tests {
         assert_eq!(limiter.poll_verify(turn), Some(1));
         limiter.cancel(1);
         limiter.enqueue(turn, 2).unwrap();
-        assert_eq!(
-            limiter.poll_verify(turn + MAX_SPACING),
-            None,
-            "a turn is paid for even after hanging up"
-        );
+        assert_eq!(limiter.poll_verify(turn + MAX_SPACING), None, "a turn is paid for even after hanging up");
     }
 
     #[test]

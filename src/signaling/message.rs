@@ -149,9 +149,10 @@ pub enum ErrorCode {
     Other,
 }
 
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl ErrorCode {
+    /// Returns the code's name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
             ErrorCode::BadPin => "bad-pin",
             ErrorCode::Busy => "busy",
             ErrorCode::Full => "full",
@@ -161,7 +162,13 @@ impl fmt::Display for ErrorCode {
             ErrorCode::Denied => "denied",
             ErrorCode::Protocol => "protocol",
             ErrorCode::Other => "other",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -260,13 +267,11 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, MessageError> {
     if text.len() > MAX_TEXT {
         return Err(MessageError::TooLong(text.len()));
     }
-    serde_json::from_str(text).map_err(|error| {
-        if error.is_data() {
-            MessageError::NotAMessage
-        } else {
-            MessageError::NotJson
-        }
-    })
+    serde_json::from_str(text).map_err(
+        |error| {
+            if error.is_data() { MessageError::NotAMessage } else { MessageError::NotJson }
+        },
+    )
 }
 
 fn to_text<T: Serialize>(message: &T) -> String {
@@ -279,9 +284,7 @@ fn encode<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 
 fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
-    BASE64
-        .decode(text.as_bytes())
-        .map_err(|_| D::Error::custom("not base64"))
+    BASE64.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))
 }
 
 /// Takes free text from a peer such that it can be printed: a terminal obeys control characters, and right-to-left
@@ -301,35 +304,14 @@ mod tests {
 
     fn inner_messages() -> Vec<(Inner, &'static str)> {
         vec![
+            (Inner::Offer { carrier: 1, sdp: "v=0\r\n".into() }, r#"{"type":"offer","carrier":1,"sdp":"v=0\r\n"}"#),
+            (Inner::Answer { carrier: 2, sdp: "v=0".into() }, r#"{"type":"answer","carrier":2,"sdp":"v=0"}"#),
             (
-                Inner::Offer {
-                    carrier: 1,
-                    sdp: "v=0\r\n".into(),
-                },
-                r#"{"type":"offer","carrier":1,"sdp":"v=0\r\n"}"#,
-            ),
-            (
-                Inner::Answer {
-                    carrier: 2,
-                    sdp: "v=0".into(),
-                },
-                r#"{"type":"answer","carrier":2,"sdp":"v=0"}"#,
-            ),
-            (
-                Inner::Candidate {
-                    carrier: 1,
-                    candidate: "candidate:1 1 UDP 1 ::1 9 typ host".into(),
-                },
+                Inner::Candidate { carrier: 1, candidate: "candidate:1 1 UDP 1 ::1 9 typ host".into() },
                 r#"{"type":"candidate","carrier":1,"candidate":"candidate:1 1 UDP 1 ::1 9 typ host"}"#,
             ),
-            (
-                Inner::EndOfCandidates { carrier: 1 },
-                r#"{"type":"end-of-candidates","carrier":1}"#,
-            ),
-            (
-                Inner::Bye { reason: "done".into() },
-                r#"{"type":"bye","reason":"done"}"#,
-            ),
+            (Inner::EndOfCandidates { carrier: 1 }, r#"{"type":"end-of-candidates","carrier":1}"#),
+            (Inner::Bye { reason: "done".into() }, r#"{"type":"bye","reason":"done"}"#),
         ]
     }
 
@@ -337,41 +319,17 @@ mod tests {
     fn outer_messages_read_as_the_protocol_says() {
         let pake = Binary([0; PAKE_LEN]);
         let zeros = "A".repeat(44);
-        let hello = ClientMessage::Hello(ClientHello {
-            versions: vec![1],
-            pake,
-        });
-        assert_eq!(
-            hello.to_text(),
-            format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}"}}"#)
-        );
+        let hello = ClientMessage::Hello(ClientHello { versions: vec![1], pake });
+        assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}"}}"#));
         let hello = HostMessage::Hello(HostHello { version: 1, pake });
-        assert_eq!(
-            hello.to_text(),
-            format!(r#"{{"type":"hello","version":1,"pake":"{zeros}"}}"#)
-        );
-        let confirm = HostMessage::Confirm(Confirm {
-            mac: Binary([0; MAC_LEN]),
-        });
-        assert_eq!(
-            confirm.to_text(),
-            format!(r#"{{"type":"confirm","mac":"{}="}}"#, "A".repeat(43))
-        );
-        let sealed = HostMessage::Sealed(Sealed {
-            n: 7,
-            sealed_box: vec![0, 0, 0],
-        });
+        assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","version":1,"pake":"{zeros}"}}"#));
+        let confirm = HostMessage::Confirm(Confirm { mac: Binary([0; MAC_LEN]) });
+        assert_eq!(confirm.to_text(), format!(r#"{{"type":"confirm","mac":"{}="}}"#, "A".repeat(43)));
+        let sealed = HostMessage::Sealed(Sealed { n: 7, sealed_box: vec![0, 0, 0] });
         assert_eq!(sealed.to_text(), r#"{"type":"sealed","n":7,"box":"AAAA"}"#);
-        let error = ErrorMessage {
-            code: ErrorCode::UnknownHost,
-            message: "no".into(),
-            retry_after: Some(3),
-        };
+        let error = ErrorMessage { code: ErrorCode::UnknownHost, message: "no".into(), retry_after: Some(3) };
         let error = HostMessage::Error(error);
-        assert_eq!(
-            error.to_text(),
-            r#"{"type":"error","code":"unknown-host","message":"no","retry_after":3}"#
-        );
+        assert_eq!(error.to_text(), r#"{"type":"error","code":"unknown-host","message":"no","retry_after":3}"#);
         for message in [confirm, sealed, error] {
             assert_eq!(HostMessage::parse(&message.to_text()), Ok(message));
         }
@@ -388,36 +346,18 @@ mod tests {
     #[test]
     fn unknown_inner_types_are_kept_apart_and_unknown_outer_types_refused() {
         assert_eq!(Inner::parse(r#"{"type":"relay","carrier":[{}]}"#), Ok(Inner::Unknown));
-        assert_eq!(
-            HostMessage::parse(r#"{"type":"relay"}"#),
-            Err(MessageError::NotAMessage)
-        );
+        assert_eq!(HostMessage::parse(r#"{"type":"relay"}"#), Err(MessageError::NotAMessage));
     }
 
     #[test]
     fn every_error_code_displays_as_it_serializes() {
-        for name in [
-            "bad-pin",
-            "busy",
-            "full",
-            "version",
-            "unknown-session",
-            "unknown-host",
-            "denied",
-            "protocol",
-        ] {
+        for name in ["bad-pin", "busy", "full", "version", "unknown-session", "unknown-host", "denied", "protocol"] {
             let code: ErrorCode = serde_json::from_value(name.into()).unwrap();
             assert_eq!(code.to_string(), name);
             assert_eq!(serde_json::to_value(code).unwrap(), name);
         }
         let newer = HostMessage::parse(r#"{"type":"error","code":"too-new"}"#);
-        assert!(matches!(
-            newer,
-            Ok(HostMessage::Error(ErrorMessage {
-                code: ErrorCode::Other,
-                ..
-            }))
-        ));
+        assert!(matches!(newer, Ok(HostMessage::Error(ErrorMessage { code: ErrorCode::Other, .. }))));
     }
 
     #[test]
@@ -434,12 +374,7 @@ mod tests {
     fn binary_values_have_one_spelling() {
         let good = format!(r#"{{"type":"confirm","mac":"{}="}}"#, "A".repeat(43));
         assert!(HostMessage::parse(&good).is_ok());
-        for mac in [
-            "A".repeat(43),
-            "A".repeat(44),
-            format!("{}B=", "A".repeat(42)),
-            format!("{}_=", "A".repeat(42)),
-        ] {
+        for mac in ["A".repeat(43), "A".repeat(44), format!("{}B=", "A".repeat(42)), format!("{}_=", "A".repeat(42))] {
             let text = format!(r#"{{"type":"confirm","mac":"{mac}"}}"#);
             assert_eq!(HostMessage::parse(&text), Err(MessageError::NotAMessage), "{text}");
         }
@@ -456,22 +391,9 @@ mod tests {
     #[test]
     fn words_of_a_peer_are_safe_to_print() {
         let text = r#"{"type":"bye","reason":"a\u001b[2J\nb\u202ec"}"#;
-        assert_eq!(
-            Inner::parse(text),
-            Ok(Inner::Bye {
-                reason: "a[2Jbc".into()
-            })
-        );
-        let text = Inner::Bye {
-            reason: "é".repeat(1000),
-        }
-        .to_text();
-        assert_eq!(
-            Inner::parse(&text),
-            Ok(Inner::Bye {
-                reason: "é".repeat(MAX_WORDS)
-            })
-        );
+        assert_eq!(Inner::parse(text), Ok(Inner::Bye { reason: "a[2Jbc".into() }));
+        let text = Inner::Bye { reason: "é".repeat(1000) }.to_text();
+        assert_eq!(Inner::parse(&text), Ok(Inner::Bye { reason: "é".repeat(MAX_WORDS) }));
     }
 
     proptest! {

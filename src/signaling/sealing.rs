@@ -41,9 +41,7 @@ impl Sealer {
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sealer")
-            .field("next", &self.next)
-            .finish_non_exhaustive()
+        f.debug_struct("Sealer").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
@@ -76,23 +74,14 @@ impl Opener {
             other => return Err(SignalingError::out_of_turn(other)),
         };
         if sealed.n != next {
-            return Err(Violation::Sequence {
-                expected: next,
-                got: sealed.n,
-            }
-            .into());
+            return Err(Violation::Sequence { expected: next, got: sealed.n }.into());
         }
         let mut bytes = sealed.sealed_box;
-        let bytes = key
-            .open_in_place(nonce(next), Aad::from(TEXT), &mut bytes)
-            .map_err(|_| Violation::Seal)?;
+        let bytes = key.open_in_place(nonce(next), Aad::from(TEXT), &mut bytes).map_err(|_| Violation::Seal)?;
         let inner = std::str::from_utf8(bytes).map_err(|_| MessageError::NotJson)?;
         let message = Inner::parse(inner)?;
         // Wrapping is fine: the peer's counter cannot get there without wrapping first, which its sealer refuses.
-        self.0 = State::Open {
-            key,
-            next: next.wrapping_add(1),
-        };
+        self.0 = State::Open { key, next: next.wrapping_add(1) };
         Ok(message)
     }
 }
@@ -167,10 +156,7 @@ mod tests {
         let (mut sealer, mut opener) = pair();
         let first = sealer.seal(&bye("1"));
         let second = sealer.seal(&bye("2"));
-        assert_eq!(
-            violation(opener.open(&second)),
-            Violation::Sequence { expected: 0, got: 1 }
-        );
+        assert_eq!(violation(opener.open(&second)), Violation::Sequence { expected: 0, got: 1 });
         assert_eq!(violation(opener.open(&first)), Violation::Ended);
     }
 
@@ -186,9 +172,7 @@ mod tests {
     #[test]
     fn other_uses_of_the_key_are_no_text() {
         let mut sealed_box = bye("x").to_text().into_bytes();
-        key(1)
-            .seal_in_place_append_tag(nonce(0), Aad::from(b"relay"), &mut sealed_box)
-            .unwrap();
+        key(1).seal_in_place_append_tag(nonce(0), Aad::from(b"relay"), &mut sealed_box).unwrap();
         let text = HostMessage::Sealed(Sealed { n: 0, sealed_box }).to_text();
         assert_eq!(violation(Opener::new(key(1)).open(&text)), Violation::Seal);
     }
@@ -197,24 +181,12 @@ mod tests {
     fn clear_messages_end_the_exchange() {
         let (_, mut opener) = pair();
         let inner = bye("x").to_text();
-        assert_eq!(
-            violation(opener.open(&inner)),
-            Violation::Message(MessageError::NotAMessage)
-        );
+        assert_eq!(violation(opener.open(&inner)), Violation::Message(MessageError::NotAMessage));
         let (_, mut opener) = pair();
-        assert_eq!(
-            violation(opener.open(r#"{"type":"hello"}"#)),
-            Violation::OutOfTurn("hello")
-        );
+        assert_eq!(violation(opener.open(r#"{"type":"hello"}"#)), Violation::OutOfTurn("hello"));
         let (_, mut opener) = pair();
         let refused = opener.open(&SignalingError::Full.to_text());
-        assert!(matches!(
-            refused,
-            Err(SignalingError::Refused {
-                code: ErrorCode::Full,
-                ..
-            })
-        ));
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::Full, .. })));
         assert_eq!(violation(opener.open("")), Violation::Ended);
     }
 
@@ -222,19 +194,13 @@ mod tests {
     fn long_texts_are_not_opened() {
         let (mut sealer, mut opener) = pair();
         let text = sealer.seal(&bye(&"x".repeat(MAX_TEXT)));
-        assert!(matches!(
-            violation(opener.open(&text)),
-            Violation::Message(MessageError::TooLong(_))
-        ));
+        assert!(matches!(violation(opener.open(&text)), Violation::Message(MessageError::TooLong(_))));
     }
 
     #[test]
     fn keys_are_never_shown() {
         let (sealer, opener) = pair();
-        assert_eq!(
-            format!("{sealer:?} {opener:?}"),
-            "Sealer { next: 0, .. } Opener { next: 0, .. }"
-        );
+        assert_eq!(format!("{sealer:?} {opener:?}"), "Sealer { next: 0, .. } Opener { next: 0, .. }");
     }
 
     proptest! {

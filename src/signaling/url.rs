@@ -71,39 +71,20 @@ impl SignalingUrl {
         let (path, query) = request.split_once('?').unwrap_or((request, ""));
         let (path, pin) = split_pin(path, query)?;
         let port = port.unwrap_or(default_port(tls));
-        Ok((
-            SignalingUrl {
-                tls,
-                host: host.into_string(),
-                port,
-                path,
-            },
-            pin,
-        ))
+        Ok((SignalingUrl { tls, host: host.into_string(), port, path }, pin))
     }
 
     /// Returns host and port as the `Host` header wants them: an IPv6 literal in brackets, the scheme's own port left
     /// out.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
-        if self.port == default_port(self.tls) {
-            host
-        } else {
-            format!("{host}:{}", self.port)
-        }
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
     }
 
     /// Returns the URL with the pin in it: what a person passes on. Never log it.
     pub fn with_pin(&self, pin: &Pin) -> String {
         let separator = if self.path.contains('?') { '&' } else { '?' };
-        format!(
-            "{self}{separator}pin={}",
-            utf8_percent_encode(pin.reveal(), NON_ALPHANUMERIC)
-        )
+        format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), NON_ALPHANUMERIC))
     }
 }
 
@@ -269,9 +250,7 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
             separator = '&';
             continue;
         }
-        let value = percent_decode_str(value)
-            .decode_utf8()
-            .map_err(|_| UrlError::PinEncoding)?;
+        let value = percent_decode_str(value).decode_utf8().map_err(|_| UrlError::PinEncoding)?;
         let Some(found) = Pin::new(value) else { continue };
         if pin.as_ref().is_some_and(|pin| *pin != found) {
             return Err(UrlError::TwoPins);
@@ -294,25 +273,13 @@ mod tests {
     #[test]
     fn what_people_paste_is_understood() {
         let cases = [
-            (
-                "wss://abc-5000.asse.devtunnels.ms/ws?pin=123456",
-                "wss://abc-5000.asse.devtunnels.ms/ws",
-            ),
-            (
-                "  \"https://abc-5000.asse.devtunnels.ms/?pin=123456\"\r\n",
-                "wss://abc-5000.asse.devtunnels.ms/ws",
-            ),
-            (
-                "<https://abc-5000.asse.devtunnels.ms?pin=123456>",
-                "wss://abc-5000.asse.devtunnels.ms/ws",
-            ),
+            ("wss://abc-5000.asse.devtunnels.ms/ws?pin=123456", "wss://abc-5000.asse.devtunnels.ms/ws"),
+            ("  \"https://abc-5000.asse.devtunnels.ms/?pin=123456\"\r\n", "wss://abc-5000.asse.devtunnels.ms/ws"),
+            ("<https://abc-5000.asse.devtunnels.ms?pin=123456>", "wss://abc-5000.asse.devtunnels.ms/ws"),
             ("abc-5000.devtunnels.ms?pin=123456", "wss://abc-5000.devtunnels.ms/ws"),
             ("HTTPS://ABC.Example:443/?pin=123456", "wss://abc.example/ws"),
             ("abc.example:8443?pin=123456", "wss://abc.example:8443/ws"),
-            (
-                "http://abc.example:80/ws/myhost?pin=123456",
-                "ws://abc.example/ws/myhost",
-            ),
+            ("http://abc.example:80/ws/myhost?pin=123456", "ws://abc.example/ws/myhost"),
             ("http://abc.example:443/ws/?pin=123456", "ws://abc.example:443/ws/"),
             ("localhost:5000?pin=123456", "ws://localhost:5000/ws"),
             ("127.0.0.1:5000/?pin=123456", "ws://127.0.0.1:5000/ws"),
@@ -327,11 +294,7 @@ mod tests {
             ("wss://a.b/é|?pin=123456", "wss://a.b/%C3%A9%7C"),
         ];
         for (text, expected) in cases {
-            assert_eq!(
-                parse(text),
-                (expected.to_string(), Some("123456".to_string())),
-                "{text}"
-            );
+            assert_eq!(parse(text), (expected.to_string(), Some("123456".to_string())), "{text}");
         }
     }
 
@@ -388,11 +351,7 @@ mod tests {
         for (text, expected) in cases {
             let error = SignalingUrl::parse(text).map(|_| ()).unwrap_err();
             assert_eq!(error, expected, "{text}");
-            assert!(
-                error
-                    .to_string()
-                    .ends_with("wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456")
-            );
+            assert!(error.to_string().ends_with("wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456"));
         }
         assert_eq!(SignalingUrl::parse(&"a".repeat(MAX_LEN + 1)), Err(UrlError::TooLong));
     }

@@ -24,18 +24,8 @@ pub(crate) enum Kind {
 
 use self::Kind::*;
 
-pub(crate) const SCRIPT: [Kind; 10] = [
-    ClientHello,
-    HostHello,
-    ClientConfirm,
-    HostConfirm,
-    Offer,
-    Answer,
-    Candidate,
-    EndOfCandidates,
-    HostBye,
-    ClientBye,
-];
+pub(crate) const SCRIPT: [Kind; 10] =
+    [ClientHello, HostHello, ClientConfirm, HostConfirm, Offer, Answer, Candidate, EndOfCandidates, HostBye, ClientBye];
 
 impl Kind {
     pub(crate) fn sent_by_client(self) -> bool {
@@ -45,18 +35,11 @@ impl Kind {
     pub(crate) fn inner(self) -> Option<Inner> {
         match self {
             ClientHello | HostHello | ClientConfirm | HostConfirm => None,
-            Offer => Some(Inner::Offer {
-                carrier: 1,
-                sdp: "v=0\r\na=fingerprint:sha-256 AB:CD\r\n".into(),
-            }),
-            Answer => Some(Inner::Answer {
-                carrier: 1,
-                sdp: "v=0\r\na=fingerprint:sha-256 12:34\r\n".into(),
-            }),
-            Candidate => Some(Inner::Candidate {
-                carrier: 1,
-                candidate: "candidate:1 1 UDP 1 192.0.2.1 9 typ host".into(),
-            }),
+            Offer => Some(Inner::Offer { carrier: 1, sdp: "v=0\r\na=fingerprint:sha-256 AB:CD\r\n".into() }),
+            Answer => Some(Inner::Answer { carrier: 1, sdp: "v=0\r\na=fingerprint:sha-256 12:34\r\n".into() }),
+            Candidate => {
+                Some(Inner::Candidate { carrier: 1, candidate: "candidate:1 1 UDP 1 192.0.2.1 9 typ host".into() })
+            }
             EndOfCandidates => Some(Inner::EndOfCandidates { carrier: 1 }),
             HostBye | ClientBye => Some(Inner::Bye { reason: "done".into() }),
         }
@@ -65,10 +48,7 @@ impl Kind {
     /// The next message of the same sender.
     pub(crate) fn successor(self) -> Kind {
         let later = SCRIPT.iter().skip_while(|kind| **kind != self).skip(1);
-        *later
-            .clone()
-            .find(|kind| kind.sent_by_client() == self.sent_by_client())
-            .expect("both ends say bye")
+        *later.clone().find(|kind| kind.sent_by_client() == self.sent_by_client()).expect("both ends say bye")
     }
 }
 
@@ -96,14 +76,7 @@ pub(crate) struct Side {
 impl Side {
     fn new(handshake: Handshake, pin: &str, reply: Option<String>) -> Side {
         let pin = Pin::new(pin).expect("the pin is not empty");
-        Side {
-            handshake,
-            pin,
-            established: None,
-            failed: None,
-            reply,
-            accepted: Vec::new(),
-        }
+        Side { handshake, pin, established: None, failed: None, reply, accepted: Vec::new() }
     }
 
     pub(crate) fn client(pin: &str) -> Side {
@@ -168,29 +141,16 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn text(&self, kind: Kind) -> &str {
-        &self
-            .sent
-            .iter()
-            .find(|(sent, _)| *sent == kind)
-            .expect("the message was sent")
-            .1
+        &self.sent.iter().find(|(sent, _)| *sent == kind).expect("the message was sent").1
     }
 
     pub(crate) fn receiver(&self, kind: Kind) -> &Side {
-        if kind.sent_by_client() {
-            &self.host
-        } else {
-            &self.client
-        }
+        if kind.sent_by_client() { &self.host } else { &self.client }
     }
 }
 
 pub(crate) fn run(mut attacker: impl FnMut(Kind, String) -> Vec<To>) -> Outcome {
-    let mut outcome = Outcome {
-        client: Side::client("123456"),
-        host: Side::host("123456"),
-        sent: Vec::new(),
-    };
+    let mut outcome = Outcome { client: Side::client("123456"), host: Side::host("123456"), sent: Vec::new() };
     for kind in SCRIPT {
         let (sender, receiver) = match kind.sent_by_client() {
             true => (&mut outcome.client, &mut outcome.host),
@@ -214,13 +174,7 @@ pub(crate) fn run_untouched() -> Outcome {
 
 /// Runs an exchange in which only `kind` is attacked.
 pub(crate) fn run_attacking(kind: Kind, attack: impl Fn(String) -> Vec<To>) -> Outcome {
-    run(|sent, text| {
-        if sent == kind {
-            attack(text)
-        } else {
-            vec![To::Receiver(text)]
-        }
-    })
+    run(|sent, text| if sent == kind { attack(text) } else { vec![To::Receiver(text)] })
 }
 
 /// Returns the altered text of that number; `None` beyond the last.
@@ -232,33 +186,19 @@ pub(crate) fn alter(text: &str, variant: usize) -> Option<String> {
         bytes[variant / 2] ^= 1 << ((variant / 2 + 3 * (variant % 2)) % 7);
         return Some(String::from_utf8(bytes).expect("every byte is still ASCII"));
     }
-    let Value::Object(fields) = serde_json::from_str(text).expect("ends send JSON") else {
-        panic!("{text}")
-    };
+    let Value::Object(fields) = serde_json::from_str(text).expect("ends send JSON") else { panic!("{text}") };
     let mut altered = Vec::new();
     for (name, value) in &fields {
         let values = match value {
             Value::String(text) => {
-                let mut kinds: Vec<_> = ["hello", "confirm", "sealed", "error", "bye", ""]
-                    .map(Value::from)
-                    .into();
+                let mut kinds: Vec<_> = ["hello", "confirm", "sealed", "error", "bye", ""].map(Value::from).into();
                 kinds.retain(|kind| kind != value);
-                kinds.extend([
-                    json!(format!("{text}AAAA")),
-                    json!("A".repeat(text.len())),
-                    json!(&text[1..]),
-                ]);
+                kinds.extend([json!(format!("{text}AAAA")), json!("A".repeat(text.len())), json!(&text[1..])]);
                 kinds
             }
             Value::Number(number) => {
                 let number = number.as_u64().expect("ends send whole numbers");
-                vec![
-                    json!(number + 1),
-                    json!(number.wrapping_sub(1)),
-                    json!(-1),
-                    json!(0.5),
-                    json!(u64::MAX),
-                ]
+                vec![json!(number + 1), json!(number.wrapping_sub(1)), json!(-1), json!(0.5), json!(u64::MAX)]
             }
             _ => vec![json!([]), json!([0, 1]), json!([1, 1]), json!([1, 2]), json!(1)],
         };

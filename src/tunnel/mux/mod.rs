@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slab::Slab;
 
-use super::chunk::{Chunk, MAX_PAYLOAD};
+use super::chunk::{Chunk, ChunkPool, MAX_PAYLOAD};
 use super::credit::{Budget, ReceiveWindow};
 use super::event::{Event, Origin};
 use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
@@ -317,6 +317,18 @@ impl Mux {
         (self.budget.used(), self.retained)
     }
 
+    /// Gives the chunks of streams that are gone back to the pool; `poll_transmit` does so, too.
+    pub fn reclaim(&mut self, pool: &mut ChunkPool) {
+        for chunk in self.retired.drain(..) {
+            pool.recycle(chunk);
+        }
+    }
+
+    /// Tells whether a GOAWAY was sent or received.
+    pub fn is_going_away(&self) -> bool {
+        self.life != Life::Running
+    }
+
     /// Tells whether the session is over.
     pub fn is_ended(&self) -> bool {
         self.life == Life::Ended
@@ -406,7 +418,9 @@ impl Mux {
     /// Ends a session whose streams are all gone, or that failed, once its GOAWAY is out.
     fn end_if_drained(&mut self) {
         let (reason, origin) = match &self.life {
-            Life::Draining { reason, origin, .. } if self.attached == [0; 2] && self.pending.is_empty() => {
+            Life::Draining { reason, origin, .. }
+                if self.streams.is_empty() && (self.pending.is_empty() || !self.carrier_is_up) =>
+            {
                 (*reason, *origin)
             }
             Life::Failed { reason, .. } if self.pending.go_away.is_none() => (*reason, Origin::Local),
