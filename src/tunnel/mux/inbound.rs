@@ -206,6 +206,10 @@ impl Mux {
         let (role, carrier) = (self.config.role, self.carrier);
         let Some(stream) = self.get_mut(key) else { return Ok(()) };
         let is_ours = stream.id.opener() == role;
+        if is_ours {
+            // Whoever answers a stream has its CONNECT, even if the CREDIT that says so is lost.
+            stream.known_on.get_or_insert(carrier);
+        }
         let receive = &mut stream.receive;
         if receive.reorder.has(sequence) {
             self.counters.duplicate += 1;
