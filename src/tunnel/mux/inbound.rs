@@ -23,14 +23,14 @@ impl Mux {
         }
         match Frame::decode(message.clone()) {
             Err(error) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
-            Ok(Frame::Session(SessionFrame::Hello(payload))) => self.handle_hello(now, carrier, &payload),
-            Ok(_) if self.peer.is_none() => self.keep_until_hello(now, message),
+            Ok(Frame::Session(SessionFrame::Hello(payload))) => self.handle_hello(now, &payload),
+            Ok(_) if self.peer.is_none() => self.keep_until_hello(now, carrier, message),
             Ok(Frame::Session(frame)) => self.handle_session(now, carrier, frame),
             Ok(Frame::Stream(id, generation, frame)) => self.handle_stream(now, id, generation, frame),
         }
     }
 
-    fn handle_hello(&mut self, now: Instant, carrier: u32, payload: &[u8]) {
+    fn handle_hello(&mut self, now: Instant, payload: &[u8]) {
         if self.peer.is_some() {
             self.counters.duplicate += 1;
             return;
@@ -52,18 +52,19 @@ impl Mux {
         self.ping_now(now);
         self.begin_resumption();
         self.before_hello_len = 0;
-        for message in std::mem::take(&mut self.before_hello) {
+        // Each on the carrier it came on: the HELLO may be of another one, and lower ones no longer count.
+        for (carrier, message) in std::mem::take(&mut self.before_hello) {
             self.handle_message(now, carrier, message);
         }
     }
 
-    fn keep_until_hello(&mut self, now: Instant, message: Bytes) {
+    fn keep_until_hello(&mut self, now: Instant, carrier: u32, message: Bytes) {
         self.before_hello_len += message.len() + 32;
         if self.before_hello_len > MAX_BEFORE_HELLO {
             self.before_hello.clear();
             self.fail(now, GoAwayReason::Limit, "too much came before the HELLO".to_owned());
         } else {
-            self.before_hello.push_back(message);
+            self.before_hello.push_back((carrier, message));
         }
     }
 
@@ -206,6 +207,10 @@ impl Mux {
         let (role, carrier) = (self.config.role, self.carrier);
         let Some(stream) = self.get_mut(key) else { return Ok(()) };
         let is_ours = stream.id.opener() == role;
+        if is_ours {
+            // Whoever answers a stream has its CONNECT, even if the CREDIT that says so is lost.
+            stream.known_on.get_or_insert(carrier);
+        }
         let receive = &mut stream.receive;
         if receive.reorder.has(sequence) {
             self.counters.duplicate += 1;

@@ -151,7 +151,7 @@ pub struct Mux {
     starved: VecDeque<StreamKey>,
     before_connect: u64,
     peer: Option<Hello>,
-    before_hello: VecDeque<Bytes>,
+    before_hello: VecDeque<(u32, Bytes)>,
     before_hello_len: usize,
     /// Number of the highest carrier that opened; 0 before the first.
     carrier: u32,

@@ -24,6 +24,15 @@ pub(super) struct Pending {
     scratch: Vec<u8>,
 }
 
+/// What there is to send before all streams' data.
+enum Control {
+    /// A frame, now in the scratch buffer.
+    Encoded,
+    /// A frame that needs more room. Data must not pass it: a carrier kept full by small frames would starve it.
+    Waits,
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(super) struct Abort {
     id: StreamId,
@@ -48,8 +57,10 @@ impl Mux {
         if !self.carrier_is_up || self.life == Life::Ended {
             return None;
         }
-        if self.encode_control(now, max_len) {
-            return Some(&self.pending.scratch);
+        match self.encode_control(now, max_len) {
+            Control::Encoded => return Some(&self.pending.scratch),
+            Control::Waits => return None,
+            Control::Nothing => {}
         }
         if self.peer.is_none() || !self.resumption.is_complete() {
             return None;
@@ -96,60 +107,61 @@ impl Mux {
     }
 
     /// Encodes the next frame that goes before all streams' data into the scratch buffer.
-    fn encode_control(&mut self, now: Instant, max_len: usize) -> bool {
+    fn encode_control(&mut self, now: Instant, max_len: usize) -> Control {
         let Mux { pending, timers, .. } = self;
         if pending.hello {
             if max_len < frame::HEADER_LEN + self.hello.len() {
-                return false;
+                return Control::Waits;
             }
             pending.hello = false;
             frame::encode_session(&mut pending.scratch, kind::HELLO, &self.hello);
-            return true;
+            return Control::Encoded;
         }
         // A version mismatch is answered before the peer's HELLO counts as known.
         if let (Life::Failed { .. }, Some((reason, detail))) = (&self.life, &pending.go_away) {
             frame::encode_go_away(&mut pending.scratch, *reason, detail);
             if pending.scratch.len() > max_len {
-                return false;
+                return Control::Waits;
             }
             pending.go_away = None;
-            return true;
+            return Control::Encoded;
         }
         if self.peer.is_none() {
-            return false;
+            return Control::Nothing;
         }
         if let Some(part) = pending.resume.front() {
             if part.len() > max_len {
-                return false;
+                return Control::Waits;
             }
             pending.scratch.clone_from(part);
             pending.resume.pop_front();
-            return true;
+            return Control::Encoded;
         }
         if max_len < frame::HEADER_LEN + 1 + frame::MAX_DETAIL {
-            return false;
+            let is_due = pending.pong.is_some() || pending.ping || !pending.is_empty();
+            return if is_due { Control::Waits } else { Control::Nothing };
         }
         if let Some(bytes) = pending.pong.take() {
             frame::encode_session(&mut pending.scratch, kind::PONG, &bytes);
-            return true;
+            return Control::Encoded;
         }
         if std::mem::take(&mut pending.ping) {
             frame::encode_session(&mut pending.scratch, kind::PING, &timers.ping(now));
-            return true;
+            return Control::Encoded;
         }
         if let Some(abort) = pending.aborts.pop_front() {
             let Abort { id, generation, reason, detail } = abort;
             frame::encode_abort(&mut pending.scratch, id, generation, reason, &detail);
-            return true;
+            return Control::Encoded;
         }
         if self.encode_credit(now) {
-            return true;
+            return Control::Encoded;
         }
         if let Some((reason, detail)) = self.pending.go_away.take() {
             frame::encode_go_away(&mut self.pending.scratch, reason, &detail);
-            return true;
+            return Control::Encoded;
         }
-        false
+        Control::Nothing
     }
 
     fn encode_credit(&mut self, now: Instant) -> bool {
