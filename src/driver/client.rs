@@ -142,7 +142,7 @@ impl Client {
             }
             Notice::Link { event, .. } => self.handle_link_event(&event),
             Notice::LinkDue { serial, .. } => self.handle_link_due(serial),
-            Notice::Resolved { answer, .. } => match answer {
+            Notice::Resolved { answer } => match answer {
                 Ok(addresses) => {
                     self.addresses = addresses.into();
                     self.dial(None);
@@ -151,7 +151,7 @@ impl Client {
             },
             Notice::Signal { session, text } => self.send_signal(session, text),
             Notice::Connected { session } => self.connected(session),
-            Notice::GoAway { .. } => self.stop_listening(),
+            Notice::GoAway => self.stop_listening(),
             Notice::Ended { end, summary, .. } => self.ended(end, summary),
             Notice::Stop => self.stop(),
             Notice::LinkPoll { .. } => self.poll_link(),

@@ -95,7 +95,7 @@ impl Core {
     pub(super) fn handle_lookups(&mut self) {
         while let Some((serial, answer)) = self.resolver.poll() {
             let Some(connection) = self.lookups.remove(&serial) else {
-                self.notices.push_back(super::core::Notice::Resolved { id: serial, answer });
+                self.notices.push_back(super::core::Notice::Resolved { answer });
                 continue;
             };
             if self.connections.get(connection).is_none_or(|entry| entry.serial != serial) {

@@ -55,13 +55,13 @@ pub(super) enum Notice {
     /// Somebody woke the loop: a helper thread may have an answer.
     Woken,
     /// A name look-up of the side's own was answered.
-    Resolved { id: u64, answer: Result<Vec<SocketAddr>, String> },
+    Resolved { answer: Result<Vec<SocketAddr>, String> },
     /// A session has something to say through signaling.
     Signal { session: SessionKey, text: String },
     /// A session needs signaling no more.
     Connected { session: SessionKey },
     /// The peer announced the end of a session.
-    GoAway { session: SessionKey },
+    GoAway,
     /// A session is over and gone.
     Ended { session: SessionKey, end: End, summary: Summary },
     /// Somebody wants us to end: in order the first time, at once the second.

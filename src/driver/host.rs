@@ -194,7 +194,7 @@ impl Host {
             }
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::Stop => self.stop(),
-            Notice::GoAway { .. } | Notice::Resolved { .. } => {}
+            Notice::GoAway | Notice::Resolved { .. } => {}
         }
         Ok(())
     }

@@ -168,7 +168,7 @@ impl Core {
             }
             Event::PathLost => self.warn("path-lost", format!("session {name}: the path is lost; streams wait for it")),
             Event::PathBack => self.warn("path-back", format!("session {name}: the path is back")),
-            Event::GoAway(_) => self.notices.push_back(Notice::GoAway { session: key }),
+            Event::GoAway(_) => self.notices.push_back(Notice::GoAway),
             Event::Stream(event) => self.handle_stream_event(key.index, event),
             Event::Ended(_) => {}
         }

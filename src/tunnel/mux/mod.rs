@@ -287,7 +287,14 @@ impl Mux {
                 return Some(Event::Writable(key));
             }
             notices.queued = false;
+            let is_at_end = std::mem::take(&mut notices.at_end);
             self.notices.pop_front();
+            if is_at_end {
+                self.settle(key);
+                if let Some(event) = self.events.pop_front() {
+                    return Some(event);
+                }
+            }
         }
         None
     }
@@ -369,9 +376,7 @@ impl Mux {
     /// Takes note that the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
-        if stream.is_drained() {
-            self.settle(key);
-        } else if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
+        if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
             self.queue_credit(key);
         }
     }
@@ -506,7 +511,7 @@ impl Mux {
         self.streams.iter().map(|(index, stream)| StreamKey { index: index as u32, serial: stream.serial })
     }
 
-    fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut super::stream::Notices)) {
+    pub(super) fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut super::stream::Notices)) {
         let Some(stream) = self.get_mut(key) else { return };
         set(&mut stream.notices);
         if !std::mem::replace(&mut stream.notices.queued, true) {
