@@ -75,7 +75,10 @@ impl Core {
         let local = sockets.iter().map(|&socket| self.sockets[socket].socket.local()).collect();
         let name = established.session.to_string();
         let session = match Session::new(self.now, established, config, local) {
-            Ok(session) if !sockets.is_empty() => session,
+            Ok(mut session) if !sockets.is_empty() => {
+                self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
+                session
+            }
             result => {
                 sockets.into_iter().for_each(|socket| self.remove_socket(socket));
                 return Err(result.err().map_or("no UDP socket could be bound".to_owned(), |error| error.to_string()));
