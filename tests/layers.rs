@@ -28,13 +28,24 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     (
         "peer",
-        &["crate::signaling", "crate::session", "crate::net", "crate::driver", "crate::forward", "mio::", "Instant::now"],
+        &[
+            "crate::signaling",
+            "crate::session",
+            "crate::net",
+            "crate::driver",
+            "crate::forward",
+            "mio::",
+            "Instant::now",
+        ],
     ),
     (
         "signaling",
         &["crate::peer", "crate::session", "crate::net", "crate::driver", "crate::forward", "mio::", "Instant::now"],
     ),
-    ("session", &["crate::net", "crate::driver", "crate::forward", "crate::status", "mio::", "UdpSocket", "Instant::now"]),
+    (
+        "session",
+        &["crate::net", "crate::driver", "crate::forward", "crate::status", "mio::", "UdpSocket", "Instant::now"],
+    ),
     ("forward", &["crate::session", "crate::peer", "crate::signaling", "crate::driver", "str0m"]),
     ("net", &["crate::tunnel", "crate::session", "crate::peer", "crate::driver", "crate::forward", "str0m"]),
     ("status", &["crate::driver", "crate::net", "crate::session", "mio::", "str0m"]),
