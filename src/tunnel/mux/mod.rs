@@ -406,7 +406,7 @@ impl Mux {
     /// Ends a session whose streams are all gone, or that failed, once its GOAWAY is out.
     fn end_if_drained(&mut self) {
         let (reason, origin) = match &self.life {
-            Life::Draining { reason, origin, .. } if self.attached == [0; 2] && self.pending.is_empty() => {
+            Life::Draining { reason, origin, .. } if self.streams.is_empty() && self.pending.is_empty() => {
                 (*reason, *origin)
             }
             Life::Failed { reason, .. } if self.pending.go_away.is_none() => (*reason, Origin::Local),
