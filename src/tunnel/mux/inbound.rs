@@ -126,12 +126,13 @@ impl Mux {
     fn supersede(&mut self, key: StreamKey) {
         let Some(stream) = self.get_mut(key) else { return };
         let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent);
-        if stream.receive.state == ReceiveState::Closed && stream.send.state != SendState::Open {
+        // An opener that ended the stream in order had all of ours; what never went out says that it aborted.
+        let has_said_all = stream.send.state != SendState::Open && end == stream.send.next_sequence();
+        if stream.receive.state == ReceiveState::Closed && has_said_all {
             let mut retired = std::mem::take(&mut self.retired);
-            if let Some(freed) = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired)) {
-                self.retained -= freed;
-            }
+            let freed = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired));
             self.retired = retired;
+            self.retained_less(freed.unwrap_or(0));
             self.end_id(id, generation, IdStatus::Ended);
             self.settle(key);
         } else {
