@@ -168,7 +168,7 @@ impl Mux {
         let key = self.insert(id, generation);
         self.deliver(now, key, frame);
         if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
-            self.timers.await_connect(now, key);
+            self.await_connect(now, key);
         }
     }
 
@@ -331,7 +331,10 @@ impl Mux {
     pub(super) fn retained_less(&mut self, freed: usize) {
         self.retained -= freed;
         if freed > 0 && !self.is_over_send_budget() {
-            for key in std::mem::take(&mut self.starved) {
+            while let Some(key) = self.starved.pop_front() {
+                if let Some(stream) = self.get_mut(key) {
+                    stream.send.is_starved = false;
+                }
                 self.notify_writable(key);
             }
         }

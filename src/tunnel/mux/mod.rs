@@ -23,7 +23,7 @@ use super::id::{Generation, Role, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Outgoing, Stream, StreamMut};
 use resume::Resumption;
-use timers::Timers;
+use timers::{Timers, prune};
 
 /// What a session is allowed to use and announces about itself.
 #[derive(Debug, Clone)]
@@ -340,6 +340,7 @@ impl Mux {
 
     /// Remembers a stream that gets no capacity because of the send budget.
     pub(super) fn starves(&mut self, key: StreamKey) {
+        prune(&mut self.starved, &self.streams, |key| *key);
         self.starved.push_back(key);
     }
 
@@ -475,12 +476,14 @@ impl Mux {
             self.before_connect -= self.counts_before_connect(&stream);
         }
         stream.receive.window.release(&mut self.budget);
+        let mut freed = 0;
         for outgoing in stream.send.queue.drain(..) {
             if let Outgoing::Data(chunk) = outgoing {
-                self.retained -= chunk.capacity();
+                freed += chunk.capacity();
                 self.retired.push(chunk);
             }
         }
+        self.retained_less(freed);
     }
 
     /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.
