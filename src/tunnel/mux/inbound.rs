@@ -21,12 +21,14 @@ impl Mux {
         if is_over || carrier < self.resumption.floor() || carrier > self.carrier {
             return;
         }
-        match Frame::decode(message.clone()) {
-            Err(error) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
-            Ok(Frame::Session(SessionFrame::Hello(payload))) => self.handle_hello(now, &payload),
-            Ok(_) if self.peer.is_none() => self.keep_until_hello(now, carrier, message),
-            Ok(Frame::Session(frame)) => self.handle_session(now, carrier, frame),
-            Ok(Frame::Stream(id, generation, frame)) => self.handle_stream(now, id, generation, frame),
+        // A message is cloned only where it may be kept: the first clone of a `Bytes` made of a `Vec` allocates.
+        let kept = self.peer.is_none().then(|| message.clone());
+        match (Frame::decode(message), kept) {
+            (Err(error), _) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
+            (Ok(Frame::Session(SessionFrame::Hello(payload))), _) => self.handle_hello(now, &payload),
+            (Ok(_), Some(message)) => self.keep_until_hello(now, carrier, message),
+            (Ok(Frame::Session(frame)), None) => self.handle_session(now, carrier, frame),
+            (Ok(Frame::Stream(id, generation, frame)), None) => self.handle_stream(now, id, generation, frame),
         }
     }
 
