@@ -4,8 +4,14 @@
 //! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
 //! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`status`] says what is going on.
 
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod driver;
+pub mod forward;
 pub mod net;
+pub mod peer;
+pub mod session;
 pub mod signaling;
 pub mod status;
 pub mod tunnel;

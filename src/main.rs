@@ -1,1 +1,7 @@
-fn main() {}
+//! The `pinhole` program; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pinhole::cli::run()
+}

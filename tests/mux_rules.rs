@@ -1,5 +1,8 @@
 //! The rules of `docs/protocol.md`, section 2, one by one: a mux against frames made by hand.
 
+// What cannot fail in a helper of a test needs no message.
+#![allow(clippy::unwrap_used)]
+
 #[path = "mux_rules/order.rs"]
 mod order;
 #[path = "mux_rules/resume.rs"]

@@ -3,6 +3,9 @@
 //!
 //! `SIM_SEEDS=n` runs n seeds instead of the usual number; `SIM_SEED=x` runs that one and prints what happens.
 
+// What cannot fail in a helper of a test needs no message.
+#![allow(clippy::unwrap_used)]
+
 #[path = "mux_sim/goodput.rs"]
 mod goodput;
 #[path = "mux_sim/model.rs"]

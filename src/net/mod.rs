@@ -1,1 +1,11 @@
 //! Sockets: the only place, beside the driver, that touches the network.
+
+pub mod http;
+pub mod interfaces;
+pub mod limits;
+pub mod listen;
+pub mod readiness;
+pub mod resolver;
+pub mod tls;
+pub mod udp;
+pub mod websocket;

@@ -88,6 +88,15 @@ pub enum Event {
         /// How long it was connected, in milliseconds.
         duration_ms: u64,
     },
+    /// The demo's result.
+    Demo {
+        /// Bytes fetched through the tunnel and checked.
+        bytes: u64,
+        /// Speed of the fetch in Mbit/s.
+        mbit_per_s: f64,
+        /// Median round trip of small requests in milliseconds.
+        round_trip_ms: f64,
+    },
     /// Something a person should know that ends nothing: a wrong pin was tried, the target does not answer.
     Warning {
         /// A stable word for programs, such as `bad-pin`.

@@ -1,3 +1,9 @@
 //! What is going on, said to a person or to a program.
 
 pub mod event;
+mod human;
+mod invitation;
+mod json;
+mod paint;
+pub mod report;
+pub mod text;

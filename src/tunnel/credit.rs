@@ -175,7 +175,7 @@ mod tests {
         let round_trip = Some(Duration::from_millis(100));
         let mut budget = Budget::new(INITIAL * 3);
         let mut window = ReceiveWindow::open(INITIAL);
-        let mut turn = |window: &mut ReceiveWindow, at: u64, budget: &mut Budget| {
+        let turn = |window: &mut ReceiveWindow, at: u64, budget: &mut Budget| {
             let units = window.limit() - window.arrived;
             window.arrive(units).unwrap();
             window.consume(units);

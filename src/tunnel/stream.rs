@@ -184,6 +184,8 @@ pub(super) struct ReceiveHalf {
     pub(super) credit_queued: bool,
     /// The stream is in the queue of delayed acknowledgements.
     pub(super) ack_pending: bool,
+    /// The local application was told that nothing follows.
+    pub(super) end_seen: bool,
     pub(super) bytes: u64,
 }
 
@@ -195,6 +197,8 @@ pub(super) struct Notices {
     pub(super) accepted: bool,
     pub(super) readable: bool,
     pub(super) writable: bool,
+    /// For the mux itself: the end was seen, so the stream may be done.
+    pub(super) at_end: bool,
 }
 
 /// A stream of the table.
@@ -233,6 +237,7 @@ impl Stream {
                 acknowledged: Sequence(0),
                 credit_queued: false,
                 ack_pending: false,
+                end_seen: false,
                 bytes: 0,
             },
             notices: Notices::default(),
@@ -261,9 +266,9 @@ impl Stream {
         self.send.state == SendState::Done && self.receive.state == ReceiveState::Closed && !self.owes_ack()
     }
 
-    /// Tells whether the local application took everything there was.
+    /// Tells whether the local application took everything there was, and knows that it was everything.
     pub(super) fn is_drained(&self) -> bool {
-        self.receive.state == ReceiveState::Closed && self.receive.ready.is_empty()
+        self.receive.end_seen
     }
 }
 
@@ -346,9 +351,15 @@ impl StreamMut<'_> {
         self.state().receive.ready.iter().map(Bytes::as_ref)
     }
 
-    /// Tells whether the peer's direction ended and everything was consumed.
-    pub fn is_at_end(&self) -> bool {
-        self.state().is_drained()
+    /// Tells whether the peer's direction ended and everything was consumed. Once it has said so, a stream whose other
+    /// direction is done, too, goes at the next `Mux::poll_event`.
+    pub fn is_at_end(&mut self) -> bool {
+        let receive = &mut self.state_mut().receive;
+        let is_at_end = receive.state == ReceiveState::Closed && receive.ready.is_empty();
+        if is_at_end && !std::mem::replace(&mut receive.end_seen, true) {
+            self.mux.notify(self.key, |notices| notices.at_end = true);
+        }
+        is_at_end
     }
 
     /// Takes `count` bytes of what was readable; the peer gets that much more credit.

@@ -307,6 +307,7 @@ fn both_directions_close_on_their_own() {
     assert_eq!(rig.read(key), b"goes on");
     rig.feed(close(ID, 1, 2));
     assert_eq!(rig.events(), [Event::Readable(key)]);
+    assert_eq!(rig.read(key), b"");
     rig.sent();
     assert_eq!(rig.events(), [Event::Finished(key)], "once the end is acknowledged");
 }

@@ -129,11 +129,12 @@ impl Rig {
         self.mux.stream(key).unwrap().finish();
     }
 
-    /// Takes everything readable.
+    /// Takes everything readable, and looks whether that was the end.
     pub(crate) fn read(&mut self, key: StreamKey) -> Vec<u8> {
         let mut stream = self.mux.stream(key).unwrap();
         let bytes: Vec<u8> = stream.readable().flatten().copied().collect();
         stream.consume(bytes.len());
+        stream.is_at_end();
         bytes
     }
 }

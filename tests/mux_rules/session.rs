@@ -138,6 +138,7 @@ fn goaway_lets_streams_finish() {
     rig.feed(close(ID, 0, 1));
     assert_eq!(rig.sent().len(), 3);
     assert_eq!(rig.events(), [Event::Readable(key)]);
+    assert_eq!(rig.read(key), b"");
     rig.feed(credit(ID, 0, 65536, 3));
     let events = rig.events();
     assert_eq!(events[0], Event::Finished(key));

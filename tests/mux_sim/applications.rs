@@ -153,7 +153,7 @@ impl World {
         end.saw_end |= stream.is_at_end();
         end.read += ready.min(most) as u64;
         stream.consume(ready.min(most));
-        if let Some(stream) = end.key.and_then(|key| self.sides[side].mux.stream(key)) {
+        if let Some(mut stream) = end.key.and_then(|key| self.sides[side].mux.stream(key)) {
             end.saw_end |= stream.is_at_end();
             assert_eq!(stream.bytes().1, offset);
         }
@@ -198,6 +198,7 @@ impl World {
                     let flow = &self.flows[uid];
                     self.check_end(uid, side, true);
                     assert!(flow.ends[side].is_finished, "stream {uid} finished without our end");
+                    assert!(flow.ends[side].saw_end, "stream {uid} went before its end was seen");
                     self.detach(uid, side, Outcome::Finished);
                 }
                 Event::Aborted { key, reason, detail, origin } => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use slab::Slab;
 
-use super::chunk::{Chunk, MAX_PAYLOAD};
+use super::chunk::{Chunk, ChunkPool, MAX_PAYLOAD};
 use super::credit::{Budget, ReceiveWindow};
 use super::event::{Event, Origin};
 use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
@@ -287,7 +287,14 @@ impl Mux {
                 return Some(Event::Writable(key));
             }
             notices.queued = false;
+            let is_at_end = std::mem::take(&mut notices.at_end);
             self.notices.pop_front();
+            if is_at_end {
+                self.settle(key);
+                if let Some(event) = self.events.pop_front() {
+                    return Some(event);
+                }
+            }
         }
         None
     }
@@ -315,6 +322,18 @@ impl Mux {
     /// Returns (units all receive windows grew by, bytes queued or unacknowledged): both 0 once every stream ended.
     pub fn memory(&self) -> (u64, usize) {
         (self.budget.used(), self.retained)
+    }
+
+    /// Gives the chunks of streams that are gone back to the pool; `poll_transmit` does so, too.
+    pub fn reclaim(&mut self, pool: &mut ChunkPool) {
+        for chunk in self.retired.drain(..) {
+            pool.recycle(chunk);
+        }
+    }
+
+    /// Tells whether a GOAWAY was sent or received.
+    pub fn is_going_away(&self) -> bool {
+        self.life != Life::Running
     }
 
     /// Tells whether the session is over.
@@ -358,9 +377,7 @@ impl Mux {
     /// Takes note that the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
-        if stream.is_drained() {
-            self.settle(key);
-        } else if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
+        if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
             self.queue_credit(key);
         }
     }
@@ -407,7 +424,9 @@ impl Mux {
     /// Ends a session whose streams are all gone, or that failed, once its GOAWAY is out.
     fn end_if_drained(&mut self) {
         let (reason, origin) = match &self.life {
-            Life::Draining { reason, origin, .. } if self.streams.is_empty() && self.pending.is_empty() => {
+            Life::Draining { reason, origin, .. }
+                if self.streams.is_empty() && (self.pending.is_empty() || !self.carrier_is_up) =>
+            {
                 (*reason, *origin)
             }
             Life::Failed { reason, .. } if self.pending.go_away.is_none() => (*reason, Origin::Local),
@@ -495,7 +514,7 @@ impl Mux {
         self.streams.iter().map(|(index, stream)| StreamKey { index: index as u32, serial: stream.serial })
     }
 
-    fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut super::stream::Notices)) {
+    pub(super) fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut super::stream::Notices)) {
         let Some(stream) = self.get_mut(key) else { return };
         set(&mut stream.notices);
         if !std::mem::replace(&mut stream.notices.queued, true) {

@@ -54,9 +54,7 @@ impl Mux {
     ///
     /// The message counts as sent: the carrier must take it. Chunks the peer acknowledged go back to `pool`.
     pub fn poll_transmit(&mut self, now: Instant, max_len: usize, pool: &mut ChunkPool) -> Option<&[u8]> {
-        for chunk in self.retired.drain(..) {
-            pool.recycle(chunk);
-        }
+        self.reclaim(pool);
         if !self.carrier_is_up || self.life == Life::Ended {
             return None;
         }

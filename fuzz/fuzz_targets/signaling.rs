@@ -1,0 +1,60 @@
+//! Feeds texts to everything that reads what came over the signaling WebSocket, and to the URL parser.
+//!
+//! The input is one text for each line; the same lines go to both handshakes and to an opener.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pinhole::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
+use pinhole::signaling::message::{ClientMessage, HostMessage, Inner};
+use pinhole::signaling::pin::Pin;
+use pinhole::signaling::sealing::Opener;
+use pinhole::signaling::url::SignalingUrl;
+
+fuzz_target!(|text: &str| {
+    if let Ok((url, _)) = SignalingUrl::parse(text) {
+        let printed = url.to_string();
+        // Percent-encoding may have made it longer than what is parsed.
+        if printed.len() < 8 * 1024 {
+            assert_eq!(SignalingUrl::parse(&printed), Ok((url, None)));
+        }
+    }
+    let _ = Inner::parse(text);
+    let lines: Vec<&str> = text.lines().take(8).collect();
+    // A key exchange costs a thousand times what parsing does: only messages are worth one.
+    if !lines
+        .iter()
+        .any(|line| ClientMessage::parse(line).is_ok() || HostMessage::parse(line).is_ok())
+    {
+        return;
+    }
+    let Some(pin) = Pin::new("123456") else { return };
+    let (mut client, _) = ClientHandshake::start(&pin);
+    let mut host = HostHandshake::new();
+    let mut opener = opener(&pin);
+    for line in lines {
+        let _ = client.handle_text(line);
+        if let Ok(HostStep::Verify) = host.handle_text(line, &pin) {
+            assert!(host.verify().is_err(), "a confirm was forged");
+        }
+        assert!(opener.open(line).is_err(), "a sealed message was forged");
+    }
+});
+
+/// Makes an opener that expects its first message.
+fn opener(pin: &Pin) -> Opener {
+    let (mut client, hello) = ClientHandshake::start(pin);
+    let mut host = HostHandshake::new();
+    let Ok(HostStep::Send(hello)) = host.handle_text(&hello, pin) else {
+        panic!("no hello")
+    };
+    let Ok(ClientStep::Send(confirm)) = client.handle_text(&hello) else {
+        panic!("no confirm")
+    };
+    let Ok(HostStep::Verify) = host.handle_text(&confirm, pin) else {
+        panic!("nothing to verify")
+    };
+    let Ok((_, established)) = host.verify() else {
+        panic!("not established")
+    };
+    established.opener
+}

@@ -1,0 +1,176 @@
+//! The arguments as clap reads them; what they mean is decided in [`mod@super::parse`].
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// Name of the environment variable that gives the pin on either side.
+pub const PIN_VARIABLE: &str = "PINHOLE_PIN";
+
+// No line is longer than 80 columns, where clap would wrap it.
+const EXAMPLES: &str = "\
+Examples:
+  pinhole                  asks what you want to do
+  pinhole host 25565       shares port 25565 of this machine
+  pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
+                           makes it appear on port 25565 here
+  pinhole demo             shows on this machine alone that it works
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.
+RUST_LOG sets what is logged, as in RUST_LOG=str0m=debug.";
+
+const HOST_EXAMPLES: &str = "\
+Examples:
+  pinhole host 25565                      a port of this machine
+  pinhole host db.local:5432              a service that this machine can reach
+  pinhole host 22 --listen 0.0.0.0:5000   the local network may join directly
+  pinhole host 8080 --once --json         for scripts: one client, then exit 0
+
+Forward the signaling port that it prints (VS Code: Ports panel, Forward a Port,
+visibility Public), and pass on the command that it prints.";
+
+const CLIENT_EXAMPLES: &str = "\
+Examples:
+  pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
+  pinhole client https://abc123-5000.asse.devtunnels.ms 25565 --pin 123456
+  pinhole client 'ws://192.168.1.7:5000/ws?pin=123456' 0.0.0.0:8080
+
+Put the URL in quotes: most shells act on a question mark.
+https:// becomes wss://, and a missing /ws is added.";
+
+/// Makes a TCP service on one machine appear on another, directly, peer to peer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pinhole",
+    version,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    /// What to do; without it, questions are asked.
+    #[command(subcommand)]
+    pub command: Option<Action>,
+    /// Log more to stderr: -v sessions, -vv streams, -vvv datagrams
+    #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Log errors only, and print no line for every stream
+    #[arg(short, long, global = true, display_order = 101, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Share a TCP service of this machine or its network
+    Host(HostArguments),
+    /// Make a service that a host shares appear on a port of this machine
+    Client(ClientArguments),
+    /// Run a host, a client and a small web service on this machine, and check what comes through
+    Demo(DemoArguments),
+}
+
+/// Arguments of `pinhole host`.
+#[derive(Debug, Args)]
+#[command(after_help = HOST_EXAMPLES)]
+pub struct HostArguments {
+    /// What to share.
+    #[arg(
+        value_name = "TARGET",
+        help = "What to share: 25565, 127.0.0.1:25565, [::1]:25565, db.local:5432; a bare port is one of 127.0.0.1"
+    )]
+    pub target: String,
+    /// Where the signaling WebSocket listens: an address of this machine, or a port; 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits
+    #[arg(long, value_name = "PIN")]
+    pub pin: Option<String>,
+    /// Exit with code 0 when the first session has ended
+    #[arg(long)]
+    pub once: bool,
+    /// How many clients may be connected at a time, 1 to 1024
+    #[arg(long, value_name = "N", default_value = "16", allow_hyphen_values = true)]
+    pub max_sessions: String,
+    /// Ask at the terminal before a client may join
+    #[arg(long)]
+    pub ask: bool,
+    /// Print one JSON object a line on stdout instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `pinhole client`.
+#[derive(Debug, Args)]
+#[command(after_help = CLIENT_EXAMPLES)]
+pub struct ClientArguments {
+    /// The URL that the host passed on, such as wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Where the service appears.
+    #[arg(
+        value_name = "LOCAL",
+        help = "Where the service appears: 25565, 0.0.0.0:25565, [::1]:25565; a bare port is one of 127.0.0.1, \
+                0 picks a free one"
+    )]
+    pub local: String,
+    /// The pin, if the URL has none; PINHOLE_PIN sets it too; otherwise it is asked for
+    #[arg(long, value_name = "PIN")]
+    pub pin: Option<String>,
+    /// A PEM file of certificate authorities to trust instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A further header of the WebSocket request; may be given more than once
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Exit with code 0 when the session has ended, whoever ended it
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object a line on stdout instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `pinhole demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Print one JSON object a line on stdout instead of sentences
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_finds_the_definition_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn examples_fit_a_terminal() {
+        for text in [EXAMPLES, HOST_EXAMPLES, CLIENT_EXAMPLES] {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_has_examples_and_exit_codes() {
+        let mut command = Arguments::command();
+        let help = command.render_help().to_string();
+        for part in ["Examples:", "pinhole host 25565", "Exit codes: 0 done, 1 failed, 2 wrong usage"] {
+            assert!(help.contains(part), "{part} is missing in:\n{help}");
+        }
+        for name in ["host", "client"] {
+            let action = command.find_subcommand_mut(name).unwrap();
+            let help = action.render_help().to_string();
+            for part in ["Examples:", "--pin <PIN>", "PINHOLE_PIN", "--once", "--json"] {
+                assert!(help.contains(part), "{part} is missing in:\n{help}");
+            }
+        }
+    }
+}

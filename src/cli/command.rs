@@ -1,0 +1,391 @@
+//! Arguments, the environment and answers, joined into one command that is ready to run.
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::Parser;
+
+use super::args::{Action, Arguments, ClientArguments, HostArguments};
+use super::failure::{Failure, UsageError};
+use super::logging::Verbosity;
+use super::parse::{self};
+use super::question::Ask;
+use super::wizard::{self, Answers};
+use crate::config::{ClientConfig, HostConfig};
+use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
+use crate::status::report::{Reporter, Role, Style};
+
+/// How a run talks to whoever started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Output {
+    /// One JSON object a line on stdout, and nothing else there.
+    pub json: bool,
+    /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
+    pub verbosity: Verbosity,
+}
+
+impl Output {
+    /// Builds the reporter of one side on this process's stdout and stderr.
+    pub fn reporter(&self, role: Role) -> Reporter {
+        if self.json {
+            Reporter::json(io::stdout())
+        } else {
+            let style = Style::of_process(self.verbosity != Verbosity::Quiet);
+            Reporter::human(io::stdout(), io::stderr(), role, style)
+        }
+    }
+}
+
+/// What a command line asks for, ready to run.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// `pinhole host`.
+    Host(HostConfig, Output),
+    /// `pinhole client`.
+    Client(ClientConfig, Output),
+    /// `pinhole demo`.
+    Demo(Output),
+}
+
+impl Command {
+    /// Returns how the run talks.
+    pub fn output(&self) -> Output {
+        match self {
+            Command::Host(_, output) | Command::Client(_, output) | Command::Demo(output) => *output,
+        }
+    }
+}
+
+/// A command line that made sense.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// What to run.
+    pub command: Command,
+    /// When questions led to it, the command line that does the same without them.
+    pub equivalent: Option<String>,
+}
+
+impl From<Command> for Parsed {
+    fn from(command: Command) -> Parsed {
+        Parsed { command, equivalent: None }
+    }
+}
+
+/// What the command line takes from around it.
+#[derive(Default)]
+pub struct Surroundings<'a> {
+    /// Asks a person; `None` when stdin or stderr is no terminal.
+    pub ask: Option<&'a mut Ask<'a>>,
+    /// The value of `PINHOLE_PIN`; empty counts as unset.
+    pub pin: Option<OsString>,
+}
+
+/// Turns arguments (the program's name first) into a command, asking a person for what is missing.
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    surroundings: Surroundings<'_>,
+) -> Result<Parsed, Failure> {
+    let Surroundings { ask, pin } = surroundings;
+    let arguments = Arguments::try_parse_from(arguments)?;
+    let mut output = Output { json: false, verbosity: Verbosity::new(arguments.quiet, arguments.verbose) };
+    let usage = |usage: UsageError, output| Failure::Usage { usage, output };
+    match arguments.command {
+        None => {
+            let Some(ask) = ask else { return Err(Failure::NoCommand) };
+            let pin = environment_pin(pin).map_err(|error| usage(error, output))?;
+            let answers = wizard::questions(ask, pin)?;
+            let equivalent = Some(answers.command());
+            let command = match answers {
+                Answers::Host(config) => Command::Host(config, output),
+                Answers::Client(config) => Command::Client(config, output),
+            };
+            Ok(Parsed { command, equivalent })
+        }
+        Some(Action::Host(host)) => {
+            output.json = host.json;
+            let config = environment_pin(pin).and_then(|pin| host_config(host, pin, ask.is_some()));
+            let config = config.map_err(|error| usage(error, output))?;
+            Ok(Command::Host(config, output).into())
+        }
+        Some(Action::Client(client)) => {
+            output.json = client.json;
+            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin));
+            let (settings, pin) = settings.map_err(|error| usage(error, output))?;
+            let pin = match (pin, ask) {
+                (Some(pin), _) => pin,
+                (None, Some(ask)) => wizard::pin(ask)?,
+                (None, None) => return Err(usage(UsageError::NoPin, output)),
+            };
+            Ok(Command::Client(settings(pin), output).into())
+        }
+        Some(Action::Demo(demo)) => {
+            output.json = demo.json;
+            Ok(Command::Demo(output).into())
+        }
+    }
+}
+
+fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: bool) -> Result<HostConfig, UsageError> {
+    let pin = match arguments.pin {
+        Some(pin) => Some(parse::pin("--pin", &pin)?),
+        None => environment,
+    };
+    let config = HostConfig {
+        target: parse::target(&arguments.target)?,
+        listen: parse::listen(&arguments.listen)?,
+        pin,
+        once: arguments.once,
+        max_sessions: parse::max_sessions(&arguments.max_sessions)?,
+        ask: arguments.ask,
+    };
+    if config.ask && !terminal {
+        return Err(UsageError::NobodyToAsk);
+    }
+    Ok(config)
+}
+
+/// Returns what makes the settings once the pin is known, and the pin if it is known already.
+fn client_settings(
+    arguments: ClientArguments,
+    environment: Option<Pin>,
+) -> Result<(impl FnOnce(Pin) -> ClientConfig, Option<Pin>), UsageError> {
+    let (url, url_pin) = SignalingUrl::parse(&arguments.url)?;
+    let local = parse::local(&arguments.local)?;
+    let headers = arguments.headers.iter().map(|header| parse::header(header));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let flag = arguments.pin.map(|pin| parse::pin("--pin", &pin)).transpose()?;
+    let pin = match (url_pin, flag) {
+        (Some(url_pin), Some(flag)) if url_pin != flag => return Err(UsageError::TwoPins),
+        (Some(pin), _) | (None, Some(pin)) => Some(pin),
+        (None, None) => environment,
+    };
+    let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, once: arguments.once };
+    Ok((settings, pin))
+}
+
+fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {
+    let text = value.unwrap_or_default().into_string();
+    text.map(Pin::new).map_err(|_| UsageError::PinEncoding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::question::script::Script;
+    use super::super::question::{NoAnswer, Question};
+    use super::*;
+
+    /// Parses a command line without a terminal.
+    fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {
+        let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from) };
+        parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command)
+    }
+
+    /// Parses a command line with somebody who answers.
+    fn attended(line: &[&str], answers: &[&'static str]) -> (Result<Parsed, Failure>, usize) {
+        let mut script = Script::new(answers);
+        let mut ask = |question: &Question<'_>| script.ask(question);
+        let surroundings = Surroundings { ask: Some(&mut ask), pin: None };
+        let result = parse([&["pinhole"], line].concat(), surroundings);
+        (result, script.asked.len())
+    }
+
+    fn host(line: &[&str], pin: Option<&str>) -> (HostConfig, Output) {
+        match unattended(line, pin) {
+            Ok(Command::Host(config, output)) => (config, output),
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    fn client(line: &[&str], pin: Option<&str>) -> (ClientConfig, Output) {
+        match unattended(line, pin) {
+            Ok(Command::Client(config, output)) => (config, output),
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_host_has_defaults() {
+        let (config, output) = host(&["host", "25565"], None);
+        assert_eq!(config.target.to_string(), "127.0.0.1:25565");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(config.max_sessions, 16);
+        assert!(config.pin.is_none() && !config.once && !config.ask);
+        assert_eq!(output, Output::default());
+    }
+
+    #[test]
+    fn a_host_takes_every_flag() {
+        let line = "host [::1]:80 --listen 5000 --pin a+b --once --max-sessions 3 --json -vv";
+        let (config, output) = host(&line.split(' ').collect::<Vec<_>>(), Some("env"));
+        assert_eq!(config.target.to_string(), "[::1]:80");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
+        assert_eq!(config.pin.as_ref().map(Pin::reveal), Some("a+b"));
+        assert_eq!(config.max_sessions, 3);
+        assert!(config.once && output.json);
+        assert_eq!(output.verbosity, Verbosity::Debug);
+    }
+
+    #[test]
+    fn a_client_takes_every_flag() {
+        let line = [
+            "-q",
+            "client",
+            "https://abc-5000.asse.devtunnels.ms?pin=1%2B1",
+            "0",
+            "--ca",
+            "ca.pem",
+            "--header",
+            "A: b",
+            "--header",
+            "C: d",
+            "--once",
+            "--json",
+        ];
+        let (config, output) = client(&line, None);
+        assert_eq!(config.url.to_string(), "wss://abc-5000.asse.devtunnels.ms/ws");
+        assert_eq!(config.pin.reveal(), "1+1");
+        assert_eq!(config.local.to_string(), "127.0.0.1:0");
+        assert_eq!(config.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
+        assert_eq!(config.headers, [("A".into(), "b".into()), ("C".into(), "d".into())]);
+        assert!(config.once && output.json);
+        assert_eq!(output.verbosity, Verbosity::Quiet);
+    }
+
+    #[test]
+    fn the_nearest_pin_is_used() {
+        // The pins of the URL, the flag and the environment, and which one counts.
+        let cases = [
+            (Some("u"), None, None, "u"),
+            (Some("u"), Some("u"), Some("e"), "u"),
+            (Some("u"), None, Some("e"), "u"),
+            (None, Some("f"), Some("e"), "f"),
+            (None, Some("f"), Some(""), "f"),
+            (None, None, Some("e"), "e"),
+            (Some(""), None, Some("e"), "e"),
+        ];
+        for (url, flag, environment, expected) in cases {
+            let url = url.map_or("ws://h/ws".into(), |pin| format!("ws://h/ws?pin={pin}"));
+            let mut line = vec!["client", &url, "80"];
+            line.extend(flag.iter().flat_map(|pin| ["--pin", pin]));
+            assert_eq!(client(&line, environment).0.pin.reveal(), expected, "{line:?}");
+        }
+        assert_eq!(host(&["host", "80"], Some("e")).0.pin.as_ref().map(Pin::reveal), Some("e"));
+        assert!(host(&["host", "80"], Some("")).0.pin.is_none());
+    }
+
+    #[test]
+    fn wrong_usage_is_said_in_one_line() {
+        let cases: [(&[&str], &str); 13] = [
+            (&["host", "0"], "TARGET '0': nothing can be reached on port 0; give a port"),
+            (&["host", "80", "--listen", "web:1"], "--listen 'web:1': only addresses of this"),
+            (&["host", "80", "--pin", ""], "--pin '': a pin has at least one character; give"),
+            (&["host", "80", "--max-sessions", "0"], "--max-sessions '0': that many sessions"),
+            (&["host", "80", "--max-sessions", "-1"], "--max-sessions '-1': that many sessions"),
+            (&["host", "80", "--ask"], "--ask asks at the terminal, and stdin or stderr is none; run"),
+            (&["client", "ftp://h", "80"], "URL: the URL must begin with wss:// or ws://; a right"),
+            (&["client", "ws://h", "80"], "the URL has no pin, and there is no terminal to ask at; add"),
+            (&["client", "ws://h?pin=1", "x:1"], "LOCAL 'x:1': only addresses"),
+            (&["client", "ws://h?pin=1", "1", "--pin", "2"], "--pin is not the pin in the URL; leave"),
+            (&["client", "ws://h?pin=1", "1", "--pin", ""], "--pin '': a pin"),
+            (&["client", "ws://h?pin=1", "1", "--header", "A"], "--header 'A': it has no colon; give"),
+            (&["client", "ws://h?pin=1", "1", "--header", "A: b\n"], "--header 'A': the value"),
+        ];
+        for (line, expected) in cases {
+            let Err(Failure::Usage { usage, .. }) = unattended(line, None) else {
+                panic!("{line:?} is no wrong usage");
+            };
+            let text = usage.to_string();
+            assert!(text.starts_with(expected), "{text}");
+            assert!(!text.contains('\n'), "{text}");
+        }
+    }
+
+    #[test]
+    fn clap_refuses_the_rest_with_exit_code_2() {
+        let cases: [&[&str]; 8] = [
+            &["host"],
+            &["client", "ws://h"],
+            &["serve"],
+            &["host", "80", "90"],
+            &["host", "80", "--frobnicate"],
+            &["-q", "-v", "demo"],
+            &["--json"],
+            &["demo", "--once"],
+        ];
+        for line in cases {
+            let Err(Failure::Arguments(error)) = unattended(line, None) else {
+                panic!("{line:?} is accepted");
+            };
+            assert_eq!(error.exit_code(), 2, "{line:?}");
+        }
+        for line in [["--help"], ["--version"]] {
+            let Err(Failure::Arguments(error)) = unattended(&line, None) else {
+                panic!("{line:?} is accepted");
+            };
+            assert_eq!(error.exit_code(), 0, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_known_when_usage_is_wrong() {
+        let Err(Failure::Usage { output, .. }) = unattended(&["host", "0", "--json"], None) else {
+            panic!("port 0 is accepted");
+        };
+        assert!(output.json);
+    }
+
+    #[test]
+    fn a_missing_pin_is_asked_for_last() {
+        let (result, asked) = attended(&["client", "ws://h", "80"], &["", "123456"]);
+        assert!(
+            matches!(result.map(|parsed| parsed.command), Ok(Command::Client(config, _)) if config.pin.reveal() == "123456")
+        );
+        assert_eq!(asked, 2);
+
+        let (result, asked) = attended(&["client", "ws://h", "web:80"], &["123456"]);
+        assert!(matches!(result, Err(Failure::Usage { .. })));
+        assert_eq!(asked, 0);
+
+        let (result, _) = attended(&["client", "ws://h", "80"], &[]);
+        assert!(matches!(result, Err(Failure::NoAnswer(NoAnswer::Cancelled))));
+    }
+
+    #[test]
+    fn without_a_command_questions_are_asked_or_usage_is_shown() {
+        let (result, asked) = attended(&["-v"], &["host", "80"]);
+        let Ok(Parsed { command, equivalent }) = result else { panic!("{result:?}") };
+        assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
+        assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
+        assert_eq!(asked, 2);
+        assert!(matches!(unattended(&[], None), Err(Failure::NoCommand)));
+    }
+
+    #[test]
+    fn ask_is_accepted_at_a_terminal() {
+        let (result, asked) = attended(&["host", "80", "--ask"], &[]);
+        assert!(matches!(result.map(|parsed| parsed.command), Ok(Command::Host(config, _)) if config.ask));
+        assert_eq!(asked, 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pin_that_is_no_text_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let surroundings = Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])) };
+        let result = parse(["pinhole", "host", "80"], surroundings);
+        let usage = UsageError::PinEncoding.to_string();
+        assert!(matches!(result, Err(failure @ Failure::Usage { .. }) if failure.to_string() == usage));
+    }
+
+    #[test]
+    fn the_wizards_command_parses_to_the_same_settings() {
+        let url = "ws://[::1]:5000/ws?pin=a%20b";
+        let (result, _) = attended(&[], &["client", url, "0"]);
+        let Ok(Command::Client(asked, _)) = result.map(|parsed| parsed.command) else {
+            panic!("the wizard led elsewhere");
+        };
+        let given = client(&["client", &asked.url.with_pin(&asked.pin), "0"], None).0;
+        assert_eq!((asked.url, asked.pin, asked.local), (given.url, given.pin, given.local));
+    }
+}

@@ -1,0 +1,149 @@
+//! The command line: arguments, questions at the terminal, exit codes.
+
+pub mod args;
+pub mod command;
+pub mod failure;
+pub mod logging;
+pub mod parse;
+pub mod prompt;
+pub mod question;
+pub mod wizard;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+pub use command::{Command, Output, Parsed, Surroundings, parse};
+pub use failure::{Failure, UsageError};
+
+use crate::demo;
+use crate::driver::{Client, Host};
+use crate::net::limits;
+use crate::status::event::Event;
+use crate::status::report::Role;
+use args::{Arguments, PIN_VARIABLE};
+use prompt::Prompter;
+use question::{NoAnswer, Question};
+
+/// Exit code of a run that failed.
+const FAILED: u8 = 1;
+
+/// Exit code of arguments that make no sense.
+const WRONG_USAGE: u8 = 2;
+
+/// Runs the program: reads the arguments and the environment, asks what is missing, and does what they say.
+pub fn run() -> ExitCode {
+    let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let mut questions = Questions::default();
+    let mut ask = |question: &Question<'_>| questions.ask(question);
+    let surroundings = Surroundings { ask: interactive.then_some(&mut ask), pin: env::var_os(PIN_VARIABLE) };
+    let parsed = parse(env::args_os(), surroundings);
+    let interrupted = questions.is_interrupted();
+    drop(questions);
+    match parsed {
+        Ok(_) if interrupted => fail(&NoAnswer::Cancelled.into()),
+        Ok(Parsed { command, equivalent }) => {
+            if let Some(line) = equivalent {
+                tell(&format!("\nThe same without questions:\n  {line}\n"));
+            }
+            logging::start(command.output().verbosity);
+            execute(command)
+        }
+        Err(failure) => fail(&failure),
+    }
+}
+
+/// Runs a command to its end.
+fn execute(command: Command) -> ExitCode {
+    if let Err(error) = limits::raise_descriptor_limit() {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+    let output = command.output();
+    let result = match command {
+        Command::Host(config, output) => {
+            let reporter = output.reporter(Role::Host { target: config.target.clone() }).into_callback();
+            Host::bind(config, reporter).and_then(|mut host| {
+                host.handle_signals()?;
+                host.run()
+            })
+        }
+        Command::Client(config, output) => Client::bind(config, output.reporter(Role::Client).into_callback())
+            .and_then(|mut client| {
+                client.handle_signals()?;
+                client.run()
+            }),
+        Command::Demo(output) => {
+            return match demo::run(output.reporter(Role::Client).into_callback()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(output, "demo", error.to_string()),
+            };
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(output, error.code(), error.to_string()),
+    }
+}
+
+/// Reports why a run failed, and returns the exit code.
+fn failed(output: Output, code: &str, message: String) -> ExitCode {
+    output.reporter(Role::Client).report(&Event::Error { code: code.to_owned(), message });
+    ExitCode::from(FAILED)
+}
+
+/// Says why nothing runs, and returns the exit code.
+fn fail(failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Arguments(error) => {
+            // A closed pipe does not change what the arguments are worth.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
+        }
+        Failure::NoCommand => {
+            let usage = Arguments::command().render_help();
+            tell(&format!("error: {failure}\n\n{usage}"));
+            ExitCode::from(WRONG_USAGE)
+        }
+        Failure::Usage { usage, output } => {
+            output.reporter(Role::Client).report(&Event::Error { code: "usage".into(), message: usage.to_string() });
+            ExitCode::from(WRONG_USAGE)
+        }
+        Failure::NoAnswer(no_answer) => {
+            let label = match no_answer {
+                NoAnswer::Cancelled => "",
+                NoAnswer::Terminal(_) => "error: ",
+            };
+            tell(&format!("{label}{no_answer}"));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Prints on stderr; a closed one is nobody's concern.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// The terminal, taken over with the first question.
+#[derive(Default)]
+struct Questions {
+    prompter: Option<Prompter>,
+}
+
+impl Questions {
+    fn ask(&mut self, question: &Question<'_>) -> Result<String, NoAnswer> {
+        if self.prompter.is_none() {
+            self.prompter = Some(Prompter::new()?);
+        }
+        match &mut self.prompter {
+            Some(prompter) => prompter.ask(question),
+            None => Err(NoAnswer::Cancelled),
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.prompter.as_ref().is_some_and(Prompter::is_interrupted)
+    }
+}

@@ -1,0 +1,462 @@
+//! What people type, turned into settings that cannot be wrong.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use thiserror::Error;
+
+use crate::config::Target;
+use crate::signaling::pin::Pin;
+use crate::status::text::sanitize;
+
+/// Most sessions that a host may be told to serve at a time.
+pub const MAX_SESSIONS: usize = 1024;
+
+/// Longest value of a `--header`, in bytes.
+const MAX_HEADER_VALUE: usize = 8 * 1024;
+
+/// Longest host name, in bytes (RFC 1035 section 2.3.4, without the root's dot).
+const MAX_NAME: usize = 253;
+
+/// Most of a wrong argument that an error shows, in characters.
+const MAX_SHOWN: usize = 80;
+
+/// What is wrong with one argument: its name, what was given, why that does not work, and what would.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{argument} '{given}': {problem}; {hint}")]
+pub struct ArgumentError {
+    argument: &'static str,
+    given: String,
+    problem: Problem,
+    hint: &'static str,
+}
+
+/// Parses what a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is one of
+/// 127.0.0.1.
+pub fn target(text: &str) -> Result<Target, ArgumentError> {
+    let hint = "give a port or host:port, for example 25565, db.local:5432 or [::1]:8080";
+    let parsed = split(text).and_then(|(host, port)| {
+        if port == 0 {
+            return Err(Problem::PortZero);
+        }
+        let host = match host {
+            Host::Default => Ipv4Addr::LOCALHOST.to_string(),
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.to_string(),
+        };
+        Ok(Target { host, port })
+    });
+    parsed.map_err(|problem| ArgumentError::new("TARGET", text, problem, hint))
+}
+
+/// Parses where a client listens: `25565`, `0.0.0.0:25565`, `[::1]:80`, `localhost:80`, or `0` for any free port. A
+/// bare port is one of 127.0.0.1.
+pub fn local(text: &str) -> Result<SocketAddr, ArgumentError> {
+    let hint = "give a port or an address of this machine, for example 25565, 0.0.0.0:25565, or 0 for any free port";
+    listening_address(text).map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
+}
+
+/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s.
+pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
+    let hint = "give a port or an address of this machine, for example 5000, 0.0.0.0:5000, or 0 for any free port";
+    listening_address(text).map_err(|problem| ArgumentError::new("--listen", text, problem, hint))
+}
+
+/// Parses a further header field of the WebSocket request: `Name: value` (RFC 9110 section 5). Fields that the
+/// WebSocket handshake itself writes are refused.
+pub fn header(text: &str) -> Result<(String, String), ArgumentError> {
+    let parsed = split_header(text);
+    parsed.map_err(|problem| {
+        // The value may be a secret, and so may all after the first word when the colon was forgotten.
+        let shown = text.split([':', ' ']).next().unwrap_or_default();
+        let hint = "give 'Name: value', for example 'X-Tunnel-Authorization: tunnel abc'";
+        ArgumentError::new("--header", shown, problem, hint)
+    })
+}
+
+/// Parses how many clients a host serves at a time, 1 to [`MAX_SESSIONS`].
+pub fn max_sessions(text: &str) -> Result<usize, ArgumentError> {
+    match digits(text) {
+        Some(number @ 1..=MAX_SESSIONS) => Ok(number),
+        _ => Err(ArgumentError::new(
+            "--max-sessions",
+            text,
+            Problem::Sessions,
+            "give a number from 1 to 1024, for example 16",
+        )),
+    }
+}
+
+/// Wraps a pin; `argument` says where it came from.
+pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
+    let hint = "give the pin that the host printed, for example 123456";
+    Pin::new(text).ok_or_else(|| ArgumentError::new(argument, "", Problem::NoPin, hint))
+}
+
+impl ArgumentError {
+    fn new(argument: &'static str, given: &str, problem: Problem, hint: &'static str) -> ArgumentError {
+        ArgumentError { argument, given: sanitize(given, MAX_SHOWN), problem, hint }
+    }
+
+    /// Returns why the text does not work and what would, without the argument's name and the text: what a prompt
+    /// says under what was just typed.
+    pub fn complaint(&self) -> impl fmt::Display {
+        format!("{}; {}", self.problem, self.hint)
+    }
+}
+
+/// Why an argument does not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+enum Problem {
+    #[error("nothing is given")]
+    Empty,
+    #[error("that is a URL, not an address")]
+    Url,
+    #[error("it has no port number, and names of services are not understood")]
+    NoPort,
+    #[error("the port is not a number from 0 to 65535")]
+    Port,
+    #[error("nothing can be reached on port 0")]
+    PortZero,
+    #[error("there is no host before the colon")]
+    NoHost,
+    #[error("an IPv6 address needs brackets, as in [::1]:25565")]
+    Brackets,
+    #[error("there is no IPv6 address in the brackets")]
+    Ipv6,
+    #[error("the host is neither a name nor an IPv4 address")]
+    Name,
+    #[error("a name with letters beyond a to z must be written in its xn-- form")]
+    NotAscii,
+    #[error("only addresses of this machine can be listened on, and localhost is the only name that is certainly one")]
+    ForeignName,
+    #[error("it has no colon")]
+    NoColon,
+    #[error("the name of a header has letters, digits and hyphens only")]
+    HeaderName,
+    #[error("the value has a line break, a control character or a letter beyond ASCII")]
+    HeaderValue,
+    #[error("the value is longer than 8 KiB")]
+    HeaderLength,
+    #[error("the WebSocket handshake writes that header itself")]
+    HeaderReserved,
+    #[error("that many sessions are not possible")]
+    Sessions,
+    #[error("a pin has at least one character")]
+    NoPin,
+}
+
+/// What stands before the port.
+enum Host<'a> {
+    Default,
+    Address(IpAddr),
+    Name(&'a str),
+}
+
+fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
+    let (host, port) = split(text)?;
+    match host {
+        Host::Default => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Host::Address(address) => Ok((address, port).into()),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok((Ipv4Addr::LOCALHOST, port).into()),
+        Host::Name(_) => Err(Problem::ForeignName),
+    }
+}
+
+fn split(text: &str) -> Result<(Host<'_>, u16), Problem> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if text.contains("://") {
+        return Err(Problem::Url);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((Host::Default, port(text)?));
+    }
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, rest) = bracketed.split_once(']').ok_or(Problem::Ipv6)?;
+        let address: Ipv6Addr = address.parse().map_err(|_| Problem::Ipv6)?;
+        let digits = rest.strip_prefix(':').ok_or(Problem::NoPort)?;
+        return Ok((Host::Address(address.into()), port(digits)?));
+    }
+    if text.matches(':').count() > 1 {
+        return Err(Problem::Brackets);
+    }
+    let (host, digits) = text.split_once(':').ok_or(Problem::NoPort)?;
+    let host = self::host(host)?;
+    Ok((host, port(digits)?))
+}
+
+fn host(text: &str) -> Result<Host<'_>, Problem> {
+    if text.is_empty() {
+        return Err(Problem::NoHost);
+    }
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Address(address.into()));
+    }
+    if !text.is_ascii() && text.chars().all(|c| c.is_alphanumeric() || ".-".contains(c)) {
+        return Err(Problem::NotAscii);
+    }
+    let labels = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && label.bytes().all(allowed) && !label.starts_with('-')
+    };
+    // A last label of digits alone is an IPv4 address gone wrong (RFC 1123 section 2.1).
+    let last_is_number = labels.rsplit('.').next().is_some_and(|label| digits(label).is_some());
+    if labels.len() > MAX_NAME || last_is_number || !labels.split('.').all(is_label) {
+        return Err(Problem::Name);
+    }
+    Ok(Host::Name(text))
+}
+
+fn port(text: &str) -> Result<u16, Problem> {
+    digits(text).and_then(|number| u16::try_from(number).ok()).ok_or(Problem::Port)
+}
+
+/// Returns the number that digits alone spell; the standard library takes a plus sign as well.
+fn digits(text: &str) -> Option<usize> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| all_digits)
+}
+
+fn split_header(text: &str) -> Result<(String, String), Problem> {
+    let (name, value) = text.split_once(':').ok_or(Problem::NoColon)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(Problem::HeaderName);
+    }
+    let lower = name.to_ascii_lowercase();
+    let reserved = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];
+    if reserved.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
+        return Err(Problem::HeaderReserved);
+    }
+    let value = value.trim_matches([' ', '\t']);
+    if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
+        return Err(Problem::HeaderValue);
+    }
+    if value.len() > MAX_HEADER_VALUE {
+        return Err(Problem::HeaderLength);
+    }
+    Ok((name.to_string(), value.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn targets_are_understood() {
+        let cases = [
+            ("25565", "127.0.0.1:25565"),
+            (" 80 ", "127.0.0.1:80"),
+            ("1", "127.0.0.1:1"),
+            ("65535", "127.0.0.1:65535"),
+            ("127.0.0.1:25565", "127.0.0.1:25565"),
+            ("[::1]:25565", "[::1]:25565"),
+            ("[2001:DB8:0:0::1]:443", "[2001:db8::1]:443"),
+            ("db.local:5432", "db.local:5432"),
+            ("localhost:22", "localhost:22"),
+            ("my_host-1:22", "my_host-1:22"),
+            ("example.com.:80", "example.com.:80"),
+            ("xn--bcher-kva.example:80", "xn--bcher-kva.example:80"),
+        ];
+        for (given, expected) in cases {
+            let target = target(given).unwrap_or_else(|error| panic!("{given}: {error}"));
+            assert_eq!(target.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn wrong_targets_are_explained() {
+        let long = format!("{}:80", "a.".repeat(127) + "a");
+        let cases = [
+            ("", Problem::Empty),
+            ("  ", Problem::Empty),
+            ("0", Problem::PortZero),
+            ("db.local:0", Problem::PortZero),
+            ("65536", Problem::Port),
+            ("99999999999999999999999", Problem::Port),
+            ("db.local:", Problem::Port),
+            ("db.local:+80", Problem::Port),
+            ("db.local:http", Problem::Port),
+            ("localhost:80/path", Problem::Port),
+            ("[::1]:", Problem::Port),
+            ("ssh", Problem::NoPort),
+            ("+80", Problem::NoPort),
+            ("-1", Problem::NoPort),
+            ("127.0.0.1", Problem::NoPort),
+            ("[::1]", Problem::NoPort),
+            ("[::1]80", Problem::NoPort),
+            ("٣", Problem::NoPort),
+            (":80", Problem::NoHost),
+            ("::1", Problem::Brackets),
+            ("::1:25565", Problem::Brackets),
+            ("fe80::1%eth0:80", Problem::Brackets),
+            ("a:b:80", Problem::Brackets),
+            ("[::1:80", Problem::Ipv6),
+            ("[127.0.0.1]:80", Problem::Ipv6),
+            ("[fe80::1%eth0]:80", Problem::Ipv6),
+            ("http://localhost:80", Problem::Url),
+            ("127.0.0.256:80", Problem::Name),
+            ("127.1:80", Problem::Name),
+            ("a b:80", Problem::Name),
+            ("a..b:80", Problem::Name),
+            ("-a:80", Problem::Name),
+            ("*:80", Problem::Name),
+            ("user@host:22", Problem::Name),
+            (long.as_str(), Problem::Name),
+            ("bücher.example:80", Problem::NotAscii),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(target(given).unwrap_err().problem, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn local_addresses_are_understood() {
+        let cases = [
+            ("25565", "127.0.0.1:25565"),
+            ("0", "127.0.0.1:0"),
+            ("0.0.0.0:25565", "0.0.0.0:25565"),
+            ("[::1]:80", "[::1]:80"),
+            ("[::]:0", "[::]:0"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("LOCALHOST:80", "127.0.0.1:80"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(local(given).map(|address| address.to_string()), Ok(expected.to_string()));
+            assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
+        }
+    }
+
+    #[test]
+    fn wrong_local_addresses_are_explained() {
+        let cases = [
+            ("", Problem::Empty),
+            ("65536", Problem::Port),
+            ("localhost", Problem::NoPort),
+            ("web", Problem::NoPort),
+            ("example.com:80", Problem::ForeignName),
+            ("localhost.:80", Problem::ForeignName),
+            ("::1:80", Problem::Brackets),
+            ("*:80", Problem::Name),
+            (":80", Problem::NoHost),
+            ("tcp://0.0.0.0:80", Problem::Url),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(local(given).unwrap_err().problem, expected, "{given}");
+            assert_eq!(listen(given).unwrap_err().problem, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_why_and_what_to_do() {
+        assert_eq!(
+            target("::1:80").unwrap_err().to_string(),
+            "TARGET '::1:80': an IPv6 address needs brackets, as in [::1]:25565; \
+             give a port or host:port, for example 25565, db.local:5432 or [::1]:8080"
+        );
+        assert_eq!(
+            local("web:80").unwrap_err().complaint().to_string(),
+            "only addresses of this machine can be listened on, and localhost is the only name that is certainly one; \
+             give a port or an address of this machine, for example 25565, 0.0.0.0:25565, or 0 for any free port"
+        );
+        let error = target(&"\x1b[2J\n".repeat(1000)).unwrap_err().to_string();
+        assert!(error.len() < 1000 && !error.contains(char::is_control), "{error}");
+    }
+
+    #[test]
+    fn headers_are_split() {
+        let cases = [
+            ("Name: value", ("Name", "value")),
+            ("X-Token:abc:def ", ("X-Token", "abc:def")),
+            ("Cookie: a=b;\tc=\"d\"", ("Cookie", "a=b;\tc=\"d\"")),
+            ("Empty:", ("Empty", "")),
+        ];
+        for (given, (name, value)) in cases {
+            assert_eq!(header(given), Ok((name.to_string(), value.to_string())));
+        }
+    }
+
+    #[test]
+    fn wrong_headers_are_explained_without_their_value() {
+        let long = format!("A: {}", "x".repeat(MAX_HEADER_VALUE + 1));
+        let cases = [
+            ("Name", Problem::NoColon),
+            ("", Problem::NoColon),
+            (": value", Problem::HeaderName),
+            ("Na me: value", Problem::HeaderName),
+            ("Name : value", Problem::HeaderName),
+            ("Näme: value", Problem::HeaderName),
+            ("A\r\nB: value", Problem::HeaderName),
+            ("A: b\r\nC: d", Problem::HeaderValue),
+            ("A: b\n", Problem::HeaderValue),
+            ("A: \0", Problem::HeaderValue),
+            ("A: ü", Problem::HeaderValue),
+            (long.as_str(), Problem::HeaderLength),
+            ("Host: a", Problem::HeaderReserved),
+            ("upgrade: h2c", Problem::HeaderReserved),
+            ("Sec-WebSocket-Key: a", Problem::HeaderReserved),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(header(given).unwrap_err().problem, expected, "{given}");
+        }
+        for given in ["Authorization: secret\n", "Authorization secret"] {
+            let error = header(given).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn session_limits_are_checked() {
+        for (given, expected) in [("1", Some(1)), ("16", Some(16)), ("1024", Some(1024))] {
+            assert_eq!(max_sessions(given).ok(), expected);
+        }
+        for given in ["0", "1025", "-1", "+1", "", "many", "1.5", "99999999999999999999999"] {
+            assert!(max_sessions(given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn an_empty_pin_is_refused() {
+        assert_eq!(pin("--pin", "1+1").unwrap().reveal(), "1+1");
+        assert!(pin("--pin", "").unwrap_err().to_string().starts_with("--pin '': a pin has"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in any::<String>()) {
+            let _ = (target(&text), local(&text), listen(&text), header(&text), max_sessions(&text));
+        }
+
+        #[test]
+        fn nearly_right_text_does_not_panic(text in r"[\[\]:0-9a-f.%+ /é-]{0,24}") {
+            if let Ok(target) = target(&text) {
+                prop_assert_eq!(super::target(&target.to_string()), Ok(target));
+            }
+            if let Ok(local) = local(&text) {
+                prop_assert_eq!(super::local(&local.to_string()), Ok(local));
+            }
+        }
+
+        #[test]
+        fn addresses_come_back(address in any::<IpAddr>(), port in any::<u16>()) {
+            let address = SocketAddr::new(address, port);
+            prop_assert_eq!(local(&address.to_string()), Ok(address));
+            if port != 0 {
+                let target = target(&address.to_string());
+                prop_assert_eq!(target.map(|target| target.to_string()), Ok(address.to_string()));
+            }
+        }
+
+        #[test]
+        fn names_come_back(name in "[a-z][a-z0-9]{0,20}(\\.[a-z][a-z0-9-]{0,20}){0,5}", port in 1u16..) {
+            let target = Target { host: name, port };
+            prop_assert_eq!(super::target(&target.to_string()), Ok(target));
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The machinery a host and a client share: one `mio::Poll`, the clock, and the tables of everything that is open.
+//!
+//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
+//! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{debug, trace};
+use mio::event::Event as MioEvent;
+use mio::{Events, Poll, Waker};
+use slab::Slab;
+
+use super::connections::ConnectionEntry;
+use super::deadlines::{Deadlines, Due};
+use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
+use super::signals::Signals;
+use super::token::Source;
+use crate::config::Target;
+use crate::net::resolver::Resolver;
+use crate::net::udp::ReceiveBuffers;
+use crate::session::End;
+use crate::status::event::Event;
+use crate::tunnel::{ChunkPool, GoAwayReason};
+
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// Receive calls a socket gets in a turn before others have theirs.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// Passes over ready connections and touched sessions before the loop looks at the system again.
+const PASSES_PER_TURN: usize = 8;
+
+/// Takes what a run reports.
+pub type Reporter = Box<dyn FnMut(&Event) + Send>;
+
+/// Something for the side to handle.
+#[derive(Debug)]
+pub(super) enum Notice {
+    /// The listener may have a connection.
+    Acceptable,
+    /// A signaling WebSocket's socket is ready.
+    Link { index: usize, event: MioEvent },
+    /// A signaling WebSocket's time for its step is up.
+    LinkDue { index: usize, serial: u64 },
+    /// A signaling WebSocket may have more to give although no event says so.
+    LinkPoll { index: usize },
+    /// A guess of the pin may be verified now.
+    Verify,
+    /// Somebody woke the loop: a helper thread may have an answer.
+    Woken,
+    /// A name look-up of the side's own was answered.
+    Resolved { answer: Result<Vec<SocketAddr>, String> },
+    /// A session has something to say through signaling.
+    Signal { session: SessionKey, text: String },
+    /// A session needs signaling no more.
+    Connected { session: SessionKey },
+    /// The peer announced the end of a session.
+    GoAway,
+    /// A session is over and gone.
+    Ended { session: SessionKey, end: End, summary: Summary },
+    /// Somebody wants us to end: in order the first time, at once the second.
+    Stop,
+}
+
+/// Ends a run from another thread.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    sender: Sender<()>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Asks for an orderly end, as Ctrl-C does; the second time for an end at once.
+    pub fn stop(&self) {
+        // A full queue means that enough was asked already; a dead loop needs no waking.
+        let _ = self.sender.try_send(());
+        let _ = self.waker.wake();
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+}
+
+/// What a host and a client have in common.
+pub(super) struct Core {
+    pub(super) poll: Poll,
+    events: Events,
+    /// The time of this turn.
+    pub(super) now: Instant,
+    pub(super) sessions: Slab<SessionEntry>,
+    pub(super) sockets: Slab<SocketEntry>,
+    pub(super) connections: Slab<ConnectionEntry>,
+    /// What a host dials for a stream; `None` on a client.
+    pub(super) target: Option<Target>,
+    pub(super) resolver: Resolver,
+    /// Look-ups of targets, by serial.
+    pub(super) lookups: HashMap<u64, usize>,
+    pub(super) pool: ChunkPool,
+    pub(super) buffers: ReceiveBuffers,
+    pub(super) deadlines: Deadlines,
+    /// Connections that can go on.
+    pub(super) ready: VecDeque<usize>,
+    /// Sessions that may have something to say.
+    pub(super) dirty: VecDeque<usize>,
+    /// UDP sockets with something left to receive.
+    receivable: VecDeque<usize>,
+    pub(super) notices: VecDeque<Notice>,
+    pub(super) next_serial: u64,
+    reporter: Reporter,
+    signals: Signals,
+    stops: Receiver<()>,
+    stopper: Stopper,
+}
+
+impl Core {
+    pub(super) fn new(target: Option<Target>, reporter: Reporter) -> io::Result<Core> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
+        let (sender, stops) = bounded(2);
+        Ok(Core {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            now: Instant::now(),
+            sessions: Slab::new(),
+            sockets: Slab::new(),
+            connections: Slab::new(),
+            target,
+            resolver: Resolver::new(waker.clone()),
+            lookups: HashMap::new(),
+            pool: ChunkPool::new(),
+            buffers: ReceiveBuffers::default(),
+            deadlines: Deadlines::default(),
+            ready: VecDeque::new(),
+            dirty: VecDeque::new(),
+            receivable: VecDeque::new(),
+            notices: VecDeque::new(),
+            next_serial: 0,
+            reporter,
+            signals: Signals::default(),
+            stops,
+            stopper: Stopper { sender, waker },
+        })
+    }
+
+    /// Returns what ends this loop from another thread.
+    pub(super) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Makes SIGINT and SIGTERM end the run in order.
+    pub(super) fn handle_signals(&mut self) -> io::Result<()> {
+        self.signals.register(self.poll.registry(), Source::Signals.token())
+    }
+
+    pub(super) fn report(&mut self, event: &Event) {
+        (self.reporter)(event);
+    }
+
+    pub(super) fn warn(&mut self, code: &str, message: String) {
+        self.report(&Event::Warning { code: code.to_owned(), message });
+    }
+
+    /// Reports the end of a session: a summary if it was connected, a warning if it never was.
+    pub(super) fn report_end(&mut self, summary: Summary, end: &End) {
+        let Summary { name, sent, received, duration } = summary;
+        match duration {
+            Some(duration) => {
+                let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                let reason = end.to_string();
+                self.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
+            }
+            None => self.warn("not-connected", format!("session {name} was not established: {end}")),
+        }
+    }
+
+    /// Waits until something happens or is due, and takes it in.
+    pub(super) fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        trace!("wait timeout={timeout:?}");
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        self.now = Instant::now();
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            self.latch(event);
+        }
+        self.events = events;
+        self.receive_datagrams();
+        self.handle_lookups();
+        self.handle_due();
+        Ok(())
+    }
+
+    /// Pumps connections and services sessions until nobody has anything to do, or it is time to look at the system.
+    pub(super) fn work(&mut self) {
+        for _ in 0..PASSES_PER_TURN {
+            self.pump();
+            for _ in 0..self.dirty.len() {
+                let Some(session) = self.dirty.pop_front() else { break };
+                self.service(session);
+            }
+            if self.ready.is_empty() && self.dirty.is_empty() {
+                break;
+            }
+        }
+    }
+
+    /// Ends every session in order.
+    pub(super) fn go_away(&mut self, detail: &str) {
+        let now = self.now;
+        for (index, entry) in &mut self.sessions {
+            entry.session.go_away(now, GoAwayReason::Shutdown, detail);
+            self.dirty.push_back(index);
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let has_work =
+            !self.ready.is_empty() || !self.dirty.is_empty() || !self.notices.is_empty() || !self.receivable.is_empty();
+        if has_work {
+            return Some(Duration::ZERO);
+        }
+        let sessions = self.sessions.iter().filter_map(|(_, entry)| entry.session.poll_timeout());
+        let next = sessions.chain(self.deadlines.next()).min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn latch(&mut self, event: &MioEvent) {
+        match Source::from_token(event.token()) {
+            Some(Source::Waker) => {
+                while self.stops.try_recv().is_ok() {
+                    self.notices.push_back(Notice::Stop);
+                }
+                self.notices.push_back(Notice::Woken);
+            }
+            Some(Source::Signals) => {
+                for _ in 0..self.signals.pending() {
+                    self.notices.push_back(Notice::Stop);
+                }
+            }
+            Some(Source::Listener) => self.notices.push_back(Notice::Acceptable),
+            Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
+            Some(Source::Udp(index)) => {
+                if let Some(entry) = self.sockets.get_mut(index) {
+                    entry.socket.readiness.handle_event(event);
+                    if entry.socket.readiness.writable {
+                        entry.socket.flush();
+                    }
+                    self.receivable.push_back(index);
+                }
+            }
+            Some(Source::Connection(index)) => self.handle_connection_event(index, event),
+            None => debug!("event of an unknown token {:?}", event.token()),
+        }
+    }
+
+    fn receive_datagrams(&mut self) {
+        for _ in 0..self.receivable.len() {
+            let Some(index) = self.receivable.pop_front() else { break };
+            let mut left = RECEIVES_PER_TURN;
+            while self.sockets.get(index).is_some_and(|entry| entry.socket.readiness.readable) {
+                if left == 0 {
+                    self.receivable.push_back(index);
+                    break;
+                }
+                left -= 1;
+                self.receive(index);
+            }
+        }
+    }
+
+    fn handle_due(&mut self) {
+        for index in 0..self.sessions.capacity() {
+            self.session_timeout(index);
+        }
+        while let Some(due) = self.deadlines.pop(self.now) {
+            match due {
+                Due::Verify => self.notices.push_back(Notice::Verify),
+                Due::Accept => self.notices.push_back(Notice::Acceptable),
+                Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
+                Due::Dial { .. } | Due::Redial { .. } => self.handle_dial_due(due),
+            }
+        }
+    }
+}

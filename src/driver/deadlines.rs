@@ -1,0 +1,43 @@
+//! Deadlines of the loop, the nearest first. One that no longer matters is recognised by its serial when it comes up.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// A guess of the pin may be verified.
+    Verify,
+    /// Accepting was paused for want of descriptors.
+    Accept,
+    /// A signaling WebSocket has been at its step for too long.
+    Link { index: usize, serial: u64 },
+    /// A target did not answer.
+    Dial { index: usize, serial: u64 },
+    /// A dial that failed for want of descriptors may be tried again.
+    Redial { index: usize, serial: u64 },
+}
+
+/// The deadlines of a loop.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines {
+    heap: BinaryHeap<Reverse<(Instant, Due)>>,
+}
+
+impl Deadlines {
+    pub(super) fn add(&mut self, at: Instant, due: Due) {
+        self.heap.push(Reverse((at, due)));
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse((_, due))| due)
+    }
+}

@@ -1,0 +1,88 @@
+//! The loop that owns every socket and the clock: one thread, readiness from mio, everything else sans-IO.
+//!
+//! [`Host`] and [`Client`] are the two sides; `core` is what they share. Each is made with its settings, reports
+//! what happens to a closure, and runs until it is done or stopped.
+
+mod approval;
+mod client;
+mod connections;
+mod core;
+mod deadlines;
+mod host;
+mod sessions;
+mod signals;
+mod token;
+
+use std::io;
+
+pub use self::client::Client;
+pub use self::core::{Reporter, Stopper};
+pub use self::host::Host;
+
+use crate::net::listen::ListenError;
+use crate::net::tls::TlsConfigError;
+use crate::net::websocket::WebSocketError;
+use crate::session::End;
+use crate::signaling::error::SignalingError;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A local address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The certificates to trust cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The host's signaling WebSocket cannot be reached, or ended too early.
+    #[error("cannot reach the host: {0}")]
+    WebSocket(#[from] WebSocketError),
+    /// The host refused us, or the exchange went wrong.
+    #[error("{}", signaling_sentence(.0))]
+    Signaling(#[from] SignalingError),
+    /// The session with the host ended.
+    #[error("{}", end_sentence(.0))]
+    Session(End),
+    /// A session could not be started.
+    #[error("cannot start a session: {0}")]
+    Start(String),
+    /// The operating system refused something the loop cannot do without.
+    #[error("the system refused what pinhole needs: {0}")]
+    System(#[from] io::Error),
+}
+
+impl RunError {
+    /// Returns a stable word for programs.
+    pub fn code(&self) -> &str {
+        match self {
+            RunError::Listen(ListenError::InUse { .. }) => "address-in-use",
+            RunError::Listen(_) => "listen",
+            RunError::Tls(_) => "certificates",
+            RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",
+            RunError::WebSocket(_) => "unreachable",
+            RunError::Signaling(error) => error.code().as_str(),
+            RunError::Session(End::NoPath) => "no-path",
+            RunError::Session(End::PathLost) => "path-lost",
+            RunError::Session(End::Peer) => "host-ended",
+            RunError::Session(End::Local | End::Failed(_)) => "session",
+            RunError::Start(_) => "start",
+            RunError::System(_) => "system",
+        }
+    }
+}
+
+fn signaling_sentence(error: &SignalingError) -> String {
+    match error.code() {
+        crate::signaling::message::ErrorCode::BadPin => {
+            "the pin does not match: check it with whoever started the host; it changes with every start".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn end_sentence(end: &End) -> String {
+    match end {
+        End::Peer => "the host ended the session".to_owned(),
+        other => other.to_string(),
+    }
+}

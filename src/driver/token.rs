@@ -1,0 +1,70 @@
+//! What a mio token stands for: a kind in the low bits, the place in its table above them.
+
+use mio::Token;
+
+/// Who is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The waker: the resolver answered, or somebody asks us to stop.
+    Waker,
+    /// A signal of the operating system.
+    Signals,
+    /// The listener: of signaling on a host, of the local port on a client.
+    Listener,
+    /// A signaling WebSocket.
+    Link(usize),
+    /// A UDP socket.
+    Udp(usize),
+    /// A forwarded TCP connection.
+    Connection(usize),
+}
+
+const KIND_BITS: u32 = 3;
+const KIND_MASK: usize = (1 << KIND_BITS) - 1;
+
+impl Source {
+    pub(super) fn token(self) -> Token {
+        let (kind, index) = match self {
+            Source::Waker => (0, 0),
+            Source::Signals => (1, 0),
+            Source::Listener => (2, 0),
+            Source::Link(index) => (3, index),
+            Source::Udp(index) => (4, index),
+            Source::Connection(index) => (5, index),
+        };
+        Token(index << KIND_BITS | kind)
+    }
+
+    pub(super) fn from_token(token: Token) -> Option<Source> {
+        let index = token.0 >> KIND_BITS;
+        Some(match token.0 & KIND_MASK {
+            0 => Source::Waker,
+            1 => Source::Signals,
+            2 => Source::Listener,
+            3 => Source::Link(index),
+            4 => Source::Udp(index),
+            5 => Source::Connection(index),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_round_trip() {
+        for source in [
+            Source::Waker,
+            Source::Signals,
+            Source::Listener,
+            Source::Link(0),
+            Source::Udp(7),
+            Source::Connection(123_456),
+        ] {
+            assert_eq!(Source::from_token(source.token()), Some(source));
+        }
+        assert_eq!(Source::from_token(Token(7)), None);
+    }
+}

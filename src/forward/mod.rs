@@ -1,0 +1,3 @@
+//! What is carried: the local ends of streams.
+
+pub mod tcp;

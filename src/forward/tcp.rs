@@ -1,0 +1,171 @@
+//! The pump between a TCP connection and a stream.
+//!
+//! | the TCP connection | the stream | | the stream | the TCP connection |
+//! |---|---|---|---|---|
+//! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
+//! | error or reset | abort (ABORT reset) | | ABORT | reset |
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use crate::net::readiness::Readiness;
+use crate::tunnel::{Chunk, ChunkPool, StreamMut};
+
+/// Bytes read in one go before others have their turn.
+const READ_BUDGET: usize = 128 * 1024;
+
+/// Bytes written in one go before others have their turn.
+const WRITE_BUDGET: usize = 256 * 1024;
+
+/// Payloads written with one system call.
+const MAX_SLICES: usize = 32;
+
+/// What became of a turn.
+#[derive(Debug)]
+pub enum Progress {
+    /// Nothing more can be done until something happens.
+    Waiting,
+    /// The budget is used up; there is more to do.
+    More,
+    /// Both directions ended in order: the connection can be dropped.
+    Done,
+    /// The connection failed: the stream is to be aborted.
+    Failed(io::Error),
+}
+
+/// A TCP connection that is joined to a stream.
+pub struct TcpForward {
+    stream: TcpStream,
+    /// Latched readiness.
+    pub readiness: Readiness,
+    read_ended: bool,
+    write_ended: bool,
+    sent: u64,
+    received: u64,
+}
+
+impl TcpForward {
+    /// Joins a connection that is established.
+    pub fn new(stream: TcpStream) -> TcpForward {
+        let readiness = Readiness::BOTH;
+        TcpForward { stream, readiness, read_ended: false, write_ended: false, sent: 0, received: 0 }
+    }
+
+    /// Returns the socket, to register it or let go of it.
+    pub fn source_mut(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// Gives the socket back.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    /// Returns bytes (read from the connection, written to it) so far.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.sent, self.received)
+    }
+
+    /// Moves what can be moved in both directions, within the budgets.
+    pub fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
+        let written = match self.write(stream) {
+            Ok(more) => more,
+            Err(error) => return Progress::Failed(error),
+        };
+        let read = match self.read(stream, pool) {
+            Ok(more) => more,
+            Err(error) => return Progress::Failed(error),
+        };
+        match (self.read_ended && self.write_ended, written || read) {
+            (true, _) => Progress::Done,
+            (false, true) => Progress::More,
+            (false, false) => Progress::Waiting,
+        }
+    }
+
+    /// Connection to stream. Returns whether there is more to do.
+    fn read(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> io::Result<bool> {
+        let mut budget = READ_BUDGET;
+        while self.readiness.readable && !self.read_ended {
+            if budget == 0 {
+                return Ok(true);
+            }
+            let capacity = stream.send_capacity();
+            if capacity == 0 {
+                return Ok(false);
+            }
+            let mut chunk = pool.take();
+            match self.read_into(&mut chunk, capacity) {
+                Ok(0) => {
+                    pool.recycle(chunk);
+                    self.read_ended = true;
+                    stream.finish();
+                }
+                Ok(len) => {
+                    chunk.set_len(len);
+                    stream.send(pool.fit(chunk));
+                    self.sent += len as u64;
+                    budget = budget.saturating_sub(len);
+                }
+                Err(error) => {
+                    pool.recycle(chunk);
+                    match error.kind() {
+                        io::ErrorKind::WouldBlock => self.readiness.clear_readable(),
+                        io::ErrorKind::Interrupted => {}
+                        _ => return Err(error),
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn read_into(&mut self, chunk: &mut Chunk, capacity: usize) -> io::Result<usize> {
+        let room = chunk.room_mut();
+        let len = capacity.min(room.len());
+        self.stream.read(&mut room[..len])
+    }
+
+    /// Stream to connection. Returns whether there is more to do.
+    fn write(&mut self, stream: &mut StreamMut<'_>) -> io::Result<bool> {
+        let mut budget = WRITE_BUDGET;
+        while self.readiness.writable && !self.write_ended {
+            if stream.is_at_end() {
+                self.write_ended = true;
+                // A connection that is gone already needs no shutdown; reading tells how it ended.
+                return match self.stream.shutdown(Shutdown::Write) {
+                    Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
+                    _ => Ok(false),
+                };
+            }
+            if budget == 0 {
+                return Ok(true);
+            }
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let mut count = 0;
+            for (slot, payload) in slices.iter_mut().zip(stream.readable()) {
+                *slot = IoSlice::new(payload);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(false);
+            }
+            match self.stream.write_vectored(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => {
+                    stream.consume(len);
+                    self.received += len as u64;
+                    budget = budget.saturating_sub(len);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.readiness.clear_writable(),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,236 @@
+//! The answers to requests that do not become a WebSocket.
+
+use std::net::IpAddr;
+
+use super::{BadRequest, Site};
+
+/// What the page may load: nothing but its own style.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
+
+/// The longest host that is put into the page: a DNS name has at most 253 characters, a port five digits and a colon.
+const MAX_HOST: usize = 260;
+
+/// One complete answer; the connection ends behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    status: u16,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// The page of `GET /`: what this address is, and the command to type. Never holds the pin.
+    pub fn page(site: &Site) -> Self {
+        let command = format!("pinhole client \"{}/ws?pin=<pin>\" <local port>", origin(site));
+        let body = include_str!("page.html").replace("{command}", &escape_html(&command));
+        Self {
+            status: 200,
+            content_type: "text/html; charset=utf-8",
+            headers: vec![("Content-Security-Policy", CONTENT_SECURITY_POLICY.into())],
+            body,
+        }
+    }
+
+    /// 400 or 431: the bytes are not an acceptable request.
+    pub fn bad_request(reason: BadRequest) -> Self {
+        match reason {
+            BadRequest::NotHttp => Self::text(400, "This is not an HTTP request."),
+            BadRequest::Tls => Self::text(400, "This port speaks plain HTTP: use ws:// instead of wss://."),
+            BadRequest::TooLarge => Self::text(431, "The request's header is too large."),
+        }
+    }
+
+    /// 400: the upgrade request lacks a usable `Sec-WebSocket-Key`.
+    pub fn bad_key() -> Self {
+        Self::text(400, "The WebSocket request has no valid Sec-WebSocket-Key.")
+    }
+
+    /// 404: nothing lives at the path.
+    pub fn not_found() -> Self {
+        Self::text(404, "Nothing is here. pinhole's WebSocket answers at /ws.")
+    }
+
+    /// 405: the path exists, the method makes no sense there.
+    pub fn method_not_allowed() -> Self {
+        let mut answer = Self::text(405, "Only GET and HEAD are answered here.");
+        answer.headers.push(("Allow", "GET, HEAD".into()));
+        answer
+    }
+
+    /// 426: the path is the WebSocket's, and this request does not ask for one of a version that is spoken here.
+    pub fn upgrade_required() -> Self {
+        let text = "A WebSocket (version 13) answers here: give this address to 'pinhole client', not to a browser.";
+        let mut answer = Self::text(426, text);
+        // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
+        answer.headers.push(("Upgrade", "websocket".into()));
+        answer.headers.push(("Sec-WebSocket-Version", "13".into()));
+        answer
+    }
+
+    /// 503: no further connection is taken now.
+    pub fn busy(retry_after_seconds: u32) -> Self {
+        let mut answer = Self::text(503, "This pinhole host is busy. Try again shortly.");
+        answer.headers.push(("Retry-After", retry_after_seconds.to_string()));
+        answer
+    }
+
+    /// The HTTP status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The bytes to send. Answers to `HEAD` have the same head and no body.
+    pub fn render(&self, head_only: bool) -> Vec<u8> {
+        let mut head = format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n",
+            status = self.status,
+            reason = reason(self.status),
+            content_type = self.content_type,
+            length = self.body.len(),
+        );
+        for (name, value) in &self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        // RFC 9110, section 7.8: whoever sends Upgrade lists it in Connection.
+        let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
+        head.push_str(&format!("Connection: {upgrade}close\r\n\r\n"));
+        if !head_only {
+            head.push_str(&self.body);
+        }
+        head.into_bytes()
+    }
+
+    fn text(status: u16, sentence: &str) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, content_type, headers: Vec::new(), body: format!("{sentence}\n") }
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Error",
+    }
+}
+
+/// Scheme and authority for the command. The person pastes it into a shell, so a host that is not plainly a host is
+/// replaced, not only escaped.
+fn origin(site: &Site) -> String {
+    let host = site.host.as_deref().filter(|host| is_plain_host(host));
+    match host {
+        // A forwarder that rewrote Host to its own side of the tunnel.
+        Some(host) if site.forwarded && is_loopback(host) => "wss://<this address>".into(),
+        // Certificates are for names, and whoever ends TLS in front of us leaves a mark: this came to the port itself.
+        Some(host) if !site.forwarded && (is_loopback(host) || address_of(host).is_some()) => format!("ws://{host}"),
+        Some(host) => format!("wss://{host}"),
+        None => "wss://<this address>".into(),
+    }
+}
+
+fn is_plain_host(host: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    !host.is_empty() && host.len() <= MAX_HOST && host.chars().all(plain)
+}
+
+fn is_loopback(host: &str) -> bool {
+    bare(host).eq_ignore_ascii_case("localhost") || address_of(host).is_some_and(|address| address.is_loopback())
+}
+
+fn address_of(host: &str) -> Option<IpAddr> {
+    bare(host).parse().ok()
+}
+
+/// The host without its port, and without brackets.
+fn bare(host: &str) -> &str {
+    let bare = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    };
+    bare.unwrap_or(host)
+}
+
+fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(host: Option<&str>, forwarded: bool) -> String {
+        let site = Site { host: host.map(str::to_owned), forwarded };
+        String::from_utf8(Answer::page(&site).render(false)).unwrap()
+    }
+
+    #[test]
+    fn the_page_shows_the_command() {
+        let expected = |origin: &str| {
+            format!("pinhole client &quot;{origin}/ws?pin=&lt;pin&gt;&quot; &lt;local port&gt;</code></pre>")
+        };
+        let unknown = expected("wss://&lt;this address&gt;");
+        assert!(page(Some("abc-5000.test"), true).contains(&expected("wss://abc-5000.test")));
+        assert!(page(Some("127.0.0.1:5000"), false).contains(&expected("ws://127.0.0.1:5000")));
+        assert!(page(Some("[::1]:5000"), false).contains(&expected("ws://[::1]:5000")));
+        assert!(page(Some("192.168.1.2:5000"), false).contains(&expected("ws://192.168.1.2:5000")));
+        assert!(page(Some("192.168.1.2:5000"), true).contains(&expected("wss://192.168.1.2:5000")));
+        assert!(page(Some("localhost:5000"), true).contains(&unknown));
+        assert!(page(None, false).contains(&unknown));
+        assert!(page(Some("x;rm"), false).contains(&unknown));
+        assert!(page(Some(&"a".repeat(300)), false).contains(&unknown));
+    }
+
+    #[test]
+    fn a_hostile_host_stays_text() {
+        for host in ["\"><script>alert(1)</script>", "a' onload='x", "$(reboot)", "a b.test"] {
+            let page = page(Some(host), false);
+            assert!(!page.contains(host) && !page.contains("<script"), "{host}");
+        }
+        assert_eq!(escape_html("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
+    }
+
+    #[test]
+    fn answers_are_complete_and_end_the_connection() {
+        let answers = [
+            Answer::page(&Site::default()),
+            Answer::bad_request(BadRequest::NotHttp),
+            Answer::bad_request(BadRequest::Tls),
+            Answer::bad_request(BadRequest::TooLarge),
+            Answer::bad_key(),
+            Answer::not_found(),
+            Answer::method_not_allowed(),
+            Answer::upgrade_required(),
+            Answer::busy(5),
+        ];
+        for answer in answers {
+            let text = String::from_utf8(answer.render(false)).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {} ", answer.status())) && !head.contains(" Error\r\n"),
+                "{head}"
+            );
+            assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+            assert!(head.contains("Cache-Control: no-store") && head.contains("charset=utf-8"), "{head}");
+            assert!(head.ends_with("close"), "{head}");
+            assert_eq!(answer.render(true), format!("{head}\r\n\r\n").into_bytes());
+        }
+    }
+}

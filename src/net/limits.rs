@@ -1,0 +1,36 @@
+//! What the system lets one process have.
+
+use std::io;
+
+/// Raises the soft limit on open file descriptors to the hard limit and returns the limit now in force.
+///
+/// Every TCP connection, signaling WebSocket and UDP socket is a descriptor; the usual soft limit of 1,024 (256 on
+/// macOS) is soon reached. Where no such limit exists the answer is `u64::MAX`.
+///
+/// # Errors
+/// The system's, if the limit can neither be read nor set; the process may go on with what it has.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    raise()
+}
+
+#[cfg(unix)]
+fn raise() -> io::Result<u64> {
+    rlimit::increase_nofile_limit(u64::MAX)
+}
+
+#[cfg(not(unix))]
+fn raise() -> io::Result<u64> {
+    Ok(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_does_not_fall() {
+        let first = raise_descriptor_limit().unwrap();
+        assert!(first > 0);
+        assert_eq!(raise_descriptor_limit().unwrap(), first);
+    }
+}

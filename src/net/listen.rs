@@ -1,0 +1,248 @@
+//! Listening TCP sockets, and small things done to accepted ones.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use thiserror::Error;
+
+/// Connections the system keeps ready for `accept`.
+const BACKLOG: i32 = 1024;
+
+/// Why a local address cannot be listened on, in words for a person.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Another socket listens there.
+    #[error(
+        "{addr} is already in use: end the program that listens there, or choose another port (0 lets the system choose)"
+    )]
+    InUse {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The system does not let this user listen there.
+    #[error(
+        "listening on {addr} is not permitted: ports below 1024 usually need administrator rights; choose a higher port"
+    )]
+    Denied {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// No interface of this machine has the address.
+    #[error(
+        "{addr} is not an address of this machine: use 127.0.0.1 for this machine only, or 0.0.0.0 for every interface"
+    )]
+    NotLocal {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// Anything else.
+    #[error("cannot listen on {addr}: {source}")]
+    Other {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Listens on a TCP address; port 0 lets the system choose. `[::]` takes IPv4 too, where the system allows it.
+///
+/// # Errors
+/// [`ListenError`], which says what to do next.
+pub fn listen(addr: SocketAddr) -> Result<TcpListener, ListenError> {
+    bind(addr).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse { addr },
+        io::ErrorKind::PermissionDenied => ListenError::Denied { addr },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr },
+        _ => ListenError::Other { addr, source },
+    })
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    reuse_address(&socket)?;
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
+        // Some systems have no dual-stack sockets; IPv6 alone is then what there is.
+        let _ = socket.set_only_v6(false);
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// On Unix the option only skips the wait after a former listener's connections; on Windows it would let two
+/// programs share the port.
+#[cfg(unix)]
+fn reuse_address(socket: &Socket) -> io::Result<()> {
+    socket.set_reuse_address(true)
+}
+
+#[cfg(not(unix))]
+fn reuse_address(_socket: &Socket) -> io::Result<()> {
+    Ok(())
+}
+
+/// What one [`accept`] found.
+#[derive(Debug)]
+#[must_use]
+pub enum Accepted {
+    /// A connection and its remote address.
+    Connection(TcpStream, SocketAddr),
+    /// Nothing waits; the listener's readiness may be cleared.
+    Empty,
+    /// Descriptors or memory are used up. Keep the listener's readiness and try again when a descriptor was freed, or
+    /// after 100 ms: the edge that announced the connection does not come again.
+    Exhausted(io::Error),
+    /// The listener is of no use any more.
+    Fatal(io::Error),
+}
+
+/// Accepts one connection. Connections that ended while they waited, and errors that belong to one of them, are
+/// passed over.
+pub fn accept(listener: &TcpListener) -> Accepted {
+    // Each pass takes a connection off the backlog; the bound holds even where a system repeats an error.
+    for _ in 0..BACKLOG {
+        match listener.accept() {
+            Ok((stream, remote)) => return Accepted::Connection(stream, remote),
+            Err(error) => match classify(&error) {
+                Failure::Empty => return Accepted::Empty,
+                Failure::Transient => {}
+                Failure::Exhausted => return Accepted::Exhausted(error),
+                Failure::Fatal => return Accepted::Fatal(error),
+            },
+        }
+    }
+    Accepted::Exhausted(io::Error::other("connections keep failing before they are accepted"))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    Empty,
+    Transient,
+    Exhausted,
+    Fatal,
+}
+
+fn classify(error: &io::Error) -> Failure {
+    use io::ErrorKind as Kind;
+    if is_exhaustion(error) {
+        return Failure::Exhausted;
+    }
+    match error.kind() {
+        Kind::WouldBlock => Failure::Empty,
+        // Linux hands pending network errors of the new connection to accept (accept(2), "Error handling"), and EPERM
+        // when a firewall rule forbids it.
+        Kind::Interrupted
+        | Kind::ConnectionAborted
+        | Kind::ConnectionReset
+        | Kind::NetworkDown
+        | Kind::NetworkUnreachable
+        | Kind::HostUnreachable
+        | Kind::TimedOut
+        | Kind::PermissionDenied => Failure::Transient,
+        _ => Failure::Fatal,
+    }
+}
+
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error.raw_os_error().is_some_and(|code| EXHAUSTION_CODES.contains(&code))
+}
+
+/// ENFILE, EMFILE, ENOBUFS: std has no stable names for them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const EXHAUSTION_CODES: [i32; 3] = [23, 24, 105];
+
+/// ENFILE, EMFILE, ENOBUFS as the BSDs number them.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+const EXHAUSTION_CODES: [i32; 3] = [23, 24, 55];
+
+/// WSAEMFILE, WSAENOBUFS.
+#[cfg(not(unix))]
+const EXHAUSTION_CODES: [i32; 2] = [10024, 10055];
+
+/// Ends a connection with a reset, so that the other program sees an error and not an orderly end.
+pub fn reset(stream: TcpStream) {
+    // Without the option the drop ends the connection in order; nothing better can be done then.
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Sends small writes at once instead of waiting for more.
+///
+/// # Errors
+/// The system's; usually the connection has ended already, and the next read or write says so.
+pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn accept_one(listener: &TcpListener) -> TcpStream {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            match accept(listener) {
+                Accepted::Connection(stream, _) => return stream,
+                Accepted::Empty => assert!(Instant::now() < deadline, "no connection within ten seconds"),
+                other => panic!("{other:?}"),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong() {
+        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let taken = first.local_addr().unwrap();
+        let error = listen(taken).unwrap_err();
+        assert!(matches!(error, ListenError::InUse { addr } if addr == taken), "{error}");
+        assert!(error.to_string().contains("already in use"));
+        let error = listen("192.0.2.1:0".parse().unwrap()).unwrap_err();
+        assert!(matches!(error, ListenError::NotLocal { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_reset_is_seen_as_an_error() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        assert!(matches!(accept(&listener), Accepted::Empty));
+        let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let far = accept_one(&listener);
+        set_nodelay(&far).unwrap();
+        reset(far);
+        assert_eq!(near.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn an_address_can_be_listened_on_again_at_once() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let near = std::net::TcpStream::connect(addr).unwrap();
+        drop(accept_one(&listener));
+        drop(listener);
+        drop(near);
+        #[cfg(unix)]
+        listen(addr).unwrap();
+    }
+
+    #[test]
+    fn accept_errors_are_told_apart() {
+        for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::Interrupted] {
+            assert_eq!(classify(&kind.into()), Failure::Transient);
+        }
+        assert_eq!(classify(&io::ErrorKind::WouldBlock.into()), Failure::Empty);
+        assert_eq!(classify(&io::ErrorKind::OutOfMemory.into()), Failure::Exhausted);
+        for code in EXHAUSTION_CODES {
+            assert_eq!(classify(&io::Error::from_raw_os_error(code)), Failure::Exhausted);
+        }
+        assert_eq!(classify(&io::ErrorKind::InvalidInput.into()), Failure::Fatal);
+    }
+}

@@ -1,0 +1,305 @@
+//! The client's upgrade request, and the server's answer to it (RFC 6455, sections 4.1 and 4.2.2).
+
+use std::io::{self, Read as _, Write as _};
+
+use httparse::Status;
+use tungstenite::handshake::client::generate_key;
+use tungstenite::handshake::derive_accept_key;
+
+use super::error::{Phase, WebSocketError, printable};
+use super::stream::Transport;
+use crate::net::http::Headers;
+use crate::net::websocket::SUB_PROTOCOL;
+
+/// The largest head of an answer: front ends add long redirections and cookies.
+const MAX_ANSWER_HEAD: usize = 16 * 1024;
+
+/// The most header fields of an answer.
+const MAX_ANSWER_HEADERS: usize = 100;
+
+/// The most bytes of extra header fields.
+const MAX_EXTRA_HEADERS: usize = 8 * 1024;
+
+/// Characters kept of a refusal's body.
+const MAX_SNIPPET: usize = 200;
+
+/// What a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradeRequest {
+    /// Host and port for the `Host` field, an IPv6 literal in brackets; without the port where it is the default.
+    pub authority: String,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+    /// Name or IP literal the server's certificate must be for; used with TLS only.
+    pub server_name: String,
+    /// Further header fields. They may replace `User-Agent`, but none that makes the request what it is.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A request on its way, and the answer as far as it came.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    authority: String,
+    accept_key: String,
+    request: Vec<u8>,
+    written: usize,
+    answer: Vec<u8>,
+}
+
+impl UpgradeRequest {
+    /// Checks every part and writes the request.
+    pub(super) fn prepare(&self) -> Result<Upgrade, WebSocketError> {
+        check_authority(&self.authority)?;
+        check_path(&self.path)?;
+        let mut extra = String::new();
+        let mut user_agent = concat!("pinhole/", env!("CARGO_PKG_VERSION"));
+        for (name, value) in &self.headers {
+            check_header(name, value)?;
+            if name.eq_ignore_ascii_case("user-agent") {
+                user_agent = value;
+            } else {
+                extra.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        if extra.len() + user_agent.len() > MAX_EXTRA_HEADERS {
+            return Err(WebSocketError::request("--header", "together they are longer than 8 KiB"));
+        }
+        let key = generate_key();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {SUB_PROTOCOL}\r\n\
+             User-Agent: {user_agent}\r\n{extra}\r\n",
+            path = self.path,
+            authority = self.authority,
+        );
+        Ok(Upgrade {
+            authority: self.authority.clone(),
+            accept_key: derive_accept_key(key.as_bytes()),
+            request: request.into_bytes(),
+            written: 0,
+            answer: Vec::new(),
+        })
+    }
+}
+
+impl Upgrade {
+    /// Host and port, for messages.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Writes what is left of the request and reads the answer. Gives the bytes behind the answer's head once the
+    /// server agreed; `None` means: wait for the next event.
+    pub(super) fn advance(&mut self, transport: &mut Transport) -> Result<Option<Vec<u8>>, WebSocketError> {
+        let failed = |error| WebSocketError::from_io(error, Phase::Upgrading);
+        let write = self.write(transport);
+        // The answer is read even if writing failed: a server that refuses early says why before it resets.
+        loop {
+            if let Some(leftover) = self.parse(transport)? {
+                return Ok(Some(leftover));
+            }
+            let mut piece = [0; 1024];
+            match transport.read(&mut piece) {
+                Ok(0) => return Err(WebSocketError::Disconnected(Phase::Upgrading)),
+                Ok(count) => self.answer.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return write.map(|()| None).map_err(failed);
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    fn write(&mut self, transport: &mut Transport) -> io::Result<()> {
+        let result = loop {
+            if self.written == self.request.len() {
+                break transport.flush();
+            }
+            match transport.write(&self.request[self.written..]) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) => break Err(error),
+            }
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            result => result,
+        }
+    }
+
+    fn parse(&mut self, transport: &mut Transport) -> Result<Option<Vec<u8>>, WebSocketError> {
+        loop {
+            if matches!(self.answer.first(), Some(21 | 22)) && !transport.is_tls() {
+                // A TLS alert or handshake record.
+                return Err(WebSocketError::Tls("the port speaks TLS: use wss:// instead of ws://".into()));
+            }
+            let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
+            let mut response = httparse::Response::new(&mut headers);
+            let length = match response.parse(&self.answer) {
+                Ok(Status::Complete(length)) => length,
+                Ok(Status::Partial) if self.answer.len() < MAX_ANSWER_HEAD => return Ok(None),
+                Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+                    return Err(WebSocketError::Protocol("the head of its HTTP answer has no end".into()));
+                }
+                Err(error) => {
+                    return Err(WebSocketError::Protocol(format!(
+                        "its answer is not HTTP ({error}); is the port right?"
+                    )));
+                }
+            };
+            let status = response.code.unwrap_or_default();
+            let headers = Headers(response.headers);
+            match status {
+                101 => {
+                    check_agreement(&headers, &self.accept_key)?;
+                    return Ok(Some(self.answer.split_off(length)));
+                }
+                // Interim answers such as 103 (Early Hints) come before the real one.
+                100..=199 => {}
+                _ => {
+                    let location = headers.first("location").map(|text| printable(&text, 500));
+                    let content_type = headers.first("content-type").map(|text| printable(&text, 100));
+                    let snippet = snippet(self.answer.split_off(length), transport);
+                    return Err(WebSocketError::Http { status, location, content_type, snippet });
+                }
+            }
+            self.answer.drain(..length);
+        }
+    }
+}
+
+fn check_agreement(headers: &Headers<'_>, accept_key: &str) -> Result<(), WebSocketError> {
+    let reason = if !headers.has_token("upgrade", "websocket") {
+        "its answer lacks 'Upgrade: websocket'"
+    } else if !headers.has_token("connection", "upgrade") {
+        "its answer lacks 'Connection: Upgrade'"
+    } else if headers.first("sec-websocket-accept").as_deref() != Some(accept_key) {
+        "its answer is not to this request (wrong Sec-WebSocket-Accept)"
+    } else if headers.first("sec-websocket-extensions").is_some() {
+        "it uses an extension that was not asked for"
+    } else if headers.first("sec-websocket-protocol").is_some_and(|name| name != SUB_PROTOCOL) {
+        // Some forwarders drop the field altogether: its absence is no refusal.
+        "it speaks another sub-protocol; is this a pinhole host?"
+    } else {
+        return Ok(());
+    };
+    Err(WebSocketError::Protocol(reason.into()))
+}
+
+/// The beginning of a refusal's body, as far as it came together with the head.
+fn snippet(mut body: Vec<u8>, transport: &mut Transport) -> String {
+    let mut piece = [0; 1024];
+    if body.len() < MAX_SNIPPET
+        && let Ok(count) = transport.read(&mut piece)
+    {
+        body.extend_from_slice(&piece[..count]);
+    }
+    body.truncate(4 * MAX_SNIPPET);
+    printable(&String::from_utf8_lossy(&body), MAX_SNIPPET)
+}
+
+fn check_authority(authority: &str) -> Result<(), WebSocketError> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\');
+    if authority.is_empty() || authority.len() > 512 || !authority.bytes().all(plain) {
+        return Err(WebSocketError::request("the host", "expected a name or an IP address, and perhaps a port"));
+    }
+    Ok(())
+}
+
+fn check_path(path: &str) -> Result<(), WebSocketError> {
+    if !path.starts_with('/') || path.len() > 4096 || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(WebSocketError::request("the path", "expected '/' and printable ASCII characters, at most 4096"));
+    }
+    Ok(())
+}
+
+/// Checks one extra header field (RFC 9110, sections 5.1 and 5.5).
+fn check_header(name: &str, value: &str) -> Result<(), WebSocketError> {
+    const OURS: [&str; 6] = ["host", "connection", "upgrade", "content-length", "transfer-encoding", "expect"];
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let lower = name.to_ascii_lowercase();
+    // The value may be a token nobody should see in a message: only the name is shown.
+    let what = || format!("header field '{}'", printable(name, 60));
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(WebSocketError::request(what(), "the name may hold letters, digits and '-' only"));
+    }
+    if OURS.contains(&lower.as_str()) || lower.starts_with("sec-") {
+        return Err(WebSocketError::request(what(), "pinhole sets it itself"));
+    }
+    if value.chars().any(|c| c.is_control() && c != '\t') {
+        return Err(WebSocketError::request(what(), "the value holds a line break or another control character"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&str, &str)]) -> UpgradeRequest {
+        UpgradeRequest {
+            authority: "a.test:5000".into(),
+            path: "/ws".into(),
+            server_name: "a.test".into(),
+            headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        }
+    }
+
+    fn text(headers: &[(&str, &str)]) -> String {
+        String::from_utf8(request(headers).prepare().unwrap().request).unwrap()
+    }
+
+    #[test]
+    fn the_request_is_complete() {
+        let plain = text(&[]);
+        for line in [
+            "GET /ws HTTP/1.1\r\n",
+            "\r\nHost: a.test:5000\r\n",
+            "\r\nSec-WebSocket-Version: 13\r\n",
+            "\r\nSec-WebSocket-Protocol: pinhole-signal.1\r\n",
+            concat!("\r\nUser-Agent: pinhole/", env!("CARGO_PKG_VERSION"), "\r\n"),
+        ] {
+            assert!(plain.contains(line), "{plain}");
+        }
+        assert!(plain.ends_with("\r\n\r\n"));
+        let extra = text(&[("user-agent", "curl/8"), ("X-Tunnel-Authorization", "tunnel t")]);
+        assert!(extra.contains("User-Agent: curl/8\r\nX-Tunnel-Authorization: tunnel t\r\n\r\n"), "{extra}");
+        assert_eq!(extra.to_ascii_lowercase().matches("user-agent").count(), 1);
+    }
+
+    #[test]
+    fn headers_cannot_change_the_request() {
+        let long = "x".repeat(MAX_EXTRA_HEADERS);
+        let rows = [
+            ("Sec-WebSocket-Key", "x"),
+            ("sec-fetch-mode", "x"),
+            ("Upgrade", "h2c"),
+            ("CONNECTION", "close"),
+            ("Host", "b.test"),
+            ("Content-Length", "5"),
+            ("A", "b\r\nC: d"),
+            ("A\r\nB", "c"),
+            ("A B", "c"),
+            ("A:", "c"),
+            ("", "c"),
+            ("A", "b\0"),
+            ("A", long.as_str()),
+        ];
+        for row in rows {
+            let error = request(&[row]).prepare().unwrap_err();
+            assert!(matches!(error, WebSocketError::Request { .. }), "{}: {error}", row.0);
+        }
+        let error = request(&[("Authorization", "secret\n")]).prepare().unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn the_address_cannot_change_the_request() {
+        for path in ["ws", "", "/a b", "/a\r\nX: y", "/\u{e4}"] {
+            assert!(UpgradeRequest { path: path.into(), ..request(&[]) }.prepare().is_err(), "{path:?}");
+        }
+        for authority in ["", "a b", "a\r\n", "a/b", "u@a"] {
+            assert!(UpgradeRequest { authority: authority.into(), ..request(&[]) }.prepare().is_err(), "{authority:?}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The server's side of a new connection: an upgrade to a WebSocket, or a page.
+
+use std::io::{self, Read as _, Write as _};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use tungstenite::handshake::derive_accept_key;
+
+use super::error::{Phase, WebSocketError};
+use super::stream::Transport;
+use super::{SUB_PROTOCOL, WebSocket};
+use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+
+/// Where the WebSocket answers.
+const WEBSOCKET_PATH: &str = "/ws";
+
+/// What is read and dropped behind an answer. Closing with unread bytes resets the connection, and a reset can
+/// overtake the answer.
+const MAX_LINGER: usize = 64 * 1024;
+
+/// A connection to the signaling port that has not said yet what it wants.
+///
+/// Driven like a [`WebSocket`]: events in, [`Incoming::poll`] until `None`. The driver gives the deadline for all of
+/// it, and drops it on an error and after [`IncomingEvent::Answered`].
+#[derive(Debug)]
+pub struct Incoming {
+    transport: Transport,
+    admission: Admission,
+    state: State,
+}
+
+/// Whether a WebSocket would be taken now. Pages are answered in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Open,
+    /// No: the answer to an upgrade is 503.
+    Busy {
+        /// What `Retry-After` says.
+        retry_after_seconds: u32,
+    },
+}
+
+/// What became of a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IncomingEvent {
+    /// It is a WebSocket: take it with [`Incoming::into_websocket`], then poll that, for it may have received already.
+    Upgraded,
+    /// It got an answer and is done.
+    Answered {
+        /// The HTTP status code.
+        status: u16,
+    },
+}
+
+/// ```text
+///  Reading ─┬─ Agreeing ── Upgraded
+///           └─ Answering ─ Lingering ─ Done
+/// ```
+#[derive(Debug)]
+enum State {
+    Reading(RequestReader),
+    Agreeing { unsent: Unsent, leftover: Vec<u8> },
+    Upgraded { leftover: Vec<u8> },
+    Answering { unsent: Unsent, status: u16 },
+    Lingering { status: u16, dropped: usize },
+    Done,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Incoming {
+    /// Begins with a connection that was just accepted.
+    pub fn new(stream: TcpStream, admission: Admission) -> Self {
+        // Handshakes are short messages each of which the peer waits for; failing costs only time.
+        let _ = stream.set_nodelay(true);
+        Self { transport: Transport::accepted(stream), admission, state: State::Reading(RequestReader::new()) }
+    }
+
+    /// Takes note of what an event of the socket says. Call [`Incoming::poll`] next.
+    pub fn handle_event(&mut self, event: &Event) {
+        self.transport.handle_event(event);
+    }
+
+    /// Gets on as far as possible without blocking; call until `None`.
+    ///
+    /// # Errors
+    /// [`WebSocketError::Disconnected`] or [`WebSocketError::Io`] if the peer went before it was answered.
+    pub fn poll(&mut self) -> Result<Option<IncomingEvent>, WebSocketError> {
+        let failed = |error| WebSocketError::from_io(error, Phase::Upgrading);
+        loop {
+            let (next, done) = match std::mem::replace(&mut self.state, State::Done) {
+                State::Reading(mut reader) => match reader.read(&mut self.transport).map_err(failed)? {
+                    Head::NeedMore => (State::Reading(reader), Some(None)),
+                    Head::Ended => return Err(WebSocketError::Disconnected(Phase::Upgrading)),
+                    Head::Request(request) => (self.decide(request), None),
+                    Head::Bad(reason) => (refuse(reason), None),
+                },
+                State::Agreeing { mut unsent, leftover } => match unsent.write(&mut self.transport).map_err(failed)? {
+                    true => (State::Upgraded { leftover }, Some(Some(IncomingEvent::Upgraded))),
+                    false => (State::Agreeing { unsent, leftover }, Some(None)),
+                },
+                State::Answering { mut unsent, status } => match unsent.write(&mut self.transport).map_err(failed)? {
+                    true => {
+                        self.transport.finish();
+                        (State::Lingering { status, dropped: 0 }, None)
+                    }
+                    false => (State::Answering { unsent, status }, Some(None)),
+                },
+                State::Lingering { status, mut dropped } => match linger(&mut self.transport, &mut dropped) {
+                    true => (State::Done, Some(Some(IncomingEvent::Answered { status }))),
+                    false => (State::Lingering { status, dropped }, Some(None)),
+                },
+                state @ (State::Upgraded { .. } | State::Done) => (state, Some(None)),
+            };
+            self.state = next;
+            if let Some(result) = done {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// The WebSocket, open, once [`IncomingEvent::Upgraded`] was reported; `None` otherwise. Its socket is the same and
+    /// stays registered.
+    pub fn into_websocket(self) -> Option<WebSocket> {
+        match self.state {
+            State::Upgraded { leftover } => Some(WebSocket::open_server(self.transport, leftover)),
+            _ => None,
+        }
+    }
+
+    /// The socket, to register with or to take from a mio registry. It wants both interests.
+    pub fn source(&mut self) -> &mut TcpStream {
+        self.transport.source()
+    }
+
+    fn decide(&self, request: Request) -> State {
+        let head_only = request.method == "HEAD";
+        let is_read = head_only || request.method == "GET";
+        let answer = match (request.path.as_str(), &request.upgrade) {
+            ("/" | WEBSOCKET_PATH, _) if !is_read => Answer::method_not_allowed(),
+            (WEBSOCKET_PATH, Upgrade::WebSocket { version, key, protocols }) if !head_only => {
+                match (version.as_deref(), key.as_deref(), self.admission) {
+                    (Some("13"), Some(key), Admission::Open) if is_key(key) => {
+                        let unsent = Unsent::new(agreement(key, protocols));
+                        return State::Agreeing { unsent, leftover: request.leftover };
+                    }
+                    (Some("13"), Some(key), Admission::Busy { retry_after_seconds }) if is_key(key) => {
+                        Answer::busy(retry_after_seconds)
+                    }
+                    (Some("13"), _, _) => Answer::bad_key(),
+                    _ => Answer::upgrade_required(),
+                }
+            }
+            (WEBSOCKET_PATH, _) => Answer::upgrade_required(),
+            ("/", _) => Answer::page(&request.site),
+            _ => Answer::not_found(),
+        };
+        answering(&answer, head_only)
+    }
+}
+
+impl Unsent {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0 }
+    }
+
+    /// Writes as much as possible; whether that was all.
+    fn write(&mut self, transport: &mut Transport) -> io::Result<bool> {
+        while self.written < self.bytes.len() {
+            match transport.write(&self.bytes[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn refuse(reason: BadRequest) -> State {
+    answering(&Answer::bad_request(reason), false)
+}
+
+fn answering(answer: &Answer, head_only: bool) -> State {
+    State::Answering { unsent: Unsent::new(answer.render(head_only)), status: answer.status() }
+}
+
+/// The server's half of the opening handshake (RFC 6455, section 4.2.2).
+fn agreement(key: &str, protocols: &[String]) -> Vec<u8> {
+    let protocol = if protocols.iter().any(|name| name == SUB_PROTOCOL) {
+        format!("Sec-WebSocket-Protocol: {SUB_PROTOCOL}\r\n")
+    } else {
+        String::new()
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+    )
+    .into_bytes()
+}
+
+/// Whether a key looks like sixteen bytes in base64 (RFC 6455, section 4.1).
+fn is_key(key: &str) -> bool {
+    let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(alphabet)
+}
+
+/// Drops what still comes; whether the peer is done, or enough was dropped.
+fn linger(transport: &mut Transport, dropped: &mut usize) -> bool {
+    let mut piece = [0; 4096];
+    while *dropped < MAX_LINGER {
+        match transport.read(&mut piece) {
+            Ok(0) => return true,
+            Ok(count) => *dropped += count,
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agreement_echoes_our_sub_protocol_only() {
+        let answer = |protocols: &[&str]| {
+            let protocols: Vec<String> = protocols.iter().map(|name| (*name).to_owned()).collect();
+            String::from_utf8(agreement("dGhlIHNhbXBsZSBub25jZQ==", &protocols)).unwrap()
+        };
+        // The key and its answer are RFC 6455's own example, section 1.3.
+        assert!(answer(&[]).contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        assert!(answer(&["other", SUB_PROTOCOL]).ends_with("Sec-WebSocket-Protocol: pinhole-signal.1\r\n\r\n"));
+        assert!(!answer(&["other"]).contains("Protocol:"));
+    }
+
+    #[test]
+    fn keys_are_checked() {
+        assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
+        assert!(!is_key("") && !is_key("dGhlIHNhbXBsZSBub25jZQ=") && !is_key("dGhlIHNhbXBsZSBub25j\r\n=="));
+    }
+}

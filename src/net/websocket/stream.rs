@@ -1,0 +1,323 @@
+//! A non-blocking TCP connection, with TLS or without, that remembers its readiness.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+
+use crate::net::readiness::Readiness;
+
+/// Bytes that one turn may read: a peer that sends without pause shall not keep the loop to itself.
+const TURN_BUDGET: usize = 256 * 1024;
+
+/// Plaintext and ciphertext that rustls may hold back for a slow network, each.
+const TLS_BUFFER: usize = 16 * 1024;
+
+/// The bytes under a WebSocket. Reads and writes never block; `WouldBlock` clears the readiness bit.
+///
+/// Reading stops at a budget that [`Transport::end_turn`] renews; it then reports `WouldBlock` too, and
+/// [`Transport::is_paused`] tells that it was not the network's.
+#[derive(Debug)]
+pub(super) struct Transport {
+    socket: Socket,
+    tls: Option<Box<ClientConnection>>,
+    budget: usize,
+    paused: bool,
+    received: u64,
+    sent: u64,
+}
+
+/// The TCP connection and what is known of it.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    readiness: Readiness,
+}
+
+impl Transport {
+    /// Wraps a connection that was accepted.
+    pub(super) fn accepted(stream: TcpStream) -> Self {
+        Self::new(stream, Readiness::BOTH, None)
+    }
+
+    /// Wraps a connection that is still being made.
+    pub(super) fn connecting(
+        stream: TcpStream,
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    ) -> Result<Self, rustls::Error> {
+        let tls = match tls {
+            Some((config, name)) => {
+                let mut connection = ClientConnection::new(config, name)?;
+                connection.set_buffer_limit(Some(TLS_BUFFER));
+                Some(Box::new(connection))
+            }
+            None => None,
+        };
+        Ok(Self::new(stream, Readiness::NONE, tls))
+    }
+
+    fn new(stream: TcpStream, readiness: Readiness, tls: Option<Box<ClientConnection>>) -> Self {
+        let socket = Socket { stream, readiness };
+        Self { socket, tls, budget: TURN_BUDGET, paused: false, received: 0, sent: 0 }
+    }
+
+    pub(super) fn handle_event(&mut self, event: &Event) {
+        self.socket.readiness.handle_event(event);
+    }
+
+    /// Starts a new turn's reading budget.
+    pub(super) fn end_turn(&mut self) {
+        self.budget = TURN_BUDGET;
+    }
+
+    /// Forgets that the last turn stopped at its budget.
+    pub(super) fn begin_turn(&mut self) {
+        if std::mem::take(&mut self.paused) {
+            self.budget = TURN_BUDGET;
+        }
+    }
+
+    /// Whether reading stopped at the budget and not at the network.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        &mut self.socket.stream
+    }
+
+    /// Whether TLS holds bytes that the network did not take yet.
+    pub(super) fn holds_back(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Bytes the WebSocket read so far, without TLS's own.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes taken from the WebSocket so far, without TLS's own.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether the TCP connection stands; `false` means: wait for the next event.
+    pub(super) fn connected(&mut self) -> io::Result<bool> {
+        if !self.socket.readiness.writable {
+            return Ok(false);
+        }
+        if let Some(error) = self.socket.stream.take_error()? {
+            return Err(error);
+        }
+        match self.socket.stream.peer_addr() {
+            Ok(_) => Ok(true),
+            // An event may come before the connection stands (mio, `TcpStream::connect`); its edge comes after.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                self.socket.readiness.clear_writable();
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves the TLS handshake on; `true` once application data may be written. `true` at once without TLS.
+    pub(super) fn handshake(&mut self) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        loop {
+            // Whether or not all of it fits now: what the handshake waits for may have arrived already.
+            drain(tls, &mut self.socket)?;
+            if !tls.is_handshaking() {
+                return Ok(true);
+            }
+            match receive(tls, &mut self.socket) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends our direction, after what was written. Errors do not matter: there is nothing left to say.
+    pub(super) fn finish(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let _ = drain(tls, &mut self.socket);
+        }
+        let _ = self.socket.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.budget == 0 {
+            self.paused = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = buffer.len().min(self.budget);
+        let count = match &mut self.tls {
+            None => self.socket.read(&mut buffer[..length])?,
+            Some(tls) => read_tls(tls, &mut self.socket, &mut buffer[..length])?,
+        };
+        self.budget -= count;
+        self.received += count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match &mut self.tls {
+            None => self.socket.write(bytes)?,
+            Some(tls) => {
+                // New plaintext only once the old is out: rustls then holds one piece at most.
+                if !drain(tls, &mut self.socket)? {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                let count = tls.writer().write(bytes)?;
+                drain(tls, &mut self.socket)?;
+                count
+            }
+        };
+        self.sent += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(tls) = &mut self.tls
+            && !drain(tls, &mut self.socket)?
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    }
+}
+
+/// Plaintext from rustls's buffer first: no event announces what is already here.
+fn read_tls(tls: &mut ClientConnection, socket: &mut Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match tls.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+        receive(tls, socket)?;
+        // An answer TLS itself has to give (a key update, an alert); a full network takes it at the next flush.
+        drain(tls, socket)?;
+    }
+}
+
+fn receive(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<usize> {
+    let count = tls.read_tls(socket)?;
+    match tls.process_new_packets() {
+        Ok(_) => Ok(count),
+        Err(error) => {
+            // The alert that tells the server why; the error matters more than whether it arrives.
+            let _ = drain(tls, socket);
+            Err(io::Error::new(io::ErrorKind::InvalidData, error))
+        }
+    }
+}
+
+/// Writes what rustls has ready; `false` if the network did not take all of it.
+fn drain(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<bool> {
+    while tls.wants_write() {
+        match tls.write_tls(socket) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.readiness.readable {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear_readable(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        while self.readiness.writable {
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear_writable(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn pair() -> (std::net::TcpStream, Transport) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        far.set_nonblocking(true).unwrap();
+        (near, Transport::accepted(TcpStream::from_std(far)))
+    }
+
+    #[test]
+    fn reading_pauses_at_the_budget_and_goes_on_without_an_event() {
+        let (mut near, mut transport) = pair();
+        let sender = std::thread::spawn(move || near.write_all(&vec![7; 2 * TURN_BUDGET]).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut buffer = [0; 4096];
+        let mut total = 0;
+        let mut pauses = 0;
+        while total < 2 * TURN_BUDGET {
+            assert!(Instant::now() < deadline, "only {total} bytes");
+            match transport.read(&mut buffer) {
+                Ok(count) => total += count,
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    pauses += usize::from(transport.is_paused());
+                    assert_eq!(transport.is_paused(), transport.socket.readiness.readable);
+                    transport.begin_turn();
+                    // Stands in for the event of newly arrived bytes.
+                    transport.socket.readiness.readable = true;
+                }
+            }
+        }
+        sender.join().unwrap();
+        assert!(pauses >= 1);
+        assert_eq!(transport.received(), 2 * TURN_BUDGET as u64);
+    }
+
+    #[test]
+    fn the_bit_falls_with_would_block_only() {
+        let (near, mut transport) = pair();
+        assert!(transport.socket.readiness.readable);
+        assert_eq!(transport.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(!transport.socket.readiness.readable);
+        assert_eq!(transport.write(b"x").unwrap(), 1);
+        assert!(transport.socket.readiness.writable);
+        drop(near);
+    }
+}

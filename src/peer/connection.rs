@@ -1,0 +1,370 @@
+//! One PeerConnection with the single channel that carries the tunnel's messages.
+//!
+//! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input and
+//! every write the output of str0m is drained into our own queues, as its contract asks.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
+
+use super::flight::{Flight, MAX_FLIGHT};
+
+/// Label of the channel.
+const LABEL: &str = "pinhole";
+
+/// Protocol of the channel.
+const PROTOCOL: &str = "pinhole.1";
+
+/// Remote candidates taken of one peer; more are ignored.
+const MAX_REMOTE_CANDIDATES: usize = 64;
+
+/// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
+const MAX_STUN_RTO: Duration = Duration::from_secs(1);
+
+/// How often the path's round trip is sampled.
+const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a connection cannot be made or has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The peer's session description or candidate does not parse or does not fit.
+    #[error("the peer's session description cannot be used: {0}")]
+    Description(String),
+    /// Our own WebRTC stack refused something it should not have.
+    #[error("WebRTC failed: {0}")]
+    Rtc(String),
+}
+
+/// What happened on the connection.
+#[derive(Debug)]
+pub enum Event {
+    /// The channel is open.
+    Open,
+    /// A message arrived.
+    Message(Bytes),
+    /// What was in flight fell so far that a message fits again.
+    Room,
+    /// Datagrams pass (again).
+    PathUp,
+    /// No answers to STUN any more; may come back.
+    PathDown,
+    /// The connection is over.
+    Closed(String),
+}
+
+/// Between which addresses messages travel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathInfo {
+    /// Our address: the socket's.
+    pub local: SocketAddr,
+    /// The peer's address.
+    pub remote: SocketAddr,
+    /// Kinds of the candidates, ours first: `host/host`, `srflx/prflx`.
+    pub candidates: String,
+}
+
+/// A PeerConnection with its channel.
+pub struct Connection {
+    rtc: Rtc,
+    pending_offer: Option<SdpPendingOffer>,
+    channel: Option<ChannelId>,
+    is_open: bool,
+    is_over: bool,
+    flight: Flight,
+    low_threshold: usize,
+    local_candidates: Vec<Candidate>,
+    remote_candidates: Vec<Candidate>,
+    path: Option<(SocketAddr, SocketAddr)>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    timeout: Option<Instant>,
+    bad_datagrams: u64,
+}
+
+impl Connection {
+    /// Creates the host's side and its offer (SDP).
+    ///
+    /// # Errors
+    /// str0m makes no offer, which would be a bug.
+    pub fn offer(now: Instant) -> Result<(Connection, String), PeerError> {
+        let mut connection = Connection::new(now);
+        let mut changes = connection.rtc.sdp_api();
+        let channel = changes.add_channel_with_config(ChannelConfig {
+            label: LABEL.to_owned(),
+            ordered: false,
+            reliability: Reliability::Reliable,
+            negotiated: None,
+            protocol: PROTOCOL.to_owned(),
+        });
+        let (offer, pending) = changes.apply().ok_or_else(|| PeerError::Rtc("no offer was made".to_owned()))?;
+        connection.channel = Some(channel);
+        connection.pending_offer = Some(pending);
+        connection.drain(now);
+        Ok((connection, offer.to_sdp_string()))
+    }
+
+    /// Creates the client's side from the host's offer, and the answer (SDP).
+    ///
+    /// # Errors
+    /// The offer cannot be used.
+    pub fn answer(now: Instant, offer: &str) -> Result<(Connection, String), PeerError> {
+        let mut connection = Connection::new(now);
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| PeerError::Description(error.to_string()))?;
+        let answer =
+            connection.rtc.sdp_api().accept_offer(offer).map_err(|error| PeerError::Description(error.to_string()))?;
+        connection.drain(now);
+        Ok((connection, answer.to_sdp_string()))
+    }
+
+    fn new(now: Instant) -> Connection {
+        let mut config = RtcConfig::new()
+            .clear_codecs()
+            .set_sctp_max_buffered_amount(MAX_FLIGHT + 64 * 1024)
+            .set_stats_interval(Some(STATS_INTERVAL));
+        config.set_max_stun_rto(MAX_STUN_RTO);
+        Connection {
+            rtc: config.build(now),
+            pending_offer: None,
+            channel: None,
+            is_open: false,
+            is_over: false,
+            flight: Flight::default(),
+            low_threshold: 0,
+            local_candidates: Vec::new(),
+            remote_candidates: Vec::new(),
+            path: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            timeout: None,
+            bad_datagrams: 0,
+        }
+    }
+
+    /// Replaces the in-flight policy, for measurements.
+    pub fn set_flight(&mut self, flight: Flight) {
+        self.flight = flight;
+    }
+
+    /// Takes the client's answer (SDP).
+    ///
+    /// # Errors
+    /// No offer waits for it, or it cannot be used.
+    pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), PeerError> {
+        let description = |error: String| PeerError::Description(error);
+        let pending = self.pending_offer.take().ok_or_else(|| description("an answer nobody asked for".to_owned()))?;
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| description(error.to_string()))?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| description(error.to_string()))?;
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
+    pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
+        let candidate = Candidate::host(address, Protocol::Udp).ok()?;
+        let text = self.rtc.add_local_candidate(candidate.clone())?.to_sdp_string();
+        self.local_candidates.push(candidate);
+        self.drain(now);
+        Some(text)
+    }
+
+    /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
+    pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
+        let text = candidate.trim();
+        let text = text.strip_prefix("a=").unwrap_or(text);
+        let Ok(candidate) = Candidate::from_sdp_string(text) else { return false };
+        if candidate.proto() != Protocol::Udp || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES {
+            return false;
+        }
+        self.remote_candidates.push(candidate.clone());
+        self.rtc.add_remote_candidate(candidate);
+        self.drain(now);
+        true
+    }
+
+    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped.
+    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        if self.is_over {
+            return;
+        }
+        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else {
+            self.bad_datagrams += 1;
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
+            self.bad_datagrams += 1;
+        }
+        self.drain(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_over {
+            return;
+        }
+        match self.rtc.handle_input(Input::Timeout(now)) {
+            Ok(()) => self.drain(now),
+            Err(error) => self.end(error.to_string()),
+        }
+    }
+
+    /// Returns how many bytes may be written now; 0 before the channel is open.
+    pub fn room(&mut self, now: Instant) -> usize {
+        if !self.is_open || self.is_over {
+            return 0;
+        }
+        let buffered = self.buffered_amount();
+        self.flight.handle_buffered(now, buffered);
+        self.flight.target().saturating_sub(buffered)
+    }
+
+    /// Asks for [`Event::Room`] once a message of `len` bytes fits.
+    pub fn want_room(&mut self, len: usize) {
+        let threshold = self.flight.target().saturating_sub(len);
+        if let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id))
+            && threshold != self.low_threshold
+        {
+            channel.set_buffered_amount_low_threshold(threshold);
+            self.low_threshold = threshold;
+        }
+    }
+
+    /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
+    pub fn send(&mut self, now: Instant, message: &[u8]) {
+        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
+            return self.end("the channel is gone".to_owned());
+        };
+        match channel.write(true, message) {
+            Ok(true) => {
+                self.flight.handle_written(now, message.len());
+                self.drain(now);
+            }
+            Ok(false) => self.end("the channel took no message although it had room".to_owned()),
+            Err(error) => self.end(error.to_string()),
+        }
+    }
+
+    /// Returns the bytes written that the peer has not acknowledged.
+    pub fn buffered_amount(&mut self) -> usize {
+        let channel = self.channel.and_then(|id| self.rtc.channel(id));
+        channel.map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    /// Returns how many bytes may be in flight.
+    pub fn flight_target(&self) -> usize {
+        self.flight.target()
+    }
+
+    /// Says good-bye (SCTP shutdown, DTLS close_notify); what is to be sent is in [`Connection::poll_transmit`].
+    pub fn close(&mut self, now: Instant) {
+        if !self.is_over && self.rtc.close().is_ok() {
+            self.drain(now);
+        }
+        self.is_over = true;
+    }
+
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns when [`Connection::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.is_over { None } else { self.timeout }
+    }
+
+    /// Returns between which addresses messages travel, once they do.
+    pub fn path(&self) -> Option<PathInfo> {
+        let (local, remote) = self.path?;
+        let local_kind = self.local_candidates.iter().find(|candidate| candidate.addr() == local);
+        let remote_kind = self.remote_candidates.iter().find(|candidate| candidate.addr() == remote);
+        let name = |candidate: Option<&Candidate>| candidate.map_or("prflx".to_owned(), |c| c.kind().to_string());
+        Some(PathInfo { local, remote, candidates: format!("{}/{}", name(local_kind), name(remote_kind)) })
+    }
+
+    /// Returns how many datagrams were dropped as malformed or not ours.
+    pub fn bad_datagrams(&self) -> u64 {
+        self.bad_datagrams
+    }
+
+    /// Moves str0m's output into our queues until it has none.
+    fn drain(&mut self, now: Instant) {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = Some(at);
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    // RFC 7983: 20 to 63 is DTLS, which only travels on the nominated pair.
+                    if transmit.contents.first().is_some_and(|first| (20..64).contains(first)) {
+                        self.path = Some((transmit.source, transmit.destination));
+                    }
+                    self.transmits.push_back(transmit);
+                }
+                Ok(Output::Event(event)) => self.handle_event(now, event),
+                Err(error) => {
+                    self.end(error.to_string());
+                    break;
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Instant, event: RtcEvent) {
+        match event {
+            RtcEvent::ChannelOpen(id, label) => self.handle_channel(id, &label),
+            RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
+                self.events.push_back(Event::Message(data.data.into()));
+            }
+            RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
+            RtcEvent::ChannelBufferedAmountLow(_) => self.events.push_back(Event::Room),
+            RtcEvent::ChannelClose(_) => self.end("the peer closed the channel".to_owned()),
+            RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
+            RtcEvent::IceConnectionStateChange(state) => match state {
+                IceConnectionState::Connected | IceConnectionState::Completed => self.events.push_back(Event::PathUp),
+                IceConnectionState::Disconnected => self.events.push_back(Event::PathDown),
+                IceConnectionState::New | IceConnectionState::Checking => {}
+            },
+            RtcEvent::PeerStats(stats) => {
+                if let Some(sample) = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time) {
+                    self.flight.handle_round_trip(now, sample);
+                }
+            }
+            // Media, which we neither offer nor use.
+            _ => {}
+        }
+    }
+
+    fn handle_channel(&mut self, id: ChannelId, label: &str) {
+        let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
+        let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
+        let fits = config.is_some_and(|config| {
+            !config.ordered && config.reliability == Reliability::Reliable && config.protocol == PROTOCOL
+        });
+        if is_expected && fits && label == LABEL {
+            self.channel = Some(id);
+            self.is_open = true;
+            self.events.push_back(Event::Open);
+        } else {
+            self.end("the peer opened a channel that does not belong to the protocol".to_owned());
+        }
+    }
+
+    fn end(&mut self, reason: String) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.events.push_back(Event::Closed(reason));
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! From a shared pin to keys: the first four messages of a signaling WebSocket.
+//!
+//! ```text
+//! client                                host
+//!   │ hello {versions, pake} ────────────▶│
+//!   │◀──────────── hello {version, pake}  │
+//!   │ confirm {mac} ─────────────────────▶│ waits for its turn (`limiter`), is verified
+//!   │◀────────────────── confirm {mac}    │ only then
+//! ```
+//!
+//! The client proves itself first: a host's confirm would let anybody test a pin and leave without being counted.
+
+use std::{fmt, mem};
+
+use super::error::{SignalingError, Violation};
+use super::keys::{Keys, Pake, ResumeKey, Role, SessionId, Transcript};
+use super::message::{Binary, ClientHello, ClientMessage, Confirm, HostHello, HostMessage, MAC_LEN, Outer};
+use super::pin::Pin;
+use super::sealing::{Opener, Sealer};
+
+/// The protocol versions this release speaks.
+pub const VERSIONS: &[u32] = &[1];
+
+/// What a completed handshake leaves: both sides hold the same pin, and hold these. `Debug` shows no key.
+#[derive(Debug)]
+pub struct Established {
+    /// The session's name, the same on both sides.
+    pub session: SessionId,
+    /// Seals what we send.
+    pub sealer: Sealer,
+    /// Opens what the peer sends.
+    pub opener: Opener,
+    /// The secret under which the session is joined again on a further WebSocket.
+    pub resume_key: ResumeKey,
+}
+
+impl Established {
+    fn new(keys: &Keys, role: Role) -> Established {
+        let (sealer, opener) = keys.sealing(role);
+        Established { session: keys.session(), sealer, opener, resume_key: keys.resume_key() }
+    }
+}
+
+/// What the client does next.
+#[derive(Debug)]
+#[must_use]
+pub enum ClientStep {
+    /// Send this text.
+    Send(String),
+    /// The handshake is complete; further texts belong to the opener.
+    Done(Established),
+}
+
+/// The client's side of the handshake.
+pub struct ClientHandshake(ClientState);
+
+/// ```text
+/// AwaitHello ──hello──▶ AwaitConfirm ──confirm──▶ Ended
+///     └──────────anything else───┴──────────────────▲
+/// ```
+enum ClientState {
+    /// Our hello is out.
+    AwaitHello { pake: Pake, hello: String },
+    /// Our confirm is out.
+    AwaitConfirm { keys: Keys },
+    /// Established or failed: there is nothing more to take.
+    Ended,
+}
+
+impl ClientHandshake {
+    /// Starts a handshake; the second value is the hello to send.
+    pub fn start(pin: &Pin) -> (ClientHandshake, String) {
+        let (pake, element) = Pake::start(Role::Client, pin);
+        let hello = ClientMessage::Hello(ClientHello { versions: VERSIONS.to_vec(), pake: element }).to_text();
+        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone() }), hello)
+    }
+
+    /// Takes a text from the host. Any error is final.
+    pub fn handle_text(&mut self, text: &str) -> Result<ClientStep, SignalingError> {
+        match mem::replace(&mut self.0, ClientState::Ended) {
+            ClientState::AwaitHello { pake, hello } => {
+                let host_hello = match HostMessage::parse(text)? {
+                    Outer::Hello(hello) => hello,
+                    other => return Err(SignalingError::out_of_turn(other)),
+                };
+                if !VERSIONS.contains(&host_hello.version) {
+                    return Err(Violation::VersionNotOffered(host_hello.version).into());
+                }
+                let keys = pake.finish(&host_hello.pake, Transcript::new(&hello, text))?;
+                let confirm = ClientMessage::Confirm(Confirm { mac: keys.confirm(Role::Client) }).to_text();
+                self.0 = ClientState::AwaitConfirm { keys };
+                Ok(ClientStep::Send(confirm))
+            }
+            ClientState::AwaitConfirm { keys } => {
+                let mac = match HostMessage::parse(text)? {
+                    Outer::Confirm(confirm) => confirm.mac,
+                    other => return Err(SignalingError::out_of_turn(other)),
+                };
+                if !keys.verifies(Role::Host, &mac) {
+                    return Err(Violation::HostUnproven.into());
+                }
+                Ok(ClientStep::Done(Established::new(&keys, Role::Client)))
+            }
+            ClientState::Ended => Err(Violation::Ended.into()),
+        }
+    }
+}
+
+impl fmt::Debug for ClientHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            ClientState::AwaitHello { .. } => "ClientHandshake(await hello)",
+            ClientState::AwaitConfirm { .. } => "ClientHandshake(await confirm)",
+            ClientState::Ended => "ClientHandshake(ended)",
+        })
+    }
+}
+
+/// What the host does next.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum HostStep {
+    /// Send this text.
+    Send(String),
+    /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter) and call
+    /// [`HostHandshake::verify`] when its turn has come.
+    Verify,
+}
+
+/// The host's side of the handshake.
+///
+/// It answers the hello at once, because that answer says nothing about the pin, and the confirm only when told to.
+pub struct HostHandshake(HostState);
+
+/// ```text
+/// AwaitHello ──hello──▶ AwaitConfirm ──confirm──▶ Confirmed ──verify──▶ Ended
+///     └──────────anything else───┴────────────────────┴───────────────────▲
+/// ```
+enum HostState {
+    /// Nothing came yet.
+    AwaitHello,
+    /// Our hello is out.
+    AwaitConfirm { keys: Keys },
+    /// The client's confirm waits for its turn. Nothing may follow it before our own is out.
+    Confirmed { keys: Keys, mac: Binary<MAC_LEN> },
+    /// Established or failed: there is nothing more to take.
+    Ended,
+}
+
+impl Default for HostHandshake {
+    fn default() -> HostHandshake {
+        HostHandshake::new()
+    }
+}
+
+impl HostHandshake {
+    /// Starts a handshake, before the client's hello.
+    pub fn new() -> HostHandshake {
+        HostHandshake(HostState::AwaitHello)
+    }
+
+    /// Takes a text from the client. Any error is final.
+    ///
+    /// Only the pin given along with the hello counts. When the pin is replaced, the handshakes that began with the
+    /// old one must be dropped, because they still accept it.
+    pub fn handle_text(&mut self, text: &str, pin: &Pin) -> Result<HostStep, SignalingError> {
+        match mem::replace(&mut self.0, HostState::Ended) {
+            HostState::AwaitHello => {
+                let client_hello = match ClientMessage::parse(text)? {
+                    Outer::Hello(hello) => hello,
+                    other => return Err(SignalingError::out_of_turn(other)),
+                };
+                let common = client_hello.versions.into_iter().filter(|version| VERSIONS.contains(version));
+                let version = common.max().ok_or(SignalingError::Version)?;
+                let (pake, element) = Pake::start(Role::Host, pin);
+                let hello = HostMessage::Hello(HostHello { version, pake: element }).to_text();
+                let keys = pake.finish(&client_hello.pake, Transcript::new(text, &hello))?;
+                self.0 = HostState::AwaitConfirm { keys };
+                Ok(HostStep::Send(hello))
+            }
+            HostState::AwaitConfirm { keys } => {
+                let mac = match ClientMessage::parse(text)? {
+                    Outer::Confirm(confirm) => confirm.mac,
+                    other => return Err(SignalingError::out_of_turn(other)),
+                };
+                self.0 = HostState::Confirmed { keys, mac };
+                Ok(HostStep::Verify)
+            }
+            HostState::Confirmed { .. } => Err(SignalingError::out_of_turn(ClientMessage::parse(text)?)),
+            HostState::Ended => Err(Violation::Ended.into()),
+        }
+    }
+
+    /// Verifies the confirm that [`HostStep::Verify`] announced; the text is the host's own confirm, to be sent.
+    ///
+    /// [`SignalingError::BadPin`] is a guess and belongs to the limiter's count; no other error is.
+    pub fn verify(&mut self) -> Result<(String, Established), SignalingError> {
+        let HostState::Confirmed { keys, mac } = mem::replace(&mut self.0, HostState::Ended) else {
+            return Err(Violation::Ended.into());
+        };
+        if !keys.verifies(Role::Client, &mac) {
+            return Err(SignalingError::BadPin);
+        }
+        let confirm = HostMessage::Confirm(Confirm { mac: keys.confirm(Role::Host) }).to_text();
+        Ok((confirm, Established::new(&keys, Role::Host)))
+    }
+}
+
+impl fmt::Debug for HostHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            HostState::AwaitHello => "HostHandshake(await hello)",
+            HostState::AwaitConfirm { .. } => "HostHandshake(await confirm)",
+            HostState::Confirmed { .. } => "HostHandshake(confirmed)",
+            HostState::Ended => "HostHandshake(ended)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signaling::message::{ErrorCode, Inner, MessageError};
+
+    fn pin(text: &str) -> Pin {
+        Pin::new(text).unwrap()
+    }
+
+    fn send(step: HostStep) -> String {
+        match step {
+            HostStep::Send(text) => text,
+            HostStep::Verify => panic!("nothing to send"),
+        }
+    }
+
+    fn confirm(step: ClientStep) -> String {
+        match step {
+            ClientStep::Send(text) => text,
+            ClientStep::Done(_) => panic!("done too early"),
+        }
+    }
+
+    fn violation<T: std::fmt::Debug>(result: Result<T, SignalingError>) -> Violation {
+        match result {
+            Err(SignalingError::Protocol(violation)) => violation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_pin_establishes_one_session() {
+        let (mut client, hello) = ClientHandshake::start(&pin("123456"));
+        let mut host = HostHandshake::new();
+        let hello = send(host.handle_text(&hello, &pin("123456")).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pin("replaced since")).unwrap(), HostStep::Verify);
+        let (text, mut at_host) = host.verify().unwrap();
+        let ClientStep::Done(mut at_client) = client.handle_text(&text).unwrap() else { panic!("not done") };
+
+        assert_eq!(at_client.session, at_host.session);
+        assert_eq!(at_client.resume_key.reveal(), at_host.resume_key.reveal());
+        let offer = Inner::Offer { carrier: 1, sdp: "v=0".into() };
+        assert_eq!(at_client.opener.open(&at_host.sealer.seal(&offer)).unwrap(), offer);
+        let answer = Inner::Answer { carrier: 1, sdp: "v=0".into() };
+        assert_eq!(at_host.opener.open(&at_client.sealer.seal(&answer)).unwrap(), answer);
+    }
+
+    #[test]
+    fn established_shows_no_key() {
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        let mut host = HostHandshake::new();
+        let hello = send(host.handle_text(&hello, &pin("1")).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pin("1")).unwrap(), HostStep::Verify);
+        let (_, established) = host.verify().unwrap();
+        let shown = format!("{established:?}");
+        let expected = format!(
+            "Established {{ session: SessionId({}), sealer: Sealer {{ next: 0, .. }}, \
+             opener: Opener {{ next: 0, .. }}, resume_key: ResumeKey(…) }}",
+            established.session
+        );
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_host_takes_the_highest_common_version() {
+        let (_, hello) = ClientHandshake::start(&pin("1"));
+        let offered = |versions: &str| {
+            let hello = hello.replace("[1]", versions);
+            HostHandshake::new().handle_text(&hello, &pin("1"))
+        };
+        assert!(send(offered("[0,1,9]").unwrap()).contains(r#""version":1"#));
+        for versions in ["[]", "[0]", "[2,3]"] {
+            assert!(matches!(offered(versions), Err(SignalingError::Version)), "{versions}");
+        }
+    }
+
+    #[test]
+    fn the_client_refuses_a_version_it_did_not_offer() {
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        let hello = send(HostHandshake::new().handle_text(&hello, &pin("1")).unwrap());
+        let hello = hello.replace(r#""version":1"#, r#""version":2"#);
+        assert_eq!(violation(client.handle_text(&hello)), Violation::VersionNotOffered(2));
+        assert_eq!(violation(client.handle_text(&hello)), Violation::Ended);
+    }
+
+    #[test]
+    fn an_error_message_ends_either_side() {
+        let text = SignalingError::Full.to_text();
+        let (mut client, _) = ClientHandshake::start(&pin("1"));
+        let refused = client.handle_text(&text);
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::Full, .. })));
+        let mut host = HostHandshake::new();
+        let refused = host.handle_text(&text, &pin("1"));
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::Full, .. })));
+        assert_eq!(violation(host.handle_text(&text, &pin("1"))), Violation::Ended);
+    }
+
+    #[test]
+    fn nothing_may_follow_a_confirm_that_waits() {
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        let mut host = HostHandshake::new();
+        let hello = send(host.handle_text(&hello, &pin("1")).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pin("1")).unwrap(), HostStep::Verify);
+        assert_eq!(violation(host.handle_text(&text, &pin("1"))), Violation::OutOfTurn("confirm"));
+        assert_eq!(violation(host.verify()), Violation::Ended);
+    }
+
+    #[test]
+    fn verify_needs_a_confirm() {
+        assert_eq!(violation(HostHandshake::new().verify()), Violation::Ended);
+    }
+
+    #[test]
+    fn an_element_off_the_curve_is_refused() {
+        let hello = |fill: u8| {
+            let mut pake = [fill; 33];
+            pake[0] = b'A';
+            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake) }).to_text()
+        };
+        let refused = (0..8).map(|fill| HostHandshake::new().handle_text(&hello(fill), &pin("1")));
+        let violations: Vec<_> = refused.filter_map(Result::err).map(|error| violation::<()>(Err(error))).collect();
+        assert!(!violations.is_empty(), "half of all encodings are no point");
+        assert!(violations.iter().all(|violation| *violation == Violation::Pake));
+    }
+
+    #[test]
+    fn malformed_texts_are_protocol_errors() {
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        assert_eq!(violation(client.handle_text("{")), Violation::Message(MessageError::NotJson));
+        let (mut client, _) = ClientHandshake::start(&pin("1"));
+        assert_eq!(violation(client.handle_text(&hello)), Violation::Message(MessageError::NotAMessage));
+    }
+}

@@ -1,0 +1,258 @@
+//! The PAKE, and the keys that come out of it.
+
+use std::fmt;
+
+use aws_lc_rs::{aead, digest, hkdf, hmac};
+use data_encoding::HEXLOWER;
+use spake2::{Ed25519Group, Identity, Password, Spake2};
+
+use super::error::Violation;
+use super::message::{Binary, MAC_LEN, PAKE_LEN};
+use super::pin::Pin;
+use super::sealing::{Opener, Sealer};
+
+/// PAKE identities: fixed, because peers have no names. They keep the roles apart.
+const CLIENT_IDENTITY: &[u8] = b"pinhole client";
+const HOST_IDENTITY: &[u8] = b"pinhole host";
+
+/// One HKDF label for each role and direction, so no key ever serves two purposes.
+const CLIENT_CONFIRM: &[u8] = b"client confirm";
+const HOST_CONFIRM: &[u8] = b"host confirm";
+const CLIENT_TO_HOST: &[u8] = b"client to host";
+const HOST_TO_CLIENT: &[u8] = b"host to client";
+const SESSION: &[u8] = b"session";
+const RESUME: &[u8] = b"resume";
+
+/// Names a session: 16 bytes that both sides derive. `Display` shows the first 8 hex digits, enough for people.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId([u8; 16]);
+
+impl SessionId {
+    /// Returns all 32 hex digits.
+    pub fn hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}
+
+/// The secret under which a session is joined again. Never shown by `Debug`.
+#[derive(Clone)]
+pub struct ResumeKey([u8; 32]);
+
+impl ResumeKey {
+    /// Returns the key in clear, to be fed to HMAC and HKDF.
+    pub fn reveal(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResumeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResumeKey(…)")
+    }
+}
+
+/// Which side of the session we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Host,
+}
+
+/// A started PAKE: holds the pin and a secret scalar until the peer's element came.
+pub(super) struct Pake(Spake2<Ed25519Group>);
+
+impl Pake {
+    /// Starts the PAKE; the second value goes into the hello.
+    pub(super) fn start(role: Role, pin: &Pin) -> (Pake, Binary<PAKE_LEN>) {
+        let password = Password::new(pin.reveal().as_bytes());
+        let client = Identity::new(CLIENT_IDENTITY);
+        let host = Identity::new(HOST_IDENTITY);
+        let (pake, element) = match role {
+            Role::Client => Spake2::start_a(&password, &client, &host),
+            Role::Host => Spake2::start_b(&password, &client, &host),
+        };
+        let element = element.try_into().expect("SPAKE2 on Ed25519 sends a role byte and 32 bytes");
+        (Pake(pake), Binary(element))
+    }
+
+    /// Takes the peer's element and derives every key of the session.
+    pub(super) fn finish(self, element: &Binary<PAKE_LEN>, transcript: Transcript) -> Result<Keys, Violation> {
+        let secret = self.0.finish(&element.0).map_err(|_| Violation::Pake)?;
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &transcript.0).extract(&secret);
+        Ok(Keys { secret, transcript })
+    }
+}
+
+/// SHA-256 over both hellos as they were on the wire, so that versions and roles cannot be altered unnoticed.
+#[derive(Clone, Copy)]
+pub(super) struct Transcript([u8; 32]);
+
+impl Transcript {
+    /// Hashes both hellos, each behind its length, so that no two pairs hash the same bytes.
+    pub(super) fn new(client_hello: &str, host_hello: &str) -> Transcript {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for hello in [client_hello, host_hello] {
+            context.update(&(hello.len() as u64).to_be_bytes());
+            context.update(hello.as_bytes());
+        }
+        let hash = context.finish();
+        Transcript(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// The keys of one exchange, derived as they are needed.
+pub(super) struct Keys {
+    secret: hkdf::Prk,
+    transcript: Transcript,
+}
+
+impl Keys {
+    /// Returns the confirm of `role`.
+    pub(super) fn confirm(&self, role: Role) -> Binary<MAC_LEN> {
+        let tag = hmac::sign(&self.confirm_key(role), &self.confirmed(role));
+        Binary(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+    }
+
+    /// Returns whether `mac` is the confirm of `role`, in constant time.
+    #[must_use]
+    pub(super) fn verifies(&self, role: Role, mac: &Binary<MAC_LEN>) -> bool {
+        hmac::verify(&self.confirm_key(role), &self.confirmed(role), &mac.0).is_ok()
+    }
+
+    /// Returns the id of the session.
+    pub(super) fn session(&self) -> SessionId {
+        let mut id = [0; 16];
+        self.fill(SESSION, &mut id);
+        SessionId(id)
+    }
+
+    /// Returns the key under which the session is joined again.
+    pub(super) fn resume_key(&self) -> ResumeKey {
+        let mut key = [0; 32];
+        self.fill(RESUME, &mut key);
+        ResumeKey(key)
+    }
+
+    /// Returns the two halves of the sealed exchange, as `role` uses them.
+    pub(super) fn sealing(&self, role: Role) -> (Sealer, Opener) {
+        let (ours, theirs) = match role {
+            Role::Client => (CLIENT_TO_HOST, HOST_TO_CLIENT),
+            Role::Host => (HOST_TO_CLIENT, CLIENT_TO_HOST),
+        };
+        (Sealer::new(self.traffic_key(ours)), Opener::new(self.traffic_key(theirs)))
+    }
+
+    fn confirm_key(&self, role: Role) -> hmac::Key {
+        let label = [confirm_label(role)];
+        let key = self.secret.expand(&label, hmac::HMAC_SHA256);
+        key.expect("HKDF-SHA256 gives up to 255 blocks").into()
+    }
+
+    fn confirmed(&self, role: Role) -> Vec<u8> {
+        [confirm_label(role), &self.transcript.0].concat()
+    }
+
+    fn traffic_key(&self, label: &[u8]) -> aead::LessSafeKey {
+        let label = [label];
+        let key = self.secret.expand(&label, &aead::CHACHA20_POLY1305);
+        aead::LessSafeKey::new(key.expect("HKDF-SHA256 gives up to 255 blocks").into())
+    }
+
+    fn fill(&self, label: &[u8], out: &mut [u8]) {
+        let label = [label];
+        let key = self.secret.expand(&label, Length(out.len()));
+        key.and_then(|key| key.fill(out)).expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
+    }
+}
+
+fn confirm_label(role: Role) -> &'static [u8] {
+    match role {
+        Role::Client => CLIENT_CONFIRM,
+        Role::Host => HOST_CONFIRM,
+    }
+}
+
+/// How many bytes HKDF is to produce.
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(client_pin: &str, host_pin: &str) -> (Keys, Keys) {
+        let (client, client_element) = Pake::start(Role::Client, &Pin::new(client_pin).unwrap());
+        let (host, host_element) = Pake::start(Role::Host, &Pin::new(host_pin).unwrap());
+        let transcript = Transcript::new("client", "host");
+        let Ok(client) = client.finish(&host_element, transcript) else { panic!("client") };
+        let Ok(host) = host.finish(&client_element, transcript) else { panic!("host") };
+        (client, host)
+    }
+
+    #[test]
+    fn one_pin_gives_one_set_of_keys() {
+        let (client, host) = pair("123456", "123456");
+        assert_eq!(client.session(), host.session());
+        assert_eq!(client.resume_key().0, host.resume_key().0);
+        for role in [Role::Client, Role::Host] {
+            assert!(client.verifies(role, &host.confirm(role)));
+        }
+        assert!(!client.verifies(Role::Client, &host.confirm(Role::Host)));
+    }
+
+    #[test]
+    fn another_pin_gives_other_keys() {
+        let (client, host) = pair("123456", "123457");
+        assert_ne!(client.session(), host.session());
+        assert_ne!(client.resume_key().0, host.resume_key().0);
+        for role in [Role::Client, Role::Host] {
+            assert!(!client.verifies(role, &host.confirm(role)));
+        }
+    }
+
+    #[test]
+    fn transcripts_cannot_be_shifted() {
+        assert_ne!(Transcript::new("ab", "c").0, Transcript::new("a", "bc").0);
+        assert_ne!(Transcript::new("", "a").0, Transcript::new("a", "").0);
+        assert_ne!(Transcript::new("a", "b").0, Transcript::new("b", "a").0);
+    }
+
+    #[test]
+    fn a_role_cannot_answer_itself() {
+        let pin = Pin::new("1").unwrap();
+        for role in [Role::Client, Role::Host] {
+            let (pake, element) = Pake::start(role, &pin);
+            let finished = pake.finish(&element, Transcript::new("", ""));
+            assert_eq!(finished.map(|_| ()), Err(Violation::Pake));
+        }
+    }
+
+    #[test]
+    fn session_ids_show_eight_digits() {
+        let id = SessionId([0xab; 16]);
+        assert_eq!(id.to_string(), "abababab");
+        assert_eq!(id.hex(), "ab".repeat(16));
+    }
+
+    #[test]
+    fn keys_are_never_shown() {
+        assert_eq!(format!("{:?}", ResumeKey([1; 32])), "ResumeKey(…)");
+    }
+}

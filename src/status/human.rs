@@ -1,0 +1,235 @@
+//! Events as sentences.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::event::{Event, Path};
+use super::invitation::Invitation;
+use super::paint::Paint;
+use super::report::{Role, Style};
+use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
+
+/// The reason of a stream that ended as streams should.
+const CLOSED: &str = "closed";
+
+/// Turns events into text, and remembers what a later sentence needs.
+pub(super) struct Human {
+    role: Role,
+    style: Style,
+    /// Where the signaling WebSocket listens, for a pin that is replaced.
+    signaling: Option<SocketAddr>,
+}
+
+impl Human {
+    pub(super) fn new(role: Role, style: Style) -> Human {
+        Human { role, style, signaling: None }
+    }
+
+    /// Returns the text for an event without a trailing line break, or nothing when it is not wanted.
+    pub(super) fn describe(&mut self, event: &Event) -> Option<String> {
+        let paint = Paint(self.style.colour);
+        let text = match event {
+            Event::Listening { addr, url, pin } => {
+                self.signaling = Some(*addr);
+                self.invitation().text(*addr, url, pin)
+            }
+            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, pin),
+            Event::Connected { session, path, candidates, remote, rtt_ms, .. } => format!(
+                "{}connected to {remote} {} ({}), round trip {}",
+                self.session_prefix(session),
+                path_name(*path),
+                sanitize(candidates, MAX_PEER_TEXT),
+                round_trip(*rtt_ms),
+            ),
+            Event::Forwarding { local, service } => format!(
+                "{} is now {} on the other side",
+                paint.bold(&local.to_string()),
+                sanitize(service, MAX_PEER_TEXT),
+            ),
+            Event::StreamOpened { .. } | Event::StreamClosed { .. } if !self.style.streams => return None,
+            Event::StreamOpened { session, stream, address } => paint.dim(&format!(
+                "stream {} opened: {}",
+                self.stream_name(session, *stream),
+                sanitize(address, MAX_PEER_TEXT),
+            )),
+            Event::StreamClosed { session, stream, sent, received, reason } => {
+                let name = self.stream_name(session, *stream);
+                let moved = moved(*sent, *received);
+                if reason == CLOSED {
+                    paint.dim(&format!("stream {name} closed: {moved}"))
+                } else {
+                    format!("stream {name} failed: {}; {moved}", sanitize(reason, MAX_PEER_TEXT))
+                }
+            }
+            Event::Disconnected { session, reason, sent, received, duration_ms } => format!(
+                "{}disconnected: {}; {} in {}",
+                self.session_prefix(session),
+                sanitize(reason, MAX_PEER_TEXT),
+                moved(*sent, *received),
+                text::duration(Duration::from_millis(*duration_ms)),
+            ),
+            Event::Demo { bytes, mbit_per_s, round_trip_ms } => format!(
+                "success: {} fetched through the tunnel and checked, {mbit_per_s} Mbit/s, round trip {round_trip_ms} ms",
+                text::bytes(*bytes)
+            ),
+            Event::Warning { message, .. } => {
+                format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE))
+            }
+            Event::Error { message, .. } => {
+                format!("{} {}", Paint(self.style.error_colour).red("error:"), sanitize(message, MAX_MESSAGE))
+            }
+        };
+        Some(text)
+    }
+
+    fn invitation(&self) -> Invitation<'_> {
+        Invitation {
+            target: match &self.role {
+                Role::Host { target } => Some(target),
+                Role::Client => None,
+            },
+            paint: Paint(self.style.colour),
+        }
+    }
+
+    /// A host has many sessions and names them; a client has one.
+    fn session_prefix(&self, session: &str) -> String {
+        match self.role {
+            Role::Host { .. } => format!("session {}: ", sanitize(session, MAX_PEER_TEXT)),
+            Role::Client => String::new(),
+        }
+    }
+
+    fn stream_name(&self, session: &str, stream: u16) -> String {
+        match self.role {
+            Role::Host { .. } => format!("{}/{stream}", sanitize(session, MAX_PEER_TEXT)),
+            Role::Client => stream.to_string(),
+        }
+    }
+}
+
+fn path_name(path: Path) -> &'static str {
+    match path {
+        Path::Direct => "directly",
+    }
+}
+
+fn moved(sent: u64, received: u64) -> String {
+    format!("sent {}, received {}", text::bytes(sent), text::bytes(received))
+}
+
+fn round_trip(milliseconds: f64) -> String {
+    if !milliseconds.is_finite() || milliseconds < 0.0 {
+        "unknown".into()
+    } else if milliseconds < 99.95 {
+        format!("{milliseconds:.1} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Target;
+
+    fn host() -> Human {
+        let target = Target { host: "127.0.0.1".into(), port: 25565 };
+        Human::new(Role::Host { target }, Style::plain())
+    }
+
+    fn client() -> Human {
+        Human::new(Role::Client, Style::plain())
+    }
+
+    fn connected(rtt_ms: f64) -> Event {
+        Event::Connected {
+            session: "ab12".into(),
+            path: Path::Direct,
+            candidates: "host/host".into(),
+            local: "127.0.0.1:1000".parse().unwrap(),
+            remote: "192.0.2.1:2000".parse().unwrap(),
+            rtt_ms,
+        }
+    }
+
+    fn closed(reason: &str) -> Event {
+        Event::StreamClosed {
+            session: "ab12".into(),
+            stream: 3,
+            sent: 1200,
+            received: 34_500_000,
+            reason: reason.into(),
+        }
+    }
+
+    #[test]
+    fn events_are_sentences() {
+        let forwarding =
+            Event::Forwarding { local: "127.0.0.1:25565".parse().unwrap(), service: "web\x1b[2J\n".into() };
+        let opened = Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:51822".into() };
+        let disconnected = Event::Disconnected {
+            session: "ab12".into(),
+            reason: "the host ended the session".into(),
+            sent: 10,
+            received: 2_000_000,
+            duration_ms: 123_000,
+        };
+        let warning =
+            Event::Warning { code: "bad-pin".into(), message: "a wrong pin was tried\nfrom 192.0.2.1".into() };
+        let cases = [
+            (connected(0.42), "connected to 192.0.2.1:2000 directly (host/host), round trip 0.4 ms"),
+            (forwarding, r"127.0.0.1:25565 is now web\u{1b}[2J\n on the other side"),
+            (opened, "stream 3 opened: 127.0.0.1:51822"),
+            (closed(CLOSED), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
+            (closed("connection refused\r"), r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB"),
+            (disconnected, "disconnected: the host ended the session; sent 10 B, received 2.0 MB in 2 min 3 s"),
+            (warning, r"warning: a wrong pin was tried\nfrom 192.0.2.1"),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(client().describe(&event).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_host_names_sessions() {
+        let text = |event| host().describe(&event).unwrap();
+        assert!(text(connected(1.0)).starts_with("session ab12: connected to 192.0.2.1:2000 directly"));
+        assert!(text(closed(CLOSED)).starts_with("stream ab12/3 closed: "));
+    }
+
+    #[test]
+    fn long_peer_text_is_cut() {
+        let text = client().describe(&closed(&"x".repeat(10_000))).unwrap();
+        assert!(text.chars().count() < MAX_PEER_TEXT + 100, "{text}");
+    }
+
+    #[test]
+    fn quiet_leaves_out_streams_only() {
+        let style = Style { streams: false, ..Style::plain() };
+        let mut human = Human::new(Role::Client, style);
+        assert_eq!(human.describe(&closed(CLOSED)), None);
+        assert_eq!(human.describe(&closed("connection refused")), None);
+        assert!(human.describe(&connected(1.0)).is_some());
+    }
+
+    #[test]
+    fn colours_are_codes_around_the_same_words() {
+        let style = Style { colour: true, error_colour: true, streams: true };
+        let mut human = Human::new(Role::Client, style);
+        let event = Event::Error { code: "x".into(), message: "it failed".into() };
+        assert_eq!(human.describe(&event).as_deref(), Some("\x1b[1;31merror:\x1b[0m it failed"));
+        assert_eq!(
+            human.describe(&closed(CLOSED)).as_deref(),
+            Some("\x1b[2mstream 3 closed: sent 1.2 kB, received 34.5 MB\x1b[0m")
+        );
+    }
+
+    #[test]
+    fn odd_round_trips_are_said() {
+        let cases = [(0.04, "0.0 ms"), (12.34, "12.3 ms"), (250.6, "251 ms"), (f64::NAN, "unknown"), (-1.0, "unknown")];
+        for (given, expected) in cases {
+            assert_eq!(round_trip(given), expected);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a host's owner must do so that somebody can join.
+
+use std::net::SocketAddr;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::paint::Paint;
+use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
+use crate::config::Target;
+
+/// The invitation of one host.
+pub(super) struct Invitation<'a> {
+    /// What is shared.
+    pub(super) target: Option<&'a Target>,
+    pub(super) paint: Paint,
+}
+
+impl Invitation<'_> {
+    /// Returns everything that a host's owner needs: the pin, how to forward the signaling port, what to pass on.
+    /// `url` is the one for a client on this machine.
+    pub(super) fn text(&self, addr: SocketAddr, url: &str, pin: &str) -> String {
+        let paint = &self.paint;
+        let mut lines = Vec::new();
+        if let Some(target) = self.target {
+            lines.extend([format!("Sharing {}.", paint.bold(&target.to_string())), String::new()]);
+        }
+        lines.extend([
+            format!("  Signaling  {addr}"),
+            format!("  Pin        {}", paint.bold_green(&sanitize(pin, MAX_PEER_TEXT))),
+            String::new(),
+            "To let somebody join from anywhere, forward the signaling port with VS Code:".into(),
+            format!(
+                "  Ports panel → Forward a Port → {} → visibility Public → copy the address",
+                paint.bold(&forwarded_port(addr))
+            ),
+            "They run this, with the address that you copied in it:".into(),
+            self.remote_command(pin),
+            String::new(),
+        ]);
+        let reach = if addr.ip().is_loopback() || addr.ip().is_unspecified() {
+            "On this machine"
+        } else {
+            "On this machine or its network"
+        };
+        lines.extend([format!("{reach} (0 picks a free port):"), self.command(&sanitize(url, MAX_MESSAGE), 0)]);
+        if addr.ip().is_unspecified() {
+            let url = format!("ws://<this-machine>:{}/ws?pin={}", addr.port(), encoded(pin));
+            lines.extend([
+                "On its network, with this machine's name or address in it:".into(),
+                self.command(&url, self.suggested_port()),
+            ]);
+        }
+        lines.extend([String::new(), "Waiting for clients. Ctrl-C ends.".into()]);
+        lines.join("\n")
+    }
+
+    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens.
+    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, pin: &str) -> String {
+        let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
+        let mut lines = vec![
+            format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected."),
+            "Whoever joins from now on runs this, with the forwarded address in it:".into(),
+            self.remote_command(pin),
+        ];
+        if let Some(addr) = addr {
+            lines.push(format!("The forwarded port is still {}.", forwarded_port(addr)));
+        }
+        lines.join("\n")
+    }
+
+    fn remote_command(&self, pin: &str) -> String {
+        let url = format!("wss://<forwarded-address>/ws?pin={}", encoded(pin));
+        self.command(&url, self.suggested_port())
+    }
+
+    fn command(&self, url: &str, port: u16) -> String {
+        let command = format!("pinhole client {} {port}", shell_quote(url));
+        format!("  {}", self.paint.bold(&command))
+    }
+
+    /// The port that a client would like to listen on: the target's, moved out of the range that needs privileges.
+    fn suggested_port(&self) -> u16 {
+        match self.target {
+            Some(target) if target.port < 1024 => target.port + 8000,
+            Some(target) => target.port,
+            None => 0,
+        }
+    }
+}
+
+fn encoded(pin: &str) -> String {
+    utf8_percent_encode(pin, NON_ALPHANUMERIC).to_string()
+}
+
+/// What is typed into VS Code: a port of this machine, or an address when nothing answers on localhost.
+fn forwarded_port(addr: SocketAddr) -> String {
+    if addr.ip().is_loopback() || addr.ip().is_unspecified() { addr.port().to_string() } else { addr.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minecraft() -> Target {
+        Target { host: "127.0.0.1".into(), port: 25565 }
+    }
+
+    fn plain(target: &Target) -> Invitation<'_> {
+        Invitation { target: Some(target), paint: Paint(false) }
+    }
+
+    fn invite(addr: &str, pin: &str) -> String {
+        let url = format!("ws://{}/ws?pin={}", addr.replace("0.0.0.0", "127.0.0.1"), encoded(pin));
+        plain(&minecraft()).text(addr.parse().unwrap(), &url, pin)
+    }
+
+    #[test]
+    fn a_host_explains_how_to_join() {
+        let text = invite("127.0.0.1:43211", "123456");
+        let expected = "\
+Sharing 127.0.0.1:25565.
+
+  Signaling  127.0.0.1:43211
+  Pin        123456
+
+To let somebody join from anywhere, forward the signaling port with VS Code:
+  Ports panel → Forward a Port → 43211 → visibility Public → copy the address
+They run this, with the address that you copied in it:
+  pinhole client 'wss://<forwarded-address>/ws?pin=123456' 25565
+
+On this machine (0 picks a free port):
+  pinhole client 'ws://127.0.0.1:43211/ws?pin=123456' 0
+
+Waiting for clients. Ctrl-C ends.";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_host_on_a_network_names_its_address() {
+        let text = invite("0.0.0.0:5000", "123456");
+        assert!(text.contains("Forward a Port → 5000 →"), "{text}");
+        assert!(
+            text.contains("address in it:\n  pinhole client 'ws://<this-machine>:5000/ws?pin=123456' 25565"),
+            "{text}"
+        );
+
+        let text = invite("192.0.2.7:5000", "123456");
+        assert!(text.contains("Forward a Port → 192.0.2.7:5000 →"), "{text}");
+        assert!(
+            text.contains(
+                "or its network (0 picks a free port):\n  pinhole client 'ws://192.0.2.7:5000/ws?pin=123456' 0"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_pin_is_encoded_in_commands_only() {
+        let text = invite("127.0.0.1:5000", "it's me+&");
+        assert!(text.contains("Pin        it's me+&\n"), "{text}");
+        assert!(text.contains("'wss://<forwarded-address>/ws?pin=it%27s%20me%2B%26' 25565"), "{text}");
+    }
+
+    #[test]
+    fn a_privileged_port_is_not_suggested() {
+        let target = Target { host: "db.local".into(), port: 80 };
+        let url = "ws://127.0.0.1:5000/ws?pin=1";
+        let text = plain(&target).text("127.0.0.1:5000".parse().unwrap(), url, "1");
+        assert!(text.contains("ws?pin=1' 8080\n"), "{text}");
+    }
+
+    #[test]
+    fn a_replaced_pin_comes_with_the_new_command() {
+        let text = plain(&minecraft()).new_pin(Some("127.0.0.1:5000".parse().unwrap()), "654321");
+        let expected = "\
+The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
+Whoever joins from now on runs this, with the forwarded address in it:
+  pinhole client 'wss://<forwarded-address>/ws?pin=654321' 25565
+The forwarded port is still 5000.";
+        assert_eq!(text, expected);
+    }
+}

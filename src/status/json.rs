@@ -1,0 +1,141 @@
+//! Events for programs: one JSON object a line.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use super::event::Event;
+use super::text::is_unprintable;
+
+/// Writes the event and a line break.
+pub(super) fn write_line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
+    // One write a line, so that lines of two processes on one pipe do not mix.
+    let mut line = Vec::with_capacity(256);
+    event.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Printable))?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// Compact JSON that is safe to show on a terminal: what [`is_unprintable`] is written as `\u` escapes, which every
+/// parser turns back into the same text.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut printed = 0;
+        for (index, c) in fragment.char_indices().filter(|&(_, c)| is_unprintable(c)) {
+            writer.write_all(&fragment.as_bytes()[printed..index])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            printed = index + c.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[printed..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::event::Path;
+    use proptest::prelude::*;
+
+    fn line(event: &Event) -> String {
+        let mut out = Vec::new();
+        write_line(&mut out, event).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_event_has_its_line() {
+        let address = || "127.0.0.1:43211".parse().unwrap();
+        let cases = [
+            (
+                Event::Listening {
+                    addr: address(),
+                    url: "ws://127.0.0.1:43211/ws?pin=123456".into(),
+                    pin: "123456".into(),
+                },
+                r#"{"event":"listening","addr":"127.0.0.1:43211","url":"ws://127.0.0.1:43211/ws?pin=123456","pin":"123456"}"#,
+            ),
+            (Event::PinReplaced { pin: "654321".into() }, r#"{"event":"pin-replaced","pin":"654321"}"#),
+            (
+                Event::Connected {
+                    session: "ab12".into(),
+                    path: Path::Direct,
+                    candidates: "host/srflx".into(),
+                    local: "[::1]:1000".parse().unwrap(),
+                    remote: "192.0.2.1:2000".parse().unwrap(),
+                    rtt_ms: 0.5,
+                },
+                r#"{"event":"connected","session":"ab12","path":"direct","candidates":"host/srflx","local":"[::1]:1000","remote":"192.0.2.1:2000","rtt_ms":0.5}"#,
+            ),
+            (
+                Event::Forwarding { local: address(), service: "web \"1\"".into() },
+                r#"{"event":"forwarding","local":"127.0.0.1:43211","service":"web \"1\""}"#,
+            ),
+            (
+                Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:5000".into() },
+                r#"{"event":"stream-opened","session":"ab12","stream":3,"address":"127.0.0.1:5000"}"#,
+            ),
+            (
+                Event::StreamClosed {
+                    session: "ab12".into(),
+                    stream: 3,
+                    sent: 1,
+                    received: u64::MAX,
+                    reason: "closed".into(),
+                },
+                r#"{"event":"stream-closed","session":"ab12","stream":3,"sent":1,"received":18446744073709551615,"reason":"closed"}"#,
+            ),
+            (
+                Event::Disconnected {
+                    session: "ab12".into(),
+                    reason: "the host ended the session".into(),
+                    sent: 10,
+                    received: 20,
+                    duration_ms: 30,
+                },
+                r#"{"event":"disconnected","session":"ab12","reason":"the host ended the session","sent":10,"received":20,"duration_ms":30}"#,
+            ),
+            (
+                Event::Warning { code: "bad-pin".into(), message: "a\nb".into() },
+                r#"{"event":"warning","code":"bad-pin","message":"a\nb"}"#,
+            ),
+            (
+                Event::Error { code: "bad-pin".into(), message: "the pin does not match".into() },
+                r#"{"event":"error","code":"bad-pin","message":"the pin does not match"}"#,
+            ),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(line(&event), format!("{expected}\n"));
+        }
+    }
+
+    #[test]
+    fn unprintable_text_is_escaped_without_loss() {
+        let event = Event::Forwarding {
+            local: "127.0.0.1:1".parse().unwrap(),
+            service: "a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into(),
+        };
+        assert_eq!(
+            line(&event),
+            concat!(
+                r#"{"event":"forwarding","local":"127.0.0.1:1","service":"a\u009b\u202e\u001b\u007f\udb40\udc41ß"}"#,
+                "\n"
+            )
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_parser_reads_the_same_text(service in any::<String>()) {
+            let line = line(&Event::PinReplaced { pin: service.clone() });
+            prop_assert!(!line.trim_end_matches('\n').contains(is_unprintable));
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            prop_assert_eq!(value["pin"].as_str(), Some(service.as_str()));
+        }
+    }
+}

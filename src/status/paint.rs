@@ -1,0 +1,30 @@
+//! Colours on a terminal, kept to a few.
+
+/// Colours, or none.
+pub(super) struct Paint(pub(super) bool);
+
+impl Paint {
+    pub(super) fn bold(&self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn bold_green(&self, text: &str) -> String {
+        self.with("1;32", text)
+    }
+
+    pub(super) fn dim(&self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    pub(super) fn yellow(&self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(super) fn red(&self, text: &str) -> String {
+        self.with("1;31", text)
+    }
+
+    fn with(&self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+}

@@ -1,0 +1,237 @@
+//! Says what happens: sentences for a person, or one JSON object a line for a program.
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use super::event::Event;
+use super::human::Human;
+use super::json;
+use crate::config::Target;
+
+/// A writer that a reporter owns.
+pub type Writer = Box<dyn Write + Send>;
+
+/// Which side's events a person reads; the wording differs a little.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A host, with what it shares.
+    Host {
+        /// The service every stream is connected to.
+        target: Target,
+    },
+    /// A client.
+    Client,
+}
+
+/// How a person wants to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Style {
+    /// Colours on stdout.
+    pub colour: bool,
+    /// Colours on stderr.
+    pub error_colour: bool,
+    /// A line for every stream that opens, closes or fails.
+    pub streams: bool,
+}
+
+impl Style {
+    /// Plain text with everything in it.
+    pub fn plain() -> Style {
+        Style { colour: false, error_colour: false, streams: true }
+    }
+
+    /// What suits this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR` set.
+    pub fn of_process(streams: bool) -> Style {
+        let wanted = colours_wanted();
+        Style {
+            colour: wanted && io::stdout().is_terminal(),
+            error_colour: wanted && io::stderr().is_terminal(),
+            streams,
+        }
+    }
+}
+
+/// Prints events. A reader that goes away (a closed pipe) silences its output and nothing else: no error is returned,
+/// and the tunnel runs on.
+pub struct Reporter {
+    format: Format,
+}
+
+enum Format {
+    Json { out: Outlet },
+    Human { human: Human, out: Outlet, err: Outlet },
+}
+
+impl Reporter {
+    /// Prints every event as one JSON object a line, flushed, and nothing else.
+    pub fn json(out: impl Write + Send + 'static) -> Reporter {
+        Reporter { format: Format::Json { out: Outlet::new(out) } }
+    }
+
+    /// Prints sentences to `out`; warnings and errors to `err`.
+    pub fn human(
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+        role: Role,
+        style: Style,
+    ) -> Reporter {
+        Reporter {
+            format: Format::Human { human: Human::new(role, style), out: Outlet::new(out), err: Outlet::new(err) },
+        }
+    }
+
+    /// Says what happened.
+    pub fn report(&mut self, event: &Event) {
+        match &mut self.format {
+            Format::Json { out } => out.write(|out| json::write_line(out, event)),
+            Format::Human { human, out, err } => {
+                let text = human.describe(event);
+                let outlet = match event {
+                    Event::Warning { .. } | Event::Error { .. } => err,
+                    Event::Listening { .. }
+                    | Event::PinReplaced { .. }
+                    | Event::Connected { .. }
+                    | Event::Forwarding { .. }
+                    | Event::StreamOpened { .. }
+                    | Event::StreamClosed { .. }
+                    | Event::Disconnected { .. }
+                    | Event::Demo { .. } => out,
+                };
+                if let Some(text) = text {
+                    outlet.write(|out| {
+                        // One write, so that lines of two processes on one terminal do not mix.
+                        out.write_all(format!("{text}\n").as_bytes())?;
+                        out.flush()
+                    });
+                }
+            }
+        }
+    }
+
+    /// Returns the reporter as the callback that the driver takes.
+    pub fn into_callback(mut self) -> Box<dyn FnMut(&Event) + Send> {
+        Box::new(move |event| self.report(event))
+    }
+}
+
+/// A writer until it fails for the first time, nothing afterwards.
+struct Outlet(Option<Writer>);
+
+impl Outlet {
+    fn new(writer: impl Write + Send + 'static) -> Outlet {
+        Outlet(Some(Box::new(writer)))
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let Some(writer) = &mut self.0 else { return };
+        if let Err(error) = write(writer) {
+            log::debug!("report output lost: error={error}");
+            self.0 = None;
+        }
+    }
+}
+
+/// Follows <https://no-color.org>, leaves dumb terminals alone, and old Windows consoles, which print the codes.
+fn colours_wanted() -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let understood = cfg!(not(windows)) || set("WT_SESSION") || set("TERM");
+    !set("NO_COLOR") && !dumb && understood
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A buffer that two owners share; fails after `room` bytes.
+    #[derive(Clone)]
+    struct Pipe {
+        text: Arc<Mutex<Vec<u8>>>,
+        room: usize,
+    }
+
+    impl Pipe {
+        fn new(room: usize) -> Pipe {
+            Pipe { text: Arc::default(), room }
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut text = self.text.lock().unwrap();
+            if text.len() + bytes.len() > self.room {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            text.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn forwarding() -> Event {
+        Event::Forwarding { local: "127.0.0.1:25565".parse().unwrap(), service: "web".into() }
+    }
+
+    fn error() -> Event {
+        Event::Error { code: "bad-pin".into(), message: "the pin does not match".into() }
+    }
+
+    #[test]
+    fn json_goes_to_stdout_errors_too() {
+        let out = Pipe::new(1000);
+        let mut report = Reporter::json(out.clone()).into_callback();
+        report(&forwarding());
+        report(&error());
+        assert_eq!(
+            out.text(),
+            concat!(
+                r#"{"event":"forwarding","local":"127.0.0.1:25565","service":"web"}"#,
+                "\n",
+                r#"{"event":"error","code":"bad-pin","message":"the pin does not match"}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn people_read_errors_on_stderr() {
+        let (out, err) = (Pipe::new(1000), Pipe::new(1000));
+        let mut reporter = Reporter::human(out.clone(), err.clone(), Role::Client, Style::plain());
+        reporter.report(&forwarding());
+        reporter.report(&error());
+        assert_eq!(out.text(), "127.0.0.1:25565 is now web on the other side\n");
+        assert_eq!(err.text(), "error: the pin does not match\n");
+    }
+
+    #[test]
+    fn a_broken_pipe_silences_that_output_only() {
+        let (out, err) = (Pipe::new(60), Pipe::new(1000));
+        let mut reporter = Reporter::human(out.clone(), err.clone(), Role::Client, Style::plain());
+        for _ in 0..3 {
+            reporter.report(&forwarding());
+        }
+        reporter.report(&error());
+        assert_eq!(out.text().lines().count(), 1);
+        assert_eq!(err.text(), "error: the pin does not match\n");
+
+        let out = Pipe::new(0);
+        let mut reporter = Reporter::json(out.clone());
+        reporter.report(&forwarding());
+        reporter.report(&error());
+        assert_eq!(out.text(), "");
+    }
+
+    #[test]
+    fn a_driver_can_own_it() {
+        let mut callback: Box<dyn FnMut(&Event)> = Reporter::json(Pipe::new(1000)).into_callback();
+        callback(&forwarding());
+    }
+}
