@@ -84,7 +84,7 @@ impl Pair {
             mux.open_carrier(pair.now, 1);
         }
         for hash in 0..streams {
-            let key = pair.muxes[0].open(hash, &ConnectTarget::Service(0)).unwrap();
+            let key = pair.muxes[0].open(hash, &ConnectTarget::Service(0)).expect("far from too many");
             pair.streams[0].push(key);
         }
         pair
