@@ -327,6 +327,22 @@ fn an_abort_ends_both_directions_and_drops_what_waits() {
 }
 
 #[test]
+fn a_stream_the_peer_never_heard_of_is_aborted_in_silence() {
+    let mut rig = Rig::host();
+    rig.mux.lose_carrier(rig.now, 1);
+    for _ in 0..100 {
+        let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
+        rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
+    }
+    rig.resume(&[]);
+    assert_eq!(rig.sent(), []);
+    let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
+    assert_eq!(rig.sent().len(), 1);
+    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
+    assert_eq!(aborts(&rig.sent()), [(0x8001, 100, AbortReason::Reset)]);
+}
+
+#[test]
 fn what_arrived_is_acknowledged_within_a_second() {
     let mut rig = Rig::host();
     rig.opened(0);

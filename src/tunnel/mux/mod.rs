@@ -19,7 +19,7 @@ use super::credit::{Budget, ReceiveWindow};
 use super::event::{Event, Origin};
 use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
 use super::hello::{Hello, Service, VERSION};
-use super::id::{Generation, Role, StreamId, StreamKey};
+use super::id::{Generation, Role, Sequence, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Outgoing, Stream, StreamMut};
 use resume::Resumption;
@@ -387,8 +387,12 @@ impl Mux {
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
             let (id, generation) = (stream.id, stream.generation);
+            // What the peer cannot have heard of needs no ABORT; without a carrier they would pile up.
+            let is_known = id.opener() != self.config.role || stream.send.never_sent != Sequence(0);
             self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-            self.queue_abort(id, generation, reason, detail);
+            if is_known {
+                self.queue_abort(id, generation, reason, detail);
+            }
         }
         self.remove(key);
     }
