@@ -52,3 +52,11 @@ fn seeds_of_random_operations_keep_every_promise() {
         totals.assert_that_it_tests_something();
     }
 }
+
+#[test]
+fn a_seed_always_runs_the_same_way() {
+    for seed in 0..32 {
+        let _named = Named(seed);
+        assert_eq!(World::new(seed, false).run(), World::new(seed, false).run());
+    }
+}
