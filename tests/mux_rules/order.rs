@@ -329,8 +329,11 @@ fn an_abort_ends_both_directions_and_drops_what_waits() {
 #[test]
 fn a_stream_the_peer_never_heard_of_is_aborted_in_silence() {
     let mut rig = Rig::host();
+    let (key, id) = rig.own();
+    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
+    assert_eq!(aborts(&rig.sent()), [(id, 0, AbortReason::Reset)]);
     rig.mux.lose_carrier(rig.now, 1);
-    for _ in 0..100 {
+    for _ in 0..200 {
         let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
         rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
     }
@@ -339,7 +342,7 @@ fn a_stream_the_peer_never_heard_of_is_aborted_in_silence() {
     let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
     assert_eq!(rig.sent().len(), 1);
     rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
-    assert_eq!(aborts(&rig.sent()), [(0x8001, 100, AbortReason::Reset)]);
+    assert_eq!(aborts(&rig.sent()), [(id, 1, AbortReason::Reset)], "the next generation that the peer hears of");
 }
 
 #[test]

@@ -387,11 +387,14 @@ impl Mux {
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
             let (id, generation) = (stream.id, stream.generation);
-            // What the peer cannot have heard of needs no ABORT; without a carrier they would pile up.
-            let is_known = id.opener() != self.config.role || stream.send.never_sent != Sequence(0);
-            self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-            if is_known {
+            let status = IdStatus::Aborted { told_on: self.carrier };
+            if id.opener() != self.config.role || stream.send.never_sent != Sequence(0) {
+                self.end_id(id, generation, status);
                 self.queue_abort(id, generation, reason, detail);
+            } else {
+                // The peer cannot have heard of it: no ABORT, or they would pile up without a carrier; and the generation
+                // was not used, or the peer would take the one after 128 such streams for an old one.
+                self.end_id(id, generation.previous(), status);
             }
         }
         self.remove(key);
