@@ -493,7 +493,11 @@ pub fn encode_resume_head(out: &mut Vec<u8>, carrier: u32, part: u16, parts: u16
 }
 
 fn truncate(detail: &str) -> &str {
-    &detail[..detail.floor_char_boundary(MAX_DETAIL)]
+    let mut end = detail.len().min(MAX_DETAIL);
+    while !detail.is_char_boundary(end) {
+        end -= 1;
+    }
+    &detail[..end]
 }
 
 #[cfg(test)]

@@ -19,11 +19,11 @@ use super::credit::{Budget, ReceiveWindow};
 use super::event::{Event, Origin};
 use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
 use super::hello::{Hello, Service, VERSION};
-use super::id::{Generation, Role, StreamId, StreamKey};
+use super::id::{Generation, Role, Sequence, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Outgoing, Stream, StreamMut};
 use resume::Resumption;
-use timers::Timers;
+use timers::{Timers, prune};
 
 /// What a session is allowed to use and announces about itself.
 #[derive(Debug, Clone)]
@@ -359,6 +359,7 @@ impl Mux {
 
     /// Remembers a stream that gets no capacity because of the send budget.
     pub(super) fn starves(&mut self, key: StreamKey) {
+        prune(&mut self.starved, &self.streams, |key| *key);
         self.starved.push_back(key);
     }
 
@@ -386,8 +387,15 @@ impl Mux {
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
             let (id, generation) = (stream.id, stream.generation);
-            self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-            self.queue_abort(id, generation, reason, detail);
+            let status = IdStatus::Aborted { told_on: self.carrier };
+            if id.opener() != self.config.role || stream.send.never_sent != Sequence(0) {
+                self.end_id(id, generation, status);
+                self.queue_abort(id, generation, reason, detail);
+            } else {
+                // The peer cannot have heard of it: no ABORT, or they would pile up without a carrier; and the generation
+                // was not used, or the peer would take the one after 128 such streams for an old one.
+                self.end_id(id, generation.previous(), status);
+            }
         }
         self.remove(key);
     }
@@ -494,12 +502,14 @@ impl Mux {
             self.before_connect -= self.counts_before_connect(&stream);
         }
         stream.receive.window.release(&mut self.budget);
+        let mut freed = 0;
         for outgoing in stream.send.queue.drain(..) {
             if let Outgoing::Data(chunk) = outgoing {
-                self.retained -= chunk.capacity();
+                freed += chunk.capacity();
                 self.retired.push(chunk);
             }
         }
+        self.retained_less(freed);
     }
 
     /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.

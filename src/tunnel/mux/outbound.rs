@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::timers::prune;
 use super::{Life, Mux};
 use crate::tunnel::chunk::ChunkPool;
 use crate::tunnel::frame::{self, AbortReason, GoAwayReason, kind};
@@ -187,6 +188,7 @@ impl Mux {
             && stream.attached
             && !std::mem::replace(&mut stream.receive.credit_queued, true)
         {
+            prune(&mut self.pending.credits, &self.streams, |key| *key);
             self.pending.credits.push_back(key);
         }
     }

@@ -1,7 +1,7 @@
 //! Carriers come and go: on each one after the first, both sides say what they have, and the rest is sent again
 //! (`docs/protocol.md`, "Resuming on a further carrier").
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -28,7 +28,7 @@ pub(super) enum Resumption {
     /// The carrier is open, but HELLOs were never exchanged, so no list can be made yet.
     AwaitsHello,
     /// Our list is made; the peer's is not complete.
-    AwaitsList { carrier: u32, parts: HashMap<u16, Bytes> },
+    AwaitsList { carrier: u32, parts: BTreeMap<u16, Bytes> },
     /// Both lists are complete.
     Complete { carrier: u32 },
 }
@@ -90,7 +90,7 @@ impl Mux {
         if !matches!(self.resumption, Resumption::AwaitsHello) {
             return;
         }
-        self.resumption = Resumption::AwaitsList { carrier: self.carrier, parts: HashMap::new() };
+        self.resumption = Resumption::AwaitsList { carrier: self.carrier, parts: BTreeMap::new() };
         let mut entries = Vec::new();
         for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.attached) {
             let receive = &mut stream.receive;
