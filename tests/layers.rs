@@ -52,8 +52,8 @@ const RULES: &[(&str, &[&str])] = &[
 ];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("the folder can be listed").path();
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -64,7 +64,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The code of a file: without comments, and without the tests at its end, which may stand on anything.
 fn code(path: &Path) -> Vec<(usize, String)> {
-    let text = fs::read_to_string(path).unwrap();
+    let text = fs::read_to_string(path).expect("the file can be read");
     text.lines()
         .enumerate()
         .take_while(|(_, line)| !line.contains("#[cfg(test)]"))
