@@ -24,6 +24,13 @@ const PROTOCOL: &str = "pinhole.1";
 /// Remote candidates taken of one peer; more are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
+/// DTLS datagrams kept that came too early; more are dropped.
+const MAX_EARLY: usize = 8;
+
+/// Bytes of messages that overtook the opening of the channel and are kept until then: a peer sends no more than its HELLO
+/// before it has ours.
+const MAX_BEFORE_OPEN: usize = 64 * 1024;
+
 /// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 
@@ -83,8 +90,18 @@ pub struct Connection {
     path: Option<(SocketAddr, SocketAddr)>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    before_open: Vec<Bytes>,
     timeout: Option<Instant>,
+    early: VecDeque<Early>,
     bad_datagrams: u64,
+}
+
+/// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
+/// cost the second until it is sent again.
+struct Early {
+    local: SocketAddr,
+    remote: SocketAddr,
+    datagram: Vec<u8>,
 }
 
 impl Connection {
@@ -141,7 +158,9 @@ impl Connection {
             path: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            before_open: Vec::new(),
             timeout: None,
+            early: VecDeque::new(),
             bad_datagrams: 0,
         }
     }
@@ -183,7 +202,8 @@ impl Connection {
         }
         self.remote_candidates.push(candidate.clone());
         self.rtc.add_remote_candidate(candidate);
-        self.drain(now);
+        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
+        self.handle_timeout(now);
         true
     }
 
@@ -192,15 +212,25 @@ impl Connection {
         if self.is_over {
             return;
         }
-        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else {
+        let is_accepted = self.feed(now, local, remote, datagram);
+        if !is_accepted && is_dtls(datagram) && self.early.len() < MAX_EARLY {
+            self.early.push_back(Early { local, remote, datagram: datagram.to_vec() });
+        } else if !is_accepted {
             self.bad_datagrams += 1;
-            return;
-        };
-        let input = Input::Receive(now, receive);
-        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
-            self.bad_datagrams += 1;
+        } else if !self.early.is_empty() && !is_dtls(datagram) {
+            for Early { local, remote, datagram } in std::mem::take(&mut self.early) {
+                self.handle_datagram(now, local, remote, &datagram);
+            }
         }
+    }
+
+    /// Hands str0m a datagram. Returns false if it is malformed or from an address that has not proved itself by STUN.
+    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else { return false };
+        let input = Input::Receive(now, receive);
+        let is_accepted = self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok();
         self.drain(now);
+        is_accepted
     }
 
     /// Does what is due at `now`.
@@ -307,8 +337,8 @@ impl Connection {
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    // RFC 7983: 20 to 63 is DTLS, which only travels on the nominated pair.
-                    if transmit.contents.first().is_some_and(|first| (20..64).contains(first)) {
+                    // DTLS only travels on the nominated pair.
+                    if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
                     self.transmits.push_back(transmit);
@@ -326,7 +356,7 @@ impl Connection {
         match event {
             RtcEvent::ChannelOpen(id, label) => self.handle_channel(id, &label),
             RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
-                self.events.push_back(Event::Message(data.data.into()));
+                self.handle_message(data.data.into());
             }
             RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
             RtcEvent::ChannelBufferedAmountLow(_) => self.events.push_back(Event::Room),
@@ -347,6 +377,19 @@ impl Connection {
         }
     }
 
+    /// Passes a message on, once the channel is open: the peer may use it before its acknowledgement of it arrives.
+    fn handle_message(&mut self, message: Bytes) {
+        if self.is_open {
+            self.events.push_back(Event::Message(message));
+        } else if self.before_open.iter().chain([&message]).map(|kept| kept.len() + 32).sum::<usize>()
+            <= MAX_BEFORE_OPEN
+        {
+            self.before_open.push(message);
+        } else {
+            self.end("the peer sent too much before the channel was open".to_owned());
+        }
+    }
+
     fn handle_channel(&mut self, id: ChannelId, label: &str) {
         let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
         let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
@@ -357,6 +400,7 @@ impl Connection {
             self.channel = Some(id);
             self.is_open = true;
             self.events.push_back(Event::Open);
+            self.events.extend(self.before_open.drain(..).map(Event::Message));
         } else {
             self.end("the peer opened a channel that does not belong to the protocol".to_owned());
         }
@@ -367,4 +411,9 @@ impl Connection {
             self.events.push_back(Event::Closed(reason));
         }
     }
+}
+
+/// Tells DTLS from STUN by the first byte (RFC 7983).
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
 }

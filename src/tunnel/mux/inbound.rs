@@ -8,9 +8,10 @@ use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_P
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::credit::cost;
 use crate::tunnel::event::{Event, Origin};
-use crate::tunnel::frame::{AbortReason, Frame, GoAwayReason, Sequenced, SessionFrame, StreamFrame};
+use crate::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame};
 use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::reorder::Arrival;
 use crate::tunnel::stream::{ReceiveState, SendState};
 

@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::timers::prune;
 use super::{Life, Mux};
 use crate::tunnel::chunk::ChunkPool;
-use crate::tunnel::frame::{self, AbortReason, GoAwayReason, kind};
+use crate::tunnel::frame::{self, kind};
 use crate::tunnel::id::{Generation, StreamId, StreamKey};
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 
 /// Frames outside the order of any stream that wait to be sent.
 #[derive(Debug, Default)]

@@ -10,8 +10,9 @@ use super::Mux;
 use crate::tunnel::StreamKey;
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::event::Event;
-use crate::tunnel::frame::{self, AbortReason, GoAwayReason, RESUME_ENTRY_LEN, ResumeEntry};
+use crate::tunnel::frame::{self, RESUME_ENTRY_LEN, ResumeEntry};
 use crate::tunnel::id::StreamId;
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::{ReceiveState, SendState};
 
 /// Parts a RESUME list may have: more entries than streams can exist are nobody's list.

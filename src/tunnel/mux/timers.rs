@@ -7,7 +7,7 @@ use slab::Slab;
 
 use super::{Life, Mux};
 use crate::tunnel::StreamKey;
-use crate::tunnel::frame::AbortReason;
+use crate::tunnel::reason::AbortReason;
 use crate::tunnel::stream::{ReceiveState, Stream};
 
 /// What arrived is acknowledged at the latest after this time.
