@@ -176,10 +176,11 @@ impl Mux {
     }
 
     fn is_full_for_peer(&self) -> bool {
-        // Streams that lost their id but still drain count for memory, not as streams of the peer.
+        // The opener counts a stream as ended once it sent its last CREDIT, which its next CONNECT may overtake: hence the
+        // slack beyond what we announced. Streams that lost their id but still drain count for memory, not as streams of the peer.
         let by_budget = self.config.receive_budget / u64::from(self.config.initial_credit.max(1));
         self.streams.len() as u64 >= by_budget
-            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize
+            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize * 5 / 4
     }
 
     fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {

@@ -57,7 +57,7 @@ impl Config {
             role,
             initial_credit: 64 * 1024,
             max_streams: 4096,
-            receive_budget: 256 * 1024 * 1024,
+            receive_budget: 320 * 1024 * 1024,
             growth_budget: 64 * 1024 * 1024,
             send_budget: 64 * 1024 * 1024,
             services: Vec::new(),
