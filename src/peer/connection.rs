@@ -27,6 +27,9 @@ const MAX_REMOTE_CANDIDATES: usize = 64;
 /// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 
+/// Datagrams kept that came before their path was known; one flight of a DTLS handshake is no more.
+const MAX_EARLY: usize = 8;
+
 /// How often the path's round trip is sampled.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -85,6 +88,8 @@ pub struct Connection {
     events: VecDeque<Event>,
     timeout: Option<Instant>,
     bad_datagrams: u64,
+    /// DTLS that came before its path was known: (local, remote, datagram).
+    early: VecDeque<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
 
 impl Connection {
@@ -143,6 +148,7 @@ impl Connection {
             events: VecDeque::new(),
             timeout: None,
             bad_datagrams: 0,
+            early: VecDeque::new(),
         }
     }
 
@@ -197,10 +203,14 @@ impl Connection {
             return;
         };
         let input = Input::Receive(now, receive);
-        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
+        if self.rtc.accepts(&input) {
+            self.handle_input(now, input);
+            self.retry_early(now);
+        } else if !self.is_open && is_dtls(datagram) && self.early.len() < MAX_EARLY {
+            self.early.push_back((local, remote, datagram.to_vec()));
+        } else {
             self.bad_datagrams += 1;
         }
-        self.drain(now);
     }
 
     /// Does what is due at `now`.
@@ -298,6 +308,27 @@ impl Connection {
         self.bad_datagrams
     }
 
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if self.rtc.handle_input(input).is_err() {
+            self.bad_datagrams += 1;
+        }
+        self.drain(now);
+    }
+
+    /// Gives str0m what came before it knew the path: the peer may have nominated a pair, and begun its DTLS handshake
+    /// there, before our own check of that pair was answered. Dropped, it would come again only after a second.
+    fn retry_early(&mut self, now: Instant) {
+        for (local, remote, datagram) in std::mem::take(&mut self.early) {
+            let Ok(receive) = Receive::new(Protocol::Udp, remote, local, &datagram) else { continue };
+            let input = Input::Receive(now, receive);
+            if self.rtc.accepts(&input) {
+                self.handle_input(now, input);
+            } else if !self.is_open {
+                self.early.push_back((local, remote, datagram));
+            }
+        }
+    }
+
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
         loop {
@@ -307,8 +338,8 @@ impl Connection {
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    // RFC 7983: 20 to 63 is DTLS, which only travels on the nominated pair.
-                    if transmit.contents.first().is_some_and(|first| (20..64).contains(first)) {
+                    // DTLS only travels on the nominated pair.
+                    if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
                     self.transmits.push_back(transmit);
@@ -367,4 +398,9 @@ impl Connection {
             self.events.push_back(Event::Closed(reason));
         }
     }
+}
+
+/// Tells DTLS from what else travels on the path (RFC 7983).
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
 }
