@@ -18,12 +18,17 @@ pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
 
 /// Says loudly that a test did nothing: past the test harness, which shows the output of failed tests only.
 pub(crate) fn skipped(test: &str, why: &str) {
-    writeln!(io::stderr(), "\n*** SKIPPED: {test}: {why} ***\n").unwrap();
+    past_the_harness(&format!("\n*** SKIPPED: {test}: {why} ***\n\n"));
 }
 
 /// Shows a figure, past the test harness too.
 pub(crate) fn figure(text: &str) {
-    writeln!(io::stderr(), "figure: {text}").unwrap();
+    past_the_harness(&format!("figure: {text}\n"));
+}
+
+/// The macros' output is what the harness keeps to itself.
+fn past_the_harness(text: &str) {
+    io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
 /// Number of open file descriptors of a process.

@@ -41,6 +41,8 @@ struct Database {
     child: Child,
     address: std::net::SocketAddr,
     directory: PathBuf,
+    /// Two sockets may be bound there as long as one listens, so nobody else is given the port.
+    _port: ReservedPort,
 }
 
 impl Database {
@@ -86,7 +88,6 @@ impl Database {
         }
         let port = ReservedPort::new();
         let address = port.address;
-        drop(port);
         let log = fs::File::create(directory.join("log")).unwrap();
         let mut child = command("postgres")
             .args(["-h", "127.0.0.1", "-p", &address.port().to_string(), "-F", "-k", "", "-D"])
@@ -103,7 +104,7 @@ impl Database {
             skipped(TEST, &format!("postgres: {}", fs::read_to_string(directory.join("log")).unwrap().trim()));
             return None;
         }
-        Some(Database { child, address, directory })
+        Some(Database { child, address, directory, _port: port })
     }
 }
 

@@ -74,6 +74,8 @@ impl Drop for Directory {
 struct Server {
     child: Child,
     address: std::net::SocketAddr,
+    /// Two sockets may be bound there as long as one listens, so nobody else is given the port.
+    _port: ReservedPort,
 }
 
 impl Server {
@@ -97,7 +99,6 @@ impl Server {
         fs::write(directory.join("config"), config).unwrap();
         // Debian's sshd wants this directory when it is started by root; others must not create it.
         let _ = fs::create_dir_all("/run/sshd");
-        drop(port);
         let log = fs::File::create(directory.join("log")).unwrap();
         let mut child = Command::new(sshd)
             .args(["-D", "-e", "-f"])
@@ -114,7 +115,7 @@ impl Server {
             skipped(TEST, &format!("sshd does not start here: {}", log.trim()));
             return None;
         }
-        Some(Server { child, address })
+        Some(Server { child, address, _port: port })
     }
 }
 
