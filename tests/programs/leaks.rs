@@ -88,7 +88,8 @@ fn connections_in_a_row_and_at_once_leave_nothing_behind() {
     settled(pids, before);
 
     let (after, peak) = (pids.map(resident_kib), pids.map(peak_resident_kib));
-    figure(&format!("descriptors, host and client: {before:?} before, {held:?} at most, {before:?} after"));
+    let left = pids.map(descriptors);
+    figure(&format!("descriptors, host and client: {before:?} before, {held:?} held, {left:?} after"));
     figure(&format!("resident memory: {memory:?} KiB before, {peak:?} KiB at most, {after:?} KiB after"));
     assert!(peak.iter().all(|&kib| kib < MEMORY_LIMIT), "{peak:?} KiB");
     pair.stop();
