@@ -151,6 +151,9 @@ fn client_settings(
     environment: Option<Pin>,
 ) -> Result<(impl FnOnce(Pin) -> ClientConfig, Option<Pin>), UsageError> {
     let (url, url_pin) = SignalingUrl::parse(&arguments.url)?;
+    if arguments.ca.is_some() && !url.tls {
+        return Err(UsageError::CaWithoutTls);
+    }
     let local = parse::local(&arguments.local)?;
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;

@@ -49,6 +49,9 @@ pub enum UsageError {
     /// `PINHOLE_PIN` is not text.
     #[error("PINHOLE_PIN is not UTF-8; set it to the pin that the host printed, for example 123456")]
     PinEncoding,
+    /// `--ca` with a URL that has no TLS.
+    #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
+    CaWithoutTls,
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

@@ -23,7 +23,8 @@ use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
 use crate::net::websocket::WebSocketError;
 use crate::session::End;
-use crate::signaling::error::SignalingError;
+use crate::signaling::error::{SignalingError, Violation};
+use crate::signaling::message::ErrorCode;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -72,9 +73,12 @@ impl RunError {
 }
 
 fn signaling_sentence(error: &SignalingError) -> String {
-    match error.code() {
-        crate::signaling::message::ErrorCode::BadPin => {
+    match (error.code(), error) {
+        (ErrorCode::BadPin, _) => {
             "the pin does not match: check it with whoever started the host; it changes with every start".to_owned()
+        }
+        (ErrorCode::Version, _) | (_, SignalingError::Protocol(Violation::VersionNotOffered(_))) => {
+            SignalingError::Version.to_string()
         }
         _ => error.to_string(),
     }

@@ -83,7 +83,7 @@ enum Phase {
 }
 
 impl Host {
-    /// Binds the signaling port and reports where it is.
+    /// Binds the signaling port; [`Host::run`] reports where it is.
     ///
     /// # Errors
     /// The port cannot be had.
@@ -101,10 +101,7 @@ impl Host {
         let (links, limiter) = (Slab::new(), GuessLimiter::new());
         let (is_stopping, is_done) = (false, false);
         let listener = Some(listener);
-        let mut host = Host { core, config, pin, listener, local, links, limiter, approval, is_stopping, is_done };
-        let (url, pin) = (host.url().with_pin(&host.pin), host.pin.reveal().to_owned());
-        host.core.report(&Event::Listening { addr: local, url, pin });
-        Ok(host)
+        Ok(Host { core, config, pin, listener, local, links, limiter, approval, is_stopping, is_done })
     }
 
     /// Returns the bound address of the signaling port.
@@ -150,6 +147,9 @@ impl Host {
     /// # Errors
     /// The loop cannot go on.
     pub fn run(mut self) -> Result<(), RunError> {
+        // Only here signals are handled, and whoever reads this may send one.
+        let (url, pin) = (self.url().with_pin(&self.pin), self.pin.reveal().to_owned());
+        self.core.report(&Event::Listening { addr: self.local, url, pin });
         loop {
             while let Some(notice) = self.core.notices.pop_front() {
                 self.handle(notice)?;

@@ -1,0 +1,20 @@
+//! The command line as its users meet it: real processes, their exit codes, their events and their words.
+
+// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod common;
+
+#[path = "cli/endings.rs"]
+mod endings;
+#[path = "cli/failures.rs"]
+mod failures;
+#[path = "cli/sessions.rs"]
+mod sessions;
+#[path = "cli/signaling_port.rs"]
+mod signaling_port;
+#[path = "cli/usage.rs"]
+mod usage;
+#[path = "cli/wizard.rs"]
+mod wizard;

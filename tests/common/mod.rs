@@ -1,0 +1,72 @@
+//! What the end-to-end tests share: the real binary as a process, little services to tunnel to, and a look at what a
+//! process holds.
+
+// Every test binary includes all of it and uses a part.
+#![allow(dead_code)]
+
+pub(crate) mod bytes;
+pub(crate) mod pinhole;
+pub(crate) mod services;
+pub(crate) mod system;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+/// How long anything may take that should take no time at all: a bound for a hopeless wait, not a measure.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Any free port of this machine.
+pub(crate) fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// Connects with deadlines for connecting, reading and writing.
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    try_connect(address).unwrap()
+}
+
+/// Like [`connect`], where the connection may be reset so soon that connecting fails with it.
+pub(crate) fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+    stream.set_read_timeout(Some(DEADLINE))?;
+    stream.set_write_timeout(Some(DEADLINE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A port on which nothing listens, and which nobody else is given while this lives.
+pub(crate) struct ReservedPort {
+    socket: Socket,
+    pub(crate) address: SocketAddr,
+}
+
+impl ReservedPort {
+    pub(crate) fn new() -> ReservedPort {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&any_port().into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        ReservedPort { socket, address }
+    }
+
+    /// Starts to listen there.
+    pub(crate) fn listen(self) -> TcpListener {
+        self.socket.listen(128).unwrap();
+        self.socket.into()
+    }
+}
+
+/// Looks until something is so that nobody announces: a port that is free, a descriptor that is closed.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        // Leaves the processor to those who are waited for.
+        thread::park_timeout(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,22 @@
+//! Real programs, and programs' habits, through a host and a client that are processes of their own.
+
+// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod common;
+
+#[path = "programs/http.rs"]
+mod http;
+#[path = "programs/leaks.rs"]
+mod leaks;
+#[path = "programs/postgres.rs"]
+mod postgres;
+#[path = "programs/ssh.rs"]
+mod ssh;
+#[path = "programs/stall.rs"]
+mod stall;
+#[path = "programs/streams.rs"]
+mod streams;
+#[path = "programs/websocket.rs"]
+mod websocket;

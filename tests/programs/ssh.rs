@@ -1,0 +1,128 @@
+//! ssh through the tunnel to a throwaway sshd, as far as both are installed.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::common::pinhole::Pair;
+use crate::common::system::{program, skipped};
+use crate::common::{ReservedPort, wait_until};
+
+const TEST: &str = "ssh through the tunnel";
+
+/// Length of what is piped through ssh, in lines.
+const LINES: usize = 200_000;
+
+#[test]
+fn ssh_runs_commands_and_carries_their_input_and_output() {
+    let (Some(ssh), Some(sshd), Some(keygen)) =
+        (program("ssh", TEST), program("sshd", TEST), program("ssh-keygen", TEST))
+    else {
+        return;
+    };
+    let directory = Directory::new();
+    let Some(server) = Server::start(&sshd, &keygen, &directory.0) else { return };
+    let pair = Pair::of(server.address);
+    let run = |command: &str, input: Vec<u8>| {
+        let mut child = Command::new(&ssh)
+            .args(["-F", "/dev/null", "-i"])
+            .arg(directory.0.join("user"))
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60", "-p", &pair.local.port().to_string()])
+            .args([&pair.local.ip().to_string(), command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &input));
+        let output = child.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        output
+    };
+    let output = run("echo hello; exit 7", Vec::new());
+    assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"hello\n"[..]), "{output:?}");
+    let input: Vec<u8> = (0..LINES).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+    let output = run("cat", input.clone());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == input, "{} of {} bytes came back", output.stdout.len(), input.len());
+    pair.stop();
+}
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Directory {
+        let path = std::env::temp_dir().join(format!("pinhole-ssh-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Nothing but temporary files would be left.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Server {
+    child: Child,
+    address: std::net::SocketAddr,
+    /// Two sockets may be bound there as long as one listens, so nobody else is given the port.
+    _port: ReservedPort,
+}
+
+impl Server {
+    /// Starts sshd for this user alone; `None`, with the reason said, where this machine does not let it start.
+    fn start(sshd: &Path, keygen: &Path, directory: &Path) -> Option<Server> {
+        for name in ["host", "user"] {
+            let file = directory.join(name);
+            let made = Command::new(keygen).args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(file).status().unwrap();
+            assert!(made.success());
+        }
+        fs::copy(directory.join("user.pub"), directory.join("authorized")).unwrap();
+        let port = ReservedPort::new();
+        let address = port.address;
+        let at = |name: &str| directory.join(name).display().to_string();
+        let config = format!(
+            "ListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
+             PermitRootLogin yes\nPasswordAuthentication no\n",
+            at("host"),
+            at("authorized"),
+        );
+        fs::write(directory.join("config"), config).unwrap();
+        // Debian's sshd wants this directory when it is started by root; others must not create it.
+        let _ = fs::create_dir_all("/run/sshd");
+        let log = fs::File::create(directory.join("log")).unwrap();
+        let mut child = Command::new(sshd)
+            .args(["-D", "-e", "-f"])
+            .arg(directory.join("config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        wait_until("sshd to listen or to end", || {
+            TcpStream::connect(address).is_ok() || child.try_wait().unwrap().is_some()
+        });
+        if child.try_wait().unwrap().is_some() {
+            let log = fs::read_to_string(directory.join("log")).unwrap();
+            skipped(TEST, &format!("sshd does not start here: {}", log.trim()));
+            return None;
+        }
+        Some(Server { child, address, _port: port })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
