@@ -48,8 +48,8 @@ pub(crate) struct Side {
     pub(crate) back_at: Vec<Instant>,
     pub(crate) went_away: bool,
     pub(crate) ended: Option<(Instant, session::End)>,
-    /// Largest in-flight target seen.
-    pub(crate) flight_target: usize,
+    /// The process is gone: nobody looks at datagrams or the time.
+    pub(crate) is_gone: bool,
 }
 
 impl Side {
@@ -106,7 +106,7 @@ impl World {
             back_at: Vec::new(),
             went_away: false,
             ended: None,
-            flight_target: 0,
+            is_gone: false,
         };
         let reseeded = |add: u64| {
             let numbered = routes.iter().zip(0..);
@@ -218,9 +218,10 @@ impl World {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        let sessions = self.sides.iter().filter_map(|side| side.session.poll_timeout());
+        let present = || self.sides.iter().filter(|side| !side.is_gone);
+        let sessions = present().filter_map(|side| side.session.poll_timeout());
         let links = self.links.iter().filter_map(Link::poll_timeout);
-        let ends = self.sides.iter().flat_map(|side| side.streams.values());
+        let ends = present().flat_map(|side| side.streams.values());
         let wakes = ends.filter(|stream| stream.outcome.is_none()).filter_map(|stream| stream.end.wakes_at());
         sessions.chain(links).chain(wakes).min()
     }
@@ -230,14 +231,26 @@ impl World {
         assert!(self.busy_steps < MAX_BUSY_STEPS, "time stands still: {}", self.report());
         self.now = self.now.max(next);
         for sender in [HOST, CLIENT] {
+            let debug = std::env::var_os("DBG").is_some();
             for Datagram { source, destination, contents } in self.links[sender].receive(self.now) {
                 let receiver = &mut self.sides[1 - sender];
                 assert_eq!(destination, receiver.address, "a datagram to nobody");
-                receiver.session.handle_datagram(self.now, destination, source, &contents);
+                if !receiver.is_gone {
+                    let before = receiver.session.connection().map_or(0, |c| c.bad_datagrams());
+                    receiver.session.handle_datagram(self.now, destination, source, &contents);
+                    let after = receiver.session.connection().map_or(0, |c| c.bad_datagrams());
+                    if debug {
+                    let e = self.now.duration_since(self.start);
+                    println!("{e:?} from {sender} len {} first bytes {:?} bad {} type {:?}", contents.len(), contents[0], after-before, (contents.get(13), contents.get(2)));
+                    }
+                }
             }
         }
         for index in [HOST, CLIENT] {
             let side = &mut self.sides[index];
+            if side.is_gone {
+                continue;
+            }
             if side.session.poll_timeout().is_some_and(|at| at <= self.now) {
                 side.session.handle_timeout(self.now);
             }
@@ -269,9 +282,6 @@ impl World {
                 assert_eq!(source, side.address, "a datagram from nobody");
                 self.links[index].send(self.now, Datagram { source, destination, contents: transmit.contents.to_vec() });
             }
-            if let Some(connection) = side.session.connection() {
-                side.flight_target = side.flight_target.max(connection.flight_target());
-            }
             if !is_busy {
                 break;
             }
@@ -301,6 +311,13 @@ impl World {
 }
 
 impl Side {
+    /// Lets an application that was stalled go on.
+    pub(crate) fn resume(&mut self, number: u64) {
+        let stream = self.streams.get_mut(&number).expect("the stream is open here");
+        stream.end.is_stalled = false;
+        stream.is_ready = true;
+    }
+
     fn add(&mut self, number: u64, key: StreamKey, end: End) {
         self.by_key.insert(key, number);
         self.streams.insert(number, StreamEnd { key, end, is_ready: true, outcome: None });
