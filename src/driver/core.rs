@@ -113,6 +113,8 @@ pub(super) struct Core {
     receivable: VecDeque<usize>,
     pub(super) notices: VecDeque<Notice>,
     pub(super) next_serial: u64,
+    /// Bytes in flight that measurements ask for.
+    pub(super) fixed_flight: Option<usize>,
     reporter: Reporter,
     signals: Signals,
     stops: Receiver<()>,
@@ -142,6 +144,7 @@ impl Core {
             receivable: VecDeque::new(),
             notices: VecDeque::new(),
             next_serial: 0,
+            fixed_flight: None,
             reporter,
             signals: Signals::default(),
             stops,

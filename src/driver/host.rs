@@ -153,6 +153,11 @@ impl Host {
         self.core.stopper()
     }
 
+    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
+    pub fn fix_flight(&mut self, bytes: usize) {
+        self.core.fixed_flight = Some(bytes);
+    }
+
     /// Makes SIGINT and SIGTERM end the run in order.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use log::{debug, warn};
+use log::{debug, trace, warn};
 use mio::Interest;
 use rand::Rng;
 
@@ -75,7 +75,10 @@ impl Core {
         let local = sockets.iter().map(|&socket| self.sockets[socket].socket.local()).collect();
         let name = established.session.to_string();
         let session = match Session::new(self.now, established, config, local) {
-            Ok(session) if !sockets.is_empty() => session,
+            Ok(mut session) if !sockets.is_empty() => {
+                self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
+                session
+            }
             result => {
                 sockets.into_iter().for_each(|socket| self.remove_socket(socket));
                 return Err(result.err().map_or("no UDP socket could be bound".to_owned(), |error| error.to_string()));
@@ -122,6 +125,7 @@ impl Core {
         let (local, index) = (socket.local(), *session);
         let Some(entry) = self.sessions.get_mut(index) else { return };
         socket.receive(&mut self.buffers, |remote, datagram| {
+            trace!("in local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
             entry.session.handle_datagram(now, local, remote, datagram);
         });
         self.touch(index);
@@ -206,9 +210,11 @@ impl Core {
     fn transmit(&mut self, index: usize) {
         let entry = &mut self.sessions[index];
         while let Some(transmit) = entry.session.poll_transmit() {
-            let socket = entry.sockets.iter().find(|&&socket| self.sockets[socket].socket.local() == transmit.source);
+            let (local, remote, datagram) = (transmit.source, transmit.destination, &transmit.contents);
+            trace!("out local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
+            let socket = entry.sockets.iter().find(|&&socket| self.sockets[socket].socket.local() == local);
             if let Some(&socket) = socket {
-                self.sockets[socket].socket.send(transmit.destination, &transmit.contents);
+                self.sockets[socket].socket.send(remote, datagram);
             }
         }
         for &socket in &entry.sockets {

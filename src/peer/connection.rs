@@ -24,6 +24,9 @@ const PROTOCOL: &str = "pinhole.1";
 /// Remote candidates taken of one peer; more are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
+/// DTLS datagrams kept that came too early; more are dropped.
+const MAX_EARLY: usize = 8;
+
 /// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 
@@ -84,7 +87,16 @@ pub struct Connection {
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     timeout: Option<Instant>,
+    early: VecDeque<Early>,
     bad_datagrams: u64,
+}
+
+/// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
+/// cost the second until it is sent again.
+struct Early {
+    local: SocketAddr,
+    remote: SocketAddr,
+    datagram: Vec<u8>,
 }
 
 impl Connection {
@@ -142,6 +154,7 @@ impl Connection {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             timeout: None,
+            early: VecDeque::new(),
             bad_datagrams: 0,
         }
     }
@@ -192,15 +205,25 @@ impl Connection {
         if self.is_over {
             return;
         }
-        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else {
+        let is_accepted = self.feed(now, local, remote, datagram);
+        if !is_accepted && is_dtls(datagram) && self.early.len() < MAX_EARLY {
+            self.early.push_back(Early { local, remote, datagram: datagram.to_vec() });
+        } else if !is_accepted {
             self.bad_datagrams += 1;
-            return;
-        };
-        let input = Input::Receive(now, receive);
-        if !self.rtc.accepts(&input) || self.rtc.handle_input(input).is_err() {
-            self.bad_datagrams += 1;
+        } else if !self.early.is_empty() && !is_dtls(datagram) {
+            for Early { local, remote, datagram } in std::mem::take(&mut self.early) {
+                self.handle_datagram(now, local, remote, &datagram);
+            }
         }
+    }
+
+    /// Hands str0m a datagram. Returns false if it is malformed or from an address that has not proved itself by STUN.
+    fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else { return false };
+        let input = Input::Receive(now, receive);
+        let is_accepted = self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok();
         self.drain(now);
+        is_accepted
     }
 
     /// Does what is due at `now`.
@@ -307,8 +330,8 @@ impl Connection {
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    // RFC 7983: 20 to 63 is DTLS, which only travels on the nominated pair.
-                    if transmit.contents.first().is_some_and(|first| (20..64).contains(first)) {
+                    // DTLS only travels on the nominated pair.
+                    if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
                     self.transmits.push_back(transmit);
@@ -367,4 +390,9 @@ impl Connection {
             self.events.push_back(Event::Closed(reason));
         }
     }
+}
+
+/// Tells DTLS from STUN by the first byte (RFC 7983).
+fn is_dtls(datagram: &[u8]) -> bool {
+    datagram.first().is_some_and(|first| (20..64).contains(first))
 }

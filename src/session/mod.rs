@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use str0m::net::Transmit;
 
+use crate::peer::flight::Flight;
 use crate::peer::{self, Connection, PathInfo};
 use crate::signaling::SessionId;
 use crate::signaling::error::SignalingError;
@@ -112,6 +113,7 @@ pub struct Session {
     addresses: Vec<SocketAddr>,
     mux: Mux,
     end: Option<End>,
+    fixed_flight: Option<usize>,
     signals: VecDeque<String>,
     events: VecDeque<Event>,
 }
@@ -138,6 +140,7 @@ impl Session {
             addresses,
             mux: Mux::new(config),
             end: None,
+            fixed_flight: None,
             signals: VecDeque::new(),
             events: VecDeque::new(),
         };
@@ -162,6 +165,14 @@ impl Session {
     /// Gives access to the connection, for measurements.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_mut()
+    }
+
+    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
+    pub fn fix_flight(&mut self, bytes: usize) {
+        self.fixed_flight = Some(bytes);
+        if let Some(connection) = &mut self.connection {
+            connection.set_flight(Flight::fixed(bytes));
+        }
     }
 
     /// Tells whether streams can be opened.
@@ -328,6 +339,9 @@ impl Session {
     }
 
     fn start(&mut self, now: Instant, mut connection: Connection) {
+        if let Some(bytes) = self.fixed_flight {
+            connection.set_flight(Flight::fixed(bytes));
+        }
         for address in std::mem::take(&mut self.addresses) {
             if let Some(candidate) = connection.add_local_candidate(now, address) {
                 self.signal(&Inner::Candidate { carrier: CARRIER, candidate });
