@@ -196,7 +196,8 @@ impl Connection {
         }
         self.remote_candidates.push(candidate.clone());
         self.rtc.add_remote_candidate(candidate);
-        self.drain(now);
+        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
+        self.handle_timeout(now);
         true
     }
 
