@@ -27,6 +27,10 @@ const MAX_REMOTE_CANDIDATES: usize = 64;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
+/// Bytes of messages that overtook the opening of the channel and are kept until then: a peer sends no more than its HELLO
+/// before it has ours.
+const MAX_BEFORE_OPEN: usize = 64 * 1024;
+
 /// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 
@@ -86,6 +90,7 @@ pub struct Connection {
     path: Option<(SocketAddr, SocketAddr)>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
+    before_open: Vec<Bytes>,
     timeout: Option<Instant>,
     early: VecDeque<Early>,
     bad_datagrams: u64,
@@ -153,6 +158,7 @@ impl Connection {
             path: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+            before_open: Vec::new(),
             timeout: None,
             early: VecDeque::new(),
             bad_datagrams: 0,
@@ -350,7 +356,7 @@ impl Connection {
         match event {
             RtcEvent::ChannelOpen(id, label) => self.handle_channel(id, &label),
             RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
-                self.events.push_back(Event::Message(data.data.into()));
+                self.handle_message(data.data.into());
             }
             RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
             RtcEvent::ChannelBufferedAmountLow(_) => self.events.push_back(Event::Room),
@@ -371,6 +377,19 @@ impl Connection {
         }
     }
 
+    /// Passes a message on, once the channel is open: the peer may use it before its acknowledgement of it arrives.
+    fn handle_message(&mut self, message: Bytes) {
+        if self.is_open {
+            self.events.push_back(Event::Message(message));
+        } else if self.before_open.iter().chain([&message]).map(|kept| kept.len() + 32).sum::<usize>()
+            <= MAX_BEFORE_OPEN
+        {
+            self.before_open.push(message);
+        } else {
+            self.end("the peer sent too much before the channel was open".to_owned());
+        }
+    }
+
     fn handle_channel(&mut self, id: ChannelId, label: &str) {
         let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
         let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
@@ -381,6 +400,7 @@ impl Connection {
             self.channel = Some(id);
             self.is_open = true;
             self.events.push_back(Event::Open);
+            self.events.extend(self.before_open.drain(..).map(Event::Message));
         } else {
             self.end("the peer opened a channel that does not belong to the protocol".to_owned());
         }
