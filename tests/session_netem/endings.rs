@@ -46,7 +46,8 @@ fn with_everything_acknowledged_both_are_gone_at_once() {
         go_away(&mut world, who);
         let time = end(&mut world, who);
         println!("goaway of side {who}: both ended after {time:?}");
-        assert!(time < millis(200), "{time:?}");
+        // The last acknowledgement may be delayed by 200 ms (RFC 9260, section 6.2).
+        assert!(time < millis(300), "{time:?}");
     }
 }
 

@@ -30,8 +30,7 @@ fn bottleneck(cell: &Cell) -> NetemConfig {
     let round_trip = millis(cell.round_trip_ms);
     let product = cell.mbits * 125 * cell.round_trip_ms;
     let buffer = product / 2 + product.max(64 * 1024);
-    path(round_trip, cell.loss_permille as f32 / 1000.0)
-        .link(Bitrate::mbps(cell.mbits), DataSize::bytes(buffer as i64))
+    path(round_trip, cell.loss_permille as f32 / 1000.0).link(Bitrate::mbps(cell.mbits), DataSize::bytes(buffer as i64))
 }
 
 fn measure(cell: &Cell, warm_up: Duration, time: Duration, seed: u64) -> Outcome {

@@ -48,6 +48,13 @@ impl Link {
         }
     }
 
+    /// Changes what the routes do to datagrams from now on.
+    pub(crate) fn set_routes(&mut self, routes: &[NetemConfig]) {
+        for (route, config) in self.routes.iter_mut().zip(routes) {
+            route.set_config(*config);
+        }
+    }
+
     pub(crate) fn send(&mut self, now: Instant, datagram: Datagram) {
         self.offered += 1;
         if let Some(tap) = &mut self.tap {

@@ -19,13 +19,12 @@ const TEXTS: usize = 3;
 
 #[test]
 fn sessions_come_up_soon() {
-    for (round_trip, loss, limit) in [(1, 0.0, 2000), (20, 0.0, 2000), (100, 0.0, 3000), (100, 0.1, 14_000)] {
-        for seed in seeds() {
-            let world = World::connected(&[path(millis(round_trip), loss)], seed);
-            println!("{round_trip} ms, loss {loss}: connected after {:.2?}", world.elapsed());
-            assert!(world.elapsed() < millis(limit), "{:?}", world.elapsed());
-            assert_eq!(world.texts, [TEXTS; 2]);
-        }
+    for round_trip in [1, 20, 100, 300] {
+        let world = World::connected(&[path(millis(round_trip), 0.0)], 1);
+        println!("{round_trip} ms: connected after {:.2?}", world.elapsed());
+        // STUN, DTLS 1.2, SCTP, the channel, HELLO and PING, and no timer of any of them.
+        assert!(world.elapsed() <= millis(round_trip * 8), "{:?}", world.elapsed());
+        assert_eq!(world.texts, [TEXTS; 2]);
     }
 }
 
@@ -56,7 +55,7 @@ fn an_offer_that_never_comes_ends_at_the_deadline() {
 
 #[test]
 fn signaling_may_close_right_after_the_answer() {
-    let mut world = World::new(&[path(millis(20), 0.02)], 1);
+    let mut world = World::new(&[path(millis(20), 0.0)], 1);
     // The client's candidates are lost with the WebSocket: the host learns them from the datagrams.
     let answered = Rc::new(Cell::new(false));
     let is_closed = answered.clone();
@@ -178,26 +177,29 @@ fn a_description_that_cannot_be_used_ends_the_session() {
 #[test]
 fn duplicated_and_reordered_handshakes_come_up() {
     for seed in seeds() {
-        let route = path(millis(20), 0.05).duplicate(Probability::new(0.5)).jitter(millis(10));
+        let route = path(millis(20), 0.0).duplicate(Probability::new(0.5)).jitter(millis(10));
         let mut world = World::connected(&[route, route.latency(millis(40)), route.latency(millis(1))], seed);
         world.open(HOST, Traffic::Bulk { up: 10_000, down: 10_000 });
         world.finish_streams(Duration::from_secs(60));
     }
 }
 
+/// SCTP repeats its own handshake after 3, 6 and 12 seconds, so a session that loses the same step twice is late and one
+/// that loses it three times does not come up; that the peers try at all is what counts here.
 #[test]
-fn zz_probability() {
-    for loss in [0.01, 0.02, 0.05, 0.1] {
+fn most_sessions_come_up_under_loss() {
+    for (percent, at_least) in [(1, 40), (2, 40), (5, 36), (10, 30)] {
         let mut times = Vec::new();
-        let mut failed = 0;
-        for seed in 0..60 {
-            let mut world = World::new(&[path(millis(100), loss)], 1000 + seed);
-            let ok = world.run_until(CONNECT_TIMEOUT + millis(10), |world| {
-                world.sides.iter().all(|side| side.connected_at.is_some())
-            });
-            if ok { times.push(world.elapsed().as_secs_f64()) } else { failed += 1 }
+        for seed in 0..40 {
+            let mut world = World::new(&[path(millis(100), percent as f32 / 100.0)], 1000 + seed);
+            let is_up = |world: &World| world.sides.iter().all(|side| side.connected_at.is_some());
+            if world.run_until(CONNECT_TIMEOUT, is_up) {
+                times.push(world.elapsed());
+            }
         }
-        times.sort_by(f64::total_cmp);
-        println!("loss {loss}: failed {failed} of 60, p50 {:.2} p90 {:.2} max {:.2}", times[times.len()/2], times[times.len()*9/10], times.last().unwrap());
+        times.sort();
+        let (up, median, longest) = (times.len(), times[times.len() / 2], times[times.len() - 1]);
+        println!("{percent} % loss, 100 ms: {up} of 40 came up, median {median:.2?}, longest {longest:.2?}");
+        assert!(up >= at_least, "{up} of 40 came up at {percent} % loss");
     }
 }

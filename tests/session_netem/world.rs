@@ -8,7 +8,7 @@ use pinhole::session::{self, Event, Session};
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::signaling::pin::Pin;
 use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, Role, StreamKey};
-use str0m_netem::NetemConfig;
+use str0m_netem::{LossModel, NetemConfig};
 
 use crate::link::{Datagram, Link};
 use crate::traffic::{End, Traffic};
@@ -42,7 +42,6 @@ pub(crate) struct Side {
     pub(crate) streams: BTreeMap<u64, StreamEnd>,
     by_key: HashMap<StreamKey, u64>,
     signals: VecDeque<String>,
-    /// Messages of the session, in order, with the time.
     pub(crate) connected_at: Option<Instant>,
     pub(crate) lost_at: Vec<Instant>,
     pub(crate) back_at: Vec<Instant>,
@@ -70,6 +69,11 @@ pub(crate) fn handshake() -> [Established; 2] {
     let (confirm, at_host) = host.verify().expect("both have the pin");
     let Ok(ClientStep::Done(at_client)) = client.handle_text(&confirm) else { panic!("not done") };
     [at_host, at_client]
+}
+
+/// Gives each route of a link chances of its own.
+fn reseeded(routes: &[NetemConfig], seed: u64, link: u64) -> Vec<NetemConfig> {
+    routes.iter().zip(0..).map(|(route, index)| route.seed(seed * 64 + link * 8 + index)).collect()
 }
 
 /// Changes, drops or repeats the signaling texts a side sends.
@@ -108,16 +112,12 @@ impl World {
             ended: None,
             is_gone: false,
         };
-        let reseeded = |add: u64| {
-            let numbered = routes.iter().zip(0..);
-            let routes: Vec<_> = numbered.map(|(route, index)| route.seed(seed * 64 + add * 8 + index)).collect();
-            Link::new(&routes, seed * 2 + add)
-        };
+        let link = |add| Link::new(&reseeded(routes, seed, add), seed * 2 + add);
         World {
             start,
             now: start,
             sides: [side(at_host, Role::Host, addresses[HOST]), side(at_client, Role::Client, addresses[CLIENT])],
-            links: [reseeded(0), reseeded(1)],
+            links: [link(0), link(1)],
             attacker: None,
             texts: [0; 2],
             traffic: Vec::new(),
@@ -125,17 +125,20 @@ impl World {
         }
     }
 
-    /// Two sessions that met; panics if they do not within the time a session takes for it.
+    /// Two sessions that met before datagrams began to be lost; with loss, a session may fail to come up in its time.
     pub(crate) fn connected(routes: &[NetemConfig], seed: u64) -> World {
-        let mut world = World::new(routes, seed);
+        let lossless: Vec<_> = routes.iter().map(|route| route.loss(LossModel::None)).collect();
+        let mut world = World::new(&lossless, seed);
         world.connect();
+        for (link, add) in world.links.iter_mut().zip(0..) {
+            link.set_routes(&reseeded(routes, seed, add));
+        }
         world
     }
 
     pub(crate) fn connect(&mut self) {
-        let is_connected = self.run_until(session::CONNECT_TIMEOUT, |world| {
-            world.sides.iter().all(|side| side.connected_at.is_some())
-        });
+        let is_connected = self
+            .run_until(session::CONNECT_TIMEOUT, |world| world.sides.iter().all(|side| side.connected_at.is_some()));
         assert!(is_connected, "no connection: {:?}", self.sides.each_ref().map(Side::end));
     }
 
@@ -201,7 +204,8 @@ impl World {
         let mut report = format!("after {:?}:\n", self.elapsed());
         for (index, side) in self.sides.iter_mut().enumerate() {
             let (end, count) = (side.ended.clone(), side.session.mux().stream_count());
-            let connection = side.session.connection().map(|connection| (connection.flight_target(), connection.buffered_amount()));
+            let connection =
+                side.session.connection().map(|connection| (connection.flight_target(), connection.buffered_amount()));
             report += &format!("side {index}: end={end:?} streams={count} flight and buffered={connection:?}\n");
             for (number, stream) in side.streams.iter().filter(|(_, stream)| stream.outcome.is_none()).take(8) {
                 report += &format!("  {number}: {:?}\n", stream.end);
@@ -231,18 +235,11 @@ impl World {
         assert!(self.busy_steps < MAX_BUSY_STEPS, "time stands still: {}", self.report());
         self.now = self.now.max(next);
         for sender in [HOST, CLIENT] {
-            let debug = std::env::var_os("DBG").is_some();
             for Datagram { source, destination, contents } in self.links[sender].receive(self.now) {
                 let receiver = &mut self.sides[1 - sender];
                 assert_eq!(destination, receiver.address, "a datagram to nobody");
                 if !receiver.is_gone {
-                    let before = receiver.session.connection().map_or(0, |c| c.bad_datagrams());
                     receiver.session.handle_datagram(self.now, destination, source, &contents);
-                    let after = receiver.session.connection().map_or(0, |c| c.bad_datagrams());
-                    if debug {
-                    let e = self.now.duration_since(self.start);
-                    println!("{e:?} from {sender} len {} first bytes {:?} bad {} type {:?}", contents.len(), contents[0], after-before, (contents.get(13), contents.get(2)));
-                    }
                 }
             }
         }
@@ -280,7 +277,8 @@ impl World {
             while let Some(transmit) = side.session.poll_transmit() {
                 let (source, destination) = (transmit.source, transmit.destination);
                 assert_eq!(source, side.address, "a datagram from nobody");
-                self.links[index].send(self.now, Datagram { source, destination, contents: transmit.contents.to_vec() });
+                self.links[index]
+                    .send(self.now, Datagram { source, destination, contents: transmit.contents.to_vec() });
             }
             if !is_busy {
                 break;
