@@ -30,8 +30,6 @@ pub(crate) struct Link {
     rng: StdRng,
     /// Everything that goes in is lost.
     pub(crate) is_down: bool,
-    /// Copies of what goes in, when somebody listens.
-    pub(crate) tap: Option<Vec<Datagram>>,
     pub(crate) offered: u64,
     pub(crate) delivered: u64,
 }
@@ -42,7 +40,6 @@ impl Link {
             routes: routes.iter().map(|config| Netem::new(*config)).collect(),
             rng: StdRng::seed_from_u64(seed),
             is_down: false,
-            tap: None,
             offered: 0,
             delivered: 0,
         }
@@ -57,9 +54,6 @@ impl Link {
 
     pub(crate) fn send(&mut self, now: Instant, datagram: Datagram) {
         self.offered += 1;
-        if let Some(tap) = &mut self.tap {
-            tap.push(datagram.clone());
-        }
         if !self.is_down {
             let route = if self.routes.len() > 1 { self.rng.random_range(0..self.routes.len()) } else { 0 };
             self.routes[route].handle_input(Input::Packet(now, datagram));

@@ -214,13 +214,6 @@ impl World {
         report
     }
 
-    /// Hands a side a datagram that came from nowhere.
-    pub(crate) fn inject(&mut self, to: usize, source: SocketAddr, contents: &[u8]) {
-        let side = &mut self.sides[to];
-        side.session.handle_datagram(self.now, side.address, source, contents);
-        self.service(to);
-    }
-
     fn next_time(&self) -> Option<Instant> {
         let present = || self.sides.iter().filter(|side| !side.is_gone);
         let sessions = present().filter_map(|side| side.session.poll_timeout());
