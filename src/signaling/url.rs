@@ -53,7 +53,9 @@ impl SignalingUrl {
     ///
     /// No error shows any of the text, which may hold the pin.
     pub fn parse(text: &str) -> Result<(SignalingUrl, Option<Pin>), UrlError> {
-        let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`<>“”‘’".contains(c));
+        // A terminal that wrapped the URL puts line breaks into what is copied from it.
+        let joined: String = text.split(['\r', '\n']).map(str::trim).collect();
+        let text = joined.trim_matches(|c: char| c.is_whitespace() || "\"'`<>“”‘’".contains(c));
         if text.is_empty() {
             return Err(UrlError::Empty);
         }
@@ -130,7 +132,7 @@ impl UrlError {
         match self {
             UrlError::Empty => "the URL is empty",
             UrlError::TooLong => "the URL is too long",
-            UrlError::Space => "the URL has a space or a line break in it",
+            UrlError::Space => "the URL has a space in it",
             UrlError::Scheme => "the URL must begin with wss:// or ws://",
             UrlError::UserInfo => "the URL has a user name before the host, which is not supported",
             UrlError::NoHost => "the URL has no host name",
@@ -268,6 +270,13 @@ mod tests {
     fn parse(text: &str) -> (String, Option<String>) {
         let (url, pin) = SignalingUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         (url.to_string(), pin.map(|pin| pin.reveal().to_string()))
+    }
+
+    #[test]
+    fn a_url_that_a_terminal_wrapped_is_joined() {
+        let (url, pin) = SignalingUrl::parse("ws://127.0.0.1:\r\n  4711/ws?pin=\n123456\n").unwrap();
+        assert_eq!(url.to_string(), "ws://127.0.0.1:4711/ws");
+        assert_eq!(pin, Pin::new("123456"));
     }
 
     #[test]

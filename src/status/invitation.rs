@@ -33,7 +33,7 @@ impl Invitation<'_> {
                 "  Ports panel → Forward a Port → {} → visibility Public → copy the address",
                 paint.bold(&forwarded_port(addr))
             ),
-            "They run this, with the address that you copied in it:".into(),
+            "They run this, with the copied address in place of <forwarded-address>:".into(),
             self.remote_command(pin),
             String::new(),
         ]);
@@ -125,7 +125,7 @@ Sharing 127.0.0.1:25565.
 
 To let somebody join from anywhere, forward the signaling port with VS Code:
   Ports panel → Forward a Port → 43211 → visibility Public → copy the address
-They run this, with the address that you copied in it:
+They run this, with the copied address in place of <forwarded-address>:
   pinhole client 'wss://<forwarded-address>/ws?pin=123456' 25565
 
 On this machine (0 picks a free port):

@@ -8,8 +8,9 @@ pub const MAX_PAYLOAD: usize = 16 * 1024;
 /// Payload of the small size class. A short read moves here rather than pin a large chunk until it is acknowledged.
 const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
 
-/// Free chunks kept of each size class; what comes back beyond that is given to the allocator.
-const MAX_FREE: usize = 256;
+/// Free chunks kept of each size class, in bytes; what comes back beyond that is given to the allocator. Acknowledgements
+/// free a quarter of a window at once, so the small class must hold many.
+const MAX_FREE: usize = 4 * 1024 * 1024;
 
 /// A buffer that holds one DATA message: header and payload, back to back.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl ChunkPool {
     pub fn recycle(&mut self, chunk: Chunk) {
         self.outstanding -= 1;
         let free = if chunk.buffer.len() > SMALL_PAYLOAD + HEADER_LEN { &mut self.large } else { &mut self.small };
-        if free.len() < MAX_FREE {
+        if (free.len() + 1) * chunk.buffer.len() <= MAX_FREE {
             free.push(chunk.buffer);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
+use super::frame::ConnectTarget;
 use super::hello::Hello;
 use super::id::StreamKey;
+use super::reason::{AbortReason, GoAwayReason};
 
 /// Who ended something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

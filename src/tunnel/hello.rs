@@ -14,6 +14,9 @@ const MAX_HELLO: usize = 16 * 1024;
 /// Services a peer may announce.
 const MAX_SERVICES: usize = 256;
 
+/// Least initial credit: below it not even the smallest frames get anywhere.
+const MIN_CREDIT: u32 = 64;
+
 /// Longest name of a service, in bytes.
 const MAX_SERVICE_NAME: usize = 64;
 
@@ -80,7 +83,7 @@ impl Hello {
         if hello.role != role.as_str() {
             return Err(malformed("both sides have the same role"));
         }
-        if hello.max_payload == 0 || hello.services.len() > MAX_SERVICES {
+        if hello.max_payload == 0 || hello.initial_credit < MIN_CREDIT || hello.services.len() > MAX_SERVICES {
             return Err(malformed("a value is out of bounds"));
         }
         if hello.services.iter().any(|service| service.name.len() > MAX_SERVICE_NAME) {
@@ -122,6 +125,7 @@ mod tests {
         assert_eq!(with("[1]", "[2,3]"), Err(HelloError::Version(vec![2, 3])));
         assert!(with("16384", "0").is_err());
         assert!(with("65536", "-1").is_err());
+        assert!(with("65536", "63").is_err());
         assert!(with(r#""host""#, r#""client""#).is_err());
         assert!(with("web", &"w".repeat(65)).is_err());
         assert!(Hello::decode(&vec![b' '; MAX_HELLO + 1], Role::Host).is_err());

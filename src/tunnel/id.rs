@@ -96,6 +96,12 @@ impl Generation {
         Generation(self.0.wrapping_add(1))
     }
 
+    /// Returns the generation before this one.
+    #[must_use]
+    pub fn previous(self) -> Generation {
+        Generation(self.0.wrapping_sub(1))
+    }
+
     /// Tells whether `self` came after `other`, in serial arithmetic (RFC 1982).
     pub fn is_newer_than(self, other: Generation) -> bool {
         (1..0x80).contains(&self.0.wrapping_sub(other.0))

@@ -11,14 +11,16 @@ pub mod frame;
 pub mod hello;
 pub mod id;
 pub mod mux;
+pub mod reason;
 pub mod reorder;
 pub mod schedule;
 pub mod stream;
 
 pub use chunk::{Chunk, ChunkPool};
 pub use event::{Event, Origin};
-pub use frame::{AbortReason, ConnectTarget, GoAwayReason};
+pub use frame::ConnectTarget;
 pub use hello::{Hello, Service};
 pub use id::{Generation, Role, Sequence, StreamId, StreamKey};
 pub use mux::{Config, Mux, OpenError};
+pub use reason::{AbortReason, GoAwayReason};
 pub use stream::StreamMut;

@@ -77,6 +77,8 @@ pub(super) struct SendHalf {
     pub(super) never_sent: Sequence,
     /// The local application found no capacity and wants to hear when there is some.
     pub(super) is_blocked: bool,
+    /// The stream is in the queue of those that wait for the send budget.
+    pub(super) is_starved: bool,
     pub(super) bytes: u64,
 }
 
@@ -91,6 +93,7 @@ impl SendHalf {
             acknowledged: Sequence(0),
             never_sent: Sequence(0),
             is_blocked: false,
+            is_starved: false,
             bytes: 0,
         }
     }
@@ -299,7 +302,6 @@ impl StreamMut<'_> {
         let room = self.mux.payload_limit();
         let over_budget = self.mux.is_over_send_budget();
         let send = &mut self.state_mut().send;
-        let was_blocked = send.is_blocked;
         let capacity = if send.state != SendState::Open
             || send.unsent_bytes >= MAX_UNSENT
             || (over_budget && !send.queue.is_empty())
@@ -309,7 +311,7 @@ impl StreamMut<'_> {
             send.credit.payload_room().min(room)
         };
         send.is_blocked = capacity == 0;
-        if over_budget && capacity == 0 && !was_blocked {
+        if over_budget && capacity == 0 && !std::mem::replace(&mut send.is_starved, true) {
             self.mux.starves(self.key);
         }
         capacity

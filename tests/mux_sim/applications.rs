@@ -198,6 +198,7 @@ impl World {
                     let flow = &self.flows[uid];
                     self.check_end(uid, side, true);
                     assert!(flow.ends[side].is_finished, "stream {uid} finished without our end");
+                    assert!(flow.ends[side].saw_end, "stream {uid} went before its end was seen");
                     self.detach(uid, side, Outcome::Finished);
                 }
                 Event::Aborted { key, reason, detail, origin } => {

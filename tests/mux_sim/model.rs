@@ -88,7 +88,7 @@ pub(crate) fn matches(uid: usize, sender: usize, mut offset: u64, mut data: &[u8
 }
 
 /// What happened, over all seeds: a simulation that exercises nothing proves nothing.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) streams: u64,
     pub(crate) finished: u64,

@@ -158,7 +158,11 @@ impl World {
         let timers = [0, 1].map(|side| self.sides[side].mux.poll_timeout());
         let timer = timers.into_iter().flatten().min();
         let happening = self.schedule.keys().next().map(|(at, _)| *at);
-        let Some(next) = [timer, happening].into_iter().flatten().min() else { return };
+        let Some(next) = [timer, happening].into_iter().flatten().min() else {
+            // Neither a mux without HELLO nor one that ended has a timer; time passes all the same.
+            self.now += Duration::from_secs(1);
+            return;
+        };
         if next > self.now + MAX_IDLE && (self.pump(0, 65_536, usize::MAX) | self.pump(1, 65_536, usize::MAX)) {
             return;
         }

@@ -8,9 +8,10 @@ use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_P
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::credit::cost;
 use crate::tunnel::event::{Event, Origin};
-use crate::tunnel::frame::{AbortReason, Frame, GoAwayReason, Sequenced, SessionFrame, StreamFrame};
+use crate::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame};
 use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::reorder::Arrival;
 use crate::tunnel::stream::{ReceiveState, SendState};
 
@@ -21,12 +22,14 @@ impl Mux {
         if is_over || carrier < self.resumption.floor() || carrier > self.carrier {
             return;
         }
-        match Frame::decode(message.clone()) {
-            Err(error) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
-            Ok(Frame::Session(SessionFrame::Hello(payload))) => self.handle_hello(now, &payload),
-            Ok(_) if self.peer.is_none() => self.keep_until_hello(now, carrier, message),
-            Ok(Frame::Session(frame)) => self.handle_session(now, carrier, frame),
-            Ok(Frame::Stream(id, generation, frame)) => self.handle_stream(now, id, generation, frame),
+        // A message is cloned only where it may be kept: the first clone of a `Bytes` made of a `Vec` allocates.
+        let kept = self.peer.is_none().then(|| message.clone());
+        match (Frame::decode(message), kept) {
+            (Err(error), _) => self.fail(now, GoAwayReason::Protocol, error.to_string()),
+            (Ok(Frame::Session(SessionFrame::Hello(payload))), _) => self.handle_hello(now, &payload),
+            (Ok(_), Some(message)) => self.keep_until_hello(now, carrier, message),
+            (Ok(Frame::Session(frame)), None) => self.handle_session(now, carrier, frame),
+            (Ok(Frame::Stream(id, generation, frame)), None) => self.handle_stream(now, id, generation, frame),
         }
     }
 
@@ -126,12 +129,13 @@ impl Mux {
     fn supersede(&mut self, key: StreamKey) {
         let Some(stream) = self.get_mut(key) else { return };
         let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent);
-        if stream.receive.state == ReceiveState::Closed && stream.send.state != SendState::Open {
+        // An opener that ended the stream in order had all of ours; what never went out says that it aborted.
+        let has_said_all = stream.send.state != SendState::Open && end == stream.send.next_sequence();
+        if stream.receive.state == ReceiveState::Closed && has_said_all {
             let mut retired = std::mem::take(&mut self.retired);
-            if let Some(freed) = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired)) {
-                self.retained -= freed;
-            }
+            let freed = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired));
             self.retired = retired;
+            self.retained_less(freed.unwrap_or(0));
             self.end_id(id, generation, IdStatus::Ended);
             self.settle(key);
         } else {
@@ -167,15 +171,16 @@ impl Mux {
         let key = self.insert(id, generation);
         self.deliver(now, key, frame);
         if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
-            self.timers.await_connect(now, key);
+            self.await_connect(now, key);
         }
     }
 
     fn is_full_for_peer(&self) -> bool {
-        // Streams that lost their id but still drain count for memory, not as streams of the peer.
+        // The opener counts a stream as ended once it sent its last CREDIT, which its next CONNECT may overtake: hence the
+        // slack beyond what we announced. Streams that lost their id but still drain count for memory, not as streams of the peer.
         let by_budget = self.config.receive_budget / u64::from(self.config.initial_credit.max(1));
         self.streams.len() as u64 >= by_budget
-            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize
+            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize * 5 / 4
     }
 
     fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {
@@ -330,7 +335,10 @@ impl Mux {
     pub(super) fn retained_less(&mut self, freed: usize) {
         self.retained -= freed;
         if freed > 0 && !self.is_over_send_budget() {
-            for key in std::mem::take(&mut self.starved) {
+            while let Some(key) = self.starved.pop_front() {
+                if let Some(stream) = self.get_mut(key) {
+                    stream.send.is_starved = false;
+                }
                 self.notify_writable(key);
             }
         }

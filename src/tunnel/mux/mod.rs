@@ -4,26 +4,31 @@
 //! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the specification.
 
 mod inbound;
+mod life;
 mod outbound;
 mod resume;
+mod table;
 mod timers;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use slab::Slab;
 
 use super::chunk::{Chunk, ChunkPool, MAX_PAYLOAD};
-use super::credit::{Budget, ReceiveWindow};
-use super::event::{Event, Origin};
-use super::frame::{AbortReason, ConnectTarget, GoAwayReason};
+use super::credit::Budget;
+use super::event::Event;
+use super::frame::ConnectTarget;
 use super::hello::{Hello, Service, VERSION};
 use super::id::{Generation, Role, StreamId, StreamKey};
 use super::schedule::Schedule;
-use super::stream::{Outgoing, Stream, StreamMut};
+use super::stream::{Stream, StreamMut};
+pub use life::DRAIN;
+use life::Life;
 use resume::Resumption;
-use timers::Timers;
+use table::{IdState, IdStatus};
+use timers::{Timers, prune};
 
 /// What a session is allowed to use and announces about itself.
 #[derive(Debug, Clone)]
@@ -52,7 +57,7 @@ impl Config {
             role,
             initial_credit: 64 * 1024,
             max_streams: 4096,
-            receive_budget: 256 * 1024 * 1024,
+            receive_budget: 320 * 1024 * 1024,
             growth_budget: 64 * 1024 * 1024,
             send_budget: 64 * 1024 * 1024,
             services: Vec::new(),
@@ -71,23 +76,6 @@ pub enum OpenError {
     TooManyStreams,
 }
 
-/// What is known about a stream id beyond its live stream.
-#[derive(Debug, Clone, Copy)]
-struct IdState {
-    generation: Generation,
-    status: IdStatus,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IdStatus {
-    /// A stream owns the id.
-    Live(StreamKey),
-    /// The last one ended in order.
-    Ended,
-    /// The last one was aborted; the peer was told on the carrier of this number.
-    Aborted { told_on: u32 },
-}
-
 /// Frames that were dropped, by why; for the log and for tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -100,30 +88,6 @@ pub struct Counters {
     /// Frames of types this version does not act on.
     pub ignored: u64,
 }
-
-/// Whether the session goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Life {
-    Running,
-    /// A GOAWAY was sent or received: what is open may end until the deadline.
-    Draining {
-        reason: GoAwayReason,
-        detail: String,
-        origin: Origin,
-        deadline: Instant,
-    },
-    /// The peer broke the protocol: nothing is taken from it any more, and a GOAWAY says why.
-    Failed {
-        reason: GoAwayReason,
-        detail: String,
-        deadline: Instant,
-    },
-    /// Over; the event is out.
-    Ended,
-}
-
-/// How long streams may take to end after a GOAWAY.
-pub const DRAIN: Duration = Duration::from_secs(2);
 
 /// Messages that came before the peer's HELLO are kept up to this many bytes.
 const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
@@ -244,23 +208,6 @@ impl Mux {
         Some(StreamMut { mux: self, key })
     }
 
-    /// Announces the end of the session; streams may finish for up to [`DRAIN`].
-    pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
-        if self.life == Life::Running {
-            self.pending.go_away = Some((reason, detail.to_owned()));
-            self.drain(now, reason, detail.to_owned(), Origin::Local);
-        }
-    }
-
-    /// Aborts every stream and ends the session without telling the peer, who is gone.
-    pub fn close(&mut self, reason: GoAwayReason, detail: &str, origin: Origin) {
-        if self.life != Life::Ended {
-            self.abort_all(AbortReason::Shutdown, detail, origin);
-            self.life = Life::Ended;
-            self.events.push_back(Event::Ended(reason, detail.to_owned(), origin));
-        }
-    }
-
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.end_if_drained();
@@ -331,24 +278,6 @@ impl Mux {
         }
     }
 
-    /// Tells whether a GOAWAY was sent or received.
-    pub fn is_going_away(&self) -> bool {
-        self.life != Life::Running
-    }
-
-    /// Tells whether the session is over.
-    pub fn is_ended(&self) -> bool {
-        self.life == Life::Ended
-    }
-
-    pub(super) fn get(&self, key: StreamKey) -> Option<&Stream> {
-        self.streams.get(key.index as usize).filter(|stream| stream.serial == key.serial)
-    }
-
-    pub(super) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
-        self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial)
-    }
-
     pub(super) fn payload_limit(&self) -> usize {
         self.peer.as_ref().map_or(0, Hello::payload_limit)
     }
@@ -359,6 +288,7 @@ impl Mux {
 
     /// Remembers a stream that gets no capacity because of the send budget.
     pub(super) fn starves(&mut self, key: StreamKey) {
+        prune(&mut self.starved, &self.streams, |key| *key);
         self.starved.push_back(key);
     }
 
@@ -378,153 +308,6 @@ impl Mux {
         let Some(stream) = self.get(key) else { return };
         if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
             self.queue_credit(key);
-        }
-    }
-
-    /// Ends both directions of a stream and tells the peer.
-    pub(super) fn abort(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
-        let Some(stream) = self.get(key) else { return };
-        if stream.attached {
-            let (id, generation) = (stream.id, stream.generation);
-            self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-            self.queue_abort(id, generation, reason, detail);
-        }
-        self.remove(key);
-    }
-
-    /// Aborts a stream for a reason of the mux itself, and says so.
-    fn abort_with_event(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
-        self.abort(key, reason, detail);
-        self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin: Origin::Local });
-    }
-
-    fn abort_all(&mut self, reason: AbortReason, detail: &str, origin: Origin) {
-        let keys: Vec<StreamKey> = self.keys().collect();
-        for key in keys {
-            self.remove(key);
-            self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin });
-        }
-        self.ids.clear();
-        self.attached = [0; 2];
-        self.schedule.clear();
-        self.pending.aborts.clear();
-    }
-
-    /// Ends the session because the peer broke the protocol: streams are aborted, and a GOAWAY says why.
-    fn fail(&mut self, now: Instant, reason: GoAwayReason, detail: String) {
-        if matches!(self.life, Life::Failed { .. } | Life::Ended) {
-            return;
-        }
-        self.abort_all(AbortReason::Protocol, &detail, Origin::Local);
-        self.pending.go_away = Some((reason, detail.clone()));
-        self.life = Life::Failed { reason, detail, deadline: now + DRAIN };
-    }
-
-    /// Ends a session whose streams are all gone, or that failed, once its GOAWAY is out.
-    fn end_if_drained(&mut self) {
-        let (reason, origin) = match &self.life {
-            Life::Draining { reason, origin, .. }
-                if self.streams.is_empty() && (self.pending.is_empty() || !self.carrier_is_up) =>
-            {
-                (*reason, *origin)
-            }
-            Life::Failed { reason, .. } if self.pending.go_away.is_none() => (*reason, Origin::Local),
-            _ => return,
-        };
-        self.end(reason, origin);
-    }
-
-    fn end(&mut self, reason: GoAwayReason, origin: Origin) {
-        let (Life::Draining { detail, .. } | Life::Failed { detail, .. }) =
-            std::mem::replace(&mut self.life, Life::Ended)
-        else {
-            return;
-        };
-        self.abort_all(AbortReason::Shutdown, &detail, origin);
-        self.events.push_back(Event::Ended(reason, detail, origin));
-    }
-
-    fn drain(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
-        self.life = Life::Draining { reason, detail, origin, deadline: now + DRAIN };
-    }
-
-    fn insert(&mut self, id: StreamId, generation: Generation) -> StreamKey {
-        let window = ReceiveWindow::open(u64::from(self.config.initial_credit));
-        let serial = self.next_serial;
-        self.next_serial = self.next_serial.wrapping_add(1);
-        let mut stream = Stream::new(serial, id, generation, window);
-        if let Some(hello) = &self.peer {
-            stream.send.credit.raise(u64::from(hello.initial_credit));
-        }
-        let key = StreamKey { index: self.streams.insert(stream) as u32, serial };
-        self.ids.insert(id, IdState { generation, status: IdStatus::Live(key) });
-        self.attached[id.opener() as usize] += 1;
-        key
-    }
-
-    /// Takes the id away from its stream.
-    fn end_id(&mut self, id: StreamId, generation: Generation, status: IdStatus) {
-        if let Some(IdState { status: IdStatus::Live(key), .. }) = self.ids.insert(id, IdState { generation, status }) {
-            self.attached[id.opener() as usize] -= 1;
-            if let Some(stream) = self.get_mut(key) {
-                stream.attached = false;
-            }
-        }
-    }
-
-    /// Detaches a stream that is done on the wire, and drops it once the local application is done with it, too.
-    fn settle(&mut self, key: StreamKey) {
-        let Some(stream) = self.get(key) else { return };
-        if stream.attached {
-            if !stream.is_settled() {
-                return;
-            }
-            let (id, generation) = (stream.id, stream.generation);
-            self.end_id(id, generation, IdStatus::Ended);
-        }
-        if self.get(key).is_some_and(Stream::is_drained) {
-            self.remove(key);
-            self.events.push_back(Event::Finished(key));
-        }
-    }
-
-    fn remove(&mut self, key: StreamKey) {
-        let mut stream = self.streams.remove(key.index as usize);
-        if stream.receive.state == super::stream::ReceiveState::Head {
-            self.before_connect -= self.counts_before_connect(&stream);
-        }
-        stream.receive.window.release(&mut self.budget);
-        for outgoing in stream.send.queue.drain(..) {
-            if let Outgoing::Data(chunk) = outgoing {
-                self.retained -= chunk.capacity();
-                self.retired.push(chunk);
-            }
-        }
-    }
-
-    /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.
-    fn counts_before_connect(&self, stream: &Stream) -> u64 {
-        if stream.id.opener() == self.config.role { 0 } else { stream.receive.window.held() }
-    }
-
-    fn keys(&self) -> impl Iterator<Item = StreamKey> {
-        self.streams.iter().map(|(index, stream)| StreamKey { index: index as u32, serial: stream.serial })
-    }
-
-    pub(super) fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut super::stream::Notices)) {
-        let Some(stream) = self.get_mut(key) else { return };
-        set(&mut stream.notices);
-        if !std::mem::replace(&mut stream.notices.queued, true) {
-            self.notices.push_back(key);
-        }
-    }
-
-    /// Tells a stream that was out of capacity that it may have some now.
-    fn notify_writable(&mut self, key: StreamKey) {
-        if let Some(stream) = self.get_mut(key)
-            && std::mem::take(&mut stream.send.is_blocked)
-        {
-            self.notify(key, |notices| notices.writable = true);
         }
     }
 }

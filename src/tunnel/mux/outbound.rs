@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::timers::prune;
 use super::{Life, Mux};
 use crate::tunnel::chunk::ChunkPool;
-use crate::tunnel::frame::{self, AbortReason, GoAwayReason, kind};
+use crate::tunnel::frame::{self, kind};
 use crate::tunnel::id::{Generation, StreamId, StreamKey};
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 
 /// Frames outside the order of any stream that wait to be sent.
 #[derive(Debug, Default)]
@@ -187,6 +189,7 @@ impl Mux {
             && stream.attached
             && !std::mem::replace(&mut stream.receive.credit_queued, true)
         {
+            prune(&mut self.pending.credits, &self.streams, |key| *key);
             self.pending.credits.push_back(key);
         }
     }

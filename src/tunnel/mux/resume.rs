@@ -1,7 +1,7 @@
 //! Carriers come and go: on each one after the first, both sides say what they have, and the rest is sent again
 //! (`docs/protocol.md`, "Resuming on a further carrier").
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,8 +10,9 @@ use super::Mux;
 use crate::tunnel::StreamKey;
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::event::Event;
-use crate::tunnel::frame::{self, AbortReason, GoAwayReason, RESUME_ENTRY_LEN, ResumeEntry};
+use crate::tunnel::frame::{self, RESUME_ENTRY_LEN, ResumeEntry};
 use crate::tunnel::id::StreamId;
+use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::{ReceiveState, SendState};
 
 /// Parts a RESUME list may have: more entries than streams can exist are nobody's list.
@@ -28,7 +29,7 @@ pub(super) enum Resumption {
     /// The carrier is open, but HELLOs were never exchanged, so no list can be made yet.
     AwaitsHello,
     /// Our list is made; the peer's is not complete.
-    AwaitsList { carrier: u32, parts: HashMap<u16, Bytes> },
+    AwaitsList { carrier: u32, parts: BTreeMap<u16, Bytes> },
     /// Both lists are complete.
     Complete { carrier: u32 },
 }
@@ -90,7 +91,7 @@ impl Mux {
         if !matches!(self.resumption, Resumption::AwaitsHello) {
             return;
         }
-        self.resumption = Resumption::AwaitsList { carrier: self.carrier, parts: HashMap::new() };
+        self.resumption = Resumption::AwaitsList { carrier: self.carrier, parts: BTreeMap::new() };
         let mut entries = Vec::new();
         for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.attached) {
             let receive = &mut stream.receive;

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 use super::{Life, Mux};
 use crate::tunnel::StreamKey;
-use crate::tunnel::frame::AbortReason;
-use crate::tunnel::stream::ReceiveState;
+use crate::tunnel::reason::AbortReason;
+use crate::tunnel::stream::{ReceiveState, Stream};
 
 /// What arrived is acknowledged at the latest after this time.
 const ACK_DELAY: Duration = Duration::from_secs(1);
@@ -19,6 +21,9 @@ const PING_ACTIVE: Duration = Duration::from_secs(1);
 
 /// Time between PINGs while nothing happens.
 const PING_IDLE: Duration = Duration::from_secs(15);
+
+/// A queue of streams is not searched for dead ones below this length.
+const MIN_PRUNED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Timers {
@@ -52,11 +57,6 @@ impl Timers {
         }
         self.outstanding = None;
         Some(now.saturating_duration_since(sent))
-    }
-
-    /// Gives a stream's CONNECT some time to come.
-    pub(super) fn await_connect(&mut self, now: Instant, key: StreamKey) {
-        self.connects.push_back((now + CONNECT_WAIT, key));
     }
 
     /// Stops the clock while there is no carrier.
@@ -148,7 +148,94 @@ impl Mux {
             && stream.owes_ack()
             && !std::mem::replace(&mut stream.receive.ack_pending, true)
         {
+            prune(&mut self.timers.acks, &self.streams, |(_, key)| *key);
             self.timers.acks.push_back((now + ACK_DELAY, key));
         }
+    }
+
+    /// Gives a stream's CONNECT some time to come.
+    pub(super) fn await_connect(&mut self, now: Instant, key: StreamKey) {
+        prune(&mut self.timers.connects, &self.streams, |(_, key)| *key);
+        self.timers.connects.push_back((now + CONNECT_WAIT, key));
+    }
+}
+
+/// Makes room in a queue of streams: whoever is gone leaves once they can outnumber the living. However fast a peer opens
+/// and aborts, the queue stays in proportion to the table.
+pub(super) fn prune<T>(queue: &mut VecDeque<T>, streams: &Slab<Stream>, key: impl Fn(&T) -> StreamKey) {
+    if queue.len() >= 2 * streams.len() + MIN_PRUNED {
+        queue.retain(|entry| {
+            let StreamKey { index, serial } = key(entry);
+            streams.get(index as usize).is_some_and(|stream| stream.serial == serial)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::frame::{encode_abort, encode_session, header, kind};
+    use crate::tunnel::{ChunkPool, Config, ConnectTarget, Generation, Hello, Role, Sequence, StreamId};
+
+    /// Returns a host's mux that can send, and the time.
+    fn ready(config: Config) -> (Mux, Instant) {
+        let hello = Hello {
+            versions: vec![1],
+            agent: String::new(),
+            role: "client".to_owned(),
+            initial_credit: 1 << 20,
+            max_payload: 16384,
+            max_streams: 100,
+            services: Vec::new(),
+            features: Vec::new(),
+        };
+        let (mut mux, now) = (Mux::new(config), Instant::now());
+        let mut message = Vec::new();
+        encode_session(&mut message, kind::HELLO, &hello.encode());
+        mux.open_carrier(now, 1);
+        mux.handle_message(now, 1, message.into());
+        (mux, now)
+    }
+
+    #[test]
+    fn a_peer_that_opens_and_aborts_in_a_hurry_fills_no_queue() {
+        let (mut mux, now) = ready(Config::new(Role::Host));
+        let mut abort = Vec::new();
+        for generation in (0..=255).map(Generation) {
+            for id in (1..50).filter_map(StreamId::new) {
+                let mut data = header(kind::DATA, generation, id.value(), Sequence(1)).to_vec();
+                data.push(0);
+                mux.handle_message(now, 1, data.into());
+                let connect = header(kind::CONNECT, generation, id.value(), Sequence(0));
+                mux.handle_message(now, 1, [&connect[..], &[0, 0, 0]].concat().into());
+                let close = header(kind::CLOSE, generation, id.value(), Sequence(2));
+                mux.handle_message(now, 1, close.to_vec().into());
+                encode_abort(&mut abort, id, generation, AbortReason::Reset, "");
+                mux.handle_message(now, 1, abort.clone().into());
+            }
+        }
+        assert_eq!(mux.stream_count(), 0);
+        let lengths = [mux.timers.connects.len(), mux.timers.acks.len(), mux.pending.credits.len()];
+        assert!(lengths.iter().all(|len| *len <= MIN_PRUNED), "{lengths:?}");
+    }
+
+    #[test]
+    fn a_stream_starves_once_however_often_it_is_credited() {
+        let (mut mux, now) = ready(Config { send_budget: 10_000, ..Config::new(Role::Host) });
+        let mut pool = ChunkPool::new();
+        let key = mux.open(1, &ConnectTarget::Service(0)).unwrap();
+        let mut chunk = pool.take();
+        chunk.set_len(12_000);
+        assert!(mux.stream(key).unwrap().send_capacity() >= 12_000);
+        mux.stream(key).unwrap().send(chunk);
+        while mux.poll_transmit(now, usize::MAX, &mut pool).is_some() {}
+        for _ in 0..1000 {
+            assert_eq!(mux.stream(key).unwrap().send_capacity(), 0);
+            mux.credited(key, 0, Sequence(0));
+        }
+        assert_eq!(mux.starved.len(), 1);
+        mux.credited(key, 0, Sequence(2));
+        assert_eq!((mux.starved.len(), mux.retained), (0, 0));
+        assert!(mux.stream(key).unwrap().send_capacity() > 0);
     }
 }

@@ -1,0 +1,58 @@
+# The interface of the project: what people and CI run.
+
+CARGO ?= cargo
+SEEDS ?= 20000
+FUZZ_SECONDS ?= 60
+
+.PHONY: help demo build test check check-windows bench sim fuzz dist clean
+
+help:
+	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
+	@echo "make test           every test"
+	@echo "make check          formatting, lints, documentation, layers"
+	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
+	@echo "make bench          criterion benches as a table"
+	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
+	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
+	@echo "make dist           static binary for x86_64 (needs musl-tools)"
+
+demo:
+	$(CARGO) run --release --quiet -- demo
+
+build:
+	$(CARGO) build --release
+
+test:
+	$(CARGO) test
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	$(CARGO) test --quiet --test layers
+
+check-windows:
+	rustup target add x86_64-pc-windows-gnu
+	$(CARGO) check --target x86_64-pc-windows-gnu
+
+bench:
+	$(CARGO) bench 2>/dev/null | grep -E 'time:|thrpt:'
+
+sim:
+	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
+	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
+
+fuzz:
+	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
+	for target in frame mux signaling; do \
+		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
+dist:
+	rustup target add x86_64-unknown-linux-musl
+	$(CARGO) build --release --target x86_64-unknown-linux-musl
+	@ls -l target/x86_64-unknown-linux-musl/release/pinhole
+
+clean:
+	$(CARGO) clean
+	rm -rf fuzz/target fuzz/corpus fuzz/artifacts

@@ -1,0 +1,299 @@
+//! A mux whose peer sends anything at all: it never panics, and what it holds stays within its bounds.
+#![no_main]
+
+use std::time::{Duration, Instant};
+
+use arbitrary::Arbitrary;
+use bytes::Bytes;
+use libfuzzer_sys::fuzz_target;
+use pinhole::tunnel::frame::{self, Frame, ResumeEntry, header, kind};
+use pinhole::tunnel::hello::VERSION;
+use pinhole::tunnel::{
+    AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, GoAwayReason, Hello, Mux, Origin, Role, Sequence,
+    StreamId, StreamKey,
+};
+
+/// Units all initial windows may add up to in these runs.
+const RECEIVE_BUDGET: u64 = 12 * 4096;
+const GROWTH_BUDGET: u64 = 20_000;
+const SEND_BUDGET: usize = 40_000;
+const MAX_STREAMS: u32 = 10;
+
+#[derive(Arbitrary, Debug)]
+enum Op {
+    /// The peer: anything, or something near to a frame.
+    Raw {
+        below: bool,
+        bytes: Vec<u8>,
+    },
+    Hello {
+        initial_credit: u32,
+        max_payload: u32,
+        max_streams: u32,
+    },
+    Stream {
+        kind: u8,
+        id: u8,
+        ours: bool,
+        generation: u8,
+        sequence: u8,
+        len: u16,
+    },
+    Credit {
+        id: u8,
+        ours: bool,
+        generation: u8,
+        limit: u32,
+        received: u8,
+    },
+    Resume {
+        part: u8,
+        parts: u8,
+        entries: Vec<(u8, bool, u8, u8)>,
+    },
+    Answer,
+    /// The carriers.
+    Open {
+        skip: u8,
+    },
+    Lose,
+    Transmit {
+        max_len: u16,
+        count: u8,
+    },
+    Wait {
+        millis: u16,
+    },
+    Due,
+    /// The local application.
+    Begin {
+        hash: u8,
+    },
+    Accept {
+        which: u8,
+    },
+    Send {
+        which: u8,
+        len: u16,
+    },
+    Finish {
+        which: u8,
+    },
+    Abort {
+        which: u8,
+    },
+    Read {
+        which: u8,
+        len: u16,
+    },
+    GoAway,
+    Close,
+}
+
+#[derive(Clone, Copy)]
+struct Local {
+    key: StreamKey,
+    may_send: bool,
+}
+
+struct Run {
+    mux: Mux,
+    pool: ChunkPool,
+    now: Instant,
+    carrier: u32,
+    live: Vec<Local>,
+    pings: Vec<[u8; 8]>,
+}
+
+fn id(low: u8, ours: bool) -> u16 {
+    (u16::from(low) % 16 + 1) | if ours { 0x8000 } else { 0 }
+}
+
+impl Run {
+    fn new() -> Run {
+        let config = Config {
+            initial_credit: 4096,
+            max_streams: MAX_STREAMS,
+            receive_budget: RECEIVE_BUDGET,
+            growth_budget: GROWTH_BUDGET,
+            send_budget: SEND_BUDGET,
+            ..Config::new(Role::Host)
+        };
+        let mux = Mux::new(config);
+        Run { mux, pool: ChunkPool::new(), now: Instant::now(), carrier: 0, live: Vec::new(), pings: Vec::new() }
+    }
+
+    fn feed(&mut self, message: impl Into<Bytes>) {
+        self.mux.handle_message(self.now, self.carrier, message.into());
+    }
+
+    fn pick(&self, which: u8) -> Option<Local> {
+        self.live.get(usize::from(which) % self.live.len().max(1)).copied()
+    }
+
+    fn step(&mut self, op: Op) {
+        match op {
+            Op::Raw { below, bytes } => {
+                let carrier = self.carrier - u32::from(below).min(self.carrier);
+                self.mux.handle_message(self.now, carrier, bytes.into());
+            }
+            Op::Hello { initial_credit, max_payload, max_streams } => {
+                let hello = Hello {
+                    versions: vec![VERSION],
+                    agent: String::new(),
+                    role: "client".into(),
+                    initial_credit,
+                    max_payload,
+                    max_streams,
+                    services: Vec::new(),
+                    features: Vec::new(),
+                };
+                let mut message = Vec::new();
+                frame::encode_session(&mut message, kind::HELLO, &hello.encode());
+                self.feed(message);
+            }
+            Op::Stream { kind, id: low, ours, generation, sequence, len } => {
+                let kind = kind % 7 + 1;
+                let sequence = Sequence(u32::from(sequence % 32));
+                let mut message = header(kind, Generation(generation % 8), id(low, ours), sequence).to_vec();
+                match kind {
+                    kind::CONNECT => message.extend_from_slice(&[0, 0, 1]),
+                    kind::DATA => message.resize(message.len() + usize::from(len), 7),
+                    kind::ABORT => message.push(5),
+                    _ => {}
+                }
+                if kind != kind::CREDIT {
+                    self.feed(message);
+                }
+            }
+            Op::Credit { id: low, ours, generation, limit, received } => {
+                let mut message = Vec::new();
+                let id = StreamId::new(id(low, ours)).expect("never 0");
+                let received = Sequence(u32::from(received));
+                frame::encode_credit(&mut message, id, Generation(generation % 8), u64::from(limit), received);
+                self.feed(message);
+            }
+            Op::Resume { part, parts, entries } => {
+                let mut message = Vec::new();
+                frame::encode_resume_head(&mut message, self.carrier, part.into(), parts.into());
+                for (low, ours, generation, received) in entries {
+                    let id = StreamId::new(id(low, ours)).expect("never 0");
+                    let (generation, received) = (Generation(generation % 8), Sequence(received.into()));
+                    ResumeEntry { id, generation, received, limit: 1 << 20 }.encode(&mut message);
+                }
+                self.feed(message);
+            }
+            Op::Answer => {
+                if let Some(ping) = self.pings.pop() {
+                    let mut message = Vec::new();
+                    frame::encode_session(&mut message, kind::PONG, &ping);
+                    self.feed(message);
+                }
+            }
+            Op::Open { skip } => {
+                self.carrier += 1 + u32::from(skip % 3);
+                assert!(self.mux.open_carrier(self.now, self.carrier));
+            }
+            Op::Lose => self.mux.lose_carrier(self.now, self.carrier),
+            Op::Transmit { max_len, count } => self.transmit(max_len.into(), count),
+            Op::Wait { millis } => self.now += Duration::from_millis(millis.into()),
+            Op::Due => {
+                if let Some(due) = self.mux.poll_timeout() {
+                    self.now = self.now.max(due);
+                    self.mux.handle_timeout(self.now);
+                    assert!(self.mux.poll_timeout().is_none_or(|next| next > self.now), "a timer spins");
+                }
+            }
+            Op::Begin { hash } => {
+                if let Ok(key) = self.mux.open(hash.into(), &ConnectTarget::Service(9)) {
+                    self.live.push(Local { key, may_send: true });
+                }
+            }
+            Op::GoAway => self.mux.go_away(self.now, GoAwayReason::Restart, "fuzz"),
+            Op::Close => self.mux.close(GoAwayReason::Shutdown, "fuzz", Origin::Peer),
+            Op::Accept { .. } | Op::Send { .. } | Op::Finish { .. } | Op::Abort { .. } | Op::Read { .. } => {
+                self.local(&op);
+            }
+        }
+    }
+
+    fn local(&mut self, op: &Op) {
+        let (Op::Accept { which }
+        | Op::Send { which, .. }
+        | Op::Finish { which }
+        | Op::Abort { which }
+        | Op::Read { which, .. }) = op
+        else {
+            return;
+        };
+        let Some(local) = self.pick(*which) else { return };
+        let Some(mut stream) = self.mux.stream(local.key) else { return };
+        match op {
+            Op::Accept { .. } if !local.may_send => {
+                stream.accept();
+                let entry = self.live.iter_mut().find(|other| other.key == local.key);
+                entry.expect("picked from the list").may_send = true;
+            }
+            Op::Send { len, .. } if local.may_send => {
+                let len = stream.send_capacity().min(usize::from(*len));
+                if len > 0 {
+                    let mut chunk = self.pool.take();
+                    chunk.set_len(len);
+                    stream.send(self.pool.fit(chunk));
+                }
+            }
+            Op::Finish { .. } if local.may_send => stream.finish(),
+            Op::Abort { .. } => stream.abort(AbortReason::Reset, "fuzz"),
+            Op::Read { len, .. } => {
+                let ready: usize = stream.readable().map(<[u8]>::len).sum();
+                stream.consume(ready.min(usize::from(*len)));
+                stream.is_at_end();
+            }
+            _ => {}
+        }
+    }
+
+    fn transmit(&mut self, max_len: usize, count: u8) {
+        for _ in 0..count {
+            let Some(message) = self.mux.poll_transmit(self.now, max_len, &mut self.pool) else { break };
+            assert!(message.len() <= max_len);
+            assert!(Frame::decode(Bytes::copy_from_slice(message)).is_ok());
+            if message[0] == kind::PING {
+                self.pings.push(message[8..].try_into().expect("8 bytes"));
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        while let Some(event) = self.mux.poll_event() {
+            if let Event::Opened(key, _) = event {
+                self.live.push(Local { key, may_send: false });
+            }
+        }
+        self.live.retain(|local| self.mux.stream(local.key).is_some());
+        let (grown, retained) = self.mux.memory();
+        assert!(grown <= GROWTH_BUDGET);
+        let one_each = self.mux.stream_count() * 2 * (16 * 1024 + 8);
+        assert!(retained <= SEND_BUDGET + one_each, "{retained} bytes retained");
+        let mut held = 0;
+        for local in self.live.clone() {
+            held += self.mux.stream(local.key).map_or(0, |stream| stream.readable().map(<[u8]>::len).sum());
+        }
+        let ours = self.live.len() as u64 * 4096;
+        assert!(held as u64 <= RECEIVE_BUDGET + GROWTH_BUDGET + ours, "{held} bytes held");
+    }
+}
+
+fuzz_target!(|ops: Vec<Op>| {
+    let mut run = Run::new();
+    run.step(Op::Open { skip: 0 });
+    for op in ops {
+        run.step(op);
+        run.check();
+    }
+    run.mux.close(GoAwayReason::Shutdown, "", Origin::Local);
+    run.check();
+    run.transmit(usize::MAX, 1);
+    assert_eq!(run.mux.stream_count(), 0);
+    assert_eq!((run.mux.memory(), run.pool.outstanding()), ((0, 0), 0));
+});

@@ -1,0 +1,141 @@
+//! Who may come in: guesses of the pin in their turn, the bound on sessions, the person at the terminal.
+
+use std::time::Duration;
+
+use log::{debug, info};
+
+use super::{Host, LinkKey, Phase};
+use crate::driver::approval::Approval;
+use crate::driver::deadlines::Due;
+use crate::signaling::error::SignalingError;
+use crate::signaling::handshake::Established;
+use crate::signaling::pin::Pin;
+use crate::status::event::Event;
+use crate::tunnel::{Config, Role, Service};
+
+/// How long a person may take to answer `--ask`.
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Host {
+    /// Queues a client's proof; from here on its time is the limiter's.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        let link = &mut self.links[index];
+        self.core.next_serial += 1;
+        link.serial = self.core.next_serial;
+        let key = LinkKey { index, serial: link.serial };
+        match self.limiter.enqueue(self.core.now, key) {
+            Ok(()) => {
+                let phase = std::mem::replace(&mut link.phase, Phase::Closing);
+                link.phase = match phase {
+                    Phase::Pake(handshake) => Phase::Verifying(handshake),
+                    other => other,
+                };
+                self.verify();
+            }
+            Err(busy) => self.refuse(index, &SignalingError::Busy { retry_after: busy.retry_after }),
+        }
+    }
+
+    /// Verifies the proofs whose turn has come.
+    pub(super) fn verify(&mut self) {
+        while let Some(key) = self.limiter.poll_verify(self.core.now) {
+            let link = self.links.get_mut(key.index).filter(|link| link.serial == key.serial);
+            let verdict = match link.map(|link| std::mem::replace(&mut link.phase, Phase::Closing)) {
+                Some(Phase::Verifying(mut handshake)) => handshake.verify(),
+                _ => continue,
+            };
+            match verdict {
+                Ok((confirm, established)) => {
+                    self.limiter.record_success();
+                    self.send(key.index, confirm);
+                    self.admit(key.index, established);
+                }
+                Err(error) => {
+                    let remote = self.links[key.index].remote;
+                    if matches!(error, SignalingError::BadPin) {
+                        let replace = self.limiter.record_failure(self.core.now).is_some();
+                        let count = self.limiter.failures();
+                        self.core.warn(
+                            "bad-pin",
+                            format!(
+                                "a client from {remote} tried a wrong pin ({count} so far); guesses are slowed down"
+                            ),
+                        );
+                        self.refuse(key.index, &error);
+                        if replace {
+                            self.replace_pin();
+                        }
+                    } else {
+                        self.limiter.record_success();
+                        self.refuse(key.index, &error);
+                    }
+                }
+            }
+        }
+        if let Some(at) = self.limiter.poll_timeout() {
+            self.core.deadlines.add(at, Due::Verify);
+        }
+    }
+
+    /// Lets a client in that knows the pin, if there is room and nobody objects.
+    pub(super) fn admit(&mut self, index: usize, established: Established) {
+        let remote = self.links[index].remote;
+        if self.core.sessions.len() >= self.config.max_sessions || self.is_stopping {
+            self.core
+                .warn("full", format!("a client from {remote} was refused: all sessions are taken (--max-sessions)"));
+            return self.refuse(index, &SignalingError::Full);
+        }
+        let Some(approval) = &self.approval else { return self.start_session(index, established) };
+        let serial = self.links[index].serial;
+        let question = format!("Let a client from {remote} join (session {})?", established.session);
+        if approval.ask(serial, question) {
+            self.links[index].phase = Phase::Asking(Box::new(established));
+            self.core.deadlines.add(self.core.now + ASK_TIMEOUT, Due::Link { index, serial });
+        } else {
+            self.refuse(index, &SignalingError::Full);
+        }
+    }
+
+    /// Takes what the person at the terminal answered.
+    pub(super) fn handle_answers(&mut self) {
+        while let Some((serial, verdict)) = self.approval.as_ref().and_then(Approval::poll) {
+            let Some((index, _)) = self.links.iter().find(|(_, link)| link.serial == serial) else { continue };
+            match std::mem::replace(&mut self.links[index].phase, Phase::Closing) {
+                Phase::Asking(established) if verdict => self.start_session(index, *established),
+                _ => self.refuse(index, &SignalingError::Denied),
+            }
+        }
+    }
+
+    pub(super) fn start_session(&mut self, index: usize, established: Established) {
+        let mut config = Config::new(Role::Host);
+        let name = self.config.target.port.to_string();
+        config.services = vec![Service { id: 0, name, proto: "tcp".to_owned() }];
+        info!("session={} remote={} joins", established.session, self.links[index].remote);
+        match self.core.add_session(established, config) {
+            Ok(session) => self.links[index].phase = Phase::Session(session),
+            Err(reason) => {
+                self.core.warn("start", format!("a client could not be served: {reason}"));
+                self.refuse(index, &SignalingError::Full);
+            }
+        }
+    }
+
+    /// A generated pin that was guessed at too often is replaced; one that was chosen stays, with a warning.
+    pub(super) fn replace_pin(&mut self) {
+        if self.config.pin.is_some() {
+            let failures = self.limiter.failures();
+            let message = format!("the pin was guessed at {failures} times: choose a longer one and start again");
+            return self.core.warn("pin-attacked", message);
+        }
+        self.pin = Pin::generate();
+        for key in self.limiter.pin_replaced() {
+            debug!("guess of the old pin dropped link={}", key.index);
+        }
+        let unproven = self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)));
+        let unproven: Vec<usize> = unproven.map(|(index, _)| index).collect();
+        unproven.into_iter().for_each(|index| self.drop_link(index));
+        let pin = self.pin.reveal().to_owned();
+        self.core.report(&Event::PinReplaced { pin });
+    }
+}

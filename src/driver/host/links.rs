@@ -1,0 +1,229 @@
+//! Connections to the signaling port, from `accept` to the closing handshake.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::debug;
+use mio::Interest;
+use mio::event::Event as MioEvent;
+use mio::net::TcpStream;
+
+use super::{Host, Link, LinkEnd, LinkKey, Phase};
+use crate::driver::RunError;
+use crate::driver::connections::EXHAUSTED_PAUSE;
+use crate::driver::core::Notice;
+use crate::driver::deadlines::Due;
+use crate::driver::sessions::SessionKey;
+use crate::driver::token::Source;
+use crate::net::listen::{self, Accepted};
+use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
+use crate::signaling::error::{SignalingError, Violation};
+use crate::signaling::handshake::{HostHandshake, HostStep};
+
+/// How long a connection to the signaling port may take to become a WebSocket, and a WebSocket to say hello.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections to the signaling port at a time. Beyond it the oldest that has proved nothing has to go.
+const MAX_LINKS: usize = 256;
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// What a refused client is told to wait, in seconds, when the signaling port is full.
+const RETRY_AFTER: u32 = 5;
+
+impl Host {
+    pub(super) fn accept(&mut self) -> Result<(), RunError> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = &self.listener else { return Ok(()) };
+            match listen::accept(listener) {
+                Accepted::Connection(stream, remote) => self.add_link(stream, remote),
+                Accepted::Empty => return Ok(()),
+                Accepted::Exhausted(error) => {
+                    debug!("accept paused: {error}");
+                    self.core.deadlines.add(self.core.now + EXHAUSTED_PAUSE, Due::Accept);
+                    return Ok(());
+                }
+                Accepted::Fatal(error) => return Err(error.into()),
+            }
+        }
+        self.core.notices.push_back(Notice::Acceptable);
+        Ok(())
+    }
+
+    pub(super) fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let mut admission = Admission::Open;
+        if self.links.len() >= MAX_LINKS {
+            let unproven = self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Closing));
+            match unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
+                Some(oldest) => self.drop_link(oldest),
+                None => admission = Admission::Busy { retry_after_seconds: RETRY_AFTER },
+            }
+        }
+        let mut incoming = Incoming::new(stream, admission);
+        let entry = self.links.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.core.poll.registry().register(incoming.source(), Source::Link(index).token(), interest)
+        {
+            debug!("register error={error}");
+            return;
+        }
+        let phase = Phase::Pake(HostHandshake::new());
+        entry.insert(Link { end: LinkEnd::Incoming(incoming), serial: 0, remote, phase });
+        self.expect(index, STEP_TIMEOUT);
+    }
+
+    /// Gives a link so long for its next step.
+    pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
+        self.core.next_serial += 1;
+        let serial = self.core.next_serial;
+        if let Some(link) = self.links.get_mut(index) {
+            link.serial = serial;
+            self.core.deadlines.add(self.core.now + timeout, Due::Link { index, serial });
+        }
+    }
+
+    pub(super) fn handle_link_event(&mut self, index: usize, event: &MioEvent) {
+        match self.links.get_mut(index).map(|link| &mut link.end) {
+            Some(LinkEnd::Incoming(incoming)) => incoming.handle_event(event),
+            Some(LinkEnd::WebSocket(websocket)) => websocket.handle_event(event),
+            None => return,
+        }
+        self.poll_link(index);
+    }
+
+    pub(super) fn poll_link(&mut self, index: usize) {
+        while let Some(link) = self.links.get_mut(index) {
+            match &mut link.end {
+                LinkEnd::Incoming(incoming) => match incoming.poll() {
+                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(index),
+                    Ok(None) => return,
+                    Ok(Some(IncomingEvent::Answered { .. })) | Err(_) => self.drop_link(index),
+                },
+                LinkEnd::WebSocket(websocket) => match websocket.poll() {
+                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
+                    Ok(Some(WebSocketEvent::Open)) => {}
+                    Ok(None) => {
+                        if websocket.is_ready() {
+                            self.core.notices.push_back(Notice::LinkPoll { index });
+                        }
+                        return;
+                    }
+                    Ok(Some(WebSocketEvent::Binary(_) | WebSocketEvent::Closed { .. })) => self.drop_link(index),
+                    Err(error) => {
+                        debug!("remote={} signaling error={error}", link.remote);
+                        self.drop_link(index);
+                    }
+                },
+            }
+        }
+    }
+
+    pub(super) fn upgraded(&mut self, index: usize) {
+        let mut link = self.links.remove(index);
+        let LinkEnd::Incoming(incoming) = link.end else { return };
+        let Some(websocket) = incoming.into_websocket() else { return };
+        link.end = LinkEnd::WebSocket(websocket);
+        // The slot that was just freed is the one that is taken: the socket's token stays valid.
+        let same = self.links.insert(link);
+        debug_assert_eq!(same, index);
+        self.expect(index, STEP_TIMEOUT);
+    }
+
+    pub(super) fn handle_text(&mut self, index: usize, text: &str) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        match &mut link.phase {
+            Phase::Pake(handshake) => match handshake.handle_text(text, &self.pin) {
+                Ok(HostStep::Send(reply)) => {
+                    self.send(index, reply);
+                    self.expect(index, STEP_TIMEOUT);
+                }
+                Ok(HostStep::Verify) => self.enqueue(index),
+                Err(error) => self.refuse(index, &error),
+            },
+            Phase::Session(session) => {
+                let (session, now) = (*session, self.core.now);
+                let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
+                self.core.touch(session.index);
+                if let Some(Err(error)) = result {
+                    self.refuse(index, &error);
+                }
+            }
+            Phase::Verifying(_) | Phase::Asking(_) => {
+                let error = SignalingError::Protocol(Violation::OutOfTurn("message"));
+                self.refuse(index, &error);
+            }
+            Phase::Closing => {}
+        }
+    }
+
+    pub(super) fn send_signal(&mut self, session: SessionKey, text: String) {
+        if let Some(index) = self.link_of(session) {
+            self.send(index, text);
+        }
+    }
+
+    pub(super) fn link_of(&self, session: SessionKey) -> Option<usize> {
+        let mut links = self.links.iter();
+        links.find(|(_, link)| matches!(link.phase, Phase::Session(key) if key == session)).map(|(index, _)| index)
+    }
+
+    pub(super) fn send(&mut self, index: usize, text: String) {
+        let Some(LinkEnd::WebSocket(websocket)) = self.links.get_mut(index).map(|link| &mut link.end) else { return };
+        if let Err(error) = websocket.send_text(text) {
+            debug!("signaling send error={error}");
+            self.drop_link(index);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, index: usize, error: &SignalingError) {
+        if !matches!(error, SignalingError::Refused { .. }) {
+            self.send(index, error.to_text());
+        }
+        self.close_link(index, error.code().as_str());
+    }
+
+    pub(super) fn close_link(&mut self, index: usize, reason: &str) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        link.phase = Phase::Closing;
+        match &mut link.end {
+            LinkEnd::WebSocket(websocket) => websocket.close(close_code::NORMAL, reason),
+            LinkEnd::Incoming(_) => return self.drop_link(index),
+        }
+        self.expect(index, CLOSE_TIMEOUT);
+        // The peer's close may be here already.
+        self.core.notices.push_back(Notice::LinkPoll { index });
+    }
+
+    pub(super) fn handle_link_due(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key.index).filter(|link| link.serial == key.serial) else { return };
+        match link.phase {
+            Phase::Pake(_) | Phase::Closing => self.drop_link(key.index),
+            Phase::Asking(_) => self.refuse(key.index, &SignalingError::Denied),
+            // The limiter and the session have their own clocks.
+            Phase::Verifying(_) | Phase::Session(_) => {}
+        }
+    }
+
+    pub(super) fn drop_link(&mut self, index: usize) {
+        let mut link = self.links.remove(index);
+        if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
+            debug!("deregister error={error}");
+        }
+        match link.phase {
+            Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
+            Phase::Session(session) => {
+                let now = self.core.now;
+                if let Some(entry) = self.core.session(session) {
+                    entry.session.handle_signaling_closed(now);
+                }
+                self.core.touch(session.index);
+            }
+            Phase::Pake(_) | Phase::Asking(_) | Phase::Closing => {}
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
+
+mod guests;
+mod links;
+
+use std::net::{IpAddr, SocketAddr};
+
+use log::debug;
+use mio::Interest;
+use mio::net::{TcpListener, TcpStream};
+use slab::Slab;
+use socket2::{Domain, Socket, Type};
+
+use crate::config::{HostConfig, Target};
+use crate::driver::RunError;
+use crate::driver::approval::Approval;
+use crate::driver::core::{Core, Notice, Reporter, Stopper};
+use crate::driver::sessions::{SessionKey, Summary};
+use crate::driver::token::Source;
+use crate::net::listen;
+use crate::net::websocket::{Incoming, WebSocket};
+use crate::session::End;
+use crate::signaling::handshake::{Established, HostHandshake};
+use crate::signaling::limiter::GuessLimiter;
+use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
+use crate::status::event::Event;
+
+/// Shares a local service with the clients that know the pin.
+pub struct Host {
+    core: Core,
+    config: HostConfig,
+    pin: Pin,
+    listener: Option<TcpListener>,
+    local: SocketAddr,
+    links: Slab<Link>,
+    limiter: GuessLimiter<LinkKey>,
+    approval: Option<Approval>,
+    is_stopping: bool,
+    is_done: bool,
+}
+
+/// Finds a link; one that is gone is found no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LinkKey {
+    index: usize,
+    serial: u64,
+}
+
+/// A connection to the signaling port.
+struct Link {
+    end: LinkEnd,
+    serial: u64,
+    remote: SocketAddr,
+    phase: Phase,
+}
+
+enum LinkEnd {
+    Incoming(Incoming),
+    WebSocket(WebSocket),
+}
+
+impl LinkEnd {
+    fn source(&mut self) -> &mut TcpStream {
+        match self {
+            LinkEnd::Incoming(incoming) => incoming.source(),
+            LinkEnd::WebSocket(websocket) => websocket.source(),
+        }
+    }
+}
+
+enum Phase {
+    /// The peers prove that they know the pin.
+    Pake(HostHandshake),
+    /// The client's proof waits for its turn.
+    Verifying(HostHandshake),
+    /// A person is asked.
+    Asking(Box<Established>),
+    /// A session is being negotiated.
+    Session(SessionKey),
+    /// Nothing more is to be said.
+    Closing,
+}
+
+impl Host {
+    /// Binds the signaling port and reports where it is.
+    ///
+    /// # Errors
+    /// The port cannot be had.
+    pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
+        let mut core = Core::new(Some(config.target.clone()), reporter)?;
+        let mut listener = listen::listen(config.listen)?;
+        let local = listener.local_addr()?;
+        core.poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
+        let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
+        let pin = config.pin.clone().unwrap_or_else(Pin::generate);
+        if !is_listened_on(&config.target) {
+            let message = format!("nothing listens on {} yet; clients can use it once it does", config.target);
+            core.warn("target-down", message);
+        }
+        let (links, limiter) = (Slab::new(), GuessLimiter::new());
+        let (is_stopping, is_done) = (false, false);
+        let listener = Some(listener);
+        let mut host = Host { core, config, pin, listener, local, links, limiter, approval, is_stopping, is_done };
+        let (url, pin) = (host.url().with_pin(&host.pin), host.pin.reveal().to_owned());
+        host.core.report(&Event::Listening { addr: local, url, pin });
+        Ok(host)
+    }
+
+    /// Returns the bound address of the signaling port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Returns the pin clients must know.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// Returns the signaling URL for a client on this machine.
+    pub fn url(&self) -> SignalingUrl {
+        let ip = match self.local.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            ip => ip,
+        };
+        SignalingUrl { tls: false, host: ip.to_string(), port: self.local.port(), path: "/ws".to_owned() }
+    }
+
+    /// Returns what ends the run from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.core.stopper()
+    }
+
+    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
+    pub fn fix_flight(&mut self, bytes: usize) {
+        self.core.fixed_flight = Some(bytes);
+    }
+
+    /// Makes SIGINT and SIGTERM end the run in order.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handle_signals(&mut self) -> Result<(), RunError> {
+        Ok(self.core.handle_signals()?)
+    }
+
+    /// Runs until somebody stops it, or, with `once`, until the first established session ended.
+    ///
+    /// # Errors
+    /// The loop cannot go on.
+    pub fn run(mut self) -> Result<(), RunError> {
+        loop {
+            while let Some(notice) = self.core.notices.pop_front() {
+                self.handle(notice)?;
+            }
+            self.core.work();
+            if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
+                return Ok(());
+            }
+            self.core.wait()?;
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::Acceptable => self.accept()?,
+            Notice::Link { index, event } => self.handle_link_event(index, &event),
+            Notice::LinkDue { index, serial } => self.handle_link_due(LinkKey { index, serial }),
+            Notice::LinkPoll { index } => self.poll_link(index),
+            Notice::Verify => self.verify(),
+            Notice::Woken => self.handle_answers(),
+            Notice::Signal { session, text } => self.send_signal(session, text),
+            Notice::Connected { session } => {
+                if let Some(index) = self.link_of(session) {
+                    self.close_link(index, "connected");
+                }
+            }
+            Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
+            Notice::Stop => self.stop(),
+            Notice::GoAway | Notice::Resolved { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
+        if let Some(index) = self.link_of(session) {
+            self.close_link(index, "the session ended");
+        }
+        self.is_done |= self.config.once && summary.duration.is_some();
+        self.core.report_end(summary, end);
+    }
+
+    fn stop(&mut self) {
+        if self.is_stopping {
+            self.is_done = true;
+            return;
+        }
+        self.is_stopping = true;
+        if let Some(mut listener) = self.listener.take()
+            && let Err(error) = self.core.poll.registry().deregister(&mut listener)
+        {
+            debug!("deregister error={error}");
+        }
+        self.core.go_away("the host ended the session");
+    }
+}
+
+/// Tells whether something listens on a target of this machine, without disturbing it: its port cannot be bound then.
+/// Other machines get the benefit of the doubt.
+fn is_listened_on(target: &Target) -> bool {
+    let Ok(ip) = target.host.parse::<IpAddr>() else { return true };
+    if !ip.is_loopback() {
+        return true;
+    }
+    let address = SocketAddr::new(ip, target.port);
+    let probe = Socket::new(Domain::for_address(address), Type::STREAM, None).and_then(|socket| {
+        // On Unix this tells a port in use from one that merely was.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    });
+    probe.is_err()
+}

@@ -1,0 +1,141 @@
+//! The table of streams and who owns which id.
+
+use super::Mux;
+use crate::tunnel::credit::ReceiveWindow;
+use crate::tunnel::event::{Event, Origin};
+use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
+use crate::tunnel::reason::AbortReason;
+use crate::tunnel::stream::{Notices, Outgoing, ReceiveState, Stream};
+
+/// What is known about a stream id beyond its live stream.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IdState {
+    pub(super) generation: Generation,
+    pub(super) status: IdStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdStatus {
+    /// A stream owns the id.
+    Live(StreamKey),
+    /// The last one ended in order.
+    Ended,
+    /// The last one was aborted; the peer was told on the carrier of this number.
+    Aborted { told_on: u32 },
+}
+
+impl Mux {
+    pub(in crate::tunnel) fn get(&self, key: StreamKey) -> Option<&Stream> {
+        self.streams.get(key.index as usize).filter(|stream| stream.serial == key.serial)
+    }
+
+    pub(in crate::tunnel) fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = StreamKey> {
+        self.streams.iter().map(|(index, stream)| StreamKey { index: index as u32, serial: stream.serial })
+    }
+
+    pub(super) fn insert(&mut self, id: StreamId, generation: Generation) -> StreamKey {
+        let window = ReceiveWindow::open(u64::from(self.config.initial_credit));
+        let serial = self.next_serial;
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let mut stream = Stream::new(serial, id, generation, window);
+        if let Some(hello) = &self.peer {
+            stream.send.credit.raise(u64::from(hello.initial_credit));
+        }
+        let key = StreamKey { index: self.streams.insert(stream) as u32, serial };
+        self.ids.insert(id, IdState { generation, status: IdStatus::Live(key) });
+        self.attached[id.opener() as usize] += 1;
+        key
+    }
+
+    /// Takes the id away from its stream.
+    pub(super) fn end_id(&mut self, id: StreamId, generation: Generation, status: IdStatus) {
+        if let Some(IdState { status: IdStatus::Live(key), .. }) = self.ids.insert(id, IdState { generation, status }) {
+            self.attached[id.opener() as usize] -= 1;
+            if let Some(stream) = self.get_mut(key) {
+                stream.attached = false;
+            }
+        }
+    }
+
+    /// Detaches a stream that is done on the wire, and drops it once the local application is done with it, too.
+    pub(super) fn settle(&mut self, key: StreamKey) {
+        let Some(stream) = self.get(key) else { return };
+        if stream.attached {
+            if !stream.is_settled() {
+                return;
+            }
+            let (id, generation) = (stream.id, stream.generation);
+            self.end_id(id, generation, IdStatus::Ended);
+        }
+        if self.get(key).is_some_and(Stream::is_drained) {
+            self.remove(key);
+            self.events.push_back(Event::Finished(key));
+        }
+    }
+
+    /// Ends both directions of a stream and tells the peer.
+    pub(in crate::tunnel) fn abort(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
+        let Some(stream) = self.get(key) else { return };
+        if stream.attached {
+            let (id, generation) = (stream.id, stream.generation);
+            let status = IdStatus::Aborted { told_on: self.carrier };
+            if id.opener() != self.config.role || stream.send.never_sent != Sequence(0) {
+                self.end_id(id, generation, status);
+                self.queue_abort(id, generation, reason, detail);
+            } else {
+                // The peer cannot have heard of it: no ABORT, or they would pile up without a carrier; and the generation
+                // was not used, or the peer would take the one after 128 such streams for an old one.
+                self.end_id(id, generation.previous(), status);
+            }
+        }
+        self.remove(key);
+    }
+
+    /// Aborts a stream for a reason of the mux itself, and says so.
+    pub(super) fn abort_with_event(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
+        self.abort(key, reason, detail);
+        self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin: Origin::Local });
+    }
+
+    pub(super) fn remove(&mut self, key: StreamKey) {
+        let mut stream = self.streams.remove(key.index as usize);
+        if stream.receive.state == ReceiveState::Head {
+            self.before_connect -= self.counts_before_connect(&stream);
+        }
+        stream.receive.window.release(&mut self.budget);
+        let mut freed = 0;
+        for outgoing in stream.send.queue.drain(..) {
+            if let Outgoing::Data(chunk) = outgoing {
+                freed += chunk.capacity();
+                self.retired.push(chunk);
+            }
+        }
+        self.retained_less(freed);
+    }
+
+    /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.
+    pub(super) fn counts_before_connect(&self, stream: &Stream) -> u64 {
+        if stream.id.opener() == self.config.role { 0 } else { stream.receive.window.held() }
+    }
+
+    pub(in crate::tunnel) fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut Notices)) {
+        let Some(stream) = self.get_mut(key) else { return };
+        set(&mut stream.notices);
+        if !std::mem::replace(&mut stream.notices.queued, true) {
+            self.notices.push_back(key);
+        }
+    }
+
+    /// Tells a stream that was out of capacity that it may have some now.
+    pub(super) fn notify_writable(&mut self, key: StreamKey) {
+        if let Some(stream) = self.get_mut(key)
+            && std::mem::take(&mut stream.send.is_blocked)
+        {
+            self.notify(key, |notices| notices.writable = true);
+        }
+    }
+}
