@@ -245,7 +245,8 @@ impl Lab {
 
     fn step(&mut self) {
         let now = self.now;
-        while let Some((_, to_victim, datagram)) = self.wire.pop_front_if(|(at, ..)| *at <= now) {
+        while self.wire.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, to_victim, datagram)) = self.wire.pop_front() else { break };
             if to_victim {
                 self.victim.session.handle_datagram(now, self.victim.address, self.address, &datagram);
             } else if let Ok(receive) = Receive::new(Protocol::Udp, self.victim.address, self.address, &datagram) {
