@@ -148,7 +148,7 @@ impl World {
         self.traffic.push(traffic);
         let target = ConnectTarget::Tcp(number.to_string());
         let opener = &mut self.sides[side];
-        let key = opener.session.mux().open(number as u16 * 7, &target).expect("a stream opens");
+        let key = opener.session.mux().open((number as u16).wrapping_mul(7), &target).expect("a stream opens");
         opener.add(number, key, End::opener(number, traffic));
         self.service(side);
         number
