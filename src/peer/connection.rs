@@ -364,7 +364,10 @@ impl Connection {
             RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
             RtcEvent::IceConnectionStateChange(state) => match state {
                 IceConnectionState::Connected | IceConnectionState::Completed => self.events.push_back(Event::PathUp),
-                IceConnectionState::Disconnected => self.events.push_back(Event::PathDown),
+                IceConnectionState::Disconnected => {
+                    self.events.push_back(Event::PathDown);
+                    self.check_again();
+                }
                 IceConnectionState::New | IceConnectionState::Checking => {}
             },
             RtcEvent::PeerStats(stats) => {
@@ -374,6 +377,15 @@ impl Connection {
             }
             // Media, which we neither offer nor use.
             _ => {}
+        }
+    }
+
+    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never check
+    /// again, even though datagrams pass.
+    fn check_again(&mut self) {
+        let learned = self.path.and_then(|(_, remote)| Candidate::host(remote, Protocol::Udp).ok());
+        for candidate in self.remote_candidates.iter().cloned().chain(learned) {
+            self.rtc.add_remote_candidate(candidate);
         }
     }
 

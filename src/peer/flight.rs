@@ -92,7 +92,7 @@ impl Flight {
 
     /// Takes note that `len` bytes were handed to the channel.
     pub fn handle_written(&mut self, now: Instant, len: usize) {
-        if self.buffered == 0 {
+        if self.buffered == 0 || self.round_start.is_none() {
             // An idle stretch says nothing about the path.
             self.round_start = Some(now);
             self.delivered = 0;
@@ -186,5 +186,19 @@ mod tests {
         flight.handle_written(start + Duration::from_secs(60), 1000);
         flight.handle_buffered(start + Duration::from_millis(60_001), 0);
         assert_eq!(flight.target(), target);
+    }
+
+    #[test]
+    fn bytes_that_others_put_on_the_channel_do_not_stop_the_measurement() {
+        let mut flight = Flight::default();
+        let mut now = Instant::now();
+        flight.handle_round_trip(now, Duration::from_millis(50));
+        // The acknowledgement of the channel's opening is never ours, and never all of it is gone at a write.
+        for _ in 0..100 {
+            flight.handle_buffered(now, 100);
+            flight.handle_written(now, flight.target() - 100);
+            now += Duration::from_millis(50);
+        }
+        assert_eq!(flight.target(), MAX_FLIGHT);
     }
 }

@@ -385,7 +385,9 @@ impl Session {
             State::Closing { .. } => self.close(now),
             // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our applications.
             State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
-            State::Connecting { .. } | State::Established | State::Recovering { .. } => self.fail(now, &reason),
+            // It gave up what we wait for: its own datagrams still come through, ours or their answers did not.
+            State::Recovering { .. } => self.finish(now, End::PathLost),
+            State::Connecting { .. } | State::Established => self.fail(now, &reason),
             State::Closed => {}
         }
     }

@@ -1,0 +1,354 @@
+//! Two sessions, the path between them, their applications, and the time, which passes only when nothing is left to do.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use pinhole::session::{self, Event, Session};
+use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
+use pinhole::signaling::pin::Pin;
+use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, Role, StreamKey};
+use str0m_netem::{LossModel, NetemConfig};
+
+use crate::link::{Datagram, Link};
+use crate::traffic::{End, Traffic};
+
+pub(crate) const HOST: usize = 0;
+pub(crate) const CLIENT: usize = 1;
+
+/// Steps without any passing of time after which something spins.
+const MAX_BUSY_STEPS: usize = 20_000;
+
+/// One end of a stream and what became of it.
+pub(crate) struct StreamEnd {
+    pub(crate) key: StreamKey,
+    pub(crate) end: End,
+    is_ready: bool,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Finished,
+    Aborted(AbortReason),
+}
+
+/// One of the two peers.
+pub(crate) struct Side {
+    pub(crate) session: Session,
+    pub(crate) pool: ChunkPool,
+    pub(crate) address: SocketAddr,
+    /// By number of the stream.
+    pub(crate) streams: BTreeMap<u64, StreamEnd>,
+    by_key: HashMap<StreamKey, u64>,
+    signals: VecDeque<String>,
+    pub(crate) connected_at: Option<Instant>,
+    pub(crate) lost_at: Vec<Instant>,
+    pub(crate) back_at: Vec<Instant>,
+    pub(crate) went_away: bool,
+    pub(crate) ended: Option<(Instant, session::End)>,
+    /// The process is gone: nobody looks at datagrams or the time.
+    pub(crate) is_gone: bool,
+}
+
+impl Side {
+    /// Tells how the session ended, if it did.
+    pub(crate) fn end(&self) -> Option<&session::End> {
+        self.ended.as_ref().map(|(_, end)| end)
+    }
+}
+
+/// Runs the real handshake; the host's result comes first.
+pub(crate) fn handshake() -> [Established; 2] {
+    let pin = Pin::new("123456").expect("a pin is not empty");
+    let (mut client, hello) = ClientHandshake::start(&pin);
+    let mut host = HostHandshake::new();
+    let Ok(HostStep::Send(hello)) = host.handle_text(&hello, &pin) else { panic!("no hello") };
+    let Ok(ClientStep::Send(confirm)) = client.handle_text(&hello) else { panic!("no confirm") };
+    let Ok(HostStep::Verify) = host.handle_text(&confirm, &pin) else { panic!("nothing to verify") };
+    let (confirm, at_host) = host.verify().expect("both have the pin");
+    let Ok(ClientStep::Done(at_client)) = client.handle_text(&confirm) else { panic!("not done") };
+    [at_host, at_client]
+}
+
+/// Gives each route of a link chances of its own.
+fn reseeded(routes: &[NetemConfig], seed: u64, link: u64) -> Vec<NetemConfig> {
+    routes.iter().zip(0..).map(|(route, index)| route.seed(seed * 64 + link * 8 + index)).collect()
+}
+
+/// Changes, drops or repeats the signaling texts a side sends.
+pub(crate) type Attacker = Box<dyn FnMut(usize, String) -> Vec<String>>;
+
+pub(crate) struct World {
+    pub(crate) start: Instant,
+    pub(crate) now: Instant,
+    pub(crate) sides: [Side; 2],
+    /// What each side sends.
+    pub(crate) links: [Link; 2],
+    pub(crate) attacker: Option<Attacker>,
+    /// Texts of either side that went out.
+    pub(crate) texts: [usize; 2],
+    traffic: Vec<Traffic>,
+    busy_steps: usize,
+}
+
+impl World {
+    /// Two sessions whose datagrams take one of `routes` each way.
+    pub(crate) fn new(routes: &[NetemConfig], seed: u64) -> World {
+        let start = Instant::now();
+        let addresses: [SocketAddr; 2] = [([10, 0, 0, 1], 1000).into(), ([10, 0, 0, 2], 2000).into()];
+        let [at_host, at_client] = handshake();
+        let side = |established, role, address| Side {
+            session: Session::new(start, established, Config::new(role), vec![address]).expect("a session starts"),
+            pool: ChunkPool::new(),
+            address,
+            streams: BTreeMap::new(),
+            by_key: HashMap::new(),
+            signals: VecDeque::new(),
+            connected_at: None,
+            lost_at: Vec::new(),
+            back_at: Vec::new(),
+            went_away: false,
+            ended: None,
+            is_gone: false,
+        };
+        let link = |add| Link::new(&reseeded(routes, seed, add), seed * 2 + add);
+        World {
+            start,
+            now: start,
+            sides: [side(at_host, Role::Host, addresses[HOST]), side(at_client, Role::Client, addresses[CLIENT])],
+            links: [link(0), link(1)],
+            attacker: None,
+            texts: [0; 2],
+            traffic: Vec::new(),
+            busy_steps: 0,
+        }
+    }
+
+    /// Two sessions that met before datagrams began to be lost; with loss, a session may fail to come up in its time.
+    pub(crate) fn connected(routes: &[NetemConfig], seed: u64) -> World {
+        let lossless: Vec<_> = routes.iter().map(|route| route.loss(LossModel::None)).collect();
+        let mut world = World::new(&lossless, seed);
+        world.connect();
+        for (link, add) in world.links.iter_mut().zip(0..) {
+            link.set_routes(&reseeded(routes, seed, add));
+        }
+        world
+    }
+
+    pub(crate) fn connect(&mut self) {
+        let is_connected = self
+            .run_until(session::CONNECT_TIMEOUT, |world| world.sides.iter().all(|side| side.connected_at.is_some()));
+        assert!(is_connected, "no connection: {:?}", self.sides.each_ref().map(Side::end));
+    }
+
+    /// Opens a stream from a side; its number.
+    pub(crate) fn open(&mut self, side: usize, traffic: Traffic) -> u64 {
+        let number = self.traffic.len() as u64;
+        self.traffic.push(traffic);
+        let target = ConnectTarget::Tcp(number.to_string());
+        let opener = &mut self.sides[side];
+        let key = opener.session.mux().open((number as u16).wrapping_mul(7), &target).expect("a stream opens");
+        opener.add(number, key, End::opener(number, traffic));
+        self.service(side);
+        number
+    }
+
+    /// Returns how long the world has existed.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now.duration_since(self.start)
+    }
+
+    /// Lets time pass until `is_done`, for at most `limit`; tells whether it is.
+    pub(crate) fn run_until(&mut self, limit: Duration, is_done: impl Fn(&World) -> bool) -> bool {
+        let deadline = self.now + limit;
+        self.service(HOST);
+        self.service(CLIENT);
+        while !is_done(self) {
+            match self.next_time() {
+                Some(next) if next <= deadline => self.step(next),
+                _ => {
+                    self.now = deadline;
+                    return is_done(self);
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets that much time pass.
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    /// Runs until both ends of every stream have done all there was to do and the streams are gone.
+    pub(crate) fn finish_streams(&mut self, limit: Duration) {
+        let is_finished = |world: &World| {
+            world.sides.iter().all(|side| {
+                side.streams.len() == world.traffic.len()
+                    && side.streams.values().all(|stream| stream.outcome == Some(Outcome::Finished))
+            })
+        };
+        assert!(self.run_until(limit, is_finished), "{}", self.report());
+        for side in &mut self.sides {
+            assert!(side.streams.values().all(|stream| stream.end.is_done()));
+            assert_eq!(side.session.mux().stream_count(), 0);
+            side.session.mux().reclaim(&mut side.pool);
+            assert_eq!(side.session.mux().memory(), (0, 0));
+            assert_eq!(side.pool.outstanding(), 0, "chunks leak");
+        }
+    }
+
+    /// Returns what each stream has done, for messages.
+    pub(crate) fn report(&mut self) -> String {
+        let mut report = format!("after {:?}:\n", self.elapsed());
+        for (index, side) in self.sides.iter_mut().enumerate() {
+            let (end, count) = (side.ended.clone(), side.session.mux().stream_count());
+            let connection =
+                side.session.connection().map(|connection| (connection.flight_target(), connection.buffered_amount()));
+            report += &format!("side {index}: end={end:?} streams={count} flight and buffered={connection:?}\n");
+            for (number, stream) in side.streams.iter().filter(|(_, stream)| stream.outcome.is_none()).take(8) {
+                report += &format!("  {number}: {:?}\n", stream.end);
+            }
+        }
+        report
+    }
+
+    fn next_time(&self) -> Option<Instant> {
+        let present = || self.sides.iter().filter(|side| !side.is_gone);
+        let sessions = present().filter_map(|side| side.session.poll_timeout());
+        let links = self.links.iter().filter_map(Link::poll_timeout);
+        let ends = present().flat_map(|side| side.streams.values());
+        let wakes = ends.filter(|stream| stream.outcome.is_none()).filter_map(|stream| stream.end.wakes_at());
+        sessions.chain(links).chain(wakes).min()
+    }
+
+    fn step(&mut self, next: Instant) {
+        self.busy_steps = if next > self.now { 0 } else { self.busy_steps + 1 };
+        assert!(self.busy_steps < MAX_BUSY_STEPS, "time stands still: {}", self.report());
+        self.now = self.now.max(next);
+        for sender in [HOST, CLIENT] {
+            for Datagram { source, destination, contents } in self.links[sender].receive(self.now) {
+                let receiver = &mut self.sides[1 - sender];
+                assert_eq!(destination, receiver.address, "a datagram to nobody");
+                if !receiver.is_gone {
+                    receiver.session.handle_datagram(self.now, destination, source, &contents);
+                }
+            }
+        }
+        for index in [HOST, CLIENT] {
+            let side = &mut self.sides[index];
+            if side.is_gone {
+                continue;
+            }
+            if side.session.poll_timeout().is_some_and(|at| at <= self.now) {
+                side.session.handle_timeout(self.now);
+            }
+            for stream in side.streams.values_mut() {
+                stream.is_ready |= stream.end.wakes_at().is_some_and(|at| at <= self.now);
+            }
+            self.service(index);
+        }
+    }
+
+    /// Does what an owner of a session does after every input, until there is nothing more to do.
+    pub(crate) fn service(&mut self, index: usize) {
+        loop {
+            let side = &mut self.sides[index];
+            side.session.flush(self.now, &mut side.pool);
+            while let Some(text) = self.sides[index].session.poll_signal() {
+                self.texts[index] += 1;
+                let texts = match &mut self.attacker {
+                    Some(attacker) => attacker(index, text),
+                    None => vec![text],
+                };
+                self.sides[1 - index].signals.extend(texts);
+            }
+            self.handle_events(index);
+            let is_busy = self.sides[index].pump(self.now);
+            let side = &mut self.sides[index];
+            while let Some(transmit) = side.session.poll_transmit() {
+                let (source, destination) = (transmit.source, transmit.destination);
+                assert_eq!(source, side.address, "a datagram from nobody");
+                self.links[index]
+                    .send(self.now, Datagram { source, destination, contents: transmit.contents.to_vec() });
+            }
+            if !is_busy {
+                break;
+            }
+        }
+        while let Some(text) = self.sides[1 - index].signals.pop_front() {
+            // An error is an end of the session, which is what tests look at.
+            let _ = self.sides[1 - index].session.handle_signal(self.now, &text);
+            self.service(1 - index);
+        }
+    }
+
+    fn handle_events(&mut self, index: usize) {
+        let now = self.now;
+        let side = &mut self.sides[index];
+        while let Some(event) = side.session.poll_event(now) {
+            assert!(side.ended.is_none(), "an event after the end: {event:?}");
+            match event {
+                Event::Connected { .. } => assert!(side.connected_at.replace(now).is_none(), "connected twice"),
+                Event::Stream(event) => side.handle_stream_event(event, &self.traffic),
+                Event::PathLost => side.lost_at.push(now),
+                Event::PathBack => side.back_at.push(now),
+                Event::GoAway(_) => side.went_away = true,
+                Event::Ended(end) => side.ended = Some((now, end)),
+            }
+        }
+    }
+}
+
+impl Side {
+    /// Lets an application that was stalled go on.
+    pub(crate) fn resume(&mut self, number: u64) {
+        let stream = self.streams.get_mut(&number).expect("the stream is open here");
+        stream.end.is_stalled = false;
+        stream.is_ready = true;
+    }
+
+    fn add(&mut self, number: u64, key: StreamKey, end: End) {
+        self.by_key.insert(key, number);
+        self.streams.insert(number, StreamEnd { key, end, is_ready: true, outcome: None });
+    }
+
+    fn handle_stream_event(&mut self, event: tunnel::Event, traffic: &[Traffic]) {
+        match event {
+            tunnel::Event::Opened(key, ConnectTarget::Tcp(number)) => {
+                let number: u64 = number.parse().expect("targets of this world are numbers");
+                self.session.mux().stream(key).expect("an opened stream is live").accept();
+                self.add(number, key, End::acceptor(number, traffic[number as usize]));
+            }
+            tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
+                if let Some(stream) = self.by_key.get(&key).and_then(|number| self.streams.get_mut(number)) {
+                    stream.is_ready = true;
+                }
+            }
+            tunnel::Event::Finished(key) => self.ended_stream(key, Outcome::Finished),
+            tunnel::Event::Aborted { key, reason, .. } => self.ended_stream(key, Outcome::Aborted(reason)),
+            tunnel::Event::Accepted(_) => {}
+            other => panic!("not an event of a stream of this world: {other:?}"),
+        }
+    }
+
+    fn ended_stream(&mut self, key: StreamKey, outcome: Outcome) {
+        if let Some(stream) = self.by_key.remove(&key).and_then(|number| self.streams.get_mut(&number)) {
+            assert!(stream.outcome.replace(outcome).is_none(), "a stream ends once");
+        }
+    }
+
+    /// Lets the applications that were told that they can go on do so; whether there were any.
+    fn pump(&mut self, now: Instant) -> bool {
+        let mut is_busy = false;
+        for stream in self.streams.values_mut().filter(|stream| stream.is_ready) {
+            stream.is_ready = false;
+            if let Some(mut access) = self.session.mux().stream(stream.key) {
+                is_busy = true;
+                stream.end.pump(now, &mut access, &mut self.pool);
+            }
+        }
+        is_busy
+    }
+}
