@@ -31,7 +31,7 @@ const MAX_EARLY: usize = 8;
 /// before it has ours.
 const MAX_BEFORE_OPEN: usize = 64 * 1024;
 
-/// A STUN request is repeated at the latest after this time, which decides how fast a dead path is noticed.
+/// STUN requests follow each other at the latest after this time, so a live path is never silent for longer.
 const MAX_STUN_RTO: Duration = Duration::from_secs(1);
 
 /// How often the path's round trip is sampled.
@@ -207,10 +207,11 @@ impl Connection {
         true
     }
 
-    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped.
-    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
+    /// it came from the peer, as far as can be told.
+    pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if self.is_over {
-            return;
+            return false;
         }
         let is_accepted = self.feed(now, local, remote, datagram);
         if !is_accepted && !self.is_open && is_dtls(datagram) && self.early.len() < MAX_EARLY {
@@ -222,6 +223,7 @@ impl Connection {
                 self.handle_datagram(now, local, remote, &datagram);
             }
         }
+        is_accepted
     }
 
     /// Hands str0m a datagram. Returns false if it is malformed or from an address that has not proved itself by STUN.
@@ -447,7 +449,9 @@ mod tests {
                         held.push(datagram);
                         continue;
                     }
-                    _ => client.handle_datagram(now, datagram.destination, datagram.source, &datagram.contents),
+                    _ => {
+                        client.handle_datagram(now, datagram.destination, datagram.source, &datagram.contents);
+                    }
                 }
                 if is_dtls(&datagram.contents) {
                     host.transmits.extend(held.take().into_iter().flatten());

@@ -29,6 +29,9 @@ use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Role};
 /// How long the two sides try to find a direct path.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A path is lost when nothing came from the peer for this long, STUN included, of which there is some every second.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// How long a lost path may take to come back before the session ends.
 pub const GRACE: Duration = Duration::from_secs(30);
 
@@ -37,6 +40,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The channel is asked for room for a message of this size.
 const MESSAGE_ROOM: usize = tunnel::chunk::MAX_PAYLOAD + HEADER_LEN;
+
+/// What the side says that first gives up looking for a path.
+const NO_PATH: &str = "no direct path was found";
 
 /// Number of the only carrier.
 const CARRIER: u32 = 1;
@@ -110,6 +116,8 @@ pub struct Session {
     sealer: Sealer,
     opener: Opener,
     connection: Option<Connection>,
+    /// When something came from the peer last.
+    heard_at: Instant,
     addresses: Vec<SocketAddr>,
     mux: Mux,
     end: Option<End>,
@@ -137,6 +145,7 @@ impl Session {
             sealer: established.sealer,
             opener: established.opener,
             connection: None,
+            heard_at: now,
             addresses,
             mux: Mux::new(config),
             end: None,
@@ -219,6 +228,7 @@ impl Session {
                     self.connection.as_mut().is_some_and(|connection| connection.add_remote_candidate(now, &candidate));
                 debug!("session={} remote candidate used={is_used}", self.id);
             }
+            (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
         }
@@ -234,10 +244,12 @@ impl Session {
 
     /// Takes a datagram that the socket bound to `local` received from `remote`.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
-        if let Some(connection) = &mut self.connection {
-            connection.handle_datagram(now, local, remote, datagram);
-            self.handle_connection_events(now);
+        let Some(connection) = &mut self.connection else { return };
+        if connection.handle_datagram(now, local, remote, datagram) {
+            self.heard_at = now;
+            self.path_back();
         }
+        self.handle_connection_events(now);
     }
 
     /// Does what is due at `now`.
@@ -251,11 +263,12 @@ impl Session {
         self.mux.handle_timeout(now);
         match self.state {
             State::Connecting { deadline } if deadline <= now => {
-                self.signal(&Inner::Bye { reason: "no direct path was found".to_owned() });
+                self.signal(&Inner::Bye { reason: NO_PATH.to_owned() });
                 self.finish(now, End::NoPath);
             }
             State::Recovering { deadline } if deadline <= now => self.finish(now, End::PathLost),
             State::Closing { deadline } if deadline <= now => self.close(now),
+            State::Established if self.heard_at + SILENCE <= now => self.path_lost(now),
             State::Connecting { .. } | State::Established | State::Recovering { .. } => {}
             State::Closing { .. } | State::Closed => {}
         }
@@ -331,7 +344,7 @@ impl Session {
             State::Connecting { deadline } | State::Recovering { deadline } | State::Closing { deadline } => {
                 Some(deadline)
             }
-            State::Established => None,
+            State::Established => Some(self.heard_at + SILENCE),
             State::Closed => return None,
         };
         let connection = self.connection.as_ref().and_then(Connection::poll_timeout);
@@ -365,17 +378,28 @@ impl Session {
                 peer::Event::Message(message) => self.mux.handle_message(now, CARRIER, message),
                 // The owner flushes after every input.
                 peer::Event::Room => {}
-                peer::Event::PathDown if self.state == State::Established => {
-                    self.transition(State::Recovering { deadline: now + GRACE });
-                    self.events.push_back(Event::PathLost);
+                // What is left is DTLS, SCTP and two HELLOs; a lossy path may need many repetitions for those.
+                peer::Event::PathUp if matches!(self.state, State::Connecting { .. }) => {
+                    self.transition(State::Connecting { deadline: now + CONNECT_TIMEOUT });
                 }
-                peer::Event::PathUp if matches!(self.state, State::Recovering { .. }) => {
-                    self.transition(State::Established);
-                    self.events.push_back(Event::PathBack);
-                }
-                peer::Event::PathDown | peer::Event::PathUp => {}
+                peer::Event::PathDown => self.path_lost(now),
+                peer::Event::PathUp => self.path_back(),
                 peer::Event::Closed(reason) => self.handle_connection_closed(now, reason),
             }
+        }
+    }
+
+    fn path_lost(&mut self, now: Instant) {
+        if self.state == State::Established {
+            self.transition(State::Recovering { deadline: now + GRACE });
+            self.events.push_back(Event::PathLost);
+        }
+    }
+
+    fn path_back(&mut self) {
+        if matches!(self.state, State::Recovering { .. }) {
+            self.transition(State::Established);
+            self.events.push_back(Event::PathBack);
         }
     }
 
