@@ -41,7 +41,7 @@ pub struct ClientConfig {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
     pub headers: Vec<(String, String)>,
-    /// End after the first session ended.
+    /// Take it for success when the host ends the session.
     pub once: bool,
 }
 

@@ -79,9 +79,10 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
     let client = thread::spawn(move || client.run());
 
     let result = meet(&events, &mut report).and_then(|()| measure(local));
-    end(client, &client_stopper)?;
-    end(host, &host_stopper)?;
+    let (client, host) = (end(client, &client_stopper), end(host, &host_stopper));
     events.try_iter().for_each(|event| report(&event));
+    // A side that failed says more than the wait for it.
+    client.and(host)?;
     report(&result?);
     Ok(())
 }
@@ -93,10 +94,8 @@ fn meet(events: &Receiver<Event>, report: &mut Reporter) -> Result<(), DemoError
         match events.recv_deadline(deadline) {
             Ok(event) => {
                 report(&event);
-                match event {
-                    Event::Forwarding { .. } => return Ok(()),
-                    Event::Error { message, .. } => return Err(DemoError::NotConnected(message)),
-                    _ => {}
+                if let Event::Forwarding { .. } = event {
+                    return Ok(());
                 }
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -188,7 +187,9 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
         let len: u64 = request.split(['/', ' ']).find_map(|part| part.parse().ok()).unwrap_or(0);
         while request != "\r\n" {
             request.clear();
-            reader.read_line(&mut request)?;
+            if reader.read_line(&mut request)? == 0 {
+                return Ok(());
+            }
         }
         let mut pending = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n").into_bytes();
         let mut offset = 0;

@@ -12,7 +12,6 @@ use mio::net::{TcpListener, TcpStream};
 use rustls::ClientConfig as TlsConfig;
 
 use super::RunError;
-use super::connections::EXHAUSTED_PAUSE;
 use super::core::{Core, Notice, Reporter, Stopper};
 use super::deadlines::Due;
 use super::sessions::{SessionKey, Summary};
@@ -31,8 +30,12 @@ use crate::tunnel::{Config, Role};
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses.
+/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though not
+/// than a full queue of them.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -128,7 +131,9 @@ impl Client {
     pub fn run(mut self) -> Result<(), RunError> {
         self.look_up();
         loop {
-            while let Some(notice) = self.core.notices.pop_front() {
+            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
+            for _ in 0..self.core.notices.len() {
+                let Some(notice) = self.core.notices.pop_front() else { break };
                 self.handle(notice);
             }
             self.core.work();
@@ -204,10 +209,19 @@ impl Client {
         if let Err(error) = self.core.poll.registry().register(websocket.source(), token, interest) {
             return self.fail(error);
         }
+        self.link = Some(Link { websocket, serial: 0, phase: Phase::Opening });
+        self.expect(Phase::Opening, OPEN_TIMEOUT);
+    }
+
+    /// Moves the link to its next phase and gives it so long for that.
+    fn expect(&mut self, phase: Phase, timeout: Duration) {
         self.core.next_serial += 1;
         let serial = self.core.next_serial;
-        self.core.deadlines.add(self.core.now + OPEN_TIMEOUT, Due::Link { index: 0, serial });
-        self.link = Some(Link { websocket, serial, phase: Phase::Opening });
+        if let Some(link) = &mut self.link {
+            link.phase = phase;
+            link.serial = serial;
+            self.core.deadlines.add(self.core.now + timeout, Due::Link { index: 0, serial });
+        }
     }
 
     fn handle_link_event(&mut self, event: &MioEvent) {
@@ -241,13 +255,7 @@ impl Client {
 
     fn link_opened(&mut self) {
         let (handshake, hello) = ClientHandshake::start(&self.config.pin);
-        let due = Due::Link { index: 0, serial: self.core.next_serial + 1 };
-        self.core.next_serial += 1;
-        self.core.deadlines.add(self.core.now + ANSWER_TIMEOUT, due);
-        if let Some(link) = &mut self.link {
-            link.serial = self.core.next_serial;
-            link.phase = Phase::Pake(handshake);
-        }
+        self.expect(Phase::Pake(handshake), ANSWER_TIMEOUT);
         self.send(hello);
     }
 
@@ -337,15 +345,19 @@ impl Client {
                 "the host did not answer in time; it may be slowing down guesses of its pin, try again later"
                     .to_owned(),
             )),
+            Phase::Closing => {
+                let error = link.websocket.timed_out();
+                self.link_closed(error);
+            }
             // The session has a deadline of its own.
-            Phase::Session(_) | Phase::Closing => {}
+            Phase::Session(_) => {}
         }
     }
 
     fn connected(&mut self, session: SessionKey) {
         if let Some(link) = &mut self.link {
             link.websocket.close(close_code::NORMAL, "connected");
-            link.phase = Phase::Closing;
+            self.expect(Phase::Closing, CLOSE_TIMEOUT);
             self.poll_link();
         }
         let Some(entry) = self.core.session(session) else { return };
@@ -373,7 +385,7 @@ impl Client {
                 }
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    self.core.deadlines.add(self.core.now + EXHAUSTED_PAUSE, Due::Accept);
+                    self.core.pause_accepting();
                     return;
                 }
                 Accepted::Fatal(error) => return self.fail(error),

@@ -11,18 +11,20 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 use sha2::{Digest, Sha256};
 
-use super::core::Core;
+use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
 use crate::forward::tcp::{Progress, TcpForward};
 use crate::net::listen;
-use crate::net::readiness::Readiness;
 use crate::net::resolver::Lookup;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, Origin, StreamId, StreamKey};
 
 /// How long a target may take to answer, name look-up included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one address of a target may take while there are others to try.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long to wait for a descriptor when none is free.
 pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -41,7 +43,7 @@ pub(super) struct ConnectionEntry {
 }
 
 enum Phase {
-    /// The target's name is being looked up.
+    /// No socket yet: the target's name is being looked up, or the socket is being set up.
     Resolving,
     /// The first of these addresses is to be dialled once a descriptor is free.
     Starved(VecDeque<SocketAddr>),
@@ -82,28 +84,32 @@ impl Core {
         let Some(connection) = self.insert(index, key, Phase::Resolving, target.to_string()) else { return };
         let serial = self.connections[connection].serial;
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
-        match self.resolver.resolve(serial, &target.host, target.port) {
+        if !self.lookups.is_empty() {
+            // There is one target: its answer is on the way.
+            return self.lookups.push((connection, serial));
+        }
+        match self.resolver.resolve(0, &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.dial(connection, addresses.into()),
-            Ok(Lookup::Pending) => {
-                self.lookups.insert(serial, connection);
-            }
+            Ok(Lookup::Pending) => self.lookups.push((connection, serial)),
             Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error.to_string()),
         }
     }
 
     /// Takes the resolver's answers.
     pub(super) fn handle_lookups(&mut self) {
-        while let Some((serial, answer)) = self.resolver.poll() {
-            let Some(connection) = self.lookups.remove(&serial) else {
-                self.notices.push_back(super::core::Notice::Resolved { answer });
-                continue;
-            };
-            if self.connections.get(connection).is_none_or(|entry| entry.serial != serial) {
+        while let Some((_, answer)) = self.resolver.poll() {
+            if self.target.is_none() {
+                self.notices.push_back(Notice::Resolved { answer });
                 continue;
             }
-            match answer {
-                Ok(addresses) => self.dial(connection, addresses.into()),
-                Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error),
+            for (connection, serial) in std::mem::take(&mut self.lookups) {
+                if self.connections.get(connection).is_none_or(|entry| entry.serial != serial) {
+                    continue;
+                }
+                match &answer {
+                    Ok(addresses) => self.dial(connection, addresses.iter().copied().collect()),
+                    Err(error) => self.fail_dial(connection, AbortReason::Unreachable, error),
+                }
             }
         }
     }
@@ -161,11 +167,19 @@ impl Core {
 
     /// A deadline of a dial came up.
     pub(super) fn handle_dial_due(&mut self, due: Due) {
-        let (Due::Dial { index, serial } | Due::Redial { index, serial }) = due else { return };
+        let (Due::Dial { index, serial } | Due::Attempt { index, serial, .. } | Due::Redial { index, serial }) = due
+        else {
+            return;
+        };
         let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else { return };
         match (due, &mut entry.phase) {
             (Due::Redial { .. }, Phase::Starved(addresses)) => {
                 let addresses = std::mem::take(addresses);
+                self.dial(index, addresses);
+            }
+            (Due::Attempt { left, .. }, Phase::Dialing(_, addresses)) if addresses.len() == left => {
+                let addresses = std::mem::take(addresses);
+                self.deregister(index);
                 self.dial(index, addresses);
             }
             (Due::Dial { .. }, Phase::Resolving | Phase::Starved(_) | Phase::Dialing(..)) => {
@@ -198,8 +212,7 @@ impl Core {
     pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
         match self.remove_connection(connection, reason) {
             Phase::Open(forward) => listen::reset(forward.into_stream()),
-            Phase::Dialing(stream, _) => drop(stream),
-            Phase::Resolving | Phase::Starved(_) => {}
+            Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
         }
     }
 
@@ -219,7 +232,12 @@ impl Core {
             match TcpStream::connect(address) {
                 Ok(stream) => match self.register(connection, stream) {
                     Ok(stream) => {
+                        let (left, serial) = (addresses.len(), self.connections[connection].serial);
                         self.connections[connection].phase = Phase::Dialing(stream, addresses);
+                        if left > 0 {
+                            self.deadlines
+                                .add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { index: connection, serial, left });
+                        }
                         return;
                     }
                     Err(error) => last_error = error,
@@ -246,10 +264,10 @@ impl Core {
             (Ok(None), Err(error)) => error,
         };
         let addresses = std::mem::take(addresses);
+        self.deregister(connection);
         if addresses.is_empty() {
             self.fail_dial(connection, dial_reason(&error), &error.to_string());
         } else {
-            self.deregister(connection);
             self.dial(connection, addresses);
         }
     }
@@ -276,10 +294,8 @@ impl Core {
         if let Err(error) = listen::set_nodelay(&stream) {
             debug!("nodelay error={error}");
         }
-        let mut forward = TcpForward::new(stream);
-        forward.readiness = Readiness::BOTH;
         let entry = &mut self.connections[connection];
-        entry.phase = Phase::Open(forward);
+        entry.phase = Phase::Open(TcpForward::new(stream));
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
         self.report(&StatusEvent::StreamOpened { session, stream, address });
@@ -292,10 +308,17 @@ impl Core {
         Ok(stream)
     }
 
+    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
     fn deregister(&mut self, connection: usize) {
-        let stream = match &mut self.connections[connection].phase {
-            Phase::Dialing(stream, _) => stream,
+        let phase = &mut self.connections[connection].phase;
+        let mut dialled;
+        let stream = match phase {
             Phase::Open(forward) => forward.source_mut(),
+            Phase::Dialing(..) => {
+                dialled = std::mem::replace(phase, Phase::Resolving);
+                let Phase::Dialing(stream, _) = &mut dialled else { return };
+                stream
+            }
             Phase::Resolving | Phase::Starved(_) => return,
         };
         if let Err(error) = self.poll.registry().deregister(stream) {
@@ -329,7 +352,6 @@ impl Core {
     fn remove_connection(&mut self, connection: usize, reason: &str) -> Phase {
         self.deregister(connection);
         let entry = self.connections.remove(connection);
-        self.lookups.remove(&entry.serial);
         let session = &mut self.sessions[entry.session];
         session.connections.remove(&entry.key);
         let (sent, received) = match &entry.phase {
@@ -340,7 +362,10 @@ impl Core {
         session.received += received;
         let name = session.name.clone();
         let (stream, reason) = (entry.id.value(), reason.to_owned());
-        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+        // One that never opened has had its warning.
+        if let Phase::Open(_) = entry.phase {
+            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+        }
         entry.phase
     }
 }

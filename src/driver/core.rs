@@ -3,7 +3,7 @@
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
 use slab::Slab;
 
-use super::connections::ConnectionEntry;
+use super::connections::{ConnectionEntry, EXHAUSTED_PAUSE};
 use super::deadlines::{Deadlines, Due};
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::Signals;
@@ -100,8 +100,8 @@ pub(super) struct Core {
     /// What a host dials for a stream; `None` on a client.
     pub(super) target: Option<Target>,
     pub(super) resolver: Resolver,
-    /// Look-ups of targets, by serial.
-    pub(super) lookups: HashMap<u64, usize>,
+    /// Connections, with their serials, that wait for the look-up of the target's name. One look-up serves them all.
+    pub(super) lookups: Vec<(usize, u64)>,
     pub(super) pool: ChunkPool,
     pub(super) buffers: ReceiveBuffers,
     pub(super) deadlines: Deadlines,
@@ -113,6 +113,10 @@ pub(super) struct Core {
     receivable: VecDeque<usize>,
     pub(super) notices: VecDeque<Notice>,
     pub(super) next_serial: u64,
+    /// When the next guess of the pin may be verified.
+    pub(super) verify_at: Option<Instant>,
+    /// No descriptors are free: the listener is left alone until a deadline.
+    is_accepting_paused: bool,
     /// Bytes in flight that measurements ask for.
     pub(super) fixed_flight: Option<usize>,
     reporter: Reporter,
@@ -135,7 +139,7 @@ impl Core {
             connections: Slab::new(),
             target,
             resolver: Resolver::new(waker.clone()),
-            lookups: HashMap::new(),
+            lookups: Vec::new(),
             pool: ChunkPool::new(),
             buffers: ReceiveBuffers::default(),
             deadlines: Deadlines::default(),
@@ -144,6 +148,8 @@ impl Core {
             receivable: VecDeque::new(),
             notices: VecDeque::new(),
             next_serial: 0,
+            verify_at: None,
+            is_accepting_paused: false,
             fixed_flight: None,
             reporter,
             signals: Signals::default(),
@@ -221,9 +227,18 @@ impl Core {
     /// Ends every session in order.
     pub(super) fn go_away(&mut self, detail: &str) {
         let now = self.now;
-        for (index, entry) in &mut self.sessions {
+        for (_, entry) in &mut self.sessions {
             entry.session.go_away(now, GoAwayReason::Shutdown, detail);
-            self.dirty.push_back(index);
+        }
+        for index in 0..self.sessions.capacity() {
+            self.touch(index);
+        }
+    }
+
+    /// Leaves the listener alone for a while: a descriptor may be free then.
+    pub(super) fn pause_accepting(&mut self) {
+        if !std::mem::replace(&mut self.is_accepting_paused, true) {
+            self.deadlines.add(self.now + EXHAUSTED_PAUSE, Due::Accept);
         }
     }
 
@@ -234,7 +249,7 @@ impl Core {
             return Some(Duration::ZERO);
         }
         let sessions = self.sessions.iter().filter_map(|(_, entry)| entry.session.poll_timeout());
-        let next = sessions.chain(self.deadlines.next()).min()?;
+        let next = sessions.chain(self.deadlines.next()).chain(self.verify_at).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -251,6 +266,8 @@ impl Core {
                     self.notices.push_back(Notice::Stop);
                 }
             }
+            // While accepting is paused the readiness stays with the listener, and the deadline looks again.
+            Some(Source::Listener) if self.is_accepting_paused => {}
             Some(Source::Listener) => self.notices.push_back(Notice::Acceptable),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
             Some(Source::Udp(index)) => {
@@ -259,7 +276,9 @@ impl Core {
                     if entry.socket.readiness.writable {
                         entry.socket.flush();
                     }
-                    self.receivable.push_back(index);
+                    if !std::mem::replace(&mut entry.is_queued, true) {
+                        self.receivable.push_back(index);
+                    }
                 }
             }
             Some(Source::Connection(index)) => self.handle_connection_event(index, event),
@@ -270,14 +289,16 @@ impl Core {
     fn receive_datagrams(&mut self) {
         for _ in 0..self.receivable.len() {
             let Some(index) = self.receivable.pop_front() else { break };
-            let mut left = RECEIVES_PER_TURN;
-            while self.sockets.get(index).is_some_and(|entry| entry.socket.readiness.readable) {
-                if left == 0 {
-                    self.receivable.push_back(index);
-                    break;
+            for _ in 0..RECEIVES_PER_TURN {
+                if self.sockets.get(index).is_some_and(|entry| entry.socket.readiness.readable) {
+                    self.receive(index);
                 }
-                left -= 1;
-                self.receive(index);
+            }
+            if let Some(entry) = self.sockets.get_mut(index) {
+                entry.is_queued = entry.socket.readiness.readable;
+                if entry.is_queued {
+                    self.receivable.push_back(index);
+                }
             }
         }
     }
@@ -286,12 +307,18 @@ impl Core {
         for index in 0..self.sessions.capacity() {
             self.session_timeout(index);
         }
+        if self.verify_at.is_some_and(|at| at <= self.now) {
+            self.verify_at = None;
+            self.notices.push_back(Notice::Verify);
+        }
         while let Some(due) = self.deadlines.pop(self.now) {
             match due {
-                Due::Verify => self.notices.push_back(Notice::Verify),
-                Due::Accept => self.notices.push_back(Notice::Acceptable),
+                Due::Accept => {
+                    self.is_accepting_paused = false;
+                    self.notices.push_back(Notice::Acceptable);
+                }
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
-                Due::Dial { .. } | Due::Redial { .. } => self.handle_dial_due(due),
+                Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),
             }
         }
     }

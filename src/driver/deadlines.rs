@@ -7,14 +7,14 @@ use std::time::Instant;
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// A guess of the pin may be verified.
-    Verify,
     /// Accepting was paused for want of descriptors.
     Accept,
     /// A signaling WebSocket has been at its step for too long.
     Link { index: usize, serial: u64 },
-    /// A target did not answer.
+    /// A target did not answer at any of its addresses.
     Dial { index: usize, serial: u64 },
+    /// A target did not answer at one address; `left` more are to be tried.
+    Attempt { index: usize, serial: u64, left: usize },
     /// A dial that failed for want of descriptors may be tried again.
     Redial { index: usize, serial: u64 },
 }

@@ -57,6 +57,8 @@ pub(super) struct SessionEntry {
 pub(super) struct SocketEntry {
     pub(super) socket: UdpSocket,
     session: usize,
+    /// The loop knows that there is something to receive.
+    pub(super) is_queued: bool,
 }
 
 impl Core {
@@ -121,7 +123,7 @@ impl Core {
     /// Feeds a session what one of its sockets received.
     pub(super) fn receive(&mut self, socket: usize) {
         let now = self.now;
-        let Some(SocketEntry { socket, session }) = self.sockets.get_mut(socket) else { return };
+        let Some(SocketEntry { socket, session, .. }) = self.sockets.get_mut(socket) else { return };
         let (local, index) = (socket.local(), *session);
         let Some(entry) = self.sessions.get_mut(index) else { return };
         socket.receive(&mut self.buffers, |remote, datagram| {
@@ -131,25 +133,26 @@ impl Core {
         self.touch(index);
     }
 
-    /// Handles a session's events, hands its channel what it has room for, and sends its datagrams.
+    /// Hands a session's channel what it has room for, sends its datagrams, and handles its events. Events may give the
+    /// session more to say, so it is touched again after any.
     pub(super) fn service(&mut self, index: usize) {
         let now = self.now;
-        loop {
-            let Some(entry) = self.sessions.get_mut(index) else { return };
-            entry.is_dirty = false;
-            entry.session.flush(now, &mut self.pool);
-            let key = SessionKey { index, serial: entry.serial };
-            while let Some(text) = entry.session.poll_signal() {
-                self.notices.push_back(Notice::Signal { session: key, text });
-            }
-            self.transmit(index);
-            let Some(event) = self.sessions[index].session.poll_event(now) else { return };
+        let Some(entry) = self.sessions.get_mut(index) else { return };
+        entry.is_dirty = false;
+        let key = SessionKey { index, serial: entry.serial };
+        entry.session.flush(now, &mut self.pool);
+        while let Some(text) = entry.session.poll_signal() {
+            self.notices.push_back(Notice::Signal { session: key, text });
+        }
+        self.transmit(index);
+        while let Some(event) = self.sessions[index].session.poll_event(now) {
             if let Event::Ended(end) = event {
                 let summary = self.remove_session(index);
                 self.notices.push_back(Notice::Ended { session: key, end, summary });
                 return;
             }
             self.handle_session_event(key, event);
+            self.touch(index);
         }
     }
 
@@ -190,8 +193,12 @@ impl Core {
                 self.stream_aborted(index, key, reason, &detail, origin)
             }
             tunnel::Event::Accepted(_) | tunnel::Event::Finished(_) => {}
-            // Those of the session as a whole, which the session has handled.
-            _ => {}
+            // Those of the session as a whole: the session has handled them.
+            tunnel::Event::Hello(_)
+            | tunnel::Event::RoundTrip(_)
+            | tunnel::Event::GoAway(..)
+            | tunnel::Event::Resumed
+            | tunnel::Event::Ended(..) => {}
         }
     }
 
@@ -249,7 +256,7 @@ impl Core {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(socket.source_mut(), Source::Udp(slot.key()).token(), interest)?;
         let index = slot.key();
-        slot.insert(SocketEntry { socket, session });
+        slot.insert(SocketEntry { socket, session, is_queued: false });
         Ok(index)
     }
 

@@ -128,23 +128,15 @@ enum Failure {
 }
 
 fn classify(error: &io::Error) -> Failure {
-    use io::ErrorKind as Kind;
     if is_exhaustion(error) {
         return Failure::Exhausted;
     }
-    match error.kind() {
-        Kind::WouldBlock => Failure::Empty,
-        // Linux hands pending network errors of the new connection to accept (accept(2), "Error handling"), and EPERM
-        // when a firewall rule forbids it.
-        Kind::Interrupted
-        | Kind::ConnectionAborted
-        | Kind::ConnectionReset
-        | Kind::NetworkDown
-        | Kind::NetworkUnreachable
-        | Kind::HostUnreachable
-        | Kind::TimedOut
-        | Kind::PermissionDenied => Failure::Transient,
-        _ => Failure::Fatal,
+    match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::WouldBlock, _) => Failure::Empty,
+        (_, Some(code)) if FATAL_CODES.contains(&code) => Failure::Fatal,
+        // Everything else belongs to the connection that was to be accepted: Linux hands its pending network errors to
+        // accept (accept(2), "Error handling"), and EPERM when a firewall rule forbids it.
+        _ => Failure::Transient,
     }
 }
 
@@ -152,6 +144,18 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
         || error.raw_os_error().is_some_and(|code| EXHAUSTION_CODES.contains(&code))
 }
+
+/// EBADF, EFAULT, EINVAL, ENOTSOCK: the listener itself is of no use.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const FATAL_CODES: [i32; 4] = [9, 14, 22, 88];
+
+/// EBADF, EFAULT, EINVAL, ENOTSOCK as the BSDs number them.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+const FATAL_CODES: [i32; 4] = [9, 14, 22, 38];
+
+/// WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK.
+#[cfg(not(unix))]
+const FATAL_CODES: [i32; 4] = [10009, 10014, 10022, 10038];
 
 /// ENFILE, EMFILE, ENOBUFS: std has no stable names for them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -243,6 +247,8 @@ mod tests {
         for code in EXHAUSTION_CODES {
             assert_eq!(classify(&io::Error::from_raw_os_error(code)), Failure::Exhausted);
         }
-        assert_eq!(classify(&io::ErrorKind::InvalidInput.into()), Failure::Fatal);
+        for code in FATAL_CODES {
+            assert_eq!(classify(&io::Error::from_raw_os_error(code)), Failure::Fatal);
+        }
     }
 }

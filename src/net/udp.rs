@@ -105,7 +105,8 @@ impl UdpSocket {
         };
         let count = match self.state.recv((&self.socket).into(), &mut slices, &mut meta) {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            // Errors of datagrams sent earlier; what was received waits behind them.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset) => return,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
                     debug!("local={} receive error={error}", self.local);

@@ -55,8 +55,6 @@ pub enum Event {
     Open,
     /// A message arrived.
     Message(Bytes),
-    /// What was in flight fell so far that a message fits again.
-    Room,
     /// Datagrams pass (again).
     PathUp,
     /// No answers to STUN any more; may come back.
@@ -84,7 +82,6 @@ pub struct Connection {
     is_open: bool,
     is_over: bool,
     flight: Flight,
-    low_threshold: usize,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
     path: Option<(SocketAddr, SocketAddr)>,
@@ -152,7 +149,6 @@ impl Connection {
             is_open: false,
             is_over: false,
             flight: Flight::default(),
-            low_threshold: 0,
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
             path: None,
@@ -163,6 +159,11 @@ impl Connection {
             early: VecDeque::new(),
             bad_datagrams: 0,
         }
+    }
+
+    /// Tells whether our offer still waits for its answer.
+    pub fn awaits_answer(&self) -> bool {
+        self.pending_offer.is_some()
     }
 
     /// Replaces the in-flight policy, for measurements.
@@ -254,17 +255,6 @@ impl Connection {
         let buffered = self.buffered_amount();
         self.flight.handle_buffered(now, buffered);
         self.flight.target().saturating_sub(buffered)
-    }
-
-    /// Asks for [`Event::Room`] once a message of `len` bytes fits.
-    pub fn want_room(&mut self, len: usize) {
-        let threshold = self.flight.target().saturating_sub(len);
-        if let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id))
-            && threshold != self.low_threshold
-        {
-            channel.set_buffered_amount_low_threshold(threshold);
-            self.low_threshold = threshold;
-        }
     }
 
     /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
@@ -361,7 +351,6 @@ impl Connection {
                 self.handle_message(data.data.into());
             }
             RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
-            RtcEvent::ChannelBufferedAmountLow(_) => self.events.push_back(Event::Room),
             RtcEvent::ChannelClose(_) => self.end("the peer closed the channel".to_owned()),
             RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
             RtcEvent::IceConnectionStateChange(state) => match state {

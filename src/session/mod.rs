@@ -23,7 +23,6 @@ use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::Established;
 use crate::signaling::message::Inner;
 use crate::signaling::sealing::{Opener, Sealer};
-use crate::tunnel::frame::HEADER_LEN;
 use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Role};
 
 /// How long the two sides try to find a direct path.
@@ -37,9 +36,6 @@ pub const GRACE: Duration = Duration::from_secs(30);
 
 /// How long the last messages may take to be acknowledged when a session closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// The channel is asked for room for a message of this size.
-const MESSAGE_ROOM: usize = tunnel::chunk::MAX_PAYLOAD + HEADER_LEN;
 
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
@@ -101,10 +97,18 @@ pub enum Event {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Connecting { deadline: Instant },
+    /// `is_path_up` once ICE found a path, for which the deadline is extended, once.
+    Connecting {
+        deadline: Instant,
+        is_path_up: bool,
+    },
     Established,
-    Recovering { deadline: Instant },
-    Closing { deadline: Instant },
+    Recovering {
+        deadline: Instant,
+    },
+    Closing {
+        deadline: Instant,
+    },
     Closed,
 }
 
@@ -124,6 +128,8 @@ pub struct Session {
     fixed_flight: Option<usize>,
     signals: VecDeque<String>,
     events: VecDeque<Event>,
+    /// What is told once the session is connected.
+    held: VecDeque<Event>,
 }
 
 impl Session {
@@ -141,7 +147,7 @@ impl Session {
         let mut session = Session {
             role,
             id: established.session,
-            state: State::Connecting { deadline: now + CONNECT_TIMEOUT },
+            state: State::Connecting { deadline: now + CONNECT_TIMEOUT, is_path_up: false },
             sealer: established.sealer,
             opener: established.opener,
             connection: None,
@@ -152,6 +158,7 @@ impl Session {
             fixed_flight: None,
             signals: VecDeque::new(),
             events: VecDeque::new(),
+            held: VecDeque::new(),
         };
         if role == Role::Host {
             let (connection, sdp) = Connection::offer(now)?;
@@ -237,7 +244,8 @@ impl Session {
 
     /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
-        if matches!(self.state, State::Connecting { .. }) && self.connection.is_none() {
+        let has_descriptions = self.connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        if matches!(self.state, State::Connecting { .. }) && !has_descriptions {
             self.fail(now, "the signaling connection was lost before the peers could meet");
         }
     }
@@ -262,7 +270,7 @@ impl Session {
         }
         self.mux.handle_timeout(now);
         match self.state {
-            State::Connecting { deadline } if deadline <= now => {
+            State::Connecting { deadline, .. } if deadline <= now => {
                 self.signal(&Inner::Bye { reason: NO_PATH.to_owned() });
                 self.finish(now, End::NoPath);
             }
@@ -274,8 +282,8 @@ impl Session {
         }
     }
 
-    /// Hands the channel what it has room for. To be called after anything that may have given the mux something to say
-    /// or the channel some room.
+    /// Hands the channel what it has room for. The order after any input, and after anything done to a stream: `flush`, then
+    /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         let Some(connection) = &mut self.connection else { return };
         loop {
@@ -285,15 +293,8 @@ impl Session {
                 None => break,
             }
         }
-        if self.mux.has_transmit() {
-            connection.want_room(MESSAGE_ROOM);
-        }
         self.handle_connection_events(now);
-        if let State::Closing { .. } = self.state
-            && self.connection.as_mut().is_none_or(|connection| connection.buffered_amount() == 0)
-        {
-            self.close(now);
-        }
+        self.close_if_delivered(now);
     }
 
     /// Ends the session: no new streams, a GOAWAY, and what is open may finish for up to two seconds.
@@ -333,6 +334,8 @@ impl Session {
                 }
                 tunnel::Event::Resumed => {}
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
+                // A peer's first stream may overtake its PONG; what is told comes in order all the same.
+                event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
             }
         }
@@ -341,7 +344,7 @@ impl Session {
     /// Returns when [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match self.state {
-            State::Connecting { deadline } | State::Recovering { deadline } | State::Closing { deadline } => {
+            State::Connecting { deadline, .. } | State::Recovering { deadline } | State::Closing { deadline } => {
                 Some(deadline)
             }
             State::Established => Some(self.heard_at + SILENCE),
@@ -376,11 +379,9 @@ impl Session {
                     self.mux.open_carrier(now, CARRIER);
                 }
                 peer::Event::Message(message) => self.mux.handle_message(now, CARRIER, message),
-                // The owner flushes after every input.
-                peer::Event::Room => {}
                 // What is left is DTLS, SCTP and two HELLOs; a lossy path may need many repetitions for those.
-                peer::Event::PathUp if matches!(self.state, State::Connecting { .. }) => {
-                    self.transition(State::Connecting { deadline: now + CONNECT_TIMEOUT });
+                peer::Event::PathUp if matches!(self.state, State::Connecting { is_path_up: false, .. }) => {
+                    self.transition(State::Connecting { deadline: now + CONNECT_TIMEOUT, is_path_up: true });
                 }
                 peer::Event::PathDown => self.path_lost(now),
                 peer::Event::PathUp => self.path_back(),
@@ -425,6 +426,7 @@ impl Session {
             Some(path) => {
                 self.transition(State::Established);
                 self.events.push_back(Event::Connected { path, round_trip });
+                self.events.append(&mut self.held);
             }
             None => self.fail(now, "the connection has no path"),
         }
@@ -440,6 +442,7 @@ impl Session {
         self.end.get_or_insert(end);
         if !matches!(self.state, State::Closing { .. } | State::Closed) {
             self.transition(State::Closing { deadline: now + CLOSE_TIMEOUT });
+            self.close_if_delivered(now);
         }
     }
 
@@ -454,6 +457,15 @@ impl Session {
         }
         self.end.get_or_insert(end);
         self.close(now);
+    }
+
+    /// Closes a session that only waits for its last messages to be acknowledged, once they are.
+    fn close_if_delivered(&mut self, now: Instant) {
+        if let State::Closing { .. } = self.state
+            && self.connection.as_mut().is_none_or(|connection| connection.buffered_amount() == 0)
+        {
+            self.close(now);
+        }
     }
 
     fn close(&mut self, now: Instant) {

@@ -42,7 +42,10 @@ impl Host {
             let link = self.links.get_mut(key.index).filter(|link| link.serial == key.serial);
             let verdict = match link.map(|link| std::mem::replace(&mut link.phase, Phase::Closing)) {
                 Some(Phase::Verifying(mut handshake)) => handshake.verify(),
-                _ => continue,
+                _ => {
+                    self.limiter.skip();
+                    continue;
+                }
             };
             match verdict {
                 Ok((confirm, established)) => {
@@ -66,25 +69,19 @@ impl Host {
                             self.replace_pin();
                         }
                     } else {
-                        self.limiter.record_success();
+                        self.limiter.skip();
                         self.refuse(key.index, &error);
                     }
                 }
             }
         }
-        if let Some(at) = self.limiter.poll_timeout() {
-            self.core.deadlines.add(at, Due::Verify);
-        }
+        self.core.verify_at = self.limiter.poll_timeout();
     }
 
     /// Lets a client in that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, index: usize, established: Established) {
-        let remote = self.links[index].remote;
-        if self.core.sessions.len() >= self.config.max_sessions || self.is_stopping {
-            self.core
-                .warn("full", format!("a client from {remote} was refused: all sessions are taken (--max-sessions)"));
-            return self.refuse(index, &SignalingError::Full);
-        }
+        // A client that is gone already took its link along.
+        let Some(remote) = self.links.get(index).map(|link| link.remote) else { return };
         let Some(approval) = &self.approval else { return self.start_session(index, established) };
         let serial = self.links[index].serial;
         let question = format!("Let a client from {remote} join (session {})?", established.session);
@@ -108,6 +105,12 @@ impl Host {
     }
 
     pub(super) fn start_session(&mut self, index: usize, established: Established) {
+        if self.core.sessions.len() >= self.config.max_sessions || self.is_stopping {
+            let remote = self.links[index].remote;
+            let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
+            self.core.warn("full", message);
+            return self.refuse(index, &SignalingError::Full);
+        }
         let mut config = Config::new(Role::Host);
         let name = self.config.target.port.to_string();
         config.services = vec![Service { id: 0, name, proto: "tcp".to_owned() }];

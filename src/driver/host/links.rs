@@ -10,7 +10,6 @@ use mio::net::TcpStream;
 
 use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::driver::RunError;
-use crate::driver::connections::EXHAUSTED_PAUSE;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::sessions::SessionKey;
@@ -44,7 +43,7 @@ impl Host {
                 Accepted::Empty => return Ok(()),
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    self.core.deadlines.add(self.core.now + EXHAUSTED_PAUSE, Due::Accept);
+                    self.core.pause_accepting();
                     return Ok(());
                 }
                 Accepted::Fatal(error) => return Err(error.into()),
@@ -189,7 +188,9 @@ impl Host {
 
     pub(super) fn close_link(&mut self, index: usize, reason: &str) {
         let Some(link) = self.links.get_mut(index) else { return };
-        link.phase = Phase::Closing;
+        if let Phase::Verifying(_) = std::mem::replace(&mut link.phase, Phase::Closing) {
+            self.limiter.cancel(LinkKey { index, serial: link.serial });
+        }
         match &mut link.end {
             LinkEnd::WebSocket(websocket) => websocket.close(close_code::NORMAL, reason),
             LinkEnd::Incoming(_) => return self.drop_link(index),

@@ -151,7 +151,9 @@ impl Host {
         let (url, pin) = (self.url().with_pin(&self.pin), self.pin.reveal().to_owned());
         self.core.report(&Event::Listening { addr: self.local, url, pin });
         loop {
-            while let Some(notice) = self.core.notices.pop_front() {
+            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
+            for _ in 0..self.core.notices.len() {
+                let Some(notice) = self.core.notices.pop_front() else { break };
                 self.handle(notice)?;
             }
             self.core.work();
@@ -187,8 +189,11 @@ impl Host {
         if let Some(index) = self.link_of(session) {
             self.close_link(index, "the session ended");
         }
-        self.is_done |= self.config.once && summary.duration.is_some();
+        let is_last = self.config.once && summary.duration.is_some() && !self.is_stopping;
         self.core.report_end(summary, end);
+        if is_last {
+            self.stop();
+        }
     }
 
     fn stop(&mut self) {
@@ -209,7 +214,8 @@ impl Host {
 /// Tells whether something listens on a target of this machine, without disturbing it: its port cannot be bound then.
 /// Other machines get the benefit of the doubt.
 fn is_listened_on(target: &Target) -> bool {
-    let Ok(ip) = target.host.parse::<IpAddr>() else { return true };
+    let host = if target.host == "localhost" { "127.0.0.1" } else { &target.host };
+    let Ok(ip) = host.parse::<IpAddr>() else { return true };
     if !ip.is_loopback() {
         return true;
     }
@@ -220,5 +226,6 @@ fn is_listened_on(target: &Target) -> bool {
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())
     });
+    // Other errors, of privileged ports for example, say nothing about who listens.
     probe.is_err()
 }

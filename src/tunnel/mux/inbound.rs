@@ -102,6 +102,10 @@ impl Mux {
     }
 
     fn handle_stream(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
+        // Whatever a frame leads to here or in the application, each costs one ABORT at the most.
+        if self.pending.aborts.len() >= MAX_PENDING_ABORTS {
+            return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
+        }
         let is_ours = id.opener() == self.config.role;
         match self.ids.get(&id).copied() {
             Some(IdState { generation: known, status }) if known == generation => match status {
@@ -163,9 +167,6 @@ impl Mux {
         if let Some((reason, detail)) = refusal {
             let told_on = self.carrier;
             self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
-            if self.pending.aborts.len() >= MAX_PENDING_ABORTS {
-                return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
-            }
             return self.queue_abort(id, generation, reason, detail);
         }
         let key = self.insert(id, generation);

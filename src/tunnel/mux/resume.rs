@@ -58,6 +58,7 @@ impl Mux {
         self.carrier = number;
         self.carrier_is_up = true;
         self.timers.unpause(now);
+        self.timers.forget_ping();
         self.pending.hello = true;
         self.pending.pong = None;
         self.resumption = if number == 1 { Resumption::NotNeeded } else { Resumption::AwaitsHello };

@@ -59,6 +59,11 @@ impl Timers {
         Some(now.saturating_duration_since(sent))
     }
 
+    /// Gives up on a PING that went out on an earlier carrier.
+    pub(super) fn forget_ping(&mut self) {
+        self.outstanding = None;
+    }
+
     /// Stops the clock while there is no carrier.
     pub(super) fn pause(&mut self, now: Instant) {
         self.paused_at.get_or_insert(now);
@@ -124,7 +129,8 @@ impl Mux {
     pub(super) fn ping_now(&mut self, now: Instant) {
         self.timers.ping_base = Some(now);
         self.timers.is_active = false;
-        self.pending.ping = true;
+        // A PONG that takes long must still find its PING.
+        self.pending.ping = self.timers.outstanding.is_none();
     }
 
     /// Returns when [`Mux::handle_timeout`] wants to be called.
