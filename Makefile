@@ -36,7 +36,8 @@ check-windows:
 	$(CARGO) check --target x86_64-pc-windows-gnu
 
 bench:
-	$(CARGO) bench 2>/dev/null | grep -E 'time:|thrpt:'
+	$(CARGO) bench --benches > target/bench.log || (cat target/bench.log; exit 1)
+	@grep -E 'time:|thrpt:' target/bench.log
 
 sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
