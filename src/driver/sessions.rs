@@ -159,12 +159,12 @@ impl Core {
     fn handle_session_event(&mut self, key: SessionKey, event: Event) {
         let now = self.now;
         let entry = &mut self.sessions[key.index];
-        let name = entry.name.clone();
         match event {
             Event::Connected { path, round_trip } => {
                 entry.connected_at = Some(now);
+                let session = entry.name.clone();
                 self.report(&StatusEvent::Connected {
-                    session: name,
+                    session,
                     path: Path::Direct,
                     candidates: path.candidates,
                     local: path.local,
@@ -173,8 +173,14 @@ impl Core {
                 });
                 self.notices.push_back(Notice::Connected { session: key });
             }
-            Event::PathLost => self.warn("path-lost", format!("session {name}: the path is lost; streams wait for it")),
-            Event::PathBack => self.warn("path-back", format!("session {name}: the path is back")),
+            Event::PathLost => {
+                let message = format!("session {}: the path is lost; streams wait for it", entry.name);
+                self.warn("path-lost", message);
+            }
+            Event::PathBack => {
+                let message = format!("session {}: the path is back", entry.name);
+                self.warn("path-back", message);
+            }
             Event::GoAway(_) => self.notices.push_back(Notice::GoAway),
             Event::Stream(event) => self.handle_stream_event(key.index, event),
             Event::Ended(_) => {}
