@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::net::limits::raise_descriptor_limit;
@@ -33,7 +33,7 @@ const PIN: &str = "7391846";
 const BURST: usize = 400;
 
 /// Echoes of a session beside a flood.
-const ECHOES: usize = 500;
+const ECHOES: usize = 5;
 
 /// A side that runs on a thread of its own.
 struct Side {
@@ -240,7 +240,7 @@ fn clients_that_hang_up_right_after_their_confirm_take_no_places() {
 }
 
 /// Sends PINGs as fast as the host takes them, on one WebSocket after the other, and takes the PONGs.
-fn flood(address: SocketAddr, is_over: &AtomicBool) -> u64 {
+fn flood(address: SocketAddr, under_way: &Sender<()>, is_over: &AtomicBool) -> u64 {
     // Empty and masked with zeros: the least bytes for the most work.
     let pings: Vec<u8> = [0x89, 0x80, 0, 0, 0, 0].repeat(10_000);
     let mut bytes = 0;
@@ -252,6 +252,8 @@ fn flood(address: SocketAddr, is_over: &AtomicBool) -> u64 {
         // The host cuts it because it never says hello.
         while !is_over.load(Ordering::Relaxed) && (&mut &*stream).write_all(&pings).is_ok() {
             bytes += pings.len() as u64;
+            // It is awaited once.
+            let _ = under_way.try_send(());
         }
         // It may be cut already.
         let _ = stream.shutdown(Shutdown::Both);
@@ -269,10 +271,12 @@ fn a_session_goes_on_beside_stalled_links_and_a_flood_of_pings() {
 
     let stalled: Vec<Ready> = (0..64).map(|_| host.ready(PIN)).collect();
     let is_over = Arc::new(AtomicBool::new(false));
+    let (sender, under_way) = bounded(1);
     let flood = thread::spawn({
         let (address, is_over) = (host.address, is_over.clone());
-        move || flood(address, &is_over)
+        move || flood(address, &sender, &is_over)
     });
+    under_way.recv_timeout(DEADLINE).unwrap();
     let mut longest = Duration::ZERO;
     for _ in 0..ECHOES {
         let start = Instant::now();

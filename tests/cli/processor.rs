@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
+use pinhole::net::limits::raise_descriptor_limit;
+
 use crate::common::pinhole::{Ended, Pair, Pinhole, text};
 use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, ticks_within};
@@ -15,6 +17,9 @@ const FEW: usize = 40;
 
 /// Connections made to a process that has few descriptors.
 const MANY: usize = 60;
+
+/// Connections that wait while a process has no descriptors; the system keeps 1024.
+const KNOCKS: usize = 800;
 
 /// The most ticks of 10 ms that a process without descriptors may use in a second: 30 % of one processor.
 const BUSY: u64 = 30;
@@ -31,13 +36,17 @@ fn start_with_few(name: &'static str, arguments: &[&str]) -> Pinhole {
     Pinhole::spawn(name, command)
 }
 
-/// Waits until a process has no descriptors left, and looks what it does for a second.
-fn watch_exhausted(name: &str, process: &Pinhole) {
+/// Waits until a process has no descriptors left, knocks once more and again where it listens, and looks what it does
+/// for a second. How often it was knocked must not matter.
+fn watch_exhausted(name: &str, process: &Pinhole, address: SocketAddr, knocks: usize) {
     wait_until("the descriptors to be used up", || descriptors(process.pid()) >= FEW);
+    raise_descriptor_limit().unwrap();
+    let crowd: Vec<TcpStream> = (0..knocks).map(|_| connect(address)).collect();
     let ([ticks], time) = ticks_within([process.pid()], Duration::from_secs(1));
     figure(&format!("a {name} without descriptors used {ticks} ticks of 10 ms in {time:?}"));
     let limit = BUSY * u64::try_from(time.as_millis()).unwrap() / 1000;
     assert!(ticks <= limit, "{ticks} ticks in {time:?}");
+    drop(crowd);
 }
 
 fn asked(address: SocketAddr) -> TcpStream {
@@ -53,9 +62,9 @@ fn answered(mut stream: TcpStream) {
 }
 
 /// Uses up the descriptors of one side of a pair, and lets go of them one by one: all connections are served.
-fn exhaust(name: &str, local: SocketAddr, process: &Pinhole) {
+fn exhaust(name: &str, local: SocketAddr, process: &Pinhole, knocks: usize) {
     let streams: Vec<TcpStream> = (0..MANY).map(|_| asked(local)).collect();
-    watch_exhausted(name, process);
+    watch_exhausted(name, process, local, knocks);
     streams.into_iter().for_each(answered);
 }
 
@@ -72,7 +81,7 @@ fn a_host_without_descriptors_keeps_clients_waiting_and_loses_none() {
         // The system takes it in, if not the host.
         write!(stream, "GET / HTTP/1.1\r\nHost: {signaling}\r\n").unwrap();
     }
-    watch_exhausted("host", &host);
+    watch_exhausted("host", &host, signaling, KNOCKS);
     for mut stream in streams {
         stream.write_all(b"\r\n").unwrap();
         let mut status = [0; 15];
@@ -86,7 +95,7 @@ fn a_host_without_descriptors_keeps_clients_waiting_and_loses_none() {
 fn a_host_that_cannot_dial_for_want_of_descriptors_dials_later() {
     let mut host = start_with_few("host", &["host", &echo().to_string(), "--json"]);
     let mut client = Pinhole::client(&text(&host.event("listening"), "url"), &[]);
-    exhaust("host", client.local(), &host);
+    exhaust("host", client.local(), &host, 0);
     check_end(&client.stop());
     check_end(&host.stop());
 }
@@ -96,7 +105,8 @@ fn a_client_without_descriptors_keeps_programs_waiting_and_loses_none() {
     let mut host = Pinhole::host(echo(), &[]);
     let url = text(&host.event("listening"), "url");
     let mut client = start_with_few("client", &["client", &url, "0", "--json"]);
-    exhaust("client", client.local(), &client);
+    let local = client.local();
+    exhaust("client", local, &client, KNOCKS);
     check_end(&client.stop());
     check_end(&host.stop());
 }
