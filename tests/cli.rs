@@ -10,6 +10,8 @@ mod common;
 mod endings;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/processor.rs"]
+mod processor;
 #[path = "cli/sessions.rs"]
 mod sessions;
 #[path = "cli/signaling_port.rs"]

@@ -49,7 +49,12 @@ impl Ended {
 impl Pinhole {
     /// Starts the binary without a terminal.
     pub(crate) fn start(name: &'static str, arguments: &[&str]) -> Pinhole {
-        let mut child = command(arguments)
+        Pinhole::spawn(name, command(arguments))
+    }
+
+    /// Starts a command that becomes the binary, without a terminal.
+    pub(crate) fn spawn(name: &'static str, mut command: Command) -> Pinhole {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

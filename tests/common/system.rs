@@ -4,6 +4,8 @@ use std::env;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Finds a program in the search path and where system services live. A test that misses it says so and ends.
 pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
@@ -50,4 +52,24 @@ fn status_field(pid: u32, field: &str) -> u64 {
     let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Processor time a process has used so far, its own and the system's for it, in ticks of 10 ms.
+pub(crate) fn processor_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap();
+    // The second field may hold anything, in parentheses; those wanted are the fourteenth and the fifteenth.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+/// Returns the processor time that processes use while nobody does anything to them, in ticks of 10 ms, and how long it
+/// was watched.
+pub(crate) fn ticks_within<const N: usize>(pids: [u32; N], time: Duration) -> ([u64; N], Duration) {
+    let (start, before) = (Instant::now(), pids.map(processor_ticks));
+    while start.elapsed() < time {
+        // Watching is all there is to do.
+        thread::park_timeout(time.saturating_sub(start.elapsed()));
+    }
+    let after = pids.map(processor_ticks);
+    (std::array::from_fn(|index| after[index] - before[index]), start.elapsed())
 }

@@ -6,7 +6,7 @@ use pinhole::tunnel::frame::{Frame, SessionFrame, kind};
 use pinhole::tunnel::mux::DRAIN;
 use pinhole::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin};
 
-use crate::rig::{ID, Rig, aborted, aborts, close, connect, credit, data, hello, session};
+use crate::rig::{ID, ROOM, Rig, aborted, aborts, close, connect, credit, data, hello, session};
 
 fn go_aways(frames: &[Frame]) -> Vec<GoAwayReason> {
     let reason = |frame: &Frame| match frame {
@@ -211,4 +211,57 @@ fn closing_without_a_peer_aborts_everything_silently() {
     assert_eq!(rig.sent(), []);
     assert_eq!((rig.mux.memory(), rig.pool.outstanding()), ((0, 0), 0));
     assert_eq!(rig.mux.poll_timeout(), None);
+}
+
+#[test]
+fn a_flood_of_streams_that_the_application_aborts_is_bounded() {
+    let mut rig = Rig::host();
+    let mut count = 0;
+    // Nothing goes out meanwhile.
+    'flood: for generation in 0..2 {
+        for id in 1..=32767 {
+            rig.feed(connect(id, generation));
+            let events = rig.events();
+            let [Event::Opened(key, _)] = events[..] else { break 'flood };
+            rig.mux.stream(key).unwrap().abort(AbortReason::Refused, "nobody is at home");
+            count += 1;
+        }
+    }
+    assert!((1000..=8192).contains(&count), "{count} streams are owed an ABORT");
+    assert_fails(&mut rig, GoAwayReason::Limit);
+}
+
+/// Takes all messages out of the mux and returns the payloads of the PINGs among them.
+fn pings(rig: &mut Rig) -> Vec<Vec<u8>> {
+    let mut pings = Vec::new();
+    while let Some(message) = rig.mux.poll_transmit(rig.now, ROOM, &mut rig.pool) {
+        if message[0] == kind::PING {
+            pings.push(message[8..].to_vec());
+        }
+    }
+    pings
+}
+
+#[test]
+fn a_pong_that_takes_longer_than_a_ping_interval_measures_the_round_trip() {
+    let mut rig = Rig::silent_host(|_| {});
+    rig.open(1);
+    rig.feed(hello(|_| {}));
+    let first = pings(&mut rig);
+    assert_eq!(first.len(), 1);
+    // A stream that carries something wants a PING every second.
+    rig.feed(connect(ID, 0));
+    for sequence in 1..=5 {
+        rig.wait(Duration::from_millis(500));
+        assert_eq!(pings(&mut rig), [[0; 0]; 0], "one PING at a time");
+        rig.feed(data(ID, 0, sequence, b"x"));
+    }
+    rig.feed(session(kind::PONG, &first[0]));
+    assert!(rig.events().contains(&Event::RoundTrip(Duration::from_millis(2500))));
+    rig.wait(Duration::from_secs(15));
+    let second = pings(&mut rig);
+    assert_eq!(second.len(), 1, "and the next PING goes out");
+    rig.now += Duration::from_millis(30);
+    rig.feed(session(kind::PONG, &second[0]));
+    assert!(rig.events().contains(&Event::RoundTrip(Duration::from_millis(30))));
 }
