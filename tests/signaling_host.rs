@@ -153,7 +153,7 @@ impl Ready {
     }
 
     /// Sends the confirm and takes the answer; `true` if that is the host's own confirm.
-    fn is_let_in(mut self) -> bool {
+    fn enters(mut self) -> bool {
         self.confirm();
         let answer = self.websocket.read().unwrap().into_text().unwrap();
         matches!(self.handshake.handle_text(&answer), Ok(ClientStep::Done(_)))
@@ -179,10 +179,10 @@ fn guessing_and_then(fourth: impl FnOnce(Ready)) {
     // Everything is prepared, so that nothing but one text is to be sent within the second.
     let (strange, right) = (host.ready("another wrong one"), host.ready(PIN));
     for guess in 0..5 {
-        assert!(!host.ready("wrong").is_let_in(), "guess {guess}");
+        assert!(!host.ready("wrong").enters(), "guess {guess}");
     }
     fourth(strange);
-    assert!(right.is_let_in());
+    assert!(right.enters());
     host.serves();
     assert_eq!(warnings(&host.side.stop(), "bad-pin").len(), 5, "a confirm that went away in the queue is no guess");
 }
