@@ -33,7 +33,7 @@ const PIN: &str = "7391846";
 const BURST: usize = 400;
 
 /// Echoes of a session beside a flood.
-const ECHOES: usize = 5;
+const ECHOES: usize = 100;
 
 /// A side that runs on a thread of its own.
 struct Side {

@@ -61,6 +61,8 @@ struct Link {
     websocket: WebSocket,
     serial: u64,
     phase: Phase,
+    /// A notice to poll it again is under way.
+    is_queued: bool,
 }
 
 enum Phase {
@@ -164,7 +166,12 @@ impl Client {
             Notice::GoAway => self.stop_listening(),
             Notice::Ended { end, summary, .. } => self.ended(end, summary),
             Notice::Stop => self.stop(),
-            Notice::LinkPoll { .. } => self.poll_link(),
+            Notice::LinkPoll { .. } => {
+                if let Some(link) = &mut self.link {
+                    link.is_queued = false;
+                }
+                self.poll_link();
+            }
             Notice::Verify | Notice::Woken => {}
         }
     }
@@ -209,7 +216,7 @@ impl Client {
         if let Err(error) = self.core.poll.registry().register(websocket.source(), token, interest) {
             return self.fail(error);
         }
-        self.link = Some(Link { websocket, serial: 0, phase: Phase::Opening });
+        self.link = Some(Link { websocket, serial: 0, phase: Phase::Opening, is_queued: false });
         self.expect(Phase::Opening, OPEN_TIMEOUT);
     }
 
@@ -243,7 +250,7 @@ impl Client {
                     return self.link_closed(WebSocketError::Protocol(format!("the host closed signaling: {reason}")));
                 }
                 Ok(None) => {
-                    if link.websocket.is_ready() {
+                    if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
                         self.core.notices.push_back(Notice::LinkPoll { index: 0 });
                     }
                     return;

@@ -72,7 +72,7 @@ impl Host {
             return;
         }
         let phase = Phase::Pake(HostHandshake::new());
-        entry.insert(Link { end: LinkEnd::Incoming(incoming), serial: 0, remote, phase });
+        entry.insert(Link { end: LinkEnd::Incoming(incoming), serial: 0, remote, phase, is_queued: false });
         self.expect(index, STEP_TIMEOUT);
     }
 
@@ -108,7 +108,7 @@ impl Host {
                     Ok(Some(WebSocketEvent::Open)) => {}
                     Ok(None) => {
                         if websocket.is_ready() {
-                            self.core.notices.push_back(Notice::LinkPoll { index });
+                            self.poll_link_later(index);
                         }
                         return;
                     }
@@ -197,7 +197,16 @@ impl Host {
         }
         self.expect(index, CLOSE_TIMEOUT);
         // The peer's close may be here already.
-        self.core.notices.push_back(Notice::LinkPoll { index });
+        self.poll_link_later(index);
+    }
+
+    /// Has a link polled again in the next turn, whether or not its socket says anything.
+    fn poll_link_later(&mut self, index: usize) {
+        if let Some(link) = self.links.get_mut(index)
+            && !std::mem::replace(&mut link.is_queued, true)
+        {
+            self.core.notices.push_back(Notice::LinkPoll { index });
+        }
     }
 
     pub(super) fn handle_link_due(&mut self, key: LinkKey) {

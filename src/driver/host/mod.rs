@@ -53,6 +53,8 @@ struct Link {
     serial: u64,
     remote: SocketAddr,
     phase: Phase,
+    /// A notice to poll it again is under way.
+    is_queued: bool,
 }
 
 enum LinkEnd {
@@ -169,7 +171,12 @@ impl Host {
             Notice::Acceptable => self.accept()?,
             Notice::Link { index, event } => self.handle_link_event(index, &event),
             Notice::LinkDue { index, serial } => self.handle_link_due(LinkKey { index, serial }),
-            Notice::LinkPoll { index } => self.poll_link(index),
+            Notice::LinkPoll { index } => {
+                if let Some(link) = self.links.get_mut(index) {
+                    link.is_queued = false;
+                }
+                self.poll_link(index);
+            }
             Notice::Verify => self.verify(),
             Notice::Woken => self.handle_answers(),
             Notice::Signal { session, text } => self.send_signal(session, text),

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection};
 use crate::net::readiness::Readiness;
 
 /// Bytes that one turn may read: a peer that sends without pause shall not keep the loop to itself.
-const TURN_BUDGET: usize = 256 * 1024;
+const TURN_BUDGET: usize = 16 * 1024;
 
 /// Plaintext and ciphertext that rustls may hold back for a slow network, each.
 const TLS_BUFFER: usize = 16 * 1024;
