@@ -52,7 +52,7 @@ fuzz:
 dist:
 	rustup target add x86_64-unknown-linux-musl
 	$(CARGO) build --release --target x86_64-unknown-linux-musl
-	@ls -l target/x86_64-unknown-linux-musl/release/pinhole
+	@ls -l $${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/pinhole
 
 clean:
 	$(CARGO) clean
