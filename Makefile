@@ -4,7 +4,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test check check-windows bench sim fuzz dist clean
+.PHONY: help demo build test check check-windows bench sim fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -15,6 +15,7 @@ help:
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
+	@echo "make dist-arm       static binaries for aarch64 and armv7 (needs pip, for zig)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -53,6 +54,12 @@ dist:
 	rustup target add x86_64-unknown-linux-musl
 	$(CARGO) build --release --target x86_64-unknown-linux-musl
 	@ls -l $${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/pinhole
+
+dist-arm:
+	command -v cargo-zigbuild >/dev/null || (pip install ziglang && $(CARGO) install cargo-zigbuild --locked)
+	for target in aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf; do \
+		rustup target add $$target && $(CARGO) zigbuild --release --target $$target || exit 1; \
+	done
 
 clean:
 	$(CARGO) clean
