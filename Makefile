@@ -15,7 +15,7 @@ help:
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
-	@echo "make dist-arm       static binaries for aarch64 and armv7 (needs pip, for zig)"
+	@echo "make dist-arm       static binary for aarch64 (needs pip, for zig)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -57,9 +57,8 @@ dist:
 
 dist-arm:
 	command -v cargo-zigbuild >/dev/null || (pip install ziglang && $(CARGO) install cargo-zigbuild --locked)
-	for target in aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf; do \
-		rustup target add $$target && $(CARGO) zigbuild --release --target $$target || exit 1; \
-	done
+	rustup target add aarch64-unknown-linux-musl
+	$(CARGO) zigbuild --release --target aarch64-unknown-linux-musl
 
 clean:
 	$(CARGO) clean
