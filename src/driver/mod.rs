@@ -53,7 +53,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Returns a stable word for programs.
+    /// Returns a stable word for programs (`docs/events.md`).
     pub fn code(&self) -> &str {
         match self {
             RunError::Listen(ListenError::InUse { .. }) => "address-in-use",

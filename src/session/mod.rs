@@ -191,11 +191,6 @@ impl Session {
         }
     }
 
-    /// Tells whether streams can be opened.
-    pub fn is_established(&self) -> bool {
-        matches!(self.state, State::Established | State::Recovering { .. })
-    }
-
     /// Tells whether nothing will come of the session any more.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed

@@ -1,4 +1,4 @@
-//! Slows down whoever guesses pins (`docs/protocol.md` section 3, point 2).
+//! Slows down whoever guesses pins (`docs/protocol.md` section 3, "Guesses").
 //!
 //! Behind a dev tunnel every client comes from 127.0.0.1, so there is nobody to lock out: all confirms wait in one
 //! queue, and the time between two verifications grows with the failures in a row. A client with the right pin waits
@@ -91,6 +91,9 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 
     /// Queues the confirm that came on `id`. An id that waits already keeps its place.
+    ///
+    /// # Errors
+    /// [`MAX_WAITING`] wait already; the client is to come again after the time given.
     pub fn enqueue(&mut self, now: Instant, id: T) -> Result<(), Busy> {
         if self.waiting.iter().any(|waiting| waiting.id == id) {
             return Ok(());

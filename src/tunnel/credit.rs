@@ -1,4 +1,7 @@
 //! Flow control: absolute credit in units, and receive windows that grow while they are the limit.
+//!
+//! A DATA frame costs [`FRAME_COST`] units and one for each byte of its payload (`docs/protocol.md`, "Flow control and
+//! acknowledgement").
 
 use std::time::{Duration, Instant};
 

@@ -16,7 +16,8 @@ use crate::tunnel::reorder::Arrival;
 use crate::tunnel::stream::{ReceiveState, SendState};
 
 impl Mux {
-    /// Takes a message that arrived on the carrier of that number.
+    /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the session,
+    /// ends it with a GOAWAY; one of a carrier that was left behind, or is not open here, is dropped.
     pub fn handle_message(&mut self, now: Instant, carrier: u32, message: Bytes) {
         let is_over = matches!(self.life, Life::Failed { .. } | Life::Ended);
         if is_over || carrier < self.resumption.floor() || carrier > self.carrier {

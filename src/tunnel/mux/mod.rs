@@ -35,7 +35,7 @@ use timers::{Timers, prune};
 pub struct Config {
     /// Our role.
     pub role: Role,
-    /// Units the peer may send on a stream before the first CREDIT.
+    /// Units (see `tunnel::credit`) the peer may send on a stream before the first CREDIT.
     pub initial_credit: u32,
     /// Streams the peer may have open at once.
     pub max_streams: u32,
