@@ -17,7 +17,19 @@ mod link;
 mod namespace;
 #[path = "natlab/nat.rs"]
 mod nat;
+#[path = "natlab/proof.rs"]
+mod proof;
 #[path = "natlab/punch.rs"]
 mod punch;
 #[path = "natlab/stun.rs"]
 mod stun;
+#[path = "natlab/tunnel.rs"]
+mod tunnel;
+
+use std::thread;
+use std::time::Duration;
+
+/// Lets real time pass, which is what an outage consists of.
+fn pass(time: Duration) {
+    thread::sleep(time);
+}
