@@ -9,20 +9,28 @@
 
 mod common;
 
+#[path = "natlab/faults.rs"]
+mod faults;
 #[path = "natlab/lab.rs"]
 mod lab;
 #[path = "natlab/link.rs"]
 mod link;
+#[path = "natlab/matrix.rs"]
+mod matrix;
 #[path = "natlab/namespace.rs"]
 mod namespace;
 #[path = "natlab/nat.rs"]
 mod nat;
+#[path = "natlab/pair.rs"]
+mod pair;
 #[path = "natlab/proof.rs"]
 mod proof;
 #[path = "natlab/punch.rs"]
 mod punch;
 #[path = "natlab/stun.rs"]
 mod stun;
+#[path = "natlab/transfer.rs"]
+mod transfer;
 #[path = "natlab/tunnel.rs"]
 mod tunnel;
 
@@ -32,4 +40,14 @@ use std::time::Duration;
 /// Lets real time pass, which is what an outage consists of.
 fn pass(time: Duration) {
     thread::sleep(time);
+}
+
+/// Tells whether the long run was asked for.
+fn is_full() -> bool {
+    std::env::var_os("NATLAB_FULL").is_some_and(|value| value != "0")
+}
+
+/// Tells whether a part of a test was asked for, where `NATLAB_ONLY` names some by what their names contain.
+fn is_wanted(name: &str) -> bool {
+    std::env::var("NATLAB_ONLY").map_or(true, |wanted| name.contains(&wanted))
 }

@@ -25,14 +25,20 @@ pub(crate) enum Nat {
 impl Nat {
     pub(crate) const ALL: [Nat; 6] = [Nat::None, Nat::Full, Nat::Address, Nat::Port, Nat::Symmetric, Nat::NoUdp];
 
+    /// Every pair of kinds, both ways round.
+    pub(crate) fn pairs() -> Vec<(Nat, Nat)> {
+        Nat::ALL.into_iter().flat_map(|client| Nat::ALL.map(|host| (client, host))).collect()
+    }
+
     /// Tells whether hole punching joins two peers behind routers of these kinds.
     ///
     /// A symmetric mapping is unknown before it is used, so the other side must let in what it has not written to.
     pub(crate) fn joins(self, other: Nat) -> bool {
-        match (self, other) {
-            (Nat::NoUdp, _) | (_, Nat::NoUdp) => false,
-            (Nat::Symmetric, Nat::Symmetric | Nat::Port) | (Nat::Port, Nat::Symmetric) => false,
-            _ => true,
+        match self {
+            Nat::None | Nat::Full | Nat::Address => other != Nat::NoUdp,
+            Nat::Port => !matches!(other, Nat::Symmetric | Nat::NoUdp),
+            Nat::Symmetric => matches!(other, Nat::None | Nat::Full | Nat::Address),
+            Nat::NoUdp => false,
         }
     }
 

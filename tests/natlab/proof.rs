@@ -15,8 +15,8 @@ use crate::nat::Nat;
 use crate::pass;
 use crate::tunnel::{DevTunnel, PUBLIC};
 
-/// Datagrams of a measurement: a binomial share of them is within a few percent of what it should be.
-const DATAGRAMS: u32 = 2000;
+/// Datagrams of a measurement. Of 1000 with a loss of 20 %, chance takes 160 to 240 and hardly ever others.
+const DATAGRAMS: u32 = 1000;
 
 const PAYLOAD: usize = 1000;
 
@@ -79,7 +79,7 @@ fn links_do_what_they_are_told() {
 
     lab.client.link.set(&Conditions { loss_percent: 20.0, ..GOOD });
     let lossy = measure(&lab, pause);
-    assert!((1500..1700).contains(&lossy.count) && lossy.overtaken == 0, "{} of {DATAGRAMS}", lossy.count);
+    assert!((700..900).contains(&lossy.count) && lossy.overtaken == 0, "{} of {DATAGRAMS}", lossy.count);
 
     // Whoever skips 10 ms overtakes the fifty before it, so nearly all the others are overtaken.
     lab.client.link.set(&Conditions { reorder_percent: 30.0, ..GOOD });

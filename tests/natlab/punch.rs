@@ -5,6 +5,7 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::is_full;
 use crate::lab::{Lab, STUN, Site};
 use crate::nat::Nat;
 use crate::stun;
@@ -118,14 +119,14 @@ fn hole_punching_joins_the_pairs_that_it_can() {
     lab.client.link.set(&ideal);
     lab.host.link.set(&ideal);
     let mut wrong = Vec::new();
-    for client in Nat::ALL {
-        for host in Nat::ALL {
-            for delays in [[Duration::ZERO, HEAD_START], [HEAD_START, Duration::ZERO]] {
-                lab.set_nats(client, host);
-                let joined = is_joined(&lab, delays);
-                if joined != client.joins(host) {
-                    wrong.push(format!("{client} and {host} with delays {delays:?}: {joined}"));
-                }
+    let orders = [[Duration::ZERO, HEAD_START], [HEAD_START, Duration::ZERO]];
+    for (index, (client, host)) in Nat::pairs().into_iter().enumerate() {
+        // The short run takes the one order here and the other there.
+        for delays in if is_full() { &orders[..] } else { &orders[index % 2..][..1] } {
+            lab.set_nats(client, host);
+            let joined = is_joined(&lab, *delays);
+            if joined != client.joins(host) {
+                wrong.push(format!("{client} and {host} with delays {delays:?}: {joined}"));
             }
         }
     }

@@ -104,6 +104,11 @@ impl DevTunnel {
         state.cut();
     }
 
+    /// Tells whether the next client is carried at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.shared.lock().reserve.is_some()
+    }
+
     /// Cuts the connections under way; further ones are welcome. Returns how many there were.
     pub(crate) fn cut(&self) -> usize {
         self.shared.lock().cut()
