@@ -34,6 +34,8 @@ mod transfer;
 #[path = "natlab/tunnel.rs"]
 mod tunnel;
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -50,4 +52,13 @@ fn is_full() -> bool {
 /// Tells whether a part of a test was asked for, where `NATLAB_ONLY` names some by what their names contain.
 fn is_wanted(name: &str) -> bool {
     std::env::var("NATLAB_ONLY").map_or(true, |wanted| name.contains(&wanted))
+}
+
+/// Does one part of a test, whose failure is not the end of the others; the error is what it failed with.
+fn attempt<T>(part: impl FnOnce() -> T) -> Result<T, String> {
+    let message = |panic: Box<dyn Any + Send>| match panic.downcast::<String>() {
+        Ok(message) => *message,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("panic").to_owned(),
+    };
+    catch_unwind(AssertUnwindSafe(part)).map_err(|panic| message(panic).replace('\n', " "))
 }

@@ -1,7 +1,6 @@
 //! What a session survives with traffic on it, every byte of which is checked, and how long it takes to recover.
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -12,7 +11,7 @@ use crate::link::{Conditions, DOWN, GOOD};
 use crate::nat::Nat;
 use crate::pair::Pair;
 use crate::transfer::{Moved, Transfer};
-use crate::{is_full, is_wanted, pass};
+use crate::{attempt, is_full, is_wanted, pass};
 
 /// The most that may pass from the network's return until traffic flows again both ways.
 const RECOVERY: Duration = Duration::from_secs(3);
@@ -96,6 +95,28 @@ const FAULTS: &[Fault] = &[
         unnoticed(lab, pair, transfer, LINE)
     }),
     relayed("the relay is cut ten times", |_, pair, transfer| cut(pair, transfer, 10)),
+    direct("UDP is blocked from now on", |lab, pair, transfer| {
+        let start = Instant::now();
+        lab.set_nats(Nat::NoUdp, DIRECT.1);
+        pair.wait_for_path("relayed");
+        pass(WHILE);
+        transfer.move_on(BYTES);
+        let back_after = Some(transfer.longest_silence(start));
+        Measured { moved: transfer.finish(), back_after }
+    }),
+    Fault {
+        name: "UDP is no longer blocked",
+        nats: (Nat::NoUdp, Nat::Port),
+        path: "relayed",
+        happen: |lab, pair, transfer| {
+            let start = Instant::now();
+            lab.set_nats(DIRECT.0, DIRECT.1);
+            pair.wait_for_path("direct");
+            transfer.move_on(BYTES);
+            let back_after = Some(transfer.longest_silence(start));
+            Measured { moved: transfer.finish(), back_after }
+        },
+    },
     direct("the host is killed and started again", replaced),
     relayed("relayed: the host is killed and started again", replaced),
 ];
@@ -217,15 +238,15 @@ fn survive<'a>(test: &str, faults: impl Iterator<Item = &'a Fault>) {
             .to_owned();
     let mut failed = Vec::new();
     for fault in faults {
-        let row = match catch_unwind(AssertUnwindSafe(|| run(&mut lab, fault))) {
+        let row = match attempt(|| run(&mut lab, fault)) {
             Ok((row, true)) => row,
             Ok((row, false)) => {
                 failed.push(fault.name);
                 format!("{row} (**failed**)")
             }
-            Err(_) => {
+            Err(error) => {
                 failed.push(fault.name);
-                "**failed** | | |".to_owned()
+                format!("**failed** | | | {error}")
             }
         };
         writeln!(table, "| {} | {row} |", fault.name).unwrap();

@@ -1,14 +1,13 @@
 //! Every pair of NATs: direct where hole punching can join them, relayed where it cannot, and never nothing.
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::common::system::past_the_harness;
 use crate::lab::Lab;
 use crate::nat::Nat;
 use crate::pair::Pair;
-use crate::{is_full, is_wanted};
+use crate::{attempt, is_full, is_wanted};
 
 /// What each pair moves, in each direction.
 const BYTES: u64 = 2_000_000;
@@ -77,7 +76,7 @@ fn every_pair_of_nats_is_connected() {
             .to_owned();
     let (mut failed, mut direct, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
     for (client, host) in pairs {
-        let row = match catch_unwind(AssertUnwindSafe(|| run(&mut lab, client, host))) {
+        let row = match attempt(|| run(&mut lab, client, host)) {
             Ok(outcome) if outcome.path == expected(client, host) => {
                 let row = row(&outcome);
                 if client.joins(host) {
@@ -91,8 +90,8 @@ fn every_pair_of_nats_is_connected() {
                 failed.push(format!("{client} and {host} are {}", outcome.path));
                 row(&outcome)
             }
-            Err(_) => {
-                failed.push(format!("{client} and {host} failed"));
+            Err(error) => {
+                failed.push(format!("{client} and {host}: {error}"));
                 "**failed** | | | | |".to_owned()
             }
         };
