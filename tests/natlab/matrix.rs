@@ -22,10 +22,9 @@ const RELAYED: Duration = Duration::from_secs(2);
 struct Outcome {
     path: String,
     candidates: String,
-    forwarding_after: Duration,
-    first_byte_after: Duration,
-    /// When the path was the one to be expected.
-    settled_after: Duration,
+    /// From the client's start until its port was forwarded, until the first byte, and until the path was the one to be
+    /// expected.
+    times: [Duration; 3],
     mbit: f64,
 }
 
@@ -39,30 +38,35 @@ fn run(lab: &mut Lab, client: Nat, host: Nat) -> Outcome {
     let mut pair = Pair::start(lab, &[]);
     let transfer = pair.transfer(lab);
     pair.wait_for_path(expected(client, host));
-    let settled_after = pair.started.elapsed();
+    let settled = pair.started.elapsed();
     let (start, before) = (Instant::now(), transfer.bytes());
     transfer.move_on(BYTES);
     let mbit = (transfer.bytes() - before) as f64 * 8.0 / start.elapsed().as_secs_f64() / 1e6;
     let first_byte = transfer.first_byte().expect("bytes arrived");
     let moved = transfer.finish();
     assert_eq!(moved.lost, 0);
-    let outcome = Outcome {
-        path: pair.path(),
-        candidates: pair.candidates(),
-        forwarding_after: pair.forwarding_after,
-        first_byte_after: first_byte - pair.started,
-        settled_after,
-        mbit,
-    };
+    let times = [pair.forwarding_after, first_byte - pair.started, settled];
+    let outcome = Outcome { path: pair.path(), candidates: pair.candidates(), times, mbit };
     pair.stop();
     outcome
 }
 
-fn median(times: impl Iterator<Item = Duration>) -> Duration {
-    let mut sorted: Vec<_> = times.collect();
-    sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+fn medians(outcomes: &[Outcome]) -> [Duration; 3] {
+    std::array::from_fn(|index| {
+        let mut sorted: Vec<_> = outcomes.iter().map(|outcome| outcome.times[index]).collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    })
 }
+
+fn shown(times: [Duration; 3]) -> String {
+    times.map(|time| format!("{:.2} s", time.as_secs_f64())).join(" | ")
+}
+
+const HEAD: &str = "
+| client | host | path | candidates | forwarding after | first byte after | path reached after | Mbit/s |
+|---|---|---|---|---:|---:|---:|---:|
+";
 
 #[test]
 fn every_pair_of_nats_is_connected() {
@@ -70,51 +74,32 @@ fn every_pair_of_nats_is_connected() {
     let few = [(Nat::None, Nat::None), (Nat::Port, Nat::Port), (Nat::Symmetric, Nat::Address), (Nat::Port, Nat::NoUdp)];
     let mut pairs: Vec<_> = if is_full() { Nat::pairs() } else { few.into() };
     pairs.retain(|(client, host)| is_wanted(&format!("{client}/{host}")));
-    let mut table =
-        "\n| client | host | path | candidates | forwarding after | first byte after | path reached after | \
-                     Mbit/s |\n|---|---|---|---|---:|---:|---:|---:|\n"
-            .to_owned();
+    let mut table = HEAD.to_owned();
     let (mut failed, mut direct, mut relayed) = (Vec::new(), Vec::new(), Vec::new());
     for (client, host) in pairs {
-        let row = match attempt(|| run(&mut lab, client, host)) {
-            Ok(outcome) if outcome.path == expected(client, host) => {
-                let row = row(&outcome);
-                if client.joins(host) {
-                    direct.push(outcome)
-                } else {
-                    relayed.push(outcome)
-                }
-                row
-            }
+        write!(table, "| {client} | {host} | ").unwrap();
+        match attempt(|| run(&mut lab, client, host)) {
             Ok(outcome) => {
-                failed.push(format!("{client} and {host} are {}", outcome.path));
-                row(&outcome)
+                let Outcome { path, candidates, times, mbit } = &outcome;
+                writeln!(table, "{path} | {candidates} | {} | {mbit:.0} |", shown(*times)).unwrap();
+                if path != expected(client, host) {
+                    failed.push(format!("{client} and {host} are {path}"));
+                }
+                if path == "direct" { &mut direct } else { &mut relayed }.push(outcome);
             }
             Err(error) => {
+                writeln!(table, "**failed** | | | | | |").unwrap();
                 failed.push(format!("{client} and {host}: {error}"));
-                "**failed** | | | | |".to_owned()
             }
-        };
-        writeln!(table, "| {client} | {host} | {row} |").unwrap();
+        }
     }
-    let forwarding = [&direct, &relayed].map(|pairs| median(pairs.iter().map(|pair| pair.forwarding_after)));
-    let first_byte = [&direct, &relayed].map(|pairs| median(pairs.iter().map(|pair| pair.first_byte_after)));
-    let settled = [&direct, &relayed].map(|pairs| median(pairs.iter().map(|pair| pair.settled_after)));
-    for (index, name) in ["direct", "relayed"].into_iter().enumerate() {
-        let times =
-            [forwarding[index], first_byte[index], settled[index]].map(|time| format!("{:.2} s", time.as_secs_f64()));
-        writeln!(table, "| median | | {name} | | {} | |", times.join(" | ")).unwrap();
+    for (path, outcomes) in [("direct", &direct), ("relayed", &relayed)] {
+        writeln!(table, "| median of {} | | {path} | | {} | |", outcomes.len(), shown(medians(outcomes))).unwrap();
     }
     past_the_harness(&table);
     assert!(failed.is_empty(), "{failed:#?}");
-    assert!(forwarding[0] < DIRECT, "a direct pair takes {:?}", forwarding[0]);
-    let slowest = relayed.iter().map(|pair| pair.first_byte_after).max().unwrap_or_default();
+    let [forwarding, ..] = medians(&direct);
+    assert!(forwarding < DIRECT, "a direct pair takes {forwarding:?}");
+    let slowest = relayed.iter().map(|outcome| outcome.times[1]).max().unwrap_or_default();
     assert!(slowest < RELAYED, "a relayed pair's first byte takes {slowest:?}");
-}
-
-fn row(outcome: &Outcome) -> String {
-    let Outcome { path, candidates, forwarding_after, first_byte_after, settled_after, mbit } = outcome;
-    let [forwarding, first_byte, settled] =
-        [forwarding_after, first_byte_after, settled_after].map(|time| format!("{:.2} s", time.as_secs_f64()));
-    format!("{path} | {candidates} | {forwarding} | {first_byte} | {settled} | {mbit:.0}")
 }
