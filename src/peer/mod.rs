@@ -7,4 +7,7 @@ pub mod connection;
 pub mod flight;
 pub mod stun;
 
+#[cfg(test)]
+mod nat_tests;
+
 pub use connection::{Connection, Event, PathInfo, PeerError};
