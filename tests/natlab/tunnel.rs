@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
@@ -40,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct DevTunnel {
     internet: Namespace,
     shared: Arc<Shared>,
+    agent: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -53,6 +54,8 @@ struct Shared {
 struct State {
     listeners: Vec<TcpListener>,
     reserve: Option<TcpStream>,
+    /// The agent's end of the reserve.
+    waiting: Option<TcpStream>,
     /// The sockets of connections under way, by a serial number.
     carried: HashMap<u64, Vec<TcpStream>>,
     serial: u64,
@@ -62,10 +65,10 @@ struct State {
 impl DevTunnel {
     /// Forwards to a port of the host.
     pub(crate) fn new(lab: &Lab, port: u16) -> DevTunnel {
-        let tunnel = DevTunnel { internet: lab.internet.clone(), shared: Arc::default() };
+        let mut tunnel = DevTunnel { internet: lab.internet.clone(), shared: Arc::default(), agent: None };
         tunnel.open();
         let (shared, host) = (tunnel.shared.clone(), lab.host.inside.clone());
-        thread::spawn(move || shared.run_agent(&host, port));
+        tunnel.agent = Some(thread::spawn(move || shared.run_agent(&host, port)));
         let shared = tunnel.shared.clone();
         thread::spawn(move || shared.keep_reserve_alive());
         tunnel
@@ -118,8 +121,15 @@ impl DevTunnel {
 impl Drop for DevTunnel {
     fn drop(&mut self) {
         self.close();
-        self.shared.lock().is_over = true;
+        let mut state = self.shared.lock();
+        state.is_over = true;
+        state.waiting.iter().for_each(end);
+        drop(state);
         self.shared.changed.notify_all();
+        // Left alone it would take part in the next tunnel.
+        if let Some(agent) = self.agent.take() {
+            let _ = agent.join();
+        }
     }
 }
 
@@ -181,6 +191,13 @@ impl Shared {
                 thread::park_timeout(HEARTBEAT);
                 continue;
             };
+            {
+                let mut state = self.lock();
+                state.waiting = reserve.try_clone().ok();
+                if state.is_over {
+                    return;
+                }
+            }
             if wait_for_client(&reserve).is_ok() {
                 let (shared, host) = (self.clone(), host.clone());
                 thread::spawn(move || {
