@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::peer::flight::Best;
-use crate::tunnel::frame::kind;
+use crate::tunnel::frame::{self, kind};
 
 /// The least that may be unanswered, in bytes.
 const MIN_UNANSWERED: u64 = 64 * 1024;
@@ -16,6 +16,9 @@ const MAX_UNANSWERED: u64 = 4 * 1024 * 1024;
 
 /// What may wait in our own WebSocket and socket, in bytes, so that a PING is never far from the wire.
 const MAX_WAITING: usize = 64 * 1024;
+
+/// The largest message that is not a stream's, in bytes.
+const CONTROL: usize = frame::HEADER_LEN + 1 + frame::MAX_DETAIL;
 
 /// How many times bandwidth × round trip may be unanswered. A PONG comes once a round trip and tells of what was sent a
 /// round trip ago, so twice is what the path holds; the rest lets a faster path show itself.
@@ -66,11 +69,12 @@ impl Relay {
         self.heard_at = now;
     }
 
-    /// Returns how many bytes may be written, given what waits in the WebSocket.
+    /// Returns how many bytes may be written, given what waits in the WebSocket. A message of the mux itself has room
+    /// however much is unanswered: two sides that both sent all they may would never have a PONG from each other.
     pub(super) fn room(&self, waiting: usize) -> usize {
         let unanswered = self.written - self.answered;
         let room = usize::try_from(self.target.saturating_sub(unanswered)).unwrap_or(usize::MAX);
-        room.min(MAX_WAITING.saturating_sub(waiting))
+        room.max(CONTROL).min(MAX_WAITING.saturating_sub(waiting))
     }
 
     /// Takes note of a message that goes out.
@@ -179,11 +183,12 @@ mod tests {
         let now = Instant::now();
         let mut relay = Relay::new(now, 1);
         let mut sent = 0;
-        while relay.room(0) > 0 {
+        while relay.room(0) >= 1024 {
             relay.handle_sent(now, &[kind::DATA; 1024]);
             sent += 1024;
         }
         assert_eq!(sent, MIN_UNANSWERED);
+        assert_eq!(relay.room(0), CONTROL, "a PONG for the other side goes all the same");
     }
 
     #[test]

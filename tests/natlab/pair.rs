@@ -85,11 +85,13 @@ impl Pair {
         self.client.events_so_far()[after..].iter().filter_map(told).collect()
     }
 
-    /// Ends both in order.
+    /// Ends both in order. `NATLAB_LOG=1` shows what they logged, as a failure does.
     #[track_caller]
     pub(crate) fn stop(mut self) {
-        self.client.stop();
-        self.host.stop();
+        let logs = [("client", self.client.stop()), ("host", self.host.stop())];
+        if std::env::var_os("NATLAB_LOG").is_some_and(|value| value != "0") {
+            logs.iter().for_each(|(name, ended)| println!("── {name} ──\n{}{}", ended.stdout, ended.stderr));
+        }
     }
 }
 
