@@ -55,6 +55,7 @@ struct Way {
     received: AtomicU64,
     arrivals: Mutex<Vec<Instant>>,
     is_over: AtomicBool,
+    failed_at: Mutex<Option<Instant>>,
 }
 
 /// What a transfer came to.
@@ -150,15 +151,16 @@ impl Transfer {
         moved
     }
 
-    /// Waits for the connection to be reset, and returns what arrived before, and when the reset was there.
+    /// Waits for the client's application to have its connection reset, and returns what arrived before, and when the reset
+    /// did.
     #[track_caller]
-    pub(crate) fn reset(self) -> (Moved, Instant) {
+    pub(crate) fn reset(self) -> (u64, Instant) {
         let near_receiver = self.workers.into_iter().next_back().expect("there are four");
         let end = near_receiver.join().unwrap();
-        let at = Instant::now();
         assert_eq!(end.expect_err("no end in order").kind(), ErrorKind::ConnectionReset);
-        let bytes = [self.up, self.down].map(|way| way.received.load(Ordering::Relaxed)).iter().sum();
-        (Moved { bytes, lost: 0 }, at)
+        let bytes = [&self.up, &self.down].map(|way| way.received.load(Ordering::Relaxed)).iter().sum();
+        let at = self.down.failed_at.lock().unwrap().expect("it failed");
+        (bytes, at)
     }
 
     fn ways(&self) -> [&Way; 2] {
@@ -181,7 +183,9 @@ impl Way {
     fn receive(&self, mut stream: &TcpStream) -> io::Result<()> {
         let mut buffer = vec![0; PIECE];
         loop {
-            let len = stream.read(&mut buffer)?;
+            let len = stream.read(&mut buffer).inspect_err(|_| {
+                self.failed_at.lock().unwrap().replace(Instant::now());
+            })?;
             if len == 0 {
                 self.is_over.store(true, Ordering::Relaxed);
                 return Ok(());
