@@ -8,4 +8,5 @@ pub mod readiness;
 pub mod resolver;
 pub mod tls;
 pub mod udp;
+pub mod watch;
 pub mod websocket;
