@@ -4,6 +4,7 @@ pub mod http;
 pub mod interfaces;
 pub mod limits;
 pub mod listen;
+pub mod proxy;
 pub mod readiness;
 pub mod resolver;
 pub mod tls;
