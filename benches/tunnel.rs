@@ -90,6 +90,7 @@ impl Tunnel {
                 local: any,
                 ca: None,
                 headers: Vec::new(),
+                proxy: None,
                 once: true,
             },
             Box::new(move |event| {

@@ -70,6 +70,7 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
             local: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca: None,
             headers: Vec::new(),
+            proxy: None,
             once: true,
         },
         Box::new(move |event| drop(sender.send(event.clone()))),

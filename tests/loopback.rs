@@ -87,7 +87,7 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
 
 fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let config = ClientConfig { url, pin, local: any_port(), ca: None, headers: Vec::new(), once: false };
+    let config = ClientConfig { url, pin, local: any_port(), ca: None, headers: Vec::new(), proxy: None, once: false };
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local)

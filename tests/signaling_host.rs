@@ -101,7 +101,8 @@ impl Served {
     fn bind_client(&self) -> (Bound, SocketAddr) {
         let (reporter, events) = reporter();
         let (url, pin) = (self.url.clone(), Pin::new(PIN).unwrap());
-        let config = ClientConfig { url, pin, local: any_port(), ca: None, headers: Vec::new(), once: false };
+        let config =
+            ClientConfig { url, pin, local: any_port(), ca: None, headers: Vec::new(), proxy: None, once: false };
         let client = Client::bind(config, reporter).unwrap();
         let local = client.local_addr();
         (Bound { client, events }, local)

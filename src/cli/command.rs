@@ -12,6 +12,7 @@ use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
 use crate::config::{ClientConfig, HostConfig};
+use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::report::{Reporter, Role, Style};
@@ -79,6 +80,8 @@ pub struct Surroundings<'a> {
     pub ask: Option<&'a mut Ask<'a>>,
     /// The value of `PINHOLE_PIN`; empty counts as unset.
     pub pin: Option<OsString>,
+    /// The variables that name proxies.
+    pub proxies: ProxyVariables,
 }
 
 /// Turns arguments (the program's name first) into a command, asking a person for what is missing.
@@ -86,7 +89,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     surroundings: Surroundings<'_>,
 ) -> Result<Parsed, Failure> {
-    let Surroundings { ask, pin } = surroundings;
+    let Surroundings { ask, pin, proxies } = surroundings;
     let arguments = Arguments::try_parse_from(arguments)?;
     let mut output = Output { json: false, verbosity: Verbosity::new(arguments.quiet, arguments.verbose) };
     let usage = |usage: UsageError, output| Failure::Usage { usage, output };
@@ -98,7 +101,10 @@ pub fn parse(
             let equivalent = Some(answers.command());
             let command = match answers {
                 Answers::Host(config) => Command::Host(config, output),
-                Answers::Client(config) => Command::Client(config, output),
+                Answers::Client(mut config) => {
+                    config.proxy = proxy(&config.url, &proxies).map_err(|error| usage(error, output))?;
+                    Command::Client(config, output)
+                }
             };
             Ok(Parsed { command, equivalent })
         }
@@ -110,7 +116,7 @@ pub fn parse(
         }
         Some(Action::Client(client)) => {
             output.json = client.json;
-            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin));
+            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin, &proxies));
             let (settings, pin) = settings.map_err(|error| usage(error, output))?;
             let pin = match (pin, ask) {
                 (Some(pin), _) => pin,
@@ -149,6 +155,7 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
 fn client_settings(
     arguments: ClientArguments,
     environment: Option<Pin>,
+    proxies: &ProxyVariables,
 ) -> Result<(impl FnOnce(Pin) -> ClientConfig, Option<Pin>), UsageError> {
     let (url, url_pin) = SignalingUrl::parse(&arguments.url)?;
     if arguments.ca.is_some() && !url.tls {
@@ -163,8 +170,13 @@ fn client_settings(
         (Some(pin), _) | (None, Some(pin)) => Some(pin),
         (None, None) => environment,
     };
-    let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, once: arguments.once };
+    let proxy = proxy(&url, proxies)?;
+    let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, proxy, once: arguments.once };
     Ok((settings, pin))
+}
+
+fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
+    Ok(proxies.find(url.tls, &url.host, url.port)?)
 }
 
 fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {
@@ -180,7 +192,7 @@ mod tests {
 
     /// Parses a command line without a terminal.
     fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {
-        let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from) };
+        let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from), ..Surroundings::default() };
         parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command)
     }
 
@@ -188,7 +200,7 @@ mod tests {
     fn attended(line: &[&str], answers: &[&'static str]) -> (Result<Parsed, Failure>, usize) {
         let mut script = Script::new(answers);
         let mut ask = |question: &Question<'_>| script.ask(question);
-        let surroundings = Surroundings { ask: Some(&mut ask), pin: None };
+        let surroundings = Surroundings { ask: Some(&mut ask), ..Surroundings::default() };
         let result = parse([&["pinhole"], line].concat(), surroundings);
         (result, script.asked.len())
     }
@@ -375,7 +387,8 @@ mod tests {
     #[test]
     fn a_pin_that_is_no_text_is_refused() {
         use std::os::unix::ffi::OsStringExt;
-        let surroundings = Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])) };
+        let surroundings =
+            Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])), ..Surroundings::default() };
         let result = parse(["pinhole", "host", "80"], surroundings);
         let usage = UsageError::PinEncoding.to_string();
         assert!(matches!(result, Err(failure @ Failure::Usage { .. }) if failure.to_string() == usage));

@@ -73,7 +73,15 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
             };
             let local =
                 ask_until(ask, LOCAL, |text| parse::local(text).map_err(|error| error.complaint().to_string()))?;
-            Ok(Answers::Client(ClientConfig { url, pin, local, ca: None, headers: Vec::new(), once: false }))
+            Ok(Answers::Client(ClientConfig {
+                url,
+                pin,
+                local,
+                ca: None,
+                headers: Vec::new(),
+                proxy: None,
+                once: false,
+            }))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{debug, info};
 use mio::Interest;
 use mio::event::Event as MioEvent;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use rustls::ClientConfig as TlsConfig;
 
 use super::RunError;
@@ -160,7 +160,7 @@ impl Client {
                     self.addresses = addresses.into();
                     self.dial(None);
                 }
-                Err(reason) => self.fail(WebSocketError::Dns { host: self.config.url.host.clone(), reason }),
+                Err(reason) => self.fail(WebSocketError::Dns { host: self.config.first_hop().0.to_owned(), reason }),
             },
             Notice::Signal { session, text } => self.send_signal(session, text),
             Notice::Connected { session } => self.connected(session),
@@ -178,14 +178,14 @@ impl Client {
     }
 
     fn look_up(&mut self) {
-        let (host, port) = (self.config.url.host.clone(), self.config.url.port);
-        match self.core.resolver.resolve(0, &host, port) {
+        let (host, port) = self.config.first_hop();
+        match self.core.resolver.resolve(0, host, port) {
             Ok(Lookup::Ready(addresses)) => {
                 self.addresses = addresses.into();
                 self.dial(None);
             }
             Ok(Lookup::Pending) => {}
-            Err(error) => self.fail(WebSocketError::Dns { host, reason: error.to_string() }),
+            Err(error) => self.fail(WebSocketError::Dns { host: host.to_owned(), reason: error.to_string() }),
         }
     }
 
@@ -199,11 +199,9 @@ impl Client {
                 path: url.path.clone(),
                 server_name: url.host.clone(),
                 headers: self.config.headers.clone(),
+                proxy: self.config.proxy.clone(),
             };
-            let opened = TcpStream::connect(address)
-                .map_err(|source| WebSocketError::Connect { authority: authority.clone(), source })
-                .and_then(|stream| WebSocket::connect(stream, &request, self.tls.clone()));
-            match opened {
+            match WebSocket::dial(address, &request, self.tls.clone()) {
                 Ok(websocket) => return self.add_link(websocket),
                 Err(failure) => error = Some(failure),
             }

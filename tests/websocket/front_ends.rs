@@ -36,7 +36,7 @@ fn canned_server(answer: impl Into<Vec<u8>>) -> SocketAddr {
 }
 
 /// A private authority's certificate file, and a TLS server for `localhost` it vouches for.
-fn tls_server(name: &str) -> (SocketAddr, PathBuf, JoinHandle<()>) {
+pub(crate) fn tls_server(name: &str) -> (SocketAddr, PathBuf, JoinHandle<()>) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

@@ -7,11 +7,15 @@ use rustls::CertificateError;
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
+use super::connect::{ProxyFailure, ProxyProblem};
+
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The TCP connection is being made.
     Connecting,
+    /// The TCP connection to a proxy is being made, or the proxy is asked to connect to the host.
+    Proxy,
     /// The TLS handshake is under way.
     Tls,
     /// The upgrade request is being answered.
@@ -43,6 +47,9 @@ pub enum WebSocketError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The proxy cannot be reached, or does not connect to the host.
+    #[error("{0}")]
+    Proxy(Box<ProxyFailure>),
     /// The server's certificate is not acceptable.
     #[error("the server's certificate is not trusted: {reason}; pass --ca FILE if the server uses a private one")]
     Certificate {
@@ -106,7 +113,12 @@ impl WebSocketError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Disconnected(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Http { status, .. } => is_passing(*status),
+            Self::Proxy(failure) => match failure.problem {
+                ProxyProblem::Connect(_) => true,
+                ProxyProblem::Refused { status, .. } => is_passing(status),
+                ProxyProblem::Protocol(_) => false,
+            },
             Self::Full { .. } => true,
             Self::Certificate { .. }
             | Self::Tls(_)
@@ -161,10 +173,16 @@ impl WebSocketError {
     }
 }
 
+/// Whether a status may be another one later.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting",
+            Self::Proxy => "waiting for a proxy",
             Self::Tls => "in the TLS handshake",
             Self::Upgrading => "being upgraded",
             Self::Open => "open",
@@ -250,6 +268,10 @@ fn is_login(location: &str) -> bool {
 fn disconnected_sentence(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "the connection was cut at once: is this the right port?",
+        Phase::Proxy => {
+            "the proxy cut the connection before it had connected: is the address of the proxy (HTTPS_PROXY, ALL_PROXY or \
+             http_proxy) right?"
+        }
         Phase::Tls => {
             "the connection was cut during the TLS handshake: does the port speak TLS? Use ws:// if it does not"
         }
@@ -266,6 +288,10 @@ fn disconnected_sentence(phase: Phase) -> &'static str {
 fn timeout_sentence(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "no answer to the connection attempt: the machine may be off, or a firewall drops it",
+        Phase::Proxy => {
+            "no answer from the proxy: is its address (HTTPS_PROXY, ALL_PROXY or http_proxy) right, and does it reach the \
+             host?"
+        }
         Phase::Tls => "no answer in the TLS handshake: does the port speak TLS? Use ws:// if it does not",
         Phase::Upgrading => {
             "the port takes connections but does not answer: is it the signaling port of pinhole host, and is wss:// \
