@@ -14,6 +14,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
 use super::flight::{Flight, MAX_FLIGHT};
+use super::stun::is_public;
 
 /// Label of the channel.
 const LABEL: &str = "pinhole";
@@ -31,8 +32,9 @@ const MAX_EARLY: usize = 8;
 /// before it has ours.
 const MAX_BEFORE_OPEN: usize = 64 * 1024;
 
-/// STUN requests follow each other at the latest after this time, so a live path is never silent for longer.
-const MAX_STUN_RTO: Duration = Duration::from_secs(1);
+/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
+/// five is lost, two seconds of silence are rare.
+const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
 /// How often the path's round trip is sampled.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -61,6 +63,8 @@ pub enum Event {
     PathDown,
     /// The connection is over.
     Closed(String),
+    /// The peer did what the protocol forbids; the connection is over.
+    Violation(String),
 }
 
 /// Between which addresses messages travel.
@@ -193,6 +197,17 @@ impl Connection {
         Some(text)
     }
 
+    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
+    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
+    pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
+        self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
+        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
+        let text = self.rtc.add_local_candidate(candidate.clone())?.to_sdp_string();
+        self.local_candidates.push(candidate);
+        self.drain(now);
+        Some(text)
+    }
+
     /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
         let text = candidate.trim();
@@ -309,7 +324,11 @@ impl Connection {
     /// Returns between which addresses messages travel, once they do.
     pub fn path(&self) -> Option<PathInfo> {
         let (local, remote) = self.path?;
-        let local_kind = self.local_candidates.iter().find(|candidate| candidate.addr() == local);
+        let is_own = |candidate: &&Candidate| candidate.addr() == local;
+        // str0m names the socket; a peer beyond the NAT sees what a server saw.
+        let is_mapped = |candidate: &&Candidate| candidate.local() == local && !is_own(candidate) && is_public(remote);
+        let mut local_candidates = self.local_candidates.iter();
+        let local_kind = local_candidates.clone().find(is_mapped).or_else(|| local_candidates.find(is_own));
         let remote_kind = self.remote_candidates.iter().find(|candidate| candidate.addr() == remote);
         let name = |candidate: Option<&Candidate>| candidate.map_or("prflx".to_owned(), |c| c.kind().to_string());
         Some(PathInfo { local, remote, candidates: format!("{}/{}", name(local_kind), name(remote_kind)) })
@@ -350,7 +369,7 @@ impl Connection {
             RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
                 self.handle_message(data.data.into());
             }
-            RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
+            RtcEvent::ChannelData(_) => self.violate("the peer sent something that is no message"),
             RtcEvent::ChannelClose(_) => self.end("the peer closed the channel".to_owned()),
             RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
             RtcEvent::IceConnectionStateChange(state) => match state {
@@ -389,7 +408,7 @@ impl Connection {
         {
             self.before_open.push(message);
         } else {
-            self.end("the peer sent too much before the channel was open".to_owned());
+            self.violate("the peer sent too much before the channel was open");
         }
     }
 
@@ -405,7 +424,13 @@ impl Connection {
             self.events.push_back(Event::Open);
             self.events.extend(self.before_open.drain(..).map(Event::Message));
         } else {
-            self.end("the peer opened a channel that does not belong to the protocol".to_owned());
+            self.violate("the peer opened a channel that does not belong to the protocol");
+        }
+    }
+
+    fn violate(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.events.push_back(Event::Violation(reason.to_owned()));
         }
     }
 
