@@ -234,6 +234,7 @@ fn http_sentence(status: u16, location: Option<&str>, content_type: Option<&str>
         (404, _) => {
             "nothing answers at this path: check the address, and that the port of pinhole host is forwarded".into()
         }
+        (200..=299, _) if is_html && asks_to_sign_in(snippet) => PRIVATE.into(),
         (200..=299, _) if is_html => {
             "a web page answered instead of a WebSocket: is this the signaling port that pinhole host printed?".into()
         }
@@ -263,6 +264,12 @@ fn websocket_url(location: &str) -> String {
 fn is_login(location: &str) -> bool {
     let location = location.to_ascii_lowercase();
     ["login", "signin", "sign-in", "sign_in", "/auth", "oauth", "/.auth"].iter().any(|mark| location.contains(mark))
+}
+
+/// Whether the beginning of a page is that of one where people sign in; its title is usually there.
+fn asks_to_sign_in(page: &str) -> bool {
+    let page = page.to_ascii_lowercase();
+    ["sign in", "sign-in", "signin", "log in", "login"].iter().any(|mark| page.contains(mark))
 }
 
 fn disconnected_sentence(phase: Phase) -> &'static str {
@@ -318,7 +325,18 @@ mod tests {
             (http(403, None, None, ""), "X-Tunnel-Authorization: tunnel <token>"),
             (http(302, Some("https://login.test/x"), None, ""), "the port is private"),
             (http(301, Some("https://b.test/ws"), None, ""), "use wss://b.test/ws instead"),
+            (http(302, Some("/login?next=/ws"), Some("text/html"), ""), "the port is private"),
+            (http(307, Some("https://github.test/codespaces/auth/x"), None, ""), "the port is private"),
             (http(302, None, None, ""), "refused"),
+            (
+                http(401, None, Some("text/html"), "<p>no"),
+                "Public, or pass --header 'X-Tunnel-Authorization: tunnel <t",
+            ),
+            (
+                http(404, None, Some("text/html"), "<p>no"),
+                "that the port of pinhole host is forwarded (HTTP status 404)",
+            ),
+            (http(200, None, Some("text/html"), "<!DOCTYPE html><title>Sign in to"), "the port is private"),
             (http(404, None, None, ""), "nothing answers at this path"),
             (http(200, None, Some("text/HTML"), "<p>"), "a web page answered instead of a WebSocket"),
             (http(200, None, Some("text/plain"), "hi"), "(HTTP status 200: hi)"),
