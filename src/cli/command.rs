@@ -365,6 +365,29 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_names_the_proxy() {
+        let run = |line: &[&'static str], answers: &[&'static str], proxy: &str| {
+            let mut script = Script::new(answers);
+            let mut ask = |question: &Question<'_>| script.ask(question);
+            let proxies = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| proxy.into()));
+            let surroundings = Surroundings { ask: Some(&mut ask), proxies, ..Surroundings::default() };
+            match parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command) {
+                Ok(Command::Client(config, _)) => Ok(format!("{:?}", config.first_hop())),
+                Ok(other) => panic!("{other:?}"),
+                Err(failure) => Err(failure.to_string()),
+            }
+        };
+        let (line, answers) = (["client", "wss://h.test/?pin=1", "80"], ["client", "wss://h.test/?pin=1", "80"]);
+        assert_eq!(run(&line, &[], "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+        assert_eq!(run(&[], &answers, "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+        assert_eq!(run(&["client", "ws://h.test/?pin=1", "80"], &[], "p.test:1").as_deref(), Ok(r#"("h.test", 80)"#));
+        for (line, answers) in [(&line[..], &[][..]), (&[][..], &answers[..])] {
+            let error = run(line, answers, "socks5://p.test").unwrap_err();
+            assert!(error.starts_with("HTTPS_PROXY names a proxy of the kind socks5://"), "{error}");
+        }
+    }
+
+    #[test]
     fn json_is_known_when_usage_is_wrong() {
         let Err(Failure::Usage { output, .. }) = unattended(&["host", "0", "--json"], None) else {
             panic!("port 0 is accepted");

@@ -64,8 +64,12 @@ impl InterfaceWatch {
     /// Lists the addresses if that is due, and returns them if they are others than before, in whatever order.
     ///
     /// A new IPv6 address that the system still checks for duplicates cannot be used yet and is left out until it can.
+    /// Does nothing before its time, so it may be called in every turn.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Vec<IpAddr>> {
-        // One that came just now puts the listing off, and whatever an event left unread is read.
+        if !self.schedule.is_due(now) {
+            return None;
+        }
+        // What came just now puts the listing off, and whatever an event left unread is read.
         self.handle_event(now);
         if !self.schedule.handle_timeout(now) {
             return None;
@@ -106,9 +110,13 @@ impl Schedule {
         self.due = Some((now + SETTLE).min(since + MAX_SETTLE));
     }
 
+    fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     /// Whether to list the addresses now.
     fn handle_timeout(&mut self, now: Instant) -> bool {
-        let is_due = self.due.is_some_and(|due| due <= now);
+        let is_due = self.is_due(now);
         if is_due {
             self.burst_since = None;
             self.due = self.every.map(|every| now + every);
