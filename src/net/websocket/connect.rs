@@ -163,18 +163,19 @@ fn sentence(proxy: &Proxy, target: &str, problem: &ProxyProblem) -> String {
         ProxyProblem::Refused { status, schemes, location } => (*status, schemes, location),
     };
     let is_basic_offered = schemes.is_empty() || schemes.iter().any(|name| name.eq_ignore_ascii_case("basic"));
+    // Some (tinyproxy) say 401 where others say 407, and 500 where others say 502.
     let sentence = match (status, location) {
-        (407, _) if !is_basic_offered => {
+        (401 | 407, _) if !is_basic_offered => {
             format!(
                 "the proxy {proxy} wants to know who you are by {}, and pinhole can tell by Basic only: ask whoever runs \
                  the proxy",
                 schemes.join(" or ")
             )
         }
-        (407, _) if proxy.authorization().is_some() => {
+        (401 | 407, _) if proxy.authorization().is_some() => {
             format!("the proxy {proxy} does not accept the user name and password in {variable}")
         }
-        (407, _) => {
+        (401 | 407, _) => {
             format!(
                 "the proxy {proxy} wants a user name and password: set {variable}=http://user:password@{proxy}, with \
                  special characters percent-encoded"
@@ -187,7 +188,7 @@ fn sentence(proxy: &Proxy, target: &str, problem: &ProxyProblem) -> String {
         (400 | 404 | 405 | 501, _) => {
             format!("{proxy} does not connect to other machines: is {variable} the address of an HTTP proxy?")
         }
-        (502..=504, _) => {
+        (500 | 502..=504, _) => {
             format!("the proxy {proxy} does not reach {target}: is the address right, and is the other side running?")
         }
         _ => format!("the proxy {proxy} refused to connect to {target}"),
@@ -234,6 +235,8 @@ mod tests {
                 "by Negotiate or NTLM, and pinhole can tell by Basic",
             ),
             (refused(known, 407, &["Basic"], None), "does not accept the user name and password in HTTPS_PROXY"),
+            (refused(known, 401, &[], None), "does not accept the user name and password in HTTPS_PROXY"),
+            (refused(known, 500, &[], None), "the proxy p.test:3128 does not reach host.test:443"),
             (refused(known, 403, &[], None), "does not allow connections to host.test:443"),
             (refused(unknown, 302, &[], Some("http://portal.test/")), "open http://portal.test/ in a browser"),
             (refused(unknown, 511, &[], Some("http://portal.test/")), "open http://portal.test/ in a browser"),
