@@ -1,11 +1,12 @@
-// Fetches one HTTP resource through a host and reports what it got to the server of this page. The address of the
-// page says where to: `?url=…&pin=…&len=…`, and `&descriptions` to put candidates into the answer, too.
+// Posts to an HTTP service through a host and reports what came of it to the server of this page. The address of the
+// page says where to: `?url=…&pin=…&len=…`, and `&late` to answer once all candidates are in the answer.
 
 import { Signaling } from "./signaling.js";
 import { bytes, concat, sha256 } from "./spake2.js";
 import { Tunnel } from "./tunnel.js";
 
 const parameters = new URLSearchParams(location.search);
+const isLate = parameters.has("late");
 /** More than the credit a stream begins with. */
 const REQUEST_LEN = 1_000_000;
 const report = { steps: {}, candidates: [] };
@@ -20,29 +21,28 @@ async function meet(signaling, connection) {
     report.channel = { label, protocol, ordered, maxRetransmits, maxPacketLifeTime };
     resolve((tunnel = new Tunnel(channel, carrier)));
   }));
-  connection.onicecandidate = ({ candidate }) => {
-    if (candidate?.candidate) report.candidates.push(candidate.candidate);
-    if (candidate?.candidate) signaling.send({ type: "candidate", carrier, candidate: candidate.candidate });
-    else if (!candidate) signaling.send({ type: "end-of-candidates", carrier });
-  };
+  const gathered = new Promise((resolve) => (connection.onicecandidate = ({ candidate }) => {
+    if (!candidate) return resolve();
+    if (!candidate.candidate) return;
+    report.candidates.push(candidate.candidate);
+    if (!isLate) signaling.send({ type: "candidate", carrier, candidate: candidate.candidate });
+  }));
   const handle = {
     offer: async (message) => {
       carrier = report.carrier = message.carrier;
       await connection.setRemoteDescription({ type: "offer", sdp: message.sdp });
       const answer = await connection.createAnswer();
       // Candidates are gathered from here on, so the answer goes before them.
-      if (!parameters.has("descriptions")) signaling.send({ type: "answer", carrier, sdp: answer.sdp });
+      if (!isLate) signaling.send({ type: "answer", carrier, sdp: answer.sdp });
       await connection.setLocalDescription(answer);
-      if (parameters.has("descriptions")) {
-        await new Promise((resolve) => (connection.onicegatheringstatechange = () => {
-          if (connection.iceGatheringState === "complete") resolve();
-        }));
-        signaling.send({ type: "answer", carrier, sdp: connection.localDescription.sdp });
-      }
       step("answered");
+      gathered.then(() => {
+        if (isLate) signaling.send({ type: "answer", carrier, sdp: connection.localDescription.sdp });
+        signaling.send({ type: "end-of-candidates", carrier });
+      });
     },
-    candidate: (message) =>
-      message.carrier === carrier && connection.addIceCandidate({ candidate: message.candidate, sdpMLineIndex: 0 }),
+    candidate: ({ candidate, ...message }) =>
+      message.carrier === carrier && connection.addIceCandidate({ candidate, sdpMLineIndex: 0 }),
     bye: (message) => { throw new Error(`the host gave up: ${message.reason}`); },
   };
   const listen = async () => {
@@ -59,7 +59,7 @@ async function meet(signaling, connection) {
 }
 
 /** Posts bytes to the service and checks the head of its answer. */
-async function fetchThrough(tunnel, len) {
+async function post(tunnel, len) {
   const body = Uint8Array.from({ length: REQUEST_LEN }, (_, index) => (index * index) >> 7);
   const stream = tunnel.connect(tunnel.hello.services[0].id);
   const head = `POST /${len} HTTP/1.1\r\nHost: service\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
@@ -85,8 +85,8 @@ async function run() {
   await tunnel.answered;
   step("connected");
   signaling.close();
-  await fetchThrough(tunnel, Number(parameters.get("len")));
-  step("fetched");
+  await post(tunnel, Number(parameters.get("len")));
+  step("answer");
   await tunnel.goAway();
   step("ended");
   connection.close();
