@@ -57,7 +57,7 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
 
     assert_eq!(report["error"], Value::Null, "{report:#}");
     assert_eq!(report["received"], json!({ "len": LEN, "sha256": pattern_digest(LEN) }), "{report:#}");
-    let (len, digest) = upload.result();
+    let (len, digest) = upload.result().unwrap();
     assert_eq!(report["sent"], json!({ "len": len, "sha256": digest }), "{report:#}");
     let nothing = Value::Null;
     let standard = json!({

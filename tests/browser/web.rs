@@ -92,14 +92,14 @@ impl Site {
 }
 
 /// Answers one `POST /<n>` with that much of the pattern. The result is length and digest of what was posted.
-pub(crate) fn upload_and_download() -> (SocketAddr, OneShot<(u64, String)>) {
+pub(crate) fn upload_and_download() -> (SocketAddr, OneShot<io::Result<(u64, String)>>) {
     one_shot(|mut stream| {
-        let mut request = Request::read(&stream).unwrap();
+        let mut request = Request::read(&stream)?;
         let mut digest = Digester::default();
-        io::copy(&mut (&mut request.body).take(request.len), &mut digest).unwrap();
+        io::copy(&mut (&mut request.body).take(request.len), &mut digest)?;
         let len = request.path.trim_start_matches('/').parse().unwrap();
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n").unwrap();
-        write_pattern(&mut stream, len).unwrap();
-        digest.finish()
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n")?;
+        write_pattern(&mut stream, len)?;
+        Ok(digest.finish())
     })
 }
