@@ -22,6 +22,8 @@ const ARGUMENTS: &[&str] = &[
     // Its sandbox refuses to run as root, and the page is ours.
     "--no-sandbox",
     "--disable-gpu",
+    // Containers have little shared memory.
+    "--disable-dev-shm-usage",
     "--disable-quic",
     "--disable-background-networking",
     "--disable-component-update",
