@@ -13,8 +13,8 @@ export function concat(...parts) {
 /** HKDF-SHA256, both steps. */
 export async function hkdf(secret, salt, info, length) {
   const key = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
-  const bits = await crypto.subtle.deriveBits({ name: "HKDF", hash: "SHA-256", salt, info: bytes(info) }, key, length * 8);
-  return new Uint8Array(bits);
+  const algorithm = { name: "HKDF", hash: "SHA-256", salt, info: bytes(info) };
+  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));
 }
 
 const P = 2n ** 255n - 19n;

@@ -198,6 +198,7 @@ class Stream {
 
   /** The stream is over when the host's end came and the host has all of ours. */
   settle() {
-    if (this.isEnded && this.waiting.length === 0 && this.acknowledged === this.nextOut) this.finish(concat(...this.chunks));
+    const isAcknowledged = this.waiting.length === 0 && this.acknowledged === this.nextOut;
+    if (this.isEnded && isAcknowledged) this.finish(concat(...this.chunks));
   }
 }
