@@ -1,8 +1,8 @@
 // Posts to an HTTP service through a host and reports what came of it to the server of this page. The address of the
 // page says where to: `?url=…&pin=…&len=…`, and `&late` to answer once all candidates are in the answer.
 
+import { bytes, concat, hex, sha256, text } from "./bytes.js";
 import { Signaling } from "./signaling.js";
-import { bytes, concat, sha256 } from "./spake2.js";
 import { Tunnel } from "./tunnel.js";
 
 const parameters = new URLSearchParams(location.search);
@@ -11,7 +11,6 @@ const isLate = parameters.has("late");
 const REQUEST_LEN = 1_000_000;
 const report = { steps: {}, candidates: [] };
 const step = (name) => (report.steps[name] = Math.round(performance.now()));
-const hex = (array) => [...array].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Answers the host's offer and returns the tunnel over the channel in it. */
 async function meet(signaling, connection) {
@@ -29,6 +28,7 @@ async function meet(signaling, connection) {
   }));
   const handle = {
     offer: async (message) => {
+      if (carrier) return;
       carrier = report.carrier = message.carrier;
       await connection.setRemoteDescription({ type: "offer", sdp: message.sdp });
       const answer = await connection.createAnswer();
@@ -65,9 +65,7 @@ async function post(tunnel, len) {
   const head = `POST /${len} HTTP/1.1\r\nHost: service\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
   stream.send(concat(bytes(head), body));
   const answer = await stream.done;
-  const text = new TextDecoder("latin1").decode(answer.subarray(0, 1024));
-  const headLen = text.indexOf("\r\n\r\n") + 4;
-  report.head = text.slice(0, headLen);
+  const headLen = text(answer.subarray(0, 1024)).indexOf("\r\n\r\n") + 4;
   report.sent = { len: body.length, sha256: hex(await sha256(body)) };
   const content = answer.subarray(headLen);
   report.received = { len: content.length, sha256: hex(await sha256(content)) };

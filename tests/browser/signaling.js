@@ -1,23 +1,15 @@
 // Signaling as docs/protocol.md, section 3, describes it, from the client's side: the pin is proved, then every
 // message is sealed.
 
-import { bytes, concat, hkdf, sha256, start } from "./spake2.js";
-
-const toBase64 = (array) => btoa(String.fromCharCode(...array));
-const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt());
-
-function bigEndian64(number) {
-  const array = new Uint8Array(8);
-  new DataView(array.buffer).setBigUint64(0, BigInt(number));
-  return array;
-}
+import { bytes, concat, fromBase64, hex, hkdf, sha256, text, toBase64, toBigEndian } from "./bytes.js";
+import { start } from "./spake2.js";
 
 /** Returns a function that waits for the next text of a socket; `null` is its end. */
 function reader(socket) {
   const texts = [];
   let wake = () => {};
-  const push = (text) => (texts.push(text), wake());
-  socket.onmessage = (event) => push(event.data);
+  const push = (next) => (texts.push(next), wake());
+  socket.onmessage = ({ data }) => push(data);
   socket.onclose = () => push(null);
   return async () => {
     while (texts.length === 0) await new Promise((resolve) => (wake = resolve));
@@ -31,10 +23,10 @@ export class Signaling {
     const socket = new WebSocket(url, "pinhole-signal.1");
     const next = reader(socket);
     const expect = async (type) => {
-      const text = await next();
-      const message = JSON.parse(text);
-      if (message?.type !== type) throw new Error(`not a ${type}: ${text}`);
-      return { text, message };
+      const answer = await next();
+      const message = JSON.parse(answer);
+      if (message?.type !== type) throw new Error(`not a ${type}: ${answer}`);
+      return { ...message, answer };
     };
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
@@ -44,12 +36,12 @@ export class Signaling {
     const pake = await start(pin, "pinhole client", "pinhole host");
     const hello = JSON.stringify({ type: "hello", versions: [1], pake: toBase64(pake.message) });
     socket.send(hello);
-    const answer = await expect("hello");
-    if (answer.message.version !== 1) throw new Error(`version ${answer.message.version} was not offered`);
-    const secret = await pake.finish(fromBase64(answer.message.pake));
+    const theirs = await expect("hello");
+    if (theirs.version !== 1) throw new Error(`version ${theirs.version} was not offered`);
+    const secret = await pake.finish(fromBase64(theirs.pake));
 
-    const texts = [hello, answer.text].map(bytes);
-    const transcript = await sha256(...texts.flatMap((text) => [bigEndian64(text.length), text]));
+    const hellos = [hello, theirs.answer].map(bytes);
+    const transcript = await sha256(...hellos.flatMap((array) => [toBigEndian(array.length, 8), array]));
     const derive = (label, length = 32) => hkdf(secret, transcript, label, length);
     const confirm = async (role) => {
       const algorithm = { name: "HMAC", hash: "SHA-256" };
@@ -57,19 +49,13 @@ export class Signaling {
       return toBase64(new Uint8Array(await crypto.subtle.sign("HMAC", key, concat(bytes(role), transcript))));
     };
     socket.send(JSON.stringify({ type: "confirm", mac: await confirm("client confirm") }));
-    const proof = await expect("confirm");
-    if (proof.message.mac !== (await confirm("host confirm"))) throw new Error("the host does not know the pin");
+    if ((await expect("confirm")).mac !== (await confirm("host confirm"))) throw new Error("the host does not know the pin");
 
-    const sealingKey = async (label) => {
-      const usages = ["encrypt", "decrypt"];
-      return crypto.subtle.importKey("raw-secret", await derive(label), "ChaCha20-Poly1305", false, usages);
-    };
-    const signaling = new Signaling();
-    signaling.session = [...(await derive("session", 16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    Object.assign(signaling, { socket, next, sealed: 0, opened: 0, sending: Promise.resolve() });
-    signaling.sealer = await sealingKey("client to host");
-    signaling.opener = await sealingKey("host to client");
-    return signaling;
+    const key = async (label, usage) =>
+      crypto.subtle.importKey("raw-secret", await derive(label), "ChaCha20-Poly1305", false, [usage]);
+    const [sealer, opener] = [await key("client to host", "encrypt"), await key("host to client", "decrypt")];
+    const fields = { socket, next, sealer, opener, sealed: 0, opened: 0, sending: Promise.resolve() };
+    return Object.assign(new Signaling(), { session: hex(await derive("session", 16)), ...fields });
   }
 
   /** Seals and sends a message. Messages leave in the order of the calls. */
@@ -83,12 +69,11 @@ export class Signaling {
 
   /** Waits for the host's next message; `null` is the end. */
   async receive() {
-    const text = await this.next();
-    if (text === null) return null;
-    const message = JSON.parse(text);
-    if (message.type !== "sealed" || message.n !== this.opened++) throw new Error(`not the next message: ${text}`);
-    const plain = await crypto.subtle.decrypt(parameters(message.n), this.opener, fromBase64(message.box));
-    return JSON.parse(new TextDecoder().decode(plain));
+    const next = await this.next();
+    if (next === null) return null;
+    const { type, n, box } = JSON.parse(next);
+    if (type !== "sealed" || n !== this.opened++) throw new Error(`not the next message: ${next}`);
+    return JSON.parse(text(await crypto.subtle.decrypt(parameters(n), this.opener, fromBase64(box))));
   }
 
   close() {
@@ -97,6 +82,6 @@ export class Signaling {
 }
 
 function parameters(n) {
-  const iv = concat(new Uint8Array(4), bigEndian64(n));
+  const iv = concat(new Uint8Array(4), toBigEndian(n, 8));
   return { name: "ChaCha20-Poly1305", iv, additionalData: bytes("text"), tagLength: 128 };
 }

@@ -1,21 +1,7 @@
 // The PAKE of docs/protocol.md, section 3: SPAKE2 on Ed25519, side A. Arithmetic by BigInt, as the formulas are
 // written: neither constant in time nor fast, which a test can afford and a product cannot.
 
-export const bytes = (text) => new TextEncoder().encode(text);
-export const sha256 = async (...parts) => new Uint8Array(await crypto.subtle.digest("SHA-256", concat(...parts)));
-
-export function concat(...parts) {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  parts.reduce((at, part) => (all.set(part, at), at + part.length), 0);
-  return all;
-}
-
-/** HKDF-SHA256, both steps. */
-export async function hkdf(secret, salt, info, length) {
-  const key = await crypto.subtle.importKey("raw", secret, "HKDF", false, ["deriveBits"]);
-  const algorithm = { name: "HKDF", hash: "SHA-256", salt, info: bytes(info) };
-  return new Uint8Array(await crypto.subtle.deriveBits(algorithm, key, length * 8));
-}
+import { bytes, concat, fromHex, hkdf, sha256 } from "./bytes.js";
 
 const P = 2n ** 255n - 19n;
 const ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -54,7 +40,6 @@ function multiply(point, scalar) {
 }
 
 const fromLittleEndian = (array) => [...array].reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
-const fromHex = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
 
 /** RFC 8032: y in 255 bits, little-endian, and the lowest bit of x above them. */
 function encode([x, y, z]) {

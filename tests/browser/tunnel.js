@@ -1,23 +1,16 @@
 // The tunnel of docs/protocol.md, sections 1 and 2, from the client's side: one carrier, streams to service 0. It has
 // no second carrier and so keeps no frame to send it again; everything else is there that a transfer needs.
 
-import { bytes, concat } from "./spake2.js";
+import { bytes, concat, fromBigEndian, text, toBigEndian } from "./bytes.js";
 
 const [CONNECT, DATA, CLOSE, ACCEPT, ABORT, CREDIT] = [1, 2, 3, 4, 5, 6];
 const [HELLO, PING, PONG, GOAWAY, RESUME] = [16, 17, 18, 19, 20];
-const HEADER = 8;
 const FRAME_COST = 32;
 /** What a stream of ours may have arrived and not taken, in units. It does not grow. */
 const WINDOW = 65536;
 
 function frame(type, generation, stream, sequence, payload = new Uint8Array()) {
-  const header = new Uint8Array(HEADER);
-  const view = new DataView(header.buffer);
-  view.setUint8(0, type);
-  view.setUint8(1, generation);
-  view.setUint16(2, stream);
-  view.setUint32(4, sequence);
-  return concat(header, payload);
+  return concat(Uint8Array.of(type, generation), toBigEndian(stream, 2), toBigEndian(sequence, 4), payload);
 }
 
 export class Tunnel {
@@ -58,21 +51,21 @@ export class Tunnel {
   }
 
   handleMessage(message) {
-    const view = new DataView(message.buffer, message.byteOffset);
-    const [type, generation, id, sequence] = [view.getUint8(0), view.getUint8(1), view.getUint16(2), view.getUint32(4)];
-    const payload = message.subarray(HEADER);
+    const [type, generation] = message;
+    const [id, sequence] = [fromBigEndian(message.subarray(2, 4)), fromBigEndian(message.subarray(4, 8))];
+    const payload = message.subarray(8);
     if (type !== HELLO && !this.hello) {
       this.early.push(message);
     } else if (type === HELLO) {
-      this.handleHello(JSON.parse(new TextDecoder().decode(payload)));
+      this.handleHello(JSON.parse(text(payload)));
     } else if (type === PING) {
       this.sendSession(PONG, payload);
     } else if (type === PONG) {
       this.handlePong();
     } else if (type === GOAWAY) {
-      throw new Error(`the host goes away: ${payload[0]} ${new TextDecoder().decode(payload.subarray(1))}`);
+      throw new Error(`the host goes away: ${payload[0]} ${text(payload.subarray(1))}`);
     } else if (type === RESUME) {
-      this.handleResume(new DataView(message.buffer, HEADER));
+      this.handleResume(payload);
     } else if (type <= CREDIT) {
       const stream = this.streams.get(id);
       if (stream?.generation === generation) stream.handleFrame(type, sequence, payload);
@@ -85,21 +78,16 @@ export class Tunnel {
     if (this.hello) return;
     if (!hello.versions.includes(1) || hello.role !== "host") throw new Error("not a host of this protocol");
     this.hello = hello;
-    if (!this.isResumed) {
-      const head = new DataView(new ArrayBuffer(8));
-      head.setUint32(0, this.carrier);
-      head.setUint16(4, 0);
-      head.setUint16(6, 1);
-      this.sendSession(RESUME, new Uint8Array(head.buffer));
-    }
+    // The first part of one, without entries.
+    if (!this.isResumed) this.sendSession(RESUME, concat(toBigEndian(this.carrier, 4), Uint8Array.of(0, 0, 0, 1)));
     this.sendSession(PING, crypto.getRandomValues(new Uint8Array(8)));
     if (this.isResumed) this.resolve();
     this.early.splice(0).forEach((message) => this.handleMessage(message));
   }
 
   handleResume(list) {
-    if (list.getUint32(0) !== this.carrier || this.isResumed) return;
-    if (list.getUint16(6) !== 1 || list.byteLength !== 8) throw new Error("the host resumes streams there never were");
+    if (fromBigEndian(list.subarray(0, 4)) !== this.carrier || this.isResumed) return;
+    if (list.length !== 8) throw new Error("the host resumes streams there never were");
     this.isResumed = true;
     this.resolve();
   }
@@ -108,7 +96,7 @@ export class Tunnel {
   connect(service) {
     const stream = new Stream(this, this.nextStream++, 0);
     this.streams.set(stream.id, stream);
-    stream.sendSequenced(CONNECT, Uint8Array.of(0, service >> 8, service & 255));
+    stream.sendSequenced(CONNECT, concat(Uint8Array.of(0), toBigEndian(service, 2)));
     return stream;
   }
 
@@ -152,8 +140,8 @@ class Stream {
   }
 
   handleFrame(type, sequence, payload) {
-    if (type === ABORT) throw new Error(`aborted: ${payload[0]} ${new TextDecoder().decode(payload.subarray(1))}`);
-    if (type === CREDIT) return this.handleCredit(new DataView(payload.buffer, payload.byteOffset));
+    if (type === ABORT) throw new Error(`aborted: ${payload[0]} ${text(payload.subarray(1))}`);
+    if (type === CREDIT) return this.handleCredit(payload);
     if (sequence < this.nextIn || this.ahead.has(sequence)) throw new Error(`sequence ${sequence} came twice`);
     if (type === DATA) this.arrived += FRAME_COST + payload.length;
     if (this.arrived > this.limitIn) throw new Error("the host sent more than it was granted");
@@ -183,15 +171,13 @@ class Stream {
     this.acknowledgement = null;
     this.limitIn = this.taken + WINDOW;
     this.credits += 1;
-    const payload = new DataView(new ArrayBuffer(12));
-    payload.setBigUint64(0, BigInt(this.limitIn));
-    payload.setUint32(8, this.nextIn);
-    this.tunnel.channel.send(frame(CREDIT, this.generation, this.id, 0, new Uint8Array(payload.buffer)));
+    const payload = concat(toBigEndian(this.limitIn, 8), toBigEndian(this.nextIn, 4));
+    this.tunnel.channel.send(frame(CREDIT, this.generation, this.id, 0, payload));
   }
 
   handleCredit(payload) {
-    this.limitOut = Math.max(this.limitOut, Number(payload.getBigUint64(0)));
-    this.acknowledged = Math.max(this.acknowledged, payload.getUint32(8));
+    this.limitOut = Math.max(this.limitOut, fromBigEndian(payload.subarray(0, 8)));
+    this.acknowledged = Math.max(this.acknowledged, fromBigEndian(payload.subarray(8)));
     this.pump();
     this.settle();
   }

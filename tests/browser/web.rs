@@ -12,8 +12,9 @@ use crate::common::services::{OneShot, one_shot, serve};
 use crate::common::wait_until;
 
 /// What the page is made of: name, type, content.
-const FILES: [(&str, &str, &str); 5] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("/index.html", "text/html", include_str!("index.html")),
+    ("/bytes.js", "text/javascript", include_str!("bytes.js")),
     ("/main.js", "text/javascript", include_str!("main.js")),
     ("/signaling.js", "text/javascript", include_str!("signaling.js")),
     ("/spake2.js", "text/javascript", include_str!("spake2.js")),
