@@ -14,6 +14,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
 use super::flight::{Flight, MAX_FLIGHT};
+use super::stun::is_public;
 
 /// Label of the channel.
 const LABEL: &str = "pinhole";
@@ -193,6 +194,17 @@ impl Connection {
         Some(text)
     }
 
+    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
+    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
+    pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
+        self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
+        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
+        let text = self.rtc.add_local_candidate(candidate.clone())?.to_sdp_string();
+        self.local_candidates.push(candidate);
+        self.drain(now);
+        Some(text)
+    }
+
     /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
         let text = candidate.trim();
@@ -309,7 +321,11 @@ impl Connection {
     /// Returns between which addresses messages travel, once they do.
     pub fn path(&self) -> Option<PathInfo> {
         let (local, remote) = self.path?;
-        let local_kind = self.local_candidates.iter().find(|candidate| candidate.addr() == local);
+        let is_own = |candidate: &&Candidate| candidate.addr() == local;
+        // str0m names the socket; a peer beyond the NAT sees what a server saw.
+        let is_mapped = |candidate: &&Candidate| candidate.local() == local && !is_own(candidate) && is_public(remote);
+        let mut local_candidates = self.local_candidates.iter();
+        let local_kind = local_candidates.clone().find(is_mapped).or_else(|| local_candidates.find(is_own));
         let remote_kind = self.remote_candidates.iter().find(|candidate| candidate.addr() == remote);
         let name = |candidate: Option<&Candidate>| candidate.map_or("prflx".to_owned(), |c| c.kind().to_string());
         Some(PathInfo { local, remote, candidates: format!("{}/{}", name(local_kind), name(remote_kind)) })

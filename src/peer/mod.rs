@@ -1,9 +1,13 @@
 //! The direct path: WebRTC, without any I/O.
 //!
 //! [`connection`] wraps str0m's `Rtc` and carries whole messages over one unordered DataChannel; [`flight`] decides how
-//! many bytes of them may be under way.
+//! many bytes of them may be under way; [`stun`] finds out how others see our sockets.
 
 pub mod connection;
 pub mod flight;
+pub mod stun;
+
+#[cfg(test)]
+mod nat_tests;
 
 pub use connection::{Connection, Event, PathInfo, PeerError};
