@@ -5,13 +5,14 @@ use std::io;
 
 use clap::Parser;
 
-use super::args::{Action, Arguments, ClientArguments, HostArguments};
+use super::args::{Action, Arguments, ClientArguments, HostArguments, ReachArguments};
 use super::failure::{Failure, UsageError};
 use super::logging::Verbosity;
 use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{ClientConfig, HostConfig};
+use crate::config::{ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::report::{Reporter, Role, Style};
@@ -131,7 +132,10 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
         Some(pin) => Some(parse::pin("--pin", &pin)?),
         None => environment,
     };
+    let (reach, stun) = reach(&arguments.reach)?;
     let config = HostConfig {
+        reach,
+        stun,
         target: parse::target(&arguments.target)?,
         listen: parse::listen(&arguments.listen)?,
         pin,
@@ -163,8 +167,26 @@ fn client_settings(
         (Some(pin), _) | (None, Some(pin)) => Some(pin),
         (None, None) => environment,
     };
-    let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, once: arguments.once };
+    let (reach, stun) = reach(&arguments.reach)?;
+    let (ca, once) = (arguments.ca, arguments.once);
+    let settings = move |pin| ClientConfig { url, pin, local, ca, headers, once, reach, stun };
     Ok((settings, pin))
+}
+
+fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError> {
+    let reach = Reach {
+        direct: !arguments.relay_only,
+        relay: !arguments.no_relay,
+        p2p_timeout: parse::seconds("--p2p-timeout", &arguments.p2p_timeout, 120)?,
+        grace: parse::seconds("--grace", &arguments.grace, 86_400)?,
+    };
+    let named = arguments.stun.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
+    let stun = match (arguments.no_stun, named.is_empty()) {
+        (true, _) => Vec::new(),
+        (false, true) => default_stun_servers(),
+        (false, false) => named,
+    };
+    Ok((reach, stun))
 }
 
 fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {
