@@ -76,6 +76,7 @@ async function run() {
   const signaling = await Signaling.connect(parameters.get("url"), parameters.get("pin"));
   report.session = signaling.session;
   step("proved");
+  signaling.send({ type: "network", direct: true, relay: false, udp: "unknown", mapping: "unknown", ipv6: false });
   const connection = new RTCPeerConnection();
   const tunnel = await meet(signaling, connection);
   step("channel");
