@@ -257,6 +257,9 @@ impl Session {
             } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
                 && relay.carrier == carrier
             {
+                if let Some(round_trip) = self.mux.take_answer() {
+                    relay.handle_round_trip(now, round_trip);
+                }
                 if relay.wants_ping(now) {
                     self.mux.ping_now(now);
                 }

@@ -199,11 +199,6 @@ impl Session {
     /// A PING was answered: the session is connected once that happens on a carrier that is ready.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         debug!("session={} round_trip={round_trip:?}", self.id);
-        if let Some(relay) = &mut self.relay
-            && self.mux.carrier() == Some(relay.carrier)
-        {
-            relay.handle_round_trip(now, round_trip);
-        }
         self.connected_if_ready(now);
     }
 
