@@ -8,6 +8,8 @@
 //!     Closed ◀──everything acknowledged───── Closing ◀─────────────┘
 //! ```
 
+pub mod diagnosis;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;

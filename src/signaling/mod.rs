@@ -9,6 +9,7 @@ pub mod handshake;
 mod keys;
 pub mod limiter;
 pub mod message;
+pub mod network;
 pub mod pin;
 pub mod sealing;
 pub mod url;
