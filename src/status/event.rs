@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::check::Finding;
+
 /// How a session's messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,4 +113,7 @@ pub enum Event {
         /// What failed, why, and what to do.
         message: String,
     },
+    /// Something `pinhole check` found.
+    #[serde(untagged)]
+    Check(Finding),
 }
