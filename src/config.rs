@@ -45,6 +45,28 @@ pub struct ClientConfig {
     pub once: bool,
 }
 
+/// What `pinhole check` looks at.
+#[derive(Debug, Clone)]
+pub struct CheckConfig {
+    /// The STUN servers to ask.
+    pub stun: Vec<Target>,
+    /// The host to visit, if any.
+    pub visit: Option<VisitConfig>,
+}
+
+/// The host whose signaling a check visits.
+#[derive(Debug, Clone)]
+pub struct VisitConfig {
+    /// The host's signaling WebSocket.
+    pub url: SignalingUrl,
+    /// The pin the host printed; without it only the WebSocket is looked at.
+    pub pin: Option<Pin>,
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Further header fields of the WebSocket upgrade request, as (name, value).
+    pub headers: Vec<(String, String)>,
+}
+
 /// An address the host dials: a host name or IP literal, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {

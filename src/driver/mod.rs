@@ -4,6 +4,7 @@
 //! what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
+mod check;
 mod client;
 mod connections;
 mod core;
@@ -15,6 +16,7 @@ mod token;
 
 use std::io;
 
+pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::core::{Reporter, Stopper};
 pub use self::host::Host;

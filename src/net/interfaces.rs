@@ -21,6 +21,12 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(select(addresses, include_loopback))
 }
 
+/// Returns the name of the interface that has this address, if one has.
+pub fn interface_name(address: IpAddr) -> Option<String> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    interfaces.into_iter().find(|interface| interface.ip() == address).map(|interface| interface.name)
+}
+
 /// Tunnels and some virtual interfaces report `Unknown` while they carry data.
 fn may_be_up(status: &IfOperStatus) -> bool {
     matches!(status, IfOperStatus::Up | IfOperStatus::Unknown | IfOperStatus::Dormant)

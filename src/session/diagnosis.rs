@@ -86,10 +86,15 @@ impl Diagnosis {
     }
 }
 
+/// Returns one side's situation in words.
+pub fn situation(network: &Network) -> String {
+    let ipv6 = if network.ipv6 { ", IPv6" } else { "" };
+    format!("{}{ipv6}", Situation::of(network))
+}
+
 /// Returns what one side's situation means for sessions with others, as a sentence.
 pub fn outlook(ours: &Network) -> String {
-    let situation = Situation::of(ours);
-    let means = match situation {
+    let means = match Situation::of(ours) {
         Situation::Off => "sessions are relayed",
         Situation::Blocked => "sessions are relayed, except inside one network",
         Situation::Unknown => "whether direct paths work shows only when one is tried",
@@ -106,7 +111,7 @@ pub fn outlook(ours: &Network) -> String {
             "direct paths work with most others; it takes two STUN servers to say more"
         }
     };
-    format!("{situation}: {means}")
+    format!("{}: {means}", situation(ours))
 }
 
 /// Returns what is known of a network together with what STUN servers found out about it.

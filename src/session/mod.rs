@@ -42,6 +42,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
+/// What a visitor says who only checks whether the two could connect.
+pub const CHECK: &str = "check";
+
 /// Number of the only carrier.
 const CARRIER: u32 = 1;
 

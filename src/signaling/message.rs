@@ -12,6 +12,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use super::network::Network;
+
 /// WebSocket sub-protocol that both sides ask for and echo.
 pub const SUBPROTOCOL: &str = "pinhole-signal.1";
 
@@ -176,6 +178,8 @@ impl fmt::Display for ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Inner {
+    /// What the sender may do and knows of its network.
+    Network(Network),
     /// The host opens a carrier.
     Offer {
         /// Number of the carrier within the session.
