@@ -85,3 +85,11 @@ impl fmt::Display for Target {
         }
     }
 }
+
+/// Default.
+pub fn default_stun_servers() -> Vec<Target> {
+    vec![
+        Target { host: "stun.l.google.com".into(), port: 19302 },
+        Target { host: "stun1.l.google.com".into(), port: 19302 },
+    ]
+}

@@ -6,12 +6,13 @@ use std::io;
 use clap::Parser;
 
 use super::args::{Action, Arguments, ClientArguments, HostArguments};
+use super::check;
 use super::failure::{Failure, UsageError};
 use super::logging::Verbosity;
 use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{ClientConfig, HostConfig};
+use crate::config::{CheckConfig, ClientConfig, HostConfig};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::report::{Reporter, Role, Style};
@@ -44,6 +45,8 @@ pub enum Command {
     Host(HostConfig, Output),
     /// `pinhole client`.
     Client(ClientConfig, Output),
+    /// `pinhole check`.
+    Check(CheckConfig, Output),
     /// `pinhole demo`.
     Demo(Output),
 }
@@ -52,7 +55,10 @@ impl Command {
     /// Returns how the run talks.
     pub fn output(&self) -> Output {
         match self {
-            Command::Host(_, output) | Command::Client(_, output) | Command::Demo(output) => *output,
+            Command::Host(_, output)
+            | Command::Client(_, output)
+            | Command::Check(_, output)
+            | Command::Demo(output) => *output,
         }
     }
 }
@@ -119,6 +125,12 @@ pub fn parse(
             };
             Ok(Command::Client(settings(pin), output).into())
         }
+        Some(Action::Check(check)) => {
+            output.json = check.json;
+            let config = environment_pin(pin).and_then(|pin| check::settings(check, pin));
+            let config = config.map_err(|error| usage(error, output))?;
+            Ok(Command::Check(config, output).into())
+        }
         Some(Action::Demo(demo)) => {
             output.json = demo.json;
             Ok(Command::Demo(output).into())
@@ -157,14 +169,23 @@ fn client_settings(
     let local = parse::local(&arguments.local)?;
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    let flag = arguments.pin.map(|pin| parse::pin("--pin", &pin)).transpose()?;
-    let pin = match (url_pin, flag) {
-        (Some(url_pin), Some(flag)) if url_pin != flag => return Err(UsageError::TwoPins),
-        (Some(pin), _) | (None, Some(pin)) => Some(pin),
-        (None, None) => environment,
-    };
+    let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
     let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, once: arguments.once };
     Ok((settings, pin))
+}
+
+/// Picks the pin of the URL, or else of the flag, or else of the environment.
+pub(super) fn nearest_pin(
+    url: Option<Pin>,
+    flag: Option<&str>,
+    environment: Option<Pin>,
+) -> Result<Option<Pin>, UsageError> {
+    let flag = flag.map(|pin| parse::pin("--pin", pin)).transpose()?;
+    match (url, flag) {
+        (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
+        (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
+        (None, None) => Ok(environment),
+    }
 }
 
 fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {

@@ -87,6 +87,19 @@ pub fn max_sessions(text: &str) -> Result<usize, ArgumentError> {
     }
 }
 
+/// Parses a STUN server: `stun.example.org:3478` or `[2001:db8::1]:3478`.
+pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
+    let hint = "give HOST:PORT, for example stun.l.google.com:19302";
+    let parsed = match split(text) {
+        Ok((Host::Default, _)) => Err(Problem::NoHost),
+        Ok((_, 0)) => Err(Problem::PortZero),
+        Ok((Host::Address(address), port)) => Ok(Target { host: address.to_string(), port }),
+        Ok((Host::Name(name), port)) => Ok(Target { host: name.to_string(), port }),
+        Err(problem) => Err(problem),
+    };
+    parsed.map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
+}
+
 /// Wraps a pin; `argument` says where it came from.
 pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
     let hint = "give the pin that the host printed, for example 123456";

@@ -97,7 +97,9 @@ pub fn outlook(ours: &Network) -> String {
     let means = match Situation::of(ours) {
         Situation::Off => "sessions are relayed",
         Situation::Blocked => "sessions are relayed, except inside one network",
-        Situation::Unknown => "whether direct paths work shows only when one is tried",
+        Situation::Unknown => {
+            "no STUN server could be asked, so whether direct paths work shows only when one is tried"
+        }
         Situation::Open(Mapping::None) => {
             "direct paths should work; where the other side has a symmetric NAT, only if no firewall here keeps it out"
         }

@@ -32,6 +32,9 @@ const LINK: Token = Token(1);
 /// The first UDP socket; the others follow.
 const FIRST_SOCKET: usize = 2;
 
+/// What is said of a host that lets us in and says nothing.
+const SILENT_HOST: &str = "knows the pin and says nothing of its network; somebody there may be asked first (--ask)";
+
 /// Events taken from the system at once.
 const EVENTS: usize = 64;
 
@@ -146,19 +149,22 @@ impl Check {
 
     /// Says what a visit came to.
     fn conclude(&mut self, ours: &Network, visited: Visited) -> Result<(), CheckError> {
-        let Visited { url, open_time, theirs, failure } = visited;
+        let Visited { url, open_time, is_proven, theirs, failure } = visited;
         let open_ms = open_time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);
         self.report(Finding::Signaling { url, ok: open_ms.is_some(), open_ms });
-        if let Some(theirs) = theirs {
-            let message = diagnosis::situation(&theirs);
-            self.report(Finding::Network { side: Side::Host, network: theirs, message });
-            let diagnosis = diagnosis::diagnose(Role::Client, ours, &theirs);
-            self.report(verdict(&diagnosis));
-            if failure.is_none() && !diagnosis.connects() {
-                return Err(CheckError::NoPath(diagnosis.sentence()));
-            }
+        let (theirs, message) = match theirs {
+            Some(theirs) => (theirs, diagnosis::situation(&theirs)),
+            None if is_proven && failure.is_none() => (Network::unknown(true, true), SILENT_HOST.to_owned()),
+            None => return failure.map_or(Ok(()), |error| Err(error.into())),
+        };
+        self.report(Finding::Network { side: Side::Host, network: theirs, message });
+        let diagnosis = diagnosis::diagnose(Role::Client, ours, &theirs);
+        self.report(verdict(&diagnosis));
+        match failure {
+            Some(error) => Err(error.into()),
+            None if diagnosis.connects() => Ok(()),
+            None => Err(CheckError::NoPath(diagnosis.sentence())),
         }
-        failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn report(&mut self, finding: Finding) {

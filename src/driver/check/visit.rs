@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,13 @@ pub(super) struct Visit {
     config: VisitConfig,
     tls: Option<Arc<TlsConfig>>,
     resolver: Resolver,
-    addresses: VecDeque<std::net::SocketAddr>,
+    addresses: VecDeque<SocketAddr>,
     phase: Phase,
     /// When the present phase is over in any case.
     deadline: Instant,
     dialled_at: Instant,
     open_time: Option<Duration>,
+    is_proven: bool,
     ours: Network,
     /// Ours are all the findings there will be.
     is_final: bool,
@@ -77,7 +79,9 @@ pub(super) struct Visited {
     pub(super) url: String,
     /// How long the WebSocket took to open; `None` if it did not.
     pub(super) open_time: Option<Duration>,
-    /// What the host said of its network, if the pin was known and right.
+    /// The pin was known and right.
+    pub(super) is_proven: bool,
+    /// What the host said of its network.
     pub(super) theirs: Option<Network>,
     /// What went wrong.
     pub(super) failure: Option<RunError>,
@@ -102,6 +106,7 @@ impl Visit {
             deadline: now + OPEN_TIMEOUT,
             dialled_at: now,
             open_time: None,
+            is_proven: false,
             ours: Network::unknown(true, true),
             is_final: false,
             theirs: None,
@@ -176,11 +181,11 @@ impl Visit {
 
     /// Returns what it came to.
     pub(super) fn into_result(self) -> Visited {
-        let Visit { config, open_time, theirs, failure, .. } = self;
-        Visited { url: config.url.to_string(), open_time, theirs, failure }
+        let Visit { config, open_time, is_proven, theirs, failure, .. } = self;
+        Visited { url: config.url.to_string(), open_time, is_proven, theirs, failure }
     }
 
-    fn found(&mut self, now: Instant, registry: &Registry, addresses: Vec<std::net::SocketAddr>) {
+    fn found(&mut self, now: Instant, registry: &Registry, addresses: Vec<SocketAddr>) {
         self.addresses = addresses.into_iter().take(MAX_ADDRESSES).collect();
         self.dial(now, registry, None);
     }
@@ -267,6 +272,7 @@ impl Visit {
 
     fn established(&mut self, now: Instant, mut established: Established) {
         let Phase::Pake(mut websocket, _) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        self.is_proven = true;
         let text = established.sealer.seal(&Inner::Network(self.ours));
         match websocket.send_text(text) {
             Ok(()) => {
