@@ -5,11 +5,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
+
+/// STUN servers that are asked unless others are named.
+pub const DEFAULT_STUN_SERVERS: [(&str, u16); 2] = [("stun.l.google.com", 19302), ("stun1.l.google.com", 19302)];
 
 /// What `pinhole host` shares, and how.
 #[derive(Debug, Clone)]
@@ -26,6 +30,10 @@ pub struct HostConfig {
     pub max_sessions: usize,
     /// Ask at the terminal before a client may join.
     pub ask: bool,
+    /// Which ways to the clients are tried, and for how long.
+    pub reach: Reach,
+    /// Servers that tell how this machine is seen from outside.
+    pub stun: Vec<Target>,
 }
 
 /// What `pinhole client` joins, and where the service appears.
@@ -41,8 +49,12 @@ pub struct ClientConfig {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
     pub headers: Vec<(String, String)>,
-    /// Take it for success when the host ends the session.
+    /// End with the first session instead of connecting anew, and take it for success when the host ends it.
     pub once: bool,
+    /// Which ways to the host are tried, and for how long.
+    pub reach: Reach,
+    /// Servers that tell how this machine is seen from outside.
+    pub stun: Vec<Target>,
 }
 
 /// What `pinhole check` looks at.
@@ -67,12 +79,12 @@ pub struct VisitConfig {
     pub headers: Vec<(String, String)>,
 }
 
-/// An address the host dials: a host name or IP literal, and a port.
+/// An address to dial or ask: a host name or IP literal, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Name or IP literal, without brackets.
     pub host: String,
-    /// TCP port, never 0.
+    /// The port, never 0.
     pub port: u16,
 }
 
@@ -86,10 +98,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Default.
+/// Returns the STUN servers that are asked unless others are named.
 pub fn default_stun_servers() -> Vec<Target> {
-    vec![
-        Target { host: "stun.l.google.com".into(), port: 19302 },
-        Target { host: "stun1.l.google.com".into(), port: 19302 },
-    ]
+    DEFAULT_STUN_SERVERS.iter().map(|&(host, port)| Target { host: host.to_owned(), port }).collect()
 }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
 use crate::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
 use crate::driver::{Client, Host, Reporter, RunError, Stopper};
+use crate::session::Reach;
 use crate::status::event::Event;
 
 /// Bytes fetched through the tunnel.
@@ -59,6 +60,8 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
             once: false,
             max_sessions: DEFAULT_MAX_SESSIONS,
             ask: false,
+            reach: Reach::default(),
+            stun: Vec::new(),
         },
         // A send fails only once the demo is over and nobody listens.
         Box::new(move |event| drop(for_host.send(event.clone()))),
@@ -71,6 +74,8 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
             ca: None,
             headers: Vec::new(),
             once: true,
+            reach: Reach::default(),
+            stun: Vec::new(),
         },
         Box::new(move |event| drop(sender.send(event.clone()))),
     )?;

@@ -100,6 +100,9 @@ pub struct HostArguments {
     /// Ask at the terminal before a client may join
     #[arg(long)]
     pub ask: bool,
+    /// How clients are reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
@@ -128,12 +131,38 @@ pub struct ClientArguments {
     /// A further header of the WebSocket request; may be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
-    /// Exit with code 0 when the session has ended, whoever ended it
+    /// Do not connect anew when the session has ended; exit with code 0 if the host ended it
     #[arg(long)]
     pub once: bool,
+    /// How the host is reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+}
+
+/// How the other side is reached, for either side.
+#[derive(Debug, Default, Args)]
+pub struct ReachArguments {
+    /// A STUN server to ask instead of Google's, HOST:PORT; may be given more than once
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
+    pub stun: Vec<String>,
+    /// Ask no STUN server: only addresses of this machine are offered
+    #[arg(long)]
+    pub no_stun: bool,
+    /// Never carry traffic over the signaling connection: a direct path or none
+    #[arg(long, conflicts_with = "relay_only")]
+    pub no_relay: bool,
+    /// Try no direct path: for networks without UDP
+    #[arg(long)]
+    pub relay_only: bool,
+    /// How long a direct path is looked for, 1 to 120
+    #[arg(long, value_name = "SECONDS", default_value = "10", allow_hyphen_values = true)]
+    pub p2p_timeout: String,
+    /// How long open connections wait for a lost path, 1 to 86400
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_hyphen_values = true)]
+    pub grace: String,
 }
 
 /// Arguments of `pinhole demo`.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::command::nearest_pin;
+use super::command::{nearest_pin, stun_servers};
 use super::failure::UsageError;
 use super::parse;
-use crate::config::{CheckConfig, VisitConfig, default_stun_servers};
+use crate::config::{CheckConfig, VisitConfig};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 
@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   pinhole check                           this machine's network alone
   pinhole check 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456'
-                                          and whether it gets along with a host's
+                                          and a host's: do they get along?
   pinhole check --stun stun.example.org:3478 --json
 
 It ends within seconds. Exit codes: 0 nothing keeps the two sides from
@@ -51,12 +51,7 @@ pub struct CheckArguments {
 
 /// Turns the arguments into settings; `environment` is the pin of `PINHOLE_PIN`.
 pub(super) fn settings(arguments: CheckArguments, environment: Option<Pin>) -> Result<CheckConfig, UsageError> {
-    let named = arguments.stun.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
-    let stun = match (arguments.no_stun, named.is_empty()) {
-        (true, _) => Vec::new(),
-        (false, true) => default_stun_servers(),
-        (false, false) => named,
-    };
+    let stun = stun_servers(&arguments.stun, arguments.no_stun)?;
     let Some(url) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
     let (url, url_pin) = SignalingUrl::parse(&url)?;
     if arguments.ca.is_some() && !url.tls {
@@ -72,6 +67,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::config::default_stun_servers;
 
     #[derive(Debug, Parser)]
     struct Line {

@@ -5,14 +5,15 @@ use std::io;
 
 use clap::Parser;
 
-use super::args::{Action, Arguments, ClientArguments, HostArguments};
+use super::args::{Action, Arguments, ClientArguments, HostArguments, ReachArguments};
 use super::check;
 use super::failure::{Failure, UsageError};
 use super::logging::Verbosity;
 use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{CheckConfig, ClientConfig, HostConfig};
+use crate::config::{CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::report::{Reporter, Role, Style};
@@ -143,7 +144,10 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
         Some(pin) => Some(parse::pin("--pin", &pin)?),
         None => environment,
     };
+    let (reach, stun) = reach(&arguments.reach)?;
     let config = HostConfig {
+        reach,
+        stun,
         target: parse::target(&arguments.target)?,
         listen: parse::listen(&arguments.listen)?,
         pin,
@@ -170,7 +174,9 @@ fn client_settings(
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
-    let settings = move |pin| ClientConfig { url, pin, local, ca: arguments.ca, headers, once: arguments.once };
+    let (reach, stun) = reach(&arguments.reach)?;
+    let (ca, once) = (arguments.ca, arguments.once);
+    let settings = move |pin| ClientConfig { url, pin, local, ca, headers, once, reach, stun };
     Ok((settings, pin))
 }
 
@@ -186,6 +192,26 @@ pub(super) fn nearest_pin(
         (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
         (None, None) => Ok(environment),
     }
+}
+
+fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError> {
+    let reach = Reach {
+        direct: !arguments.relay_only,
+        relay: !arguments.no_relay,
+        p2p_timeout: parse::seconds("--p2p-timeout", &arguments.p2p_timeout, 120)?,
+        grace: parse::seconds("--grace", &arguments.grace, 86_400)?,
+    };
+    Ok((reach, stun_servers(&arguments.stun, arguments.no_stun)?))
+}
+
+/// Picks the STUN servers that were named, or else those that are asked by default, or none.
+pub(super) fn stun_servers(named: &[String], none: bool) -> Result<Vec<Target>, UsageError> {
+    let named = named.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
+    Ok(match (none, named.is_empty()) {
+        (true, _) => Vec::new(),
+        (false, true) => default_stun_servers(),
+        (false, false) => named,
+    })
 }
 
 fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -87,6 +88,14 @@ pub fn max_sessions(text: &str) -> Result<usize, ArgumentError> {
     }
 }
 
+/// Parses a time in whole seconds, from 1 to `most`.
+pub fn seconds(argument: &'static str, text: &str, most: u64) -> Result<Duration, ArgumentError> {
+    match digits(text) {
+        Some(number) if (1..=most).contains(&(number as u64)) => Ok(Duration::from_secs(number as u64)),
+        _ => Err(ArgumentError::new(argument, text, Problem::Seconds(most), "give whole seconds, for example 30")),
+    }
+}
+
 /// Parses a STUN server: `stun.example.org:3478` or `[2001:db8::1]:3478`.
 pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
     let hint = "give HOST:PORT, for example stun.l.google.com:19302";
@@ -155,6 +164,8 @@ enum Problem {
     HeaderReserved,
     #[error("that many sessions are not possible")]
     Sessions,
+    #[error("that is no number of seconds from 1 to {0}")]
+    Seconds(u64),
     #[error("a pin has at least one character")]
     NoPin,
 }
@@ -431,6 +442,20 @@ mod tests {
         }
         for given in ["0", "1025", "-1", "+1", "", "many", "1.5", "99999999999999999999999"] {
             assert!(max_sessions(given).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn times_and_stun_servers_are_checked() {
+        assert_eq!(seconds("--grace", "60", 120), Ok(Duration::from_secs(60)));
+        for given in ["0", "121", "-1", "", "1.5", "1s"] {
+            assert!(seconds("--grace", given, 120).is_err(), "{given}");
+        }
+        for given in ["stun.example.org:3478", "192.0.2.1:3478", "[2001:db8::1]:3478"] {
+            assert_eq!(stun_server(given).map(|server| server.to_string()), Ok(given.to_owned()));
+        }
+        for given in ["", "3478", "stun.example.org", "a:0", "stun:a:3478", "http://a:1"] {
+            assert!(stun_server(given).is_err(), "{given}");
         }
     }
 

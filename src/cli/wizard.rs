@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
-use crate::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
+use crate::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target, default_stun_servers};
+use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
@@ -63,6 +64,8 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
                 once: false,
                 max_sessions: DEFAULT_MAX_SESSIONS,
                 ask: false,
+                reach: Reach::default(),
+                stun: default_stun_servers(),
             }))
         }
         Side::Client => {
@@ -73,7 +76,17 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
             };
             let local =
                 ask_until(ask, LOCAL, |text| parse::local(text).map_err(|error| error.complaint().to_string()))?;
-            Ok(Answers::Client(ClientConfig { url, pin, local, ca: None, headers: Vec::new(), once: false }))
+            let (reach, stun) = (Reach::default(), default_stun_servers());
+            Ok(Answers::Client(ClientConfig {
+                url,
+                pin,
+                local,
+                ca: None,
+                headers: Vec::new(),
+                once: false,
+                reach,
+                stun,
+            }))
         }
     }
 }

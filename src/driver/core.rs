@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, trace};
+use log::{debug, info, trace};
 use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
 use slab::Slab;
@@ -19,11 +19,12 @@ use super::connections::{ConnectionEntry, EXHAUSTED_PAUSE};
 use super::deadlines::{Deadlines, Due};
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::Signals;
+use super::stun::Stun;
 use super::token::Source;
 use crate::config::Target;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
-use crate::session::End;
+use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
 use crate::tunnel::{ChunkPool, GoAwayReason};
 
@@ -57,11 +58,21 @@ pub(super) enum Notice {
     /// A name look-up of the side's own was answered.
     Resolved { answer: Result<Vec<SocketAddr>, String> },
     /// A session has something to say through signaling.
-    Signal { session: SessionKey, text: String },
-    /// A session needs signaling no more.
+    Signal { session: SessionKey, signal: Signal },
+    /// Messages pass, for the first time or again.
     Connected { session: SessionKey },
+    /// Messages pass no more.
+    Recovering { session: SessionKey },
+    /// A session needs signaling no more.
+    SignalingDone { session: SessionKey },
+    /// It is time to see whether the signaling WebSockets are alive.
+    KeepAlive,
+    /// The client may dial the host again.
+    Rejoin,
+    /// A local connection has waited for a session for too long.
+    Waiting,
     /// The peer announced the end of a session.
-    GoAway,
+    GoAway(GoAwayReason),
     /// A session is over and gone.
     Ended { session: SessionKey, end: End, summary: Summary },
     /// Somebody wants us to end: in order the first time, at once the second.
@@ -100,6 +111,8 @@ pub(super) struct Core {
     /// What a host dials for a stream; `None` on a client.
     pub(super) target: Option<Target>,
     pub(super) resolver: Resolver,
+    pub(super) reach: Reach,
+    pub(super) stun: Stun,
     /// Connections, with their serials, that wait for the look-up of the target's name. One look-up serves them all.
     pub(super) lookups: Vec<(usize, u64)>,
     pub(super) pool: ChunkPool,
@@ -126,7 +139,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(target: Option<Target>, reporter: Reporter) -> io::Result<Core> {
+    pub(super) fn new(target: Option<Target>, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
         let (sender, stops) = bounded(2);
@@ -139,6 +152,8 @@ impl Core {
             connections: Slab::new(),
             target,
             resolver: Resolver::new(waker.clone()),
+            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
+            reach,
             lookups: Vec::new(),
             pool: ChunkPool::new(),
             buffers: ReceiveBuffers::default(),
@@ -185,6 +200,8 @@ impl Core {
                 let reason = end.to_string();
                 self.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
             }
+            // Nothing went wrong, and nobody has to do anything.
+            None if *end == End::Visit => info!("session={name} ended: {end}"),
             None => self.warn("not-connected", format!("session {name} was not established: {end}")),
         }
     }
@@ -206,6 +223,7 @@ impl Core {
         self.events = events;
         self.receive_datagrams();
         self.handle_lookups();
+        self.handle_stun_lookups();
         self.handle_due();
         Ok(())
     }
@@ -317,6 +335,9 @@ impl Core {
                     self.is_accepting_paused = false;
                     self.notices.push_back(Notice::Acceptable);
                 }
+                Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
+                Due::Rejoin => self.notices.push_back(Notice::Rejoin),
+                Due::Waiting => self.notices.push_back(Notice::Waiting),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),
             }

@@ -9,6 +9,12 @@ use std::time::Instant;
 pub(super) enum Due {
     /// Accepting was paused for want of descriptors.
     Accept,
+    /// It is time to see whether the signaling WebSockets are alive.
+    KeepAlive,
+    /// A client may dial the host again.
+    Rejoin,
+    /// A local connection has waited for a session for too long.
+    Waiting,
     /// A signaling WebSocket has been at its step for too long.
     Link { index: usize, serial: u64 },
     /// A target did not answer at any of its addresses.

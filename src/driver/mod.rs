@@ -10,8 +10,10 @@ mod connections;
 mod core;
 mod deadlines;
 mod host;
+mod liveness;
 mod sessions;
 mod signals;
+mod stun;
 mod token;
 
 use std::io;
@@ -67,7 +69,8 @@ impl RunError {
             RunError::Session(End::NoPath) => "no-path",
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",
-            RunError::Session(End::Local | End::Failed(_)) => "session",
+            RunError::Session(End::Replaced | End::Restart) => "host-restarted",
+            RunError::Session(End::Local | End::Visit | End::Failed(_)) => "session",
             RunError::Start(_) => "start",
             RunError::System(_) => "system",
         }

@@ -13,9 +13,10 @@ use super::core::{Core, Notice};
 use super::token::Source;
 use crate::net::interfaces::usable_addresses;
 use crate::net::udp::UdpSocket;
-use crate::session::{Event, Session};
+use crate::session::{End, Event, Path, Session};
+use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
-use crate::status::event::{Event as StatusEvent, Path};
+use crate::status::event::{Event as StatusEvent, Way};
 use crate::tunnel::{self, Config, StreamKey};
 
 /// Finds a session; one that is gone is found no more, whoever took its place.
@@ -41,7 +42,7 @@ pub(super) struct SessionEntry {
     serial: u64,
     /// Short id, for people.
     pub(super) name: String,
-    sockets: Vec<usize>,
+    sockets: Vec<OwnSocket>,
     /// The TCP connection of each stream.
     pub(super) connections: HashMap<StreamKey, usize>,
     /// Keeps stream ids from being guessed from addresses.
@@ -52,8 +53,14 @@ pub(super) struct SessionEntry {
     is_dirty: bool,
 }
 
-/// A UDP socket and the session it carries. Each session has sockets of its own, so two PeerConnections never share a
-/// 4-tuple and a datagram's socket says whose it is.
+/// A UDP socket of a session: whose carrier it serves, and where it is in the loop's table.
+struct OwnSocket {
+    carrier: u32,
+    index: usize,
+}
+
+/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple and a
+/// datagram's socket says whose it is.
 pub(super) struct SocketEntry {
     pub(super) socket: UdpSocket,
     session: usize,
@@ -62,39 +69,23 @@ pub(super) struct SocketEntry {
 }
 
 impl Core {
-    /// Starts a session with a peer that knows the pin, on fresh sockets, one for every usable address.
+    /// Starts a session with a peer that knows the pin.
     pub(super) fn add_session(&mut self, established: Established, config: Config) -> Result<SessionKey, String> {
-        let index = self.sessions.vacant_key();
-        let addresses =
-            usable_addresses(true).map_err(|error| format!("the network interfaces cannot be listed: {error}"))?;
-        let mut sockets = Vec::new();
-        for address in addresses {
-            match self.add_socket(address, index) {
-                Ok(socket) => sockets.push(socket),
-                Err(error) => debug!("address={address} bind error={error}"),
-            }
-        }
-        let local = sockets.iter().map(|&socket| self.sockets[socket].socket.local()).collect();
         let name = established.session.to_string();
-        let session = match Session::new(self.now, established, config, local) {
-            Ok(mut session) if !sockets.is_empty() => {
-                self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
-                session
-            }
-            result => {
-                sockets.into_iter().for_each(|socket| self.remove_socket(socket));
-                return Err(result.err().map_or("no UDP socket could be bound".to_owned(), |error| error.to_string()));
-            }
-        };
+        let mut session = Session::new(self.now, established, config, self.reach.clone())
+            .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
+        self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
+        let (servers, is_complete) = self.stun.known(self.now);
+        session.add_stun_servers(self.now, servers, is_complete);
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
         self.next_serial += 1;
         let serial = self.next_serial;
-        self.sessions.insert(SessionEntry {
+        let index = self.sessions.insert(SessionEntry {
             session,
             serial,
             name,
-            sockets,
+            sockets: Vec::new(),
             connections: HashMap::new(),
             salt,
             connected_at: None,
@@ -104,6 +95,22 @@ impl Core {
         });
         self.touch(index);
         Ok(SessionKey { index, serial })
+    }
+
+    /// Finds the session of that id.
+    pub(super) fn find_session(&self, id: &SessionId) -> Option<SessionKey> {
+        let (index, entry) = self.sessions.iter().find(|(_, entry)| entry.session.id() == id)?;
+        Some(SessionKey { index, serial: entry.serial })
+    }
+
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one.
+    pub(super) fn evict(&mut self) -> bool {
+        let recovering =
+            self.sessions.iter().filter_map(|(index, entry)| Some((entry.session.recovering_since()?, index)));
+        let Some((_, index)) = recovering.min() else { return false };
+        self.sessions[index].session.abandon(self.now, End::PathLost);
+        self.service(index);
+        true
     }
 
     /// Finds a live session.
@@ -141,8 +148,8 @@ impl Core {
         entry.is_dirty = false;
         let key = SessionKey { index, serial: entry.serial };
         entry.session.flush(now, &mut self.pool);
-        while let Some(text) = entry.session.poll_signal() {
-            self.notices.push_back(Notice::Signal { session: key, text });
+        while let Some(signal) = entry.session.poll_signal() {
+            self.notices.push_back(Notice::Signal { session: key, signal });
         }
         self.transmit(index);
         while let Some(event) = self.sessions[index].session.poll_event(now) {
@@ -160,31 +167,63 @@ impl Core {
         let now = self.now;
         let entry = &mut self.sessions[key.index];
         match event {
+            Event::Gather { carrier } => self.gather(key.index, carrier),
+            Event::Release { carrier } => self.release(key.index, carrier),
             Event::Connected { path, round_trip } => {
                 entry.connected_at = Some(now);
                 let session = entry.name.clone();
-                self.report(&StatusEvent::Connected {
-                    session,
-                    path: Path::Direct,
-                    candidates: path.candidates,
-                    local: path.local,
-                    remote: path.remote,
-                    rtt_ms: (round_trip.as_secs_f64() * 1e6).round() / 1e3,
-                });
+                let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
+                self.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
                 self.notices.push_back(Notice::Connected { session: key });
             }
-            Event::PathLost => {
-                let message = format!("session {}: the path is lost; streams wait for it", entry.name);
-                self.warn("path-lost", message);
+            Event::PathChanged { path, reason } => {
+                let session = entry.name.clone();
+                let cause = matches!(path, Path::Direct(_)).then_some(reason);
+                self.report(&StatusEvent::Path { session, way: way(path), cause });
             }
-            Event::PathBack => {
-                let message = format!("session {}: the path is back", entry.name);
-                self.warn("path-back", message);
+            Event::Recovering { reason } => {
+                let session = entry.name.clone();
+                self.report(&StatusEvent::Recovering { session, reason });
+                self.notices.push_back(Notice::Recovering { session: key });
             }
-            Event::GoAway(_) => self.notices.push_back(Notice::GoAway),
+            Event::Recovered { path, after } => {
+                let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+                self.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
+                self.notices.push_back(Notice::Connected { session: key });
+            }
+            Event::SignalingDone => self.notices.push_back(Notice::SignalingDone { session: key }),
+            Event::GoAway(reason) => self.notices.push_back(Notice::GoAway(reason)),
             Event::Stream(event) => self.handle_stream_event(key.index, event),
             Event::Ended(_) => {}
         }
+    }
+
+    /// Binds fresh sockets for a PeerConnection, one for every usable address.
+    fn gather(&mut self, index: usize, carrier: u32) {
+        let addresses = usable_addresses(true).unwrap_or_else(|error| {
+            debug!("interfaces cannot be listed: {error}");
+            Vec::new()
+        });
+        let mut locals = Vec::new();
+        for address in addresses {
+            match self.add_socket(address, index) {
+                Ok(socket) => {
+                    locals.push(self.sockets[socket].socket.local());
+                    self.sessions[index].sockets.push(OwnSocket { carrier, index: socket });
+                }
+                Err(error) => debug!("address={address} bind error={error}"),
+            }
+        }
+        self.sessions[index].session.add_sockets(self.now, carrier, &locals);
+    }
+
+    /// Closes the sockets of a PeerConnection that is gone.
+    fn release(&mut self, index: usize, carrier: u32) {
+        // Its good-bye goes out before.
+        self.transmit(index);
+        let sockets = &mut self.sessions[index].sockets;
+        let gone: Vec<OwnSocket> = sockets.extract_if(.., |socket| socket.carrier == carrier).collect();
+        gone.into_iter().for_each(|socket| self.remove_socket(socket.index));
     }
 
     fn handle_stream_event(&mut self, index: usize, event: tunnel::Event) {
@@ -225,13 +264,13 @@ impl Core {
         while let Some(transmit) = entry.session.poll_transmit() {
             let (local, remote, datagram) = (transmit.source, transmit.destination, &transmit.contents);
             trace!("out local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
-            let socket = entry.sockets.iter().find(|&&socket| self.sockets[socket].socket.local() == local);
-            if let Some(&socket) = socket {
-                self.sockets[socket].socket.send(remote, datagram);
+            let socket = entry.sockets.iter().find(|socket| self.sockets[socket.index].socket.local() == local);
+            if let Some(socket) = socket {
+                self.sockets[socket.index].socket.send(remote, datagram);
             }
         }
-        for &socket in &entry.sockets {
-            self.sockets[socket].socket.flush();
+        for socket in &entry.sockets {
+            self.sockets[socket.index].socket.flush();
         }
     }
 
@@ -246,7 +285,7 @@ impl Core {
         let sockets = std::mem::take(&mut entry.sockets);
         // Chunks of streams that were cut off go back to the pool.
         entry.session.mux().reclaim(&mut self.pool);
-        sockets.into_iter().for_each(|socket| self.remove_socket(socket));
+        sockets.into_iter().for_each(|socket| self.remove_socket(socket.index));
         let entry = self.sessions.remove(index);
         Summary {
             name: entry.name,
@@ -271,5 +310,12 @@ impl Core {
         if let Err(error) = self.poll.registry().deregister(entry.socket.source_mut()) {
             warn!("deregister error={error}");
         }
+    }
+}
+
+fn way(path: Path) -> Way {
+    match path {
+        Path::Direct(path) => Way::Direct { candidates: path.candidates, local: path.local, remote: path.remote },
+        Path::Relayed { reason } => Way::Relayed { reason },
     }
 }

@@ -32,8 +32,9 @@ const MAX_EARLY: usize = 8;
 /// before it has ours.
 const MAX_BEFORE_OPEN: usize = 64 * 1024;
 
-/// STUN requests follow each other at the latest after this time, so a live path is never silent for longer.
-const MAX_STUN_RTO: Duration = Duration::from_secs(1);
+/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
+/// five is lost, two seconds of silence are rare.
+const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
 /// How often the path's round trip is sampled.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
@@ -62,6 +63,8 @@ pub enum Event {
     PathDown,
     /// The connection is over.
     Closed(String),
+    /// The peer did what the protocol forbids; the connection is over.
+    Violation(String),
 }
 
 /// Between which addresses messages travel.
@@ -366,7 +369,7 @@ impl Connection {
             RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
                 self.handle_message(data.data.into());
             }
-            RtcEvent::ChannelData(_) => self.end("the peer sent something that is no message".to_owned()),
+            RtcEvent::ChannelData(_) => self.violate("the peer sent something that is no message"),
             RtcEvent::ChannelClose(_) => self.end("the peer closed the channel".to_owned()),
             RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
             RtcEvent::IceConnectionStateChange(state) => match state {
@@ -405,7 +408,7 @@ impl Connection {
         {
             self.before_open.push(message);
         } else {
-            self.end("the peer sent too much before the channel was open".to_owned());
+            self.violate("the peer sent too much before the channel was open");
         }
     }
 
@@ -421,7 +424,13 @@ impl Connection {
             self.events.push_back(Event::Open);
             self.events.extend(self.before_open.drain(..).map(Event::Message));
         } else {
-            self.end("the peer opened a channel that does not belong to the protocol".to_owned());
+            self.violate("the peer opened a channel that does not belong to the protocol");
+        }
+    }
+
+    fn violate(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.events.push_back(Event::Violation(reason.to_owned()));
         }
     }
 

@@ -24,7 +24,7 @@ const MIN_ROUND: Duration = Duration::from_millis(10);
 
 /// Best values of a quantity over a sliding stretch of time.
 #[derive(Debug)]
-struct Best<T> {
+pub(crate) struct Best<T> {
     window: Duration,
     /// Samples that no later one beats, oldest first.
     samples: VecDeque<(Instant, T)>,
@@ -32,11 +32,11 @@ struct Best<T> {
 }
 
 impl<T: Copy> Best<T> {
-    fn new(window: Duration, beats: fn(&T, &T) -> bool) -> Best<T> {
+    pub(crate) fn new(window: Duration, beats: fn(&T, &T) -> bool) -> Best<T> {
         Best { window, samples: VecDeque::new(), beats }
     }
 
-    fn add(&mut self, now: Instant, value: T) {
+    pub(crate) fn add(&mut self, now: Instant, value: T) {
         while self.samples.back().is_some_and(|(_, last)| !(self.beats)(last, &value)) {
             self.samples.pop_back();
         }
@@ -47,7 +47,7 @@ impl<T: Copy> Best<T> {
         }
     }
 
-    fn get(&self) -> Option<T> {
+    pub(crate) fn get(&self) -> Option<T> {
         self.samples.front().map(|(_, value)| *value)
     }
 }

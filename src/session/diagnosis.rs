@@ -28,7 +28,8 @@ pub struct Diagnosis {
     pub direct: Direct,
     /// Both sides allow the relay.
     pub relay: bool,
-    situations: String,
+    /// `None` where nothing is known of either side.
+    situations: Option<String>,
     outlook: String,
 }
 
@@ -60,14 +61,15 @@ pub fn diagnose(role: Role, ours: &Network, theirs: &Network) -> Diagnosis {
         (Direct::No, true) => "; relayed works",
         (Direct::Perhaps | Direct::No, false) => "; and the relay is switched off (--no-relay)",
     };
-    let situations = format!("you: {our}, {peer}: {their}");
+    let is_known = (our, their) != (Situation::Unknown, Situation::Unknown);
+    let situations = is_known.then(|| format!("you: {our}, {peer}: {their}"));
     Diagnosis { direct, relay, situations, outlook: format!("{verdict}{relayed}") }
 }
 
 impl Diagnosis {
     /// Returns both situations and what is to be expected, as one sentence: `you: a symmetric NAT, host: no NAT: …`.
     pub fn sentence(&self) -> String {
-        format!("{}: {}", self.situations, self.outlook)
+        self.with_situations(&self.outlook)
     }
 
     /// Returns why a session ended up without a direct path, as one sentence.
@@ -77,12 +79,19 @@ impl Diagnosis {
             Direct::Perhaps => "no direct path was found",
             Direct::Yes => "a direct path should work, but none was found: a firewall may keep UDP from passing",
         };
-        format!("{}: {reason}", self.situations)
+        self.with_situations(reason)
     }
 
     /// Tells whether the two can be connected, one way or the other.
     pub fn connects(&self) -> bool {
         self.relay || self.direct != Direct::No
+    }
+
+    fn with_situations(&self, text: &str) -> String {
+        match &self.situations {
+            Some(situations) => format!("{situations}: {text}"),
+            None => text.to_owned(),
+        }
     }
 }
 
@@ -302,6 +311,8 @@ mod tests {
         for (ours, theirs, expected) in cases {
             assert_eq!(diagnose(Role::Client, &ours, &theirs).sentence(), expected);
         }
+        let unknown = Network::unknown(true, true);
+        assert_eq!(diagnose(Role::Client, &unknown, &unknown).sentence(), "direct may work; otherwise relayed");
         let relayed = diagnose(Role::Host, &open(Mapping::Independent), &open(Mapping::Independent));
         assert_eq!(
             relayed.why_not_direct(),

@@ -2,16 +2,23 @@
 //! still does no I/O.
 //!
 //! ```text
-//!   Connecting ──channel open, first PONG──▶ Established ⇄ Recovering
-//!       │ deadline                               │ GOAWAY, error   │ deadline
-//!       ▼                                        ▼                 ▼
-//!     Closed ◀──everything acknowledged───── Closing ◀─────────────┘
+//!   Connecting ──messages pass──▶ Established ⇄ Recovering
+//!       │ deadline                    │ GOAWAY      │ grace period over
+//!       ▼                             ▼             ▼
+//!     Closed ◀──all acknowledged── Closing        Closed
 //! ```
+//!
+//! Messages travel on carriers: the DataChannel of a PeerConnection ([`direct`]) or the signaling WebSocket ([`relay`]).
+//! They come and go, the streams stay in the mux. [`reach`] decides which carriers to make and when one is given up.
 
 pub mod diagnosis;
+mod direct;
+mod event;
+mod reach;
+mod relay;
+mod signals;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,22 +26,17 @@ use log::{debug, info};
 use str0m::net::Transmit;
 
 use crate::peer::flight::Flight;
-use crate::peer::{self, Connection, PathInfo};
-use crate::signaling::SessionId;
-use crate::signaling::error::SignalingError;
+use crate::peer::{self, Connection};
 use crate::signaling::handshake::Established;
-use crate::signaling::message::Inner;
-use crate::signaling::sealing::{Opener, Sealer};
+use crate::signaling::network::Network;
+use crate::signaling::{ResumeKey, SessionId};
 use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Role};
+use direct::Direct;
+use relay::Relay;
+use signals::Link;
 
-/// How long the two sides try to find a direct path.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A path is lost when nothing came from the peer for this long, STUN included, of which there is some every second.
-const SILENCE: Duration = Duration::from_secs(5);
-
-/// How long a lost path may take to come back before the session ends.
-pub const GRACE: Duration = Duration::from_secs(30);
+pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
+pub use event::{End, Event, Path, Signal};
 
 /// How long the last messages may take to be acknowledged when a session closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,73 +44,42 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
+/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers the
+/// higher one is used.
+const FIRST_DIRECT: u32 = 2;
+
 /// What a visitor says who only checks whether the two could connect.
 pub const CHECK: &str = "check";
 
-/// Number of the only carrier.
-const CARRIER: u32 = 1;
-
-/// Why a session ended.
+/// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
-    /// No direct path was found in time.
-    NoPath,
-    /// The path was lost and did not come back.
-    PathLost,
-    /// We ended it.
-    Local,
-    /// The peer ended it.
-    Peer,
-    /// The peer broke the protocol, speaks another version, or the connection failed.
-    Failed(String),
+pub struct Reach {
+    /// Direct paths are tried.
+    pub direct: bool,
+    /// The signaling WebSocket may carry the session where, or while, there is no direct path.
+    pub relay: bool,
+    /// How long a direct path is looked for before that attempt is given up.
+    pub p2p_timeout: Duration,
+    /// How long a session lives without any path.
+    pub grace: Duration,
 }
 
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::NoPath => f.write_str(
-                "no direct path was found between the two machines: a firewall or a strict NAT is in the way. \
-                 Try it with both in the same network, or let UDP through on one side",
-            ),
-            End::PathLost => f.write_str("the path to the peer was lost and did not come back"),
-            End::Local => f.write_str("ended here"),
-            End::Peer => f.write_str("ended by the peer"),
-            End::Failed(reason) => f.write_str(reason),
-        }
+impl Default for Reach {
+    fn default() -> Reach {
+        let (p2p_timeout, grace) = (Duration::from_secs(10), Duration::from_secs(60));
+        Reach { direct: true, relay: true, p2p_timeout, grace }
     }
-}
-
-/// What a session tells its owner.
-#[derive(Debug)]
-pub enum Event {
-    /// Messages pass in both directions and both HELLOs came: signaling is no longer needed.
-    Connected {
-        /// The way messages take.
-        path: PathInfo,
-        /// First measured round trip.
-        round_trip: Duration,
-    },
-    /// Something about a stream.
-    Stream(tunnel::Event),
-    /// No answers from the peer any more; streams wait.
-    PathLost,
-    /// The path is back.
-    PathBack,
-    /// The peer announced the end of the session.
-    GoAway(GoAwayReason),
-    /// The session is over, with everything that is to be sent in `poll_transmit`.
-    Ended(End),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// `is_path_up` once ICE found a path, for which the deadline is extended, once.
     Connecting {
         deadline: Instant,
-        is_path_up: bool,
     },
     Established,
+    /// The carrier is suspect or gone: the old one may come back, a new one may open.
     Recovering {
+        since: Instant,
         deadline: Instant,
     },
     Closing {
@@ -121,24 +92,40 @@ enum State {
 pub struct Session {
     role: Role,
     id: SessionId,
+    resume_key: ResumeKey,
+    reach: Reach,
     state: State,
-    sealer: Sealer,
-    opener: Opener,
-    connection: Option<Connection>,
-    /// When something came from the peer last.
-    heard_at: Instant,
-    addresses: Vec<SocketAddr>,
+    /// The signaling WebSocket, while there is one.
+    link: Option<Link>,
+    ours: Network,
+    theirs: Option<Network>,
+    stun_servers: Vec<SocketAddr>,
+    is_stun_complete: bool,
+    /// PeerConnections: at most one that carries or carried, and one that is being made.
+    directs: Vec<Direct>,
+    relay: Option<Relay>,
+    /// Highest carrier number in use.
+    highest: u32,
+    /// Number of the offer the client waits for.
+    asked: Option<u32>,
+    /// When the client starts a relay if nothing carries by then.
+    relay_at: Option<Instant>,
+    /// When the client asks for an offer if there is no direct path by then.
+    retry_at: Option<Instant>,
+    /// What was last said of the way messages take.
+    reported: Option<Path>,
     mux: Mux,
     end: Option<End>,
     fixed_flight: Option<usize>,
-    signals: VecDeque<String>,
+    signals: VecDeque<Signal>,
+    transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     /// What is told once the session is connected.
     held: VecDeque<Event>,
 }
 
 impl Session {
-    /// Starts a session with a peer that knows the pin. `addresses` are those of the UDP sockets made for it.
+    /// Starts a session with a peer that knows the pin.
     ///
     /// # Errors
     /// The WebRTC stack makes no offer, which would be a bug.
@@ -146,30 +133,40 @@ impl Session {
         now: Instant,
         established: Established,
         config: Config,
-        addresses: Vec<SocketAddr>,
+        reach: Reach,
     ) -> Result<Session, peer::PeerError> {
         let role = config.role;
         let mut session = Session {
             role,
             id: established.session,
-            state: State::Connecting { deadline: now + CONNECT_TIMEOUT, is_path_up: false },
-            sealer: established.sealer,
-            opener: established.opener,
-            connection: None,
-            heard_at: now,
-            addresses,
+            resume_key: established.resume_key,
+            state: State::Connecting { deadline: now + reach.p2p_timeout + OPEN_TIMEOUT },
+            link: Some(Link::new(established.sealer, established.opener)),
+            ours: Network::unknown(reach.direct, reach.relay),
+            theirs: None,
+            stun_servers: Vec::new(),
+            is_stun_complete: false,
+            directs: Vec::new(),
+            relay: None,
+            highest: FIRST_DIRECT,
+            asked: (role == Role::Client && reach.direct).then_some(FIRST_DIRECT),
+            relay_at: Some(now + if reach.direct { reach::RELAY_DELAY } else { Duration::ZERO }),
+            retry_at: None,
+            reported: None,
             mux: Mux::new(config),
             end: None,
             fixed_flight: None,
             signals: VecDeque::new(),
+            transmits: VecDeque::new(),
             events: VecDeque::new(),
             held: VecDeque::new(),
+            reach,
         };
-        if role == Role::Host {
-            let (connection, sdp) = Connection::offer(now)?;
-            session.signal(&Inner::Offer { carrier: CARRIER, sdp });
-            session.start(now, connection);
+        session.tell_network();
+        if role == Role::Host && session.reach.direct {
+            session.offer(now, FIRST_DIRECT)?;
         }
+        session.pursue(now);
         Ok(session)
     }
 
@@ -178,21 +175,28 @@ impl Session {
         &self.id
     }
 
+    /// Returns the key under which the session is joined again on a further WebSocket.
+    pub fn resume_key(&self) -> &ResumeKey {
+        &self.resume_key
+    }
+
     /// Gives access to the streams.
     pub fn mux(&mut self) -> &mut Mux {
         &mut self.mux
     }
 
-    /// Gives access to the connection, for measurements.
+    /// Gives access to the connection that carries messages, for measurements.
     pub fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
+        let carrier = self.mux.carrier();
+        let direct = self.directs.iter_mut().find(|direct| carrier.is_none_or(|number| direct.carrier == number));
+        direct.map(|direct| &mut direct.connection)
     }
 
     /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
     pub fn fix_flight(&mut self, bytes: usize) {
         self.fixed_flight = Some(bytes);
-        if let Some(connection) = &mut self.connection {
-            connection.set_flight(Flight::fixed(bytes));
+        for direct in &mut self.directs {
+            direct.connection.set_flight(Flight::fixed(bytes));
         }
     }
 
@@ -201,96 +205,66 @@ impl Session {
         self.state == State::Closed
     }
 
-    /// Takes a sealed signaling message.
-    ///
-    /// # Errors
-    /// It is not the peer's next message, or makes no sense; the session has ended.
-    pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
-        let inner = match self.opener.open(text) {
-            Ok(inner) => inner,
-            Err(error) => {
-                self.fail(now, &format!("signaling failed: {error}"));
-                return Err(error);
-            }
-        };
-        match (inner, self.role) {
-            (Inner::Offer { carrier: CARRIER, sdp }, Role::Client) if self.connection.is_none() => {
-                match Connection::answer(now, &sdp) {
-                    Ok((connection, sdp)) => {
-                        self.signal(&Inner::Answer { carrier: CARRIER, sdp });
-                        self.start(now, connection);
-                    }
-                    Err(error) => self.fail(now, &error.to_string()),
-                }
-            }
-            (Inner::Answer { carrier: CARRIER, sdp }, Role::Host) => {
-                if let Some(connection) = &mut self.connection
-                    && let Err(error) = connection.handle_answer(now, &sdp)
-                {
-                    self.fail(now, &error.to_string());
-                }
-            }
-            (Inner::Candidate { carrier: CARRIER, candidate }, _) => {
-                let is_used =
-                    self.connection.as_mut().is_some_and(|connection| connection.add_remote_candidate(now, &candidate));
-                debug!("session={} remote candidate used={is_used}", self.id);
-            }
-            (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
-            (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
-            (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
-        }
-        Ok(())
-    }
-
-    /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
-    pub fn handle_signaling_closed(&mut self, now: Instant) {
-        let has_descriptions = self.connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
-        if matches!(self.state, State::Connecting { .. }) && !has_descriptions {
-            self.fail(now, "the signaling connection was lost before the peers could meet");
+    /// Returns since when there is no path, while that is so.
+    pub fn recovering_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Recovering { since, .. } => Some(since),
+            _ => None,
         }
     }
 
     /// Takes a datagram that the socket bound to `local` received from `remote`.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
-        let Some(connection) = &mut self.connection else { return };
-        if connection.handle_datagram(now, local, remote, datagram) {
-            self.heard_at = now;
-            self.path_back();
+        let Some(direct) = self.directs.iter_mut().find(|direct| direct.sockets.contains(&local)) else { return };
+        let is_attempt = direct.deadline.is_some();
+        direct.handle_datagram(now, local, remote, datagram);
+        if is_attempt {
+            self.trickle(now);
         }
         self.handle_connection_events(now);
+        if matches!(self.state, State::Recovering { .. }) {
+            self.check_path(now);
+        }
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(connection) = &mut self.connection
-            && connection.poll_timeout().is_some_and(|at| at <= now)
-        {
-            connection.handle_timeout(now);
-            self.handle_connection_events(now);
-        }
+        self.directs.iter_mut().for_each(|direct| direct.handle_timeout(now));
+        self.trickle(now);
+        self.handle_connection_events(now);
         self.mux.handle_timeout(now);
         match self.state {
-            State::Connecting { deadline, .. } if deadline <= now => {
-                self.signal(&Inner::Bye { reason: NO_PATH.to_owned() });
-                self.finish(now, End::NoPath);
-            }
-            State::Recovering { deadline } if deadline <= now => self.finish(now, End::PathLost),
+            State::Connecting { deadline } if deadline <= now => self.give_up_connecting(now),
+            State::Recovering { deadline, .. } if deadline <= now => self.finish(now, End::PathLost),
             State::Closing { deadline } if deadline <= now => self.close(now),
-            State::Established if self.heard_at + SILENCE <= now => self.path_lost(now),
-            State::Connecting { .. } | State::Established | State::Recovering { .. } => {}
+            State::Connecting { .. } | State::Established | State::Recovering { .. } => {
+                self.expire_attempts(now);
+                self.check_path(now);
+                self.pursue(now);
+            }
             State::Closing { .. } | State::Closed => {}
         }
     }
 
-    /// Hands the channel what it has room for. The order after any input, and after anything done to a stream: `flush`, then
+    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`, then
     /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
-        let Some(connection) = &mut self.connection else { return };
-        loop {
-            let room = connection.room(now);
-            match self.mux.poll_transmit(now, room, pool) {
-                Some(message) => connection.send(now, message),
-                None => break,
+        while let Some(carrier) = self.mux.carrier() {
+            if let Some(direct) = self.directs.iter_mut().find(|direct| direct.carrier == carrier) {
+                let room = direct.room(now);
+                let Some(message) = self.mux.poll_transmit(now, room, pool) else { break };
+                direct.send(now, message);
+            } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
+                && relay.carrier == carrier
+            {
+                if relay.wants_ping(now) {
+                    self.mux.ping_now(now);
+                }
+                let Some(message) = self.mux.poll_transmit(now, relay.room(link.waiting), pool) else { break };
+                relay.handle_sent(now, message);
+                self.signals.push_back(link.seal_binary(message));
+            } else {
+                break;
             }
         }
         self.handle_connection_events(now);
@@ -301,7 +275,7 @@ impl Session {
     pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
         match self.state {
             State::Connecting { .. } => {
-                self.signal(&Inner::Bye { reason: detail.to_owned() });
+                self.say_bye(detail);
                 self.finish(now, End::Local);
             }
             State::Established | State::Recovering { .. } => self.mux.go_away(now, reason, detail),
@@ -309,14 +283,14 @@ impl Session {
         }
     }
 
-    /// Returns the next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.connection.as_mut()?.poll_transmit()
+    /// Ends the session without waiting for the peer: its process was replaced, or its place is needed.
+    pub fn abandon(&mut self, now: Instant, end: End) {
+        self.finish(now, end);
     }
 
-    /// Returns the next signaling message to send.
-    pub fn poll_signal(&mut self) -> Option<String> {
-        self.signals.pop_front()
+    /// Returns the next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front().or_else(|| self.directs.iter_mut().find_map(Direct::poll_transmit))
     }
 
     /// Returns the next event.
@@ -332,7 +306,7 @@ impl Session {
                     info!("session={} peer goes away: {reason:?} {detail:?}", self.id);
                     return Some(Event::GoAway(reason));
                 }
-                tunnel::Event::Resumed => {}
+                tunnel::Event::Resumed => self.handle_resumed(now),
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
                 // A peer's first stream may overtake its PONG; what is told comes in order all the same.
                 event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
@@ -344,98 +318,22 @@ impl Session {
     /// Returns when [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match self.state {
-            State::Connecting { deadline, .. } | State::Recovering { deadline } | State::Closing { deadline } => {
+            State::Connecting { deadline } | State::Recovering { deadline, .. } | State::Closing { deadline } => {
                 Some(deadline)
             }
-            State::Established => Some(self.heard_at + SILENCE),
+            State::Established => None,
             State::Closed => return None,
         };
-        let connection = self.connection.as_ref().and_then(Connection::poll_timeout);
-        [own, connection, self.mux.poll_timeout()].into_iter().flatten().min()
-    }
-
-    fn start(&mut self, now: Instant, mut connection: Connection) {
-        if let Some(bytes) = self.fixed_flight {
-            connection.set_flight(Flight::fixed(bytes));
-        }
-        for address in std::mem::take(&mut self.addresses) {
-            if let Some(candidate) = connection.add_local_candidate(now, address) {
-                self.signal(&Inner::Candidate { carrier: CARRIER, candidate });
-            }
-        }
-        self.signal(&Inner::EndOfCandidates { carrier: CARRIER });
-        self.connection = Some(connection);
-        self.handle_connection_events(now);
-    }
-
-    fn signal(&mut self, inner: &Inner) {
-        self.signals.push_back(self.sealer.seal(inner));
-    }
-
-    fn handle_connection_events(&mut self, now: Instant) {
-        while let Some(event) = self.connection.as_mut().and_then(Connection::poll_event) {
-            match event {
-                peer::Event::Open => {
-                    self.mux.open_carrier(now, CARRIER);
-                }
-                peer::Event::Message(message) => self.mux.handle_message(now, CARRIER, message),
-                // What is left is DTLS, SCTP and two HELLOs; a lossy path may need many repetitions for those.
-                peer::Event::PathUp if matches!(self.state, State::Connecting { is_path_up: false, .. }) => {
-                    self.transition(State::Connecting { deadline: now + CONNECT_TIMEOUT, is_path_up: true });
-                }
-                peer::Event::PathDown => self.path_lost(now),
-                peer::Event::PathUp => self.path_back(),
-                peer::Event::Closed(reason) => self.handle_connection_closed(now, reason),
-            }
-        }
-    }
-
-    fn path_lost(&mut self, now: Instant) {
-        if self.state == State::Established {
-            self.transition(State::Recovering { deadline: now + GRACE });
-            self.events.push_back(Event::PathLost);
-        }
-    }
-
-    fn path_back(&mut self) {
-        if matches!(self.state, State::Recovering { .. }) {
-            self.transition(State::Established);
-            self.events.push_back(Event::PathBack);
-        }
-    }
-
-    fn handle_connection_closed(&mut self, now: Instant, reason: String) {
-        self.mux.lose_carrier(now, CARRIER);
-        match self.state {
-            State::Closing { .. } => self.close(now),
-            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our applications.
-            State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
-            // It gave up what we wait for: its own datagrams still come through, ours or their answers did not.
-            State::Recovering { .. } => self.finish(now, End::PathLost),
-            State::Connecting { .. } | State::Established => self.fail(now, &reason),
-            State::Closed => {}
-        }
-    }
-
-    fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
-        debug!("session={} round_trip={round_trip:?}", self.id);
-        if !matches!(self.state, State::Connecting { .. }) {
-            return;
-        }
-        match self.connection.as_ref().and_then(Connection::path) {
-            Some(path) => {
-                self.transition(State::Established);
-                self.events.push_back(Event::Connected { path, round_trip });
-                self.events.append(&mut self.held);
-            }
-            None => self.fail(now, "the connection has no path"),
-        }
+        let directs = self.directs.iter().filter_map(Direct::poll_timeout);
+        let others = [own, self.reach_timeout(), self.mux.poll_timeout()];
+        directs.chain(others.into_iter().flatten()).min()
     }
 
     fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
         let end = match (reason, origin) {
             (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
-            (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Peer) => End::Peer,
+            (GoAwayReason::Shutdown, Origin::Peer) => End::Peer,
+            (GoAwayReason::Restart, Origin::Peer) => End::Restart,
             (_, Origin::Local) => End::Failed(format!("the peer broke the protocol: {detail}")),
             (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
         };
@@ -461,18 +359,25 @@ impl Session {
 
     /// Closes a session that only waits for its last messages to be acknowledged, once they are.
     fn close_if_delivered(&mut self, now: Instant) {
-        if let State::Closing { .. } = self.state
-            && self.connection.as_mut().is_none_or(|connection| connection.buffered_amount() == 0)
-        {
+        let State::Closing { .. } = self.state else { return };
+        let carrier = self.mux.carrier();
+        let direct = self.directs.iter_mut().find(|direct| Some(direct.carrier) == carrier);
+        let is_delivered = match direct {
+            Some(direct) => direct.connection.buffered_amount() == 0,
+            // What the WebSocket was given it sends before it closes.
+            None => true,
+        };
+        if is_delivered {
             self.close(now);
         }
     }
 
     fn close(&mut self, now: Instant) {
         let end = self.end.clone().unwrap_or(End::Local);
-        if let Some(connection) = &mut self.connection {
-            connection.close(now);
+        while let Some(index) = self.directs.len().checked_sub(1) {
+            self.drop_direct(now, index);
         }
+        self.relay = None;
         let origin = if end == End::Local { Origin::Local } else { Origin::Peer };
         self.mux.close(GoAwayReason::Shutdown, &end.to_string(), origin);
         // What the streams are told comes before the end of the session.

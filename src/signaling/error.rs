@@ -24,6 +24,9 @@ pub enum SignalingError {
     /// The client offered no version that the host speaks.
     #[error("the two pinholes share no protocol version; install the same release on both sides")]
     Version,
+    /// The session to join again is not there: the host's process was replaced, or gave it up.
+    #[error("the host does not know this session any more")]
+    UnknownSession,
     /// The person at the host did not let the client in.
     #[error("the host did not let this client in")]
     Denied,
@@ -51,6 +54,7 @@ impl SignalingError {
             SignalingError::Busy { .. } => ErrorCode::Busy,
             SignalingError::Full => ErrorCode::Full,
             SignalingError::Version => ErrorCode::Version,
+            SignalingError::UnknownSession => ErrorCode::UnknownSession,
             SignalingError::Denied => ErrorCode::Denied,
             SignalingError::Protocol(_) => ErrorCode::Protocol,
             SignalingError::Refused { code, .. } => *code,
@@ -109,6 +113,9 @@ pub enum Violation {
     /// The host's confirm does not verify, although the host accepted ours.
     #[error("the host could not prove that it knows the pin; whoever forwards the connection may be tampering")]
     HostUnproven,
+    /// The proof of a resumption does not verify.
+    #[error("the other side could not prove that it belongs to the session")]
+    ResumeUnproven,
     /// A sealed message is not the next one.
     #[error("sealed message {got} came where {expected} belongs")]
     Sequence {
@@ -141,6 +148,7 @@ mod tests {
             SignalingError::Busy { retry_after: Duration::from_millis(1500) },
             SignalingError::Full,
             SignalingError::Version,
+            SignalingError::UnknownSession,
             SignalingError::Denied,
             SignalingError::Protocol(Violation::Ended),
         ]

@@ -14,7 +14,7 @@ use std::{fmt, mem};
 
 use super::error::{SignalingError, Violation};
 use super::keys::{Keys, Pake, ResumeKey, Role, SessionId, Transcript};
-use super::message::{Binary, ClientHello, ClientMessage, Confirm, HostHello, HostMessage, MAC_LEN, Outer};
+use super::message::{Binary, ClientHello, ClientMessage, Confirm, HostHello, HostMessage, MAC_LEN, Outer, Resume};
 use super::pin::Pin;
 use super::sealing::{Opener, Sealer};
 
@@ -125,6 +125,9 @@ pub enum HostStep {
     /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter) and call
     /// [`HostHandshake::verify`] when its turn has come.
     Verify,
+    /// The client wants to join a session again instead: look it up and go on with
+    /// [`HostResume`](super::resume::HostResume).
+    Resume(Resume),
 }
 
 /// The host's side of the handshake.
@@ -168,6 +171,7 @@ impl HostHandshake {
             HostState::AwaitHello => {
                 let client_hello = match ClientMessage::parse(text)? {
                     Outer::Hello(hello) => hello,
+                    Outer::Resume(resume) => return Ok(HostStep::Resume(resume)),
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
                 let common = client_hello.versions.into_iter().filter(|version| VERSIONS.contains(version));
@@ -218,9 +222,21 @@ impl fmt::Debug for HostHandshake {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::signaling::message::{ErrorCode, Inner, MessageError};
+
+    /// Returns what a completed handshake leaves, the host's first.
+    pub(in crate::signaling) fn established() -> [Established; 2] {
+        let (mut client, hello) = ClientHandshake::start(&pin("123456"));
+        let mut host = HostHandshake::new();
+        let hello = send(host.handle_text(&hello, &pin("123456")).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pin("replaced since")).unwrap(), HostStep::Verify);
+        let (text, at_host) = host.verify().unwrap();
+        let ClientStep::Done(at_client) = client.handle_text(&text).unwrap() else { panic!("not done") };
+        [at_host, at_client]
+    }
 
     fn pin(text: &str) -> Pin {
         Pin::new(text).unwrap()
@@ -229,7 +245,7 @@ mod tests {
     fn send(step: HostStep) -> String {
         match step {
             HostStep::Send(text) => text,
-            HostStep::Verify => panic!("nothing to send"),
+            other => panic!("nothing to send: {other:?}"),
         }
     }
 
@@ -249,14 +265,7 @@ mod tests {
 
     #[test]
     fn one_pin_establishes_one_session() {
-        let (mut client, hello) = ClientHandshake::start(&pin("123456"));
-        let mut host = HostHandshake::new();
-        let hello = send(host.handle_text(&hello, &pin("123456")).unwrap());
-        let text = confirm(client.handle_text(&hello).unwrap());
-        assert_eq!(host.handle_text(&text, &pin("replaced since")).unwrap(), HostStep::Verify);
-        let (text, mut at_host) = host.verify().unwrap();
-        let ClientStep::Done(mut at_client) = client.handle_text(&text).unwrap() else { panic!("not done") };
-
+        let [mut at_host, mut at_client] = established();
         assert_eq!(at_client.session, at_host.session);
         assert_eq!(at_client.resume_key.reveal(), at_host.resume_key.reveal());
         let offer = Inner::Offer { carrier: 1, sdp: "v=0".into() };
@@ -267,12 +276,7 @@ mod tests {
 
     #[test]
     fn established_shows_no_key() {
-        let (mut client, hello) = ClientHandshake::start(&pin("1"));
-        let mut host = HostHandshake::new();
-        let hello = send(host.handle_text(&hello, &pin("1")).unwrap());
-        let text = confirm(client.handle_text(&hello).unwrap());
-        assert_eq!(host.handle_text(&text, &pin("1")).unwrap(), HostStep::Verify);
-        let (_, established) = host.verify().unwrap();
+        let [established, _] = established();
         let shown = format!("{established:?}");
         let expected = format!(
             "Established {{ session: SessionId({}), sealer: Sealer {{ next: 0, .. }}, \

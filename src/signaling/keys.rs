@@ -4,10 +4,12 @@ use std::fmt;
 
 use aws_lc_rs::{aead, digest, hkdf, hmac};
 use data_encoding::HEXLOWER;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 
 use super::error::Violation;
-use super::message::{Binary, MAC_LEN, PAKE_LEN};
+use super::message::{Binary, MAC_LEN, NONCE_LEN, PAKE_LEN};
 use super::pin::Pin;
 use super::sealing::{Opener, Sealer};
 
@@ -22,6 +24,10 @@ const CLIENT_TO_HOST: &[u8] = b"client to host";
 const HOST_TO_CLIENT: &[u8] = b"host to client";
 const SESSION: &[u8] = b"session";
 const RESUME: &[u8] = b"resume";
+
+/// What the proofs of a resumption begin with, one for each role.
+const CLIENT_RESUME: &[u8] = b"client resume";
+const HOST_RESUME: &[u8] = b"host resume";
 
 /// Names a session: 16 bytes that both sides derive. `Display` shows the first 8 hex digits, enough for people.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +52,20 @@ impl fmt::Debug for SessionId {
     }
 }
 
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| D::Error::custom("not hexadecimal"))?;
+        bytes.try_into().map(SessionId).map_err(|_| D::Error::custom("wrong length"))
+    }
+}
+
 /// The secret under which a session is joined again. Never shown by `Debug`.
 #[derive(Clone)]
 pub struct ResumeKey([u8; 32]);
@@ -54,6 +74,46 @@ impl ResumeKey {
     /// Returns the key in clear, to be fed to HMAC and HKDF.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Returns the proof that `role` belongs to the session.
+    pub(super) fn proof(&self, role: Role, exchange: &Exchange) -> Binary<MAC_LEN> {
+        let tag = hmac::sign(&self.proof_key(), &exchange.proven(role));
+        Binary(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
+    }
+
+    /// Returns whether `proof` is that of `role`, in constant time.
+    #[must_use]
+    pub(super) fn verifies(&self, role: Role, exchange: &Exchange, proof: &Binary<MAC_LEN>) -> bool {
+        hmac::verify(&self.proof_key(), &exchange.proven(role), &proof.0).is_ok()
+    }
+
+    /// Returns the two halves of the sealed exchange, as `role` uses them. The nonces make the keys new.
+    pub(super) fn sealing(&self, role: Role, exchange: &Exchange) -> (Sealer, Opener) {
+        let nonces = [exchange.client_nonce.0, exchange.host_nonce.0].concat();
+        sealing(&hkdf::Salt::new(hkdf::HKDF_SHA256, &nonces).extract(&self.0), role)
+    }
+
+    fn proof_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.0)
+    }
+}
+
+/// What both sides said when a session is joined again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exchange {
+    pub(super) session: SessionId,
+    pub(super) client_nonce: Binary<NONCE_LEN>,
+    pub(super) host_nonce: Binary<NONCE_LEN>,
+}
+
+impl Exchange {
+    fn proven(&self, role: Role) -> Vec<u8> {
+        let label = match role {
+            Role::Client => CLIENT_RESUME,
+            Role::Host => HOST_RESUME,
+        };
+        [label, &self.session.0, &self.client_nonce.0, &self.host_nonce.0].concat()
     }
 }
 
@@ -147,11 +207,7 @@ impl Keys {
 
     /// Returns the two halves of the sealed exchange, as `role` uses them.
     pub(super) fn sealing(&self, role: Role) -> (Sealer, Opener) {
-        let (ours, theirs) = match role {
-            Role::Client => (CLIENT_TO_HOST, HOST_TO_CLIENT),
-            Role::Host => (HOST_TO_CLIENT, CLIENT_TO_HOST),
-        };
-        (Sealer::new(self.traffic_key(ours)), Opener::new(self.traffic_key(theirs)))
+        sealing(&self.secret, role)
     }
 
     fn confirm_key(&self, role: Role) -> hmac::Key {
@@ -164,17 +220,25 @@ impl Keys {
         [confirm_label(role), &self.transcript.0].concat()
     }
 
-    fn traffic_key(&self, label: &[u8]) -> aead::LessSafeKey {
-        let label = [label];
-        let key = self.secret.expand(&label, &aead::CHACHA20_POLY1305);
-        aead::LessSafeKey::new(key.expect("HKDF-SHA256 gives up to 255 blocks").into())
-    }
-
     fn fill(&self, label: &[u8], out: &mut [u8]) {
         let label = [label];
         let key = self.secret.expand(&label, Length(out.len()));
         key.and_then(|key| key.fill(out)).expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
     }
+}
+
+/// Derives the keys of both directions from one secret.
+fn sealing(secret: &hkdf::Prk, role: Role) -> (Sealer, Opener) {
+    let key = |label: &[u8]| {
+        let label = [label];
+        let key = secret.expand(&label, &aead::CHACHA20_POLY1305);
+        aead::LessSafeKey::new(key.expect("HKDF-SHA256 gives up to 255 blocks").into())
+    };
+    let (ours, theirs) = match role {
+        Role::Client => (CLIENT_TO_HOST, HOST_TO_CLIENT),
+        Role::Host => (HOST_TO_CLIENT, CLIENT_TO_HOST),
+    };
+    (Sealer::new(key(ours)), Opener::new(key(theirs)))
 }
 
 fn confirm_label(role: Role) -> &'static [u8] {

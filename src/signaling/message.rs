@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use super::keys::SessionId;
 use super::network::Network;
 
 /// WebSocket sub-protocol that both sides ask for and echo.
@@ -29,8 +30,11 @@ const MAX_WORDS: usize = 200;
 /// Length of a SPAKE2 message: a role byte and a compressed curve point.
 pub const PAKE_LEN: usize = 33;
 
-/// Length of a confirm: an HMAC-SHA256 tag.
+/// Length of a confirm or a proof: an HMAC-SHA256 tag.
 pub const MAC_LEN: usize = 32;
+
+/// Length of a nonce of a resumption.
+pub const NONCE_LEN: usize = 32;
 
 /// A message in clear. `H` is the form of its sender's hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,12 @@ pub enum Outer<H> {
     Hello(H),
     /// Proof that the sender derived the same keys.
     Confirm(Confirm),
+    /// A client joins a live session again.
+    Resume(Resume),
+    /// The host knows that session, and proves it.
+    Resumed(Resumed),
+    /// The client proves that it is the one.
+    ResumeProof(ResumeProof),
     /// An [`Inner`] message, encrypted.
     Sealed(Sealed),
     /// The sender gives up.
@@ -58,6 +68,9 @@ impl<H> Outer<H> {
         match self {
             Outer::Hello(_) => "hello",
             Outer::Confirm(_) => "confirm",
+            Outer::Resume(_) => "resume",
+            Outer::Resumed(_) => "resumed",
+            Outer::ResumeProof(_) => "resume-proof",
             Outer::Sealed(_) => "sealed",
             Outer::Error(_) => "error",
         }
@@ -101,6 +114,31 @@ pub struct HostHello {
 pub struct Confirm {
     /// HMAC-SHA256 over the sender's role and the transcript.
     pub mac: Binary<MAC_LEN>,
+}
+
+/// A client's first message on a further WebSocket of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The session.
+    pub session: SessionId,
+    /// Fresh random bytes.
+    pub nonce: Binary<NONCE_LEN>,
+}
+
+/// The host's answer to [`Resume`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Fresh random bytes.
+    pub nonce: Binary<NONCE_LEN>,
+    /// HMAC-SHA256 over the host's role, the session and both nonces.
+    pub proof: Binary<MAC_LEN>,
+}
+
+/// The client's answer to [`Resumed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResumeProof {
+    /// HMAC-SHA256 over the client's role, the session and both nonces.
+    pub proof: Binary<MAC_LEN>,
 }
 
 /// An encrypted message.
@@ -180,6 +218,16 @@ impl fmt::Display for ErrorCode {
 pub enum Inner {
     /// What the sender may do and knows of its network.
     Network(Network),
+    /// The client asks for an offer.
+    Connect {
+        /// Number the new carrier gets.
+        carrier: u32,
+    },
+    /// The client starts the relay carrier: from here on binary messages may follow.
+    Relay {
+        /// Number of the carrier within the session.
+        carrier: u32,
+    },
     /// The host opens a carrier.
     Offer {
         /// Number of the carrier within the session.
@@ -314,6 +362,12 @@ mod tests {
                 Inner::Candidate { carrier: 1, candidate: "candidate:1 1 UDP 1 ::1 9 typ host".into() },
                 r#"{"type":"candidate","carrier":1,"candidate":"candidate:1 1 UDP 1 ::1 9 typ host"}"#,
             ),
+            (
+                Inner::Network(Network::unknown(true, false)),
+                r#"{"type":"network","direct":true,"relay":false,"udp":"unknown","mapping":"unknown","ipv6":false}"#,
+            ),
+            (Inner::Connect { carrier: 4 }, r#"{"type":"connect","carrier":4}"#),
+            (Inner::Relay { carrier: 3 }, r#"{"type":"relay","carrier":3}"#),
             (Inner::EndOfCandidates { carrier: 1 }, r#"{"type":"end-of-candidates","carrier":1}"#),
             (Inner::Bye { reason: "done".into() }, r#"{"type":"bye","reason":"done"}"#),
         ]
@@ -349,7 +403,9 @@ mod tests {
 
     #[test]
     fn unknown_inner_types_are_kept_apart_and_unknown_outer_types_refused() {
-        assert_eq!(Inner::parse(r#"{"type":"relay","carrier":[{}]}"#), Ok(Inner::Unknown));
+        assert_eq!(Inner::parse(r#"{"type":"newer","carrier":[{}]}"#), Ok(Inner::Unknown));
+        let newer = r#"{"type":"network","direct":true,"relay":true,"udp":"sometimes","mapping":"odd","x":1}"#;
+        assert_eq!(Inner::parse(newer), Ok(Inner::Network(Network::unknown(true, true))));
         assert_eq!(HostMessage::parse(r#"{"type":"relay"}"#), Err(MessageError::NotAMessage));
     }
 

@@ -6,13 +6,21 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
+use bytes::{Bytes, BytesMut};
 use serde::de::IgnoredAny;
 
 use super::error::{SignalingError, Violation};
 use super::message::{HostMessage, Inner, MessageError, Outer, Sealed};
 
-/// Keeps sealed JSON messages apart from other uses of the same key and counter.
+/// Keeps sealed JSON messages and the relay's binary ones apart, which share a key and its counter.
 const TEXT: &[u8] = b"text";
+const RELAY: &[u8] = b"relay";
+
+/// Length of the counter in front of a binary message.
+const COUNTER_LEN: usize = 8;
+
+/// Bytes that sealing adds to a binary message: the counter and the tag.
+pub const RELAY_OVERHEAD: usize = COUNTER_LEN + 16;
 
 /// Seals the messages of one direction. Never shows its key by `Debug`.
 pub struct Sealer {
@@ -29,13 +37,32 @@ impl Sealer {
     ///
     /// The peer refuses texts above [`MAX_TEXT`](super::message::MAX_TEXT); base64 makes that about 48 KiB of JSON.
     pub fn seal(&mut self, message: &Inner) -> String {
-        let n = self.next;
-        self.next = n.checked_add(1).expect("no session lasts for 2^64 messages");
+        let n = self.take();
         let mut sealed_box = message.to_text().into_bytes();
         self.key
             .seal_in_place_append_tag(nonce(n), Aad::from(TEXT), &mut sealed_box)
             .expect("only a message of 2^38 bytes cannot be sealed");
         HostMessage::Sealed(Sealed { n, sealed_box }).to_text()
+    }
+
+    /// Returns the next binary message of the relay: `n u64 ‖ box`.
+    pub fn seal_binary(&mut self, message: &[u8]) -> Vec<u8> {
+        let n = self.take();
+        let mut bytes = Vec::with_capacity(message.len() + RELAY_OVERHEAD);
+        bytes.extend_from_slice(&n.to_be_bytes());
+        bytes.extend_from_slice(message);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce(n), Aad::from(RELAY), &mut bytes[COUNTER_LEN..])
+            .expect("only a message of 2^38 bytes cannot be sealed");
+        bytes.extend_from_slice(tag.as_ref());
+        bytes
+    }
+
+    fn take(&mut self) -> u64 {
+        let n = self.next;
+        self.next = n.checked_add(1).expect("no session lasts for 2^64 messages");
+        n
     }
 }
 
@@ -83,6 +110,29 @@ impl Opener {
         // Wrapping is fine: the peer's counter cannot get there without wrapping first, which its sealer refuses.
         self.0 = State::Open { key, next: next.wrapping_add(1) };
         Ok(message)
+    }
+}
+
+impl Opener {
+    /// Opens the next message, a binary one of the relay; returns the tunnel's message in it. Any error is final.
+    pub fn open_binary(&mut self, bytes: Bytes) -> Result<Bytes, SignalingError> {
+        let State::Open { key, next } = std::mem::replace(&mut self.0, State::Ended) else {
+            return Err(Violation::Ended.into());
+        };
+        let Some((counter, _)) = bytes.split_first_chunk::<COUNTER_LEN>() else {
+            return Err(Violation::Seal.into());
+        };
+        let n = u64::from_be_bytes(*counter);
+        if n != next {
+            return Err(Violation::Sequence { expected: next, got: n }.into());
+        }
+        // The WebSocket hands its buffer over, so this copies nothing.
+        let mut bytes = BytesMut::from(bytes);
+        let _counter = bytes.split_to(COUNTER_LEN);
+        let len = key.open_in_place(nonce(n), Aad::from(RELAY), &mut bytes).map_err(|_| Violation::Seal)?.len();
+        bytes.truncate(len);
+        self.0 = State::Open { key, next: next.wrapping_add(1) };
+        Ok(bytes.freeze())
     }
 }
 
@@ -175,6 +225,35 @@ mod tests {
         key(1).seal_in_place_append_tag(nonce(0), Aad::from(b"relay"), &mut sealed_box).unwrap();
         let text = HostMessage::Sealed(Sealed { n: 0, sealed_box }).to_text();
         assert_eq!(violation(Opener::new(key(1)).open(&text)), Violation::Seal);
+    }
+
+    #[test]
+    fn texts_and_binary_messages_share_one_order() {
+        let (mut sealer, mut opener) = pair();
+        let text = sealer.seal(&bye("x"));
+        let binary = sealer.seal_binary(b"frame");
+        assert_eq!(binary.len(), 5 + RELAY_OVERHEAD);
+        let empty = sealer.seal_binary(b"");
+        assert_eq!(opener.open(&text).unwrap(), bye("x"));
+        assert_eq!(opener.open_binary(binary.clone().into()).unwrap(), "frame");
+        assert_eq!(opener.open_binary(empty.into()).unwrap(), "");
+        assert!(matches!(
+            opener.open_binary(binary.into()),
+            Err(SignalingError::Protocol(Violation::Sequence { expected: 3, got: 1 }))
+        ));
+    }
+
+    #[test]
+    fn binary_messages_that_were_touched_do_not_open() {
+        let (mut sealer, _) = pair();
+        let good = sealer.seal_binary(b"frame");
+        for index in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[index] ^= 1;
+            assert!(pair().1.open_binary(bytes.into()).is_err(), "byte {index}");
+            assert!(pair().1.open_binary(good[..index].to_vec().into()).is_err(), "cut at {index}");
+        }
+        assert!(pair().1.open_binary(good.into()).is_ok());
     }
 
     #[test]

@@ -6,12 +6,24 @@ use serde::Serialize;
 
 use super::check::Finding;
 
-/// How a session's messages travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Path {
+/// How a session's messages travel; in JSON beside the fields of its event, as `path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "path", rename_all = "kebab-case")]
+pub enum Way {
     /// Over the WebRTC DataChannel, peer to peer.
-    Direct,
+    Direct {
+        /// Kinds of the local and the remote candidate, as `host/srflx`.
+        candidates: String,
+        /// Our address on the path.
+        local: SocketAddr,
+        /// The peer's address on the path.
+        remote: SocketAddr,
+    },
+    /// Over the signaling WebSocket, sealed end to end.
+    Relayed {
+        /// Why not directly, in a sentence.
+        reason: String,
+    },
 }
 
 /// Something that a person or a program that started pinhole wants to know. Never carries a key; the pin appears in
@@ -38,15 +50,43 @@ pub enum Event {
         /// Short id of the session, the same on both sides.
         session: String,
         /// How messages travel.
-        path: Path,
-        /// Kinds of the local and the remote candidate, as `host/srflx`.
-        candidates: String,
-        /// Our address on the path.
-        local: SocketAddr,
-        /// The peer's address on the path.
-        remote: SocketAddr,
+        #[serde(flatten)]
+        way: Way,
         /// Round-trip time in milliseconds.
         rtt_ms: f64,
+    },
+    /// Messages of a session take another way, or it became clearer why they are relayed.
+    Path {
+        /// The session.
+        session: String,
+        /// How messages travel now.
+        #[serde(flatten)]
+        way: Way,
+        /// What changed, in a sentence, where the way has no reason of its own.
+        #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+    },
+    /// Nothing comes from the peer: streams wait while a path is looked for.
+    Recovering {
+        /// The session.
+        session: String,
+        /// What was seen, in a sentence.
+        reason: String,
+    },
+    /// Messages pass again, and streams went on where they were.
+    Recovered {
+        /// The session.
+        session: String,
+        /// How messages travel now.
+        #[serde(flatten)]
+        way: Way,
+        /// How long messages did not pass, in milliseconds.
+        after_ms: u64,
+    },
+    /// A client without a session connects anew.
+    Reconnecting {
+        /// Why the session ended or could not be had, in a sentence.
+        message: String,
     },
     /// A client's local port accepts connections for a service.
     Forwarding {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::check;
-use super::event::{Event, Path};
+use super::event::{Event, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
@@ -35,13 +35,28 @@ impl Human {
                 self.invitation().text(*addr, url, pin)
             }
             Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, pin),
-            Event::Connected { session, path, candidates, remote, rtt_ms, .. } => format!(
-                "{}connected to {remote} {} ({}), round trip {}",
+            Event::Connected { session, way, rtt_ms } => {
+                format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
+            }
+            Event::Path { session, way, cause } => {
+                let cause = cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
+                format!("{}now {}{}", self.session_prefix(session), how(way), sanitize(&cause, MAX_PEER_TEXT))
+            }
+            Event::Recovering { session, reason } => format!(
+                "{} {}path lost, recovering: {}. Open connections wait",
+                Paint(self.style.error_colour).yellow("warning:"),
                 self.session_prefix(session),
-                path_name(*path),
-                sanitize(candidates, MAX_PEER_TEXT),
-                round_trip(*rtt_ms),
+                sanitize(reason, MAX_PEER_TEXT),
             ),
+            Event::Recovered { session, way, after_ms } => format!(
+                "{}recovered after {}, {}",
+                self.session_prefix(session),
+                text::duration(Duration::from_millis(*after_ms)),
+                how(way),
+            ),
+            Event::Reconnecting { message } => {
+                format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE),)
+            }
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
                 paint.bold(&local.to_string()),
@@ -110,9 +125,14 @@ impl Human {
     }
 }
 
-fn path_name(path: Path) -> &'static str {
-    match path {
-        Path::Direct => "directly",
+fn how(way: &Way) -> String {
+    match way {
+        Way::Direct { candidates, remote, .. } => {
+            format!("directly to {remote} ({})", sanitize(candidates, MAX_PEER_TEXT))
+        }
+        Way::Relayed { reason } => {
+            format!("relayed over the signaling connection, because {}", sanitize(reason, MAX_MESSAGE))
+        }
     }
 }
 
@@ -145,13 +165,43 @@ mod tests {
     }
 
     fn connected(rtt_ms: f64) -> Event {
-        Event::Connected {
-            session: "ab12".into(),
-            path: Path::Direct,
+        Event::Connected { session: "ab12".into(), way: direct(), rtt_ms }
+    }
+
+    fn direct() -> Way {
+        Way::Direct {
             candidates: "host/host".into(),
             local: "127.0.0.1:1000".parse().unwrap(),
             remote: "192.0.2.1:2000".parse().unwrap(),
-            rtt_ms,
+        }
+    }
+
+    #[test]
+    fn changes_of_the_path_are_sentences() {
+        let session = || "ab12".to_owned();
+        let relayed = || Way::Relayed { reason: "UDP is blocked".into() };
+        let because = "relayed over the signaling connection, because UDP is blocked";
+        let cases = [
+            (
+                Event::Connected { session: session(), way: relayed(), rtt_ms: 20.0 },
+                format!("connected {because}, round trip 20.0 ms"),
+            ),
+            (Event::Path { session: session(), way: relayed(), cause: None }, format!("now {because}")),
+            (
+                Event::Path { session: session(), way: direct(), cause: Some("a direct path was found".into()) },
+                "now directly to 192.0.2.1:2000 (host/host): a direct path was found".into(),
+            ),
+            (
+                Event::Recovering { session: session(), reason: "nothing comes from the peer".into() },
+                "warning: path lost, recovering: nothing comes from the peer. Open connections wait".into(),
+            ),
+            (
+                Event::Recovered { session: session(), way: direct(), after_ms: 5400 },
+                "recovered after 5.4 s, directly to 192.0.2.1:2000 (host/host)".into(),
+            ),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(client().describe(&event), Some(expected));
         }
     }
 
@@ -180,7 +230,7 @@ mod tests {
         let warning =
             Event::Warning { code: "bad-pin".into(), message: "a wrong pin was tried\nfrom 192.0.2.1".into() };
         let cases = [
-            (connected(0.42), "connected to 192.0.2.1:2000 directly (host/host), round trip 0.4 ms"),
+            (connected(0.42), "connected directly to 192.0.2.1:2000 (host/host), round trip 0.4 ms"),
             (forwarding, r"127.0.0.1:25565 is now web\u{1b}[2J\n on the other side"),
             (opened, "stream 3 opened: 127.0.0.1:51822"),
             (closed(CLOSED), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
@@ -196,7 +246,7 @@ mod tests {
     #[test]
     fn a_host_names_sessions() {
         let text = |event| host().describe(&event).unwrap();
-        assert!(text(connected(1.0)).starts_with("session ab12: connected to 192.0.2.1:2000 directly"));
+        assert!(text(connected(1.0)).starts_with("session ab12: connected directly to 192.0.2.1:2000"));
         assert!(text(closed(CLOSED)).starts_with("stream ab12/3 closed: "));
     }
 

@@ -39,7 +39,7 @@ impl Formatter for Printable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::event::Path;
+    use crate::status::event::Way;
     use proptest::prelude::*;
 
     fn line(event: &Event) -> String {
@@ -64,14 +64,36 @@ mod tests {
             (
                 Event::Connected {
                     session: "ab12".into(),
-                    path: Path::Direct,
-                    candidates: "host/srflx".into(),
-                    local: "[::1]:1000".parse().unwrap(),
-                    remote: "192.0.2.1:2000".parse().unwrap(),
+                    way: Way::Direct {
+                        candidates: "host/srflx".into(),
+                        local: "[::1]:1000".parse().unwrap(),
+                        remote: "192.0.2.1:2000".parse().unwrap(),
+                    },
                     rtt_ms: 0.5,
                 },
                 r#"{"event":"connected","session":"ab12","path":"direct","candidates":"host/srflx","local":"[::1]:1000","remote":"192.0.2.1:2000","rtt_ms":0.5}"#,
             ),
+            (
+                Event::Path { session: "ab12".into(), way: Way::Relayed { reason: "a".into() }, cause: None },
+                r#"{"event":"path","session":"ab12","path":"relayed","reason":"a"}"#,
+            ),
+            (
+                Event::Path {
+                    session: "ab12".into(),
+                    way: Way::Direct { candidates: "host/host".into(), local: address(), remote: address() },
+                    cause: Some("b".into()),
+                },
+                r#"{"event":"path","session":"ab12","path":"direct","candidates":"host/host","local":"127.0.0.1:43211","remote":"127.0.0.1:43211","reason":"b"}"#,
+            ),
+            (
+                Event::Recovering { session: "ab12".into(), reason: "silence".into() },
+                r#"{"event":"recovering","session":"ab12","reason":"silence"}"#,
+            ),
+            (
+                Event::Recovered { session: "ab12".into(), way: Way::Relayed { reason: "a".into() }, after_ms: 7 },
+                r#"{"event":"recovered","session":"ab12","path":"relayed","reason":"a","after_ms":7}"#,
+            ),
+            (Event::Reconnecting { message: "x".into() }, r#"{"event":"reconnecting","message":"x"}"#),
             (
                 Event::Forwarding { local: address(), service: "web \"1\"".into() },
                 r#"{"event":"forwarding","local":"127.0.0.1:43211","service":"web \"1\""}"#,

@@ -87,10 +87,15 @@ impl Reporter {
             Format::Human { human, out, err } => {
                 let text = human.describe(event);
                 let outlet = match event {
-                    Event::Warning { .. } | Event::Error { .. } => err,
+                    Event::Warning { .. }
+                    | Event::Error { .. }
+                    | Event::Recovering { .. }
+                    | Event::Reconnecting { .. } => err,
                     Event::Listening { .. }
                     | Event::PinReplaced { .. }
                     | Event::Connected { .. }
+                    | Event::Path { .. }
+                    | Event::Recovered { .. }
                     | Event::Forwarding { .. }
                     | Event::StreamOpened { .. }
                     | Event::StreamClosed { .. }

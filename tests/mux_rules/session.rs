@@ -146,6 +146,18 @@ fn goaway_lets_streams_finish() {
 }
 
 #[test]
+fn goaway_is_said_again_on_a_further_carrier() {
+    let mut rig = Rig::host();
+    let key = rig.accepted(0);
+    rig.mux.go_away(rig.now, GoAwayReason::Shutdown, "bye");
+    assert_eq!(go_aways(&rig.sent()), [GoAwayReason::Shutdown]);
+    rig.mux.lose_carrier(rig.now, rig.carrier);
+    rig.open(rig.carrier + 1);
+    assert_eq!(go_aways(&rig.sent()), [GoAwayReason::Shutdown], "the first may be lost with its carrier");
+    assert!(rig.mux.stream(key).is_some());
+}
+
+#[test]
 fn goaway_waits_two_seconds_at_most() {
     let mut rig = Rig::host();
     let key = rig.accepted(0);

@@ -105,7 +105,8 @@ impl Host {
     }
 
     pub(super) fn start_session(&mut self, index: usize, established: Established) {
-        if self.core.sessions.len() >= self.config.max_sessions || self.is_stopping {
+        let is_full = self.core.sessions.len() >= self.config.max_sessions;
+        if self.is_stopping || (is_full && !self.core.evict()) {
             let remote = self.links[index].remote;
             let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
             self.core.warn("full", message);

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::debug;
+use bytes::Bytes;
+use log::{debug, info};
 use mio::Interest;
 use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
@@ -12,12 +13,16 @@ use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::driver::RunError;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
+use crate::driver::liveness::{Liveness, PING_INTERVAL};
 use crate::driver::sessions::SessionKey;
 use crate::driver::token::Source;
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
+use crate::session::Signal;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::handshake::{HostHandshake, HostStep};
+use crate::signaling::message::Resume;
+use crate::signaling::resume::HostResume;
 
 /// How long a connection to the signaling port may take to become a WebSocket, and a WebSocket to say hello.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,7 +77,15 @@ impl Host {
             return;
         }
         let phase = Phase::Pake(HostHandshake::new());
-        entry.insert(Link { end: LinkEnd::Incoming(incoming), serial: 0, remote, phase, is_queued: false });
+        let link = Link {
+            end: LinkEnd::Incoming(incoming),
+            serial: 0,
+            remote,
+            phase,
+            is_queued: false,
+            liveness: Liveness::default(),
+        };
+        entry.insert(link);
         self.expect(index, STEP_TIMEOUT);
     }
 
@@ -105,14 +118,15 @@ impl Host {
                 },
                 LinkEnd::WebSocket(websocket) => match websocket.poll() {
                     Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
+                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
                     Ok(Some(WebSocketEvent::Open)) => {}
                     Ok(None) => {
                         if websocket.is_ready() {
                             self.poll_link_later(index);
                         }
-                        return;
+                        return self.note_buffered(index);
                     }
-                    Ok(Some(WebSocketEvent::Binary(_) | WebSocketEvent::Closed { .. })) => self.drop_link(index),
+                    Ok(Some(WebSocketEvent::Closed { .. })) => self.drop_link(index),
                     Err(error) => {
                         debug!("remote={} signaling error={error}", link.remote);
                         self.drop_link(index);
@@ -142,8 +156,10 @@ impl Host {
                     self.expect(index, STEP_TIMEOUT);
                 }
                 Ok(HostStep::Verify) => self.enqueue(index),
+                Ok(HostStep::Resume(request)) => self.resume(index, &request),
                 Err(error) => self.refuse(index, &error),
             },
+            Phase::Resuming(..) => self.finish_resume(index, text),
             Phase::Session(session) => {
                 let (session, now) = (*session, self.core.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
@@ -160,9 +176,99 @@ impl Host {
         }
     }
 
-    pub(super) fn send_signal(&mut self, session: SessionKey, text: String) {
-        if let Some(index) = self.link_of(session) {
-            self.send(index, text);
+    /// Takes a message of the relay.
+    fn handle_binary(&mut self, index: usize, bytes: Bytes) {
+        let Some(Phase::Session(session)) = self.links.get(index).map(|link| &link.phase) else {
+            return self.drop_link(index);
+        };
+        let (session, now) = (*session, self.core.now);
+        let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
+        self.core.touch(session.index);
+        if let Some(Err(error)) = result {
+            self.refuse(index, &error);
+        }
+    }
+
+    /// Answers a client that wants to join a session again.
+    fn resume(&mut self, index: usize, request: &Resume) {
+        let Some(session) = self.core.find_session(&request.session) else {
+            return self.refuse(index, &SignalingError::UnknownSession);
+        };
+        let Some(entry) = self.core.session(session) else { return };
+        let (resume, text) = HostResume::answer(entry.session.resume_key().clone(), request);
+        self.links[index].phase = Phase::Resuming(resume, session);
+        self.send(index, text);
+        self.expect(index, STEP_TIMEOUT);
+    }
+
+    /// Gives a session its further WebSocket, if the client proves itself.
+    fn finish_resume(&mut self, index: usize, text: &str) {
+        let Phase::Resuming(resume, session) = std::mem::replace(&mut self.links[index].phase, Phase::Closing) else {
+            return;
+        };
+        match resume.handle_text(text) {
+            Ok((sealer, opener)) => {
+                if let Some(older) = self.link_of(session) {
+                    self.links[older].phase = Phase::Closing;
+                    self.close_link(older, "resumed");
+                }
+                let now = self.core.now;
+                match self.core.session(session) {
+                    Some(entry) => {
+                        info!("session={} signaling resumed", entry.name);
+                        entry.session.handle_resumed_signaling(now, sealer, opener);
+                        self.links[index].phase = Phase::Session(session);
+                        self.core.touch(session.index);
+                    }
+                    None => self.refuse(index, &SignalingError::UnknownSession),
+                }
+            }
+            Err(error) => self.refuse(index, &error),
+        }
+    }
+
+    /// Pings the WebSockets of sessions, and drops those that are dead.
+    pub(super) fn keep_alive(&mut self) {
+        let mut dead = Vec::new();
+        for (index, link) in &mut self.links {
+            if let (Phase::Session(_), LinkEnd::WebSocket(websocket)) = (&link.phase, &mut link.end)
+                && !link.liveness.check(websocket)
+            {
+                dead.push(index);
+            }
+        }
+        for index in dead {
+            debug!("remote={} signaling is dead", self.links[index].remote);
+            self.drop_link(index);
+        }
+        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+    }
+
+    /// Tells a session how much waits in its WebSocket.
+    fn note_buffered(&mut self, index: usize) {
+        let Some(link) = self.links.get(index) else { return };
+        if let (Phase::Session(session), LinkEnd::WebSocket(websocket)) = (&link.phase, &link.end) {
+            let (session, waiting) = (*session, websocket.buffered());
+            if let Some(entry) = self.core.session(session) {
+                entry.session.set_signaling_buffered(waiting);
+                self.core.touch(session.index);
+            }
+        }
+    }
+
+    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+        let Some(index) = self.link_of(session) else { return };
+        let Some(LinkEnd::WebSocket(websocket)) = self.links.get_mut(index).map(|link| &mut link.end) else { return };
+        let result = match signal {
+            Signal::Text(text) => websocket.send_text(text),
+            Signal::Binary(bytes) => websocket.send_binary(bytes.into()),
+        };
+        match result {
+            Ok(()) => self.note_buffered(index),
+            Err(error) => {
+                debug!("signaling send error={error}");
+                self.drop_link(index);
+            }
         }
     }
 
@@ -212,7 +318,12 @@ impl Host {
     pub(super) fn handle_link_due(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key.index).filter(|link| link.serial == key.serial) else { return };
         match link.phase {
-            Phase::Pake(_) | Phase::Closing => self.drop_link(key.index),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing => self.drop_link(key.index),
+            Phase::Session(session)
+                if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
+            {
+                self.close_link(key.index, "connected");
+            }
             Phase::Asking(_) => self.refuse(key.index, &SignalingError::Denied),
             // The limiter and the session have their own clocks.
             Phase::Verifying(_) | Phase::Session(_) => {}
@@ -233,7 +344,7 @@ impl Host {
                 }
                 self.core.touch(session.index);
             }
-            Phase::Pake(_) | Phase::Asking(_) | Phase::Closing => {}
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Asking(_) | Phase::Closing => {}
         }
     }
 }

@@ -4,6 +4,7 @@ mod guests;
 mod links;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use log::debug;
 use mio::Interest;
@@ -15,6 +16,8 @@ use crate::config::{HostConfig, Target};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, Reporter, Stopper};
+use crate::driver::deadlines::Due;
+use crate::driver::liveness::{Liveness, PING_INTERVAL};
 use crate::driver::sessions::{SessionKey, Summary};
 use crate::driver::token::Source;
 use crate::net::listen;
@@ -23,8 +26,12 @@ use crate::session::End;
 use crate::signaling::handshake::{Established, HostHandshake};
 use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
+use crate::signaling::resume::HostResume;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+
+/// How long a signaling WebSocket that nobody needs may stay open.
+const DONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shares a local service with the clients that know the pin.
 pub struct Host {
@@ -55,6 +62,7 @@ struct Link {
     phase: Phase,
     /// A notice to poll it again is under way.
     is_queued: bool,
+    liveness: Liveness,
 }
 
 enum LinkEnd {
@@ -76,9 +84,11 @@ enum Phase {
     Pake(HostHandshake),
     /// The client's proof waits for its turn.
     Verifying(HostHandshake),
+    /// A client joins a session again.
+    Resuming(HostResume, SessionKey),
     /// A person is asked.
     Asking(Box<Established>),
-    /// A session is being negotiated.
+    /// A session is being negotiated or relayed.
     Session(SessionKey),
     /// Nothing more is to be said.
     Closing,
@@ -90,7 +100,7 @@ impl Host {
     /// # Errors
     /// The port cannot be had.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
-        let mut core = Core::new(Some(config.target.clone()), reporter)?;
+        let mut core = Core::new(Some(config.target.clone()), config.reach.clone(), config.stun.clone(), reporter)?;
         let mut listener = listen::listen(config.listen)?;
         let local = listener.local_addr()?;
         core.poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
@@ -153,6 +163,8 @@ impl Host {
         // Only here signals are handled, and whoever reads this may send one.
         let (url, pin) = (self.url().with_pin(&self.pin), self.pin.reveal().to_owned());
         self.core.report(&Event::Listening { addr: self.local, url, pin });
+        self.core.stun.look_up(self.core.now);
+        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
         loop {
             // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
             for _ in 0..self.core.notices.len() {
@@ -180,15 +192,22 @@ impl Host {
             }
             Notice::Verify => self.verify(),
             Notice::Woken => self.handle_answers(),
-            Notice::Signal { session, text } => self.send_signal(session, text),
-            Notice::Connected { session } => {
+            Notice::Signal { session, signal } => self.send_signal(session, signal),
+            Notice::SignalingDone { session } => {
+                // The client closes it; one that does not has its time.
                 if let Some(index) = self.link_of(session) {
-                    self.close_link(index, "connected");
+                    self.expect(index, DONE_TIMEOUT);
                 }
             }
+            Notice::KeepAlive => self.keep_alive(),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::Stop => self.stop(),
-            Notice::GoAway | Notice::Resolved { .. } => {}
+            Notice::GoAway(_)
+            | Notice::Resolved { .. }
+            | Notice::Connected { .. }
+            | Notice::Recovering { .. }
+            | Notice::Rejoin
+            | Notice::Waiting => {}
         }
         Ok(())
     }

@@ -40,6 +40,13 @@ impl Mux {
         }
     }
 
+    /// Says again on a new carrier that we go away: what the one before it held is lost.
+    pub(super) fn repeat_go_away(&mut self) {
+        if let Life::Draining { reason, detail, origin: Origin::Local, .. } = &self.life {
+            self.pending.go_away = Some((*reason, detail.clone()));
+        }
+    }
+
     /// Aborts every stream and ends the session without telling the peer, who is gone.
     pub fn close(&mut self, reason: GoAwayReason, detail: &str, origin: Origin) {
         if self.life != Life::Ended {

@@ -61,6 +61,7 @@ impl Mux {
         self.timers.forget_ping();
         self.pending.hello = true;
         self.pending.pong = None;
+        self.repeat_go_away();
         self.resumption = if number == 1 { Resumption::NotNeeded } else { Resumption::AwaitsHello };
         if self.peer.is_some() {
             self.ping_now(now);

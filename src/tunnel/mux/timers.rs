@@ -126,7 +126,7 @@ impl Mux {
     }
 
     /// Sends a PING, and the next ones in their time from here.
-    pub(super) fn ping_now(&mut self, now: Instant) {
+    pub fn ping_now(&mut self, now: Instant) {
         self.timers.ping_base = Some(now);
         self.timers.is_active = false;
         // A PONG that takes long must still find its PING.

@@ -1,0 +1,445 @@
+//! Signaling WebSockets to the host: one that serves the session, and those that are being opened to begin one or to join it
+//! again.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, info};
+use mio::Interest;
+use mio::event::Event as MioEvent;
+use mio::net::TcpStream;
+
+use super::Client;
+use crate::driver::RunError;
+use crate::driver::core::Notice;
+use crate::driver::deadlines::Due;
+use crate::driver::liveness::{Liveness, PING_INTERVAL};
+use crate::driver::sessions::SessionKey;
+use crate::driver::token::Source;
+use crate::net::resolver::Lookup;
+use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
+use crate::session::{End, Signal};
+use crate::signaling::error::SignalingError;
+use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};
+use crate::signaling::message::ErrorCode;
+use crate::signaling::resume::ClientResume;
+use crate::tunnel::{Config, Role};
+
+/// How long the WebSocket may take to open: connect, TLS and upgrade together.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long joining a session again may take, all of it: the next attempt has begun long before.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though not
+/// than a full queue of them.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Redials at a time.
+const MAX_LINKS: usize = 8;
+
+/// A signaling WebSocket.
+pub(super) struct Link {
+    websocket: WebSocket,
+    serial: u64,
+    phase: Phase,
+    /// Further addresses of the host to try if this one does not answer.
+    further: VecDeque<SocketAddr>,
+    /// A notice to poll it again is under way.
+    pub(super) is_queued: bool,
+    liveness: Liveness,
+}
+
+enum Phase {
+    /// The WebSocket is being opened: to begin a session, or to join that one again.
+    Opening(Option<SessionKey>),
+    /// Both sides prove that they know the pin.
+    Pake(ClientHandshake),
+    /// Both sides prove that they belong to the session.
+    Resuming(Option<ClientResume>, SessionKey),
+    /// A session is being negotiated or relayed.
+    Session(SessionKey),
+    /// Not needed any more.
+    Closing,
+}
+
+impl Client {
+    /// Finds the host, and dials it for the first time.
+    pub(super) fn look_up(&mut self) {
+        let (host, port) = (self.config.url.host.clone(), self.config.url.port);
+        match self.core.resolver.resolve(0, &host, port) {
+            Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
+            Ok(Lookup::Pending) => {}
+            Err(error) => self.resolved(Err(error.to_string())),
+        }
+    }
+
+    /// Takes the addresses of the host. Those found before serve on if there are no newer ones.
+    pub(super) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
+        match answer {
+            Ok(addresses) => self.addresses = addresses,
+            Err(reason) if self.addresses.is_empty() => {
+                let host = self.config.url.host.clone();
+                return self.join_failed(WebSocketError::Dns { host, reason }.into());
+            }
+            Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
+        }
+        if self.session.is_none() && !self.is_joining() {
+            self.dial(None, self.addresses.clone().into(), None);
+        }
+    }
+
+    /// Dials the host where it was found last, while its name is looked up again.
+    pub(super) fn dial_again(&mut self, session: Option<SessionKey>) {
+        if self.addresses.is_empty() {
+            return self.look_up();
+        }
+        self.dial(session, self.addresses.clone().into(), None);
+        if self.core.resolver.pending() == 0
+            && let Err(error) = self.core.resolver.resolve(0, &self.config.url.host, self.config.url.port)
+        {
+            debug!("look-up error={error}");
+        }
+    }
+
+    /// Tells whether a WebSocket for a new session is being opened.
+    pub(super) fn is_joining(&self) -> bool {
+        self.links.iter().any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_)))
+            || (self.addresses.is_empty() && self.core.resolver.pending() > 0)
+    }
+
+    /// Tries the next address of the host; `error` is what the last one gave.
+    fn dial(
+        &mut self,
+        session: Option<SessionKey>,
+        mut addresses: VecDeque<SocketAddr>,
+        mut error: Option<WebSocketError>,
+    ) {
+        let url = &self.config.url;
+        let authority = url.authority();
+        while let Some(address) = addresses.pop_front() {
+            let request = UpgradeRequest {
+                authority: authority.clone(),
+                path: url.path.clone(),
+                server_name: url.host.clone(),
+                headers: self.config.headers.clone(),
+            };
+            let opened = TcpStream::connect(address)
+                .map_err(|source| WebSocketError::Connect { authority: authority.clone(), source })
+                .and_then(|stream| WebSocket::connect(stream, &request, self.tls.clone()));
+            match opened {
+                Ok(websocket) => return self.add_link(websocket, session, addresses),
+                Err(failure) => error = Some(failure),
+            }
+        }
+        if session.is_none() {
+            let error =
+                error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() });
+            self.join_failed(error.into());
+        }
+    }
+
+    fn add_link(&mut self, mut websocket: WebSocket, session: Option<SessionKey>, further: VecDeque<SocketAddr>) {
+        if self.links.len() >= MAX_LINKS {
+            return;
+        }
+        let entry = self.links.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Source::Link(index).token();
+        if let Err(error) = self.core.poll.registry().register(websocket.source(), token, interest) {
+            return self.fail(error);
+        }
+        let phase = Phase::Opening(session);
+        let liveness = Liveness::default();
+        entry.insert(Link { websocket, serial: 0, phase, further, is_queued: false, liveness });
+        self.expect(index, if session.is_some() { RESUME_TIMEOUT } else { OPEN_TIMEOUT });
+    }
+
+    /// Gives a link so long for what it is at.
+    fn expect(&mut self, index: usize, timeout: Duration) {
+        self.core.next_serial += 1;
+        let serial = self.core.next_serial;
+        if let Some(link) = self.links.get_mut(index) {
+            link.serial = serial;
+            self.core.deadlines.add(self.core.now + timeout, Due::Link { index, serial });
+        }
+    }
+
+    pub(super) fn handle_link_event(&mut self, index: usize, event: &MioEvent) {
+        if let Some(link) = self.links.get_mut(index) {
+            link.websocket.handle_event(event);
+            self.poll_link(index);
+        }
+    }
+
+    pub(super) fn poll_link(&mut self, index: usize) {
+        while let Some(link) = self.links.get_mut(index) {
+            match link.websocket.poll() {
+                Ok(Some(WebSocketEvent::Open)) => self.link_opened(index),
+                Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
+                Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
+                Ok(Some(WebSocketEvent::Closed { reason, .. })) => {
+                    let error = WebSocketError::Protocol(format!("the host closed signaling: {reason}"));
+                    return self.link_closed(index, error);
+                }
+                Ok(None) => {
+                    if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
+                        self.core.notices.push_back(Notice::LinkPoll { index });
+                    }
+                    return self.note_buffered(index);
+                }
+                Err(error) => return self.link_closed(index, error),
+            }
+        }
+    }
+
+    fn link_opened(&mut self, index: usize) {
+        let Phase::Opening(session) = self.links[index].phase else { return };
+        match session {
+            None => {
+                let (handshake, hello) = ClientHandshake::start(&self.config.pin);
+                self.links[index].phase = Phase::Pake(handshake);
+                self.expect(index, ANSWER_TIMEOUT);
+                self.send(index, Signal::Text(hello));
+            }
+            Some(session) => {
+                let Some(entry) = self.core.session(session) else { return self.close_link(index) };
+                let (resume, text) = ClientResume::start(*entry.session.id(), entry.session.resume_key().clone());
+                self.links[index].phase = Phase::Resuming(Some(resume), session);
+                self.send(index, Signal::Text(text));
+            }
+        }
+    }
+
+    fn handle_text(&mut self, index: usize, text: &str) {
+        match &mut self.links[index].phase {
+            Phase::Pake(handshake) => match handshake.handle_text(text) {
+                Ok(ClientStep::Send(reply)) => self.send(index, Signal::Text(reply)),
+                Ok(ClientStep::Done(established)) => self.start_session(index, established),
+                Err(error) => self.refuse(index, error),
+            },
+            Phase::Resuming(resume, session) => {
+                let session = *session;
+                if let Some(resume) = resume.take() {
+                    self.handle_resumed(index, session, resume, text);
+                }
+            }
+            Phase::Session(session) => {
+                let (session, now) = (*session, self.core.now);
+                let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
+                self.core.touch(session.index);
+                if let Some(Err(error)) = result {
+                    self.refuse(index, error);
+                }
+            }
+            Phase::Opening(_) | Phase::Closing => {}
+        }
+    }
+
+    /// Takes a message of the relay.
+    fn handle_binary(&mut self, index: usize, bytes: bytes::Bytes) {
+        let Phase::Session(session) = self.links[index].phase else {
+            let error = WebSocketError::Protocol("a binary message where text is expected".to_owned());
+            return self.link_closed(index, error);
+        };
+        let now = self.core.now;
+        let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
+        self.core.touch(session.index);
+        if let Some(Err(error)) = result {
+            self.refuse(index, error);
+        }
+    }
+
+    fn start_session(&mut self, index: usize, established: Established) {
+        match self.core.add_session(established, Config::new(Role::Client)) {
+            Ok(session) => {
+                self.session = Some(session);
+                self.links[index].phase = Phase::Session(session);
+            }
+            Err(reason) => {
+                self.close_link(index);
+                self.join_failed(RunError::Start(reason));
+            }
+        }
+    }
+
+    /// The host answered a request to join the session again.
+    fn handle_resumed(&mut self, index: usize, session: SessionKey, resume: ClientResume, text: &str) {
+        let now = self.core.now;
+        let wants = self.core.session(session).is_some_and(|entry| entry.session.wants_signaling());
+        match resume.handle_text(text) {
+            Ok((proof, sealer, opener)) if wants => {
+                self.close_links_of(session);
+                self.send(index, Signal::Text(proof));
+                let Some(link) = self.links.get_mut(index) else { return };
+                link.phase = Phase::Session(session);
+                if let Some(entry) = self.core.session(session) {
+                    info!("session={} signaling resumed", entry.name);
+                    entry.session.handle_resumed_signaling(now, sealer, opener);
+                }
+                self.core.touch(session.index);
+            }
+            Ok(_) => self.close_link(index),
+            Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if wants => {
+                self.close_link(index);
+                if let Some(entry) = self.core.session(session) {
+                    entry.session.abandon(now, End::Replaced);
+                }
+                self.core.touch(session.index);
+            }
+            Err(error) => {
+                info!("joining the session again failed: {error}");
+                self.close_link(index);
+            }
+        }
+    }
+
+    /// Gives a WebSocket up because of what the host said; it is told why, unless it said so itself.
+    fn refuse(&mut self, index: usize, error: SignalingError) {
+        if !matches!(error, SignalingError::Refused { .. }) {
+            self.send(index, Signal::Text(error.to_text()));
+        }
+        let Some(link) = self.links.get(index) else { return };
+        let is_joining = matches!(link.phase, Phase::Pake(_));
+        let is_connected = self
+            .session
+            .is_some_and(|session| self.core.session(session).is_some_and(|entry| entry.connected_at.is_some()));
+        self.close_link(index);
+        if is_joining {
+            self.join_failed(error.into());
+        } else if !is_connected {
+            self.session = None;
+            self.join_failed(error.into());
+        } else {
+            // The session goes on without it, and asks for another.
+            info!("signaling given up: {error}");
+        }
+    }
+
+    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+        if let Some(index) = self.link_of(session) {
+            self.send(index, signal);
+        }
+    }
+
+    fn send(&mut self, index: usize, signal: Signal) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        if matches!(link.phase, Phase::Closing) {
+            return;
+        }
+        let result = match signal {
+            Signal::Text(text) => link.websocket.send_text(text),
+            Signal::Binary(bytes) => link.websocket.send_binary(bytes.into()),
+        };
+        match result {
+            Ok(()) => self.note_buffered(index),
+            Err(error) => self.link_closed(index, error),
+        }
+    }
+
+    /// Tells the session how much waits in its WebSocket.
+    fn note_buffered(&mut self, index: usize) {
+        let Some(Link { phase: Phase::Session(session), websocket, .. }) = self.links.get(index) else { return };
+        let (session, waiting) = (*session, websocket.buffered());
+        if let Some(entry) = self.core.session(session) {
+            entry.session.set_signaling_buffered(waiting);
+            self.core.touch(session.index);
+        }
+    }
+
+    fn link_of(&self, session: SessionKey) -> Option<usize> {
+        let mut links = self.links.iter();
+        links.find(|(_, link)| matches!(link.phase, Phase::Session(key) if key == session)).map(|(index, _)| index)
+    }
+
+    pub(super) fn signaling_done(&mut self, session: SessionKey) {
+        if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) {
+            self.close_links_of(session);
+        }
+    }
+
+    /// Closes the WebSockets that serve a session or are to.
+    pub(super) fn close_links_of(&mut self, session: SessionKey) {
+        let serves = |link: &Link| {
+            matches!(link.phase, Phase::Session(key) | Phase::Opening(Some(key)) if key == session)
+                || matches!(&link.phase, Phase::Resuming(Some(_), key) if *key == session)
+        };
+        let links: Vec<usize> = self.links.iter().filter(|(_, link)| serves(link)).map(|(index, _)| index).collect();
+        links.into_iter().for_each(|index| self.close_link(index));
+    }
+
+    fn close_link(&mut self, index: usize) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let is_open = !matches!(std::mem::replace(&mut link.phase, Phase::Closing), Phase::Opening(_));
+        link.websocket.close(close_code::NORMAL, "done");
+        if is_open {
+            self.expect(index, CLOSE_TIMEOUT);
+            self.poll_link(index);
+        } else {
+            self.remove_link(index);
+        }
+    }
+
+    fn remove_link(&mut self, index: usize) -> Link {
+        let mut link = self.links.remove(index);
+        if let Err(error) = self.core.poll.registry().deregister(link.websocket.source()) {
+            debug!("deregister error={error}");
+        }
+        link
+    }
+
+    fn link_closed(&mut self, index: usize, error: WebSocketError) {
+        let link = self.remove_link(index);
+        match link.phase {
+            Phase::Opening(session) if !link.further.is_empty() => self.dial(session, link.further, Some(error)),
+            Phase::Opening(None) | Phase::Pake(_) => self.join_failed(error.into()),
+            Phase::Session(session) => {
+                let now = self.core.now;
+                if let Some(entry) = self.core.session(session) {
+                    info!("session={} signaling lost: {error}", entry.name);
+                    entry.session.handle_signaling_closed(now);
+                }
+                self.core.touch(session.index);
+            }
+            Phase::Opening(Some(_)) | Phase::Resuming(..) => info!("redial failed: {error}"),
+            Phase::Closing => {}
+        }
+    }
+
+    pub(super) fn handle_link_due(&mut self, index: usize, serial: u64) {
+        let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
+        match link.phase {
+            Phase::Pake(_) => {
+                let reason =
+                    "the host did not answer in time; it may be slowing down guesses of its pin, try again later";
+                self.link_closed(index, WebSocketError::Protocol(reason.to_owned()));
+            }
+            Phase::Opening(_) | Phase::Resuming(..) | Phase::Closing => {
+                let error = link.websocket.timed_out();
+                self.link_closed(index, error);
+            }
+            // The session has a deadline of its own.
+            Phase::Session(_) => {}
+        }
+    }
+
+    /// Pings the WebSockets of the session, and drops those that are dead.
+    pub(super) fn keep_alive(&mut self) {
+        let mut dead = Vec::new();
+        for (index, link) in &mut self.links {
+            if matches!(link.phase, Phase::Session(_)) && !link.liveness.check(&mut link.websocket) {
+                dead.push(index);
+            }
+        }
+        for index in dead {
+            let error = self.links[index].websocket.timed_out();
+            self.link_closed(index, error);
+        }
+        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+    }
+}

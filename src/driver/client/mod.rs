@@ -1,0 +1,299 @@
+//! The client's side of the loop: signaling WebSockets to the host, one session at a time, one local port.
+//!
+//! ```text
+//!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──backoff──▶ Joining
+//!      │ first time, refused      │ ends for good
+//!      ▼                          ▼
+//!    error                      done
+//! ```
+//!
+//! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
+//! port stays open all the time (`local`).
+
+mod links;
+mod local;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{debug, info};
+use mio::Interest;
+use mio::net::TcpListener;
+use rand::RngExt;
+use rustls::ClientConfig as TlsConfig;
+use slab::Slab;
+
+use self::links::Link;
+use self::local::LocalPort;
+use super::RunError;
+use super::core::{Core, Notice, Reporter, Stopper};
+use super::deadlines::Due;
+use super::liveness::PING_INTERVAL;
+use super::sessions::{SessionKey, Summary};
+use super::token::Source;
+use crate::config::ClientConfig;
+use crate::net::listen;
+use crate::net::tls;
+use crate::session::End;
+use crate::signaling::error::SignalingError;
+use crate::signaling::message::ErrorCode;
+use crate::status::event::Event;
+use crate::tunnel::GoAwayReason;
+
+/// The shortest and the longest pause before the host is dialled anew; it doubles with every failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
+
+/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not come
+/// back, so fresh ones must follow.
+const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Makes a host's service appear on a local port.
+pub struct Client {
+    core: Core,
+    config: ClientConfig,
+    local: LocalPort,
+    tls: Option<Arc<TlsConfig>>,
+    /// Where the host's signaling was found last.
+    addresses: Vec<SocketAddr>,
+    links: Slab<Link>,
+    session: Option<SessionKey>,
+    /// A session was connected in this run: failures from then on are waited out.
+    was_connected: bool,
+    backoff: Duration,
+    /// A [`Due::Rejoin`] is under way.
+    is_rejoining: bool,
+    /// What was said last of a failure, so that it is said once.
+    last_failure: String,
+    is_stopping: bool,
+    outcome: Option<Result<(), RunError>>,
+}
+
+impl Client {
+    /// Binds the local port and reads certificates; nothing is dialled yet.
+    ///
+    /// # Errors
+    /// The port cannot be had, or the certificates cannot be read.
+    pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
+        let core = Core::new(None, config.reach.clone(), config.stun.clone(), reporter)?;
+        let mut listener: TcpListener = listen::listen(config.local)?;
+        let local = listener.local_addr()?;
+        core.poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
+        let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
+        Ok(Client {
+            core,
+            config,
+            local: LocalPort::new(listener, local),
+            tls,
+            addresses: Vec::new(),
+            links: Slab::new(),
+            session: None,
+            was_connected: false,
+            backoff: MIN_BACKOFF,
+            is_rejoining: false,
+            last_failure: String::new(),
+            is_stopping: false,
+            outcome: None,
+        })
+    }
+
+    /// Returns the bound local address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local.address()
+    }
+
+    /// Returns what ends the run from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.core.stopper()
+    }
+
+    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements;
+    /// less than one message (16,392 bytes) never sends a full one.
+    pub fn fix_flight(&mut self, bytes: usize) {
+        self.core.fixed_flight = Some(bytes);
+    }
+
+    /// Makes SIGINT and SIGTERM end the run in order.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handle_signals(&mut self) -> Result<(), RunError> {
+        Ok(self.core.handle_signals()?)
+    }
+
+    /// Runs until somebody stops it, the host ends the session, or there never was one.
+    ///
+    /// # Errors
+    /// Why there is no session, or why it ended for good.
+    pub fn run(mut self) -> Result<(), RunError> {
+        self.core.stun.look_up(self.core.now);
+        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+        self.look_up();
+        loop {
+            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
+            for _ in 0..self.core.notices.len() {
+                let Some(notice) = self.core.notices.pop_front() else { break };
+                self.handle(notice);
+            }
+            self.core.work();
+            if let Some(outcome) = self.outcome.take() {
+                return outcome;
+            }
+            self.core.wait()?;
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) {
+        match notice {
+            Notice::Acceptable => {
+                self.local.is_acceptable = true;
+                self.accept();
+            }
+            Notice::Link { index, event } => self.handle_link_event(index, &event),
+            Notice::LinkDue { index, serial } => self.handle_link_due(index, serial),
+            Notice::LinkPoll { index } => {
+                if let Some(link) = self.links.get_mut(index) {
+                    link.is_queued = false;
+                }
+                self.poll_link(index);
+            }
+            Notice::Resolved { answer } => self.resolved(answer),
+            Notice::Signal { session, signal } => self.send_signal(session, signal),
+            Notice::Connected { session } => self.connected(session),
+            Notice::Recovering { session } if self.session == Some(session) => {
+                self.local.is_connected = false;
+                self.rejoin_after(Duration::ZERO);
+            }
+            Notice::SignalingDone { session } => self.signaling_done(session),
+            Notice::KeepAlive => self.keep_alive(),
+            Notice::Rejoin => self.rejoin(),
+            Notice::Waiting => self.expire_waiting(),
+            Notice::GoAway(GoAwayReason::Restart) => self.local.is_connected = false,
+            Notice::GoAway(_) => self.stop_listening(),
+            Notice::Ended { session, end, summary } => self.ended(session, end, summary),
+            Notice::Stop => self.stop(),
+            Notice::Recovering { .. } | Notice::Verify | Notice::Woken => {}
+        }
+    }
+
+    /// Messages pass, for the first time or again.
+    fn connected(&mut self, session: SessionKey) {
+        if self.session != Some(session) {
+            return;
+        }
+        self.backoff = MIN_BACKOFF;
+        self.last_failure.clear();
+        self.local.is_connected = true;
+        let Some(entry) = self.core.session(session) else { return };
+        let service = entry.session.mux().peer().and_then(|hello| hello.services.first());
+        let service = service.map_or_else(String::new, |service| service.name.clone());
+        if !std::mem::replace(&mut self.was_connected, true) {
+            self.core.report(&Event::Forwarding { local: self.local.address(), service });
+        }
+        self.serve_waiting();
+        self.accept();
+    }
+
+    fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {
+        self.close_links_of(session);
+        self.core.report_end(summary, &end);
+        if self.session != Some(session) {
+            return;
+        }
+        self.session = None;
+        self.local.is_connected = false;
+        match end {
+            End::Local => self.finish(Ok(())),
+            End::Peer if self.config.once => self.finish(Ok(())),
+            End::Peer => self.fail(RunError::Session(End::Peer)),
+            end if self.config.once || !self.was_connected || self.is_stopping => self.fail(RunError::Session(end)),
+            end => {
+                self.core
+                    .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
+                self.rejoin_after(Duration::ZERO);
+            }
+        }
+    }
+
+    /// Takes note that the host could not be joined. The first time that is the end; later it is waited out, unless the host
+    /// itself said no.
+    fn join_failed(&mut self, error: RunError) {
+        let is_final = match &error {
+            RunError::Signaling(error) => !is_passing(error),
+            RunError::WebSocket(_) | RunError::Start(_) => false,
+            _ => true,
+        };
+        if !self.was_connected || is_final {
+            return self.finish(Err(error));
+        }
+        let message = error.to_string();
+        info!("joining failed: {message}");
+        if message != self.last_failure {
+            self.core.report(&Event::Reconnecting { message: format!("{message}; trying again") });
+            self.last_failure = message;
+        }
+        let asked = match &error {
+            RunError::Signaling(SignalingError::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        };
+        // Many clients of one host shall not come back in step.
+        let jitter = rand::rng().random_range(0.5..1.0);
+        let pause = self.backoff.mul_f64(jitter).max(asked.unwrap_or_default());
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        self.rejoin_after(pause);
+    }
+
+    fn rejoin_after(&mut self, pause: Duration) {
+        if !std::mem::replace(&mut self.is_rejoining, true) {
+            self.core.deadlines.add(self.core.now + pause, Due::Rejoin);
+        }
+    }
+
+    /// Dials the host: for a new session, or to join the one that has no path again.
+    fn rejoin(&mut self) {
+        self.is_rejoining = false;
+        if self.is_stopping {
+            return;
+        }
+        match self.session {
+            Some(session) => {
+                if self.core.session(session).is_some_and(|entry| entry.session.wants_signaling()) {
+                    self.dial_again(Some(session));
+                    self.rejoin_after(REDIAL_INTERVAL);
+                }
+            }
+            None if self.is_joining() => {}
+            None => self.dial_again(None),
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.is_stopping || self.session.is_none() {
+            return self.finish(Ok(()));
+        }
+        self.is_stopping = true;
+        self.stop_listening();
+        self.core.go_away("the client ended the session");
+    }
+
+    fn fail(&mut self, error: impl Into<RunError>) {
+        self.finish(Err(error.into()));
+    }
+
+    fn finish(&mut self, outcome: Result<(), RunError>) {
+        debug!("finish outcome={outcome:?}");
+        self.outcome.get_or_insert(outcome);
+    }
+}
+
+/// Tells whether a refusal may be over after a while.
+fn is_passing(error: &SignalingError) -> bool {
+    match error {
+        SignalingError::Refused { code, .. } => !matches!(
+            code,
+            ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version | ErrorCode::UnknownHost | ErrorCode::Protocol
+        ),
+        _ => false,
+    }
+}

@@ -1,0 +1,176 @@
+//! One PeerConnection of a session: being made, carrying, or left behind but perhaps coming back.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use str0m::net::{Protocol, Transmit};
+
+use crate::peer::{Connection, Gatherer, PeerError};
+
+/// A path is suspect when nothing came from the peer for this long, STUN included, of which there is some all the time.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
+/// A path is suspect when SCTP has data and none of it was acknowledged for this long, although datagrams come.
+pub const STALL: Duration = Duration::from_secs(5);
+
+/// What follows once ICE found a path (DTLS, SCTP, the channel) may take this long on top: a lossy path needs many
+/// repetitions for that.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(super) struct Direct {
+    /// Number of the carrier it is or will be.
+    pub(super) carrier: u32,
+    pub(super) connection: Connection,
+    pub(super) gatherer: Gatherer,
+    /// Addresses of the sockets that are its own.
+    pub(super) sockets: Vec<SocketAddr>,
+    /// By when the channel must be open; `None` once it was.
+    pub(super) deadline: Option<Instant>,
+    is_path_up: bool,
+    /// ICE gets no answers: only one direction works.
+    is_ice_down: bool,
+    heard_at: Instant,
+    written: u64,
+    acknowledged: u64,
+    /// When something was acknowledged last, or nothing was waiting to be.
+    progressed_at: Instant,
+    /// The peer was told that there are no further candidates.
+    pub(super) has_told_all: bool,
+}
+
+impl Direct {
+    pub(super) fn offer(now: Instant, carrier: u32, timeout: Duration) -> Result<(Direct, String), PeerError> {
+        let (connection, sdp) = Connection::offer(now)?;
+        Ok((Direct::new(now, carrier, connection, timeout), sdp))
+    }
+
+    pub(super) fn answer(
+        now: Instant,
+        carrier: u32,
+        offer: &str,
+        timeout: Duration,
+    ) -> Result<(Direct, String), PeerError> {
+        let (connection, sdp) = Connection::answer(now, offer)?;
+        Ok((Direct::new(now, carrier, connection, timeout), sdp))
+    }
+
+    fn new(now: Instant, carrier: u32, connection: Connection, timeout: Duration) -> Direct {
+        Direct {
+            carrier,
+            connection,
+            gatherer: Gatherer::new(),
+            sockets: Vec::new(),
+            deadline: Some(now + timeout),
+            is_path_up: false,
+            is_ice_down: false,
+            heard_at: now,
+            written: 0,
+            acknowledged: 0,
+            progressed_at: now,
+            has_told_all: false,
+        }
+    }
+
+    /// Takes a datagram; true says that the peer's connection took it.
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+    ) -> bool {
+        if self.gatherer.handle_datagram(now, local, remote, datagram)
+            || !self.connection.handle_datagram(now, local, remote, datagram)
+        {
+            return false;
+        }
+        self.heard_at = now;
+        self.observe(now);
+        true
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.gatherer.poll_timeout().is_some_and(|at| at <= now) {
+            self.gatherer.handle_timeout(now);
+        }
+        if self.connection.poll_timeout().is_some_and(|at| at <= now) {
+            self.connection.handle_timeout(now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let times = [self.deadline, self.gatherer.poll_timeout(), self.connection.poll_timeout()];
+        times.into_iter().flatten().min()
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(request) = self.gatherer.poll_transmit() {
+            return Some(Transmit {
+                proto: Protocol::Udp,
+                source: request.source,
+                destination: request.destination,
+                contents: request.contents.into(),
+            });
+        }
+        self.connection.poll_transmit()
+    }
+
+    pub(super) fn room(&mut self, now: Instant) -> usize {
+        self.observe(now);
+        self.connection.room(now)
+    }
+
+    pub(super) fn send(&mut self, now: Instant, message: &[u8]) {
+        self.written += message.len() as u64;
+        self.connection.send(now, message);
+    }
+
+    /// Takes note of what the peer acknowledged.
+    fn observe(&mut self, now: Instant) {
+        let buffered = self.connection.buffered_amount() as u64;
+        let acknowledged = self.written.saturating_sub(buffered);
+        if acknowledged > self.acknowledged || buffered == 0 {
+            self.acknowledged = acknowledged;
+            self.progressed_at = now;
+        }
+    }
+
+    pub(super) fn path_up(&mut self) {
+        self.is_ice_down = false;
+        if !std::mem::replace(&mut self.is_path_up, true)
+            && let Some(deadline) = &mut self.deadline
+        {
+            *deadline += OPEN_TIMEOUT;
+        }
+    }
+
+    pub(super) fn path_down(&mut self) {
+        self.is_ice_down = true;
+    }
+
+    /// Says why the path is not to be trusted, if it is not.
+    pub(super) fn trouble(&mut self, now: Instant) -> Option<&'static str> {
+        if self.heard_at + SILENCE <= now {
+            Some("nothing comes from the peer any more")
+        } else if self.is_ice_down {
+            Some("nothing that is sent reaches the peer any more")
+        } else if self.progressed_at + STALL <= now && self.connection.buffered_amount() > 0 {
+            Some("nothing that is sent is acknowledged any more")
+        } else {
+            None
+        }
+    }
+
+    /// Returns when there will be trouble if nothing happens.
+    pub(super) fn trouble_at(&self) -> Instant {
+        let stall = (self.acknowledged < self.written).then_some(self.progressed_at + STALL);
+        stall.into_iter().fold(self.heard_at + SILENCE, Instant::min)
+    }
+
+    /// Tells whether the path works again after it was suspect at `since`.
+    pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
+        self.trouble(now).is_none()
+            && self.heard_at > since
+            && (self.progressed_at > since || self.connection.buffered_amount() == 0)
+    }
+}

@@ -1,0 +1,407 @@
+//! Which carriers are made, which one is used, and when one is given up (`docs/protocol.md`, "Carriers").
+//!
+//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path is
+//! lost. The host follows.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use log::{debug, info};
+
+use super::diagnosis;
+use super::event::{End, Event, Path};
+use super::relay::Relay;
+use super::{FIRST_DIRECT, NO_PATH, Session, State};
+use crate::peer;
+use crate::signaling::message::Inner;
+use crate::tunnel::Role;
+
+/// How long a direct path may take to come up before the session begins on the relay.
+pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
+
+/// How often a direct path is looked for while the session is relayed, and while it has no path at all.
+const RETRY_RELAYED: Duration = Duration::from_secs(30);
+const RETRY_LOST: Duration = Duration::from_secs(1);
+
+impl Session {
+    /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
+    pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
+        let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
+        if addresses.is_empty() {
+            return self.attempt_failed(now, index, "no UDP socket could be bound");
+        }
+        for &address in addresses {
+            let direct = &mut self.directs[index];
+            direct.sockets.push(address);
+            direct.gatherer.add_socket(now, address);
+            if let Some(candidate) = direct.connection.add_local_candidate(now, address) {
+                self.signal(&Inner::Candidate { carrier, candidate });
+            }
+        }
+        self.trickle(now);
+        self.handle_connection_events(now);
+    }
+
+    /// Gives the addresses of STUN servers as they are found; `is_complete` says that no further ones follow.
+    pub fn add_stun_servers(&mut self, now: Instant, servers: &[SocketAddr], is_complete: bool) {
+        for &server in servers.iter().filter(|server| !self.stun_servers.contains(server)) {
+            for direct in self.directs.iter_mut().filter(|direct| direct.deadline.is_some()) {
+                direct.gatherer.add_server(now, server);
+            }
+        }
+        self.stun_servers.extend_from_slice(servers);
+        self.is_stun_complete |= is_complete;
+        self.trickle(now);
+    }
+
+    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
+    /// direct path again.
+    pub fn handle_addresses(&mut self, now: Instant, addresses: &[IpAddr]) {
+        let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
+        if let Some(path) = path
+            && self.state == State::Established
+            && !addresses.contains(&path.local.ip())
+        {
+            self.recover(now, "this machine's address changed".to_owned());
+        }
+        if !self.is_direct() {
+            self.drop_attempts(now);
+            self.retry_at = Some(now);
+            self.tell_network();
+        }
+        self.pursue(now);
+    }
+
+    /// Does what a client can do for a better path: nothing while a direct one works; a relay where there is no path; an offer
+    /// asked for where there is no direct one. Calling it again changes nothing.
+    pub(super) fn pursue(&mut self, now: Instant) {
+        if !matches!(self.state, State::Connecting { .. } | State::Established | State::Recovering { .. }) {
+            return;
+        }
+        let Some(link) = self.link.as_mut().filter(|link| link.is_usable()) else { return };
+        let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
+        let carrier = self.mux.carrier();
+        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier);
+        if is_direct && self.state == State::Established {
+            link.is_done = true;
+            self.events.push_back(Event::SignalingDone);
+            return self.drop_attempts(now);
+        }
+        if self.role == Role::Host {
+            return;
+        }
+        let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
+        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
+        let starts_relay = may_relay && !link.has_relayed && !is_waiting;
+        if starts_relay && self.relay_at.is_some_and(|at| at <= now) {
+            self.start_relay(now);
+        }
+        let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
+        if may_connect && !has_attempt && self.retry_at.is_some_and(|at| at <= now) {
+            let carrier = self.next_carrier();
+            self.asked = Some(carrier);
+            // An offer that does not come is asked for again.
+            self.retry_at = Some(now + self.reach.p2p_timeout);
+            self.signal(&Inner::Connect { carrier });
+        }
+    }
+
+    /// Returns when [`Session::pursue`] or [`Session::check_path`] has something to do.
+    pub(super) fn reach_timeout(&self) -> Option<Instant> {
+        let mut times = Vec::with_capacity(4);
+        let carrier = self.mux.carrier();
+        match self.state {
+            State::Established => {
+                let current = self.directs.iter().find(|direct| Some(direct.carrier) == carrier);
+                times.extend(current.map(|direct| direct.trouble_at()));
+            }
+            State::Connecting { .. } | State::Recovering { .. } => {}
+            State::Closing { .. } | State::Closed => return None,
+        }
+        if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
+            times.push(relay.asks_at());
+            if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
+                times.push(relay.trouble_at(self.mux.round_trip()));
+            }
+        }
+        if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
+            let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
+            let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
+            times.extend(self.relay_at.filter(|_| may_relay && !link.has_relayed && !is_waiting));
+            let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
+            let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
+            times.extend(self.retry_at.filter(|_| may_connect && !has_attempt));
+        }
+        times.into_iter().min()
+    }
+
+    /// Looks whether the carrier works, and goes from Established to Recovering or back.
+    pub(super) fn check_path(&mut self, now: Instant) {
+        let carrier = self.mux.carrier();
+        if let Some(relay) = &mut self.relay
+            && Some(relay.carrier) == carrier
+        {
+            if relay.wants_ping(now) {
+                self.mux.ping_now(now);
+            }
+            if relay.trouble_at(self.mux.round_trip()) <= now
+                && let Some(link) = &mut self.link
+                && !std::mem::replace(&mut link.is_suspect, true)
+            {
+                self.recover(now, "nothing comes over the relay any more".to_owned());
+            }
+        }
+        match self.state {
+            State::Established => {
+                let direct = self.current_direct().map(|index| &mut self.directs[index]);
+                match direct.map(|direct| direct.trouble(now)) {
+                    Some(Some(trouble)) => self.recover(now, trouble.to_owned()),
+                    None if carrier.is_none() => self.recover(now, "the connection to the peer was lost".to_owned()),
+                    _ => {}
+                }
+            }
+            State::Recovering { since, .. } => {
+                let is_back = match self.current_direct() {
+                    Some(index) => self.directs[index].is_back(now, since),
+                    None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
+                };
+                if is_back && self.mux.is_ready() {
+                    self.transition(State::Established);
+                    let path = self.path();
+                    self.reported = Some(path.clone());
+                    let after = now.saturating_duration_since(since);
+                    self.events.push_back(Event::Recovered { path, after });
+                    self.pursue(now);
+                }
+            }
+            State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
+    pub(super) fn recover(&mut self, now: Instant, reason: String) {
+        if self.state != State::Established || self.mux.is_going_away() {
+            return;
+        }
+        self.transition(State::Recovering { since: now, deadline: now + self.reach.grace });
+        self.events.push_back(Event::Recovering { reason });
+        if self.role == Role::Client {
+            (self.relay_at, self.retry_at) = (Some(now), Some(now));
+        }
+        self.pursue(now);
+    }
+
+    /// A PING was answered: the session is connected once that happens on a carrier that is ready.
+    pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
+        debug!("session={} round_trip={round_trip:?}", self.id);
+        if let Some(relay) = &mut self.relay
+            && self.mux.carrier() == Some(relay.carrier)
+        {
+            relay.handle_round_trip(now, round_trip);
+        }
+        self.connected_if_ready(now);
+    }
+
+    /// Both lists of a carrier are complete: lower ones have nothing to give any more.
+    pub(super) fn handle_resumed(&mut self, now: Instant) {
+        let Some(carrier) = self.mux.carrier() else { return };
+        while let Some(index) = self.directs.iter().position(|direct| direct.carrier < carrier) {
+            self.drop_direct(now, index);
+        }
+        if self.relay.as_ref().is_some_and(|relay| relay.carrier < carrier) {
+            self.relay = None;
+        }
+        self.retry_at = if self.is_direct() { None } else { self.retry_at.or(Some(now + RETRY_RELAYED)) };
+        match self.state {
+            State::Connecting { .. } => self.connected_if_ready(now),
+            State::Established => {
+                let reason = if self.is_direct() { "a direct path was found" } else { "the peer lost the direct path" };
+                self.report_path(reason.to_owned());
+                self.pursue(now);
+            }
+            State::Recovering { .. } => self.check_path(now),
+            State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    pub(super) fn handle_connection_events(&mut self, now: Instant) {
+        let mut index = 0;
+        while index < self.directs.len() {
+            let direct = &mut self.directs[index];
+            let Some(event) = direct.connection.poll_event() else {
+                index += 1;
+                continue;
+            };
+            match event {
+                peer::Event::Open => {
+                    direct.deadline = None;
+                    let carrier = direct.carrier;
+                    if !self.mux.open_carrier(now, carrier) {
+                        self.drop_direct(now, index);
+                    }
+                }
+                peer::Event::Message(message) => self.mux.handle_message(now, direct.carrier, message),
+                peer::Event::PathUp => direct.path_up(),
+                peer::Event::PathDown => direct.path_down(),
+                peer::Event::Violation(reason) => return self.fail(now, &reason),
+                peer::Event::Closed(reason) => self.handle_connection_closed(now, index, &reason),
+            }
+        }
+    }
+
+    /// Gives up attempts whose time is over.
+    pub(super) fn expire_attempts(&mut self, now: Instant) {
+        let is_over = |direct: &super::Direct| direct.deadline.is_some_and(|deadline| deadline <= now);
+        if let Some(index) = self.directs.iter().position(is_over) {
+            self.attempt_failed(now, index, NO_PATH);
+        }
+    }
+
+    pub(super) fn give_up_connecting(&mut self, now: Instant) {
+        self.say_bye(NO_PATH);
+        self.finish(now, End::NoPath);
+    }
+
+    /// Drops PeerConnections that are still being made.
+    pub(super) fn drop_attempts(&mut self, now: Instant) {
+        while let Some(index) = self.directs.iter().position(|direct| direct.deadline.is_some()) {
+            self.drop_direct(now, index);
+        }
+        self.asked = None;
+    }
+
+    /// Takes a PeerConnection out of the session; its good-bye goes out with the session's datagrams.
+    pub(super) fn drop_direct(&mut self, now: Instant, index: usize) {
+        let mut direct = self.directs.remove(index);
+        if self.mux.carrier() == Some(direct.carrier) {
+            self.mux.lose_carrier(now, direct.carrier);
+        }
+        direct.connection.close(now);
+        while let Some(transmit) = direct.poll_transmit() {
+            self.transmits.push_back(transmit);
+        }
+        self.events.push_back(Event::Release { carrier: direct.carrier });
+    }
+
+    /// The WebSocket under the relay is gone, and with it what was under way there.
+    pub(super) fn leave_relay(&mut self, now: Instant) {
+        if let Some(relay) = self.relay.take()
+            && self.mux.carrier() == Some(relay.carrier)
+        {
+            self.mux.lose_carrier(now, relay.carrier);
+            self.recover(now, "the connection that relayed was lost".to_owned());
+        }
+    }
+
+    /// Says why the session is relayed if that became clearer.
+    pub(super) fn update_reason(&mut self) {
+        if matches!(self.reported, Some(Path::Relayed { .. })) && !self.is_direct() && self.state == State::Established
+        {
+            self.report_path("more is known of the networks".to_owned());
+        }
+    }
+
+    fn start_relay(&mut self, now: Instant) {
+        let is_first = matches!(self.state, State::Connecting { .. }) && self.highest == FIRST_DIRECT;
+        let carrier = if is_first { FIRST_DIRECT - 1 } else { self.next_carrier() };
+        self.relay_at = None;
+        if !is_first {
+            // Lower than the relay's, its number is of no use any more.
+            self.drop_attempts(now);
+        }
+        self.signal(&Inner::Relay { carrier });
+        if let Some(link) = &mut self.link {
+            link.has_relayed = true;
+        }
+        self.relay = Some(Relay::new(now, carrier));
+        self.mux.open_carrier(now, carrier);
+    }
+
+    fn attempt_failed(&mut self, now: Instant, index: usize, reason: &str) {
+        let carrier = self.directs[index].carrier;
+        info!("session={} carrier={carrier} given up: {reason}", self.id);
+        self.drop_direct(now, index);
+        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
+        match self.state {
+            State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
+            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
+            State::Connecting { .. } => self.fail(now, reason),
+            State::Established | State::Recovering { .. } => {
+                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
+                self.retry_at = Some(now + pause);
+                self.update_reason();
+            }
+            State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    fn handle_connection_closed(&mut self, now: Instant, index: usize, reason: &str) {
+        if self.directs[index].deadline.is_some() {
+            return self.attempt_failed(now, index, reason);
+        }
+        let is_current = self.mux.carrier() == Some(self.directs[index].carrier);
+        self.drop_direct(now, index);
+        match self.state {
+            _ if !is_current => {}
+            State::Closing { .. } => self.close(now),
+            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our applications.
+            State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
+            State::Established => self.recover(now, reason.to_owned()),
+            State::Connecting { .. } => self.fail(now, reason),
+            State::Recovering { .. } | State::Closed => {}
+        }
+    }
+
+    fn connected_if_ready(&mut self, now: Instant) {
+        let State::Connecting { .. } = self.state else { return };
+        let Some(round_trip) = self.mux.round_trip().filter(|_| self.mux.is_ready()) else { return };
+        self.transition(State::Established);
+        let path = self.path();
+        if matches!(path, Path::Relayed { .. }) {
+            self.retry_at = Some(now + RETRY_RELAYED);
+        }
+        self.reported = Some(path.clone());
+        self.events.push_back(Event::Connected { path, round_trip });
+        self.events.append(&mut self.held);
+        self.pursue(now);
+    }
+
+    fn report_path(&mut self, reason: String) {
+        let path = self.path();
+        if self.reported.as_ref() != Some(&path) {
+            self.reported = Some(path.clone());
+            self.events.push_back(Event::PathChanged { path, reason });
+        }
+    }
+
+    fn path(&self) -> Path {
+        let direct = self.current_direct().and_then(|index| self.directs[index].connection.path());
+        direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
+    }
+
+    fn why_relayed(&self) -> String {
+        let theirs = self.theirs.unwrap_or_else(|| crate::signaling::network::Network::unknown(true, true));
+        if !self.ours.direct || !theirs.direct {
+            let side = if self.ours.direct { "the other side" } else { "this side" };
+            return format!("{side} was started with --relay-only");
+        }
+        if self.asked.is_some() || self.directs.iter().any(|direct| direct.deadline.is_some()) {
+            return "a direct path is still being looked for".to_owned();
+        }
+        diagnosis::diagnose(self.role, &self.ours, &theirs).why_not_direct()
+    }
+
+    fn is_direct(&self) -> bool {
+        self.current_direct().is_some()
+    }
+
+    fn current_direct(&self) -> Option<usize> {
+        let carrier = self.mux.carrier()?;
+        self.directs.iter().position(|direct| direct.carrier == carrier)
+    }
+
+    fn next_carrier(&mut self) -> u32 {
+        self.highest = self.highest.saturating_add(1);
+        self.highest
+    }
+}

@@ -1,0 +1,286 @@
+//! What goes over the signaling WebSocket, in either direction.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use log::debug;
+
+use super::diagnosis;
+use super::direct::Direct;
+use super::event::{End, Event, Signal};
+use super::relay::Relay;
+use super::{CHECK, NO_PATH, Session, State};
+use crate::peer::PeerError;
+use crate::signaling::error::SignalingError;
+use crate::signaling::message::Inner;
+use crate::signaling::network::Network;
+use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
+use crate::tunnel::Role;
+
+/// One signaling WebSocket of a session.
+pub(super) struct Link {
+    sealer: Sealer,
+    opener: Opener,
+    /// Bytes that wait for the network, as far as we know.
+    pub(super) waiting: usize,
+    /// A relay was started on it; there is one for each WebSocket.
+    pub(super) has_relayed: bool,
+    /// Nothing came for long: a further one is wanted.
+    pub(super) is_suspect: bool,
+    /// It was said that it is not needed any more.
+    pub(super) is_done: bool,
+}
+
+impl Link {
+    pub(super) fn new(sealer: Sealer, opener: Opener) -> Link {
+        Link { sealer, opener, waiting: 0, has_relayed: false, is_suspect: false, is_done: false }
+    }
+
+    pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
+        self.waiting += message.len() + RELAY_OVERHEAD;
+        Signal::Binary(self.sealer.seal_binary(message))
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_suspect && !self.is_done
+    }
+}
+
+impl Session {
+    /// Takes a sealed signaling message.
+    ///
+    /// # Errors
+    /// It is not the peer's next message, or makes no sense: the WebSocket is to be closed. A session that was not established
+    /// has ended; an established one goes on without the WebSocket.
+    pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match link.opener.open(text) {
+            Ok(inner) => self.handle_inner(now, inner),
+            Err(error) => return Err(self.handle_signaling_error(now, error)),
+        }
+        self.pursue(now);
+        Ok(())
+    }
+
+    /// Takes a sealed binary message: one of the relay carrier.
+    ///
+    /// # Errors
+    /// Those of [`Session::handle_signal`].
+    pub fn handle_binary(&mut self, now: Instant, bytes: Bytes) -> Result<(), SignalingError> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let message = match link.opener.open_binary(bytes) {
+            Ok(message) => message,
+            Err(error) => return Err(self.handle_signaling_error(now, error)),
+        };
+        // One that was left behind still delivers what was under way.
+        if let Some(relay) = &mut self.relay {
+            relay.handle_heard(now);
+            link.is_suspect = false;
+            self.mux.handle_message(now, relay.carrier, message);
+            if matches!(self.state, State::Recovering { .. }) {
+                self.check_path(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of how many bytes wait in the WebSocket.
+    pub fn set_signaling_buffered(&mut self, bytes: usize) {
+        if let Some(link) = &mut self.link {
+            link.waiting = bytes;
+        }
+    }
+
+    /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is not
+    /// used any more.
+    pub fn handle_resumed_signaling(&mut self, now: Instant, sealer: Sealer, opener: Opener) {
+        if matches!(self.state, State::Closing { .. } | State::Closed) {
+            return;
+        }
+        self.leave_relay(now);
+        self.drop_attempts(now);
+        self.signals.clear();
+        self.link = Some(Link::new(sealer, opener));
+        self.tell_network();
+        if self.role == Role::Client {
+            (self.relay_at, self.retry_at) = (Some(now), Some(now));
+        }
+        self.pursue(now);
+    }
+
+    /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
+    pub fn handle_signaling_closed(&mut self, now: Instant) {
+        self.link = None;
+        self.signals.clear();
+        self.leave_relay(now);
+        let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
+        if matches!(self.state, State::Connecting { .. }) && !has_descriptions {
+            self.fail(now, "the signaling connection was lost before the peers could meet");
+        }
+    }
+
+    /// Tells whether a further signaling WebSocket is wanted, to repair the session.
+    pub fn wants_signaling(&self) -> bool {
+        self.role == Role::Client
+            && matches!(self.state, State::Recovering { .. })
+            && self.link.as_ref().is_none_or(|link| !link.is_usable())
+    }
+
+    /// Tells whether the signaling WebSocket is still of use.
+    pub fn needs_signaling(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| !link.is_done)
+    }
+
+    /// Returns the next signaling message to send.
+    pub fn poll_signal(&mut self) -> Option<Signal> {
+        self.signals.pop_front()
+    }
+
+    pub(super) fn signal(&mut self, inner: &Inner) {
+        if let Some(link) = &mut self.link {
+            let text = link.sealer.seal(inner);
+            link.waiting += text.len();
+            self.signals.push_back(Signal::Text(text));
+        }
+    }
+
+    pub(super) fn say_bye(&mut self, reason: &str) {
+        self.signal(&Inner::Bye { reason: reason.to_owned() });
+    }
+
+    pub(super) fn tell_network(&mut self) {
+        self.signal(&Inner::Network(self.ours));
+    }
+
+    /// Tells the peer of candidates that STUN servers found, and of what that says of our network.
+    pub(super) fn trickle(&mut self, now: Instant) {
+        let mut ours = self.ours;
+        for index in 0..self.directs.len() {
+            let direct = &mut self.directs[index];
+            if direct.deadline.is_none() {
+                continue;
+            }
+            let carrier = direct.carrier;
+            let mut candidates = Vec::new();
+            while let Some(mapped) = direct.gatherer.poll_mapped() {
+                candidates.extend(direct.connection.add_server_reflexive(now, mapped.mapped, mapped.local));
+            }
+            let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
+            let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
+            if is_done {
+                ours = diagnosis::network(ours, direct.gatherer.findings());
+            }
+            for candidate in candidates {
+                self.signal(&Inner::Candidate { carrier, candidate });
+            }
+            if tells_all {
+                self.signal(&Inner::EndOfCandidates { carrier });
+            }
+        }
+        if ours != self.ours {
+            self.ours = ours;
+            self.tell_network();
+        }
+    }
+
+    /// Makes an offer of that number.
+    pub(super) fn offer(&mut self, now: Instant, carrier: u32) -> Result<(), PeerError> {
+        self.drop_attempts(now);
+        let (direct, sdp) = Direct::offer(now, carrier, self.reach.p2p_timeout)?;
+        self.signal(&Inner::Offer { carrier, sdp });
+        self.add_direct(now, direct);
+        Ok(())
+    }
+
+    fn handle_inner(&mut self, now: Instant, inner: Inner) {
+        match (inner, self.role) {
+            (Inner::Network(network), _) => self.handle_network(now, network),
+            (Inner::Connect { carrier }, Role::Host) if carrier > self.highest && self.reach.direct => {
+                self.highest = carrier;
+                if let Err(error) = self.offer(now, carrier) {
+                    debug!("session={} no offer: {error}", self.id);
+                }
+            }
+            (Inner::Relay { carrier }, Role::Host) => self.handle_relay(now, carrier),
+            (Inner::Offer { carrier, sdp }, Role::Client) if self.asked == Some(carrier) => {
+                self.asked = None;
+                self.retry_at = None;
+                match Direct::answer(now, carrier, &sdp, self.reach.p2p_timeout) {
+                    Ok((direct, sdp)) => {
+                        self.signal(&Inner::Answer { carrier, sdp });
+                        self.add_direct(now, direct);
+                    }
+                    Err(error) => self.fail(now, &error.to_string()),
+                }
+            }
+            (Inner::Answer { carrier, sdp }, Role::Host) => {
+                if let Some(direct) = self.attempt(carrier)
+                    && let Err(error) = direct.connection.handle_answer(now, &sdp)
+                {
+                    self.fail(now, &error.to_string());
+                }
+            }
+            (Inner::Candidate { carrier, candidate }, _) => {
+                let direct = self.attempt(carrier);
+                let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
+                debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
+            }
+            (Inner::Bye { reason }, Role::Host)
+                if reason == CHECK && matches!(self.state, State::Connecting { .. }) =>
+            {
+                self.finish(now, End::Visit);
+            }
+            (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
+            (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
+            (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
+            (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
+        }
+    }
+
+    fn handle_network(&mut self, now: Instant, network: Network) {
+        let is_news = self.theirs.replace(network).is_some_and(|known| known != network);
+        // The peer is somewhere else now, or knows more: what failed may work.
+        if is_news && self.reported.is_some() && self.retry_at.is_some() {
+            self.retry_at = Some(now);
+        }
+        if !network.direct && self.asked.take().is_some() {
+            self.relay_at = Some(now);
+        }
+        self.update_reason();
+    }
+
+    /// Opens the relay the client started.
+    fn handle_relay(&mut self, now: Instant, carrier: u32) {
+        let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed) else { return };
+        if self.reach.relay && self.mux.open_carrier(now, carrier) {
+            link.has_relayed = true;
+            self.highest = self.highest.max(carrier);
+            self.relay = Some(Relay::new(now, carrier));
+        }
+    }
+
+    fn handle_signaling_error(&mut self, now: Instant, error: SignalingError) -> SignalingError {
+        if matches!(self.state, State::Connecting { .. }) {
+            self.fail(now, &format!("signaling failed: {error}"));
+        } else {
+            self.handle_signaling_closed(now);
+            self.check_path(now);
+        }
+        error
+    }
+
+    fn attempt(&mut self, carrier: u32) -> Option<&mut Direct> {
+        self.directs.iter_mut().find(|direct| direct.carrier == carrier)
+    }
+
+    fn add_direct(&mut self, now: Instant, mut direct: Direct) {
+        for &server in &self.stun_servers {
+            direct.gatherer.add_server(now, server);
+        }
+        if let Some(bytes) = self.fixed_flight {
+            direct.connection.set_flight(crate::peer::flight::Flight::fixed(bytes));
+        }
+        self.events.push_back(Event::Gather { carrier: direct.carrier });
+        self.directs.push(direct);
+    }
+}

@@ -1,0 +1,181 @@
+//! Joining a live session again on a further WebSocket: both sides prove that they hold its resume key.
+//!
+//! ```text
+//! client                                     host
+//!   │ resume {session, nonce} ────────────────▶│ finds the session
+//!   │◀──────────────── resumed {nonce, proof}  │
+//!   │ resume-proof {proof} ───────────────────▶│
+//! ```
+//!
+//! The key has 256 bits, so unlike with the pin nothing can be guessed and either side may prove itself first. Fresh
+//! nonces make the proofs and the traffic keys those of this WebSocket alone.
+
+use std::fmt;
+
+use rand::Rng;
+
+use super::error::{SignalingError, Violation};
+use super::keys::{Exchange, ResumeKey, Role, SessionId};
+use super::message::{Binary, ClientMessage, HostMessage, NONCE_LEN, Outer, Resume, ResumeProof, Resumed};
+use super::sealing::{Opener, Sealer};
+
+/// The client's side: waits for the host's proof.
+pub struct ClientResume {
+    key: ResumeKey,
+    session: SessionId,
+    nonce: Binary<NONCE_LEN>,
+}
+
+impl ClientResume {
+    /// Asks to join `session` again; the second value is the text to send.
+    pub fn start(session: SessionId, key: ResumeKey) -> (ClientResume, String) {
+        let nonce = nonce();
+        let text = ClientMessage::Resume(Resume { session, nonce }).to_text();
+        (ClientResume { key, session, nonce }, text)
+    }
+
+    /// Takes the host's answer. The text is the client's own proof, to be sent first on this WebSocket; any error is final.
+    ///
+    /// # Errors
+    /// [`SignalingError::Refused`] with `unknown-session` where the host's process was replaced; otherwise the protocol was
+    /// broken or the host could not prove itself.
+    pub fn handle_text(self, text: &str) -> Result<(String, Sealer, Opener), SignalingError> {
+        let answer = match HostMessage::parse(text)? {
+            Outer::Resumed(answer) => answer,
+            other => return Err(SignalingError::out_of_turn(other)),
+        };
+        let exchange = Exchange { session: self.session, client_nonce: self.nonce, host_nonce: answer.nonce };
+        if !self.key.verifies(Role::Host, &exchange, &answer.proof) {
+            return Err(Violation::ResumeUnproven.into());
+        }
+        let proof = self.key.proof(Role::Client, &exchange);
+        let (sealer, opener) = self.key.sealing(Role::Client, &exchange);
+        Ok((ClientMessage::ResumeProof(ResumeProof { proof }).to_text(), sealer, opener))
+    }
+}
+
+impl fmt::Debug for ClientResume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientResume({})", self.session)
+    }
+}
+
+/// The host's side: waits for the client's proof.
+pub struct HostResume {
+    key: ResumeKey,
+    exchange: Exchange,
+}
+
+impl HostResume {
+    /// Answers a client that asks for a session we have; the second value is the text to send.
+    pub fn answer(key: ResumeKey, request: &Resume) -> (HostResume, String) {
+        let exchange = Exchange { session: request.session, client_nonce: request.nonce, host_nonce: nonce() };
+        let proof = key.proof(Role::Host, &exchange);
+        let text = HostMessage::Resumed(Resumed { nonce: exchange.host_nonce, proof }).to_text();
+        (HostResume { key, exchange }, text)
+    }
+
+    /// Takes the client's proof. Any error is final.
+    ///
+    /// # Errors
+    /// The proof does not verify, or something else came.
+    pub fn handle_text(self, text: &str) -> Result<(Sealer, Opener), SignalingError> {
+        let proof = match ClientMessage::parse(text)? {
+            Outer::ResumeProof(ResumeProof { proof }) => proof,
+            other => return Err(SignalingError::out_of_turn(other)),
+        };
+        if !self.key.verifies(Role::Client, &self.exchange, &proof) {
+            return Err(Violation::ResumeUnproven.into());
+        }
+        Ok(self.key.sealing(Role::Host, &self.exchange))
+    }
+}
+
+impl fmt::Debug for HostResume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HostResume({})", self.exchange.session)
+    }
+}
+
+fn nonce() -> Binary<NONCE_LEN> {
+    let mut bytes = [0; NONCE_LEN];
+    rand::rng().fill_bytes(&mut bytes);
+    Binary(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signaling::handshake::tests::established;
+    use crate::signaling::message::{ErrorCode, Inner};
+
+    /// Both ends of one exchange, the host with `key`.
+    fn exchange(key: &ResumeKey, session: SessionId) -> (ClientResume, HostResume, String) {
+        let (client, text) = ClientResume::start(session, key.clone());
+        let Ok(Outer::Resume(request)) = ClientMessage::parse(&text) else { panic!("{text}") };
+        let (host, answer) = HostResume::answer(key.clone(), &request);
+        (client, host, answer)
+    }
+
+    #[test]
+    fn a_session_is_joined_again_with_new_keys_each_time() {
+        let [at_host, _] = established();
+        let mut texts = Vec::new();
+        for _ in 0..2 {
+            let (client, host, answer) = exchange(&at_host.resume_key, at_host.session);
+            let (proof, mut sealer, mut opener) = client.handle_text(&answer).unwrap();
+            let (mut at_sealer, mut at_opener) = host.handle_text(&proof).unwrap();
+            let message = Inner::Connect { carrier: 7 };
+            let text = sealer.seal(&message);
+            assert_eq!(at_opener.open(&text).unwrap(), message);
+            let answer = at_sealer.seal(&message);
+            assert_eq!(opener.open(&answer).unwrap(), message);
+            texts.extend([text, answer, proof]);
+        }
+        texts.sort();
+        texts.dedup();
+        assert_eq!(texts.len(), 6, "nothing repeats");
+    }
+
+    #[test]
+    fn nobody_else_can_take_either_side() {
+        let [at_host, _] = established();
+        let [other, _] = established();
+        let (client, _, _) = exchange(&at_host.resume_key, at_host.session);
+        let (_, _, forged) = exchange(&other.resume_key, at_host.session);
+        assert!(matches!(client.handle_text(&forged), Err(SignalingError::Protocol(Violation::ResumeUnproven))));
+
+        let (_, host, answer) = exchange(&at_host.resume_key, at_host.session);
+        let Ok(Outer::Resumed(answer)) = HostMessage::parse(&answer) else { panic!("{answer}") };
+        let reflected = ClientMessage::ResumeProof(ResumeProof { proof: answer.proof }).to_text();
+        assert!(matches!(host.handle_text(&reflected), Err(SignalingError::Protocol(Violation::ResumeUnproven))));
+    }
+
+    #[test]
+    fn a_proof_serves_one_exchange() {
+        let [at_host, _] = established();
+        let (client, _, answer) = exchange(&at_host.resume_key, at_host.session);
+        let (proof, ..) = client.handle_text(&answer).unwrap();
+        let (_, again, _) = exchange(&at_host.resume_key, at_host.session);
+        assert!(again.handle_text(&proof).is_err());
+        let (client, _, _) = exchange(&at_host.resume_key, at_host.session);
+        assert!(client.handle_text(&answer).is_err());
+    }
+
+    #[test]
+    fn a_host_that_was_replaced_says_so() {
+        let [at_host, _] = established();
+        let (client, _) = ClientResume::start(at_host.session, at_host.resume_key.clone());
+        let refused = client.handle_text(&SignalingError::UnknownSession.to_text());
+        assert!(matches!(refused, Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. })));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let [at_host, _] = established();
+        for text in ["", "{}", r#"{"type":"resumed"}"#, r#"{"type":"resume","session":"zz","nonce":""}"#] {
+            let (client, host, _) = exchange(&at_host.resume_key, at_host.session);
+            assert!(client.handle_text(text).is_err() && host.handle_text(text).is_err(), "{text}");
+        }
+    }
+}
