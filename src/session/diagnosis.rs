@@ -97,7 +97,7 @@ impl Diagnosis {
 
 /// Returns one side's situation in words.
 pub fn situation(network: &Network) -> String {
-    let ipv6 = if network.ipv6 { ", IPv6" } else { "" };
+    let ipv6 = if network.ipv6 { ", IPv6 works" } else { "" };
     format!("{}{ipv6}", Situation::of(network))
 }
 
@@ -116,7 +116,7 @@ pub fn outlook(ours: &Network) -> String {
             "direct paths should work; where the other side has a symmetric NAT, it depends on your router"
         }
         Situation::Open(Mapping::Dependent) => {
-            "direct paths depend on the other side: with a symmetric NAT there, sessions are relayed"
+            "direct paths depend on the other side's router; where that is symmetric too, sessions are relayed"
         }
         Situation::Open(Mapping::Unknown) => {
             "direct paths work with most others; it takes two STUN servers to say more"

@@ -214,3 +214,51 @@ fn wrong_usage_is_exit_code_2() {
     run(&["check", "--stun", "a:1", "--no-stun"]).expect(2, &["--no-stun"]);
     run(&["check", "ftp://h"]).expect(2, &["wss://"]);
 }
+
+#[test]
+fn a_host_is_asked_and_not_alarmed() {
+    if !can_ask("a_host_is_asked_and_not_alarmed") {
+        return;
+    }
+    let servers = [Stun::start(1, Answers::Honestly), Stun::start(2, Answers::Honestly)];
+    let names = [servers[0].name(), servers[1].name()];
+    let mut host = Pinhole::host(echo(), &["--once", "--stun", &names[0], "--stun", &names[1]]);
+    let url = host.url();
+    let ended = check(&[&servers[0], &servers[1]], &[&url, "--json"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let network = find(&ended, &[("event", "network"), ("side", "host")]);
+    assert_eq!((&network["udp"], &network["mapping"]), (&"open".into(), &"none".into()), "{network}");
+    let verdict = find(&ended, &[("event", "verdict")]);
+    assert_eq!((&verdict["direct"], &verdict["relay"]), (&"yes".into(), &true.into()), "{verdict}");
+    assert_eq!(verdict["message"], "you: no NAT, host: no NAT: direct should work");
+    // The visit was no session: a client is still served, and then the host has served its one.
+    let mut client = Pinhole::client(&url, &["--once"]);
+    client.local();
+    let said = host.events_so_far();
+    assert!(said.iter().all(|event| event["event"] != "warning" && event["event"] != "disconnected"), "{said:?}");
+    client.stop();
+    assert_eq!(host.end().code, Some(0));
+}
+
+#[test]
+fn a_host_that_relays_only_connects_all_the_same() {
+    let mut host = Pinhole::host(echo(), &["--relay-only"]);
+    let ended = check(&[], &[&host.url()]);
+    ended.expect(0, &["direct paths are switched off (--relay-only)", "direct is not tried; relayed works"]);
+    host.stop();
+}
+
+#[test]
+fn no_direct_path_and_no_relay_is_a_failure() {
+    if !can_ask("no_direct_path_and_no_relay_is_a_failure") {
+        return;
+    }
+    let honest = Stun::start(1, Answers::Honestly);
+    let mut host = Pinhole::host(echo(), &["--no-relay", "--stun", &honest.name()]);
+    let ended = check(&[&Stun::start(2, Answers::Never)], &[&host.url(), "--json"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let error = find(&ended, &[("event", "error"), ("code", "no-path")]);
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("UDP does not leave") && message.contains("--no-relay"), "{message}");
+    host.stop();
+}
