@@ -97,7 +97,11 @@ impl Diagnosis {
 
 /// Returns one side's situation in words.
 pub fn situation(network: &Network) -> String {
-    let ipv6 = if network.ipv6 { ", IPv6 works" } else { "" };
+    let ipv6 = match (network.ipv6, Situation::of(network)) {
+        (true, _) => ", IPv6 works",
+        (false, Situation::Open(_)) => ", no IPv6 answer",
+        (false, Situation::Off | Situation::Blocked | Situation::Unknown) => "",
+    };
     format!("{}{ipv6}", Situation::of(network))
 }
 
@@ -348,6 +352,9 @@ mod tests {
             assert!(text.len() < 200 && text.contains(": "), "{text}");
         }
         assert!(outlook(&blocked()).contains("relayed, except inside one network"));
+        assert!(outlook(&open(Mapping::None)).starts_with("no NAT, no IPv6 answer: direct paths should work"));
+        assert_eq!(situation(&Network { ipv6: true, ..open(Mapping::Dependent) }), "a symmetric NAT, IPv6 works");
+        assert_eq!(situation(&blocked()), "UDP does not leave the network");
     }
 
     #[test]

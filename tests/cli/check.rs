@@ -126,7 +126,15 @@ fn servers_that_disagree_show_a_symmetric_nat() {
     let servers =
         [Stun::start(1, Answers::With("203.0.113.7:4000")), Stun::start(2, Answers::With("203.0.113.7:4001"))];
     let ended = check(&[&servers[0], &servers[1]], &[]);
-    ended.expect(0, &["interface", "IPv4 answers in", "sees 203.0.113.7:4000", "network     a symmetric NAT: direct"]);
+    ended.expect(
+        0,
+        &[
+            "interface",
+            "IPv4 answers in",
+            "sees 203.0.113.7:4000",
+            "network     a symmetric NAT, no IPv6 answer: direct",
+        ],
+    );
     assert_eq!(ended.stderr, "");
 }
 
