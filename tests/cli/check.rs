@@ -185,6 +185,10 @@ fn signaling_that_does_not_answer_is_explained_and_fails() {
     assert_eq!(ended.code, Some(1));
     assert_eq!(find(&ended, &[("event", "signaling")])["ok"], false);
     find(&ended, &[("event", "error"), ("code", "unreachable")]);
+    // The system takes the connection, and nobody answers on it.
+    let silent = ReservedPort::new().listen();
+    let ended = check(&[], &[&format!("ws://{}/ws", silent.local_addr().unwrap())]);
+    ended.expect(1, &["does not answer", "error: cannot reach the host: "]);
     let page = echo();
     check(&[], &[&format!("ws://{page}/ws")]).expect(1, &["does not follow the protocol"]);
 }
