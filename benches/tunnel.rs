@@ -12,6 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use crossbeam_channel::bounded;
 use pinhole::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
 use pinhole::driver::{Client, Host, RunError, Stopper};
+use pinhole::session::Reach;
 use pinhole::status::event::Event;
 
 /// Bytes one iteration moves.
@@ -78,6 +79,8 @@ impl Tunnel {
                 once: false,
                 max_sessions: DEFAULT_MAX_SESSIONS,
                 ask: false,
+                reach: Reach::default(),
+                stun: Vec::new(),
             },
             Box::new(|_| {}),
         )
@@ -91,6 +94,8 @@ impl Tunnel {
                 ca: None,
                 headers: Vec::new(),
                 once: true,
+                reach: Reach::default(),
+                stun: Vec::new(),
             },
             Box::new(move |event| {
                 if let Event::Forwarding { .. } = event {

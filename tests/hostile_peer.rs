@@ -6,7 +6,7 @@ mod raw;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pinhole::session::End;
+use pinhole::session::{End, Reach};
 use pinhole::tunnel::frame::{self, HEADER_LEN, header, kind};
 use pinhole::tunnel::{AbortReason, Generation, GoAwayReason, Hello, Role, Sequence, StreamId};
 use rand::rngs::StdRng;
@@ -308,13 +308,15 @@ fn channels_of_a_hostile_host_that_are_not_ours_end_the_session() {
 }
 
 #[test]
-fn closing_the_channel_ends_the_session() {
+fn a_closed_channel_is_a_lost_path_and_the_grace_period_bounds_it() {
     let mut lab = met();
     lab.send(&connect(1, 0));
     lab.run(Duration::from_millis(100));
     lab.close_channel();
     lab.run(Duration::from_secs(3));
-    assert!(matches!(&lab.victim.end, Some(End::Failed(reason)) if reason.contains("closed")), "{:?}", lab.victim.end);
+    assert!(lab.victim.session.recovering_since().is_some() && lab.victim.end.is_none());
+    lab.run(Reach::default().grace);
+    assert_eq!(lab.victim.end, Some(End::PathLost));
     lab.victim.assert_nothing_is_left();
 }
 

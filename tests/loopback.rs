@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use pinhole::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::session::End;
+use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::Event;
@@ -79,6 +80,8 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
         once: false,
         max_sessions: DEFAULT_MAX_SESSIONS,
         ask: false,
+        reach: Reach::default(),
+        stun: Vec::new(),
     };
     let host = Host::bind(config, reporter).unwrap();
     let (url, pin, stopper) = (host.url(), host.pin().clone(), host.stopper());
@@ -87,7 +90,16 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
 
 fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let config = ClientConfig { url, pin, local: any_port(), ca: None, headers: Vec::new(), once: false };
+    let config = ClientConfig {
+        url,
+        pin,
+        local: any_port(),
+        ca: None,
+        headers: Vec::new(),
+        once: false,
+        reach: Reach::default(),
+        stun: Vec::new(),
+    };
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local)

@@ -12,6 +12,10 @@ mod link;
 mod meeting;
 #[path = "session_netem/outages.rs"]
 mod outages;
+#[path = "session_netem/recovery.rs"]
+mod recovery;
+#[path = "session_netem/signaling.rs"]
+mod signaling;
 #[path = "session_netem/traffic.rs"]
 mod traffic;
 #[path = "session_netem/transfers.rs"]

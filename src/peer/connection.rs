@@ -36,6 +36,10 @@ const MAX_BEFORE_OPEN: usize = 64 * 1024;
 /// five is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
+/// How a STUN binding request and its answer begin (RFC 8489, section 5).
+const BINDING_REQUEST: [u8; 2] = [0, 1];
+const BINDING_SUCCESS: [u8; 2] = [1, 1];
+
 /// How often the path's round trip is sampled.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -95,6 +99,8 @@ pub struct Connection {
     timeout: Option<Instant>,
     early: VecDeque<Early>,
     bad_datagrams: u64,
+    checks: u64,
+    answers: u64,
 }
 
 /// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
@@ -162,6 +168,8 @@ impl Connection {
             timeout: None,
             early: VecDeque::new(),
             bad_datagrams: 0,
+            checks: 0,
+            answers: 0,
         }
     }
 
@@ -230,6 +238,7 @@ impl Connection {
             return false;
         }
         let is_accepted = self.feed(now, local, remote, datagram);
+        self.answers += u64::from(is_accepted && datagram.starts_with(&BINDING_SUCCESS));
         if !is_accepted && !self.is_open && is_dtls(datagram) && self.early.len() < MAX_EARLY {
             self.early.push_back(Early { local, remote, datagram: datagram.to_vec() });
         } else if !is_accepted {
@@ -339,6 +348,11 @@ impl Connection {
         self.bad_datagrams
     }
 
+    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is loss.
+    pub fn checks(&self) -> (u64, u64) {
+        (self.checks, self.answers)
+    }
+
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
         loop {
@@ -352,6 +366,7 @@ impl Connection {
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
+                    self.checks += u64::from(transmit.contents.starts_with(&BINDING_REQUEST));
                     self.transmits.push_back(transmit);
                 }
                 Ok(Output::Event(event)) => self.handle_event(now, event),

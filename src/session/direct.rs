@@ -13,6 +13,13 @@ pub const SILENCE: Duration = Duration::from_secs(2);
 /// A path is suspect when SCTP has data and none of it was acknowledged for this long, although datagrams come.
 pub const STALL: Duration = Duration::from_secs(5);
 
+/// The same where datagrams are lost: SCTP doubles its pause with every repetition that is lost, too.
+const STALL_LOSSY: Duration = Duration::from_secs(30);
+
+/// Loss is judged by this much time and the one before: that many checks without an answer.
+const LOSS_WINDOW: Duration = Duration::from_secs(10);
+const LOSSY: u64 = 3;
+
 /// What follows once ICE found a path (DTLS, SCTP, the channel) may take this long on top: a lossy path needs many
 /// repetitions for that.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,8 +39,12 @@ pub(super) struct Direct {
     heard_at: Instant,
     written: u64,
     acknowledged: u64,
+    /// What was acknowledged when the path became suspect.
+    acknowledged_before: u64,
     /// When something was acknowledged last, or nothing was waiting to be.
     progressed_at: Instant,
+    /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was lossy.
+    loss_window: (Instant, u64, bool),
     /// The peer was told that there are no further candidates.
     pub(super) has_told_all: bool,
 }
@@ -66,7 +77,9 @@ impl Direct {
             heard_at: now,
             written: 0,
             acknowledged: 0,
+            acknowledged_before: 0,
             progressed_at: now,
+            loss_window: (now, 0, false),
             has_told_all: false,
         }
     }
@@ -133,6 +146,23 @@ impl Direct {
             self.acknowledged = acknowledged;
             self.progressed_at = now;
         }
+        let (begun_at, before, _) = self.loss_window;
+        if begun_at + LOSS_WINDOW <= now {
+            let unanswered = self.unanswered();
+            self.loss_window = (now, unanswered, unanswered.saturating_sub(before) >= LOSSY);
+        }
+    }
+
+    /// Returns how many checks of the path were not answered; one may be under way.
+    fn unanswered(&self) -> u64 {
+        let (checks, answers) = self.connection.checks();
+        checks.saturating_sub(answers)
+    }
+
+    fn stall(&self) -> Duration {
+        let (_, before, was_lossy) = self.loss_window;
+        let is_lossy = was_lossy || self.unanswered().saturating_sub(before) >= LOSSY;
+        if is_lossy { STALL_LOSSY } else { STALL }
     }
 
     pub(super) fn path_up(&mut self) {
@@ -154,7 +184,7 @@ impl Direct {
             Some("nothing comes from the peer any more")
         } else if self.is_ice_down {
             Some("nothing that is sent reaches the peer any more")
-        } else if self.progressed_at + STALL <= now && self.connection.buffered_amount() > 0 {
+        } else if self.progressed_at + self.stall() <= now && self.connection.buffered_amount() > 0 {
             Some("nothing that is sent is acknowledged any more")
         } else {
             None
@@ -163,14 +193,23 @@ impl Direct {
 
     /// Returns when there will be trouble if nothing happens.
     pub(super) fn trouble_at(&self) -> Instant {
-        let stall = (self.acknowledged < self.written).then_some(self.progressed_at + STALL);
+        let stall = (self.acknowledged < self.written).then_some(self.progressed_at + self.stall());
         stall.into_iter().fold(self.heard_at + SILENCE, Instant::min)
     }
 
-    /// Tells whether the path works again after it was suspect at `since`.
+    /// Tells whether datagrams pass.
+    pub(super) fn is_heard(&self, now: Instant) -> bool {
+        self.heard_at + SILENCE > now && !self.is_ice_down
+    }
+
+    /// Takes note that the path is suspect from now on.
+    pub(super) fn suspect(&mut self) {
+        self.acknowledged_before = self.acknowledged;
+    }
+
+    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
-        self.trouble(now).is_none()
-            && self.heard_at > since
-            && (self.progressed_at > since || self.connection.buffered_amount() == 0)
+        let is_moving = self.acknowledged > self.acknowledged_before || self.connection.buffered_amount() == 0;
+        is_moving && self.heard_at > since && self.trouble(now).is_none()
     }
 }

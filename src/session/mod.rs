@@ -41,6 +41,9 @@ pub use event::{End, Event, Path, Signal};
 /// How long the last messages may take to be acknowledged when a session closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How long a client waits for the host's first sealed message: a person may be asked before.
+const HOST_TIMEOUT: Duration = Duration::from_secs(75);
+
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
@@ -140,7 +143,7 @@ impl Session {
             role,
             id: established.session,
             resume_key: established.resume_key,
-            state: State::Connecting { deadline: now + reach.p2p_timeout + OPEN_TIMEOUT },
+            state: State::Connecting { deadline: now + HOST_TIMEOUT },
             link: Some(Link::new(established.sealer, established.opener)),
             ours: Network::unknown(reach.direct, reach.relay),
             theirs: None,
@@ -150,7 +153,7 @@ impl Session {
             relay: None,
             highest: FIRST_DIRECT,
             asked: (role == Role::Client && reach.direct).then_some(FIRST_DIRECT),
-            relay_at: Some(now + if reach.direct { reach::RELAY_DELAY } else { Duration::ZERO }),
+            relay_at: None,
             retry_at: None,
             reported: None,
             mux: Mux::new(config),
@@ -162,11 +165,12 @@ impl Session {
             held: VecDeque::new(),
             reach,
         };
-        session.tell_network();
-        if role == Role::Host && session.reach.direct {
-            session.offer(now, FIRST_DIRECT)?;
+        if role == Role::Host {
+            session.begin(now);
+            if session.reach.direct {
+                session.offer(now, FIRST_DIRECT)?;
+            }
         }
-        session.pursue(now);
         Ok(session)
     }
 
@@ -260,7 +264,10 @@ impl Session {
                 if relay.wants_ping(now) {
                     self.mux.ping_now(now);
                 }
-                let Some(message) = self.mux.poll_transmit(now, relay.room(link.waiting), pool) else { break };
+                // Without a PING and its PONG no room would ever be made again.
+                let least = if self.mux.has_probe() { relay::PROBE_ROOM } else { 0 };
+                let room = relay.room(link.waiting).max(least);
+                let Some(message) = self.mux.poll_transmit(now, room, pool) else { break };
                 relay.handle_sent(now, message);
                 self.signals.push_back(link.seal_binary(message));
             } else {

@@ -161,6 +161,10 @@ impl Session {
                 }
             }
             State::Recovering { since, .. } => {
+                if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
+                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path.
+                    self.state = State::Recovering { since, deadline: now + self.reach.grace };
+                }
                 let is_back = match self.current_direct() {
                     Some(index) => self.directs[index].is_back(now, since),
                     None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
@@ -183,7 +187,9 @@ impl Session {
         if self.state != State::Established || self.mux.is_going_away() {
             return;
         }
+        info!("session={} no path: {reason}", self.id);
         self.transition(State::Recovering { since: now, deadline: now + self.reach.grace });
+        self.directs.iter_mut().for_each(super::Direct::suspect);
         self.events.push_back(Event::Recovering { reason });
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));

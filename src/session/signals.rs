@@ -1,13 +1,14 @@
 //! What goes over the signaling WebSocket, in either direction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::debug;
 
 use super::diagnosis;
-use super::direct::Direct;
+use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
+use super::reach::RELAY_DELAY;
 use super::relay::Relay;
 use super::{CHECK, NO_PATH, Session, State};
 use crate::peer::PeerError;
@@ -27,13 +28,15 @@ pub(super) struct Link {
     pub(super) has_relayed: bool,
     /// Nothing came for long: a further one is wanted.
     pub(super) is_suspect: bool,
+    /// Our side has said something on it.
+    has_begun: bool,
     /// It was said that it is not needed any more.
     pub(super) is_done: bool,
 }
 
 impl Link {
     pub(super) fn new(sealer: Sealer, opener: Opener) -> Link {
-        Link { sealer, opener, waiting: 0, has_relayed: false, is_suspect: false, is_done: false }
+        Link { sealer, opener, waiting: 0, has_relayed: false, is_suspect: false, has_begun: false, is_done: false }
     }
 
     pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
@@ -55,7 +58,10 @@ impl Session {
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.opener.open(text) {
-            Ok(inner) => self.handle_inner(now, inner),
+            Ok(inner) => {
+                self.begin(now);
+                self.handle_inner(now, inner);
+            }
             Err(error) => return Err(self.handle_signaling_error(now, error)),
         }
         self.pursue(now);
@@ -101,7 +107,7 @@ impl Session {
         self.drop_attempts(now);
         self.signals.clear();
         self.link = Some(Link::new(sealer, opener));
-        self.tell_network();
+        self.begin(now);
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));
         }
@@ -190,6 +196,19 @@ impl Session {
         self.signal(&Inner::Offer { carrier, sdp });
         self.add_direct(now, direct);
         Ok(())
+    }
+
+    /// Begins to look for a path: a host at once, a client with the host's first message, before which the host takes none.
+    pub(super) fn begin(&mut self, now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        if std::mem::replace(&mut link.has_begun, true) {
+            return;
+        }
+        self.tell_network();
+        if matches!(self.state, State::Connecting { .. }) {
+            self.transition(State::Connecting { deadline: now + self.reach.p2p_timeout + OPEN_TIMEOUT });
+            self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
+        }
     }
 
     fn handle_inner(&mut self, now: Instant, inner: Inner) {

@@ -141,7 +141,7 @@ fn the_questions_of_a_host_lead_to_a_host() {
     let mut stream = connect(client.local());
     stream.write_all(b"ping").unwrap();
     stream.read_exact(&mut [0; 4]).unwrap();
-    wizard.wait_for("connected to");
+    wizard.wait_for("connected directly");
     wizard.wait_for("opened");
     drop(stream);
     client.stop();
@@ -166,7 +166,7 @@ fn the_questions_of_a_client_lead_to_a_client() {
     wizard.wait_for("The local port to listen on");
     wizard.type_in("0\r");
     wizard.wait_for(&format!("The same without questions:\n  pinhole client '{url}' 0\n"));
-    wizard.wait_for("connected to");
+    wizard.wait_for("connected directly");
     let text = wizard.wait_for(" is now ");
     let local = text.split_whitespace().rev().nth(2).unwrap();
     let mut stream = connect(local.parse().unwrap_or_else(|error| panic!("{local}: {error} in {text}")));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::session::{self, Session};
+use pinhole::session::{self, Reach, Session, Signal};
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::signaling::message::Inner;
 use pinhole::signaling::pin::Pin;
@@ -15,6 +15,9 @@ use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+
+/// Number of the host's first offer, and so of the only carrier.
+const CARRIER: u32 = 2;
 
 /// Time a datagram takes.
 const DELAY: Duration = Duration::from_millis(1);
@@ -131,7 +134,8 @@ impl Lab {
         let [at_host, at_client] = handshake();
         let (mine, mut theirs) = if role == Role::Host { (at_host, at_client) } else { (at_client, at_host) };
         let config = Config { send_budget: SEND_BUDGET, ..Config::new(role) };
-        let mut session = Session::new(now, mine, config, vec![victim_address]).expect("a session starts");
+        let mut session =
+            Session::new(now, mine, config, Reach { relay: false, ..Reach::default() }).expect("a session starts");
         let config = RtcConfig::new().clear_codecs().set_sctp_max_buffered_amount(4 << 20);
         let mut rtc = config.build(now);
         let candidate = Candidate::host(address, Protocol::Udp).expect("an address");
@@ -141,17 +145,19 @@ impl Lab {
             let mut changes = rtc.sdp_api();
             channel_id = Some(changes.add_channel_with_config(channel));
             let (offer, pending) = changes.apply().expect("there are changes");
-            let text = theirs.sealer.seal(&Inner::Offer { carrier: 1, sdp: offer.to_sdp_string() });
+            let text = theirs.sealer.seal(&Inner::Offer { carrier: CARRIER, sdp: offer.to_sdp_string() });
             session.handle_signal(now, &text).expect("it is sealed");
             pending
         });
         let mut pending = pending;
-        while let Some(text) = session.poll_signal() {
+        session.add_sockets(now, CARRIER, &[victim_address]);
+        while let Some(signal) = session.poll_signal() {
+            let Signal::Text(text) = signal else { panic!("no relay was started") };
             match theirs.opener.open(&text).expect("the session seals") {
                 Inner::Offer { sdp, .. } => {
                     let offer = SdpOffer::from_sdp_string(&sdp).expect("an offer");
                     let answer = rtc.sdp_api().accept_offer(offer).expect("it fits").to_sdp_string();
-                    let text = theirs.sealer.seal(&Inner::Answer { carrier: 1, sdp: answer });
+                    let text = theirs.sealer.seal(&Inner::Answer { carrier: CARRIER, sdp: answer });
                     session.handle_signal(now, &text).expect("it is sealed");
                 }
                 Inner::Answer { sdp, .. } => {
@@ -165,7 +171,7 @@ impl Lab {
                 _ => {}
             }
         }
-        let text = theirs.sealer.seal(&Inner::Candidate { carrier: 1, candidate: candidate.to_sdp_string() });
+        let text = theirs.sealer.seal(&Inner::Candidate { carrier: CARRIER, candidate: candidate.to_sdp_string() });
         session.handle_signal(now, &text).expect("it is sealed");
         let victim = Victim {
             session,
@@ -307,6 +313,12 @@ impl Lab {
                         let mut pong = Vec::new();
                         frame::encode_session(&mut pong, kind::PONG, &data.data[frame::HEADER_LEN..]);
                         self.queue.push_front(pong);
+                    }
+                    if data.data.first() == Some(&kind::RESUME) {
+                        // Nothing was there before, so the list is empty.
+                        let mut list = Vec::new();
+                        frame::encode_resume_head(&mut list, CARRIER, 0, 1);
+                        self.queue.push_front(list);
                     }
                     if self.received.len() < 64 {
                         self.received.push(data.data.into());

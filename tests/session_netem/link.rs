@@ -1,5 +1,6 @@
 //! One direction of an emulated path.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -30,6 +31,9 @@ pub(crate) struct Link {
     rng: StdRng,
     /// Everything that goes in is lost.
     pub(crate) is_down: bool,
+    /// Pairs of addresses that were used, and those of them that do not work any more.
+    known: HashSet<(SocketAddr, SocketAddr)>,
+    cut: HashSet<(SocketAddr, SocketAddr)>,
     pub(crate) offered: u64,
     pub(crate) delivered: u64,
 }
@@ -40,6 +44,8 @@ impl Link {
             routes: routes.iter().map(|config| Netem::new(*config)).collect(),
             rng: StdRng::seed_from_u64(seed),
             is_down: false,
+            known: HashSet::new(),
+            cut: HashSet::new(),
             offered: 0,
             delivered: 0,
         }
@@ -52,9 +58,16 @@ impl Link {
         }
     }
 
+    /// Loses from now on what goes between addresses that were used before.
+    pub(crate) fn cut_known_paths(&mut self) {
+        self.cut.extend(self.known.iter());
+    }
+
     pub(crate) fn send(&mut self, now: Instant, datagram: Datagram) {
         self.offered += 1;
-        if !self.is_down {
+        let pair = (datagram.source, datagram.destination);
+        self.known.insert(pair);
+        if !self.is_down && !self.cut.contains(&pair) {
             let route = if self.routes.len() > 1 { self.rng.random_range(0..self.routes.len()) } else { 0 };
             self.routes[route].handle_input(Input::Packet(now, datagram));
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pinhole::peer::Connection;
-use pinhole::session::{CONNECT_TIMEOUT, End, Session};
+use pinhole::session::{End, Event, OPEN_TIMEOUT, Reach, Session, Signal};
 use pinhole::signaling::message::Inner;
 use pinhole::tunnel::{Config, Role};
 use str0m_netem::Probability;
@@ -14,8 +14,16 @@ use crate::traffic::Traffic;
 use crate::world::{CLIENT, HOST, World, handshake};
 use crate::{millis, path, seeds};
 
-/// Texts each side sends while a session with one address a side comes up: description, candidate, end of candidates.
-const TEXTS: usize = 3;
+/// Texts each side sends while a session with one address a side comes up: what is known of its network, description,
+/// candidate, end of candidates.
+const TEXTS: usize = 4;
+
+/// The number of the host's first offer.
+const CARRIER: u32 = 2;
+
+fn p2p_timeout() -> Duration {
+    Reach::default().p2p_timeout
+}
 
 #[test]
 fn sessions_come_up_soon() {
@@ -33,12 +41,12 @@ fn without_any_path_both_give_up_at_the_deadline() {
     for down in [&[HOST, CLIENT][..], &[HOST], &[CLIENT]] {
         let mut world = World::new(&[path(millis(20), 0.0)], 1);
         down.iter().for_each(|side| world.links[*side].is_down = true);
-        world.run_for(CONNECT_TIMEOUT + millis(1));
+        world.run_for(p2p_timeout() + millis(1));
         let (at, end) = world.sides[HOST].ended.clone().expect("the host gave up");
-        assert_eq!((at.duration_since(world.start), end), (CONNECT_TIMEOUT, End::NoPath));
+        assert_eq!((at.duration_since(world.start), end), (p2p_timeout(), End::NoPath));
         // The host's good-bye may come before the client's own deadline.
         let (at, end) = world.sides[CLIENT].ended.clone().expect("the client gave up");
-        assert_eq!(at.duration_since(world.start), CONNECT_TIMEOUT);
+        assert_eq!(at.duration_since(world.start), p2p_timeout());
         assert!(matches!(&end, End::NoPath) || end.to_string().contains("no direct path"), "{end:?}");
     }
 }
@@ -47,10 +55,11 @@ fn without_any_path_both_give_up_at_the_deadline() {
 fn an_offer_that_never_comes_ends_at_the_deadline() {
     let mut world = World::new(&[path(millis(20), 0.0)], 1);
     world.attacker = Some(Box::new(|_, _| Vec::new()));
-    world.run_for(CONNECT_TIMEOUT);
-    for side in &world.sides {
-        assert_eq!(side.end(), Some(&End::NoPath));
-    }
+    world.run_for(p2p_timeout() + OPEN_TIMEOUT);
+    assert_eq!(world.sides[HOST].end(), Some(&End::NoPath));
+    // A client does not know whether a person is being asked.
+    world.run_for(Duration::from_secs(75));
+    assert_eq!(world.sides[CLIENT].end(), Some(&End::NoPath));
 }
 
 #[test]
@@ -59,11 +68,14 @@ fn signaling_may_close_right_after_the_answer() {
     // The client's candidates are lost with the WebSocket: the host learns them from the datagrams.
     let answered = Rc::new(Cell::new(false));
     let is_closed = answered.clone();
+    let mut count = 0;
     world.attacker = Some(Box::new(move |side, text| {
         if is_closed.get() {
             return Vec::new();
         }
-        is_closed.set(side == CLIENT);
+        // What it knows of its network, then the answer.
+        count += usize::from(side == CLIENT);
+        is_closed.set(count == 2);
         vec![text]
     }));
     world.service(HOST);
@@ -133,33 +145,39 @@ fn candidates_that_cannot_be_used_are_skipped() {
     ];
     let now = Instant::now();
     let [at_host, mut at_client] = handshake();
-    let address = ([10, 0, 0, 1], 1000).into();
-    let mut host = Session::new(now, at_host, Config::new(Role::Host), vec![address]).expect("a session starts");
-    let text = host.poll_signal().expect("the host offers first");
-    let Ok(Inner::Offer { sdp, .. }) = at_client.opener.open(&text) else { panic!("no offer") };
+    let mut host = Session::new(now, at_host, Config::new(Role::Host), Reach::default()).expect("a session starts");
+    let mut next = || {
+        let Some(Signal::Text(text)) = host.poll_signal() else { panic!("no text") };
+        at_client.opener.open(&text)
+    };
+    assert!(matches!(next(), Ok(Inner::Network(_))));
+    let Ok(Inner::Offer { sdp, carrier: CARRIER }) = next() else { panic!("no offer") };
     let (mut client, sdp) = Connection::answer(now, &sdp).expect("the offer is fine");
     for candidate in USELESS {
         assert!(!client.add_remote_candidate(now, candidate), "{candidate:?}");
-        let text = at_client.sealer.seal(&Inner::Candidate { carrier: 1, candidate: candidate.to_owned() });
+        let text = at_client.sealer.seal(&Inner::Candidate { carrier: CARRIER, candidate: candidate.to_owned() });
         host.handle_signal(now, &text).expect("it is sealed");
     }
     let long = format!("candidate:1 1 UDP 1 10.0.0.9 9 typ host {}", "x ".repeat(20_000));
     let others = [
-        Inner::Answer { carrier: 2, sdp: "v=0".to_owned() },
-        Inner::Offer { carrier: 1, sdp: "v=0".to_owned() },
-        Inner::Candidate { carrier: 1, candidate: long },
+        Inner::Answer { carrier: 3, sdp: "v=0".to_owned() },
+        Inner::Offer { carrier: CARRIER, sdp: "v=0".to_owned() },
+        Inner::Candidate { carrier: CARRIER, candidate: long },
         Inner::EndOfCandidates { carrier: 7 },
-        Inner::Answer { carrier: 1, sdp },
+        Inner::Answer { carrier: CARRIER, sdp },
     ];
     for inner in others {
         host.handle_signal(now, &at_client.sealer.seal(&inner)).expect("it is sealed");
     }
     for index in 0..1000 {
         let candidate = format!("candidate:1 1 UDP 1 10.1.{}.{} 9 typ host", index / 250, index % 250 + 1);
-        let text = at_client.sealer.seal(&Inner::Candidate { carrier: 1, candidate });
+        let text = at_client.sealer.seal(&Inner::Candidate { carrier: CARRIER, candidate });
         host.handle_signal(now, &text).expect("it is sealed");
     }
-    assert!(!host.is_closed() && host.poll_event(now).is_none());
+    while let Some(event) = host.poll_event(now) {
+        assert!(matches!(event, Event::Gather { .. }), "{event:?}");
+    }
+    assert!(!host.is_closed());
 }
 
 #[test]
@@ -167,8 +185,8 @@ fn a_description_that_cannot_be_used_ends_the_session() {
     for sdp in ["", "v=0", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"] {
         let now = Instant::now();
         let [mut at_host, at_client] = handshake();
-        let mut client = Session::new(now, at_client, Config::new(Role::Client), Vec::new()).expect("it starts");
-        let text = at_host.sealer.seal(&Inner::Offer { carrier: 1, sdp: sdp.to_owned() });
+        let mut client = Session::new(now, at_client, Config::new(Role::Client), Reach::default()).expect("it starts");
+        let text = at_host.sealer.seal(&Inner::Offer { carrier: CARRIER, sdp: sdp.to_owned() });
         client.handle_signal(now, &text).expect("it is sealed");
         assert!(client.is_closed(), "{sdp:?}");
     }
@@ -193,7 +211,7 @@ fn most_sessions_come_up_under_loss() {
         for seed in 0..40 {
             let mut world = World::new(&[path(millis(100), percent as f32 / 100.0)], 1000 + seed);
             let is_up = |world: &World| world.sides.iter().all(|side| side.connected_at.is_some());
-            if world.run_until(CONNECT_TIMEOUT, is_up) {
+            if world.run_until(p2p_timeout() + OPEN_TIMEOUT, is_up) {
                 times.push(world.elapsed());
             }
         }

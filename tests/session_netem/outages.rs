@@ -2,15 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use pinhole::session::{End, GRACE};
+use pinhole::session::{End, Reach};
 use pinhole::tunnel::AbortReason;
 
 use crate::traffic::Traffic;
 use crate::world::{CLIENT, HOST, Outcome, World};
 use crate::{millis, path, seeds};
 
-/// Within this time a dead path is noticed, by str0m's STUN checks as the connection configures them.
-const NOTICE: Duration = Duration::from_secs(17);
+/// Within this time a path that is dead in one direction is noticed by the side whose datagrams are lost: by SCTP's lack of
+/// progress, or by a PING that is not acknowledged.
+const NOTICE: Duration = Duration::from_secs(21);
+
+fn grace() -> Duration {
+    Reach::default().grace
+}
 
 /// Bytes the host's applications have received.
 fn received(world: &World) -> u64 {
@@ -41,7 +46,7 @@ fn survive(
     world.finish_streams(Duration::from_secs(180));
     let all = world.now.duration_since(end);
     // A path that was called lost is called back before the session would end.
-    world.run_for(GRACE);
+    world.run_for(grace());
     for side in &world.sides {
         assert_eq!(side.lost_at.len(), side.back_at.len(), "a path that works is not called lost");
         assert!(side.end().is_none());
@@ -88,7 +93,7 @@ fn is_lost(vanish: impl Fn(&mut World), remaining: &[usize]) {
     world.run_for(millis(500));
     let begin: Instant = world.now;
     vanish(&mut world);
-    world.run_for(NOTICE + GRACE + Duration::from_secs(5));
+    world.run_for(NOTICE + grace() + Duration::from_secs(5));
     for &side in remaining {
         let side = &mut world.sides[side];
         let lost = side.lost_at.first().expect("the loss was noticed").duration_since(begin);
@@ -97,7 +102,7 @@ fn is_lost(vanish: impl Fn(&mut World), remaining: &[usize]) {
         assert_eq!(end, End::PathLost);
         assert!(lost <= NOTICE, "{lost:?}");
         // The peer may give up first, and say so in the direction that still works.
-        assert!(ended.duration_since(begin) <= lost + GRACE, "{ended:?}");
+        assert!(ended.duration_since(begin) <= lost + grace(), "{ended:?}");
         assert_eq!(side.streams[&bulk].outcome, Some(Outcome::Aborted(AbortReason::Shutdown)));
         assert_eq!(side.session.mux().stream_count(), 0);
         side.session.mux().reclaim(&mut side.pool);
@@ -126,7 +131,8 @@ fn whose_datagrams_are_lost_ends_when_the_peer_gives_up() {
         world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: u64::MAX });
         world.run_for(millis(500));
         world.links[down].is_down = true;
-        world.run_for(NOTICE + GRACE + Duration::from_secs(1));
+        // One may wait for as long again as the other did.
+        world.run_for(NOTICE + grace() * 2);
         for side in &mut world.sides {
             assert!(side.end().is_some());
             assert_eq!(side.session.mux().stream_count(), 0);
@@ -154,7 +160,7 @@ fn an_idle_session_notices_and_outlives_an_outage() {
     world.links.iter_mut().for_each(|link| link.is_down = true);
     world.run_for(Duration::from_secs(25));
     world.links.iter_mut().for_each(|link| link.is_down = false);
-    world.run_for(GRACE * 2);
+    world.run_for(grace() * 2);
     for side in &world.sides {
         assert_eq!((side.lost_at.len(), side.back_at.len()), (2, 2));
         assert!(side.end().is_none());

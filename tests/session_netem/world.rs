@@ -1,20 +1,25 @@
 //! Two sessions, the path between them, their applications, and the time, which passes only when nothing is left to do.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole::session::{self, Event, Session};
+use pinhole::session::{self, Event, Path, Reach, Session, Signal};
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::signaling::pin::Pin;
 use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, Role, StreamKey};
 use str0m_netem::{LossModel, NetemConfig};
 
 use crate::link::{Datagram, Link};
+use crate::signaling::Signaling;
 use crate::traffic::{End, Traffic};
+use crate::{millis, path};
 
 pub(crate) const HOST: usize = 0;
 pub(crate) const CLIENT: usize = 1;
+
+/// Sessions that are to come up do so within this time.
+const CONNECT_TIME: Duration = Duration::from_secs(25);
 
 /// Steps without any passing of time after which something spins.
 const MAX_BUSY_STEPS: usize = 20_000;
@@ -37,11 +42,16 @@ pub(crate) enum Outcome {
 pub(crate) struct Side {
     pub(crate) session: Session,
     pub(crate) pool: ChunkPool,
-    pub(crate) address: SocketAddr,
+    /// Where its sockets are bound; the port tells the carrier.
+    address: SocketAddr,
+    sockets: Vec<(u32, SocketAddr)>,
+    /// The path it was told of last, and how often it changed.
+    pub(crate) path: Option<Path>,
+    pub(crate) path_changes: usize,
+    pub(crate) is_signaling_done: bool,
     /// By number of the stream.
     pub(crate) streams: BTreeMap<u64, StreamEnd>,
     by_key: HashMap<StreamKey, u64>,
-    signals: VecDeque<String>,
     pub(crate) connected_at: Option<Instant>,
     pub(crate) lost_at: Vec<Instant>,
     pub(crate) back_at: Vec<Instant>,
@@ -52,6 +62,10 @@ pub(crate) struct Side {
 }
 
 impl Side {
+    pub(crate) fn is_relayed(&self) -> bool {
+        matches!(self.path, Some(Path::Relayed { .. }))
+    }
+
     /// Tells how the session ended, if it did.
     pub(crate) fn end(&self) -> Option<&session::End> {
         self.ended.as_ref().map(|(_, end)| end)
@@ -85,6 +99,7 @@ pub(crate) struct World {
     pub(crate) sides: [Side; 2],
     /// What each side sends.
     pub(crate) links: [Link; 2],
+    pub(crate) signaling: Signaling,
     pub(crate) attacker: Option<Attacker>,
     /// Texts of either side that went out.
     pub(crate) texts: [usize; 2],
@@ -93,18 +108,34 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Two sessions whose datagrams take one of `routes` each way.
+    /// Two sessions whose datagrams take one of `routes` each way, without a relay.
     pub(crate) fn new(routes: &[NetemConfig], seed: u64) -> World {
+        let reach = Reach { relay: false, ..Reach::default() };
+        World::reaching(routes, seed, [reach.clone(), reach])
+    }
+
+    /// Two sessions, the host's reach first.
+    pub(crate) fn reaching(routes: &[NetemConfig], seed: u64, reaches: [Reach; 2]) -> World {
+        let [host_reach, client_reach] = reaches;
+        let _ = env_logger::builder().is_test(true).try_init();
         let start = Instant::now();
         let addresses: [SocketAddr; 2] = [([10, 0, 0, 1], 1000).into(), ([10, 0, 0, 2], 2000).into()];
         let [at_host, at_client] = handshake();
-        let side = |established, role, address| Side {
-            session: Session::new(start, established, Config::new(role), vec![address]).expect("a session starts"),
+        let session = |established, role, reach| {
+            let mut session = Session::new(start, established, Config::new(role), reach).expect("a session starts");
+            session.add_stun_servers(start, &[], true);
+            session
+        };
+        let side = |session, address| Side {
+            session,
             pool: ChunkPool::new(),
             address,
+            sockets: Vec::new(),
+            path: None,
+            path_changes: 0,
+            is_signaling_done: false,
             streams: BTreeMap::new(),
             by_key: HashMap::new(),
-            signals: VecDeque::new(),
             connected_at: None,
             lost_at: Vec::new(),
             back_at: Vec::new(),
@@ -116,8 +147,12 @@ impl World {
         World {
             start,
             now: start,
-            sides: [side(at_host, Role::Host, addresses[HOST]), side(at_client, Role::Client, addresses[CLIENT])],
+            sides: [
+                side(session(at_host, Role::Host, host_reach), addresses[HOST]),
+                side(session(at_client, Role::Client, client_reach), addresses[CLIENT]),
+            ],
             links: [link(0), link(1)],
+            signaling: Signaling::new(),
             attacker: None,
             texts: [0; 2],
             traffic: Vec::new(),
@@ -136,9 +171,16 @@ impl World {
         world
     }
 
+    /// Makes a world that met lose that share of datagrams from now on.
+    pub(crate) fn lose(&mut self, loss: f32) {
+        for (index, link) in self.links.iter_mut().enumerate() {
+            link.set_routes(&reseeded(&[path(millis(40), loss)], 1, index as u64));
+        }
+    }
+
     pub(crate) fn connect(&mut self) {
-        let is_connected = self
-            .run_until(session::CONNECT_TIMEOUT, |world| world.sides.iter().all(|side| side.connected_at.is_some()));
+        let is_connected =
+            self.run_until(CONNECT_TIME, |world| world.sides.iter().all(|side| side.connected_at.is_some()));
         assert!(is_connected, "no connection: {:?}", self.sides.each_ref().map(Side::end));
     }
 
@@ -216,7 +258,9 @@ impl World {
 
     fn next_time(&self) -> Option<Instant> {
         let present = || self.sides.iter().filter(|side| !side.is_gone);
-        let sessions = present().filter_map(|side| side.session.poll_timeout());
+        let wants_redial = self.sides[CLIENT].session.wants_signaling();
+        let signaling = self.signaling.poll_timeout(self.now, wants_redial);
+        let sessions = present().filter_map(|side| side.session.poll_timeout()).chain(signaling);
         let links = self.links.iter().filter_map(Link::poll_timeout);
         let ends = present().flat_map(|side| side.streams.values());
         let wakes = ends.filter(|stream| stream.outcome.is_none()).filter_map(|stream| stream.end.wakes_at());
@@ -230,12 +274,13 @@ impl World {
         for sender in [HOST, CLIENT] {
             for Datagram { source, destination, contents } in self.links[sender].receive(self.now) {
                 let receiver = &mut self.sides[1 - sender];
-                assert_eq!(destination, receiver.address, "a datagram to nobody");
-                if !receiver.is_gone {
+                let is_bound = receiver.sockets.iter().any(|(_, address)| *address == destination);
+                if !receiver.is_gone && is_bound {
                     receiver.session.handle_datagram(self.now, destination, source, &contents);
                 }
             }
         }
+        self.redial();
         for index in [HOST, CLIENT] {
             let side = &mut self.sides[index];
             if side.is_gone {
@@ -256,20 +301,24 @@ impl World {
         loop {
             let side = &mut self.sides[index];
             side.session.flush(self.now, &mut side.pool);
-            while let Some(text) = self.sides[index].session.poll_signal() {
-                self.texts[index] += 1;
-                let texts = match &mut self.attacker {
-                    Some(attacker) => attacker(index, text),
-                    None => vec![text],
+            while let Some(signal) = self.sides[index].session.poll_signal() {
+                let signals = match (&mut self.attacker, signal) {
+                    (Some(attacker), Signal::Text(text)) => {
+                        attacker(index, text).into_iter().map(Signal::Text).collect()
+                    }
+                    (_, signal) => vec![signal],
                 };
-                self.sides[1 - index].signals.extend(texts);
+                self.texts[index] += 1;
+                signals.into_iter().for_each(|signal| self.signaling.send(self.now, index, signal));
             }
+            // The network takes everything at once; what bounds the relay is what was not answered.
+            self.sides[index].session.set_signaling_buffered(0);
             self.handle_events(index);
             let is_busy = self.sides[index].pump(self.now);
             let side = &mut self.sides[index];
             while let Some(transmit) = side.session.poll_transmit() {
                 let (source, destination) = (transmit.source, transmit.destination);
-                assert_eq!(source, side.address, "a datagram from nobody");
+                assert_eq!(source.ip(), side.address.ip(), "a datagram from nobody");
                 self.links[index]
                     .send(self.now, Datagram { source, destination, contents: transmit.contents.to_vec() });
             }
@@ -277,10 +326,41 @@ impl World {
                 break;
             }
         }
-        while let Some(text) = self.sides[1 - index].signals.pop_front() {
-            // An error is an end of the session, which is what tests look at.
-            let _ = self.sides[1 - index].session.handle_signal(self.now, &text);
+        while let Some(signal) = self.signaling.receive(self.now, index) {
+            let other = &mut self.sides[1 - index];
+            if other.is_gone {
+                continue;
+            }
+            // An error is an end of the session or of the WebSocket, which is what tests look at.
+            let _ = match signal {
+                Signal::Text(text) => other.session.handle_signal(self.now, &text),
+                Signal::Binary(bytes) => other.session.handle_binary(self.now, bytes.into()),
+            };
             self.service(1 - index);
+        }
+        if std::mem::take(&mut self.sides[CLIENT].is_signaling_done) {
+            self.close_signaling();
+        }
+    }
+
+    /// Ends the WebSocket, and both sides know.
+    pub(crate) fn close_signaling(&mut self) {
+        self.signaling.clear();
+        for index in [HOST, CLIENT] {
+            self.sides[index].session.handle_signaling_closed(self.now);
+        }
+        self.service(HOST);
+        self.service(CLIENT);
+    }
+
+    /// Joins the session again if the client wants that and a redial is through.
+    fn redial(&mut self) {
+        let wants_redial = self.sides[CLIENT].session.wants_signaling();
+        if self.signaling.redial(self.now, wants_redial) && self.sides.iter().all(|side| side.ended.is_none()) {
+            let [host, client] = &mut self.sides;
+            self.signaling.resume(self.now, &mut host.session, &mut client.session);
+            self.service(HOST);
+            self.service(CLIENT);
         }
     }
 
@@ -290,10 +370,28 @@ impl World {
         while let Some(event) = side.session.poll_event(now) {
             assert!(side.ended.is_none(), "an event after the end: {event:?}");
             match event {
-                Event::Connected { .. } => assert!(side.connected_at.replace(now).is_none(), "connected twice"),
+                Event::Gather { carrier } => {
+                    let mut address = side.address;
+                    address.set_port(address.port() + carrier as u16);
+                    side.sockets.push((carrier, address));
+                    side.session.add_sockets(now, carrier, &[address]);
+                }
+                Event::Release { carrier } => side.sockets.retain(|(number, _)| *number != carrier),
+                Event::Connected { path, .. } => {
+                    side.path = Some(path);
+                    assert!(side.connected_at.replace(now).is_none(), "connected twice");
+                }
+                Event::PathChanged { path, .. } => {
+                    side.path = Some(path);
+                    side.path_changes += 1;
+                }
                 Event::Stream(event) => side.handle_stream_event(event, &self.traffic),
-                Event::PathLost => side.lost_at.push(now),
-                Event::PathBack => side.back_at.push(now),
+                Event::Recovering { .. } => side.lost_at.push(now),
+                Event::Recovered { path, .. } => {
+                    side.path = Some(path);
+                    side.back_at.push(now);
+                }
+                Event::SignalingDone => side.is_signaling_done = index == CLIENT,
                 Event::GoAway(_) => side.went_away = true,
                 Event::Ended(end) => side.ended = Some((now, end)),
             }

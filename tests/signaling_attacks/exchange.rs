@@ -112,6 +112,8 @@ impl Side {
                     self.reply = Some(text);
                     self.established = Some(established);
                 }
+                // No attacker here knows a session, so a host has none to offer.
+                HostStep::Resume(_) => return Err(SignalingError::UnknownSession),
             },
         }
         Ok(())

@@ -93,6 +93,11 @@ impl Mux {
         control || (self.peer.is_some() && self.resumption.is_complete() && self.next_to_send().is_some())
     }
 
+    /// Tells whether a PING or a PONG waits to be sent, which goes before all else once HELLO and RESUME are out.
+    pub fn has_probe(&self) -> bool {
+        self.peer.is_some() && (self.pending.ping || self.pending.pong.is_some())
+    }
+
     /// Finds the stream whose turn it is, dropping those with nothing to send from the schedule.
     fn next_to_send(&mut self) -> Option<StreamKey> {
         loop {
