@@ -336,7 +336,7 @@ mod tests {
                 assert_eq!(here.connects(), here.relay || here.direct != Direct::No);
                 let promises_relay = sentence.contains("relayed");
                 assert_eq!(promises_relay, here.relay && here.direct != Direct::Yes, "{sentence}");
-                assert!(!(ours.direct && theirs.direct) == sentence.contains("not tried"), "{sentence}");
+                assert_eq!(ours.direct && theirs.direct, !sentence.contains("not tried"), "{sentence}");
                 if ours.udp == Udp::Blocked || theirs.udp == Udp::Blocked || !ours.direct {
                     assert_eq!(here.direct, Direct::No, "{sentence}");
                 }
