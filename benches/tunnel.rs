@@ -93,6 +93,7 @@ impl Tunnel {
                 local: any,
                 ca: None,
                 headers: Vec::new(),
+                proxy: None,
                 once: true,
                 reach: Reach::default(),
                 stun: Vec::new(),

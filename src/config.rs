@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::net::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
@@ -49,12 +50,21 @@ pub struct ClientConfig {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
     pub headers: Vec<(String, String)>,
+    /// The HTTP proxy that signaling goes through; `None` dials the host itself.
+    pub proxy: Option<Proxy>,
     /// End with the first session instead of connecting anew, and take it for success when the host ends it.
     pub once: bool,
     /// Which ways to the host are tried, and for how long.
     pub reach: Reach,
     /// Servers that tell how this machine is seen from outside.
     pub stun: Vec<Target>,
+}
+
+impl ClientConfig {
+    /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
+    pub fn first_hop(&self) -> (&str, u16) {
+        first_hop(&self.url, self.proxy.as_ref())
+    }
 }
 
 /// What `pinhole check` looks at.
@@ -77,6 +87,22 @@ pub struct VisitConfig {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
     pub headers: Vec<(String, String)>,
+    /// The HTTP proxy that signaling goes through; `None` dials the host itself.
+    pub proxy: Option<Proxy>,
+}
+
+impl VisitConfig {
+    /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
+    pub fn first_hop(&self) -> (&str, u16) {
+        first_hop(&self.url, self.proxy.as_ref())
+    }
+}
+
+fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u16) {
+    match proxy {
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&url.host, url.port),
+    }
 }
 
 /// An address to dial or ask: a host name or IP literal, and a port.

@@ -73,6 +73,7 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
             local: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca: None,
             headers: Vec::new(),
+            proxy: None,
             once: true,
             reach: Reach::default(),
             stun: Vec::new(),

@@ -14,6 +14,8 @@ mod endings;
 mod failures;
 #[path = "cli/processor.rs"]
 mod processor;
+#[path = "cli/proxies.rs"]
+mod proxies;
 #[path = "cli/sessions.rs"]
 mod sessions;
 #[path = "cli/signaling_port.rs"]

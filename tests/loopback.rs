@@ -96,6 +96,7 @@ fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
         local: any_port(),
         ca: None,
         headers: Vec::new(),
+        proxy: None,
         once: false,
         reach: Reach::default(),
         stun: Vec::new(),

@@ -117,6 +117,7 @@ impl Served {
             local: any_port(),
             ca: None,
             headers: Vec::new(),
+            proxy: None,
             once: false,
             reach: Reach::default(),
             stun: Vec::new(),

@@ -4,10 +4,15 @@
 // Helpers of tests stand outside of test functions, where clippy.toml already allows it.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
+#[path = "common/proxy.rs"]
+mod connect_proxy;
 #[path = "websocket/front_ends.rs"]
 mod front_ends;
 #[path = "websocket/lab.rs"]
 mod lab;
+#[path = "websocket/proxy.rs"]
+mod proxy;
 #[path = "websocket/strangers.rs"]
 mod strangers;
 

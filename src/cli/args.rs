@@ -39,7 +39,8 @@ Examples:
   pinhole client 'ws://192.168.1.7:5000/ws?pin=123456' 0.0.0.0:8080
 
 Put the URL in quotes: most shells act on a question mark.
-https:// becomes wss://, and a missing /ws is added.";
+https:// becomes wss://, and a missing /ws is added.
+HTTPS_PROXY, http_proxy, ALL_PROXY and NO_PROXY are heeded, as curl does.";
 
 /// Makes a TCP service on one machine appear on another, directly, peer to peer.
 #[derive(Debug, Parser)]

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::command::{nearest_pin, stun_servers};
+use super::command::{nearest_pin, proxy, stun_servers};
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{CheckConfig, VisitConfig};
+use crate::net::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 
@@ -50,7 +51,11 @@ pub struct CheckArguments {
 }
 
 /// Turns the arguments into settings; `environment` is the pin of `PINHOLE_PIN`.
-pub(super) fn settings(arguments: CheckArguments, environment: Option<Pin>) -> Result<CheckConfig, UsageError> {
+pub(super) fn settings(
+    arguments: CheckArguments,
+    environment: Option<Pin>,
+    proxies: &ProxyVariables,
+) -> Result<CheckConfig, UsageError> {
     let stun = stun_servers(&arguments.stun, arguments.no_stun)?;
     let Some(url) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
     let (url, url_pin) = SignalingUrl::parse(&url)?;
@@ -59,7 +64,8 @@ pub(super) fn settings(arguments: CheckArguments, environment: Option<Pin>) -> R
     }
     let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
-    Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca: arguments.ca, headers }) })
+    let proxy = proxy(&url, proxies)?;
+    Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca: arguments.ca, headers, proxy }) })
 }
 
 #[cfg(test)]
@@ -77,7 +83,8 @@ mod tests {
 
     fn parsed(line: &[&str], environment: Option<&str>) -> Result<CheckConfig, String> {
         let line = Line::try_parse_from([&["check"], line].concat()).map_err(|error| error.to_string())?;
-        settings(line.check, environment.and_then(Pin::new)).map_err(|error| error.to_string())
+        let proxies = ProxyVariables::read(|name| (name == "ALL_PROXY").then(|| "p.test:3128".into()));
+        settings(line.check, environment.and_then(Pin::new), &proxies).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -101,6 +108,7 @@ mod tests {
         let visit = config.visit.unwrap();
         assert_eq!((visit.url.to_string().as_str(), visit.pin.unwrap().reveal()), ("wss://h:1/ws", "7"));
         assert_eq!(visit.headers, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!(visit.proxy.map(|proxy| proxy.host).as_deref(), Some("p.test"));
         let pin = |line: &[&str], environment| parsed(line, environment).unwrap().visit.unwrap().pin;
         assert_eq!(pin(&["ws://h", "--pin", "8"], Some("9")).unwrap().reveal(), "8");
         assert_eq!(pin(&["ws://h"], Some("9")).unwrap().reveal(), "9");

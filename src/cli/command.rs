@@ -13,6 +13,7 @@ use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
 use crate::config::{CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
@@ -86,6 +87,8 @@ pub struct Surroundings<'a> {
     pub ask: Option<&'a mut Ask<'a>>,
     /// The value of `PINHOLE_PIN`; empty counts as unset.
     pub pin: Option<OsString>,
+    /// The variables that name proxies.
+    pub proxies: ProxyVariables,
 }
 
 /// Turns arguments (the program's name first) into a command, asking a person for what is missing.
@@ -93,7 +96,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     surroundings: Surroundings<'_>,
 ) -> Result<Parsed, Failure> {
-    let Surroundings { ask, pin } = surroundings;
+    let Surroundings { ask, pin, proxies } = surroundings;
     let arguments = Arguments::try_parse_from(arguments)?;
     let mut output = Output { json: false, verbosity: Verbosity::new(arguments.quiet, arguments.verbose) };
     let usage = |usage: UsageError, output| Failure::Usage { usage, output };
@@ -105,7 +108,10 @@ pub fn parse(
             let equivalent = Some(answers.command());
             let command = match answers {
                 Answers::Host(config) => Command::Host(config, output),
-                Answers::Client(config) => Command::Client(config, output),
+                Answers::Client(mut config) => {
+                    config.proxy = proxy(&config.url, &proxies).map_err(|error| usage(error, output))?;
+                    Command::Client(config, output)
+                }
             };
             Ok(Parsed { command, equivalent })
         }
@@ -117,7 +123,7 @@ pub fn parse(
         }
         Some(Action::Client(client)) => {
             output.json = client.json;
-            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin));
+            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin, &proxies));
             let (settings, pin) = settings.map_err(|error| usage(error, output))?;
             let pin = match (pin, ask) {
                 (Some(pin), _) => pin,
@@ -128,7 +134,7 @@ pub fn parse(
         }
         Some(Action::Check(check)) => {
             output.json = check.json;
-            let config = environment_pin(pin).and_then(|pin| check::settings(check, pin));
+            let config = environment_pin(pin).and_then(|pin| check::settings(check, pin, &proxies));
             let config = config.map_err(|error| usage(error, output))?;
             Ok(Command::Check(config, output).into())
         }
@@ -165,6 +171,7 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
 fn client_settings(
     arguments: ClientArguments,
     environment: Option<Pin>,
+    proxies: &ProxyVariables,
 ) -> Result<(impl FnOnce(Pin) -> ClientConfig, Option<Pin>), UsageError> {
     let (url, url_pin) = SignalingUrl::parse(&arguments.url)?;
     if arguments.ca.is_some() && !url.tls {
@@ -174,9 +181,10 @@ fn client_settings(
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
+    let proxy = proxy(&url, proxies)?;
     let (reach, stun) = reach(&arguments.reach)?;
     let (ca, once) = (arguments.ca, arguments.once);
-    let settings = move |pin| ClientConfig { url, pin, local, ca, headers, once, reach, stun };
+    let settings = move |pin| ClientConfig { url, pin, local, ca, headers, proxy, once, reach, stun };
     Ok((settings, pin))
 }
 
@@ -192,6 +200,11 @@ pub(super) fn nearest_pin(
         (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
         (None, None) => Ok(environment),
     }
+}
+
+/// Finds the proxy that signaling goes through.
+pub(super) fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
+    Ok(proxies.find(url.tls, &url.host, url.port)?)
 }
 
 fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError> {
@@ -227,7 +240,7 @@ mod tests {
 
     /// Parses a command line without a terminal.
     fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {
-        let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from) };
+        let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from), ..Surroundings::default() };
         parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command)
     }
 
@@ -235,7 +248,7 @@ mod tests {
     fn attended(line: &[&str], answers: &[&'static str]) -> (Result<Parsed, Failure>, usize) {
         let mut script = Script::new(answers);
         let mut ask = |question: &Question<'_>| script.ask(question);
-        let surroundings = Surroundings { ask: Some(&mut ask), pin: None };
+        let surroundings = Surroundings { ask: Some(&mut ask), ..Surroundings::default() };
         let result = parse([&["pinhole"], line].concat(), surroundings);
         (result, script.asked.len())
     }
@@ -378,6 +391,29 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_names_the_proxy() {
+        let run = |line: &[&'static str], answers: &[&'static str], proxy: &str| {
+            let mut script = Script::new(answers);
+            let mut ask = |question: &Question<'_>| script.ask(question);
+            let proxies = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| proxy.into()));
+            let surroundings = Surroundings { ask: Some(&mut ask), proxies, ..Surroundings::default() };
+            match parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command) {
+                Ok(Command::Client(config, _)) => Ok(format!("{:?}", config.first_hop())),
+                Ok(other) => panic!("{other:?}"),
+                Err(failure) => Err(failure.to_string()),
+            }
+        };
+        let (line, answers) = (["client", "wss://h.test/?pin=1", "80"], ["client", "wss://h.test/?pin=1", "80"]);
+        assert_eq!(run(&line, &[], "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+        assert_eq!(run(&[], &answers, "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+        assert_eq!(run(&["client", "ws://h.test/?pin=1", "80"], &[], "p.test:1").as_deref(), Ok(r#"("h.test", 80)"#));
+        for (line, answers) in [(&line[..], &[][..]), (&[][..], &answers[..])] {
+            let error = run(line, answers, "socks5://p.test").unwrap_err();
+            assert!(error.starts_with("HTTPS_PROXY names a proxy of the kind socks5://"), "{error}");
+        }
+    }
+
+    #[test]
     fn json_is_known_when_usage_is_wrong() {
         let Err(Failure::Usage { output, .. }) = unattended(&["host", "0", "--json"], None) else {
             panic!("port 0 is accepted");
@@ -422,7 +458,8 @@ mod tests {
     #[test]
     fn a_pin_that_is_no_text_is_refused() {
         use std::os::unix::ffi::OsStringExt;
-        let surroundings = Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])) };
+        let surroundings =
+            Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])), ..Surroundings::default() };
         let result = parse(["pinhole", "host", "80"], surroundings);
         let usage = UsageError::PinEncoding.to_string();
         assert!(matches!(result, Err(failure @ Failure::Usage { .. }) if failure.to_string() == usage));

@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::command::Output;
 use super::parse::ArgumentError;
 use super::question::NoAnswer;
+use crate::net::proxy::ProxyError;
 use crate::signaling::url::UrlError;
 
 /// Why a command line does not lead to a [`Command`](super::Command).
@@ -49,6 +50,9 @@ pub enum UsageError {
     /// `PINHOLE_PIN` is not text.
     #[error("PINHOLE_PIN is not UTF-8; set it to the pin that the host printed, for example 123456")]
     PinEncoding,
+    /// The proxy that the environment names cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// `--ca` with a URL that has no TLS.
     #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
     CaWithoutTls,

@@ -22,6 +22,7 @@ pub use failure::{Failure, UsageError};
 use crate::demo;
 use crate::driver::{Check, Client, Host};
 use crate::net::limits;
+use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
 use crate::status::report::Role;
 use args::{Arguments, PIN_VARIABLE};
@@ -39,7 +40,11 @@ pub fn run() -> ExitCode {
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
     let mut questions = Questions::default();
     let mut ask = |question: &Question<'_>| questions.ask(question);
-    let surroundings = Surroundings { ask: interactive.then_some(&mut ask), pin: env::var_os(PIN_VARIABLE) };
+    let surroundings = Surroundings {
+        ask: interactive.then_some(&mut ask),
+        pin: env::var_os(PIN_VARIABLE),
+        proxies: ProxyVariables::read(|name| env::var_os(name)),
+    };
     let parsed = parse(env::args_os(), surroundings);
     let interrupted = questions.is_interrupted();
     drop(questions);

@@ -83,6 +83,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
                 local,
                 ca: None,
                 headers: Vec::new(),
+                proxy: None,
                 once: false,
                 reach,
                 stun,

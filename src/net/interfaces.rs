@@ -27,9 +27,14 @@ pub fn interface_name(address: IpAddr) -> Option<String> {
     interfaces.into_iter().find(|interface| interface.ip() == address).map(|interface| interface.name)
 }
 
-/// Tunnels and some virtual interfaces report `Unknown` while they carry data.
+/// On Unix `Up` stands for IFF_RUNNING, which tunnels have too, and `Unknown` for its absence: a link that is down, and
+/// may keep its addresses. Windows tells states apart, and there some that carry data are `Unknown`.
 fn may_be_up(status: &IfOperStatus) -> bool {
-    matches!(status, IfOperStatus::Up | IfOperStatus::Unknown | IfOperStatus::Dormant)
+    match status {
+        IfOperStatus::Up => true,
+        IfOperStatus::Unknown | IfOperStatus::Dormant => cfg!(windows),
+        _ => false,
+    }
 }
 
 fn select(addresses: impl Iterator<Item = IpAddr>, include_loopback: bool) -> Vec<IpAddr> {

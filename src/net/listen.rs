@@ -183,6 +183,23 @@ pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
+/// Bounds what the system takes from us before the network takes it, in bytes: the socket counts as writable only while
+/// less than that is unsent. So what is written next waits behind little, and what is on the way is not limited.
+///
+/// Linux and Android have the option; elsewhere this does nothing.
+///
+/// # Errors
+/// The system's.
+pub fn set_notsent_lowat(stream: &TcpStream, bytes: u32) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return SockRef::from(stream).set_tcp_notsent_lowat(bytes);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (stream, bytes);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
@@ -250,5 +267,15 @@ mod tests {
         for code in FATAL_CODES {
             assert_eq!(classify(&io::Error::from_raw_os_error(code)), Failure::Fatal);
         }
+    }
+    #[test]
+    fn little_unsent_is_asked_for() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let far = accept_one(&listener);
+        set_notsent_lowat(&far, 16 * 1024).unwrap();
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert_eq!(SockRef::from(&far).tcp_notsent_lowat().unwrap(), 16 * 1024);
+        drop(near);
     }
 }

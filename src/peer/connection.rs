@@ -139,10 +139,14 @@ impl Connection {
     /// The offer cannot be used.
     pub fn answer(now: Instant, offer: &str) -> Result<(Connection, String), PeerError> {
         let mut connection = Connection::new(now);
-        let offer = SdpOffer::from_sdp_string(offer).map_err(|error| PeerError::Description(error.to_string()))?;
+        let (candidates, offer) = without_candidates(offer);
+        let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| PeerError::Description(error.to_string()))?;
         let answer =
             connection.rtc.sdp_api().accept_offer(offer).map_err(|error| PeerError::Description(error.to_string()))?;
         connection.drain(now);
+        for candidate in candidates {
+            connection.add_remote_candidate(now, candidate);
+        }
         Ok((connection, answer.to_sdp_string()))
     }
 
@@ -190,9 +194,13 @@ impl Connection {
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), PeerError> {
         let description = |error: String| PeerError::Description(error);
         let pending = self.pending_offer.take().ok_or_else(|| description("an answer nobody asked for".to_owned()))?;
-        let answer = SdpAnswer::from_sdp_string(answer).map_err(|error| description(error.to_string()))?;
+        let (candidates, answer) = without_candidates(answer);
+        let answer = SdpAnswer::from_sdp_string(&answer).map_err(|error| description(error.to_string()))?;
         self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| description(error.to_string()))?;
         self.drain(now);
+        for candidate in candidates {
+            self.add_remote_candidate(now, candidate);
+        }
         Ok(())
     }
 
@@ -454,6 +462,12 @@ impl Connection {
             self.events.push_back(Event::Closed(reason));
         }
     }
+}
+
+/// Takes the candidates out of a description, so that they are bounded and known like those that trickle.
+fn without_candidates(sdp: &str) -> (Vec<&str>, String) {
+    let (candidates, rest) = sdp.split_inclusive('\n').partition::<Vec<_>, _>(|line| line.starts_with("a=candidate:"));
+    (candidates, rest.concat())
 }
 
 /// Tells DTLS from STUN by the first byte (RFC 7983).

@@ -11,7 +11,8 @@ use stun_types::message::{
 };
 
 use crate::common::ReservedPort;
-use crate::common::pinhole::{Ended, Pinhole, run};
+use crate::common::pinhole::{Ended, Pinhole, command, run};
+use crate::common::proxy::{ConnectProxy, ESTABLISHED};
 use crate::common::services::echo;
 
 /// What a STUN server does with a request, given where it came from.
@@ -272,5 +273,19 @@ fn no_direct_path_and_no_relay_is_a_failure() {
     let error = find(&ended, &[("event", "error"), ("code", "no-path")]);
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("UDP does not leave") && message.contains("--no-relay"), "{message}");
+    host.stop();
+}
+
+#[test]
+fn signaling_is_looked_at_through_the_proxy_that_the_environment_names() {
+    let mut host = Pinhole::host(echo(), &["--relay-only"]);
+    let url = host.url();
+    let address = url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
+    let proxy = ConnectProxy::to(address.parse().unwrap(), vec![ESTABLISHED.into()]);
+    // Only the proxy knows where that is (RFC 6761).
+    let mut command = command(&["check", "--no-stun", &url.replace(address, "pinhole.invalid:5000")]);
+    command.env("http_proxy", format!("http://{}", proxy.address));
+    let ended = Pinhole::spawn("check", command).end();
+    ended.expect(0, &["ws://pinhole.invalid:5000/ws answers", "relayed works"]);
     host.stop();
 }

@@ -72,6 +72,11 @@ fn a_port_that_is_not_a_hosts_fails_with_the_reason() {
     let url = format!("ws://{page}/ws?pin=1");
     run(&["client", &url, "0"]).expect(1, &["a web page answered instead of a WebSocket"]);
 
+    let private = http_server("401 Unauthorized", "WWW-Authenticate: tunnel\r\n", "");
+    let url = format!("ws://{private}/ws?pin=1");
+    run(&["client", &url, "0"])
+        .expect(1, &["the port is private", "--header 'X-Tunnel-Authorization: tunnel <token>'"]);
+
     let login = http_server("302 Found", "Location: https://login.example/\r\n", "");
     let url = format!("http://{login}/?pin=1");
     run(&["client", &url, "0"]).expect(1, &["the port is private", "visibility to Public"]);

@@ -6,6 +6,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod pinhole;
+pub(crate) mod proxy;
 pub(crate) mod services;
 pub(crate) mod system;
 

@@ -218,6 +218,9 @@ impl Drop for Pinhole {
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pinhole"));
     command.args(arguments).env_remove("PINHOLE_PIN").env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+    for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
+        command.env_remove(name);
+    }
     command
 }
 

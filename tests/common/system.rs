@@ -7,15 +7,20 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Finds a program in the search path and where system services live. A test that misses it says so and ends.
+/// Finds a program where [`find`] does. A test that misses it says so and ends.
 pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    let found = places.map(|place| place.join(name)).find(|file| file.is_file());
+    let found = find(name);
     if found.is_none() {
         skipped(test, &format!("{name} is not installed"));
     }
     found
+}
+
+/// Finds a program in the search path and where system services live.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    places.find_map(|place| Some(place.join(name)).filter(|file| file.is_file()))
 }
 
 /// Says loudly that a test did nothing: past the test harness, which shows the output of failed tests only.

@@ -36,7 +36,7 @@ fn canned_server(answer: impl Into<Vec<u8>>) -> SocketAddr {
 }
 
 /// A private authority's certificate file, and a TLS server for `localhost` it vouches for.
-fn tls_server(name: &str) -> (SocketAddr, PathBuf, JoinHandle<()>) {
+pub(crate) fn tls_server(name: &str) -> (SocketAddr, PathBuf, JoinHandle<()>) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -114,8 +114,13 @@ fn tls_and_plain_do_not_mix_quietly() {
 
 #[test]
 fn other_answers_are_explained() {
-    let rows: [(&str, &str); 10] = [
+    let rows: [(&str, &str); 12] = [
         ("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "set its visibility to Public"),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: /login?to=%2Fws\r\nContent-Type: text/html\r\n\r\n<p>",
+            "the port is private",
+        ),
+        ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<title>Sign in</title>", "set its visibility to Public"),
         ("HTTP/1.1 302 Found\r\nLocation: https://login.test/a\r\n\r\n", "X-Tunnel-Authorization"),
         ("HTTP/1.1 301 Moved\r\nLocation: https://b.test/\x1b[2Jws\r\n\r\n", "is not HTTP"),
         ("HTTP/1.1 404 Not Found\r\n\r\nno", "nothing answers at this path"),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use pinhole::net::listen::{self, Accepted};
 use pinhole::net::tls;
@@ -47,15 +47,12 @@ impl Lab {
     }
 
     pub(crate) fn connect(&mut self, addr: SocketAddr, tls: Option<PathBuf>) -> usize {
-        let request = UpgradeRequest {
-            authority: addr.to_string(),
-            path: "/ws".into(),
-            server_name: "localhost".into(),
-            headers: vec![("X-Test".into(), "1".into())],
-        };
+        self.connect_with(addr, &request(&addr.to_string()), tls)
+    }
+
+    pub(crate) fn connect_with(&mut self, addr: SocketAddr, request: &UpgradeRequest, tls: Option<PathBuf>) -> usize {
         let tls = tls.map(|ca| tls::client_config(Some(&ca)).unwrap());
-        let stream = TcpStream::connect(addr).unwrap();
-        let mut socket = WebSocket::connect(stream, &request, tls).unwrap();
+        let mut socket = WebSocket::dial(addr, request, tls).unwrap();
         let index = self.connections.len();
         self.poll.registry().register(socket.source(), Token(index), BOTH).unwrap();
         self.connections.push(Connection::Socket { socket, is_server: false, log: Vec::new() });
@@ -200,6 +197,17 @@ impl Lab {
 
     pub(crate) fn request(&mut self, text: &str) -> String {
         self.exchange(vec![text.as_bytes().to_vec()])
+    }
+}
+
+/// What is asked of a server at an authority; its certificate is for `localhost`.
+pub(crate) fn request(authority: &str) -> UpgradeRequest {
+    UpgradeRequest {
+        authority: authority.to_owned(),
+        path: "/ws".into(),
+        server_name: "localhost".into(),
+        headers: vec![("X-Test".into(), "1".into())],
+        proxy: None,
     }
 }
 

@@ -52,6 +52,21 @@ fn upgrades_are_checked() {
         let answer = lab.request(&request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
+    // Forwarders rewrite the host, and programs that are no browsers send no origin.
+    let welcome = [
+        good.clone(),
+        good.replace("Host: a.test", "Host: localhost:5000"),
+        good.replace("Host: a.test\r\n", ""),
+        good.replace("Host: a.test", "Host: a.test\r\nOrigin: https://somewhere.test\r\nX-Forwarded-Host: b.test"),
+        good.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+    ];
+    for request in welcome {
+        let mut bytes = request.clone().into_bytes();
+        // A close frame, masked with zeros: the exchange shall end.
+        bytes.extend_from_slice(b"\x88\x82\0\0\0\0\x03\xe8");
+        let answer = lab.exchange(vec![bytes]);
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{request} gave {answer}");
+    }
     lab.admission = Admission::Busy { retry_after_seconds: 5 };
     let answer = lab.request(&good);
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: 5"), "{answer}");

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 use mio::{Interest, Registry, Waker};
 use rustls::ClientConfig as TlsConfig;
 
@@ -96,7 +95,8 @@ impl Visit {
         config: VisitConfig,
         tls: Option<Arc<TlsConfig>>,
     ) -> Visit {
-        let (host, port) = (config.url.host.clone(), config.url.port);
+        let (host, port) = config.first_hop();
+        let host = host.to_owned();
         let mut visit = Visit {
             config,
             tls,
@@ -146,7 +146,7 @@ impl Visit {
         {
             match answer {
                 Ok(addresses) => self.found(now, registry, addresses),
-                Err(reason) => self.fail(WebSocketError::Dns { host: self.config.url.host.clone(), reason }),
+                Err(reason) => self.fail(WebSocketError::Dns { host: self.config.first_hop().0.to_owned(), reason }),
             }
         }
         self.poll_websocket(now, registry);
@@ -200,10 +200,9 @@ impl Visit {
                 path: url.path.clone(),
                 server_name: url.host.clone(),
                 headers: self.config.headers.clone(),
+                proxy: self.config.proxy.clone(),
             };
-            let opened = TcpStream::connect(address)
-                .map_err(|source| WebSocketError::Connect { authority: authority.clone(), source })
-                .and_then(|stream| WebSocket::connect(stream, &request, self.tls.clone()))
+            let opened = WebSocket::dial(address, &request, self.tls.clone())
                 .and_then(|websocket| register(registry, websocket).map_err(WebSocketError::Io));
             match opened {
                 Ok(websocket) => {
@@ -317,7 +316,7 @@ impl Visit {
         match &self.phase {
             Phase::LookingUp => {
                 let reason = "its name was not resolved in time".to_owned();
-                self.fail(WebSocketError::Dns { host: self.config.url.host.clone(), reason });
+                self.fail(WebSocketError::Dns { host: self.config.first_hop().0.to_owned(), reason });
             }
             Phase::Opening(websocket) => {
                 let error = websocket.timed_out();

@@ -8,7 +8,6 @@ use std::time::Duration;
 use log::{debug, info};
 use mio::Interest;
 use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 
 use super::Client;
 use crate::driver::RunError;
@@ -70,8 +69,8 @@ enum Phase {
 impl Client {
     /// Finds the host, and dials it for the first time.
     pub(super) fn look_up(&mut self) {
-        let (host, port) = (self.config.url.host.clone(), self.config.url.port);
-        match self.core.resolver.resolve(0, &host, port) {
+        let (host, port) = self.config.first_hop();
+        match self.core.resolver.resolve(0, host, port) {
             Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.resolved(Err(error.to_string())),
@@ -83,7 +82,7 @@ impl Client {
         match answer {
             Ok(addresses) => self.addresses = addresses,
             Err(reason) if self.addresses.is_empty() => {
-                let host = self.config.url.host.clone();
+                let host = self.config.first_hop().0.to_owned();
                 return self.join_failed(WebSocketError::Dns { host, reason }.into());
             }
             Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
@@ -99,8 +98,9 @@ impl Client {
             return self.look_up();
         }
         self.dial(session, self.addresses.clone().into(), None);
+        let (host, port) = self.config.first_hop();
         if self.core.resolver.pending() == 0
-            && let Err(error) = self.core.resolver.resolve(0, &self.config.url.host, self.config.url.port)
+            && let Err(error) = self.core.resolver.resolve(0, host, port)
         {
             debug!("look-up error={error}");
         }
@@ -127,11 +127,9 @@ impl Client {
                 path: url.path.clone(),
                 server_name: url.host.clone(),
                 headers: self.config.headers.clone(),
+                proxy: self.config.proxy.clone(),
             };
-            let opened = TcpStream::connect(address)
-                .map_err(|source| WebSocketError::Connect { authority: authority.clone(), source })
-                .and_then(|stream| WebSocket::connect(stream, &request, self.tls.clone()));
-            match opened {
+            match WebSocket::dial(address, &request, self.tls.clone()) {
                 Ok(websocket) => return self.add_link(websocket, session, addresses),
                 Err(failure) => error = Some(failure),
             }

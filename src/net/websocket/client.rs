@@ -6,16 +6,18 @@ use httparse::Status;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
+use super::connect::Connect;
 use super::error::{Phase, WebSocketError, printable};
-use super::stream::Transport;
+use super::stream::{Transport, Unsent};
 use crate::net::http::Headers;
+use crate::net::proxy::Proxy;
 use crate::net::websocket::SUB_PROTOCOL;
 
 /// The largest head of an answer: front ends add long redirections and cookies.
-const MAX_ANSWER_HEAD: usize = 16 * 1024;
+pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
 
 /// The most header fields of an answer.
-const MAX_ANSWER_HEADERS: usize = 100;
+pub(super) const MAX_ANSWER_HEADERS: usize = 100;
 
 /// The most bytes of extra header fields.
 const MAX_EXTRA_HEADERS: usize = 8 * 1024;
@@ -34,6 +36,8 @@ pub struct UpgradeRequest {
     pub server_name: String,
     /// Further header fields. They may replace `User-Agent`, but none that makes the request what it is.
     pub headers: Vec<(String, String)>,
+    /// The proxy that is asked to connect to `authority`, and what the TCP connection goes to; `None` without one.
+    pub proxy: Option<Proxy>,
 }
 
 /// A request on its way, and the answer as far as it came.
@@ -41,8 +45,7 @@ pub struct UpgradeRequest {
 pub(super) struct Upgrade {
     authority: String,
     accept_key: String,
-    request: Vec<u8>,
-    written: usize,
+    request: Unsent,
     answer: Vec<u8>,
 }
 
@@ -75,10 +78,23 @@ impl UpgradeRequest {
         Ok(Upgrade {
             authority: self.authority.clone(),
             accept_key: derive_accept_key(key.as_bytes()),
-            request: request.into_bytes(),
-            written: 0,
+            request: Unsent::new(request.into_bytes()),
             answer: Vec::new(),
         })
+    }
+
+    /// What is asked of the proxy, if there is one. The request has been prepared, so the authority is a right one.
+    pub(super) fn connect(&self, tls: bool) -> Option<Connect> {
+        let default_port = if tls { 443 } else { 80 };
+        self.proxy.clone().map(|proxy| Connect::new(proxy, with_port(&self.authority, default_port)))
+    }
+
+    /// The error for a TCP connection that could not be begun.
+    pub(super) fn unreachable(&self, tls: bool, source: io::Error) -> WebSocketError {
+        match self.connect(tls) {
+            Some(connect) => connect.unreachable(source),
+            None => WebSocketError::Connect { authority: self.authority.clone(), source },
+        }
     }
 }
 
@@ -111,17 +127,10 @@ impl Upgrade {
     }
 
     fn write(&mut self, transport: &mut Transport) -> io::Result<()> {
-        let result = loop {
-            if self.written == self.request.len() {
-                break transport.flush();
-            }
-            match transport.write(&self.request[self.written..]) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
-                Err(error) => break Err(error),
-            }
-        };
-        match result {
+        if !self.request.write(transport)? {
+            return Ok(());
+        }
+        match transport.flush() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             result => result,
         }
@@ -198,6 +207,14 @@ fn snippet(mut body: Vec<u8>, transport: &mut Transport) -> String {
     printable(&String::from_utf8_lossy(&body), MAX_SNIPPET)
 }
 
+/// Host and port, whether or not the port is the default one.
+fn with_port(authority: &str, default_port: u16) -> String {
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => authority.to_owned(),
+        _ => format!("{authority}:{default_port}"),
+    }
+}
+
 fn check_authority(authority: &str) -> Result<(), WebSocketError> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'\\');
     if authority.is_empty() || authority.len() > 512 || !authority.bytes().all(plain) {
@@ -242,11 +259,12 @@ mod tests {
             path: "/ws".into(),
             server_name: "a.test".into(),
             headers: headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+            proxy: None,
         }
     }
 
     fn text(headers: &[(&str, &str)]) -> String {
-        String::from_utf8(request(headers).prepare().unwrap().request).unwrap()
+        String::from_utf8(request(headers).prepare().unwrap().request.bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -291,6 +309,18 @@ mod tests {
         }
         let error = request(&[("Authorization", "secret\n")]).prepare().unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_is_told_the_port() {
+        for (given, expected) in [
+            ("a.test", "a.test:443"),
+            ("a.test:5000", "a.test:5000"),
+            ("[::1]", "[::1]:443"),
+            ("[::1]:5000", "[::1]:5000"),
+        ] {
+            assert_eq!(with_port(given, 443), expected);
+        }
     }
 
     #[test]

@@ -7,11 +7,15 @@ use rustls::CertificateError;
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
+use super::connect::{ProxyFailure, ProxyProblem};
+
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The TCP connection is being made.
     Connecting,
+    /// The TCP connection to a proxy is being made, or the proxy is asked to connect to the host.
+    Proxy,
     /// The TLS handshake is under way.
     Tls,
     /// The upgrade request is being answered.
@@ -43,6 +47,9 @@ pub enum WebSocketError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The proxy cannot be reached, or does not connect to the host.
+    #[error("{0}")]
+    Proxy(Box<ProxyFailure>),
     /// The server's certificate is not acceptable.
     #[error("the server's certificate is not trusted: {reason}; pass --ca FILE if the server uses a private one")]
     Certificate {
@@ -106,7 +113,12 @@ impl WebSocketError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Disconnected(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Http { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Http { status, .. } => is_passing(*status),
+            Self::Proxy(failure) => match failure.problem {
+                ProxyProblem::Connect(_) => true,
+                ProxyProblem::Refused { status, .. } => is_passing(status),
+                ProxyProblem::Protocol(_) => false,
+            },
             Self::Full { .. } => true,
             Self::Certificate { .. }
             | Self::Tls(_)
@@ -161,10 +173,16 @@ impl WebSocketError {
     }
 }
 
+/// Whether a status may be another one later.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting",
+            Self::Proxy => "waiting for a proxy",
             Self::Tls => "in the TLS handshake",
             Self::Upgrading => "being upgraded",
             Self::Open => "open",
@@ -216,6 +234,7 @@ fn http_sentence(status: u16, location: Option<&str>, content_type: Option<&str>
         (404, _) => {
             "nothing answers at this path: check the address, and that the port of pinhole host is forwarded".into()
         }
+        (200..=299, _) if is_html && asks_to_sign_in(snippet) => PRIVATE.into(),
         (200..=299, _) if is_html => {
             "a web page answered instead of a WebSocket: is this the signaling port that pinhole host printed?".into()
         }
@@ -247,9 +266,19 @@ fn is_login(location: &str) -> bool {
     ["login", "signin", "sign-in", "sign_in", "/auth", "oauth", "/.auth"].iter().any(|mark| location.contains(mark))
 }
 
+/// Whether the beginning of a page is that of one where people sign in; its title is usually there.
+fn asks_to_sign_in(page: &str) -> bool {
+    let page = page.to_ascii_lowercase();
+    ["sign in", "sign-in", "signin", "log in", "login"].iter().any(|mark| page.contains(mark))
+}
+
 fn disconnected_sentence(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "the connection was cut at once: is this the right port?",
+        Phase::Proxy => {
+            "the proxy cut the connection before it had connected: is the address of the proxy (HTTPS_PROXY, ALL_PROXY or \
+             http_proxy) right?"
+        }
         Phase::Tls => {
             "the connection was cut during the TLS handshake: does the port speak TLS? Use ws:// if it does not"
         }
@@ -266,6 +295,10 @@ fn disconnected_sentence(phase: Phase) -> &'static str {
 fn timeout_sentence(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "no answer to the connection attempt: the machine may be off, or a firewall drops it",
+        Phase::Proxy => {
+            "no answer from the proxy: is its address (HTTPS_PROXY, ALL_PROXY or http_proxy) right, and does it reach the \
+             host?"
+        }
         Phase::Tls => "no answer in the TLS handshake: does the port speak TLS? Use ws:// if it does not",
         Phase::Upgrading => {
             "the port takes connections but does not answer: is it the signaling port of pinhole host, and is wss:// \
@@ -292,7 +325,18 @@ mod tests {
             (http(403, None, None, ""), "X-Tunnel-Authorization: tunnel <token>"),
             (http(302, Some("https://login.test/x"), None, ""), "the port is private"),
             (http(301, Some("https://b.test/ws"), None, ""), "use wss://b.test/ws instead"),
+            (http(302, Some("/login?next=/ws"), Some("text/html"), ""), "the port is private"),
+            (http(307, Some("https://github.test/codespaces/auth/x"), None, ""), "the port is private"),
             (http(302, None, None, ""), "refused"),
+            (
+                http(401, None, Some("text/html"), "<p>no"),
+                "Public, or pass --header 'X-Tunnel-Authorization: tunnel <t",
+            ),
+            (
+                http(404, None, Some("text/html"), "<p>no"),
+                "that the port of pinhole host is forwarded (HTTP status 404)",
+            ),
+            (http(200, None, Some("text/html"), "<!DOCTYPE html><title>Sign in to"), "the port is private"),
             (http(404, None, None, ""), "nothing answers at this path"),
             (http(200, None, Some("text/HTML"), "<p>"), "a web page answered instead of a WebSocket"),
             (http(200, None, Some("text/plain"), "hi"), "(HTTP status 200: hi)"),

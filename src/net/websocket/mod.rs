@@ -5,12 +5,14 @@
 //! [`WebSocket::timed_out`] finds the words.
 
 mod client;
+mod connect;
 mod error;
 mod frame;
 mod server;
 mod stream;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,11 +24,13 @@ use tungstenite::error::Error as ProtocolLayerError;
 use tungstenite::protocol::{Message, Role, WebSocketContext};
 
 pub use client::UpgradeRequest;
+pub use connect::{ProxyFailure, ProxyProblem};
 pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
 pub use server::{Admission, Incoming, IncomingEvent};
 
 use client::Upgrade;
+use connect::Connect;
 use error::printable;
 use frame::{MAX_CLOSE_REASON, close_frame, config, frame_length};
 use stream::Transport;
@@ -55,14 +59,17 @@ pub struct WebSocket {
 }
 
 /// ```text
-///  client: Connecting ─ Tls ─ Upgrading ─┐
-///                                        ├─ Open ─ Closing ─ Closed
-///  server: Incoming ─────────────────────┘
+///  client: Connecting ─ Proxy ─ Tls ─ Upgrading ─┐
+///                                                ├─ Open ─ Closing ─ Closed
+///  server: Incoming ─────────────────────────────┘
 ///  every state ── error ── Closed
 /// ```
 #[derive(Debug)]
 enum State {
-    Connecting(Upgrade),
+    /// To the host, or to the proxy that is to be asked.
+    Connecting(Upgrade, Option<Connect>),
+    /// Left out where there is none.
+    Proxy(Upgrade, Connect),
     /// Passed at once without TLS.
     Tls(Upgrade),
     Upgrading(Upgrade),
@@ -98,9 +105,24 @@ pub enum WebSocketEvent {
 }
 
 impl WebSocket {
+    /// Begins a client's WebSocket with a TCP connection to `address`, which is the host's, or that of the request's proxy.
+    ///
+    /// # Errors
+    /// Those of [`WebSocket::connect`], and [`WebSocketError::Connect`] or [`WebSocketError::Proxy`] if the system
+    /// refuses at once.
+    pub fn dial(
+        address: SocketAddr,
+        request: &UpgradeRequest,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<Self, WebSocketError> {
+        let stream = TcpStream::connect(address).map_err(|source| request.unreachable(tls.is_some(), source))?;
+        Self::connect(stream, request, tls)
+    }
+
     /// Begins a client's WebSocket on a TCP connection that was just started with `TcpStream::connect`.
     ///
-    /// With `tls` the server's certificate must be valid for the request's `server_name`.
+    /// With `tls` the server's certificate must be valid for the request's `server_name`. If the request names a proxy,
+    /// that is what the connection goes to, and it is asked first to connect to the request's `authority`.
     ///
     /// # Errors
     /// [`WebSocketError::Request`] if the request cannot be made as asked; [`WebSocketError::Tls`] if TLS cannot begin.
@@ -110,12 +132,13 @@ impl WebSocket {
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Self, WebSocketError> {
         let upgrade = request.prepare()?;
+        let connect = request.connect(tls.is_some());
         let tls = match tls {
             Some(config) => Some((config, server_name(&request.server_name)?)),
             None => None,
         };
         let transport = Transport::connecting(stream, tls).map_err(|error| WebSocketError::Tls(error.to_string()))?;
-        Ok(Self { transport, state: State::Connecting(upgrade), role: Role::Client, accepted: 0 })
+        Ok(Self { transport, state: State::Connecting(upgrade, connect), role: Role::Client, accepted: 0 })
     }
 
     fn open_server(transport: Transport, leftover: Vec<u8>) -> Self {
@@ -168,7 +191,7 @@ impl WebSocket {
                 self.accepted += frame_length(self.role, 2 + reason.len().min(MAX_CLOSE_REASON));
                 State::Closing(context, Closing::Ours)
             }
-            State::Connecting(_) | State::Tls(_) | State::Upgrading(_) => {
+            State::Connecting(..) | State::Proxy(..) | State::Tls(_) | State::Upgrading(_) => {
                 self.transport.finish();
                 State::Closed
             }
@@ -203,7 +226,8 @@ impl WebSocket {
     /// Where in its life it is.
     pub fn phase(&self) -> Phase {
         match self.state {
-            State::Connecting(_) => Phase::Connecting,
+            State::Connecting(_, None) => Phase::Connecting,
+            State::Connecting(_, Some(_)) | State::Proxy(..) => Phase::Proxy,
             State::Tls(_) => Phase::Tls,
             State::Upgrading(_) => Phase::Upgrading,
             State::Open(_) => Phase::Open,
@@ -241,16 +265,27 @@ impl WebSocket {
     fn advance(&mut self) -> Result<Option<WebSocketEvent>, WebSocketError> {
         loop {
             let (next, done) = match std::mem::replace(&mut self.state, State::Closed) {
-                State::Connecting(upgrade) => match self.transport.connected() {
+                State::Connecting(upgrade, connect) => match self.transport.connected() {
                     Ok(true) => {
                         // Handshakes are short messages each of which the peer waits for; failing costs only time.
                         let _ = self.transport.source().set_nodelay(true);
-                        (State::Tls(upgrade), None)
+                        match connect {
+                            Some(connect) => (State::Proxy(upgrade, connect), None),
+                            None => (State::Tls(upgrade), None),
+                        }
                     }
-                    Ok(false) => (State::Connecting(upgrade), Some(None)),
+                    Ok(false) => (State::Connecting(upgrade, connect), Some(None)),
                     Err(source) => {
-                        return Err(WebSocketError::Connect { authority: upgrade.authority().to_owned(), source });
+                        let authority = upgrade.authority().to_owned();
+                        return Err(match connect {
+                            Some(connect) => connect.unreachable(source),
+                            None => WebSocketError::Connect { authority, source },
+                        });
                     }
+                },
+                State::Proxy(upgrade, mut connect) => match connect.advance(&mut self.transport)? {
+                    true => (State::Tls(upgrade), None),
+                    false => (State::Proxy(upgrade, connect), Some(None)),
                 },
                 State::Tls(upgrade) => match self.transport.handshake() {
                     Ok(true) => (State::Upgrading(upgrade), None),

@@ -1,13 +1,13 @@
 //! The server's side of a new connection: an upgrade to a WebSocket, or a page.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use super::error::{Phase, WebSocketError};
-use super::stream::Transport;
+use super::stream::{Transport, Unsent};
 use super::{SUB_PROTOCOL, WebSocket};
 use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 
@@ -65,13 +65,6 @@ enum State {
     Answering { unsent: Unsent, status: u16 },
     Lingering { status: u16, dropped: usize },
     Done,
-}
-
-/// An answer on its way.
-#[derive(Debug)]
-struct Unsent {
-    bytes: Vec<u8>,
-    written: usize,
 }
 
 impl Incoming {
@@ -162,25 +155,6 @@ impl Incoming {
             _ => Answer::not_found(),
         };
         answering(&answer, head_only)
-    }
-}
-
-impl Unsent {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, written: 0 }
-    }
-
-    /// Writes as much as possible; whether that was all.
-    fn write(&mut self, transport: &mut Transport) -> io::Result<bool> {
-        while self.written < self.bytes.len() {
-            match transport.write(&self.bytes[self.written..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A non-blocking TCP connection, with TLS or without, that remembers its readiness.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -17,6 +18,13 @@ const TURN_BUDGET: usize = 16 * 1024;
 /// Plaintext and ciphertext that rustls may hold back for a slow network, each.
 const TLS_BUFFER: usize = 16 * 1024;
 
+/// Something to send, and how much of it is out.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
 /// The bytes under a WebSocket. Reads and writes never block; `WouldBlock` clears the readiness bit.
 ///
 /// Reading stops at a budget that [`Transport::end_turn`] renews; it then reports `WouldBlock` too, and
@@ -25,6 +33,8 @@ const TLS_BUFFER: usize = 16 * 1024;
 pub(super) struct Transport {
     socket: Socket,
     tls: Option<Box<ClientConnection>>,
+    /// The TLS handshake has begun: before that the connection may be a proxy's.
+    is_tls_begun: bool,
     budget: usize,
     paused: bool,
     received: u64,
@@ -36,6 +46,32 @@ pub(super) struct Transport {
 struct Socket {
     stream: TcpStream,
     readiness: Readiness,
+    /// Bytes that were read before it was their reader's turn.
+    early: VecDeque<u8>,
+}
+
+impl Unsent {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, written: 0 }
+    }
+
+    /// Writes as much as possible; whether that was all.
+    pub(super) fn write(&mut self, output: &mut impl Write) -> io::Result<bool> {
+        while self.written < self.bytes.len() {
+            match output.write(&self.bytes[self.written..]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Transport {
@@ -61,8 +97,8 @@ impl Transport {
     }
 
     fn new(stream: TcpStream, readiness: Readiness, tls: Option<Box<ClientConnection>>) -> Self {
-        let socket = Socket { stream, readiness };
-        Self { socket, tls, budget: TURN_BUDGET, paused: false, received: 0, sent: 0 }
+        let socket = Socket { stream, readiness, early: VecDeque::new() };
+        Self { socket, tls, is_tls_begun: false, budget: TURN_BUDGET, paused: false, received: 0, sent: 0 }
     }
 
     pub(super) fn handle_event(&mut self, event: &Event) {
@@ -88,6 +124,16 @@ impl Transport {
 
     pub(super) fn source(&mut self) -> &mut TcpStream {
         &mut self.socket.stream
+    }
+
+    /// The connection without TLS: for what is said to a proxy before TLS begins.
+    pub(super) fn clear(&mut self) -> impl Read + Write {
+        &mut self.socket
+    }
+
+    /// Gives back what was read in clear and is somebody else's; it is read next.
+    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+        self.socket.early.extend(bytes);
     }
 
     /// Whether TLS holds bytes that the network did not take yet.
@@ -131,6 +177,7 @@ impl Transport {
     /// Moves the TLS handshake on; `true` once application data may be written. `true` at once without TLS.
     pub(super) fn handshake(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
+        self.is_tls_begun = true;
         loop {
             // Whether or not all of it fits now: what the handshake waits for may have arrived already.
             drain(tls, &mut self.socket)?;
@@ -148,7 +195,7 @@ impl Transport {
 
     /// Ends our direction, after what was written. Errors do not matter: there is nothing left to say.
     pub(super) fn finish(&mut self) {
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.tls.as_mut().filter(|_| self.is_tls_begun) {
             tls.send_close_notify();
             let _ = drain(tls, &mut self.socket);
         }
@@ -241,6 +288,9 @@ fn drain(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<bool> {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.early.is_empty() {
+            return self.early.read(buffer);
+        }
         while self.readiness.readable {
             match self.stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear_readable(),
@@ -308,6 +358,20 @@ mod tests {
         sender.join().unwrap();
         assert!(pauses >= 1);
         assert_eq!(transport.received(), 2 * TURN_BUDGET as u64);
+    }
+
+    #[test]
+    fn what_is_put_back_is_read_first() {
+        let (near, mut transport) = pair();
+        let mut buffer = [0; 8];
+        // The event of bytes that were all read already does not come again.
+        assert_eq!(transport.clear().read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        transport.put_back(b"early bytes");
+        assert_eq!(transport.read(&mut buffer).unwrap(), 8);
+        assert_eq!(&buffer, b"early by");
+        assert_eq!(transport.read(&mut buffer).unwrap(), 3);
+        assert_eq!(transport.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(near);
     }
 
     #[test]

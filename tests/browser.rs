@@ -1,0 +1,108 @@
+//! A foreign peer: a page in headless Chromium speaks signaling and the tunnel's protocol from plain JavaScript, and posts to
+//! an HTTP service through a real host. So the channel is standard WebRTC, and `docs/protocol.md` is enough to write another
+//! implementation: `tests/browser/*.js` is one, made of it.
+
+// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod common;
+
+#[path = "browser/chromium.rs"]
+mod chromium;
+#[path = "browser/web.rs"]
+mod web;
+
+use serde_json::{Value, json};
+
+use chromium::Chromium;
+use common::bytes::pattern_digest;
+use common::pinhole::{Pinhole, text};
+use common::system::figure;
+use web::{Site, upload_and_download};
+
+/// Bytes of the answer: many times the credit that a stream begins with.
+const LEN: u64 = 8_000_000;
+
+/// Makes Chromium name its addresses rather than hide them behind mDNS names.
+const REAL_ADDRESSES: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
+
+/// What was seen of both sides.
+struct Seen {
+    /// The candidates the browser gathered.
+    candidates: Vec<String>,
+    /// The host's event about the path.
+    connected: Value,
+}
+
+impl Seen {
+    /// Tells whether the browser had no address of its own to tell.
+    fn is_hidden(&self) -> bool {
+        self.candidates.iter().all(|candidate| candidate.contains(".local "))
+    }
+}
+
+/// Lets a page post through a host and checks all that went both ways; `None` if there is no Chromium.
+fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Option<Seen> {
+    let chromium = Chromium::find(test)?;
+    let (service, upload) = upload_and_download();
+    let site = Site::start();
+    let mut host = Pinhole::host(service, &["--no-stun"]);
+    let listening = host.event("listening");
+    let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
+    let url = url.split_once('?').unwrap().0;
+    let page = format!("http://{}/index.html?url={url}&pin={pin}&len={LEN}{page}", site.address);
+    let mut browser = Chromium::open(&chromium, &page, arguments);
+    let report = site.report(&mut browser);
+
+    assert_eq!(report["error"], Value::Null, "{report:#}");
+    assert_eq!(report["received"], json!({ "len": LEN, "sha256": pattern_digest(LEN) }), "{report:#}");
+    let (len, digest) = upload.result().unwrap();
+    assert_eq!(report["sent"], json!({ "len": len, "sha256": digest }), "{report:#}");
+    let nothing = Value::Null;
+    let standard = json!({
+        "label": "pinhole", "protocol": "pinhole.1", "ordered": false,
+        "maxRetransmits": nothing, "maxPacketLifeTime": nothing,
+    });
+    assert_eq!(report["channel"], standard);
+
+    let connected = host.event("connected");
+    let ended = host.event("disconnected");
+    assert_eq!(text(&ended, "reason"), "ended by the peer");
+    assert!(text(&report, "session").starts_with(&text(&ended, "session")), "both sides derive one session id");
+    let warnings: Vec<Value> = host.events_so_far().into_iter().filter(|event| event["event"] == "warning").collect();
+    assert!(warnings.is_empty(), "{warnings:#?}");
+    host.stop();
+    figure(&format!("{test}: carrier {}, ms: {}, {}", report["carrier"], report["steps"], report["frames"]));
+    let candidates = report["candidates"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+    Some(Seen { candidates: candidates.collect(), connected })
+}
+
+#[test]
+fn chromium_with_real_candidates() {
+    let seen = post_through_a_host("Chromium with real candidates", "", &[REAL_ADDRESSES]);
+    let Some(seen) = seen else { return };
+    assert!(!seen.is_hidden() && !seen.candidates.is_empty(), "{:?}", seen.candidates);
+    assert_eq!(text(&seen.connected, "candidates"), "host/host");
+}
+
+/// The host cannot use such names. It learns the browser's address from the browser's own checks.
+#[test]
+fn chromium_with_mdns_names() {
+    let Some(seen) = post_through_a_host("Chromium with mDNS names", "", &[]) else { return };
+    assert!(seen.is_hidden(), "{:?}", seen.candidates);
+    assert_eq!(text(&seen.connected, "candidates"), "host/prflx");
+}
+
+/// An answer may name candidates as well, mDNS names among them, and nothing need follow it.
+#[test]
+fn chromium_with_candidates_in_its_answer() {
+    for arguments in [&[][..], &[REAL_ADDRESSES]] {
+        let Some(seen) = post_through_a_host("Chromium with candidates in its answer", "&late", arguments) else {
+            return;
+        };
+        assert_eq!(seen.is_hidden(), arguments.is_empty(), "{:?}", seen.candidates);
+        let expected = if arguments.is_empty() { "host/prflx" } else { "host/host" };
+        assert_eq!(text(&seen.connected, "candidates"), expected);
+    }
+}

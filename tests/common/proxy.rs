@@ -1,0 +1,106 @@
+//! A little HTTP proxy that understands CONNECT.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// What most proxies answer.
+pub(crate) const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// A proxy on a port of its own that treats every connection alike.
+pub(crate) struct ConnectProxy {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What clients said.
+#[derive(Default)]
+struct Seen {
+    heads: Vec<String>,
+    passed: Vec<u8>,
+}
+
+impl ConnectProxy {
+    /// Connects to `target`, wherever it is asked to, and says so piece by piece.
+    pub(crate) fn to(target: SocketAddr, answer: Vec<Vec<u8>>) -> ConnectProxy {
+        ConnectProxy::serve(move |mut client, seen| {
+            read_head(&mut client, &seen)?;
+            let host = TcpStream::connect(target)?;
+            client.set_nodelay(true)?;
+            for piece in &answer {
+                client.write_all(piece)?;
+            }
+            relay(client, host, &seen)
+        })
+    }
+
+    /// Answers every request with those bytes and hangs up.
+    pub(crate) fn saying(answer: impl Into<Vec<u8>>) -> ConnectProxy {
+        let answer = answer.into();
+        ConnectProxy::serve(move |mut client, seen| {
+            read_head(&mut client, &seen)?;
+            client.write_all(&answer)?;
+            client.shutdown(Shutdown::Write)?;
+            // Until the client has left: unread bytes would turn the end into a reset.
+            client.read_to_end(&mut Vec::new()).map(drop)
+        })
+    }
+
+    /// Hangs up without a word.
+    pub(crate) fn silent() -> ConnectProxy {
+        ConnectProxy::serve(|_, _| Ok(()))
+    }
+
+    /// The heads of the requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.lock().unwrap().heads.clone()
+    }
+
+    /// What was passed on for clients so far.
+    pub(crate) fn passed(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap().passed).into_owned()
+    }
+
+    fn serve(talk: impl Fn(TcpStream, Arc<Mutex<Seen>>) -> io::Result<()> + Clone + Send + 'static) -> ConnectProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = ConnectProxy { address: listener.local_addr().unwrap(), seen: Arc::default() };
+        let seen = proxy.seen.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let (talk, seen) = (talk.clone(), seen.clone());
+                // A client may leave at any time.
+                thread::spawn(move || talk(client, seen));
+            }
+        });
+        proxy
+    }
+}
+
+fn read_head(client: &mut TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    seen.lock().unwrap().heads.push(String::from_utf8_lossy(&head).into_owned());
+    Ok(())
+}
+
+/// Passes bytes both ways until both sides have ended.
+fn relay(mut client: TcpStream, mut host: TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
+    let (mut to_client, mut from_host) = (client.try_clone()?, host.try_clone()?);
+    let back = thread::spawn(move || {
+        let _ = io::copy(&mut from_host, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Write);
+    });
+    let mut piece = [0; 4096];
+    while let Ok(count @ 1..) = client.read(&mut piece) {
+        seen.lock().unwrap().passed.extend_from_slice(&piece[..count]);
+        host.write_all(&piece[..count])?;
+    }
+    let _ = host.shutdown(Shutdown::Write);
+    let _ = back.join();
+    Ok(())
+}
