@@ -24,6 +24,7 @@ use super::token::Source;
 use crate::config::Target;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
+use crate::net::watch::InterfaceWatch;
 use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
 use crate::tunnel::{ChunkPool, GoAwayReason};
@@ -126,6 +127,7 @@ pub(super) struct Core {
     receivable: VecDeque<usize>,
     pub(super) notices: VecDeque<Notice>,
     pub(super) next_serial: u64,
+    interfaces: InterfaceWatch,
     /// When the next guess of the pin may be verified.
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
@@ -141,6 +143,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(target: Option<Target>, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
         let poll = Poll::new()?;
+        let interfaces = InterfaceWatch::start(poll.registry(), Source::Interfaces.token());
         let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
         let (sender, stops) = bounded(2);
         Ok(Core {
@@ -163,6 +166,7 @@ impl Core {
             receivable: VecDeque::new(),
             notices: VecDeque::new(),
             next_serial: 0,
+            interfaces,
             verify_at: None,
             is_accepting_paused: false,
             fixed_flight: None,
@@ -267,7 +271,8 @@ impl Core {
             return Some(Duration::ZERO);
         }
         let sessions = self.sessions.iter().filter_map(|(_, entry)| entry.session.poll_timeout());
-        let next = sessions.chain(self.deadlines.next()).chain(self.verify_at).min()?;
+        let next =
+            sessions.chain(self.deadlines.next()).chain(self.verify_at).chain(self.interfaces.poll_timeout()).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -284,6 +289,7 @@ impl Core {
                     self.notices.push_back(Notice::Stop);
                 }
             }
+            Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.
             Some(Source::Listener) if self.is_accepting_paused => {}
             Some(Source::Listener) => self.notices.push_back(Notice::Acceptable),
@@ -322,6 +328,9 @@ impl Core {
     }
 
     fn handle_due(&mut self) {
+        if let Some(addresses) = self.interfaces.handle_timeout(self.now) {
+            self.handle_addresses(&addresses);
+        }
         for index in 0..self.sessions.capacity() {
             self.session_timeout(index);
         }

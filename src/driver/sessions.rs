@@ -5,7 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use log::{debug, trace, warn};
+use log::{debug, info, trace, warn};
 use mio::Interest;
 use rand::Rng;
 
@@ -244,6 +244,18 @@ impl Core {
             | tunnel::Event::GoAway(..)
             | tunnel::Event::Resumed
             | tunnel::Event::Ended(..) => {}
+        }
+    }
+
+    /// Tells every session that this machine's addresses changed.
+    pub(super) fn handle_addresses(&mut self, addresses: &[IpAddr]) {
+        info!("addresses changed: {addresses:?}");
+        self.stun.look_up(self.now);
+        for (_, entry) in &mut self.sessions {
+            entry.session.handle_addresses(self.now, addresses);
+        }
+        for index in 0..self.sessions.capacity() {
+            self.touch(index);
         }
     }
 

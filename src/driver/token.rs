@@ -9,6 +9,8 @@ pub(super) enum Source {
     Waker,
     /// A signal of the operating system.
     Signals,
+    /// The watch on this machine's addresses.
+    Interfaces,
     /// The listener: of signaling on a host, of the local port on a client.
     Listener,
     /// A signaling WebSocket.
@@ -31,6 +33,7 @@ impl Source {
             Source::Link(index) => (3, index),
             Source::Udp(index) => (4, index),
             Source::Connection(index) => (5, index),
+            Source::Interfaces => (6, 0),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -44,6 +47,7 @@ impl Source {
             3 => Source::Link(index),
             4 => Source::Udp(index),
             5 => Source::Connection(index),
+            6 => Source::Interfaces,
             _ => return None,
         })
     }
@@ -58,6 +62,7 @@ mod tests {
         for source in [
             Source::Waker,
             Source::Signals,
+            Source::Interfaces,
             Source::Listener,
             Source::Link(0),
             Source::Udp(7),

@@ -84,14 +84,14 @@ impl Pinhole {
         Pinhole { name, child, lines, seen: Vec::new(), stderr, stderr_reader: Some(stderr_reader) }
     }
 
-    /// Starts a host of a target, with JSON on stdout and further arguments.
+    /// Starts a host of a target, with JSON on stdout and further arguments. No test asks servers on the internet.
     pub(crate) fn host(target: SocketAddr, more: &[&str]) -> Pinhole {
-        Pinhole::start("host", &[&["host", &target.to_string(), "--json"], more].concat())
+        Pinhole::start("host", &[&["host", &target.to_string(), "--json", "--no-stun"], more].concat())
     }
 
     /// Starts a client on any free port, with JSON on stdout and further arguments.
     pub(crate) fn client(url: &str, more: &[&str]) -> Pinhole {
-        Pinhole::start("client", &[&["client", url, "0", "--json"], more].concat())
+        Pinhole::start("client", &[&["client", url, "0", "--json", "--no-stun"], more].concat())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -250,10 +250,16 @@ impl Pair {
     /// Shares a target through two processes on this machine.
     #[track_caller]
     pub(crate) fn of(target: SocketAddr) -> Pair {
-        let mut host = Pinhole::host(target, &[]);
+        Pair::start(target, &[])
+    }
+
+    /// The same, with further arguments for both.
+    #[track_caller]
+    pub(crate) fn start(target: SocketAddr, more: &[&str]) -> Pair {
+        let mut host = Pinhole::host(target, more);
         let url = host.url();
         let start = Instant::now();
-        let mut client = Pinhole::client(&url, &[]);
+        let mut client = Pinhole::client(&url, more);
         let local = client.local();
         Pair { host, client, local, time: start.elapsed() }
     }
