@@ -88,6 +88,11 @@ fn check(servers: &[&Stun], more: &[&str]) -> Ended {
     run(&arguments)
 }
 
+/// Starts a host that asks the STUN servers of its further arguments.
+fn asking_host(more: &[&str]) -> Pinhole {
+    Pinhole::start("host", &[&["host", &echo().to_string(), "--json"], more].concat())
+}
+
 #[track_caller]
 fn events(ended: &Ended) -> Vec<Value> {
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
@@ -235,7 +240,7 @@ fn a_host_is_asked_and_not_alarmed() {
     }
     let servers = [Stun::start(1, Answers::Honestly), Stun::start(2, Answers::Honestly)];
     let names = [servers[0].name(), servers[1].name()];
-    let mut host = Pinhole::host(echo(), &["--once", "--stun", &names[0], "--stun", &names[1]]);
+    let mut host = asking_host(&["--once", "--stun", &names[0], "--stun", &names[1]]);
     let url = host.url();
     let ended = check(&[&servers[0], &servers[1]], &[&url, "--json"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -267,7 +272,7 @@ fn no_direct_path_and_no_relay_is_a_failure() {
         return;
     }
     let honest = Stun::start(1, Answers::Honestly);
-    let mut host = Pinhole::host(echo(), &["--no-relay", "--stun", &honest.name()]);
+    let mut host = asking_host(&["--no-relay", "--stun", &honest.name()]);
     let ended = check(&[&Stun::start(2, Answers::Never)], &[&host.url(), "--json"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let error = find(&ended, &[("event", "error"), ("code", "no-path")]);
