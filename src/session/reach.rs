@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
+use super::diagnosis;
 use super::event::{End, Event, Path};
 use super::relay::Relay;
 use super::{FIRST_DIRECT, NO_PATH, Session, State};
@@ -388,7 +389,7 @@ impl Session {
         if self.asked.is_some() || self.directs.iter().any(|direct| direct.deadline.is_some()) {
             return "a direct path is still being looked for".to_owned();
         }
-        "no direct path was found".to_owned()
+        diagnosis::diagnose(self.role, &self.ours, &theirs).why_not_direct()
     }
 
     fn is_direct(&self) -> bool {
