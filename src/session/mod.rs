@@ -8,8 +8,8 @@
 //!     Closed ◀──all acknowledged── Closing        Closed
 //! ```
 //!
-//! Messages travel on carriers: the DataChannel of a PeerConnection ([`direct`]) or the signaling WebSocket ([`relay`]).
-//! They come and go, the streams stay in the mux. [`reach`] decides which carriers to make and when one is given up.
+//! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
+//! They come and go, the streams stay in the mux. `reach` decides which carriers to make and when one is given up.
 
 pub mod diagnosis;
 mod direct;
