@@ -100,6 +100,11 @@ pub struct Session {
     state: State,
     /// The signaling WebSocket, while there is one.
     link: Option<Link>,
+    /// How many signaling WebSockets there were.
+    link_count: u32,
+    /// The offer that a client asked for, and when the next one may be made.
+    wanted_offer: Option<u32>,
+    offer_at: Instant,
     ours: Network,
     theirs: Option<Network>,
     stun_servers: Vec<SocketAddr>,
@@ -144,7 +149,10 @@ impl Session {
             id: established.session,
             resume_key: established.resume_key,
             state: State::Connecting { deadline: now + HOST_TIMEOUT },
-            link: Some(Link::new(established.sealer, established.opener)),
+            link: Some(Link::new(now, None, established.sealer, established.opener)),
+            link_count: 1,
+            wanted_offer: None,
+            offer_at: now,
             ours: Network::unknown(reach.direct, reach.relay),
             theirs: None,
             stun_servers: Vec::new(),
@@ -348,6 +356,7 @@ impl Session {
             (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
         };
         self.end.get_or_insert(end);
+        self.drop_attempts(now);
         if !matches!(self.state, State::Closing { .. } | State::Closed) {
             self.transition(State::Closing { deadline: now + CLOSE_TIMEOUT });
             self.close_if_delivered(now);

@@ -23,11 +23,17 @@ pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 const RETRY_RELAYED: Duration = Duration::from_secs(30);
 const RETRY_LOST: Duration = Duration::from_secs(1);
 
+/// STUN servers that a session knows.
+const MAX_SERVERS: usize = 16;
+
+/// A signaling WebSocket without a relay is suspect after this much silence at the earliest, while there is no path.
+const LINK_SILENCE: Duration = Duration::from_secs(5);
+
 impl Session {
     /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
     pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
         let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
-        if addresses.is_empty() {
+        if addresses.is_empty() && self.directs[index].sockets.is_empty() {
             return self.attempt_failed(now, index, "no UDP socket could be bound");
         }
         for &address in addresses {
@@ -44,30 +50,35 @@ impl Session {
 
     /// Gives the addresses of STUN servers as they are found; `is_complete` says that no further ones follow.
     pub fn add_stun_servers(&mut self, now: Instant, servers: &[SocketAddr], is_complete: bool) {
-        for &server in servers.iter().filter(|server| !self.stun_servers.contains(server)) {
+        for &server in servers {
+            if self.stun_servers.contains(&server) || self.stun_servers.len() >= MAX_SERVERS {
+                continue;
+            }
+            self.stun_servers.push(server);
             for direct in self.directs.iter_mut().filter(|direct| direct.deadline.is_some()) {
                 direct.gatherer.add_server(now, server);
             }
         }
-        self.stun_servers.extend_from_slice(servers);
         self.is_stun_complete |= is_complete;
         self.trickle(now);
     }
 
     /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
-    /// direct path again.
-    pub fn handle_addresses(&mut self, now: Instant, addresses: &[IpAddr]) {
+    /// direct path again, and an attempt under way gets sockets for addresses that are new.
+    pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
         let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
         if let Some(path) = path
             && self.state == State::Established
-            && !addresses.contains(&path.local.ip())
+            && vanished.contains(&path.local.ip())
         {
             self.recover(now, "this machine's address changed".to_owned());
         }
         if !self.is_direct() {
-            self.drop_attempts(now);
             self.retry_at = Some(now);
             self.tell_network();
+        }
+        for direct in self.directs.iter().filter(|direct| direct.deadline.is_some()) {
+            self.events.push_back(Event::Gather { carrier: direct.carrier });
         }
         self.pursue(now);
     }
@@ -82,13 +93,21 @@ impl Session {
         let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
         let carrier = self.mux.carrier();
         let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier);
+        if self.role == Role::Host {
+            self.offer_if_due(now);
+            let Some(link) = &mut self.link else { return };
+            // A client that joined again wants something, even if all seems well from here.
+            if is_direct && self.state == State::Established && carrier > link.carrier {
+                link.is_done = true;
+                self.events.push_back(Event::SignalingDone);
+                self.drop_attempts(now);
+            }
+            return;
+        }
         if is_direct && self.state == State::Established {
             link.is_done = true;
             self.events.push_back(Event::SignalingDone);
             return self.drop_attempts(now);
-        }
-        if self.role == Role::Host {
-            return;
         }
         let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
@@ -111,13 +130,17 @@ impl Session {
         let mut times = Vec::with_capacity(4);
         let carrier = self.mux.carrier();
         match self.state {
-            State::Established => {
+            State::Established if !self.mux.is_going_away() => {
                 let current = self.directs.iter().find(|direct| Some(direct.carrier) == carrier);
                 times.extend(current.map(|direct| direct.trouble_at()));
             }
-            State::Connecting { .. } | State::Recovering { .. } => {}
+            State::Recovering { .. } => {
+                times.extend(self.link.as_ref().filter(|link| link.is_usable()).map(|link| self.quiet_at(link)));
+            }
+            State::Established | State::Connecting { .. } => {}
             State::Closing { .. } | State::Closed => return None,
         }
+        times.extend(self.wanted_offer.map(|_| self.offer_at));
         if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
             times.push(relay.asks_at());
             if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
@@ -151,6 +174,13 @@ impl Session {
                 self.recover(now, "nothing comes over the relay any more".to_owned());
             }
         }
+        // One that was joined again may be gone as well, and nobody says so.
+        if matches!(self.state, State::Recovering { .. })
+            && self.link.as_ref().is_some_and(|link| link.is_usable() && self.quiet_at(link) <= now)
+            && let Some(link) = &mut self.link
+        {
+            link.is_suspect = true;
+        }
         match self.state {
             State::Established => {
                 let direct = self.current_direct().map(|index| &mut self.directs[index]);
@@ -180,6 +210,12 @@ impl Session {
             }
             State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
         }
+    }
+
+    /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that was
+    /// negotiated on it has had its time by then.
+    fn quiet_at(&self, link: &super::Link) -> Instant {
+        link.heard_at + LINK_SILENCE.max(self.reach.p2p_timeout)
     }
 
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.

@@ -18,6 +18,9 @@ use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 use crate::tunnel::Role;
 
+/// Time from one offer to the next.
+const OFFER_INTERVAL: Duration = Duration::from_secs(1);
+
 /// One signaling WebSocket of a session.
 pub(super) struct Link {
     sealer: Sealer,
@@ -30,13 +33,27 @@ pub(super) struct Link {
     pub(super) is_suspect: bool,
     /// Our side has said something on it.
     has_begun: bool,
+    /// The session's carrier when it began.
+    pub(super) carrier: Option<u32>,
+    /// When something came on it last.
+    pub(super) heard_at: Instant,
     /// It was said that it is not needed any more.
     pub(super) is_done: bool,
 }
 
 impl Link {
-    pub(super) fn new(sealer: Sealer, opener: Opener) -> Link {
-        Link { sealer, opener, waiting: 0, has_relayed: false, is_suspect: false, has_begun: false, is_done: false }
+    pub(super) fn new(now: Instant, carrier: Option<u32>, sealer: Sealer, opener: Opener) -> Link {
+        Link {
+            sealer,
+            opener,
+            waiting: 0,
+            has_relayed: false,
+            is_suspect: false,
+            has_begun: false,
+            carrier,
+            heard_at: now,
+            is_done: false,
+        }
     }
 
     pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
@@ -59,6 +76,7 @@ impl Session {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.opener.open(text) {
             Ok(inner) => {
+                link.heard_at = now;
                 self.begin(now);
                 self.handle_inner(now, inner);
             }
@@ -78,6 +96,7 @@ impl Session {
             Ok(message) => message,
             Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
+        link.heard_at = now;
         // One that was left behind still delivers what was under way.
         if let Some(relay) = &mut self.relay {
             relay.handle_heard(now);
@@ -106,7 +125,8 @@ impl Session {
         self.leave_relay(now);
         self.drop_attempts(now);
         self.signals.clear();
-        self.link = Some(Link::new(sealer, opener));
+        self.link_count += 1;
+        self.link = Some(Link::new(now, self.mux.carrier(), sealer, opener));
         self.begin(now);
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));
@@ -135,6 +155,11 @@ impl Session {
     /// Tells whether the signaling WebSocket is still of use.
     pub fn needs_signaling(&self) -> bool {
         self.link.as_ref().is_some_and(|link| !link.is_done)
+    }
+
+    /// Returns which of the session's WebSockets is in use; what was sealed for another must not be sent on it.
+    pub fn signaling_number(&self) -> u32 {
+        self.link_count
     }
 
     /// Returns the next signaling message to send.
@@ -189,9 +214,20 @@ impl Session {
         }
     }
 
+    /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its sockets.
+    pub(super) fn offer_if_due(&mut self, now: Instant) {
+        if self.offer_at <= now
+            && let Some(carrier) = self.wanted_offer.take()
+            && let Err(error) = self.offer(now, carrier)
+        {
+            debug!("session={} no offer: {error}", self.id);
+        }
+    }
+
     /// Makes an offer of that number.
     pub(super) fn offer(&mut self, now: Instant, carrier: u32) -> Result<(), PeerError> {
         self.drop_attempts(now);
+        self.offer_at = now + OFFER_INTERVAL;
         let (direct, sdp) = Direct::offer(now, carrier, self.reach.p2p_timeout)?;
         self.signal(&Inner::Offer { carrier, sdp });
         self.add_direct(now, direct);
@@ -216,9 +252,7 @@ impl Session {
             (Inner::Network(network), _) => self.handle_network(now, network),
             (Inner::Connect { carrier }, Role::Host) if carrier > self.highest && self.reach.direct => {
                 self.highest = carrier;
-                if let Err(error) = self.offer(now, carrier) {
-                    debug!("session={} no offer: {error}", self.id);
-                }
+                self.wanted_offer = Some(carrier);
             }
             (Inner::Relay { carrier }, Role::Host) => self.handle_relay(now, carrier),
             (Inner::Offer { carrier, sdp }, Role::Client) if self.asked == Some(carrier) => {

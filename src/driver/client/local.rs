@@ -36,6 +36,11 @@ impl LocalPort {
         LocalPort { listener, address, waiting: VecDeque::new(), is_connected: false, is_acceptable: false }
     }
 
+    /// Tells whether connections are taken, at once or later.
+    pub(super) fn is_open(&self) -> bool {
+        self.listener.is_some()
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
