@@ -225,6 +225,12 @@ impl Session {
         }
         info!("session={} no path: {reason}", self.id);
         self.transition(State::Recovering { since: now, deadline: now + self.reach.grace });
+        // Only a client joins again, and it cannot know this: it has to hear nothing any more.
+        if self.role == Role::Host
+            && let Some(index) = self.current_direct().filter(|index| self.directs[*index].is_remapped())
+        {
+            self.drop_direct(now, index);
+        }
         self.directs.iter_mut().for_each(super::Direct::suspect);
         self.events.push_back(Event::Recovering { reason });
         if self.role == Role::Client {
