@@ -28,9 +28,9 @@ const MAX_REMOTE_CANDIDATES: usize = 64;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Bytes of messages that overtook the opening of the channel and are kept until then: a peer sends no more than its HELLO
-/// before it has ours.
-const MAX_BEFORE_OPEN: usize = 64 * 1024;
+/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
+/// what is due for thousands of streams.
+const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
 /// five is lost, two seconds of silence are rare.
@@ -434,7 +434,7 @@ impl Connection {
         {
             self.before_open.push(message);
         } else {
-            self.violate("the peer sent too much before the channel was open");
+            self.end("the peer sent too much before the channel was open".to_owned());
         }
     }
 

@@ -44,6 +44,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a client waits for the host's first sealed message: a person may be asked before.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
+const MAX_HELD: usize = 16 * 1024;
+
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
@@ -105,6 +108,10 @@ pub struct Session {
     /// The offer that a client asked for, and when the next one may be made.
     wanted_offer: Option<u32>,
     offer_at: Instant,
+    /// When news of the peer's network is acted on again.
+    network_at: Instant,
+    /// When the session's carrier opened.
+    opened_at: Option<Instant>,
     ours: Network,
     theirs: Option<Network>,
     stun_servers: Vec<SocketAddr>,
@@ -153,6 +160,8 @@ impl Session {
             link_count: 1,
             wanted_offer: None,
             offer_at: now,
+            network_at: now,
+            opened_at: None,
             ours: Network::unknown(reach.direct, reach.relay),
             theirs: None,
             stun_servers: Vec::new(),
@@ -275,9 +284,8 @@ impl Session {
                 if relay.wants_ping(now) {
                     self.mux.ping_now(now);
                 }
-                // Without a PING and its PONG no room would ever be made again.
-                let least = if self.mux.has_probe() { relay::PROBE_ROOM } else { 0 };
-                let room = relay.room(link.waiting).max(least);
+                // Without these no room would ever be made again, whatever is not answered yet.
+                let room = relay.room(link.waiting).max(self.mux.urgent_len());
                 let Some(message) = self.mux.poll_transmit(now, room, pool) else { break };
                 relay.handle_sent(now, message);
                 self.signals.push_back(link.seal_binary(message));
@@ -327,6 +335,7 @@ impl Session {
                 tunnel::Event::Resumed => self.handle_resumed(now),
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
                 // A peer's first stream may overtake its PONG; what is told comes in order all the same.
+                _ if self.held.len() >= MAX_HELD => self.fail(now, "the peer opened streams before it answered"),
                 event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
             }

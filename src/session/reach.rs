@@ -23,6 +23,13 @@ pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 const RETRY_RELAYED: Duration = Duration::from_secs(30);
 const RETRY_LOST: Duration = Duration::from_secs(1);
 
+/// How long both lists of a carrier may take, and the first answer on one.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How many grace periods a session may last on a path that passes datagrams and no messages.
+const MAX_GRACES: u32 = 3;
+
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
 
@@ -66,6 +73,9 @@ impl Session {
     /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
     /// direct path again, and an attempt under way gets sockets for addresses that are new.
     pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
+        if !self.link.as_ref().is_none_or(|link| link.has_begun) {
+            return;
+        }
         let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
         if let Some(path) = path
             && self.state == State::Established
@@ -92,13 +102,14 @@ impl Session {
         let Some(link) = self.link.as_mut().filter(|link| link.is_usable()) else { return };
         let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
         let carrier = self.mux.carrier();
-        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier);
+        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier) && self.mux.is_ready();
         if self.role == Role::Host {
             self.offer_if_due(now);
             let Some(link) = &mut self.link else { return };
             // A client that joined again wants something, even if all seems well from here.
             if is_direct && self.state == State::Established && carrier > link.carrier {
                 link.is_done = true;
+                self.wanted_offer = None;
                 self.events.push_back(Event::SignalingDone);
                 self.drop_attempts(now);
             }
@@ -109,10 +120,9 @@ impl Session {
             self.events.push_back(Event::SignalingDone);
             return self.drop_attempts(now);
         }
-        let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-        let starts_relay = may_relay && !link.has_relayed && !is_waiting;
-        if starts_relay && self.relay_at.is_some_and(|at| at <= now) {
+        let starts_relay = may_relay && !link.has_relayed;
+        if starts_relay && self.relay_due().is_some_and(|at| at <= now) {
             self.start_relay(now);
         }
         let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
@@ -140,7 +150,10 @@ impl Session {
             State::Established | State::Connecting { .. } => {}
             State::Closing { .. } | State::Closed => return None,
         }
-        times.extend(self.wanted_offer.map(|_| self.offer_at));
+        if self.link.as_ref().is_some_and(|link| link.is_usable()) {
+            times.extend(self.wanted_offer.map(|_| self.offer_at));
+        }
+        times.extend(self.unready_at().filter(|_| self.state == State::Established));
         if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
             times.push(relay.asks_at());
             if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
@@ -148,9 +161,8 @@ impl Session {
             }
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
-            let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
             let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-            times.extend(self.relay_at.filter(|_| may_relay && !link.has_relayed && !is_waiting));
+            times.extend(self.relay_due().filter(|_| may_relay && !link.has_relayed));
             let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
             let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
             times.extend(self.retry_at.filter(|_| may_connect && !has_attempt));
@@ -186,14 +198,19 @@ impl Session {
                 let direct = self.current_direct().map(|index| &mut self.directs[index]);
                 match direct.map(|direct| direct.trouble(now)) {
                     Some(Some(trouble)) => self.recover(now, trouble.to_owned()),
+                    _ if self.unready_at().is_some_and(|at| at <= now) => {
+                        self.recover(now, "the peer did not go over to the new path".to_owned());
+                    }
                     None if carrier.is_none() => self.recover(now, "the connection to the peer was lost".to_owned()),
                     _ => {}
                 }
             }
             State::Recovering { since, .. } => {
                 if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
-                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path.
-                    self.state = State::Recovering { since, deadline: now + self.reach.grace };
+                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path. But
+                    // a peer that answers checks and nothing else shall not have that for ever.
+                    let deadline = (now + self.reach.grace).min(since + self.reach.grace * MAX_GRACES);
+                    self.state = State::Recovering { since, deadline };
                 }
                 let is_back = match self.current_direct() {
                     Some(index) => self.directs[index].is_back(now, since),
@@ -210,6 +227,19 @@ impl Session {
             }
             State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
         }
+    }
+
+    /// Returns when a relay is to be started: also where a channel opened first, but nothing is answered there.
+    fn relay_due(&self) -> Option<Instant> {
+        match (self.state, self.opened_at) {
+            (State::Connecting { .. }, Some(opened_at)) => Some(self.relay_at?.max(opened_at + ANSWER_TIMEOUT)),
+            _ => self.relay_at,
+        }
+    }
+
+    /// Returns when a carrier that opened is suspect because the lists did not come.
+    fn unready_at(&self) -> Option<Instant> {
+        self.opened_at.filter(|_| self.mux.carrier().is_some() && !self.mux.is_ready()).map(|at| at + READY_TIMEOUT)
     }
 
     /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that was
@@ -278,10 +308,18 @@ impl Session {
             match event {
                 peer::Event::Open => {
                     direct.deadline = None;
-                    let carrier = direct.carrier;
-                    if !self.mux.open_carrier(now, carrier) {
+                    let (carrier, before) = (direct.carrier, self.mux.carrier());
+                    if self.mux.open_carrier(now, carrier) {
+                        self.opened_at = Some(now);
+                        // The one before may still deliver; any other was left behind without RESUME.
+                        let is_kept = |number| number >= carrier || Some(number) == before;
+                        while let Some(index) = self.directs.iter().position(|direct| !is_kept(direct.carrier)) {
+                            self.drop_direct(now, index);
+                        }
+                    } else {
                         self.drop_direct(now, index);
                     }
+                    index = 0;
                 }
                 peer::Event::Message(message) => self.mux.handle_message(now, direct.carrier, message),
                 peer::Event::PathUp => direct.path_up(),
@@ -345,7 +383,8 @@ impl Session {
     }
 
     fn start_relay(&mut self, now: Instant) {
-        let is_first = matches!(self.state, State::Connecting { .. }) && self.highest == FIRST_DIRECT;
+        let is_connecting = matches!(self.state, State::Connecting { .. });
+        let is_first = is_connecting && self.highest == FIRST_DIRECT && self.opened_at.is_none();
         let carrier = if is_first { FIRST_DIRECT - 1 } else { self.next_carrier() };
         self.relay_at = None;
         if !is_first {
@@ -357,6 +396,7 @@ impl Session {
             link.has_relayed = true;
         }
         self.relay = Some(Relay::new(now, carrier));
+        self.opened_at = Some(now);
         self.mux.open_carrier(now, carrier);
     }
 

@@ -10,13 +10,16 @@ use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
 use super::reach::RELAY_DELAY;
 use super::relay::Relay;
-use super::{CHECK, NO_PATH, Session, State};
+use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 use crate::tunnel::Role;
+
+/// News of the peer's network is acted on once in this time.
+const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,7 +35,7 @@ pub(super) struct Link {
     /// Nothing came for long: a further one is wanted.
     pub(super) is_suspect: bool,
     /// Our side has said something on it.
-    has_begun: bool,
+    pub(super) has_begun: bool,
     /// The session's carrier when it began.
     pub(super) carrier: Option<u32>,
     /// When something came on it last.
@@ -77,6 +80,7 @@ impl Session {
         match link.opener.open(text) {
             Ok(inner) => {
                 link.heard_at = now;
+                link.is_suspect = false;
                 self.begin(now);
                 self.handle_inner(now, inner);
             }
@@ -125,6 +129,7 @@ impl Session {
         self.leave_relay(now);
         self.drop_attempts(now);
         self.signals.clear();
+        self.wanted_offer = None;
         self.link_count += 1;
         self.link = Some(Link::new(now, self.mux.carrier(), sealer, opener));
         self.begin(now);
@@ -137,6 +142,7 @@ impl Session {
     /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
         self.link = None;
+        self.wanted_offer = None;
         self.signals.clear();
         self.leave_relay(now);
         let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
@@ -241,7 +247,8 @@ impl Session {
             return;
         }
         self.tell_network();
-        if matches!(self.state, State::Connecting { .. }) {
+        // The time for connecting is not given anew with every WebSocket.
+        if matches!(self.state, State::Connecting { .. }) && self.link_count == 1 {
             self.transition(State::Connecting { deadline: now + self.reach.p2p_timeout + OPEN_TIMEOUT });
             self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
         }
@@ -291,13 +298,17 @@ impl Session {
     }
 
     fn handle_network(&mut self, now: Instant, network: Network) {
-        let is_news = self.theirs.replace(network).is_some_and(|known| known != network);
-        // The peer is somewhere else now, or knows more: what failed may work.
-        if is_news && self.reported.is_some() && self.retry_at.is_some() {
-            self.retry_at = Some(now);
-        }
+        self.theirs = Some(network);
         if !network.direct && self.asked.take().is_some() {
             self.relay_at = Some(now);
+        }
+        if self.network_at > now {
+            return;
+        }
+        self.network_at = now + NETWORK_INTERVAL;
+        // The peer is somewhere else now, or knows more: what failed may work.
+        if self.reported.is_some() && self.asked.is_none() && self.retry_at.is_some() {
+            self.retry_at = Some(now);
         }
         self.update_reason();
     }
@@ -305,10 +316,12 @@ impl Session {
     /// Opens the relay the client started.
     fn handle_relay(&mut self, now: Instant, carrier: u32) {
         let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed) else { return };
-        if self.reach.relay && self.mux.open_carrier(now, carrier) {
+        let is_first = carrier < FIRST_DIRECT && self.highest == FIRST_DIRECT;
+        if self.reach.relay && (is_first || carrier > self.highest) && self.mux.open_carrier(now, carrier) {
             link.has_relayed = true;
             self.highest = self.highest.max(carrier);
             self.relay = Some(Relay::new(now, carrier));
+            self.opened_at = Some(now);
         }
     }
 
