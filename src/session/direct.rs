@@ -112,7 +112,7 @@ impl Direct {
     /// emptied, may have given us another address, while the peer goes on writing to the old one.
     fn look_at_mapping(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let Some(mapped) = mapped_address(datagram, local) else { return };
-        if !self.connection.path().is_some_and(|path| (path.local, path.remote) == (local, remote)) {
+        if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
             return;
         }
         match self.mapped.replace((local, remote, mapped)) {
