@@ -5,6 +5,7 @@ pub mod command;
 pub mod failure;
 pub mod logging;
 pub mod parse;
+mod problem;
 pub mod prompt;
 pub mod question;
 pub mod wizard;
