@@ -4,6 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::forward::access::RuleError;
 use crate::net::address::AddressError;
 use crate::status::text::sanitize;
 
@@ -60,4 +61,48 @@ pub(super) enum Problem {
     Seconds(u64),
     #[error("a pin has at least one character")]
     NoPin,
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    #[error(
+        "the name of a service is 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, without a hyphen in front"
+    )]
+    ServiceName,
+    #[error("the file name of the socket is no name for a service")]
+    NoDefaultName,
+    #[error("a range is a service for each port, named by its port, and takes no other name")]
+    NamedRange,
+    #[error("a range has at most {0} ports")]
+    LongRange(usize),
+    #[error("there are two services of the name {0}")]
+    SameName(String),
+    #[error("there are more than {0} services")]
+    ManyServices(usize),
+    #[error("a port without a name is the host's only service, and more than one is asked for")]
+    TwoOnly,
+    #[error("it does not say both where to listen and what to dial")]
+    Parts,
+    #[error("the two ranges have different numbers of ports")]
+    RangeLengths,
+    #[error("UDP cannot be joined to a unix socket, which carries streams")]
+    UdpToUnix,
+    #[error("udp: stands at the beginning and is about both sides")]
+    PrefixInside,
+    #[error("stdin and stdout are a stream, and UDP is none")]
+    UdpPipe,
+    #[error("there is no service of the name {0}")]
+    NoSuchService(String),
+    #[error("a UDP service has no stream that the header could begin")]
+    HeaderForUdp,
+    #[error("the versions are v1 and v2")]
+    HeaderVersion,
+    #[error("a user name and a password have 1 to 255 bytes each, and a user name has no colon")]
+    Credentials,
+    #[error("it does not begin with a number such as 20 or 2.5")]
+    NoNumber,
+    #[error("it has no unit")]
+    NoUnit,
+    #[error("its unit is not known")]
+    Unit,
+    #[error("it is not between {0} and {1}")]
+    Bounds(&'static str, &'static str),
 }

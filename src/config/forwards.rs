@@ -69,7 +69,7 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Endpoint, AddressError> {
         match Prefix::of(text) {
-            Prefix::None => Ok(Endpoint::Tcp(text.parse()?)),
+            Prefix::None(text) => Ok(Endpoint::Tcp(text.parse()?)),
             Prefix::Udp(rest) => Ok(Endpoint::Udp(rest.parse()?)),
             Prefix::Unix(path) => Ok(Endpoint::Unix(socket_path(path)?.into())),
         }
@@ -118,7 +118,7 @@ impl FromStr for Bind {
             (Host::Name(_), _) => Err(AddressError::NameToListenOn),
         };
         match Prefix::of(text) {
-            Prefix::None => Ok(Bind::Tcp(address(text)?)),
+            Prefix::None(text) => Ok(Bind::Tcp(address(text)?)),
             Prefix::Udp(rest) => Ok(Bind::Udp(address(rest)?)),
             Prefix::Unix(path) => Ok(Bind::Unix(socket_path(path)?.into())),
         }

@@ -95,8 +95,8 @@ impl Host<'_> {
 /// How an address begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefix<'a> {
-    /// With the address itself.
-    None,
+    /// With the address itself; all of it.
+    None(&'a str),
     /// With `udp:`; what follows.
     Udp(&'a str),
     /// With `unix:`; the path.
@@ -109,7 +109,7 @@ impl<'a> Prefix<'a> {
         match text.split_once(':') {
             Some(("udp", rest)) => Prefix::Udp(rest),
             Some(("unix", rest)) => Prefix::Unix(rest),
-            _ => Prefix::None,
+            _ => Prefix::None(text),
         }
     }
 }
