@@ -4,9 +4,12 @@ pub mod args;
 pub mod check;
 pub mod command;
 pub mod failure;
+pub mod forwards;
 pub mod logging;
 pub mod parse;
+mod problem;
 pub mod prompt;
+pub mod quantity;
 pub mod question;
 pub mod wizard;
 

@@ -1,14 +1,14 @@
 //! What people type, turned into settings that cannot be wrong.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use thiserror::Error;
+pub use super::problem::ArgumentError;
 
+use super::problem::Problem;
 use crate::config::Target;
+use crate::net::address::{AddressError, Host, digits, split};
 use crate::signaling::pin::Pin;
-use crate::status::text::sanitize;
 
 /// Most sessions that a host may be told to serve at a time.
 pub const MAX_SESSIONS: usize = 1024;
@@ -16,36 +16,13 @@ pub const MAX_SESSIONS: usize = 1024;
 /// Longest value of a `--header`, in bytes.
 const MAX_HEADER_VALUE: usize = 8 * 1024;
 
-/// Longest host name, in bytes (RFC 1035 section 2.3.4, without the root's dot).
-const MAX_NAME: usize = 253;
-
-/// Most of a wrong argument that an error shows, in characters.
-const MAX_SHOWN: usize = 80;
-
-/// What is wrong with one argument: its name, what was given, why that does not work, and what would.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{argument} '{given}': {problem}; {hint}")]
-pub struct ArgumentError {
-    argument: &'static str,
-    given: String,
-    problem: Problem,
-    hint: &'static str,
-}
-
 /// Parses what a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is one of
 /// 127.0.0.1.
 pub fn target(text: &str) -> Result<Target, ArgumentError> {
     let hint = "give a port or host:port, for example 25565, db.local:5432 or [::1]:8080";
-    let parsed = split(text).and_then(|(host, port)| {
-        if port == 0 {
-            return Err(Problem::PortZero);
-        }
-        let host = match host {
-            Host::Default => Ipv4Addr::LOCALHOST.to_string(),
-            Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.to_string(),
-        };
-        Ok(Target { host, port })
+    let parsed = split(text).and_then(|(host, port)| match port {
+        0 => Err(AddressError::PortZero),
+        _ => Ok(Target { host: host.to_text().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string()), port }),
     });
     parsed.map_err(|problem| ArgumentError::new("TARGET", text, problem, hint))
 }
@@ -99,82 +76,13 @@ pub fn seconds(argument: &'static str, text: &str, most: u64) -> Result<Duration
 /// Parses a STUN server: `stun.example.org:3478` or `[2001:db8::1]:3478`.
 pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
     let hint = "give HOST:PORT, for example stun.l.google.com:19302";
-    let parsed = match split(text) {
-        Ok((Host::Default, _)) => Err(Problem::NoHost),
-        Ok((_, 0)) => Err(Problem::PortZero),
-        Ok((Host::Address(address), port)) => Ok(Target { host: address.to_string(), port }),
-        Ok((Host::Name(name), port)) => Ok(Target { host: name.to_string(), port }),
-        Err(problem) => Err(problem),
-    };
-    parsed.map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
+    text.trim().parse::<Target>().map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
 }
 
 /// Wraps a pin; `argument` says where it came from.
 pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
     let hint = "give the pin that the host printed, for example 123456";
     Pin::new(text).ok_or_else(|| ArgumentError::new(argument, "", Problem::NoPin, hint))
-}
-
-impl ArgumentError {
-    fn new(argument: &'static str, given: &str, problem: Problem, hint: &'static str) -> ArgumentError {
-        ArgumentError { argument, given: sanitize(given, MAX_SHOWN), problem, hint }
-    }
-
-    /// Returns why the text does not work and what would, without the argument's name and the text: what a prompt
-    /// says under what was just typed.
-    pub fn complaint(&self) -> impl fmt::Display {
-        format!("{}; {}", self.problem, self.hint)
-    }
-}
-
-/// Why an argument does not work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-enum Problem {
-    #[error("nothing is given")]
-    Empty,
-    #[error("that is a URL, not an address")]
-    Url,
-    #[error("it has no port number, and names of services are not understood")]
-    NoPort,
-    #[error("the port is not a number from 0 to 65535")]
-    Port,
-    #[error("nothing can be reached on port 0")]
-    PortZero,
-    #[error("there is no host before the colon")]
-    NoHost,
-    #[error("an IPv6 address needs brackets, as in [::1]:25565")]
-    Brackets,
-    #[error("there is no IPv6 address in the brackets")]
-    Ipv6,
-    #[error("the host is neither a name nor an IPv4 address")]
-    Name,
-    #[error("a name with letters beyond a to z must be written in its xn-- form")]
-    NotAscii,
-    #[error("only addresses of this machine can be listened on, and localhost is the only name that is certainly one")]
-    ForeignName,
-    #[error("it has no colon")]
-    NoColon,
-    #[error("the name of a header has letters, digits and hyphens only")]
-    HeaderName,
-    #[error("the value has a line break, a control character or a letter beyond ASCII")]
-    HeaderValue,
-    #[error("the value is longer than 8 KiB")]
-    HeaderLength,
-    #[error("the WebSocket handshake writes that header itself")]
-    HeaderReserved,
-    #[error("that many sessions are not possible")]
-    Sessions,
-    #[error("that is no number of seconds from 1 to {0}")]
-    Seconds(u64),
-    #[error("a pin has at least one character")]
-    NoPin,
-}
-
-/// What stands before the port.
-enum Host<'a> {
-    Default,
-    Address(IpAddr),
-    Name(&'a str),
 }
 
 fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
@@ -185,64 +93,6 @@ fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
         Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok((Ipv4Addr::LOCALHOST, port).into()),
         Host::Name(_) => Err(Problem::ForeignName),
     }
-}
-
-fn split(text: &str) -> Result<(Host<'_>, u16), Problem> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Problem::Empty);
-    }
-    if text.contains("://") {
-        return Err(Problem::Url);
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((Host::Default, port(text)?));
-    }
-    if let Some(bracketed) = text.strip_prefix('[') {
-        let (address, rest) = bracketed.split_once(']').ok_or(Problem::Ipv6)?;
-        let address: Ipv6Addr = address.parse().map_err(|_| Problem::Ipv6)?;
-        let digits = rest.strip_prefix(':').ok_or(Problem::NoPort)?;
-        return Ok((Host::Address(address.into()), port(digits)?));
-    }
-    if text.matches(':').count() > 1 {
-        return Err(Problem::Brackets);
-    }
-    let (host, digits) = text.split_once(':').ok_or(Problem::NoPort)?;
-    let host = self::host(host)?;
-    Ok((host, port(digits)?))
-}
-
-fn host(text: &str) -> Result<Host<'_>, Problem> {
-    if text.is_empty() {
-        return Err(Problem::NoHost);
-    }
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Ok(Host::Address(address.into()));
-    }
-    if !text.is_ascii() && text.chars().all(|c| c.is_alphanumeric() || ".-".contains(c)) {
-        return Err(Problem::NotAscii);
-    }
-    let labels = text.strip_suffix('.').unwrap_or(text);
-    let is_label = |label: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(allowed) && !label.starts_with('-')
-    };
-    // A last label of digits alone is an IPv4 address gone wrong (RFC 1123 section 2.1).
-    let last_is_number = labels.rsplit('.').next().is_some_and(|label| digits(label).is_some());
-    if labels.len() > MAX_NAME || last_is_number || !labels.split('.').all(is_label) {
-        return Err(Problem::Name);
-    }
-    Ok(Host::Name(text))
-}
-
-fn port(text: &str) -> Result<u16, Problem> {
-    digits(text).and_then(|number| u16::try_from(number).ok()).ok_or(Problem::Port)
-}
-
-/// Returns the number that digits alone spell; the standard library takes a plus sign as well.
-fn digits(text: &str) -> Option<usize> {
-    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| all_digits)
 }
 
 fn split_header(text: &str) -> Result<(String, String), Problem> {
@@ -268,6 +118,8 @@ fn split_header(text: &str) -> Result<(String, String), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -297,45 +149,45 @@ mod tests {
     fn wrong_targets_are_explained() {
         let long = format!("{}:80", "a.".repeat(127) + "a");
         let cases = [
-            ("", Problem::Empty),
-            ("  ", Problem::Empty),
-            ("0", Problem::PortZero),
-            ("db.local:0", Problem::PortZero),
-            ("65536", Problem::Port),
-            ("99999999999999999999999", Problem::Port),
-            ("db.local:", Problem::Port),
-            ("db.local:+80", Problem::Port),
-            ("db.local:http", Problem::Port),
-            ("localhost:80/path", Problem::Port),
-            ("[::1]:", Problem::Port),
-            ("ssh", Problem::NoPort),
-            ("+80", Problem::NoPort),
-            ("-1", Problem::NoPort),
-            ("127.0.0.1", Problem::NoPort),
-            ("[::1]", Problem::NoPort),
-            ("[::1]80", Problem::NoPort),
-            ("٣", Problem::NoPort),
-            (":80", Problem::NoHost),
-            ("::1", Problem::Brackets),
-            ("::1:25565", Problem::Brackets),
-            ("fe80::1%eth0:80", Problem::Brackets),
-            ("a:b:80", Problem::Brackets),
-            ("[::1:80", Problem::Ipv6),
-            ("[127.0.0.1]:80", Problem::Ipv6),
-            ("[fe80::1%eth0]:80", Problem::Ipv6),
-            ("http://localhost:80", Problem::Url),
-            ("127.0.0.256:80", Problem::Name),
-            ("127.1:80", Problem::Name),
-            ("a b:80", Problem::Name),
-            ("a..b:80", Problem::Name),
-            ("-a:80", Problem::Name),
-            ("*:80", Problem::Name),
-            ("user@host:22", Problem::Name),
-            (long.as_str(), Problem::Name),
-            ("bücher.example:80", Problem::NotAscii),
+            ("", AddressError::Empty),
+            ("  ", AddressError::Empty),
+            ("0", AddressError::PortZero),
+            ("db.local:0", AddressError::PortZero),
+            ("65536", AddressError::Port),
+            ("99999999999999999999999", AddressError::Port),
+            ("db.local:", AddressError::Port),
+            ("db.local:+80", AddressError::Port),
+            ("db.local:http", AddressError::Port),
+            ("localhost:80/path", AddressError::Port),
+            ("[::1]:", AddressError::Port),
+            ("ssh", AddressError::NoPort),
+            ("+80", AddressError::NoPort),
+            ("-1", AddressError::NoPort),
+            ("127.0.0.1", AddressError::NoPort),
+            ("[::1]", AddressError::NoPort),
+            ("[::1]80", AddressError::NoPort),
+            ("٣", AddressError::NoPort),
+            (":80", AddressError::NoHost),
+            ("::1", AddressError::Brackets),
+            ("::1:25565", AddressError::Brackets),
+            ("fe80::1%eth0:80", AddressError::Brackets),
+            ("a:b:80", AddressError::Brackets),
+            ("[::1:80", AddressError::Ipv6),
+            ("[127.0.0.1]:80", AddressError::Ipv6),
+            ("[fe80::1%eth0]:80", AddressError::Ipv6),
+            ("http://localhost:80", AddressError::Url),
+            ("127.0.0.256:80", AddressError::Name),
+            ("127.1:80", AddressError::Name),
+            ("a b:80", AddressError::Name),
+            ("a..b:80", AddressError::Name),
+            ("-a:80", AddressError::Name),
+            ("*:80", AddressError::Name),
+            ("user@host:22", AddressError::Name),
+            (long.as_str(), AddressError::Name),
+            ("bücher.example:80", AddressError::NotAscii),
         ];
         for (given, expected) in cases {
-            assert_eq!(target(given).unwrap_err().problem, expected, "{given}");
+            assert_eq!(target(given).unwrap_err().problem, Problem::Address(expected), "{given}");
         }
     }
 
@@ -360,16 +212,16 @@ mod tests {
     #[test]
     fn wrong_local_addresses_are_explained() {
         let cases = [
-            ("", Problem::Empty),
-            ("65536", Problem::Port),
-            ("localhost", Problem::NoPort),
-            ("web", Problem::NoPort),
+            ("", AddressError::Empty.into()),
+            ("65536", AddressError::Port.into()),
+            ("localhost", AddressError::NoPort.into()),
+            ("web", AddressError::NoPort.into()),
             ("example.com:80", Problem::ForeignName),
             ("localhost.:80", Problem::ForeignName),
-            ("::1:80", Problem::Brackets),
-            ("*:80", Problem::Name),
-            (":80", Problem::NoHost),
-            ("tcp://0.0.0.0:80", Problem::Url),
+            ("::1:80", AddressError::Brackets.into()),
+            ("*:80", AddressError::Name.into()),
+            (":80", AddressError::NoHost.into()),
+            ("tcp://0.0.0.0:80", AddressError::Url.into()),
         ];
         for (given, expected) in cases {
             assert_eq!(local(given).unwrap_err().problem, expected, "{given}");

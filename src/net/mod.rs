@@ -1,5 +1,6 @@
 //! Sockets: the only place, beside the driver, that touches the network.
 
+pub mod address;
 pub mod http;
 pub mod interfaces;
 pub mod limits;

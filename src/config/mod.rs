@@ -1,10 +1,19 @@
 //! What a run is asked to do: validated settings, built by the command line, the wizard, or a program that uses the
 //! library. Nothing in here can be invalid once built.
 
+mod forwards;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+pub use forwards::{
+    Bind, Endpoint, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService,
+    is_service_name,
+};
+
+use crate::net::address::{AddressError, Host, split};
 use crate::net::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
@@ -124,7 +133,24 @@ impl fmt::Display for Target {
     }
 }
 
+/// Parses `db.local:5432`, `10.0.0.7:80` or `[2001:db8::1]:443`, without white space around it. A bare port has no host
+/// and is an error: which machine it means is for the caller to know.
+impl FromStr for Target {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Target, AddressError> {
+        let (host, port) = split_exactly(text)?;
+        let host = host.to_text().ok_or(AddressError::NoHost)?;
+        if port == 0 { Err(AddressError::PortZero) } else { Ok(Target { host, port }) }
+    }
+}
+
 /// Returns the STUN servers that are asked unless others are named.
 pub fn default_stun_servers() -> Vec<Target> {
     DEFAULT_STUN_SERVERS.iter().map(|&(host, port)| Target { host: host.to_owned(), port }).collect()
+}
+
+/// Splits an address that another program wrote: white space has no place in it.
+fn split_exactly(text: &str) -> Result<(Host<'_>, u16), AddressError> {
+    if text.trim() == text { split(text) } else { Err(AddressError::Name) }
 }

@@ -1,0 +1,340 @@
+//! What is forwarded: services, what appears where, and in which direction.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Target, split_exactly};
+use crate::net::address::{AddressError, Host, Prefix, socket_path};
+
+/// What ports belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Streams; a unix socket is one of these.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Protocol {
+    /// Returns the name in HELLO.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that is dialled. As text: `127.0.0.1:8080`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp(Target),
+    /// A UDP port.
+    Udp(Target),
+    /// A unix stream socket, by its path.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Returns whether streams or datagrams go there.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Endpoint::Tcp(_) | Endpoint::Unix(_) => Protocol::Tcp,
+            Endpoint::Udp(_) => Protocol::Udp,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(target) => target.fmt(f),
+            Endpoint::Udp(target) => write!(f, "udp:{target}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Endpoint, AddressError> {
+        match Prefix::of(text) {
+            Prefix::None(text) => Ok(Endpoint::Tcp(text.parse()?)),
+            Prefix::Udp(rest) => Ok(Endpoint::Udp(rest.parse()?)),
+            Prefix::Unix(path) => Ok(Endpoint::Unix(socket_path(path)?.into())),
+        }
+    }
+}
+
+/// Somewhere that is listened on; port 0 lets the system pick one. As text, which is also what LISTEN and LISTENED of the
+/// protocol say: `127.0.0.1:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A UDP port.
+    Udp(SocketAddr),
+    /// A unix stream socket, by its path.
+    Unix(PathBuf),
+}
+
+impl Bind {
+    /// Returns whether streams or datagrams come from there.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Bind::Tcp(_) | Bind::Unix(_) => Protocol::Tcp,
+            Bind::Udp(_) => Protocol::Udp,
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(address) => address.fmt(f),
+            Bind::Udp(address) => write!(f, "udp:{address}"),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Bind {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Bind, AddressError> {
+        let address = |text| match split_exactly(text)? {
+            (Host::Address(address), port) => Ok(SocketAddr::new(address, port)),
+            (Host::Default, _) => Err(AddressError::NoHost),
+            (Host::Name(_), _) => Err(AddressError::NameToListenOn),
+        };
+        match Prefix::of(text) {
+            Prefix::None(text) => Ok(Bind::Tcp(address(text)?)),
+            Prefix::Udp(rest) => Ok(Bind::Udp(address(rest)?)),
+            Prefix::Unix(path) => Ok(Bind::Unix(socket_path(path)?.into())),
+        }
+    }
+}
+
+/// The header of the PROXY protocol that a service is sent before anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Something a host shares, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedService {
+    /// As [`is_service_name`] wants it, and no other service of the host has it.
+    pub name: String,
+    /// What is dialled for each stream or flow.
+    pub endpoint: Endpoint,
+    /// The header with the client's address that streams begin with; never for UDP.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+impl fmt::Display for SharedService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.endpoint)
+    }
+}
+
+/// Something a client makes appear on its machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalForward {
+    /// Every service the host has, each at its own port where that is free.
+    Every,
+    /// The only service the host has; more than one is an error that names them.
+    Only {
+        /// Where it appears.
+        bind: ServiceBind,
+    },
+    /// A service by its name.
+    Service {
+        /// The name the host gave it.
+        name: String,
+        /// Where it appears; `None` is its own port where that is free.
+        bind: Option<ServiceBind>,
+    },
+    /// Something the host is asked to dial, and dials if its access list has it.
+    Dial {
+        /// Where it appears; of the same protocol as `endpoint`.
+        bind: Bind,
+        /// What the host dials. A path is absolute.
+        endpoint: Endpoint,
+    },
+}
+
+/// Where a service appears. What is said without a protocol takes the service's, which only the host knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServiceBind {
+    /// A port of the service's own protocol.
+    Address(SocketAddr),
+    /// A UDP port: the service must be one of UDP.
+    Udp(SocketAddr),
+    /// A unix stream socket: the service must not be one of UDP.
+    Unix(PathBuf),
+}
+
+impl ServiceBind {
+    /// Returns where a service of that protocol is listened for; `None` if it cannot appear there.
+    pub fn of(&self, protocol: Protocol) -> Option<Bind> {
+        match (self, protocol) {
+            (ServiceBind::Address(address), Protocol::Tcp) => Some(Bind::Tcp(*address)),
+            (ServiceBind::Address(address) | ServiceBind::Udp(address), Protocol::Udp) => Some(Bind::Udp(*address)),
+            (ServiceBind::Unix(path), Protocol::Tcp) => Some(Bind::Unix(path.clone())),
+            (ServiceBind::Udp(_), Protocol::Tcp) | (ServiceBind::Unix(_), Protocol::Udp) => None,
+        }
+    }
+}
+
+/// Something of the client's side that appears on the host's machine, if the host allows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReverseForward {
+    /// Where the host listens; an absolute path, or an address of its machine.
+    pub bind: Bind,
+    /// What the client dials, of the same protocol, and the only thing the host reaches through this.
+    pub endpoint: Endpoint,
+}
+
+/// What stdin and stdout are joined to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pipe {
+    /// A service of the host, by its name.
+    Service(String),
+    /// Something the host is asked to dial; never UDP.
+    Dial(Endpoint),
+}
+
+/// How fast traffic may be, in one direction. As text: `20mbit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rate {
+    bits_per_second: u64,
+}
+
+impl Rate {
+    /// The slowest: below it, a message of 16 KiB takes more than two seconds, and a session looks dead.
+    pub const MIN: Rate = Rate { bits_per_second: 64_000 };
+    /// The fastest; more is no limit any more.
+    pub const MAX: Rate = Rate { bits_per_second: 100_000_000_000 };
+
+    /// Makes a rate; `None` if it is not between [`Rate::MIN`] and [`Rate::MAX`].
+    pub fn from_bits_per_second(bits_per_second: u64) -> Option<Rate> {
+        let rate = Rate { bits_per_second };
+        (Rate::MIN..=Rate::MAX).contains(&rate).then_some(rate)
+    }
+
+    /// Returns the rate in bytes a second, rounded down.
+    pub fn bytes_per_second(self) -> u64 {
+        self.bits_per_second / 8
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1000, "kbit"), (1, "bit")];
+        let fits = |&&(size, _): &&(u64, &str)| self.bits_per_second.is_multiple_of(size);
+        let (size, unit) = units.iter().find(fits).copied().unwrap_or((1, "bit"));
+        write!(f, "{}{unit}", self.bits_per_second / size)
+    }
+}
+
+/// Tells whether a service may have this name: 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and no hyphen at the
+/// beginning, where a command line would take it for a flag.
+pub fn is_service_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=63).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn endpoints_and_binds_come_back() {
+        for text in ["127.0.0.1:80", "db.local:5432", "[::1]:80", "udp:10.0.0.53:53", "udp:[::1]:53", "unix:/run/a:1"] {
+            assert_eq!(text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["127.0.0.1:0", "[::]:80", "udp:0.0.0.0:53", "udp:[::1]:53", "unix:/tmp/pg.sock"] {
+            assert_eq!(text.parse::<Bind>().map(|bind| bind.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_a_peer_may_not_name_is_no_endpoint() {
+        let cases = [
+            ("80", AddressError::NoHost),
+            ("a:0", AddressError::PortZero),
+            (" a:1", AddressError::Name),
+            ("a:1\n", AddressError::Name),
+            ("0x7f.1:80", AddressError::Name),
+            ("udp:unix:/a", AddressError::Port),
+            ("unix:", AddressError::NoPath),
+            ("UDP:a:1", AddressError::Brackets),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<Endpoint>(), Err(expected), "{text:?}");
+        }
+        assert_eq!("localhost:80".parse::<Bind>(), Err(AddressError::NameToListenOn));
+        assert_eq!("80".parse::<Bind>(), Err(AddressError::NoHost));
+    }
+
+    #[test]
+    fn services_appear_where_their_protocol_can() {
+        let address: SocketAddr = "127.0.0.1:53".parse().unwrap();
+        let bind = ServiceBind::Address(address);
+        assert_eq!(bind.of(Protocol::Tcp), Some(Bind::Tcp(address)));
+        assert_eq!(bind.of(Protocol::Udp), Some(Bind::Udp(address)));
+        assert_eq!(ServiceBind::Udp(address).of(Protocol::Udp), Some(Bind::Udp(address)));
+        assert_eq!(ServiceBind::Udp(address).of(Protocol::Tcp), None);
+        assert_eq!(ServiceBind::Unix("/a".into()).of(Protocol::Tcp), Some(Bind::Unix("/a".into())));
+        assert_eq!(ServiceBind::Unix("/a".into()).of(Protocol::Udp), None);
+    }
+
+    #[test]
+    fn names_of_services_fit_command_lines() {
+        for name in ["web", "8080", ".s.pgsql.5432", "a-b_c", &"x".repeat(63)] {
+            assert!(is_service_name(name), "{name}");
+        }
+        for name in ["", "Web", "-web", "a b", "a=b", "a/b", "ü", &"x".repeat(64)] {
+            assert!(!is_service_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn rates_are_shown_in_the_largest_unit() {
+        for (bits, text) in
+            [(64_000, "64kbit"), (2_500_000, "2500kbit"), (64_001, "64001bit"), (1_000_000_000, "1gbit")]
+        {
+            assert_eq!(Rate::from_bits_per_second(bits).map(|rate| rate.to_string()).as_deref(), Some(text));
+        }
+        assert_eq!(Rate::from_bits_per_second(63_999), None);
+        assert_eq!(Rate::from_bits_per_second(u64::MAX), None);
+        assert_eq!(Rate::MIN.bytes_per_second(), 8000);
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_comes_back(text in r"(udp:|unix:)?[\[\]:0-9a-fx./ -]{0,24}") {
+            if let Ok(endpoint) = text.parse::<Endpoint>() {
+                prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+            }
+            if let Ok(bind) = text.parse::<Bind>() {
+                prop_assert_eq!(bind.to_string().parse(), Ok(bind));
+            }
+        }
+    }
+}
