@@ -1,3 +1,4 @@
 //! What is carried: the local ends of streams.
 
+pub mod proxy;
 pub mod tcp;
