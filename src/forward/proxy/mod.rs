@@ -5,9 +5,9 @@
 //! login, or with `Basic`). SOCKS4 and SOCKS4a are refused in their own words. Datagrams of a UDP ASSOCIATE are
 //! [`datagram`]'s.
 //!
-//! SOCKS5 is written here because no crate fits: `socks5-proto`, `socks5-impl` and `fast-socks5` read from asynchronous
-//! streams, and the first two are under the GPL; `tor-socksproto` is free of I/O, but takes any password and knows no
-//! UDP ASSOCIATE; `socker` is too young to be called kept. What is left to do is a few length-prefixed fields.
+//! SOCKS5 is written here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5` reads
+//! from asynchronous streams, `tor-socksproto` takes any password and refuses UDP ASSOCIATE, and `socker` is too young to
+//! be called kept. What is left to do is a few length-prefixed fields.
 
 mod address;
 mod credentials;
