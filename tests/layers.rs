@@ -47,6 +47,7 @@ const RULES: &[(&str, &[&str])] = &[
         &["crate::net", "crate::driver", "crate::forward", "crate::status", "mio::", "UdpSocket", "Instant::now"],
     ),
     ("forward", &["crate::session", "crate::peer", "crate::signaling", "crate::driver", "str0m"]),
+    ("forward/proxy", &["mio::", "std::io", "TcpStream", "UdpSocket", "Instant::now"]),
     ("net", &["crate::tunnel", "crate::session", "crate::peer", "crate::driver", "crate::forward", "str0m"]),
     ("status", &["crate::driver", "crate::net", "crate::session", "mio::", "str0m"]),
 ];

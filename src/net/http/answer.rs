@@ -53,26 +53,32 @@ impl Answer {
 
     /// 405: the path exists, the method makes no sense there.
     pub fn method_not_allowed() -> Self {
-        let mut answer = Self::text(405, "Only GET and HEAD are answered here.");
-        answer.headers.push(("Allow", "GET, HEAD".into()));
-        answer
+        Self::text(405, "Only GET and HEAD are answered here.").with_header("Allow", "GET, HEAD")
     }
 
     /// 426: the path is the WebSocket's, and this request does not ask for one of a version that is spoken here.
     pub fn upgrade_required() -> Self {
         let text = "A WebSocket (version 13) answers here: give this address to 'pinhole client', not to a browser.";
-        let mut answer = Self::text(426, text);
         // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
-        answer.headers.push(("Upgrade", "websocket".into()));
-        answer.headers.push(("Sec-WebSocket-Version", "13".into()));
-        answer
+        Self::text(426, text).with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
     }
 
     /// 503: no further connection is taken now.
     pub fn busy(retry_after_seconds: u32) -> Self {
-        let mut answer = Self::text(503, "This pinhole host is busy. Try again shortly.");
-        answer.headers.push(("Retry-After", retry_after_seconds.to_string()));
-        answer
+        let answer = Self::text(503, "This pinhole host is busy. Try again shortly.");
+        answer.with_header("Retry-After", &retry_after_seconds.to_string())
+    }
+
+    /// An answer of one sentence, with a status that [`reason`] knows.
+    pub(crate) fn text(status: u16, sentence: &str) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, content_type, headers: Vec::new(), body: format!("{sentence}\n") }
+    }
+
+    /// Adds a header field, whose value has no line breaks.
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     /// The HTTP status code.
@@ -101,22 +107,22 @@ impl Answer {
         }
         head.into_bytes()
     }
-
-    fn text(status: u16, sentence: &str) -> Self {
-        let content_type = "text/plain; charset=utf-8";
-        Self { status, content_type, headers: Vec::new(), body: format!("{sentence}\n") }
-    }
 }
 
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
         _ => "Error",
     }
 }
