@@ -248,7 +248,8 @@ impl Core {
             tunnel::Event::Aborted { key, reason, detail, origin } => {
                 self.stream_aborted(index, key, reason, &detail, origin)
             }
-            tunnel::Event::Accepted(_) | tunnel::Event::Finished(_) => {}
+            tunnel::Event::Accepted(key) => self.stream_accepted(index, key),
+            tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
             | tunnel::Event::RoundTrip(_)
