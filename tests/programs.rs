@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "programs/forwards.rs"]
+mod forwards;
 #[path = "programs/http.rs"]
 mod http;
 #[path = "programs/leaks.rs"]

@@ -3,8 +3,10 @@
 //! Neither may be waited for by the loop (a file is always ready, a terminal may block), so two threads copy between them and
 //! a pair of sockets, one of which is an ordinary local connection to everybody else.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 
@@ -43,13 +45,16 @@ impl Client {
         let (near, far) = UnixStream::pair()?;
         let mut from_stdin = far.try_clone()?;
         let mut to_stdout = far;
+        // Without the buffers of the standard library: half a line is worth as much as a whole one.
+        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         thread::Builder::new().name("stdin".to_owned()).spawn(move || {
             // Whichever side fails, the other learns that nothing follows.
-            let _ = io::copy(&mut io::stdin().lock(), &mut from_stdin);
+            let _ = copy(&mut stdin, &mut from_stdin);
             let _ = from_stdin.shutdown(Shutdown::Write);
         })?;
         self.pipe.writer = Some(thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-            let _ = io::copy(&mut to_stdout, &mut io::stdout().lock());
+            let _ = copy(&mut to_stdout, &mut stdout);
             // Nobody reads any more, or everything was read.
             let _ = to_stdout.shutdown(Shutdown::Both);
         })?);
@@ -79,6 +84,20 @@ impl Client {
             self.stop();
         } else {
             self.fail(RunError::Pipe(reason.to_owned()));
+        }
+    }
+}
+
+/// Copies what comes as it comes. The standard library would splice on Linux, which waits for more than there is where one end
+/// is a pipe: a conversation stops.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => to.write_all(&buffer[..len])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }
