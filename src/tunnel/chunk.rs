@@ -8,11 +8,14 @@ pub const MAX_PAYLOAD: usize = 16 * 1024;
 /// Payload of the small size class. A short read moves here rather than pin a large chunk until it is acknowledged.
 const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
 
+/// Longest datagram there is, in bytes: what a UDP header's length leaves over IPv4.
+pub const MAX_DATAGRAM: usize = 65_507;
+
 /// Free chunks kept of each size class, in bytes; what comes back beyond that is given to the allocator. Acknowledgements
 /// free a quarter of a window at once, so the small class must hold many.
 const MAX_FREE: usize = 4 * 1024 * 1024;
 
-/// A buffer that holds one DATA message: header and payload, back to back.
+/// A buffer that holds one DATA or DATAGRAM message: header and payload, back to back.
 #[derive(Debug)]
 pub struct Chunk {
     buffer: Box<[u8]>,
@@ -65,6 +68,7 @@ impl Chunk {
 /// Keeps chunks for reuse, so that steady forwarding allocates nothing.
 #[derive(Debug, Default)]
 pub struct ChunkPool {
+    huge: Vec<Box<[u8]>>,
     large: Vec<Box<[u8]>>,
     small: Vec<Box<[u8]>>,
     outstanding: usize,
@@ -80,6 +84,20 @@ impl ChunkPool {
     pub fn take(&mut self) -> Chunk {
         self.outstanding += 1;
         Chunk { buffer: take(&mut self.large, MAX_PAYLOAD), payload_len: 0 }
+    }
+
+    /// Copies a payload of at most [`MAX_DATAGRAM`] bytes into the smallest chunk it fits.
+    pub(super) fn copy(&mut self, payload: &[u8]) -> Chunk {
+        let (free, room) = match payload.len() {
+            0..=SMALL_PAYLOAD => (&mut self.small, SMALL_PAYLOAD),
+            ..=MAX_PAYLOAD => (&mut self.large, MAX_PAYLOAD),
+            _ => (&mut self.huge, MAX_DATAGRAM),
+        };
+        let mut chunk = Chunk { buffer: take(free, room), payload_len: 0 };
+        self.outstanding += 1;
+        chunk.room_mut()[..payload.len()].copy_from_slice(payload);
+        chunk.set_len(payload.len());
+        chunk
     }
 
     /// Moves a short payload into a small chunk; others stay where they are.
@@ -98,7 +116,11 @@ impl ChunkPool {
     /// Takes back a chunk that is no longer needed.
     pub fn recycle(&mut self, chunk: Chunk) {
         self.outstanding -= 1;
-        let free = if chunk.buffer.len() > SMALL_PAYLOAD + HEADER_LEN { &mut self.large } else { &mut self.small };
+        let free = match chunk.buffer.len() - HEADER_LEN {
+            ..=SMALL_PAYLOAD => &mut self.small,
+            ..=MAX_PAYLOAD => &mut self.large,
+            _ => &mut self.huge,
+        };
         if (free.len() + 1) * chunk.buffer.len() <= MAX_FREE {
             free.push(chunk.buffer);
         }
@@ -131,6 +153,19 @@ mod tests {
         assert_eq!((pool.outstanding(), pool.large.len(), pool.small.len()), (0, 1, 1));
         assert_eq!(pool.take().room_mut().len(), MAX_PAYLOAD);
         assert!(pool.large.is_empty(), "the free chunk was used again");
+    }
+
+    #[test]
+    fn a_copy_takes_the_smallest_chunk_and_comes_back() {
+        let mut pool = ChunkPool::new();
+        for len in [0, 1, SMALL_PAYLOAD, SMALL_PAYLOAD + 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, MAX_DATAGRAM] {
+            let payload = vec![7; len];
+            let chunk = pool.copy(&payload);
+            let least = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM].into_iter().find(|room| len <= *room).unwrap();
+            assert_eq!((chunk.payload(), chunk.capacity()), (&payload[..], least + HEADER_LEN));
+            pool.recycle(chunk);
+        }
+        assert_eq!((pool.outstanding(), pool.small.len(), pool.large.len(), pool.huge.len()), (0, 1, 1, 1));
     }
 
     #[test]

@@ -26,6 +26,7 @@ impl World {
             }
             Err(OpenError::GoingAway) => assert!(self.going_away),
             Err(OpenError::TooManyStreams) => assert!(self.settings.is_tight),
+            Err(OpenError::NoDatagrams) => panic!("nobody opens UDP flows"),
         }
     }
 

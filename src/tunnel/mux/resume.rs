@@ -177,5 +177,6 @@ impl Mux {
             return;
         }
         self.activate(key);
+        self.activate_flow(key);
     }
 }
