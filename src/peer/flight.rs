@@ -14,6 +14,13 @@ pub const MIN_FLIGHT: usize = 32 * 1024;
 /// The most that is kept in flight, in bytes: what the receiver's window can hold.
 pub const MAX_FLIGHT: usize = 1024 * 1024;
 
+/// Returns how many bytes may be in flight beyond a target of that many while datagrams are sent: a quarter, and at least
+/// one message's worth.
+pub const fn datagram_share(target: usize) -> usize {
+    let share = target / 4;
+    if share < MIN_FLIGHT / 2 { MIN_FLIGHT / 2 } else { share }
+}
+
 /// How long a measured rate or round trip counts: long enough to outlast a short pause of the application, short enough
 /// to follow a path that changed.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
