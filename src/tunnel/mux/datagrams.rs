@@ -19,8 +19,11 @@ use crate::tunnel::stream::{ReceiveState, SendState};
 /// gets half of what the carrier can do.
 const MAX_LEAD: usize = 32 * 1024;
 
+/// Bytes of datagrams a flow may send in one turn: one of the usual length.
+const QUANTUM: u16 = 1500;
+
 /// The datagrams of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Datagrams {
     /// Flows with something to send.
     schedule: Schedule,
@@ -30,6 +33,13 @@ pub(super) struct Datagrams {
     pub(super) early: Early,
     /// Bytes of datagrams that went out while other messages waited, less what went out of those.
     lead: usize,
+}
+
+impl Default for Datagrams {
+    fn default() -> Self {
+        let schedule = Schedule::new(QUANTUM);
+        Datagrams { schedule, outgoing: 0, incoming: 0, early: Early::default(), lead: 0 }
+    }
 }
 
 impl Datagrams {
@@ -134,16 +144,13 @@ impl Mux {
         self.notify(key, |notices| notices.readable = true);
     }
 
-    /// Gives a flow whose CONNECT came the datagrams that overtook it. Returns whether there were any.
-    pub(super) fn take_early(&mut self, now: Instant, key: StreamKey) -> bool {
-        let Some(stream) = self.get(key) else { return false };
+    /// Gives a flow whose CONNECT came the datagrams that overtook it.
+    pub(super) fn take_early(&mut self, now: Instant, key: StreamKey) {
+        let Some(stream) = self.get(key) else { return };
         let (id, generation) = (stream.id, stream.generation);
-        let datagrams = self.datagrams.early.take(now, id, generation);
-        let is_any = !datagrams.is_empty();
-        for datagram in datagrams {
+        for datagram in self.datagrams.early.take(now, id, generation) {
             self.deliver_datagram(now, key, datagram);
         }
-        is_any
     }
 
     /// Puts a flow that has something to send, and may, on the schedule.

@@ -320,7 +320,7 @@ impl Mux {
         let is_closed = stream.receive.state == ReceiveState::Closed;
         if opened {
             self.before_connect -= early;
-            readable |= self.take_early(now, key);
+            self.take_early(now, key);
         }
         if has_bytes {
             return Err((AbortReason::Protocol, "DATA on a UDP flow"));
