@@ -4,7 +4,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test check check-windows bench sim fuzz dist dist-arm clean
+.PHONY: help demo build test check check-windows bench sim natlab fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -13,6 +13,7 @@ help:
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
+	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
 	@echo "make dist-arm       static binary for aarch64 (needs pip, for zig)"
@@ -43,6 +44,9 @@ bench:
 sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
 	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
+
+natlab:
+	NATLAB_FULL=1 $(CARGO) test --release --test natlab -- --nocapture --test-threads=1
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked

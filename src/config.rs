@@ -63,10 +63,45 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
     pub fn first_hop(&self) -> (&str, u16) {
-        match &self.proxy {
-            Some(proxy) => (&proxy.host, proxy.port),
-            None => (&self.url.host, self.url.port),
-        }
+        first_hop(&self.url, self.proxy.as_ref())
+    }
+}
+
+/// What `pinhole check` looks at.
+#[derive(Debug, Clone)]
+pub struct CheckConfig {
+    /// The STUN servers to ask.
+    pub stun: Vec<Target>,
+    /// The host to visit, if any.
+    pub visit: Option<VisitConfig>,
+}
+
+/// The host whose signaling a check visits.
+#[derive(Debug, Clone)]
+pub struct VisitConfig {
+    /// The host's signaling WebSocket.
+    pub url: SignalingUrl,
+    /// The pin the host printed; without it only the WebSocket is looked at.
+    pub pin: Option<Pin>,
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Further header fields of the WebSocket upgrade request, as (name, value).
+    pub headers: Vec<(String, String)>,
+    /// The HTTP proxy that signaling goes through; `None` dials the host itself.
+    pub proxy: Option<Proxy>,
+}
+
+impl VisitConfig {
+    /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
+    pub fn first_hop(&self) -> (&str, u16) {
+        first_hop(&self.url, self.proxy.as_ref())
+    }
+}
+
+fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u16) {
+    match proxy {
+        Some(proxy) => (&proxy.host, proxy.port),
+        None => (&url.host, url.port),
     }
 }
 

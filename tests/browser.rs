@@ -47,7 +47,7 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     let chromium = Chromium::find(test)?;
     let (service, upload) = upload_and_download();
     let site = Site::start();
-    let mut host = Pinhole::host(service, &["--no-stun"]);
+    let mut host = Pinhole::host(service, &[]);
     let listening = host.event("listening");
     let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
     let url = url.split_once('?').unwrap().0;

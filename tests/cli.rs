@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "cli/check.rs"]
+mod check;
 #[path = "cli/endings.rs"]
 mod endings;
 #[path = "cli/failures.rs"]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use super::check::CheckArguments;
+
 /// Name of the environment variable that gives the pin on either side.
 pub const PIN_VARIABLE: &str = "PINHOLE_PIN";
 
@@ -14,6 +16,7 @@ Examples:
   pinhole host 25565       shares port 25565 of this machine
   pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
                            makes it appear on port 25565 here
+  pinhole check            tells what this network allows
   pinhole demo             shows on this machine alone that it works
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -67,6 +70,8 @@ pub enum Action {
     Host(HostArguments),
     /// Make a service that a host shares appear on a port of this machine
     Client(ClientArguments),
+    /// Look at this machine's network, and whether a host can be reached from it
+    Check(CheckArguments),
     /// Run a host, a client and a small web service on this machine, and check what comes through
     Demo(DemoArguments),
 }

@@ -6,12 +6,13 @@ use std::io;
 use clap::Parser;
 
 use super::args::{Action, Arguments, ClientArguments, HostArguments, ReachArguments};
+use super::check;
 use super::failure::{Failure, UsageError};
 use super::logging::Verbosity;
 use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::config::{CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
@@ -46,6 +47,8 @@ pub enum Command {
     Host(HostConfig, Output),
     /// `pinhole client`.
     Client(ClientConfig, Output),
+    /// `pinhole check`.
+    Check(CheckConfig, Output),
     /// `pinhole demo`.
     Demo(Output),
 }
@@ -54,7 +57,10 @@ impl Command {
     /// Returns how the run talks.
     pub fn output(&self) -> Output {
         match self {
-            Command::Host(_, output) | Command::Client(_, output) | Command::Demo(output) => *output,
+            Command::Host(_, output)
+            | Command::Client(_, output)
+            | Command::Check(_, output)
+            | Command::Demo(output) => *output,
         }
     }
 }
@@ -126,6 +132,12 @@ pub fn parse(
             };
             Ok(Command::Client(settings(pin), output).into())
         }
+        Some(Action::Check(check)) => {
+            output.json = check.json;
+            let config = environment_pin(pin).and_then(|pin| check::settings(check, pin, &proxies));
+            let config = config.map_err(|error| usage(error, output))?;
+            Ok(Command::Check(config, output).into())
+        }
         Some(Action::Demo(demo)) => {
             output.json = demo.json;
             Ok(Command::Demo(output).into())
@@ -168,12 +180,7 @@ fn client_settings(
     let local = parse::local(&arguments.local)?;
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
-    let flag = arguments.pin.map(|pin| parse::pin("--pin", &pin)).transpose()?;
-    let pin = match (url_pin, flag) {
-        (Some(url_pin), Some(flag)) if url_pin != flag => return Err(UsageError::TwoPins),
-        (Some(pin), _) | (None, Some(pin)) => Some(pin),
-        (None, None) => environment,
-    };
+    let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
     let proxy = proxy(&url, proxies)?;
     let (reach, stun) = reach(&arguments.reach)?;
     let (ca, once) = (arguments.ca, arguments.once);
@@ -181,7 +188,22 @@ fn client_settings(
     Ok((settings, pin))
 }
 
-fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
+/// Picks the pin of the URL, or else of the flag, or else of the environment.
+pub(super) fn nearest_pin(
+    url: Option<Pin>,
+    flag: Option<&str>,
+    environment: Option<Pin>,
+) -> Result<Option<Pin>, UsageError> {
+    let flag = flag.map(|pin| parse::pin("--pin", pin)).transpose()?;
+    match (url, flag) {
+        (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
+        (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
+        (None, None) => Ok(environment),
+    }
+}
+
+/// Finds the proxy that signaling goes through.
+pub(super) fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
     Ok(proxies.find(url.tls, &url.host, url.port)?)
 }
 
@@ -192,13 +214,17 @@ fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError>
         p2p_timeout: parse::seconds("--p2p-timeout", &arguments.p2p_timeout, 120)?,
         grace: parse::seconds("--grace", &arguments.grace, 86_400)?,
     };
-    let named = arguments.stun.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
-    let stun = match (arguments.no_stun, named.is_empty()) {
+    Ok((reach, stun_servers(&arguments.stun, arguments.no_stun)?))
+}
+
+/// Picks the STUN servers that were named, or else those that are asked by default, or none.
+pub(super) fn stun_servers(named: &[String], none: bool) -> Result<Vec<Target>, UsageError> {
+    let named = named.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
+    Ok(match (none, named.is_empty()) {
         (true, _) => Vec::new(),
         (false, true) => default_stun_servers(),
         (false, false) => named,
-    };
-    Ok((reach, stun))
+    })
 }
 
 fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {

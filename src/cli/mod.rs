@@ -1,6 +1,7 @@
 //! The command line: arguments, questions at the terminal, exit codes.
 
 pub mod args;
+pub mod check;
 pub mod command;
 pub mod failure;
 pub mod logging;
@@ -19,7 +20,7 @@ pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
 use crate::demo;
-use crate::driver::{Client, Host};
+use crate::driver::{Check, Client, Host};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
@@ -79,6 +80,12 @@ fn execute(command: Command) -> ExitCode {
                 client.handle_signals()?;
                 client.run()
             }),
+        Command::Check(config, output) => {
+            return match Check::new(config, output.reporter(Role::Client).into_callback()).run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(output, error.code(), error.to_string()),
+            };
+        }
         Command::Demo(output) => {
             return match demo::run(output.reporter(Role::Client).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, trace};
+use log::{debug, info, trace};
 use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
 use slab::Slab;
@@ -204,6 +204,8 @@ impl Core {
                 let reason = end.to_string();
                 self.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
             }
+            // Nothing went wrong, and nobody has to do anything.
+            None if *end == End::Visit => info!("session={name} ended: {end}"),
             None => self.warn("not-connected", format!("session {name} was not established: {end}")),
         }
     }

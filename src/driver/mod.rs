@@ -4,6 +4,7 @@
 //! what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
+mod check;
 mod client;
 mod connections;
 mod core;
@@ -17,6 +18,7 @@ mod token;
 
 use std::io;
 
+pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::core::{Reporter, Stopper};
 pub use self::host::Host;
@@ -68,7 +70,7 @@ impl RunError {
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",
             RunError::Session(End::Replaced | End::Restart) => "host-restarted",
-            RunError::Session(End::Local | End::Failed(_)) => "session",
+            RunError::Session(End::Local | End::Visit | End::Failed(_)) => "session",
             RunError::Start(_) => "start",
             RunError::System(_) => "system",
         }

@@ -21,6 +21,12 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(select(addresses, include_loopback))
 }
 
+/// Returns the name of the interface that has this address, if one has.
+pub fn interface_name(address: IpAddr) -> Option<String> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    interfaces.into_iter().find(|interface| interface.ip() == address).map(|interface| interface.name)
+}
+
 /// On Unix `Up` stands for IFF_RUNNING, which tunnels have too, and `Unknown` for its absence: a link that is down, and
 /// may keep its addresses. Windows tells states apart, and there some that carry data are `Unknown`.
 fn may_be_up(status: &IfOperStatus) -> bool {

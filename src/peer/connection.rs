@@ -240,7 +240,8 @@ impl Connection {
             return false;
         }
         let is_accepted = self.feed(now, local, remote, datagram);
-        self.answers += u64::from(is_accepted && datagram.starts_with(&BINDING_SUCCESS));
+        let is_answer = is_accepted && self.path == Some((local, remote)) && datagram.starts_with(&BINDING_SUCCESS);
+        self.answers += u64::from(is_answer);
         if !is_accepted && !self.is_open && is_dtls(datagram) && self.early.len() < MAX_EARLY {
             self.early.push_back(Early { local, remote, datagram: datagram.to_vec() });
         } else if !is_accepted {
@@ -332,7 +333,9 @@ impl Connection {
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
-                    self.checks += u64::from(transmit.contents.starts_with(&BINDING_REQUEST));
+                    // Those between addresses that cannot reach each other are never answered and say nothing.
+                    let is_of_path = self.path == Some((transmit.source, transmit.destination));
+                    self.checks += u64::from(is_of_path && transmit.contents.starts_with(&BINDING_REQUEST));
                     self.transmits.push_back(transmit);
                 }
                 Ok(Output::Event(event)) => self.handle_event(now, event),

@@ -19,6 +19,8 @@ pub enum End {
     Local,
     /// The peer ended it.
     Peer,
+    /// The peer only looked whether the two could connect (`pinhole check`).
+    Visit,
     /// The peer goes away for a moment: it can be joined anew.
     Restart,
     /// The peer broke the protocol, speaks another version, or the connection failed.
@@ -36,6 +38,7 @@ impl fmt::Display for End {
             End::Replaced => f.write_str("the host was started again"),
             End::Local => f.write_str("ended here"),
             End::Peer => f.write_str("ended by the peer"),
+            End::Visit => f.write_str("the peer only checked whether it could connect"),
             End::Restart => f.write_str("the peer restarts"),
             End::Failed(reason) => f.write_str(reason),
         }

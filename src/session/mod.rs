@@ -8,9 +8,10 @@
 //!     Closed ◀──all acknowledged── Closing        Closed
 //! ```
 //!
-//! Messages travel on carriers: the DataChannel of a PeerConnection ([`direct`]) or the signaling WebSocket ([`relay`]).
-//! They come and go, the streams stay in the mux. [`reach`] decides which carriers to make and when one is given up.
+//! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
+//! They come and go, the streams stay in the mux. `reach` decides which carriers to make and when one is given up.
 
+pub mod diagnosis;
 mod direct;
 mod event;
 mod reach;
@@ -49,6 +50,9 @@ const NO_PATH: &str = "no direct path was found";
 /// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers the
 /// higher one is used.
 const FIRST_DIRECT: u32 = 2;
+
+/// What a visitor says who only checks whether the two could connect.
+pub const CHECK: &str = "check";
 
 /// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -259,6 +263,9 @@ impl Session {
             } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
                 && relay.carrier == carrier
             {
+                if let Some(round_trip) = self.mux.take_answer() {
+                    relay.handle_round_trip(now, round_trip);
+                }
                 if relay.wants_ping(now) {
                     self.mux.ping_now(now);
                 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
+use super::diagnosis;
 use super::event::{End, Event, Path};
 use super::relay::Relay;
 use super::{FIRST_DIRECT, NO_PATH, Session, State};
@@ -199,11 +200,6 @@ impl Session {
     /// A PING was answered: the session is connected once that happens on a carrier that is ready.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         debug!("session={} round_trip={round_trip:?}", self.id);
-        if let Some(relay) = &mut self.relay
-            && self.mux.carrier() == Some(relay.carrier)
-        {
-            relay.handle_round_trip(now, round_trip);
-        }
         self.connected_if_ready(now);
     }
 
@@ -394,7 +390,7 @@ impl Session {
         if self.asked.is_some() || self.directs.iter().any(|direct| direct.deadline.is_some()) {
             return "a direct path is still being looked for".to_owned();
         }
-        "no direct path was found".to_owned()
+        diagnosis::diagnose(self.role, &self.ours, &theirs).why_not_direct()
     }
 
     fn is_direct(&self) -> bool {

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::debug;
 
+use super::diagnosis;
 use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
 use super::reach::RELAY_DELAY;
 use super::relay::Relay;
-use super::{NO_PATH, Session, State};
-use crate::peer::{Gatherer, PeerError};
+use super::{CHECK, NO_PATH, Session, State};
+use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
-use crate::signaling::network::{Mapping, Network, Udp};
+use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 use crate::tunnel::Role;
 
@@ -173,7 +174,7 @@ impl Session {
             let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
             let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
             if is_done {
-                ours = network(ours, &direct.gatherer);
+                ours = diagnosis::network(ours, direct.gatherer.findings());
             }
             for candidate in candidates {
                 self.signal(&Inner::Candidate { carrier, candidate });
@@ -243,6 +244,11 @@ impl Session {
                 let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
                 debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
             }
+            (Inner::Bye { reason }, Role::Host)
+                if reason == CHECK && matches!(self.state, State::Connecting { .. }) =>
+            {
+                self.finish(now, End::Visit);
+            }
             (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
             (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
@@ -296,22 +302,4 @@ impl Session {
         self.events.push_back(Event::Gather { carrier: direct.carrier });
         self.directs.push(direct);
     }
-}
-
-/// What STUN servers found out, as it is told to the peer.
-fn network(known: Network, gatherer: &Gatherer) -> Network {
-    use crate::peer::stun::{Mapping as Found, Udp as FoundUdp};
-    let findings = gatherer.findings();
-    let udp = match findings.udp {
-        FoundUdp::Open => Udp::Open,
-        FoundUdp::Blocked => Udp::Blocked,
-        FoundUdp::Unknown => Udp::Unknown,
-    };
-    let mapping = match findings.mapping {
-        Found::None => Mapping::None,
-        Found::Independent => Mapping::Independent,
-        Found::Dependent => Mapping::Dependent,
-        Found::Unknown => Mapping::Unknown,
-    };
-    Network { udp, mapping, ipv6: findings.ipv6, ..known }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::check::Finding;
+
 /// How a session's messages travel; in JSON beside the fields of its event, as `path`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "path", rename_all = "kebab-case")]
@@ -151,4 +153,7 @@ pub enum Event {
         /// What failed, why, and what to do.
         message: String,
     },
+    /// Something `pinhole check` found.
+    #[serde(untagged)]
+    Check(Finding),
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::check;
 use super::event::{Event, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
@@ -87,6 +88,7 @@ impl Human {
                 "success: {} fetched through the tunnel and checked, {mbit_per_s} Mbit/s, round trip {round_trip_ms} ms",
                 text::bytes(*bytes)
             ),
+            Event::Check(finding) => check::describe(finding, &paint),
             Event::Warning { message, .. } => {
                 format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE))
             }
@@ -138,7 +140,7 @@ fn moved(sent: u64, received: u64) -> String {
     format!("sent {}, received {}", text::bytes(sent), text::bytes(received))
 }
 
-fn round_trip(milliseconds: f64) -> String {
+pub(super) fn round_trip(milliseconds: f64) -> String {
     if !milliseconds.is_finite() || milliseconds < 0.0 {
         "unknown".into()
     } else if milliseconds < 99.95 {

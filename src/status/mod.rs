@@ -1,5 +1,6 @@
 //! What is going on, said to a person or to a program.
 
+pub mod check;
 pub mod event;
 mod human;
 mod invitation;

@@ -100,7 +100,8 @@ impl Reporter {
                     | Event::StreamOpened { .. }
                     | Event::StreamClosed { .. }
                     | Event::Disconnected { .. }
-                    | Event::Demo { .. } => out,
+                    | Event::Demo { .. }
+                    | Event::Check(_) => out,
                 };
                 if let Some(text) = text {
                     outlet.write(|out| {

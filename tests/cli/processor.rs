@@ -74,7 +74,7 @@ fn check_end(ended: &Ended) {
 
 #[test]
 fn a_host_without_descriptors_keeps_clients_waiting_and_loses_none() {
-    let mut host = start_with_few("host", &["host", &echo().to_string(), "--json"]);
+    let mut host = start_with_few("host", &["host", &echo().to_string(), "--json", "--no-stun"]);
     let signaling: SocketAddr = text(&host.event("listening"), "addr").parse().unwrap();
     let mut streams: Vec<TcpStream> = (0..MANY).map(|_| connect(signaling)).collect();
     for stream in &mut streams {
@@ -93,7 +93,7 @@ fn a_host_without_descriptors_keeps_clients_waiting_and_loses_none() {
 
 #[test]
 fn a_host_that_cannot_dial_for_want_of_descriptors_dials_later() {
-    let mut host = start_with_few("host", &["host", &echo().to_string(), "--json"]);
+    let mut host = start_with_few("host", &["host", &echo().to_string(), "--json", "--no-stun"]);
     let mut client = Pinhole::client(&text(&host.event("listening"), "url"), &[]);
     exhaust("host", client.local(), &host, 0);
     check_end(&client.stop());
@@ -104,7 +104,7 @@ fn a_host_that_cannot_dial_for_want_of_descriptors_dials_later() {
 fn a_client_without_descriptors_keeps_programs_waiting_and_loses_none() {
     let mut host = Pinhole::host(echo(), &[]);
     let url = text(&host.event("listening"), "url");
-    let mut client = start_with_few("client", &["client", &url, "0", "--json"]);
+    let mut client = start_with_few("client", &["client", &url, "0", "--json", "--no-stun"]);
     let local = client.local();
     exhaust("client", local, &client, KNOCKS);
     check_end(&client.stop());

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 const PERIOD: usize = 1_048_573;
 
 /// Bytes handled at once.
-const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 
 fn block() -> &'static [u8] {
     static BLOCK: OnceLock<Vec<u8>> = OnceLock::new();
@@ -24,7 +24,7 @@ fn block() -> &'static [u8] {
 }
 
 /// The pattern from an offset on: at most [`PIECE`] bytes, and at most `limit`.
-fn piece(offset: u64, limit: u64) -> &'static [u8] {
+pub(crate) fn piece(offset: u64, limit: u64) -> &'static [u8] {
     let start = usize::try_from(offset % PERIOD as u64).unwrap();
     let len = usize::try_from(limit.min(PIECE as u64)).unwrap();
     &block()[start..start + len]

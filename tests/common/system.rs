@@ -33,8 +33,8 @@ pub(crate) fn figure(text: &str) {
     past_the_harness(&format!("figure: {text}\n"));
 }
 
-/// The macros' output is what the harness keeps to itself.
-fn past_the_harness(text: &str) {
+/// Shows a text even if the test succeeds: the macros' output is what the harness keeps to itself.
+pub(crate) fn past_the_harness(text: &str) {
     io::stderr().write_all(text.as_bytes()).unwrap();
 }
 

@@ -44,6 +44,9 @@ pub const MAX_MESSAGE: usize = 65 * 1024;
 /// The most bytes that wait for the network before [`WebSocketError::Full`].
 pub const MAX_WRITE_BUFFER: usize = 256 * 1024;
 
+/// What the system may hold that was not sent yet, in bytes: a relayed PING behind it is to be soon on its way.
+const NOT_SENT: u32 = 16 * 1024;
+
 /// One WebSocket, either side of it.
 ///
 /// Give it every mio event of its socket ([`WebSocket::handle_event`]), then call [`WebSocket::poll`] until `None`, and
@@ -267,8 +270,7 @@ impl WebSocket {
             let (next, done) = match std::mem::replace(&mut self.state, State::Closed) {
                 State::Connecting(upgrade, connect) => match self.transport.connected() {
                     Ok(true) => {
-                        // Handshakes are short messages each of which the peer waits for; failing costs only time.
-                        let _ = self.transport.source().set_nodelay(true);
+                        prepare(self.transport.source());
                         match connect {
                             Some(connect) => (State::Proxy(upgrade, connect), None),
                             None => (State::Tls(upgrade), None),
@@ -435,6 +437,12 @@ fn server_name(name: &str) -> Result<ServerName<'static>, WebSocketError> {
 
 fn is_would_block(error: &ProtocolLayerError) -> bool {
     matches!(error, ProtocolLayerError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Sets a connection up for short messages that wait for each other. Failing costs only time.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = crate::net::listen::set_notsent_lowat(stream, NOT_SENT);
 }
 
 #[cfg(test)]

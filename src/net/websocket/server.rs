@@ -70,8 +70,7 @@ enum State {
 impl Incoming {
     /// Begins with a connection that was just accepted.
     pub fn new(stream: TcpStream, admission: Admission) -> Self {
-        // Handshakes are short messages each of which the peer waits for; failing costs only time.
-        let _ = stream.set_nodelay(true);
+        super::prepare(&stream);
         Self { transport: Transport::accepted(stream), admission, state: State::Reading(RequestReader::new()) }
     }
 

@@ -90,6 +90,7 @@ impl Mux {
                 if let Some(sample) = self.timers.pong(now, bytes) {
                     let smoothed = self.round_trip.map_or(sample, |round_trip| (round_trip * 7 + sample) / 8);
                     self.round_trip = Some(smoothed);
+                    self.answered = Some(sample);
                     self.events.push_back(Event::RoundTrip(sample));
                 }
             }

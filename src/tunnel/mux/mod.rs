@@ -134,6 +134,8 @@ pub struct Mux {
     pending: outbound::Pending,
     timers: Timers,
     round_trip: Option<Duration>,
+    /// The last PING was answered, and nobody has asked yet.
+    answered: Option<Duration>,
     life: Life,
     notices: VecDeque<StreamKey>,
     events: VecDeque<Event>,
@@ -175,6 +177,7 @@ impl Mux {
             pending: outbound::Pending::default(),
             timers: Timers::default(),
             round_trip: None,
+            answered: None,
             life: Life::Running,
             notices: VecDeque::new(),
             events: VecDeque::new(),
@@ -263,6 +266,11 @@ impl Mux {
     /// Returns the smoothed round-trip time.
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
+    }
+
+    /// Returns the round trip of a PING that was answered on this carrier, once, without waiting for the event.
+    pub fn take_answer(&mut self) -> Option<Duration> {
+        self.answered.take()
     }
 
     /// Returns the peer's HELLO, once it came.

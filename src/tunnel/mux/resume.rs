@@ -59,6 +59,7 @@ impl Mux {
         self.carrier_is_up = true;
         self.timers.unpause(now);
         self.timers.forget_ping();
+        self.answered = None;
         self.pending.hello = true;
         self.pending.pong = None;
         self.repeat_go_away();
