@@ -96,7 +96,8 @@ impl Mux {
             self.datagrams.give_way(len);
             return Some(Outbound::Message(&self.pending.scratch));
         }
-        if self.peer.is_none() || !self.resumption.is_complete() {
+        let has_begun = !self.pending.hello && self.pending.resume.is_empty();
+        if self.peer.is_none() || !has_begun || !self.resumption.is_complete() {
             return None;
         }
         let datagram = self.next_datagram(now);
