@@ -97,6 +97,8 @@ pub struct Connection {
     checks: u64,
     answers: u64,
     dropped_datagrams: u64,
+    /// Bytes of DTLS that went out.
+    emitted: usize,
 }
 
 /// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
@@ -152,6 +154,7 @@ impl Connection {
             rtc,
             datagrams,
             dropped_datagrams: 0,
+            emitted: 0,
             pending_offer: None,
             channel: None,
             is_open: false,
@@ -332,6 +335,7 @@ impl Connection {
                     // DTLS only travels on the nominated pair.
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
+                        self.emitted += transmit.contents.len();
                     }
                     // Those between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));

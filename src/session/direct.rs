@@ -132,7 +132,7 @@ impl Direct {
     pub(super) fn room(&mut self, now: Instant) -> Room {
         self.observe(now);
         let messages = self.connection.room(now);
-        let datagrams = if self.connection.takes_datagram() { usize::MAX } else { 0 };
+        let datagrams = if self.connection.takes_datagram(now) { usize::MAX } else { 0 };
         Room { messages, datagrams }
     }
 

@@ -19,7 +19,10 @@ pub(super) const MAX_FLOW: usize = 512 * 1024;
 pub(super) const MAX_SESSION: usize = 4 * 1024 * 1024;
 
 /// A datagram that waited longer to be sent is of no use any more: its application asked again, or went on.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(1);
+const MAX_WAIT: Duration = Duration::from_secs(1);
+
+/// The same where its flow has newer ones: then it is a call or a game, to which only the newest matter.
+const MAX_WAIT_AHEAD: Duration = Duration::from_millis(200);
 
 /// What an arrived datagram holds beside its bytes, so that empty ones are not free.
 const ARRIVED_COST: usize = 64;
@@ -105,6 +108,18 @@ impl<T: Held> Queue<T> {
         self.held -= item.cost();
         *shared -= item.cost();
         Some(item)
+    }
+}
+
+impl Queue<(Instant, Chunk)> {
+    /// Takes out the next datagram that has waited for too long.
+    pub(super) fn pop_old(&mut self, now: Instant, shared: &mut usize) -> Option<Chunk> {
+        let (since, _) = self.items.front()?;
+        let longest = if self.items.len() > 1 { MAX_WAIT_AHEAD } else { MAX_WAIT };
+        if now.saturating_duration_since(*since) <= longest {
+            return None;
+        }
+        self.pop(shared).map(|(_, chunk)| chunk)
     }
 }
 

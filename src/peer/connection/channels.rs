@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use str0m::RtcError;
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 
 use super::{Connection, Event};
@@ -64,36 +65,29 @@ impl Connection {
 
     /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what is in flight that
     /// messages do not fill, so that none waits for an acknowledgement of theirs.
-    pub fn takes_datagram(&mut self) -> bool {
-        let target = self.flight.target();
-        self.is_open && !self.is_over && self.buffered_amount() < target + datagram_share(target)
+    pub fn takes_datagram(&mut self, now: Instant) -> bool {
+        if !self.is_open || self.is_over {
+            return false;
+        }
+        let buffered = self.buffered_amount();
+        self.flight.handle_buffered(now, buffered);
+        self.flight.takes_datagram()
     }
 
     /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
     pub fn send(&mut self, now: Instant, message: &[u8]) {
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
-            return self.end("the channel is gone".to_owned());
-        };
-        match channel.write(true, message) {
-            Ok(true) => {
-                self.flight.handle_written(now, message.len());
-                self.drain(now);
-            }
-            Ok(false) => self.end("the channel took no message although it had room".to_owned()),
-            Err(error) => self.end(error.to_string()),
+        match self.channel.map(|channel| self.write(now, channel, message)) {
+            None => self.end("the channel is gone".to_owned()),
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => self.end("the channel took no message although it had room".to_owned()),
+            Some(Err(error)) => self.end(error.to_string()),
         }
     }
 
     /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        let is_taken = self.takes_datagram()
-            && self
-                .rtc
-                .channel(self.datagrams)
-                .is_some_and(|mut channel| channel.write(true, datagram).unwrap_or(false));
-        if is_taken {
-            self.flight.handle_written(now, datagram.len());
-            self.drain(now);
+        if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
+            self.flight.handle_datagram(datagram.len());
         } else {
             self.dropped_datagrams += 1;
         }
@@ -118,6 +112,18 @@ impl Connection {
     /// Returns how many datagrams to send were dropped.
     pub fn dropped_datagrams(&self) -> u64 {
         self.dropped_datagrams
+    }
+
+    fn write(&mut self, now: Instant, channel: ChannelId, message: &[u8]) -> Result<bool, RtcError> {
+        let Some(mut channel) = self.rtc.channel(channel) else { return Ok(false) };
+        let is_taken = channel.write(true, message)?;
+        if is_taken {
+            let before = self.emitted;
+            self.flight.handle_written(now, message.len());
+            self.drain(now);
+            self.flight.handle_emitted(message.len(), self.emitted - before);
+        }
+        Ok(is_taken)
     }
 
     pub(super) fn handle_data(&mut self, data: ChannelData) {

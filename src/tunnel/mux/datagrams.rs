@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{IdState, IdStatus, Life, Mux, OpenError};
 use crate::tunnel::StreamMut;
 use crate::tunnel::chunk::{ChunkPool, MAX_DATAGRAM};
-use crate::tunnel::flow::{Early, Flow, MAX_WAIT};
+use crate::tunnel::flow::{Early, Flow};
 use crate::tunnel::frame::{ConnectTarget, header, kind};
 use crate::tunnel::hello::Service;
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
@@ -173,9 +173,8 @@ impl Mux {
                 && stream.may_send_datagrams()
                 && let Some(flow) = &mut stream.flow
             {
-                while flow.outgoing.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) > MAX_WAIT) {
-                    let dropped = flow.outgoing.pop(&mut self.datagrams.outgoing);
-                    self.retired.extend(dropped.map(|(_, chunk)| chunk));
+                while let Some(chunk) = flow.outgoing.pop_old(now, &mut self.datagrams.outgoing) {
+                    self.retired.push(chunk);
                     self.counters.datagrams.unsent += 1;
                 }
                 if let Some((_, chunk)) = flow.outgoing.front() {
@@ -236,7 +235,7 @@ impl StreamMut<'_> {
     }
 
     /// Queues a datagram of a UDP flow for the peer, at once after `open` or `accept`. It goes once there is room, before any
-    /// stream's bytes; or never: a full queue loses its oldest, and whoever waits for a second is of no use any more
+    /// stream's bytes; or never: a full queue loses its oldest, and so does one whose oldest waited for 0.2 s, the last for 1 s
     /// ([`Dropped`](crate::tunnel::Dropped) counts). One that no UDP datagram can be long enough for is dropped, too.
     pub fn send_datagram(&mut self, now: Instant, payload: &[u8], pool: &mut ChunkPool) {
         let (mux, key) = (&mut *self.mux, self.key);
