@@ -16,6 +16,8 @@ mod failures;
 mod processor;
 #[path = "cli/proxies.rs"]
 mod proxies;
+#[path = "cli/recovery.rs"]
+mod recovery;
 #[path = "cli/sessions.rs"]
 mod sessions;
 #[path = "cli/signaling_port.rs"]

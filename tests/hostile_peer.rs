@@ -1,5 +1,7 @@
 //! A peer that knows the pin and is out to hurt, and strangers who throw datagrams at a session.
 
+#[path = "hostile_peer/carriers.rs"]
+mod carriers;
 #[path = "hostile_peer/datagrams.rs"]
 mod datagrams;
 #[path = "hostile_peer/raw.rs"]

@@ -8,15 +8,15 @@ use std::time::Duration;
 use log::{debug, warn};
 use mio::Interest;
 use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
-use crate::forward::tcp::{Progress, TcpForward};
+use crate::forward::pump::{Progress, Pump};
 use crate::net::listen;
 use crate::net::resolver::Lookup;
+use crate::net::stream::Stream;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, Origin, StreamId, StreamKey};
 
@@ -48,22 +48,21 @@ enum Phase {
     /// The first of these addresses is to be dialled once a descriptor is free.
     Starved(VecDeque<SocketAddr>),
     /// Dialling; the addresses are those to try next.
-    Dialing(TcpStream, VecDeque<SocketAddr>),
+    Dialing(Stream, VecDeque<SocketAddr>),
     /// Joined to its stream.
-    Open(TcpForward),
+    Open(Pump),
 }
 
 impl Core {
     /// Opens a stream for a connection that a local program made. The data may follow at once.
-    pub(super) fn open_stream(&mut self, index: usize, stream: TcpStream, remote: SocketAddr) {
-        let local = stream.local_addr().unwrap_or(remote);
+    pub(super) fn open_stream(&mut self, index: usize, stream: Stream, remote: SocketAddr, local: SocketAddr) {
         let entry = &mut self.sessions[index];
         let hash = stream_hash(&entry.salt, local, remote);
         let key = match entry.session.mux().open(hash, &ConnectTarget::Service(0)) {
             Ok(key) => key,
             Err(error) => {
                 self.warn("stream-refused", format!("a connection from {remote} was reset: {error}"));
-                return listen::reset(stream);
+                return stream.reset();
             }
         };
         let Some(connection) = self.insert(index, key, Phase::Resolving, remote.to_string()) else { return };
@@ -211,7 +210,7 @@ impl Core {
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
         match self.remove_connection(connection, reason) {
-            Phase::Open(forward) => listen::reset(forward.into_stream()),
+            Phase::Open(forward) => forward.into_stream().reset(),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
         }
     }
@@ -229,7 +228,7 @@ impl Core {
     fn dial(&mut self, connection: usize, mut addresses: VecDeque<SocketAddr>) {
         let mut last_error = io::Error::other("the name has no address");
         while let Some(address) = addresses.pop_front() {
-            match TcpStream::connect(address) {
+            match mio::net::TcpStream::connect(address).map(Stream::Tcp) {
                 Ok(stream) => match self.register(connection, stream) {
                     Ok(stream) => {
                         let (left, serial) = (addresses.len(), self.connections[connection].serial);
@@ -257,11 +256,10 @@ impl Core {
 
     fn check_dial(&mut self, connection: usize) {
         let Phase::Dialing(stream, addresses) = &mut self.connections[connection].phase else { return };
-        let error = match (stream.take_error(), stream.peer_addr()) {
-            (Ok(Some(error)) | Err(error), _) => error,
-            (Ok(None), Ok(_)) => return self.dialled(connection),
-            (Ok(None), Err(error)) if error.kind() == io::ErrorKind::NotConnected => return,
-            (Ok(None), Err(error)) => error,
+        let error = match stream.is_connected() {
+            Ok(true) => return self.dialled(connection),
+            Ok(false) => return,
+            Err(error) => error,
         };
         let addresses = std::mem::take(addresses);
         self.deregister(connection);
@@ -283,26 +281,26 @@ impl Core {
     }
 
     /// Registers an accepted connection and joins it to its stream.
-    fn join(&mut self, connection: usize, stream: TcpStream) {
+    fn join(&mut self, connection: usize, stream: Stream) {
         match self.register(connection, stream) {
             Ok(stream) => self.open(connection, stream),
             Err(error) => self.fail_connection(connection, &error),
         }
     }
 
-    fn open(&mut self, connection: usize, stream: TcpStream) {
-        if let Err(error) = listen::set_nodelay(&stream) {
+    fn open(&mut self, connection: usize, stream: Stream) {
+        if let Err(error) = stream.set_nodelay() {
             debug!("nodelay error={error}");
         }
         let entry = &mut self.connections[connection];
-        entry.phase = Phase::Open(TcpForward::new(stream));
+        entry.phase = Phase::Open(Pump::new(stream));
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
         self.report(&StatusEvent::StreamOpened { session, stream, address });
         self.wake(connection);
     }
 
-    fn register(&mut self, connection: usize, mut stream: TcpStream) -> io::Result<TcpStream> {
+    fn register(&mut self, connection: usize, mut stream: Stream) -> io::Result<Stream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Source::Connection(connection).token(), interest)?;
         Ok(stream)

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use super::signals::Signals;
 use super::stun::Stun;
 use super::token::Source;
 use crate::config::Target;
+use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
 use crate::net::watch::InterfaceWatch;
@@ -59,7 +60,9 @@ pub(super) enum Notice {
     /// A name look-up of the side's own was answered.
     Resolved { answer: Result<Vec<SocketAddr>, String> },
     /// A session has something to say through signaling.
-    Signal { session: SessionKey, signal: Signal },
+    Signal { session: SessionKey, number: u32, signal: Signal },
+    /// This machine's addresses changed.
+    Addresses { vanished: Vec<IpAddr> },
     /// Messages pass, for the first time or again.
     Connected { session: SessionKey },
     /// Messages pass no more.
@@ -128,6 +131,8 @@ pub(super) struct Core {
     pub(super) notices: VecDeque<Notice>,
     pub(super) next_serial: u64,
     interfaces: InterfaceWatch,
+    /// This machine's addresses, as far as they were told.
+    pub(super) addresses: Vec<IpAddr>,
     /// When the next guess of the pin may be verified.
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
@@ -167,6 +172,7 @@ impl Core {
             notices: VecDeque::new(),
             next_serial: 0,
             interfaces,
+            addresses: usable_addresses(true).unwrap_or_default(),
             verify_at: None,
             is_accepting_paused: false,
             fixed_flight: None,
@@ -206,6 +212,8 @@ impl Core {
             }
             // Nothing went wrong, and nobody has to do anything.
             None if *end == End::Visit => info!("session={name} ended: {end}"),
+            // Somebody pressed Ctrl-C.
+            None if *end == End::Local => {}
             None => self.warn("not-connected", format!("session {name} was not established: {end}")),
         }
     }

@@ -19,6 +19,9 @@ use crate::signaling::handshake::Established;
 use crate::status::event::{Event as StatusEvent, Way};
 use crate::tunnel::{self, Config, StreamKey};
 
+/// How long a session must have been without a path before it gives way to another client.
+const MIN_EVICTED: Duration = Duration::from_secs(5);
+
 /// Finds a session; one that is gone is found no more, whoever took its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SessionKey {
@@ -103,11 +106,14 @@ impl Core {
         Some(SessionKey { index, serial: entry.serial })
     }
 
-    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one.
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that only
+    /// just lost theirs are left alone.
     pub(super) fn evict(&mut self) -> bool {
         let recovering =
             self.sessions.iter().filter_map(|(index, entry)| Some((entry.session.recovering_since()?, index)));
-        let Some((_, index)) = recovering.min() else { return false };
+        let Some((_, index)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.now) else {
+            return false;
+        };
         self.sessions[index].session.abandon(self.now, End::PathLost);
         self.service(index);
         true
@@ -149,7 +155,8 @@ impl Core {
         let key = SessionKey { index, serial: entry.serial };
         entry.session.flush(now, &mut self.pool);
         while let Some(signal) = entry.session.poll_signal() {
-            self.notices.push_back(Notice::Signal { session: key, signal });
+            let number = entry.session.signaling_number();
+            self.notices.push_back(Notice::Signal { session: key, number, signal });
         }
         self.transmit(index);
         while let Some(event) = self.sessions[index].session.poll_event(now) {
@@ -198,14 +205,18 @@ impl Core {
         }
     }
 
-    /// Binds fresh sockets for a PeerConnection, one for every usable address.
+    /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
     fn gather(&mut self, index: usize, carrier: u32) {
+        let (servers, is_complete) = self.stun.known(self.now);
+        self.sessions[index].session.add_stun_servers(self.now, servers, is_complete);
+        let own = self.sessions[index].sockets.iter().filter(|socket| socket.carrier == carrier);
+        let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.index].socket.local().ip()).collect();
         let addresses = usable_addresses(true).unwrap_or_else(|error| {
             debug!("interfaces cannot be listed: {error}");
             Vec::new()
         });
         let mut locals = Vec::new();
-        for address in addresses {
+        for address in addresses.into_iter().filter(|address| !bound.contains(address)) {
             match self.add_socket(address, index) {
                 Ok(socket) => {
                     locals.push(self.sockets[socket].socket.local());
@@ -250,10 +261,13 @@ impl Core {
     /// Tells every session that this machine's addresses changed.
     pub(super) fn handle_addresses(&mut self, addresses: &[IpAddr]) {
         info!("addresses changed: {addresses:?}");
+        let known = std::mem::replace(&mut self.addresses, addresses.to_vec());
+        let vanished: Vec<IpAddr> = known.into_iter().filter(|address| !addresses.contains(address)).collect();
         self.stun.look_up(self.now);
         for (_, entry) in &mut self.sessions {
-            entry.session.handle_addresses(self.now, addresses);
+            entry.session.handle_addresses(self.now, &vanished);
         }
+        self.notices.push_back(Notice::Addresses { vanished });
         for index in 0..self.sessions.capacity() {
             self.touch(index);
         }

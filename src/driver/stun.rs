@@ -20,6 +20,8 @@ const FRESH_FAILURE: Duration = Duration::from_secs(10);
 pub(super) struct Stun {
     servers: Vec<Target>,
     resolver: Resolver,
+    /// What was found for each server last; a look-up that fails takes nothing away.
+    found: Vec<Vec<SocketAddr>>,
     addresses: Vec<SocketAddr>,
     /// When the last look-ups began; `None` before the first.
     asked_at: Option<Instant>,
@@ -29,7 +31,8 @@ pub(super) struct Stun {
 impl Stun {
     pub(super) fn new(servers: Vec<Target>, waker: Arc<Waker>) -> Stun {
         let resolver = Resolver::new(waker);
-        Stun { servers, resolver, addresses: Vec::new(), asked_at: None, has_failed: false }
+        let found = vec![Vec::new(); servers.len()];
+        Stun { servers, resolver, found, addresses: Vec::new(), asked_at: None, has_failed: false }
     }
 
     /// Looks the names up, if that was long ago and is not under way.
@@ -40,10 +43,9 @@ impl Stun {
         }
         self.asked_at = Some(now);
         self.has_failed = false;
-        self.addresses.clear();
-        for server in &self.servers {
-            match self.resolver.resolve(0, &server.host, server.port) {
-                Ok(Lookup::Ready(addresses)) => self.addresses.extend(addresses),
+        for (index, server) in self.servers.iter().enumerate() {
+            match self.resolver.resolve(index as u64, &server.host, server.port) {
+                Ok(Lookup::Ready(addresses)) => self.found[index] = addresses,
                 Ok(Lookup::Pending) => {}
                 Err(error) => {
                     debug!("stun server={server} error={error}");
@@ -56,6 +58,7 @@ impl Stun {
     /// Returns the addresses known by now, and whether they are all there will be.
     pub(super) fn known(&mut self, now: Instant) -> (&[SocketAddr], bool) {
         self.look_up(now);
+        self.addresses = self.found.concat();
         (&self.addresses, self.resolver.pending() == 0)
     }
 }
@@ -63,7 +66,7 @@ impl Stun {
 impl Core {
     /// Takes the addresses of STUN servers and passes them on to the sessions.
     pub(super) fn handle_stun_lookups(&mut self) {
-        while let Some((_, answer)) = self.stun.resolver.poll() {
+        while let Some((index, answer)) = self.stun.resolver.poll() {
             let addresses = match answer {
                 Ok(addresses) => one_of_each_family(&addresses),
                 Err(error) => {
@@ -76,7 +79,9 @@ impl Core {
             for (_, entry) in &mut self.sessions {
                 entry.session.add_stun_servers(self.now, &addresses, is_complete);
             }
-            self.stun.addresses.extend(addresses);
+            if !addresses.is_empty() {
+                self.stun.found[index as usize] = addresses;
+            }
             for index in 0..self.sessions.capacity() {
                 self.touch(index);
             }

@@ -1,3 +1,3 @@
 //! What is carried: the local ends of streams.
 
-pub mod tcp;
+pub mod pump;

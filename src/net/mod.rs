@@ -7,6 +7,7 @@ pub mod listen;
 pub mod proxy;
 pub mod readiness;
 pub mod resolver;
+pub mod stream;
 pub mod tls;
 pub mod udp;
 pub mod watch;

@@ -11,4 +11,4 @@ pub mod stun;
 mod nat_tests;
 
 pub use connection::{Connection, Event, PathInfo, PeerError};
-pub use stun::Gatherer;
+pub use stun::{Gatherer, mapped_address};

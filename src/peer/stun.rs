@@ -354,6 +354,15 @@ fn parse(datagram: &[u8], local: SocketAddr) -> Option<Answer> {
     })
 }
 
+/// Returns what the answer to a check of a path says: how the peer sees the address it was sent from.
+/// `None` if it is none: data passes here, too.
+pub fn mapped_address(answer: &[u8], local: SocketAddr) -> Option<SocketAddr> {
+    match is_stun(answer).then(|| parse(answer, local))?? {
+        Answer::Address(mapped) => Some(mapped),
+        Answer::Useless => None,
+    }
+}
+
 /// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): what the channel carries passes here too.
 fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= MessageHeader::LENGTH && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()

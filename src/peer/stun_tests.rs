@@ -85,6 +85,17 @@ fn findings(answers: &[Given]) -> Findings {
 }
 
 #[test]
+fn the_answer_to_a_check_says_how_the_peer_sees_us() {
+    let transaction = TransactionId::from(1);
+    let read = |datagram: &[u8]| mapped_address(datagram, address(LOCAL));
+    assert_eq!(read(&success(transaction, MAPPED)), Some(address(MAPPED)));
+    assert_eq!(read(&without_address(transaction)), None);
+    assert_eq!(read(&error(transaction, 400)), None);
+    assert_eq!(read(&[23; 1200]), None, "data");
+    assert_eq!(read(&[]), None);
+}
+
+#[test]
 fn each_socket_asks_each_server_of_its_family_once() {
     let sockets = [LOCAL, LOCAL, "10.0.0.1:1", "[fd00::2]:7", "127.0.0.1:9", "[::1]:9", "169.254.1.1:9", "[fe80::1]:9"];
     let servers = [SERVERS[0], SERVERS[0], "[2001:db8::1]:3478", "0.0.0.0:1", "224.0.0.1:1", "192.0.2.1:0"];

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use str0m::net::{Protocol, Transmit};
 
-use crate::peer::{Connection, Gatherer, PeerError};
+use crate::peer::{Connection, Gatherer, PeerError, mapped_address};
 use crate::tunnel::Room;
 
 /// A path is suspect when nothing came from the peer for this long, STUN included, of which there is some all the time.
@@ -46,6 +46,9 @@ pub(super) struct Direct {
     progressed_at: Instant,
     /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was lossy.
     loss_window: (Instant, u64, bool),
+    /// The ends of the path and how the peer sees ours; and whether that became another, so that the peer writes to nowhere.
+    mapped: Option<(SocketAddr, SocketAddr, SocketAddr)>,
+    is_remapped: bool,
     /// The peer was told that there are no further candidates.
     pub(super) has_told_all: bool,
 }
@@ -81,6 +84,8 @@ impl Direct {
             acknowledged_before: 0,
             progressed_at: now,
             loss_window: (now, 0, false),
+            mapped: None,
+            is_remapped: false,
             has_told_all: false,
         }
     }
@@ -100,7 +105,28 @@ impl Direct {
         }
         self.heard_at = now;
         self.observe(now);
+        self.look_at_mapping(local, remote, datagram);
         true
+    }
+
+    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table was
+    /// emptied, may have given us another address, while the peer goes on writing to the old one.
+    fn look_at_mapping(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
+        let Some(mapped) = mapped_address(datagram, local) else { return };
+        if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
+            return;
+        }
+        match self.mapped.replace((local, remote, mapped)) {
+            Some((its_local, its_remote, before)) if (its_local, its_remote) == (local, remote) => {
+                self.is_remapped |= before != mapped;
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells whether the peer writes to an address that is ours no more.
+    pub(super) fn is_remapped(&self) -> bool {
+        self.is_remapped
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -189,6 +215,8 @@ impl Direct {
     pub(super) fn trouble(&mut self, now: Instant) -> Option<&'static str> {
         if self.heard_at + SILENCE <= now {
             Some("nothing comes from the peer any more")
+        } else if self.is_remapped {
+            Some("this side has another address on the internet")
         } else if self.is_ice_down {
             Some("nothing that is sent reaches the peer any more")
         } else if self.progressed_at + self.stall() <= now && self.connection.unacknowledged() > 0 {
@@ -200,13 +228,16 @@ impl Direct {
 
     /// Returns when there will be trouble if nothing happens.
     pub(super) fn trouble_at(&self) -> Instant {
+        if self.is_remapped {
+            return self.heard_at;
+        }
         let stall = (self.acknowledged < self.written).then_some(self.progressed_at + self.stall());
         stall.into_iter().fold(self.heard_at + SILENCE, Instant::min)
     }
 
     /// Tells whether datagrams pass.
     pub(super) fn is_heard(&self, now: Instant) -> bool {
-        self.heard_at + SILENCE > now && !self.is_ice_down
+        self.heard_at + SILENCE > now && !self.is_ice_down && !self.is_remapped
     }
 
     /// Takes note that the path is suspect from now on.

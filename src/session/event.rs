@@ -31,11 +31,11 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::NoPath => f.write_str(
-                "no direct path was found between the two machines, and the relay is forbidden on one side (--no-relay): a \
-                 firewall or a strict NAT is in the way",
+                "no direct path was found between the two machines (a firewall or a strict NAT is in the way), and they \
+                 could not be relayed: one side was started with --no-relay, or the signaling connection was lost",
             ),
             End::PathLost => f.write_str("the path to the peer was lost and did not come back"),
-            End::Replaced => f.write_str("the host was started again"),
+            End::Replaced => f.write_str("the host does not know this session any more: it was started again, or has waited for longer than its --grace"),
             End::Local => f.write_str("ended here"),
             End::Peer => f.write_str("ended by the peer"),
             End::Visit => f.write_str("the peer only checked whether it could connect"),

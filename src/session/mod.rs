@@ -44,6 +44,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a client waits for the host's first sealed message: a person may be asked before.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
+const MAX_HELD: usize = 16 * 1024;
+
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
@@ -100,6 +103,15 @@ pub struct Session {
     state: State,
     /// The signaling WebSocket, while there is one.
     link: Option<Link>,
+    /// How many signaling WebSockets there were.
+    link_count: u32,
+    /// The offer that a client asked for, and when the next one may be made.
+    wanted_offer: Option<u32>,
+    offer_at: Instant,
+    /// When news of the peer's network is acted on again.
+    network_at: Instant,
+    /// When the session's carrier opened.
+    opened_at: Option<Instant>,
     ours: Network,
     theirs: Option<Network>,
     stun_servers: Vec<SocketAddr>,
@@ -144,7 +156,12 @@ impl Session {
             id: established.session,
             resume_key: established.resume_key,
             state: State::Connecting { deadline: now + HOST_TIMEOUT },
-            link: Some(Link::new(established.sealer, established.opener)),
+            link: Some(Link::new(now, None, established.sealer, established.opener)),
+            link_count: 1,
+            wanted_offer: None,
+            offer_at: now,
+            network_at: now,
+            opened_at: None,
             ours: Network::unknown(reach.direct, reach.relay),
             theirs: None,
             stun_servers: Vec::new(),
@@ -269,10 +286,9 @@ impl Session {
                 if relay.wants_ping(now) {
                     self.mux.ping_now(now);
                 }
-                // Without a PING and its PONG no room would ever be made again.
-                let least = if self.mux.has_probe() { relay::PROBE_ROOM } else { 0 };
+                // Without these no room would ever be made again, whatever is not answered yet.
                 let mut room = relay.room(link.waiting);
-                room.messages = room.messages.max(least);
+                room.messages = room.messages.max(self.mux.urgent_len());
                 let Some(Outbound::Message(message) | Outbound::Datagram(message)) =
                     self.mux.poll_channels(now, room, pool)
                 else {
@@ -326,6 +342,7 @@ impl Session {
                 tunnel::Event::Resumed => self.handle_resumed(now),
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
                 // A peer's first stream may overtake its PONG; what is told comes in order all the same.
+                _ if self.held.len() >= MAX_HELD => self.fail(now, "the peer opened streams before it answered"),
                 event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
             }
@@ -355,6 +372,7 @@ impl Session {
             (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
         };
         self.end.get_or_insert(end);
+        self.drop_attempts(now);
         if !matches!(self.state, State::Closing { .. } | State::Closed) {
             self.transition(State::Closing { deadline: now + CLOSE_TIMEOUT });
             self.close_if_delivered(now);

@@ -23,11 +23,24 @@ pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 const RETRY_RELAYED: Duration = Duration::from_secs(30);
 const RETRY_LOST: Duration = Duration::from_secs(1);
 
+/// How long both lists of a carrier may take, and the first answer on one.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How many grace periods a session may last on a path that passes datagrams and no messages.
+const MAX_GRACES: u32 = 3;
+
+/// STUN servers that a session knows.
+const MAX_SERVERS: usize = 16;
+
+/// A signaling WebSocket without a relay is suspect after this much silence at the earliest, while there is no path.
+const LINK_SILENCE: Duration = Duration::from_secs(5);
+
 impl Session {
     /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
     pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
         let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
-        if addresses.is_empty() {
+        if addresses.is_empty() && self.directs[index].sockets.is_empty() {
             return self.attempt_failed(now, index, "no UDP socket could be bound");
         }
         for &address in addresses {
@@ -44,30 +57,38 @@ impl Session {
 
     /// Gives the addresses of STUN servers as they are found; `is_complete` says that no further ones follow.
     pub fn add_stun_servers(&mut self, now: Instant, servers: &[SocketAddr], is_complete: bool) {
-        for &server in servers.iter().filter(|server| !self.stun_servers.contains(server)) {
+        for &server in servers {
+            if self.stun_servers.contains(&server) || self.stun_servers.len() >= MAX_SERVERS {
+                continue;
+            }
+            self.stun_servers.push(server);
             for direct in self.directs.iter_mut().filter(|direct| direct.deadline.is_some()) {
                 direct.gatherer.add_server(now, server);
             }
         }
-        self.stun_servers.extend_from_slice(servers);
         self.is_stun_complete |= is_complete;
         self.trickle(now);
     }
 
     /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
-    /// direct path again.
-    pub fn handle_addresses(&mut self, now: Instant, addresses: &[IpAddr]) {
+    /// direct path again, and an attempt under way gets sockets for addresses that are new.
+    pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
+        if !self.link.as_ref().is_none_or(|link| link.has_begun) {
+            return;
+        }
         let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
         if let Some(path) = path
             && self.state == State::Established
-            && !addresses.contains(&path.local.ip())
+            && vanished.contains(&path.local.ip())
         {
             self.recover(now, "this machine's address changed".to_owned());
         }
         if !self.is_direct() {
-            self.drop_attempts(now);
             self.retry_at = Some(now);
             self.tell_network();
+        }
+        for direct in self.directs.iter().filter(|direct| direct.deadline.is_some()) {
+            self.events.push_back(Event::Gather { carrier: direct.carrier });
         }
         self.pursue(now);
     }
@@ -81,19 +102,27 @@ impl Session {
         let Some(link) = self.link.as_mut().filter(|link| link.is_usable()) else { return };
         let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
         let carrier = self.mux.carrier();
-        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier);
+        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier) && self.mux.is_ready();
+        if self.role == Role::Host {
+            self.offer_if_due(now);
+            let Some(link) = &mut self.link else { return };
+            // A client that joined again wants something, even if all seems well from here.
+            if is_direct && self.state == State::Established && carrier > link.carrier {
+                link.is_done = true;
+                self.wanted_offer = None;
+                self.events.push_back(Event::SignalingDone);
+                self.drop_attempts(now);
+            }
+            return;
+        }
         if is_direct && self.state == State::Established {
             link.is_done = true;
             self.events.push_back(Event::SignalingDone);
             return self.drop_attempts(now);
         }
-        if self.role == Role::Host {
-            return;
-        }
-        let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-        let starts_relay = may_relay && !link.has_relayed && !is_waiting;
-        if starts_relay && self.relay_at.is_some_and(|at| at <= now) {
+        let starts_relay = may_relay && !link.has_relayed;
+        if starts_relay && self.relay_due().is_some_and(|at| at <= now) {
             self.start_relay(now);
         }
         let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
@@ -111,13 +140,20 @@ impl Session {
         let mut times = Vec::with_capacity(4);
         let carrier = self.mux.carrier();
         match self.state {
-            State::Established => {
+            State::Established if !self.mux.is_going_away() => {
                 let current = self.directs.iter().find(|direct| Some(direct.carrier) == carrier);
                 times.extend(current.map(|direct| direct.trouble_at()));
             }
-            State::Connecting { .. } | State::Recovering { .. } => {}
+            State::Recovering { .. } => {
+                times.extend(self.link.as_ref().filter(|link| link.is_usable()).map(|link| self.quiet_at(link)));
+            }
+            State::Established | State::Connecting { .. } => {}
             State::Closing { .. } | State::Closed => return None,
         }
+        if self.link.as_ref().is_some_and(|link| link.is_usable()) {
+            times.extend(self.wanted_offer.map(|_| self.offer_at));
+        }
+        times.extend(self.unready_at().filter(|_| self.state == State::Established));
         if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
             times.push(relay.asks_at());
             if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
@@ -125,9 +161,8 @@ impl Session {
             }
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
-            let is_waiting = matches!(self.state, State::Connecting { .. }) && carrier.is_some();
             let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-            times.extend(self.relay_at.filter(|_| may_relay && !link.has_relayed && !is_waiting));
+            times.extend(self.relay_due().filter(|_| may_relay && !link.has_relayed));
             let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
             let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
             times.extend(self.retry_at.filter(|_| may_connect && !has_attempt));
@@ -151,19 +186,31 @@ impl Session {
                 self.recover(now, "nothing comes over the relay any more".to_owned());
             }
         }
+        // One that was joined again may be gone as well, and nobody says so.
+        if matches!(self.state, State::Recovering { .. })
+            && self.link.as_ref().is_some_and(|link| link.is_usable() && self.quiet_at(link) <= now)
+            && let Some(link) = &mut self.link
+        {
+            link.is_suspect = true;
+        }
         match self.state {
             State::Established => {
                 let direct = self.current_direct().map(|index| &mut self.directs[index]);
                 match direct.map(|direct| direct.trouble(now)) {
                     Some(Some(trouble)) => self.recover(now, trouble.to_owned()),
+                    _ if self.unready_at().is_some_and(|at| at <= now) => {
+                        self.recover(now, "the peer did not go over to the new path".to_owned());
+                    }
                     None if carrier.is_none() => self.recover(now, "the connection to the peer was lost".to_owned()),
                     _ => {}
                 }
             }
             State::Recovering { since, .. } => {
                 if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
-                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path.
-                    self.state = State::Recovering { since, deadline: now + self.reach.grace };
+                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path. But
+                    // a peer that answers checks and nothing else shall not have that for ever.
+                    let deadline = (now + self.reach.grace).min(since + self.reach.grace * MAX_GRACES);
+                    self.state = State::Recovering { since, deadline };
                 }
                 let is_back = match self.current_direct() {
                     Some(index) => self.directs[index].is_back(now, since),
@@ -182,6 +229,25 @@ impl Session {
         }
     }
 
+    /// Returns when a relay is to be started: also where a channel opened first, but nothing is answered there.
+    fn relay_due(&self) -> Option<Instant> {
+        match (self.state, self.opened_at) {
+            (State::Connecting { .. }, Some(opened_at)) => Some(self.relay_at?.max(opened_at + ANSWER_TIMEOUT)),
+            _ => self.relay_at,
+        }
+    }
+
+    /// Returns when a carrier that opened is suspect because the lists did not come.
+    fn unready_at(&self) -> Option<Instant> {
+        self.opened_at.filter(|_| self.mux.carrier().is_some() && !self.mux.is_ready()).map(|at| at + READY_TIMEOUT)
+    }
+
+    /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that was
+    /// negotiated on it has had its time by then.
+    fn quiet_at(&self, link: &super::Link) -> Instant {
+        link.heard_at + LINK_SILENCE.max(self.reach.p2p_timeout)
+    }
+
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
     pub(super) fn recover(&mut self, now: Instant, reason: String) {
         if self.state != State::Established || self.mux.is_going_away() {
@@ -189,6 +255,12 @@ impl Session {
         }
         info!("session={} no path: {reason}", self.id);
         self.transition(State::Recovering { since: now, deadline: now + self.reach.grace });
+        // Only a client joins again, and it cannot know this: it has to hear nothing any more.
+        if self.role == Role::Host
+            && let Some(index) = self.current_direct().filter(|index| self.directs[*index].is_remapped())
+        {
+            self.drop_direct(now, index);
+        }
         self.directs.iter_mut().for_each(super::Direct::suspect);
         self.events.push_back(Event::Recovering { reason });
         if self.role == Role::Client {
@@ -236,10 +308,18 @@ impl Session {
             match event {
                 peer::Event::Open => {
                     direct.deadline = None;
-                    let carrier = direct.carrier;
-                    if !self.mux.open_carrier(now, carrier) {
+                    let (carrier, before) = (direct.carrier, self.mux.carrier());
+                    if self.mux.open_carrier(now, carrier) {
+                        self.opened_at = Some(now);
+                        // The one before may still deliver; any other was left behind without RESUME.
+                        let is_kept = |number| number >= carrier || Some(number) == before;
+                        while let Some(index) = self.directs.iter().position(|direct| !is_kept(direct.carrier)) {
+                            self.drop_direct(now, index);
+                        }
+                    } else {
                         self.drop_direct(now, index);
                     }
+                    index = 0;
                 }
                 peer::Event::Message(message) => self.mux.handle_message(now, direct.carrier, message),
                 peer::Event::Datagram(datagram) => self.mux.handle_datagram(now, direct.carrier, datagram),
@@ -304,7 +384,8 @@ impl Session {
     }
 
     fn start_relay(&mut self, now: Instant) {
-        let is_first = matches!(self.state, State::Connecting { .. }) && self.highest == FIRST_DIRECT;
+        let is_connecting = matches!(self.state, State::Connecting { .. });
+        let is_first = is_connecting && self.highest == FIRST_DIRECT && self.opened_at.is_none();
         let carrier = if is_first { FIRST_DIRECT - 1 } else { self.next_carrier() };
         self.relay_at = None;
         if !is_first {
@@ -316,6 +397,7 @@ impl Session {
             link.has_relayed = true;
         }
         self.relay = Some(Relay::new(now, carrier));
+        self.opened_at = Some(now);
         self.mux.open_carrier(now, carrier);
     }
 

@@ -18,9 +18,6 @@ const MAX_UNANSWERED: u64 = 4 * 1024 * 1024;
 /// What may wait in our own WebSocket and socket, in bytes, so that a PING is never far from the wire.
 const MAX_WAITING: usize = 64 * 1024;
 
-/// Room that is made for a PING or a PONG, whatever waits: enough for any control frame.
-pub(super) const PROBE_ROOM: usize = 512;
-
 /// How many times bandwidth × round trip may be unanswered. A PONG comes once a round trip and tells of what was sent a
 /// round trip ago, so twice is what the path holds; the rest lets a faster path show itself.
 const FACTOR: f64 = 3.0;

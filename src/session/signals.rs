@@ -10,13 +10,19 @@ use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
 use super::reach::RELAY_DELAY;
 use super::relay::Relay;
-use super::{CHECK, NO_PATH, Session, State};
+use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 use crate::tunnel::Role;
+
+/// News of the peer's network is acted on once in this time.
+const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time from one offer to the next.
+const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One signaling WebSocket of a session.
 pub(super) struct Link {
@@ -29,14 +35,28 @@ pub(super) struct Link {
     /// Nothing came for long: a further one is wanted.
     pub(super) is_suspect: bool,
     /// Our side has said something on it.
-    has_begun: bool,
+    pub(super) has_begun: bool,
+    /// The session's carrier when it began.
+    pub(super) carrier: Option<u32>,
+    /// When something came on it last.
+    pub(super) heard_at: Instant,
     /// It was said that it is not needed any more.
     pub(super) is_done: bool,
 }
 
 impl Link {
-    pub(super) fn new(sealer: Sealer, opener: Opener) -> Link {
-        Link { sealer, opener, waiting: 0, has_relayed: false, is_suspect: false, has_begun: false, is_done: false }
+    pub(super) fn new(now: Instant, carrier: Option<u32>, sealer: Sealer, opener: Opener) -> Link {
+        Link {
+            sealer,
+            opener,
+            waiting: 0,
+            has_relayed: false,
+            is_suspect: false,
+            has_begun: false,
+            carrier,
+            heard_at: now,
+            is_done: false,
+        }
     }
 
     pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
@@ -59,6 +79,8 @@ impl Session {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.opener.open(text) {
             Ok(inner) => {
+                link.heard_at = now;
+                link.is_suspect = false;
                 self.begin(now);
                 self.handle_inner(now, inner);
             }
@@ -78,6 +100,7 @@ impl Session {
             Ok(message) => message,
             Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
+        link.heard_at = now;
         // One that was left behind still delivers what was under way.
         if let Some(relay) = &mut self.relay {
             relay.handle_heard(now);
@@ -106,7 +129,9 @@ impl Session {
         self.leave_relay(now);
         self.drop_attempts(now);
         self.signals.clear();
-        self.link = Some(Link::new(sealer, opener));
+        self.wanted_offer = None;
+        self.link_count += 1;
+        self.link = Some(Link::new(now, self.mux.carrier(), sealer, opener));
         self.begin(now);
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));
@@ -117,6 +142,7 @@ impl Session {
     /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
         self.link = None;
+        self.wanted_offer = None;
         self.signals.clear();
         self.leave_relay(now);
         let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
@@ -135,6 +161,11 @@ impl Session {
     /// Tells whether the signaling WebSocket is still of use.
     pub fn needs_signaling(&self) -> bool {
         self.link.as_ref().is_some_and(|link| !link.is_done)
+    }
+
+    /// Returns which of the session's WebSockets is in use; what was sealed for another must not be sent on it.
+    pub fn signaling_number(&self) -> u32 {
+        self.link_count
     }
 
     /// Returns the next signaling message to send.
@@ -189,9 +220,20 @@ impl Session {
         }
     }
 
+    /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its sockets.
+    pub(super) fn offer_if_due(&mut self, now: Instant) {
+        if self.offer_at <= now
+            && let Some(carrier) = self.wanted_offer.take()
+            && let Err(error) = self.offer(now, carrier)
+        {
+            debug!("session={} no offer: {error}", self.id);
+        }
+    }
+
     /// Makes an offer of that number.
     pub(super) fn offer(&mut self, now: Instant, carrier: u32) -> Result<(), PeerError> {
         self.drop_attempts(now);
+        self.offer_at = now + OFFER_INTERVAL;
         let (direct, sdp) = Direct::offer(now, carrier, self.reach.p2p_timeout)?;
         self.signal(&Inner::Offer { carrier, sdp });
         self.add_direct(now, direct);
@@ -205,7 +247,8 @@ impl Session {
             return;
         }
         self.tell_network();
-        if matches!(self.state, State::Connecting { .. }) {
+        // The time for connecting is not given anew with every WebSocket.
+        if matches!(self.state, State::Connecting { .. }) && self.link_count == 1 {
             self.transition(State::Connecting { deadline: now + self.reach.p2p_timeout + OPEN_TIMEOUT });
             self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
         }
@@ -216,9 +259,7 @@ impl Session {
             (Inner::Network(network), _) => self.handle_network(now, network),
             (Inner::Connect { carrier }, Role::Host) if carrier > self.highest && self.reach.direct => {
                 self.highest = carrier;
-                if let Err(error) = self.offer(now, carrier) {
-                    debug!("session={} no offer: {error}", self.id);
-                }
+                self.wanted_offer = Some(carrier);
             }
             (Inner::Relay { carrier }, Role::Host) => self.handle_relay(now, carrier),
             (Inner::Offer { carrier, sdp }, Role::Client) if self.asked == Some(carrier) => {
@@ -257,13 +298,17 @@ impl Session {
     }
 
     fn handle_network(&mut self, now: Instant, network: Network) {
-        let is_news = self.theirs.replace(network).is_some_and(|known| known != network);
-        // The peer is somewhere else now, or knows more: what failed may work.
-        if is_news && self.reported.is_some() && self.retry_at.is_some() {
-            self.retry_at = Some(now);
-        }
+        self.theirs = Some(network);
         if !network.direct && self.asked.take().is_some() {
             self.relay_at = Some(now);
+        }
+        if self.network_at > now {
+            return;
+        }
+        self.network_at = now + NETWORK_INTERVAL;
+        // The peer is somewhere else now, or knows more: what failed may work.
+        if self.reported.is_some() && self.asked.is_none() && self.retry_at.is_some() {
+            self.retry_at = Some(now);
         }
         self.update_reason();
     }
@@ -271,10 +316,12 @@ impl Session {
     /// Opens the relay the client started.
     fn handle_relay(&mut self, now: Instant, carrier: u32) {
         let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed) else { return };
-        if self.reach.relay && self.mux.open_carrier(now, carrier) {
+        let is_first = carrier < FIRST_DIRECT && self.highest == FIRST_DIRECT;
+        if self.reach.relay && (is_first || carrier > self.highest) && self.mux.open_carrier(now, carrier) {
             link.has_relayed = true;
             self.highest = self.highest.max(carrier);
             self.relay = Some(Relay::new(now, carrier));
+            self.opened_at = Some(now);
         }
     }
 

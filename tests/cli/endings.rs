@@ -228,7 +228,17 @@ fn a_host_that_is_full_makes_room_for_who_has_a_path() {
     refused.end().expect(1, &[r#""code":"full""#]);
     gone.signal(Signal::SIGKILL);
     host.event("recovering");
-    let mut next = Pinhole::client(&url, &[]);
+    // A session that only just lost its path is not thrown out.
+    let mut refused = Pinhole::client(&url, &[]);
+    refused.end().expect(1, &[r#""code":"full""#]);
+    let mut admitted = None;
+    wait_until("the host to make room", || {
+        let mut next = Pinhole::client(&url, &[]);
+        let is_admitted = text(&next.next(), "event") == "connected";
+        admitted = is_admitted.then_some(next);
+        is_admitted
+    });
+    let mut next = admitted.expect("one was let in");
     drop(open_stream(next.local()));
     next.stop();
     host.stop();

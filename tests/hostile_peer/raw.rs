@@ -356,7 +356,7 @@ impl Lab {
     }
 }
 
-fn handshake() -> [Established; 2] {
+pub(crate) fn handshake() -> [Established; 2] {
     let pin = Pin::new("123456").expect("a pin is not empty");
     let (mut client, hello) = ClientHandshake::start(&pin);
     let mut host = HostHandshake::new();

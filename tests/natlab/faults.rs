@@ -89,10 +89,16 @@ const FAULTS: &[Fault] = &[
         changed(transfer, || [&lab.client, &lab.host].into_iter().for_each(Site::forget_mappings))
     }),
     Fault {
-        name: "a symmetric NAT's table is flushed",
+        name: "the client's symmetric NAT's table is flushed",
         nats: (Nat::Symmetric, Nat::Address),
         path: "direct",
         happen: |lab, _, transfer| changed(transfer, || lab.client.forget_mappings()),
+    },
+    Fault {
+        name: "the host's symmetric NAT's table is flushed",
+        nats: (Nat::Address, Nat::Symmetric),
+        path: "direct",
+        happen: |lab, _, transfer| changed(transfer, || lab.host.forget_mappings()),
     },
     direct("1 % loss", |lab, pair, transfer| unnoticed(lab, pair, transfer, Conditions { loss_percent: 1.0, ..LINE })),
     direct("5 % loss", |lab, pair, transfer| unnoticed(lab, pair, transfer, Conditions { loss_percent: 5.0, ..LINE })),

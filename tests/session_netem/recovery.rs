@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pinhole::session::{End, Reach};
+use pinhole::tunnel::GoAwayReason;
 
 use crate::traffic::Traffic;
 use crate::world::{CLIENT, HOST, World};
@@ -245,5 +246,48 @@ fn heavy_loss_does_not_make_a_session_flap() {
         lost = world.sides[CLIENT].lost_at.len() as u64;
         println!("{percent} % loss: {lost} times lost in {minutes} min");
         assert!(lost <= most, "{lost} times in {minutes} min");
+    }
+}
+
+#[test]
+fn going_away_on_a_silent_path_rests() {
+    let mut world = connected(20, 0.0, 1);
+    world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: u64::MAX });
+    world.run_for(millis(300));
+    take_down(&mut world, true);
+    world.run_for(millis(1000));
+    world.sides[CLIENT].session.go_away(world.now, GoAwayReason::Shutdown, "bye");
+    world.run_for(Duration::from_secs(3));
+    assert_eq!(world.sides[CLIENT].end(), Some(&End::Local));
+}
+
+#[test]
+fn a_host_that_notices_no_loss_keeps_the_signaling_that_was_joined_again() {
+    let mut world = connected(20, 0.0, 1);
+    begin_everything(&mut world);
+    world.run_for(millis(300));
+    // Only what the host sends is lost.
+    world.links[HOST].is_down = true;
+    assert!(world.run_until(Duration::from_secs(6), |world| world.sides[CLIENT].back_at.len() == 1));
+    world.run_for(Duration::from_secs(10));
+    assert!(world.sides[CLIENT].is_relayed() && world.sides[HOST].session.needs_signaling());
+    world.finish_streams(LIMIT);
+    assert_eq!(world.sides[CLIENT].lost_at.len(), 1);
+}
+
+#[test]
+fn signaling_stays_until_both_went_over_to_the_direct_path() {
+    for seed in 1..=if is_full() { 40 } else { 12 } {
+        let mut world = world(100, 0.1, seed, [Reach::default(), Reach::default()]);
+        world.signaling.delay = millis(10);
+        world.links.iter_mut().for_each(|link| link.is_down = true);
+        world.connect();
+        begin_everything(&mut world);
+        world.run_for(millis(500));
+        world.links.iter_mut().for_each(|link| link.is_down = false);
+        world.run_until(Duration::from_secs(40), |world| !world.sides[CLIENT].session.needs_signaling());
+        assert!(world.sides[CLIENT].session.mux().is_ready(), "seed {seed}");
+        world.run_for(Duration::from_secs(1));
+        assert!(world.sides.iter().all(|side| side.lost_at.is_empty()), "seed {seed}: {}", world.report());
     }
 }

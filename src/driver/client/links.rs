@@ -2,34 +2,25 @@
 //! again.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{debug, info};
-use mio::Interest;
 use mio::event::Event as MioEvent;
 
-use super::Client;
+use super::{Client, MIN_BACKOFF};
 use crate::driver::RunError;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::driver::liveness::{Liveness, PING_INTERVAL};
+use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::sessions::SessionKey;
-use crate::driver::token::Source;
-use crate::net::resolver::Lookup;
-use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
+use crate::net::websocket::{WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::session::{End, Signal};
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};
 use crate::signaling::message::ErrorCode;
 use crate::signaling::resume::ClientResume;
 use crate::tunnel::{Config, Role};
-
-/// How long the WebSocket may take to open: connect, TLS and upgrade together.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long joining a session again may take, all of it: the next attempt has begun long before.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though not
 /// than a full queue of them.
@@ -38,22 +29,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Redials at a time.
-const MAX_LINKS: usize = 8;
-
 /// A signaling WebSocket.
 pub(super) struct Link {
-    websocket: WebSocket,
-    serial: u64,
-    phase: Phase,
+    pub(super) websocket: WebSocket,
+    pub(super) serial: u64,
+    pub(super) phase: Phase,
+    /// Where it was dialled.
+    pub(super) address: SocketAddr,
     /// Further addresses of the host to try if this one does not answer.
-    further: VecDeque<SocketAddr>,
+    pub(super) further: VecDeque<SocketAddr>,
     /// A notice to poll it again is under way.
     pub(super) is_queued: bool,
-    liveness: Liveness,
+    pub(super) liveness: Liveness,
 }
 
-enum Phase {
+pub(super) enum Phase {
     /// The WebSocket is being opened: to begin a session, or to join that one again.
     Opening(Option<SessionKey>),
     /// Both sides prove that they know the pin.
@@ -67,99 +57,8 @@ enum Phase {
 }
 
 impl Client {
-    /// Finds the host, and dials it for the first time.
-    pub(super) fn look_up(&mut self) {
-        let (host, port) = self.config.first_hop();
-        match self.core.resolver.resolve(0, host, port) {
-            Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
-            Ok(Lookup::Pending) => {}
-            Err(error) => self.resolved(Err(error.to_string())),
-        }
-    }
-
-    /// Takes the addresses of the host. Those found before serve on if there are no newer ones.
-    pub(super) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
-        match answer {
-            Ok(addresses) => self.addresses = addresses,
-            Err(reason) if self.addresses.is_empty() => {
-                let host = self.config.first_hop().0.to_owned();
-                return self.join_failed(WebSocketError::Dns { host, reason }.into());
-            }
-            Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
-        }
-        if self.session.is_none() && !self.is_joining() {
-            self.dial(None, self.addresses.clone().into(), None);
-        }
-    }
-
-    /// Dials the host where it was found last, while its name is looked up again.
-    pub(super) fn dial_again(&mut self, session: Option<SessionKey>) {
-        if self.addresses.is_empty() {
-            return self.look_up();
-        }
-        self.dial(session, self.addresses.clone().into(), None);
-        let (host, port) = self.config.first_hop();
-        if self.core.resolver.pending() == 0
-            && let Err(error) = self.core.resolver.resolve(0, host, port)
-        {
-            debug!("look-up error={error}");
-        }
-    }
-
-    /// Tells whether a WebSocket for a new session is being opened.
-    pub(super) fn is_joining(&self) -> bool {
-        self.links.iter().any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_)))
-            || (self.addresses.is_empty() && self.core.resolver.pending() > 0)
-    }
-
-    /// Tries the next address of the host; `error` is what the last one gave.
-    fn dial(
-        &mut self,
-        session: Option<SessionKey>,
-        mut addresses: VecDeque<SocketAddr>,
-        mut error: Option<WebSocketError>,
-    ) {
-        let url = &self.config.url;
-        let authority = url.authority();
-        while let Some(address) = addresses.pop_front() {
-            let request = UpgradeRequest {
-                authority: authority.clone(),
-                path: url.path.clone(),
-                server_name: url.host.clone(),
-                headers: self.config.headers.clone(),
-                proxy: self.config.proxy.clone(),
-            };
-            match WebSocket::dial(address, &request, self.tls.clone()) {
-                Ok(websocket) => return self.add_link(websocket, session, addresses),
-                Err(failure) => error = Some(failure),
-            }
-        }
-        if session.is_none() {
-            let error =
-                error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() });
-            self.join_failed(error.into());
-        }
-    }
-
-    fn add_link(&mut self, mut websocket: WebSocket, session: Option<SessionKey>, further: VecDeque<SocketAddr>) {
-        if self.links.len() >= MAX_LINKS {
-            return;
-        }
-        let entry = self.links.vacant_entry();
-        let index = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Link(index).token();
-        if let Err(error) = self.core.poll.registry().register(websocket.source(), token, interest) {
-            return self.fail(error);
-        }
-        let phase = Phase::Opening(session);
-        let liveness = Liveness::default();
-        entry.insert(Link { websocket, serial: 0, phase, further, is_queued: false, liveness });
-        self.expect(index, if session.is_some() { RESUME_TIMEOUT } else { OPEN_TIMEOUT });
-    }
-
     /// Gives a link so long for what it is at.
-    fn expect(&mut self, index: usize, timeout: Duration) {
+    pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
         self.core.next_serial += 1;
         let serial = self.core.next_serial;
         if let Some(link) = self.links.get_mut(index) {
@@ -182,7 +81,8 @@ impl Client {
                 Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
                 Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
                 Ok(Some(WebSocketEvent::Closed { reason, .. })) => {
-                    let error = WebSocketError::Protocol(format!("the host closed signaling: {reason}"));
+                    let detail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                    let error = WebSocketError::Ended(format!("the host closed it{detail}"));
                     return self.link_closed(index, error);
                 }
                 Ok(None) => {
@@ -197,7 +97,9 @@ impl Client {
     }
 
     fn link_opened(&mut self, index: usize) {
-        let Phase::Opening(session) = self.links[index].phase else { return };
+        let Link { phase: Phase::Opening(session), address, .. } = self.links[index] else { return };
+        // The next time this one is tried first.
+        self.addresses.sort_by_key(|other| *other != address);
         match session {
             None => {
                 let (handshake, hello) = ClientHandshake::start(&self.config.pin);
@@ -319,7 +221,11 @@ impl Client {
         }
     }
 
-    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+    pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
+        // What was sealed for a WebSocket that was replaced meanwhile is of no use.
+        if self.core.session(session).is_some_and(|entry| entry.session.signaling_number() != number) {
+            return;
+        }
         if let Some(index) = self.link_of(session) {
             self.send(index, signal);
         }
@@ -373,8 +279,12 @@ impl Client {
 
     fn close_link(&mut self, index: usize) {
         let Some(link) = self.links.get_mut(index) else { return };
-        let is_open = !matches!(std::mem::replace(&mut link.phase, Phase::Closing), Phase::Opening(_));
+        let phase = std::mem::replace(&mut link.phase, Phase::Closing);
+        let is_open = !matches!(phase, Phase::Opening(_));
         link.websocket.close(close_code::NORMAL, "done");
+        if let Phase::Session(session) = phase {
+            self.signaling_closed(session);
+        }
         if is_open {
             self.expect(index, CLOSE_TIMEOUT);
             self.poll_link(index);
@@ -397,12 +307,8 @@ impl Client {
             Phase::Opening(session) if !link.further.is_empty() => self.dial(session, link.further, Some(error)),
             Phase::Opening(None) | Phase::Pake(_) => self.join_failed(error.into()),
             Phase::Session(session) => {
-                let now = self.core.now;
-                if let Some(entry) = self.core.session(session) {
-                    info!("session={} signaling lost: {error}", entry.name);
-                    entry.session.handle_signaling_closed(now);
-                }
-                self.core.touch(session.index);
+                info!("signaling lost: {error}");
+                self.signaling_closed(session);
             }
             Phase::Opening(Some(_)) | Phase::Resuming(..) => info!("redial failed: {error}"),
             Phase::Closing => {}
@@ -415,7 +321,7 @@ impl Client {
             Phase::Pake(_) => {
                 let reason =
                     "the host did not answer in time; it may be slowing down guesses of its pin, try again later";
-                self.link_closed(index, WebSocketError::Protocol(reason.to_owned()));
+                self.link_closed(index, WebSocketError::Ended(reason.to_owned()));
             }
             Phase::Opening(_) | Phase::Resuming(..) | Phase::Closing => {
                 let error = link.websocket.timed_out();
@@ -423,6 +329,32 @@ impl Client {
             }
             // The session has a deadline of its own.
             Phase::Session(_) => {}
+        }
+    }
+
+    fn signaling_closed(&mut self, session: SessionKey) {
+        let now = self.core.now;
+        if let Some(entry) = self.core.session(session) {
+            entry.session.handle_signaling_closed(now);
+        }
+        self.core.touch(session.index);
+    }
+
+    /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was kept.
+    pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
+        let mut dead = Vec::new();
+        for (index, link) in &mut self.links {
+            if link.websocket.source().local_addr().is_ok_and(|local| vanished.contains(&local.ip())) {
+                dead.push(index);
+            }
+        }
+        for index in dead {
+            let error = WebSocketError::Ended("this machine's address changed".to_owned());
+            self.link_closed(index, error);
+        }
+        if self.was_connected {
+            self.backoff = MIN_BACKOFF;
+            self.rejoin_after(Duration::ZERO);
         }
     }
 
@@ -438,6 +370,6 @@ impl Client {
             let error = self.links[index].websocket.timed_out();
             self.link_closed(index, error);
         }
-        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }
 }

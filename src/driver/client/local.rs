@@ -11,6 +11,7 @@ use super::Client;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::net::listen::{self, Accepted};
+use crate::net::stream::Stream;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -33,6 +34,11 @@ impl LocalPort {
     pub(super) fn new(listener: TcpListener, address: SocketAddr) -> LocalPort {
         let listener = Some(listener);
         LocalPort { listener, address, waiting: VecDeque::new(), is_connected: false, is_acceptable: false }
+    }
+
+    /// Tells whether connections are taken, at once or later.
+    pub(super) fn is_open(&self) -> bool {
+        self.listener.is_some()
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -95,7 +101,8 @@ impl Client {
     fn take(&mut self, stream: TcpStream, remote: SocketAddr) {
         match self.session.filter(|_| self.local.is_connected) {
             Some(session) if self.core.session(session).is_some() => {
-                self.core.open_stream(session.index, stream, remote);
+                let local = stream.local_addr().unwrap_or(remote);
+                self.core.open_stream(session.index, Stream::Tcp(stream), remote, local);
             }
             _ if self.local.waiting.len() < MAX_WAITING => {
                 let deadline = self.core.now + WAIT;

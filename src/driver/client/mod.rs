@@ -10,12 +10,13 @@
 //! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
 //! port stays open all the time (`local`).
 
+mod dial;
 mod links;
 mod local;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{debug, info};
 use mio::Interest;
@@ -29,14 +30,14 @@ use self::local::LocalPort;
 use super::RunError;
 use super::core::{Core, Notice, Reporter, Stopper};
 use super::deadlines::Due;
-use super::liveness::PING_INTERVAL;
+use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
 use super::token::Source;
 use crate::config::ClientConfig;
 use crate::net::listen;
 use crate::net::tls;
 use crate::session::End;
-use crate::signaling::error::SignalingError;
+use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::message::ErrorCode;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
@@ -44,6 +45,9 @@ use crate::tunnel::GoAwayReason;
 /// The shortest and the longest pause before the host is dialled anew; it doubles with every failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
+
+/// A session that was connected for this long was no failure: the next one is begun at once.
+const LASTING: Duration = Duration::from_secs(5);
 
 /// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not come
 /// back, so fresh ones must follow.
@@ -62,9 +66,9 @@ pub struct Client {
     /// A session was connected in this run: failures from then on are waited out.
     was_connected: bool,
     backoff: Duration,
-    /// A [`Due::Rejoin`] is under way.
-    is_rejoining: bool,
-    /// What was said last of a failure, so that it is said once.
+    /// When the host is dialled next.
+    rejoin_at: Option<Instant>,
+    /// The code of the failure that was told last.
     last_failure: String,
     is_stopping: bool,
     outcome: Option<Result<(), RunError>>,
@@ -91,7 +95,7 @@ impl Client {
             session: None,
             was_connected: false,
             backoff: MIN_BACKOFF,
-            is_rejoining: false,
+            rejoin_at: None,
             last_failure: String::new(),
             is_stopping: false,
             outcome: None,
@@ -128,7 +132,7 @@ impl Client {
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
         self.core.stun.look_up(self.core.now);
-        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
         loop {
             // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
@@ -159,7 +163,8 @@ impl Client {
                 self.poll_link(index);
             }
             Notice::Resolved { answer } => self.resolved(answer),
-            Notice::Signal { session, signal } => self.send_signal(session, signal),
+            Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
+            Notice::Addresses { vanished } => self.handle_addresses(&vanished),
             Notice::Connected { session } => self.connected(session),
             Notice::Recovering { session } if self.session == Some(session) => {
                 self.local.is_connected = false;
@@ -169,8 +174,8 @@ impl Client {
             Notice::KeepAlive => self.keep_alive(),
             Notice::Rejoin => self.rejoin(),
             Notice::Waiting => self.expire_waiting(),
-            Notice::GoAway(GoAwayReason::Restart) => self.local.is_connected = false,
-            Notice::GoAway(_) => self.stop_listening(),
+            Notice::GoAway(GoAwayReason::Shutdown) => self.stop_listening(),
+            Notice::GoAway(_) => self.local.is_connected = false,
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
             Notice::Stop => self.stop(),
             Notice::Recovering { .. } | Notice::Verify | Notice::Woken => {}
@@ -182,8 +187,6 @@ impl Client {
         if self.session != Some(session) {
             return;
         }
-        self.backoff = MIN_BACKOFF;
-        self.last_failure.clear();
         self.local.is_connected = true;
         let Some(entry) = self.core.session(session) else { return };
         let service = entry.session.mux().peer().and_then(|hello| hello.services.first());
@@ -197,6 +200,7 @@ impl Client {
 
     fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {
         self.close_links_of(session);
+        let lasted = summary.duration.is_some_and(|duration| duration >= LASTING);
         self.core.report_end(summary, &end);
         if self.session != Some(session) {
             return;
@@ -207,12 +211,17 @@ impl Client {
             End::Local => self.finish(Ok(())),
             End::Peer if self.config.once => self.finish(Ok(())),
             End::Peer => self.fail(RunError::Session(End::Peer)),
+            // The host said that it ends, although the last of it was lost.
+            _ if !self.local.is_open() && !self.is_stopping => self.fail(RunError::Session(End::Peer)),
             end if self.config.once || !self.was_connected || self.is_stopping => self.fail(RunError::Session(end)),
-            end => {
+            end if lasted => {
+                self.backoff = MIN_BACKOFF;
+                self.last_failure.clear();
                 self.core
                     .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
                 self.rejoin_after(Duration::ZERO);
             }
+            end => self.join_failed(RunError::Session(end)),
         }
     }
 
@@ -221,17 +230,17 @@ impl Client {
     fn join_failed(&mut self, error: RunError) {
         let is_final = match &error {
             RunError::Signaling(error) => !is_passing(error),
-            RunError::WebSocket(_) | RunError::Start(_) => false,
+            RunError::WebSocket(_) | RunError::Start(_) | RunError::Session(_) => false,
             _ => true,
         };
         if !self.was_connected || is_final {
             return self.finish(Err(error));
         }
-        let message = error.to_string();
-        info!("joining failed: {message}");
-        if message != self.last_failure {
-            self.core.report(&Event::Reconnecting { message: format!("{message}; trying again") });
-            self.last_failure = message;
+        info!("joining failed: {error}");
+        // The same kind of failure is told once, however its words vary.
+        if error.code() != self.last_failure {
+            self.core.report(&Event::Reconnecting { message: format!("{error}; trying again") });
+            self.last_failure = error.code().to_owned();
         }
         let asked = match &error {
             RunError::Signaling(SignalingError::Refused { retry_after, .. }) => *retry_after,
@@ -239,27 +248,35 @@ impl Client {
         };
         // Many clients of one host shall not come back in step.
         let jitter = rand::rng().random_range(0.5..1.0);
-        let pause = self.backoff.mul_f64(jitter).max(asked.unwrap_or_default());
+        let pause = self.backoff.mul_f64(jitter) + asked.unwrap_or_default();
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
         self.rejoin_after(pause);
     }
 
+    /// Dials the host after that time, or earlier if that was wanted already.
     fn rejoin_after(&mut self, pause: Duration) {
-        if !std::mem::replace(&mut self.is_rejoining, true) {
-            self.core.deadlines.add(self.core.now + pause, Due::Rejoin);
+        let at = self.core.now + pause;
+        if self.rejoin_at.is_none_or(|earlier| at < earlier) {
+            self.rejoin_at = Some(at);
+            self.core.deadlines.add(at, Due::Rejoin);
         }
     }
 
     /// Dials the host: for a new session, or to join the one that has no path again.
     fn rejoin(&mut self) {
-        self.is_rejoining = false;
-        if self.is_stopping {
+        if self.rejoin_at.is_none_or(|at| at > self.core.now) || self.is_stopping {
             return;
         }
+        self.rejoin_at = None;
         match self.session {
             Some(session) => {
-                if self.core.session(session).is_some_and(|entry| entry.session.wants_signaling()) {
+                let Some(entry) = self.core.session(session) else { return };
+                let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
+                if wants {
                     self.dial_again(Some(session));
+                }
+                // As long as there is no path: a WebSocket that was joined may be lost again.
+                if recovers {
                     self.rejoin_after(REDIAL_INTERVAL);
                 }
             }
@@ -290,10 +307,11 @@ impl Client {
 /// Tells whether a refusal may be over after a while.
 fn is_passing(error: &SignalingError) -> bool {
     match error {
-        SignalingError::Refused { code, .. } => !matches!(
-            code,
-            ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version | ErrorCode::UnknownHost | ErrorCode::Protocol
-        ),
+        SignalingError::Refused { code, .. } => {
+            !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version | ErrorCode::UnknownHost)
+        }
+        // A forwarder may say anything; only who answers with a wrong proof does not have the pin.
+        SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),
         _ => false,
     }
 }

@@ -108,8 +108,10 @@ impl Host {
         let is_full = self.core.sessions.len() >= self.config.max_sessions;
         if self.is_stopping || (is_full && !self.core.evict()) {
             let remote = self.links[index].remote;
-            let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
-            self.core.warn("full", message);
+            if !self.is_stopping {
+                let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
+                self.core.warn("full", message);
+            }
             return self.refuse(index, &SignalingError::Full);
         }
         let mut config = Config::new(Role::Host);

@@ -1,6 +1,6 @@
 //! Connections to the signaling port, from `accept` to the closing handshake.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::driver::RunError;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::driver::liveness::{Liveness, PING_INTERVAL};
+use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::sessions::SessionKey;
 use crate::driver::token::Source;
 use crate::net::listen::{self, Accepted};
@@ -30,8 +30,8 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Connections to the signaling port at a time. Beyond it the oldest that has proved nothing has to go.
-const MAX_LINKS: usize = 256;
+/// Connections to the signaling port at a time, beside those of sessions. Beyond it the oldest that has proved nothing has to go.
+const MAX_UNPROVEN: usize = 256;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -60,8 +60,11 @@ impl Host {
 
     pub(super) fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
         let mut admission = Admission::Open;
-        if self.links.len() >= MAX_LINKS {
-            let unproven = self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Closing));
+        if self.links.len() >= MAX_UNPROVEN + self.config.max_sessions {
+            let unproven = self
+                .links
+                .iter()
+                .filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing));
             match unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
                 Some(oldest) => self.drop_link(oldest),
                 None => admission = Admission::Busy { retry_after_seconds: RETRY_AFTER },
@@ -241,7 +244,19 @@ impl Host {
             debug!("remote={} signaling is dead", self.links[index].remote);
             self.drop_link(index);
         }
-        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+    }
+
+    /// Drops WebSockets of sessions that hang on an address this machine has no more.
+    pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
+        let mut dead = Vec::new();
+        for (index, link) in &mut self.links {
+            let local = link.end.source().local_addr();
+            if matches!(link.phase, Phase::Session(_)) && local.is_ok_and(|local| vanished.contains(&local.ip())) {
+                dead.push(index);
+            }
+        }
+        dead.into_iter().for_each(|index| self.drop_link(index));
     }
 
     /// Tells a session how much waits in its WebSocket.
@@ -256,7 +271,11 @@ impl Host {
         }
     }
 
-    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+    pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
+        // What was sealed for a WebSocket that was replaced meanwhile is of no use.
+        if self.core.session(session).is_some_and(|entry| entry.session.signaling_number() != number) {
+            return;
+        }
         let Some(index) = self.link_of(session) else { return };
         let Some(LinkEnd::WebSocket(websocket)) = self.links.get_mut(index).map(|link| &mut link.end) else { return };
         let result = match signal {
@@ -294,9 +313,12 @@ impl Host {
 
     pub(super) fn close_link(&mut self, index: usize, reason: &str) {
         let Some(link) = self.links.get_mut(index) else { return };
-        if let Phase::Verifying(_) = std::mem::replace(&mut link.phase, Phase::Closing) {
-            self.limiter.cancel(LinkKey { index, serial: link.serial });
+        match std::mem::replace(&mut link.phase, Phase::Closing) {
+            Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
+            Phase::Session(session) => self.signaling_closed(session),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Asking(_) | Phase::Closing => {}
         }
+        let Some(link) = self.links.get_mut(index) else { return };
         match &mut link.end {
             LinkEnd::WebSocket(websocket) => websocket.close(close_code::NORMAL, reason),
             LinkEnd::Incoming(_) => return self.drop_link(index),
@@ -337,14 +359,16 @@ impl Host {
         }
         match link.phase {
             Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
-            Phase::Session(session) => {
-                let now = self.core.now;
-                if let Some(entry) = self.core.session(session) {
-                    entry.session.handle_signaling_closed(now);
-                }
-                self.core.touch(session.index);
-            }
+            Phase::Session(session) => self.signaling_closed(session),
             Phase::Pake(_) | Phase::Resuming(..) | Phase::Asking(_) | Phase::Closing => {}
         }
+    }
+
+    fn signaling_closed(&mut self, session: SessionKey) {
+        let now = self.core.now;
+        if let Some(entry) = self.core.session(session) {
+            entry.session.handle_signaling_closed(now);
+        }
+        self.core.touch(session.index);
     }
 }

@@ -17,7 +17,7 @@ use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, Reporter, Stopper};
 use crate::driver::deadlines::Due;
-use crate::driver::liveness::{Liveness, PING_INTERVAL};
+use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::sessions::{SessionKey, Summary};
 use crate::driver::token::Source;
 use crate::net::listen;
@@ -164,7 +164,7 @@ impl Host {
         let (url, pin) = (self.url().with_pin(&self.pin), self.pin.reveal().to_owned());
         self.core.report(&Event::Listening { addr: self.local, url, pin });
         self.core.stun.look_up(self.core.now);
-        self.core.deadlines.add(self.core.now + PING_INTERVAL, Due::KeepAlive);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
             // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
             for _ in 0..self.core.notices.len() {
@@ -192,7 +192,8 @@ impl Host {
             }
             Notice::Verify => self.verify(),
             Notice::Woken => self.handle_answers(),
-            Notice::Signal { session, signal } => self.send_signal(session, signal),
+            Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
+            Notice::Addresses { vanished } => self.handle_addresses(&vanished),
             Notice::SignalingDone { session } => {
                 // The client closes it; one that does not has its time.
                 if let Some(index) = self.link_of(session) {

@@ -59,6 +59,9 @@ pub enum WebSocketError {
     /// TLS failed for another reason.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// It ended before its time.
+    #[error("the signaling connection ended: {0}")]
+    Ended(String),
     /// The upgrade request was answered with something other than 101.
     #[error("{}", http_sentence(*.status, .location.as_deref(), .content_type.as_deref(), .snippet))]
     Http {
@@ -119,7 +122,7 @@ impl WebSocketError {
                 ProxyProblem::Refused { status, .. } => is_passing(status),
                 ProxyProblem::Protocol(_) => false,
             },
-            Self::Full { .. } => true,
+            Self::Full { .. } | Self::Ended(_) => true,
             Self::Certificate { .. }
             | Self::Tls(_)
             | Self::Request { .. }

@@ -26,9 +26,9 @@ const DATAGRAMS_STREAM: u16 = 100;
 /// the longest datagram on top.
 pub(super) const MAX_BUFFERED: usize = MAX_FLIGHT + datagram_share(MAX_FLIGHT) + 128 * 1024;
 
-/// Bytes of messages that overtook the opening of the channel and are kept until then: a peer sends no more than its HELLO
-/// before it has ours.
-const MAX_BEFORE_OPEN: usize = 64 * 1024;
+/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
+/// what is due for thousands of streams.
+const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// Returns what the channel for messages is like.
 pub(super) fn messages() -> ChannelConfig {
@@ -129,7 +129,7 @@ impl Connection {
     pub(super) fn handle_data(&mut self, data: ChannelData) {
         match Some(data.id) {
             channel if channel == self.channel && data.binary => self.handle_message(data.data.into()),
-            // None is due before the peer has our HELLO, which waits for the other channel.
+            // What comes before the other channel is open is lost, as any may be.
             channel if channel == Some(self.datagrams) && data.binary => {
                 if self.is_open {
                     self.events.push_back(Event::Datagram(data.data.into()));
@@ -148,7 +148,7 @@ impl Connection {
         {
             self.before_open.push(message);
         } else {
-            self.violate("the peer sent too much before the channel was open");
+            self.end("the peer sent too much before the channel was open".to_owned());
         }
     }
 

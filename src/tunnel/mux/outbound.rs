@@ -143,9 +143,15 @@ impl Mux {
         control || (may_send && (self.next_to_send().is_some() || self.has_datagram()))
     }
 
-    /// Tells whether a PING or a PONG waits to be sent, which goes before all else once HELLO and RESUME are out.
-    pub fn has_probe(&self) -> bool {
-        self.peer.is_some() && (self.pending.ping || self.pending.pong.is_some())
+    /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does. They go before
+    /// all but HELLO.
+    pub fn urgent_len(&self) -> usize {
+        match self.pending.resume.front() {
+            _ if self.peer.is_none() => 0,
+            Some(part) => part.len(),
+            None if self.pending.ping || self.pending.pong.is_some() => frame::HEADER_LEN + 1 + frame::MAX_DETAIL,
+            None => 0,
+        }
     }
 
     /// Finds the stream whose turn it is, dropping those with nothing to send from the schedule.

@@ -1,6 +1,6 @@
-//! The pump between a TCP connection and a stream.
+//! The pump between a local connection and a stream.
 //!
-//! | the TCP connection | the stream | | the stream | the TCP connection |
+//! | the connection | the stream | | the stream | the connection |
 //! |---|---|---|---|---|
 //! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
 //! | error or reset | abort (ABORT reset) | | ABORT | reset |
@@ -8,9 +8,8 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-use mio::net::TcpStream;
-
 use crate::net::readiness::Readiness;
+use crate::net::stream::Stream;
 use crate::tunnel::{Chunk, ChunkPool, StreamMut};
 
 /// Bytes read in one go before others have their turn.
@@ -35,9 +34,9 @@ pub enum Progress {
     Failed(io::Error),
 }
 
-/// A TCP connection that is joined to a stream.
-pub struct TcpForward {
-    stream: TcpStream,
+/// A connection that is joined to a stream of the tunnel.
+pub struct Pump {
+    stream: Stream,
     /// Latched readiness.
     pub readiness: Readiness,
     read_ended: bool,
@@ -46,20 +45,20 @@ pub struct TcpForward {
     received: u64,
 }
 
-impl TcpForward {
+impl Pump {
     /// Joins a connection that is established.
-    pub fn new(stream: TcpStream) -> TcpForward {
+    pub fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
-        TcpForward { stream, readiness, read_ended: false, write_ended: false, sent: 0, received: 0 }
+        Pump { stream, readiness, read_ended: false, write_ended: false, sent: 0, received: 0 }
     }
 
     /// Returns the socket, to register it or let go of it.
-    pub fn source_mut(&mut self) -> &mut TcpStream {
+    pub fn source_mut(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
     /// Gives the socket back.
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> Stream {
         self.stream
     }
 

@@ -1,0 +1,133 @@
+//! Where the host is, and how it is dialled.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, info};
+use mio::Interest;
+
+use super::Client;
+use super::links::{Link, Phase};
+use crate::driver::liveness::Liveness;
+use crate::driver::sessions::SessionKey;
+use crate::driver::token::Source;
+use crate::net::resolver::Lookup;
+use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
+
+/// How long the WebSocket may take to open: connect, TLS and upgrade together.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long joining a session again may take, all of it: the next attempt has begun long before.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Redials at a time.
+const MAX_LINKS: usize = 8;
+
+impl Client {
+    /// Finds the host, and dials it for the first time.
+    pub(super) fn look_up(&mut self) {
+        let (host, port) = self.config.first_hop();
+        match self.core.resolver.resolve(0, host, port) {
+            Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
+            Ok(Lookup::Pending) => {}
+            Err(error) => self.resolved(Err(error.to_string())),
+        }
+    }
+
+    /// Takes the addresses of the host. Those found before serve on if there are no newer ones.
+    pub(super) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
+        match answer {
+            Ok(addresses) => self.addresses = addresses,
+            Err(reason) if self.addresses.is_empty() => {
+                let host = self.config.first_hop().0.to_owned();
+                return self.join_failed(WebSocketError::Dns { host, reason }.into());
+            }
+            Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
+        }
+        // While a pause is kept, the answer only serves the next attempt.
+        if self.session.is_none() && !self.is_joining() && self.rejoin_at.is_none() {
+            self.dial(None, self.addresses.clone().into(), None);
+        }
+    }
+
+    /// Dials the host where it was found last, while its name is looked up again.
+    pub(super) fn dial_again(&mut self, session: Option<SessionKey>) {
+        if self.addresses.is_empty() {
+            return self.look_up();
+        }
+        self.dial(session, self.addresses.clone().into(), None);
+        let (host, port) = self.config.first_hop();
+        if self.core.resolver.pending() == 0
+            && let Err(error) = self.core.resolver.resolve(0, host, port)
+        {
+            debug!("look-up error={error}");
+        }
+    }
+
+    /// Tells whether a WebSocket for a new session is being opened.
+    pub(super) fn is_joining(&self) -> bool {
+        self.links.iter().any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_)))
+            || (self.addresses.is_empty() && self.core.resolver.pending() > 0)
+    }
+
+    /// Tries the next address of the host; `error` is what the last one gave.
+    pub(super) fn dial(
+        &mut self,
+        session: Option<SessionKey>,
+        mut addresses: VecDeque<SocketAddr>,
+        mut error: Option<WebSocketError>,
+    ) {
+        let url = &self.config.url;
+        let authority = url.authority();
+        while let Some(address) = addresses.pop_front() {
+            let request = UpgradeRequest {
+                authority: authority.clone(),
+                path: url.path.clone(),
+                server_name: url.host.clone(),
+                headers: self.config.headers.clone(),
+                proxy: self.config.proxy.clone(),
+            };
+            match WebSocket::dial(address, &request, self.tls.clone()) {
+                Ok(websocket) => return self.add_link(websocket, session, address, addresses),
+                Err(failure) => error = Some(failure),
+            }
+        }
+        if session.is_none() {
+            let error =
+                error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() });
+            self.join_failed(error.into());
+        }
+    }
+
+    fn add_link(
+        &mut self,
+        mut websocket: WebSocket,
+        session: Option<SessionKey>,
+        address: SocketAddr,
+        further: VecDeque<SocketAddr>,
+    ) {
+        if self.links.len() >= MAX_LINKS && session.is_some() {
+            return;
+        }
+        let entry = self.links.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Source::Link(index).token();
+        if let Err(source) = self.core.poll.registry().register(websocket.source(), token, interest) {
+            let authority = self.config.url.authority();
+            return self.join_failed(WebSocketError::Connect { authority, source }.into());
+        }
+        let phase = Phase::Opening(session);
+        let liveness = Liveness::default();
+        let timeout = match (session.is_some(), further.is_empty()) {
+            (true, true) => RESUME_TIMEOUT,
+            (false, true) => OPEN_TIMEOUT,
+            // Others are to have their turn: one that answers does so sooner.
+            (true, false) => RESUME_TIMEOUT / 3,
+            (false, false) => OPEN_TIMEOUT / 5,
+        };
+        entry.insert(Link { websocket, serial: 0, phase, address, further, is_queued: false, liveness });
+        self.expect(index, timeout);
+    }
+}
