@@ -11,6 +11,9 @@ const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
 /// Longest datagram there is, in bytes: what a UDP header's length leaves over IPv4.
 pub const MAX_DATAGRAM: usize = 65_507;
 
+/// Payloads of the size classes. The largest is for datagrams only.
+const SIZES: [usize; 3] = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM];
+
 /// Free chunks kept of each size class, in bytes; what comes back beyond that is given to the allocator. Acknowledgements
 /// free a quarter of a window at once, so the small class must hold many.
 const MAX_FREE: usize = 4 * 1024 * 1024;
@@ -68,9 +71,8 @@ impl Chunk {
 /// Keeps chunks for reuse, so that steady forwarding allocates nothing.
 #[derive(Debug, Default)]
 pub struct ChunkPool {
-    huge: Vec<Box<[u8]>>,
-    large: Vec<Box<[u8]>>,
-    small: Vec<Box<[u8]>>,
+    /// Free chunks of each of [`SIZES`].
+    free: [Vec<Box<[u8]>>; SIZES.len()],
     outstanding: usize,
 }
 
@@ -83,17 +85,12 @@ impl ChunkPool {
     /// Takes a chunk with room for [`MAX_PAYLOAD`] bytes.
     pub fn take(&mut self) -> Chunk {
         self.outstanding += 1;
-        Chunk { buffer: take(&mut self.large, MAX_PAYLOAD), payload_len: 0 }
+        Chunk { buffer: self.buffer(MAX_PAYLOAD), payload_len: 0 }
     }
 
     /// Copies a payload of at most [`MAX_DATAGRAM`] bytes into the smallest chunk it fits.
     pub(super) fn copy(&mut self, payload: &[u8]) -> Chunk {
-        let (free, room) = match payload.len() {
-            0..=SMALL_PAYLOAD => (&mut self.small, SMALL_PAYLOAD),
-            ..=MAX_PAYLOAD => (&mut self.large, MAX_PAYLOAD),
-            _ => (&mut self.huge, MAX_DATAGRAM),
-        };
-        let mut chunk = Chunk { buffer: take(free, room), payload_len: 0 };
+        let mut chunk = Chunk { buffer: self.buffer(payload.len()), payload_len: 0 };
         self.outstanding += 1;
         chunk.room_mut()[..payload.len()].copy_from_slice(payload);
         chunk.set_len(payload.len());
@@ -106,7 +103,7 @@ impl ChunkPool {
         if chunk.len() > SMALL_PAYLOAD || chunk.capacity() <= SMALL_PAYLOAD + HEADER_LEN {
             return chunk;
         }
-        let mut small = Chunk { buffer: take(&mut self.small, SMALL_PAYLOAD), payload_len: chunk.len() };
+        let mut small = Chunk { buffer: self.buffer(SMALL_PAYLOAD), payload_len: chunk.len() };
         small.buffer[HEADER_LEN..HEADER_LEN + chunk.len()].copy_from_slice(chunk.payload());
         self.outstanding += 1;
         self.recycle(chunk);
@@ -116,11 +113,7 @@ impl ChunkPool {
     /// Takes back a chunk that is no longer needed.
     pub fn recycle(&mut self, chunk: Chunk) {
         self.outstanding -= 1;
-        let free = match chunk.buffer.len() - HEADER_LEN {
-            ..=SMALL_PAYLOAD => &mut self.small,
-            ..=MAX_PAYLOAD => &mut self.large,
-            _ => &mut self.huge,
-        };
+        let free = &mut self.free[class(chunk.buffer.len() - HEADER_LEN)];
         if (free.len() + 1) * chunk.buffer.len() <= MAX_FREE {
             free.push(chunk.buffer);
         }
@@ -130,10 +123,16 @@ impl ChunkPool {
     pub fn outstanding(&self) -> usize {
         self.outstanding
     }
+
+    fn buffer(&mut self, payload: usize) -> Box<[u8]> {
+        let class = class(payload);
+        self.free[class].pop().unwrap_or_else(|| vec![0; HEADER_LEN + SIZES[class]].into_boxed_slice())
+    }
 }
 
-fn take(free: &mut Vec<Box<[u8]>>, payload: usize) -> Box<[u8]> {
-    free.pop().unwrap_or_else(|| vec![0; HEADER_LEN + payload].into_boxed_slice())
+/// Returns the smallest size class for a payload of that length.
+fn class(payload: usize) -> usize {
+    SIZES.iter().position(|size| payload <= *size).expect("no payload is longer than the longest datagram")
 }
 
 #[cfg(test)]
@@ -150,9 +149,9 @@ mod tests {
         assert_eq!((chunk.payload(), chunk.capacity()), (&b"hello"[..], 2048));
         assert_eq!(pool.outstanding(), 1);
         pool.recycle(chunk);
-        assert_eq!((pool.outstanding(), pool.large.len(), pool.small.len()), (0, 1, 1));
+        assert_eq!((pool.outstanding(), pool.free[1].len(), pool.free[0].len()), (0, 1, 1));
         assert_eq!(pool.take().room_mut().len(), MAX_PAYLOAD);
-        assert!(pool.large.is_empty(), "the free chunk was used again");
+        assert!(pool.free[1].is_empty(), "the free chunk was used again");
     }
 
     #[test]
@@ -165,7 +164,7 @@ mod tests {
             assert_eq!((chunk.payload(), chunk.capacity()), (&payload[..], least + HEADER_LEN));
             pool.recycle(chunk);
         }
-        assert_eq!((pool.outstanding(), pool.small.len(), pool.large.len(), pool.huge.len()), (0, 1, 1, 1));
+        assert_eq!((pool.outstanding(), pool.free.each_ref().map(Vec::len)), (0, [1, 1, 1]));
     }
 
     #[test]
