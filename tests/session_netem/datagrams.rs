@@ -174,6 +174,28 @@ fn a_flood_of_datagrams_leaves_streams_their_share() {
 }
 
 #[test]
+fn a_fast_flow_within_what_the_path_carries_loses_nothing() {
+    for (mbits, round_trip, rate) in [(100, 1, 50.0), (50, 20, 40.0), (50, 100, 25.0)] {
+        let mut world = World::connected(&[bottleneck(mbits, round_trip, 0.0)], 1);
+        let flow = world.open_udp(CLIENT, 1200, Duration::from_secs_f64(1200.0 * 8e-6 / rate));
+        // SCTP takes a while to learn what it may send.
+        world.run_for(Duration::from_secs(3));
+        let [lost, came] =
+            [world.flows[flow].sent() - world.flows[flow].arrivals.len(), world.flows[flow].arrivals.len()];
+        world.run_for(Duration::from_secs(2));
+        let flow = &world.flows[flow];
+        let (late_lost, recent) = (flow.sent() - flow.arrivals.len(), &flow.arrivals[came..]);
+        let longest = recent.iter().map(|(_, time)| *time).max();
+        println!(
+            "{rate} of {mbits} Mbit/s × {round_trip} ms: {lost}, later {late_lost} missing, then {longest:.1?} at most"
+        );
+        // What is under way counts as missing at both ends.
+        let under_way = (rate * 125.0 * round_trip as f64 / 1200.0) as usize + 2;
+        assert!(late_lost <= lost + under_way && longest < Some(millis(round_trip + 20)), "{late_lost}");
+    }
+}
+
+#[test]
 fn datagrams_over_the_relay_wait_for_no_more_than_is_under_way() {
     for (mbits, round_trip) in [(10, 20), (50, 20), (10, 100), (100, 100)] {
         let mut world = relayed(round_trip);
