@@ -178,5 +178,6 @@ impl Mux {
             return;
         }
         self.activate(key);
+        self.activate_flow(key);
     }
 }
