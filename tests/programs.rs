@@ -20,5 +20,7 @@ mod ssh;
 mod stall;
 #[path = "programs/streams.rs"]
 mod streams;
+#[path = "programs/udp.rs"]
+mod udp;
 #[path = "programs/websocket.rs"]
 mod websocket;

@@ -130,7 +130,7 @@ impl Run {
             receive_budget: RECEIVE_BUDGET,
             growth_budget: GROWTH_BUDGET,
             send_budget: SEND_BUDGET,
-            services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into() }],
+            services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into(), port: None }],
             ..Config::new(Role::Host)
         };
         let mux = Mux::new(config);

@@ -42,7 +42,7 @@ Put the URL in quotes: most shells act on a question mark.
 https:// becomes wss://, and a missing /ws is added.
 HTTPS_PROXY, http_proxy, ALL_PROXY and NO_PROXY are heeded, as curl does.";
 
-/// Makes a TCP service on one machine appear on another, directly, peer to peer.
+/// Makes services of one machine appear on another, directly, peer to peer.
 #[derive(Debug, Parser)]
 #[command(
     name = "pinhole",
@@ -66,9 +66,9 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Share a TCP service of this machine or its network
+    /// Share services of this machine or its network
     Host(HostArguments),
-    /// Make a service that a host shares appear on a port of this machine
+    /// Make what a host shares appear on this machine
     Client(ClientArguments),
     /// Look at this machine's network, and whether a host can be reached from it
     Check(CheckArguments),
@@ -130,11 +130,19 @@ pub struct ClientArguments {
                 127.0.0.1 and takes the only service, 0 picks a free one; without any, each takes its own port"
     )]
     pub locals: Vec<String>,
-    /// Have the host dial something that its --allow has: [BIND:]PORT:HOST:PORT
-    #[arg(short = 'L', value_name = "FORWARD")]
+    /// Have the host dial something that its --allow has.
+    #[arg(
+        short = 'L',
+        value_name = "FORWARD",
+        help = "Have the host dial something that its --allow has: [BIND:]PORT:HOST:PORT, also udp:… and unix:/path"
+    )]
     pub dial: Vec<String>,
-    /// Be a SOCKS5 and HTTP proxy whose connections the host dials: [BIND:]PORT
-    #[arg(short = 'D', value_name = "ADDR")]
+    /// Be a SOCKS5 and HTTP proxy whose connections the host dials.
+    #[arg(
+        short = 'D',
+        value_name = "ADDR",
+        help = "Be a SOCKS5 and HTTP CONNECT proxy whose connections the host dials: [BIND:]PORT"
+    )]
     pub dynamic: Vec<String>,
     /// Whom the proxy serves, USER:PASSWORD; everybody who reaches it otherwise
     #[arg(long, value_name = "USER:PASSWORD", requires = "dynamic")]
@@ -180,6 +188,9 @@ pub struct ReachArguments {
     /// How long a direct path is looked for, 1 to 120
     #[arg(long, value_name = "SECONDS", default_value = "10", allow_hyphen_values = true)]
     pub p2p_timeout: String,
+    /// How long a UDP flow may be idle before it ends, 1 to 86400
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_hyphen_values = true)]
+    pub udp_idle: String,
     /// How long open connections wait for a lost path, 1 to 86400
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_hyphen_values = true)]
     pub grace: String,

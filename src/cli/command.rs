@@ -13,7 +13,7 @@ use super::logging::Verbosity;
 use super::parse::{self};
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{CheckConfig, ClientConfig, HostConfig, Protocol, Target, default_stun_servers};
+use crate::config::{CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
 use crate::forward::proxy::Credentials;
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
@@ -161,18 +161,17 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
         Some(pin) => Some(parse::pin("--pin", &pin)?),
         None => environment,
     };
+    let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;
     let (reach, stun) = reach(&arguments.reach)?;
     let mut services = forwards::services(&arguments.targets)?;
     forwards::proxy_protocol(&arguments.proxy_protocol, &mut services)?;
-    if services.iter().any(|service| service.endpoint.protocol() == Protocol::Udp) {
-        return Err(UsageError::Udp);
-    }
     if services.is_empty() && arguments.allow.is_empty() {
         return Err(UsageError::NothingShared);
     }
     let config = HostConfig {
         reach,
         stun,
+        udp_idle,
         services,
         allow: forwards::allow(&arguments.allow)?,
         listen: parse::listen(&arguments.listen)?,
@@ -212,6 +211,7 @@ fn client_settings(
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
     let proxy = proxy(&url, proxies)?;
+    let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;
     let (reach, stun) = reach(&arguments.reach)?;
     let (ca, once) = (arguments.ca, arguments.once);
     let once = once || pipe.is_some();
@@ -222,6 +222,7 @@ fn client_settings(
         dynamic,
         credentials,
         pipe,
+        udp_idle,
         ca,
         headers,
         proxy,

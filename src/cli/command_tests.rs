@@ -105,10 +105,9 @@ fn the_nearest_pin_is_used() {
 
 #[test]
 fn wrong_usage_is_said_in_one_line() {
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 18] = [
         (&["host"], "nothing is shared; give a TARGET such as 8080"),
         (&["host", "80", "80"], "TARGET '80': "),
-        (&["host", "udp:53"], "UDP services are not carried yet"),
         (&["host", "80", "--allow", "nonsense"], "--allow 'nonsense': "),
         (&["client", "ws://h?pin=1", "-L", "80"], "-L '80': "),
         (&["client", "ws://h?pin=1", "-W", "udp:a:1"], "-W 'udp:a:1': "),

@@ -57,9 +57,6 @@ pub enum UsageError {
     /// `--ca` with a URL that has no TLS.
     #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
     CaWithoutTls,
-    /// A UDP service.
-    #[error("UDP services are not carried yet; share TCP ports or unix sockets")]
-    Udp,
     /// A host without anything to share.
     #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
     NothingShared,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 pub use forwards::{
     Bind, Endpoint, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService,
@@ -24,6 +25,9 @@ use crate::signaling::url::SignalingUrl;
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
 
+/// Default for [`HostConfig::udp_idle`] and [`ClientConfig::udp_idle`].
+pub const DEFAULT_UDP_IDLE: Duration = Duration::from_secs(60);
+
 /// STUN servers that are asked unless others are named.
 pub const DEFAULT_STUN_SERVERS: [(&str, u16); 2] = [("stun.l.google.com", 19302), ("stun1.l.google.com", 19302)];
 
@@ -34,6 +38,8 @@ pub struct HostConfig {
     pub services: Vec<SharedService>,
     /// What clients may have dialled beside the services.
     pub allow: AccessList,
+    /// How long a UDP flow may be idle before it ends.
+    pub udp_idle: Duration,
     /// Address of the signaling WebSocket; port 0 lets the system pick one.
     pub listen: SocketAddr,
     /// The pin clients must know; `None` generates one of six digits.
@@ -65,6 +71,8 @@ pub struct ClientConfig {
     pub credentials: Option<Credentials>,
     /// What stdin and stdout are joined to.
     pub pipe: Option<Pipe>,
+    /// How long a UDP flow may be idle before it ends.
+    pub udp_idle: Duration,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
@@ -85,6 +93,7 @@ impl HostConfig {
         HostConfig {
             services: vec![SharedService::of(target)],
             allow: AccessList::default(),
+            udp_idle: DEFAULT_UDP_IDLE,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             pin: None,
             once: false,
@@ -106,6 +115,7 @@ impl ClientConfig {
             dynamic: Vec::new(),
             credentials: None,
             pipe: None,
+            udp_idle: DEFAULT_UDP_IDLE,
             ca: None,
             headers: Vec::new(),
             proxy: None,

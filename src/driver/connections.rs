@@ -339,7 +339,7 @@ pub(super) fn answer_and_end(mut stream: Stream, negotiation: &mut Negotiation) 
 }
 
 /// Returns where the search for a free stream id begins: 15 bits of SHA-256(salt ‖ 4-tuple).
-fn stream_hash(salt: &[u8], flow: &str) -> u16 {
+pub(super) fn stream_hash(salt: &[u8], flow: &str) -> u16 {
     let mut hasher = Sha256::new();
     hasher.update(salt);
     hasher.update(flow);

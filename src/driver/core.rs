@@ -18,11 +18,12 @@ use slab::Slab;
 use super::connections::ConnectionEntry;
 use super::deadlines::{Deadlines, Due};
 use super::dial::{Dialer, EXHAUSTED_PAUSE};
+use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::Signals;
 use super::stun::Stun;
 use super::token::Source;
-use crate::config::Target;
+use crate::config::{DEFAULT_UDP_IDLE, Target};
 use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
@@ -48,6 +49,10 @@ pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 pub(super) enum Notice {
     /// A listener may have a connection; `None` is each of them.
     Acceptable { index: Option<usize> },
+    /// Local programs sent datagrams.
+    Programs { listener: usize },
+    /// The target of a flow sent datagrams.
+    Target { flow: usize },
     /// A program that talks to our proxy has something to say.
     Negotiation { index: usize },
     /// A program has talked to our proxy for too long.
@@ -119,6 +124,12 @@ pub(super) struct Core {
     pub(super) sessions: Slab<SessionEntry>,
     pub(super) sockets: Slab<SocketEntry>,
     pub(super) connections: Slab<ConnectionEntry>,
+    pub(super) flows: Slab<FlowEntry>,
+    pub(super) udp_listeners: Slab<UdpListener>,
+    /// How long a flow may be idle.
+    pub(super) udp_idle: Duration,
+    /// Where one datagram of a flow lands.
+    pub(super) datagram: Vec<u8>,
     pub(super) dialer: Dialer,
     pub(super) resolver: Resolver,
     pub(super) reach: Reach,
@@ -162,6 +173,10 @@ impl Core {
             sessions: Slab::new(),
             sockets: Slab::new(),
             connections: Slab::new(),
+            flows: Slab::new(),
+            udp_listeners: Slab::new(),
+            udp_idle: DEFAULT_UDP_IDLE,
+            datagram: vec![0; MAX_DATAGRAM],
             dialer,
             resolver: Resolver::new(waker.clone()),
             stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
@@ -304,6 +319,8 @@ impl Core {
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.
             Some(Source::Listener(_)) if self.is_accepting_paused => {}
             Some(Source::Listener(index)) => self.notices.push_back(Notice::Acceptable { index: Some(index) }),
+            Some(Source::Programs(listener)) => self.notices.push_back(Notice::Programs { listener }),
+            Some(Source::Flow(flow)) => self.receive_from_target(flow),
             Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
             Some(Source::Udp(index)) => {
@@ -359,6 +376,7 @@ impl Core {
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
+                Due::FlowIdle { index, serial } => self.handle_flow_idle(index, serial),
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }

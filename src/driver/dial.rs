@@ -63,7 +63,14 @@ impl Dialer {
                 Ok(path) => Ok((Endpoint::Unix(path), None)),
                 Err(_) => Err(denied("no --allow rule of the host has it")),
             },
-            ConnectTarget::Udp(_) | ConnectTarget::Reverse(_) => Err(denied("that is not carried")),
+            ConnectTarget::Udp(text) => {
+                let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
+                match self.allow.check_name(Protocol::Udp, &target.host, target.port) {
+                    Verdict::Resolve => Ok((Endpoint::Udp(target), None)),
+                    Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
+                }
+            }
+            ConnectTarget::Reverse(_) => Err(denied("nothing was forwarded in that direction")),
         }
     }
 }
@@ -79,6 +86,9 @@ impl Core {
                 return self.abort_stream(index, key, reason, detail);
             }
         };
+        if let Endpoint::Udp(address) = &endpoint {
+            return self.open_target_flow(index, key, address, !matches!(target, ConnectTarget::Service(_)));
+        }
         let Some(connection) = self.insert(index, key, endpoint.to_string()) else { return };
         let serial = self.connections[connection].serial;
         if let Some(version) = header {
@@ -119,7 +129,10 @@ impl Core {
                 continue;
             }
             let mut connections = self.connections.iter();
-            let Some((connection, _)) = connections.find(|(_, entry)| entry.serial == id) else { continue };
+            let Some((connection, _)) = connections.find(|(_, entry)| entry.serial == id) else {
+                self.handle_flow_lookup(id, &answer);
+                continue;
+            };
             match answer {
                 Ok(addresses) => self.dial_allowed(connection, &addresses),
                 Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error),

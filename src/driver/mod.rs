@@ -10,6 +10,7 @@ mod connections;
 mod core;
 mod deadlines;
 mod dial;
+mod flows;
 mod host;
 mod liveness;
 mod sessions;

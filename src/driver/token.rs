@@ -19,11 +19,15 @@ pub(super) enum Source {
     Udp(usize),
     /// A program that talks to our proxy.
     Negotiation(usize),
+    /// A UDP socket that local programs send to.
+    Programs(usize),
+    /// The UDP socket of a flow's target.
+    Flow(usize),
     /// A forwarded connection.
     Connection(usize),
 }
 
-const KIND_BITS: u32 = 3;
+const KIND_BITS: u32 = 4;
 const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 
 impl Source {
@@ -37,6 +41,8 @@ impl Source {
             Source::Connection(index) => (5, index),
             Source::Interfaces => (6, 0),
             Source::Negotiation(index) => (7, index),
+            Source::Programs(index) => (8, index),
+            Source::Flow(index) => (9, index),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -52,6 +58,8 @@ impl Source {
             5 => Source::Connection(index),
             6 => Source::Interfaces,
             7 => Source::Negotiation(index),
+            8 => Source::Programs(index),
+            9 => Source::Flow(index),
             _ => return None,
         })
     }
@@ -72,6 +80,8 @@ mod tests {
             Source::Udp(7),
             Source::Connection(123_456),
             Source::Negotiation(1),
+            Source::Programs(2),
+            Source::Flow(0),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }

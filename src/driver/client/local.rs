@@ -1,20 +1,23 @@
 //! Where local programs connect: what appears there, and what happens to those who come while there is no session.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::{Interest, Registry};
+use mio::Interest;
 use slab::Slab;
 
 use super::Client;
 use crate::config::{Bind, Endpoint, LocalForward, Protocol, ServiceBind};
 use crate::driver::RunError;
 use crate::driver::connections::Incoming;
-use crate::driver::core::Notice;
+use crate::driver::core::{Core, Notice};
 use crate::driver::deadlines::Due;
+use crate::driver::flows::UdpListener;
 use crate::driver::token::Source;
+use crate::net::listen::ListenError;
 use crate::net::listener::{Accepted, Listener};
 use crate::status::event::Event;
 use crate::tunnel::{ConnectTarget, Service};
@@ -30,6 +33,8 @@ const MAX_WAITING: usize = 256;
 #[derive(Default)]
 pub(super) struct LocalPorts {
     listeners: Slab<LocalPort>,
+    /// What each UDP listener of the loop leads to, and its name.
+    datagrams: HashMap<usize, (What, String)>,
     waiting: VecDeque<(Instant, Incoming, What)>,
     /// Messages pass: streams can be opened.
     pub(super) is_connected: bool,
@@ -101,44 +106,65 @@ impl LocalPorts {
         self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
     }
 
-    fn add(&mut self, registry: &Registry, bind: &Bind, what: What) -> Result<(), RunError> {
+    fn add(&mut self, core: &mut Core, bind: &Bind, what: What) -> Result<(), RunError> {
         let mut listener = match bind {
             Bind::Tcp(address) => Listener::tcp(*address)?,
             #[cfg(unix)]
             Bind::Unix(path) => Listener::unix(path)?,
             #[cfg(not(unix))]
             Bind::Unix(_) => return Err(RunError::NoService("this system has no unix sockets".to_owned())),
-            Bind::Udp(_) => return Err(RunError::NoService("UDP is not forwarded yet".to_owned())),
+            Bind::Udp(address) => return self.add_datagrams(core, *address, what),
         };
         let entry = self.listeners.vacant_entry();
-        registry.register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
+        core.poll.registry().register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
         let name = listener.local_addr().map_or_else(|| bind.to_string(), |address| address.to_string());
         entry.insert(LocalPort { listener, name, what, is_acceptable: true });
         Ok(())
+    }
+
+    fn add_datagrams(&mut self, core: &mut Core, address: SocketAddr, what: What) -> Result<(), RunError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse { addr: address },
+            io::ErrorKind::PermissionDenied => ListenError::Denied { addr: address },
+            io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr: address },
+            _ => ListenError::Other { addr: address, source },
+        };
+        let mut listener = UdpListener::bind(address).map_err(failed)?;
+        let name = format!("udp:{}", listener.socket.local_addr()?);
+        let entry = core.udp_listeners.vacant_entry();
+        let index = entry.key();
+        core.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
+        entry.insert(listener);
+        self.datagrams.insert(index, (what, name));
+        Ok(())
+    }
+
+    fn has(&self, what: &What) -> bool {
+        self.listeners.iter().any(|(_, port)| port.what == *what) || self.datagrams.values().any(|(own, _)| own == what)
     }
 }
 
 impl Client {
     /// Binds what can be bound before the host's services are known.
     pub(super) fn bind_forwards(&mut self) -> Result<(), RunError> {
-        let registry = self.core.poll.registry();
+        // A bare address may turn out to be one for datagrams.
+        let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
         for forward in &self.config.forwards {
             let (bind, what) = match forward {
-                LocalForward::Only { bind } => (bind.of(Protocol::Tcp), What::Only),
-                LocalForward::Service { name, bind: Some(bind) } => {
-                    (bind.of(Protocol::Tcp), What::Service(name.clone()))
-                }
+                LocalForward::Only { bind } => (first(bind), What::Only),
+                LocalForward::Service { name, bind: Some(bind) } => (first(bind), What::Service(name.clone())),
                 LocalForward::Dial { bind, endpoint } => {
                     (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
                 }
                 // Their ports are the host's to say.
                 LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
             };
-            let bind = bind.ok_or_else(|| RunError::NoService("UDP is not forwarded yet".to_owned()))?;
-            self.local.add(registry, &bind, what)?;
+            if let Some(bind) = bind {
+                self.local.add(&mut self.core, &bind, what)?;
+            }
         }
         for address in &self.config.dynamic {
-            self.local.add(registry, &Bind::Tcp(*address), What::Proxy)?;
+            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy)?;
         }
         Ok(())
     }
@@ -186,7 +212,12 @@ impl Client {
                 LocalForward::Only { .. } | LocalForward::Service { .. } | LocalForward::Dial { .. } => {}
             }
         }
+        self.suit_protocols(services)?;
         let first = services.first().map_or_else(String::new, |service| service.name.clone());
+        for (what, local) in self.local.datagrams.values() {
+            let service = if *what == What::Only { first.clone() } else { what.name() };
+            self.core.report(&Event::Forwarding { local: local.clone(), service });
+        }
         for (_, port) in &self.local.listeners {
             let service = if port.what == What::Only { first.clone() } else { port.what.name() };
             self.core.report(&Event::Forwarding { local: port.name.clone(), service });
@@ -194,25 +225,66 @@ impl Client {
         Ok(())
     }
 
+    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let find = |what: &What| match what {
+            What::Only => services.first(),
+            What::Service(name) => services.iter().find(|service| service.name == *name),
+            What::Dial(..) | What::Proxy => None,
+        };
+        let mismatch = |service: &Service, local: &str| {
+            let proto = if service.is_udp() { "datagrams (UDP)" } else { "streams (TCP)" };
+            RunError::NoService(format!(
+                "the service {} is one of {proto}, which cannot appear at {local}",
+                service.name
+            ))
+        };
+        for (what, local) in self.local.datagrams.values() {
+            if let Some(service) = find(what).filter(|service| !service.is_udp()) {
+                return Err(mismatch(service, local));
+            }
+        }
+        let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
+        for index in wrong.map(|(index, _)| index).collect::<Vec<_>>() {
+            let mut port = self.local.listeners.remove(index);
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+            let Some(address) = port.listener.local_addr() else {
+                return Err(find(&port.what)
+                    .map_or(RunError::NoService(port.name.clone()), |service| mismatch(service, &port.name)));
+            };
+            self.local.add_datagrams(&mut self.core, address, port.what)?;
+        }
+        Ok(())
+    }
+
     /// Takes a service at its own port where that is free, otherwise at any.
     fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
         let what = What::Service(service.name.clone());
-        if service.proto != Protocol::Tcp.as_str() || self.local.listeners.iter().any(|(_, port)| port.what == what) {
+        if self.local.has(&what) {
             return Ok(());
         }
-        let bind =
-            |port: u16| ServiceBind::Address(SocketAddr::from(([127, 0, 0, 1], port))).of(Protocol::Tcp).ok_or(());
-        let registry = self.core.poll.registry();
-        if let (Some(port), Ok(own)) = (service.port, bind(service.port.unwrap_or(0)))
-            && port != 0
-            && self.local.add(registry, &own, what.clone()).is_ok()
-        {
-            return Ok(());
+        let bind = |port: u16| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
+        };
+        match service.port.filter(|port| *port != 0) {
+            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone()).is_ok() => Ok(()),
+            _ => self.local.add(&mut self.core, &bind(0), what),
         }
-        match bind(0) {
-            Ok(any) => self.local.add(registry, &any, what),
-            Err(()) => Ok(()),
-        }
+    }
+
+    /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
+    pub(super) fn receive_datagrams(&mut self, listener: usize) {
+        let session = self.session.filter(|_| self.local.is_connected);
+        let services = session
+            .and_then(|session| self.core.session(session))
+            .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
+        let what = self.local.datagrams.get(&listener).map(|(what, _)| what);
+        let target = services.and_then(|services| what?.target(&services));
+        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session.index, target));
+        self.core.receive_from_programs(listener, wanted);
     }
 
     /// Takes connections. Before the first session the system keeps them in its own queue.

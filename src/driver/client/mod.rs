@@ -110,6 +110,7 @@ impl Client {
             left_because: None,
             outcome: None,
         };
+        client.core.udp_idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
     }
@@ -163,6 +164,8 @@ impl Client {
     fn handle(&mut self, notice: Notice) {
         match notice {
             Notice::Acceptable { index } => self.accept(index),
+            Notice::Programs { listener } => self.receive_datagrams(listener),
+            Notice::Target { flow } => self.core.receive_from_target(flow),
             Notice::Negotiation { index } => self.handle_negotiation(index),
             Notice::NegotiationDue { index, serial } => self.handle_negotiation_due(index, serial),
             #[cfg(unix)]

@@ -103,6 +103,7 @@ impl Host {
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         let dialer = Dialer { services: config.services.clone(), allow: config.allow.clone() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
+        core.udp_idle = config.udp_idle;
         let mut listener = listen::listen(config.listen)?;
         let local = listener.local_addr()?;
         core.poll.registry().register(&mut listener, Source::Listener(0).token(), Interest::READABLE)?;
@@ -209,6 +210,7 @@ impl Host {
                     self.expect(index, DONE_TIMEOUT);
                 }
             }
+            Notice::Target { flow } => self.core.receive_from_target(flow),
             Notice::KeepAlive => self.keep_alive(),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::Stop => self.stop(),
@@ -217,6 +219,7 @@ impl Host {
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
             | Notice::Rejoin
+            | Notice::Programs { .. }
             | Notice::Negotiation { .. }
             | Notice::NegotiationDue { .. }
             | Notice::Closed { .. }
