@@ -254,6 +254,8 @@ impl Core {
             | tunnel::Event::RoundTrip(_)
             | tunnel::Event::GoAway(..)
             | tunnel::Event::Resumed
+            | tunnel::Event::Listen { .. }
+            | tunnel::Event::Listened { .. }
             | tunnel::Event::Ended(..) => {}
         }
     }

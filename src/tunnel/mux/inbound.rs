@@ -94,11 +94,11 @@ impl Mux {
             {
                 self.handle_resume(now, part, parts, entries);
             }
+            SessionFrame::Listen(id, bind) => self.handle_listen(id, bind),
+            SessionFrame::Listened(id, result) => self.handle_listened(id, result),
             SessionFrame::Hello(_)
             | SessionFrame::Ping(_)
             | SessionFrame::Resume { .. }
-            | SessionFrame::Listen(..)
-            | SessionFrame::Listened(..)
             | SessionFrame::Ignorable(_) => self.counters.ignored += 1,
         }
     }

@@ -5,6 +5,7 @@
 
 mod inbound;
 mod life;
+mod listen;
 mod outbound;
 mod resume;
 mod table;
@@ -26,6 +27,8 @@ use super::schedule::Schedule;
 use super::stream::{Stream, StreamMut};
 pub use life::DRAIN;
 use life::Life;
+use listen::Listens;
+pub use listen::MAX_LISTENS;
 use resume::Resumption;
 use table::{IdState, IdStatus};
 use timers::{Timers, prune};
@@ -121,6 +124,7 @@ pub struct Mux {
     carrier: u32,
     carrier_is_up: bool,
     resumption: Resumption,
+    listens: Listens,
     pending: outbound::Pending,
     timers: Timers,
     round_trip: Option<Duration>,
@@ -163,6 +167,7 @@ impl Mux {
             carrier: 0,
             carrier_is_up: false,
             resumption: Resumption::NotNeeded,
+            listens: Listens::default(),
             pending: outbound::Pending::default(),
             timers: Timers::default(),
             round_trip: None,

@@ -23,11 +23,11 @@ pub(super) struct Pending {
     pub(super) aborts: VecDeque<Abort>,
     pub(super) credits: VecDeque<StreamKey>,
     /// The message handed out last, when it is not one of a stream's queue.
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// What there is to send before all streams' data.
-enum Control {
+pub(super) enum Control {
     /// A frame, now in the scratch buffer.
     Encoded,
     /// A frame that needs more room. Data must not pass it: a carrier kept full by small frames would starve it.
@@ -89,7 +89,8 @@ impl Mux {
         let pending = &self.pending;
         let control = pending.hello
             || (self.peer.is_some()
-                && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()));
+                && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()))
+            || (self.peer.is_some() && self.listens.is_due());
         control || (self.peer.is_some() && self.resumption.is_complete() && self.next_to_send().is_some())
     }
 
@@ -151,7 +152,7 @@ impl Mux {
             return Control::Encoded;
         }
         if max_len < frame::HEADER_LEN + 1 + frame::MAX_DETAIL {
-            let is_due = pending.pong.is_some() || pending.ping || !pending.is_empty();
+            let is_due = pending.pong.is_some() || pending.ping || !pending.is_empty() || self.listens.is_due();
             return if is_due { Control::Waits } else { Control::Nothing };
         }
         if let Some(bytes) = pending.pong.take() {
@@ -174,7 +175,7 @@ impl Mux {
             frame::encode_go_away(&mut self.pending.scratch, reason, &detail);
             return Control::Encoded;
         }
-        Control::Nothing
+        self.encode_listen(max_len)
     }
 
     fn encode_credit(&mut self, now: Instant) -> bool {
