@@ -100,6 +100,7 @@ pub(crate) struct Totals {
     pub(crate) duplicates: u64,
     pub(crate) stale: u64,
     pub(crate) go_aways: u64,
+    pub(crate) listens: u64,
     pub(crate) steps: u64,
 }
 
@@ -115,12 +116,14 @@ impl Totals {
         self.duplicates += other.duplicates;
         self.stale += other.stale;
         self.go_aways += other.go_aways;
+        self.listens += other.listens;
         self.steps += other.steps;
     }
 
     pub(crate) fn assert_that_it_tests_something(&self) {
         assert!(self.finished > 1000 && self.aborted > 100, "hardly any stream lived");
         assert!(self.carriers > 500 && self.lost_messages > 1000, "hardly any carrier died");
+        assert!(self.listens > 500, "hardly any reverse forward was answered");
         assert!(self.discarded > 50 && self.duplicates > 50 && self.stale > 50, "hardly anything arrived too late");
     }
 }
