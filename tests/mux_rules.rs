@@ -7,6 +7,8 @@
 mod listen;
 #[path = "mux_rules/order.rs"]
 mod order;
+#[path = "mux_rules/rate.rs"]
+mod rate;
 #[path = "mux_rules/resume.rs"]
 mod resume;
 #[path = "mux_rules/rig.rs"]

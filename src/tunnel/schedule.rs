@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use super::id::StreamKey;
 
-/// Bytes a stream may send in one turn.
-const QUANTUM: i32 = 16 * 1024;
+/// Bytes a stream may send in one turn, unless said otherwise.
+const QUANTUM: u16 = 16 * 1024;
 
 #[derive(Debug)]
 struct Entry {
@@ -18,16 +18,28 @@ struct Entry {
 }
 
 /// The streams that have something to send, in the order they take turns.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Schedule {
+    quantum: i32,
     new: VecDeque<Entry>,
     old: VecDeque<Entry>,
 }
 
+impl Default for Schedule {
+    fn default() -> Self {
+        Schedule::new(QUANTUM)
+    }
+}
+
 impl Schedule {
+    /// Creates a schedule whose turns are of so many bytes, at least one.
+    pub fn new(quantum: u16) -> Schedule {
+        Schedule { quantum: quantum.max(1).into(), new: VecDeque::new(), old: VecDeque::new() }
+    }
+
     /// Adds a stream that got something to send. The caller adds none twice.
     pub fn activate(&mut self, key: StreamKey) {
-        self.new.push_back(Entry { key, deficit: QUANTUM });
+        self.new.push_back(Entry { key, deficit: self.quantum });
     }
 
     /// Returns the stream whose turn it is.
@@ -38,7 +50,7 @@ impl Schedule {
             if entry.deficit > 0 {
                 return Some(entry.key);
             }
-            entry.deficit += QUANTUM;
+            entry.deficit += self.quantum;
             if is_new {
                 self.old.extend(self.new.pop_front());
             } else {

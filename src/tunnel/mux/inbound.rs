@@ -241,12 +241,13 @@ impl Mux {
                 return Err((AbortReason::Protocol, "a payload longer than announced"));
             }
             let units = cost(payload.len());
-            if receive.window.arrive(units).is_err() {
+            let Ok(unasked) = receive.window.arrive(units) else {
                 return Err((AbortReason::FlowControl, "more was sent than granted"));
-            }
+            };
             if receive.state == ReceiveState::Head && !is_ours {
                 self.before_connect += units;
             }
+            self.rate_arrived(now, unasked);
         } else if matches!(frame, Sequenced::Close) {
             if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last)) {
                 return Err((AbortReason::Protocol, "a frame after CLOSE"));

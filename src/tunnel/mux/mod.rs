@@ -7,6 +7,7 @@ mod inbound;
 mod life;
 mod listen;
 mod outbound;
+mod rate;
 mod resume;
 mod table;
 mod timers;
@@ -29,6 +30,7 @@ pub use life::DRAIN;
 use life::Life;
 use listen::Listens;
 pub use listen::MAX_LISTENS;
+use rate::Rates;
 use resume::Resumption;
 use table::{IdState, IdStatus};
 use timers::{Timers, prune};
@@ -49,6 +51,9 @@ pub struct Config {
     /// What may be queued or unacknowledged, over all streams, in bytes of chunk capacity. Beyond it a stream keeps one
     /// chunk at a time.
     pub send_budget: usize,
+    /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it message by
+    /// message; what it receives by granting credit no faster, beyond the initial credit of each stream.
+    pub rate: Option<u64>,
     /// What we offer.
     pub services: Vec<Service>,
 }
@@ -63,6 +68,7 @@ impl Config {
             receive_budget: 320 * 1024 * 1024,
             growth_budget: 64 * 1024 * 1024,
             send_budget: 64 * 1024 * 1024,
+            rate: None,
             services: Vec::new(),
         }
     }
@@ -112,6 +118,7 @@ pub struct Mux {
     attached: [usize; 2],
     schedule: Schedule,
     budget: Budget,
+    rates: Option<Rates>,
     /// Capacity of all queued and unacknowledged chunks.
     pub(super) retained: usize,
     /// Streams that were refused capacity because of the send budget.
@@ -151,13 +158,15 @@ impl Mux {
             services: config.services.clone(),
             features: Vec::new(),
         };
+        let rates = config.rate.map(Rates::new);
         Mux {
             streams: Slab::new(),
             next_serial: 0,
             ids: HashMap::new(),
             attached: [0; 2],
-            schedule: Schedule::default(),
+            schedule: rates.as_ref().map_or_else(Schedule::default, Rates::schedule),
             budget: Budget::new(config.growth_budget),
+            rates,
             retained: 0,
             starved: VecDeque::new(),
             before_connect: 0,
@@ -292,7 +301,8 @@ impl Mux {
     }
 
     pub(super) fn payload_limit(&self) -> usize {
-        self.peer.as_ref().map_or(0, Hello::payload_limit)
+        let limit = self.peer.as_ref().map_or(0, Hello::payload_limit);
+        self.rates.as_ref().map_or(limit, |rates| limit.min(rates.payload_limit()))
     }
 
     pub(super) fn is_over_send_budget(&self) -> bool {
@@ -319,7 +329,9 @@ impl Mux {
     /// Takes note that the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
-        if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
+        let receive = &stream.receive;
+        let is_closed = receive.state == super::stream::ReceiveState::Closed;
+        if !is_closed && !receive.grant_held && receive.window.is_grant_due() {
             self.queue_credit(key);
         }
     }

@@ -60,7 +60,10 @@ impl Mux {
             return None;
         }
         match self.encode_control(now, max_len) {
-            Control::Encoded => return Some(&self.pending.scratch),
+            Control::Encoded => {
+                self.rate_sent(now, self.pending.scratch.len());
+                return Some(&self.pending.scratch);
+            }
             Control::Waits => return None,
             Control::Nothing => {}
         }
@@ -70,9 +73,11 @@ impl Mux {
         let key = self.next_to_send()?;
         let stream = self.get_mut(key)?;
         let len = stream.send.queue[stream.send.unsent].message().len();
-        if len > max_len {
+        if len > max_len || !self.rate_allows(now) {
             return None;
         }
+        self.rate_sent(now, len);
+        let stream = self.get_mut(key)?;
         stream.send.mark_sent();
         self.schedule.charge(len);
         self.timers.activity();
@@ -81,7 +86,7 @@ impl Mux {
         Some(send.queue[send.unsent - 1].message())
     }
 
-    /// Tells whether anything waits for room on the carrier.
+    /// Tells whether anything waits for room on the carrier; not what waits for the session's rate.
     pub fn has_transmit(&mut self) -> bool {
         if !self.carrier_is_up || self.life == Life::Ended {
             return false;
@@ -91,7 +96,8 @@ impl Mux {
             || (self.peer.is_some()
                 && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()))
             || (self.peer.is_some() && self.listens.is_due());
-        control || (self.peer.is_some() && self.resumption.is_complete() && self.next_to_send().is_some())
+        let may_send = self.peer.is_some() && self.resumption.is_complete() && !self.is_held_back();
+        control || (may_send && self.next_to_send().is_some())
     }
 
     /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does. They go before
@@ -186,12 +192,20 @@ impl Mux {
             };
             let receive = &mut stream.receive;
             receive.credit_queued = false;
+            let owed_ack = receive.acknowledged != receive.reorder.next();
             receive.acknowledged = receive.reorder.next();
-            let limit = receive.window.grant(now, self.round_trip, &mut self.budget);
-            let scratch = &mut self.pending.scratch;
-            frame::encode_credit(scratch, stream.id, stream.generation, limit, receive.acknowledged);
+            let (id, generation, received) = (stream.id, stream.generation, receive.acknowledged);
+            let before = receive.window.limit();
+            let limit = self.grant(now, key);
+            // Where the rate grants nothing, and nothing new arrived, there is nothing to say.
+            let has_news = limit != before || owed_ack || self.rates.is_none();
+            if has_news {
+                frame::encode_credit(&mut self.pending.scratch, id, generation, limit, received);
+            }
             self.settle(key);
-            return true;
+            if has_news {
+                return true;
+            }
         }
         false
     }
