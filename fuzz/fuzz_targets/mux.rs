@@ -127,13 +127,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(role: Role) -> Run {
+    fn new(role: Role, rate: Option<u64>) -> Run {
         let config = Config {
             initial_credit: 4096,
             max_streams: MAX_STREAMS,
             receive_budget: RECEIVE_BUDGET,
             growth_budget: GROWTH_BUDGET,
             send_budget: SEND_BUDGET,
+            rate,
             ..Config::new(role)
         };
         Run {
@@ -334,9 +335,9 @@ impl Run {
     }
 }
 
-fuzz_target!(|input: (bool, Vec<Op>)| {
-    let (is_client, ops) = input;
-    let mut run = Run::new(if is_client { Role::Client } else { Role::Host });
+fuzz_target!(|input: (bool, Option<u32>, Vec<Op>)| {
+    let (is_client, rate, ops) = input;
+    let mut run = Run::new(if is_client { Role::Client } else { Role::Host }, rate.map(u64::from));
     run.step(Op::Open { skip: 0 });
     for op in ops {
         run.step(op);
