@@ -5,6 +5,8 @@
 
 #[path = "mux_rules/listen.rs"]
 mod listen;
+#[path = "mux_rules/many.rs"]
+mod many;
 #[path = "mux_rules/order.rs"]
 mod order;
 #[path = "mux_rules/rate.rs"]

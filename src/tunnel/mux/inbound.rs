@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::config::taken_streams;
 use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_PENDING_ABORTS, Mux};
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::credit::cost;
@@ -105,7 +106,7 @@ impl Mux {
 
     fn handle_stream(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
         // Whatever a frame leads to here or in the application, each costs one ABORT at the most.
-        if self.pending.aborts.len() >= MAX_PENDING_ABORTS {
+        if self.pending.aborts.len() >= MAX_PENDING_ABORTS.max(2 * self.config.max_streams as usize) {
             return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
         }
         let is_ours = id.opener() == self.config.role;
@@ -179,11 +180,10 @@ impl Mux {
     }
 
     fn is_full_for_peer(&self) -> bool {
-        // The opener counts a stream as ended once it sent its last CREDIT, which its next CONNECT may overtake: hence the
-        // slack beyond what we announced. Streams that lost their id but still drain count for memory, not as streams of the peer.
+        // Streams that lost their id but still drain count for memory, not as streams of the peer.
         let by_budget = self.config.receive_budget / u64::from(self.config.initial_credit.max(1));
         self.streams.len() as u64 >= by_budget
-            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize * 5 / 4
+            || self.attached[self.config.role.peer() as usize] >= taken_streams(self.config.max_streams)
     }
 
     fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {

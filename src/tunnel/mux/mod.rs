@@ -3,6 +3,7 @@
 //! The owner feeds messages ([`Mux::handle_message`]) and the time ([`Mux::handle_timeout`]), opens, reads and writes
 //! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the specification.
 
+mod config;
 mod inbound;
 mod life;
 mod listen;
@@ -22,10 +23,11 @@ use super::chunk::{Chunk, ChunkPool, MAX_PAYLOAD};
 use super::credit::Budget;
 use super::event::Event;
 use super::frame::ConnectTarget;
-use super::hello::{Hello, Service, VERSION};
-use super::id::{Generation, Role, StreamId, StreamKey};
+use super::hello::{Hello, VERSION};
+use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Stream, StreamMut};
+pub use config::Config;
 pub use life::DRAIN;
 use life::Life;
 use listen::Listens;
@@ -34,45 +36,6 @@ use rate::Rates;
 use resume::Resumption;
 use table::{IdState, IdStatus};
 use timers::{Timers, prune};
-
-/// What a session is allowed to use and announces about itself.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Our role.
-    pub role: Role,
-    /// Units (see `tunnel::credit`) the peer may send on a stream before the first CREDIT.
-    pub initial_credit: u32,
-    /// Streams the peer may have open at once.
-    pub max_streams: u32,
-    /// What the initial receive windows may add up to, in units: beyond it, streams are refused.
-    pub receive_budget: u64,
-    /// What receive windows may grow by, together, in units.
-    pub growth_budget: u64,
-    /// What may be queued or unacknowledged, over all streams, in bytes of chunk capacity. Beyond it a stream keeps one
-    /// chunk at a time.
-    pub send_budget: usize,
-    /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it message by
-    /// message; what it receives by granting credit no faster, beyond the initial credit of each stream.
-    pub rate: Option<u64>,
-    /// What we offer.
-    pub services: Vec<Service>,
-}
-
-impl Config {
-    /// Returns the defaults for a role.
-    pub fn new(role: Role) -> Config {
-        Config {
-            role,
-            initial_credit: 64 * 1024,
-            max_streams: 4096,
-            receive_budget: 320 * 1024 * 1024,
-            growth_budget: 64 * 1024 * 1024,
-            send_budget: 64 * 1024 * 1024,
-            rate: None,
-            services: Vec::new(),
-        }
-    }
-}
 
 /// Why no stream can be opened now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +67,7 @@ const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
 /// DATA that came before its CONNECT is kept up to this many bytes over all streams.
 const MAX_BEFORE_CONNECT: u64 = 4 * 1024 * 1024;
 
-/// Aborts waiting to be sent; a peer that causes more than this at once is out to hurt.
+/// Aborts waiting to be sent, or twice as many as there may be streams; a peer that causes more than this at once is out to hurt.
 const MAX_PENDING_ABORTS: usize = 8192;
 
 /// Many byte streams over one carrier at a time.
