@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::frame::{Frame, SessionFrame, StreamFrame, kind};
+use pinhole::tunnel::AbortReason;
+use pinhole::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
 
-use crate::rig::{ID, Rig, credit, data, session};
+use crate::rig::{ID, Rig, abort, connect, credit, data, session};
 
 /// Bytes a second: 20 ms are 2000 bytes.
 const RATE: u64 = 100_000;
@@ -17,9 +18,7 @@ fn limited() -> Rig {
 
 fn payload_len(frames: &[Frame]) -> usize {
     let len = |frame: &Frame| match frame {
-        Frame::Stream(_, _, StreamFrame::Sequenced(_, pinhole::tunnel::frame::Sequenced::Data(payload))) => {
-            payload.len()
-        }
+        Frame::Stream(_, _, StreamFrame::Sequenced(_, Sequenced::Data(payload))) => payload.len(),
         _ => 0,
     };
     frames.iter().map(len).sum()
@@ -130,9 +129,43 @@ fn a_stream_that_goes_while_it_waits_for_credit_is_forgotten() {
     rig.read(key);
     rig.sent();
     rig.feed(credit(ID, 0, 1 << 20, 1));
-    rig.mux.stream(key).unwrap().abort(pinhole::tunnel::AbortReason::Reset, "");
+    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
     rig.wait(Duration::from_secs(5));
     rig.sent();
     assert_eq!(rig.mux.memory(), (0, 0));
     assert!(rig.mux.poll_timeout().unwrap() - rig.now > Duration::from_secs(5), "nothing is left to wait for");
+}
+
+#[test]
+fn streams_that_live_on_are_not_starved_by_those_that_come_and_go() {
+    let mut rig = limited();
+    let key = rig.accepted(0);
+    let (mut limit, mut sent, mut sequence, start) = (65_536u64, 0u64, 1, rig.now);
+    let mut id = ID;
+    while rig.now - start < Duration::from_secs(60) {
+        // Ten times the rate in initial credit, in streams that are gone before they cost more.
+        for _ in 0..2 {
+            id = if id == ID + 1000 { ID + 1 } else { id + 1 };
+            let generation = ((rig.now - start).as_millis() / 50_000) as u8;
+            rig.feed(connect(id, generation));
+            for sequence in 1..4 {
+                rig.feed(data(id, generation, sequence, &[1; 16_000]));
+            }
+            rig.feed(abort(id, generation, AbortReason::Reset));
+        }
+        while sent + 32 + 1000 <= limit {
+            rig.feed(data(ID, 0, sequence, &[1; 1000]));
+            (sent, sequence) = (sent + 32 + 1000, sequence + 1);
+        }
+        rig.events();
+        rig.read(key);
+        for frame in rig.sent() {
+            if let Frame::Stream(_, _, StreamFrame::Credit { limit: granted, .. }) = frame {
+                limit = limit.max(granted);
+            }
+        }
+        rig.wait(Duration::from_millis(100));
+    }
+    println!("{sent} units in a minute beside a flood");
+    assert!(sent > 65_536 + 15 * 16_000, "only {sent} units in a minute");
 }

@@ -61,7 +61,7 @@ impl Mux {
         }
         match self.encode_control(now, max_len) {
             Control::Encoded => {
-                self.rate_sent(now, self.pending.scratch.len());
+                self.rate_owes(now, self.pending.scratch.len());
                 return Some(&self.pending.scratch);
             }
             Control::Waits => return None,

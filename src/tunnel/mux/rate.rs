@@ -29,29 +29,45 @@ const MAX_TURN: Duration = Duration::from_millis(10);
 /// The least that DATA frames are cut down to for that, in bytes of payload.
 const MIN_PAYLOAD: usize = 1024;
 
+/// The longest that anything waits for the rate, whatever passes without asking meanwhile. Longer than [`MAX_DEBT`], so that it
+/// counts only then.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+
 /// A token bucket, as the time until which its rate is used up.
 #[derive(Debug)]
 struct Bucket {
     /// In bytes a second.
     rate: u64,
     used_until: Option<Instant>,
-    /// Somebody found it empty, and it is no more then.
+    /// Somebody found it used up, and nothing that asks has passed since.
+    waits_since: Option<Instant>,
+    /// When somebody who waits can go on.
     wakes_at: Option<Instant>,
 }
 
 impl Bucket {
     fn new(rate: u64) -> Bucket {
-        Bucket { rate: rate.max(1), used_until: None, wakes_at: None }
+        Bucket { rate: rate.max(1), used_until: None, waits_since: None, wakes_at: None }
     }
 
     /// Tells whether something may pass; if not, the bucket will wake somebody.
     fn is_open(&mut self, now: Instant) -> bool {
-        self.wakes_at = self.used_until.filter(|until| *until > now);
+        let due = self.used_until.filter(|until| *until > now).map(|until| {
+            let since = *self.waits_since.get_or_insert(now);
+            until.min(since + MAX_WAIT)
+        });
+        self.wakes_at = due.filter(|at| *at > now);
         self.wakes_at.is_none()
     }
 
-    /// Takes note of bytes that pass, whether there was room for them or not.
-    fn spend(&mut self, now: Instant, bytes: u64) {
+    /// Takes note of bytes that pass because the bucket is open.
+    fn pass(&mut self, now: Instant, bytes: u64) {
+        self.waits_since = None;
+        self.owe(now, bytes);
+    }
+
+    /// Takes note of bytes that pass without asking.
+    fn owe(&mut self, now: Instant, bytes: u64) {
         let nanos = (u128::from(bytes) * 1_000_000_000).div_ceil(self.rate.into());
         let took = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let full = now.checked_sub(BURST).unwrap_or(now);
@@ -108,10 +124,17 @@ impl Mux {
         self.rates.as_ref().is_some_and(|rates| rates.send.wakes_at.is_some())
     }
 
-    /// Counts a message that goes out.
+    /// Counts a message that goes out because [`Mux::rate_allows`] it.
     pub(super) fn rate_sent(&mut self, now: Instant, len: usize) {
         if let Some(rates) = &mut self.rates {
-            rates.send.spend(now, len as u64);
+            rates.send.pass(now, len as u64);
+        }
+    }
+
+    /// Counts a control frame, which waits for nothing.
+    pub(super) fn rate_owes(&mut self, now: Instant, len: usize) {
+        if let Some(rates) = &mut self.rates {
+            rates.send.owe(now, len as u64);
         }
     }
 
@@ -120,7 +143,7 @@ impl Mux {
         if let Some(rates) = &mut self.rates
             && units > 0
         {
-            rates.receive.spend(now, units);
+            rates.receive.owe(now, units);
         }
     }
 
@@ -142,7 +165,7 @@ impl Mux {
         if rates.receive.is_open(now) {
             let most = rates.receive.bytes_in(BURST).max(cost(MAX_PAYLOAD));
             limit = receive.window.grant(now, self.round_trip, &mut self.budget, most);
-            rates.receive.spend(now, limit - before);
+            rates.receive.pass(now, limit - before);
         }
         if receive.window.is_grant_due() && !std::mem::replace(&mut receive.grant_held, true) {
             prune(&mut rates.held, &self.streams, |key| *key);
