@@ -67,6 +67,8 @@ struct Pair {
     /// Messages on their way to each side; two at a time change places.
     on_the_way: [VecDeque<Bytes>; 2],
     received: u64,
+    flows: [Vec<StreamKey>; 2],
+    received_datagrams: u64,
 }
 
 impl Pair {
@@ -79,6 +81,8 @@ impl Pair {
             streams: [Vec::new(), Vec::new()],
             on_the_way: [VecDeque::new(), VecDeque::new()],
             received: 0,
+            flows: [Vec::new(), Vec::new()],
+            received_datagrams: 0,
         };
         for mux in &mut pair.muxes {
             mux.open_carrier(pair.now, 1);
@@ -115,7 +119,7 @@ impl Pair {
             }
         }
         for side in 0..2 {
-            let (mux, streams) = (&mut self.muxes[side], &mut self.streams[side]);
+            let (mux, streams, flows) = (&mut self.muxes[side], &mut self.streams[side], &mut self.flows[side]);
             while let Some(first) = self.on_the_way[side].pop_front() {
                 let second = self.on_the_way[side].pop_front();
                 for message in second.into_iter().chain([first]) {
@@ -126,9 +130,14 @@ impl Pair {
             while let Some(event) = counted(|| mux.poll_event()) {
                 match event {
                     Event::Opened(key, _) => {
-                        counted(|| mux.stream(key).expect("it was opened").accept());
-                        streams.push(key);
+                        let is_udp = counted(|| {
+                            let mut stream = mux.stream(key).expect("it was opened");
+                            stream.accept();
+                            stream.is_udp()
+                        });
+                        if is_udp { &mut *flows } else { &mut *streams }.push(key);
                     }
+                    Event::Readable(key) if flows.contains(&key) => {}
                     Event::Readable(key) => counted(|| {
                         let mut stream = mux.stream(key).expect("nobody ends a stream");
                         let len = stream.readable().map(<[u8]>::len).sum();
@@ -157,6 +166,53 @@ fn steady_forwarding_allocates_nothing() {
         let forwarded = pair.received - before;
         assert!(forwarded >= 3000 * 10 * len as u64, "{forwarded} bytes of payloads of {len}");
         assert_eq!(COUNT.get(), 0, "allocations while {forwarded} bytes in payloads of {len} were forwarded");
+    }
+}
+
+/// Datagrams from both sides over ten UDP flows, and those that came.
+fn forward_datagrams(pair: &mut Pair, len: usize, payload: &[u8]) {
+    pair.turn(len);
+    let now = pair.now;
+    for side in 0..2 {
+        let (mux, pool) = (&mut pair.muxes[side], &mut pair.pools[side]);
+        for key in &pair.flows[side] {
+            counted(|| mux.stream(*key).expect("nobody ends a flow").send_datagram(now, payload, pool));
+        }
+    }
+    for side in 0..2 {
+        for key in &pair.flows[side] {
+            counted(|| {
+                let mut flow = pair.muxes[side].stream(*key).expect("nobody ends a flow");
+                while let Some(datagram) = flow.receive_datagram() {
+                    pair.received_datagrams += 1;
+                    assert_eq!(datagram.len(), payload.len());
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn steady_forwarding_of_datagrams_allocates_nothing() {
+    for len in [0, 100, 1200, 9000, 65_507] {
+        let mut pair = Pair::new(1);
+        pair.turn(100);
+        for hash in 0..10 {
+            let key =
+                pair.muxes[0].open(1000 + hash, &ConnectTarget::Udp("a:1".to_owned())).expect("far from too many");
+            pair.flows[0].push(key);
+        }
+        let payload = vec![7; len];
+        for _ in 0..500 {
+            forward_datagrams(&mut pair, 1460, &payload);
+        }
+        COUNT.set(0);
+        let before = pair.received_datagrams;
+        for _ in 0..500 {
+            forward_datagrams(&mut pair, 1460, &payload);
+        }
+        assert_eq!(pair.received_datagrams - before, 500 * 10 * 2, "of {len} bytes");
+        assert_eq!(COUNT.get(), 0, "allocations while datagrams of {len} bytes were forwarded");
     }
 }
 

@@ -1,6 +1,6 @@
 //! A foreign peer: a page in headless Chromium speaks signaling and the tunnel's protocol from plain JavaScript, and posts to
 //! an HTTP service through a real host. So the channel is standard WebRTC, and `docs/protocol.md` is enough to write another
-//! implementation: `tests/browser/*.js` is one, made of it.
+//! implementation: `tests/browser/*.js` is one, made of it. UDP it does not carry.
 
 // Helpers of tests stand outside of test functions, where clippy.toml already allows it.
 #![allow(clippy::unwrap_used)]
@@ -33,6 +33,8 @@ struct Seen {
     candidates: Vec<String>,
     /// The host's event about the path.
     connected: Value,
+    /// The state of the browser's channel for datagrams, if it has one.
+    datagrams: Value,
 }
 
 impl Seen {
@@ -75,15 +77,25 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     host.stop();
     figure(&format!("{test}: carrier {}, ms: {}, {}", report["carrier"], report["steps"], report["frames"]));
     let candidates = report["candidates"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
-    Some(Seen { candidates: candidates.collect(), connected })
+    let datagrams = report["datagrams"].clone();
+    Some(Seen { candidates: candidates.collect(), connected, datagrams })
 }
 
 #[test]
 fn chromium_with_real_candidates() {
     let seen = post_through_a_host("Chromium with real candidates", "", &[REAL_ADDRESSES]);
     let Some(seen) = seen else { return };
+    assert_eq!(seen.datagrams, Value::Null, "a peer need not have the channel for datagrams");
     assert!(!seen.is_hidden() && !seen.candidates.is_empty(), "{:?}", seen.candidates);
     assert_eq!(text(&seen.connected, "candidates"), "host/host");
+}
+
+/// Both sides create the channel for datagrams, and it is there without a word.
+#[test]
+fn chromium_with_a_channel_for_datagrams() {
+    let seen = post_through_a_host("Chromium with a channel for datagrams", "&datagrams", &[REAL_ADDRESSES]);
+    let Some(seen) = seen else { return };
+    assert_eq!(seen.datagrams, "open");
 }
 
 /// The host cannot use such names. It learns the browser's address from the browser's own checks.

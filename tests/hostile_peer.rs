@@ -2,6 +2,8 @@
 
 #[path = "hostile_peer/carriers.rs"]
 mod carriers;
+#[path = "hostile_peer/datagrams.rs"]
+mod datagrams;
 #[path = "hostile_peer/listens.rs"]
 mod listens;
 #[path = "hostile_peer/raw.rs"]

@@ -3,6 +3,8 @@
 // What cannot fail in a helper of a test needs no message.
 #![allow(clippy::unwrap_used)]
 
+#[path = "mux_rules/datagrams.rs"]
+mod datagrams;
 #[path = "mux_rules/listen.rs"]
 mod listen;
 #[path = "mux_rules/many.rs"]

@@ -2,6 +2,8 @@
 //!
 //! `NETEM_FULL=1` runs more seeds and the whole goodput table.
 
+#[path = "session_netem/datagrams.rs"]
+mod datagrams;
 #[path = "session_netem/endings.rs"]
 mod endings;
 #[path = "session_netem/goodput.rs"]
@@ -20,6 +22,8 @@ mod signaling;
 mod traffic;
 #[path = "session_netem/transfers.rs"]
 mod transfers;
+#[path = "session_netem/udp.rs"]
+mod udp;
 #[path = "session_netem/world.rs"]
 mod world;
 

@@ -11,8 +11,8 @@ use pinhole::tunnel::frame::{self, Frame, ResumeEntry, header, kind};
 use pinhole::tunnel::hello::VERSION;
 use pinhole::tunnel::mux::MAX_LISTENS;
 use pinhole::tunnel::{
-    AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, GoAwayReason, Hello, Mux, Origin, Role, Sequence,
-    StreamId, StreamKey,
+    AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, GoAwayReason, Hello, Mux, Origin, Outbound, Role,
+    Room, Sequence, Service, StreamId, StreamKey,
 };
 
 /// Units all initial windows may add up to in these runs.
@@ -32,6 +32,7 @@ enum Op {
         initial_credit: u32,
         max_payload: u32,
         max_streams: u32,
+        takes_datagrams: bool,
     },
     Stream {
         kind: u8,
@@ -69,6 +70,8 @@ enum Op {
     Lose,
     Transmit {
         max_len: u16,
+        /// Room on a channel for datagrams, if there is one.
+        datagrams: Option<u16>,
         count: u8,
     },
     Wait {
@@ -78,6 +81,16 @@ enum Op {
     /// The local application.
     Begin {
         hash: u8,
+        kind: u8,
+    },
+    SendDatagram {
+        which: u8,
+        len: u16,
+        count: u8,
+    },
+    ReceiveDatagrams {
+        which: u8,
+        count: u8,
     },
     Accept {
         which: u8,
@@ -135,6 +148,7 @@ impl Run {
             growth_budget: GROWTH_BUDGET,
             send_budget: SEND_BUDGET,
             rate,
+            services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into() }],
             ..Config::new(role)
         };
         Run {
@@ -169,7 +183,7 @@ impl Run {
                 let carrier = self.carrier - u32::from(below).min(self.carrier);
                 self.mux.handle_message(self.now, carrier, bytes.into());
             }
-            Op::Hello { initial_credit, max_payload, max_streams } => {
+            Op::Hello { initial_credit, max_payload, max_streams, takes_datagrams } => {
                 let hello = Hello {
                     versions: vec![VERSION],
                     agent: String::new(),
@@ -178,7 +192,7 @@ impl Run {
                     max_payload,
                     max_streams,
                     services: Vec::new(),
-                    features: Vec::new(),
+                    features: takes_datagrams.then(|| "datagrams".to_owned()).into_iter().collect(),
                 };
                 let mut message = Vec::new();
                 frame::encode_session(&mut message, kind::HELLO, &hello.encode());
@@ -189,8 +203,10 @@ impl Run {
                 let sequence = Sequence(u32::from(sequence % 32));
                 let mut message = header(kind, Generation(generation % 8), self.id(low, ours), sequence).to_vec();
                 match kind {
-                    kind::CONNECT => message.extend_from_slice(&[0, 0, 1]),
-                    kind::DATA => message.resize(message.len() + usize::from(len), 7),
+                    // To a TCP service, a UDP service, a UDP address, a reverse forward.
+                    kind::CONNECT => message
+                        .extend_from_slice([&[0, 0, 1][..], &[0, 0, 2], b"\x03a:1", &[4, 0, 0]][usize::from(len) % 4]),
+                    kind::DATA | kind::DATAGRAM => message.resize(message.len() + usize::from(len), 7),
                     kind::ABORT => message.push(5),
                     _ => {}
                 }
@@ -237,7 +253,25 @@ impl Run {
                 assert!(self.mux.open_carrier(self.now, self.carrier));
             }
             Op::Lose => self.mux.lose_carrier(self.now, self.carrier),
-            Op::Transmit { max_len, count } => self.transmit(max_len.into(), count),
+            Op::Transmit { max_len, datagrams, count } => {
+                let datagrams = datagrams.unwrap_or(max_len).into();
+                self.transmit(Room { messages: max_len.into(), datagrams }, count);
+            }
+            Op::SendDatagram { which, len, count } => {
+                let Some(local) = self.pick(which) else { return };
+                for _ in 0..count {
+                    if let Some(mut stream) = self.mux.stream(local.key) {
+                        stream.send_datagram(self.now, &vec![7; len.into()], &mut self.pool);
+                    }
+                }
+            }
+            Op::ReceiveDatagrams { which, count } => {
+                if let Some(mut stream) = self.pick(which).and_then(|local| self.mux.stream(local.key)) {
+                    for _ in 0..count {
+                        stream.receive_datagram();
+                    }
+                }
+            }
             Op::Wait { millis } => self.now += Duration::from_millis(millis.into()),
             Op::Due => {
                 if let Some(due) = self.mux.poll_timeout() {
@@ -246,8 +280,13 @@ impl Run {
                     assert!(self.mux.poll_timeout().is_none_or(|next| next > self.now), "a timer spins");
                 }
             }
-            Op::Begin { hash } => {
-                if let Ok(key) = self.mux.open(hash.into(), &ConnectTarget::Service(9)) {
+            Op::Begin { hash, kind } => {
+                let target = match kind % 3 {
+                    0 => ConnectTarget::Service(9),
+                    1 => ConnectTarget::Udp("a:1".into()),
+                    _ => ConnectTarget::Reverse(1),
+                };
+                if let Ok(key) = self.mux.open(hash.into(), &target) {
                     self.live.push(Local { key, may_send: true });
                 }
             }
@@ -300,10 +339,19 @@ impl Run {
         }
     }
 
-    fn transmit(&mut self, max_len: usize, count: u8) {
+    fn transmit(&mut self, room: Room, count: u8) {
         for _ in 0..count {
-            let Some(message) = self.mux.poll_transmit(self.now, max_len, &mut self.pool) else { break };
-            assert!(message.len() <= max_len);
+            let message = match self.mux.poll_channels(self.now, room, &mut self.pool) {
+                Some(Outbound::Message(message)) => {
+                    assert!(message.len() <= room.messages && message[0] != kind::DATAGRAM);
+                    message
+                }
+                Some(Outbound::Datagram(message)) => {
+                    assert!(message.len() <= room.datagrams && message[0] == kind::DATAGRAM);
+                    message
+                }
+                None => break,
+            };
             assert!(Frame::decode(Bytes::copy_from_slice(message)).is_ok());
             if message[0] == kind::PING {
                 self.pings.push(message[8..].try_into().expect("8 bytes"));
@@ -312,6 +360,8 @@ impl Run {
     }
 
     fn check(&mut self) {
+        let [outgoing, incoming, early] = self.mux.datagram_memory();
+        assert!(outgoing <= 4 << 20 && incoming <= 4 << 20 && early <= 64 << 10);
         while let Some(event) = self.mux.poll_event() {
             match event {
                 Event::Opened(key, _) => self.live.push(Local { key, may_send: false }),
@@ -345,7 +395,8 @@ fuzz_target!(|input: (bool, Option<u32>, Vec<Op>)| {
     }
     run.mux.close(GoAwayReason::Shutdown, "", Origin::Local);
     run.check();
-    run.transmit(usize::MAX, 1);
+    run.transmit(Room { messages: usize::MAX, datagrams: usize::MAX }, 1);
     assert_eq!(run.mux.stream_count(), 0);
     assert_eq!((run.mux.memory(), run.pool.outstanding()), ((0, 0), 0));
+    assert_eq!(run.mux.datagram_memory(), [0; 3]);
 });

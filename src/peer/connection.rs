@@ -1,7 +1,9 @@
-//! One PeerConnection with the single channel that carries the tunnel's messages.
+//! One PeerConnection with the channel that carries the tunnel's messages, and a second one for datagrams.
 //!
 //! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input and
 //! every write the output of str0m is drained into our own queues, as its contract asks.
+
+mod channels;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,28 +11,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
-use super::flight::{Flight, MAX_FLIGHT};
+use super::flight::Flight;
 use super::stun::is_public;
-
-/// Label of the channel.
-const LABEL: &str = "pinhole";
-
-/// Protocol of the channel.
-const PROTOCOL: &str = "pinhole.1";
 
 /// Remote candidates taken of one peer; more are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
-
-/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
-/// what is due for thousands of streams.
-const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
 /// five is lost, two seconds of silence are rare.
@@ -61,6 +53,8 @@ pub enum Event {
     Open,
     /// A message arrived.
     Message(Bytes),
+    /// A message arrived on the channel for datagrams.
+    Datagram(Bytes),
     /// Datagrams pass (again).
     PathUp,
     /// No answers to STUN any more; may come back.
@@ -82,11 +76,12 @@ pub struct PathInfo {
     pub candidates: String,
 }
 
-/// A PeerConnection with its channel.
+/// A PeerConnection with its channels.
 pub struct Connection {
     rtc: Rtc,
     pending_offer: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
+    datagrams: ChannelId,
     is_open: bool,
     is_over: bool,
     flight: Flight,
@@ -101,6 +96,9 @@ pub struct Connection {
     bad_datagrams: u64,
     checks: u64,
     answers: u64,
+    dropped_datagrams: u64,
+    /// Bytes of DTLS that went out.
+    emitted: usize,
 }
 
 /// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
@@ -119,13 +117,7 @@ impl Connection {
     pub fn offer(now: Instant) -> Result<(Connection, String), PeerError> {
         let mut connection = Connection::new(now);
         let mut changes = connection.rtc.sdp_api();
-        let channel = changes.add_channel_with_config(ChannelConfig {
-            label: LABEL.to_owned(),
-            ordered: false,
-            reliability: Reliability::Reliable,
-            negotiated: None,
-            protocol: PROTOCOL.to_owned(),
-        });
+        let channel = changes.add_channel_with_config(channels::messages());
         let (offer, pending) = changes.apply().ok_or_else(|| PeerError::Rtc("no offer was made".to_owned()))?;
         connection.channel = Some(channel);
         connection.pending_offer = Some(pending);
@@ -153,11 +145,16 @@ impl Connection {
     fn new(now: Instant) -> Connection {
         let mut config = RtcConfig::new()
             .clear_codecs()
-            .set_sctp_max_buffered_amount(MAX_FLIGHT + 64 * 1024)
+            .set_sctp_max_buffered_amount(channels::MAX_BUFFERED)
             .set_stats_interval(Some(STATS_INTERVAL));
         config.set_max_stun_rto(MAX_STUN_RTO);
+        let mut rtc = config.build(now);
+        let datagrams = rtc.direct_api().create_data_channel(channels::datagrams());
         Connection {
-            rtc: config.build(now),
+            rtc,
+            datagrams,
+            dropped_datagrams: 0,
+            emitted: 0,
             pending_offer: None,
             channel: None,
             is_open: false,
@@ -280,42 +277,6 @@ impl Connection {
         }
     }
 
-    /// Returns how many bytes may be written now; 0 before the channel is open.
-    pub fn room(&mut self, now: Instant) -> usize {
-        if !self.is_open || self.is_over {
-            return 0;
-        }
-        let buffered = self.buffered_amount();
-        self.flight.handle_buffered(now, buffered);
-        self.flight.target().saturating_sub(buffered)
-    }
-
-    /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
-    pub fn send(&mut self, now: Instant, message: &[u8]) {
-        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
-            return self.end("the channel is gone".to_owned());
-        };
-        match channel.write(true, message) {
-            Ok(true) => {
-                self.flight.handle_written(now, message.len());
-                self.drain(now);
-            }
-            Ok(false) => self.end("the channel took no message although it had room".to_owned()),
-            Err(error) => self.end(error.to_string()),
-        }
-    }
-
-    /// Returns the bytes written that the peer has not acknowledged.
-    pub fn buffered_amount(&mut self) -> usize {
-        let channel = self.channel.and_then(|id| self.rtc.channel(id));
-        channel.map_or(0, |mut channel| channel.buffered_amount())
-    }
-
-    /// Returns how many bytes may be in flight.
-    pub fn flight_target(&self) -> usize {
-        self.flight.target()
-    }
-
     /// Says good-bye (SCTP shutdown, DTLS close_notify); what is to be sent is in [`Connection::poll_transmit`].
     pub fn close(&mut self, now: Instant) {
         if !self.is_over && self.rtc.close().is_ok() {
@@ -374,6 +335,7 @@ impl Connection {
                     // DTLS only travels on the nominated pair.
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
+                        self.emitted += transmit.contents.len();
                     }
                     // Those between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));
@@ -391,11 +353,9 @@ impl Connection {
 
     fn handle_event(&mut self, now: Instant, event: RtcEvent) {
         match event {
+            RtcEvent::ChannelOpen(id, _) if id == self.datagrams => {}
             RtcEvent::ChannelOpen(id, label) => self.handle_channel(id, &label),
-            RtcEvent::ChannelData(data) if Some(data.id) == self.channel && data.binary => {
-                self.handle_message(data.data.into());
-            }
-            RtcEvent::ChannelData(_) => self.violate("the peer sent something that is no message"),
+            RtcEvent::ChannelData(data) => self.handle_data(data),
             RtcEvent::ChannelClose(_) => self.end("the peer closed the channel".to_owned()),
             RtcEvent::Closed => self.end("the peer closed the connection".to_owned()),
             RtcEvent::IceConnectionStateChange(state) => match state {
@@ -422,35 +382,6 @@ impl Connection {
         let learned = self.path.and_then(|(_, remote)| Candidate::host(remote, Protocol::Udp).ok());
         for candidate in self.remote_candidates.iter().cloned().chain(learned) {
             self.rtc.add_remote_candidate(candidate);
-        }
-    }
-
-    /// Passes a message on, once the channel is open: the peer may use it before its acknowledgement of it arrives.
-    fn handle_message(&mut self, message: Bytes) {
-        if self.is_open {
-            self.events.push_back(Event::Message(message));
-        } else if self.before_open.iter().chain([&message]).map(|kept| kept.len() + 32).sum::<usize>()
-            <= MAX_BEFORE_OPEN
-        {
-            self.before_open.push(message);
-        } else {
-            self.end("the peer sent too much before the channel was open".to_owned());
-        }
-    }
-
-    fn handle_channel(&mut self, id: ChannelId, label: &str) {
-        let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
-        let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
-        let fits = config.is_some_and(|config| {
-            !config.ordered && config.reliability == Reliability::Reliable && config.protocol == PROTOCOL
-        });
-        if is_expected && fits && label == LABEL {
-            self.channel = Some(id);
-            self.is_open = true;
-            self.events.push_back(Event::Open);
-            self.events.extend(self.before_open.drain(..).map(Event::Message));
-        } else {
-            self.violate("the peer opened a channel that does not belong to the protocol");
         }
     }
 

@@ -48,3 +48,94 @@ fn a_handshake_that_overtakes_the_check_of_its_path_is_not_lost() {
         assert!(now < start + Duration::from_millis(500), "the channel opens late");
     }
 }
+
+/// Two connections whose channels are open, and the time.
+fn connected() -> (Connection, Connection, Instant) {
+    let mut now = Instant::now();
+    let (mut host, offer) = Connection::offer(now).unwrap();
+    let (mut client, answer) = Connection::answer(now, &offer).unwrap();
+    let candidate = host.add_local_candidate(now, "192.0.2.1:1000".parse().unwrap()).unwrap();
+    client.add_remote_candidate(now, &candidate);
+    let candidate = client.add_local_candidate(now, "192.0.2.2:1000".parse().unwrap()).unwrap();
+    host.handle_answer(now, &answer).unwrap();
+    host.add_remote_candidate(now, &candidate);
+    let mut settled = None;
+    // The last of the opening is acknowledged 0.2 s later.
+    while settled.is_none_or(|at| now < at + Duration::from_secs(1)) {
+        now = pass_time(now, &mut host, &mut client);
+        settled = settled.or((host.is_open && client.is_open).then_some(now));
+    }
+    for side in [&mut host, &mut client] {
+        while side.poll_event().is_some() {}
+    }
+    (host, client, now)
+}
+
+/// Delivers everything and lets the next timer expire.
+fn pass_time(now: Instant, host: &mut Connection, client: &mut Connection) -> Instant {
+    deliver(now, host, client, &mut None);
+    let now = [host.poll_timeout(), client.poll_timeout()].into_iter().flatten().min().unwrap().max(now);
+    host.handle_timeout(now);
+    client.handle_timeout(now);
+    now
+}
+
+/// Returns the messages and the datagrams that came.
+fn received(side: &mut Connection) -> [Vec<Bytes>; 2] {
+    let mut received = [Vec::new(), Vec::new()];
+    while let Some(event) = side.poll_event() {
+        match event {
+            Event::Message(message) => received[0].push(message),
+            Event::Datagram(datagram) => received[1].push(datagram),
+            Event::Closed(reason) | Event::Violation(reason) => panic!("{reason}"),
+            Event::Open | Event::PathUp | Event::PathDown => {}
+        }
+    }
+    received
+}
+
+#[test]
+fn both_channels_carry_messages_of_up_to_64_kib_and_tell_them_apart() {
+    let (mut host, mut client, mut now) = connected();
+    for len in [8, 1200, 65_515] {
+        let bytes = Bytes::from(vec![len as u8; len]);
+        host.send_datagram(now, &bytes);
+        client.send_datagram(now, &bytes);
+        client.send(now, b"a message");
+        for _ in 0..50 {
+            now = pass_time(now, &mut host, &mut client);
+        }
+        assert_eq!(received(&mut client), [vec![], vec![bytes.clone()]]);
+        assert_eq!(received(&mut host), [vec![Bytes::from_static(b"a message")], vec![bytes]]);
+    }
+    assert_eq!((host.dropped_datagrams(), host.buffered_amount()), (0, 0));
+}
+
+#[test]
+fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
+    for is_datagram in [true, false] {
+        let (mut host, mut client, mut now) = connected();
+        if is_datagram {
+            host.send_datagram(now, &[7; 1000]);
+        } else {
+            host.send(now, &[7; 1000]);
+        }
+        assert!(host.buffered_amount() == 1000 && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000));
+        let (end, mut longest, mut count) = (now + Duration::from_secs(5), 0, 0);
+        while now < end {
+            for transmit in host.transmits.iter().filter(|transmit| is_dtls(&transmit.contents)) {
+                longest = longest.max(transmit.contents.len());
+                count += 1;
+            }
+            now = pass_time(now, &mut host, &mut client);
+        }
+        // What goes out for a datagram is a short word that it is not to be waited for (FORWARD-TSN, RFC 3758).
+        assert!(count > 0 && (longest > 1000) != is_datagram, "{count} DTLS datagrams, the longest of {longest} bytes");
+        let [messages, datagrams] = received(&mut client);
+        assert_eq!((messages.len(), datagrams.len()), (usize::from(!is_datagram), 0));
+        assert_eq!(host.buffered_amount(), 0);
+        host.send_datagram(now, b"next");
+        pass_time(now, &mut host, &mut client);
+        assert_eq!(received(&mut client)[1], [Bytes::from_static(b"next")]);
+    }
+}

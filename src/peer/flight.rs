@@ -14,10 +14,20 @@ pub const MIN_FLIGHT: usize = 32 * 1024;
 /// The most that is kept in flight, in bytes: what the receiver's window can hold.
 pub const MAX_FLIGHT: usize = 1024 * 1024;
 
+/// Returns how many bytes may be in flight beyond a target of that many while datagrams are sent: a quarter, and at least
+/// one message's worth.
+pub const fn datagram_share(target: usize) -> usize {
+    let share = target / 4;
+    if share < MIN_FLIGHT / 2 { MIN_FLIGHT / 2 } else { share }
+}
+
 /// How long a measured rate or round trip counts: long enough to outlast a short pause of the application, short enough
 /// to follow a path that changed.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
+
+/// Acknowledged bytes in whose place datagrams may go while SCTP holds back what it is given.
+const MAX_CLOCKED: usize = 4 * 1024;
 
 /// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
 const MIN_ROUND: Duration = Duration::from_millis(10);
@@ -61,6 +71,10 @@ pub struct Flight {
     delivered: usize,
     /// Bytes buffered when the state was seen last.
     buffered: usize,
+    /// SCTP's own window is full: what it is given waits there.
+    is_saturated: bool,
+    /// Bytes acknowledged since then, less datagrams that went in their place.
+    clocked: usize,
     target: usize,
     fixed: bool,
 }
@@ -73,6 +87,8 @@ impl Default for Flight {
             round_start: None,
             delivered: 0,
             buffered: 0,
+            is_saturated: false,
+            clocked: 0,
             target: MIN_FLIGHT,
             fixed: false,
         }
@@ -100,9 +116,21 @@ impl Flight {
         self.buffered += len;
     }
 
+    /// Takes note of how many bytes went out when `len` bytes were handed to the channel. If fewer, SCTP holds back.
+    pub fn handle_emitted(&mut self, len: usize, emitted: usize) {
+        let was_saturated = std::mem::replace(&mut self.is_saturated, emitted < len);
+        self.clocked = if was_saturated { self.clocked } else { 0 };
+    }
+
+    /// Takes note that a datagram of that length was handed to the channel.
+    pub fn handle_datagram(&mut self, len: usize) {
+        self.clocked = self.clocked.saturating_sub(len);
+    }
+
     /// Takes the bytes the channel holds now: what left since the last call was acknowledged.
     pub fn handle_buffered(&mut self, now: Instant, buffered: usize) {
         self.delivered += self.buffered.saturating_sub(buffered);
+        self.clocked = MAX_CLOCKED.min(self.clocked + self.buffered.saturating_sub(buffered));
         self.buffered = buffered;
         let (Some(start), Some(round_trip)) = (self.round_start, self.round_trip.get()) else { return };
         let elapsed = now.saturating_duration_since(start);
@@ -118,6 +146,12 @@ impl Flight {
             let product = rate * round_trip.as_secs_f64();
             self.target = ((product * 1.5) as usize).clamp(MIN_FLIGHT, MAX_FLIGHT);
         }
+    }
+
+    /// Tells whether a datagram would be under way soon. Where SCTP holds back, it keeps datagrams for as long as it takes,
+    /// which after losses is seconds; then they go only as fast as acknowledgements come.
+    pub fn takes_datagram(&self) -> bool {
+        self.buffered < self.target + datagram_share(self.target) && (!self.is_saturated || self.clocked > 0)
     }
 
     /// Returns how many bytes may be in flight.
@@ -172,6 +206,28 @@ mod tests {
     #[test]
     fn a_short_path_stays_at_the_least() {
         assert_eq!(settle(50e6, Duration::from_micros(200)), MIN_FLIGHT);
+    }
+
+    #[test]
+    fn datagrams_follow_acknowledgements_where_sctp_holds_back() {
+        let (mut flight, now) = (Flight::default(), Instant::now());
+        let write = |flight: &mut Flight, emitted| {
+            flight.handle_written(now, 1000);
+            flight.handle_datagram(1000);
+            flight.handle_emitted(1000, emitted);
+        };
+        write(&mut flight, 1060);
+        assert!(flight.takes_datagram());
+        write(&mut flight, 0);
+        assert!(!flight.takes_datagram(), "it waits in SCTP, and so would the next one");
+        flight.handle_buffered(now, 1500);
+        assert!(flight.takes_datagram());
+        write(&mut flight, 0);
+        assert!(!flight.takes_datagram());
+        flight.handle_buffered(now, 0);
+        write(&mut flight, 1060);
+        write(&mut flight, 1060);
+        assert!(flight.takes_datagram());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use str0m::net::{Protocol, Transmit};
 
 use crate::peer::{Connection, Gatherer, PeerError, mapped_address};
+use crate::tunnel::Room;
 
 /// A path is suspect when nothing came from the peer for this long, STUN included, of which there is some all the time.
 pub const SILENCE: Duration = Duration::from_secs(2);
@@ -154,9 +155,11 @@ impl Direct {
         self.connection.poll_transmit()
     }
 
-    pub(super) fn room(&mut self, now: Instant) -> usize {
+    pub(super) fn room(&mut self, now: Instant) -> Room {
         self.observe(now);
-        self.connection.room(now)
+        let messages = self.connection.room(now);
+        let datagrams = if self.connection.takes_datagram(now) { usize::MAX } else { 0 };
+        Room { messages, datagrams }
     }
 
     pub(super) fn send(&mut self, now: Instant, message: &[u8]) {
@@ -164,9 +167,13 @@ impl Direct {
         self.connection.send(now, message);
     }
 
-    /// Takes note of what the peer acknowledged.
+    pub(super) fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        self.connection.send_datagram(now, datagram);
+    }
+
+    /// Takes note of what the peer acknowledged. Datagrams say nothing of that: those that are given up look the same.
     fn observe(&mut self, now: Instant) {
-        let buffered = self.connection.buffered_amount() as u64;
+        let buffered = self.connection.unacknowledged() as u64;
         let acknowledged = self.written.saturating_sub(buffered);
         if acknowledged > self.acknowledged || buffered == 0 {
             self.acknowledged = acknowledged;
@@ -212,7 +219,7 @@ impl Direct {
             Some("this side has another address on the internet")
         } else if self.is_ice_down {
             Some("nothing that is sent reaches the peer any more")
-        } else if self.progressed_at + self.stall() <= now && self.connection.buffered_amount() > 0 {
+        } else if self.progressed_at + self.stall() <= now && self.connection.unacknowledged() > 0 {
             Some("nothing that is sent is acknowledged any more")
         } else {
             None
@@ -240,7 +247,7 @@ impl Direct {
 
     /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
-        let is_moving = self.acknowledged > self.acknowledged_before || self.connection.buffered_amount() == 0;
+        let is_moving = self.acknowledged > self.acknowledged_before || self.connection.unacknowledged() == 0;
         is_moving && self.heard_at > since && self.trouble(now).is_none()
     }
 }

@@ -30,7 +30,7 @@ use crate::peer::{self, Connection};
 use crate::signaling::handshake::Established;
 use crate::signaling::network::Network;
 use crate::signaling::{ResumeKey, SessionId};
-use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Role};
+use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
 use direct::Direct;
 use relay::Relay;
 use signals::Link;
@@ -272,9 +272,11 @@ impl Session {
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
             if let Some(direct) = self.directs.iter_mut().find(|direct| direct.carrier == carrier) {
-                let room = direct.room(now);
-                let Some(message) = self.mux.poll_transmit(now, room, pool) else { break };
-                direct.send(now, message);
+                match self.mux.poll_channels(now, direct.room(now), pool) {
+                    Some(Outbound::Message(message)) => direct.send(now, message),
+                    Some(Outbound::Datagram(datagram)) => direct.send_datagram(now, datagram),
+                    None => break,
+                }
             } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
                 && relay.carrier == carrier
             {
@@ -285,8 +287,13 @@ impl Session {
                     self.mux.ping_now(now);
                 }
                 // Without these no room would ever be made again, whatever is not answered yet.
-                let room = relay.room(link.waiting).max(self.mux.urgent_len());
-                let Some(message) = self.mux.poll_transmit(now, room, pool) else { break };
+                let mut room = relay.room(link.waiting);
+                room.messages = room.messages.max(self.mux.urgent_len());
+                let Some(Outbound::Message(message) | Outbound::Datagram(message)) =
+                    self.mux.poll_channels(now, room, pool)
+                else {
+                    break;
+                };
                 relay.handle_sent(now, message);
                 self.signals.push_back(link.seal_binary(message));
             } else {
@@ -391,7 +398,7 @@ impl Session {
         let carrier = self.mux.carrier();
         let direct = self.directs.iter_mut().find(|direct| Some(direct.carrier) == carrier);
         let is_delivered = match direct {
-            Some(direct) => direct.connection.buffered_amount() == 0,
+            Some(direct) => direct.connection.unacknowledged() == 0,
             // What the WebSocket was given it sends before it closes.
             None => true,
         };

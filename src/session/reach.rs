@@ -322,6 +322,7 @@ impl Session {
                     index = 0;
                 }
                 peer::Event::Message(message) => self.mux.handle_message(now, direct.carrier, message),
+                peer::Event::Datagram(datagram) => self.mux.handle_datagram(now, direct.carrier, datagram),
                 peer::Event::PathUp => direct.path_up(),
                 peer::Event::PathDown => direct.path_down(),
                 peer::Event::Violation(reason) => return self.fail(now, &reason),

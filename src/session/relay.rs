@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::peer::flight::Best;
+use crate::tunnel::Room;
 use crate::tunnel::frame::kind;
 
 /// The least that may be unanswered, in bytes.
@@ -66,11 +67,14 @@ impl Relay {
         self.heard_at = now;
     }
 
-    /// Returns how many bytes may be written, given what waits in the WebSocket.
-    pub(super) fn room(&self, waiting: usize) -> usize {
+    /// Returns how many bytes may be written, given what waits in the WebSocket. A datagram goes as long as there is any room
+    /// at all, and has a quarter more of it, so that it does not wait for the answers to what others sent.
+    pub(super) fn room(&self, waiting: usize) -> Room {
         let unanswered = self.written - self.answered;
         let room = usize::try_from(self.target.saturating_sub(unanswered)).unwrap_or(usize::MAX);
-        room.min(MAX_WAITING.saturating_sub(waiting))
+        let messages = room.min(MAX_WAITING.saturating_sub(waiting));
+        let has_share = unanswered < self.target + self.target / 4 && waiting < MAX_WAITING + MAX_WAITING / 4;
+        Room { messages, datagrams: if has_share { usize::MAX } else { 0 } }
     }
 
     /// Takes note of a message that goes out.
@@ -141,7 +145,7 @@ mod tests {
                 relay.handle_heard(now);
                 relay.handle_round_trip(now, now - sent_at);
             }
-            while relay.room(0) >= message.len() {
+            while relay.room(0).messages >= message.len() {
                 let is_ping = relay.wants_ping(now);
                 message[0] = if is_ping { kind::PING } else { kind::DATA };
                 relay.handle_sent(now, &message);
@@ -169,9 +173,10 @@ mod tests {
     #[test]
     fn what_waits_here_counts() {
         let relay = Relay::new(Instant::now(), 1);
-        assert_eq!(relay.room(0), MIN_UNANSWERED as usize);
-        assert_eq!(relay.room(MAX_WAITING - 1), 1);
-        assert_eq!(relay.room(MAX_WAITING + 1), 0);
+        assert_eq!(relay.room(0).messages, MIN_UNANSWERED as usize);
+        assert_eq!(relay.room(MAX_WAITING - 1).messages, 1);
+        assert_eq!(relay.room(MAX_WAITING + 1), Room { messages: 0, datagrams: usize::MAX });
+        assert_eq!(relay.room(MAX_WAITING * 2), Room { messages: 0, datagrams: 0 });
     }
 
     #[test]
@@ -179,7 +184,7 @@ mod tests {
         let now = Instant::now();
         let mut relay = Relay::new(now, 1);
         let mut sent = 0;
-        while relay.room(0) > 0 {
+        while relay.room(0).messages > 0 {
             relay.handle_sent(now, &[kind::DATA; 1024]);
             sent += 1024;
         }

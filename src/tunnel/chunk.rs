@@ -8,11 +8,17 @@ pub const MAX_PAYLOAD: usize = 16 * 1024;
 /// Payload of the small size class. A short read moves here rather than pin a large chunk until it is acknowledged.
 const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
 
+/// Longest datagram there is, in bytes: what a UDP header's length leaves over IPv4.
+pub const MAX_DATAGRAM: usize = 65_507;
+
+/// Payloads of the size classes. The largest is for datagrams only.
+const SIZES: [usize; 3] = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM];
+
 /// Free chunks kept of each size class, in bytes; what comes back beyond that is given to the allocator. Acknowledgements
 /// free a quarter of a window at once, so the small class must hold many.
 const MAX_FREE: usize = 4 * 1024 * 1024;
 
-/// A buffer that holds one DATA message: header and payload, back to back.
+/// A buffer that holds one DATA or DATAGRAM message: header and payload, back to back.
 #[derive(Debug)]
 pub struct Chunk {
     buffer: Box<[u8]>,
@@ -65,8 +71,8 @@ impl Chunk {
 /// Keeps chunks for reuse, so that steady forwarding allocates nothing.
 #[derive(Debug, Default)]
 pub struct ChunkPool {
-    large: Vec<Box<[u8]>>,
-    small: Vec<Box<[u8]>>,
+    /// Free chunks of each of [`SIZES`].
+    free: [Vec<Box<[u8]>>; SIZES.len()],
     outstanding: usize,
 }
 
@@ -79,7 +85,16 @@ impl ChunkPool {
     /// Takes a chunk with room for [`MAX_PAYLOAD`] bytes.
     pub fn take(&mut self) -> Chunk {
         self.outstanding += 1;
-        Chunk { buffer: take(&mut self.large, MAX_PAYLOAD), payload_len: 0 }
+        Chunk { buffer: self.buffer(MAX_PAYLOAD), payload_len: 0 }
+    }
+
+    /// Copies a payload of at most [`MAX_DATAGRAM`] bytes into the smallest chunk it fits.
+    pub(super) fn copy(&mut self, payload: &[u8]) -> Chunk {
+        let mut chunk = Chunk { buffer: self.buffer(payload.len()), payload_len: 0 };
+        self.outstanding += 1;
+        chunk.room_mut()[..payload.len()].copy_from_slice(payload);
+        chunk.set_len(payload.len());
+        chunk
     }
 
     /// Moves a short payload into a small chunk; others stay where they are.
@@ -88,7 +103,7 @@ impl ChunkPool {
         if chunk.len() > SMALL_PAYLOAD || chunk.capacity() <= SMALL_PAYLOAD + HEADER_LEN {
             return chunk;
         }
-        let mut small = Chunk { buffer: take(&mut self.small, SMALL_PAYLOAD), payload_len: chunk.len() };
+        let mut small = Chunk { buffer: self.buffer(SMALL_PAYLOAD), payload_len: chunk.len() };
         small.buffer[HEADER_LEN..HEADER_LEN + chunk.len()].copy_from_slice(chunk.payload());
         self.outstanding += 1;
         self.recycle(chunk);
@@ -98,7 +113,7 @@ impl ChunkPool {
     /// Takes back a chunk that is no longer needed.
     pub fn recycle(&mut self, chunk: Chunk) {
         self.outstanding -= 1;
-        let free = if chunk.buffer.len() > SMALL_PAYLOAD + HEADER_LEN { &mut self.large } else { &mut self.small };
+        let free = &mut self.free[class(chunk.buffer.len() - HEADER_LEN)];
         if (free.len() + 1) * chunk.buffer.len() <= MAX_FREE {
             free.push(chunk.buffer);
         }
@@ -108,10 +123,16 @@ impl ChunkPool {
     pub fn outstanding(&self) -> usize {
         self.outstanding
     }
+
+    fn buffer(&mut self, payload: usize) -> Box<[u8]> {
+        let class = class(payload);
+        self.free[class].pop().unwrap_or_else(|| vec![0; HEADER_LEN + SIZES[class]].into_boxed_slice())
+    }
 }
 
-fn take(free: &mut Vec<Box<[u8]>>, payload: usize) -> Box<[u8]> {
-    free.pop().unwrap_or_else(|| vec![0; HEADER_LEN + payload].into_boxed_slice())
+/// Returns the smallest size class for a payload of that length.
+fn class(payload: usize) -> usize {
+    SIZES.iter().position(|size| payload <= *size).expect("no payload is longer than the longest datagram")
 }
 
 #[cfg(test)]
@@ -128,9 +149,22 @@ mod tests {
         assert_eq!((chunk.payload(), chunk.capacity()), (&b"hello"[..], 2048));
         assert_eq!(pool.outstanding(), 1);
         pool.recycle(chunk);
-        assert_eq!((pool.outstanding(), pool.large.len(), pool.small.len()), (0, 1, 1));
+        assert_eq!((pool.outstanding(), pool.free[1].len(), pool.free[0].len()), (0, 1, 1));
         assert_eq!(pool.take().room_mut().len(), MAX_PAYLOAD);
-        assert!(pool.large.is_empty(), "the free chunk was used again");
+        assert!(pool.free[1].is_empty(), "the free chunk was used again");
+    }
+
+    #[test]
+    fn a_copy_takes_the_smallest_chunk_and_comes_back() {
+        let mut pool = ChunkPool::new();
+        for len in [0, 1, SMALL_PAYLOAD, SMALL_PAYLOAD + 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, MAX_DATAGRAM] {
+            let payload = vec![7; len];
+            let chunk = pool.copy(&payload);
+            let least = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM].into_iter().find(|room| len <= *room).unwrap();
+            assert_eq!((chunk.payload(), chunk.capacity()), (&payload[..], least + HEADER_LEN));
+            pool.recycle(chunk);
+        }
+        assert_eq!((pool.outstanding(), pool.free.each_ref().map(Vec::len)), (0, [1, 1, 1]));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum Event {
     Opened(StreamKey, ConnectTarget),
     /// The peer's dial succeeded.
     Accepted(StreamKey),
-    /// There is something to read, or the end of the stream was reached.
+    /// There is something to read (bytes, or datagrams of a UDP flow), or the end of the stream was reached.
     Readable(StreamKey),
     /// A stream that had no capacity has some again.
     Writable(StreamKey),

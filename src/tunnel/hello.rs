@@ -8,6 +8,9 @@ use super::id::Role;
 /// The protocol version this implementation speaks.
 pub const VERSION: u32 = 1;
 
+/// The feature of those who take and send datagrams.
+pub const DATAGRAMS: &str = "datagrams";
+
 /// Bytes of a HELLO we are willing to parse.
 const MAX_HELLO: usize = 16 * 1024;
 
@@ -55,6 +58,13 @@ pub struct Service {
     pub proto: String,
 }
 
+impl Service {
+    /// Tells whether streams to it are UDP flows.
+    pub fn is_udp(&self) -> bool {
+        self.proto == "udp"
+    }
+}
+
 /// Why a HELLO cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
@@ -92,6 +102,11 @@ impl Hello {
         Ok(hello)
     }
 
+    /// Tells whether the side that said this takes datagrams.
+    pub fn takes_datagrams(&self) -> bool {
+        self.features.iter().any(|feature| feature == DATAGRAMS)
+    }
+
     /// Returns the HELLO's payload.
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a struct of numbers and strings has a JSON form")
@@ -115,6 +130,7 @@ mod tests {
         let hello = Hello::decode(EXAMPLE.as_bytes(), Role::Host).unwrap();
         assert_eq!(hello.services[0].name, "web");
         assert_eq!(hello.payload_limit(), 16384);
+        assert!(hello.takes_datagrams() && !hello.services[0].is_udp());
         assert_eq!(Hello::decode(&hello.encode(), Role::Host), Ok(hello));
     }
 

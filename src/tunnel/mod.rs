@@ -7,6 +7,7 @@
 pub mod chunk;
 pub mod credit;
 pub mod event;
+mod flow;
 pub mod frame;
 pub mod hello;
 pub mod id;
@@ -18,9 +19,10 @@ pub mod stream;
 
 pub use chunk::{Chunk, ChunkPool};
 pub use event::{Event, Origin};
+pub use flow::Dropped;
 pub use frame::ConnectTarget;
 pub use hello::{Hello, Service};
 pub use id::{Generation, Role, Sequence, StreamId, StreamKey};
-pub use mux::{Config, Mux, OpenError};
+pub use mux::{Config, Mux, OpenError, Outbound, Room};
 pub use reason::{AbortReason, GoAwayReason};
 pub use stream::StreamMut;

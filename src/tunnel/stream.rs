@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 
 use super::chunk::Chunk;
 use super::credit::{FRAME_COST, ReceiveWindow, SendCredit};
+use super::flow::Flow;
 use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, header, kind};
 use super::id::{Generation, Sequence, StreamId};
 use super::mux::Mux;
@@ -147,6 +148,11 @@ impl SendHalf {
         self.unsent_bytes = self.queue.iter().map(Outgoing::capacity).sum();
     }
 
+    /// Tells whether the first frame of the direction went out on this carrier, or is acknowledged.
+    pub(super) fn has_begun(&self) -> bool {
+        self.unsent > 0 || self.acknowledged != Sequence(0)
+    }
+
     pub(super) fn has_unsent(&self) -> bool {
         self.unsent < self.queue.len()
     }
@@ -214,6 +220,8 @@ pub(super) struct Stream {
     /// Carrier on which the peer is known to know of the stream: its CONNECT came, or ours was acknowledged.
     pub(super) known_on: Option<u32>,
     pub(super) target: Option<ConnectTarget>,
+    /// What a UDP flow holds; `None` for a stream of bytes.
+    pub(super) flow: Option<Box<Flow>>,
     pub(super) send: SendHalf,
     pub(super) receive: ReceiveHalf,
     pub(super) notices: Notices,
@@ -229,6 +237,7 @@ impl Stream {
             attached: true,
             known_on: None,
             target: None,
+            flow: None,
             send: SendHalf::new(),
             receive: ReceiveHalf {
                 state: ReceiveState::Head,
@@ -257,6 +266,17 @@ impl Stream {
     fn push_bare(&mut self, kind: u8) {
         let sequence = self.send.next_sequence();
         self.send.push(Outgoing::Bare(header(kind, self.generation, self.id.value(), sequence)));
+    }
+
+    /// Tells whether datagrams are all that the stream carries.
+    pub(super) fn is_udp(&self) -> bool {
+        self.flow.as_ref().is_some_and(|flow| flow.is_udp)
+    }
+
+    /// Tells whether datagrams may go out: not before the CONNECT or ACCEPT, which they would have to wait for on the
+    /// other side.
+    pub(super) fn may_send_datagrams(&self) -> bool {
+        self.send.has_begun()
     }
 
     /// Tells whether the peer is owed an acknowledgement.
@@ -300,12 +320,16 @@ impl StreamMut<'_> {
         self.mux.activate(self.key);
     }
 
-    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again.
+    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A UDP flow
+    /// carries datagrams instead: see [`StreamMut::send_datagram`].
     pub fn send_capacity(&mut self) -> usize {
         let room = self.mux.payload_limit();
         let over_budget = self.mux.is_over_send_budget();
-        let send = &mut self.state_mut().send;
+        let stream = self.state_mut();
+        let carries_bytes = !stream.is_udp();
+        let send = &mut stream.send;
         let capacity = if send.state != SendState::Open
+            || !carries_bytes
             || send.unsent_bytes >= MAX_UNSENT
             || (over_budget && !send.queue.is_empty())
         {
@@ -383,11 +407,11 @@ impl StreamMut<'_> {
         self.mux.consumed(self.key);
     }
 
-    fn state(&self) -> &Stream {
+    pub(super) fn state(&self) -> &Stream {
         self.mux.get(self.key).expect("a StreamMut is made for a live stream")
     }
 
-    fn state_mut(&mut self) -> &mut Stream {
+    pub(super) fn state_mut(&mut self) -> &mut Stream {
         self.mux.get_mut(self.key).expect("a StreamMut is made for a live stream")
     }
 }

@@ -72,18 +72,31 @@ async function post(tunnel, len) {
   report.frames = { received: stream.nextIn, overtaken: stream.overtaken, credits: stream.credits };
 }
 
+/** Creates the channel for datagrams, of which nothing is said to the host; a promise of it, open. */
+function createDatagrams(connection) {
+  const options = { negotiated: true, id: 100, ordered: false, maxRetransmits: 0, protocol: "pinhole.1" };
+  const channel = connection.createDataChannel("pinhole-datagrams", options);
+  return new Promise((resolve, reject) => {
+    channel.onopen = () => resolve((report.datagrams = channel.readyState, channel));
+    channel.onerror = () => reject(new Error("no channel for datagrams"));
+  });
+}
+
 async function run() {
   const signaling = await Signaling.connect(parameters.get("url"), parameters.get("pin"));
   report.session = signaling.session;
   step("proved");
   signaling.send({ type: "network", direct: true, relay: false, udp: "unknown", mapping: "unknown", ipv6: false });
   const connection = new RTCPeerConnection();
+  const datagrams = parameters.has("datagrams") && createDatagrams(connection);
   const tunnel = await meet(signaling, connection);
   step("channel");
   await tunnel.ready;
   await tunnel.answered;
   step("connected");
   signaling.close();
+  // One that overtook its CONNECT, for all the host knows. It waits there and does nothing.
+  if (datagrams) await datagrams.then((channel) => channel.send(Uint8Array.of(7, 0, 0, 99, 0, 0, 0, 0, 1, 2, 3)));
   await post(tunnel, Number(parameters.get("len")));
   step("answer");
   await tunnel.goAway();

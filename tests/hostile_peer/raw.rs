@@ -36,6 +36,16 @@ pub(crate) fn main_channel() -> ChannelConfig {
     }
 }
 
+/// The channel for datagrams as it should be.
+fn datagram_channel() -> ChannelConfig {
+    ChannelConfig {
+        label: "pinhole-datagrams".to_owned(),
+        reliability: Reliability::MaxRetransmits { retransmits: 0 },
+        negotiated: Some(100),
+        ..main_channel()
+    }
+}
+
 /// A HELLO as it should be.
 pub(crate) fn hello(role: Role) -> Vec<u8> {
     let hello = Hello {
@@ -46,7 +56,7 @@ pub(crate) fn hello(role: Role) -> Vec<u8> {
         max_payload: 16_384,
         max_streams: 65_535,
         services: Vec::new(),
-        features: Vec::new(),
+        features: vec!["datagrams".to_owned()],
     };
     let mut message = Vec::new();
     frame::encode_session(&mut message, kind::HELLO, &hello.encode());
@@ -122,6 +132,8 @@ pub(crate) struct Lab {
     address: SocketAddr,
     timeout: Option<Instant>,
     channel: Option<ChannelId>,
+    /// The channel for datagrams.
+    datagrams: ChannelId,
     /// Messages that wait until the channel takes them.
     queue: VecDeque<Vec<u8>>,
     wire: VecDeque<(Instant, bool, Bytes)>,
@@ -143,6 +155,7 @@ impl Lab {
             Session::new(now, mine, config, Reach { relay: false, ..Reach::default() }).expect("a session starts");
         let config = RtcConfig::new().clear_codecs().set_sctp_max_buffered_amount(4 << 20);
         let mut rtc = config.build(now);
+        let datagrams = rtc.direct_api().create_data_channel(datagram_channel());
         let candidate = Candidate::host(address, Protocol::Udp).expect("an address");
         rtc.add_local_candidate(candidate.clone());
         let mut channel_id = None;
@@ -197,6 +210,7 @@ impl Lab {
             address,
             timeout: Some(now),
             channel: None,
+            datagrams,
             queue: VecDeque::new(),
             wire: VecDeque::new(),
             heard: Vec::new(),
@@ -215,6 +229,14 @@ impl Lab {
     /// Sends a message now; whether the channel took it.
     pub(crate) fn try_send(&mut self, is_binary: bool, message: &[u8]) -> bool {
         let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else { return false };
+        let is_taken = matches!(channel.write(is_binary, message), Ok(true));
+        self.service();
+        is_taken
+    }
+
+    /// Sends a message on the channel for datagrams; whether the channel took it.
+    pub(crate) fn send_datagram(&mut self, is_binary: bool, message: &[u8]) -> bool {
+        let Some(mut channel) = self.rtc.channel(self.datagrams) else { return false };
         let is_taken = matches!(channel.write(is_binary, message), Ok(true));
         self.service();
         is_taken
@@ -311,7 +333,7 @@ impl Lab {
                     }
                     self.wire.push_back((self.now + DELAY, true, datagram));
                 }
-                Ok(Output::Event(Event::ChannelOpen(id, _))) => {
+                Ok(Output::Event(Event::ChannelOpen(id, _))) if id != self.datagrams => {
                     self.channel.get_or_insert(id);
                 }
                 Ok(Output::Event(Event::ChannelData(data))) => {

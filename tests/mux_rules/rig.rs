@@ -122,6 +122,26 @@ impl Rig {
         key
     }
 
+    /// Has the peer open a UDP flow, and accepts it.
+    pub(crate) fn accepted_udp(&mut self, id: u16, generation: u8) -> StreamKey {
+        self.feed(connect_udp(id, generation));
+        let events = self.events();
+        let [Event::Opened(key, ConnectTarget::Udp(_))] = events[..] else { panic!("{events:?}") };
+        self.mux.stream(key).unwrap().accept();
+        assert_eq!(self.sent(), [bare(id, generation, 0, Sequenced::Accept)]);
+        key
+    }
+
+    pub(crate) fn send_datagram(&mut self, key: StreamKey, payload: &[u8]) {
+        self.mux.stream(key).unwrap().send_datagram(self.now, payload, &mut self.pool);
+    }
+
+    /// Takes the datagrams that arrived.
+    pub(crate) fn datagrams(&mut self, key: StreamKey) -> Vec<Bytes> {
+        let mut stream = self.mux.stream(key).unwrap();
+        std::iter::from_fn(|| stream.receive_datagram()).collect()
+    }
+
     /// Opens a stream of ours and sends its CONNECT. Returns its id, too.
     pub(crate) fn own(&mut self) -> (StreamKey, u16) {
         let key = self.mux.open(1, &ConnectTarget::Service(3)).unwrap();
@@ -175,6 +195,15 @@ pub(crate) fn data(id: u16, generation: u8, sequence: u32, payload: &[u8]) -> By
 
 pub(crate) fn close(id: u16, generation: u8, sequence: u32) -> Bytes {
     raw(kind::CLOSE, id, generation, sequence, &[])
+}
+
+/// A CONNECT to a UDP address.
+pub(crate) fn connect_udp(id: u16, generation: u8) -> Bytes {
+    raw(kind::CONNECT, id, generation, 0, b"\x03db.local:53")
+}
+
+pub(crate) fn datagram(id: u16, generation: u8, payload: &[u8]) -> Bytes {
+    raw(kind::DATAGRAM, id, generation, 0, payload)
 }
 
 pub(crate) fn abort(id: u16, generation: u8, reason: AbortReason) -> Bytes {

@@ -11,21 +11,28 @@ impl World {
     pub(super) fn open_stream(&mut self, side: usize) {
         let hash = self.rng.random_range(0..=self.settings.hashes);
         let uid = self.flows.len();
-        let target = ConnectTarget::Tcp(format!("{uid}:1"));
+        let is_udp = self.rng.random_bool(self.settings.udp);
+        let address = format!("{uid}:1");
+        let target = if is_udp { ConnectTarget::Udp(address) } else { ConnectTarget::Tcp(address) };
         match self.sides[side].mux.open(hash, &target) {
             Ok(key) => {
                 let totals = [0, 1].map(|_| {
+                    if is_udp {
+                        return 0;
+                    }
                     let most = pick(&mut self.rng, &[0, 50, 5000, self.settings.max_total]);
                     self.rng.random_range(0..=most.min(self.settings.max_total))
                 });
                 let mut ends = totals.map(|total| End { total, ..End::default() });
                 ends[side].is_accepted = true;
-                self.flows.push(Flow { opener: side, ends, may_abort: false });
+                let datagrams = [Vec::new(), Vec::new()];
+                self.flows.push(Flow { opener: side, is_udp, datagrams, ends, may_abort: false });
                 self.attach(uid, side, key);
                 trace!(self, "side {side} opens stream {uid} {key:?} {totals:?}");
             }
             Err(OpenError::GoingAway) => assert!(self.going_away),
             Err(OpenError::TooManyStreams) => assert!(self.settings.is_tight),
+            Err(OpenError::NoDatagrams) => assert!(is_udp && !self.sides[side].got_hello),
         }
     }
 
@@ -72,6 +79,9 @@ impl World {
         let uid = live[self.rng.random_range(0..live.len())];
         if self.rng.random_range(0..self.settings.abort_rarity) == 0 {
             return self.abort(uid, side);
+        }
+        if self.flows[uid].is_udp {
+            return self.use_flow(uid, side);
         }
         match self.rng.random_range(0..100) {
             0..50 => {
@@ -136,10 +146,11 @@ impl World {
 
     /// Takes at most `most` of what is readable.
     pub(super) fn read(&mut self, uid: usize, side: usize, most: usize) -> bool {
+        let has_received = self.flows[uid].is_udp && self.receive_datagrams(uid, side, usize::MAX);
         let peer = self.flows[uid].ends[1 - side].sent;
         let end = &mut self.flows[uid].ends[side];
         if !end.is_live() || !end.is_readable || end.is_stalled {
-            return false;
+            return has_received;
         }
         let Some(mut stream) = end.key.and_then(|key| self.sides[side].mux.stream(key)) else { return false };
         let (mut ready, mut offset) = (0, end.read);
@@ -155,11 +166,11 @@ impl World {
         stream.consume(ready.min(most));
         if let Some(mut stream) = end.key.and_then(|key| self.sides[side].mux.stream(key)) {
             end.saw_end |= stream.is_at_end();
-            assert_eq!(stream.bytes().1, offset);
+            assert!(stream.is_udp() || stream.bytes().1 == offset);
         }
         let saw_end = end.saw_end;
         self.check_end(uid, side, saw_end);
-        ready > 0
+        ready > 0 || has_received
     }
 
     /// Checks that the end of a direction came only after all of it.
@@ -225,9 +236,12 @@ impl World {
     }
 
     pub(super) fn opened(&mut self, side: usize, key: StreamKey, target: &ConnectTarget) {
-        let ConnectTarget::Tcp(target) = target else { panic!("nobody opened {target:?}") };
-        let uid: usize = target.strip_suffix(":1").and_then(|uid| uid.parse().ok()).expect("targets carry a uid");
+        let (ConnectTarget::Tcp(address) | ConnectTarget::Udp(address)) = target else {
+            panic!("nobody opened {target:?}")
+        };
+        let uid: usize = address.strip_suffix(":1").and_then(|uid| uid.parse().ok()).expect("targets carry a uid");
         assert_eq!(self.flows[uid].opener, 1 - side);
+        assert_eq!(self.flows[uid].is_udp, matches!(target, ConnectTarget::Udp(_)));
         self.attach(uid, side, key);
         match self.rng.random_range(0..20) {
             0 if self.settings.abort_rarity < 1_000_000 => self.abort(uid, side),

@@ -1,10 +1,10 @@
 //! Carriers in memory: they deliver in any order, and die with what they hold.
 
 use bytes::Bytes;
-use pinhole::tunnel::AbortReason;
+use pinhole::tunnel::{AbortReason, Outbound, Room};
 use rand::RngExt;
 
-use super::{Happening, MAX_IN_FLIGHT, World, describe, trace};
+use super::{Happening, MAX_IN_FLIGHT, World, datagrams, describe, trace};
 use crate::settings::pick;
 
 /// How far one side is with a carrier.
@@ -122,7 +122,11 @@ impl World {
                 break;
             }
             let side = &mut self.sides[from];
-            let Some(message) = side.mux.poll_transmit(self.now, max_len, &mut side.pool) else { break };
+            // Some carriers have a channel for datagrams, with room of its own.
+            let room = Room { messages: max_len, datagrams: if number % 2 == 0 { 65_536 } else { max_len } };
+            let polled = side.mux.poll_channels(self.now, room, &mut side.pool);
+            let Some(Outbound::Message(message) | Outbound::Datagram(message)) = polled else { break };
+            let max_len = if datagrams::is_datagram(message) { room.datagrams } else { max_len };
             assert!(message.len() <= max_len, "a message of {} bytes, {max_len} allowed", message.len());
             let message = Bytes::copy_from_slice(message);
             any = true;
@@ -132,13 +136,17 @@ impl World {
             if let Some((uid, reason)) = self.wire.sent(from, number, &message) {
                 self.aborted_by_mux(uid, reason);
             }
+            let copies = if datagrams::is_datagram(&message) { self.datagram_sent(from, &message) } else { 1 };
             let carrier = self.carriers.get_mut(&number).expect("it is there");
             if !carrier.is_alive {
                 self.totals.lost_messages += 1;
                 continue;
             }
-            carrier.in_flight += 1;
-            self.after(self.settings.max_delay_ms, Happening::Deliver { carrier: number, to: 1 - from, message });
+            carrier.in_flight += copies;
+            for _ in 0..copies {
+                let message = message.clone();
+                self.after(self.settings.max_delay_ms, Happening::Deliver { carrier: number, to: 1 - from, message });
+            }
         }
         any
     }

@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use pinhole::tunnel::StreamKey;
 
+use crate::world::datagrams::Datagram;
+
 /// A prime, so that no power of two in the code under test lines up with it.
 const PERIOD: usize = 65521;
 
@@ -43,6 +45,9 @@ impl End {
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) opener: usize,
+    pub(crate) is_udp: bool,
+    /// Of a UDP flow: what each side sent.
+    pub(crate) datagrams: [Vec<Datagram>; 2],
     pub(crate) ends: [End; 2],
     /// Somebody aborted it, or a rule of the specification did.
     pub(crate) may_abort: bool,
@@ -101,6 +106,13 @@ pub(crate) struct Totals {
     pub(crate) stale: u64,
     pub(crate) go_aways: u64,
     pub(crate) listens: u64,
+    /// Datagrams that applications sent; that applications got; that came before their CONNECT; that a mux did not send, and
+    /// that it dropped when they came.
+    pub(crate) datagrams: u64,
+    pub(crate) datagrams_received: u64,
+    pub(crate) datagrams_early: u64,
+    pub(crate) datagrams_unsent: u64,
+    pub(crate) datagrams_dropped: u64,
     pub(crate) steps: u64,
 }
 
@@ -117,6 +129,11 @@ impl Totals {
         self.stale += other.stale;
         self.go_aways += other.go_aways;
         self.listens += other.listens;
+        self.datagrams += other.datagrams;
+        self.datagrams_received += other.datagrams_received;
+        self.datagrams_early += other.datagrams_early;
+        self.datagrams_unsent += other.datagrams_unsent;
+        self.datagrams_dropped += other.datagrams_dropped;
         self.steps += other.steps;
     }
 
@@ -125,5 +142,7 @@ impl Totals {
         assert!(self.carriers > 500 && self.lost_messages > 1000, "hardly any carrier died");
         assert!(self.listens > 500, "hardly any reverse forward was answered");
         assert!(self.discarded > 50 && self.duplicates > 50 && self.stale > 50, "hardly anything arrived too late");
+        assert!(self.datagrams_received > 10_000 && self.datagrams_early > 500, "hardly a datagram arrived");
+        assert!(self.datagrams_unsent > 500 && self.datagrams_dropped > 500, "hardly a datagram was dropped");
     }
 }

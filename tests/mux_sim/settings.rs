@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) steps: u32,
     /// One in so many steps does something to a carrier.
     pub(crate) carrier_rarity: u32,
+    /// The share of streams that are UDP flows, and of their datagrams that get lost.
+    pub(crate) udp: f64,
+    pub(crate) datagram_loss: f64,
     /// One in so many operations on a stream aborts it.
     pub(crate) abort_rarity: u32,
 }
@@ -53,6 +56,8 @@ impl Settings {
             go_away: rng.random_bool(0.25),
             steps: rng.random_range(300..3000),
             carrier_rarity: pick(&mut rng, &[30, 100, 1000]),
+            udp: pick(&mut rng, &[0.0, 0.3, 0.9]),
+            datagram_loss: pick(&mut rng, &[0.0, 0.05, 0.5]),
             abort_rarity: pick(&mut rng, &[20, 100, 1_000_000]),
         };
         (settings, rng)

@@ -79,7 +79,11 @@ impl Wire {
             }
             StreamFrame::Abort(reason, _) => self.uids.get(&name).map(|uid| (*uid, reason)),
             StreamFrame::Credit { .. } => None,
-            StreamFrame::Datagram(_) => panic!("nobody sends datagrams"),
+            StreamFrame::Datagram(payload) => {
+                let uid = u32::from_be_bytes(payload[..4].try_into().unwrap()) as usize;
+                assert_eq!(self.uids.get(&name), Some(&uid), "a datagram goes behind its CONNECT, under its name");
+                None
+            }
         }
     }
 
@@ -101,7 +105,7 @@ impl Wire {
     }
 
     fn sequenced(&mut self, from: usize, carrier: u32, name: Name, sequence: u32, frame: Sequenced) {
-        if let Sequenced::Connect(ConnectTarget::Tcp(target)) = &frame {
+        if let Sequenced::Connect(ConnectTarget::Tcp(target) | ConnectTarget::Udp(target)) = &frame {
             let uid = target.strip_suffix(":1").and_then(|uid| uid.parse().ok()).expect("targets carry a uid");
             if self.uids.insert(name, uid) != Some(uid) {
                 // Generations come round after 256 uses.

@@ -4,6 +4,8 @@
 mod applications;
 #[path = "carriers.rs"]
 mod carriers;
+#[path = "datagrams.rs"]
+pub(crate) mod datagrams;
 #[path = "listens.rs"]
 mod listens;
 
@@ -129,6 +131,9 @@ impl World {
         for side in &self.sides {
             self.totals.duplicates += side.mux.counters().duplicate;
             self.totals.stale += side.mux.counters().stale;
+            let dropped = side.mux.counters().datagrams;
+            self.totals.datagrams_unsent += dropped.unsent;
+            self.totals.datagrams_dropped += dropped.untaken + dropped.early + dropped.stray;
         }
         self.totals
     }
@@ -229,6 +234,9 @@ impl World {
             trace!(self, "carrier {carrier} to side {to}: {}", describe(&message));
         }
         self.wire.delivered(to, carrier, &message);
+        if datagrams::is_datagram(&message) {
+            self.datagram_delivered(to, &message);
+        }
         self.sides[to].mux.handle_message(self.now, carrier, message);
     }
 
@@ -247,6 +255,8 @@ impl World {
             assert!(side.mux.peer().is_none() || retained <= config.send_budget + chunks, "{retained} bytes retained");
             assert_eq!(side.mux.counters().stray, 0, "frames of streams that were never opened");
             assert_eq!(side.mux.counters().ignored, 0);
+            let held = side.mux.datagram_memory();
+            assert!(held[0] <= 4 << 20 && held[1] <= 4 << 20 && held[2] <= 64 << 10, "datagrams hold {held:?}");
         }
     }
 
@@ -320,6 +330,7 @@ impl World {
             side.mux.poll_transmit(self.now, 65_536, &mut side.pool);
             assert_eq!(side.mux.stream_count(), 0);
             assert_eq!(side.mux.memory(), (0, 0), "side {index}");
+            assert_eq!(side.mux.datagram_memory()[..2], [0, 0], "side {index}");
             assert_eq!(side.pool.outstanding(), 0, "side {index} leaks chunks");
             if side.mux.is_ended() {
                 assert_eq!(side.mux.poll_timeout(), None);
@@ -346,7 +357,7 @@ impl World {
 
 /// Returns what must not change when a message is discarded.
 fn observable(mux: &mut Mux) -> impl PartialEq + std::fmt::Debug + use<> {
-    (mux.counters(), mux.stream_count(), mux.memory(), mux.has_transmit(), mux.poll_timeout())
+    (mux.counters(), mux.stream_count(), (mux.memory(), mux.datagram_memory()), mux.has_transmit(), mux.poll_timeout())
 }
 
 fn describe(message: &Bytes) -> String {

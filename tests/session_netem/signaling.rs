@@ -20,6 +20,9 @@ const REDIAL_TRIPS: u32 = 7;
 pub(crate) struct Signaling {
     /// Time a message takes.
     pub(crate) delay: Duration,
+    /// Bytes a second that pass each way, and until when those take that were sent.
+    pub(crate) rate: f64,
+    busy_until: [Option<Instant>; 2],
     /// The host can be dialled.
     pub(crate) is_reachable: bool,
     /// Nothing passes although nobody has been told.
@@ -39,6 +42,8 @@ impl Signaling {
     pub(crate) fn new() -> Signaling {
         Signaling {
             delay: Duration::ZERO,
+            rate: f64::INFINITY,
+            busy_until: [None; 2],
             is_reachable: false,
             is_silent: false,
             queues: [VecDeque::new(), VecDeque::new()],
@@ -51,7 +56,14 @@ impl Signaling {
 
     pub(crate) fn send(&mut self, now: Instant, side: usize, signal: Signal) {
         if !self.is_silent {
-            self.queues[side].push_back((now + self.delay, signal));
+            let len = match &signal {
+                Signal::Text(text) => text.len(),
+                Signal::Binary(bytes) => bytes.len(),
+            };
+            let begin = self.busy_until[side].map_or(now, |at| at.max(now));
+            let end = begin + Duration::from_secs_f64(len as f64 / self.rate);
+            self.busy_until[side] = Some(end);
+            self.queues[side].push_back((end + self.delay, signal));
         }
     }
 

@@ -13,6 +13,7 @@ use str0m_netem::{LossModel, NetemConfig};
 use crate::link::{Datagram, Link};
 use crate::signaling::Signaling;
 use crate::traffic::{End, Traffic};
+use crate::udp::UdpFlow;
 use crate::{millis, path};
 
 pub(crate) const HOST: usize = 0;
@@ -52,6 +53,8 @@ pub(crate) struct Side {
     /// By number of the stream.
     pub(crate) streams: BTreeMap<u64, StreamEnd>,
     by_key: HashMap<StreamKey, u64>,
+    /// UDP flows the peer opened, by number, until their applications know.
+    pub(crate) udp_opened: HashMap<usize, StreamKey>,
     pub(crate) connected_at: Option<Instant>,
     pub(crate) lost_at: Vec<Instant>,
     pub(crate) back_at: Vec<Instant>,
@@ -104,6 +107,7 @@ pub(crate) struct World {
     /// Texts of either side that went out.
     pub(crate) texts: [usize; 2],
     traffic: Vec<Traffic>,
+    pub(crate) flows: Vec<UdpFlow>,
     busy_steps: usize,
 }
 
@@ -136,6 +140,7 @@ impl World {
             is_signaling_done: false,
             streams: BTreeMap::new(),
             by_key: HashMap::new(),
+            udp_opened: HashMap::new(),
             connected_at: None,
             lost_at: Vec::new(),
             back_at: Vec::new(),
@@ -156,6 +161,7 @@ impl World {
             attacker: None,
             texts: [0; 2],
             traffic: Vec::new(),
+            flows: Vec::new(),
             busy_steps: 0,
         }
     }
@@ -264,7 +270,7 @@ impl World {
         let links = self.links.iter().filter_map(Link::poll_timeout);
         let ends = present().flat_map(|side| side.streams.values());
         let wakes = ends.filter(|stream| stream.outcome.is_none()).filter_map(|stream| stream.end.wakes_at());
-        sessions.chain(links).chain(wakes).min()
+        sessions.chain(links).chain(wakes).chain(self.udp_wakes_at()).min()
     }
 
     fn step(&mut self, next: Instant) {
@@ -314,7 +320,7 @@ impl World {
             // The network takes everything at once; what bounds the relay is what was not answered.
             self.sides[index].session.set_signaling_buffered(0);
             self.handle_events(index);
-            let is_busy = self.sides[index].pump(self.now);
+            let is_busy = self.pump_udp(index) | self.sides[index].pump(self.now);
             let side = &mut self.sides[index];
             while let Some(transmit) = side.session.poll_transmit() {
                 let (source, destination) = (transmit.source, transmit.destination);
@@ -418,6 +424,10 @@ impl Side {
                 let number: u64 = number.parse().expect("targets of this world are numbers");
                 self.session.mux().stream(key).expect("an opened stream is live").accept();
                 self.add(number, key, End::acceptor(number, traffic[number as usize]));
+            }
+            tunnel::Event::Opened(key, ConnectTarget::Udp(number)) => {
+                self.session.mux().stream(key).expect("an opened stream is live").accept();
+                self.udp_opened.insert(number.parse().expect("targets of this world are numbers"), key);
             }
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
                 if let Some(stream) = self.by_key.get(&key).and_then(|number| self.streams.get_mut(number)) {

@@ -5,11 +5,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::config::taken_streams;
+use super::datagrams::accepted_flow;
 use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_PENDING_ABORTS, Mux};
 use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::credit::cost;
 use crate::tunnel::event::{Event, Origin};
-use crate::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame};
+use crate::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
 use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
@@ -32,6 +33,16 @@ impl Mux {
             (Ok(_), Some(message)) => self.keep_until_hello(now, carrier, message),
             (Ok(Frame::Session(frame)), None) => self.handle_session(now, carrier, frame),
             (Ok(Frame::Stream(id, generation, frame)), None) => self.handle_stream(now, id, generation, frame),
+        }
+    }
+
+    /// Takes a message that arrived on the carrier's channel for datagrams. Nothing else is sent there; what is, is dropped and
+    /// counted.
+    pub fn handle_datagram(&mut self, now: Instant, carrier: u32, message: Bytes) {
+        if message.first() == Some(&kind::DATAGRAM) {
+            self.handle_message(now, carrier, message);
+        } else {
+            self.counters.ignored += 1;
         }
     }
 
@@ -105,6 +116,9 @@ impl Mux {
     }
 
     fn handle_stream(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
+        if let StreamFrame::Datagram(payload) = frame {
+            return self.take_datagram_frame(now, id, generation, payload);
+        }
         // Whatever a frame leads to here or in the application, each costs one ABORT at the most.
         if self.pending.aborts.len() >= MAX_PENDING_ABORTS.max(2 * self.config.max_streams as usize) {
             return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
@@ -157,18 +171,16 @@ impl Mux {
             StreamFrame::Abort(..) => {
                 let told_on = self.carrier;
                 self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
-                return;
-            }
-            StreamFrame::Datagram(_) => {
-                self.counters.ignored += 1;
+                self.counters.datagrams.early += self.datagrams.early.forget(id, generation);
                 return;
             }
             _ if self.life != Life::Running => Some((AbortReason::Shutdown, "the session is ending")),
             _ if self.is_full_for_peer() => Some((AbortReason::TooManyStreams, "no more streams are taken")),
-            StreamFrame::Sequenced(..) | StreamFrame::Credit { .. } => None,
+            StreamFrame::Sequenced(..) | StreamFrame::Credit { .. } | StreamFrame::Datagram(_) => None,
         };
         if let Some((reason, detail)) = refusal {
             let told_on = self.carrier;
+            self.counters.datagrams.early += self.datagrams.early.forget(id, generation);
             self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
             return self.queue_abort(id, generation, reason, detail);
         }
@@ -201,7 +213,7 @@ impl Mux {
                 self.remove(key);
                 self.events.push_back(Event::Aborted { key, reason, detail, origin: Origin::Peer });
             }
-            StreamFrame::Datagram(_) => self.counters.ignored += 1,
+            StreamFrame::Datagram(payload) => self.deliver_datagram(now, key, payload),
         }
     }
 
@@ -254,7 +266,7 @@ impl Mux {
             }
             receive.close_at = Some(sequence);
         }
-        self.accept_in_order(key, sequence, frame, carrier);
+        self.accept_in_order(now, key, sequence, frame)?;
         self.timers.activity();
         self.acknowledge_later(now, key);
         if self.before_connect > MAX_BEFORE_CONNECT {
@@ -263,28 +275,38 @@ impl Mux {
         Ok(())
     }
 
-    fn accept_in_order(&mut self, key: StreamKey, sequence: Sequence, frame: Sequenced, carrier: u32) {
-        let role = self.config.role;
-        let Some(stream) = self.get_mut(key) else { return };
+    fn accept_in_order(
+        &mut self,
+        now: Instant,
+        key: StreamKey,
+        sequence: Sequence,
+        frame: Sequenced,
+    ) -> Result<(), (AbortReason, &'static str)> {
+        let Mux { config, carrier, streams, .. } = self;
+        let Some(stream) = streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
+            return Ok(());
+        };
         let Arrival::Next(first) = stream.receive.reorder.insert(sequence, frame) else {
-            return;
+            return Ok(());
         };
         let mut next = Some(first);
-        let (mut opened, mut accepted, mut readable, mut early) = (false, false, false, 0);
+        let (mut opened, mut accepted, mut readable, mut early, mut has_bytes) = (false, false, false, 0, false);
         while let Some(frame) = next {
             let receive = &mut stream.receive;
             match frame {
                 Sequenced::Connect(target) => {
                     early = receive.window.held();
                     receive.state = ReceiveState::Open;
+                    stream.flow = accepted_flow(&target, &config.services);
                     stream.target = Some(target);
-                    stream.known_on = Some(carrier);
+                    stream.known_on = Some(*carrier);
                     opened = true;
                 }
                 Sequenced::Accept => {
                     receive.state = ReceiveState::Open;
                     accepted = true;
                 }
+                Sequenced::Data(_) if stream.flow.as_ref().is_some_and(|flow| flow.is_udp) => has_bytes = true,
                 Sequenced::Data(payload) => {
                     receive.bytes += payload.len() as u64;
                     receive.ready.push_back(payload);
@@ -298,8 +320,12 @@ impl Mux {
             next = stream.receive.reorder.pop();
         }
         let is_closed = stream.receive.state == ReceiveState::Closed;
-        if opened && stream.id.opener() != role {
+        if opened {
             self.before_connect -= early;
+            self.take_early(now, key);
+        }
+        if has_bytes {
+            return Err((AbortReason::Protocol, "DATA on a UDP flow"));
         }
         if is_closed {
             self.queue_credit(key);
@@ -311,6 +337,7 @@ impl Mux {
                 notices.readable |= readable;
             });
         }
+        Ok(())
     }
 
     /// Takes the peer's credit and acknowledgement for a stream.

@@ -113,6 +113,7 @@ impl Mux {
         self.ids.clear();
         self.attached = [0; 2];
         self.schedule.clear();
+        self.datagrams.clear();
         self.pending.aborts.clear();
     }
 }

@@ -4,6 +4,7 @@
 //! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the specification.
 
 mod config;
+mod datagrams;
 mod inbound;
 mod life;
 mod listen;
@@ -22,16 +23,19 @@ use slab::Slab;
 use super::chunk::{Chunk, ChunkPool, MAX_PAYLOAD};
 use super::credit::Budget;
 use super::event::Event;
+use super::flow::Dropped;
 use super::frame::ConnectTarget;
-use super::hello::{Hello, VERSION};
+use super::hello::{DATAGRAMS, Hello, VERSION};
 use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Stream, StreamMut};
 pub use config::Config;
+use datagrams::Datagrams;
 pub use life::DRAIN;
 use life::Life;
 use listen::Listens;
 pub use listen::MAX_LISTENS;
+pub use outbound::{Outbound, Room};
 use rate::Rates;
 use resume::Resumption;
 use table::{IdState, IdStatus};
@@ -46,6 +50,9 @@ pub enum OpenError {
     /// As many streams as the peer takes are open, or every id is in use.
     #[error("too many streams are open")]
     TooManyStreams,
+    /// The target is a UDP service or address, and the peer takes no datagrams.
+    #[error("the peer carries no UDP")]
+    NoDatagrams,
 }
 
 /// Frames that were dropped, by why; for the log and for tests.
@@ -59,6 +66,8 @@ pub struct Counters {
     pub stray: u64,
     /// Frames of types this version does not act on.
     pub ignored: u64,
+    /// Datagrams of UDP flows.
+    pub datagrams: Dropped,
 }
 
 /// Messages that came before the peer's HELLO are kept up to this many bytes.
@@ -87,6 +96,7 @@ pub struct Mux {
     /// Streams that were refused capacity because of the send budget.
     starved: VecDeque<StreamKey>,
     before_connect: u64,
+    datagrams: Datagrams,
     peer: Option<Hello>,
     before_hello: VecDeque<(u32, Bytes)>,
     before_hello_len: usize,
@@ -119,7 +129,7 @@ impl Mux {
             max_payload: MAX_PAYLOAD as u32,
             max_streams: config.max_streams,
             services: config.services.clone(),
-            features: Vec::new(),
+            features: vec![DATAGRAMS.to_owned()],
         };
         let rates = config.rate.map(Rates::new);
         Mux {
@@ -133,6 +143,7 @@ impl Mux {
             retained: 0,
             starved: VecDeque::new(),
             before_connect: 0,
+            datagrams: Datagrams::default(),
             peer: None,
             before_hello: VecDeque::new(),
             before_hello_len: 0,
@@ -154,10 +165,11 @@ impl Mux {
         }
     }
 
-    /// Opens a stream to `target`; data may follow at once. `hash` is where the search for a free id begins.
+    /// Opens a stream to `target`; data may follow at once. `hash` is where the search for a free id begins. A UDP address or
+    /// service opens a UDP flow, and the peer's HELLO says which services are such: it must have come before.
     ///
     /// # Errors
-    /// The session is ending, or too many streams are open.
+    /// The session is ending, too many streams are open, or the peer carries no UDP.
     pub fn open(&mut self, hash: u16, target: &ConnectTarget) -> Result<StreamKey, OpenError> {
         if self.life != Life::Running {
             return Err(OpenError::GoingAway);
@@ -167,6 +179,7 @@ impl Mux {
         if self.attached[role as usize] >= StreamId::count(role).min(limit as usize) {
             return Err(OpenError::TooManyStreams);
         }
+        let flow = self.opened_flow(target)?;
         let mut id = StreamId::from_hash(role, hash);
         let generation = loop {
             match self.ids.get(&id) {
@@ -178,6 +191,7 @@ impl Mux {
         let key = self.insert(id, generation);
         let stream = &mut self.streams[key.index as usize];
         stream.push_connect(target);
+        stream.flow = flow;
         self.activate(key);
         Ok(key)
     }

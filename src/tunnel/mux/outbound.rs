@@ -26,6 +26,25 @@ pub(super) struct Pending {
     pub(super) scratch: Vec<u8>,
 }
 
+/// How long a message may be now, on each of a carrier's channels. A channel for datagrams of its own may have room when the
+/// other has none; datagrams then go ahead of the messages that wait, by 32 KiB at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// For all that must arrive.
+    pub messages: usize,
+    /// For datagrams of UDP flows.
+    pub datagrams: usize,
+}
+
+/// A message to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outbound<'a> {
+    /// One that must arrive.
+    Message(&'a [u8]),
+    /// A datagram of a UDP flow, which may be lost.
+    Datagram(&'a [u8]),
+}
+
 /// What there is to send before all streams' data.
 pub(super) enum Control {
     /// A frame, now in the scratch buffer.
@@ -51,39 +70,71 @@ impl Pending {
 }
 
 impl Mux {
-    /// Returns the next message to send on the session's carrier, at most `max_len` bytes long; a longer one waits.
+    /// Returns the next message to send on a carrier that takes everything in one order, at most `max_len` bytes long; a
+    /// longer one waits.
     ///
     /// The message counts as sent: the carrier must take it. Chunks the peer acknowledged go back to `pool`.
     pub fn poll_transmit(&mut self, now: Instant, max_len: usize, pool: &mut ChunkPool) -> Option<&[u8]> {
+        let room = Room { messages: max_len, datagrams: max_len };
+        self.poll_channels(now, room, pool).map(|transmit| match transmit {
+            Outbound::Message(message) | Outbound::Datagram(message) => message,
+        })
+    }
+
+    /// Returns the next message to send and the channel it belongs on, given the room on either; a longer one waits.
+    ///
+    /// Control frames go first, then datagrams, then the data of streams. Where datagrams have room and the others, who wait,
+    /// have none, datagrams go, but only so many: see [`Room`].
+    pub fn poll_channels(&mut self, now: Instant, room: Room, pool: &mut ChunkPool) -> Option<Outbound<'_>> {
         self.reclaim(pool);
         if !self.carrier_is_up || self.life == Life::Ended {
             return None;
         }
-        match self.encode_control(now, max_len) {
-            Control::Encoded => {
-                self.rate_owes(now, self.pending.scratch.len());
-                return Some(&self.pending.scratch);
-            }
-            Control::Waits => return None,
-            Control::Nothing => {}
+        let control = self.encode_control(now, room.messages);
+        if let Control::Encoded = control {
+            let len = self.pending.scratch.len();
+            self.rate_owes(now, len);
+            self.datagrams.give_way(len);
+            return Some(Outbound::Message(&self.pending.scratch));
         }
-        if self.peer.is_none() || !self.resumption.is_complete() {
+        let has_begun = !self.pending.hello && self.pending.resume.is_empty();
+        if self.peer.is_none() || !has_begun || !self.resumption.is_complete() {
             return None;
         }
-        let key = self.next_to_send()?;
+        let datagram = self.next_datagram(now);
+        let data = self.next_to_send();
+        let others_wait = matches!(control, Control::Waits) || data.is_some();
+        if (datagram.is_some() || data.is_some()) && !self.rate_allows(now) {
+            return None;
+        }
+        if let Some((key, len)) = datagram
+            && !(others_wait && self.must_give_way())
+        {
+            if len > room.datagrams {
+                return None;
+            }
+            self.rate_sent(now, len);
+            return self.take_datagram(key, others_wait).map(Outbound::Datagram);
+        }
+        if let Control::Waits = control {
+            return None;
+        }
+        let key = data?;
         let stream = self.get_mut(key)?;
         let len = stream.send.queue[stream.send.unsent].message().len();
-        if len > max_len || !self.rate_allows(now) {
+        if len > room.messages {
             return None;
         }
         self.rate_sent(now, len);
         let stream = self.get_mut(key)?;
         stream.send.mark_sent();
         self.schedule.charge(len);
+        self.datagrams.give_way(len);
         self.timers.activity();
         self.notify_writable(key);
+        self.activate_flow(key);
         let send = &self.get(key)?.send;
-        Some(send.queue[send.unsent - 1].message())
+        Some(Outbound::Message(send.queue[send.unsent - 1].message()))
     }
 
     /// Tells whether anything waits for room on the carrier; not what waits for the session's rate.
@@ -97,7 +148,7 @@ impl Mux {
                 && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()))
             || (self.peer.is_some() && self.listens.is_due());
         let may_send = self.peer.is_some() && self.resumption.is_complete() && !self.is_held_back();
-        control || (may_send && self.next_to_send().is_some())
+        control || (may_send && (self.next_to_send().is_some() || self.has_datagram()))
     }
 
     /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does. They go before

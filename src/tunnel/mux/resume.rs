@@ -179,5 +179,6 @@ impl Mux {
             return;
         }
         self.activate(key);
+        self.activate_flow(key);
     }
 }

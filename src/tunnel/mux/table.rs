@@ -105,6 +105,10 @@ impl Mux {
         let mut stream = self.streams.remove(key.index as usize);
         if stream.receive.state == ReceiveState::Head {
             self.before_connect -= self.counts_before_connect(&stream);
+            self.counters.datagrams.early += self.datagrams.early.forget(stream.id, stream.generation);
+        }
+        if let Some(flow) = stream.flow.take() {
+            self.drop_flow(*flow);
         }
         stream.receive.window.release(&mut self.budget);
         let mut freed = 0;

@@ -1,0 +1,170 @@
+//! The two channels: one that delivers everything, in any order, and one for datagrams, which may be lost.
+//!
+//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it, and it is
+//! there as soon as SCTP is.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use str0m::RtcError;
+use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
+
+use super::{Connection, Event};
+use crate::peer::flight::{MAX_FLIGHT, datagram_share};
+
+/// Label of the channel for messages.
+const LABEL: &str = "pinhole";
+
+/// Protocol of both channels.
+const PROTOCOL: &str = "pinhole.1";
+
+/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each other.
+const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
+const DATAGRAMS_STREAM: u16 = 100;
+
+/// What both channels together may hold unacknowledged, in bytes: all that is in flight, the share of datagrams beyond it, and
+/// the longest datagram on top.
+pub(super) const MAX_BUFFERED: usize = MAX_FLIGHT + datagram_share(MAX_FLIGHT) + 128 * 1024;
+
+/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
+/// what is due for thousands of streams.
+const MAX_BEFORE_OPEN: usize = 1024 * 1024;
+
+/// Returns what the channel for messages is like.
+pub(super) fn messages() -> ChannelConfig {
+    ChannelConfig {
+        label: LABEL.to_owned(),
+        ordered: false,
+        reliability: Reliability::Reliable,
+        negotiated: None,
+        protocol: PROTOCOL.to_owned(),
+    }
+}
+
+/// Returns what the channel for datagrams is like.
+pub(super) fn datagrams() -> ChannelConfig {
+    ChannelConfig {
+        label: DATAGRAMS_LABEL.to_owned(),
+        ordered: false,
+        reliability: Reliability::MaxRetransmits { retransmits: 0 },
+        negotiated: Some(DATAGRAMS_STREAM),
+        protocol: PROTOCOL.to_owned(),
+    }
+}
+
+impl Connection {
+    /// Returns how many bytes may be written now; 0 before the channel is open.
+    pub fn room(&mut self, now: Instant) -> usize {
+        if !self.is_open || self.is_over {
+            return 0;
+        }
+        let buffered = self.buffered_amount();
+        self.flight.handle_buffered(now, buffered);
+        self.flight.target().saturating_sub(buffered)
+    }
+
+    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what is in flight that
+    /// messages do not fill, so that none waits for an acknowledgement of theirs.
+    pub fn takes_datagram(&mut self, now: Instant) -> bool {
+        if !self.is_open || self.is_over {
+            return false;
+        }
+        let buffered = self.buffered_amount();
+        self.flight.handle_buffered(now, buffered);
+        self.flight.takes_datagram()
+    }
+
+    /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
+    pub fn send(&mut self, now: Instant, message: &[u8]) {
+        match self.channel.map(|channel| self.write(now, channel, message)) {
+            None => self.end("the channel is gone".to_owned()),
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => self.end("the channel took no message although it had room".to_owned()),
+            Some(Err(error)) => self.end(error.to_string()),
+        }
+    }
+
+    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
+    pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
+            self.flight.handle_datagram(datagram.len());
+        } else {
+            self.dropped_datagrams += 1;
+        }
+    }
+
+    /// Returns the bytes written to both channels that the peer has not acknowledged, nor were given up.
+    pub fn buffered_amount(&mut self) -> usize {
+        self.unacknowledged() + self.rtc.channel(self.datagrams).map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    /// Returns the bytes of messages that the peer has not acknowledged.
+    pub fn unacknowledged(&mut self) -> usize {
+        let channel = self.channel.and_then(|id| self.rtc.channel(id));
+        channel.map_or(0, |mut channel| channel.buffered_amount())
+    }
+
+    /// Returns how many bytes may be in flight.
+    pub fn flight_target(&self) -> usize {
+        self.flight.target()
+    }
+
+    /// Returns how many datagrams to send were dropped.
+    pub fn dropped_datagrams(&self) -> u64 {
+        self.dropped_datagrams
+    }
+
+    fn write(&mut self, now: Instant, channel: ChannelId, message: &[u8]) -> Result<bool, RtcError> {
+        let Some(mut channel) = self.rtc.channel(channel) else { return Ok(false) };
+        let is_taken = channel.write(true, message)?;
+        if is_taken {
+            let before = self.emitted;
+            self.flight.handle_written(now, message.len());
+            self.drain(now);
+            self.flight.handle_emitted(message.len(), self.emitted - before);
+        }
+        Ok(is_taken)
+    }
+
+    pub(super) fn handle_data(&mut self, data: ChannelData) {
+        match Some(data.id) {
+            channel if channel == self.channel && data.binary => self.handle_message(data.data.into()),
+            // What comes before the other channel is open is lost, as any may be.
+            channel if channel == Some(self.datagrams) && data.binary => {
+                if self.is_open {
+                    self.events.push_back(Event::Datagram(data.data.into()));
+                }
+            }
+            _ => self.violate("the peer sent something that is no message"),
+        }
+    }
+
+    /// Passes a message on, once the channel is open: the peer may use it before its acknowledgement of it arrives.
+    fn handle_message(&mut self, message: Bytes) {
+        if self.is_open {
+            self.events.push_back(Event::Message(message));
+        } else if self.before_open.iter().chain([&message]).map(|kept| kept.len() + 32).sum::<usize>()
+            <= MAX_BEFORE_OPEN
+        {
+            self.before_open.push(message);
+        } else {
+            self.end("the peer sent too much before the channel was open".to_owned());
+        }
+    }
+
+    pub(super) fn handle_channel(&mut self, id: ChannelId, label: &str) {
+        let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
+        let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
+        let fits = config.is_some_and(|config| {
+            !config.ordered && config.reliability == Reliability::Reliable && config.protocol == PROTOCOL
+        });
+        if is_expected && fits && label == LABEL {
+            self.channel = Some(id);
+            self.is_open = true;
+            self.events.push_back(Event::Open);
+            self.events.extend(self.before_open.drain(..).map(Event::Message));
+        } else {
+            self.violate("the peer opened a channel that does not belong to the protocol");
+        }
+    }
+}

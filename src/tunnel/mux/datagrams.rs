@@ -1,0 +1,268 @@
+//! UDP flows: streams whose payload travels in DATAGRAM frames, outside of any order, credit or acknowledgement
+//! (`docs/protocol.md`, "Datagrams").
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{IdState, IdStatus, Life, Mux, OpenError};
+use crate::tunnel::StreamMut;
+use crate::tunnel::chunk::{ChunkPool, MAX_DATAGRAM};
+use crate::tunnel::flow::{Early, Flow};
+use crate::tunnel::frame::{ConnectTarget, header, kind};
+use crate::tunnel::hello::Service;
+use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
+use crate::tunnel::schedule::Schedule;
+use crate::tunnel::stream::{ReceiveState, SendState};
+
+/// How many bytes datagrams may be ahead of everything else while that waits. Those of a call or a game never are; a flood
+/// gets half of what the carrier can do.
+const MAX_LEAD: usize = 32 * 1024;
+
+/// Bytes of datagrams a flow may send in one turn: one of the usual length.
+const QUANTUM: u16 = 1500;
+
+/// The datagrams of a session.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    /// Flows with something to send.
+    schedule: Schedule,
+    /// What the queues of all flows hold.
+    outgoing: usize,
+    incoming: usize,
+    pub(super) early: Early,
+    /// Bytes of datagrams that went out while other messages waited, less what went out of those.
+    lead: usize,
+}
+
+impl Default for Datagrams {
+    fn default() -> Self {
+        let schedule = Schedule::new(QUANTUM);
+        Datagrams { schedule, outgoing: 0, incoming: 0, early: Early::default(), lead: 0 }
+    }
+}
+
+impl Datagrams {
+    pub(super) fn clear(&mut self) {
+        self.schedule.clear();
+        self.early.clear();
+        self.lead = 0;
+    }
+
+    /// Takes note that a message of another kind went out.
+    pub(super) fn give_way(&mut self, len: usize) {
+        self.lead = self.lead.saturating_sub(len);
+    }
+}
+
+/// What a stream to some target carries.
+enum Carries {
+    Bytes,
+    Datagrams,
+    /// The target alone does not say.
+    Either,
+}
+
+impl Carries {
+    fn to(target: &ConnectTarget, services: &[Service]) -> Carries {
+        match target {
+            ConnectTarget::Udp(_) => Carries::Datagrams,
+            ConnectTarget::Service(id) if services.iter().any(|service| service.id == *id && service.is_udp()) => {
+                Carries::Datagrams
+            }
+            ConnectTarget::Reverse(_) => Carries::Either,
+            ConnectTarget::Service(_) | ConnectTarget::Tcp(_) | ConnectTarget::Unix(_) => Carries::Bytes,
+        }
+    }
+
+    fn flow(&self) -> Option<Box<Flow>> {
+        match self {
+            Carries::Bytes => None,
+            Carries::Datagrams => Some(Box::new(Flow { is_udp: true, ..Flow::default() })),
+            Carries::Either => Some(Box::default()),
+        }
+    }
+}
+
+/// Makes what a stream that the peer opened needs to carry datagrams, if it may.
+pub(super) fn accepted_flow(target: &ConnectTarget, services: &[Service]) -> Option<Box<Flow>> {
+    Carries::to(target, services).flow()
+}
+
+impl Mux {
+    /// Returns what the datagrams of all flows hold, in bytes: those to be sent, those that arrived, and those that wait for
+    /// their CONNECT.
+    pub fn datagram_memory(&self) -> [usize; 3] {
+        [self.datagrams.outgoing, self.datagrams.incoming, self.datagrams.early.len()]
+    }
+
+    /// Makes what a stream of ours needs to carry datagrams, if it may.
+    pub(super) fn opened_flow(&self, target: &ConnectTarget) -> Result<Option<Box<Flow>>, OpenError> {
+        let services = self.peer.as_ref().map_or(&[][..], |hello| &hello.services);
+        let carries = Carries::to(target, services);
+        if matches!(carries, Carries::Datagrams) && !self.peer_takes_datagrams() {
+            return Err(OpenError::NoDatagrams);
+        }
+        Ok(carries.flow())
+    }
+
+    /// Takes a DATAGRAM frame.
+    pub(super) fn take_datagram_frame(&mut self, now: Instant, id: StreamId, generation: Generation, datagram: Bytes) {
+        let may_be_early = id.opener() != self.config.role && self.life == Life::Running;
+        match self.ids.get(&id) {
+            _ if datagram.len() > MAX_DATAGRAM => self.counters.datagrams.stray += 1,
+            Some(IdState { generation: known, status: IdStatus::Live(key) }) if *known == generation => {
+                self.deliver_datagram(now, *key, datagram);
+            }
+            Some(IdState { generation: known, .. }) if !generation.is_newer_than(*known) => {
+                self.counters.datagrams.stray += 1;
+            }
+            Some(_) | None if may_be_early => {
+                self.counters.datagrams.early += self.datagrams.early.keep(now, id, generation, datagram);
+            }
+            Some(_) | None => self.counters.datagrams.stray += 1,
+        }
+    }
+
+    pub(super) fn deliver_datagram(&mut self, now: Instant, key: StreamKey, datagram: Bytes) {
+        let Some(stream) = self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
+            return;
+        };
+        if stream.receive.state == ReceiveState::Head && stream.id.opener() != self.config.role {
+            let (id, generation) = (stream.id, stream.generation);
+            self.counters.datagrams.early += self.datagrams.early.keep(now, id, generation, datagram);
+            return;
+        }
+        let Some(flow) = &mut stream.flow else {
+            self.counters.datagrams.stray += 1;
+            return;
+        };
+        stream.receive.bytes += datagram.len() as u64;
+        let untaken = &mut self.counters.datagrams.untaken;
+        flow.incoming.push(datagram, &mut self.datagrams.incoming, |_| *untaken += 1);
+        self.timers.activity();
+        self.notify(key, |notices| notices.readable = true);
+    }
+
+    /// Gives a flow whose CONNECT came the datagrams that overtook it.
+    pub(super) fn take_early(&mut self, now: Instant, key: StreamKey) {
+        let Some(stream) = self.get(key) else { return };
+        let (id, generation) = (stream.id, stream.generation);
+        for datagram in self.datagrams.early.take(now, id, generation) {
+            self.deliver_datagram(now, key, datagram);
+        }
+    }
+
+    /// Puts a flow that has something to send, and may, on the schedule.
+    pub(super) fn activate_flow(&mut self, key: StreamKey) {
+        if let Some(stream) = self.get_mut(key)
+            && stream.may_send_datagrams()
+            && let Some(flow) = &mut stream.flow
+            && flow.outgoing.front().is_some()
+            && !std::mem::replace(&mut flow.is_scheduled, true)
+        {
+            self.datagrams.schedule.activate(key);
+        }
+    }
+
+    /// Returns the flow whose datagram is next, and the length of its message. What waited for too long is dropped.
+    pub(super) fn next_datagram(&mut self, now: Instant) -> Option<(StreamKey, usize)> {
+        loop {
+            let key = self.datagrams.schedule.current()?;
+            if let Some(stream) = self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial)
+                && stream.may_send_datagrams()
+                && let Some(flow) = &mut stream.flow
+            {
+                while let Some(chunk) = flow.outgoing.pop_old(now, &mut self.datagrams.outgoing) {
+                    self.retired.push(chunk);
+                    self.counters.datagrams.unsent += 1;
+                }
+                if let Some((_, chunk)) = flow.outgoing.front() {
+                    return Some((key, chunk.message().len()));
+                }
+            }
+            if self.datagrams.schedule.idle()
+                && let Some(flow) = self.get_mut(key).and_then(|stream| stream.flow.as_mut())
+            {
+                flow.is_scheduled = false;
+            }
+        }
+    }
+
+    /// Tells whether a flow may have something to send.
+    pub(super) fn has_datagram(&mut self) -> bool {
+        self.datagrams.schedule.current().is_some()
+    }
+
+    /// Tells whether datagrams have to let other messages pass that wait.
+    pub(super) fn must_give_way(&self) -> bool {
+        self.datagrams.lead >= MAX_LEAD
+    }
+
+    /// Takes out the datagram that [`Mux::next_datagram`] found. Its chunk is in use until the next call of `reclaim`.
+    pub(super) fn take_datagram(&mut self, key: StreamKey, others_wait: bool) -> Option<&[u8]> {
+        let flow = self.streams.get_mut(key.index as usize)?.flow.as_mut()?;
+        let (_, chunk) = flow.outgoing.pop(&mut self.datagrams.outgoing)?;
+        let len = chunk.message().len();
+        self.datagrams.schedule.charge(len);
+        self.datagrams.lead = if others_wait { self.datagrams.lead + len } else { 0 };
+        self.timers.activity();
+        self.retired.push(chunk);
+        self.retired.last().map(|chunk| chunk.message())
+    }
+
+    /// Drops what the flow of a stream that is gone holds.
+    pub(super) fn drop_flow(&mut self, mut flow: Flow) {
+        while let Some((_, chunk)) = flow.outgoing.pop(&mut self.datagrams.outgoing) {
+            self.counters.datagrams.unsent += 1;
+            self.retired.push(chunk);
+        }
+        while flow.incoming.pop(&mut self.datagrams.incoming).is_some() {
+            self.counters.datagrams.untaken += 1;
+        }
+    }
+
+    fn peer_takes_datagrams(&self) -> bool {
+        self.peer.as_ref().is_some_and(|hello| hello.takes_datagrams())
+    }
+}
+
+impl StreamMut<'_> {
+    /// Tells whether the stream is a UDP flow: datagrams go both ways, and no bytes. Of a reverse forward's stream only the
+    /// application knows.
+    pub fn is_udp(&self) -> bool {
+        self.state().is_udp()
+    }
+
+    /// Queues a datagram of a UDP flow for the peer, at once after `open` or `accept`. It goes once there is room, before any
+    /// stream's bytes; or never: a full queue loses its oldest, and so does one whose oldest waited for 0.2 s, the last for 1 s
+    /// ([`Dropped`](crate::tunnel::Dropped) counts). One that no UDP datagram can be long enough for is dropped, too.
+    pub fn send_datagram(&mut self, now: Instant, payload: &[u8], pool: &mut ChunkPool) {
+        let (mux, key) = (&mut *self.mux, self.key);
+        let takes_datagrams = mux.peer_takes_datagrams();
+        let Mux { streams, counters, datagrams, retired, .. } = mux;
+        let stream = streams.get_mut(key.index as usize).expect("a StreamMut is made for a live stream");
+        let unsent = &mut counters.datagrams.unsent;
+        let is_open = stream.send.state == SendState::Open && takes_datagrams;
+        let Some(flow) = stream.flow.as_mut().filter(|_| is_open && payload.len() <= MAX_DATAGRAM) else {
+            *unsent += 1;
+            return;
+        };
+        let mut chunk = pool.copy(payload);
+        chunk.set_header(header(kind::DATAGRAM, stream.generation, stream.id.value(), Sequence(0)));
+        stream.send.bytes += payload.len() as u64;
+        flow.outgoing.push((now, chunk), &mut datagrams.outgoing, |(_, chunk)| {
+            *unsent += 1;
+            retired.push(chunk);
+        });
+        mux.activate_flow(key);
+        mux.reclaim(pool);
+    }
+
+    /// Takes the next datagram that arrived, of those in the order of their arrival that were not dropped meanwhile.
+    pub fn receive_datagram(&mut self) -> Option<Bytes> {
+        let (mux, key) = (&mut *self.mux, self.key);
+        let flow = mux.streams.get_mut(key.index as usize)?.flow.as_mut()?;
+        flow.incoming.pop(&mut mux.datagrams.incoming)
+    }
+}
