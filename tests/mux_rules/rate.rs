@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::AbortReason;
 use pinhole::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
+use pinhole::tunnel::{AbortReason, ConnectTarget};
 
-use crate::rig::{ID, Rig, abort, connect, credit, data, session};
+use crate::rig::{ID, Rig, abort, connect, credit, data, hello, session};
 
 /// Bytes a second: 20 ms are 2000 bytes.
 const RATE: u64 = 100_000;
@@ -168,4 +168,27 @@ fn streams_that_live_on_are_not_starved_by_those_that_come_and_go() {
     }
     println!("{sent} units in a minute beside a flood");
     assert!(sent > 65_536 + 15 * 16_000, "only {sent} units in a minute");
+}
+
+#[test]
+fn datagrams_wait_for_the_rate_too() {
+    let mut rig = Rig::silent_host(|config| config.rate = Some(RATE));
+    rig.open(1);
+    rig.feed(hello(|hello| hello.features = vec!["datagrams".into()]));
+    rig.sent();
+    rig.wait(Duration::from_secs(1));
+    let key = rig.mux.open(1, &ConnectTarget::Udp("a:1".into())).unwrap();
+    rig.sent();
+    let (mut sent, start) = (0, rig.now);
+    while rig.now - start < Duration::from_secs(10) {
+        // Twice the rate.
+        rig.send_datagram(key, &[7; 992]);
+        rig.wait(Duration::from_millis(5));
+        sent +=
+            rig.sent().iter().filter(|frame| matches!(frame, Frame::Stream(_, _, StreamFrame::Datagram(_)))).count();
+    }
+    assert!((990..=1010).contains(&sent), "{sent} datagrams of 1000 bytes in 10 s");
+    rig.wait(Duration::from_secs(1));
+    rig.sent();
+    assert!(rig.mux.counters().datagrams.unsent > 900, "the rest was too old at last");
 }

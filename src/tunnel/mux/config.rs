@@ -32,7 +32,8 @@ pub struct Config {
     /// chunk at a time.
     pub send_budget: usize,
     /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it message by
-    /// message; what it receives by granting credit no faster, beyond the initial credit of each stream.
+    /// message; what it receives by granting credit no faster, beyond the initial credit of each stream. Datagrams
+    /// that come need no credit and are not held to it.
     pub rate: Option<u64>,
     /// What we offer.
     pub services: Vec<Service>,
