@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
-use pinhole::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
+use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, RunError, Stopper};
-use pinhole::session::Reach;
 use pinhole::status::event::Event;
 
 /// Bytes one iteration moves.
@@ -73,31 +72,15 @@ impl Tunnel {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut host = Host::bind(
             HostConfig {
-                target: Target { host: service.ip().to_string(), port: service.port() },
-                listen: any,
-                pin: None,
-                once: false,
-                max_sessions: DEFAULT_MAX_SESSIONS,
-                ask: false,
-                reach: Reach::default(),
                 stun: Vec::new(),
+                ..HostConfig::sharing(Target { host: service.ip().to_string(), port: service.port() })
             },
             Box::new(|_| {}),
         )
         .expect("a host on loopback");
         let (sender, forwarding) = bounded(1);
         let mut client = Client::bind(
-            ClientConfig {
-                url: host.url(),
-                pin: host.pin().clone(),
-                local: any,
-                ca: None,
-                headers: Vec::new(),
-                proxy: None,
-                once: true,
-                reach: Reach::default(),
-                stun: Vec::new(),
-            },
+            ClientConfig { once: true, stun: Vec::new(), ..ClientConfig::joining(host.url(), host.pin().clone(), any) },
             Box::new(move |event| {
                 if let Event::Forwarding { .. } = event {
                     let _ = sender.send(());
@@ -109,7 +92,7 @@ impl Tunnel {
             host.fix_flight(bytes);
             client.fix_flight(bytes);
         }
-        let (local, stoppers) = (client.local_addr(), [client.stopper(), host.stopper()]);
+        let (local, stoppers) = (client.local_addr().expect("a port is bound"), [client.stopper(), host.stopper()]);
         let sides = vec![thread::spawn(move || host.run()), thread::spawn(move || client.run())];
         forwarding.recv_timeout(Duration::from_secs(20)).expect("the two sides meet");
         Tunnel { local, stoppers, sides }

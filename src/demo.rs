@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
-use crate::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
+use crate::config::{ClientConfig, HostConfig, Target};
 use crate::driver::{Client, Host, Reporter, RunError, Stopper};
-use crate::session::Reach;
 use crate::status::event::Event;
 
 /// Bytes fetched through the tunnel.
@@ -53,34 +52,20 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
     let (sender, events) = unbounded();
     let for_host = sender.clone();
     let host = Host::bind(
-        HostConfig {
-            target,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            pin: None,
-            once: false,
-            max_sessions: DEFAULT_MAX_SESSIONS,
-            ask: false,
-            reach: Reach::default(),
-            stun: Vec::new(),
-        },
+        HostConfig { stun: Vec::new(), ..HostConfig::sharing(target) },
         // A send fails only once the demo is over and nobody listens.
         Box::new(move |event| drop(for_host.send(event.clone()))),
     )?;
     let client = Client::bind(
         ClientConfig {
-            url: host.url(),
-            pin: host.pin().clone(),
-            local: SocketAddr::from(([127, 0, 0, 1], 0)),
-            ca: None,
-            headers: Vec::new(),
-            proxy: None,
             once: true,
-            reach: Reach::default(),
             stun: Vec::new(),
+            ..ClientConfig::joining(host.url(), host.pin().clone(), SocketAddr::from(([127, 0, 0, 1], 0)))
         },
         Box::new(move |event| drop(sender.send(event.clone()))),
     )?;
     let (local, host_stopper, client_stopper) = (client.local_addr(), host.stopper(), client.stopper());
+    let local = local.ok_or_else(|| io::Error::other("the client has no port"))?;
     let host = thread::spawn(move || host.run());
     let client = thread::spawn(move || client.run());
 

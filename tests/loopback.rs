@@ -11,10 +11,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, unbounded};
-use pinhole::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target};
+use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::session::End;
-use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::Event;
@@ -74,14 +73,8 @@ fn reporter() -> (Reporter, Receiver<Event>) {
 fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
     let (reporter, events) = reporter();
     let config = HostConfig {
-        target: Target { host: target.ip().to_string(), port: target.port() },
-        listen: any_port(),
-        pin: None,
-        once: false,
-        max_sessions: DEFAULT_MAX_SESSIONS,
-        ask: false,
-        reach: Reach::default(),
         stun: Vec::new(),
+        ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
     };
     let host = Host::bind(config, reporter).unwrap();
     let (url, pin, stopper) = (host.url(), host.pin().clone(), host.stopper());
@@ -90,26 +83,16 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
 
 fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let config = ClientConfig {
-        url,
-        pin,
-        local: any_port(),
-        ca: None,
-        headers: Vec::new(),
-        proxy: None,
-        once: false,
-        reach: Reach::default(),
-        stun: Vec::new(),
-    };
+    let config = ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, pin, any_port()) };
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
-    (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local)
+    (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local.expect("a port is bound"))
 }
 
 #[track_caller]
 fn forwarding(client: &Side) -> SocketAddr {
     client.find("forwarding", |event| match event {
-        Event::Forwarding { local, .. } => Some(local),
+        Event::Forwarding { local, .. } => local.parse().ok(),
         _ => None,
     })
 }

@@ -6,6 +6,8 @@
 
 mod common;
 
+#[path = "programs/forwards.rs"]
+mod forwards;
 #[path = "programs/http.rs"]
 mod http;
 #[path = "programs/leaks.rs"]
@@ -18,5 +20,7 @@ mod ssh;
 mod stall;
 #[path = "programs/streams.rs"]
 mod streams;
+#[path = "programs/udp.rs"]
+mod udp;
 #[path = "programs/websocket.rs"]
 mod websocket;

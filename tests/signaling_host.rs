@@ -16,7 +16,6 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::net::limits::raise_descriptor_limit;
-use pinhole::session::Reach;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
@@ -86,16 +85,7 @@ impl Served {
     fn of(target: Target, max_sessions: usize) -> Served {
         let (reporter, events) = reporter();
         let pin = Pin::new(PIN);
-        let config = HostConfig {
-            target,
-            listen: any_port(),
-            pin,
-            once: false,
-            max_sessions,
-            ask: false,
-            reach: Reach::default(),
-            stun: Vec::new(),
-        };
+        let config = HostConfig { pin, max_sessions, stun: Vec::new(), ..HostConfig::sharing(target) };
         let host = Host::bind(config, reporter).unwrap();
         let (url, address, stopper) = (host.url(), host.local_addr(), host.stopper());
         let side = Side { events, stopper, thread: thread::spawn(move || host.run()) };
@@ -111,19 +101,9 @@ impl Served {
     fn bind_client(&self) -> (Bound, SocketAddr) {
         let (reporter, events) = reporter();
         let (url, pin) = (self.url.clone(), Pin::new(PIN).unwrap());
-        let config = ClientConfig {
-            url,
-            pin,
-            local: any_port(),
-            ca: None,
-            headers: Vec::new(),
-            proxy: None,
-            once: false,
-            reach: Reach::default(),
-            stun: Vec::new(),
-        };
+        let config = ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, pin, any_port()) };
         let client = Client::bind(config, reporter).unwrap();
-        let local = client.local_addr();
+        let local = client.local_addr().expect("a port is bound");
         (Bound { client, events }, local)
     }
 

@@ -148,7 +148,7 @@ impl Run {
             growth_budget: GROWTH_BUDGET,
             send_budget: SEND_BUDGET,
             rate,
-            services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into() }],
+            services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into(), port: None }],
             ..Config::new(role)
         };
         Run {

@@ -42,7 +42,7 @@ Put the URL in quotes: most shells act on a question mark.
 https:// becomes wss://, and a missing /ws is added.
 HTTPS_PROXY, http_proxy, ALL_PROXY and NO_PROXY are heeded, as curl does.";
 
-/// Makes a TCP service on one machine appear on another, directly, peer to peer.
+/// Makes services of one machine appear on another, directly, peer to peer.
 #[derive(Debug, Parser)]
 #[command(
     name = "pinhole",
@@ -66,9 +66,9 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Share a TCP service of this machine or its network
+    /// Share services of this machine or its network
     Host(HostArguments),
-    /// Make a service that a host shares appear on a port of this machine
+    /// Make what a host shares appear on this machine
     Client(ClientArguments),
     /// Look at this machine's network, and whether a host can be reached from it
     Check(CheckArguments),
@@ -82,10 +82,17 @@ pub enum Action {
 pub struct HostArguments {
     /// What to share.
     #[arg(
-        value_name = "TARGET",
-        help = "What to share: 25565, 127.0.0.1:25565, [::1]:25565, db.local:5432; a bare port is one of 127.0.0.1"
+        value_name = "[NAME=]TARGET",
+        help = "What to share: 25565, 127.0.0.1:25565, [::1]:25565, db.local:5432, 8000-8010, unix:/run/app.sock; a bare \
+                port is one of 127.0.0.1, and the name of a service otherwise its port"
     )]
-    pub target: String,
+    pub targets: Vec<String>,
+    /// What clients may have dialled beside that: 10.0.0.0/8:80,443, db.local:5432, unix:/run/app.sock
+    #[arg(long, value_name = "RULE")]
+    pub allow: Vec<String>,
+    /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
+    #[arg(long, value_name = "VERSION")]
+    pub proxy_protocol: Vec<String>,
     /// Where the signaling WebSocket listens: an address of this machine, or a port; 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: String,
@@ -116,13 +123,33 @@ pub struct ClientArguments {
     /// The URL that the host passed on, such as wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456
     #[arg(value_name = "URL")]
     pub url: String,
-    /// Where the service appears.
+    /// Where services appear.
     #[arg(
-        value_name = "LOCAL",
-        help = "Where the service appears: 25565, 0.0.0.0:25565, [::1]:25565; a bare port is one of 127.0.0.1, \
-                0 picks a free one"
+        value_name = "[NAME=]LOCAL",
+        help = "Where services appear: 25565, web=8080, web=0.0.0.0:8080, db=unix:/tmp/db.sock; a bare port is one of \
+                127.0.0.1 and takes the only service, 0 picks a free one; without any, each takes its own port"
     )]
-    pub local: String,
+    pub locals: Vec<String>,
+    /// Have the host dial something that its --allow has.
+    #[arg(
+        short = 'L',
+        value_name = "FORWARD",
+        help = "Have the host dial something that its --allow has: [BIND:]PORT:HOST:PORT, also udp:… and unix:/path"
+    )]
+    pub dial: Vec<String>,
+    /// Be a SOCKS5 and HTTP proxy whose connections the host dials.
+    #[arg(
+        short = 'D',
+        value_name = "ADDR",
+        help = "Be a SOCKS5 and HTTP CONNECT proxy whose connections the host dials: [BIND:]PORT"
+    )]
+    pub dynamic: Vec<String>,
+    /// Whom the proxy serves, USER:PASSWORD; everybody who reaches it otherwise
+    #[arg(long, value_name = "USER:PASSWORD", requires = "dynamic")]
+    pub proxy_auth: Option<String>,
+    /// Join stdin and stdout to a service or HOST:PORT, and end with it
+    #[arg(short = 'W', value_name = "TARGET")]
+    pub pipe: Option<String>,
     /// The pin, if the URL has none; PINHOLE_PIN sets it too; otherwise it is asked for
     #[arg(long, value_name = "PIN")]
     pub pin: Option<String>,
@@ -161,6 +188,9 @@ pub struct ReachArguments {
     /// How long a direct path is looked for, 1 to 120
     #[arg(long, value_name = "SECONDS", default_value = "10", allow_hyphen_values = true)]
     pub p2p_timeout: String,
+    /// How long a UDP flow may be idle before it ends, 1 to 86400
+    #[arg(long, value_name = "SECONDS", default_value = "60", allow_hyphen_values = true)]
+    pub udp_idle: String,
     /// How long open connections wait for a lost path, 1 to 86400
     #[arg(long, value_name = "SECONDS", default_value = "60", allow_hyphen_values = true)]
     pub grace: String,

@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::command::Output;
 use super::parse::ArgumentError;
 use super::question::NoAnswer;
+use crate::forward::proxy::CredentialsError;
 use crate::net::proxy::ProxyError;
 use crate::signaling::url::UrlError;
 
@@ -56,6 +57,12 @@ pub enum UsageError {
     /// `--ca` with a URL that has no TLS.
     #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
     CaWithoutTls,
+    /// A host without anything to share.
+    #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
+    NothingShared,
+    /// `--proxy-auth` is none.
+    #[error("--proxy-auth: {0}")]
+    Credentials(#[from] CredentialsError),
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

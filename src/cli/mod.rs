@@ -22,12 +22,13 @@ use clap::CommandFactory;
 pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
+use crate::config::ClientConfig;
 use crate::demo;
 use crate::driver::{Check, Client, Host};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
-use crate::status::report::Role;
+use crate::status::report::{Reporter, Role};
 use args::{Arguments, PIN_VARIABLE};
 use prompt::Prompter;
 use question::{NoAnswer, Question};
@@ -72,17 +73,19 @@ fn execute(command: Command) -> ExitCode {
     let output = command.output();
     let result = match command {
         Command::Host(config, output) => {
-            let reporter = output.reporter(Role::Host { target: config.target.clone() }).into_callback();
+            let reporter = output.reporter(Role::Host { services: config.services.clone() }).into_callback();
             Host::bind(config, reporter).and_then(|mut host| {
                 host.handle_signals()?;
                 host.run()
             })
         }
-        Command::Client(config, output) => Client::bind(config, output.reporter(Role::Client).into_callback())
-            .and_then(|mut client| {
+        Command::Client(config, output) => {
+            let reporter = client_reporter(&config, output).into_callback();
+            Client::bind(config, reporter).and_then(|mut client| {
                 client.handle_signals()?;
                 client.run()
-            }),
+            })
+        }
         Command::Check(config, output) => {
             return match Check::new(config, output.reporter(Role::Client).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,
@@ -100,6 +103,11 @@ fn execute(command: Command) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(output, error.code(), error.to_string()),
     }
+}
+
+/// A client whose stdout is a stream says what it has to say on stderr.
+fn client_reporter(config: &ClientConfig, output: Output) -> Reporter {
+    if config.pipe.is_some() { output.reporter_on_stderr(Role::Client) } else { output.reporter(Role::Client) }
 }
 
 /// Reports why a run failed, and returns the exit code.

@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
-use crate::config::{ClientConfig, DEFAULT_MAX_SESSIONS, HostConfig, Target, default_stun_servers};
-use crate::session::Reach;
+use crate::config::{ClientConfig, Endpoint, HostConfig, LocalForward, ServiceBind, Target};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
@@ -57,16 +56,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
         Side::Host => {
             let target =
                 ask_until(ask, TARGET, |text| parse::target(text).map_err(|error| error.complaint().to_string()))?;
-            Ok(Answers::Host(HostConfig {
-                target,
-                listen: default_listen(),
-                pin,
-                once: false,
-                max_sessions: DEFAULT_MAX_SESSIONS,
-                ask: false,
-                reach: Reach::default(),
-                stun: default_stun_servers(),
-            }))
+            Ok(Answers::Host(HostConfig { pin, ..HostConfig::sharing(target) }))
         }
         Side::Client => {
             let (url, url_pin) = ask_until(ask, URL, SignalingUrl::parse)?;
@@ -76,18 +66,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
             };
             let local =
                 ask_until(ask, LOCAL, |text| parse::local(text).map_err(|error| error.complaint().to_string()))?;
-            let (reach, stun) = (Reach::default(), default_stun_servers());
-            Ok(Answers::Client(ClientConfig {
-                url,
-                pin,
-                local,
-                ca: None,
-                headers: Vec::new(),
-                proxy: None,
-                once: false,
-                reach,
-                stun,
-            }))
+            Ok(Answers::Client(ClientConfig::joining(url, pin, local)))
         }
     }
 }
@@ -106,12 +85,24 @@ impl Answers {
     /// Returns the command that does the same without questions.
     pub fn command(&self) -> String {
         match self {
-            Answers::Host(config) => format!("pinhole host {}", shell_quote(&short(&config.target))),
-            Answers::Client(config) => format!(
-                "pinhole client {} {}",
-                shell_quote(&config.url.with_pin(&config.pin)),
-                shell_quote(&short_local(config.local)),
-            ),
+            Answers::Host(config) => {
+                let targets = config.services.iter().map(|service| match &service.endpoint {
+                    Endpoint::Tcp(target) => format!(" {}", shell_quote(&short(target))),
+                    other => format!(" {}", shell_quote(&other.to_string())),
+                });
+                format!("pinhole host{}", targets.collect::<String>())
+            }
+            Answers::Client(config) => {
+                let locals = config.forwards.iter().map(|forward| match forward {
+                    LocalForward::Only { bind: ServiceBind::Address(local) } => {
+                        format!(" {}", shell_quote(&short_local(*local)))
+                    }
+                    // Nothing else is asked for.
+                    _ => String::new(),
+                });
+                let url = shell_quote(&config.url.with_pin(&config.pin));
+                format!("pinhole client {url}{}", locals.collect::<String>())
+            }
         }
     }
 }

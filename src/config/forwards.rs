@@ -145,6 +145,13 @@ pub struct SharedService {
     pub proxy_protocol: Option<ProxyProtocol>,
 }
 
+impl SharedService {
+    /// Makes a TCP service that has its port for a name.
+    pub fn of(target: Target) -> SharedService {
+        SharedService { name: target.port.to_string(), endpoint: Endpoint::Tcp(target), proxy_protocol: None }
+    }
+}
+
 impl fmt::Display for SharedService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.name, self.endpoint)

@@ -7,12 +7,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 pub use forwards::{
     Bind, Endpoint, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService,
     is_service_name,
 };
 
+use crate::forward::access::AccessList;
+use crate::forward::proxy::Credentials;
 use crate::net::address::{AddressError, Host, split};
 use crate::net::proxy::Proxy;
 use crate::session::Reach;
@@ -22,14 +25,21 @@ use crate::signaling::url::SignalingUrl;
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
 
+/// Default for [`HostConfig::udp_idle`] and [`ClientConfig::udp_idle`].
+pub const DEFAULT_UDP_IDLE: Duration = Duration::from_secs(60);
+
 /// STUN servers that are asked unless others are named.
 pub const DEFAULT_STUN_SERVERS: [(&str, u16); 2] = [("stun.l.google.com", 19302), ("stun1.l.google.com", 19302)];
 
 /// What `pinhole host` shares, and how.
 #[derive(Debug, Clone)]
 pub struct HostConfig {
-    /// The local service that every stream is connected to.
-    pub target: Target,
+    /// What is shared, by name; not empty unless something is allowed.
+    pub services: Vec<SharedService>,
+    /// What clients may have dialled beside the services.
+    pub allow: AccessList,
+    /// How long a UDP flow may be idle before it ends.
+    pub udp_idle: Duration,
     /// Address of the signaling WebSocket; port 0 lets the system pick one.
     pub listen: SocketAddr,
     /// The pin clients must know; `None` generates one of six digits.
@@ -53,8 +63,16 @@ pub struct ClientConfig {
     pub url: SignalingUrl,
     /// The pin the host printed.
     pub pin: Pin,
-    /// The local address that accepts connections; port 0 lets the system pick one.
-    pub local: SocketAddr,
+    /// What appears where on this machine.
+    pub forwards: Vec<LocalForward>,
+    /// Where a SOCKS and HTTP proxy listens whose connections the host dials.
+    pub dynamic: Vec<SocketAddr>,
+    /// Whom that proxy serves; `None` is everybody who reaches it.
+    pub credentials: Option<Credentials>,
+    /// What stdin and stdout are joined to.
+    pub pipe: Option<Pipe>,
+    /// How long a UDP flow may be idle before it ends.
+    pub udp_idle: Duration,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request, as (name, value).
@@ -69,7 +87,44 @@ pub struct ClientConfig {
     pub stun: Vec<Target>,
 }
 
+impl HostConfig {
+    /// Shares one TCP service with everybody who knows the pin, and otherwise does what a host without flags does.
+    pub fn sharing(target: Target) -> HostConfig {
+        HostConfig {
+            services: vec![SharedService::of(target)],
+            allow: AccessList::default(),
+            udp_idle: DEFAULT_UDP_IDLE,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            pin: None,
+            once: false,
+            max_sessions: DEFAULT_MAX_SESSIONS,
+            ask: false,
+            reach: Reach::default(),
+            stun: default_stun_servers(),
+        }
+    }
+}
+
 impl ClientConfig {
+    /// Makes the host's only service appear at an address, and otherwise does what a client without flags does.
+    pub fn joining(url: SignalingUrl, pin: Pin, local: SocketAddr) -> ClientConfig {
+        ClientConfig {
+            url,
+            pin,
+            forwards: vec![LocalForward::Only { bind: ServiceBind::Address(local) }],
+            dynamic: Vec::new(),
+            credentials: None,
+            pipe: None,
+            udp_idle: DEFAULT_UDP_IDLE,
+            ca: None,
+            headers: Vec::new(),
+            proxy: None,
+            once: false,
+            reach: Reach::default(),
+            stun: default_stun_servers(),
+        }
+    }
+
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
     pub fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.url, self.proxy.as_ref())

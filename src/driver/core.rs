@@ -15,13 +15,15 @@ use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
 use slab::Slab;
 
-use super::connections::{ConnectionEntry, EXHAUSTED_PAUSE};
+use super::connections::ConnectionEntry;
 use super::deadlines::{Deadlines, Due};
+use super::dial::{Dialer, EXHAUSTED_PAUSE};
+use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::Signals;
 use super::stun::Stun;
 use super::token::Source;
-use crate::config::Target;
+use crate::config::{DEFAULT_UDP_IDLE, Target};
 use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
@@ -45,8 +47,18 @@ pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 /// Something for the side to handle.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// The listener may have a connection.
-    Acceptable,
+    /// A listener may have a connection; `None` is each of them.
+    Acceptable { index: Option<usize> },
+    /// Local programs sent datagrams.
+    Programs { listener: usize },
+    /// The target of a flow sent datagrams.
+    Target { flow: usize },
+    /// A program that talks to our proxy has something to say.
+    Negotiation { index: usize },
+    /// A program has talked to our proxy for too long.
+    NegotiationDue { index: usize, serial: u64 },
+    /// A connection that was open is gone.
+    Closed { serial: u64, reason: String },
     /// A signaling WebSocket's socket is ready.
     Link { index: usize, event: MioEvent },
     /// A signaling WebSocket's time for its step is up.
@@ -112,13 +124,16 @@ pub(super) struct Core {
     pub(super) sessions: Slab<SessionEntry>,
     pub(super) sockets: Slab<SocketEntry>,
     pub(super) connections: Slab<ConnectionEntry>,
-    /// What a host dials for a stream; `None` on a client.
-    pub(super) target: Option<Target>,
+    pub(super) flows: Slab<FlowEntry>,
+    pub(super) udp_listeners: Slab<UdpListener>,
+    /// How long a flow may be idle.
+    pub(super) udp_idle: Duration,
+    /// Where one datagram of a flow lands.
+    pub(super) datagram: Vec<u8>,
+    pub(super) dialer: Dialer,
     pub(super) resolver: Resolver,
     pub(super) reach: Reach,
     pub(super) stun: Stun,
-    /// Connections, with their serials, that wait for the look-up of the target's name. One look-up serves them all.
-    pub(super) lookups: Vec<(usize, u64)>,
     pub(super) pool: ChunkPool,
     pub(super) buffers: ReceiveBuffers,
     pub(super) deadlines: Deadlines,
@@ -146,7 +161,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(target: Option<Target>, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
+    pub(super) fn new(dialer: Dialer, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
         let poll = Poll::new()?;
         let interfaces = InterfaceWatch::start(poll.registry(), Source::Interfaces.token());
         let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
@@ -158,11 +173,14 @@ impl Core {
             sessions: Slab::new(),
             sockets: Slab::new(),
             connections: Slab::new(),
-            target,
+            flows: Slab::new(),
+            udp_listeners: Slab::new(),
+            udp_idle: DEFAULT_UDP_IDLE,
+            datagram: vec![0; MAX_DATAGRAM],
+            dialer,
             resolver: Resolver::new(waker.clone()),
             stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
             reach,
-            lookups: Vec::new(),
             pool: ChunkPool::new(),
             buffers: ReceiveBuffers::default(),
             deadlines: Deadlines::default(),
@@ -299,8 +317,11 @@ impl Core {
             }
             Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.
-            Some(Source::Listener) if self.is_accepting_paused => {}
-            Some(Source::Listener) => self.notices.push_back(Notice::Acceptable),
+            Some(Source::Listener(_)) if self.is_accepting_paused => {}
+            Some(Source::Listener(index)) => self.notices.push_back(Notice::Acceptable { index: Some(index) }),
+            Some(Source::Programs(listener)) => self.notices.push_back(Notice::Programs { listener }),
+            Some(Source::Flow(flow)) => self.receive_from_target(flow),
+            Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
             Some(Source::Udp(index)) => {
                 if let Some(entry) = self.sockets.get_mut(index) {
@@ -350,11 +371,15 @@ impl Core {
             match due {
                 Due::Accept => {
                     self.is_accepting_paused = false;
-                    self.notices.push_back(Notice::Acceptable);
+                    self.notices.push_back(Notice::Acceptable { index: None });
                 }
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
+                Due::FlowIdle { index, serial } => self.handle_flow_idle(index, serial),
+                Due::Negotiation { index, serial } => {
+                    self.notices.push_back(Notice::NegotiationDue { index, serial });
+                }
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),
             }

@@ -13,6 +13,10 @@ pub(super) enum Due {
     KeepAlive,
     /// A client may dial the host again.
     Rejoin,
+    /// A UDP flow may have been idle for too long.
+    FlowIdle { index: usize, serial: u64 },
+    /// A program has talked to our proxy for too long.
+    Negotiation { index: usize, serial: u64 },
     /// A local connection has waited for a session for too long.
     Waiting,
     /// A signaling WebSocket has been at its step for too long.

@@ -9,6 +9,8 @@ mod client;
 mod connections;
 mod core;
 mod deadlines;
+mod dial;
+mod flows;
 mod host;
 mod liveness;
 mod sessions;
@@ -36,6 +38,12 @@ pub enum RunError {
     /// A local address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The host does not have what is to be forwarded; the words say what it has.
+    #[error("{0}")]
+    NoService(String),
+    /// What stdin and stdout were joined to ended before its time.
+    #[error("the connection was cut off: {0}")]
+    Pipe(String),
     /// The certificates to trust cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
@@ -61,6 +69,8 @@ impl RunError {
     pub fn code(&self) -> &str {
         match self {
             RunError::Listen(ListenError::InUse { .. }) => "address-in-use",
+            RunError::NoService(_) => "no-service",
+            RunError::Pipe(_) => "pipe",
             RunError::Listen(_) => "listen",
             RunError::Tls(_) => "certificates",
             RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",

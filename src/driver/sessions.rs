@@ -48,6 +48,8 @@ pub(super) struct SessionEntry {
     sockets: Vec<OwnSocket>,
     /// The TCP connection of each stream.
     pub(super) connections: HashMap<StreamKey, usize>,
+    /// The UDP flow of each stream that is one.
+    pub(super) flows: HashMap<StreamKey, usize>,
     /// Keeps stream ids from being guessed from addresses.
     pub(super) salt: [u8; 16],
     pub(super) connected_at: Option<Instant>,
@@ -90,6 +92,7 @@ impl Core {
             name,
             sockets: Vec::new(),
             connections: HashMap::new(),
+            flows: HashMap::new(),
             salt,
             connected_at: None,
             sent: 0,
@@ -243,12 +246,19 @@ impl Core {
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
                 if let Some(&connection) = self.sessions[index].connections.get(&key) {
                     self.wake(connection);
+                } else if let Some(&flow) = self.sessions[index].flows.get(&key) {
+                    self.flow_readable(flow);
                 }
+            }
+            tunnel::Event::Aborted { key, reason, .. } if self.sessions[index].flows.contains_key(&key) => {
+                let flow = self.sessions[index].flows[&key];
+                self.flow_aborted(flow, reason.as_str());
             }
             tunnel::Event::Aborted { key, reason, detail, origin } => {
                 self.stream_aborted(index, key, reason, &detail, origin)
             }
-            tunnel::Event::Accepted(_) | tunnel::Event::Finished(_) => {}
+            tunnel::Event::Accepted(key) => self.stream_accepted(index, key),
+            tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
             | tunnel::Event::RoundTrip(_)
@@ -306,6 +316,10 @@ impl Core {
         let connections: Vec<usize> = self.sessions[index].connections.values().copied().collect();
         for connection in connections {
             self.reset_connection(connection, "the session ended");
+        }
+        let flows: Vec<usize> = self.sessions[index].flows.values().copied().collect();
+        for flow in flows {
+            self.flow_aborted(flow, "the session ended");
         }
         // Good-byes go out before their sockets go.
         self.transmit(index);

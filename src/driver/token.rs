@@ -11,17 +11,23 @@ pub(super) enum Source {
     Signals,
     /// The watch on this machine's addresses.
     Interfaces,
-    /// The listener: of signaling on a host, of the local port on a client.
-    Listener,
+    /// A listener: of signaling on a host, of local programs on a client.
+    Listener(usize),
     /// A signaling WebSocket.
     Link(usize),
     /// A UDP socket.
     Udp(usize),
-    /// A forwarded TCP connection.
+    /// A program that talks to our proxy.
+    Negotiation(usize),
+    /// A UDP socket that local programs send to.
+    Programs(usize),
+    /// The UDP socket of a flow's target.
+    Flow(usize),
+    /// A forwarded connection.
     Connection(usize),
 }
 
-const KIND_BITS: u32 = 3;
+const KIND_BITS: u32 = 4;
 const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 
 impl Source {
@@ -29,11 +35,14 @@ impl Source {
         let (kind, index) = match self {
             Source::Waker => (0, 0),
             Source::Signals => (1, 0),
-            Source::Listener => (2, 0),
+            Source::Listener(index) => (2, index),
             Source::Link(index) => (3, index),
             Source::Udp(index) => (4, index),
             Source::Connection(index) => (5, index),
             Source::Interfaces => (6, 0),
+            Source::Negotiation(index) => (7, index),
+            Source::Programs(index) => (8, index),
+            Source::Flow(index) => (9, index),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -43,11 +52,14 @@ impl Source {
         Some(match token.0 & KIND_MASK {
             0 => Source::Waker,
             1 => Source::Signals,
-            2 => Source::Listener,
+            2 => Source::Listener(index),
             3 => Source::Link(index),
             4 => Source::Udp(index),
             5 => Source::Connection(index),
             6 => Source::Interfaces,
+            7 => Source::Negotiation(index),
+            8 => Source::Programs(index),
+            9 => Source::Flow(index),
             _ => return None,
         })
     }
@@ -63,13 +75,15 @@ mod tests {
             Source::Waker,
             Source::Signals,
             Source::Interfaces,
-            Source::Listener,
+            Source::Listener(3),
             Source::Link(0),
             Source::Udp(7),
             Source::Connection(123_456),
+            Source::Negotiation(1),
+            Source::Programs(2),
+            Source::Flow(0),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }
-        assert_eq!(Source::from_token(Token(7)), None);
     }
 }

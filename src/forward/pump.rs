@@ -39,6 +39,8 @@ pub struct Pump {
     stream: Stream,
     /// Latched readiness.
     pub readiness: Readiness,
+    /// Bytes for the connection that come before the stream's.
+    prefix: Vec<u8>,
     read_ended: bool,
     write_ended: bool,
     sent: u64,
@@ -49,7 +51,14 @@ impl Pump {
     /// Joins a connection that is established.
     pub fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
-        Pump { stream, readiness, read_ended: false, write_ended: false, sent: 0, received: 0 }
+        let prefix = Vec::new();
+        Pump { stream, readiness, prefix, read_ended: false, write_ended: false, sent: 0, received: 0 }
+    }
+
+    /// Has bytes written to the connection before all that comes from the stream.
+    #[must_use]
+    pub fn with_prefix(self, prefix: Vec<u8>) -> Pump {
+        Pump { prefix, ..self }
     }
 
     /// Returns the socket, to register it or let go of it.
@@ -131,6 +140,18 @@ impl Pump {
     fn write(&mut self, stream: &mut StreamMut<'_>) -> io::Result<bool> {
         let mut budget = WRITE_BUDGET;
         while self.readiness.writable && !self.write_ended {
+            if !self.prefix.is_empty() {
+                match self.stream.write(&self.prefix) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(len) => drop(self.prefix.drain(..len)),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => self.readiness.clear_writable(),
+                        io::ErrorKind::Interrupted => {}
+                        _ => return Err(error),
+                    },
+                }
+                continue;
+            }
             if stream.is_at_end() {
                 self.write_ended = true;
                 // A connection that is gone already needs no shutdown; reading tells how it ended.

@@ -38,6 +38,14 @@ pub enum ListenError {
         /// The address asked for.
         addr: SocketAddr,
     },
+    /// A unix socket cannot be listened on.
+    #[error("cannot listen on unix:{}: {source}", path.display())]
+    Path {
+        /// The path asked for.
+        path: std::path::PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// Anything else.
     #[error("cannot listen on {addr}: {source}")]
     Other {

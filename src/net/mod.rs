@@ -5,6 +5,7 @@ pub mod http;
 pub mod interfaces;
 pub mod limits;
 pub mod listen;
+pub mod listener;
 pub mod proxy;
 pub mod readiness;
 pub mod resolver;

@@ -463,6 +463,12 @@ impl Session {
         direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
     }
 
+    /// Returns between which addresses the peers talk, the peer's first; `None` while they are relayed.
+    pub fn peer_path(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let path = self.current_direct().and_then(|index| self.directs[index].connection.path())?;
+        Some((path.remote, path.local))
+    }
+
     fn why_relayed(&self) -> String {
         let theirs = self.theirs.unwrap_or_else(|| crate::signaling::network::Network::unknown(true, true));
         if !self.ours.direct || !theirs.direct {

@@ -90,9 +90,9 @@ pub enum Event {
     },
     /// A client's local port accepts connections for a service.
     Forwarding {
-        /// The local address.
-        local: SocketAddr,
-        /// The service's name, as the host announced it.
+        /// The local address, `host:port` or `unix:/path`.
+        local: String,
+        /// The service's name as the host announced it, what the host dials, or `proxy`.
         service: String,
     },
     /// A stream opened: a local connection was accepted (client) or the target was dialled (host).

@@ -59,7 +59,7 @@ impl Human {
             }
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
-                paint.bold(&local.to_string()),
+                paint.bold(&sanitize(local, MAX_PEER_TEXT)),
                 sanitize(service, MAX_PEER_TEXT),
             ),
             Event::StreamOpened { .. } | Event::StreamClosed { .. } if !self.style.streams => return None,
@@ -101,9 +101,9 @@ impl Human {
 
     fn invitation(&self) -> Invitation<'_> {
         Invitation {
-            target: match &self.role {
-                Role::Host { target } => Some(target),
-                Role::Client => None,
+            services: match &self.role {
+                Role::Host { services } => services,
+                Role::Client => &[],
             },
             paint: Paint(self.style.colour),
         }
@@ -153,11 +153,9 @@ pub(super) fn round_trip(milliseconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Target;
 
     fn host() -> Human {
-        let target = Target { host: "127.0.0.1".into(), port: 25565 };
-        Human::new(Role::Host { target }, Style::plain())
+        Human::new(Role::Host { services: crate::status::invitation::tests::minecraft() }, Style::plain())
     }
 
     fn client() -> Human {
@@ -217,8 +215,7 @@ mod tests {
 
     #[test]
     fn events_are_sentences() {
-        let forwarding =
-            Event::Forwarding { local: "127.0.0.1:25565".parse().unwrap(), service: "web\x1b[2J\n".into() };
+        let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: "web\x1b[2J\n".into() };
         let opened = Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:51822".into() };
         let disconnected = Event::Disconnected {
             session: "ab12".into(),

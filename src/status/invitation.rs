@@ -6,12 +6,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::paint::Paint;
 use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
-use crate::config::Target;
+use crate::config::{Endpoint, SharedService};
 
 /// The invitation of one host.
 pub(super) struct Invitation<'a> {
     /// What is shared.
-    pub(super) target: Option<&'a Target>,
+    pub(super) services: &'a [SharedService],
     pub(super) paint: Paint,
 }
 
@@ -21,8 +21,18 @@ impl Invitation<'_> {
     pub(super) fn text(&self, addr: SocketAddr, url: &str, pin: &str) -> String {
         let paint = &self.paint;
         let mut lines = Vec::new();
-        if let Some(target) = self.target {
-            lines.extend([format!("Sharing {}.", paint.bold(&target.to_string())), String::new()]);
+        match self.services {
+            [] => {}
+            [service] => {
+                lines.extend([format!("Sharing {}.", paint.bold(&service.endpoint.to_string())), String::new()]);
+            }
+            services => {
+                lines.push("Sharing".to_owned());
+                lines.extend(services.iter().map(|service| {
+                    format!("  {}  {}", paint.bold(&format!("{:<10}", service.name)), service.endpoint)
+                }));
+                lines.push(String::new());
+            }
         }
         lines.extend([
             format!("  Signaling  {addr}"),
@@ -42,7 +52,8 @@ impl Invitation<'_> {
         } else {
             "On this machine or its network"
         };
-        lines.extend([format!("{reach} (0 picks a free port):"), self.command(&sanitize(url, MAX_MESSAGE), 0)]);
+        let hint = if self.own_port().is_some() { " (0 picks a free port)" } else { "" };
+        lines.extend([format!("{reach}{hint}:"), self.command(&sanitize(url, MAX_MESSAGE), Some(0))]);
         if addr.ip().is_unspecified() {
             let url = format!("ws://<this-machine>:{}/ws?pin={}", addr.port(), encoded(pin));
             lines.extend([
@@ -73,17 +84,30 @@ impl Invitation<'_> {
         self.command(&url, self.suggested_port())
     }
 
-    fn command(&self, url: &str, port: u16) -> String {
-        let command = format!("pinhole client {} {port}", shell_quote(url));
+    /// A single service is given a port; several take their own.
+    fn command(&self, url: &str, port: Option<u16>) -> String {
+        let port = port.filter(|_| self.services.len() <= 1).map(|port| format!(" {port}")).unwrap_or_default();
+        let command = format!("pinhole client {}{port}", shell_quote(url));
         format!("  {}", self.paint.bold(&command))
     }
 
-    /// The port that a client would like to listen on: the target's, moved out of the range that needs privileges.
-    fn suggested_port(&self) -> u16 {
-        match self.target {
-            Some(target) if target.port < 1024 => target.port + 8000,
-            Some(target) => target.port,
-            None => 0,
+    /// The port that a client would like to listen on: the service's, moved out of the range that needs privileges.
+    fn suggested_port(&self) -> Option<u16> {
+        Some(match self.own_port()? {
+            port if port < 1024 => port + 8000,
+            port => port,
+        })
+    }
+
+    /// The port of the only service; 0 where it has none.
+    fn own_port(&self) -> Option<u16> {
+        match self.services {
+            [] => Some(0),
+            [service] => match &service.endpoint {
+                Endpoint::Tcp(target) | Endpoint::Udp(target) => Some(target.port),
+                Endpoint::Unix(_) => Some(0),
+            },
+            _ => None,
         }
     }
 }
@@ -98,15 +122,16 @@ fn forwarded_port(addr: SocketAddr) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::config::Target;
 
-    fn minecraft() -> Target {
-        Target { host: "127.0.0.1".into(), port: 25565 }
+    pub(in crate::status) fn minecraft() -> Vec<SharedService> {
+        vec![SharedService::of(Target { host: "127.0.0.1".into(), port: 25565 })]
     }
 
-    fn plain(target: &Target) -> Invitation<'_> {
-        Invitation { target: Some(target), paint: Paint(false) }
+    fn plain(services: &[SharedService]) -> Invitation<'_> {
+        Invitation { services, paint: Paint(false) }
     }
 
     fn invite(addr: &str, pin: &str) -> String {
@@ -163,7 +188,7 @@ Waiting for clients. Ctrl-C ends.";
 
     #[test]
     fn a_privileged_port_is_not_suggested() {
-        let target = Target { host: "db.local".into(), port: 80 };
+        let target = vec![SharedService::of(Target { host: "db.local".into(), port: 80 })];
         let url = "ws://127.0.0.1:5000/ws?pin=1";
         let text = plain(&target).text("127.0.0.1:5000".parse().unwrap(), url, "1");
         assert!(text.contains("ws?pin=1' 8080\n"), "{text}");
@@ -178,5 +203,21 @@ Whoever joins from now on runs this, with the forwarded address in it:
   pinhole client 'wss://<forwarded-address>/ws?pin=654321' 25565
 The forwarded port is still 5000.";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn several_services_are_listed_and_take_their_own_ports() {
+        let mut services = minecraft();
+        services.push(SharedService {
+            name: "db".into(),
+            endpoint: Endpoint::Unix("/run/db.sock".into()),
+            proxy_protocol: None,
+        });
+        let text = plain(&services).text("127.0.0.1:5000".parse().unwrap(), "ws://127.0.0.1:5000/ws?pin=1", "1");
+        assert!(
+            text.starts_with("Sharing\n  25565       127.0.0.1:25565\n  db          unix:/run/db.sock\n\n"),
+            "{text}"
+        );
+        assert!(text.contains("On this machine:\n  pinhole client 'ws://127.0.0.1:5000/ws?pin=1'\n"), "{text}");
     }
 }

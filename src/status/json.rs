@@ -95,7 +95,7 @@ mod tests {
             ),
             (Event::Reconnecting { message: "x".into() }, r#"{"event":"reconnecting","message":"x"}"#),
             (
-                Event::Forwarding { local: address(), service: "web \"1\"".into() },
+                Event::Forwarding { local: address().to_string(), service: "web \"1\"".into() },
                 r#"{"event":"forwarding","local":"127.0.0.1:43211","service":"web \"1\""}"#,
             ),
             (
@@ -138,10 +138,8 @@ mod tests {
 
     #[test]
     fn unprintable_text_is_escaped_without_loss() {
-        let event = Event::Forwarding {
-            local: "127.0.0.1:1".parse().unwrap(),
-            service: "a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into(),
-        };
+        let event =
+            Event::Forwarding { local: "127.0.0.1:1".into(), service: "a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into() };
         assert_eq!(
             line(&event),
             concat!(

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use super::event::Event;
 use super::human::Human;
 use super::json;
-use crate::config::Target;
+use crate::config::SharedService;
 
 /// A writer that a reporter owns.
 pub type Writer = Box<dyn Write + Send>;
@@ -16,8 +16,8 @@ pub type Writer = Box<dyn Write + Send>;
 pub enum Role {
     /// A host, with what it shares.
     Host {
-        /// The service every stream is connected to.
-        target: Target,
+        /// Its services.
+        services: Vec<SharedService>,
     },
     /// A client.
     Client,

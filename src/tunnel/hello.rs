@@ -56,6 +56,9 @@ pub struct Service {
     pub name: String,
     /// `tcp` or `udp`.
     pub proto: String,
+    /// Its port on the host's side, which a client takes too where it is free; a unix socket has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 
 impl Service {

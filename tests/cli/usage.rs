@@ -9,7 +9,7 @@ fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["serve"], &["serve"]),
         (&["host"], &["TARGET"]),
-        (&["host", "0"], &["TARGET '0'", "port 0", "for example 25565"]),
+        (&["host", "0"], &["TARGET '0'", "port 0", "for example 8080"]),
         (&["host", "http://localhost:80"], &["that is a URL, not an address"]),
         (&["host", "70000"], &["TARGET '70000'", "0 to 65535"]),
         (&["host", "80", "--listen", "example.com:1"], &["--listen 'example.com:1'", "addresses of this machine"]),

@@ -27,7 +27,7 @@ fn host() -> Rig {
     rig.feed(hello(|hello| {
         hello.features = vec!["datagrams".into()];
         hello.services = [(0, "tcp"), (1, "udp")]
-            .map(|(id, proto)| Service { id, name: proto.into(), proto: proto.into() })
+            .map(|(id, proto)| Service { id, name: proto.into(), proto: proto.into(), port: None })
             .to_vec();
     }));
     rig.sent();

@@ -25,6 +25,9 @@ const WHILE: Duration = Duration::from_secs(10);
 /// What moves, in each direction, before a fault and after it.
 const BYTES: u64 = 1_000_000;
 
+/// How much of what the client said is shown.
+const STORY: usize = 4;
+
 /// A broadband line. The rate keeps what is in flight, and what the test costs, within bounds.
 const LINE: Conditions = Conditions { rate_mbit: 20.0, queue_packets: 100, ..GOOD };
 
@@ -258,7 +261,12 @@ fn run(lab: &mut Lab, fault: &Fault) -> (String, bool) {
     transfer.move_on(BYTES);
     let told = pair.client.events_so_far().len();
     let Measured { moved, back_after } = (fault.happen)(lab, &mut pair, transfer);
-    let story = pair.story(told).join(", ");
+    let story = pair.story(told);
+    let more = match story.len().saturating_sub(STORY) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let story = format!("{}{more}", story[..story.len().min(STORY)].join(", "));
     pair.stop();
     let megabytes = moved.bytes as f64 / 1e6;
     let back = back_after.map_or("–".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()));

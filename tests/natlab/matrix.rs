@@ -98,8 +98,11 @@ fn every_pair_of_nats_is_connected() {
     }
     past_the_harness(&table);
     assert!(failed.is_empty(), "{failed:#?}");
-    let [forwarding, ..] = medians(&direct);
-    assert!(forwarding < DIRECT, "a direct pair takes {forwarding:?}");
-    let slowest = relayed.iter().map(|outcome| outcome.times[1]).max().unwrap_or_default();
-    assert!(slowest < RELAYED, "a relayed pair's first byte takes {slowest:?}");
+    // A few pairs on a machine that does other things as well say little about time.
+    if is_full() {
+        let [forwarding, ..] = medians(&direct);
+        assert!(forwarding < DIRECT, "a direct pair takes {forwarding:?}");
+        let slowest = relayed.iter().map(|outcome| outcome.times[1]).max().unwrap_or_default();
+        assert!(slowest < RELAYED, "a relayed pair's first byte takes {slowest:?}");
+    }
 }

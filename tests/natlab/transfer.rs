@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
+use socket2::SockRef;
 
 use crate::common::bytes::{PIECE, piece};
 use crate::common::{DEADLINE, any_port, wait_until};
@@ -16,6 +17,9 @@ use crate::namespace::Namespace;
 
 /// How long a transfer may stand still before it fails: longer than any outage and what comes after.
 const STANDSTILL: Duration = Duration::from_secs(150);
+
+/// How much the applications' sockets hold, in bytes.
+const BUFFER: usize = 128 * 1024;
 
 /// What the host shares: its connections are the far ends of transfers.
 pub(crate) struct Service {
@@ -74,6 +78,9 @@ impl Transfer {
         let far = service.accepted.recv_timeout(DEADLINE).expect("the connection reaches the service");
         let (up, down, is_ending) = (Arc::<Way>::default(), Arc::<Way>::default(), Arc::<AtomicBool>::default());
         for stream in [&near, &far] {
+            // What waits in the systems' buffers has to pass the link before the end of a transfer does.
+            SockRef::from(stream).set_send_buffer_size(BUFFER).unwrap();
+            SockRef::from(stream).set_recv_buffer_size(BUFFER).unwrap();
             stream.set_read_timeout(Some(STANDSTILL)).unwrap();
             stream.set_write_timeout(Some(STANDSTILL)).unwrap();
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::common::pinhole::Pair;
+use crate::common::pinhole::{Pair, Pinhole};
 use crate::common::system::{program, skipped};
 use crate::common::{ReservedPort, wait_until};
 
@@ -52,12 +52,40 @@ fn ssh_runs_commands_and_carries_their_input_and_output() {
     pair.stop();
 }
 
+#[test]
+fn ssh_takes_the_pipe_for_a_proxy_command() {
+    let test = "ssh through the pipe";
+    let (Some(ssh), Some(sshd), Some(keygen)) =
+        (program("ssh", test), program("sshd", test), program("ssh-keygen", test))
+    else {
+        return;
+    };
+    let directory = Directory::new();
+    let Some(server) = Server::start(&sshd, &keygen, &directory.0) else { return };
+    let mut host = Pinhole::host(server.address, &[]);
+    let service = server.address.port();
+    let binary = env!("CARGO_BIN_EXE_pinhole");
+    let proxy = format!("ProxyCommand={binary} client '{}' -W {service} --no-stun -q", host.url());
+    let output = Command::new(&ssh)
+        .args(["-F", "/dev/null", "-i"])
+        .arg(directory.0.join("user"))
+        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+        .args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60", "-o", &proxy])
+        .args(["anything", "echo through; exit 7"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"through\n"[..]), "{output:?}");
+    host.stop();
+}
+
 /// A directory that goes with the test.
 struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Directory {
-        let path = std::env::temp_dir().join(format!("pinhole-ssh-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pinhole-ssh-{}-{:?}", std::process::id(), std::thread::current().id()));
         fs::create_dir_all(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
         Directory(path)

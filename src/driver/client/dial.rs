@@ -9,6 +9,7 @@ use mio::Interest;
 
 use super::Client;
 use super::links::{Link, Phase};
+use crate::driver::dial::HOST_LOOKUP;
 use crate::driver::liveness::Liveness;
 use crate::driver::sessions::SessionKey;
 use crate::driver::token::Source;
@@ -28,7 +29,7 @@ impl Client {
     /// Finds the host, and dials it for the first time.
     pub(super) fn look_up(&mut self) {
         let (host, port) = self.config.first_hop();
-        match self.core.resolver.resolve(0, host, port) {
+        match self.core.resolver.resolve(HOST_LOOKUP, host, port) {
             Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.resolved(Err(error.to_string())),

@@ -1,17 +1,26 @@
-//! The local port: connections open streams at once while messages pass, and wait for a while otherwise.
+//! Where local programs connect: what appears there, and what happens to those who come while there is no session.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::net::{TcpListener, TcpStream};
+use mio::Interest;
+use slab::Slab;
 
 use super::Client;
-use crate::driver::core::Notice;
+use crate::config::{Bind, Endpoint, LocalForward, Protocol, ServiceBind};
+use crate::driver::RunError;
+use crate::driver::connections::Incoming;
+use crate::driver::core::{Core, Notice};
 use crate::driver::deadlines::Due;
-use crate::net::listen::{self, Accepted};
-use crate::net::stream::Stream;
+use crate::driver::flows::UdpListener;
+use crate::driver::token::Source;
+use crate::net::listen::ListenError;
+use crate::net::listener::{Accepted, Listener};
+use crate::status::event::Event;
+use crate::tunnel::{ConnectTarget, Service};
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -20,96 +29,349 @@ const ACCEPTS_PER_TURN: usize = 64;
 const WAIT: Duration = Duration::from_secs(10);
 const MAX_WAITING: usize = 256;
 
-/// The listener of the local port, and who waits there.
-pub(super) struct LocalPort {
-    listener: Option<TcpListener>,
-    address: SocketAddr,
-    waiting: VecDeque<(Instant, TcpStream, SocketAddr)>,
+/// The listeners, and who waits.
+#[derive(Default)]
+pub(super) struct LocalPorts {
+    listeners: Slab<LocalPort>,
+    /// What each UDP listener of the loop leads to, and its name.
+    datagrams: HashMap<usize, (What, String)>,
+    waiting: VecDeque<(Instant, Incoming, What)>,
     /// Messages pass: streams can be opened.
     pub(super) is_connected: bool,
-    pub(super) is_acceptable: bool,
+    is_closed: bool,
 }
 
-impl LocalPort {
-    pub(super) fn new(listener: TcpListener, address: SocketAddr) -> LocalPort {
-        let listener = Some(listener);
-        LocalPort { listener, address, waiting: VecDeque::new(), is_connected: false, is_acceptable: false }
+struct LocalPort {
+    listener: Listener,
+    /// As people read it.
+    name: String,
+    what: What,
+    is_acceptable: bool,
+}
+
+/// What connections of a listener lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// The only service the host has.
+    Only,
+    /// The service of that name.
+    Service(String),
+    /// What the host is asked to dial.
+    Dial(ConnectTarget, String),
+    /// Whatever the program asks for.
+    Proxy,
+}
+
+impl What {
+    /// Returns what appears there, for people.
+    fn name(&self) -> String {
+        match self {
+            What::Only => String::new(),
+            What::Service(name) => name.clone(),
+            What::Dial(_, name) => name.clone(),
+            What::Proxy => "proxy".to_owned(),
+        }
     }
 
+    /// Finds the target among what the host has now.
+    fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
+        match self {
+            What::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
+            What::Service(name) => {
+                services.iter().find(|service| service.name == *name).map(|service| ConnectTarget::Service(service.id))
+            }
+            What::Dial(target, _) => Some(target.clone()),
+            What::Proxy => None,
+        }
+    }
+}
+
+/// Returns what the host is asked to dial.
+pub(super) fn named_target(endpoint: &Endpoint) -> ConnectTarget {
+    match endpoint {
+        Endpoint::Tcp(target) => ConnectTarget::Tcp(target.to_string()),
+        Endpoint::Udp(target) => ConnectTarget::Udp(target.to_string()),
+        Endpoint::Unix(path) => ConnectTarget::Unix(path.display().to_string()),
+    }
+}
+
+impl LocalPorts {
     /// Tells whether connections are taken, at once or later.
     pub(super) fn is_open(&self) -> bool {
-        self.listener.is_some()
+        !self.is_closed
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Returns the address of the first TCP listener.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
+    }
+
+    fn add(&mut self, core: &mut Core, bind: &Bind, what: What) -> Result<(), RunError> {
+        let mut listener = match bind {
+            Bind::Tcp(address) => Listener::tcp(*address)?,
+            #[cfg(unix)]
+            Bind::Unix(path) => Listener::unix(path)?,
+            #[cfg(not(unix))]
+            Bind::Unix(_) => return Err(RunError::NoService("this system has no unix sockets".to_owned())),
+            Bind::Udp(address) => return self.add_datagrams(core, *address, what),
+        };
+        let entry = self.listeners.vacant_entry();
+        core.poll.registry().register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
+        let name = listener.local_addr().map_or_else(|| bind.to_string(), |address| address.to_string());
+        entry.insert(LocalPort { listener, name, what, is_acceptable: true });
+        Ok(())
+    }
+
+    fn add_datagrams(&mut self, core: &mut Core, address: SocketAddr, what: What) -> Result<(), RunError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse { addr: address },
+            io::ErrorKind::PermissionDenied => ListenError::Denied { addr: address },
+            io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr: address },
+            _ => ListenError::Other { addr: address, source },
+        };
+        let mut listener = UdpListener::bind(address).map_err(failed)?;
+        let name = format!("udp:{}", listener.socket.local_addr()?);
+        let entry = core.udp_listeners.vacant_entry();
+        let index = entry.key();
+        core.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
+        entry.insert(listener);
+        self.datagrams.insert(index, (what, name));
+        Ok(())
+    }
+
+    fn has(&self, what: &What) -> bool {
+        self.listeners.iter().any(|(_, port)| port.what == *what) || self.datagrams.values().any(|(own, _)| own == what)
     }
 }
 
 impl Client {
-    /// Takes connections. Before the first session the system keeps them in its own queue.
-    pub(super) fn accept(&mut self) {
-        if !self.local.is_acceptable || !self.was_connected {
-            return;
-        }
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = &self.local.listener else { return };
-            match listen::accept(listener) {
-                Accepted::Connection(stream, remote) => self.take(stream, remote),
-                Accepted::Empty => {
-                    self.local.is_acceptable = false;
-                    return;
+    /// Binds what can be bound before the host's services are known.
+    pub(super) fn bind_forwards(&mut self) -> Result<(), RunError> {
+        // A bare address may turn out to be one for datagrams.
+        let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
+        for forward in &self.config.forwards {
+            let (bind, what) = match forward {
+                LocalForward::Only { bind } => (first(bind), What::Only),
+                LocalForward::Service { name, bind: Some(bind) } => (first(bind), What::Service(name.clone())),
+                LocalForward::Dial { bind, endpoint } => {
+                    (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
                 }
-                Accepted::Exhausted(error) => {
-                    debug!("accept paused: {error}");
-                    self.core.pause_accepting();
-                    return;
-                }
-                Accepted::Fatal(error) => return self.fail(error),
+                // Their ports are the host's to say.
+                LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
+            };
+            if let Some(bind) = bind {
+                self.local.add(&mut self.core, &bind, what)?;
             }
         }
-        self.core.notices.push_back(Notice::Acceptable);
+        for address in &self.config.dynamic {
+            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the forwards against what the host has, binds the rest, and says what appears where.
+    pub(super) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+        for (_, port) in &self.local.listeners {
+            match &port.what {
+                What::Only if services.len() != 1 => {
+                    let message = if services.is_empty() {
+                        "the host shares no service; ask for something it allows with -L or -D".to_owned()
+                    } else {
+                        format!(
+                            "the host has several services: {}; say which, as in {}=8080",
+                            names(),
+                            services[0].name
+                        )
+                    };
+                    return Err(RunError::NoService(message));
+                }
+                What::Service(name) if !services.iter().any(|service| service.name == *name) => {
+                    let message = format!("the host has no service {name:?}; it has: {}", names());
+                    return Err(RunError::NoService(message));
+                }
+                _ => {}
+            }
+        }
+        for forward in self.config.forwards.clone() {
+            match forward {
+                LocalForward::Every => {
+                    for service in services {
+                        self.bind_service(service)?;
+                    }
+                }
+                LocalForward::Service { name, bind: None } => {
+                    match services.iter().find(|service| service.name == name) {
+                        Some(service) => self.bind_service(service)?,
+                        None => {
+                            let message = format!("the host has no service {name:?}; it has: {}", names());
+                            return Err(RunError::NoService(message));
+                        }
+                    }
+                }
+                LocalForward::Only { .. } | LocalForward::Service { .. } | LocalForward::Dial { .. } => {}
+            }
+        }
+        self.suit_protocols(services)?;
+        let first = services.first().map_or_else(String::new, |service| service.name.clone());
+        for (what, local) in self.local.datagrams.values() {
+            let service = if *what == What::Only { first.clone() } else { what.name() };
+            self.core.report(&Event::Forwarding { local: local.clone(), service });
+        }
+        for (_, port) in &self.local.listeners {
+            let service = if port.what == What::Only { first.clone() } else { port.what.name() };
+            self.core.report(&Event::Forwarding { local: port.name.clone(), service });
+        }
+        Ok(())
+    }
+
+    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let find = |what: &What| match what {
+            What::Only => services.first(),
+            What::Service(name) => services.iter().find(|service| service.name == *name),
+            What::Dial(..) | What::Proxy => None,
+        };
+        let mismatch = |service: &Service, local: &str| {
+            let proto = if service.is_udp() { "datagrams (UDP)" } else { "streams (TCP)" };
+            RunError::NoService(format!(
+                "the service {} is one of {proto}, which cannot appear at {local}",
+                service.name
+            ))
+        };
+        for (what, local) in self.local.datagrams.values() {
+            if let Some(service) = find(what).filter(|service| !service.is_udp()) {
+                return Err(mismatch(service, local));
+            }
+        }
+        let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
+        for index in wrong.map(|(index, _)| index).collect::<Vec<_>>() {
+            let mut port = self.local.listeners.remove(index);
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+            let Some(address) = port.listener.local_addr() else {
+                return Err(find(&port.what)
+                    .map_or(RunError::NoService(port.name.clone()), |service| mismatch(service, &port.name)));
+            };
+            self.local.add_datagrams(&mut self.core, address, port.what)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a service at its own port where that is free, otherwise at any.
+    fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
+        let what = What::Service(service.name.clone());
+        if self.local.has(&what) {
+            return Ok(());
+        }
+        let bind = |port: u16| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
+        };
+        match service.port.filter(|port| *port != 0) {
+            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone()).is_ok() => Ok(()),
+            _ => self.local.add(&mut self.core, &bind(0), what),
+        }
+    }
+
+    /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
+    pub(super) fn receive_datagrams(&mut self, listener: usize) {
+        let session = self.session.filter(|_| self.local.is_connected);
+        let services = session
+            .and_then(|session| self.core.session(session))
+            .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
+        let what = self.local.datagrams.get(&listener).map(|(what, _)| what);
+        let target = services.and_then(|services| what?.target(&services));
+        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session.index, target));
+        self.core.receive_from_programs(listener, wanted);
+    }
+
+    /// Takes connections. Before the first session the system keeps them in its own queue.
+    pub(super) fn accept(&mut self, index: Option<usize>) {
+        for (listener, port) in &mut self.local.listeners {
+            port.is_acceptable |= index.is_none_or(|index| index == listener);
+        }
+        if !self.was_connected {
+            return;
+        }
+        let acceptable = self.local.listeners.iter().filter(|(_, port)| port.is_acceptable).map(|(index, _)| index);
+        for index in acceptable.collect::<Vec<_>>() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some(port) = self.local.listeners.get_mut(index) else { break };
+                match port.listener.accept() {
+                    Accepted::Connection(stream, name, ends) => {
+                        let what = port.what.clone();
+                        self.take(Incoming { stream, name, ends }, what);
+                    }
+                    Accepted::Empty => {
+                        port.is_acceptable = false;
+                        break;
+                    }
+                    Accepted::Exhausted(error) => {
+                        debug!("accept paused: {error}");
+                        return self.core.pause_accepting();
+                    }
+                    Accepted::Fatal(error) => return self.fail(error),
+                }
+            }
+            if self.local.listeners.get(index).is_some_and(|port| port.is_acceptable) {
+                self.core.notices.push_back(Notice::Acceptable { index: Some(index) });
+            }
+        }
     }
 
     /// Opens streams for those who waited.
     pub(super) fn serve_waiting(&mut self) {
-        for (_, stream, remote) in std::mem::take(&mut self.local.waiting) {
-            self.take(stream, remote);
+        for (_, incoming, what) in std::mem::take(&mut self.local.waiting) {
+            self.take(incoming, what);
         }
     }
 
     /// Resets those who waited for too long.
     pub(super) fn expire_waiting(&mut self) {
         while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.now) {
-            if let Some((_, stream, remote)) = self.local.waiting.pop_front() {
-                debug!("local={remote} reset: no session within {WAIT:?}");
-                listen::reset(stream);
+            if let Some((_, incoming, _)) = self.local.waiting.pop_front() {
+                debug!("local={} reset: no session within {WAIT:?}", incoming.name);
+                incoming.stream.reset();
             }
         }
     }
 
-    /// Closes the local port for good.
+    /// Closes every listener for good.
     pub(super) fn stop_listening(&mut self) {
-        if let Some(mut listener) = self.local.listener.take()
-            && let Err(error) = self.core.poll.registry().deregister(&mut listener)
-        {
-            debug!("deregister error={error}");
+        self.local.is_closed = true;
+        for mut port in self.local.listeners.drain() {
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
         }
-        self.local.waiting.drain(..).for_each(|(_, stream, _)| listen::reset(stream));
+        self.local.waiting.drain(..).for_each(|(_, incoming, _)| incoming.stream.reset());
     }
 
-    fn take(&mut self, stream: TcpStream, remote: SocketAddr) {
-        match self.session.filter(|_| self.local.is_connected) {
-            Some(session) if self.core.session(session).is_some() => {
-                let local = stream.local_addr().unwrap_or(remote);
-                self.core.open_stream(session.index, Stream::Tcp(stream), remote, local);
-            }
-            _ if self.local.waiting.len() < MAX_WAITING => {
-                let deadline = self.core.now + WAIT;
-                self.local.waiting.push_back((deadline, stream, remote));
-                self.core.deadlines.add(deadline, Due::Waiting);
-            }
-            _ => listen::reset(stream),
+    fn take(&mut self, incoming: Incoming, what: What) {
+        if what == What::Proxy {
+            return self.negotiate(incoming);
         }
+        let session = self.session.filter(|_| self.local.is_connected);
+        let entry = session.and_then(|session| self.core.session(session));
+        let Some(entry) = entry else { return self.wait(incoming, what) };
+        let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
+        match (session, what.target(&services)) {
+            (Some(session), Some(target)) => {
+                self.core.open_stream(session.index, incoming, &target);
+            }
+            // The host was started again with other services.
+            _ => incoming.stream.reset(),
+        }
+    }
+
+    fn wait(&mut self, incoming: Incoming, what: What) {
+        if self.local.waiting.len() >= MAX_WAITING {
+            return incoming.stream.reset();
+        }
+        let deadline = self.core.now + WAIT;
+        self.local.waiting.push_back((deadline, incoming, what));
+        self.core.deadlines.add(deadline, Due::Waiting);
     }
 }

@@ -13,28 +13,31 @@
 mod dial;
 mod links;
 mod local;
+#[cfg(unix)]
+mod pipe;
+mod proxy;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use mio::Interest;
-use mio::net::TcpListener;
 use rand::RngExt;
 use rustls::ClientConfig as TlsConfig;
 use slab::Slab;
 
 use self::links::Link;
-use self::local::LocalPort;
+use self::local::LocalPorts;
+#[cfg(unix)]
+use self::pipe::PipeEnds;
+use self::proxy::Negotiating;
 use super::RunError;
 use super::core::{Core, Notice, Reporter, Stopper};
 use super::deadlines::Due;
+use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
-use super::token::Source;
 use crate::config::ClientConfig;
-use crate::net::listen;
 use crate::net::tls;
 use crate::session::End;
 use crate::signaling::error::{SignalingError, Violation};
@@ -57,7 +60,11 @@ const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Client {
     core: Core,
     config: ClientConfig,
-    local: LocalPort,
+    local: LocalPorts,
+    /// Programs that say what they want of the proxy.
+    negotiations: Slab<Negotiating>,
+    #[cfg(unix)]
+    pipe: PipeEnds,
     tls: Option<Arc<TlsConfig>>,
     /// Where the host's signaling was found last.
     addresses: Vec<SocketAddr>,
@@ -71,24 +78,26 @@ pub struct Client {
     /// The code of the failure that was told last.
     last_failure: String,
     is_stopping: bool,
+    /// Why the client itself ended the session.
+    left_because: Option<RunError>,
     outcome: Option<Result<(), RunError>>,
 }
 
 impl Client {
-    /// Binds the local port and reads certificates; nothing is dialled yet.
+    /// Binds the local ports and reads certificates; nothing is dialled yet.
     ///
     /// # Errors
-    /// The port cannot be had, or the certificates cannot be read.
+    /// A port cannot be had, or the certificates cannot be read.
     pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
-        let core = Core::new(None, config.reach.clone(), config.stun.clone(), reporter)?;
-        let mut listener: TcpListener = listen::listen(config.local)?;
-        let local = listener.local_addr()?;
-        core.poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
+        let core = Core::new(Dialer::default(), config.reach.clone(), config.stun.clone(), reporter)?;
         let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
-        Ok(Client {
+        let mut client = Client {
             core,
             config,
-            local: LocalPort::new(listener, local),
+            local: LocalPorts::default(),
+            negotiations: Slab::new(),
+            #[cfg(unix)]
+            pipe: PipeEnds::default(),
             tls,
             addresses: Vec::new(),
             links: Slab::new(),
@@ -98,12 +107,16 @@ impl Client {
             rejoin_at: None,
             last_failure: String::new(),
             is_stopping: false,
+            left_because: None,
             outcome: None,
-        })
+        };
+        client.core.udp_idle = client.config.udp_idle;
+        client.bind_forwards()?;
+        Ok(client)
     }
 
-    /// Returns the bound local address.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// Returns the first local TCP address that is bound, before any that depends on the host's services.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local.address()
     }
 
@@ -150,10 +163,15 @@ impl Client {
 
     fn handle(&mut self, notice: Notice) {
         match notice {
-            Notice::Acceptable => {
-                self.local.is_acceptable = true;
-                self.accept();
-            }
+            Notice::Acceptable { index } => self.accept(index),
+            Notice::Programs { listener } => self.receive_datagrams(listener),
+            Notice::Target { flow } => self.core.receive_from_target(flow),
+            Notice::Negotiation { index } => self.handle_negotiation(index),
+            Notice::NegotiationDue { index, serial } => self.handle_negotiation_due(index, serial),
+            #[cfg(unix)]
+            Notice::Closed { serial, reason } => self.handle_closed(serial, &reason),
+            #[cfg(not(unix))]
+            Notice::Closed { .. } => {}
             Notice::Link { index, event } => self.handle_link_event(index, &event),
             Notice::LinkDue { index, serial } => self.handle_link_due(index, serial),
             Notice::LinkPoll { index } => {
@@ -189,13 +207,18 @@ impl Client {
         }
         self.local.is_connected = true;
         let Some(entry) = self.core.session(session) else { return };
-        let service = entry.session.mux().peer().and_then(|hello| hello.services.first());
-        let service = service.map_or_else(String::new, |service| service.name.clone());
+        let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         if !std::mem::replace(&mut self.was_connected, true) {
-            self.core.report(&Event::Forwarding { local: self.local.address(), service });
+            if let Err(error) = self.forward(&services) {
+                return self.leave(error);
+            }
+            #[cfg(unix)]
+            if let Err(error) = self.open_pipe(&services) {
+                return self.leave(error);
+            }
         }
         self.serve_waiting();
-        self.accept();
+        self.accept(None);
     }
 
     fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {
@@ -208,7 +231,10 @@ impl Client {
         self.session = None;
         self.local.is_connected = false;
         match end {
-            End::Local => self.finish(Ok(())),
+            End::Local => {
+                let outcome = self.left_because.take().map_or(Ok(()), Err);
+                self.finish(outcome);
+            }
             End::Peer if self.config.once => self.finish(Ok(())),
             End::Peer => self.fail(RunError::Session(End::Peer)),
             // The host said that it ends, although the last of it was lost.
@@ -292,6 +318,14 @@ impl Client {
         self.is_stopping = true;
         self.stop_listening();
         self.core.go_away("the client ended the session");
+    }
+
+    /// Ends a session that is of no use, and the run with it.
+    fn leave(&mut self, error: RunError) {
+        self.is_stopping = true;
+        self.stop_listening();
+        self.core.go_away("the client found nothing to forward");
+        self.left_because = Some(error);
     }
 
     fn fail(&mut self, error: impl Into<RunError>) {

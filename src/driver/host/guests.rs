@@ -5,6 +5,7 @@ use std::time::Duration;
 use log::{debug, info};
 
 use super::{Host, LinkKey, Phase};
+use crate::config::{Endpoint, SharedService};
 use crate::driver::approval::Approval;
 use crate::driver::deadlines::Due;
 use crate::signaling::error::SignalingError;
@@ -115,8 +116,8 @@ impl Host {
             return self.refuse(index, &SignalingError::Full);
         }
         let mut config = Config::new(Role::Host);
-        let name = self.config.target.port.to_string();
-        config.services = vec![Service { id: 0, name, proto: "tcp".to_owned() }];
+        let services = self.config.services.iter().zip(0..);
+        config.services = services.map(|(service, id)| announced(service, id)).collect();
         info!("session={} remote={} joins", established.session, self.links[index].remote);
         match self.core.add_session(established, config) {
             Ok(session) => self.links[index].phase = Phase::Session(session),
@@ -144,4 +145,14 @@ impl Host {
         let pin = self.pin.reveal().to_owned();
         self.core.report(&Event::PinReplaced { pin });
     }
+}
+
+/// Says of a service what clients need to know.
+fn announced(service: &SharedService, id: u16) -> Service {
+    let port = match &service.endpoint {
+        Endpoint::Tcp(target) | Endpoint::Udp(target) => Some(target.port),
+        Endpoint::Unix(_) => None,
+    };
+    let proto = service.endpoint.protocol().as_str().to_owned();
+    Service { id, name: service.name.clone(), proto, port }
 }

@@ -54,7 +54,7 @@ impl Host {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable);
+        self.core.notices.push_back(Notice::Acceptable { index: None });
         Ok(())
     }
 

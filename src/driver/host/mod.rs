@@ -12,11 +12,12 @@ use mio::net::{TcpListener, TcpStream};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
-use crate::config::{HostConfig, Target};
+use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, Reporter, Stopper};
 use crate::driver::deadlines::Due;
+use crate::driver::dial::Dialer;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::sessions::{SessionKey, Summary};
 use crate::driver::token::Source;
@@ -100,15 +101,24 @@ impl Host {
     /// # Errors
     /// The port cannot be had.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
-        let mut core = Core::new(Some(config.target.clone()), config.reach.clone(), config.stun.clone(), reporter)?;
+        let dialer = Dialer { services: config.services.clone(), allow: config.allow.clone() };
+        let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
+        core.udp_idle = config.udp_idle;
         let mut listener = listen::listen(config.listen)?;
         let local = listener.local_addr()?;
-        core.poll.registry().register(&mut listener, Source::Listener.token(), Interest::READABLE)?;
+        core.poll.registry().register(&mut listener, Source::Listener(0).token(), Interest::READABLE)?;
         let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
-        if !is_listened_on(&config.target) {
-            let message = format!("nothing listens on {} yet; clients can use it once it does", config.target);
-            core.warn("target-down", message);
+        for rule in config.allow.rules() {
+            if let Some(remark) = rule.remark() {
+                core.warn("allow", format!("--allow {rule}: {remark}"));
+            }
+        }
+        for service in &config.services {
+            if !is_listened_on(&service.endpoint) {
+                let message = format!("nothing listens on {} yet; clients can use it once it does", service.endpoint);
+                core.warn("target-down", message);
+            }
         }
         let (links, limiter) = (Slab::new(), GuessLimiter::new());
         let (is_stopping, is_done) = (false, false);
@@ -181,7 +191,7 @@ impl Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable => self.accept()?,
+            Notice::Acceptable { .. } => self.accept()?,
             Notice::Link { index, event } => self.handle_link_event(index, &event),
             Notice::LinkDue { index, serial } => self.handle_link_due(LinkKey { index, serial }),
             Notice::LinkPoll { index } => {
@@ -200,6 +210,7 @@ impl Host {
                     self.expect(index, DONE_TIMEOUT);
                 }
             }
+            Notice::Target { flow } => self.core.receive_from_target(flow),
             Notice::KeepAlive => self.keep_alive(),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::Stop => self.stop(),
@@ -208,6 +219,10 @@ impl Host {
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
             | Notice::Rejoin
+            | Notice::Programs { .. }
+            | Notice::Negotiation { .. }
+            | Notice::NegotiationDue { .. }
+            | Notice::Closed { .. }
             | Notice::Waiting => {}
         }
         Ok(())
@@ -241,7 +256,15 @@ impl Host {
 
 /// Tells whether something listens on a target of this machine, without disturbing it: its port cannot be bound then.
 /// Other machines get the benefit of the doubt.
-fn is_listened_on(target: &Target) -> bool {
+fn is_listened_on(endpoint: &Endpoint) -> bool {
+    let target = match endpoint {
+        Endpoint::Tcp(target) => target,
+        #[cfg(unix)]
+        Endpoint::Unix(path) => return path.exists(),
+        #[cfg(not(unix))]
+        Endpoint::Unix(_) => return true,
+        Endpoint::Udp(_) => return true,
+    };
     let host = if target.host == "localhost" { "127.0.0.1" } else { &target.host };
     let Ok(ip) = host.parse::<IpAddr>() else { return true };
     if !ip.is_loopback() {

@@ -65,7 +65,7 @@ impl ReverseAccess {
 
 impl ReverseRule {
     /// Parses a rule: ports, perhaps after the address that they are of. Without an address they are loopback's; with
-    /// 0.0.0.0 or [::] they are every address's of that family.
+    /// `0.0.0.0` or `[::]` they are every address's of that family.
     ///
     /// # Errors
     /// What is wrong with it.

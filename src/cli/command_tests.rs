@@ -1,0 +1,245 @@
+use super::super::question::script::Script;
+use super::super::question::{NoAnswer, Question};
+use super::*;
+use crate::config::{LocalForward, ServiceBind};
+
+/// Parses a command line without a terminal.
+fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {
+    let surroundings = Surroundings { ask: None, pin: pin.map(OsString::from), ..Surroundings::default() };
+    parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command)
+}
+
+/// Parses a command line with somebody who answers.
+fn attended(line: &[&str], answers: &[&'static str]) -> (Result<Parsed, Failure>, usize) {
+    let mut script = Script::new(answers);
+    let mut ask = |question: &Question<'_>| script.ask(question);
+    let surroundings = Surroundings { ask: Some(&mut ask), ..Surroundings::default() };
+    let result = parse([&["pinhole"], line].concat(), surroundings);
+    (result, script.asked.len())
+}
+
+fn host(line: &[&str], pin: Option<&str>) -> (HostConfig, Output) {
+    match unattended(line, pin) {
+        Ok(Command::Host(config, output)) => (config, output),
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+fn client(line: &[&str], pin: Option<&str>) -> (ClientConfig, Output) {
+    match unattended(line, pin) {
+        Ok(Command::Client(config, output)) => (config, output),
+        other => panic!("{line:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_host_has_defaults() {
+    let (config, output) = host(&["host", "25565"], None);
+    assert_eq!(config.services[0].endpoint.to_string(), "127.0.0.1:25565");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+    assert_eq!(config.max_sessions, 16);
+    assert!(config.pin.is_none() && !config.once && !config.ask);
+    assert_eq!(output, Output::default());
+}
+
+#[test]
+fn a_host_takes_every_flag() {
+    let line = "host [::1]:80 --listen 5000 --pin a+b --once --max-sessions 3 --json -vv";
+    let (config, output) = host(&line.split(' ').collect::<Vec<_>>(), Some("env"));
+    assert_eq!(config.services[0].endpoint.to_string(), "[::1]:80");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.pin.as_ref().map(Pin::reveal), Some("a+b"));
+    assert_eq!(config.max_sessions, 3);
+    assert!(config.once && output.json);
+    assert_eq!(output.verbosity, Verbosity::Debug);
+}
+
+#[test]
+fn a_client_takes_every_flag() {
+    let line = [
+        "-q",
+        "client",
+        "https://abc-5000.asse.devtunnels.ms?pin=1%2B1",
+        "0",
+        "--ca",
+        "ca.pem",
+        "--header",
+        "A: b",
+        "--header",
+        "C: d",
+        "--once",
+        "--json",
+    ];
+    let (config, output) = client(&line, None);
+    assert_eq!(config.url.to_string(), "wss://abc-5000.asse.devtunnels.ms/ws");
+    assert_eq!(config.pin.reveal(), "1+1");
+    let at = |address: &str| LocalForward::Only { bind: ServiceBind::Address(address.parse().unwrap()) };
+    assert_eq!(config.forwards, [at("127.0.0.1:0")]);
+    assert_eq!(config.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
+    assert_eq!(config.headers, [("A".into(), "b".into()), ("C".into(), "d".into())]);
+    assert!(config.once && output.json);
+    assert_eq!(output.verbosity, Verbosity::Quiet);
+}
+
+#[test]
+fn the_nearest_pin_is_used() {
+    // The pins of the URL, the flag and the environment, and which one counts.
+    let cases = [
+        (Some("u"), None, None, "u"),
+        (Some("u"), Some("u"), Some("e"), "u"),
+        (Some("u"), None, Some("e"), "u"),
+        (None, Some("f"), Some("e"), "f"),
+        (None, Some("f"), Some(""), "f"),
+        (None, None, Some("e"), "e"),
+        (Some(""), None, Some("e"), "e"),
+    ];
+    for (url, flag, environment, expected) in cases {
+        let url = url.map_or("ws://h/ws".into(), |pin| format!("ws://h/ws?pin={pin}"));
+        let mut line = vec!["client", &url, "80"];
+        line.extend(flag.iter().flat_map(|pin| ["--pin", pin]));
+        assert_eq!(client(&line, environment).0.pin.reveal(), expected, "{line:?}");
+    }
+    assert_eq!(host(&["host", "80"], Some("e")).0.pin.as_ref().map(Pin::reveal), Some("e"));
+    assert!(host(&["host", "80"], Some("")).0.pin.is_none());
+}
+
+#[test]
+fn wrong_usage_is_said_in_one_line() {
+    let cases: [(&[&str], &str); 18] = [
+        (&["host"], "nothing is shared; give a TARGET such as 8080"),
+        (&["host", "80", "80"], "TARGET '80': "),
+        (&["host", "80", "--allow", "nonsense"], "--allow 'nonsense': "),
+        (&["client", "ws://h?pin=1", "-L", "80"], "-L '80': "),
+        (&["client", "ws://h?pin=1", "-W", "udp:a:1"], "-W 'udp:a:1': "),
+        (&["host", "0"], "TARGET '0': nothing can be reached on port 0; give [NAME=]TARGET"),
+        (&["host", "80", "--listen", "web:1"], "--listen 'web:1': only addresses of this"),
+        (&["host", "80", "--pin", ""], "--pin '': a pin has at least one character; give"),
+        (&["host", "80", "--max-sessions", "0"], "--max-sessions '0': that many sessions"),
+        (&["host", "80", "--max-sessions", "-1"], "--max-sessions '-1': that many sessions"),
+        (&["host", "80", "--ask"], "--ask asks at the terminal, and stdin or stderr is none; run"),
+        (&["client", "ftp://h", "80"], "URL: the URL must begin with wss:// or ws://; a right"),
+        (&["client", "ws://h", "80"], "the URL has no pin, and there is no terminal to ask at; add"),
+        (&["client", "ws://h?pin=1", "x:1"], "LOCAL 'x:1': only an IP address"),
+        (&["client", "ws://h?pin=1", "1", "--pin", "2"], "--pin is not the pin in the URL; leave"),
+        (&["client", "ws://h?pin=1", "1", "--pin", ""], "--pin '': a pin"),
+        (&["client", "ws://h?pin=1", "1", "--header", "A"], "--header 'A': it has no colon; give"),
+        (&["client", "ws://h?pin=1", "1", "--header", "A: b\n"], "--header 'A': the value"),
+    ];
+    for (line, expected) in cases {
+        let Err(Failure::Usage { usage, .. }) = unattended(line, None) else {
+            panic!("{line:?} is no wrong usage");
+        };
+        let text = usage.to_string();
+        assert!(text.starts_with(expected), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn clap_refuses_the_rest_with_exit_code_2() {
+    let cases: [&[&str]; 6] = [
+        &["client"],
+        &["serve"],
+        &["host", "80", "--frobnicate"],
+        &["-q", "-v", "demo"],
+        &["--json"],
+        &["demo", "--once"],
+    ];
+    for line in cases {
+        let Err(Failure::Arguments(error)) = unattended(line, None) else {
+            panic!("{line:?} is accepted");
+        };
+        assert_eq!(error.exit_code(), 2, "{line:?}");
+    }
+    for line in [["--help"], ["--version"]] {
+        let Err(Failure::Arguments(error)) = unattended(&line, None) else {
+            panic!("{line:?} is accepted");
+        };
+        assert_eq!(error.exit_code(), 0, "{line:?}");
+    }
+}
+
+#[test]
+fn the_environment_names_the_proxy() {
+    let run = |line: &[&'static str], answers: &[&'static str], proxy: &str| {
+        let mut script = Script::new(answers);
+        let mut ask = |question: &Question<'_>| script.ask(question);
+        let proxies = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| proxy.into()));
+        let surroundings = Surroundings { ask: Some(&mut ask), proxies, ..Surroundings::default() };
+        match parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command) {
+            Ok(Command::Client(config, _)) => Ok(format!("{:?}", config.first_hop())),
+            Ok(other) => panic!("{other:?}"),
+            Err(failure) => Err(failure.to_string()),
+        }
+    };
+    let (line, answers) = (["client", "wss://h.test/?pin=1", "80"], ["client", "wss://h.test/?pin=1", "80"]);
+    assert_eq!(run(&line, &[], "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+    assert_eq!(run(&[], &answers, "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
+    assert_eq!(run(&["client", "ws://h.test/?pin=1", "80"], &[], "p.test:1").as_deref(), Ok(r#"("h.test", 80)"#));
+    for (line, answers) in [(&line[..], &[][..]), (&[][..], &answers[..])] {
+        let error = run(line, answers, "socks5://p.test").unwrap_err();
+        assert!(error.starts_with("HTTPS_PROXY names a proxy of the kind socks5://"), "{error}");
+    }
+}
+
+#[test]
+fn json_is_known_when_usage_is_wrong() {
+    let Err(Failure::Usage { output, .. }) = unattended(&["host", "0", "--json"], None) else {
+        panic!("port 0 is accepted");
+    };
+    assert!(output.json);
+}
+
+#[test]
+fn a_missing_pin_is_asked_for_last() {
+    let (result, asked) = attended(&["client", "ws://h", "80"], &["", "123456"]);
+    assert!(
+        matches!(result.map(|parsed| parsed.command), Ok(Command::Client(config, _)) if config.pin.reveal() == "123456")
+    );
+    assert_eq!(asked, 2);
+
+    let (result, asked) = attended(&["client", "ws://h", "web:80"], &["123456"]);
+    assert!(matches!(result, Err(Failure::Usage { .. })));
+    assert_eq!(asked, 0);
+
+    let (result, _) = attended(&["client", "ws://h", "80"], &[]);
+    assert!(matches!(result, Err(Failure::NoAnswer(NoAnswer::Cancelled))));
+}
+
+#[test]
+fn without_a_command_questions_are_asked_or_usage_is_shown() {
+    let (result, asked) = attended(&["-v"], &["host", "80"]);
+    let Ok(Parsed { command, equivalent }) = result else { panic!("{result:?}") };
+    assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
+    assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
+    assert_eq!(asked, 2);
+    assert!(matches!(unattended(&[], None), Err(Failure::NoCommand)));
+}
+
+#[test]
+fn ask_is_accepted_at_a_terminal() {
+    let (result, asked) = attended(&["host", "80", "--ask"], &[]);
+    assert!(matches!(result.map(|parsed| parsed.command), Ok(Command::Host(config, _)) if config.ask));
+    assert_eq!(asked, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pin_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let surroundings = Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])), ..Surroundings::default() };
+    let result = parse(["pinhole", "host", "80"], surroundings);
+    let usage = UsageError::PinEncoding.to_string();
+    assert!(matches!(result, Err(failure @ Failure::Usage { .. }) if failure.to_string() == usage));
+}
+
+#[test]
+fn the_wizards_command_parses_to_the_same_settings() {
+    let url = "ws://[::1]:5000/ws?pin=a%20b";
+    let (result, _) = attended(&[], &["client", url, "0"]);
+    let Ok(Command::Client(asked, _)) = result.map(|parsed| parsed.command) else {
+        panic!("the wizard led elsewhere");
+    };
+    let given = client(&["client", &asked.url.with_pin(&asked.pin), "0"], None).0;
+    assert_eq!((asked.url, asked.pin, asked.forwards), (given.url, given.pin, given.forwards));
+}

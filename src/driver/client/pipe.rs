@@ -1,0 +1,103 @@
+//! `-W`: stdin and stdout joined to one stream.
+//!
+//! Neither may be waited for by the loop (a file is always ready, a terminal may block), so two threads copy between them and
+//! a pair of sockets, one of which is an ordinary local connection to everybody else.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::thread::{self, JoinHandle};
+
+use super::Client;
+use super::local::named_target;
+use crate::config::Pipe;
+use crate::driver::RunError;
+use crate::driver::connections::Incoming;
+use crate::net::stream::Stream;
+use crate::tunnel::{ConnectTarget, Service};
+
+/// The pipe of a client.
+#[derive(Default)]
+pub(super) struct PipeEnds {
+    /// The serial of its connection, once there is one.
+    serial: Option<u64>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    /// Joins stdin and stdout to what the command line names, if it does.
+    pub(super) fn open_pipe(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let (Some(pipe), None) = (&self.config.pipe, self.pipe.serial) else { return Ok(()) };
+        let target = match pipe {
+            Pipe::Dial(endpoint) => named_target(endpoint),
+            Pipe::Service(name) => match services.iter().find(|service| service.name == *name) {
+                Some(service) => ConnectTarget::Service(service.id),
+                None => {
+                    let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+                    let message = format!("the host has no service {name:?}; it has: {}", names.join(", "));
+                    return Err(RunError::NoService(message));
+                }
+            },
+        };
+        let Some(session) = self.session else { return Ok(()) };
+        let (near, far) = UnixStream::pair()?;
+        let mut from_stdin = far.try_clone()?;
+        let mut to_stdout = far;
+        // Without the buffers of the standard library: half a line is worth as much as a whole one.
+        let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+        let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+            // Whichever side fails, the other learns that nothing follows.
+            let _ = copy(&mut stdin, &mut from_stdin);
+            let _ = from_stdin.shutdown(Shutdown::Write);
+        })?;
+        self.pipe.writer = Some(thread::Builder::new().name("stdout".to_owned()).spawn(move || {
+            let _ = copy(&mut to_stdout, &mut stdout);
+            // Nobody reads any more, or everything was read.
+            let _ = to_stdout.shutdown(Shutdown::Both);
+        })?);
+        near.set_nonblocking(true)?;
+        let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
+        let incoming = Incoming { stream, name: "stdin".to_owned(), ends: None };
+        match self.core.open_stream(session.index, incoming, &target) {
+            Some(connection) => {
+                self.pipe.serial = self.core.connections.get(connection).map(|entry| entry.serial);
+                Ok(())
+            }
+            None => Err(RunError::Pipe("no stream could be opened".to_owned())),
+        }
+    }
+
+    /// The pipe's connection is gone: the run ends once everything is written.
+    pub(super) fn handle_closed(&mut self, serial: u64, reason: &str) {
+        if self.pipe.serial != Some(serial) {
+            return;
+        }
+        let is_complete = reason == "closed";
+        if let Some(writer) = self.pipe.writer.take() {
+            // It has what came, and the socket behind it has ended.
+            let _ = writer.join();
+        }
+        if is_complete {
+            self.stop();
+        } else {
+            self.fail(RunError::Pipe(reason.to_owned()));
+        }
+    }
+}
+
+/// Copies what comes as it comes. The standard library would splice on Linux, which waits for more than there is where one end
+/// is a pipe: a conversation stops.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => to.write_all(&buffer[..len])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The `-D` port: programs that speak SOCKS5 or HTTP CONNECT say there what is to be dialled for them.
+
+use std::io::{self, Read as _};
+use std::time::Duration;
+
+use log::info;
+use mio::Interest;
+
+use super::Client;
+use crate::driver::connections::{Incoming, answer, answer_and_end};
+use crate::driver::deadlines::Due;
+use crate::driver::token::Source;
+use crate::forward::proxy::{Negotiation, Request};
+use crate::tunnel::{AbortReason, ConnectTarget};
+
+/// How long a program may take to say what it wants, and how many do so at a time.
+const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_NEGOTIATIONS: usize = 1024;
+
+/// Bytes that are read at once. What a program sends behind its request fits one message.
+const PIECE: usize = 8 * 1024;
+
+/// A program that has not said yet what it wants.
+pub(super) struct Negotiating {
+    incoming: Incoming,
+    negotiation: Negotiation,
+    serial: u64,
+}
+
+impl Client {
+    /// Begins to talk with a program.
+    pub(super) fn negotiate(&mut self, mut incoming: Incoming) {
+        if self.negotiations.len() >= MAX_NEGOTIATIONS {
+            return incoming.stream.reset();
+        }
+        let entry = self.negotiations.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) =
+            self.core.poll.registry().register(&mut incoming.stream, Source::Negotiation(index).token(), interest)
+        {
+            info!("a program cannot be served: {error}");
+            return incoming.stream.reset();
+        }
+        self.core.next_serial += 1;
+        let serial = self.core.next_serial;
+        let negotiation = Negotiation::new(self.config.credentials.clone());
+        entry.insert(Negotiating { incoming, negotiation, serial });
+        self.core.deadlines.add(self.core.now + NEGOTIATION_TIMEOUT, Due::Negotiation { index, serial });
+    }
+
+    /// A program has talked for too long.
+    pub(super) fn handle_negotiation_due(&mut self, index: usize, serial: u64) {
+        if self.negotiations.get(index).is_some_and(|entry| entry.serial == serial)
+            && let Some(entry) = self.end_negotiation(index)
+        {
+            entry.incoming.stream.reset();
+        }
+    }
+
+    /// Hears what a program says, until it has to wait or has said what it wants.
+    pub(super) fn handle_negotiation(&mut self, index: usize) {
+        let mut piece = [0; PIECE];
+        loop {
+            let Some(entry) = self.negotiations.get_mut(index) else { return };
+            let len = match entry.incoming.stream.read(&mut piece) {
+                Ok(len) if len > 0 => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                _ => {
+                    self.end_negotiation(index);
+                    return;
+                }
+            };
+            let taken = entry.negotiation.handle_bytes(&piece[..len]);
+            let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
+            let request = entry.negotiation.poll_request();
+            match (taken, request) {
+                (Ok(taken), Some(request)) => return self.serve(index, &request, piece[taken..len].to_vec()),
+                (Ok(_), None) if is_heard => {}
+                (Err(refusal), _) => {
+                    let Some(mut entry) = self.end_negotiation(index) else { return };
+                    self.core.warn("proxy-refused", format!("{}: {refusal}", entry.incoming.name));
+                    return answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+                }
+                (Ok(_), None) => {
+                    self.end_negotiation(index);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Opens a stream for what a program wants.
+    fn serve(&mut self, index: usize, request: &Request, early: Vec<u8>) {
+        let Some(mut entry) = self.end_negotiation(index) else { return };
+        let session = self.session.filter(|_| self.local.is_connected);
+        match (request, session) {
+            (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
+                let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
+                let target = ConnectTarget::Tcp(target.to_string());
+                self.core.open_asking(session.index, incoming, (entry.negotiation, early), &target);
+            }
+            (Request::Connect(_), _) => {
+                entry.negotiation.refuse(AbortReason::Shutdown);
+                answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+            }
+            (Request::UdpAssociate, _) => {
+                entry.negotiation.refuse(AbortReason::Denied);
+                answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+            }
+        }
+    }
+
+    fn end_negotiation(&mut self, index: usize) -> Option<Negotiating> {
+        let mut entry = self.negotiations.try_remove(index)?;
+        if let Err(error) = self.core.poll.registry().deregister(&mut entry.incoming.stream) {
+            info!("deregister error={error}");
+        }
+        Some(entry)
+    }
+}

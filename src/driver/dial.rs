@@ -1,0 +1,278 @@
+//! What the peer's streams are joined to: which target, whether it may be dialled, and where it is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::connections::Phase;
+use super::core::{Core, Notice};
+use super::deadlines::Due;
+use crate::config::{Endpoint, Protocol, SharedService, Target};
+use crate::forward::access::{AccessList, Verdict};
+use crate::forward::proxy_header::proxy_header;
+use crate::net::listen;
+use crate::net::resolver::Lookup;
+use crate::net::stream::Stream;
+use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
+
+/// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.
+pub(super) const HOST_LOOKUP: u64 = 0;
+
+/// How long a target may take to answer, name look-up included.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one address of a target may take while there are others to try.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long to wait for a descriptor when none is free.
+pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What this side dials for its peers.
+#[derive(Debug, Default)]
+pub(super) struct Dialer {
+    /// By number, as in HELLO.
+    pub(super) services: Vec<SharedService>,
+    /// What a peer may name itself.
+    pub(super) allow: AccessList,
+}
+
+/// Why a stream gets no target.
+struct Refusal {
+    reason: AbortReason,
+    detail: &'static str,
+}
+
+impl Dialer {
+    /// Finds what a stream is to be joined to. The second value is the service, if it is one.
+    fn endpoint(&self, target: &ConnectTarget) -> Result<(Endpoint, Option<&SharedService>), Refusal> {
+        let denied = |detail| Refusal { reason: AbortReason::Denied, detail };
+        match target {
+            ConnectTarget::Service(id) => match self.services.get(usize::from(*id)) {
+                Some(service) => Ok((service.endpoint.clone(), Some(service))),
+                None => Err(Refusal { reason: AbortReason::UnknownService, detail: "no such service" }),
+            },
+            ConnectTarget::Tcp(text) => {
+                let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
+                match self.allow.check_name(Protocol::Tcp, &target.host, target.port) {
+                    Verdict::Resolve => Ok((Endpoint::Tcp(target), None)),
+                    Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
+                }
+            }
+            ConnectTarget::Unix(path) => match self.allow.check_unix(path.as_ref()) {
+                Ok(path) => Ok((Endpoint::Unix(path), None)),
+                Err(_) => Err(denied("no --allow rule of the host has it")),
+            },
+            ConnectTarget::Udp(text) => {
+                let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
+                match self.allow.check_name(Protocol::Udp, &target.host, target.port) {
+                    Verdict::Resolve => Ok((Endpoint::Udp(target), None)),
+                    Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
+                }
+            }
+            ConnectTarget::Reverse(_) => Err(denied("nothing was forwarded in that direction")),
+        }
+    }
+}
+
+impl Core {
+    /// Dials the target of a stream the peer opened, if there is one and it is allowed.
+    pub(super) fn open_target(&mut self, index: usize, key: StreamKey, target: &ConnectTarget) {
+        let (endpoint, header) = match self.dialer.endpoint(target) {
+            Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
+            Err(Refusal { reason, detail }) => {
+                let session = self.sessions[index].name.clone();
+                self.warn("denied", format!("session {session} asked for {}: {detail}", describe(target)));
+                return self.abort_stream(index, key, reason, detail);
+            }
+        };
+        if let Endpoint::Udp(address) = &endpoint {
+            return self.open_target_flow(index, key, address, !matches!(target, ConnectTarget::Service(_)));
+        }
+        let Some(connection) = self.insert(index, key, endpoint.to_string()) else { return };
+        let serial = self.connections[connection].serial;
+        if let Some(version) = header {
+            let path = self.sessions[index].session.peer_path();
+            self.connections[connection].prefix = proxy_header(version, path);
+        }
+        self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                let lookup = self.resolver.resolve(serial, &address.host, address.port);
+                if !matches!(target, ConnectTarget::Service(_)) {
+                    self.connections[connection].named = Some(address);
+                }
+                match lookup {
+                    Ok(Lookup::Ready(addresses)) => self.dial_allowed(connection, &addresses),
+                    Ok(Lookup::Pending) => {}
+                    Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error.to_string()),
+                }
+            }
+            #[cfg(unix)]
+            Endpoint::Unix(path) => match mio::net::UnixStream::connect(path) {
+                Ok(stream) => self.dialling(connection, Stream::Unix(stream), VecDeque::new()),
+                Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
+            },
+            #[cfg(not(unix))]
+            Endpoint::Unix(_) => {
+                self.fail_dial(connection, AbortReason::Unreachable, "this system has no unix sockets")
+            }
+            Endpoint::Udp(_) => self.fail_dial(connection, AbortReason::UnknownService, "it is no service of streams"),
+        }
+    }
+
+    /// Takes the resolver's answers.
+    pub(super) fn handle_lookups(&mut self) {
+        while let Some((id, answer)) = self.resolver.poll() {
+            if id == HOST_LOOKUP {
+                self.notices.push_back(Notice::Resolved { answer });
+                continue;
+            }
+            let mut connections = self.connections.iter();
+            let Some((connection, _)) = connections.find(|(_, entry)| entry.serial == id) else {
+                self.handle_flow_lookup(id, &answer);
+                continue;
+            };
+            match answer {
+                Ok(addresses) => self.dial_allowed(connection, &addresses),
+                Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error),
+            }
+        }
+    }
+
+    /// A deadline of a dial came up.
+    pub(super) fn handle_dial_due(&mut self, due: Due) {
+        let (Due::Dial { index, serial } | Due::Attempt { index, serial, .. } | Due::Redial { index, serial }) = due
+        else {
+            return;
+        };
+        let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else { return };
+        match (due, &mut entry.phase) {
+            (Due::Redial { .. }, Phase::Starved(addresses)) => {
+                let addresses = std::mem::take(addresses);
+                self.dial(index, addresses);
+            }
+            (Due::Attempt { left, .. }, Phase::Dialing(_, addresses)) if addresses.len() == left => {
+                let addresses = std::mem::take(addresses);
+                self.deregister(index);
+                self.dial(index, addresses);
+            }
+            (Due::Dial { .. }, Phase::Resolving | Phase::Starved(_) | Phase::Dialing(..)) => {
+                self.fail_dial(index, AbortReason::Timeout, "no answer within 10 s");
+            }
+            _ => {}
+        }
+    }
+
+    /// Dials those addresses of a target that may be dialled: exactly what was checked, not what its name means a moment later.
+    fn dial_allowed(&mut self, connection: usize, addresses: &[SocketAddr]) {
+        let Some(named) = self.connections[connection].named.clone() else {
+            return self.dial(connection, addresses.iter().copied().collect());
+        };
+        let mut denied = None;
+        let mut check = |address: &SocketAddr| {
+            let allow = &self.dialer.allow;
+            allow
+                .check_address(Protocol::Tcp, &named.host, address.ip(), named.port)
+                .map_err(|error| denied = Some(error))
+        };
+        let allowed: VecDeque<SocketAddr> =
+            addresses.iter().copied().filter(|address| check(address).is_ok()).collect();
+        match denied {
+            Some(denied) if allowed.is_empty() => {
+                let session = self.sessions[self.connections[connection].session].name.clone();
+                self.warn("denied", format!("session {session} asked for {named}: {denied}"));
+                let entry = &self.connections[connection];
+                let (session, key) = (entry.session, entry.key);
+                self.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
+                self.reset_connection(connection, AbortReason::Denied.as_str());
+            }
+            _ => self.dial(connection, allowed),
+        }
+    }
+
+    fn dial(&mut self, connection: usize, mut addresses: VecDeque<SocketAddr>) {
+        let mut last_error = io::Error::other("the name has no address");
+        while let Some(address) = addresses.pop_front() {
+            match mio::net::TcpStream::connect(address).map(Stream::Tcp) {
+                Ok(stream) => return self.dialling(connection, stream, addresses),
+                Err(error) if listen::is_exhaustion(&error) => {
+                    addresses.push_front(address);
+                    let serial = self.connections[connection].serial;
+                    self.connections[connection].phase = Phase::Starved(addresses);
+                    self.deadlines.add(self.now + EXHAUSTED_PAUSE, Due::Redial { index: connection, serial });
+                    return;
+                }
+                Err(error) => last_error = error,
+            }
+        }
+        self.fail_dial(connection, dial_reason(&last_error), &last_error.to_string());
+    }
+
+    pub(super) fn check_dial(&mut self, connection: usize) {
+        let Phase::Dialing(stream, addresses) = &mut self.connections[connection].phase else { return };
+        let error = match stream.is_connected() {
+            Ok(true) => return self.dialled(connection),
+            Ok(false) => return,
+            Err(error) => error,
+        };
+        let addresses = std::mem::take(addresses);
+        self.deregister(connection);
+        if addresses.is_empty() {
+            self.fail_dial(connection, dial_reason(&error), &error.to_string());
+        } else {
+            self.dial(connection, addresses);
+        }
+    }
+
+    fn dialled(&mut self, connection: usize) {
+        let entry = &mut self.connections[connection];
+        let Phase::Dialing(stream, _) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
+        let (session, key) = (entry.session, entry.key);
+        if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
+            stream.accept();
+        }
+        self.open(connection, stream);
+    }
+
+    /// Waits for an attempt, for so long if there are other addresses to try.
+    fn dialling(&mut self, connection: usize, stream: Stream, further: VecDeque<SocketAddr>) {
+        match self.register(connection, stream) {
+            Ok(stream) => {
+                let (left, serial) = (further.len(), self.connections[connection].serial);
+                self.connections[connection].phase = Phase::Dialing(stream, further);
+                if left > 0 {
+                    self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { index: connection, serial, left });
+                }
+            }
+            Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
+        }
+    }
+
+    fn fail_dial(&mut self, connection: usize, reason: AbortReason, detail: &str) {
+        let entry = &self.connections[connection];
+        let (session, key) = (entry.session, entry.key);
+        self.warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
+        self.abort_stream(session, key, reason, detail);
+        self.reset_connection(connection, reason.as_str());
+    }
+}
+
+fn describe(target: &ConnectTarget) -> String {
+    match target {
+        ConnectTarget::Service(id) => format!("service {id}"),
+        ConnectTarget::Tcp(text) => text.clone(),
+        ConnectTarget::Unix(path) => format!("unix:{path}"),
+        ConnectTarget::Udp(text) => format!("udp:{text}"),
+        ConnectTarget::Reverse(id) => format!("reverse forward {id}"),
+    }
+}
+
+fn dial_reason(error: &io::Error) -> AbortReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => AbortReason::Refused,
+        io::ErrorKind::TimedOut => AbortReason::Timeout,
+        io::ErrorKind::PermissionDenied => AbortReason::Denied,
+        _ => AbortReason::Unreachable,
+    }
+}

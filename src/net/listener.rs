@@ -1,0 +1,200 @@
+//! Somewhere local programs connect: a TCP port, or a unix socket.
+
+use std::io;
+use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::TcpListener;
+#[cfg(unix)]
+use mio::net::UnixListener;
+use mio::{Interest, Registry, Token};
+
+use super::listen::{self, Accepted as AcceptedTcp, ListenError};
+use super::stream::Stream;
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP port.
+    Tcp(TcpListener),
+    /// A unix socket and its file, which goes with it.
+    #[cfg(unix)]
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a unix socket; removed when this is dropped.
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+#[cfg(unix)]
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it already.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// What one [`Listener::accept`] found.
+#[derive(Debug)]
+#[must_use]
+pub enum Accepted {
+    /// A connection; who made it, for people; and, for TCP, both ends.
+    Connection(Stream, String, Option<(SocketAddr, SocketAddr)>),
+    /// Nothing waits.
+    Empty,
+    /// Descriptors are used up: try again later.
+    Exhausted(io::Error),
+    /// The listener is of no use any more.
+    Fatal(io::Error),
+}
+
+impl Listener {
+    /// Listens on a TCP address; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// [`ListenError`], which says what to do next.
+    pub fn tcp(address: SocketAddr) -> Result<Listener, ListenError> {
+        listen::listen(address).map(Listener::Tcp)
+    }
+
+    /// Listens on a unix socket that only this user may use. The file of a socket on which nobody listens is replaced; any
+    /// other file is left alone.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    #[cfg(unix)]
+    pub fn unix(path: &Path) -> Result<Listener, ListenError> {
+        let failed = |source: io::Error| ListenError::Path { path: path.to_owned(), source };
+        if is_stale(path).map_err(failed)? {
+            std::fs::remove_file(path).map_err(failed)?;
+        }
+        let listener = bind_private(path).map_err(failed)?;
+        Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+    }
+
+    /// Returns the bound address of a TCP listener.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            #[cfg(unix)]
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// Accepts one connection.
+    pub fn accept(&self) -> Accepted {
+        match self {
+            Listener::Tcp(listener) => match listen::accept(listener) {
+                AcceptedTcp::Connection(stream, remote) => {
+                    let local = stream.local_addr().unwrap_or(remote);
+                    Accepted::Connection(Stream::Tcp(stream), remote.to_string(), Some((local, remote)))
+                }
+                AcceptedTcp::Empty => Accepted::Empty,
+                AcceptedTcp::Exhausted(error) => Accepted::Exhausted(error),
+                AcceptedTcp::Fatal(error) => Accepted::Fatal(error),
+            },
+            #[cfg(unix)]
+            Listener::Unix(listener, file) => match listener.accept() {
+                Ok((stream, _)) => {
+                    Accepted::Connection(Stream::Unix(stream), format!("unix:{}", file.0.display()), None)
+                }
+                Err(error) if listen::is_exhaustion(&error) => Accepted::Exhausted(error),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Empty,
+                // Whoever connected is gone already; the next look finds the others.
+                Err(_) => Accepted::Empty,
+            },
+        }
+    }
+}
+
+/// Tells whether there is a socket at the path on which nobody listens. Nothing is there: no.
+#[cfg(unix)]
+fn is_stale(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt as _;
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            Err(io::Error::other("a file that is no socket is there already: remove it or choose another path"))
+        }
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(io::Error::other("a program listens there already: end it or choose another path")),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Binds a socket and takes it from all others. Between the two calls the file has the mode that the umask left; the folder of a
+/// socket should not be open to others anyway.
+#[cfg(unix)]
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let listener = UnixListener::bind(path)?;
+    if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(listener)
+}
+
+impl Source for Listener {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.register(registry, token, interests),
+            #[cfg(unix)]
+            Listener::Unix(listener, _) => listener.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.reregister(registry, token, interests),
+            #[cfg(unix)]
+            Listener::Unix(listener, _) => listener.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.deregister(registry),
+            #[cfg(unix)]
+            Listener::Unix(listener, _) => listener.deregister(registry),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("pinhole-listener-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_socket_is_private_and_goes_with_its_listener() {
+        let path = path("private");
+        let listener = Listener::unix(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(Listener::unix(&path).unwrap_err().to_string().contains("listens there already"));
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_a_socket_on_which_nobody_listens_is_replaced() {
+        let path = path("stale");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "the file outlives its program");
+        drop(Listener::unix(&path).unwrap());
+        std::fs::write(&path, "mine").unwrap();
+        assert!(Listener::unix(&path).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

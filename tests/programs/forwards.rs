@@ -1,0 +1,253 @@
+//! Every kind of forward through real processes: services by name, unix sockets, what the client names, the proxy, the pipe.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use crate::common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
+use crate::common::pinhole::{Pinhole, command, text};
+use crate::common::services::{echo, serve};
+use crate::common::system::{figure, program};
+use crate::common::{DEADLINE, connect, try_connect};
+
+/// Length of what most transfers here move.
+const LEN: u64 = 3_000_000;
+
+/// Sends the pattern to whoever connects.
+fn source(len: u64) -> SocketAddr {
+    serve(move |mut stream| write_pattern(&mut stream, len))
+}
+
+/// A path for a unix socket, gone with the test.
+struct SocketPath(PathBuf);
+
+impl SocketPath {
+    fn new(name: &str) -> SocketPath {
+        SocketPath(std::env::temp_dir().join(format!("pinhole-{}-{name}.sock", std::process::id())))
+    }
+
+    fn text(&self) -> String {
+        format!("unix:{}", self.0.display())
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        // The program that had it may have removed it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A host of those targets, and its URL.
+fn host(arguments: &[&str]) -> (Pinhole, String) {
+    let mut host = Pinhole::start("host", &[&["host", "--json", "--no-stun"], arguments].concat());
+    let url = host.url();
+    (host, url)
+}
+
+fn client(url: &str, arguments: &[&str]) -> Pinhole {
+    Pinhole::start("client", &[&["client", url, "--json", "--no-stun"], arguments].concat())
+}
+
+/// Where a service appeared.
+fn appeared(client: &mut Pinhole, service: &str) -> String {
+    text(&client.find(service, |event| event["event"] == "forwarding" && event["service"] == service), "local")
+}
+
+#[test]
+fn services_appear_by_name_and_by_themselves() {
+    let (big, small) = (source(LEN), source(17));
+    let (mut host, url) = host(&[&format!("big={big}"), &format!("small={small}")]);
+    let mut named = client(&url, &["small=0", "big=0"]);
+    let check = |local: &str, len| {
+        let mut stream = connect(local.parse().unwrap());
+        check_pattern(&mut stream, 0, len);
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    };
+    check(&appeared(&mut named, "small"), 17);
+    named.stop();
+    let mut every = client(&url, &[]);
+    // Their own ports are taken, by the services themselves, so any port will do.
+    let big_local = appeared(&mut every, "big");
+    assert_ne!(big_local, big.to_string());
+    check(&big_local, LEN);
+    check(&appeared(&mut every, "small"), 17);
+    every.stop();
+
+    client(&url, &["0"]).end().expect(1, &["several services: big, small", r#""code":"no-service""#]);
+    client(&url, &["web=0"]).end().expect(1, &["no service", "big, small"]);
+    host.stop();
+}
+
+#[test]
+fn unix_sockets_serve_and_appear() {
+    let (target, local) = (SocketPath::new("target"), SocketPath::new("local"));
+    let listener = UnixListener::bind(&target.0).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = String::new();
+            stream.read_to_string(&mut request).unwrap();
+            write!(stream, "{request} back").unwrap();
+        }
+    });
+    let (mut host, url) = host(&[&format!("app={}", target.text())]);
+    let mut client = client(&url, &[&format!("app={}", local.text())]);
+    assert_eq!(appeared(&mut client, "app"), local.text());
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect(&local.0).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(b"there and").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "there and back");
+    }
+    client.stop();
+    assert!(!local.0.exists(), "a socket goes with its program");
+    host.stop();
+}
+
+#[test]
+fn what_the_client_names_is_dialled_if_it_is_allowed() {
+    let service = source(LEN);
+    let port = service.port();
+    let (mut host, url) = host(&["--allow", &format!("127.0.0.0/8:{port}")]);
+    // A name is checked by what it leads to.
+    let forward = format!("0:localhost:{port}");
+    let mut client = client(&url, &["-L", &forward, "-L", "0:127.0.0.1:1"]);
+    let mut stream = connect(appeared(&mut client, &format!("localhost:{port}")).parse().unwrap());
+    check_pattern(&mut stream, 0, LEN);
+    let denied = try_connect(appeared(&mut client, "127.0.0.1:1").parse().unwrap());
+    assert!(denied.and_then(|mut stream| stream.read(&mut [0])).is_err(), "it is reset");
+    let message = host.problem("warning", "denied");
+    assert!(message.contains("127.0.0.1:1") && message.contains("--allow"), "{message}");
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn nothing_is_dialled_unless_it_is_allowed() {
+    let service = source(1);
+    let (mut host, url) = host(&[&format!("web={service}")]);
+    let mut client = client(&url, &["-L", &format!("0:{service}")]);
+    let denied = try_connect(appeared(&mut client, &service.to_string()).parse().unwrap());
+    assert!(denied.and_then(|mut stream| stream.read(&mut [0])).is_err(), "although it is a service by its name");
+    host.problem("warning", "denied");
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn curl_goes_through_the_proxy() {
+    let Some(curl) = program("curl", "the proxy") else { return };
+    let web = serve(|mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            head.push(byte[0]);
+        }
+        write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {LEN}\r\n\r\n")?;
+        write_pattern(&mut stream, LEN)
+    });
+    let (mut host, url) = host(&["--allow", &web.to_string()]);
+    let mut client = client(&url, &["-D", "0", "--proxy-auth", "me:secret"]);
+    let proxy = appeared(&mut client, "proxy");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&curl).args(["-sS", "--max-time", "60"]).args(arguments).output().unwrap();
+        let mut digest = Digester::default();
+        digest.write_all(&output.stdout).unwrap();
+        (output.status.code(), digest.finish(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let page = format!("http://localhost:{}/", web.port());
+    let (socks, http) = (format!("socks5h://me:secret@{proxy}"), format!("http://me:secret@{proxy}"));
+    let good = (LEN, pattern_digest(LEN));
+    for way in [&["-x", &socks][..], &["-p", "-x", &http]] {
+        let (code, digest, stderr) = run(&[way, &[&page]].concat());
+        assert_eq!((code, digest), (Some(0), good.clone()), "{way:?}: {stderr}");
+    }
+    let refused = |way: &[&str], words: &str| {
+        let (code, _, stderr) = run(way);
+        assert!(code != Some(0) && stderr.contains(words), "{way:?}: {stderr}");
+    };
+    refused(&["-x", &socks, "http://10.9.9.9/"], "(2)");
+    refused(&["-p", "-x", &http, "http://10.9.9.9/"], "403");
+    refused(&["-p", "-x", &format!("http://me:wrong@{proxy}"), &page], "407");
+    client.stop();
+    host.stop();
+}
+
+/// A client whose stdin and stdout are the stream.
+fn pipe(url: &str, target: &str) -> Command {
+    command(&["client", url, "-W", target, "--no-stun"])
+}
+
+#[test]
+fn a_pipe_moves_a_gigabyte_in_and_out_and_ends_with_its_stream() {
+    let len = if std::env::var_os("PIPE_FULL").is_some() { 1_000_000_000 } else { 50_000_000 };
+    let drain = serve(move |mut stream| {
+        let mut digest = Digester::default();
+        std::io::copy(&mut stream, &mut digest)?;
+        let (len, hash) = digest.finish();
+        write!(stream, "{len} {hash}")
+    });
+    let (big, name) = (source(len), format!("sink={drain}"));
+    let (mut host, url) = host(&[&name, &format!("big={big}")]);
+
+    let mut child = pipe(&url, "big").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut digest = Digester::default();
+    let start = std::time::Instant::now();
+    std::io::copy(&mut child.stdout.take().unwrap(), &mut digest).unwrap();
+    assert_eq!(digest.finish(), (len, pattern_digest(len)));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    figure(&format!("{len} bytes out of a pipe in {:?}", start.elapsed()));
+
+    let mut child = pipe(&url, "sink").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    write_pattern(&mut stdin, len).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{len} {}", pattern_digest(len)));
+    assert_eq!(output.status.code(), Some(0));
+    host.stop();
+}
+
+#[test]
+fn a_pipe_to_nowhere_says_so_on_stderr_only() {
+    let (mut host, url) = host(&[&format!("web={}", echo())]);
+    for (target, words) in [("nope", "no service"), ("127.0.0.1:1", "denied")] {
+        let output = pipe(&url, target).stdin(Stdio::null()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{target}: {stderr}");
+        assert!(stderr.contains(words), "{target}: {stderr}");
+    }
+    host.stop();
+}
+
+#[test]
+fn the_proxy_protocol_names_the_client() {
+    let seen = serve(|mut stream| {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head)?;
+        let mut line = head.to_vec();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte)?;
+            line.push(byte[0]);
+        }
+        stream.write_all(&line)
+    });
+    let (mut host, url) = host(&[&format!("web={seen}"), "--proxy-protocol", "v1"]);
+    for (flag, expected) in [("--no-relay", "PROXY TCP"), ("--relay-only", "PROXY UNKNOWN\r\n")] {
+        let mut client = client(&url, &["web=0", flag]);
+        let mut stream = connect(appeared(&mut client, "web").parse().unwrap());
+        let mut line = String::new();
+        stream.read_to_string(&mut line).unwrap();
+        assert!(line.starts_with(expected), "{line}");
+        client.stop();
+    }
+    host.stop();
+}
