@@ -4,6 +4,8 @@
 mod carriers;
 #[path = "hostile_peer/datagrams.rs"]
 mod datagrams;
+#[path = "hostile_peer/listens.rs"]
+mod listens;
 #[path = "hostile_peer/raw.rs"]
 mod raw;
 
@@ -343,7 +345,7 @@ fn random_frames_never_panic() {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut lab = met();
         for _ in 0..300 {
-            let kinds = [1, 1, 2, 2, 2, 3, 4, 5, 6, 6, 7, 17, 18, 200];
+            let kinds = [1, 1, 2, 2, 2, 3, 4, 5, 6, 6, 7, 17, 18, 21, 22, 200];
             let kind = kinds[rng.random_range(0..kinds.len())];
             let id = if kind >= 16 { 0 } else { [1, 2, 3, 32_767, 32_768][rng.random_range(0..5)] };
             let mut payload = vec![0; [0, 1, 3, 8, 12, 300][rng.random_range(0..6)]];

@@ -5,8 +5,14 @@
 
 #[path = "mux_rules/datagrams.rs"]
 mod datagrams;
+#[path = "mux_rules/listen.rs"]
+mod listen;
+#[path = "mux_rules/many.rs"]
+mod many;
 #[path = "mux_rules/order.rs"]
 mod order;
+#[path = "mux_rules/rate.rs"]
+mod rate;
 #[path = "mux_rules/resume.rs"]
 mod resume;
 #[path = "mux_rules/rig.rs"]

@@ -1,6 +1,7 @@
 //! A mux whose peer sends anything at all: it never panics, and what it holds stays within its bounds.
 #![no_main]
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use pinhole::tunnel::frame::{self, Frame, ResumeEntry, header, kind};
 use pinhole::tunnel::hello::VERSION;
+use pinhole::tunnel::mux::MAX_LISTENS;
 use pinhole::tunnel::{
     AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, GoAwayReason, Hello, Mux, Origin, Outbound, Role,
     Room, Sequence, Service, StreamId, StreamKey,
@@ -53,6 +55,14 @@ enum Op {
         entries: Vec<(u8, bool, u8, u8)>,
     },
     Answer,
+    Listen {
+        id: u16,
+        len: u16,
+    },
+    Listened {
+        id: u8,
+        is_ok: bool,
+    },
     /// The carriers.
     Open {
         skip: u8,
@@ -99,6 +109,14 @@ enum Op {
         which: u8,
         len: u16,
     },
+    Ask {
+        id: u8,
+    },
+    Tell {
+        id: u16,
+        is_ok: bool,
+        len: u16,
+    },
     GoAway,
     Close,
 }
@@ -111,30 +129,44 @@ struct Local {
 
 struct Run {
     mux: Mux,
+    role: Role,
     pool: ChunkPool,
     now: Instant,
     carrier: u32,
     live: Vec<Local>,
     pings: Vec<[u8; 8]>,
-}
-
-fn id(low: u8, ours: bool) -> u16 {
-    (u16::from(low) % 16 + 1) | if ours { 0x8000 } else { 0 }
+    wanted: HashSet<u16>,
+    told: HashSet<u16>,
 }
 
 impl Run {
-    fn new() -> Run {
+    fn new(role: Role, rate: Option<u64>) -> Run {
         let config = Config {
             initial_credit: 4096,
             max_streams: MAX_STREAMS,
             receive_budget: RECEIVE_BUDGET,
             growth_budget: GROWTH_BUDGET,
             send_budget: SEND_BUDGET,
+            rate,
             services: vec![Service { id: 2, name: "dns".into(), proto: "udp".into(), port: None }],
-            ..Config::new(Role::Host)
+            ..Config::new(role)
         };
-        let mux = Mux::new(config);
-        Run { mux, pool: ChunkPool::new(), now: Instant::now(), carrier: 0, live: Vec::new(), pings: Vec::new() }
+        Run {
+            mux: Mux::new(config),
+            role,
+            pool: ChunkPool::new(),
+            now: Instant::now(),
+            carrier: 0,
+            live: Vec::new(),
+            pings: Vec::new(),
+            wanted: HashSet::new(),
+            told: HashSet::new(),
+        }
+    }
+
+    fn id(&self, low: u8, ours: bool) -> u16 {
+        let by_host = ours == (self.role == Role::Host);
+        (u16::from(low) % 16 + 1) | if by_host { 0x8000 } else { 0 }
     }
 
     fn feed(&mut self, message: impl Into<Bytes>) {
@@ -155,7 +187,7 @@ impl Run {
                 let hello = Hello {
                     versions: vec![VERSION],
                     agent: String::new(),
-                    role: "client".into(),
+                    role: self.role.peer().as_str().into(),
                     initial_credit,
                     max_payload,
                     max_streams,
@@ -169,7 +201,7 @@ impl Run {
             Op::Stream { kind, id: low, ours, generation, sequence, len } => {
                 let kind = kind % 7 + 1;
                 let sequence = Sequence(u32::from(sequence % 32));
-                let mut message = header(kind, Generation(generation % 8), id(low, ours), sequence).to_vec();
+                let mut message = header(kind, Generation(generation % 8), self.id(low, ours), sequence).to_vec();
                 match kind {
                     // To a TCP service, a UDP service, a UDP address, a reverse forward.
                     kind::CONNECT => message
@@ -184,7 +216,7 @@ impl Run {
             }
             Op::Credit { id: low, ours, generation, limit, received } => {
                 let mut message = Vec::new();
-                let id = StreamId::new(id(low, ours)).expect("never 0");
+                let id = StreamId::new(self.id(low, ours)).expect("never 0");
                 let received = Sequence(u32::from(received));
                 frame::encode_credit(&mut message, id, Generation(generation % 8), u64::from(limit), received);
                 self.feed(message);
@@ -193,7 +225,7 @@ impl Run {
                 let mut message = Vec::new();
                 frame::encode_resume_head(&mut message, self.carrier, part.into(), parts.into());
                 for (low, ours, generation, received) in entries {
-                    let id = StreamId::new(id(low, ours)).expect("never 0");
+                    let id = StreamId::new(self.id(low, ours)).expect("never 0");
                     let (generation, received) = (Generation(generation % 8), Sequence(received.into()));
                     ResumeEntry { id, generation, received, limit: 1 << 20 }.encode(&mut message);
                 }
@@ -205,6 +237,16 @@ impl Run {
                     frame::encode_session(&mut message, kind::PONG, &ping);
                     self.feed(message);
                 }
+            }
+            Op::Listen { id, len } => {
+                let mut message = Vec::new();
+                frame::encode_listen(&mut message, id, &"x".repeat(len.into()));
+                self.feed(message);
+            }
+            Op::Listened { id, is_ok } => {
+                let mut message = Vec::new();
+                frame::encode_listened(&mut message, id.into(), if is_ok { Ok("there") } else { Err("no") });
+                self.feed(message);
             }
             Op::Open { skip } => {
                 self.carrier += 1 + u32::from(skip % 3);
@@ -247,6 +289,11 @@ impl Run {
                 if let Ok(key) = self.mux.open(hash.into(), &target) {
                     self.live.push(Local { key, may_send: true });
                 }
+            }
+            Op::Ask { id } => self.mux.listen(id.into(), "127.0.0.1:0"),
+            Op::Tell { id, is_ok, len } => {
+                let text = "y".repeat(len.into());
+                self.mux.listened(id, if is_ok { Ok(&text) } else { Err(&text) });
             }
             Op::GoAway => self.mux.go_away(self.now, GoAwayReason::Restart, "fuzz"),
             Op::Close => self.mux.close(GoAwayReason::Shutdown, "fuzz", Origin::Peer),
@@ -316,10 +363,14 @@ impl Run {
         let [outgoing, incoming, early] = self.mux.datagram_memory();
         assert!(outgoing <= 4 << 20 && incoming <= 4 << 20 && early <= 64 << 10);
         while let Some(event) = self.mux.poll_event() {
-            if let Event::Opened(key, _) = event {
-                self.live.push(Local { key, may_send: false });
+            match event {
+                Event::Opened(key, _) => self.live.push(Local { key, may_send: false }),
+                Event::Listen { id, .. } => assert!(self.role == Role::Host && self.wanted.insert(id)),
+                Event::Listened { id, .. } => assert!(self.role == Role::Client && self.told.insert(id)),
+                _ => {}
             }
         }
+        assert!(self.wanted.len() <= MAX_LISTENS);
         self.live.retain(|local| self.mux.stream(local.key).is_some());
         let (grown, retained) = self.mux.memory();
         assert!(grown <= GROWTH_BUDGET);
@@ -334,8 +385,9 @@ impl Run {
     }
 }
 
-fuzz_target!(|ops: Vec<Op>| {
-    let mut run = Run::new();
+fuzz_target!(|input: (bool, Option<u32>, Vec<Op>)| {
+    let (is_client, rate, ops) = input;
+    let mut run = Run::new(if is_client { Role::Client } else { Role::Host }, rate.map(u64::from));
     run.step(Op::Open { skip: 0 });
     for op in ops {
         run.step(op);

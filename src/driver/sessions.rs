@@ -264,6 +264,8 @@ impl Core {
             | tunnel::Event::RoundTrip(_)
             | tunnel::Event::GoAway(..)
             | tunnel::Event::Resumed
+            | tunnel::Event::Listen { .. }
+            | tunnel::Event::Listened { .. }
             | tunnel::Event::Ended(..) => {}
         }
     }

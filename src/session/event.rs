@@ -98,7 +98,7 @@ pub enum Event {
     },
     /// The signaling WebSocket is not needed any more.
     SignalingDone,
-    /// Something about a stream.
+    /// Something about a stream or a reverse forward.
     Stream(tunnel::Event),
     /// The peer announced the end of the session.
     GoAway(GoAwayReason),

@@ -72,17 +72,18 @@ impl ReceiveWindow {
         self.window = self.initial;
     }
 
-    /// Counts a DATA frame that arrived.
+    /// Counts a DATA frame that arrived, and returns how many of its units the initial window let come.
     ///
     /// # Errors
     /// It exceeds the limit we granted.
-    pub fn arrive(&mut self, units: u64) -> Result<(), Exceeded> {
+    pub fn arrive(&mut self, units: u64) -> Result<u64, Exceeded> {
         let arrived = self.arrived.saturating_add(units);
         if arrived > self.limit {
             return Err(Exceeded);
         }
+        let unasked = self.initial.saturating_sub(self.arrived).min(units);
         self.arrived = arrived;
-        Ok(())
+        Ok(unasked)
     }
 
     /// Counts units the local application took.
@@ -96,9 +97,9 @@ impl ReceiveWindow {
         self.consumed + self.window - self.limit >= self.window / 4
     }
 
-    /// Moves the limit to what is granted now, growing the window if the peer used up a whole one in less than two
-    /// round trips: then the window, not the path, is what holds it back.
-    pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget) -> u64 {
+    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a whole one in
+    /// less than two round trips: then the window, not the path, is what holds it back.
+    pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
             Some((since, consumed)) if self.consumed - consumed >= self.window => {
@@ -112,7 +113,7 @@ impl ReceiveWindow {
             }
             Some(_) => {}
         }
-        self.limit = self.limit.max(self.consumed + self.window);
+        self.limit = self.limit.max(self.consumed + self.window).min(self.limit.saturating_add(most));
         self.limit
     }
 
@@ -162,14 +163,14 @@ mod tests {
     fn a_sender_cannot_exceed_the_limit_unnoticed() {
         let mut budget = Budget::new(1 << 20);
         let mut window = ReceiveWindow::open(INITIAL);
-        assert_eq!(window.arrive(INITIAL), Ok(()));
+        assert_eq!(window.arrive(INITIAL), Ok(INITIAL));
         assert_eq!(window.arrive(1), Err(Exceeded));
         assert_eq!(window.held(), INITIAL);
         window.consume(INITIAL / 4 - 1);
         assert!(!window.is_grant_due());
         window.consume(1);
         assert!(window.is_grant_due());
-        assert_eq!(window.grant(Instant::now(), None, &mut budget), INITIAL + INITIAL / 4);
+        assert_eq!(window.grant(Instant::now(), None, &mut budget, u64::MAX), INITIAL + INITIAL / 4);
     }
 
     #[test]
@@ -182,7 +183,7 @@ mod tests {
             let units = window.limit() - window.arrived;
             window.arrive(units).unwrap();
             window.consume(units);
-            window.grant(now + Duration::from_millis(at), round_trip, budget) - window.consumed
+            window.grant(now + Duration::from_millis(at), round_trip, budget, u64::MAX) - window.consumed
         };
         assert_eq!(turn(&mut window, 0, &mut budget), INITIAL, "the first window starts the clock");
         assert_eq!(turn(&mut window, 100, &mut budget), INITIAL * 2);

@@ -42,6 +42,20 @@ pub enum Event {
         /// Who aborted it.
         origin: Origin,
     },
+    /// The peer, a client, wants us to listen: `Mux::listened` answers.
+    Listen {
+        /// What streams to it are opened to: `ConnectTarget::Reverse`.
+        id: u16,
+        /// Where, in the peer's words.
+        bind: String,
+    },
+    /// The peer answered what `Mux::listen` asked for.
+    Listened {
+        /// As it was asked.
+        id: u16,
+        /// Where it listens, or why it does not; in the peer's words, not to be trusted to be printable.
+        result: Result<String, String>,
+    },
     /// A PING was answered.
     RoundTrip(Duration),
     /// The peer announced the end of the session.

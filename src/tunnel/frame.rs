@@ -18,7 +18,13 @@ pub const RESUME_ENTRY_LEN: usize = 15;
 const RESUME_HEAD_LEN: usize = 8;
 
 /// Longest bind or reason text of a LISTEN or LISTENED, in bytes.
-const MAX_LISTEN_TEXT: usize = 512;
+pub const MAX_LISTEN_TEXT: usize = 512;
+
+/// What follows the id in a LISTENED: a bind.
+const LISTENING: u8 = 0;
+
+/// What follows the id in a LISTENED: a reason.
+const REFUSED: u8 = 1;
 
 /// The numbers of the frame types.
 pub mod kind {
@@ -180,10 +186,10 @@ pub enum SessionFrame {
         /// Entries, [`RESUME_ENTRY_LEN`] bytes each.
         entries: Bytes,
     },
-    /// Please listen for a reverse forward.
+    /// Please listen for a reverse forward, there.
     Listen(u16, String),
-    /// Listening for a reverse forward, or refused.
-    Listened(u16, String),
+    /// Listening for a reverse forward, there; or refused, for that reason.
+    Listened(u16, Result<String, String>),
     /// A type at or above 128 that this version does not know.
     Ignorable(u8),
 }
@@ -302,16 +308,28 @@ fn decode_session(kind: u8, mut payload: Bytes) -> Option<SessionFrame> {
             }
             SessionFrame::Resume { carrier, part, parts, entries: payload }
         }
-        kind::LISTEN | kind::LISTENED => {
-            if payload.len() < 2 || payload.len() > 2 + MAX_LISTEN_TEXT {
-                return None;
-            }
-            let id = payload.get_u16();
-            let text = std::str::from_utf8(&payload).ok()?.to_owned();
-            if kind == kind::LISTEN { SessionFrame::Listen(id, text) } else { SessionFrame::Listened(id, text) }
+        kind::LISTEN if payload.len() >= 2 => SessionFrame::Listen(payload.get_u16(), listen_text(&payload)?),
+        kind::LISTENED if payload.len() >= 3 => {
+            let (id, status) = (payload.get_u16(), payload.get_u8());
+            let text = listen_text(&payload)?;
+            SessionFrame::Listened(
+                id,
+                match status {
+                    LISTENING => Ok(text),
+                    REFUSED => Err(text),
+                    _ => return None,
+                },
+            )
         }
         _ => return None,
     })
+}
+
+fn listen_text(text: &[u8]) -> Option<String> {
+    if text.len() > MAX_LISTEN_TEXT {
+        return None;
+    }
+    Some(std::str::from_utf8(text).ok()?.to_owned())
 }
 
 fn decode_reason(payload: &[u8]) -> Option<(u8, String)> {
@@ -339,7 +357,7 @@ pub fn encode_session(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
 /// Replaces `out` by a GOAWAY.
 pub fn encode_go_away(out: &mut Vec<u8>, reason: GoAwayReason, detail: &str) {
     encode_session(out, kind::GOAWAY, &[reason.code()]);
-    out.extend_from_slice(truncate(detail).as_bytes());
+    out.extend_from_slice(truncate(detail, MAX_DETAIL).as_bytes());
 }
 
 /// Replaces `out` by an ABORT.
@@ -347,7 +365,7 @@ pub fn encode_abort(out: &mut Vec<u8>, id: StreamId, generation: Generation, rea
     out.clear();
     out.extend_from_slice(&header(kind::ABORT, generation, id.value(), Sequence(0)));
     out.push(reason.code());
-    out.extend_from_slice(truncate(detail).as_bytes());
+    out.extend_from_slice(truncate(detail, MAX_DETAIL).as_bytes());
 }
 
 /// Replaces `out` by a CREDIT.
@@ -365,12 +383,29 @@ pub fn encode_resume_head(out: &mut Vec<u8>, carrier: u32, part: u16, parts: u16
     out.extend_from_slice(&parts.to_be_bytes());
 }
 
-fn truncate(detail: &str) -> &str {
-    let mut end = detail.len().min(MAX_DETAIL);
-    while !detail.is_char_boundary(end) {
+/// Replaces `out` by a LISTEN. A bind is cut off at [`MAX_LISTEN_TEXT`] bytes.
+pub fn encode_listen(out: &mut Vec<u8>, id: u16, bind: &str) {
+    encode_session(out, kind::LISTEN, &id.to_be_bytes());
+    out.extend_from_slice(truncate(bind, MAX_LISTEN_TEXT).as_bytes());
+}
+
+/// Replaces `out` by a LISTENED. What is longer than [`MAX_LISTEN_TEXT`] bytes is cut off.
+pub fn encode_listened(out: &mut Vec<u8>, id: u16, result: Result<&str, &str>) {
+    let (status, text) = match result {
+        Ok(bound) => (LISTENING, bound),
+        Err(reason) => (REFUSED, reason),
+    };
+    encode_session(out, kind::LISTENED, &id.to_be_bytes());
+    out.push(status);
+    out.extend_from_slice(truncate(text, MAX_LISTEN_TEXT).as_bytes());
+}
+
+fn truncate(text: &str, max_len: usize) -> &str {
+    let mut end = text.len().min(max_len);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &detail[..end]
+    &text[..end]
 }
 
 #[cfg(test)]

@@ -90,6 +90,11 @@ fn malformed_frames_are_refused() {
         (kind::RESUME, b"\0\0\0\x02\0\x01\0\x01"),
         (kind::GOAWAY, b""),
         (kind::LISTEN, b"1"),
+        (kind::LISTEN, b"\0\x01\xff"),
+        (kind::LISTEN, &[b'a'; 2 + MAX_LISTEN_TEXT + 1]),
+        (kind::LISTENED, b"\0\x01"),
+        (kind::LISTENED, b"\0\x01\x02no such status"),
+        (kind::LISTENED, &[0; 3 + MAX_LISTEN_TEXT + 1]),
     ] {
         encode_session(&mut message, kind, payload);
         assert_eq!(Frame::decode(message.clone().into()), Err(FrameError::Payload(kind)), "type {kind} {payload:?}");
@@ -114,6 +119,19 @@ fn resume_entries_round_trip() {
     };
     assert_eq!(ResumeEntry::decode(&mut entries), Some(entry));
     assert_eq!(ResumeEntry::decode(&mut entries), None);
+}
+
+#[test]
+fn reverse_forwards_round_trip() {
+    let mut message = Vec::new();
+    encode_listen(&mut message, 0x102, "udp:[::1]:53");
+    let expected = SessionFrame::Listen(0x102, "udp:[::1]:53".to_owned());
+    assert_eq!(Frame::decode(message.clone().into()), Ok(Frame::Session(expected)));
+    for result in [Ok("127.0.0.1:80"), Err("not allowed"), Err("")] {
+        encode_listened(&mut message, 9, result);
+        let expected = SessionFrame::Listened(9, result.map(str::to_owned).map_err(str::to_owned));
+        assert_eq!(Frame::decode(message.clone().into()), Ok(Frame::Session(expected)));
+    }
 }
 
 #[test]

@@ -188,6 +188,8 @@ pub(super) struct ReceiveHalf {
     pub(super) acknowledged: Sequence,
     /// The stream waits for its turn to send a CREDIT.
     pub(super) credit_queued: bool,
+    /// The stream waits for the session's rate to be granted credit.
+    pub(super) grant_held: bool,
     /// The stream is in the queue of delayed acknowledgements.
     pub(super) ack_pending: bool,
     /// The local application was told that nothing follows.
@@ -245,6 +247,7 @@ impl Stream {
                 ready: VecDeque::new(),
                 acknowledged: Sequence(0),
                 credit_queued: false,
+                grant_held: false,
                 ack_pending: false,
                 end_seen: false,
                 bytes: 0,

@@ -70,6 +70,8 @@ pub(crate) struct Victim {
     address: SocketAddr,
     pub(crate) is_connected: bool,
     pub(crate) opened: usize,
+    /// Events about reverse forwards.
+    pub(crate) listens: usize,
     pub(crate) aborts: Vec<AbortReason>,
     pub(crate) end: Option<session::End>,
     /// The applications write as much as they can.
@@ -97,6 +99,9 @@ impl Victim {
                         stream.accept();
                         self.streams.push(key);
                     }
+                }
+                session::Event::Stream(tunnel::Event::Listen { .. } | tunnel::Event::Listened { .. }) => {
+                    self.listens += 1;
                 }
                 session::Event::Stream(tunnel::Event::Aborted { reason, origin: Origin::Local, .. }) => {
                     self.aborts.push(reason);
@@ -192,6 +197,7 @@ impl Lab {
             address: victim_address,
             is_connected: false,
             opened: 0,
+            listens: 0,
             aborts: Vec::new(),
             end: None,
             floods: false,

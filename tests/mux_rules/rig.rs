@@ -37,10 +37,24 @@ impl Rig {
         rig
     }
 
+    /// A client whose first carrier is open and whose peer said HELLO.
+    pub(crate) fn client() -> Rig {
+        let mut rig = Rig::silent(Config::new(Role::Client));
+        rig.open(1);
+        rig.feed(hello(|hello| hello.role = "host".into()));
+        rig.sent();
+        assert!(matches!(rig.events()[..], [Event::Hello(_)]));
+        rig
+    }
+
     /// A host that has no carrier yet.
     pub(crate) fn silent_host(change: impl FnOnce(&mut Config)) -> Rig {
         let mut config = Config::new(Role::Host);
         change(&mut config);
+        Rig::silent(config)
+    }
+
+    pub(crate) fn silent(config: Config) -> Rig {
         Rig { mux: Mux::new(config), pool: ChunkPool::new(), now: Instant::now(), carrier: 0 }
     }
 

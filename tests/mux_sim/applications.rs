@@ -223,6 +223,7 @@ impl World {
                     self.detach(uid, side, Outcome::Aborted);
                 }
                 Event::Hello(_) | Event::RoundTrip(_) | Event::Resumed => {}
+                event @ (Event::Listen { .. } | Event::Listened { .. }) => self.handle_listen_event(side, event),
                 Event::GoAway(..) => assert!(self.going_away),
                 Event::Ended(reason, detail, origin) => {
                     assert!(self.going_away, "the session ended: {reason:?} {detail}");

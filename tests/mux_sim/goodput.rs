@@ -1,5 +1,8 @@
 //! Goodput in virtual time, over a path with a fixed round trip and rate: a guard against slow decay.
 
+#[path = "rate.rs"]
+mod rate;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -27,14 +30,20 @@ struct Path {
     sent: u64,
     /// What had been sent when the latest small DATA frame went out.
     sent_before_small: u64,
+    /// How often something was looked for to do.
+    turns: u64,
 }
 
 impl Path {
     fn new(megabits: f64, round_trip: Duration, streams: usize) -> Path {
+        Path::with(megabits, round_trip, streams, [Role::Client, Role::Host].map(Config::new))
+    }
+
+    fn with(megabits: f64, round_trip: Duration, streams: usize, configs: [Config; 2]) -> Path {
         let now = Instant::now();
         let mut path = Path {
             now,
-            muxes: [Role::Client, Role::Host].map(|role| Mux::new(Config::new(role))),
+            muxes: configs.map(Mux::new),
             pools: [ChunkPool::new(), ChunkPool::new()],
             bytes_per_second: megabits * 1e6 / 8.0,
             one_way: round_trip / 2,
@@ -46,6 +55,7 @@ impl Path {
             read: vec![0; streams],
             sent: 0,
             sent_before_small: 0,
+            turns: 0,
         };
         for mux in &mut path.muxes {
             mux.open_carrier(now, 1);
@@ -60,6 +70,7 @@ impl Path {
     fn run(&mut self, time: Duration, busy: usize) {
         let end = self.now + time;
         while self.now < end {
+            self.turns += 1;
             for index in 0..busy {
                 self.fill(self.sources[index]);
             }

@@ -105,6 +105,7 @@ pub(crate) struct Totals {
     pub(crate) duplicates: u64,
     pub(crate) stale: u64,
     pub(crate) go_aways: u64,
+    pub(crate) listens: u64,
     /// Datagrams that applications sent; that applications got; that came before their CONNECT; that a mux did not send, and
     /// that it dropped when they came.
     pub(crate) datagrams: u64,
@@ -127,6 +128,7 @@ impl Totals {
         self.duplicates += other.duplicates;
         self.stale += other.stale;
         self.go_aways += other.go_aways;
+        self.listens += other.listens;
         self.datagrams += other.datagrams;
         self.datagrams_received += other.datagrams_received;
         self.datagrams_early += other.datagrams_early;
@@ -138,6 +140,7 @@ impl Totals {
     pub(crate) fn assert_that_it_tests_something(&self) {
         assert!(self.finished > 1000 && self.aborted > 100, "hardly any stream lived");
         assert!(self.carriers > 500 && self.lost_messages > 1000, "hardly any carrier died");
+        assert!(self.listens > 500, "hardly any reverse forward was answered");
         assert!(self.discarded > 50 && self.duplicates > 50 && self.stale > 50, "hardly anything arrived too late");
         assert!(self.datagrams_received > 10_000 && self.datagrams_early > 500, "hardly a datagram arrived");
         assert!(self.datagrams_unsent > 500 && self.datagrams_dropped > 500, "hardly a datagram was dropped");

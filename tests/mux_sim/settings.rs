@@ -42,6 +42,9 @@ impl Settings {
                 config.growth_budget = 100_000;
                 config.send_budget = 50_000;
             }
+            if rng.random_bool(0.2) {
+                config.rate = Some(pick(&mut rng, &[20_000, 200_000, 5_000_000]));
+            }
             config
         });
         let settings = Settings {

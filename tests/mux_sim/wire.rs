@@ -28,6 +28,8 @@ struct SideWire {
     said_hello: HashSet<u32>,
     said_resume: HashMap<u32, u16>,
     got_resume: HashSet<u32>,
+    /// Reverse forwards asked for or answered, by carrier.
+    said_listens: HashSet<(u32, u16)>,
 }
 
 /// The observer between the muxes.
@@ -65,6 +67,9 @@ impl Wire {
             _ => {}
         }
         let frame = Frame::decode(message.clone()).expect("it did above");
+        if let Frame::Session(SessionFrame::Listen(id, _) | SessionFrame::Listened(id, _)) = &frame {
+            assert!(side.said_listens.insert((carrier, *id)), "{frame:?} twice on carrier {carrier}");
+        }
         let Frame::Stream(id, generation, frame) = frame else { return None };
         let name = (id, generation);
         match frame {

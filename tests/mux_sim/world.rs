@@ -6,6 +6,8 @@ mod applications;
 mod carriers;
 #[path = "datagrams.rs"]
 pub(crate) mod datagrams;
+#[path = "listens.rs"]
+mod listens;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -19,6 +21,7 @@ use crate::model::{Flow, Outcome, Totals};
 use crate::settings::{Settings, pick};
 use crate::wire::Wire;
 use carriers::{Carrier, View};
+use listens::Ask;
 
 /// Messages one carrier holds before the owner stops asking for more.
 const MAX_IN_FLIGHT: usize = 64;
@@ -59,6 +62,7 @@ enum Happening {
     Kill { carrier: u32 },
     Wake { uid: usize, side: usize },
     Accept { uid: usize },
+    Answer { id: u16 },
 }
 
 pub(crate) struct World {
@@ -72,6 +76,7 @@ pub(crate) struct World {
     schedule: BTreeMap<(Instant, u64), Happening>,
     scheduled: u64,
     flows: Vec<Flow>,
+    asks: Vec<Ask>,
     wire: Wire,
     going_away: bool,
     totals: Totals,
@@ -103,6 +108,7 @@ impl World {
             schedule: BTreeMap::new(),
             scheduled: 0,
             flows: Vec::new(),
+            asks: Vec::new(),
             going_away: false,
             totals: Totals::default(),
             is_tracing,
@@ -142,6 +148,7 @@ impl World {
                 self.pump(side, max_len, count);
             }
             60..64 => self.open_stream(side),
+            64 if self.rng.random_bool(0.3) => self.ask(),
             _ => self.use_stream(side),
         }
         if self.rng.random_range(0..self.settings.carrier_rarity) == 0 {
@@ -208,6 +215,7 @@ impl World {
             Happening::Kill { carrier } => self.kill(carrier),
             Happening::Wake { uid, side } => self.flows[uid].ends[side].is_stalled = false,
             Happening::Accept { uid } => self.accept(uid),
+            Happening::Answer { id } => self.answer(id),
         }
     }
 
@@ -278,6 +286,7 @@ impl World {
             }
             self.check();
             let is_over = self.sides.iter().all(|side| side.mux.stream_count() == 0)
+                && (self.going_away || self.is_all_answered())
                 && (!self.going_away || self.sides.iter().all(|side| side.mux.is_ended()));
             if is_over && self.schedule.is_empty() {
                 break;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::config::taken_streams;
 use super::datagrams::accepted_flow;
 use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_PENDING_ABORTS, Mux};
 use crate::tunnel::chunk::MAX_PAYLOAD;
@@ -105,11 +106,11 @@ impl Mux {
             {
                 self.handle_resume(now, part, parts, entries);
             }
+            SessionFrame::Listen(id, bind) => self.handle_listen(id, bind),
+            SessionFrame::Listened(id, result) => self.handle_listened(id, result),
             SessionFrame::Hello(_)
             | SessionFrame::Ping(_)
             | SessionFrame::Resume { .. }
-            | SessionFrame::Listen(..)
-            | SessionFrame::Listened(..)
             | SessionFrame::Ignorable(_) => self.counters.ignored += 1,
         }
     }
@@ -119,7 +120,7 @@ impl Mux {
             return self.take_datagram_frame(now, id, generation, payload);
         }
         // Whatever a frame leads to here or in the application, each costs one ABORT at the most.
-        if self.pending.aborts.len() >= MAX_PENDING_ABORTS {
+        if self.pending.aborts.len() >= MAX_PENDING_ABORTS.max(2 * self.config.max_streams as usize) {
             return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
         }
         let is_ours = id.opener() == self.config.role;
@@ -191,11 +192,10 @@ impl Mux {
     }
 
     fn is_full_for_peer(&self) -> bool {
-        // The opener counts a stream as ended once it sent its last CREDIT, which its next CONNECT may overtake: hence the
-        // slack beyond what we announced. Streams that lost their id but still drain count for memory, not as streams of the peer.
+        // Streams that lost their id but still drain count for memory, not as streams of the peer.
         let by_budget = self.config.receive_budget / u64::from(self.config.initial_credit.max(1));
         self.streams.len() as u64 >= by_budget
-            || self.attached[self.config.role.peer() as usize] >= self.config.max_streams as usize * 5 / 4
+            || self.attached[self.config.role.peer() as usize] >= taken_streams(self.config.max_streams)
     }
 
     fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {
@@ -253,12 +253,13 @@ impl Mux {
                 return Err((AbortReason::Protocol, "a payload longer than announced"));
             }
             let units = cost(payload.len());
-            if receive.window.arrive(units).is_err() {
+            let Ok(unasked) = receive.window.arrive(units) else {
                 return Err((AbortReason::FlowControl, "more was sent than granted"));
-            }
+            };
             if receive.state == ReceiveState::Head && !is_ours {
                 self.before_connect += units;
             }
+            self.rate_arrived(now, unasked);
         } else if matches!(frame, Sequenced::Close) {
             if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last)) {
                 return Err((AbortReason::Protocol, "a frame after CLOSE"));

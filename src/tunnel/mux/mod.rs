@@ -3,10 +3,13 @@
 //! The owner feeds messages ([`Mux::handle_message`]) and the time ([`Mux::handle_timeout`]), opens, reads and writes
 //! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the specification.
 
+mod config;
 mod datagrams;
 mod inbound;
 mod life;
+mod listen;
 mod outbound;
+mod rate;
 mod resume;
 mod table;
 mod timers;
@@ -22,52 +25,21 @@ use super::credit::Budget;
 use super::event::Event;
 use super::flow::Dropped;
 use super::frame::ConnectTarget;
-use super::hello::{DATAGRAMS, Hello, Service, VERSION};
-use super::id::{Generation, Role, StreamId, StreamKey};
+use super::hello::{DATAGRAMS, Hello, VERSION};
+use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Stream, StreamMut};
+pub use config::Config;
 use datagrams::Datagrams;
 pub use life::DRAIN;
 use life::Life;
+use listen::Listens;
+pub use listen::MAX_LISTENS;
 pub use outbound::{Outbound, Room};
+use rate::Rates;
 use resume::Resumption;
 use table::{IdState, IdStatus};
 use timers::{Timers, prune};
-
-/// What a session is allowed to use and announces about itself.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Our role.
-    pub role: Role,
-    /// Units (see `tunnel::credit`) the peer may send on a stream before the first CREDIT.
-    pub initial_credit: u32,
-    /// Streams the peer may have open at once.
-    pub max_streams: u32,
-    /// What the initial receive windows may add up to, in units: beyond it, streams are refused.
-    pub receive_budget: u64,
-    /// What receive windows may grow by, together, in units.
-    pub growth_budget: u64,
-    /// What may be queued or unacknowledged, over all streams, in bytes of chunk capacity. Beyond it a stream keeps one
-    /// chunk at a time.
-    pub send_budget: usize,
-    /// What we offer.
-    pub services: Vec<Service>,
-}
-
-impl Config {
-    /// Returns the defaults for a role.
-    pub fn new(role: Role) -> Config {
-        Config {
-            role,
-            initial_credit: 64 * 1024,
-            max_streams: 4096,
-            receive_budget: 320 * 1024 * 1024,
-            growth_budget: 64 * 1024 * 1024,
-            send_budget: 64 * 1024 * 1024,
-            services: Vec::new(),
-        }
-    }
-}
 
 /// Why no stream can be opened now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +76,7 @@ const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
 /// DATA that came before its CONNECT is kept up to this many bytes over all streams.
 const MAX_BEFORE_CONNECT: u64 = 4 * 1024 * 1024;
 
-/// Aborts waiting to be sent; a peer that causes more than this at once is out to hurt.
+/// Aborts waiting to be sent, or twice as many as there may be streams; a peer that causes more than this at once is out to hurt.
 const MAX_PENDING_ABORTS: usize = 8192;
 
 /// Many byte streams over one carrier at a time.
@@ -118,6 +90,7 @@ pub struct Mux {
     attached: [usize; 2],
     schedule: Schedule,
     budget: Budget,
+    rates: Option<Rates>,
     /// Capacity of all queued and unacknowledged chunks.
     pub(super) retained: usize,
     /// Streams that were refused capacity because of the send budget.
@@ -131,6 +104,7 @@ pub struct Mux {
     carrier: u32,
     carrier_is_up: bool,
     resumption: Resumption,
+    listens: Listens,
     pending: outbound::Pending,
     timers: Timers,
     round_trip: Option<Duration>,
@@ -157,13 +131,15 @@ impl Mux {
             services: config.services.clone(),
             features: vec![DATAGRAMS.to_owned()],
         };
+        let rates = config.rate.map(Rates::new);
         Mux {
             streams: Slab::new(),
             next_serial: 0,
             ids: HashMap::new(),
             attached: [0; 2],
-            schedule: Schedule::default(),
+            schedule: rates.as_ref().map_or_else(Schedule::default, Rates::schedule),
             budget: Budget::new(config.growth_budget),
+            rates,
             retained: 0,
             starved: VecDeque::new(),
             before_connect: 0,
@@ -174,6 +150,7 @@ impl Mux {
             carrier: 0,
             carrier_is_up: false,
             resumption: Resumption::NotNeeded,
+            listens: Listens::default(),
             pending: outbound::Pending::default(),
             timers: Timers::default(),
             round_trip: None,
@@ -301,7 +278,8 @@ impl Mux {
     }
 
     pub(super) fn payload_limit(&self) -> usize {
-        self.peer.as_ref().map_or(0, Hello::payload_limit)
+        let limit = self.peer.as_ref().map_or(0, Hello::payload_limit);
+        self.rates.as_ref().map_or(limit, |rates| limit.min(rates.payload_limit()))
     }
 
     pub(super) fn is_over_send_budget(&self) -> bool {
@@ -328,7 +306,9 @@ impl Mux {
     /// Takes note that the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
-        if stream.receive.state != super::stream::ReceiveState::Closed && stream.receive.window.is_grant_due() {
+        let receive = &stream.receive;
+        let is_closed = receive.state == super::stream::ReceiveState::Closed;
+        if !is_closed && !receive.grant_held && receive.window.is_grant_due() {
             self.queue_credit(key);
         }
     }

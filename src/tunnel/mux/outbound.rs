@@ -23,7 +23,7 @@ pub(super) struct Pending {
     pub(super) aborts: VecDeque<Abort>,
     pub(super) credits: VecDeque<StreamKey>,
     /// The message handed out last, when it is not one of a stream's queue.
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// How long a message may be now, on each of a carrier's channels. A channel for datagrams of its own may have room when the
@@ -46,7 +46,7 @@ pub enum Outbound<'a> {
 }
 
 /// What there is to send before all streams' data.
-enum Control {
+pub(super) enum Control {
     /// A frame, now in the scratch buffer.
     Encoded,
     /// A frame that needs more room. Data must not pass it: a carrier kept full by small frames would starve it.
@@ -93,6 +93,7 @@ impl Mux {
         let control = self.encode_control(now, room.messages);
         if let Control::Encoded = control {
             let len = self.pending.scratch.len();
+            self.rate_owes(now, len);
             self.datagrams.give_way(len);
             return Some(Outbound::Message(&self.pending.scratch));
         }
@@ -103,12 +104,16 @@ impl Mux {
         let datagram = self.next_datagram(now);
         let data = self.next_to_send();
         let others_wait = matches!(control, Control::Waits) || data.is_some();
+        if (datagram.is_some() || data.is_some()) && !self.rate_allows(now) {
+            return None;
+        }
         if let Some((key, len)) = datagram
             && !(others_wait && self.must_give_way())
         {
             if len > room.datagrams {
                 return None;
             }
+            self.rate_sent(now, len);
             return self.take_datagram(key, others_wait).map(Outbound::Datagram);
         }
         if let Control::Waits = control {
@@ -120,6 +125,8 @@ impl Mux {
         if len > room.messages {
             return None;
         }
+        self.rate_sent(now, len);
+        let stream = self.get_mut(key)?;
         stream.send.mark_sent();
         self.schedule.charge(len);
         self.datagrams.give_way(len);
@@ -130,7 +137,7 @@ impl Mux {
         Some(Outbound::Message(send.queue[send.unsent - 1].message()))
     }
 
-    /// Tells whether anything waits for room on the carrier.
+    /// Tells whether anything waits for room on the carrier; not what waits for the session's rate.
     pub fn has_transmit(&mut self) -> bool {
         if !self.carrier_is_up || self.life == Life::Ended {
             return false;
@@ -138,8 +145,9 @@ impl Mux {
         let pending = &self.pending;
         let control = pending.hello
             || (self.peer.is_some()
-                && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()));
-        let may_send = self.peer.is_some() && self.resumption.is_complete();
+                && (pending.pong.is_some() || pending.ping || !pending.resume.is_empty() || !pending.is_empty()))
+            || (self.peer.is_some() && self.listens.is_due());
+        let may_send = self.peer.is_some() && self.resumption.is_complete() && !self.is_held_back();
         control || (may_send && (self.next_to_send().is_some() || self.has_datagram()))
     }
 
@@ -201,7 +209,7 @@ impl Mux {
             return Control::Encoded;
         }
         if max_len < frame::HEADER_LEN + 1 + frame::MAX_DETAIL {
-            let is_due = pending.pong.is_some() || pending.ping || !pending.is_empty();
+            let is_due = pending.pong.is_some() || pending.ping || !pending.is_empty() || self.listens.is_due();
             return if is_due { Control::Waits } else { Control::Nothing };
         }
         if let Some(bytes) = pending.pong.take() {
@@ -224,7 +232,7 @@ impl Mux {
             frame::encode_go_away(&mut self.pending.scratch, reason, &detail);
             return Control::Encoded;
         }
-        Control::Nothing
+        self.encode_listen(max_len)
     }
 
     fn encode_credit(&mut self, now: Instant) -> bool {
@@ -235,12 +243,20 @@ impl Mux {
             };
             let receive = &mut stream.receive;
             receive.credit_queued = false;
+            let owed_ack = receive.acknowledged != receive.reorder.next();
             receive.acknowledged = receive.reorder.next();
-            let limit = receive.window.grant(now, self.round_trip, &mut self.budget);
-            let scratch = &mut self.pending.scratch;
-            frame::encode_credit(scratch, stream.id, stream.generation, limit, receive.acknowledged);
+            let (id, generation, received) = (stream.id, stream.generation, receive.acknowledged);
+            let before = receive.window.limit();
+            let limit = self.grant(now, key);
+            // Where the rate grants nothing, and nothing new arrived, there is nothing to say.
+            let has_news = limit != before || owed_ack || self.rates.is_none();
+            if has_news {
+                frame::encode_credit(&mut self.pending.scratch, id, generation, limit, received);
+            }
             self.settle(key);
-            return true;
+            if has_news {
+                return true;
+            }
         }
         false
     }

@@ -63,6 +63,7 @@ impl Mux {
         self.pending.hello = true;
         self.pending.pong = None;
         self.repeat_go_away();
+        self.listens.ask_again();
         self.resumption = if number == 1 { Resumption::NotNeeded } else { Resumption::AwaitsHello };
         if self.peer.is_some() {
             self.ping_now(now);

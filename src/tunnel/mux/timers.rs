@@ -101,6 +101,7 @@ impl Mux {
         if self.timers.paused_at.is_some() {
             return;
         }
+        self.handle_rate_timeout(now);
         while let Some(&(deadline, key)) = self.timers.acks.front()
             && deadline <= now
         {
@@ -145,7 +146,8 @@ impl Mux {
         }
         let ack = self.timers.acks.front().map(|(deadline, _)| *deadline);
         let connect = self.timers.connects.front().map(|(deadline, _)| *deadline);
-        [end, ack, connect, self.timers.next_ping()].into_iter().flatten().min()
+        let rate = self.rates.as_ref().and_then(super::Rates::poll_timeout);
+        [end, ack, connect, rate, self.timers.next_ping()].into_iter().flatten().min()
     }
 
     /// Sees to it that what arrived is acknowledged, if nothing else does so earlier.
