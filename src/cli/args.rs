@@ -90,6 +90,12 @@ pub struct HostArguments {
     /// What clients may have dialled beside that: 10.0.0.0/8:80,443, db.local:5432, unix:/run/app.sock
     #[arg(long, value_name = "RULE")]
     pub allow: Vec<String>,
+    /// Where clients may have this side listen for them: a port, range or *, after an address unless loopback is meant
+    #[arg(long, value_name = "PORTS")]
+    pub allow_reverse: Vec<String>,
+    /// What each session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
@@ -137,6 +143,16 @@ pub struct ClientArguments {
         help = "Have the host dial something that its --allow has: [BIND:]PORT:HOST:PORT, also udp:… and unix:/path"
     )]
     pub dial: Vec<String>,
+    /// Have the host listen, if its --allow-reverse has it, and dial for what comes there.
+    #[arg(
+        short = 'R',
+        value_name = "FORWARD",
+        help = "Have the host listen, if its --allow-reverse has it, and dial here: [BIND:]PORT:HOST:PORT"
+    )]
+    pub reverse: Vec<String>,
+    /// What the session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
     /// Be a SOCKS5 and HTTP proxy whose connections the host dials.
     #[arg(
         short = 'D',
@@ -168,6 +184,20 @@ pub struct ClientArguments {
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+}
+
+/// What a session may use, for either side.
+#[derive(Debug, Default, Args)]
+pub struct BoundsArguments {
+    /// Streams that the other side may have open at once
+    #[arg(long, value_name = "N")]
+    pub max_streams: Option<String>,
+    /// How fast a session may be in each direction, such as 20mbit
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// What the streams of a session may hold, such as 64MiB
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
 }
 
 /// How the other side is reached, for either side.

@@ -5,15 +5,16 @@ use std::io;
 
 use clap::Parser;
 
-use super::args::{Action, Arguments, ClientArguments, HostArguments, ReachArguments};
+use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, ReachArguments};
 use super::check;
 use super::failure::{Failure, UsageError};
 use super::forwards;
 use super::logging::Verbosity;
 use super::parse::{self};
+use super::quantity;
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::config::{Bounds, CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
 use crate::forward::proxy::Credentials;
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
@@ -165,7 +166,7 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
     let (reach, stun) = reach(&arguments.reach)?;
     let mut services = forwards::services(&arguments.targets)?;
     forwards::proxy_protocol(&arguments.proxy_protocol, &mut services)?;
-    if services.is_empty() && arguments.allow.is_empty() {
+    if services.is_empty() && arguments.allow.is_empty() && arguments.allow_reverse.is_empty() {
         return Err(UsageError::NothingShared);
     }
     let config = HostConfig {
@@ -174,6 +175,8 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
         udp_idle,
         services,
         allow: forwards::allow(&arguments.allow)?,
+        allow_reverse: forwards::allow_reverse(&arguments.allow_reverse)?,
+        bounds: bounds(&arguments.bounds)?,
         listen: parse::listen(&arguments.listen)?,
         pin,
         once: arguments.once,
@@ -197,13 +200,21 @@ fn client_settings(
         return Err(UsageError::CaWithoutTls);
     }
     let mut locals = Vec::new();
-    let has_others = !arguments.dial.is_empty() || !arguments.dynamic.is_empty() || arguments.pipe.is_some();
+    let has_others = !arguments.reverse.is_empty()
+        || !arguments.dial.is_empty()
+        || !arguments.dynamic.is_empty()
+        || arguments.pipe.is_some();
     if !arguments.locals.is_empty() || !has_others {
         locals = forwards::locals(&arguments.locals)?;
     }
     for text in &arguments.dial {
         locals.extend(forwards::dial(text)?);
     }
+    let mut reverse = Vec::new();
+    for text in &arguments.reverse {
+        reverse.extend(forwards::reverse(text)?);
+    }
+    let bounds = bounds(&arguments.bounds)?;
     let dynamic = arguments.dynamic.iter().map(|text| forwards::proxy(text)).collect::<Result<Vec<_>, _>>()?;
     let pipe = arguments.pipe.as_deref().map(forwards::pipe).transpose()?;
     let credentials = arguments.proxy_auth.as_deref().map(Credentials::parse).transpose()?;
@@ -219,6 +230,8 @@ fn client_settings(
         url,
         pin,
         forwards: locals,
+        reverse,
+        bounds,
         dynamic,
         credentials,
         pipe,
@@ -269,6 +282,14 @@ pub(super) fn stun_servers(named: &[String], none: bool) -> Result<Vec<Target>, 
         (true, _) => Vec::new(),
         (false, true) => default_stun_servers(),
         (false, false) => named,
+    })
+}
+
+fn bounds(arguments: &BoundsArguments) -> Result<Bounds, UsageError> {
+    Ok(Bounds {
+        max_streams: arguments.max_streams.as_deref().map(quantity::max_streams).transpose()?,
+        rate: arguments.rate.as_deref().map(quantity::rate).transpose()?,
+        memory: arguments.memory.as_deref().map(quantity::memory).transpose()?,
     })
 }
 

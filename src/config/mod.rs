@@ -14,13 +14,14 @@ pub use forwards::{
     is_service_name,
 };
 
-use crate::forward::access::AccessList;
+use crate::forward::access::{AccessList, ReverseAccess};
 use crate::forward::proxy::Credentials;
 use crate::net::address::{AddressError, Host, split};
 use crate::net::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
+use crate::tunnel;
 
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
@@ -38,6 +39,10 @@ pub struct HostConfig {
     pub services: Vec<SharedService>,
     /// What clients may have dialled beside the services.
     pub allow: AccessList,
+    /// Where clients may have us listen for them.
+    pub allow_reverse: ReverseAccess,
+    /// What each session may use.
+    pub bounds: Bounds,
     /// How long a UDP flow may be idle before it ends.
     pub udp_idle: Duration,
     /// Address of the signaling WebSocket; port 0 lets the system pick one.
@@ -65,6 +70,10 @@ pub struct ClientConfig {
     pub pin: Pin,
     /// What appears where on this machine.
     pub forwards: Vec<LocalForward>,
+    /// What the host is asked to listen on, and what is dialled here for connections that are made there.
+    pub reverse: Vec<ReverseForward>,
+    /// What the session may use.
+    pub bounds: Bounds,
     /// Where a SOCKS and HTTP proxy listens whose connections the host dials.
     pub dynamic: Vec<SocketAddr>,
     /// Whom that proxy serves; `None` is everybody who reaches it.
@@ -93,6 +102,8 @@ impl HostConfig {
         HostConfig {
             services: vec![SharedService::of(target)],
             allow: AccessList::default(),
+            allow_reverse: ReverseAccess::default(),
+            bounds: Bounds::default(),
             udp_idle: DEFAULT_UDP_IDLE,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             pin: None,
@@ -112,6 +123,8 @@ impl ClientConfig {
             url,
             pin,
             forwards: vec![LocalForward::Only { bind: ServiceBind::Address(local) }],
+            reverse: Vec::new(),
+            bounds: Bounds::default(),
             dynamic: Vec::new(),
             credentials: None,
             pipe: None,
@@ -128,6 +141,31 @@ impl ClientConfig {
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
     pub fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.url, self.proxy.as_ref())
+    }
+}
+
+/// What a session may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Streams that the peer may have open at once.
+    pub max_streams: Option<u16>,
+    /// How fast traffic may be, in each direction.
+    pub rate: Option<Rate>,
+    /// What the session's streams may hold, in bytes.
+    pub memory: Option<usize>,
+}
+
+impl Bounds {
+    /// Applies the bounds to what a session would otherwise use.
+    pub fn apply(&self, mut config: tunnel::Config) -> tunnel::Config {
+        if let Some(bytes) = self.memory {
+            config = config.with_memory(bytes as u64);
+        }
+        if let Some(count) = self.max_streams {
+            config = config.with_max_streams(u32::from(count));
+        }
+        config.rate = self.rate.map(Rate::bytes_per_second);
+        config
     }
 }
 

@@ -57,6 +57,10 @@ pub(super) enum Notice {
     Negotiation { index: usize },
     /// A program has talked to our proxy for too long.
     NegotiationDue { index: usize, serial: u64 },
+    /// A client wants its host to listen.
+    Listen { session: SessionKey, id: u16, bind: String },
+    /// A host answered that: where it listens, or why not.
+    Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A connection that was open is gone.
     Closed { serial: u64, reason: String },
     /// A signaling WebSocket's socket is ready.

@@ -35,6 +35,8 @@ pub(super) struct Dialer {
     pub(super) services: Vec<SharedService>,
     /// What a peer may name itself.
     pub(super) allow: AccessList,
+    /// By number, what a client dials for connections that its host took.
+    pub(super) reverse: Vec<Endpoint>,
 }
 
 /// Why a stream gets no target.
@@ -70,7 +72,10 @@ impl Dialer {
                     Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
                 }
             }
-            ConnectTarget::Reverse(_) => Err(denied("nothing was forwarded in that direction")),
+            ConnectTarget::Reverse(id) => match self.reverse.get(usize::from(*id)) {
+                Some(endpoint) => Ok((endpoint.clone(), None)),
+                None => Err(denied("nothing was forwarded in that direction")),
+            },
         }
     }
 }
@@ -78,6 +83,13 @@ impl Dialer {
 impl Core {
     /// Dials the target of a stream the peer opened, if there is one and it is allowed.
     pub(super) fn open_target(&mut self, index: usize, key: StreamKey, target: &ConnectTarget) {
+        // Only what was asked for, and was not refused, comes back.
+        let is_reverse = matches!(target, ConnectTarget::Reverse(_));
+        if let ConnectTarget::Reverse(id) = target
+            && !self.sessions[index].session.mux().takes_reverse(*id)
+        {
+            return self.abort_stream(index, key, AbortReason::Denied, "nothing was forwarded in that direction");
+        }
         let (endpoint, header) = match self.dialer.endpoint(target) {
             Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
             Err(Refusal { reason, detail }) => {
@@ -86,8 +98,9 @@ impl Core {
                 return self.abort_stream(index, key, reason, detail);
             }
         };
+        let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
         if let Endpoint::Udp(address) = &endpoint {
-            return self.open_target_flow(index, key, address, !matches!(target, ConnectTarget::Service(_)));
+            return self.open_target_flow(index, key, address, is_named);
         }
         let Some(connection) = self.insert(index, key, endpoint.to_string()) else { return };
         let serial = self.connections[connection].serial;
@@ -99,7 +112,7 @@ impl Core {
         match endpoint {
             Endpoint::Tcp(address) => {
                 let lookup = self.resolver.resolve(serial, &address.host, address.port);
-                if !matches!(target, ConnectTarget::Service(_)) {
+                if is_named {
                     self.connections[connection].named = Some(address);
                 }
                 match lookup {

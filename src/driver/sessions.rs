@@ -258,14 +258,20 @@ impl Core {
                 self.stream_aborted(index, key, reason, &detail, origin)
             }
             tunnel::Event::Accepted(key) => self.stream_accepted(index, key),
+            tunnel::Event::Listen { id, bind } => {
+                let session = SessionKey { index, serial: self.sessions[index].serial };
+                self.notices.push_back(Notice::Listen { session, id, bind });
+            }
+            tunnel::Event::Listened { id, result } => {
+                let session = SessionKey { index, serial: self.sessions[index].serial };
+                self.notices.push_back(Notice::Listened { session, id, result });
+            }
             tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
             | tunnel::Event::RoundTrip(_)
             | tunnel::Event::GoAway(..)
             | tunnel::Event::Resumed
-            | tunnel::Event::Listen { .. }
-            | tunnel::Event::Listened { .. }
             | tunnel::Event::Ended(..) => {}
         }
     }

@@ -95,6 +95,16 @@ pub enum Event {
         /// The service's name as the host announced it, what the host dials, or `proxy`.
         service: String,
     },
+    /// A host listens for a client's reverse forward.
+    ReverseForwarding {
+        /// The session.
+        session: String,
+        /// Where the host listens.
+        local: String,
+        /// What the client dials; empty on the host, which is not told.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        target: String,
+    },
     /// A stream opened: a local connection was accepted (client) or the target was dialled (host).
     StreamOpened {
         /// The session it belongs to.

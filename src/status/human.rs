@@ -62,6 +62,16 @@ impl Human {
                 paint.bold(&sanitize(local, MAX_PEER_TEXT)),
                 sanitize(service, MAX_PEER_TEXT),
             ),
+            Event::ReverseForwarding { session, local, target } if target.is_empty() => format!(
+                "{}connections to {} go to the client",
+                self.session_prefix(session),
+                sanitize(local, MAX_PEER_TEXT),
+            ),
+            Event::ReverseForwarding { local, target, .. } => format!(
+                "{} on the other side is now {} here",
+                paint.bold(&sanitize(local, MAX_PEER_TEXT)),
+                sanitize(target, MAX_PEER_TEXT),
+            ),
             Event::StreamOpened { .. } | Event::StreamClosed { .. } if !self.style.streams => return None,
             Event::StreamOpened { session, stream, address } => paint.dim(&format!(
                 "stream {} opened: {}",

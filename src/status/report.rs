@@ -97,6 +97,7 @@ impl Reporter {
                     | Event::Path { .. }
                     | Event::Recovered { .. }
                     | Event::Forwarding { .. }
+                    | Event::ReverseForwarding { .. }
                     | Event::StreamOpened { .. }
                     | Event::StreamClosed { .. }
                     | Event::Disconnected { .. }

@@ -1,11 +1,12 @@
 //! Every kind of forward through real processes: services by name, unix sockets, what the client names, the proxy, the pipe.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Instant;
 
 use crate::common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use crate::common::pinhole::{Pinhole, command, text};
@@ -249,5 +250,89 @@ fn the_proxy_protocol_names_the_client() {
         assert!(line.starts_with(expected), "{line}");
         client.stop();
     }
+    host.stop();
+}
+
+#[test]
+fn a_reverse_forward_listens_on_the_host_as_long_as_its_client_is_there() {
+    let service = source(LEN);
+    let answers = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = answers.local_addr().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // The host shares nothing of its own.
+    let (mut host, url) = host(&["--allow-reverse", &free.to_string(), "--allow-reverse", &format!("udp:{free}")]);
+    let (tcp, udp) = (format!("{free}:{service}"), format!("udp:{free}:{target}"));
+    let mut client = client(&url, &["-R", &tcp, "-R", &udp]);
+    let listens = |side: &mut Pinhole, start: &str| {
+        side.find(start, |event| {
+            event["event"] == "reverse-forwarding" && event["local"].as_str().unwrap().starts_with(start)
+        })
+    };
+    assert_eq!(listens(&mut host, "127").get("target"), None, "a host is not told what its clients dial");
+    let event = listens(&mut client, "127");
+    assert_eq!(text(&event, "target"), service.to_string());
+    let local: SocketAddr = text(&event, "local").parse().unwrap();
+    let mut stream = connect(local);
+    check_pattern(&mut stream, 0, LEN);
+
+    let event = listens(&mut client, "udp:");
+    let program = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for socket in [&program, &answers] {
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    }
+    program.connect(text(&event, "local").trim_start_matches("udp:")).unwrap();
+    program.send(b"question").unwrap();
+    let mut buffer = [0; 16];
+    let (len, from) = answers.recv_from(&mut buffer).unwrap();
+    answers.send_to(&[b"re: ", &buffer[..len]].concat(), from).unwrap();
+    let len = program.recv(&mut buffer).unwrap();
+    assert_eq!(&buffer[..len], b"re: question");
+
+    client.stop();
+    host.find("end", |event| event["event"] == "disconnected");
+    assert!(try_connect(local).is_err(), "the host listens for a client that is gone");
+    host.stop();
+}
+
+#[test]
+fn a_host_listens_nowhere_unless_it_is_allowed() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for arguments in [vec!["22"], vec!["22", "--allow-reverse", "1-1023"]] {
+        let (mut host, url) = host(&arguments);
+        let mut client = client(&url, &["-R", &format!("{taken}:127.0.0.1:22")]);
+        let message = client.problem("warning", "reverse-refused");
+        assert!(message.contains("--allow-reverse") && message.contains(&taken.to_string()), "{message}");
+        let message = host.problem("warning", "denied");
+        assert!(message.contains("--allow-reverse"), "{message}");
+        assert!(try_connect(SocketAddr::from(([127, 0, 0, 1], taken))).is_err());
+        client.stop();
+        host.stop();
+    }
+}
+
+#[test]
+fn a_port_that_the_host_cannot_have_is_refused_with_the_reason() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (mut host, url) = host(&["--allow-reverse", &port.to_string()]);
+    let mut client = client(&url, &["-R", &format!("{port}:127.0.0.1:22")]);
+    let message = client.problem("warning", "reverse-refused");
+    assert!(message.contains("in use"), "{message}");
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn a_rate_holds_in_each_direction() {
+    const RATED: u64 = 2_000_000;
+    let service = source(RATED);
+    // 8 Mbit/s are a megabyte a second, of which a burst goes at once.
+    let (mut host, url) = host(&[&format!("web={service}"), "--rate", "8mbit"]);
+    let mut client = client(&url, &["web=0"]);
+    let start = Instant::now();
+    check_pattern(&mut connect(appeared(&mut client, "web").parse().unwrap()), 0, RATED);
+    let took = start.elapsed();
+    assert!(took.as_secs_f64() > 1.5 && took.as_secs_f64() < 6.0, "{took:?}");
+    client.stop();
     host.stop();
 }

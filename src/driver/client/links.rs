@@ -156,7 +156,7 @@ impl Client {
     }
 
     fn start_session(&mut self, index: usize, established: Established) {
-        match self.core.add_session(established, Config::new(Role::Client)) {
+        match self.core.add_session(established, self.config.bounds.apply(Config::new(Role::Client))) {
             Ok(session) => {
                 self.session = Some(session);
                 self.links[index].phase = Phase::Session(session);

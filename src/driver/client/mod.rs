@@ -89,7 +89,9 @@ impl Client {
     /// # Errors
     /// A port cannot be had, or the certificates cannot be read.
     pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
-        let core = Core::new(Dialer::default(), config.reach.clone(), config.stun.clone(), reporter)?;
+        let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
+        let dialer = Dialer { reverse, ..Dialer::default() };
+        let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
         let mut client = Client {
             core,
@@ -166,6 +168,7 @@ impl Client {
             Notice::Acceptable { index } => self.accept(index),
             Notice::Programs { listener } => self.receive_datagrams(listener),
             Notice::Target { flow } => self.core.receive_from_target(flow),
+            Notice::Listened { session, id, result } if self.session == Some(session) => self.listened(id, result),
             Notice::Negotiation { index } => self.handle_negotiation(index),
             Notice::NegotiationDue { index, serial } => self.handle_negotiation_due(index, serial),
             #[cfg(unix)]
@@ -196,7 +199,11 @@ impl Client {
             Notice::GoAway(_) => self.local.is_connected = false,
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
             Notice::Stop => self.stop(),
-            Notice::Recovering { .. } | Notice::Verify | Notice::Woken => {}
+            Notice::Recovering { .. }
+            | Notice::Verify
+            | Notice::Woken
+            | Notice::Listen { .. }
+            | Notice::Listened { .. } => {}
         }
     }
 
@@ -217,8 +224,35 @@ impl Client {
                 return self.leave(error);
             }
         }
+        self.ask_to_listen(session);
         self.serve_waiting();
         self.accept(None);
+    }
+
+    /// Asks the host to listen for our reverse forwards; asking again changes nothing.
+    fn ask_to_listen(&mut self, session: SessionKey) {
+        let Some(entry) = self.core.session(session) else { return };
+        for (reverse, id) in self.config.reverse.iter().zip(0..) {
+            entry.session.mux().listen(id, &reverse.bind.to_string());
+        }
+        self.core.touch(session.index);
+    }
+
+    /// The host listens for a reverse forward, or does not.
+    fn listened(&mut self, id: u16, result: Result<String, String>) {
+        let Some(reverse) = self.config.reverse.get(usize::from(id)) else { return };
+        let target = reverse.endpoint.to_string();
+        match result {
+            Ok(local) => {
+                let session = self.session.and_then(|session| self.core.session(session));
+                let session = session.map_or_else(String::new, |entry| entry.name.clone());
+                self.core.report(&Event::ReverseForwarding { session, local, target });
+            }
+            Err(reason) => {
+                let message = format!("the host does not listen on {} for {target}: {reason}", reverse.bind);
+                self.core.warn("reverse-refused", message);
+            }
+        }
     }
 
     fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {

@@ -115,7 +115,7 @@ impl Host {
             }
             return self.refuse(index, &SignalingError::Full);
         }
-        let mut config = Config::new(Role::Host);
+        let mut config = self.config.bounds.apply(Config::new(Role::Host));
         let services = self.config.services.iter().zip(0..);
         config.services = services.map(|(service, id)| announced(service, id)).collect();
         info!("session={} remote={} joins", established.session, self.links[index].remote);

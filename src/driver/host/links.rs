@@ -54,7 +54,7 @@ impl Host {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable { index: None });
+        self.core.notices.push_back(Notice::Acceptable { index: Some(0) });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod guests;
 mod links;
+mod reverse;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use mio::net::{TcpListener, TcpStream};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
+use self::reverse::ReverseListener;
 use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
@@ -43,6 +45,8 @@ pub struct Host {
     local: SocketAddr,
     links: Slab<Link>,
     limiter: GuessLimiter<LinkKey>,
+    /// Where clients have us listen.
+    reverse: Slab<ReverseListener>,
     approval: Option<Approval>,
     is_stopping: bool,
     is_done: bool,
@@ -101,7 +105,8 @@ impl Host {
     /// # Errors
     /// The port cannot be had.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
-        let dialer = Dialer { services: config.services.clone(), allow: config.allow.clone() };
+        let (services, allow) = (config.services.clone(), config.allow.clone());
+        let dialer = Dialer { services, allow, reverse: Vec::new() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.udp_idle = config.udp_idle;
         let mut listener = listen::listen(config.listen)?;
@@ -120,10 +125,10 @@ impl Host {
                 core.warn("target-down", message);
             }
         }
-        let (links, limiter) = (Slab::new(), GuessLimiter::new());
+        let (links, limiter, reverse) = (Slab::new(), GuessLimiter::new(), Slab::new());
         let (is_stopping, is_done) = (false, false);
         let listener = Some(listener);
-        Ok(Host { core, config, pin, listener, local, links, limiter, approval, is_stopping, is_done })
+        Ok(Host { core, config, pin, listener, local, links, limiter, reverse, approval, is_stopping, is_done })
     }
 
     /// Returns the bound address of the signaling port.
@@ -191,7 +196,14 @@ impl Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable { .. } => self.accept()?,
+            Notice::Acceptable { index } => {
+                if index.is_none_or(|index| index == 0) {
+                    self.accept()?;
+                }
+                self.accept_reverse(index);
+            }
+            Notice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
+            Notice::Programs { listener } => self.receive_reverse(listener),
             Notice::Link { index, event } => self.handle_link_event(index, &event),
             Notice::LinkDue { index, serial } => self.handle_link_due(LinkKey { index, serial }),
             Notice::LinkPoll { index } => {
@@ -219,7 +231,7 @@ impl Host {
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
             | Notice::Rejoin
-            | Notice::Programs { .. }
+            | Notice::Listened { .. }
             | Notice::Negotiation { .. }
             | Notice::NegotiationDue { .. }
             | Notice::Closed { .. }
@@ -229,6 +241,7 @@ impl Host {
     }
 
     fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
+        self.close_reverse(session);
         if let Some(index) = self.link_of(session) {
             self.close_link(index, "the session ended");
         }
