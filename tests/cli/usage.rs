@@ -4,7 +4,7 @@ use crate::common::pinhole::{command, run};
 
 #[test]
 fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
-    let cases: [(&[&str], &[&str]); 16] = [
+    let cases: [(&[&str], &[&str]); 21] = [
         (&[], &["no command is given", "Usage: pinhole", "pinhole host 25565"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["serve"], &["serve"]),
@@ -19,7 +19,12 @@ fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
         (&["client", "what is this", "0"], &["URL", "wss://"]),
         (&["client", "ws://127.0.0.1:1/ws", "0"], &["no pin", "?pin=123456", "--pin", "PINHOLE_PIN"]),
         (&["client", "ws://127.0.0.1:1/ws?pin=1", "0", "--ca", "x"], &["--ca", "ws://", "wss://"]),
-        (&["client", "ws://127.0.0.1:1/ws?pin=1", "here"], &["LOCAL 'here'"]),
+        (&["client", "ws://127.0.0.1:1/ws?pin=1", "web=nowhere"], &["LOCAL 'web=nowhere'"]),
+        (&["client", "ws://127.0.0.1:1/ws?pin=1", "-R", "80"], &["-R '80'", "for example 8080:127.0.0.1:80"]),
+        (&["client", "ws://127.0.0.1:1/ws?pin=1", "-L", "80"], &["-L '80'", "for example 5432:db.local:5432"]),
+        (&["client", "ws://127.0.0.1:1/ws?pin=1", "0", "--rate", "fast"], &["--rate 'fast'", "for example 20mbit"]),
+        (&["host", "80", "--memory", "1"], &["--memory '1'", "for example 64MiB"]),
+        (&["host", "--allow-reverse", "x"], &["--allow-reverse 'x'", "for example 8080"]),
         (&["client", "ws://127.0.0.1:1/ws?pin=1", "0", "--pin", "2"], &["--pin is not the pin in the URL"]),
     ];
     for (arguments, words) in cases {
