@@ -208,7 +208,7 @@ fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u
 }
 
 /// An address to dial or ask: a host name or IP literal, and a port.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Name or IP literal, without brackets.
     pub host: String,

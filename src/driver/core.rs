@@ -62,6 +62,7 @@ pub(super) enum Notice {
     /// A host answered that: where it listens, or why not.
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A connection that was open is gone.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
     Closed { serial: u64, reason: String },
     /// A signaling WebSocket's socket is ready.
     Link { index: usize, event: MioEvent },

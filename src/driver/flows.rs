@@ -4,8 +4,9 @@
 //! for each flow, so that answers find their way. Datagrams that find no room are lost, as on any network.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use log::{debug, info};
@@ -17,6 +18,7 @@ use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
 use crate::config::{Protocol, Target};
+use crate::forward::proxy::datagram;
 use crate::net::resolver::Lookup;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamId, StreamKey};
@@ -42,8 +44,8 @@ pub(super) struct FlowEntry {
 }
 
 enum Side {
-    /// Datagrams come from, and go to, a program at that address, through a listener.
-    Program { listener: usize, source: SocketAddr },
+    /// Datagrams come from, and go to, a program, through a listener.
+    Program { listener: usize, program: Program },
     /// The target's name is being looked up; the host that a peer named is to be checked.
     Resolving { named: Option<Target> },
     /// A socket that is connected to the target.
@@ -53,19 +55,50 @@ enum Side {
 /// A socket that local programs send to.
 pub(super) struct UdpListener {
     pub(super) socket: UdpSocket,
+    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address only.
+    owner: Option<IpAddr>,
     /// The flow of each program.
-    flows: HashMap<SocketAddr, usize>,
+    flows: HashMap<Program, usize>,
+}
+
+/// Who sent a datagram; through a relay, also where to. Those are flows of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Program {
+    source: SocketAddr,
+    target: Option<Target>,
 }
 
 impl UdpListener {
     pub(super) fn bind(address: SocketAddr) -> io::Result<UdpListener> {
-        Ok(UdpListener { socket: UdpSocket::bind(address)?, flows: HashMap::new() })
+        Ok(UdpListener { socket: UdpSocket::bind(address)?, owner: None, flows: HashMap::new() })
+    }
+
+    /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
+    pub(super) fn relay(address: IpAddr, owner: IpAddr) -> io::Result<UdpListener> {
+        Ok(UdpListener { owner: Some(owner), ..UdpListener::bind(SocketAddr::new(address, 0))? })
+    }
+
+    fn send(&self, program: &Program, payload: &[u8]) -> io::Result<usize> {
+        match program.target.as_ref().and_then(|target| datagram::encode(target, payload)) {
+            Some(datagram) => self.socket.send_to(&datagram, program.source),
+            None => self.socket.send_to(payload, program.source),
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            None => write!(f, "{}", self.source),
+            Some(target) => write!(f, "udp:{target} ({})", self.source),
+        }
     }
 }
 
 impl Core {
-    /// Takes what programs sent to a listener. `find` says which session and target they are for; without one, they are lost.
-    pub(super) fn receive_from_programs(&mut self, listener: usize, wanted: Option<(usize, &ConnectTarget)>) {
+    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the session
+    /// only; without one, they are lost.
+    pub(super) fn receive_from_programs(&mut self, listener: usize, wanted: Option<(usize, Option<&ConnectTarget>)>) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
             let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
@@ -79,13 +112,25 @@ impl Core {
                 // An earlier datagram found nobody.
                 Err(_) => continue,
             };
-            let known = entry.flows.get(&source).copied();
-            let flow = known.or_else(|| {
-                let (session, target) = wanted?;
-                self.open_flow(session, target, listener, source)
+            let (target, payload) = match entry.owner {
+                None => (None, &buffer[..len]),
+                Some(owner) if owner != source.ip() => continue,
+                Some(_) => match datagram::decode(&buffer[..len]) {
+                    Ok((target, payload)) => (Some(target), payload),
+                    Err(error) => {
+                        debug!("a datagram from {source} is lost: {error}");
+                        continue;
+                    }
+                },
+            };
+            let program = Program { source, target };
+            let flow = entry.flows.get(&program).copied().or_else(|| {
+                let (session, wanted) = wanted?;
+                let named = program.target.as_ref().map(|target| ConnectTarget::Udp(target.to_string()));
+                self.open_flow(session, named.as_ref().or(wanted)?, listener, program)
             });
             if let Some(flow) = flow {
-                self.send_to_peer(flow, &buffer[..len]);
+                self.send_to_peer(flow, payload);
             }
         }
         self.datagram = buffer;
@@ -146,8 +191,8 @@ impl Core {
             let Some(datagram) = stream.receive_datagram() else { break };
             entry.used_at = now;
             let sent = match &entry.side {
-                Side::Program { listener, source } => match self.udp_listeners.get(*listener) {
-                    Some(listener) => listener.socket.send_to(&datagram, *source),
+                Side::Program { listener, program } => match self.udp_listeners.get(*listener) {
+                    Some(listener) => listener.send(program, &datagram),
                     None => break,
                 },
                 Side::Target(socket) => socket.send(&datagram),
@@ -189,12 +234,33 @@ impl Core {
         self.remove_flow(flow, reason);
     }
 
+    /// Adds a listener to the loop, and returns its place and where it is bound.
+    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<(usize, SocketAddr)> {
+        let bound = listener.socket.local_addr()?;
+        let entry = self.udp_listeners.vacant_entry();
+        let index = entry.key();
+        self.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
+        entry.insert(listener);
+        Ok((index, bound))
+    }
+
+    /// Closes a listener and ends its flows.
+    pub(super) fn close_listener(&mut self, listener: usize) {
+        let Some(mut entry) = self.udp_listeners.try_remove(listener) else { return };
+        if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
+            debug!("deregister error={error}");
+        }
+        for flow in entry.flows.into_values() {
+            self.end_flow(flow, "closed");
+        }
+    }
+
     fn open_flow(
         &mut self,
         session: usize,
         target: &ConnectTarget,
         listener: usize,
-        source: SocketAddr,
+        program: Program,
     ) -> Option<usize> {
         if self.flows.len() >= MAX_FLOWS {
             let oldest = self.flows.iter().min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
@@ -202,16 +268,17 @@ impl Core {
         }
         let local = self.udp_listeners.get(listener)?.socket.local_addr().ok()?;
         let entry = &mut self.sessions[session];
-        let hash = stream_hash(&entry.salt, &format!("udp|{local}|{source}"));
+        let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
         let key = match entry.session.mux().open(hash, target) {
             Ok(key) => key,
             Err(error) => {
-                info!("datagrams from {source} are lost: {error}");
+                info!("datagrams from {program} are lost: {error}");
                 return None;
             }
         };
-        let flow = self.insert_flow(session, key, Side::Program { listener, source }, source.to_string())?;
-        self.udp_listeners.get_mut(listener)?.flows.insert(source, flow);
+        let name = program.to_string();
+        let flow = self.insert_flow(session, key, Side::Program { listener, program: program.clone() }, name)?;
+        self.udp_listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(flow);
         Some(flow)
     }
@@ -297,9 +364,9 @@ impl Core {
         session.received += received;
         let name = session.name.clone();
         match entry.side {
-            Side::Program { listener, source } => {
+            Side::Program { listener, program } => {
                 if let Some(listener) = self.udp_listeners.get_mut(listener) {
-                    listener.flows.remove(&source);
+                    listener.flows.remove(&program);
                 }
             }
             Side::Target(mut socket) => {

@@ -322,6 +322,60 @@ fn a_port_that_the_host_cannot_have_is_refused_with_the_reason() {
     host.stop();
 }
 
+/// Answers datagrams with `name` and what came.
+fn answering(name: &'static str) -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            if socket.send_to(&[name.as_bytes(), &buffer[..len]].concat(), from).is_err() {
+                return;
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn datagrams_go_through_the_proxy_as_long_as_their_connection_lasts() {
+    let (a, b, denied) = (answering("a: "), answering("b: "), answering("never: "));
+    let (mut host, url) = host(&["--allow", &format!("udp:127.0.0.1:{a}"), "--allow", &format!("udp:127.0.0.1:{b}")]);
+    let mut client = client(&url, &["-D", "0"]);
+    let mut control = connect(appeared(&mut client, "proxy").parse().unwrap());
+    // RFC 1928: no login; UDP ASSOCIATE from an address that is not known yet.
+    control.write_all(&[5, 1, 0, 5, 3, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    let mut reply = [0; 12];
+    control.read_exact(&mut reply).unwrap();
+    assert_eq!(reply[..10], [5, 0, 5, 0, 0, 1, 127, 0, 0, 1], "{reply:?}");
+    let relay = SocketAddr::from(([127, 0, 0, 1], u16::from_be_bytes([reply[10], reply[11]])));
+
+    let program = UdpSocket::bind("127.0.0.1:0").unwrap();
+    program.set_read_timeout(Some(DEADLINE)).unwrap();
+    program.connect(relay).unwrap();
+    let header = |port: u16| [&[0, 0, 0, 1, 127, 0, 0, 1][..], &port.to_be_bytes()].concat();
+    program.send(b"no header").unwrap();
+    program.send(&[header(denied), b"refused".to_vec()].concat()).unwrap();
+    // One socket, two targets: each answer says from where it is.
+    for (port, name) in [(a, "a"), (b, "b"), (a, "a")] {
+        let mut buffer = [0; 100];
+        program.send(&[header(port), b"question".to_vec()].concat()).unwrap();
+        let len = program.recv(&mut buffer).unwrap();
+        assert_eq!(buffer[..len], [header(port), format!("{name}: question").into_bytes()].concat());
+    }
+    let message = host.problem("warning", "denied");
+    assert!(message.contains(&denied.to_string()), "{message}");
+
+    drop(control);
+    for _ in 0..2 {
+        client.find("the end of a flow", |event| event["event"] == "stream-closed" && event["reason"] == "closed");
+    }
+    // The relay is gone: what is sent there comes back as an error.
+    assert!((0..100).any(|_| program.send(&header(a)).is_err() || program.recv(&mut [0; 100]).is_err()));
+    client.stop();
+    host.stop();
+}
+
 #[test]
 fn a_rate_holds_in_each_direction() {
     const RATED: u64 = 2_000_000;

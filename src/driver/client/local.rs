@@ -129,13 +129,8 @@ impl LocalPorts {
             io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr: address },
             _ => ListenError::Other { addr: address, source },
         };
-        let mut listener = UdpListener::bind(address).map_err(failed)?;
-        let name = format!("udp:{}", listener.socket.local_addr()?);
-        let entry = core.udp_listeners.vacant_entry();
-        let index = entry.key();
-        core.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
-        entry.insert(listener);
-        self.datagrams.insert(index, (what, name));
+        let (index, bound) = core.add_listener(UdpListener::bind(address).map_err(failed)?)?;
+        self.datagrams.insert(index, (what, format!("udp:{bound}")));
         Ok(())
     }
 
@@ -278,12 +273,15 @@ impl Client {
     /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
     pub(super) fn receive_datagrams(&mut self, listener: usize) {
         let session = self.session.filter(|_| self.local.is_connected);
+        let Some((what, _)) = self.local.datagrams.get(&listener) else {
+            // The relay of a program that asked our proxy: every datagram says where to.
+            return self.core.receive_from_programs(listener, session.map(|session| (session.index, None)));
+        };
         let services = session
             .and_then(|session| self.core.session(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
-        let what = self.local.datagrams.get(&listener).map(|(what, _)| what);
-        let target = services.and_then(|services| what?.target(&services));
-        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session.index, target));
+        let target = services.and_then(|services| what.target(&services));
+        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session.index, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
 

@@ -9,6 +9,7 @@ use mio::Interest;
 use super::Client;
 use crate::driver::connections::{Incoming, answer, answer_and_end};
 use crate::driver::deadlines::Due;
+use crate::driver::flows::UdpListener;
 use crate::driver::token::Source;
 use crate::forward::proxy::{Negotiation, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
@@ -20,11 +21,13 @@ const MAX_NEGOTIATIONS: usize = 1024;
 /// Bytes that are read at once. What a program sends behind its request fits one message.
 const PIECE: usize = 8 * 1024;
 
-/// A program that has not said yet what it wants.
+/// A program that has not said yet what it wants, or whose datagrams are relayed as long as its connection lasts.
 pub(super) struct Negotiating {
     incoming: Incoming,
     negotiation: Negotiation,
     serial: u64,
+    /// The UDP listener for its datagrams.
+    relay: Option<usize>,
 }
 
 impl Client {
@@ -45,13 +48,13 @@ impl Client {
         self.core.next_serial += 1;
         let serial = self.core.next_serial;
         let negotiation = Negotiation::new(self.config.credentials.clone());
-        entry.insert(Negotiating { incoming, negotiation, serial });
+        entry.insert(Negotiating { incoming, negotiation, serial, relay: None });
         self.core.deadlines.add(self.core.now + NEGOTIATION_TIMEOUT, Due::Negotiation { index, serial });
     }
 
     /// A program has talked for too long.
     pub(super) fn handle_negotiation_due(&mut self, index: usize, serial: u64) {
-        if self.negotiations.get(index).is_some_and(|entry| entry.serial == serial)
+        if self.negotiations.get(index).is_some_and(|entry| entry.serial == serial && entry.relay.is_none())
             && let Some(entry) = self.end_negotiation(index)
         {
             entry.incoming.stream.reset();
@@ -72,6 +75,10 @@ impl Client {
                     return;
                 }
             };
+            // Nothing follows the request of one whose datagrams are relayed.
+            if entry.relay.is_some() {
+                continue;
+            }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
             let request = entry.negotiation.poll_request();
@@ -93,6 +100,9 @@ impl Client {
 
     /// Opens a stream for what a program wants.
     fn serve(&mut self, index: usize, request: &Request, early: Vec<u8>) {
+        if *request == Request::UdpAssociate {
+            return self.associate(index);
+        }
         let Some(mut entry) = self.end_negotiation(index) else { return };
         let session = self.session.filter(|_| self.local.is_connected);
         match (request, session) {
@@ -101,12 +111,28 @@ impl Client {
                 let target = ConnectTarget::Tcp(target.to_string());
                 self.core.open_asking(session.index, incoming, (entry.negotiation, early), &target);
             }
-            (Request::Connect(_), _) => {
+            _ => {
                 entry.negotiation.refuse(AbortReason::Shutdown);
                 answer_and_end(entry.incoming.stream, &mut entry.negotiation);
             }
-            (Request::UdpAssociate, _) => {
-                entry.negotiation.refuse(AbortReason::Denied);
+        }
+    }
+
+    /// Opens a relay for a program's datagrams, at the address where it reached us.
+    fn associate(&mut self, index: usize) {
+        let Some(entry) = self.negotiations.get_mut(index) else { return };
+        let relay = entry.incoming.ends.map(|(local, remote)| UdpListener::relay(local.ip(), remote.ip()));
+        match relay.and_then(|relay| self.core.add_listener(relay.ok()?).ok()) {
+            Some((listener, bound)) => {
+                entry.relay = Some(listener);
+                entry.negotiation.accept(Some(bound));
+                if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
+                    self.end_negotiation(index);
+                }
+            }
+            None => {
+                let Some(mut entry) = self.end_negotiation(index) else { return };
+                entry.negotiation.refuse(AbortReason::TooManyStreams);
                 answer_and_end(entry.incoming.stream, &mut entry.negotiation);
             }
         }
@@ -114,6 +140,9 @@ impl Client {
 
     fn end_negotiation(&mut self, index: usize) -> Option<Negotiating> {
         let mut entry = self.negotiations.try_remove(index)?;
+        if let Some(listener) = entry.relay {
+            self.core.close_listener(listener);
+        }
         if let Err(error) = self.core.poll.registry().deregister(&mut entry.incoming.stream) {
             info!("deregister error={error}");
         }

@@ -66,17 +66,11 @@ impl Host {
             .map_err(|_| "no --allow-reverse rule of the host has it".to_owned())?;
         let entry = self.reverse.vacant_entry();
         let token = Source::Listener(FIRST + entry.key()).token();
-        let registry = self.core.poll.registry();
         let (socket, bound) = match &bind {
             Bind::Udp(address) => {
-                let mut listener = UdpListener::bind(*address).map_err(|error| error.to_string())?;
-                let bound = listener.socket.local_addr().map_err(|error| error.to_string())?;
-                let index = self.core.udp_listeners.vacant_key();
-                let token = Source::Programs(index).token();
-                registry
-                    .register(&mut listener.socket, token, Interest::READABLE)
-                    .map_err(|error| error.to_string())?;
-                (Socket::Datagrams(self.core.udp_listeners.insert(listener)), format!("udp:{bound}"))
+                let listener = UdpListener::bind(*address).and_then(|listener| self.core.add_listener(listener));
+                let (index, bound) = listener.map_err(|error| error.to_string())?;
+                (Socket::Datagrams(index), format!("udp:{bound}"))
             }
             Bind::Tcp(_) | Bind::Unix(_) => {
                 let mut listener = match &bind {
@@ -87,7 +81,11 @@ impl Host {
                     Bind::Tcp(address) | Bind::Udp(address) => Listener::tcp(*address),
                 }
                 .map_err(|error| error.to_string())?;
-                registry.register(&mut listener, token, Interest::READABLE).map_err(|error| error.to_string())?;
+                self.core
+                    .poll
+                    .registry()
+                    .register(&mut listener, token, Interest::READABLE)
+                    .map_err(|error| error.to_string())?;
                 let bound = listener.local_addr().map_or_else(|| bind.to_string(), |address| address.to_string());
                 (Socket::Streams(listener), bound)
             }
@@ -143,7 +141,7 @@ impl Host {
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(index) if index == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
         let target = ConnectTarget::Reverse(id);
-        let wanted = self.core.session(session).is_some().then_some((session.index, &target));
+        let wanted = self.core.session(session).is_some().then_some((session.index, Some(&target)));
         self.core.receive_from_programs(listener, wanted);
     }
 
@@ -151,15 +149,13 @@ impl Host {
     pub(super) fn close_reverse(&mut self, session: SessionKey) {
         let own = self.reverse.iter().filter(|(_, entry)| entry.session == session);
         for index in own.map(|(index, _)| index).collect::<Vec<_>>() {
-            let result = match self.reverse.remove(index).socket {
-                Socket::Streams(mut listener) => self.core.poll.registry().deregister(&mut listener),
-                Socket::Datagrams(listener) => {
-                    let mut listener = self.core.udp_listeners.remove(listener);
-                    self.core.poll.registry().deregister(&mut listener.socket)
+            match self.reverse.remove(index).socket {
+                Socket::Datagrams(listener) => self.core.close_listener(listener),
+                Socket::Streams(mut listener) => {
+                    if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
+                        debug!("deregister error={error}");
+                    }
                 }
-            };
-            if let Err(error) = result {
-                debug!("deregister error={error}");
             }
         }
     }
