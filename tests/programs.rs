@@ -14,6 +14,8 @@ mod http;
 mod leaks;
 #[path = "programs/postgres.rs"]
 mod postgres;
+#[path = "programs/redis.rs"]
+mod redis;
 #[path = "programs/ssh.rs"]
 mod ssh;
 #[path = "programs/stall.rs"]

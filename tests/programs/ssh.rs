@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::common::bytes::write_pattern;
 use crate::common::pinhole::{Pair, Pinhole};
 use crate::common::system::{program, skipped};
 use crate::common::{ReservedPort, wait_until};
@@ -53,10 +54,10 @@ fn ssh_runs_commands_and_carries_their_input_and_output() {
 }
 
 #[test]
-fn ssh_takes_the_pipe_for_a_proxy_command() {
+fn ssh_and_scp_take_the_pipe_for_a_proxy_command() {
     let test = "ssh through the pipe";
-    let (Some(ssh), Some(sshd), Some(keygen)) =
-        (program("ssh", test), program("sshd", test), program("ssh-keygen", test))
+    let (Some(ssh), Some(scp), Some(sshd), Some(keygen)) =
+        (program("ssh", test), program("scp", test), program("sshd", test), program("ssh-keygen", test))
     else {
         return;
     };
@@ -66,16 +67,33 @@ fn ssh_takes_the_pipe_for_a_proxy_command() {
     let service = server.address.port();
     let binary = env!("CARGO_BIN_EXE_pinhole");
     let proxy = format!("ProxyCommand={binary} client '{}' -W {service} --no-stun -q", host.url());
-    let output = Command::new(&ssh)
-        .args(["-F", "/dev/null", "-i"])
-        .arg(directory.0.join("user"))
-        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
-        .args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60", "-o", &proxy])
-        .args(["anything", "echo through; exit 7"])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let run = |program: &Path, arguments: &[&str]| {
+        Command::new(program)
+            .args(["-F", "/dev/null", "-i"])
+            .arg(directory.0.join("user"))
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60", "-o", &proxy])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let output = run(&ssh, &["anything", "echo through; exit 7"]);
     assert_eq!((output.status.code(), &*output.stdout), (Some(7), &b"through\n"[..]), "{output:?}");
+
+    let path = |name: &str| directory.0.join(name).display().to_string();
+    let mut content = Vec::new();
+    write_pattern(&mut content, 5_000_000).unwrap();
+    fs::write(path("here"), &content).unwrap();
+    for (from, to) in
+        [(path("here"), format!("anything:{}", path("there"))), (format!("anything:{}", path("there")), path("back"))]
+    {
+        let output = run(&scp, &[&from, &to]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    for name in ["there", "back"] {
+        assert!(fs::read(path(name)).unwrap() == content, "{name} is not what was sent");
+    }
     host.stop();
 }
 
@@ -120,7 +138,7 @@ impl Server {
         let at = |name: &str| directory.join(name).display().to_string();
         let config = format!(
             "ListenAddress {address}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-             PermitRootLogin yes\nPasswordAuthentication no\n",
+             PermitRootLogin yes\nPasswordAuthentication no\nSubsystem sftp internal-sftp\n",
             at("host"),
             at("authorized"),
         );
