@@ -157,6 +157,8 @@ pub(super) struct Core {
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
     is_accepting_paused: bool,
+    /// When dials that found no descriptor are tried again.
+    pub(super) redial_at: Instant,
     /// Bytes in flight that measurements ask for.
     pub(super) fixed_flight: Option<usize>,
     reporter: Reporter,
@@ -198,6 +200,7 @@ impl Core {
             addresses: usable_addresses(true).unwrap_or_default(),
             verify_at: None,
             is_accepting_paused: false,
+            redial_at: Instant::now(),
             fixed_flight: None,
             reporter,
             signals: Signals::default(),

@@ -213,7 +213,11 @@ impl Core {
                     addresses.push_front(address);
                     let serial = self.connections[connection].serial;
                     self.connections[connection].phase = Phase::Starved(addresses);
-                    self.deadlines.add(self.now + EXHAUSTED_PAUSE, Due::Redial { index: connection, serial });
+                    // All at the same moment, so that the oldest comes first.
+                    if self.redial_at <= self.now {
+                        self.redial_at = self.now + EXHAUSTED_PAUSE;
+                    }
+                    self.deadlines.add(self.redial_at, Due::Redial { index: connection, serial });
                     return;
                 }
                 Err(error) => last_error = error,

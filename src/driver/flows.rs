@@ -23,7 +23,7 @@ use crate::net::resolver::Lookup;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamId, StreamKey};
 
-/// Flows of a loop; beyond it the one that was idle for longest goes.
+/// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
 const MAX_FLOWS: usize = 1024;
 
 /// The longest datagram there is.
@@ -55,8 +55,9 @@ enum Side {
 /// A socket that local programs send to.
 pub(super) struct UdpListener {
     pub(super) socket: UdpSocket,
-    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address only.
-    owner: Option<IpAddr>,
+    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address only. Its
+    /// port is that of the first datagram, and 0 before.
+    owner: Option<SocketAddr>,
     /// The flow of each program.
     flows: HashMap<Program, usize>,
 }
@@ -74,8 +75,9 @@ impl UdpListener {
     }
 
     /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
-    pub(super) fn relay(address: IpAddr, owner: IpAddr) -> io::Result<UdpListener> {
-        Ok(UdpListener { owner: Some(owner), ..UdpListener::bind(SocketAddr::new(address, 0))? })
+    pub(super) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
+        address.set_port(0);
+        Ok(UdpListener { owner: Some(SocketAddr::new(owner, 0)), ..UdpListener::bind(address)? })
     }
 
     fn send(&self, program: &Program, payload: &[u8]) -> io::Result<usize> {
@@ -112,11 +114,14 @@ impl Core {
                 // An earlier datagram found nobody.
                 Err(_) => continue,
             };
-            let (target, payload) = match entry.owner {
+            let (target, payload) = match &mut entry.owner {
                 None => (None, &buffer[..len]),
-                Some(owner) if owner != source.ip() => continue,
-                Some(_) => match datagram::decode(&buffer[..len]) {
-                    Ok((target, payload)) => (Some(target), payload),
+                Some(owner) if owner.ip() != source.ip() || ![0, source.port()].contains(&owner.port()) => continue,
+                Some(owner) => match datagram::decode(&buffer[..len]) {
+                    Ok((target, payload)) => {
+                        owner.set_port(source.port());
+                        (Some(target), payload)
+                    }
                     Err(error) => {
                         debug!("a datagram from {source} is lost: {error}");
                         continue;
@@ -262,8 +267,9 @@ impl Core {
         listener: usize,
         program: Program,
     ) -> Option<usize> {
-        if self.flows.len() >= MAX_FLOWS {
-            let oldest = self.flows.iter().min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
+        if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
+            let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
+            let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
             self.end_flow(oldest, "another flow needs its place");
         }
         let local = self.udp_listeners.get(listener)?.socket.local_addr().ok()?;

@@ -60,7 +60,8 @@ impl Human {
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
                 paint.bold(&sanitize(local, MAX_PEER_TEXT)),
-                sanitize(service, MAX_PEER_TEXT),
+                // A service of that name would be no less one.
+                if service == "proxy" { "a proxy".to_owned() } else { sanitize(service, MAX_PEER_TEXT) },
             ),
             Event::ReverseForwarding { session, local, target } if target.is_empty() => format!(
                 "{}connections to {} go to the client",
@@ -226,6 +227,12 @@ mod tests {
     #[test]
     fn events_are_sentences() {
         let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: "web\x1b[2J\n".into() };
+        let proxy = Event::Forwarding { local: "127.0.0.1:1080".into(), service: "proxy".into() };
+        let reverse = |target: &str| Event::ReverseForwarding {
+            session: "ab12".into(),
+            local: "udp:127.0.0.1:53".into(),
+            target: target.into(),
+        };
         let opened = Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:51822".into() };
         let disconnected = Event::Disconnected {
             session: "ab12".into(),
@@ -239,6 +246,9 @@ mod tests {
         let cases = [
             (connected(0.42), "connected directly to 192.0.2.1:2000 (host/host), round trip 0.4 ms"),
             (forwarding, r"127.0.0.1:25565 is now web\u{1b}[2J\n on the other side"),
+            (proxy, "127.0.0.1:1080 is now a proxy on the other side"),
+            (reverse("udp:10.0.0.1:53"), "udp:127.0.0.1:53 on the other side is now udp:10.0.0.1:53 here"),
+            (reverse(""), "connections to udp:127.0.0.1:53 go to the client"),
             (opened, "stream 3 opened: 127.0.0.1:51822"),
             (closed(CLOSED), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
             (closed("connection refused\r"), r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB"),

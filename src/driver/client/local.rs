@@ -272,7 +272,8 @@ impl Client {
 
     /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
     pub(super) fn receive_datagrams(&mut self, listener: usize) {
-        let session = self.session.filter(|_| self.local.is_connected);
+        // The session may have ended in this turn, and nobody was told yet.
+        let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
         let Some((what, _)) = self.local.datagrams.get(&listener) else {
             // The relay of a program that asked our proxy: every datagram says where to.
             return self.core.receive_from_programs(listener, session.map(|session| (session.index, None)));

@@ -8,6 +8,7 @@ use mio::Interest;
 
 use super::Client;
 use crate::driver::connections::{Incoming, answer, answer_and_end};
+use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::flows::UdpListener;
 use crate::driver::token::Source;
@@ -17,6 +18,9 @@ use crate::tunnel::{AbortReason, ConnectTarget};
 /// How long a program may take to say what it wants, and how many do so at a time.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_NEGOTIATIONS: usize = 1024;
+
+/// Programs whose datagrams are relayed.
+const MAX_RELAYS: usize = 256;
 
 /// Bytes that are read at once. What a program sends behind its request fits one message.
 const PIECE: usize = 8 * 1024;
@@ -75,9 +79,9 @@ impl Client {
                     return;
                 }
             };
-            // Nothing follows the request of one whose datagrams are relayed.
+            // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop busy.
             if entry.relay.is_some() {
-                continue;
+                return self.core.notices.push_back(Notice::Negotiation { index });
             }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
@@ -120,15 +124,20 @@ impl Client {
 
     /// Opens a relay for a program's datagrams, at the address where it reached us.
     fn associate(&mut self, index: usize) {
+        let is_full = self.negotiations.iter().filter(|(_, entry)| entry.relay.is_some()).count() >= MAX_RELAYS;
         let Some(entry) = self.negotiations.get_mut(index) else { return };
-        let relay = entry.incoming.ends.map(|(local, remote)| UdpListener::relay(local.ip(), remote.ip()));
+        let ends = entry.incoming.ends.filter(|_| !is_full);
+        let relay = ends.map(|(local, remote)| UdpListener::relay(local, remote.ip()));
         match relay.and_then(|relay| self.core.add_listener(relay.ok()?).ok()) {
             Some((listener, bound)) => {
                 entry.relay = Some(listener);
                 entry.negotiation.accept(Some(bound));
                 if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
                     self.end_negotiation(index);
+                    return;
                 }
+                // Its end may have come with the request.
+                self.core.notices.push_back(Notice::Negotiation { index });
             }
             None => {
                 let Some(mut entry) = self.end_negotiation(index) else { return };

@@ -1,6 +1,8 @@
 //! Reverse forwards: what a client asks this side to listen on, if `--allow-reverse` has it. Connections made there go to the
 //! client, which dials its own target.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use log::debug;
 use mio::Interest;
 
@@ -18,9 +20,6 @@ use crate::tunnel::ConnectTarget;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Listeners that all clients together may have.
-const MAX_LISTENERS: usize = 1024;
-
 /// The signaling port is the first listener; those of clients follow.
 const FIRST: usize = 1;
 
@@ -28,6 +27,8 @@ const FIRST: usize = 1;
 pub(super) struct ReverseListener {
     session: SessionKey,
     id: u16,
+    /// Where, as it was asked for.
+    bind: Bind,
     socket: Socket,
 }
 
@@ -55,15 +56,14 @@ impl Host {
     }
 
     fn listen_for(&mut self, session: SessionKey, id: u16, text: &str) -> Result<String, String> {
-        if self.reverse.len() >= MAX_LISTENERS {
-            return Err("the host listens on too many ports already".to_owned());
-        }
         let bind: Bind = text.parse().map_err(|error| format!("{error}"))?;
         let bind = self
             .config
             .allow_reverse
             .check(&bind)
             .map_err(|_| "no --allow-reverse rule of the host has it".to_owned())?;
+        self.check_both_families(&bind)?;
+        self.make_way(&bind)?;
         let entry = self.reverse.vacant_entry();
         let token = Source::Listener(FIRST + entry.key()).token();
         let (socket, bound) = match &bind {
@@ -90,8 +90,46 @@ impl Host {
                 (Socket::Streams(listener), bound)
             }
         };
-        entry.insert(ReverseListener { session, id, socket });
+        entry.insert(ReverseListener { session, id, bind, socket });
         Ok(bound)
+    }
+
+    /// A socket at `[::]` takes IPv4 too, so that has to be allowed as well.
+    fn check_both_families(&self, bind: &Bind) -> Result<(), String> {
+        let (Bind::Tcp(address) | Bind::Udp(address)) = bind else { return Ok(()) };
+        if address.ip() != Ipv6Addr::UNSPECIFIED {
+            return Ok(());
+        }
+        let both = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let both = if matches!(bind, Bind::Tcp(_)) { Bind::Tcp(both) } else { Bind::Udp(both) };
+        let checked = self.config.allow_reverse.check(&both);
+        checked.map(drop).map_err(|_| format!("it would take IPv4 too, and no --allow-reverse rule has {both}"))
+    }
+
+    /// Closes what listens there for a client that is away: the one that asks now may be the same, started again.
+    fn make_way(&mut self, bind: &Bind) -> Result<(), String> {
+        if matches!(bind, Bind::Tcp(address) | Bind::Udp(address) if address.port() == 0) {
+            return Ok(());
+        }
+        let Some((index, entry)) = self.reverse.iter().find(|(_, entry)| entry.bind == *bind) else { return Ok(()) };
+        let session = self.core.session(entry.session);
+        if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
+            return Err("the host listens there for a client already".to_owned());
+        }
+        self.core.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
+        self.close_listener(index);
+        Ok(())
+    }
+
+    fn close_listener(&mut self, index: usize) {
+        match self.reverse.remove(index).socket {
+            Socket::Datagrams(listener) => self.core.close_listener(listener),
+            Socket::Streams(mut listener) => {
+                if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
+                    debug!("deregister error={error}");
+                }
+            }
+        }
     }
 
     /// Takes connections for clients; `None` looks at every listener.
@@ -102,7 +140,8 @@ impl Host {
         };
         for index in indices {
             for count in 0.. {
-                let Some(ReverseListener { session, id, socket: Socket::Streams(listener) }) = self.reverse.get(index)
+                let Some(ReverseListener { session, id, socket: Socket::Streams(listener), .. }) =
+                    self.reverse.get(index)
                 else {
                     break;
                 };
@@ -149,14 +188,7 @@ impl Host {
     pub(super) fn close_reverse(&mut self, session: SessionKey) {
         let own = self.reverse.iter().filter(|(_, entry)| entry.session == session);
         for index in own.map(|(index, _)| index).collect::<Vec<_>>() {
-            match self.reverse.remove(index).socket {
-                Socket::Datagrams(listener) => self.core.close_listener(listener),
-                Socket::Streams(mut listener) => {
-                    if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
-                        debug!("deregister error={error}");
-                    }
-                }
-            }
+            self.close_listener(index);
         }
     }
 }
