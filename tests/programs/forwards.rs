@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
+
 use crate::common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, serve};
@@ -291,6 +293,29 @@ fn a_reverse_forward_listens_on_the_host_as_long_as_its_client_is_there() {
     client.stop();
     host.find("end", |event| event["event"] == "disconnected");
     assert!(try_connect(local).is_err(), "the host listens for a client that is gone");
+    host.stop();
+}
+
+#[test]
+fn a_client_that_is_started_again_gets_its_port_back() {
+    let service = source(LEN);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (mut host, url) = host(&["--allow-reverse", &free.to_string()]);
+    let forward = format!("{free}:{service}");
+    let granted = |client: &mut Pinhole| client.find("the port", |event| event["event"] == "reverse-forwarding");
+    let mut first = client(&url, &["-R", &forward]);
+    granted(&mut first);
+    // As long as the first is there, nobody else gets the port.
+    let mut second = client(&url, &["-R", &forward]);
+    assert!(second.problem("warning", "reverse-refused").contains("already"));
+    second.stop();
+    first.signal(Signal::SIGKILL);
+    first.end();
+    host.find("that it is away", |event| event["event"] == "recovering");
+    let mut again = client(&url, &["-R", &forward]);
+    let event = granted(&mut again);
+    check_pattern(&mut connect(text(&event, "local").parse().unwrap()), 0, LEN);
+    again.stop();
     host.stop();
 }
 
