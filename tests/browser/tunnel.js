@@ -16,7 +16,7 @@ function frame(type, generation, stream, sequence, payload = new Uint8Array()) {
 export class Tunnel {
   /** Takes over a channel that the host opened for the carrier of that number. `ready` says when streams may go. */
   constructor(channel, carrier) {
-    Object.assign(this, { channel, carrier, streams: new Map(), early: [], hello: null });
+    Object.assign(this, { channel, carrier, streams: new Map(), early: [], hello: null, saidHello: false });
     // Numbers of streams are the opener's to choose; one that none had yet has no generation before 0.
     this.nextStream = 1;
     this.ready = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
@@ -26,8 +26,6 @@ export class Tunnel {
     this.isResumed = carrier === 1;
     channel.binaryType = "arraybuffer";
     channel.onmessage = (event) => this.guard(() => this.handleMessage(new Uint8Array(event.data)));
-    if (channel.readyState === "open") this.sendHello();
-    else channel.onopen = () => this.sendHello();
   }
 
   /** Whatever goes wrong ends every stream. */
@@ -41,6 +39,7 @@ export class Tunnel {
   }
 
   sendHello() {
+    this.saidHello = true;
     const limits = { initial_credit: WINDOW, max_payload: 16384, max_streams: 16 };
     const hello = { versions: [1], agent: "browser/1", role: "client", ...limits, services: [], features: [] };
     this.sendSession(HELLO, bytes(JSON.stringify(hello)));
@@ -51,6 +50,8 @@ export class Tunnel {
   }
 
   handleMessage(message) {
+    // Chromium may lose what is sent as soon as a channel is said to be open. One that something came from is.
+    if (!this.saidHello) this.sendHello();
     const [type, generation] = message;
     const [id, sequence] = [fromBigEndian(message.subarray(2, 4)), fromBigEndian(message.subarray(4, 8))];
     const payload = message.subarray(8);
