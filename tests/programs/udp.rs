@@ -115,6 +115,7 @@ fn a_target_that_is_not_there_yet_is_no_end() {
     let socket = socket(local);
     socket.send(b"too early").unwrap();
     client.event("stream-opened");
+    host.event("stream-opened");
     let late = UdpSocket::bind(address).unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 100];
@@ -122,7 +123,9 @@ fn a_target_that_is_not_there_yet_is_no_end() {
             late.send_to(&buffer[..len], source).unwrap();
         }
     });
-    assert_eq!(ask(&socket, b"now"), b"now");
+    // The first may have been under way until somebody was there.
+    let answers = (0..2).map(|_| ask(&socket, b"now"));
+    assert!(answers.into_iter().any(|answer| answer == b"now"));
     client.stop();
     host.stop();
 }
