@@ -180,8 +180,16 @@ pub enum ErrorCode {
     UnknownSession,
     /// No host is registered under that id.
     UnknownHost,
-    /// The person at the host said no.
+    /// The person at the host said no; or a server does not allow what was asked for.
     Denied,
+    /// A server does not know the token.
+    BadToken,
+    /// Another host has that id on the server.
+    IdTaken,
+    /// The same id was registered by another process, with the same token.
+    Replaced,
+    /// The server goes away for a moment.
+    Restart,
     /// The protocol was broken.
     Protocol,
     /// A code this release does not know.
@@ -200,6 +208,10 @@ impl ErrorCode {
             ErrorCode::UnknownSession => "unknown-session",
             ErrorCode::UnknownHost => "unknown-host",
             ErrorCode::Denied => "denied",
+            ErrorCode::BadToken => "bad-token",
+            ErrorCode::IdTaken => "id-taken",
+            ErrorCode::Replaced => "replaced",
+            ErrorCode::Restart => "restart",
             ErrorCode::Protocol => "protocol",
             ErrorCode::Other => "other",
         }
@@ -315,7 +327,7 @@ impl<'de, const N: usize> Deserialize<'de> for Binary<N> {
     }
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, MessageError> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, MessageError> {
     if text.len() > MAX_TEXT {
         return Err(MessageError::TooLong(text.len()));
     }
@@ -326,7 +338,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, MessageError> {
     )
 }
 
-fn to_text<T: Serialize>(message: &T) -> String {
+pub(super) fn to_text<T: Serialize>(message: &T) -> String {
     serde_json::to_string(message).expect("messages are structs of numbers and strings, which always serialize")
 }
 
@@ -411,7 +423,20 @@ mod tests {
 
     #[test]
     fn every_error_code_displays_as_it_serializes() {
-        for name in ["bad-pin", "busy", "full", "version", "unknown-session", "unknown-host", "denied", "protocol"] {
+        for name in [
+            "bad-pin",
+            "busy",
+            "full",
+            "version",
+            "unknown-session",
+            "unknown-host",
+            "denied",
+            "bad-token",
+            "id-taken",
+            "replaced",
+            "restart",
+            "protocol",
+        ] {
             let code: ErrorCode = serde_json::from_value(name.into()).unwrap();
             assert_eq!(code.to_string(), name);
             assert_eq!(serde_json::to_value(code).unwrap(), name);

@@ -1,7 +1,8 @@
 //! How two peers meet: the signaling protocol of `docs/protocol.md` section 3, without any I/O.
 //!
 //! [`url`] reads what a person pasted, [`message`] is the JSON on the WebSocket, [`handshake`] turns a shared pin into
-//! keys, [`resume`] joins a session again, [`sealing`] protects everything after, and [`limiter`] slows down whoever guesses pins. Time comes in as
+//! keys, [`resume`] joins a session again, [`sealing`] protects everything after, and [`limiter`] slows down whoever guesses pins. [`rendezvous`] is what a host says
+//! to a server that gives it a lasting name. Time comes in as
 //! `now`; texts come in and go out as strings, one per WebSocket message.
 
 pub mod error;
@@ -11,6 +12,7 @@ pub mod limiter;
 pub mod message;
 pub mod network;
 pub mod pin;
+pub mod rendezvous;
 pub mod resume;
 pub mod sealing;
 pub mod url;

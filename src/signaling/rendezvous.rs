@@ -1,0 +1,389 @@
+//! What a host and a rendezvous server say to each other (`docs/protocol.md` section 6).
+//!
+//! Texts are JSON and between the two; binary messages are [`Packet`]s of numbered conversations, which the server passes on
+//! without looking. Conversation 0 is the server's own.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::message::{self, Binary, ErrorCode, ErrorMessage, MessageError};
+
+/// The versions of this protocol that this release speaks.
+pub const VERSIONS: &[u32] = &[1];
+
+/// The conversation between the server itself and the host: messages of a tunnel, unsealed.
+pub const SERVER: u32 = 0;
+
+/// Bytes in front of a packet's payload.
+pub const PACKET_OVERHEAD: usize = 5;
+
+/// Longest token, in bytes.
+const MAX_TOKEN: usize = 256;
+
+/// Bytes of an [`Instance`].
+const INSTANCE_LEN: usize = 16;
+
+/// The name that a host has on a server: 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at either end, for it is a label
+/// of a host name, too (RFC 1123, section 2.1).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostId(String);
+
+/// Why a text is no [`HostId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("an id has 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at its ends")]
+pub struct HostIdError;
+
+impl HostId {
+    /// Returns the id's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostId {
+    type Err = HostIdError;
+
+    fn from_str(text: &str) -> Result<HostId, HostIdError> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_id = (3..=63).contains(&text.len())
+            && text.bytes().all(allowed)
+            && !text.starts_with('-')
+            && !text.ends_with('-');
+        if is_id { Ok(HostId(text.to_owned())) } else { Err(HostIdError) }
+    }
+}
+
+impl TryFrom<String> for HostId {
+    type Error = HostIdError;
+
+    fn try_from(text: String) -> Result<HostId, HostIdError> {
+        text.parse()
+    }
+}
+
+impl From<HostId> for String {
+    fn from(id: HostId) -> String {
+        id.0
+    }
+}
+
+impl fmt::Display for HostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What lets its holder register ids on a server. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Token(String);
+
+/// Why a text is no [`Token`]. Does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a token has 1 to {MAX_TOKEN} printable ASCII characters and no spaces")]
+pub struct TokenError;
+
+impl Token {
+    /// Returns what the server knows of the token: its SHA-256.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+impl FromStr for Token {
+    type Err = TokenError;
+
+    fn from_str(text: &str) -> Result<Token, TokenError> {
+        let is_token = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_token { Ok(Token(text.to_owned())) } else { Err(TokenError) }
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = TokenError;
+
+    fn try_from(text: String) -> Result<Token, TokenError> {
+        text.parse()
+    }
+}
+
+impl From<Token> for String {
+    fn from(token: Token) -> String {
+        token.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Tells a host's process from all others that may have the same token: random, and as secret as that.
+pub type Instance = Binary<INSTANCE_LEN>;
+
+/// Makes the instance of this process.
+pub fn instance() -> Instance {
+    Binary(rand::random())
+}
+
+/// What a host sends as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromHost {
+    /// The first message, and the only one of its kind.
+    Register(Register),
+    /// The host is done with a conversation, once what it sent before was passed on.
+    Left {
+        /// Which.
+        conversation: u32,
+    },
+}
+
+/// What a host asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Register {
+    /// Versions the host speaks.
+    pub versions: Vec<u32>,
+    /// The name it wants.
+    pub id: HostId,
+    /// What it may have that for; an open server wants none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
+    /// The process that asks.
+    pub instance: Instance,
+    /// Its HELLO in conversation 0 has one service, which anybody may reach by HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<Public>,
+    /// Holders of a token that may dial can have it dial what its access list has.
+    #[serde(default)]
+    pub dial: bool,
+}
+
+/// A service that is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Public {
+    /// What visitors must log in with: SHA-256 over the user name's length (u64), the user name and the password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Binary<32>>,
+}
+
+/// What a server sends to a host as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromServer {
+    /// The host has the id from now on.
+    Registered {
+        /// The highest version both speak.
+        version: u32,
+        /// Where the published service is to be found, if the server has a gateway.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        web: Option<String>,
+    },
+    /// A client said its first words: they follow.
+    Joined {
+        /// A number that was not used before.
+        conversation: u32,
+        /// Where the client comes from, for people.
+        remote: String,
+    },
+    /// A client is gone; or the host has lagged so far behind that the conversation was ended.
+    Left {
+        /// Which.
+        conversation: u32,
+    },
+    /// The server gives the host up.
+    Error(ErrorMessage),
+}
+
+impl FromHost {
+    /// Parses the text of one WebSocket message.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn parse(text: &str) -> Result<FromHost, MessageError> {
+        message::parse(text)
+    }
+
+    /// Returns the text of the WebSocket message.
+    pub fn to_text(&self) -> String {
+        message::to_text(self)
+    }
+}
+
+impl FromServer {
+    /// Parses the text of one WebSocket message.
+    ///
+    /// # Errors
+    /// [`MessageError`].
+    pub fn parse(text: &str) -> Result<FromServer, MessageError> {
+        message::parse(text)
+    }
+
+    /// Returns the text of the WebSocket message.
+    pub fn to_text(&self) -> String {
+        message::to_text(self)
+    }
+
+    /// Makes the message that gives somebody up. Clients understand it as well.
+    pub fn error(code: ErrorCode, message: impl Into<String>) -> FromServer {
+        FromServer::Error(ErrorMessage { code, message: message.into(), retry_after: None })
+    }
+}
+
+/// Text or binary, as the peer's WebSocket message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Payload {
+    /// A text message.
+    Text(String),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+impl Payload {
+    /// Returns the number of bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Payload::Text(text) => text.len(),
+            Payload::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Tells whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A message of a conversation on the WebSocket between a host and a server, in binary:
+///
+/// ```text
+///  0..4            4      5..
+/// +--------------+------+---------+
+/// | conversation | kind | payload |   kind: 0 text, 1 binary
+/// +--------------+------+---------+
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Whose message it is.
+    pub conversation: u32,
+    /// The message.
+    pub payload: Payload,
+}
+
+impl Packet {
+    /// Reads a binary message.
+    ///
+    /// # Errors
+    /// It is too short, of an unknown kind, or a text that is not UTF-8.
+    pub fn decode(mut bytes: Bytes) -> Result<Packet, MessageError> {
+        let Some((conversation, [kind, ..])) = bytes.split_first_chunk::<4>() else {
+            return Err(MessageError::NotAMessage);
+        };
+        let (conversation, kind) = (u32::from_be_bytes(*conversation), *kind);
+        let payload = bytes.split_off(PACKET_OVERHEAD);
+        let payload = match kind {
+            0 => Payload::Text(String::from_utf8(payload.into()).map_err(|_| MessageError::NotAMessage)?),
+            1 => Payload::Binary(payload),
+            _ => return Err(MessageError::NotAMessage),
+        };
+        Ok(Packet { conversation, payload })
+    }
+
+    /// Returns the binary message.
+    pub fn encode(&self) -> Bytes {
+        let (kind, payload) = match &self.payload {
+            Payload::Text(text) => (0, text.as_bytes()),
+            Payload::Binary(bytes) => (1, &bytes[..]),
+        };
+        let mut bytes = BytesMut::with_capacity(PACKET_OVERHEAD + payload.len());
+        bytes.put_u32(self.conversation);
+        bytes.put_u8(kind);
+        bytes.extend_from_slice(payload);
+        bytes.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ids_are_labels_of_host_names() {
+        for right in ["abc", "a-b", "0-1-2", &"x".repeat(63)] {
+            assert_eq!(right.parse::<HostId>().unwrap().to_string(), right);
+        }
+        for wrong in ["", "ab", "-ab", "ab-", "Abc", "a.b", "a_b", "äbc", &"x".repeat(64)] {
+            assert_eq!(wrong.parse::<HostId>(), Err(HostIdError), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let token: Token = "secret-1".parse().unwrap();
+        let register = Register {
+            versions: vec![1],
+            id: "abc".parse().unwrap(),
+            token: Some(token),
+            instance: instance(),
+            public: None,
+            dial: false,
+        };
+        assert!(!format!("{register:?}").contains("secret"));
+        for wrong in ["", "a b", "a\n", "ä", &"x".repeat(257)] {
+            assert!(wrong.parse::<Token>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn messages_read_as_the_protocol_says() {
+        let register = FromHost::Register(Register {
+            versions: vec![1],
+            id: "abc".parse().unwrap(),
+            token: Some("t".parse().unwrap()),
+            instance: Binary([0; 16]),
+            public: Some(Public { auth: None }),
+            dial: true,
+        });
+        let zeros = "A".repeat(22);
+        let text = format!(
+            r#"{{"type":"register","versions":[1],"id":"abc","token":"t","instance":"{zeros}==","public":{{}},"dial":true}}"#
+        );
+        assert_eq!(register.to_text(), text);
+        assert_eq!(FromHost::parse(&text), Ok(register));
+        let plain = format!(r#"{{"type":"register","versions":[1],"id":"abc","instance":"{zeros}=="}}"#);
+        assert!(matches!(FromHost::parse(&plain), Ok(FromHost::Register(Register { token: None, dial: false, .. }))));
+        for wrong in [r#"{"type":"register"}"#, r#"{"type":"other"}"#, "{}", "x", &text.replace("abc", "A")] {
+            assert!(FromHost::parse(wrong).is_err(), "{wrong}");
+        }
+        let joined = FromServer::Joined { conversation: 7, remote: "192.0.2.1:9".into() };
+        assert_eq!(joined.to_text(), r#"{"type":"joined","conversation":7,"remote":"192.0.2.1:9"}"#);
+        assert_eq!(FromServer::parse(&joined.to_text()), Ok(joined));
+        let error = FromServer::error(ErrorCode::IdTaken, "no");
+        assert_eq!(error.to_text(), r#"{"type":"error","code":"id-taken","message":"no"}"#);
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        for wrong in [&b""[..], &[0; 4], &[0, 0, 0, 1, 2], &[0, 0, 0, 1, 0, 0xff]] {
+            assert!(Packet::decode(Bytes::copy_from_slice(wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packets_come_back(conversation: u32, text in ".{0,40}", bytes: Vec<u8>) {
+            for payload in [Payload::Text(text), Payload::Binary(bytes.into())] {
+                let packet = Packet { conversation, payload };
+                prop_assert_eq!(Packet::decode(packet.encode()), Ok(packet));
+            }
+        }
+    }
+}
