@@ -11,6 +11,7 @@ pub mod readiness;
 pub mod resolver;
 pub mod stream;
 pub mod tls;
+pub(crate) mod transport;
 pub mod udp;
 pub mod watch;
 pub mod websocket;

@@ -110,6 +110,7 @@ impl Lab {
         let connection = std::mem::replace(&mut self.connections[index], Connection::Answered(0));
         self.connections[index] = match connection {
             Connection::Incoming(mut incoming) => match incoming.poll() {
+                Ok(Some(IncomingEvent::Asked)) => unreachable!("a host decides by itself"),
                 Ok(Some(IncomingEvent::Upgraded)) => {
                     let socket = incoming.into_websocket().unwrap();
                     self.connections[index] = Connection::Socket { socket, is_server: true, log: Vec::new() };

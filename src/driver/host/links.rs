@@ -117,7 +117,7 @@ impl Host {
                 LinkEnd::Incoming(incoming) => match incoming.poll() {
                     Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(index),
                     Ok(None) => return,
-                    Ok(Some(IncomingEvent::Answered { .. })) | Err(_) => self.drop_link(index),
+                    Ok(Some(IncomingEvent::Asked | IncomingEvent::Answered { .. })) | Err(_) => self.drop_link(index),
                 },
                 LinkEnd::WebSocket(websocket) => match websocket.poll() {
                     Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),

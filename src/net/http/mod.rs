@@ -93,6 +93,11 @@ impl RequestReader {
         Self::default()
     }
 
+    /// Creates a reader that has seen that much, which is no complete head.
+    pub fn with(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     /// Reads until the head is complete, is bad, or the stream has no more for now. Keeps at most [`MAX_HEAD`] bytes.
     ///
     /// # Errors

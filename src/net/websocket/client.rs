@@ -8,9 +8,9 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::connect::Connect;
 use super::error::{Phase, WebSocketError, printable};
-use super::stream::{Transport, Unsent};
 use crate::net::http::Headers;
 use crate::net::proxy::Proxy;
+use crate::net::transport::{Transport, Unsent};
 use crate::net::websocket::SUB_PROTOCOL;
 
 /// The largest head of an answer: front ends add long redirections and cookies.

@@ -7,9 +7,9 @@ use httparse::Status;
 
 use super::client::{MAX_ANSWER_HEAD, MAX_ANSWER_HEADERS};
 use super::error::{Phase, WebSocketError, printable};
-use super::stream::{Transport, Unsent};
 use crate::net::http::Headers;
 use crate::net::proxy::Proxy;
+use crate::net::transport::{Transport, Unsent};
 
 /// The most characters of a proxy's own text in a message.
 const MAX_SHOWN: usize = 300;

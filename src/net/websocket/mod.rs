@@ -9,7 +9,6 @@ mod connect;
 mod error;
 mod frame;
 mod server;
-mod stream;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,11 +28,11 @@ pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
 pub use server::{Admission, Incoming, IncomingEvent};
 
+use crate::net::transport::Transport;
 use client::Upgrade;
 use connect::Connect;
 use error::printable;
 use frame::{MAX_CLOSE_REASON, close_frame, config, frame_length};
-use stream::Transport;
 
 /// The sub-protocol of signaling (`docs/protocol.md`, section 3).
 pub const SUB_PROTOCOL: &str = "pinhole-signal.1";

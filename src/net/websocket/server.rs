@@ -1,15 +1,17 @@
 //! The server's side of a new connection: an upgrade to a WebSocket, or a page.
 
 use std::io::{self, Read as _};
+use std::sync::Arc;
 
 use mio::event::Event;
 use mio::net::TcpStream;
+use rustls::ServerConfig;
 use tungstenite::handshake::derive_accept_key;
 
 use super::error::{Phase, WebSocketError};
-use super::stream::{Transport, Unsent};
 use super::{SUB_PROTOCOL, WebSocket};
-use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::net::http::{self, Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::net::transport::{Transport, Unsent};
 
 /// Where the WebSocket answers.
 const WEBSOCKET_PATH: &str = "/ws";
@@ -25,8 +27,17 @@ const MAX_LINGER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Incoming {
     transport: Transport,
-    admission: Admission,
+    policy: Policy,
     state: State,
+}
+
+/// Who decides what becomes of a request.
+#[derive(Debug, Clone, Copy)]
+enum Policy {
+    /// A host's signaling port: one path has the WebSocket.
+    Host(Admission),
+    /// Whoever drives this: [`IncomingEvent::Asked`].
+    Driver,
 }
 
 /// Whether a WebSocket would be taken now. Pages are answered in any case.
@@ -44,6 +55,8 @@ pub enum Admission {
 /// What became of a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IncomingEvent {
+    /// It wants what [`Incoming::request`] says: [`Incoming::agree`] or [`Incoming::answer`] decides.
+    Asked,
     /// It is a WebSocket: take it with [`Incoming::into_websocket`], then poll that, for it may have received already.
     Upgraded,
     /// It got an answer and is done.
@@ -54,12 +67,13 @@ pub enum IncomingEvent {
 }
 
 /// ```text
-///  Reading ─┬─ Agreeing ── Upgraded
-///           └─ Answering ─ Lingering ─ Done
+///  Reading (─ Deciding) ─┬─ Agreeing ── Upgraded
+///                        └─ Answering ─ Lingering ─ Done
 /// ```
 #[derive(Debug)]
 enum State {
     Reading(RequestReader),
+    Deciding(Request),
     Agreeing { unsent: Unsent, leftover: Vec<u8> },
     Upgraded { leftover: Vec<u8> },
     Answering { unsent: Unsent, status: u16 },
@@ -71,7 +85,52 @@ impl Incoming {
     /// Begins with a connection that was just accepted.
     pub fn new(stream: TcpStream, admission: Admission) -> Self {
         super::prepare(&stream);
-        Self { transport: Transport::accepted(stream), admission, state: State::Reading(RequestReader::new()) }
+        let transport = Transport::accepted(stream);
+        Self { transport, policy: Policy::Host(admission), state: State::Reading(RequestReader::new()) }
+    }
+
+    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the handshake
+    /// comes first.
+    ///
+    /// # Errors
+    /// TLS cannot begin.
+    pub(crate) fn asking(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
+        super::prepare(&stream);
+        let transport = Transport::securing(stream, tls)?;
+        Ok(Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::new()) })
+    }
+
+    /// The same for a connection on which somebody else has read already: nothing but the beginning of one request.
+    pub(crate) fn continued(transport: Transport, read: Vec<u8>) -> Self {
+        let state = match http::parse(&read) {
+            Head::NeedMore if read.len() < http::MAX_HEAD => State::Reading(RequestReader::with(read)),
+            Head::NeedMore | Head::Ended => refuse(BadRequest::TooLarge),
+            Head::Request(request) => State::Deciding(request),
+            Head::Bad(reason) => refuse(reason),
+        };
+        Self { transport, policy: Policy::Driver, state }
+    }
+
+    /// What is asked for, after [`IncomingEvent::Asked`].
+    pub(crate) fn request(&self) -> Option<&Request> {
+        match &self.state {
+            State::Deciding(request) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Lets it become a WebSocket if it asked properly for one, and otherwise says how to. Poll it next.
+    pub(crate) fn agree(&mut self) {
+        if let State::Deciding(request) = std::mem::replace(&mut self.state, State::Done) {
+            self.state = upgrade(request);
+        }
+    }
+
+    /// Answers what was asked for. Poll it next.
+    pub(crate) fn answer(&mut self, answer: &Answer) {
+        if let State::Deciding(request) = std::mem::replace(&mut self.state, State::Done) {
+            self.state = answering(answer, request.method == "HEAD");
+        }
     }
 
     /// Takes note of what an event of the socket says. Call [`Incoming::poll`] next.
@@ -87,10 +146,16 @@ impl Incoming {
         let failed = |error| WebSocketError::from_io(error, Phase::Upgrading);
         loop {
             let (next, done) = match std::mem::replace(&mut self.state, State::Done) {
+                State::Reading(reader) if !self.transport.handshake().map_err(failed)? => {
+                    (State::Reading(reader), Some(None))
+                }
                 State::Reading(mut reader) => match reader.read(&mut self.transport).map_err(failed)? {
                     Head::NeedMore => (State::Reading(reader), Some(None)),
                     Head::Ended => return Err(WebSocketError::Disconnected(Phase::Upgrading)),
-                    Head::Request(request) => (self.decide(request), None),
+                    Head::Request(request) => match self.policy {
+                        Policy::Host(admission) => (decide(request, admission), None),
+                        Policy::Driver => (State::Deciding(request), Some(Some(IncomingEvent::Asked))),
+                    },
                     Head::Bad(reason) => (refuse(reason), None),
                 },
                 State::Agreeing { mut unsent, leftover } => match unsent.write(&mut self.transport).map_err(failed)? {
@@ -108,7 +173,7 @@ impl Incoming {
                     true => (State::Done, Some(Some(IncomingEvent::Answered { status }))),
                     false => (State::Lingering { status, dropped }, Some(None)),
                 },
-                state @ (State::Upgraded { .. } | State::Done) => (state, Some(None)),
+                state @ (State::Deciding(_) | State::Upgraded { .. } | State::Done) => (state, Some(None)),
             };
             self.state = next;
             if let Some(result) = done {
@@ -130,30 +195,46 @@ impl Incoming {
     pub fn source(&mut self) -> &mut TcpStream {
         self.transport.source()
     }
+}
 
-    fn decide(&self, request: Request) -> State {
-        let head_only = request.method == "HEAD";
-        let is_read = head_only || request.method == "GET";
-        let answer = match (request.path.as_str(), &request.upgrade) {
-            ("/" | WEBSOCKET_PATH, _) if !is_read => Answer::method_not_allowed(),
-            (WEBSOCKET_PATH, Upgrade::WebSocket { version, key, protocols }) if !head_only => {
-                match (version.as_deref(), key.as_deref(), self.admission) {
-                    (Some("13"), Some(key), Admission::Open) if is_key(key) => {
-                        let unsent = Unsent::new(agreement(key, protocols));
-                        return State::Agreeing { unsent, leftover: request.leftover };
-                    }
-                    (Some("13"), Some(key), Admission::Busy { retry_after_seconds }) if is_key(key) => {
-                        Answer::busy(retry_after_seconds)
-                    }
-                    (Some("13"), _, _) => Answer::bad_key(),
-                    _ => Answer::upgrade_required(),
-                }
+/// What a host's signaling port does about a request.
+fn decide(request: Request, admission: Admission) -> State {
+    let head_only = request.method == "HEAD";
+    let is_read = head_only || request.method == "GET";
+    let answer = match (request.path.as_str(), admission) {
+        ("/" | WEBSOCKET_PATH, _) if !is_read => Answer::method_not_allowed(),
+        (WEBSOCKET_PATH, Admission::Busy { retry_after_seconds }) if check(&request).is_ok() => {
+            Answer::busy(retry_after_seconds)
+        }
+        (WEBSOCKET_PATH, _) => return upgrade(request),
+        ("/", _) => Answer::page(&request.site),
+        _ => Answer::not_found(),
+    };
+    answering(&answer, head_only)
+}
+
+/// Agrees to a WebSocket, if a request asks properly for one.
+fn upgrade(request: Request) -> State {
+    match check(&request) {
+        Ok((key, protocols)) => {
+            let unsent = Unsent::new(agreement(key, protocols));
+            State::Agreeing { unsent, leftover: request.leftover }
+        }
+        Err(answer) => answering(&answer, request.method == "HEAD"),
+    }
+}
+
+/// Returns the key and the sub-protocols of a proper request for a WebSocket, and otherwise what is wrong.
+fn check(request: &Request) -> Result<(&str, &[String]), Answer> {
+    match &request.upgrade {
+        Upgrade::WebSocket { version, key, protocols } if request.method == "GET" => {
+            match (version.as_deref(), key.as_deref()) {
+                (Some("13"), Some(key)) if is_key(key) => Ok((key, protocols)),
+                (Some("13"), _) => Err(Answer::bad_key()),
+                _ => Err(Answer::upgrade_required()),
             }
-            (WEBSOCKET_PATH, _) => Answer::upgrade_required(),
-            ("/", _) => Answer::page(&request.site),
-            _ => Answer::not_found(),
-        };
-        answering(&answer, head_only)
+        }
+        _ => Err(Answer::upgrade_required()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mio::event::Event;
 use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
 use crate::net::readiness::Readiness;
 
@@ -20,7 +20,7 @@ const TLS_BUFFER: usize = 16 * 1024;
 
 /// Something to send, and how much of it is out.
 #[derive(Debug)]
-pub(super) struct Unsent {
+pub(crate) struct Unsent {
     bytes: Vec<u8>,
     written: usize,
 }
@@ -30,9 +30,9 @@ pub(super) struct Unsent {
 /// Reading stops at a budget that [`Transport::end_turn`] renews; it then reports `WouldBlock` too, and
 /// [`Transport::is_paused`] tells that it was not the network's.
 #[derive(Debug)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     socket: Socket,
-    tls: Option<Box<ClientConnection>>,
+    tls: Option<Box<Connection>>,
     /// The TLS handshake has begun: before that the connection may be a proxy's.
     is_tls_begun: bool,
     budget: usize,
@@ -51,12 +51,12 @@ struct Socket {
 }
 
 impl Unsent {
-    pub(super) fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self { bytes, written: 0 }
     }
 
     /// Writes as much as possible; whether that was all.
-    pub(super) fn write(&mut self, output: &mut impl Write) -> io::Result<bool> {
+    pub(crate) fn write(&mut self, output: &mut impl Write) -> io::Result<bool> {
         while self.written < self.bytes.len() {
             match output.write(&self.bytes[self.written..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -69,94 +69,97 @@ impl Unsent {
     }
 
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl Transport {
     /// Wraps a connection that was accepted.
-    pub(super) fn accepted(stream: TcpStream) -> Self {
+    pub(crate) fn accepted(stream: TcpStream) -> Self {
         Self::new(stream, Readiness::BOTH, None)
     }
 
+    /// Wraps a connection that was accepted and, with `tls`, is to be secured: see [`Transport::handshake`].
+    pub(crate) fn securing(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
+        let tls = tls.map(ServerConnection::new).transpose()?;
+        Ok(Self::new(stream, Readiness::BOTH, tls.map(Connection::from)))
+    }
+
     /// Wraps a connection that is still being made.
-    pub(super) fn connecting(
+    pub(crate) fn connecting(
         stream: TcpStream,
         tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     ) -> Result<Self, rustls::Error> {
-        let tls = match tls {
-            Some((config, name)) => {
-                let mut connection = ClientConnection::new(config, name)?;
-                connection.set_buffer_limit(Some(TLS_BUFFER));
-                Some(Box::new(connection))
-            }
-            None => None,
-        };
-        Ok(Self::new(stream, Readiness::NONE, tls))
+        let tls = tls.map(|(config, name)| ClientConnection::new(config, name)).transpose()?;
+        Ok(Self::new(stream, Readiness::NONE, tls.map(Connection::from)))
     }
 
-    fn new(stream: TcpStream, readiness: Readiness, tls: Option<Box<ClientConnection>>) -> Self {
+    fn new(stream: TcpStream, readiness: Readiness, tls: Option<Connection>) -> Self {
+        let tls = tls.map(|mut tls| {
+            tls.set_buffer_limit(Some(TLS_BUFFER));
+            Box::new(tls)
+        });
         let socket = Socket { stream, readiness, early: VecDeque::new() };
         Self { socket, tls, is_tls_begun: false, budget: TURN_BUDGET, paused: false, received: 0, sent: 0 }
     }
 
-    pub(super) fn handle_event(&mut self, event: &Event) {
+    pub(crate) fn handle_event(&mut self, event: &Event) {
         self.socket.readiness.handle_event(event);
     }
 
     /// Starts a new turn's reading budget.
-    pub(super) fn end_turn(&mut self) {
+    pub(crate) fn end_turn(&mut self) {
         self.budget = TURN_BUDGET;
     }
 
     /// Forgets that the last turn stopped at its budget.
-    pub(super) fn begin_turn(&mut self) {
+    pub(crate) fn begin_turn(&mut self) {
         if std::mem::take(&mut self.paused) {
             self.budget = TURN_BUDGET;
         }
     }
 
     /// Whether reading stopped at the budget and not at the network.
-    pub(super) fn is_paused(&self) -> bool {
+    pub(crate) fn is_paused(&self) -> bool {
         self.paused
     }
 
-    pub(super) fn source(&mut self) -> &mut TcpStream {
+    pub(crate) fn source(&mut self) -> &mut TcpStream {
         &mut self.socket.stream
     }
 
     /// The connection without TLS: for what is said to a proxy before TLS begins.
-    pub(super) fn clear(&mut self) -> impl Read + Write {
+    pub(crate) fn clear(&mut self) -> impl Read + Write {
         &mut self.socket
     }
 
     /// Gives back what was read in clear and is somebody else's; it is read next.
-    pub(super) fn put_back(&mut self, bytes: &[u8]) {
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
         self.socket.early.extend(bytes);
     }
 
     /// Whether TLS holds bytes that the network did not take yet.
-    pub(super) fn holds_back(&self) -> bool {
+    pub(crate) fn holds_back(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
     /// Bytes the WebSocket read so far, without TLS's own.
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
     /// Bytes taken from the WebSocket so far, without TLS's own.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Whether the TCP connection stands; `false` means: wait for the next event.
-    pub(super) fn connected(&mut self) -> io::Result<bool> {
+    pub(crate) fn connected(&mut self) -> io::Result<bool> {
         if !self.socket.readiness.writable {
             return Ok(false);
         }
@@ -175,7 +178,7 @@ impl Transport {
     }
 
     /// Moves the TLS handshake on; `true` once application data may be written. `true` at once without TLS.
-    pub(super) fn handshake(&mut self) -> io::Result<bool> {
+    pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         self.is_tls_begun = true;
         loop {
@@ -194,7 +197,7 @@ impl Transport {
     }
 
     /// Ends our direction, after what was written. Errors do not matter: there is nothing left to say.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.is_tls_begun) {
             tls.send_close_notify();
             let _ = drain(tls, &mut self.socket);
@@ -249,7 +252,7 @@ impl Write for Transport {
 }
 
 /// Plaintext from rustls's buffer first: no event announces what is already here.
-fn read_tls(tls: &mut ClientConnection, socket: &mut Socket, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_tls(tls: &mut Connection, socket: &mut Socket, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match tls.reader().read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -261,12 +264,12 @@ fn read_tls(tls: &mut ClientConnection, socket: &mut Socket, buffer: &mut [u8]) 
     }
 }
 
-fn receive(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<usize> {
+fn receive(tls: &mut Connection, socket: &mut Socket) -> io::Result<usize> {
     let count = tls.read_tls(socket)?;
     match tls.process_new_packets() {
         Ok(_) => Ok(count),
         Err(error) => {
-            // The alert that tells the server why; the error matters more than whether it arrives.
+            // The alert that tells the peer why; the error matters more than whether it arrives.
             let _ = drain(tls, socket);
             Err(io::Error::new(io::ErrorKind::InvalidData, error))
         }
@@ -274,7 +277,7 @@ fn receive(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<usize>
 }
 
 /// Writes what rustls has ready; `false` if the network did not take all of it.
-fn drain(tls: &mut ClientConnection, socket: &mut Socket) -> io::Result<bool> {
+fn drain(tls: &mut Connection, socket: &mut Socket) -> io::Result<bool> {
     while tls.wants_write() {
         match tls.write_tls(socket) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
