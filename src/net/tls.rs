@@ -1,4 +1,4 @@
-//! Whom a `wss://` client trusts.
+//! Whom a `wss://` client trusts, and what a server shows.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thiserror::Error;
 
-/// The largest `--ca` file that is read; the usual bundle of all public authorities has about 250 KiB.
+/// The largest file that is read; the usual bundle of all public authorities has about 250 KiB.
 const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
 
 /// Sessions remembered for a shorter handshake with the same server.
@@ -20,24 +20,24 @@ const REMEMBERED_SESSIONS: usize = 8;
 /// Why there is no usable trust configuration.
 #[derive(Debug, Error)]
 pub enum TlsConfigError {
-    /// The `--ca` file cannot be read.
-    #[error("cannot read the certificate file {path}: {source}", path = path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
     },
-    /// The `--ca` file holds no certificate.
+    /// The file holds no certificate.
     #[error(
-        "{path} holds no certificate: --ca expects a PEM file with a line '-----BEGIN CERTIFICATE-----'",
+        "{path} holds no certificate: a PEM file with a line '-----BEGIN CERTIFICATE-----' is expected",
         path = path.display()
     )]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// A certificate in the `--ca` file is damaged.
+    /// A certificate in the file is damaged.
     #[error("certificate {number} in {path} cannot be used: {reason}", path = path.display())]
     BadCertificate {
         /// The file.
@@ -46,6 +46,29 @@ pub enum TlsConfigError {
         number: usize,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The file holds no private key.
+    #[error(
+        "{path} holds no private key that can be used: a PEM file with a line '-----BEGIN PRIVATE KEY-----' is expected",
+        path = path.display()
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key do not belong together, or are of a kind that is not supported.
+    #[error(
+        "the certificate in {certificate} and the key in {key} cannot be used together: {reason}",
+        certificate = certificate.display(),
+        key = key.display()
+    )]
+    Mismatch {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// The library's reason.
+        reason: rustls::Error,
     },
     /// The cryptographic library refuses its own defaults.
     #[error("TLS cannot be set up: {0}")]
@@ -76,19 +99,48 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigEr
     Ok(Arc::new(config))
 }
 
+/// Builds what a server shows to all that connect: the certificate chain of one PEM file and the private key of another.
+///
+/// # Errors
+/// [`TlsConfigError`], naming the file.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    let chain = certificates(certificate)?;
+    if chain.is_empty() {
+        return Err(TlsConfigError::NoCertificate { path: certificate.into() });
+    }
+    let unreadable = |source| TlsConfigError::Unreadable { path: key.into(), source };
+    let pem = read_bounded(key).map_err(unreadable)?;
+    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsConfigError::NoKey { path: key.into() })?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|reason| TlsConfigError::Mismatch { certificate: certificate.into(), key: key.into(), reason })?;
+    // Browsers would rather speak HTTP/2, which is not spoken here.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
 fn roots_from_file(path: &Path) -> Result<RootCertStore, TlsConfigError> {
-    let pem = read_bounded(path).map_err(|source| TlsConfigError::Unreadable { path: path.into(), source })?;
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
-        certificate
-            .map_err(|error| error.to_string())
-            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-            .map_err(|reason| TlsConfigError::BadCertificate { path: path.into(), number: index + 1, reason })?;
+    for (certificate, number) in certificates(path)?.into_iter().zip(1..) {
+        roots.add(certificate).map_err(|error| bad_certificate(path, number, error.to_string()))?;
     }
     if roots.is_empty() {
         return Err(TlsConfigError::NoCertificate { path: path.into() });
     }
     Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let pem = read_bounded(path).map_err(|source| TlsConfigError::Unreadable { path: path.into(), source })?;
+    let found = CertificateDer::pem_slice_iter(&pem).zip(1..);
+    found.map(|(found, number)| found.map_err(|error| bad_certificate(path, number, error.to_string()))).collect()
+}
+
+fn bad_certificate(path: &Path, number: usize, reason: String) -> TlsConfigError {
+    TlsConfigError::BadCertificate { path: path.into(), number, reason }
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
@@ -163,5 +215,20 @@ mod tests {
         }
         let large = vec![b'\n'; MAX_CA_FILE as usize + 1];
         assert!(matches!(outcome("large", &large), Err(TlsConfigError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_server_needs_a_certificate_and_its_key() {
+        let own = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
+        let certificate = file("server-cert", own.cert.pem().as_bytes());
+        let key = file("server-key", own.signing_key.serialize_pem().as_bytes());
+        let wrong = file("wrong-key", other.signing_key.serialize_pem().as_bytes());
+        assert_eq!(server_config(&certificate, &key).unwrap().alpn_protocols, [b"http/1.1"]);
+        assert!(matches!(server_config(&certificate, &wrong), Err(TlsConfigError::Mismatch { .. })));
+        assert!(matches!(server_config(&certificate, &certificate), Err(TlsConfigError::NoKey { .. })));
+        assert!(matches!(server_config(&key, &key), Err(TlsConfigError::NoCertificate { .. })));
+        assert!(matches!(server_config(Path::new("/none"), &key), Err(TlsConfigError::Unreadable { .. })));
+        [certificate, key, wrong].iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
 }
