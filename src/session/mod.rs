@@ -14,6 +14,7 @@
 pub mod diagnosis;
 mod direct;
 mod event;
+mod plain;
 mod reach;
 mod relay;
 mod signals;
@@ -33,7 +34,7 @@ use crate::signaling::{ResumeKey, SessionId};
 use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
 use direct::Direct;
 use relay::Relay;
-use signals::Link;
+use signals::{Cipher, Link};
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};
@@ -98,7 +99,7 @@ enum State {
 pub struct Session {
     role: Role,
     id: SessionId,
-    resume_key: ResumeKey,
+    resume_key: Option<ResumeKey>,
     reach: Reach,
     state: State,
     /// The signaling WebSocket, while there is one.
@@ -150,13 +151,35 @@ impl Session {
         config: Config,
         reach: Reach,
     ) -> Result<Session, peer::PeerError> {
+        let link = Link::new(now, None, Cipher::Sealed(established.sealer, established.opener));
+        let state = State::Connecting { deadline: now + HOST_TIMEOUT };
+        let resume_key = Some(established.resume_key);
+        let mut session = Session::with(now, established.session, resume_key, config, reach, state, link);
+        if session.role == Role::Host {
+            session.begin(now);
+            if session.reach.direct {
+                session.offer(now, FIRST_DIRECT)?;
+            }
+        }
+        Ok(session)
+    }
+
+    fn with(
+        now: Instant,
+        id: SessionId,
+        resume_key: Option<ResumeKey>,
+        config: Config,
+        reach: Reach,
+        state: State,
+        link: Link,
+    ) -> Session {
         let role = config.role;
-        let mut session = Session {
+        Session {
             role,
-            id: established.session,
-            resume_key: established.resume_key,
-            state: State::Connecting { deadline: now + HOST_TIMEOUT },
-            link: Some(Link::new(now, None, established.sealer, established.opener)),
+            id,
+            resume_key,
+            state,
+            link: Some(link),
             link_count: 1,
             wanted_offer: None,
             offer_at: now,
@@ -181,14 +204,7 @@ impl Session {
             events: VecDeque::new(),
             held: VecDeque::new(),
             reach,
-        };
-        if role == Role::Host {
-            session.begin(now);
-            if session.reach.direct {
-                session.offer(now, FIRST_DIRECT)?;
-            }
         }
-        Ok(session)
     }
 
     /// Returns the session's id, the same on both sides.
@@ -196,9 +212,9 @@ impl Session {
         &self.id
     }
 
-    /// Returns the key under which the session is joined again on a further WebSocket.
-    pub fn resume_key(&self) -> &ResumeKey {
-        &self.resume_key
+    /// Returns the key under which the session is joined again on a further WebSocket; `None` if it cannot be.
+    pub fn resume_key(&self) -> Option<&ResumeKey> {
+        self.resume_key.as_ref()
     }
 
     /// Gives access to the streams.

@@ -155,9 +155,9 @@ impl Session {
         }
         times.extend(self.unready_at().filter(|_| self.state == State::Established));
         if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
-            times.push(relay.asks_at());
+            times.extend(relay.asks_at());
             if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
-                times.push(relay.trouble_at(self.mux.round_trip()));
+                times.extend(relay.trouble_at(self.mux.round_trip()));
             }
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
@@ -179,7 +179,7 @@ impl Session {
             if relay.wants_ping(now) {
                 self.mux.ping_now(now);
             }
-            if relay.trouble_at(self.mux.round_trip()) <= now
+            if relay.trouble_at(self.mux.round_trip()).is_some_and(|at| at <= now)
                 && let Some(link) = &mut self.link
                 && !std::mem::replace(&mut link.is_suspect, true)
             {

@@ -36,6 +36,8 @@ const QUIET: Duration = Duration::from_secs(2);
 pub(super) struct Relay {
     /// Number of the carrier.
     pub(super) carrier: u32,
+    /// Silence means something.
+    is_watched: bool,
     heard_at: Instant,
     asked_at: Instant,
     written: u64,
@@ -51,6 +53,7 @@ impl Relay {
     pub(super) fn new(now: Instant, carrier: u32) -> Relay {
         Relay {
             carrier,
+            is_watched: true,
             heard_at: now,
             asked_at: now,
             written: 0,
@@ -60,6 +63,11 @@ impl Relay {
             round_trip: Best::new(ROUND_TRIP_WINDOW, |a, b| a < b),
             target: MIN_UNANSWERED,
         }
+    }
+
+    /// The same on a WebSocket whose owner sees to it whether it is alive.
+    pub(super) fn unwatched(now: Instant, carrier: u32) -> Relay {
+        Relay { is_watched: false, ..Relay::new(now, carrier) }
     }
 
     /// Takes note that the peer sent something.
@@ -100,7 +108,7 @@ impl Relay {
 
     /// Tells whether a PING should go out now, to learn what arrived or whether the peer is still there.
     pub(super) fn wants_ping(&mut self, now: Instant) -> bool {
-        let is_quiet = self.asks_at() <= now;
+        let is_quiet = self.asks_at().is_some_and(|at| at <= now);
         if is_quiet {
             self.asked_at = now;
         }
@@ -108,13 +116,13 @@ impl Relay {
     }
 
     /// Returns when the silence is long enough to ask.
-    pub(super) fn asks_at(&self) -> Instant {
-        self.heard_at.max(self.asked_at) + QUIET
+    pub(super) fn asks_at(&self) -> Option<Instant> {
+        self.is_watched.then(|| self.heard_at.max(self.asked_at) + QUIET)
     }
 
     /// Returns when the relay becomes suspect if nothing comes.
-    pub(super) fn trouble_at(&self, round_trip: Option<Duration>) -> Instant {
-        self.heard_at + SILENCE.max(round_trip.unwrap_or_default() * 4)
+    pub(super) fn trouble_at(&self, round_trip: Option<Duration>) -> Option<Instant> {
+        self.is_watched.then(|| self.heard_at + SILENCE.max(round_trip.unwrap_or_default() * 4))
     }
 
     /// Tells whether something came after `since`.
@@ -199,6 +207,6 @@ mod tests {
         assert!(relay.wants_ping(now + QUIET));
         assert!(!relay.wants_ping(now + QUIET), "once");
         assert!(relay.trouble_at(None) > relay.asks_at());
-        assert_eq!(relay.trouble_at(Some(Duration::from_secs(2))), now + Duration::from_secs(8));
+        assert_eq!(relay.trouble_at(Some(Duration::from_secs(2))), Some(now + Duration::from_secs(8)));
     }
 }

@@ -24,10 +24,17 @@ const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What keeps messages from those who forward them.
+pub(super) enum Cipher {
+    /// Between a client and a host.
+    Sealed(Sealer, Opener),
+    /// Nobody forwards them.
+    Plain,
+}
+
 /// One signaling WebSocket of a session.
 pub(super) struct Link {
-    sealer: Sealer,
-    opener: Opener,
+    pub(super) cipher: Cipher,
     /// Bytes that wait for the network, as far as we know.
     pub(super) waiting: usize,
     /// A relay was started on it; there is one for each WebSocket.
@@ -45,10 +52,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(now: Instant, carrier: Option<u32>, sealer: Sealer, opener: Opener) -> Link {
+    pub(super) fn new(now: Instant, carrier: Option<u32>, cipher: Cipher) -> Link {
         Link {
-            sealer,
-            opener,
+            cipher,
             waiting: 0,
             has_relayed: false,
             is_suspect: false,
@@ -61,7 +67,10 @@ impl Link {
 
     pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
         self.waiting += message.len() + RELAY_OVERHEAD;
-        Signal::Binary(self.sealer.seal_binary(message))
+        Signal::Binary(match &mut self.cipher {
+            Cipher::Sealed(sealer, _) => sealer.seal_binary(message),
+            Cipher::Plain => message.to_vec(),
+        })
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -77,7 +86,8 @@ impl Session {
     /// has ended; an established one goes on without the WebSocket.
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        match link.opener.open(text) {
+        let Cipher::Sealed(_, opener) = &mut link.cipher else { return Ok(()) };
+        match opener.open(text) {
             Ok(inner) => {
                 link.heard_at = now;
                 link.is_suspect = false;
@@ -96,9 +106,12 @@ impl Session {
     /// Those of [`Session::handle_signal`].
     pub fn handle_binary(&mut self, now: Instant, bytes: Bytes) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let message = match link.opener.open_binary(bytes) {
-            Ok(message) => message,
-            Err(error) => return Err(self.handle_signaling_error(now, error)),
+        let message = match &mut link.cipher {
+            Cipher::Sealed(_, opener) => match opener.open_binary(bytes) {
+                Ok(message) => message,
+                Err(error) => return Err(self.handle_signaling_error(now, error)),
+            },
+            Cipher::Plain => bytes,
         };
         link.heard_at = now;
         // One that was left behind still delivers what was under way.
@@ -131,7 +144,7 @@ impl Session {
         self.signals.clear();
         self.wanted_offer = None;
         self.link_count += 1;
-        self.link = Some(Link::new(now, self.mux.carrier(), sealer, opener));
+        self.link = Some(Link::new(now, self.mux.carrier(), Cipher::Sealed(sealer, opener)));
         self.begin(now);
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));
@@ -139,9 +152,12 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come up.
+    /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come
+    /// up. A plain session ends.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
-        self.link = None;
+        if self.link.take().is_some_and(|link| matches!(link.cipher, Cipher::Plain)) {
+            return self.fail(now, "the connection to the server was lost");
+        }
         self.wanted_offer = None;
         self.signals.clear();
         self.leave_relay(now);
@@ -174,8 +190,10 @@ impl Session {
     }
 
     pub(super) fn signal(&mut self, inner: &Inner) {
-        if let Some(link) = &mut self.link {
-            let text = link.sealer.seal(inner);
+        if let Some(link) = &mut self.link
+            && let Cipher::Sealed(sealer, _) = &mut link.cipher
+        {
+            let text = sealer.seal(inner);
             link.waiting += text.len();
             self.signals.push_back(Signal::Text(text));
         }

@@ -34,6 +34,11 @@ const HOST_RESUME: &[u8] = b"host resume";
 pub struct SessionId([u8; 16]);
 
 impl SessionId {
+    /// Makes the id of a session that no pin led to.
+    pub(crate) fn random() -> SessionId {
+        SessionId(rand::random())
+    }
+
     /// Returns all 32 hex digits.
     pub fn hex(&self) -> String {
         HEXLOWER.encode(&self.0)

@@ -108,8 +108,12 @@ impl Client {
                 self.send(index, Signal::Text(hello));
             }
             Some(session) => {
-                let Some(entry) = self.core.session(session) else { return self.close_link(index) };
-                let (resume, text) = ClientResume::start(*entry.session.id(), entry.session.resume_key().clone());
+                let entry = self.core.session(session).map(|entry| &entry.session);
+                let Some((id, key)) = entry.and_then(|session| Some((*session.id(), session.resume_key()?.clone())))
+                else {
+                    return self.close_link(index);
+                };
+                let (resume, text) = ClientResume::start(id, key);
                 self.links[index].phase = Phase::Resuming(Some(resume), session);
                 self.send(index, Signal::Text(text));
             }

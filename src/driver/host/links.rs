@@ -197,8 +197,10 @@ impl Host {
         let Some(session) = self.core.find_session(&request.session) else {
             return self.refuse(index, &SignalingError::UnknownSession);
         };
-        let Some(entry) = self.core.session(session) else { return };
-        let (resume, text) = HostResume::answer(entry.session.resume_key().clone(), request);
+        let Some(key) = self.core.session(session).and_then(|entry| entry.session.resume_key().cloned()) else {
+            return self.refuse(index, &SignalingError::UnknownSession);
+        };
+        let (resume, text) = HostResume::answer(key, request);
         self.links[index].phase = Phase::Resuming(resume, session);
         self.send(index, text);
         self.expect(index, STEP_TIMEOUT);
