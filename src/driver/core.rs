@@ -30,7 +30,7 @@ use crate::net::udp::ReceiveBuffers;
 use crate::net::watch::InterfaceWatch;
 use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
-use crate::tunnel::{ChunkPool, GoAwayReason};
+use crate::tunnel::{self, ChunkPool, GoAwayReason};
 
 /// Events taken from the system at once.
 const EVENTS: usize = 1024;
@@ -61,6 +61,12 @@ pub(super) enum Notice {
     Listen { session: SessionKey, id: u16, bind: String },
     /// A host answered that: where it listens, or why not.
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
+    /// Something about a stream that is neither a connection's nor a flow's.
+    Stream { session: SessionKey, event: tunnel::Event },
+    /// The WebSocket to the server is ready.
+    Uplink { event: MioEvent },
+    /// The WebSocket to the server has been at its step for too long.
+    UplinkDue { serial: u64 },
     /// A connection that was open is gone.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
     Closed { serial: u64, reason: String },
@@ -330,6 +336,7 @@ impl Core {
             Some(Source::Programs(listener)) => self.notices.push_back(Notice::Programs { listener }),
             Some(Source::Flow(flow)) => self.receive_from_target(flow),
             Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
+            Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
             Some(Source::Udp(index)) => {
                 if let Some(entry) = self.sockets.get_mut(index) {
@@ -388,6 +395,7 @@ impl Core {
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
+                Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),
             }

@@ -11,7 +11,7 @@ pub(super) enum Due {
     Accept,
     /// It is time to see whether the signaling WebSockets are alive.
     KeepAlive,
-    /// A client may dial the host again.
+    /// A client may dial the host again, or a host its server.
     Rejoin,
     /// A UDP flow may have been idle for too long.
     FlowIdle { index: usize, serial: u64 },
@@ -21,6 +21,8 @@ pub(super) enum Due {
     Waiting,
     /// A signaling WebSocket has been at its step for too long.
     Link { index: usize, serial: u64 },
+    /// The WebSocket to the server has been at its step for too long.
+    Uplink { serial: u64 },
     /// A target did not answer at any of its addresses.
     Dial { index: usize, serial: u64 },
     /// A target did not answer at one address; `left` more are to be tried.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::connections::Phase;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::sessions::Scope;
 use crate::config::{Endpoint, Protocol, SharedService, Target};
 use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
@@ -37,6 +38,17 @@ pub(super) struct Dialer {
     pub(super) allow: AccessList,
     /// By number, what a client dials for connections that its host took.
     pub(super) reverse: Vec<Endpoint>,
+    /// What a server may have dialled.
+    pub(super) server: ServerAccess,
+}
+
+/// What a host dials for the server that it is registered at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ServerAccess {
+    /// The number of the service that is published.
+    pub(super) public: Option<u16>,
+    /// What the access list has, too.
+    pub(super) dials: bool,
 }
 
 /// Why a stream gets no target.
@@ -46,6 +58,15 @@ struct Refusal {
 }
 
 impl Dialer {
+    /// Tells whether a server may have that dialled at all.
+    fn serves(&self, target: &ConnectTarget) -> bool {
+        match target {
+            ConnectTarget::Service(id) => self.server.public == Some(*id),
+            ConnectTarget::Tcp(_) => self.server.dials,
+            ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_) => false,
+        }
+    }
+
     /// Finds what a stream is to be joined to. The second value is the service, if it is one.
     fn endpoint(&self, target: &ConnectTarget) -> Result<(Endpoint, Option<&SharedService>), Refusal> {
         let denied = |detail| Refusal { reason: AbortReason::Denied, detail };
@@ -90,7 +111,10 @@ impl Core {
         {
             return self.abort_stream(index, key, AbortReason::Denied, "nothing was forwarded in that direction");
         }
-        let (endpoint, header) = match self.dialer.endpoint(target) {
+        let is_served = self.sessions[index].scope == Scope::Peer || self.dialer.serves(target);
+        let refusal = Refusal { reason: AbortReason::Denied, detail: "the host does not let its server have that" };
+        let endpoint = if is_served { self.dialer.endpoint(target) } else { Err(refusal) };
+        let (endpoint, header) = match endpoint {
             Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
             Err(Refusal { reason, detail }) => {
                 let session = self.sessions[index].name.clone();

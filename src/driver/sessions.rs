@@ -39,9 +39,20 @@ pub(super) struct Summary {
     pub(super) duration: Option<Duration>,
 }
 
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// A client's or a host's that knows the pin.
+    Peer,
+    /// The one between a host and a server. Nobody proved a pin: on the host it reaches what is published, and what the host
+    /// lets the server dial.
+    Server,
+}
+
 /// A session and what belongs to it.
 pub(super) struct SessionEntry {
     pub(super) session: Session,
+    pub(super) scope: Scope,
     serial: u64,
     /// Short id, for people.
     pub(super) name: String,
@@ -82,12 +93,22 @@ impl Core {
         self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
         let (servers, is_complete) = self.stun.known(self.now);
         session.add_stun_servers(self.now, servers, is_complete);
+        Ok(self.insert_session(session, Scope::Peer, name))
+    }
+
+    /// Starts the session between a host and a server, on the WebSocket that joins them.
+    pub(super) fn add_plain_session(&mut self, name: String, config: Config) -> SessionKey {
+        self.insert_session(Session::plain(self.now, config), Scope::Server, name)
+    }
+
+    fn insert_session(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
         self.next_serial += 1;
         let serial = self.next_serial;
         let index = self.sessions.insert(SessionEntry {
             session,
+            scope,
             serial,
             name,
             sockets: Vec::new(),
@@ -100,7 +121,12 @@ impl Core {
             is_dirty: false,
         });
         self.touch(index);
-        Ok(SessionKey { index, serial })
+        SessionKey { index, serial }
+    }
+
+    /// Returns how many sessions with peers there are.
+    pub(super) fn peer_count(&self) -> usize {
+        self.sessions.iter().filter(|(_, entry)| entry.scope == Scope::Peer).count()
     }
 
     /// Finds the session of that id.
@@ -181,9 +207,11 @@ impl Core {
             Event::Release { carrier } => self.release(key.index, carrier),
             Event::Connected { path, round_trip } => {
                 entry.connected_at = Some(now);
-                let session = entry.name.clone();
-                let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
-                self.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
+                if entry.scope == Scope::Peer {
+                    let session = entry.name.clone();
+                    let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
+                    self.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
+                }
                 self.notices.push_back(Notice::Connected { session: key });
             }
             Event::PathChanged { path, reason } => {
@@ -241,6 +269,7 @@ impl Core {
     }
 
     fn handle_stream_event(&mut self, index: usize, event: tunnel::Event) {
+        let session = SessionKey { index, serial: self.sessions[index].serial };
         match event {
             tunnel::Event::Opened(key, target) => self.open_target(index, key, &target),
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
@@ -248,24 +277,25 @@ impl Core {
                     self.wake(connection);
                 } else if let Some(&flow) = self.sessions[index].flows.get(&key) {
                     self.flow_readable(flow);
+                } else {
+                    self.notices.push_back(Notice::Stream { session, event });
                 }
             }
-            tunnel::Event::Aborted { key, reason, .. } if self.sessions[index].flows.contains_key(&key) => {
-                let flow = self.sessions[index].flows[&key];
-                self.flow_aborted(flow, reason.as_str());
+            tunnel::Event::Aborted { key, reason, ref detail, origin } => {
+                if let Some(&flow) = self.sessions[index].flows.get(&key) {
+                    self.flow_aborted(flow, reason.as_str());
+                } else if self.sessions[index].connections.contains_key(&key) {
+                    self.stream_aborted(index, key, reason, detail, origin);
+                } else {
+                    self.notices.push_back(Notice::Stream { session, event });
+                }
             }
-            tunnel::Event::Aborted { key, reason, detail, origin } => {
-                self.stream_aborted(index, key, reason, &detail, origin)
+            tunnel::Event::Accepted(key) if self.sessions[index].connections.contains_key(&key) => {
+                self.stream_accepted(index, key);
             }
-            tunnel::Event::Accepted(key) => self.stream_accepted(index, key),
-            tunnel::Event::Listen { id, bind } => {
-                let session = SessionKey { index, serial: self.sessions[index].serial };
-                self.notices.push_back(Notice::Listen { session, id, bind });
-            }
-            tunnel::Event::Listened { id, result } => {
-                let session = SessionKey { index, serial: self.sessions[index].serial };
-                self.notices.push_back(Notice::Listened { session, id, result });
-            }
+            tunnel::Event::Accepted(_) => self.notices.push_back(Notice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.notices.push_back(Notice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.notices.push_back(Notice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)

@@ -23,6 +23,8 @@ pub(super) enum Source {
     Programs(usize),
     /// The UDP socket of a flow's target.
     Flow(usize),
+    /// A host's WebSocket to its server.
+    Uplink,
     /// A forwarded connection.
     Connection(usize),
 }
@@ -43,6 +45,7 @@ impl Source {
             Source::Negotiation(index) => (7, index),
             Source::Programs(index) => (8, index),
             Source::Flow(index) => (9, index),
+            Source::Uplink => (10, 0),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -60,6 +63,7 @@ impl Source {
             7 => Source::Negotiation(index),
             8 => Source::Programs(index),
             9 => Source::Flow(index),
+            10 => Source::Uplink,
             _ => return None,
         })
     }

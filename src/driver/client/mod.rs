@@ -203,6 +203,9 @@ impl Client {
             | Notice::Verify
             | Notice::Woken
             | Notice::Listen { .. }
+            | Notice::Stream { .. }
+            | Notice::Uplink { .. }
+            | Notice::UplinkDue { .. }
             | Notice::Listened { .. } => {}
         }
     }

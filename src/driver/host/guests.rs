@@ -106,7 +106,7 @@ impl Host {
     }
 
     pub(super) fn start_session(&mut self, index: usize, established: Established) {
-        let is_full = self.core.sessions.len() >= self.config.max_sessions;
+        let is_full = self.core.peer_count() >= self.config.max_sessions;
         if self.is_stopping || (is_full && !self.core.evict()) {
             let remote = self.links[index].remote;
             if !self.is_stopping {

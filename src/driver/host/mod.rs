@@ -106,7 +106,7 @@ impl Host {
     /// The port cannot be had.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         let (services, allow) = (config.services.clone(), config.allow.clone());
-        let dialer = Dialer { services, allow, reverse: Vec::new() };
+        let dialer = Dialer { services, allow, ..Dialer::default() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.udp_idle = config.udp_idle;
         let mut listener = listen::listen(config.listen)?;
@@ -231,6 +231,9 @@ impl Host {
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
             | Notice::Rejoin
+            | Notice::Uplink { .. }
+            | Notice::UplinkDue { .. }
+            | Notice::Stream { .. }
             | Notice::Listened { .. }
             | Notice::Negotiation { .. }
             | Notice::NegotiationDue { .. }
