@@ -65,6 +65,8 @@ pub(super) enum Notice {
     Stream { session: SessionKey, event: tunnel::Event },
     /// The WebSocket to the server is ready.
     Uplink { event: MioEvent },
+    /// The WebSocket to the server may have more to give although no event says so.
+    UplinkPoll,
     /// The WebSocket to the server has been at its step for too long.
     UplinkDue { serial: u64 },
     /// A connection that was open is gone.
@@ -235,7 +237,7 @@ impl Core {
 
     /// Reports the end of a session: a summary if it was connected, a warning if it never was.
     pub(super) fn report_end(&mut self, summary: Summary, end: &End) {
-        let Summary { name, sent, received, duration } = summary;
+        let Summary { name, sent, received, duration, .. } = summary;
         match duration {
             Some(duration) => {
                 let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);

@@ -13,6 +13,7 @@ mod dial;
 mod flows;
 mod host;
 mod liveness;
+mod outbox;
 mod sessions;
 mod signals;
 mod stun;
@@ -30,7 +31,7 @@ use crate::net::tls::TlsConfigError;
 use crate::net::websocket::WebSocketError;
 use crate::session::End;
 use crate::signaling::error::{SignalingError, Violation};
-use crate::signaling::message::ErrorCode;
+use crate::signaling::message::{ErrorCode, ErrorMessage};
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,17 @@ pub enum RunError {
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
+    /// The server at which a host is to be registered cannot be reached.
+    #[error("cannot reach the server: {}", .0.to_string().replace("pinhole host", "pinhole server"))]
+    Server(WebSocketError),
+    /// The server does not register this host.
+    #[error("{}", refusal_sentence(id, error))]
+    Refused {
+        /// The id that was asked for.
+        id: String,
+        /// What the server said.
+        error: ErrorMessage,
+    },
     /// The host refused us, or the exchange went wrong.
     #[error("{}", signaling_sentence(.0))]
     Signaling(#[from] SignalingError),
@@ -74,7 +86,8 @@ impl RunError {
             RunError::Listen(_) => "listen",
             RunError::Tls(_) => "certificates",
             RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",
-            RunError::WebSocket(_) => "unreachable",
+            RunError::WebSocket(_) | RunError::Server(_) => "unreachable",
+            RunError::Refused { error, .. } => error.code.as_str(),
             RunError::Signaling(error) => error.code().as_str(),
             RunError::Session(End::NoPath) => "no-path",
             RunError::Session(End::PathLost) => "path-lost",
@@ -96,6 +109,23 @@ fn signaling_sentence(error: &SignalingError) -> String {
             SignalingError::Version.to_string()
         }
         _ => error.to_string(),
+    }
+}
+
+fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
+    match error.code {
+        ErrorCode::BadToken => {
+            "the server does not know the token: check --token or PINHOLE_TOKEN with whoever runs the server".to_owned()
+        }
+        ErrorCode::Denied => {
+            format!("the token may not be used for the id {id}: choose another --id, or ask whoever runs the server")
+        }
+        ErrorCode::IdTaken => format!("another host has the id {id} on the server: choose another --id"),
+        ErrorCode::Replaced => {
+            format!("another process registered the id {id} with the same token, and has taken over")
+        }
+        ErrorCode::Version => SignalingError::Version.to_string(),
+        code => format!("the server refused ({code}): {}", error.message),
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) struct SessionKey {
 /// What there is to say about a session at its end.
 #[derive(Debug)]
 pub(super) struct Summary {
+    pub(super) scope: Scope,
     pub(super) name: String,
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -366,6 +367,7 @@ impl Core {
         sockets.into_iter().for_each(|socket| self.remove_socket(socket.index));
         let entry = self.sessions.remove(index);
         Summary {
+            scope: entry.scope,
             name: entry.name,
             sent: entry.sent,
             received: entry.received,

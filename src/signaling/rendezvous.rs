@@ -158,7 +158,7 @@ pub struct Register {
     pub token: Option<Token>,
     /// The process that asks.
     pub instance: Instance,
-    /// Its HELLO in conversation 0 has one service, which anybody may reach by HTTP.
+    /// What anybody may reach by HTTP, through conversation 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<Public>,
     /// Holders of a token that may dial can have it dial what its access list has.
@@ -169,6 +169,8 @@ pub struct Register {
 /// A service that is published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Public {
+    /// The service's number in CONNECT.
+    pub service: u16,
     /// What visitors must log in with: SHA-256 over the user name's length (u64), the user name and the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Binary<32>>,
@@ -349,12 +351,12 @@ mod tests {
             id: "abc".parse().unwrap(),
             token: Some("t".parse().unwrap()),
             instance: Binary([0; 16]),
-            public: Some(Public { auth: None }),
+            public: Some(Public { service: 2, auth: None }),
             dial: true,
         });
         let zeros = "A".repeat(22);
         let text = format!(
-            r#"{{"type":"register","versions":[1],"id":"abc","token":"t","instance":"{zeros}==","public":{{}},"dial":true}}"#
+            r#"{{"type":"register","versions":[1],"id":"abc","token":"t","instance":"{zeros}==","public":{{"service":2}},"dial":true}}"#
         );
         assert_eq!(register.to_text(), text);
         assert_eq!(FromHost::parse(&text), Ok(register));

@@ -195,13 +195,7 @@ impl Visit {
         let url = &self.config.url;
         let authority = url.authority();
         while let Some(address) = self.addresses.pop_front() {
-            let request = UpgradeRequest {
-                authority: authority.clone(),
-                path: url.path.clone(),
-                server_name: url.host.clone(),
-                headers: self.config.headers.clone(),
-                proxy: self.config.proxy.clone(),
-            };
+            let request = UpgradeRequest::new(url, &self.config.headers, self.config.proxy.as_ref());
             let opened = WebSocket::dial(address, &request, self.tls.clone())
                 .and_then(|websocket| register(registry, websocket).map_err(WebSocketError::Io));
             match opened {

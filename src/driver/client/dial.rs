@@ -82,13 +82,7 @@ impl Client {
         let url = &self.config.url;
         let authority = url.authority();
         while let Some(address) = addresses.pop_front() {
-            let request = UpgradeRequest {
-                authority: authority.clone(),
-                path: url.path.clone(),
-                server_name: url.host.clone(),
-                headers: self.config.headers.clone(),
-                proxy: self.config.proxy.clone(),
-            };
+            let request = UpgradeRequest::new(url, &self.config.headers, self.config.proxy.as_ref());
             match WebSocket::dial(address, &request, self.tls.clone()) {
                 Ok(websocket) => return self.add_link(websocket, session, address, addresses),
                 Err(failure) => error = Some(failure),

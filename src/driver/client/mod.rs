@@ -206,6 +206,7 @@ impl Client {
             | Notice::Stream { .. }
             | Notice::Uplink { .. }
             | Notice::UplinkDue { .. }
+            | Notice::UplinkPoll
             | Notice::Listened { .. } => {}
         }
     }

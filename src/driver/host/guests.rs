@@ -55,7 +55,7 @@ impl Host {
                     self.admit(key.index, established);
                 }
                 Err(error) => {
-                    let remote = self.links[key.index].remote;
+                    let remote = self.links[key.index].remote.clone();
                     if matches!(error, SignalingError::BadPin) {
                         let replace = self.limiter.record_failure(self.core.now).is_some();
                         let count = self.limiter.failures();
@@ -82,7 +82,7 @@ impl Host {
     /// Lets a client in that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, index: usize, established: Established) {
         // A client that is gone already took its link along.
-        let Some(remote) = self.links.get(index).map(|link| link.remote) else { return };
+        let Some(remote) = self.links.get(index).map(|link| link.remote.clone()) else { return };
         let Some(approval) = &self.approval else { return self.start_session(index, established) };
         let serial = self.links[index].serial;
         let question = format!("Let a client from {remote} join (session {})?", established.session);
@@ -108,7 +108,7 @@ impl Host {
     pub(super) fn start_session(&mut self, index: usize, established: Established) {
         let is_full = self.core.peer_count() >= self.config.max_sessions;
         if self.is_stopping || (is_full && !self.core.evict()) {
-            let remote = self.links[index].remote;
+            let remote = &self.links[index].remote;
             if !self.is_stopping {
                 let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
                 self.core.warn("full", message);
@@ -116,8 +116,7 @@ impl Host {
             return self.refuse(index, &SignalingError::Full);
         }
         let mut config = self.config.bounds.apply(Config::new(Role::Host));
-        let services = self.config.services.iter().zip(0..);
-        config.services = services.map(|(service, id)| announced(service, id)).collect();
+        config.services = self.announced(None);
         info!("session={} remote={} joins", established.session, self.links[index].remote);
         match self.core.add_session(established, config) {
             Ok(session) => self.links[index].phase = Phase::Session(session),
@@ -126,6 +125,13 @@ impl Host {
                 self.refuse(index, &SignalingError::Full);
             }
         }
+    }
+
+    /// Says what is shared: everything, or that one service.
+    pub(super) fn announced(&self, only: Option<usize>) -> Vec<Service> {
+        let services = self.config.services.iter().zip(0..);
+        let wanted = services.filter(|(_, id)| only.is_none_or(|only| only == usize::from(*id)));
+        wanted.map(|(service, id)| announced(service, id)).collect()
     }
 
     /// A generated pin that was guessed at too often is replaced; one that was chosen stays, with a warning.

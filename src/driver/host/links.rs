@@ -14,7 +14,7 @@ use crate::driver::RunError;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
-use crate::driver::sessions::SessionKey;
+use crate::driver::sessions::{Scope, SessionKey};
 use crate::driver::token::Source;
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
@@ -22,10 +22,11 @@ use crate::session::Signal;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::handshake::{HostHandshake, HostStep};
 use crate::signaling::message::Resume;
+use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
 
 /// How long a connection to the signaling port may take to become a WebSocket, and a WebSocket to say hello.
-const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,17 +60,10 @@ impl Host {
     }
 
     pub(super) fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let mut admission = Admission::Open;
-        if self.links.len() >= MAX_UNPROVEN + self.config.max_sessions {
-            let unproven = self
-                .links
-                .iter()
-                .filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing));
-            match unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
-                Some(oldest) => self.drop_link(oldest),
-                None => admission = Admission::Busy { retry_after_seconds: RETRY_AFTER },
-            }
-        }
+        let admission = match self.make_room_for_link() {
+            true => Admission::Open,
+            false => Admission::Busy { retry_after_seconds: RETRY_AFTER },
+        };
         let mut incoming = Incoming::new(stream, admission);
         let entry = self.links.vacant_entry();
         let index = entry.key();
@@ -83,13 +77,26 @@ impl Host {
         let link = Link {
             end: LinkEnd::Incoming(incoming),
             serial: 0,
-            remote,
+            remote: remote.to_string(),
             phase,
             is_queued: false,
             liveness: Liveness::default(),
         };
         entry.insert(link);
         self.expect(index, STEP_TIMEOUT);
+    }
+
+    /// Drops the oldest link that has proved nothing if there are too many; false says that all have.
+    pub(super) fn make_room_for_link(&mut self) -> bool {
+        if self.links.len() < MAX_UNPROVEN + self.config.max_sessions {
+            return true;
+        }
+        let unproven = self
+            .links
+            .iter()
+            .filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing));
+        let oldest = unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
+        oldest.inspect(|&oldest| self.drop_link(oldest)).is_some()
     }
 
     /// Gives a link so long for its next step.
@@ -106,7 +113,7 @@ impl Host {
         match self.links.get_mut(index).map(|link| &mut link.end) {
             Some(LinkEnd::Incoming(incoming)) => incoming.handle_event(event),
             Some(LinkEnd::WebSocket(websocket)) => websocket.handle_event(event),
-            None => return,
+            Some(LinkEnd::Conversation(_)) | None => return,
         }
         self.poll_link(index);
     }
@@ -119,6 +126,7 @@ impl Host {
                     Ok(None) => return,
                     Ok(Some(IncomingEvent::Asked | IncomingEvent::Answered { .. })) | Err(_) => self.drop_link(index),
                 },
+                LinkEnd::Conversation(_) => return,
                 LinkEnd::WebSocket(websocket) => match websocket.poll() {
                     Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
                     Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
@@ -180,7 +188,7 @@ impl Host {
     }
 
     /// Takes a message of the relay.
-    fn handle_binary(&mut self, index: usize, bytes: Bytes) {
+    pub(super) fn handle_binary(&mut self, index: usize, bytes: Bytes) {
         let Some(Phase::Session(session)) = self.links.get(index).map(|link| &link.phase) else {
             return self.drop_link(index);
         };
@@ -246,6 +254,7 @@ impl Host {
             debug!("remote={} signaling is dead", self.links[index].remote);
             self.drop_link(index);
         }
+        self.keep_uplink_alive();
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }
 
@@ -253,43 +262,39 @@ impl Host {
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         let mut dead = Vec::new();
         for (index, link) in &mut self.links {
-            let local = link.end.source().local_addr();
-            if matches!(link.phase, Phase::Session(_)) && local.is_ok_and(|local| vanished.contains(&local.ip())) {
+            let local = link.end.source().and_then(|source| source.local_addr().ok());
+            if matches!(link.phase, Phase::Session(_)) && local.is_some_and(|local| vanished.contains(&local.ip())) {
                 dead.push(index);
             }
         }
         dead.into_iter().for_each(|index| self.drop_link(index));
+        self.handle_uplink_addresses(vanished);
     }
 
-    /// Tells a session how much waits in its WebSocket.
+    /// Tells a session how much waits on its link.
     fn note_buffered(&mut self, index: usize) {
-        let Some(link) = self.links.get(index) else { return };
-        if let (Phase::Session(session), LinkEnd::WebSocket(websocket)) = (&link.phase, &link.end) {
-            let (session, waiting) = (*session, websocket.buffered());
-            if let Some(entry) = self.core.session(session) {
-                entry.session.set_signaling_buffered(waiting);
-                self.core.touch(session.index);
-            }
+        let Some(Link { phase: Phase::Session(session), end, .. }) = self.links.get(index) else { return };
+        let (session, waiting) = (*session, end.waiting());
+        if let Some(entry) = self.core.session(session) {
+            entry.session.set_signaling_buffered(waiting);
+            self.core.touch(session.index);
         }
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
         // What was sealed for a WebSocket that was replaced meanwhile is of no use.
-        if self.core.session(session).is_some_and(|entry| entry.session.signaling_number() != number) {
+        let Some(entry) = self.core.session(session).filter(|entry| entry.session.signaling_number() == number) else {
             return;
-        }
-        let Some(index) = self.link_of(session) else { return };
-        let Some(LinkEnd::WebSocket(websocket)) = self.links.get_mut(index).map(|link| &mut link.end) else { return };
-        let result = match signal {
-            Signal::Text(text) => websocket.send_text(text),
-            Signal::Binary(bytes) => websocket.send_binary(bytes.into()),
         };
-        match result {
-            Ok(()) => self.note_buffered(index),
-            Err(error) => {
-                debug!("signaling send error={error}");
-                self.drop_link(index);
-            }
+        let message = match signal {
+            Signal::Text(text) => Payload::Text(text),
+            Signal::Binary(bytes) => Payload::Binary(bytes.into()),
+        };
+        if entry.scope == Scope::Server {
+            return self.send_to_server(message);
+        }
+        if let Some(index) = self.link_of(session) {
+            self.send_message(index, message);
         }
     }
 
@@ -299,10 +304,22 @@ impl Host {
     }
 
     pub(super) fn send(&mut self, index: usize, text: String) {
-        let Some(LinkEnd::WebSocket(websocket)) = self.links.get_mut(index).map(|link| &mut link.end) else { return };
-        if let Err(error) = websocket.send_text(text) {
-            debug!("signaling send error={error}");
-            self.drop_link(index);
+        self.send_message(index, Payload::Text(text));
+    }
+
+    fn send_message(&mut self, index: usize, message: Payload) {
+        let result = match (self.links.get_mut(index).map(|link| &mut link.end), message) {
+            (Some(LinkEnd::WebSocket(websocket)), Payload::Text(text)) => websocket.send_text(text),
+            (Some(LinkEnd::WebSocket(websocket)), Payload::Binary(bytes)) => websocket.send_binary(bytes),
+            (Some(LinkEnd::Conversation(_)), message) => self.send_packet(index, message),
+            (Some(LinkEnd::Incoming(_)) | None, _) => return,
+        };
+        match result {
+            Ok(()) => self.note_buffered(index),
+            Err(error) => {
+                debug!("signaling send error={error}");
+                self.drop_link(index);
+            }
         }
     }
 
@@ -324,6 +341,7 @@ impl Host {
         match &mut link.end {
             LinkEnd::WebSocket(websocket) => websocket.close(close_code::NORMAL, reason),
             LinkEnd::Incoming(_) => return self.drop_link(index),
+            LinkEnd::Conversation(_) => return self.leave_later(index),
         }
         self.expect(index, CLOSE_TIMEOUT);
         // The peer's close may be here already.
@@ -356,8 +374,13 @@ impl Host {
 
     pub(super) fn drop_link(&mut self, index: usize) {
         let mut link = self.links.remove(index);
-        if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
+        if let Some(source) = link.end.source()
+            && let Err(error) = self.core.poll.registry().deregister(source)
+        {
             debug!("deregister error={error}");
+        }
+        if let LinkEnd::Conversation(conversation) = &link.end {
+            self.forget_conversation(conversation.number());
         }
         match link.phase {
             Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
@@ -366,7 +389,7 @@ impl Host {
         }
     }
 
-    fn signaling_closed(&mut self, session: SessionKey) {
+    pub(super) fn signaling_closed(&mut self, session: SessionKey) {
         let now = self.core.now;
         if let Some(entry) = self.core.session(session) {
             entry.session.handle_signaling_closed(now);

@@ -1,8 +1,10 @@
 //! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
 
+mod conversations;
 mod guests;
 mod links;
 mod reverse;
+mod uplink;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,15 +15,17 @@ use mio::net::{TcpListener, TcpStream};
 use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
+use self::conversations::Conversation;
 use self::reverse::ReverseListener;
+use self::uplink::Uplink;
 use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, Reporter, Stopper};
 use crate::driver::deadlines::Due;
-use crate::driver::dial::Dialer;
+use crate::driver::dial::{Dialer, ServerAccess};
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
-use crate::driver::sessions::{SessionKey, Summary};
+use crate::driver::sessions::{Scope, SessionKey, Summary};
 use crate::driver::token::Source;
 use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
@@ -42,7 +46,9 @@ pub struct Host {
     config: HostConfig,
     pin: Pin,
     listener: Option<TcpListener>,
-    local: SocketAddr,
+    local: Option<SocketAddr>,
+    /// The registration at a server, if there is to be one.
+    uplink: Option<Uplink>,
     links: Slab<Link>,
     limiter: GuessLimiter<LinkKey>,
     /// Where clients have us listen.
@@ -50,6 +56,8 @@ pub struct Host {
     approval: Option<Approval>,
     is_stopping: bool,
     is_done: bool,
+    /// Why the run cannot go on.
+    failure: Option<RunError>,
 }
 
 /// Finds a link; one that is gone is found no more.
@@ -59,11 +67,12 @@ struct LinkKey {
     serial: u64,
 }
 
-/// A connection to the signaling port.
+/// A connection to the signaling port, or one through the server.
 struct Link {
     end: LinkEnd,
     serial: u64,
-    remote: SocketAddr,
+    /// Where it comes from, for people.
+    remote: String,
     phase: Phase,
     /// A notice to poll it again is under way.
     is_queued: bool,
@@ -73,13 +82,24 @@ struct Link {
 enum LinkEnd {
     Incoming(Incoming),
     WebSocket(WebSocket),
+    Conversation(Conversation),
 }
 
 impl LinkEnd {
-    fn source(&mut self) -> &mut TcpStream {
+    fn source(&mut self) -> Option<&mut TcpStream> {
         match self {
-            LinkEnd::Incoming(incoming) => incoming.source(),
-            LinkEnd::WebSocket(websocket) => websocket.source(),
+            LinkEnd::Incoming(incoming) => Some(incoming.source()),
+            LinkEnd::WebSocket(websocket) => Some(websocket.source()),
+            LinkEnd::Conversation(_) => None,
+        }
+    }
+
+    /// Returns how many bytes wait to be sent.
+    fn waiting(&self) -> usize {
+        match self {
+            LinkEnd::Incoming(_) => 0,
+            LinkEnd::WebSocket(websocket) => websocket.buffered(),
+            LinkEnd::Conversation(conversation) => conversation.waiting(),
         }
     }
 }
@@ -106,12 +126,19 @@ impl Host {
     /// The port cannot be had.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         let (services, allow) = (config.services.clone(), config.allow.clone());
-        let dialer = Dialer { services, allow, ..Dialer::default() };
+        let server = config.server.as_ref().map_or_else(ServerAccess::default, |registration| ServerAccess {
+            public: registration.public.as_ref().and_then(|public| u16::try_from(public.service).ok()),
+            dials: registration.dial,
+        });
+        let dialer = Dialer { services, allow, server, ..Dialer::default() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.udp_idle = config.udp_idle;
-        let mut listener = listen::listen(config.listen)?;
-        let local = listener.local_addr()?;
-        core.poll.registry().register(&mut listener, Source::Listener(0).token(), Interest::READABLE)?;
+        let mut listener = config.listen.map(listen::listen).transpose()?;
+        let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
+        if let Some(listener) = &mut listener {
+            core.poll.registry().register(listener, Source::Listener(0).token(), Interest::READABLE)?;
+        }
+        let uplink = config.server.clone().map(Uplink::new).transpose()?;
         let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
         for rule in config.allow.rules() {
@@ -125,14 +152,25 @@ impl Host {
                 core.warn("target-down", message);
             }
         }
-        let (links, limiter, reverse) = (Slab::new(), GuessLimiter::new(), Slab::new());
-        let (is_stopping, is_done) = (false, false);
-        let listener = Some(listener);
-        Ok(Host { core, config, pin, listener, local, links, limiter, reverse, approval, is_stopping, is_done })
+        Ok(Host {
+            core,
+            config,
+            pin,
+            listener,
+            local,
+            uplink,
+            links: Slab::new(),
+            limiter: GuessLimiter::new(),
+            reverse: Slab::new(),
+            approval,
+            is_stopping: false,
+            is_done: false,
+            failure: None,
+        })
     }
 
-    /// Returns the bound address of the signaling port.
-    pub fn local_addr(&self) -> SocketAddr {
+    /// Returns the bound address of the signaling port; `None` for a host that clients reach through a server only.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
     }
 
@@ -141,14 +179,15 @@ impl Host {
         &self.pin
     }
 
-    /// Returns the signaling URL for a client on this machine.
-    pub fn url(&self) -> SignalingUrl {
-        let ip = match self.local.ip() {
+    /// Returns the signaling URL for a client on this machine; `None` as for [`Host::local_addr`].
+    pub fn url(&self) -> Option<SignalingUrl> {
+        let local = self.local?;
+        let ip = match local.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             ip => ip,
         };
-        SignalingUrl { tls: false, host: ip.to_string(), port: self.local.port(), path: "/ws".to_owned() }
+        Some(SignalingUrl { tls: false, host: ip.to_string(), port: local.port(), path: "/ws".to_owned() })
     }
 
     /// Returns what ends the run from another thread.
@@ -173,11 +212,14 @@ impl Host {
     /// Runs until somebody stops it, or, with `once`, until the first established session ended.
     ///
     /// # Errors
-    /// The loop cannot go on.
+    /// The loop cannot go on, or the server does not want us.
     pub fn run(mut self) -> Result<(), RunError> {
         // Only here signals are handled, and whoever reads this may send one.
-        let (url, pin) = (self.url().with_pin(&self.pin), self.pin.reveal().to_owned());
-        self.core.report(&Event::Listening { addr: self.local, url, pin });
+        if let (Some(addr), Some(url)) = (self.local, self.url()) {
+            let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
+            self.core.report(&Event::Listening { addr, url, pin });
+        }
+        self.dial_server();
         self.core.stun.look_up(self.core.now);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
@@ -187,6 +229,9 @@ impl Host {
                 self.handle(notice)?;
             }
             self.core.work();
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
             if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
                 return Ok(());
             }
@@ -226,13 +271,14 @@ impl Host {
             Notice::KeepAlive => self.keep_alive(),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::Stop => self.stop(),
+            Notice::Resolved { answer } => self.server_resolved(answer),
+            Notice::Uplink { event } => self.handle_uplink_event(&event),
+            Notice::UplinkPoll => self.poll_uplink_again(),
+            Notice::UplinkDue { serial } => self.handle_uplink_due(serial),
+            Notice::Rejoin => self.redial_server(),
             Notice::GoAway(_)
-            | Notice::Resolved { .. }
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
-            | Notice::Rejoin
-            | Notice::Uplink { .. }
-            | Notice::UplinkDue { .. }
             | Notice::Stream { .. }
             | Notice::Listened { .. }
             | Notice::Negotiation { .. }
@@ -243,7 +289,15 @@ impl Host {
         Ok(())
     }
 
+    /// Ends the run with an error.
+    fn fail(&mut self, failure: RunError) {
+        self.failure.get_or_insert(failure);
+    }
+
     fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
+        if summary.scope == Scope::Server {
+            return self.server_session_ended(session);
+        }
         self.close_reverse(session);
         if let Some(index) = self.link_of(session) {
             self.close_link(index, "the session ended");

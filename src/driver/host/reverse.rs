@@ -11,7 +11,7 @@ use crate::config::Bind;
 use crate::driver::connections::Incoming;
 use crate::driver::core::Notice;
 use crate::driver::flows::UdpListener;
-use crate::driver::sessions::SessionKey;
+use crate::driver::sessions::{Scope, SessionKey};
 use crate::driver::token::Source;
 use crate::net::listener::{Accepted, Listener};
 use crate::status::event::Event;
@@ -41,7 +41,11 @@ enum Socket {
 impl Host {
     /// A client wants us to listen.
     pub(super) fn handle_listen(&mut self, session: SessionKey, id: u16, text: &str) {
-        let result = self.listen_for(session, id, text);
+        let Some(entry) = self.core.session(session) else { return };
+        let result = match entry.scope {
+            Scope::Peer => self.listen_for(session, id, text),
+            Scope::Server => Err("servers are not listened for".to_owned()),
+        };
         let Some(entry) = self.core.session(session) else { return };
         let name = entry.name.clone();
         match &result {

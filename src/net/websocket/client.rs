@@ -12,6 +12,7 @@ use crate::net::http::Headers;
 use crate::net::proxy::Proxy;
 use crate::net::transport::{Transport, Unsent};
 use crate::net::websocket::SUB_PROTOCOL;
+use crate::signaling::url::SignalingUrl;
 
 /// The largest head of an answer: front ends add long redirections and cookies.
 pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
@@ -50,6 +51,17 @@ pub(super) struct Upgrade {
 }
 
 impl UpgradeRequest {
+    /// Asks for what a signaling URL names, by that proxy if there is one.
+    pub fn new(url: &SignalingUrl, headers: &[(String, String)], proxy: Option<&Proxy>) -> UpgradeRequest {
+        UpgradeRequest {
+            authority: url.authority(),
+            path: url.path.clone(),
+            server_name: url.host.clone(),
+            headers: headers.to_vec(),
+            proxy: proxy.cloned(),
+        }
+    }
+
     /// Checks every part and writes the request.
     pub(super) fn prepare(&self) -> Result<Upgrade, WebSocketError> {
         check_authority(&self.authority)?;
