@@ -14,7 +14,7 @@ use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
 use self::reverse::ReverseListener;
-use crate::config::{Endpoint, HostConfig};
+use crate::config::{DEFAULT_HOST_LISTEN, Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, Reporter, Stopper};
@@ -109,7 +109,7 @@ impl Host {
         let dialer = Dialer { services, allow, reverse: Vec::new() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.udp_idle = config.udp_idle;
-        let mut listener = listen::listen(config.listen)?;
+        let mut listener = listen::listen(config.listen.unwrap_or(DEFAULT_HOST_LISTEN))?;
         let local = listener.local_addr()?;
         core.poll.registry().register(&mut listener, Source::Listener(0).token(), Interest::READABLE)?;
         let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
