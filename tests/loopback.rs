@@ -77,7 +77,7 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
         ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
     };
     let host = Host::bind(config, reporter).unwrap();
-    let (url, pin, stopper) = (host.url(), host.pin().clone(), host.stopper());
+    let (url, pin, stopper) = (host.url().unwrap(), host.pin().clone(), host.stopper());
     (Side { events, stopper, thread: thread::spawn(move || host.run()) }, url, pin)
 }
 

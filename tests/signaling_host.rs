@@ -87,7 +87,7 @@ impl Served {
         let pin = Pin::new(PIN);
         let config = HostConfig { pin, max_sessions, stun: Vec::new(), ..HostConfig::sharing(target) };
         let host = Host::bind(config, reporter).unwrap();
-        let (url, address, stopper) = (host.url(), host.local_addr(), host.stopper());
+        let (url, address, stopper) = (host.url().unwrap(), host.local_addr().unwrap(), host.stopper());
         let side = Side { events, stopper, thread: thread::spawn(move || host.run()) };
         Served { side, url, address }
     }

@@ -99,9 +99,9 @@ pub struct HostArguments {
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
-    /// Where the signaling WebSocket listens: an address of this machine, or a port; 0 picks a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
-    pub listen: String,
+    /// Where the signaling WebSocket listens: an address of this machine, or a port; 0, as without this, picks a free one
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
     /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits
     #[arg(long, value_name = "PIN")]
     pub pin: Option<String>,

@@ -14,7 +14,7 @@ use super::parse::{self};
 use super::quantity;
 use super::question::Ask;
 use super::wizard::{self, Answers};
-use crate::config::{Bounds, CheckConfig, ClientConfig, HostConfig, Target, default_stun_servers};
+use crate::config::{Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, Target, default_stun_servers};
 use crate::forward::proxy::Credentials;
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
@@ -177,7 +177,8 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
         allow: forwards::allow(&arguments.allow)?,
         allow_reverse: forwards::allow_reverse(&arguments.allow_reverse)?,
         bounds: bounds(&arguments.bounds)?,
-        listen: parse::listen(&arguments.listen)?,
+        listen: Some(arguments.listen.as_deref().map_or(Ok(DEFAULT_HOST_LISTEN), parse::listen)?),
+        server: None,
         pin,
         once: arguments.once,
         max_sessions: parse::max_sessions(&arguments.max_sessions)?,

@@ -76,11 +76,6 @@ pub fn pin(ask: &mut Ask<'_>) -> Result<Pin, NoAnswer> {
     ask_until(ask, PIN, |text| Pin::new(text).ok_or("a pin has at least one character"))
 }
 
-/// Address of a host's signaling WebSocket unless `--listen` says otherwise: any free port of this machine only.
-pub fn default_listen() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, 0).into()
-}
-
 impl Answers {
     /// Returns the command that does the same without questions.
     pub fn command(&self) -> String {

@@ -2,9 +2,10 @@
 //! library. Nothing in here can be invalid once built.
 
 mod forwards;
+mod server;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +13,10 @@ use std::time::Duration;
 pub use forwards::{
     Bind, Endpoint, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService,
     is_service_name,
+};
+pub use server::{
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
+    TlsFiles,
 };
 
 use crate::forward::access::{AccessList, ReverseAccess};
@@ -25,6 +30,9 @@ use crate::tunnel;
 
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
+
+/// Default for [`HostConfig::listen`] of a host without a server: any free port of this machine only.
+pub const DEFAULT_HOST_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Default for [`HostConfig::udp_idle`] and [`ClientConfig::udp_idle`].
 pub const DEFAULT_UDP_IDLE: Duration = Duration::from_secs(60);
@@ -45,8 +53,10 @@ pub struct HostConfig {
     pub bounds: Bounds,
     /// How long a UDP flow may be idle before it ends.
     pub udp_idle: Duration,
-    /// Address of the signaling WebSocket; port 0 lets the system pick one.
-    pub listen: SocketAddr,
+    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server only.
+    pub listen: Option<SocketAddr>,
+    /// The server that clients come through, too.
+    pub server: Option<Registration>,
     /// The pin clients must know; `None` generates one of six digits.
     pub pin: Option<Pin>,
     /// End after the first established session ended.
@@ -105,7 +115,8 @@ impl HostConfig {
             allow_reverse: ReverseAccess::default(),
             bounds: Bounds::default(),
             udp_idle: DEFAULT_UDP_IDLE,
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: Some(DEFAULT_HOST_LISTEN),
+            server: None,
             pin: None,
             once: false,
             max_sessions: DEFAULT_MAX_SESSIONS,

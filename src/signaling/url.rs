@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 use thiserror::Error;
 
 use super::pin::Pin;
+use super::rendezvous::HostId;
 
 /// Where signaling answers when a URL names no path.
 const DEFAULT_PATH: &str = "/ws";
@@ -29,7 +30,7 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Where a host's signaling WebSocket answers, without the pin.
+/// Where a signaling WebSocket answers, without the pin: a host's, or, as the base of several, a server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalingUrl {
     /// Whether the connection is `wss://`.
@@ -38,7 +39,8 @@ pub struct SignalingUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Path and query of the upgrade request, beginning with `/`; the `pin` parameter is never part of it.
+    /// Path and query of the upgrade request, beginning with `/`; the `pin` parameter is never part of it. Of a server's
+    /// base the path before its endpoints, which may be empty and does not end with `/`.
     pub path: String,
 }
 
@@ -53,27 +55,37 @@ impl SignalingUrl {
     ///
     /// No error shows any of the text, which may hold the pin.
     pub fn parse(text: &str) -> Result<(SignalingUrl, Option<Pin>), UrlError> {
-        // A terminal that wrapped the URL puts line breaks into what is copied from it.
-        let joined: String = text.split(['\r', '\n']).map(str::trim).collect();
-        let text = joined.trim_matches(|c: char| c.is_whitespace() || "\"'`<>“”‘’".contains(c));
-        if text.is_empty() {
-            return Err(UrlError::Empty);
-        }
-        if text.len() > MAX_LEN {
-            return Err(UrlError::TooLong);
-        }
-        if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(UrlError::Space);
-        }
-        let (scheme, rest) = split_scheme(text)?;
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (authority, request) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (host, port) = split_authority(authority)?;
-        let tls = scheme.unwrap_or_else(|| !host.is_literal() && !host.is_localhost());
-        let (path, query) = request.split_once('?').unwrap_or((request, ""));
+        let pasted = pasted(text);
+        let Parts { tls, host, port, path, query } = split(&pasted)?;
         let (path, pin) = split_pin(path, query)?;
-        let port = port.unwrap_or(default_port(tls));
-        Ok((SignalingUrl { tls, host: host.into_string(), port, path }, pin))
+        Ok((SignalingUrl { tls, host, port, path }, pin))
+    }
+
+    /// Parses what a person typed for a server, and returns the base of its endpoints: `wss://p.example.org`,
+    /// `https://example.org/p`. Scheme, quotes and fragment are taken as [`SignalingUrl::parse`] takes them; a `/ws` at the
+    /// end is left out.
+    ///
+    /// # Errors
+    /// There is a query, or a pin anywhere, beside what is wrong with any URL.
+    pub fn parse_server(text: &str) -> Result<SignalingUrl, UrlError> {
+        let pasted = pasted(text);
+        let Parts { tls, host, port, path, query } = split(&pasted)?;
+        if !query.is_empty() || names_pin(path) {
+            return Err(UrlError::ServerQuery);
+        }
+        let path = path.trim_end_matches('/');
+        let base = path.strip_suffix(DEFAULT_PATH).unwrap_or(path).trim_end_matches('/');
+        Ok(SignalingUrl { tls, host, port, path: utf8_percent_encode(base, NOT_IN_A_PATH).to_string() })
+    }
+
+    /// Returns where hosts register, of a server's base.
+    pub fn host_endpoint(&self) -> SignalingUrl {
+        self.endpoint("/host")
+    }
+
+    /// Returns where clients of a host join it, of a server's base.
+    pub fn client_endpoint(&self, id: &HostId) -> SignalingUrl {
+        self.endpoint(&format!("{DEFAULT_PATH}/{id}"))
     }
 
     /// Returns host and port as the `Host` header wants them: an IPv6 literal in brackets, the scheme's own port left
@@ -87,6 +99,10 @@ impl SignalingUrl {
     pub fn with_pin(&self, pin: &Pin) -> String {
         let separator = if self.path.contains('?') { '&' } else { '?' };
         format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), NON_ALPHANUMERIC))
+    }
+
+    fn endpoint(&self, path: &str) -> SignalingUrl {
+        SignalingUrl { path: format!("{}{path}", self.path), ..self.clone() }
     }
 }
 
@@ -125,10 +141,13 @@ pub enum UrlError {
     TwoPins,
     /// The pin's percent-encoding is no UTF-8.
     PinEncoding,
+    /// A pin or another query in the URL of a server.
+    ServerQuery,
 }
 
 impl UrlError {
-    fn problem(self) -> &'static str {
+    /// Returns what is wrong, without an example of what would be right.
+    pub fn problem(self) -> &'static str {
         match self {
             UrlError::Empty => "the URL is empty",
             UrlError::TooLong => "the URL is too long",
@@ -142,6 +161,7 @@ impl UrlError {
             UrlError::PinInPath => "the pin must follow a question mark (?pin=…)",
             UrlError::TwoPins => "the URL has two different pins",
             UrlError::PinEncoding => "the pin is not UTF-8 once it is percent-decoded",
+            UrlError::ServerQuery => "the URL of a server has no pin and nothing else after a question mark",
         }
     }
 }
@@ -169,6 +189,40 @@ impl Host {
             Host::V6(address) => address.to_string(),
         }
     }
+}
+
+/// A URL in parts, the path and the query as they came.
+struct Parts<'a> {
+    tls: bool,
+    host: String,
+    port: u16,
+    path: &'a str,
+    query: &'a str,
+}
+
+/// Joins a URL that a terminal wrapped: that puts line breaks into what is copied from it.
+fn pasted(text: &str) -> String {
+    text.split(['\r', '\n']).map(str::trim).collect()
+}
+
+fn split(text: &str) -> Result<Parts<'_>, UrlError> {
+    let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`<>“”‘’".contains(c));
+    if text.is_empty() {
+        return Err(UrlError::Empty);
+    }
+    if text.len() > MAX_LEN {
+        return Err(UrlError::TooLong);
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(UrlError::Space);
+    }
+    let (scheme, rest) = split_scheme(text)?;
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, request) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (host, port) = split_authority(authority)?;
+    let tls = scheme.unwrap_or_else(|| !host.is_literal() && !host.is_localhost());
+    let (path, query) = request.split_once('?').unwrap_or((request, ""));
+    Ok(Parts { tls, host: host.into_string(), port: port.unwrap_or(default_port(tls)), path, query })
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -230,10 +284,14 @@ fn parse_port(text: &str) -> Result<u16, UrlError> {
     }
 }
 
+/// Tells whether the pin is in the path, as in `…/ws&pin=123456`: whoever forwards the connection would read it.
+fn names_pin(path: &str) -> bool {
+    path.to_ascii_lowercase().contains("pin=")
+}
+
 /// Returns path and query without the pin, and the pin.
 fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError> {
-    // `…/ws&pin=123456`: whoever forwards the connection would read the pin.
-    if path.to_ascii_lowercase().contains("pin=") {
+    if names_pin(path) {
         return Err(UrlError::PinInPath);
     }
     let mut request = match path {
@@ -263,145 +321,5 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn parse(text: &str) -> (String, Option<String>) {
-        let (url, pin) = SignalingUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        (url.to_string(), pin.map(|pin| pin.reveal().to_string()))
-    }
-
-    #[test]
-    fn a_url_that_a_terminal_wrapped_is_joined() {
-        let (url, pin) = SignalingUrl::parse("ws://127.0.0.1:\r\n  4711/ws?pin=\n123456\n").unwrap();
-        assert_eq!(url.to_string(), "ws://127.0.0.1:4711/ws");
-        assert_eq!(pin, Pin::new("123456"));
-    }
-
-    #[test]
-    fn what_people_paste_is_understood() {
-        let cases = [
-            ("wss://abc-5000.asse.devtunnels.ms/ws?pin=123456", "wss://abc-5000.asse.devtunnels.ms/ws"),
-            ("  \"https://abc-5000.asse.devtunnels.ms/?pin=123456\"\r\n", "wss://abc-5000.asse.devtunnels.ms/ws"),
-            ("<https://abc-5000.asse.devtunnels.ms?pin=123456>", "wss://abc-5000.asse.devtunnels.ms/ws"),
-            ("abc-5000.devtunnels.ms?pin=123456", "wss://abc-5000.devtunnels.ms/ws"),
-            ("HTTPS://ABC.Example:443/?pin=123456", "wss://abc.example/ws"),
-            ("abc.example:8443?pin=123456", "wss://abc.example:8443/ws"),
-            ("http://abc.example:80/ws/myhost?pin=123456", "ws://abc.example/ws/myhost"),
-            ("http://abc.example:443/ws/?pin=123456", "ws://abc.example:443/ws/"),
-            ("localhost:5000?pin=123456", "ws://localhost:5000/ws"),
-            ("127.0.0.1:5000/?pin=123456", "ws://127.0.0.1:5000/ws"),
-            ("192.168.1.7:5000/?pin=123456", "ws://192.168.1.7:5000/ws"),
-            ("[::1]:5000?pin=123456", "ws://[::1]:5000/ws"),
-            ("[2001:DB8::0:1]?pin=123456", "ws://[2001:db8::1]/ws"),
-            ("wss://[::1]/?pin=123456", "wss://[::1]/ws"),
-            ("wss://a.b/ws?pin=123456#section", "wss://a.b/ws"),
-            ("a.b/ws?x=http://c.d/&pin=123456", "wss://a.b/ws?x=http://c.d/"),
-            ("wss://a.b/ws?x=1&pin=123456&y=%20&z", "wss://a.b/ws?x=1&y=%20&z"),
-            ("wss://a.b/?PIN=123456&p%69n=123456&", "wss://a.b/ws"),
-            ("wss://a.b/é|?pin=123456", "wss://a.b/%C3%A9%7C"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse(text), (expected.to_string(), Some("123456".to_string())), "{text}");
-        }
-    }
-
-    #[test]
-    fn pins_are_decoded() {
-        let cases = [
-            ("a.b", None),
-            ("a.b?pin=", None),
-            ("a.b?pin", None),
-            ("a.b?pinned=1", None),
-            ("a.b?pin=&pin=1", Some("1")),
-            ("a.b?pin=1&pin=1", Some("1")),
-            ("a.b?pin=a+b", Some("a+b")),
-            ("a.b?pin=a%20b%26%c3%a9", Some("a b&é")),
-            ("a.b?pin=é=%zz", Some("é=%zz")),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(parse(text).1.as_deref(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn errors_say_what_is_wrong() {
-        let cases = [
-            ("", UrlError::Empty),
-            (" '' ", UrlError::Empty),
-            ("wss://a.b/ws ?pin=1", UrlError::Space),
-            ("wss://a.b/\u{7f}", UrlError::Space),
-            ("ftp://a.b/", UrlError::Scheme),
-            ("://a.b/", UrlError::Scheme),
-            ("wss:/a.b", UrlError::Port),
-            ("wss:a.b", UrlError::Port),
-            ("wss://me:secret@a.b/", UrlError::UserInfo),
-            ("wss:///ws", UrlError::NoHost),
-            ("wss://:5000/ws", UrlError::NoHost),
-            ("?pin=1", UrlError::NoHost),
-            ("wss://a,b/", UrlError::Host),
-            ("wss://a.b&pin=1", UrlError::Host),
-            ("wss://bücher.example/", UrlError::Host),
-            ("wss://../", UrlError::Host),
-            ("::1", UrlError::Ipv6),
-            ("wss://[::1", UrlError::Ipv6),
-            ("wss://[127.0.0.1]", UrlError::Ipv6),
-            ("wss://[fe80::1%eth0]", UrlError::Ipv6),
-            ("wss://[::1]5000", UrlError::Port),
-            ("wss://a.b:0", UrlError::Port),
-            ("wss://a.b:65536", UrlError::Port),
-            ("wss://a.b:+80", UrlError::Port),
-            ("wss://a.b:", UrlError::Port),
-            ("wss://a.b/ws&pin=123456", UrlError::PinInPath),
-            ("wss://a.b?pin=1&pin=2", UrlError::TwoPins),
-            ("wss://a.b?pin=%ff", UrlError::PinEncoding),
-        ];
-        for (text, expected) in cases {
-            let error = SignalingUrl::parse(text).map(|_| ()).unwrap_err();
-            assert_eq!(error, expected, "{text}");
-            assert!(error.to_string().ends_with("wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456"));
-        }
-        assert_eq!(SignalingUrl::parse(&"a".repeat(MAX_LEN + 1)), Err(UrlError::TooLong));
-    }
-
-    #[test]
-    fn authority_is_what_a_host_header_wants() {
-        let authority = |text: &str| SignalingUrl::parse(text).unwrap().0.authority();
-        assert_eq!(authority("wss://a.b:443"), "a.b");
-        assert_eq!(authority("wss://a.b:80"), "a.b:80");
-        assert_eq!(authority("ws://[::1]:80"), "[::1]");
-        assert_eq!(authority("ws://[::1]:5000"), "[::1]:5000");
-    }
-
-    proptest! {
-        #[test]
-        fn parsing_never_panics_and_is_stable(text in any::<String>()) {
-            if let Ok((url, _)) = SignalingUrl::parse(&text) {
-                prop_assert_eq!(SignalingUrl::parse(&url.to_string()), Ok((url, None)));
-            }
-        }
-
-        #[test]
-        fn what_looks_like_a_url_never_panics_and_is_stable(text in "(wss?://|https?://)?[a-z0-9.:@\\[\\]-]{0,9}[/?#&=%pinéA-F+|]{0,20}") {
-            if let Ok((url, _)) = SignalingUrl::parse(&text) {
-                prop_assert!(url.path.starts_with('/') && url.path.is_ascii());
-                prop_assert_eq!(SignalingUrl::parse(&url.to_string()), Ok((url, None)));
-            }
-        }
-
-        #[test]
-        fn pins_round_trip(
-            pin in ".+",
-            tls in any::<bool>(),
-            host in "[a-z][a-z0-9.-]{0,20}",
-            port in 1..=u16::MAX,
-            path in "/[a-z]{1,5}(/[a-z]{1,5})?(\\?[a-h]{1,3}=[a-z%0-9]{0,5})?",
-        ) {
-            let url = SignalingUrl { tls, host, port, path };
-            let pin = Pin::new(pin);
-            let text = url.with_pin(pin.as_ref().unwrap());
-            prop_assert_eq!(SignalingUrl::parse(&text), Ok((url, pin)));
-        }
-    }
-}
+#[path = "url_tests.rs"]
+mod tests;

@@ -1,10 +1,12 @@
 //! Events a run reports: one JSON object a line with `--json`, sentences for people otherwise.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
 use super::check::Finding;
+use super::refusal::Refusal;
+use crate::signaling::rendezvous::HostId;
 
 /// How a session's messages travel; in JSON beside the fields of its event, as `path`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,8 +28,8 @@ pub enum Way {
     },
 }
 
-/// Something that a person or a program that started pinhole wants to know. Never carries a key; the pin appears in
-/// [`Event::Listening`] only.
+/// Something that a person or a program that started pinhole wants to know. Never carries a key or a token; the pin
+/// appears in [`Event::Listening`], [`Event::Registered`] and [`Event::PinReplaced`] only.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -39,6 +41,23 @@ pub enum Event {
         url: String,
         /// The pin.
         pin: String,
+    },
+    /// A host has its id on a server: clients reach it through that one. Once more after each [`Event::ServerLost`].
+    Registered {
+        /// The id.
+        id: HostId,
+        /// URL for clients, pin included (percent-encoded where needed).
+        url: String,
+        /// The pin.
+        pin: String,
+        /// URL of the published service.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        web: Option<String>,
+    },
+    /// A host's connection to its server is gone and is made anew. Sessions go on.
+    ServerLost {
+        /// What happened, in a sentence.
+        message: String,
     },
     /// A host replaced its generated pin after too many wrong guesses.
     PinReplaced {
@@ -139,6 +158,100 @@ pub enum Event {
         received: u64,
         /// How long it was connected, in milliseconds.
         duration_ms: u64,
+    },
+    /// A server accepts hosts and clients.
+    Serving {
+        /// Address of signaling, and of the gateway if there is a domain.
+        listen: SocketAddr,
+        /// It speaks TLS.
+        tls: bool,
+        /// Further addresses of the gateway.
+        gateway: Vec<SocketAddr>,
+        /// The domain under which published services are found.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        domain: Option<String>,
+        /// Address of the proxy.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proxy: Option<SocketAddr>,
+        /// Address of the administration.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        admin: Option<SocketAddr>,
+        /// Anybody may register.
+        open: bool,
+        /// How many descriptors, and so connections, the system lets the process have; the highest number is no limit.
+        descriptors: u64,
+    },
+    /// A host registered on the server.
+    HostJoined {
+        /// Its id.
+        id: HostId,
+        /// Where it comes from.
+        remote: SocketAddr,
+        /// It took the place of a connection that had the id.
+        replaced: bool,
+    },
+    /// A host is gone from the server.
+    HostLeft {
+        /// Its id.
+        id: HostId,
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// A client joined a host through the server.
+    ClientJoined {
+        /// The host's id.
+        id: HostId,
+        /// Where the client comes from.
+        remote: SocketAddr,
+        /// The conversation's number; no other of the host's connection has it.
+        conversation: u32,
+    },
+    /// A client is gone from the server.
+    ClientLeft {
+        /// The host's id.
+        id: HostId,
+        /// The conversation's number.
+        conversation: u32,
+        /// Why, in a few words.
+        reason: String,
+        /// Bytes sent to the client.
+        sent: u64,
+        /// Bytes received from the client.
+        received: u64,
+    },
+    /// A server read a file again.
+    Reloaded {
+        /// What was read, such as `tokens`.
+        what: String,
+    },
+    /// The gateway answered a request.
+    Request {
+        /// Whose service was asked for; absent if no name of a host was in the request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
+        /// Who asked.
+        remote: IpAddr,
+        /// The method, as `GET`.
+        method: String,
+        /// The path, without the query, which may hold secrets.
+        path: String,
+        /// The status of the answer.
+        status: u16,
+        /// Bytes of the answer's body.
+        sent: u64,
+        /// Bytes of the request's body.
+        received: u64,
+        /// From the head of the request to the end of the answer, in milliseconds.
+        duration_ms: f64,
+    },
+    /// A server refused a connection or a registration, or gave it up.
+    Refused {
+        /// Why, as a word for programs.
+        code: Refusal,
+        /// Who was refused.
+        remote: SocketAddr,
+        /// Why, in a sentence.
+        message: String,
     },
     /// The demo's result.
     Demo {

@@ -8,6 +8,7 @@ use super::event::{Event, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
+use super::serving;
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
 
 /// The reason of a stream that ended as streams should.
@@ -19,11 +20,13 @@ pub(super) struct Human {
     style: Style,
     /// Where the signaling WebSocket listens, for a pin that is replaced.
     signaling: Option<SocketAddr>,
+    /// Where the host is registered, without the pin.
+    registered: Option<String>,
 }
 
 impl Human {
     pub(super) fn new(role: Role, style: Style) -> Human {
-        Human { role, style, signaling: None }
+        Human { role, style, signaling: None, registered: None }
     }
 
     /// Returns the text for an event without a trailing line break, or nothing when it is not wanted.
@@ -34,7 +37,13 @@ impl Human {
                 self.signaling = Some(*addr);
                 self.invitation().text(*addr, url, pin)
             }
-            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, pin),
+            Event::Registered { id, .. } if self.registered.is_some() => format!("registered again as {id}"),
+            Event::Registered { id, url, pin, web } => {
+                let url = url.split('?').next().unwrap_or_default();
+                let url = self.registered.insert(sanitize(url, MAX_MESSAGE)).clone();
+                self.invitation().through_server(id, &url, pin, web.as_deref())
+            }
+            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, self.registered.as_deref(), pin),
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
             }
@@ -54,8 +63,8 @@ impl Human {
                 text::duration(Duration::from_millis(*after_ms)),
                 how(way),
             ),
-            Event::Reconnecting { message } => {
-                format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE),)
+            Event::Reconnecting { message } | Event::ServerLost { message } => {
+                format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE))
             }
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
@@ -73,7 +82,15 @@ impl Human {
                 paint.bold(&sanitize(local, MAX_PEER_TEXT)),
                 sanitize(target, MAX_PEER_TEXT),
             ),
-            Event::StreamOpened { .. } | Event::StreamClosed { .. } if !self.style.streams => return None,
+            Event::StreamOpened { .. }
+            | Event::StreamClosed { .. }
+            | Event::ClientJoined { .. }
+            | Event::ClientLeft { .. }
+            | Event::Request { .. }
+                if !self.style.streams =>
+            {
+                return None;
+            }
             Event::StreamOpened { session, stream, address } => paint.dim(&format!(
                 "stream {} opened: {}",
                 self.stream_name(session, *stream),
@@ -95,6 +112,14 @@ impl Human {
                 moved(*sent, *received),
                 text::duration(Duration::from_millis(*duration_ms)),
             ),
+            Event::Serving { .. }
+            | Event::HostJoined { .. }
+            | Event::HostLeft { .. }
+            | Event::ClientJoined { .. }
+            | Event::ClientLeft { .. }
+            | Event::Reloaded { .. }
+            | Event::Request { .. }
+            | Event::Refused { .. } => serving::describe(event, &paint)?,
             Event::Demo { bytes, mbit_per_s, round_trip_ms } => format!(
                 "success: {} fetched through the tunnel and checked, {mbit_per_s} Mbit/s, round trip {round_trip_ms} ms",
                 text::bytes(*bytes)
@@ -114,7 +139,7 @@ impl Human {
         Invitation {
             services: match &self.role {
                 Role::Host { services } => services,
-                Role::Client => &[],
+                Role::Client | Role::Server => &[],
             },
             paint: Paint(self.style.colour),
         }
@@ -124,14 +149,14 @@ impl Human {
     fn session_prefix(&self, session: &str) -> String {
         match self.role {
             Role::Host { .. } => format!("session {}: ", sanitize(session, MAX_PEER_TEXT)),
-            Role::Client => String::new(),
+            Role::Client | Role::Server => String::new(),
         }
     }
 
     fn stream_name(&self, session: &str, stream: u16) -> String {
         match self.role {
             Role::Host { .. } => format!("{}/{stream}", sanitize(session, MAX_PEER_TEXT)),
-            Role::Client => stream.to_string(),
+            Role::Client | Role::Server => stream.to_string(),
         }
     }
 }
@@ -147,7 +172,7 @@ fn how(way: &Way) -> String {
     }
 }
 
-fn moved(sent: u64, received: u64) -> String {
+pub(super) fn moved(sent: u64, received: u64) -> String {
     format!("sent {}, received {}", text::bytes(sent), text::bytes(received))
 }
 
@@ -268,6 +293,24 @@ mod tests {
     }
 
     #[test]
+    fn an_invitation_is_given_once() {
+        let registered = |pin: &str| Event::Registered {
+            id: "myhost".parse().unwrap(),
+            url: format!("wss://p.example.org/ws/myhost?pin={pin}"),
+            pin: pin.into(),
+            web: None,
+        };
+        let lost = Event::ServerLost { message: "the server closed the connection".into() };
+        let mut human = host();
+        let command = "pinhole client 'wss://p.example.org/ws/myhost?pin=1' 25565";
+        assert!(human.describe(&registered("1")).unwrap().contains(command));
+        assert_eq!(human.describe(&lost).as_deref(), Some("warning: the server closed the connection"));
+        assert_eq!(human.describe(&registered("1")).as_deref(), Some("registered again as myhost"));
+        let replaced = human.describe(&Event::PinReplaced { pin: "2".into() }).unwrap();
+        assert!(replaced.contains("wss://p.example.org/ws/myhost?pin=2' 25565"), "{replaced}");
+    }
+
+    #[test]
     fn long_peer_text_is_cut() {
         let text = client().describe(&closed(&"x".repeat(10_000))).unwrap();
         assert!(text.chars().count() < MAX_PEER_TEXT + 100, "{text}");
@@ -279,6 +322,10 @@ mod tests {
         let mut human = Human::new(Role::Client, style);
         assert_eq!(human.describe(&closed(CLOSED)), None);
         assert_eq!(human.describe(&closed("connection refused")), None);
+        let id = || "myhost".parse().unwrap();
+        let remote = "192.0.2.1:9".parse().unwrap();
+        assert_eq!(human.describe(&Event::ClientJoined { id: id(), remote, conversation: 7 }), None);
+        assert!(human.describe(&Event::HostJoined { id: id(), remote, replaced: false }).is_some());
         assert!(human.describe(&connected(1.0)).is_some());
     }
 

@@ -7,6 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::paint::Paint;
 use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
 use crate::config::{Endpoint, SharedService};
+use crate::signaling::rendezvous::HostId;
 
 /// The invitation of one host.
 pub(super) struct Invitation<'a> {
@@ -20,20 +21,7 @@ impl Invitation<'_> {
     /// `url` is the one for a client on this machine.
     pub(super) fn text(&self, addr: SocketAddr, url: &str, pin: &str) -> String {
         let paint = &self.paint;
-        let mut lines = Vec::new();
-        match self.services {
-            [] => {}
-            [service] => {
-                lines.extend([format!("Sharing {}.", paint.bold(&service.endpoint.to_string())), String::new()]);
-            }
-            services => {
-                lines.push("Sharing".to_owned());
-                lines.extend(services.iter().map(|service| {
-                    format!("  {}  {}", paint.bold(&format!("{:<10}", service.name)), service.endpoint)
-                }));
-                lines.push(String::new());
-            }
-        }
+        let mut lines = self.sharing();
         lines.extend([
             format!("  Signaling  {addr}"),
             format!("  Pin        {}", paint.bold_green(&sanitize(pin, MAX_PEER_TEXT))),
@@ -55,7 +43,7 @@ impl Invitation<'_> {
         let hint = if self.own_port().is_some() { " (0 picks a free port)" } else { "" };
         lines.extend([format!("{reach}{hint}:"), self.command(&sanitize(url, MAX_MESSAGE), Some(0))]);
         if addr.ip().is_unspecified() {
-            let url = format!("ws://<this-machine>:{}/ws?pin={}", addr.port(), encoded(pin));
+            let url = with_pin(&format!("ws://<this-machine>:{}/ws", addr.port()), pin);
             lines.extend([
                 "On its network, with this machine's name or address in it:".into(),
                 self.command(&url, self.suggested_port()),
@@ -65,22 +53,63 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens.
-    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, pin: &str) -> String {
+    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin; `web`
+    /// is where the published service is.
+    pub(super) fn through_server(&self, id: &HostId, url: &str, pin: &str, web: Option<&str>) -> String {
+        let mut lines = self.sharing();
+        lines.extend([
+            format!("  Id         {id}"),
+            format!("  Pin        {}", self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT))),
+        ]);
+        if let Some(web) = web {
+            lines.push(format!("  Web        {} (needs no pin)", self.paint.bold(&sanitize(web, MAX_MESSAGE))));
+        }
+        lines.extend([
+            String::new(),
+            "To join from anywhere, somebody runs this:".into(),
+            self.command(&with_pin(url, pin), self.suggested_port()),
+            String::new(),
+            "Waiting for clients. Ctrl-C ends.".into(),
+        ]);
+        lines.join("\n")
+    }
+
+    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for clients of
+    /// a server, without the pin.
+    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, server: Option<&str>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
-        let mut lines = vec![
-            format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected."),
-            "Whoever joins from now on runs this, with the forwarded address in it:".into(),
-            self.remote_command(pin),
-        ];
-        if let Some(addr) = addr {
-            lines.push(format!("The forwarded port is still {}.", forwarded_port(addr)));
+        let mut lines =
+            vec![format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected.")];
+        if let Some(url) = server {
+            lines.push("Whoever joins from now on runs this:".into());
+            lines.push(self.command(&with_pin(url, pin), self.suggested_port()));
+        } else {
+            lines.push("Whoever joins from now on runs this, with the forwarded address in it:".into());
+            lines.push(self.remote_command(pin));
+            lines.extend(addr.map(|addr| format!("The forwarded port is still {}.", forwarded_port(addr))));
         }
         lines.join("\n")
     }
 
+    /// What is shared, and an empty line.
+    fn sharing(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        match self.services {
+            [] => return lines,
+            [service] => lines.push(format!("Sharing {}.", self.paint.bold(&service.endpoint.to_string()))),
+            services => {
+                lines.push("Sharing".to_owned());
+                lines.extend(services.iter().map(|service| {
+                    format!("  {}  {}", self.paint.bold(&format!("{:<10}", service.name)), service.endpoint)
+                }));
+            }
+        }
+        lines.push(String::new());
+        lines
+    }
+
     fn remote_command(&self, pin: &str) -> String {
-        let url = format!("wss://<forwarded-address>/ws?pin={}", encoded(pin));
+        let url = with_pin("wss://<forwarded-address>/ws", pin);
         self.command(&url, self.suggested_port())
     }
 
@@ -112,8 +141,8 @@ impl Invitation<'_> {
     }
 }
 
-fn encoded(pin: &str) -> String {
-    utf8_percent_encode(pin, NON_ALPHANUMERIC).to_string()
+fn with_pin(url: &str, pin: &str) -> String {
+    format!("{url}?pin={}", utf8_percent_encode(pin, NON_ALPHANUMERIC))
 }
 
 /// What is typed into VS Code: a port of this machine, or an address when nothing answers on localhost.
@@ -135,7 +164,7 @@ pub(super) mod tests {
     }
 
     fn invite(addr: &str, pin: &str) -> String {
-        let url = format!("ws://{}/ws?pin={}", addr.replace("0.0.0.0", "127.0.0.1"), encoded(pin));
+        let url = with_pin(&format!("ws://{}/ws", addr.replace("0.0.0.0", "127.0.0.1")), pin);
         plain(&minecraft()).text(addr.parse().unwrap(), &url, pin)
     }
 
@@ -196,13 +225,40 @@ Waiting for clients. Ctrl-C ends.";
 
     #[test]
     fn a_replaced_pin_comes_with_the_new_command() {
-        let text = plain(&minecraft()).new_pin(Some("127.0.0.1:5000".parse().unwrap()), "654321");
+        let text = plain(&minecraft()).new_pin(Some("127.0.0.1:5000".parse().unwrap()), None, "654321");
         let expected = "\
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
 Whoever joins from now on runs this, with the forwarded address in it:
   pinhole client 'wss://<forwarded-address>/ws?pin=654321' 25565
 The forwarded port is still 5000.";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_host_on_a_server_passes_on_the_real_url() {
+        let (services, id) = (minecraft(), "myhost".parse().unwrap());
+        let invitation = plain(&services);
+        let url = "wss://p.example.org/ws/myhost";
+        let expected = "\
+Sharing 127.0.0.1:25565.
+
+  Id         myhost
+  Pin        a b
+  Web        https://myhost.p.example.org (needs no pin)
+
+To join from anywhere, somebody runs this:
+  pinhole client 'wss://p.example.org/ws/myhost?pin=a%20b' 25565
+
+Waiting for clients. Ctrl-C ends.";
+        assert_eq!(invitation.through_server(&id, url, "a b", Some("https://myhost.p.example.org")), expected);
+        assert!(!invitation.through_server(&id, url, "1", None).contains("Web"));
+        let expected = "\
+The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
+Whoever joins from now on runs this:
+  pinhole client 'wss://p.example.org/ws/myhost?pin=654321' 25565";
+        let local = "127.0.0.1:5000".parse().unwrap();
+        assert_eq!(invitation.new_pin(None, Some(url), "654321"), expected);
+        assert_eq!(invitation.new_pin(Some(local), Some(url), "654321"), expected);
     }
 
     #[test]

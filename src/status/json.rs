@@ -40,6 +40,7 @@ impl Formatter for Printable {
 mod tests {
     use super::*;
     use crate::status::event::Way;
+    use crate::status::refusal::Refusal;
     use proptest::prelude::*;
 
     fn line(event: &Event) -> String {
@@ -61,6 +62,16 @@ mod tests {
                 r#"{"event":"listening","addr":"127.0.0.1:43211","url":"ws://127.0.0.1:43211/ws?pin=123456","pin":"123456"}"#,
             ),
             (Event::PinReplaced { pin: "654321".into() }, r#"{"event":"pin-replaced","pin":"654321"}"#),
+            (
+                Event::Registered {
+                    id: "myhost".parse().unwrap(),
+                    url: "ws://h/ws/myhost?pin=1".into(),
+                    pin: "1".into(),
+                    web: None,
+                },
+                r#"{"event":"registered","id":"myhost","url":"ws://h/ws/myhost?pin=1","pin":"1"}"#,
+            ),
+            (Event::ServerLost { message: "x".into() }, r#"{"event":"server-lost","message":"x"}"#),
             (
                 Event::Connected {
                     session: "ab12".into(),
@@ -129,6 +140,61 @@ mod tests {
             (
                 Event::Error { code: "bad-pin".into(), message: "the pin does not match".into() },
                 r#"{"event":"error","code":"bad-pin","message":"the pin does not match"}"#,
+            ),
+        ];
+        for (event, expected) in cases {
+            assert_eq!(line(&event), format!("{expected}\n"));
+        }
+    }
+
+    #[test]
+    fn every_event_of_a_server_has_its_line() {
+        let id = || "myhost".parse().unwrap();
+        let remote = || "192.0.2.1:9".parse().unwrap();
+        let cases = [
+            (
+                Event::Serving {
+                    listen: remote(),
+                    tls: true,
+                    gateway: vec![remote()],
+                    domain: Some("d".into()),
+                    proxy: None,
+                    admin: None,
+                    open: false,
+                    descriptors: 1024,
+                },
+                r#"{"event":"serving","listen":"192.0.2.1:9","tls":true,"gateway":["192.0.2.1:9"],"domain":"d","open":false,"descriptors":1024}"#,
+            ),
+            (
+                Event::HostJoined { id: id(), remote: remote(), replaced: true },
+                r#"{"event":"host-joined","id":"myhost","remote":"192.0.2.1:9","replaced":true}"#,
+            ),
+            (Event::HostLeft { id: id(), reason: "x".into() }, r#"{"event":"host-left","id":"myhost","reason":"x"}"#),
+            (
+                Event::ClientJoined { id: id(), remote: remote(), conversation: 7 },
+                r#"{"event":"client-joined","id":"myhost","remote":"192.0.2.1:9","conversation":7}"#,
+            ),
+            (
+                Event::ClientLeft { id: id(), conversation: 7, reason: "x".into(), sent: 1, received: 2 },
+                r#"{"event":"client-left","id":"myhost","conversation":7,"reason":"x","sent":1,"received":2}"#,
+            ),
+            (Event::Reloaded { what: "tokens".into() }, r#"{"event":"reloaded","what":"tokens"}"#),
+            (
+                Event::Request {
+                    host: Some("myhost".into()),
+                    remote: "192.0.2.1".parse().unwrap(),
+                    method: "GET".into(),
+                    path: "/".into(),
+                    status: 200,
+                    sent: 1,
+                    received: 2,
+                    duration_ms: 0.5,
+                },
+                r#"{"event":"request","host":"myhost","remote":"192.0.2.1","method":"GET","path":"/","status":200,"sent":1,"received":2,"duration_ms":0.5}"#,
+            ),
+            (
+                Event::Refused { code: Refusal::BadToken, remote: remote(), message: "x".into() },
+                r#"{"event":"refused","code":"bad-token","remote":"192.0.2.1:9","message":"x"}"#,
             ),
         ];
         for (event, expected) in cases {

@@ -6,5 +6,7 @@ mod human;
 mod invitation;
 mod json;
 mod paint;
+pub mod refusal;
 pub mod report;
+mod serving;
 pub mod text;

@@ -21,6 +21,8 @@ pub enum Role {
     },
     /// A client.
     Client,
+    /// A server.
+    Server,
 }
 
 /// How a person wants to read.
@@ -89,9 +91,11 @@ impl Reporter {
                 let outlet = match event {
                     Event::Warning { .. }
                     | Event::Error { .. }
+                    | Event::ServerLost { .. }
                     | Event::Recovering { .. }
                     | Event::Reconnecting { .. } => err,
                     Event::Listening { .. }
+                    | Event::Registered { .. }
                     | Event::PinReplaced { .. }
                     | Event::Connected { .. }
                     | Event::Path { .. }
@@ -101,6 +105,14 @@ impl Reporter {
                     | Event::StreamOpened { .. }
                     | Event::StreamClosed { .. }
                     | Event::Disconnected { .. }
+                    | Event::Serving { .. }
+                    | Event::HostJoined { .. }
+                    | Event::HostLeft { .. }
+                    | Event::ClientJoined { .. }
+                    | Event::ClientLeft { .. }
+                    | Event::Reloaded { .. }
+                    | Event::Request { .. }
+                    | Event::Refused { .. }
                     | Event::Demo { .. }
                     | Event::Check(_) => out,
                 };

@@ -104,18 +104,8 @@ impl Host {
     /// Takes a message of the session with the server, which begins with the first one.
     fn handle_server_message(&mut self, payload: Payload) {
         let Payload::Binary(bytes) = payload else { return };
-        let Some(uplink) = &mut self.uplink else { return };
-        let session = match uplink.conversations.session {
-            Some(session) => session,
-            None => {
-                let mut config = self.config.bounds.apply(Config::new(Role::Host));
-                let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
-                config.services = public.map(|public| self.announced(Some(public.service))).unwrap_or_default();
-                let session = self.core.add_plain_session("server".to_owned(), config);
-                uplink.conversations.session = Some(session);
-                session
-            }
-        };
+        let Some(session) = self.uplink.as_ref().map(|uplink| uplink.conversations.session) else { return };
+        let session = session.unwrap_or_else(|| self.start_server_session());
         let now = self.core.now;
         if let Some(entry) = self.core.session(session)
             && let Err(error) = entry.session.handle_binary(now, bytes)
@@ -123,6 +113,17 @@ impl Host {
             debug!("server session error={error}");
         }
         self.core.touch(session.index);
+    }
+
+    fn start_server_session(&mut self) -> SessionKey {
+        let mut config = self.config.bounds.apply(Config::new(Role::Host));
+        let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
+        config.services = public.map(|public| self.announced(Some(public.service))).unwrap_or_default();
+        let session = self.core.add_plain_session("server".to_owned(), config);
+        if let Some(uplink) = &mut self.uplink {
+            uplink.conversations.session = Some(session);
+        }
+        session
     }
 
     /// The session with the server is over. Unless we end, too, a new WebSocket begins anew.

@@ -122,7 +122,7 @@ impl Uplink {
     fn register(&self) -> FromHost {
         let registration = &self.registration;
         let public = |public: &PublicService| Public {
-            service: public.service as u16,
+            service: u16::try_from(public.service).unwrap_or(u16::MAX),
             auth: public.auth.as_ref().map(|auth| Binary(*auth.hash())),
         };
         FromHost::Register(Register {
@@ -299,7 +299,7 @@ impl Host {
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
         info!("registered id={id}");
-        self.core.report(&Event::Registered { id: id.to_string(), url, pin, web });
+        self.core.report(&Event::Registered { id, url, pin, web });
     }
 
     /// The server gives us up, and says why.

@@ -1,4 +1,4 @@
-//! The user name and password that `--proxy-auth` demands of local programs.
+//! The user name and password that `--proxy-auth` demands of local programs, and `--public-auth` of visitors.
 
 use std::fmt;
 
@@ -46,9 +46,20 @@ impl Credentials {
         Ok(Credentials { hash: hash(user.as_bytes(), password.as_bytes()) })
     }
 
-    /// Whether a program gave the right ones.
-    pub(super) fn are(&self, user: &[u8], password: &[u8]) -> bool {
+    /// Makes those whose [`Credentials::hash`] somebody else computed.
+    pub fn from_hash(hash: [u8; 32]) -> Credentials {
+        Credentials { hash }
+    }
+
+    /// Whether a program or a visitor gave the right ones.
+    pub fn are(&self, user: &[u8], password: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(&self.hash, &hash(user, password)).is_ok()
+    }
+
+    /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. It has no salt: whoever
+    /// has it can try passwords against it, so it goes no further than those who check logins.
+    pub fn hash(&self) -> &[u8; 32] {
+        &self.hash
     }
 }
 
@@ -76,6 +87,8 @@ mod tests {
             assert!(!credentials.are(user.as_bytes(), password.as_bytes()), "{user} {password}");
         }
         assert_eq!(format!("{credentials:?}"), "Credentials(…)");
+        let checked_elsewhere = Credentials::from_hash(*credentials.hash());
+        assert!(checked_elsewhere.are(b"me", b"p:w") && !checked_elsewhere.are(b"me", b"p"));
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! What a server is asked to do, and what a host asks of one.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use super::first_hop;
+use crate::forward::proxy::Credentials;
+use crate::net::proxy::Proxy;
+use crate::signaling::rendezvous::{HostId, Token};
+use crate::signaling::url::SignalingUrl;
+
+/// Default for [`ServerConfig::max_hosts`].
+pub const DEFAULT_MAX_HOSTS: usize = 10_000;
+
+/// Default for [`ServerConfig::max_clients`].
+pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+
+/// What `pinhole server` lets hosts and clients do.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system pick
+    /// one.
+    pub listen: SocketAddr,
+    /// What [`ServerConfig::listen`] and [`GatewayConfig::listen`] speak TLS with; `None` is plain TCP.
+    pub tls: Option<TlsFiles>,
+    /// Who may register as a host.
+    pub access: ServerAccess,
+    /// How many hosts may be registered at a time.
+    pub max_hosts: usize,
+    /// How many clients may be connected at a time, those of all hosts together.
+    pub max_clients: usize,
+    /// The gateway to published services, if there is one.
+    pub gateway: Option<GatewayConfig>,
+    /// Where the proxy listens through which holders of a token that may dial reach what hosts can dial.
+    pub proxy_listen: Option<SocketAddr>,
+    /// Where the administration listens.
+    pub admin_listen: Option<SocketAddr>,
+}
+
+/// A server's own certificate, in PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and after it those that lead to an authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Who may register as a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerAccess {
+    /// Anybody, under any id that is free.
+    Open,
+    /// Holders of a token in this file, under the ids that it has for them.
+    Tokens(PathBuf),
+}
+
+/// Where published services are found by HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// The domain under which each host has its name: in small letters and without dots at its ends.
+    pub domain: String,
+    /// Where the gateway listens beside [`ServerConfig::listen`].
+    pub listen: Vec<SocketAddr>,
+}
+
+impl ServerConfig {
+    /// Serves anybody, without TLS and a gateway, and otherwise does what a server without flags does.
+    pub fn open(listen: SocketAddr) -> ServerConfig {
+        ServerConfig { listen, ..ServerConfig::new(ServerAccess::Open) }
+    }
+
+    /// Serves those who have access, and otherwise does what a server without flags does.
+    pub fn new(access: ServerAccess) -> ServerConfig {
+        ServerConfig {
+            listen: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080)),
+            tls: None,
+            access,
+            max_hosts: DEFAULT_MAX_HOSTS,
+            max_clients: DEFAULT_MAX_CLIENTS,
+            gateway: None,
+            proxy_listen: None,
+            admin_listen: None,
+        }
+    }
+}
+
+/// What a host asks of a server.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The base of the server's endpoints, as [`SignalingUrl::parse_server`] returns it.
+    pub server: SignalingUrl,
+    /// The name under which clients find the host.
+    pub id: HostId,
+    /// What it may have that name for; an open server wants none.
+    pub token: Option<Token>,
+    /// The service that anybody may reach through the server's gateway.
+    pub public: Option<PublicService>,
+    /// The server may have the host dial what its access list has.
+    pub dial: bool,
+    /// A PEM file of certificate authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Further header fields of the WebSocket upgrade request, as (name, value).
+    pub headers: Vec<(String, String)>,
+    /// The HTTP proxy that leads to the server; `None` dials the server itself.
+    pub proxy: Option<Proxy>,
+}
+
+impl Registration {
+    /// Returns host and port of the machine that is dialled: the proxy, or else the server.
+    pub fn first_hop(&self) -> (&str, u16) {
+        first_hop(&self.server, self.proxy.as_ref())
+    }
+}
+
+/// A service that is published.
+#[derive(Debug, Clone)]
+pub struct PublicService {
+    /// Its index in [`HostConfig::services`](super::HostConfig::services); not one of UDP.
+    pub service: usize,
+    /// What visitors must log in with; `None` lets everybody in.
+    pub auth: Option<Credentials>,
+}
