@@ -80,7 +80,11 @@ impl Tunnel {
         .expect("a host on loopback");
         let (sender, forwarding) = bounded(1);
         let mut client = Client::bind(
-            ClientConfig { once: true, stun: Vec::new(), ..ClientConfig::joining(host.url().expect("the host listens"), host.pin().clone(), any) },
+            ClientConfig {
+                once: true,
+                stun: Vec::new(),
+                ..ClientConfig::joining(host.url().expect("the host listens"), host.pin().clone(), any)
+            },
             Box::new(move |event| {
                 if let Event::Forwarding { .. } = event {
                     let _ = sender.send(());

@@ -60,7 +60,11 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
         ClientConfig {
             once: true,
             stun: Vec::new(),
-            ..ClientConfig::joining(host.url().expect("the host listens"), host.pin().clone(), SocketAddr::from(([127, 0, 0, 1], 0)))
+            ..ClientConfig::joining(
+                host.url().expect("the host listens"),
+                host.pin().clone(),
+                SocketAddr::from(([127, 0, 0, 1], 0)),
+            )
         },
         Box::new(move |event| drop(sender.send(event.clone()))),
     )?;

@@ -20,7 +20,7 @@ use super::deadlines::{Deadlines, Due};
 use super::dial::{Dialer, EXHAUSTED_PAUSE};
 use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
-use super::signals::Signals;
+use super::signals::{Signals, Wish};
 use super::stun::Stun;
 use super::token::Source;
 use crate::config::{DEFAULT_UDP_IDLE, Target};
@@ -104,6 +104,8 @@ pub(super) enum Notice {
     GoAway(GoAwayReason),
     /// A session is over and gone.
     Ended { session: SessionKey, end: End, summary: Summary },
+    /// Files may have changed.
+    Reload,
     /// Somebody wants us to end: in order the first time, at once the second.
     Stop,
 }
@@ -222,9 +224,9 @@ impl Core {
         self.stopper.clone()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order.
-    pub(super) fn handle_signals(&mut self) -> io::Result<()> {
-        self.signals.register(self.poll.registry(), Source::Signals.token())
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP a notice if that has a meaning.
+    pub(super) fn handle_signals(&mut self, reloads: bool) -> io::Result<()> {
+        self.signals.register(self.poll.registry(), Source::Signals.token(), reloads)
     }
 
     pub(super) fn report(&mut self, event: &Event) {
@@ -327,9 +329,11 @@ impl Core {
                 self.notices.push_back(Notice::Woken);
             }
             Some(Source::Signals) => {
-                for _ in 0..self.signals.pending() {
-                    self.notices.push_back(Notice::Stop);
-                }
+                let wishes = self.signals.pending().into_iter().map(|wish| match wish {
+                    Wish::Stop => Notice::Stop,
+                    Wish::Reload => Notice::Reload,
+                });
+                self.notices.extend(wishes);
             }
             Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.

@@ -10,8 +10,8 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Looks from one ping to the next: 20 seconds. Dev tunnels and proxies cut connections on which nothing moves for a minute.
 const LOOKS_PER_PING: u32 = 2;
 
-/// Looks without anything received after which a WebSocket counts as dead: 40 seconds.
-const MAX_SILENT_LOOKS: u32 = 4;
+/// Looks without anything received after which a WebSocket counts as dead: 30 to 40 seconds.
+const MAX_SILENT_LOOKS: u32 = 3;
 
 /// What was seen at the last look.
 #[derive(Debug, Default)]

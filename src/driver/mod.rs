@@ -1,6 +1,6 @@
 //! The loop that owns every socket and the clock: one thread, readiness from mio, everything else sans-IO.
 //!
-//! [`Host`] and [`Client`] are the two sides; `core` is what they share. Each is made with its settings, reports
+//! [`Host`] and [`Client`] are the two sides, [`Server`] is what may stand between them; `core` is what they share. Each is made with its settings, reports
 //! what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
@@ -14,6 +14,7 @@ mod flows;
 mod host;
 mod liveness;
 mod outbox;
+mod server;
 mod sessions;
 mod signals;
 mod stun;
@@ -25,7 +26,9 @@ pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::core::{Reporter, Stopper};
 pub use self::host::Host;
+pub use self::server::Server;
 
+use crate::config::TokensError;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
 use crate::net::websocket::WebSocketError;
@@ -45,9 +48,12 @@ pub enum RunError {
     /// What stdin and stdout were joined to ended before its time.
     #[error("the connection was cut off: {0}")]
     Pipe(String),
-    /// The certificates to trust cannot be read.
+    /// Certificates cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
+    /// The tokens of a server cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
@@ -85,6 +91,7 @@ impl RunError {
             RunError::Pipe(_) => "pipe",
             RunError::Listen(_) => "listen",
             RunError::Tls(_) => "certificates",
+            RunError::Tokens(_) => "tokens",
             RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",
             RunError::WebSocket(_) | RunError::Server(_) => "unreachable",
             RunError::Refused { error, .. } => error.code.as_str(),

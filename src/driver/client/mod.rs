@@ -138,7 +138,7 @@ impl Client {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals()?)
+        Ok(self.core.handle_signals(false)?)
     }
 
     /// Runs until somebody stops it, the host ends the session, or there never was one.
@@ -203,6 +203,7 @@ impl Client {
             | Notice::Verify
             | Notice::Woken
             | Notice::Listen { .. }
+            | Notice::Reload
             | Notice::Stream { .. }
             | Notice::Uplink { .. }
             | Notice::UplinkDue { .. }

@@ -206,7 +206,7 @@ impl Host {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals()?)
+        Ok(self.core.handle_signals(false)?)
     }
 
     /// Runs until somebody stops it, or, with `once`, until the first established session ended.
@@ -279,6 +279,7 @@ impl Host {
             Notice::GoAway(_)
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
+            | Notice::Reload
             | Notice::Stream { .. }
             | Notice::Listened { .. }
             | Notice::Negotiation { .. }

@@ -45,9 +45,6 @@ const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// Bytes that are ahead in the WebSocket: what is given to it later can still take turns.
-const MAX_AHEAD: usize = 64 * 1024;
-
 /// The host's side of a registration.
 pub(super) struct Uplink {
     registration: Registration,

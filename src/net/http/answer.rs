@@ -75,6 +75,11 @@ impl Answer {
         Self { status, content_type, headers: Vec::new(), body: format!("{sentence}\n") }
     }
 
+    /// An answer of any text.
+    pub(crate) fn content(status: u16, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type, headers: Vec::new(), body }
+    }
+
     /// Adds a header field, whose value has no line breaks.
     pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));

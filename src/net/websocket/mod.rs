@@ -181,6 +181,14 @@ impl WebSocket {
         self.send(Message::Ping(Bytes::new()), 0)
     }
 
+    /// Writes what waits, for one that is not polled because nothing shall be read.
+    ///
+    /// # Errors
+    /// The WebSocket is closed then.
+    pub(crate) fn flush_now(&mut self) -> Result<(), WebSocketError> {
+        self.flush().inspect_err(|error| self.fail(error))
+    }
+
     /// Starts the closing handshake; [`WebSocketEvent::Closed`] follows from [`WebSocket::poll`]. Before the WebSocket
     /// is open, the connection ends at once and no event follows. Closing twice does nothing.
     ///

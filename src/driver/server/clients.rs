@@ -1,0 +1,203 @@
+//! Clients: conversations whose messages are passed on between two WebSockets.
+//!
+//! What a client sends goes to its host as long as there is room there; otherwise the client is not read, and its own TCP
+//! connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept for the client
+//! within bounds, and two honest peers keep less than that under way.
+
+use log::debug;
+
+use super::Server;
+use super::hosts::MAX_AHEAD;
+use super::links::{Link, STEP_TIMEOUT, State};
+use crate::driver::outbox::Outbox;
+use crate::net::websocket::close_code;
+use crate::signaling::rendezvous::{FromServer, HostId, Packet, Payload};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+
+/// What may wait for one client, in bytes: a relayed session has at most 4 MiB under way (`session::relay`).
+const MAX_WAITING: usize = 5 * 1024 * 1024;
+
+/// What may wait for all clients together, in bytes.
+const MAX_QUEUED: usize = 256 * 1024 * 1024;
+
+/// A client of a host.
+pub(super) struct Client {
+    /// The host's link.
+    pub(super) host: usize,
+    /// The number of the conversation.
+    pub(super) number: u32,
+    /// The host knows of it.
+    pub(super) has_spoken: bool,
+    /// What waits for it.
+    outbox: Outbox,
+    /// It is over once everything is sent.
+    is_leaving: bool,
+    /// It is in its host's list of those who wait for room.
+    pub(super) is_blocked: bool,
+    /// Bytes to the client, and from it.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+impl Server {
+    /// A client wants to join a host.
+    pub(super) fn join(&mut self, index: usize, id: &HostId) {
+        let Some(&host) = self.names.get(id) else {
+            let message = format!("no host is registered as {id}: is it running, and is the name right?");
+            return self.refuse(index, Refusal::UnknownHost, &message);
+        };
+        let is_full = self.client_count >= self.config.max_clients;
+        let Some(state) = self.host(host) else { return };
+        if is_full || state.conversations.len() >= state.max_clients {
+            return self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
+        }
+        let number = state.next_conversation;
+        state.next_conversation += 1;
+        state.conversations.insert(number, index);
+        self.client_count += 1;
+        if let Some(link) = self.links.get_mut(index) {
+            link.state = State::Client(Box::new(Client {
+                host,
+                number,
+                has_spoken: false,
+                outbox: Outbox::default(),
+                is_leaving: false,
+                is_blocked: false,
+                sent: 0,
+                received: 0,
+            }));
+        }
+        self.expect(index, STEP_TIMEOUT);
+    }
+
+    pub(super) fn client(&mut self, index: usize) -> Option<&mut Client> {
+        match &mut self.links.get_mut(index)?.state {
+            State::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Tells whether a client has to wait until its host takes more; it then is in that one's list.
+    pub(super) fn is_blocked(&mut self, index: usize) -> bool {
+        let Some(client) = self.client(index) else { return false };
+        let host = client.host;
+        if self.has_room(host) {
+            return false;
+        }
+        if let Some(client) = self.client(index)
+            && !std::mem::replace(&mut client.is_blocked, true)
+            && let Some(host) = self.host(host)
+        {
+            host.blocked.push_back(index);
+        }
+        true
+    }
+
+    /// Passes on what a client says.
+    pub(super) fn handle_client_message(&mut self, index: usize, payload: Payload) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let remote = link.remote;
+        let State::Client(client) = &mut link.state else { return };
+        let (host, conversation) = (client.host, client.number);
+        client.received += payload.len() as u64;
+        let is_first = !std::mem::replace(&mut client.has_spoken, true);
+        self.metrics.relayed_to_host(payload.len() as u64);
+        if is_first {
+            self.metrics.conversation();
+            let joined = FromServer::Joined { conversation, remote: remote.to_string() };
+            self.send_to_host(host, joined.to_text());
+            if let Some(id) = self.host(host).map(|host| host.id.clone()) {
+                self.core.report(&Event::ClientJoined { id, remote, conversation });
+            }
+        }
+        self.send_packet(host, Packet { conversation, payload });
+    }
+
+    /// Passes on what a host says to a client.
+    pub(super) fn send_to_client(&mut self, index: usize, payload: Payload) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let State::Client(client) = &mut link.state else { return };
+        client.sent += payload.len() as u64;
+        self.metrics.relayed_to_client(payload.len() as u64);
+        let before = client.outbox.bytes();
+        client.outbox.push(payload);
+        let waiting = client.outbox.bytes();
+        self.queued += waiting - before;
+        self.pump_client(index);
+        if waiting > MAX_WAITING || self.queued > MAX_QUEUED {
+            // Those that just went out do not count.
+            let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
+            if waiting > MAX_WAITING || (self.queued > MAX_QUEUED && waiting > 0) {
+                self.refuse(index, Refusal::Slow, "it takes what the host sends too slowly");
+            }
+        }
+    }
+
+    /// Gives a client's WebSocket what it has room for.
+    pub(super) fn pump_client(&mut self, index: usize) {
+        let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(index) else { return };
+        let super::links::End::WebSocket(websocket) = end else { return };
+        let before = client.outbox.bytes();
+        let mut result = Ok(());
+        while result.is_ok()
+            && websocket.buffered() < MAX_AHEAD
+            && let Some(payload) = client.outbox.pop()
+        {
+            result = match payload {
+                Payload::Text(text) => websocket.send_text(text),
+                Payload::Binary(bytes) => websocket.send_binary(bytes),
+            };
+        }
+        if result.is_ok() && before == 0 {
+            // It may not be read at the moment, and still has to get on.
+            result = websocket.flush_now();
+        }
+        let is_over = client.is_leaving && client.outbox.is_empty();
+        self.queued -= before - client.outbox.bytes();
+        match result {
+            Err(error) => self.drop_link(index, &error.to_string()),
+            Ok(()) if is_over => self.close_link(index, "the host is done"),
+            Ok(()) => {}
+        }
+    }
+
+    /// The host is done with a conversation: what it said before still goes out.
+    pub(super) fn end_conversation(&mut self, index: usize) {
+        if let Some(client) = self.client(index) {
+            client.is_leaving = true;
+            self.pump_client(index);
+        }
+    }
+
+    /// A client is gone.
+    pub(super) fn client_left(&mut self, client: Client, reason: &str) {
+        self.client_count -= 1;
+        self.queued -= client.outbox.bytes();
+        let Some(host) = self.host(client.host) else { return };
+        let id = host.id.clone();
+        // The host may have ended it itself.
+        if host.conversations.remove(&client.number).is_some() && client.has_spoken {
+            self.send_to_host(client.host, FromServer::Left { conversation: client.number }.to_text());
+        }
+        if client.has_spoken {
+            let Client { number: conversation, sent, received, .. } = client;
+            let reason = reason.to_owned();
+            self.core.report(&Event::ClientLeft { id, conversation, reason, sent, received });
+        }
+    }
+
+    /// Tells the clients of a host that is gone.
+    pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = usize>) {
+        for index in clients {
+            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+                let gone = FromServer::error(crate::signaling::message::ErrorCode::UnknownHost, "the host is gone");
+                if let Err(error) = websocket.send_text(gone.to_text()) {
+                    debug!("send error={error}");
+                }
+                websocket.close(close_code::GOING_AWAY, "the host is gone");
+            }
+            self.close_link(index, "the host is gone");
+        }
+    }
+}

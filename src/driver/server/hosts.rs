@@ -1,0 +1,249 @@
+//! Hosts that are registered, and what goes over their WebSockets.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use log::debug;
+
+use super::Server;
+use super::links::{Link, State};
+use crate::driver::outbox::Outbox;
+use crate::driver::sessions::SessionKey;
+use crate::session::{End, Signal};
+use crate::signaling::message::ErrorCode;
+use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+use crate::tunnel::{Config, Role};
+
+/// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
+pub(super) const MAX_AHEAD: usize = 64 * 1024;
+
+/// A registered host.
+pub(super) struct Host {
+    pub(super) id: HostId,
+    /// Who may take its place.
+    pub(super) owner: Owner,
+    /// The process.
+    pub(super) instance: Instance,
+    /// What is published.
+    pub(super) public: Option<Public>,
+    /// It dials for holders of tokens that may.
+    pub(super) dials: bool,
+    /// How many clients it may have.
+    pub(super) max_clients: usize,
+    /// The link of each client.
+    pub(super) conversations: HashMap<u32, usize>,
+    pub(super) next_conversation: u32,
+    /// Clients that wait for room in the WebSocket, in the order of their turns.
+    pub(super) blocked: VecDeque<usize>,
+    /// The session with the host itself, and what it has to say.
+    pub(super) session: Option<SessionKey>,
+    outbox: Outbox,
+    /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
+    pub(super) contender: Option<(usize, u64)>,
+}
+
+/// Who has a name.
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    /// Whoever has the token of this hash.
+    Token([u8; 32]),
+    /// One process: an open server takes hosts without tokens.
+    Process(Instance),
+}
+
+impl Host {
+    pub(super) fn new(
+        id: HostId,
+        owner: Owner,
+        instance: Instance,
+        public: Option<Public>,
+        dials: bool,
+        max_clients: usize,
+    ) -> Host {
+        Host {
+            id,
+            owner,
+            instance,
+            public,
+            dials,
+            max_clients,
+            conversations: HashMap::new(),
+            next_conversation: SERVER + 1,
+            blocked: VecDeque::new(),
+            session: None,
+            outbox: Outbox::default(),
+            contender: None,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn host(&mut self, index: usize) -> Option<&mut Host> {
+        match &mut self.links.get_mut(index)?.state {
+            State::Host(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Tells whether a host's WebSocket has room for more.
+    pub(super) fn has_room(&mut self, index: usize) -> bool {
+        let websocket = self.links.get_mut(index).and_then(Link::websocket);
+        websocket.is_some_and(|websocket| websocket.buffered() < MAX_AHEAD)
+    }
+
+    pub(super) fn handle_host_text(&mut self, index: usize, text: &str) {
+        match FromHost::parse(text) {
+            Ok(FromHost::Left { conversation }) => {
+                let Some(host) = self.host(index) else { return };
+                if let Some(client) = host.conversations.remove(&conversation) {
+                    self.end_conversation(client);
+                }
+            }
+            Ok(FromHost::Register(_)) => self.refuse(index, Refusal::Protocol, "a host registers once"),
+            Err(error) => self.refuse(index, Refusal::Protocol, &error.to_string()),
+        }
+    }
+
+    pub(super) fn handle_packet(&mut self, index: usize, bytes: Bytes) {
+        let Packet { conversation, payload } = match Packet::decode(bytes) {
+            Ok(packet) => packet,
+            Err(error) => return self.refuse(index, Refusal::Protocol, &error.to_string()),
+        };
+        let now = self.core.now;
+        let Some(host) = self.host(index) else { return };
+        if conversation != SERVER {
+            // One that just left may still be spoken to.
+            if let Some(&client) = host.conversations.get(&conversation) {
+                self.send_to_client(client, payload);
+            }
+            return;
+        }
+        let (Some(session), Payload::Binary(bytes)) = (host.session, payload) else {
+            return self.refuse(index, Refusal::Protocol, "there is no session of the server's own");
+        };
+        if let Some(entry) = self.core.session(session)
+            && let Err(error) = entry.session.handle_binary(now, bytes)
+        {
+            debug!("session error={error}");
+        }
+        self.core.touch(session.index);
+    }
+
+    pub(super) fn send_to_host(&mut self, index: usize, text: String) {
+        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+            && let Err(error) = websocket.send_text(text)
+        {
+            self.drop_link(index, &error.to_string());
+        }
+    }
+
+    pub(super) fn send_packet(&mut self, index: usize, packet: Packet) {
+        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+            && let Err(error) = websocket.send_binary(packet.encode())
+        {
+            self.drop_link(index, &error.to_string());
+        }
+    }
+
+    /// Returns the session with a host, begun if there was none.
+    pub(super) fn session_of(&mut self, index: usize) -> Option<SessionKey> {
+        let host = self.host(index)?;
+        if let Some(session) = host.session {
+            return Some(session);
+        }
+        let name = host.id.to_string();
+        let session = self.core.add_plain_session(name, Config::new(Role::Client));
+        self.sessions.insert(session.index, index);
+        self.host(index)?.session = Some(session);
+        Some(session)
+    }
+
+    /// Sends what the session with a host has to say.
+    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+        let Signal::Binary(bytes) = signal else { return };
+        let Some(&index) = self.sessions.get(&session.index) else { return };
+        let Some(host) = self.host(index).filter(|host| host.session == Some(session)) else { return };
+        host.outbox.push(Payload::Binary(bytes.into()));
+        let waiting = host.outbox.bytes();
+        if let Some(entry) = self.core.session(session) {
+            entry.session.set_signaling_buffered(waiting);
+        }
+        self.pump_host(index);
+    }
+
+    /// Gives a host's WebSocket what it has room for: a message of the session with it and what a client says, in turn.
+    pub(super) fn pump_host(&mut self, index: usize) {
+        self.check_contender(index);
+        let mut is_idle = false;
+        while !is_idle && self.has_room(index) {
+            is_idle = true;
+            let Some(host) = self.host(index) else { return };
+            if let Some(payload) = host.outbox.pop() {
+                is_idle = false;
+                let (session, waiting) = (host.session, host.outbox.bytes());
+                self.send_packet(index, Packet { conversation: SERVER, payload });
+                if let Some(session) = session
+                    && let Some(entry) = self.core.session(session)
+                {
+                    entry.session.set_signaling_buffered(waiting);
+                    self.core.touch(session.index);
+                }
+            }
+            let Some(host) = self.host(index) else { return };
+            if let Some(client) = host.blocked.pop_front() {
+                is_idle = false;
+                if let Some(client) = self.client(client) {
+                    client.is_blocked = false;
+                }
+                self.poll_link(client);
+            }
+        }
+    }
+
+    /// The session with a host ended: without it the host is of no use, and begins anew.
+    pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
+        let Some(index) = self.sessions.remove(&session.index) else { return };
+        if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
+            host.session = None;
+            self.drop_link(index, &end.to_string());
+        }
+    }
+
+    /// A host is gone, and with it all that it had.
+    pub(super) fn host_left(&mut self, host: Host, reason: &str) {
+        self.names.remove(&host.id);
+        self.metrics.set_hosts(self.names.len());
+        let now = self.core.now;
+        if let Some(session) = host.session {
+            self.sessions.remove(&session.index);
+            if let Some(entry) = self.core.session(session) {
+                entry.session.handle_signaling_closed(now);
+            }
+            self.core.touch(session.index);
+        }
+        self.dismiss(host.conversations.into_values());
+        self.core.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
+        if let Some((contender, _)) = host.contender {
+            self.succeed(contender);
+        }
+    }
+
+    /// Tells every host to come back in a moment.
+    pub(super) fn say_good_bye(&mut self) {
+        let links: Vec<usize> = self.links.iter().map(|(index, _)| index).collect();
+        for index in links {
+            if self.host(index).is_some() {
+                let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
+                if let FromServer::Error(error) = &mut error {
+                    error.retry_after = Some(1);
+                }
+                self.send_to_host(index, error.to_text());
+            }
+            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+                websocket.close(crate::net::websocket::close_code::GOING_AWAY, "the server goes away");
+            }
+        }
+    }
+}

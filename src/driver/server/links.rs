@@ -1,0 +1,401 @@
+//! Connections to the server's ports, from `accept` to the closing handshake.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use log::debug;
+use mio::Interest;
+use mio::event::Event as MioEvent;
+use mio::net::TcpStream;
+
+use super::clients::Client;
+use super::hosts::Host;
+use super::{Server, Serves};
+use crate::driver::RunError;
+use crate::driver::core::Notice;
+use crate::driver::deadlines::Due;
+use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
+use crate::driver::token::Source;
+use crate::net::http::Answer;
+use crate::net::listen::{self, Accepted};
+use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
+use crate::signaling::message::ErrorCode;
+use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+
+/// How long a connection may take to say what it wants, and a WebSocket to say its first words.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a closing handshake may take.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections that have not said what they want; beyond it the oldest has to go.
+const MAX_ASKING: usize = 4096;
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Where hosts register, and what the paths of clients begin with.
+const HOST_PATH: &str = "/host";
+const CLIENT_PATH: &str = "/ws/";
+
+/// A connection.
+pub(super) struct Link {
+    pub(super) end: End,
+    pub(super) serial: u64,
+    pub(super) remote: SocketAddr,
+    pub(super) state: State,
+    /// A notice to poll it again is under way.
+    pub(super) is_queued: bool,
+    pub(super) liveness: Liveness,
+}
+
+pub(super) enum End {
+    Incoming(Box<Incoming>),
+    WebSocket(Box<WebSocket>),
+}
+
+impl End {
+    fn source(&mut self) -> &mut TcpStream {
+        match self {
+            End::Incoming(incoming) => incoming.source(),
+            End::WebSocket(websocket) => websocket.source(),
+        }
+    }
+}
+
+/// ```text
+///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
+///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
+///            └─▶ answered                              │
+/// ```
+pub(super) enum State {
+    /// Its request is to come.
+    Asking(Serves),
+    /// It becomes a WebSocket for a client of that host.
+    Visiting(HostId),
+    /// It becomes a WebSocket for a host, or is one that is to say who it is.
+    Registering,
+    /// It wants a name that another process with the same token has; whether that one lives is being found out.
+    Contending(Box<Register>),
+    Host(Box<Host>),
+    Client(Box<Client>),
+    /// Nothing more is to be said.
+    Closing,
+}
+
+impl Link {
+    pub(super) fn websocket(&mut self) -> Option<&mut WebSocket> {
+        match &mut self.end {
+            End::WebSocket(websocket) => Some(websocket),
+            End::Incoming(_) => None,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn accept(&mut self, index: usize) -> Result<(), RunError> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(port) = self.ports.get(index) else { return Ok(()) };
+            match listen::accept(&port.listener) {
+                Accepted::Connection(stream, remote) => self.add_link(stream, remote, port.serves),
+                Accepted::Empty => return Ok(()),
+                Accepted::Exhausted(error) => {
+                    debug!("accept paused: {error}");
+                    self.core.pause_accepting();
+                    return Ok(());
+                }
+                Accepted::Fatal(error) => return Err(error.into()),
+            }
+        }
+        self.core.notices.push_back(Notice::Acceptable { index: Some(index) });
+        Ok(())
+    }
+
+    fn add_link(&mut self, stream: TcpStream, remote: SocketAddr, serves: Serves) {
+        let tls = self.tls.clone().filter(|_| serves == Serves::Signaling);
+        match Incoming::asking(stream, tls) {
+            Ok(incoming) => self.insert_link(incoming, remote, serves),
+            Err(error) => debug!("remote={remote} tls error={error}"),
+        }
+    }
+
+    pub(super) fn insert_link(&mut self, mut incoming: Incoming, remote: SocketAddr, serves: Serves) {
+        let limit = MAX_ASKING + self.config.max_hosts + self.config.max_clients;
+        if self.links.len() >= limit {
+            let asking = self.links.iter().filter(|(_, link)| {
+                matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
+            });
+            match asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
+                Some(oldest) => self.drop_link(oldest, "others came"),
+                None => return,
+            }
+        }
+        let entry = self.links.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.core.poll.registry().register(incoming.source(), Source::Link(index).token(), interest)
+        {
+            debug!("register error={error}");
+            return;
+        }
+        entry.insert(Link {
+            end: End::Incoming(Box::new(incoming)),
+            serial: 0,
+            remote,
+            state: State::Asking(serves),
+            is_queued: false,
+            liveness: Liveness::default(),
+        });
+        self.expect(index, STEP_TIMEOUT);
+        // Some of it may have been read already.
+        self.poll_later(index);
+    }
+
+    /// Gives a link so long for its next step.
+    pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
+        self.core.next_serial += 1;
+        let serial = self.core.next_serial;
+        if let Some(link) = self.links.get_mut(index) {
+            link.serial = serial;
+            self.core.deadlines.add(self.core.now + timeout, Due::Link { index, serial });
+        }
+    }
+
+    pub(super) fn handle_link_due(&mut self, index: usize, serial: u64) {
+        let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
+        match &link.state {
+            State::Contending(_) => self.contest_lost(index),
+            State::Client(client) if client.has_spoken => {}
+            State::Host(_) => {}
+            State::Closing => self.drop_link(index, "closed"),
+            State::Asking(_) | State::Visiting(_) => self.drop_link(index, "it said nothing"),
+            State::Registering | State::Client(_) => {
+                self.refuse(index, Refusal::Timeout, "nothing was said within 10 s");
+            }
+        }
+    }
+
+    pub(super) fn handle_link_event(&mut self, index: usize, event: &MioEvent) {
+        match self.links.get_mut(index).map(|link| &mut link.end) {
+            Some(End::Incoming(incoming)) => incoming.handle_event(event),
+            Some(End::WebSocket(websocket)) => websocket.handle_event(event),
+            None => return,
+        }
+        self.poll_link(index);
+    }
+
+    /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
+    pub(super) fn poll_link(&mut self, index: usize) {
+        loop {
+            if self.is_blocked(index) {
+                return self.drained(index);
+            }
+            let Some(link) = self.links.get_mut(index) else { return };
+            match &mut link.end {
+                End::Incoming(incoming) => match incoming.poll() {
+                    Ok(Some(IncomingEvent::Asked)) => self.asked(index),
+                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(index),
+                    Ok(None) => return,
+                    Ok(Some(IncomingEvent::Answered { .. })) => return self.drop_link(index, "answered"),
+                    Err(error) => return self.drop_link(index, &error.to_string()),
+                },
+                End::WebSocket(websocket) => match websocket.poll() {
+                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, text),
+                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
+                    Ok(Some(WebSocketEvent::Open)) => {}
+                    Ok(None) => {
+                        if websocket.is_ready() {
+                            self.poll_later(index);
+                        }
+                        return self.drained(index);
+                    }
+                    Ok(Some(WebSocketEvent::Closed { .. })) => {
+                        return self.drop_link(index, "it closed the connection");
+                    }
+                    Err(error) => {
+                        if matches!(error, crate::net::websocket::WebSocketError::TooLarge { .. }) {
+                            self.note_refusal(index, Refusal::TooLarge, "a message was too large");
+                        }
+                        return self.drop_link(index, &error.to_string());
+                    }
+                },
+            }
+        }
+    }
+
+    /// Has a link polled again in the next turn, whether or not its socket says anything.
+    pub(super) fn poll_later(&mut self, index: usize) {
+        if let Some(link) = self.links.get_mut(index)
+            && !std::mem::replace(&mut link.is_queued, true)
+        {
+            self.core.notices.push_back(Notice::LinkPoll { index });
+        }
+    }
+
+    /// Decides what a request gets.
+    fn asked(&mut self, index: usize) {
+        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(index)
+        else {
+            return;
+        };
+        let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
+        let client = request.path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
+        let next = match (serves, request.path.as_str(), client) {
+            _ if self.is_stopping() => None,
+            (Serves::Signaling, HOST_PATH, _) => Some(State::Registering),
+            (Serves::Signaling, _, Some(id)) => Some(State::Visiting(id)),
+            _ => None,
+        };
+        let answer = match (&next, serves) {
+            (Some(_), _) => None,
+            (None, Serves::Signaling) => Some(self.page(&request)),
+            (None, Serves::Administration) => Some(self.administer(&request)),
+        };
+        let Some(Link { end: End::Incoming(incoming), state, .. }) = self.links.get_mut(index) else { return };
+        match (next, answer) {
+            (Some(next), _) => {
+                *state = next;
+                incoming.agree();
+            }
+            (None, answer) => incoming.answer(&answer.unwrap_or_else(Answer::not_found)),
+        }
+    }
+
+    fn upgraded(&mut self, index: usize) {
+        let mut link = self.links.remove(index);
+        let End::Incoming(incoming) = link.end else { return };
+        let Some(websocket) = incoming.into_websocket() else { return };
+        link.end = End::WebSocket(Box::new(websocket));
+        let visited = if let State::Visiting(id) = &link.state { Some(id.clone()) } else { None };
+        // The slot that was just freed is the one that is taken: the socket's token stays valid.
+        let same = self.links.insert(link);
+        debug_assert_eq!(same, index);
+        self.expect(index, STEP_TIMEOUT);
+        if let Some(id) = visited {
+            self.join(index, &id);
+        }
+    }
+
+    fn handle_text(&mut self, index: usize, text: String) {
+        match self.links.get(index).map(|link| &link.state) {
+            Some(State::Registering) => self.handle_registration(index, &text),
+            Some(State::Host(_)) => self.handle_host_text(index, &text),
+            Some(State::Client(_)) => self.handle_client_message(index, Payload::Text(text)),
+            Some(State::Contending(_)) => self.refuse(index, Refusal::Protocol, "a message came out of turn"),
+            Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
+        }
+    }
+
+    fn handle_binary(&mut self, index: usize, bytes: Bytes) {
+        match self.links.get(index).map(|link| &link.state) {
+            Some(State::Host(_)) => self.handle_packet(index, bytes),
+            Some(State::Client(_)) => self.handle_client_message(index, Payload::Binary(bytes)),
+            Some(State::Registering | State::Contending(_)) => {
+                self.refuse(index, Refusal::Protocol, "a host registers before it sends anything else");
+            }
+            Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
+        }
+    }
+
+    /// There may be room again in a link's WebSocket.
+    pub(super) fn drained(&mut self, index: usize) {
+        match self.links.get(index).map(|link| &link.state) {
+            Some(State::Host(_)) => self.pump_host(index),
+            Some(State::Client(_)) => self.pump_client(index),
+            _ => {}
+        }
+    }
+
+    /// Counts and reports that somebody was turned away.
+    pub(super) fn note_refusal(&mut self, index: usize, code: Refusal, message: &str) {
+        let Some(remote) = self.links.get(index).map(|link| link.remote) else { return };
+        self.metrics.refused(code);
+        self.core.report(&Event::Refused { code, remote, message: message.to_owned() });
+    }
+
+    /// Tells a host or a client why it is given up, and closes its WebSocket.
+    pub(super) fn refuse(&mut self, index: usize, code: Refusal, message: &str) {
+        self.note_refusal(index, code, message);
+        self.send_error(index, wire(code), message);
+        self.close_link(index, code.as_str());
+    }
+
+    pub(super) fn send_error(&mut self, index: usize, code: ErrorCode, message: &str) {
+        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+            && let Err(error) = websocket.send_text(FromServer::error(code, message).to_text())
+        {
+            debug!("send error={error}");
+        }
+    }
+
+    /// Ends a link in order: what belongs to it ends at once, its WebSocket with a handshake.
+    pub(super) fn close_link(&mut self, index: usize, reason: &str) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let state = std::mem::replace(&mut link.state, State::Closing);
+        match link.websocket() {
+            Some(websocket) => websocket.close(close_code::NORMAL, reason),
+            None => {
+                self.drop_link(index, reason);
+                return;
+            }
+        }
+        self.expect(index, CLOSE_TIMEOUT);
+        // The peer's close may be here already.
+        self.poll_later(index);
+        self.left(index, state, reason);
+    }
+
+    /// Ends a link at once.
+    pub(super) fn drop_link(&mut self, index: usize, reason: &str) {
+        let Some(mut link) = self.links.try_remove(index) else { return };
+        debug!("remote={} dropped: {reason}", link.remote);
+        if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
+            debug!("deregister error={error}");
+        }
+        self.left(index, link.state, reason);
+    }
+
+    fn left(&mut self, index: usize, state: State, reason: &str) {
+        match state {
+            State::Host(host) => self.host_left(*host, reason),
+            State::Client(client) => self.client_left(*client, reason),
+            State::Contending(register) => self.contender_left(index, &register),
+            State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing => {}
+        }
+    }
+
+    /// Pings hosts and clients, and drops those that are dead.
+    pub(super) fn keep_alive(&mut self) {
+        let mut dead = Vec::new();
+        for (index, link) in &mut self.links {
+            if let (State::Host(_) | State::Client(_), End::WebSocket(websocket)) = (&link.state, &mut link.end)
+                && !link.liveness.check(websocket)
+            {
+                dead.push(index);
+            }
+        }
+        dead.into_iter().for_each(|index| self.drop_link(index, "it did not answer any more"));
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+    }
+}
+
+/// Says on the wire what is counted here.
+fn wire(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::BadToken => ErrorCode::BadToken,
+        Refusal::IdTaken => ErrorCode::IdTaken,
+        Refusal::Denied | Refusal::Unauthorized => ErrorCode::Denied,
+        Refusal::Full => ErrorCode::Full,
+        Refusal::UnknownHost | Refusal::Unreachable => ErrorCode::UnknownHost,
+        Refusal::Version => ErrorCode::Version,
+        Refusal::Busy | Refusal::Slow => ErrorCode::Busy,
+        Refusal::Replaced => ErrorCode::Replaced,
+        Refusal::Restart => ErrorCode::Restart,
+        Refusal::Protocol | Refusal::Timeout | Refusal::TooLarge | Refusal::BadRequest | Refusal::Tls => {
+            ErrorCode::Protocol
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The server's side of the loop: hosts that have a lasting name here, the clients that join them, and visitors by HTTP.
+//!
+//! A host has one WebSocket. Each client that joins it is a numbered conversation there, whose messages are passed on and not
+//! looked at. Conversation 0 is the server's own session with the host: its streams carry the requests of the gateway and of
+//! the proxy.
+
+mod admin;
+mod clients;
+mod hosts;
+mod links;
+mod register;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::Interest;
+use mio::net::TcpListener;
+use rustls::ServerConfig as TlsConfig;
+use slab::Slab;
+
+use self::links::Link;
+use super::RunError;
+use super::core::{Core, Notice, Reporter, Stopper};
+use super::deadlines::Due;
+use super::dial::Dialer;
+use super::liveness::LOOK_INTERVAL;
+use crate::config::{ServerAccess, ServerConfig, Tokens};
+use crate::net::{limits, listen, tls};
+use crate::session::Reach;
+use crate::signaling::rendezvous::HostId;
+use crate::status::event::Event;
+use crate::status::metrics::Metrics;
+
+/// How long what is under way may take to end once somebody asked us to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Gives hosts lasting names, and lets clients and visitors in there.
+pub struct Server {
+    core: Core,
+    config: ServerConfig,
+    tls: Option<Arc<TlsConfig>>,
+    access: Access,
+    ports: Vec<Port>,
+    links: Slab<Link>,
+    /// The link of each host that is registered.
+    names: HashMap<HostId, usize>,
+    /// The link of the host of each session.
+    sessions: HashMap<usize, usize>,
+    client_count: usize,
+    /// What waits for slow clients, of all of them, in bytes.
+    queued: usize,
+    metrics: Metrics,
+    started_at: Instant,
+    /// Somebody asked us to stop: until then what is under way may go on.
+    stop_by: Option<Instant>,
+    is_done: bool,
+}
+
+/// Who may register.
+enum Access {
+    Open,
+    Tokens(Tokens),
+}
+
+/// A listener, and what is served there.
+struct Port {
+    listener: TcpListener,
+    serves: Serves,
+}
+
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// Signaling, and what there is to know of the server.
+    Signaling,
+    /// The list of hosts and clients.
+    Administration,
+}
+
+impl Server {
+    /// Binds every port and reads tokens and certificate; [`Server::run`] reports where it is.
+    ///
+    /// # Errors
+    /// A port cannot be had, or a file cannot be read.
+    pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
+        let reach = Reach { direct: false, ..Reach::default() };
+        let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
+        let (tls, access) = (read_tls(&config)?, read_access(&config)?);
+        let mut wanted = vec![(config.listen, Serves::Signaling)];
+        wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
+        let mut ports = Vec::new();
+        for (address, serves) in wanted {
+            let mut listener = listen::listen(address)?;
+            let token = super::token::Source::Listener(ports.len()).token();
+            core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            ports.push(Port { listener, serves });
+        }
+        if let Some(address) = config.admin_listen
+            && !address.ip().is_loopback()
+        {
+            let message = format!("everybody who reaches {address} can list and end what is on this server");
+            core.warn("admin-listen", message);
+        }
+        Ok(Server {
+            started_at: core.now,
+            core,
+            config,
+            tls,
+            access,
+            ports,
+            links: Slab::new(),
+            names: HashMap::new(),
+            sessions: HashMap::new(),
+            client_count: 0,
+            queued: 0,
+            metrics: Metrics::new(std::time::SystemTime::now()),
+            stop_by: None,
+            is_done: false,
+        })
+    }
+
+    /// Returns the bound address of signaling.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address(Serves::Signaling).unwrap_or(self.config.listen)
+    }
+
+    fn address(&self, serves: Serves) -> Option<SocketAddr> {
+        let port = self.ports.iter().find(|port| port.serves == serves)?;
+        port.listener.local_addr().ok()
+    }
+
+    /// Returns what ends the run from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.core.stopper()
+    }
+
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handle_signals(&mut self) -> Result<(), RunError> {
+        Ok(self.core.handle_signals(true)?)
+    }
+
+    /// Runs until somebody stops it.
+    ///
+    /// # Errors
+    /// The loop cannot go on.
+    pub fn run(mut self) -> Result<(), RunError> {
+        let serving = Event::Serving {
+            listen: self.local_addr(),
+            tls: self.tls.is_some(),
+            gateway: Vec::new(),
+            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
+            proxy: None,
+            admin: self.address(Serves::Administration),
+            open: matches!(self.access, Access::Open),
+            descriptors: limits::raise_descriptor_limit().unwrap_or_default(),
+        };
+        self.core.report(&serving);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        loop {
+            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
+            for _ in 0..self.core.notices.len() {
+                let Some(notice) = self.core.notices.pop_front() else { break };
+                self.handle(notice)?;
+            }
+            self.core.work();
+            if self.is_done || self.stop_by.is_some_and(|at| at <= self.core.now || self.is_drained()) {
+                self.say_good_bye();
+                return Ok(());
+            }
+            self.core.wait()?;
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::Acceptable { index: Some(index) } => self.accept(index)?,
+            Notice::Acceptable { index: None } => {
+                for index in 0..self.ports.len() {
+                    self.accept(index)?;
+                }
+            }
+            Notice::Link { index, event } => self.handle_link_event(index, &event),
+            Notice::LinkDue { index, serial } => self.handle_link_due(index, serial),
+            Notice::LinkPoll { index } => {
+                if let Some(link) = self.links.get_mut(index) {
+                    link.is_queued = false;
+                }
+                self.poll_link(index);
+            }
+            Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
+            Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            Notice::KeepAlive => self.keep_alive(),
+            Notice::Reload => self.reload(),
+            Notice::Stop => self.stop(),
+            Notice::Programs { .. }
+            | Notice::Target { .. }
+            | Notice::Negotiation { .. }
+            | Notice::NegotiationDue { .. }
+            | Notice::Listen { .. }
+            | Notice::Listened { .. }
+            | Notice::Stream { .. }
+            | Notice::Uplink { .. }
+            | Notice::UplinkPoll
+            | Notice::UplinkDue { .. }
+            | Notice::Closed { .. }
+            | Notice::Verify
+            | Notice::Woken
+            | Notice::Resolved { .. }
+            | Notice::Addresses { .. }
+            | Notice::Connected { .. }
+            | Notice::Recovering { .. }
+            | Notice::SignalingDone { .. }
+            | Notice::Rejoin
+            | Notice::Waiting
+            | Notice::GoAway(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads tokens and certificate again; what cannot be read stays as it was.
+    fn reload(&mut self) {
+        match read_tls(&self.config) {
+            Ok(Some(tls)) => {
+                self.tls = Some(tls);
+                self.core.report(&Event::Reloaded { what: "certificate".to_owned() });
+            }
+            Ok(None) => {}
+            Err(error) => self.core.warn("reload", format!("the certificate stays as it was: {error}")),
+        }
+        match read_access(&self.config) {
+            Ok(Access::Tokens(tokens)) => {
+                self.access = Access::Tokens(tokens);
+                self.core.report(&Event::Reloaded { what: "tokens".to_owned() });
+                self.drop_unwanted();
+            }
+            Ok(Access::Open) => {}
+            Err(error) => self.core.warn("reload", format!("the tokens stay as they were: {error}")),
+        }
+    }
+
+    /// Takes nobody in any more, and lets what is under way end; at once when asked again.
+    fn stop(&mut self) {
+        if self.stop_by.is_some() {
+            self.is_done = true;
+            return;
+        }
+        self.stop_by = Some(self.core.now + DRAIN);
+        self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
+        for port in &mut self.ports {
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+        }
+        self.ports.clear();
+    }
+
+    /// Tells whether nothing is under way that an end would cut off.
+    fn is_drained(&self) -> bool {
+        true
+    }
+
+    /// Returns the port under which visitors find published services.
+    fn gateway_port(&self) -> u16 {
+        self.local_addr().port()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+}
+
+fn read_tls(config: &ServerConfig) -> Result<Option<Arc<TlsConfig>>, RunError> {
+    let files = config.tls.as_ref();
+    Ok(files.map(|files| tls::server_config(&files.certificate, &files.key)).transpose()?)
+}
+
+fn read_access(config: &ServerConfig) -> Result<Access, RunError> {
+    match &config.access {
+        ServerAccess::Open => Ok(Access::Open),
+        ServerAccess::Tokens(path) => Ok(Access::Tokens(Tokens::read(path)?)),
+    }
+}
