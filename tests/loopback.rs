@@ -7,12 +7,11 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, unbounded};
 use pinhole::config::{ClientConfig, HostConfig, Target};
-use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
+use pinhole::driver::{Client, Host, RunError};
 use pinhole::session::End;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
@@ -22,53 +21,11 @@ use rand::{RngExt, SeedableRng};
 
 use common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use common::services::{echo, serve};
+use common::sides::{Side, reporter};
 use common::{DEADLINE, any_port, connect};
 
 /// Streams that are open at once in the random test.
 const STREAMS: u64 = 50;
-
-/// A side that runs on a thread of its own.
-struct Side {
-    events: Receiver<Event>,
-    stopper: Stopper,
-    thread: JoinHandle<Result<(), RunError>>,
-}
-
-impl Side {
-    /// Waits for an event that fits; others are passed over.
-    #[track_caller]
-    fn find<T>(&self, what: &str, fits: impl Fn(Event) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let event = self.events.recv_deadline(deadline).unwrap_or_else(|error| panic!("no {what}: {error}"));
-            if let Some(found) = fits(event) {
-                return found;
-            }
-        }
-    }
-
-    /// Waits for the run to return; a loop that never does runs into the deadline.
-    #[track_caller]
-    fn end(self) -> Result<(), RunError> {
-        // The reporter goes with the loop.
-        let deadline = Instant::now() + DEADLINE;
-        while self.events.recv_deadline(deadline).is_ok() {}
-        assert!(Instant::now() < deadline, "the loop did not end");
-        self.thread.join().unwrap()
-    }
-
-    #[track_caller]
-    fn stop(self) {
-        self.stopper.stop();
-        self.end().unwrap();
-    }
-}
-
-fn reporter() -> (Reporter, Receiver<Event>) {
-    let (sender, events) = unbounded();
-    // Nobody listens any more once a test is over.
-    (Box::new(move |event| drop(sender.send(event.clone()))), events)
-}
 
 fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
     let (reporter, events) = reporter();

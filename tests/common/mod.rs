@@ -8,6 +8,7 @@ pub(crate) mod bytes;
 pub(crate) mod pinhole;
 pub(crate) mod proxy;
 pub(crate) mod services;
+pub(crate) mod sides;
 pub(crate) mod system;
 
 use std::io;

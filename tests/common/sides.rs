@@ -1,0 +1,54 @@
+//! Hosts, clients and servers on threads of the test itself, through the library.
+
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, unbounded};
+use pinhole::driver::{Reporter, RunError, Stopper};
+use pinhole::status::event::Event;
+
+use super::DEADLINE;
+
+/// A side that runs on a thread of its own.
+pub(crate) struct Side {
+    pub(crate) events: Receiver<Event>,
+    pub(crate) stopper: Stopper,
+    pub(crate) thread: JoinHandle<Result<(), RunError>>,
+}
+
+impl Side {
+    /// Waits for an event that fits; others are passed over.
+    #[track_caller]
+    pub(crate) fn find<T>(&self, what: &str, fits: impl Fn(Event) -> Option<T>) -> T {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let event = self.events.recv_deadline(deadline).unwrap_or_else(|error| panic!("no {what}: {error}"));
+            if let Some(found) = fits(event) {
+                return found;
+            }
+        }
+    }
+
+    /// Waits for the run to return; a loop that never does runs into the deadline.
+    #[track_caller]
+    pub(crate) fn end(self) -> Result<(), RunError> {
+        // The reporter goes with the loop.
+        let deadline = Instant::now() + DEADLINE;
+        while self.events.recv_deadline(deadline).is_ok() {}
+        assert!(Instant::now() < deadline, "the loop did not end");
+        self.thread.join().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn stop(self) {
+        self.stopper.stop();
+        self.end().unwrap();
+    }
+}
+
+/// Makes the callback of a side, and where its events come out.
+pub(crate) fn reporter() -> (Reporter, Receiver<Event>) {
+    let (sender, events) = unbounded();
+    // Nobody listens any more once a test is over.
+    (Box::new(move |event| drop(sender.send(event.clone()))), events)
+}
