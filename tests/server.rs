@@ -5,18 +5,18 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 
-use pinhole::config::{ClientConfig, HostConfig, Registration, ServerConfig, Target};
+use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig, Target};
 use pinhole::driver::{Client, Host, Server};
 use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::{Event, Way};
 
-use common::services::echo;
+use common::services::{echo, serve};
 use common::sides::{Side, reporter};
 use common::{any_port, connect};
 
@@ -103,6 +103,55 @@ fn a_client_joins_a_host_by_its_name() {
         check_echo(local, &"hello ".repeat(10_000));
         client.stop();
     }
+    host.stop();
+    server.stop();
+}
+
+/// Answers every request with its own head.
+fn mirror() -> SocketAddr {
+    serve(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        loop {
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                if reader.read_line(&mut head)? == 0 {
+                    return Ok(());
+                }
+            }
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len())?;
+        }
+    })
+}
+
+fn get(address: SocketAddr, host: &str, path: &str) -> String {
+    let mut stream = connect(address);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_published_service_is_found_by_its_name() {
+    let gateway = GatewayConfig { domain: "p.test".to_owned(), listen: Vec::new() };
+    let (server, address) = server(ServerConfig { gateway: Some(gateway), ..ServerConfig::open(any_port()) });
+    let public = Some(PublicService { service: 0, auth: None });
+    let host = host(Registration { public, ..registration(address, "myhost") }, mirror());
+    let (url, pin) = registered(&host);
+    let answer = get(address, "myhost.p.test", "/a?b");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("GET /a?b HTTP/1.1\r\n"), "{answer}");
+    assert!(get(address, "other.p.test", "/").starts_with("HTTP/1.1 404"));
+    assert!(get(address, "p.test", "/healthz").ends_with("ok\n"));
+    // Signaling goes through the same port.
+    let (client, local) = client(url, pin, false);
+    connected(&client);
+    let mut stream = connect(local);
+    write!(stream, "GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    client.stop();
     host.stop();
     server.stop();
 }

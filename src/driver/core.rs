@@ -63,6 +63,12 @@ pub(super) enum Notice {
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// Something about a stream that is neither a connection's nor a flow's.
     Stream { session: SessionKey, event: tunnel::Event },
+    /// The connection of a browser is ready.
+    Web { index: usize, event: MioEvent },
+    /// The connection of a browser may have more to do although no event says so.
+    WebPoll { index: usize },
+    /// The connection of a browser may have been at what it does for too long.
+    WebDue { index: usize, serial: u64 },
     /// The WebSocket to the server is ready.
     Uplink { event: MioEvent },
     /// The WebSocket to the server may have more to give although no event says so.
@@ -342,6 +348,7 @@ impl Core {
             Some(Source::Programs(listener)) => self.notices.push_back(Notice::Programs { listener }),
             Some(Source::Flow(flow)) => self.receive_from_target(flow),
             Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
+            Some(Source::Web(index)) => self.notices.push_back(Notice::Web { index, event: event.clone() }),
             Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
             Some(Source::Udp(index)) => {
@@ -401,6 +408,7 @@ impl Core {
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
+                Due::Web { index, serial } => self.notices.push_back(Notice::WebDue { index, serial }),
                 Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),

@@ -21,6 +21,8 @@ pub(super) enum Due {
     Waiting,
     /// A signaling WebSocket has been at its step for too long.
     Link { index: usize, serial: u64 },
+    /// The connection of a browser may have been at what it does for too long.
+    Web { index: usize, serial: u64 },
     /// The WebSocket to the server has been at its step for too long.
     Uplink { serial: u64 },
     /// A target did not answer at any of its addresses.

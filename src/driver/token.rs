@@ -25,6 +25,8 @@ pub(super) enum Source {
     Flow(usize),
     /// A host's WebSocket to its server.
     Uplink,
+    /// The connection of a browser.
+    Web(usize),
     /// A forwarded connection.
     Connection(usize),
 }
@@ -46,6 +48,7 @@ impl Source {
             Source::Programs(index) => (8, index),
             Source::Flow(index) => (9, index),
             Source::Uplink => (10, 0),
+            Source::Web(index) => (11, index),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -64,6 +67,7 @@ impl Source {
             8 => Source::Programs(index),
             9 => Source::Flow(index),
             10 => Source::Uplink,
+            11 => Source::Web(index),
             _ => return None,
         })
     }

@@ -196,6 +196,11 @@ impl Transport {
         }
     }
 
+    /// Ends the connection such that the peer sees an error.
+    pub(crate) fn reset(self) {
+        crate::net::listen::reset(self.socket.stream);
+    }
+
     /// Ends our direction, after what was written. Errors do not matter: there is nothing left to say.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.is_tls_begun) {

@@ -204,6 +204,9 @@ impl Client {
             | Notice::Woken
             | Notice::Listen { .. }
             | Notice::Reload
+            | Notice::Web { .. }
+            | Notice::WebPoll { .. }
+            | Notice::WebDue { .. }
             | Notice::Stream { .. }
             | Notice::Uplink { .. }
             | Notice::UplinkDue { .. }

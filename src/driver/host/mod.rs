@@ -280,6 +280,9 @@ impl Host {
             | Notice::Connected { .. }
             | Notice::Recovering { .. }
             | Notice::Reload
+            | Notice::Web { .. }
+            | Notice::WebPoll { .. }
+            | Notice::WebDue { .. }
             | Notice::Stream { .. }
             | Notice::Listened { .. }
             | Notice::Negotiation { .. }

@@ -17,6 +17,7 @@ use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::token::Source;
+use crate::gateway::Kind;
 use crate::net::http::Answer;
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
@@ -100,7 +101,7 @@ impl Server {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(port) = self.ports.get(index) else { return Ok(()) };
             match listen::accept(&port.listener) {
-                Accepted::Connection(stream, remote) => self.add_link(stream, remote, port.serves),
+                Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
@@ -112,6 +113,15 @@ impl Server {
         }
         self.core.notices.push_back(Notice::Acceptable { index: Some(index) });
         Ok(())
+    }
+
+    fn take_in(&mut self, stream: TcpStream, remote: SocketAddr, serves: Serves) {
+        match serves {
+            Serves::Signaling if self.config.gateway.is_some() => self.add_web(stream, remote, Kind::Web, true),
+            Serves::Gateway => self.add_web(stream, remote, Kind::Web, false),
+            Serves::Proxy => self.add_web(stream, remote, Kind::Proxy, false),
+            Serves::Signaling | Serves::Administration => self.add_link(stream, remote, serves),
+        }
     }
 
     fn add_link(&mut self, stream: TcpStream, remote: SocketAddr, serves: Serves) {
@@ -251,7 +261,7 @@ impl Server {
         };
         let answer = match (&next, serves) {
             (Some(_), _) => None,
-            (None, Serves::Signaling) => Some(self.page(&request)),
+            (None, Serves::Signaling | Serves::Gateway | Serves::Proxy) => Some(self.page(&request)),
             (None, Serves::Administration) => Some(self.administer(&request)),
         };
         let Some(Link { end: End::Incoming(incoming), state, .. }) = self.links.get_mut(index) else { return };

@@ -9,6 +9,8 @@ mod clients;
 mod hosts;
 mod links;
 mod register;
+mod route;
+mod web;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ use rustls::ServerConfig as TlsConfig;
 use slab::Slab;
 
 use self::links::Link;
+use self::web::Web;
 use super::RunError;
 use super::core::{Core, Notice, Reporter, Stopper};
 use super::deadlines::Due;
@@ -33,6 +36,7 @@ use crate::session::Reach;
 use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::metrics::Metrics;
+use crate::tunnel::StreamKey;
 
 /// How long what is under way may take to end once somebody asked us to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -49,11 +53,13 @@ pub struct Server {
     names: HashMap<HostId, usize>,
     /// The link of the host of each session.
     sessions: HashMap<usize, usize>,
+    webs: Slab<Web>,
+    /// The connection of each stream that carries requests.
+    streams: HashMap<(usize, StreamKey), usize>,
     client_count: usize,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
     metrics: Metrics,
-    started_at: Instant,
     /// Somebody asked us to stop: until then what is under way may go on.
     stop_by: Option<Instant>,
     is_done: bool,
@@ -74,8 +80,12 @@ struct Port {
 /// What a port is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Serves {
-    /// Signaling, and what there is to know of the server.
+    /// Signaling, and what there is to know of the server; what hosts publish, too, if there is a gateway.
     Signaling,
+    /// What hosts publish.
+    Gateway,
+    /// What hosts dial for those who may have that.
+    Proxy,
     /// The list of hosts and clients.
     Administration,
 }
@@ -90,6 +100,9 @@ impl Server {
         let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
         let (tls, access) = (read_tls(&config)?, read_access(&config)?);
         let mut wanted = vec![(config.listen, Serves::Signaling)];
+        let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
+        wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
+        wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
         wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
         let mut ports = Vec::new();
         for (address, serves) in wanted {
@@ -105,7 +118,6 @@ impl Server {
             core.warn("admin-listen", message);
         }
         Ok(Server {
-            started_at: core.now,
             core,
             config,
             tls,
@@ -114,6 +126,8 @@ impl Server {
             links: Slab::new(),
             names: HashMap::new(),
             sessions: HashMap::new(),
+            webs: Slab::new(),
+            streams: HashMap::new(),
             client_count: 0,
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
@@ -128,8 +142,12 @@ impl Server {
     }
 
     fn address(&self, serves: Serves) -> Option<SocketAddr> {
-        let port = self.ports.iter().find(|port| port.serves == serves)?;
-        port.listener.local_addr().ok()
+        self.addresses(serves).next()
+    }
+
+    fn addresses(&self, serves: Serves) -> impl Iterator<Item = SocketAddr> {
+        let ports = self.ports.iter().filter(move |port| port.serves == serves);
+        ports.filter_map(|port| port.listener.local_addr().ok())
     }
 
     /// Returns what ends the run from another thread.
@@ -153,9 +171,9 @@ impl Server {
         let serving = Event::Serving {
             listen: self.local_addr(),
             tls: self.tls.is_some(),
-            gateway: Vec::new(),
+            gateway: self.addresses(Serves::Gateway).collect(),
             domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
-            proxy: None,
+            proxy: self.address(Serves::Proxy),
             admin: self.address(Serves::Administration),
             open: matches!(self.access, Access::Open),
             descriptors: limits::raise_descriptor_limit().unwrap_or_default(),
@@ -193,6 +211,10 @@ impl Server {
                 }
                 self.poll_link(index);
             }
+            Notice::Web { index, event } => self.handle_web_event(index, &event),
+            Notice::WebPoll { index } => self.poll_web(index),
+            Notice::WebDue { index, serial } => self.handle_web_due(index, serial),
+            Notice::Stream { session, event } => self.handle_stream(session, event),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
             Notice::KeepAlive => self.keep_alive(),
@@ -204,7 +226,6 @@ impl Server {
             | Notice::NegotiationDue { .. }
             | Notice::Listen { .. }
             | Notice::Listened { .. }
-            | Notice::Stream { .. }
             | Notice::Uplink { .. }
             | Notice::UplinkPoll
             | Notice::UplinkDue { .. }
@@ -262,12 +283,12 @@ impl Server {
 
     /// Tells whether nothing is under way that an end would cut off.
     fn is_drained(&self) -> bool {
-        true
+        self.webs.iter().all(|(_, web)| !web.is_busy())
     }
 
     /// Returns the port under which visitors find published services.
     fn gateway_port(&self) -> u16 {
-        self.local_addr().port()
+        self.address(Serves::Gateway).unwrap_or_else(|| self.local_addr()).port()
     }
 
     fn is_stopping(&self) -> bool {

@@ -10,7 +10,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::error::{Phase, WebSocketError};
 use super::{SUB_PROTOCOL, WebSocket};
-use crate::net::http::{self, Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 use crate::net::transport::{Transport, Unsent};
 
 /// Where the WebSocket answers.
@@ -102,13 +102,7 @@ impl Incoming {
 
     /// The same for a connection on which somebody else has read already: nothing but the beginning of one request.
     pub(crate) fn continued(transport: Transport, read: Vec<u8>) -> Self {
-        let state = match http::parse(&read) {
-            Head::NeedMore if read.len() < http::MAX_HEAD => State::Reading(RequestReader::with(read)),
-            Head::NeedMore | Head::Ended => refuse(BadRequest::TooLarge),
-            Head::Request(request) => State::Deciding(request),
-            Head::Bad(reason) => refuse(reason),
-        };
-        Self { transport, policy: Policy::Driver, state }
+        Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::with(read)) }
     }
 
     /// What is asked for, after [`IncomingEvent::Asked`].

@@ -1,0 +1,564 @@
+//! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their sockets,
+//! their clocks, and the streams that carry requests to hosts.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::Interest;
+use mio::event::Event as MioEvent;
+use mio::net::TcpStream;
+
+use super::Server;
+use crate::driver::connections::stream_hash;
+use crate::driver::core::Notice;
+use crate::driver::deadlines::Due;
+use crate::driver::sessions::SessionKey;
+use crate::driver::token::Source;
+use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
+use crate::net::listen;
+use crate::net::transport::Transport;
+use crate::net::websocket::Incoming;
+use crate::signaling::rendezvous::HostId;
+use crate::status::event::Event;
+use crate::status::refusal::Refusal as Counted;
+use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
+
+/// Connections at a time; beyond it the one that has been idle for longest has to go.
+const MAX_CONNECTIONS: usize = 16 * 1024;
+
+/// How long a connection may be idle, and how long a head may take.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a service may take to begin its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a browser may neither send the body that it announced nor take what is there for it.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the end of a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rounds that one connection has before others have their turn.
+const ROUNDS_PER_TURN: usize = 4;
+
+/// Bytes that are read at once.
+const PIECE: usize = 16 * 1024;
+
+/// What the log says of a request whose browser left before there was an answer.
+const NO_ANSWER: u16 = 499;
+
+/// A connection.
+pub(super) struct Web {
+    transport: Transport,
+    pub(super) exchange: Exchange,
+    pub(super) kind: Kind,
+    pub(super) remote: SocketAddr,
+    /// What came so far, as long as it may be for the server itself.
+    early: Option<Vec<u8>>,
+    /// Where requests go at present, and the stream that carries them there.
+    pub(super) place: Option<Place>,
+    stream: Option<Carrying>,
+    serial: u64,
+    is_queued: bool,
+    /// Nothing more is read, or written.
+    read_ended: bool,
+    write_ended: bool,
+    stage: Stage,
+    stage_at: Instant,
+    /// When something moved last.
+    moved_at: Instant,
+    /// When the deadline that is set comes up.
+    due_at: Option<Instant>,
+    /// When the present request was complete.
+    pub(super) routed_at: Instant,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) id: HostId,
+    pub(super) session: SessionKey,
+    pub(super) target: ConnectTarget,
+    /// The login was for the gateway.
+    pub(super) strip_authorization: bool,
+}
+
+/// A stream that carries requests.
+struct Carrying {
+    session: SessionKey,
+    key: StreamKey,
+    /// The exchange knows that nothing follows.
+    end_told: bool,
+}
+
+impl Web {
+    /// Returns when the connection has been at what it does for too long.
+    fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Idle => Some(self.stage_at + IDLE_TIMEOUT),
+            Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
+            Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
+            // A stream of events may be silent for as long as it likes.
+            Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
+            Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Closing | Stage::Done => Some(self.stage_at + CLOSE_TIMEOUT),
+        }
+    }
+
+    /// Tells whether the stream that carries requests is there, and leads to that place.
+    pub(super) fn leads_to(&self, place: &Place) -> bool {
+        self.stream.is_some() && self.place.as_ref() == Some(place)
+    }
+
+    /// Tells whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done)
+    }
+}
+
+impl Server {
+    /// Takes a connection in. One that is shared may turn out to be for the server itself.
+    pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
+        if self.webs.len() >= MAX_CONNECTIONS {
+            let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
+            match idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index) {
+                Some(oldest) => self.drop_web(oldest),
+                None => return self.metrics.refused(Counted::Full),
+            }
+        }
+        let tls = self.tls.clone().filter(|_| kind == Kind::Web);
+        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: tls.is_some() };
+        // Failing costs only time.
+        let _ = listen::set_nodelay(&stream);
+        let mut transport = match Transport::securing(stream, tls) {
+            Ok(transport) => transport,
+            Err(error) => return debug!("remote={remote} tls error={error}"),
+        };
+        let entry = self.webs.vacant_entry();
+        let index = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.core.poll.registry().register(transport.source(), Source::Web(index).token(), interest)
+        {
+            return debug!("register error={error}");
+        }
+        self.core.next_serial += 1;
+        let now = self.core.now;
+        entry.insert(Web {
+            transport,
+            exchange: Exchange::new(kind, visitor),
+            kind,
+            remote,
+            early: is_shared.then(Vec::new),
+            place: None,
+            stream: None,
+            serial: self.core.next_serial,
+            is_queued: false,
+            read_ended: false,
+            write_ended: false,
+            stage: Stage::Idle,
+            stage_at: now,
+            moved_at: now,
+            due_at: None,
+            routed_at: now,
+        });
+        self.pump_web(index);
+    }
+
+    pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
+        if let Some(web) = self.webs.get_mut(index) {
+            web.transport.handle_event(event);
+            self.pump_web(index);
+        }
+    }
+
+    pub(super) fn poll_web(&mut self, index: usize) {
+        if let Some(web) = self.webs.get_mut(index) {
+            web.is_queued = false;
+            self.pump_web(index);
+        }
+    }
+
+    /// Takes what a stream of a connection tells.
+    pub(super) fn handle_stream(&mut self, session: SessionKey, event: tunnel::Event) {
+        let (tunnel::Event::Readable(key)
+        | tunnel::Event::Writable(key)
+        | tunnel::Event::Accepted(key)
+        | tunnel::Event::Aborted { key, .. }) = event
+        else {
+            return;
+        };
+        let Some(&index) = self.streams.get(&(session.index, key)) else { return };
+        let Some(web) = self.webs.get_mut(index) else { return };
+        match event {
+            tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
+            tunnel::Event::Aborted { reason, .. } => {
+                self.streams.remove(&(session.index, key));
+                web.stream = None;
+                web.exchange.handle_service_failed(refusal(reason));
+            }
+            _ => {}
+        }
+        self.pump_web(index);
+    }
+
+    /// Moves what can be moved, until nothing does, or others have their turn.
+    pub(super) fn pump_web(&mut self, index: usize) {
+        let Some(web) = self.webs.get_mut(index) else { return };
+        web.transport.begin_turn();
+        let mut has_more = true;
+        for _ in 0..ROUNDS_PER_TURN {
+            has_more = self.move_web(index);
+            if !has_more {
+                break;
+            }
+        }
+        let Some(web) = self.webs.get_mut(index) else { return };
+        web.transport.end_turn();
+        if (has_more || web.transport.is_paused()) && !std::mem::replace(&mut web.is_queued, true) {
+            self.core.notices.push_back(Notice::WebPoll { index });
+        }
+        self.look_at_clock(index);
+    }
+
+    /// One round in every direction; false says that nothing moved, or that the connection is gone.
+    fn move_web(&mut self, index: usize) -> bool {
+        let mut has_moved = self.read_browser(index);
+        self.route_web(index);
+        has_moved |= self.move_stream(index);
+        let Some(moved) = self.write_browser(index) else { return false };
+        has_moved |= moved;
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(index) else { return false };
+        if has_moved {
+            web.moved_at = now;
+        }
+        let stage = web.exchange.stage();
+        let before = std::mem::replace(&mut web.stage, stage);
+        if stage != before {
+            web.stage_at = now;
+        }
+        let is_waiting = matches!(before, Stage::Routing | Stage::Sending | Stage::AwaitingAnswer | Stage::Head);
+        if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
+            self.metrics.answered(now.saturating_duration_since(web.routed_at));
+        }
+        while let Some(finished) = self.webs.get_mut(index).and_then(|web| web.exchange.poll_finished()) {
+            self.note_finished(index, finished);
+        }
+        has_moved
+    }
+
+    fn read_browser(&mut self, index: usize) -> bool {
+        let Some(web) = self.webs.get_mut(index) else { return false };
+        match web.transport.handshake() {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                debug!("remote={} tls error={error}", web.remote);
+                self.metrics.refused(Counted::Tls);
+                self.drop_web(index);
+                return false;
+            }
+        }
+        let mut piece = [0; PIECE];
+        let mut has_moved = false;
+        while !web.read_ended {
+            let room = web.exchange.room().min(PIECE);
+            if room == 0 {
+                break;
+            }
+            match web.transport.read(&mut piece[..room]) {
+                Ok(0) => {
+                    web.read_ended = true;
+                    web.exchange.handle_end();
+                }
+                Ok(len) => {
+                    if let Some(early) = &mut web.early {
+                        early.extend_from_slice(&piece[..len]);
+                    }
+                    web.exchange.handle_bytes(&piece[..len]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    // TLS without its own good-bye: most browsers leave it out.
+                    web.read_ended = true;
+                    web.exchange.handle_end();
+                }
+                Err(error) => {
+                    debug!("remote={} read error={error}", web.remote);
+                    web.read_ended = true;
+                    web.exchange.handle_browser_gone();
+                }
+            }
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    /// Finds out where the request goes that waits for that.
+    fn route_web(&mut self, index: usize) {
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(index) else { return };
+        if web.exchange.wants_retry() {
+            return self.retry(index);
+        }
+        let Some(request) = web.exchange.poll_request() else { return };
+        web.routed_at = now;
+        if web.early.is_some() && !self.is_for_gateway(&request.host) {
+            return self.hand_over(index);
+        }
+        let Some(web) = self.webs.get_mut(index) else { return };
+        web.early = None;
+        self.route(index, &request);
+    }
+
+    /// Gives a connection to those who answer for the server itself.
+    fn hand_over(&mut self, index: usize) {
+        let mut web = self.webs.remove(index);
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
+        let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
+        self.insert_link(incoming, web.remote, super::Serves::Signaling);
+    }
+
+    /// Moves bytes between an exchange and its stream.
+    fn move_stream(&mut self, index: usize) -> bool {
+        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(index) else { return false };
+        let (session, key) = (carrying.session, carrying.key);
+        if self.core.session(session).is_none() {
+            return false;
+        }
+        let Some(entry) = self.core.sessions.get_mut(session.index) else { return false };
+        let mut has_moved = false;
+        let Some(mut stream) = entry.session.mux().stream(key) else { return false };
+        while !exchange.to_service().is_empty() {
+            let capacity = stream.send_capacity();
+            if capacity == 0 {
+                break;
+            }
+            let mut chunk = self.core.pool.take();
+            let len = chunk.room_mut().len().min(capacity).min(exchange.to_service().len());
+            chunk.room_mut()[..len].copy_from_slice(&exchange.to_service()[..len]);
+            chunk.set_len(len);
+            stream.send(self.core.pool.fit(chunk));
+            exchange.handle_sent_to_service(len);
+            has_moved = true;
+        }
+        loop {
+            let room = exchange.service_room();
+            let Some(bytes) = stream.readable().next().filter(|_| room > 0) else { break };
+            let len = bytes.len().min(room);
+            exchange.handle_service(&bytes[..len]);
+            stream.consume(len);
+            has_moved = true;
+        }
+        if !carrying.end_told && stream.is_at_end() {
+            carrying.end_told = true;
+            exchange.handle_service_end();
+            has_moved = true;
+        }
+        match exchange.service_ending() {
+            None => {}
+            Some(Ending::HalfClose) => stream.finish(),
+            Some(Ending::Close) if carrying.end_told => {
+                stream.finish();
+                self.forget_stream(index);
+            }
+            Some(Ending::Close | Ending::Reset) => {
+                stream.abort(AbortReason::Reset, "");
+                self.forget_stream(index);
+            }
+        }
+        if has_moved {
+            self.core.touch(session.index);
+        }
+        has_moved
+    }
+
+    fn forget_stream(&mut self, index: usize) {
+        let Some(carrying) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else { return };
+        self.streams.remove(&(carrying.session.index, carrying.key));
+        self.core.touch(carrying.session.index);
+    }
+
+    /// Ends the stream of a connection that has no use for it any more.
+    pub(super) fn end_stream(&mut self, index: usize) {
+        let Some(Carrying { session, key, .. }) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else {
+            return;
+        };
+        self.streams.remove(&(session.index, key));
+        if let Some(entry) = self.core.session(session)
+            && let Some(mut stream) = entry.session.mux().stream(key)
+        {
+            if stream.is_at_end() {
+                stream.finish();
+            } else {
+                stream.abort(AbortReason::Reset, "");
+            }
+        }
+        self.core.touch(session.index);
+    }
+
+    /// Opens a stream that carries the requests of a connection to a place.
+    pub(super) fn open_stream(&mut self, index: usize, place: Place) -> Result<(), OpenError> {
+        self.end_stream(index);
+        self.core.next_serial += 1;
+        let flow = self.core.next_serial.to_string();
+        let session = place.session;
+        let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
+        let hash = stream_hash(&entry.salt, &flow);
+        let key = entry.session.mux().open(hash, &place.target)?;
+        self.core.touch(session.index);
+        self.streams.insert((session.index, key), index);
+        if let Some(web) = self.webs.get_mut(index) {
+            web.place = Some(place);
+            web.stream = Some(Carrying { session, key, end_told: false });
+        }
+        Ok(())
+    }
+
+    /// Writes what there is for the browser. `None` says that the connection is gone.
+    fn write_browser(&mut self, index: usize) -> Option<bool> {
+        let web = self.webs.get_mut(index)?;
+        let mut has_moved = false;
+        while !web.exchange.to_browser().is_empty() && !web.write_ended {
+            match web.transport.write(web.exchange.to_browser()) {
+                Ok(len) if len > 0 => {
+                    web.exchange.handle_sent_to_browser(len);
+                    has_moved = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                result => {
+                    debug!("remote={} write failed: {result:?}", web.remote);
+                    web.write_ended = true;
+                    web.exchange.handle_browser_gone();
+                }
+            }
+        }
+        if let Err(error) = web.transport.flush()
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            web.write_ended = true;
+            web.exchange.handle_browser_gone();
+        }
+        match web.exchange.browser_ending() {
+            None => {}
+            Some(Ending::Reset) => {
+                self.drop_web(index);
+                return None;
+            }
+            Some(Ending::Close) if web.read_ended => {
+                self.drop_web(index);
+                return None;
+            }
+            Some(Ending::Close | Ending::HalfClose) => {
+                if !web.write_ended && !web.transport.holds_back() {
+                    web.write_ended = true;
+                    web.transport.finish();
+                }
+                if web.read_ended && web.stream.is_none() {
+                    self.drop_web(index);
+                    return None;
+                }
+            }
+        }
+        Some(has_moved)
+    }
+
+    /// Sets the clock for what the connection does now.
+    fn look_at_clock(&mut self, index: usize) {
+        let Some(web) = self.webs.get_mut(index) else { return };
+        if let Some(deadline) = web.deadline()
+            && web.due_at.is_none_or(|at| at > deadline)
+        {
+            web.due_at = Some(deadline);
+            self.core.deadlines.add(deadline, Due::Web { index, serial: web.serial });
+        }
+    }
+
+    pub(super) fn handle_web_due(&mut self, index: usize, serial: u64) {
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(index).filter(|web| web.serial == serial) else { return };
+        web.due_at = None;
+        if web.deadline().is_none_or(|deadline| deadline > now) {
+            return self.look_at_clock(index);
+        }
+        let refusal = match web.stage {
+            Stage::Head | Stage::Sending => Refusal::SlowRequest,
+            Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
+            Stage::Answering | Stage::Piped => {
+                self.metrics.refused(Counted::Slow);
+                return self.drop_web(index);
+            }
+            Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(index),
+        };
+        self.metrics.refused(Counted::Timeout);
+        web.exchange.refuse(refusal);
+        self.pump_web(index);
+    }
+
+    /// Ends a connection at once; with a reset if its answer is not whole.
+    pub(super) fn drop_web(&mut self, index: usize) {
+        self.end_stream(index);
+        let Some(mut web) = self.webs.try_remove(index) else { return };
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
+        web.exchange.handle_browser_gone();
+        while let Some(finished) = web.exchange.poll_finished() {
+            self.log_request(web.remote, web.routed_at, finished);
+        }
+        if matches!(web.stage, Stage::Answering | Stage::Piped) || web.exchange.browser_ending() == Some(Ending::Reset)
+        {
+            web.transport.reset();
+        } else {
+            let _ = web.transport.source().shutdown(Shutdown::Both);
+        }
+    }
+
+    fn note_finished(&mut self, index: usize, finished: Finished) {
+        if let Some(web) = self.webs.get(index) {
+            let (remote, routed_at) = (web.remote, web.routed_at);
+            self.log_request(remote, routed_at, finished);
+        }
+    }
+
+    fn log_request(&mut self, remote: SocketAddr, routed_at: Instant, finished: Finished) {
+        let Finished { method, host, path, status, to_browser, from_browser } = finished;
+        let status = status.unwrap_or(NO_ANSWER);
+        self.metrics.request(status, to_browser, from_browser);
+        let duration = self.core.now.saturating_duration_since(routed_at);
+        self.core.report(&Event::Request {
+            host: (!host.is_empty()).then_some(host),
+            remote: remote.ip().to_canonical(),
+            method,
+            path,
+            status,
+            sent: to_browser,
+            received: from_browser,
+            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+        });
+    }
+}
+
+/// What a visitor is told of a stream that the host ended.
+fn refusal(reason: AbortReason) -> Refusal {
+    match reason {
+        AbortReason::Denied => Refusal::Denied,
+        AbortReason::Timeout => Refusal::Timeout,
+        AbortReason::TooManyStreams => Refusal::TooMany { retry_after: 1 },
+        AbortReason::Shutdown => Refusal::HostGone,
+        AbortReason::Refused
+        | AbortReason::Unreachable
+        | AbortReason::Reset
+        | AbortReason::FlowControl
+        | AbortReason::IdInUse
+        | AbortReason::Protocol
+        | AbortReason::UnknownService
+        | AbortReason::Other(_) => Refusal::ServiceDown,
+    }
+}
