@@ -93,9 +93,6 @@ pub struct HostArguments {
     /// Where clients may have this side listen for them: a port, range or *, after an address unless loopback is meant
     #[arg(long, value_name = "PORTS")]
     pub allow_reverse: Vec<String>,
-    /// What each session may use.
-    #[command(flatten, next_help_heading = "Bounds")]
-    pub bounds: BoundsArguments,
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
@@ -114,12 +111,16 @@ pub struct HostArguments {
     /// Ask at the terminal before a client may join
     #[arg(long)]
     pub ask: bool,
-    /// How clients are reached.
-    #[command(flatten, next_help_heading = "Reaching the other side")]
-    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+    // A heading is for everything after it, so groups with one stand at the end.
+    /// What each session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
+    /// How clients are reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
 }
 
 /// Arguments of `pinhole client`.
@@ -150,9 +151,6 @@ pub struct ClientArguments {
         help = "Have the host listen, if its --allow-reverse has it, and dial here: [BIND:]PORT:HOST:PORT"
     )]
     pub reverse: Vec<String>,
-    /// What the session may use.
-    #[command(flatten, next_help_heading = "Bounds")]
-    pub bounds: BoundsArguments,
     /// Be a SOCKS5 and HTTP proxy whose connections the host dials.
     #[arg(
         short = 'D',
@@ -178,12 +176,16 @@ pub struct ClientArguments {
     /// Do not connect anew when the session has ended; exit with code 0 if the host ended it
     #[arg(long)]
     pub once: bool,
-    /// How the host is reached.
-    #[command(flatten, next_help_heading = "Reaching the other side")]
-    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+    // A heading is for everything after it, so groups with one stand at the end.
+    /// What the session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
+    /// How the host is reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
 }
 
 /// What a session may use, for either side.
