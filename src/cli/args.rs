@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::check::CheckArguments;
+use super::registration::RegistrationArguments;
+use super::server::ServerArguments;
 
 /// Name of the environment variable that gives the pin on either side.
 pub const PIN_VARIABLE: &str = "PINHOLE_PIN";
@@ -16,6 +18,7 @@ Examples:
   pinhole host 25565       shares port 25565 of this machine
   pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
                            makes it appear on port 25565 here
+  pinhole server --open    lets hosts be reached without a tunnel of others
   pinhole check            tells what this network allows
   pinhole demo             shows on this machine alone that it works
 
@@ -28,9 +31,13 @@ Examples:
   pinhole host db.local:5432              a service that this machine can reach
   pinhole host 22 --listen 0.0.0.0:5000   the local network may join directly
   pinhole host 8080 --once --json         for scripts: one client, then exit 0
+  pinhole host web=8080 --server wss://p.example.org --id blog --public web
+                                          through a server of yours, for all
 
-Forward the signaling port that it prints (VS Code: Ports panel, Forward a Port,
-visibility Public), and pass on the command that it prints.";
+Without a server, forward the signaling port that it prints (VS Code: Ports
+panel, Forward a Port, visibility Public). Pass on the command that it prints.
+PINHOLE_PIN and PINHOLE_TOKEN set pin and token. HTTPS_PROXY, http_proxy,
+ALL_PROXY and NO_PROXY are heeded on the way to a server, as curl does.";
 
 const CLIENT_EXAMPLES: &str = "\
 Examples:
@@ -70,6 +77,8 @@ pub enum Action {
     Host(HostArguments),
     /// Make what a host shares appear on this machine
     Client(ClientArguments),
+    /// Be where hosts and clients meet, and where hosts publish services
+    Server(ServerArguments),
     /// Look at this machine's network, and whether a host can be reached from it
     Check(CheckArguments),
     /// Run a host, a client and a small web service on this machine, and check what comes through
@@ -93,9 +102,6 @@ pub struct HostArguments {
     /// Where clients may have this side listen for them: a port, range or *, after an address unless loopback is meant
     #[arg(long, value_name = "PORTS")]
     pub allow_reverse: Vec<String>,
-    /// What each session may use.
-    #[command(flatten, next_help_heading = "Bounds")]
-    pub bounds: BoundsArguments,
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
@@ -105,6 +111,9 @@ pub struct HostArguments {
     /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits
     #[arg(long, value_name = "PIN")]
     pub pin: Option<String>,
+    /// A file with the pin in its first line
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
     /// Exit with code 0 when the first session has ended
     #[arg(long)]
     pub once: bool,
@@ -114,12 +123,19 @@ pub struct HostArguments {
     /// Ask at the terminal before a client may join
     #[arg(long)]
     pub ask: bool,
-    /// How clients are reached.
-    #[command(flatten, next_help_heading = "Reaching the other side")]
-    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+    // A heading is for everything after it, so groups with one stand at the end.
+    /// Where it is registered.
+    #[command(flatten, next_help_heading = "Through a server")]
+    pub registration: RegistrationArguments,
+    /// What each session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
+    /// How clients are reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
 }
 
 /// Arguments of `pinhole client`.
@@ -150,9 +166,6 @@ pub struct ClientArguments {
         help = "Have the host listen, if its --allow-reverse has it, and dial here: [BIND:]PORT:HOST:PORT"
     )]
     pub reverse: Vec<String>,
-    /// What the session may use.
-    #[command(flatten, next_help_heading = "Bounds")]
-    pub bounds: BoundsArguments,
     /// Be a SOCKS5 and HTTP proxy whose connections the host dials.
     #[arg(
         short = 'D',
@@ -178,12 +191,16 @@ pub struct ClientArguments {
     /// Do not connect anew when the session has ended; exit with code 0 if the host ended it
     #[arg(long)]
     pub once: bool,
-    /// How the host is reached.
-    #[command(flatten, next_help_heading = "Reaching the other side")]
-    pub reach: ReachArguments,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
+    // A heading is for everything after it, so groups with one stand at the end.
+    /// What the session may use.
+    #[command(flatten, next_help_heading = "Bounds")]
+    pub bounds: BoundsArguments,
+    /// How the host is reached.
+    #[command(flatten, next_help_heading = "Reaching the other side")]
+    pub reach: ReachArguments,
 }
 
 /// What a session may use, for either side.
@@ -259,6 +276,10 @@ mod tests {
         let help = command.render_help().to_string();
         for part in ["Examples:", "pinhole host 25565", "Exit codes: 0 done, 1 failed, 2 wrong usage"] {
             assert!(help.contains(part), "{part} is missing in:\n{help}");
+        }
+        let host = command.find_subcommand_mut("host").unwrap().render_help().to_string();
+        for part in ["Through a server:", "--id <ID>", "PINHOLE_TOKEN", "--pin-file <FILE>"] {
+            assert!(host.contains(part), "{part} is missing in:\n{host}");
         }
         for name in ["host", "client"] {
             let action = command.find_subcommand_mut(name).unwrap();

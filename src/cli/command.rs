@@ -11,10 +11,15 @@ use super::failure::{Failure, UsageError};
 use super::forwards;
 use super::logging::Verbosity;
 use super::parse::{self};
+use super::pin_file;
 use super::quantity;
 use super::question::Ask;
+use super::registration::{self, registration};
+use super::server;
 use super::wizard::{self, Answers};
-use crate::config::{Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, Target, default_stun_servers};
+use crate::config::{
+    Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, Target, default_stun_servers,
+};
 use crate::forward::proxy::Credentials;
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
@@ -59,6 +64,8 @@ pub enum Command {
     Host(HostConfig, Output),
     /// `pinhole client`.
     Client(ClientConfig, Output),
+    /// `pinhole server`.
+    Server(ServerConfig, Output),
     /// `pinhole check`.
     Check(CheckConfig, Output),
     /// `pinhole demo`.
@@ -71,6 +78,7 @@ impl Command {
         match self {
             Command::Host(_, output)
             | Command::Client(_, output)
+            | Command::Server(_, output)
             | Command::Check(_, output)
             | Command::Demo(output) => *output,
         }
@@ -84,11 +92,13 @@ pub struct Parsed {
     pub command: Command,
     /// When questions led to it, the command line that does the same without them.
     pub equivalent: Option<String>,
+    /// Something to be warned of.
+    pub remark: Option<String>,
 }
 
 impl From<Command> for Parsed {
     fn from(command: Command) -> Parsed {
-        Parsed { command, equivalent: None }
+        Parsed { command, equivalent: None, remark: None }
     }
 }
 
@@ -99,6 +109,8 @@ pub struct Surroundings<'a> {
     pub ask: Option<&'a mut Ask<'a>>,
     /// The value of `PINHOLE_PIN`; empty counts as unset.
     pub pin: Option<OsString>,
+    /// The value of `PINHOLE_TOKEN`; empty counts as unset.
+    pub token: Option<OsString>,
     /// The variables that name proxies.
     pub proxies: ProxyVariables,
 }
@@ -108,7 +120,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     surroundings: Surroundings<'_>,
 ) -> Result<Parsed, Failure> {
-    let Surroundings { ask, pin, proxies } = surroundings;
+    let Surroundings { ask, pin, token, proxies } = surroundings;
     let arguments = Arguments::try_parse_from(arguments)?;
     let mut output = Output { json: false, verbosity: Verbosity::new(arguments.quiet, arguments.verbose) };
     let usage = |usage: UsageError, output| Failure::Usage { usage, output };
@@ -125,13 +137,21 @@ pub fn parse(
                     Command::Client(config, output)
                 }
             };
-            Ok(Parsed { command, equivalent })
+            Ok(Parsed { command, equivalent, remark: None })
         }
         Some(Action::Host(host)) => {
             output.json = host.json;
-            let config = environment_pin(pin).and_then(|pin| host_config(host, pin, ask.is_some()));
-            let config = config.map_err(|error| usage(error, output))?;
-            Ok(Command::Host(config, output).into())
+            let config = environment_pin(pin).and_then(|pin| {
+                let (terminal, proxies) = (ask.is_some(), &proxies);
+                host_config(host, HostSurroundings { pin, token, proxies, terminal })
+            });
+            let (config, remark) = config.map_err(|error| usage(error, output))?;
+            Ok(Parsed { remark, ..Command::Host(config, output).into() })
+        }
+        Some(Action::Server(server)) => {
+            output.json = server.wants_json();
+            let config = server::settings(server).map_err(|error| usage(error, output))?;
+            Ok(Command::Server(config, output).into())
         }
         Some(Action::Client(client)) => {
             output.json = client.json;
@@ -157,10 +177,25 @@ pub fn parse(
     }
 }
 
-fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: bool) -> Result<HostConfig, UsageError> {
-    let pin = match arguments.pin {
-        Some(pin) => Some(parse::pin("--pin", &pin)?),
-        None => environment,
+/// What is around a host.
+struct HostSurroundings<'a> {
+    pin: Option<Pin>,
+    token: Option<OsString>,
+    proxies: &'a ProxyVariables,
+    terminal: bool,
+}
+
+/// Returns the settings, and what the host's owner should know about them.
+fn host_config(
+    arguments: HostArguments,
+    surroundings: HostSurroundings<'_>,
+) -> Result<(HostConfig, Option<String>), UsageError> {
+    let HostSurroundings { pin: environment, token, proxies, terminal } = surroundings;
+    let (pin, remark) = match (arguments.pin.as_deref(), arguments.pin_file.as_deref()) {
+        (Some(_), Some(_)) => return Err(UsageError::PinAndFile),
+        (Some(pin), None) => (Some(parse::pin("--pin", pin)?), None),
+        (None, Some(path)) => pin_file::read(path).map(|(pin, remark)| (Some(pin), remark))?,
+        (None, None) => (environment, None),
     };
     let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;
     let (reach, stun) = reach(&arguments.reach)?;
@@ -169,16 +204,25 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
     if services.is_empty() && arguments.allow.is_empty() && arguments.allow_reverse.is_empty() {
         return Err(UsageError::NothingShared);
     }
+    let allow = forwards::allow(&arguments.allow)?;
+    let allows = !arguments.allow.is_empty();
+    let context = registration::Context { services: &services, allows, token, proxies };
+    let server = registration(arguments.registration, context)?;
+    let listen = match (arguments.listen.as_deref(), &server) {
+        (Some(text), _) => Some(parse::listen(text)?),
+        (None, None) => Some(DEFAULT_HOST_LISTEN),
+        (None, Some(_)) => None,
+    };
     let config = HostConfig {
         reach,
         stun,
         udp_idle,
         services,
-        allow: forwards::allow(&arguments.allow)?,
+        allow,
         allow_reverse: forwards::allow_reverse(&arguments.allow_reverse)?,
         bounds: bounds(&arguments.bounds)?,
-        listen: Some(arguments.listen.as_deref().map_or(Ok(DEFAULT_HOST_LISTEN), parse::listen)?),
-        server: None,
+        listen,
+        server,
         pin,
         once: arguments.once,
         max_sessions: parse::max_sessions(&arguments.max_sessions)?,
@@ -187,7 +231,7 @@ fn host_config(arguments: HostArguments, environment: Option<Pin>, terminal: boo
     if config.ask && !terminal {
         return Err(UsageError::NobodyToAsk);
     }
-    Ok(config)
+    Ok((config, remark))
 }
 
 /// Returns what makes the settings once the pin is known, and the pin if it is known already.

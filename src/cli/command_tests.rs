@@ -209,7 +209,7 @@ fn a_missing_pin_is_asked_for_last() {
 #[test]
 fn without_a_command_questions_are_asked_or_usage_is_shown() {
     let (result, asked) = attended(&["-v"], &["host", "80"]);
-    let Ok(Parsed { command, equivalent }) = result else { panic!("{result:?}") };
+    let Ok(Parsed { command, equivalent, .. }) = result else { panic!("{result:?}") };
     assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
     assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
     assert_eq!(asked, 2);
@@ -221,6 +221,32 @@ fn ask_is_accepted_at_a_terminal() {
     let (result, asked) = attended(&["host", "80", "--ask"], &[]);
     assert!(matches!(result.map(|parsed| parsed.command), Ok(Command::Host(config, _)) if config.ask));
     assert_eq!(asked, 0);
+}
+
+#[test]
+fn a_pin_may_be_kept_in_a_file() {
+    let path = std::env::temp_dir().join(format!("pinhole-command-{:016x}", rand::random::<u64>()));
+    let file = path.to_str().unwrap();
+    let unread = unattended(&["host", "80", "--pin-file", file], None).unwrap_err();
+    assert!(unread.to_string().starts_with(&format!("--pin-file: cannot read {file}: ")), "{unread}");
+    std::fs::write(&path, "file\n").unwrap();
+    let pin = host(&["host", "80", "--pin-file", file], Some("env")).0.pin;
+    let both = unattended(&["host", "80", "--pin", "1", "--pin-file", file], None).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(pin.as_ref().map(Pin::reveal), Some("file"));
+    assert_eq!(both.to_string(), "--pin and --pin-file both say what the pin is; leave one of them out");
+}
+
+#[test]
+fn a_server_is_a_command() {
+    let Ok(Command::Server(config, output)) = unattended(&["server", "--open", "--log-format", "json"], None) else {
+        panic!("it leads elsewhere");
+    };
+    assert_eq!((config.listen.port(), output.json), (8080, true));
+    let Err(Failure::Usage { usage, output }) = unattended(&["server", "--json"], None) else {
+        panic!("nobody is let in");
+    };
+    assert!(output.json && usage.to_string().starts_with("nobody may register; give --tokens FILE"));
 }
 
 #[cfg(unix)]

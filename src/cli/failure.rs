@@ -1,12 +1,16 @@
 //! Why a command line does not run.
 
+use std::net::SocketAddr;
+
 use thiserror::Error;
 
 use super::command::Output;
 use super::parse::ArgumentError;
+use super::pin_file::PinFileError;
 use super::question::NoAnswer;
 use crate::forward::proxy::CredentialsError;
 use crate::net::proxy::ProxyError;
+use crate::signaling::rendezvous::TokenError;
 use crate::signaling::url::UrlError;
 
 /// Why a command line does not lead to a [`Command`](super::Command).
@@ -63,6 +67,56 @@ pub enum UsageError {
     /// `--proxy-auth` is none.
     #[error("--proxy-auth: {0}")]
     Credentials(#[from] CredentialsError),
+    /// `--pin-file` gives no pin.
+    #[error(transparent)]
+    PinFile(#[from] PinFileError),
+    /// Both `--pin` and `--pin-file`.
+    #[error("--pin and --pin-file both say what the pin is; leave one of them out")]
+    PinAndFile,
+    /// `--server` is no URL of a server.
+    #[error("--server: {}; a right one looks like wss://p.example.org", .0.problem())]
+    Server(UrlError),
+    /// A flag that is about a server, and none is named.
+    #[error("{0} is for a host on a server; add --server URL, for example wss://p.example.org, or leave {0} out")]
+    WithoutServer(&'static str),
+    /// A server, but no name to have there.
+    #[error("--server needs a name for this host; add --id, for example --id my-host")]
+    ServerWithoutId,
+    /// A token that can be none.
+    #[error("{origin}: {error}; give one that the server's file of tokens has the hash of")]
+    Token {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        error: TokenError,
+    },
+    /// `PINHOLE_TOKEN` is not text.
+    #[error("PINHOLE_TOKEN is not UTF-8; set it to a token that the server knows")]
+    TokenEncoding,
+    /// `--public-auth` is none.
+    #[error("--public-auth: {0}; give USER:PASSWORD")]
+    PublicAuth(CredentialsError),
+    /// A login for visitors, and nothing to visit.
+    #[error("--public-auth is for a published service; add --public NAME, or leave --public-auth out")]
+    AuthWithoutPublic,
+    /// The server may have nothing dialled.
+    #[error("--server-dial is about what --allow has, and that is nothing; add --allow, or leave --server-dial out")]
+    DialWithoutAllow,
+    /// Nobody may register on a server.
+    #[error("nobody may register; give --tokens FILE with who may, or --open to let anybody in")]
+    NoAccess,
+    /// Both `--tokens` and `--open`.
+    #[error("--open lets anybody in, whatever --tokens says; leave one of them out")]
+    TwoAccesses,
+    /// A certificate without its key, or the other way round.
+    #[error("{0} is one half of TLS; add {1}, or leave both out to serve without TLS")]
+    HalfOfTls(&'static str, &'static str),
+    /// `--gateway-listen` without a gateway.
+    #[error("--gateway-listen is for published services; add --gateway-domain, for example p.example.org")]
+    ListenWithoutDomain,
+    /// Two flags with one address.
+    #[error("{0} is to be listened on for two things; give each flag an address of its own")]
+    SameListen(SocketAddr),
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

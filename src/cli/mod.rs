@@ -7,10 +7,13 @@ pub mod failure;
 pub mod forwards;
 pub mod logging;
 pub mod parse;
+pub mod pin_file;
 mod problem;
 pub mod prompt;
 pub mod quantity;
 pub mod question;
+pub mod registration;
+pub mod server;
 pub mod wizard;
 
 use std::env;
@@ -32,6 +35,7 @@ use crate::status::report::{Reporter, Role};
 use args::{Arguments, PIN_VARIABLE};
 use prompt::Prompter;
 use question::{NoAnswer, Question};
+use registration::TOKEN_VARIABLE;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -47,6 +51,7 @@ pub fn run() -> ExitCode {
     let surroundings = Surroundings {
         ask: interactive.then_some(&mut ask),
         pin: env::var_os(PIN_VARIABLE),
+        token: env::var_os(TOKEN_VARIABLE),
         proxies: ProxyVariables::read(|name| env::var_os(name)),
     };
     let parsed = parse(env::args_os(), surroundings);
@@ -54,11 +59,14 @@ pub fn run() -> ExitCode {
     drop(questions);
     match parsed {
         Ok(_) if interrupted => fail(&NoAnswer::Cancelled.into()),
-        Ok(Parsed { command, equivalent }) => {
+        Ok(Parsed { command, equivalent, remark }) => {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
             logging::start(command.output().verbosity);
+            if let Some(remark) = remark {
+                log::warn!("{remark}");
+            }
             execute(command)
         }
         Err(failure) => fail(&failure),
@@ -86,6 +94,7 @@ fn execute(command: Command) -> ExitCode {
                 client.run()
             })
         }
+        Command::Server(_, output) => return failed(output, "server", "not built yet".to_owned()),
         Command::Check(config, output) => {
             return match Check::new(config, output.reporter(Role::Client).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,

@@ -85,7 +85,8 @@ pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
     Pin::new(text).ok_or_else(|| ArgumentError::new(argument, "", Problem::NoPin, hint))
 }
 
-fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
+/// Reads where something listens: a port of 127.0.0.1, or an address of this machine and a port.
+pub(super) fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
     let (host, port) = split(text)?;
     match host {
         Host::Default => Ok((Ipv4Addr::LOCALHOST, port).into()),

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::forward::access::RuleError;
 use crate::net::address::AddressError;
+use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;
 
 /// Most of a wrong argument that an error shows, in characters.
@@ -91,6 +92,18 @@ pub(super) enum Problem {
     UdpPipe,
     #[error("there is no service of the name {0}")]
     NoSuchService(String),
+    #[error("no service has that name; there are {0}")]
+    NoneOf(String),
+    #[error("nothing is shared that could be published")]
+    NoServices,
+    #[error("it is a UDP service, and its visitors would speak HTTP")]
+    PublicUdp,
+    #[error(transparent)]
+    Id(#[from] HostIdError),
+    #[error("that is not the name of a domain")]
+    Domain,
+    #[error("that is an address, and hosts cannot have names under it")]
+    DomainAddress,
     #[error("a UDP service has no stream that the header could begin")]
     HeaderForUdp,
     #[error("the versions are v1 and v2")]

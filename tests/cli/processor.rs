@@ -30,7 +30,7 @@ const IDLE: u64 = 5;
 /// Starts the binary with few descriptors. It raises the soft limit to the hard one, so both are set.
 fn start_with_few(name: &'static str, arguments: &[&str]) -> Pinhole {
     let mut command = Command::new("sh");
-    command.env_remove("PINHOLE_PIN").env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+    command.env_remove("PINHOLE_PIN").env_remove("PINHOLE_TOKEN").env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
     command.args(["-c", &format!("ulimit -n {FEW} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_pinhole")]);
     command.args(arguments);
     Pinhole::spawn(name, command)

@@ -4,7 +4,7 @@ use crate::common::pinhole::{command, run};
 
 #[test]
 fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
-    let cases: [(&[&str], &[&str]); 21] = [
+    let cases: [(&[&str], &[&str]); 27] = [
         (&[], &["no command is given", "Usage: pinhole", "pinhole host 25565"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["serve"], &["serve"]),
@@ -26,6 +26,12 @@ fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
         (&["host", "80", "--memory", "1"], &["--memory '1'", "for example 64MiB"]),
         (&["host", "--allow-reverse", "x"], &["--allow-reverse 'x'", "for example 8080"]),
         (&["client", "ws://127.0.0.1:1/ws?pin=1", "0", "--pin", "2"], &["--pin is not the pin in the URL"]),
+        (&["host", "80", "--public", "80"], &["--public is for a host on a server", "--server URL"]),
+        (&["host", "80", "--server", "ws://127.0.0.1:1"], &["--server needs a name", "--id my-host"]),
+        (&["host", "80", "--pin-file", "/no/such/file"], &["--pin-file", "/no/such/file"]),
+        (&["server"], &["--tokens FILE", "--open"]),
+        (&["server", "--open", "--tls-cert", "c.pem"], &["add --tls-key"]),
+        (&["server", "--open", "--max-hosts", "0"], &["--max-hosts '0'", "for example 10000"]),
     ];
     for (arguments, words) in cases {
         let ended = run(arguments);

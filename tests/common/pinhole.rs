@@ -217,7 +217,12 @@ impl Drop for Pinhole {
 /// The binary under test in surroundings that nothing of the caller's changes.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pinhole"));
-    command.args(arguments).env_remove("PINHOLE_PIN").env_remove("RUST_LOG").env("RUST_BACKTRACE", "1");
+    command
+        .args(arguments)
+        .env_remove("PINHOLE_PIN")
+        .env_remove("PINHOLE_TOKEN")
+        .env_remove("RUST_LOG")
+        .env("RUST_BACKTRACE", "1");
     for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
         command.env_remove(name);
     }

@@ -1,0 +1,174 @@
+//! A pin that is kept in a file.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::signaling::pin::Pin;
+
+/// Longest pin that a file may hold, in bytes.
+const MAX_PIN: usize = 1024;
+
+/// Why a file gives no pin. Shows nothing of what is in it.
+#[derive(Debug, Error)]
+pub enum PinFileError {
+    /// It is not there, or cannot be read.
+    #[error("--pin-file: cannot read {path}: {source}; write the pin into its first line", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is nothing in the first line.
+    #[error("--pin-file: the first line of {path} is empty; write the pin there", path = path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The first line is longer than any pin.
+    #[error(
+        "--pin-file: the first line of {path} is longer than {MAX_PIN} bytes; write nothing but the pin there",
+        path = path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The first line is no text.
+    #[error("--pin-file: the first line of {path} is not UTF-8; write the pin there as text", path = path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Returns the pin in the first line of a file, and what its owner should know about the file.
+///
+/// # Errors
+/// [`PinFileError`], naming the file.
+pub fn read(path: &Path) -> Result<(Pin, Option<String>), PinFileError> {
+    let (mut line, remark) =
+        read_beginning(path).map_err(|source| PinFileError::Unreadable { path: path.into(), source })?;
+    if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
+        line.truncate(end);
+        line.pop_if(|last| *last == b'\r');
+    }
+    if line.len() > MAX_PIN {
+        return Err(PinFileError::TooLong { path: path.into() });
+    }
+    let text = String::from_utf8(line).map_err(|_| PinFileError::Encoding { path: path.into() })?;
+    let pin = Pin::new(text).ok_or_else(|| PinFileError::Empty { path: path.into() })?;
+    Ok((pin, remark))
+}
+
+/// Returns as much of the file as decides whether its first line is a pin, and what there is to remark.
+fn read_beginning(path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
+    let file = File::open(path)?;
+    let remark = remark(path, &file);
+    let mut beginning = Vec::new();
+    // The line break has at most two bytes.
+    file.take(MAX_PIN as u64 + 2).read_to_end(&mut beginning)?;
+    Ok((beginning, remark))
+}
+
+/// Says that others may read the file, as ssh does of its keys.
+#[cfg(unix)]
+fn remark(path: &Path, file: &File) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = file.metadata().ok()?;
+    let is_shared = metadata.is_file() && metadata.permissions().mode() & 0o077 != 0;
+    let path = path.display();
+    is_shared.then(|| format!("others than its owner can read the pin in {path}; chmod 600 keeps it secret"))
+}
+
+#[cfg(not(unix))]
+fn remark(_path: &Path, _file: &File) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A file of a name that no other test uses; it is gone when this is dropped.
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(contents: &[u8]) -> Temporary {
+            let path = std::env::temp_dir().join(format!("pinhole-pin-{:016x}", rand::random::<u64>()));
+            fs::write(&path, contents).unwrap();
+            Temporary(path)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn read(contents: &[u8]) -> Result<String, String> {
+        let file = Temporary::new(contents);
+        let pin = super::read(&file.0).map(|(pin, _)| pin.reveal().to_owned());
+        pin.map_err(|error| error.to_string().replace(&file.0.display().to_string(), "F"))
+    }
+
+    #[test]
+    fn the_first_line_is_the_pin() {
+        let longest = "x".repeat(MAX_PIN);
+        let cases = [
+            ("123456", "123456"),
+            ("123456\n", "123456"),
+            ("123456\r\nmore", "123456"),
+            (" a b \n", " a b "),
+            ("a\r", "a\r"),
+            ("é\n\n", "é"),
+            (&longest, &longest),
+            (&format!("{longest}\n{longest}"), &longest),
+            (&format!("{longest}\r\n"), &longest),
+        ];
+        for (contents, expected) in cases {
+            assert_eq!(read(contents.as_bytes()).as_deref(), Ok(expected), "{contents:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_file() {
+        let (long, cut) = ("x".repeat(MAX_PIN + 1), "é".repeat(MAX_PIN));
+        let empty = "--pin-file: the first line of F is empty; write the pin there";
+        let too_long = "--pin-file: the first line of F is longer than 1024 bytes; write nothing but the pin there";
+        let cases: [(&[u8], &str); 7] = [
+            (b"", empty),
+            (b"\n123456\n", empty),
+            (b"\r\n", empty),
+            (long.as_bytes(), too_long),
+            (&[0xff; 2000], too_long),
+            (b"\xff\n", "--pin-file: the first line of F is not UTF-8; write the pin there as text"),
+            // A character is cut where reading ends, which must not make it look like another mistake.
+            (cut.as_bytes(), too_long),
+        ];
+        for (contents, expected) in cases {
+            assert_eq!(read(contents), Err(expected.to_owned()), "{contents:?}");
+        }
+        let missing = super::read(Path::new("/no/such/file")).unwrap_err().to_string();
+        assert!(missing.starts_with("--pin-file: cannot read /no/such/file: "), "{missing}");
+        assert!(matches!(super::read(&std::env::temp_dir()), Err(PinFileError::Unreadable { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_remarked() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = Temporary::new(b"123456");
+        for (mode, expected) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            fs::set_permissions(&file.0, fs::Permissions::from_mode(mode)).unwrap();
+            let (_, remark) = super::read(&file.0).unwrap();
+            assert_eq!(remark.is_some(), expected, "{mode:o}");
+            assert!(!remark.unwrap_or_default().contains("123456"));
+        }
+    }
+}
