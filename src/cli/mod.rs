@@ -27,7 +27,7 @@ pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
 use crate::demo;
-use crate::driver::{Check, Client, Host};
+use crate::driver::{Check, Client, Host, Server};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
@@ -94,7 +94,13 @@ fn execute(command: Command) -> ExitCode {
                 client.run()
             })
         }
-        Command::Server(_, output) => return failed(output, "server", "not built yet".to_owned()),
+        Command::Server(config, output) => {
+            let reporter = output.reporter(Role::Server).into_callback();
+            Server::bind(config, reporter).and_then(|mut server| {
+                server.handle_signals()?;
+                server.run()
+            })
+        }
         Command::Check(config, output) => {
             return match Check::new(config, output.reporter(Role::Client).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,
