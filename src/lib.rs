@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod driver;
 pub mod forward;
+pub mod gateway;
 pub mod net;
 pub mod peer;
 pub mod session;

@@ -233,6 +233,7 @@ impl Host {
                 return Err(failure);
             }
             if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
+                self.hang_up();
                 return Ok(());
             }
             self.core.wait()?;

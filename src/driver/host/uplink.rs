@@ -30,7 +30,7 @@ use crate::driver::liveness::Liveness;
 use crate::driver::token::Source;
 use crate::net::resolver::Lookup;
 use crate::net::tls;
-use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent};
+use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
 use crate::status::event::Event;
@@ -361,6 +361,13 @@ impl Host {
         if uplink.redial_at.is_some_and(|at| at <= self.core.now) && !self.is_stopping {
             uplink.redial_at = None;
             self.dial_server();
+        }
+    }
+
+    /// Closes the WebSocket to the server at the end of the run, as well as that goes without waiting.
+    pub(super) fn hang_up(&mut self) {
+        if let Some(websocket) = self.uplink.as_mut().and_then(|uplink| uplink.state.websocket()) {
+            websocket.close(close_code::NORMAL, "the host ended");
         }
     }
 

@@ -6,6 +6,7 @@ mod answer;
 
 use std::io::{self, Read};
 
+use data_encoding::BASE64;
 use httparse::Status;
 
 pub use answer::{Answer, CONTENT_SECURITY_POLICY};
@@ -20,6 +21,8 @@ pub const MAX_HEADERS: usize = 64;
 #[derive(Debug, Default)]
 pub struct RequestReader {
     bytes: Vec<u8>,
+    /// The bytes are there, and were not looked at.
+    is_unseen: bool,
 }
 
 /// What a [`RequestReader`] has so far.
@@ -93,9 +96,9 @@ impl RequestReader {
         Self::default()
     }
 
-    /// Creates a reader that has seen that much, which is no complete head.
+    /// Creates a reader that begins with what was read already.
     pub fn with(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { is_unseen: !bytes.is_empty(), bytes }
     }
 
     /// Reads until the head is complete, is bad, or the stream has no more for now. Keeps at most [`MAX_HEAD`] bytes.
@@ -104,21 +107,23 @@ impl RequestReader {
     /// The stream's, except `WouldBlock`, which is [`Head::NeedMore`].
     pub fn read(&mut self, stream: &mut impl Read) -> io::Result<Head> {
         loop {
+            if std::mem::take(&mut self.is_unseen) {
+                match parse(&self.bytes) {
+                    Head::NeedMore if self.bytes.len() >= MAX_HEAD => return Ok(Head::Bad(BadRequest::TooLarge)),
+                    Head::NeedMore => {}
+                    head => return Ok(head),
+                }
+            }
             let mut piece = [0; 1024];
             let room = piece.len().min(MAX_HEAD - self.bytes.len());
-            let count = match stream.read(&mut piece[..room]) {
+            match stream.read(&mut piece[..room]) {
                 Ok(0) => return Ok(Head::Ended),
-                Ok(count) => count,
+                Ok(count) => self.bytes.extend_from_slice(&piece[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Head::NeedMore),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
-            };
-            self.bytes.extend_from_slice(&piece[..count]);
-            match parse(&self.bytes) {
-                Head::NeedMore if self.bytes.len() >= MAX_HEAD => return Ok(Head::Bad(BadRequest::TooLarge)),
-                Head::NeedMore => {}
-                head => return Ok(head),
             }
+            self.is_unseen = true;
         }
     }
 }
@@ -184,6 +189,15 @@ impl Headers<'_> {
             name == "forwarded" || name == "via" || name.starts_with("x-forwarded-")
         })
     }
+}
+
+/// Returns what a login of the scheme `Basic` carries: user name, colon, password (RFC 7617, section 2).
+pub(crate) fn basic_login(field: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, token) = std::str::from_utf8(field).ok()?.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    BASE64.decode(token.trim_start().as_bytes()).ok()
 }
 
 fn path_of(target: &str) -> &str {
