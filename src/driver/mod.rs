@@ -27,6 +27,8 @@ pub use self::client::Client;
 pub use self::core::{Reporter, Stopper};
 pub use self::host::Host;
 pub use self::server::Server;
+#[cfg(unix)]
+pub use self::server::{DialError, ServerDialer};
 
 use crate::config::TokensError;
 use crate::net::listen::ListenError;

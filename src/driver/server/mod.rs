@@ -6,6 +6,8 @@
 
 mod admin;
 mod clients;
+#[cfg(unix)]
+mod dial;
 mod hosts;
 mod links;
 mod register;
@@ -17,12 +19,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use crossbeam_channel::Receiver;
 use log::debug;
 use mio::Interest;
 use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
 use slab::Slab;
 
+#[cfg(unix)]
+use self::dial::Dial;
+#[cfg(unix)]
+pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::links::Link;
 use self::web::Web;
 use super::RunError;
@@ -56,6 +64,11 @@ pub struct Server {
     webs: Slab<Web>,
     /// The connection of each stream that carries requests.
     streams: HashMap<(usize, StreamKey), usize>,
+    /// What other threads dial with, and what they want.
+    #[cfg(unix)]
+    dialer: ServerDialer,
+    #[cfg(unix)]
+    dials: Receiver<Dial>,
     client_count: usize,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
@@ -117,7 +130,13 @@ impl Server {
             let message = format!("everybody who reaches {address} can list and end what is on this server");
             core.warn("admin-listen", message);
         }
+        #[cfg(unix)]
+        let (dialer, dials) = ServerDialer::new(core.stopper().waker());
         Ok(Server {
+            #[cfg(unix)]
+            dialer,
+            #[cfg(unix)]
+            dials,
             core,
             config,
             tls,
@@ -217,6 +236,10 @@ impl Server {
             Notice::Stream { session, event } => self.handle_stream(session, event),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            #[cfg(unix)]
+            Notice::Woken => self.handle_dials(),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
             Notice::KeepAlive => self.keep_alive(),
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
@@ -231,7 +254,6 @@ impl Server {
             | Notice::UplinkDue { .. }
             | Notice::Closed { .. }
             | Notice::Verify
-            | Notice::Woken
             | Notice::Resolved { .. }
             | Notice::Addresses { .. }
             | Notice::Connected { .. }
