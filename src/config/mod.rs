@@ -3,6 +3,7 @@
 
 mod forwards;
 mod server;
+pub mod tokens;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
