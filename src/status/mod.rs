@@ -5,6 +5,7 @@ pub mod event;
 mod human;
 mod invitation;
 mod json;
+pub mod metrics;
 mod paint;
 pub mod refusal;
 pub mod report;
