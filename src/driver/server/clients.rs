@@ -102,9 +102,9 @@ impl Server {
         let (host, conversation) = (client.host, client.number);
         client.received += payload.len() as u64;
         let is_first = !std::mem::replace(&mut client.has_spoken, true);
-        self.metrics.relayed_to_host(payload.len() as u64);
+        self.metrics.relayed.to_host += payload.len() as u64;
         if is_first {
-            self.metrics.conversation();
+            self.metrics.conversations += 1;
             let joined = FromServer::Joined { conversation, remote: remote.to_string() };
             self.send_to_host(host, joined.to_text());
             if let Some(id) = self.host(host).map(|host| host.id.clone()) {
@@ -119,7 +119,7 @@ impl Server {
         let Some(link) = self.links.get_mut(index) else { return };
         let State::Client(client) = &mut link.state else { return };
         client.sent += payload.len() as u64;
-        self.metrics.relayed_to_client(payload.len() as u64);
+        self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
         client.outbox.push(payload);
         let waiting = client.outbox.bytes();

@@ -99,7 +99,7 @@ impl Server {
                     let incoming = Incoming { stream, name: format!("{target} (this process)"), ends: None };
                     let target = ConnectTarget::Tcp(target.to_string());
                     let asker = Asker::Caller(Box::new(move |result| tell(result.map_err(DialError::Failed))));
-                    self.metrics.dialled();
+                    self.metrics.dials += 1;
                     self.core.open_asking(session.index, incoming, asker, &target);
                     self.core.touch(session.index);
                 }

@@ -214,7 +214,7 @@ impl Server {
     /// A host is gone, and with it all that it had.
     pub(super) fn host_left(&mut self, host: Host, reason: &str) {
         self.names.remove(&host.id);
-        self.metrics.set_hosts(self.names.len());
+        self.metrics.hosts = self.names.len();
         let now = self.core.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session.index);

@@ -110,7 +110,7 @@ impl Server {
             State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         link.liveness = Liveness::default();
         self.names.insert(id.clone(), index);
-        self.metrics.set_hosts(self.names.len());
+        self.metrics.hosts = self.names.len();
         self.core.report(&Event::HostJoined { id, remote, replaced });
         self.send_to_host(index, FromServer::Registered { version, web }.to_text());
     }
@@ -121,7 +121,7 @@ impl Server {
             Ok(claim) => claim,
             Err((refusal, message)) => return self.refuse(index, refusal, &message),
         };
-        self.metrics.replaced();
+        self.metrics.replacements += 1;
         self.drop_link(holder, reason);
         self.enter(index, register, &claim, true);
     }
@@ -174,7 +174,7 @@ impl Server {
         let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering) else { return };
         match self.claim(&register) {
             Ok(claim) if !self.names.contains_key(&register.id) => {
-                self.metrics.replaced();
+                self.metrics.replacements += 1;
                 self.enter(contender, *register, &claim, true);
             }
             Ok(_) => self.refuse(contender, Refusal::IdTaken, "another host has the id"),

@@ -73,7 +73,7 @@ impl Server {
         if !self.host(index).is_some_and(|host| host.dials) {
             return Err(Refusal::Denied);
         }
-        self.metrics.dialled();
+        self.metrics.dials += 1;
         let session = self.session_of(index).ok_or(Refusal::HostGone)?;
         Ok(Place { id, session, target, strip_authorization: false })
     }

@@ -74,6 +74,8 @@ pub(super) struct Web {
     due_at: Option<Instant>,
     /// When the present request was complete.
     pub(super) routed_at: Instant,
+    /// How long the head of its answer took.
+    answered_after: Option<Duration>,
 }
 
 /// Where requests go.
@@ -164,6 +166,7 @@ impl Server {
             moved_at: now,
             due_at: None,
             routed_at: now,
+            answered_after: None,
         });
         self.pump_web(index);
     }
@@ -243,7 +246,7 @@ impl Server {
         }
         let is_waiting = matches!(before, Stage::Routing | Stage::Sending | Stage::AwaitingAnswer | Stage::Head);
         if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
-            self.metrics.answered(now.saturating_duration_since(web.routed_at));
+            web.answered_after = Some(now.saturating_duration_since(web.routed_at));
         }
         while let Some(finished) = self.webs.get_mut(index).and_then(|web| web.exchange.poll_finished()) {
             self.note_finished(index, finished);
@@ -510,7 +513,7 @@ impl Server {
         }
         web.exchange.handle_browser_gone();
         while let Some(finished) = web.exchange.poll_finished() {
-            self.log_request(web.remote, web.routed_at, finished);
+            self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
         if matches!(web.stage, Stage::Answering | Stage::Piped) || web.exchange.browser_ending() == Some(Ending::Reset)
         {
@@ -521,17 +524,21 @@ impl Server {
     }
 
     fn note_finished(&mut self, index: usize, finished: Finished) {
-        if let Some(web) = self.webs.get(index) {
-            let (remote, routed_at) = (web.remote, web.routed_at);
-            self.log_request(remote, routed_at, finished);
+        if let Some(web) = self.webs.get_mut(index) {
+            let (remote, times) = (web.remote, (web.routed_at, web.answered_after.take()));
+            self.log_request(remote, times, finished);
         }
     }
 
-    fn log_request(&mut self, remote: SocketAddr, routed_at: Instant, finished: Finished) {
+    /// `times` are when the request was complete, and how long the head of its answer took.
+    fn log_request(&mut self, remote: SocketAddr, times: (Instant, Option<Duration>), finished: Finished) {
+        let (routed_at, answered_after) = times;
         let Finished { method, host, path, status, to_browser, from_browser } = finished;
         let status = status.unwrap_or(NO_ANSWER);
-        self.metrics.request(status, to_browser, from_browser);
         let duration = self.core.now.saturating_duration_since(routed_at);
+        self.metrics.answered(status, answered_after.unwrap_or(duration));
+        self.metrics.gateway.to_client += to_browser;
+        self.metrics.gateway.to_host += from_browser;
         self.core.report(&Event::Request {
             host: (!host.is_empty()).then_some(host),
             remote: remote.ip().to_canonical(),
