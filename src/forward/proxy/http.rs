@@ -3,13 +3,12 @@
 //! What a request is about is its target alone; `Host`, which repeats it, and the length of a content, which CONNECT
 //! does not have, are not looked at.
 
-use data_encoding::BASE64;
 use httparse::Status;
 
 use super::credentials::Credentials;
 use super::socks5::Parsed;
 use super::{Refusal, Request, address};
-use crate::net::http::{Answer, Headers, MAX_HEAD, MAX_HEADERS};
+use crate::net::http::{Answer, Headers, MAX_HEAD, MAX_HEADERS, basic_login};
 use crate::tunnel::AbortReason;
 
 /// The answer to a CONNECT that succeeded. It has no length: all that follows is the stream's.
@@ -45,20 +44,11 @@ fn login(headers: &Headers<'_>, credentials: &Credentials) -> Result<(), Refusal
     let mut fields = headers.0.iter().filter(|header| header.name.eq_ignore_ascii_case("proxy-authorization"));
     let field = fields.next().ok_or(Refusal::LoginMissing)?;
     let is_right = fields.next().is_none()
-        && basic(field.value).is_some_and(|pair| match pair.iter().position(|byte| *byte == b':') {
+        && basic_login(field.value).is_some_and(|pair| match pair.iter().position(|byte| *byte == b':') {
             Some(colon) => credentials.are(&pair[..colon], &pair[colon + 1..]),
             None => false,
         });
     if is_right { Ok(()) } else { Err(Refusal::LoginWrong) }
-}
-
-/// Returns what `Basic` carries: user name, colon, password.
-fn basic(field: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, token) = std::str::from_utf8(field).ok()?.trim().split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    BASE64.decode(token.trim_start().as_bytes()).ok()
 }
 
 /// Encodes the answer to a request that is malformed or not supported.

@@ -10,13 +10,21 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe
 /// The longest host that is put into the page: a DNS name has at most 253 characters, a port five digits and a colon.
 const MAX_HOST: usize = 260;
 
-/// One complete answer; the connection ends behind it.
+/// One complete answer; the connection ends behind it unless the gateway keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
     content_type: &'static str,
     headers: Vec<(&'static str, String)>,
     body: String,
+    afterwards: Afterwards,
+}
+
+/// What becomes of the connection (RFC 9112, section 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Afterwards {
+    Close,
+    KeepAlive,
 }
 
 impl Answer {
@@ -29,6 +37,7 @@ impl Answer {
             content_type: "text/html; charset=utf-8",
             headers: vec![("Content-Security-Policy", CONTENT_SECURITY_POLICY.into())],
             body,
+            afterwards: Afterwards::Close,
         }
     }
 
@@ -71,8 +80,33 @@ impl Answer {
 
     /// An answer of one sentence, with a status that [`reason`] knows.
     pub(crate) fn text(status: u16, sentence: &str) -> Self {
-        let content_type = "text/plain; charset=utf-8";
-        Self { status, content_type, headers: Vec::new(), body: format!("{sentence}\n") }
+        Self::new(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
+    }
+
+    /// A page that says what happened and what to do next, with a status that [`reason`] knows.
+    pub(crate) fn html(status: u16, happened: &str, next: &str) -> Self {
+        let title = format!("{status} {}", reason(status));
+        let body = include_str!("refusal.html")
+            .replace("{title}", &escape_html(&title))
+            .replace("{happened}", &escape_html(happened))
+            .replace("{next}", &escape_html(next));
+        let answer = Self::new(status, "text/html; charset=utf-8", body);
+        answer.with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    }
+
+    /// An answer for programs, with a status that [`reason`] knows.
+    pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
+        Self::new(status, "application/json", format!("{value}\n"))
+    }
+
+    fn new(status: u16, content_type: &'static str, body: String) -> Self {
+        Self { status, content_type, headers: Vec::new(), body, afterwards: Afterwards::Close }
+    }
+
+    /// Lets the connection carry a further request behind this one.
+    pub(crate) fn keeping(mut self) -> Self {
+        self.afterwards = Afterwards::KeepAlive;
+        self
     }
 
     /// Adds a header field, whose value has no line breaks.
@@ -101,7 +135,12 @@ impl Answer {
         }
         // RFC 9110, section 7.8: whoever sends Upgrade lists it in Connection.
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
-        head.push_str(&format!("Connection: {upgrade}close\r\n\r\n"));
+        let afterwards = match self.afterwards {
+            Afterwards::Close => "close",
+            // Said although HTTP/1.1 implies it: HTTP/1.0 does not.
+            Afterwards::KeepAlive => "keep-alive",
+        };
+        head.push_str(&format!("Connection: {upgrade}{afterwards}\r\n\r\n"));
         if !head_only {
             head.push_str(&self.body);
         }
@@ -113,16 +152,21 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        508 => "Loop Detected",
         _ => "Error",
     }
 }
@@ -225,6 +269,8 @@ mod tests {
             Answer::method_not_allowed(),
             Answer::upgrade_required(),
             Answer::busy(5),
+            Answer::html(404, "What <happened>.", "What & next."),
+            Answer::json(404, &serde_json::json!({ "a": "\"" })),
         ];
         for answer in answers {
             let text = String::from_utf8(answer.render(false)).unwrap();
@@ -237,6 +283,10 @@ mod tests {
             assert!(head.contains("Cache-Control: no-store") && head.contains("charset=utf-8"), "{head}");
             assert!(head.ends_with("close"), "{head}");
             assert_eq!(answer.render(true), format!("{head}\r\n\r\n").into_bytes());
+            let kept = String::from_utf8(answer.keeping().render(false)).unwrap();
+            assert!(kept.contains("keep-alive\r\n\r\n") && !kept.contains("close"), "{kept}");
         }
+        let page = String::from_utf8(Answer::html(404, "a <b>", "c & d").render(false)).unwrap();
+        assert!(page.contains("a &lt;b&gt;") && page.contains("c &amp; d") && page.contains("404 Not Found"), "{page}");
     }
 }

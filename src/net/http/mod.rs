@@ -6,6 +6,7 @@ mod answer;
 
 use std::io::{self, Read};
 
+use data_encoding::BASE64;
 use httparse::Status;
 
 pub use answer::{Answer, CONTENT_SECURITY_POLICY};
@@ -179,6 +180,15 @@ impl Headers<'_> {
             name == "forwarded" || name == "via" || name.starts_with("x-forwarded-")
         })
     }
+}
+
+/// Returns what a login of the scheme `Basic` carries: user name, colon, password (RFC 7617, section 2).
+pub(crate) fn basic_login(field: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, token) = std::str::from_utf8(field).ok()?.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    BASE64.decode(token.trim_start().as_bytes()).ok()
 }
 
 fn path_of(target: &str) -> &str {
