@@ -1,0 +1,65 @@
+//! Bytes on their way.
+
+/// Bytes that are added at the end and taken from the front. It holds no memory while it is empty: thousands of idle
+/// connections have three of them each.
+#[derive(Debug, Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Buffer {
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.taken..]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        // What is moved is no more than what was taken since the last time, so that it costs a constant for each byte.
+        if self.taken > self.len() {
+            self.bytes.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes `count` bytes from the front, or all there are.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.taken += count.min(self.len());
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Buffer::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_in_comes_out_and_nothing_is_held_when_it_is_out() {
+        let mut buffer = Buffer::default();
+        let (mut given, mut taken) = ((0..=u8::MAX).cycle(), (0..=u8::MAX).cycle());
+        for round in 1..200_usize {
+            let piece: Vec<u8> = given.by_ref().take(round % 7).collect();
+            buffer.push(&piece);
+            let front: Vec<u8> = buffer.as_slice().iter().take(round % 5).copied().collect();
+            assert_eq!(front, taken.by_ref().take(front.len()).collect::<Vec<u8>>());
+            buffer.consume(front.len());
+            assert!(buffer.bytes.len() <= 2 * buffer.len() + 16);
+        }
+        buffer.consume(usize::MAX);
+        assert!(buffer.is_empty() && buffer.bytes.capacity() == 0);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which fields of a head pass, and which are said anew.
+
+use httparse::Header;
+
+use crate::net::http::Headers;
+
+/// What `Via` calls us (RFC 9110, section 7.6.3).
+pub(super) const PSEUDONYM: &str = "pinhole";
+
+/// The most options of `Connection`, and of other lists that are compared with every field.
+const MAX_OPTIONS: usize = 64;
+
+/// Fields between two neighbours (RFC 9110, section 7.6.1), and those that frame a message: never passed on, but said
+/// anew where they apply.
+const BETWEEN_NEIGHBOURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that `Connection` cannot remove: they are meant for the other end in any case (RFC 9110, section 7.6.1).
+const FOR_THE_END: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "host",
+    "location",
+    "range",
+    "set-cookie",
+    "via",
+    "www-authenticate",
+];
+
+/// Fields by which services are told about the visitor. From a browser they are forgeries, and so is everything that begins
+/// with `X-Forwarded`.
+const ABOUT_THE_VISITOR: &[&str] =
+    &["client-ip", "forwarded", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "x-real-ip"];
+
+/// Whether a byte may be in a field's name or a method (RFC 9110, section 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Returns the values of the fields of that name, bytes as they came. What decides about framing and routing must not
+/// overlook a field because it is no UTF-8.
+pub(super) fn values<'a>(fields: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
+
+/// The options of `Connection`.
+#[derive(Debug)]
+pub(super) struct Options(Vec<String>);
+
+impl Options {
+    /// Returns `None` if there are too many of them.
+    pub(super) fn of(headers: &Headers<'_>) -> Option<Options> {
+        let options: Vec<String> =
+            headers.tokens("connection").take(MAX_OPTIONS + 1).map(str::to_ascii_lowercase).collect();
+        (options.len() <= MAX_OPTIONS).then_some(Options(options))
+    }
+
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.0.iter().any(|found| found == option)
+    }
+
+    /// Whether the connection may carry a further message (RFC 9112, section 9.3).
+    pub(super) fn keep(&self, minor_version: u8) -> bool {
+        !self.has("close") && (minor_version > 0 || self.has("keep-alive"))
+    }
+
+    /// Whether a field, by its folded name, ends here.
+    fn end(&self, name: &str) -> bool {
+        BETWEEN_NEIGHBOURS.contains(&name) || (self.has(name) && !FOR_THE_END.contains(&name))
+    }
+}
+
+/// Which fields of a request do not pass, beside those between neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forgeries {
+    /// Those about the visitor: only we know.
+    Removed,
+    /// None: the proxy is nobody's front end.
+    Passed,
+}
+
+/// Appends the fields of a request that pass: neither `Host` nor `Authorization`, which the caller sets.
+///
+/// Names are compared with underscores as hyphens: services that put fields into environment variables (RFC 3875, section
+/// 4.1.18) do not tell `X_Forwarded_For` from `X-Forwarded-For`, or `Content_Length` from `Content-Length`.
+pub(super) fn request_fields(fields: &[Header<'_>], options: &Options, forgeries: Forgeries, into: &mut Vec<u8>) {
+    for field in fields {
+        let name = folded(field.name);
+        let is_about_visitor = name.starts_with("x-forwarded") || ABOUT_THE_VISITOR.contains(&name.as_str());
+        let is_forged = is_about_visitor && forgeries == Forgeries::Removed;
+        let is_ours = name == "host" || name == "authorization";
+        if !(is_forged || is_ours || options.end(&name)) {
+            append(into, field.name, field.value);
+        }
+    }
+}
+
+/// Appends the fields of an answer that pass.
+pub(super) fn answer_fields(fields: &[Header<'_>], options: &Options, into: &mut Vec<u8>) {
+    for field in fields.iter().filter(|field| !options.end(&field.name.to_ascii_lowercase())) {
+        append(into, field.name, field.value);
+    }
+}
+
+/// Appends one field.
+pub(super) fn append(into: &mut Vec<u8>, name: &str, value: &[u8]) {
+    into.extend_from_slice(name.as_bytes());
+    into.extend_from_slice(b": ");
+    into.extend_from_slice(value);
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Appends our entry of `Via`, with the version that the message came in.
+pub(super) fn append_via(into: &mut Vec<u8>, minor_version: u8) {
+    append(into, "Via", format!("1.{minor_version} {PSEUDONYM}").as_bytes());
+}
+
+/// Returns the protocols that may be switched to, or `None` if there are too many. HTTP/2 is none: its frames are not
+/// understood here, and a request within them would be neither checked nor routed.
+pub(super) fn protocols(headers: &Headers<'_>) -> Option<Vec<String>> {
+    let is_http2 = |protocol: &&str| {
+        let name = protocol.to_ascii_lowercase();
+        name == "h2c" || name == "h2" || name.starts_with("http/")
+    };
+    let protocols: Vec<String> =
+        headers.tokens("upgrade").take(MAX_OPTIONS + 1).filter(|name| !is_http2(name)).map(str::to_owned).collect();
+    (headers.tokens("upgrade").take(MAX_OPTIONS + 1).count() <= MAX_OPTIONS).then_some(protocols)
+}
+
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}

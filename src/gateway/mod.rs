@@ -1,0 +1,168 @@
+//! The HTTP/1.1 engine of the server's web gateway and of its forward proxy, without I/O and without a clock.
+//!
+//! One [`Exchange`] is one accepted connection of a browser, or of a program that uses the proxy. It reads requests, asks
+//! where each of them goes ([`Exchange::poll_request`]), rewrites it for the service ([`Exchange::to_service`]) and the
+//! answer for the browser ([`Exchange::to_browser`]). Requests of one connection are served one after the other.
+//!
+//! What a browser and a service say to each other is taken apart and written anew, never passed on by the byte: so both
+//! sides see exactly what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
+//!
+//! | to change | open |
+//! |---|---|
+//! | when something happens to a request | `exchange` |
+//! | what is no acceptable request | `request`, `authority`, `framing`, `malformed` |
+//! | what is no acceptable answer | `answer` |
+//! | which fields pass, and which are set | `fields` |
+//! | how a body is delimited | `body`, `chunks` |
+//! | what is said instead of a service's answer | `refusal` |
+
+mod answer;
+mod authority;
+mod body;
+mod buffer;
+mod chunks;
+mod exchange;
+mod fields;
+mod framing;
+mod malformed;
+mod refusal;
+mod request;
+
+use std::fmt;
+use std::net::IpAddr;
+
+pub use answer::AnswerFault;
+pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};
+pub use framing::FramingError;
+pub use malformed::Malformed;
+pub use refusal::Refusal;
+
+/// The largest head of a request or of an answer, in bytes, the empty line at its end included.
+pub const MAX_HEAD: usize = 64 * 1024;
+
+/// The most fields of a head.
+pub const MAX_FIELDS: usize = 100;
+
+/// The longest target of a request, in bytes. RFC 9112, section 3, wants at least 8000.
+pub const MAX_TARGET: usize = 16 * 1024;
+
+/// What a port of the server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Browsers ask for services by the name in `Host`.
+    Web,
+    /// Programs use it as their HTTP proxy: a whole URL as the target, or CONNECT.
+    Proxy,
+}
+
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visitor {
+    /// The address it came from.
+    pub remote: IpAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// A complete and valid head that waits to be told where it goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The method, case as sent.
+    pub method: String,
+    /// The host in small letters, without a port, brackets or the root's dot.
+    pub host: String,
+    /// The port, if one is named; of a proxy's request always.
+    pub port: Option<u16>,
+    /// The target as the service will see it: a path with its query, or `*`. Of a CONNECT it is `host:port`.
+    pub target: String,
+    /// Whether a pipe to `host` and `port` is asked for, instead of an answer of the service's.
+    pub is_connect: bool,
+    /// Whether it asks for another protocol, such as a WebSocket.
+    pub is_upgrade: bool,
+    /// Whether a body follows.
+    pub has_body: bool,
+    /// Whether it must not go to a stream that carried a request before: if that stream turned out to be closed, it could
+    /// not be sent again, because it has a body or because doing it twice is not the same as once (RFC 9110, section 9.2.2).
+    pub wants_fresh: bool,
+    /// Whether a refusal is best given as JSON.
+    pub wants_json: bool,
+    /// The login for the service or for the gateway, if there is one and it is `Basic`.
+    pub login: Option<Login>,
+    /// The login for the proxy, if there is one and it is `Basic`.
+    pub proxy_login: Option<Login>,
+}
+
+/// Without what may be secret: the query of the target.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("path", &path_of(&self.target))
+            .field("is_connect", &self.is_connect)
+            .field("has_body", &self.has_body)
+            .field("login", &self.login)
+            .field("proxy_login", &self.proxy_login)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What `Basic` carries (RFC 7617).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The user name; it has no colon.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Login(…)")
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Whether a new stream carries it. Otherwise it is the one that carried the request before, which needs
+    /// [`Exchange::keeps_service`] and a request that does not want a fresh one.
+    pub fresh: bool,
+    /// Whether `Authorization` was meant for the gateway, so that the service is not shown it.
+    pub strip_authorization: bool,
+}
+
+/// What became of a request, for the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Finished {
+    /// The method; empty if what came was no request.
+    pub method: String,
+    /// The host as in [`Request::host`]; empty likewise.
+    pub host: String,
+    /// The path without its query, which may hold secrets; empty likewise.
+    pub path: String,
+    /// The status of the answer; `None` if the connection ended before there was one.
+    pub status: Option<u16>,
+    /// Bytes for the browser, heads included.
+    pub to_browser: u64,
+    /// Bytes from the browser, heads included.
+    pub from_browser: u64,
+}
+
+fn path_of(target: &str) -> &str {
+    target.split('?').next().unwrap_or(target)
+}
+
+#[cfg(test)]
+mod answer_tests;
+#[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod malformed_tests;
+#[cfg(test)]
+mod pipe_tests;
+#[cfg(test)]
+mod request_tests;
+#[cfg(test)]
+mod talk_tests;

@@ -1,0 +1,271 @@
+//! What is said instead of a service's answer: a page for people, JSON or a sentence for programs.
+//!
+//! Nothing of the request is repeated, so nothing has to be escaped.
+
+use serde_json::json;
+
+use super::Malformed;
+use super::answer::AnswerFault;
+use crate::net::http::{Answer, Headers};
+
+/// How long to wait before trying again, where nothing better is known, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+const LOGIN: &str = "Basic realm=\"pinhole\", charset=\"UTF-8\"";
+
+/// Why a request gets no answer of a service's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 404: no host of this name is connected.
+    NoHost,
+    /// 403: the host is connected, and publishes nothing.
+    NotPublic,
+    /// 401: the host wants a user name and password, and there are none, or wrong ones.
+    LoginWanted,
+    /// 407: the proxy wants a host's name and its token, and there are none, or wrong ones.
+    ProxyLogin,
+    /// 403: the visitor may not, or the host does not allow the destination.
+    Denied,
+    /// 502: the host could not reach the service, or the service ended the connection.
+    ServiceDown,
+    /// 502: the host went away.
+    HostGone,
+    /// 504: the service, or the host, did not answer in time.
+    Timeout,
+    /// 408: the request did not come in time.
+    SlowRequest,
+    /// 503: too many connections or requests at once.
+    TooMany {
+        /// When to try again, in seconds.
+        retry_after: u32,
+    },
+    /// 503: the server is being stopped.
+    ShuttingDown,
+    /// 502: what the service answered is no answer.
+    BadAnswer(AnswerFault),
+    /// 400 and others: what came is no acceptable request.
+    Malformed(Malformed),
+}
+
+/// What a program or a person would rather read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For browsers.
+    Page,
+    /// For programs that say so.
+    Json,
+    /// For all others; `curl` shows it as it is.
+    Text,
+}
+
+impl Format {
+    /// Reads `Accept`, roughly: quality values would not decide anything between a page and JSON.
+    pub(super) fn of(headers: &Headers<'_>) -> Format {
+        let accepts = |check: fn(&str) -> bool| {
+            headers.tokens("accept").any(|range| {
+                let kind = range.split(';').next().unwrap_or(range).trim().to_ascii_lowercase();
+                check(&kind)
+            })
+        };
+        if accepts(|kind| kind == "text/html") {
+            Format::Page
+        } else if accepts(|kind| kind == "application/json" || kind.ends_with("+json")) {
+            Format::Json
+        } else {
+            Format::Text
+        }
+    }
+}
+
+impl Refusal {
+    /// The status of the answer.
+    pub fn status(self) -> u16 {
+        match self {
+            Refusal::NoHost => 404,
+            Refusal::NotPublic | Refusal::Denied => 403,
+            Refusal::LoginWanted => 401,
+            Refusal::ProxyLogin => 407,
+            Refusal::ServiceDown | Refusal::HostGone | Refusal::BadAnswer(_) => 502,
+            Refusal::Timeout => 504,
+            Refusal::SlowRequest => 408,
+            Refusal::TooMany { .. } | Refusal::ShuttingDown => 503,
+            Refusal::Malformed(problem) => problem.status(),
+        }
+    }
+
+    /// What programs may tell it by.
+    pub fn code(self) -> &'static str {
+        match self {
+            Refusal::NoHost => "no-host",
+            Refusal::NotPublic => "not-public",
+            Refusal::LoginWanted => "login-wanted",
+            Refusal::ProxyLogin => "proxy-login-wanted",
+            Refusal::Denied => "denied",
+            Refusal::ServiceDown => "service-down",
+            Refusal::HostGone => "host-gone",
+            Refusal::Timeout => "timeout",
+            Refusal::SlowRequest => "slow-request",
+            Refusal::TooMany { .. } => "too-many",
+            Refusal::ShuttingDown => "shutting-down",
+            Refusal::BadAnswer(_) => "bad-answer",
+            Refusal::Malformed(_) => "malformed-request",
+        }
+    }
+
+    /// What happened, as a sentence.
+    pub fn message(self) -> String {
+        match self {
+            Refusal::NoHost => "No host of this name is connected.".into(),
+            Refusal::NotPublic => "The host of this name does not publish a web service.".into(),
+            Refusal::LoginWanted => "This service wants a user name and a password.".into(),
+            Refusal::ProxyLogin => {
+                "This proxy wants the name of a host and its token as user name and password.".into()
+            }
+            Refusal::Denied => "This is not allowed.".into(),
+            Refusal::ServiceDown => "The host is connected, but its service cannot be reached.".into(),
+            Refusal::HostGone => "The host's connection was lost.".into(),
+            Refusal::Timeout => "The service did not answer in time.".into(),
+            Refusal::SlowRequest => "The request did not come in time.".into(),
+            Refusal::TooMany { .. } => "There is too much going on at the moment.".into(),
+            Refusal::ShuttingDown => "This server is being restarted.".into(),
+            Refusal::BadAnswer(fault) => format!("The service's answer cannot be passed on: {fault}."),
+            Refusal::Malformed(problem) => capitalized(&format!("{problem}.")),
+        }
+    }
+
+    /// What to do next, as a sentence.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Refusal::NoHost => "Check the address, or ask who runs the host whether pinhole is running there.",
+            Refusal::NotPublic => "Ask who runs the host to publish the service you want.",
+            Refusal::LoginWanted => "Reload the page to be asked for them, or ask who runs the host.",
+            Refusal::ProxyLogin => "Set them in the program that uses the proxy, as http://name:token@server:port.",
+            Refusal::Denied => "If it should be, ask who runs the host.",
+            Refusal::ServiceDown => "Check that the service is running on the host, and on the port that is published.",
+            Refusal::HostGone | Refusal::ShuttingDown => "Try again in a moment.",
+            Refusal::Timeout => "Try again, or check whether the service is stuck.",
+            Refusal::SlowRequest => "Try again.",
+            Refusal::TooMany { .. } => "Try again shortly.",
+            Refusal::BadAnswer(_) => "Check that what the host publishes is a web service that speaks plain HTTP/1.1.",
+            Refusal::Malformed(_) => "The program that sent it is to be corrected, or its settings.",
+        }
+    }
+
+    /// The answer in that format; the connection ends behind it unless it is told otherwise.
+    pub(super) fn answer(self, format: Format) -> Answer {
+        let (status, message, advice) = (self.status(), self.message(), self.advice());
+        let answer = match format {
+            Format::Page => Answer::html(status, &message, advice),
+            Format::Json => {
+                let error = json!({ "status": status, "code": self.code(), "message": message, "advice": advice });
+                Answer::json(status, &json!({ "error": error }))
+            }
+            Format::Text => Answer::text(status, &format!("{message} {advice}")),
+        };
+        match self {
+            Refusal::LoginWanted => answer.with_header("WWW-Authenticate", LOGIN),
+            Refusal::ProxyLogin => answer.with_header("Proxy-Authenticate", LOGIN),
+            Refusal::TooMany { retry_after } => answer.with_header("Retry-After", &retry_after.to_string()),
+            Refusal::HostGone | Refusal::ShuttingDown => answer.with_header("Retry-After", &RETRY_AFTER.to_string()),
+            Refusal::Malformed(Malformed::Connect) => {
+                answer.with_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+            }
+            Refusal::NoHost
+            | Refusal::NotPublic
+            | Refusal::Denied
+            | Refusal::ServiceDown
+            | Refusal::Timeout
+            | Refusal::SlowRequest
+            | Refusal::BadAnswer(_)
+            | Refusal::Malformed(_) => answer,
+        }
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateway::FramingError;
+
+    const ALL: &[Refusal] = &[
+        Refusal::NoHost,
+        Refusal::NotPublic,
+        Refusal::LoginWanted,
+        Refusal::ProxyLogin,
+        Refusal::Denied,
+        Refusal::ServiceDown,
+        Refusal::HostGone,
+        Refusal::Timeout,
+        Refusal::SlowRequest,
+        Refusal::TooMany { retry_after: 7 },
+        Refusal::ShuttingDown,
+        Refusal::BadAnswer(AnswerFault::Ended),
+        Refusal::Malformed(Malformed::Tls),
+        Refusal::Malformed(Malformed::TooLarge),
+        Refusal::Malformed(Malformed::TargetTooLong),
+        Refusal::Malformed(Malformed::Version),
+        Refusal::Malformed(Malformed::Connect),
+        Refusal::Malformed(Malformed::Loop),
+        Refusal::Malformed(Malformed::Framing(FramingError::UnknownCoding)),
+    ];
+
+    fn rendered(refusal: Refusal, format: Format) -> (String, String) {
+        let text = String::from_utf8(refusal.answer(format).render(false)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    #[test]
+    fn each_is_a_page_json_and_a_sentence() {
+        for refusal in ALL {
+            let status = format!("HTTP/1.1 {} ", refusal.status());
+            let (head, body) = rendered(*refusal, Format::Page);
+            assert!(head.starts_with(&status) && !head.contains(" Error\r\n"), "{head}");
+            assert!(head.contains("Content-Security-Policy: default-src 'none'"), "{head}");
+            assert!(head.contains("Content-Type: text/html; charset=utf-8"), "{head}");
+            assert!(body.contains(refusal.advice()) && body.contains(&refusal.status().to_string()), "{body}");
+            let (head, body) = rendered(*refusal, Format::Json);
+            assert!(head.starts_with(&status) && head.contains("Content-Type: application/json"), "{head}");
+            let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(value["error"]["status"], refusal.status());
+            assert_eq!(value["error"]["code"], refusal.code());
+            assert_eq!(value["error"]["message"], refusal.message());
+            let (head, body) = rendered(*refusal, Format::Text);
+            assert!(head.contains("Content-Type: text/plain") && head.contains("Cache-Control: no-store"), "{head}");
+            assert_eq!(body, format!("{} {}\n", refusal.message(), refusal.advice()));
+        }
+    }
+
+    #[test]
+    fn what_a_status_wants_beside_it_is_there() {
+        let head = |refusal| rendered(refusal, Format::Page).0;
+        assert!(head(Refusal::LoginWanted).contains("WWW-Authenticate: Basic realm=\"pinhole\""));
+        assert!(head(Refusal::ProxyLogin).contains("Proxy-Authenticate: Basic realm=\"pinhole\""));
+        assert!(head(Refusal::TooMany { retry_after: 7 }).contains("Retry-After: 7\r\n"));
+        assert!(head(Refusal::Malformed(Malformed::Connect)).contains("Allow: GET, "));
+    }
+
+    #[test]
+    fn the_format_follows_accept() {
+        let rows = [
+            (&[][..], Format::Text),
+            (&["*/*"], Format::Text),
+            (&["text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"], Format::Page),
+            (&["application/json"], Format::Json),
+            (&["application/json, text/plain, */*"], Format::Json),
+            (&["APPLICATION/problem+JSON;q=1"], Format::Json),
+            (&["application/json", "text/html"], Format::Page),
+            (&["image/png"], Format::Text),
+        ];
+        for (values, expected) in rows {
+            let fields: Vec<httparse::Header<'_>> =
+                values.iter().map(|value| httparse::Header { name: "accept", value: value.as_bytes() }).collect();
+            assert_eq!(Format::of(&Headers(&fields)), expected, "{values:?}");
+        }
+    }
+}

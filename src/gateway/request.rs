@@ -1,0 +1,283 @@
+//! Heads of requests: what is none, and what the service is sent instead.
+
+mod reader;
+
+use httparse::Header;
+
+use super::authority::Authority;
+use super::fields::{self, Forgeries, Options};
+use super::framing::Framing;
+use super::malformed::Malformed;
+use super::refusal::Format;
+use super::{Finished, Kind, Login, MAX_FIELDS, MAX_TARGET, Request, Visitor, path_of};
+use crate::net::http::{Headers, basic_login};
+
+pub(super) use reader::HeadReader;
+
+/// How often a request may come by. Services behind two gateways exist; a service that is the gateway itself would have it
+/// go round until something runs out.
+const MAX_ROUNDS: usize = 4;
+
+/// A checked head, as far as it matters once the request is on its way.
+#[derive(Debug)]
+pub(super) struct RequestHead {
+    /// What the log will know.
+    pub(super) record: Finished,
+    pub(super) minor_version: u8,
+    /// Whether the browser's connection may carry a further request.
+    pub(super) keeps: bool,
+    pub(super) is_head: bool,
+    pub(super) is_connect: bool,
+    /// The protocols that the service may switch to.
+    pub(super) protocols: Vec<String>,
+    pub(super) framing: Framing,
+    pub(super) format: Format,
+    /// What the service is sent, up to the empty line, and without `Authorization`. Nothing, of a CONNECT.
+    outgoing: Vec<u8>,
+    /// The fields that [`Route::strip_authorization`](super::Route::strip_authorization) is about.
+    authorization: Vec<u8>,
+}
+
+/// The first line of a request (RFC 9112, section 3).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestLine<'a> {
+    method: &'a str,
+    target: &'a str,
+    minor_version: u8,
+}
+
+impl<'a> RequestLine<'a> {
+    /// Parses it, without its end.
+    pub(super) fn parse(line: &'a [u8]) -> Result<RequestLine<'a>, Malformed> {
+        let mut parts = line.splitn(3, |byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(Malformed::NotHttp);
+        };
+        if method.is_empty() || !method.iter().copied().all(fields::is_token) {
+            return Err(Malformed::NotHttp);
+        }
+        let minor_version = match version {
+            b"HTTP/1.1" => 1,
+            b"HTTP/1.0" => 0,
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+                return Err(Malformed::Version);
+            }
+            _ => return Err(Malformed::NotHttp),
+        };
+        if target.len() > MAX_TARGET {
+            return Err(Malformed::TargetTooLong);
+        }
+        // RFC 9112, section 3.2: only what RFC 3986 allows, and no fragment. Browsers send some more of the visible characters.
+        if target.is_empty() || !target.iter().all(|byte| (b'!'..=b'~').contains(byte) && *byte != b'#') {
+            return Err(Malformed::Target);
+        }
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Malformed::NotHttp);
+        Ok(RequestLine { method: text(method)?, target: text(target)?, minor_version })
+    }
+}
+
+/// Where a request is for, and what it asks for there.
+struct Place {
+    authority: Authority,
+    port: Option<u16>,
+    target: String,
+}
+
+impl RequestHead {
+    /// Checks a complete head, whose lines the [`HeadReader`] has seen.
+    pub(super) fn parse(kind: Kind, visitor: Visitor, head: &[u8]) -> Result<(RequestHead, Request), Malformed> {
+        let first = head.iter().position(|byte| *byte == b'\n').ok_or(Malformed::NotHttp)?;
+        let line = RequestLine::parse(head[..first].strip_suffix(b"\r").ok_or(Malformed::LineEnd)?)?;
+        let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let all = parse_fields(&head[first + 1..], &mut room)?;
+        let headers = Headers(all);
+        let options = Options::of(&headers).ok_or(Malformed::TooLarge)?;
+        let framing = Framing::of(all, line.minor_version, false)?;
+        let place = place(kind, line, all)?;
+        let is_connect = line.method == "CONNECT";
+        if is_connect && !matches!(framing, Framing::Unsaid | Framing::Length(0)) {
+            return Err(Malformed::ConnectBody);
+        }
+        let rounds = headers.tokens("via").filter(|entry| entry.ends_with(fields::PSEUDONYM)).count();
+        if rounds >= MAX_ROUNDS {
+            return Err(Malformed::Loop);
+        }
+        // RFC 9110, section 7.8: not in HTTP/1.0.
+        let is_upgrade = line.minor_version > 0 && options.has("upgrade") && !is_connect;
+        let protocols = if is_upgrade { fields::protocols(&headers).ok_or(Malformed::TooLarge)? } else { Vec::new() };
+        let mut head = RequestHead {
+            record: Finished {
+                method: line.method.to_owned(),
+                host: place.authority.host.clone(),
+                path: if is_connect { String::new() } else { path_of(&place.target).to_owned() },
+                ..Finished::default()
+            },
+            minor_version: line.minor_version,
+            keeps: options.keep(line.minor_version),
+            is_head: line.method == "HEAD",
+            is_connect,
+            protocols,
+            framing,
+            format: Format::of(&headers),
+            outgoing: Vec::new(),
+            authorization: Vec::new(),
+        };
+        let request = head.request(&place, all);
+        if !is_connect {
+            head.write(kind, visitor, &place, all, &options);
+        }
+        Ok((head, request))
+    }
+
+    /// Whether a body follows.
+    pub(super) fn has_body(&self) -> bool {
+        !matches!(self.framing, Framing::Unsaid | Framing::Length(0))
+    }
+
+    /// Whether sending it twice is the same as once (RFC 9110, section 9.2.2), and possible: a body is not kept.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        let is_idempotent = matches!(&*self.record.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
+        is_idempotent && !self.is_connect && !self.has_body()
+    }
+
+    /// Returns what the service is sent.
+    pub(super) fn outgoing(&self, strip_authorization: bool) -> Vec<u8> {
+        let authorization: &[u8] = if strip_authorization { &[] } else { &self.authorization };
+        if self.is_connect { Vec::new() } else { [&self.outgoing[..], authorization, b"\r\n"].concat() }
+    }
+
+    fn request(&self, place: &Place, all: &[Header<'_>]) -> Request {
+        Request {
+            method: self.record.method.clone(),
+            host: place.authority.host.clone(),
+            port: place.port,
+            target: place.target.clone(),
+            is_connect: self.is_connect,
+            is_upgrade: !self.protocols.is_empty(),
+            has_body: self.has_body(),
+            wants_fresh: !self.may_be_repeated(),
+            wants_json: self.format == Format::Json,
+            login: login(all, "authorization"),
+            proxy_login: login(all, "proxy-authorization"),
+        }
+    }
+
+    fn write(&mut self, kind: Kind, visitor: Visitor, place: &Place, all: &[Header<'_>], options: &Options) {
+        let out = &mut self.outgoing;
+        out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, place.target).as_bytes());
+        fields::append(out, "Host", place.authority.text.as_bytes());
+        let forgeries = if kind == Kind::Web { Forgeries::Removed } else { Forgeries::Passed };
+        // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, and the service would not know that it is one.
+        let old: Vec<Header<'_>>;
+        let passing = if self.minor_version == 0 {
+            old = all.iter().filter(|field| !field.name.eq_ignore_ascii_case("expect")).copied().collect();
+            &old
+        } else {
+            all
+        };
+        fields::request_fields(passing, options, forgeries, out);
+        if kind == Kind::Web {
+            fields::append(out, "X-Forwarded-For", visitor.remote.to_canonical().to_string().as_bytes());
+            fields::append(out, "X-Forwarded-Proto", if visitor.tls { b"https" } else { b"http" });
+            fields::append(out, "X-Forwarded-Host", place.authority.text.as_bytes());
+        }
+        fields::append_via(out, self.minor_version);
+        match self.framing {
+            Framing::Unsaid => {}
+            Framing::Length(length) => fields::append(out, "Content-Length", length.to_string().as_bytes()),
+            Framing::Chunked => fields::append(out, "Transfer-Encoding", b"chunked"),
+        }
+        if !self.protocols.is_empty() {
+            fields::append(out, "Connection", b"Upgrade");
+            fields::append(out, "Upgrade", self.protocols.join(", ").as_bytes());
+        } else if !self.keeps {
+            fields::append(out, "Connection", b"close");
+        }
+        for value in fields::values(all, "authorization") {
+            fields::append(&mut self.authorization, "Authorization", value);
+        }
+    }
+}
+
+/// Reads the fields and the empty line behind them.
+fn parse_fields<'a, 'b>(lines: &'a [u8], room: &'b mut [Header<'a>]) -> Result<&'b [Header<'a>], Malformed> {
+    let all = match httparse::parse_headers(lines, room) {
+        Ok(httparse::Status::Complete((length, all))) if length == lines.len() => all,
+        Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooLarge),
+        Ok(_) | Err(_) => return Err(Malformed::Field),
+    };
+    // The parser's own check is by tables for each processor: what everything here rests on is looked at twice.
+    let is_plain = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+    match all.iter().all(|field| field.name.bytes().all(fields::is_token) && field.value.iter().all(is_plain)) {
+        true => Ok(all),
+        false => Err(Malformed::Field),
+    }
+}
+
+/// RFC 9112, section 3.2 and 3.3.
+fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place, Malformed> {
+    let host = host_field(all)?;
+    if host.is_none() && line.minor_version > 0 {
+        return Err(Malformed::NoHost);
+    }
+    match (kind, line.method) {
+        (Kind::Web, "CONNECT") => return Err(Malformed::Connect),
+        (Kind::Proxy, "CONNECT") => {
+            let authority = Authority::parse(line.target).ok_or(Malformed::Target)?;
+            let port = Some(authority.port.ok_or(Malformed::Target)?);
+            return Ok(Place { target: authority.text.clone(), authority, port });
+        }
+        _ => {}
+    }
+    let is_star = line.target == "*" && line.method == "OPTIONS";
+    if line.target.starts_with('/') || is_star {
+        return match kind {
+            Kind::Web => {
+                let authority = host.ok_or(Malformed::NoHost)?;
+                Ok(Place { port: authority.port, authority, target: line.target.to_owned() })
+            }
+            Kind::Proxy => Err(Malformed::NotForProxy),
+        };
+    }
+    let (scheme, rest) = line.target.split_once("://").ok_or(Malformed::Target)?;
+    let default_port = match scheme.to_ascii_lowercase().as_str() {
+        "http" => 80,
+        "https" if kind == Kind::Web => 443,
+        _ => return Err(Malformed::Scheme),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let authority = Authority::parse(authority).ok_or(Malformed::Target)?;
+    let target = match path {
+        // RFC 9112, section 3.2.4.
+        "" if line.method == "OPTIONS" => "*".to_owned(),
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("/{path}"),
+    };
+    match (kind, host) {
+        (Kind::Web, Some(host)) if !host.is_same(&authority, default_port) => Err(Malformed::HostDiffers),
+        (Kind::Web, Some(host)) => Ok(Place { port: host.port, authority: host, target }),
+        (Kind::Web, None) => Ok(Place { port: authority.port, authority, target }),
+        // RFC 9112, section 3.2.2: a proxy goes by the target alone.
+        (Kind::Proxy, _) => Ok(Place { port: Some(authority.port.unwrap_or(default_port)), authority, target }),
+    }
+}
+
+/// RFC 9112, section 3.2: at most one `Host`, and a valid one.
+fn host_field(all: &[Header<'_>]) -> Result<Option<Authority>, Malformed> {
+    let mut hosts = fields::values(all, "host");
+    let Some(host) = hosts.next() else { return Ok(None) };
+    if hosts.next().is_some() {
+        return Err(Malformed::Host);
+    }
+    let host = std::str::from_utf8(host).ok().and_then(Authority::parse);
+    host.map(Some).ok_or(Malformed::Host)
+}
+
+/// Returns the login of the one field that has it; of two it is not known which one is meant.
+fn login(all: &[Header<'_>], name: &str) -> Option<Login> {
+    let mut logins = fields::values(all, name);
+    let field = logins.next().filter(|_| logins.next().is_none())?;
+    let pair = String::from_utf8(basic_login(field)?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    Some(Login { user: user.to_owned(), password: password.to_owned() })
+}
