@@ -50,14 +50,13 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_and_nothing_is_held_when_it_is_out() {
         let mut buffer = Buffer::default();
-        let (mut next, mut expected) = (0_u8, 0_u8);
+        let (mut given, mut taken) = ((0..=u8::MAX).cycle(), (0..=u8::MAX).cycle());
         for round in 1..200_usize {
-            let piece: Vec<u8> = (0..round % 7).map(|_| std::mem::replace(&mut next, next.wrapping_add(1))).collect();
+            let piece: Vec<u8> = given.by_ref().take(round % 7).collect();
             buffer.push(&piece);
-            for byte in buffer.as_slice().iter().take(round % 5).copied().collect::<Vec<u8>>() {
-                assert_eq!(byte, std::mem::replace(&mut expected, expected.wrapping_add(1)));
-                buffer.consume(1);
-            }
+            let front: Vec<u8> = buffer.as_slice().iter().take(round % 5).copied().collect();
+            assert_eq!(front, taken.by_ref().take(front.len()).collect::<Vec<u8>>());
+            buffer.consume(front.len());
             assert!(buffer.bytes.len() <= 2 * buffer.len() + 16);
         }
         buffer.consume(usize::MAX);

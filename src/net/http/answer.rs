@@ -10,7 +10,7 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe
 /// The longest host that is put into the page: a DNS name has at most 253 characters, a port five digits and a colon.
 const MAX_HOST: usize = 260;
 
-/// One complete answer; the connection ends behind it, unless [`keeping`](Answer::keeping) says otherwise.
+/// One complete answer; the connection ends behind it unless the gateway keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
