@@ -136,6 +136,7 @@ impl Core {
         let entry = &mut self.sessions[index];
         let flow = ends.map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
         let key = entry.session.mux().open(stream_hash(&entry.salt, &flow), target)?;
+        self.touch(index);
         self.insert(index, key, name).ok_or(OpenError::GoingAway)
     }
 
