@@ -454,16 +454,13 @@ impl Server {
                 self.drop_web(index);
                 return None;
             }
-            Some(Ending::Close) if web.read_ended => {
-                self.drop_web(index);
-                return None;
-            }
-            Some(Ending::Close | Ending::HalfClose) => {
+            Some(ending @ (Ending::Close | Ending::HalfClose)) => {
                 if !web.write_ended && !web.transport.holds_back() {
                     web.write_ended = true;
                     web.transport.finish();
                 }
-                if web.read_ended && web.stream.is_none() {
+                let is_over = ending == Ending::Close || web.stream.is_none();
+                if is_over && web.read_ended && web.write_ended {
                     self.drop_web(index);
                     return None;
                 }
@@ -511,12 +508,15 @@ impl Server {
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
+        let is_whole = match web.exchange.browser_ending() {
+            Some(ending) => ending != Ending::Reset,
+            None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
+        };
         web.exchange.handle_browser_gone();
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
-        if matches!(web.stage, Stage::Answering | Stage::Piped) || web.exchange.browser_ending() == Some(Ending::Reset)
-        {
+        if !is_whole || web.transport.holds_back() {
             web.transport.reset();
         } else {
             let _ = web.transport.source().shutdown(Shutdown::Both);
