@@ -100,7 +100,9 @@ impl Web {
     /// Returns when the connection has been at what it does for too long.
     fn deadline(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Idle => Some(self.stage_at + IDLE_TIMEOUT),
+            // The end of the answer before is under way.
+            Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
@@ -118,7 +120,8 @@ impl Web {
 
     /// Tells whether a request is under way.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done)
+        let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
+        !is_idle || !self.exchange.to_browser().is_empty() || self.transport.holds_back()
     }
 }
 
