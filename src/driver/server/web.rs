@@ -38,6 +38,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a browser may neither send the body that it announced nor take what is there for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a connection may be silent before the system asks whether the browser is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// How long the end of a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -139,6 +142,8 @@ impl Server {
         let visitor = Visitor { remote: remote.ip().to_canonical(), tls: tls.is_some() };
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
+        // Nor does this: a stream of events may be silent for long, and so may be its browser.
+        let _ = listen::set_keepalive(&stream, KEEP_ALIVE);
         let mut transport = match Transport::securing(stream, tls) {
             Ok(transport) => transport,
             Err(error) => return debug!("remote={remote} tls error={error}"),
@@ -177,6 +182,11 @@ impl Server {
     pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
         if let Some(web) = self.webs.get_mut(index) {
             web.transport.handle_event(event);
+            if event.is_error() {
+                // Neither reading nor writing may be due, which would show it.
+                (web.read_ended, web.write_ended) = (true, true);
+                web.exchange.handle_browser_gone();
+            }
             self.pump_web(index);
         }
     }
