@@ -1,0 +1,23 @@
+//! The server's gateway and proxy with real processes: curl, browsers and raw sockets on one side, hosts with services of
+//! every kind on the other.
+//!
+//! `GATEWAY_FULL=1` adds what takes long: bodies of 1 GB, and an answer that never comes.
+
+// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod common;
+
+#[path = "gateway/bodies.rs"]
+mod bodies;
+#[path = "gateway/events.rs"]
+mod events;
+#[path = "gateway/http.rs"]
+mod http;
+#[path = "gateway/parallel.rs"]
+mod parallel;
+#[path = "gateway/rig.rs"]
+mod rig;
+#[path = "gateway/tls.rs"]
+mod tls;
