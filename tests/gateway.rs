@@ -13,11 +13,17 @@ mod common;
 mod bodies;
 #[path = "gateway/events.rs"]
 mod events;
+#[path = "gateway/fields.rs"]
+mod fields;
 #[path = "gateway/http.rs"]
 mod http;
 #[path = "gateway/parallel.rs"]
 mod parallel;
+#[path = "gateway/refusals.rs"]
+mod refusals;
 #[path = "gateway/rig.rs"]
 mod rig;
+#[path = "gateway/smuggling.rs"]
+mod smuggling;
 #[path = "gateway/tls.rs"]
 mod tls;
