@@ -19,6 +19,8 @@ mod fields;
 mod http;
 #[path = "gateway/parallel.rs"]
 mod parallel;
+#[path = "gateway/proxy.rs"]
+mod proxy;
 #[path = "gateway/refusals.rs"]
 mod refusals;
 #[path = "gateway/rig.rs"]
