@@ -11,12 +11,16 @@ mod common;
 
 #[path = "gateway/bodies.rs"]
 mod bodies;
+#[path = "gateway/crowds.rs"]
+mod crowds;
 #[path = "gateway/events.rs"]
 mod events;
 #[path = "gateway/fields.rs"]
 mod fields;
 #[path = "gateway/http.rs"]
 mod http;
+#[path = "gateway/life.rs"]
+mod life;
 #[path = "gateway/parallel.rs"]
 mod parallel;
 #[path = "gateway/proxy.rs"]
@@ -25,6 +29,8 @@ mod proxy;
 mod refusals;
 #[path = "gateway/rig.rs"]
 mod rig;
+#[path = "gateway/silence.rs"]
+mod silence;
 #[path = "gateway/smuggling.rs"]
 mod smuggling;
 #[path = "gateway/tls.rs"]
