@@ -11,6 +11,8 @@ mod common;
 
 #[path = "gateway/bodies.rs"]
 mod bodies;
+#[path = "browser/chromium.rs"]
+mod chromium;
 #[path = "gateway/crowds.rs"]
 mod crowds;
 #[path = "gateway/events.rs"]
@@ -35,3 +37,5 @@ mod silence;
 mod smuggling;
 #[path = "gateway/tls.rs"]
 mod tls;
+#[path = "gateway/vite.rs"]
+mod vite;
