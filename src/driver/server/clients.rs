@@ -10,8 +10,8 @@ use super::Server;
 use super::hosts::MAX_AHEAD;
 use super::links::{Link, STEP_TIMEOUT, State};
 use crate::driver::outbox::Outbox;
-use crate::net::websocket::close_code;
-use crate::signaling::rendezvous::{FromServer, HostId, Packet, Payload};
+use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
@@ -96,6 +96,10 @@ impl Server {
 
     /// Passes on what a client says.
     pub(super) fn handle_client_message(&mut self, index: usize, payload: Payload) {
+        if payload.len() > MAX_MESSAGE - PACKET_OVERHEAD {
+            // As a packet it would be larger than the host takes.
+            return self.refuse(index, Refusal::TooLarge, "a message was too large");
+        }
         let Some(link) = self.links.get_mut(index) else { return };
         let remote = link.remote;
         let State::Client(client) = &mut link.state else { return };
