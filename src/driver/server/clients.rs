@@ -153,7 +153,8 @@ impl Server {
         let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(index) else { return };
         let super::links::End::WebSocket(websocket) = end else { return };
         let before = client.outbox.bytes();
-        let mut result = Ok(());
+        // It may not be read at the moment, and still has to get on.
+        let mut result = websocket.flush_now();
         while result.is_ok()
             && websocket.buffered() < MAX_AHEAD
             && let Some(payload) = client.outbox.pop()
@@ -162,10 +163,6 @@ impl Server {
                 Payload::Text(text) => websocket.send_text(text),
                 Payload::Binary(bytes) => websocket.send_binary(bytes),
             };
-        }
-        if result.is_ok() && before == 0 {
-            // It may not be read at the moment, and still has to get on.
-            result = websocket.flush_now();
         }
         let is_over = client.is_leaving && client.outbox.is_empty();
         self.queued -= before - client.outbox.bytes();
