@@ -6,11 +6,19 @@
 
 mod common;
 
+#[path = "server/forwarder.rs"]
+mod forwarder;
 #[path = "server/in_process.rs"]
 mod in_process;
 #[path = "server/lab.rs"]
 mod lab;
+#[path = "server/raw.rs"]
+mod raw;
+#[path = "server/registration.rs"]
+mod registration;
 #[path = "server/restarts.rs"]
 mod restarts;
 #[path = "server/rows.rs"]
 mod rows;
+#[path = "server/strangers.rs"]
+mod strangers;
