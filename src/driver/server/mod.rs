@@ -42,7 +42,7 @@ use crate::tunnel::StreamKey;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long hosts and clients may take to hear that the server goes away.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
