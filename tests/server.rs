@@ -6,12 +6,18 @@
 
 mod common;
 
+#[path = "server/administration.rs"]
+mod administration;
+#[path = "server/crowds.rs"]
+mod crowds;
 #[path = "server/forwarder.rs"]
 mod forwarder;
 #[path = "server/in_process.rs"]
 mod in_process;
 #[path = "server/lab.rs"]
 mod lab;
+#[path = "server/pins.rs"]
+mod pins;
 #[path = "server/raw.rs"]
 mod raw;
 #[path = "server/registration.rs"]
@@ -20,5 +26,9 @@ mod registration;
 mod restarts;
 #[path = "server/rows.rs"]
 mod rows;
+#[path = "server/secrecy.rs"]
+mod secrecy;
 #[path = "server/strangers.rs"]
 mod strangers;
+#[path = "server/tls.rs"]
+mod tls;
