@@ -25,8 +25,10 @@ use crate::status::event::Event;
 use crate::status::refusal::Refusal as Counted;
 use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 
-/// Connections at a time; beyond it the one that has been idle for longest has to go.
-const MAX_CONNECTIONS: usize = 16 * 1024;
+/// Connections at a time; beyond it the one that has been idle for longest has to go. If none is idle, a few more are told that there
+/// are too many, and others are not taken.
+pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
+const MAX_SURPLUS: usize = 256;
 
 /// How long a connection may be idle, and how long a head may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -129,6 +131,7 @@ impl Server {
             let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
             match idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index) {
                 Some(oldest) => self.drop_web(oldest),
+                None if self.webs.len() < MAX_CONNECTIONS + MAX_SURPLUS => {}
                 None => return self.metrics.refused(Counted::Full),
             }
         }
