@@ -52,8 +52,8 @@ fn talk(kind: Kind, requests: &str, answers: &[(String, bool)], lengths: &[usize
             talk.service_ends();
         }
     }
-    for finished in talk.finished.iter_mut().filter(|finished| finished.method.is_empty()) {
-        // Of what is no request, all that came counts, however much that is.
+    for finished in talk.finished.iter_mut().filter(|finished| finished.status == Some(400)) {
+        // Of what turns out malformed, what came until then counts, however much that is.
         finished.from_browser = 0;
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
