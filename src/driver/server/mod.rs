@@ -12,6 +12,7 @@ mod hosts;
 mod links;
 mod register;
 mod route;
+mod streams;
 mod web;
 
 use std::collections::HashMap;
@@ -307,11 +308,6 @@ impl Server {
     /// Tells whether nothing is under way that an end would cut off.
     fn is_drained(&self) -> bool {
         self.webs.iter().all(|(_, web)| !web.is_busy())
-    }
-
-    /// Returns the port under which visitors find published services.
-    fn gateway_port(&self) -> u16 {
-        self.address(Serves::Gateway).unwrap_or_else(|| self.local_addr()).port()
     }
 
     fn is_stopping(&self) -> bool {

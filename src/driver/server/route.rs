@@ -1,6 +1,7 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
-use super::web::{MAX_CONNECTIONS, Place};
+use super::streams::Place;
+use super::web::MAX_CONNECTIONS;
 use super::{Access, Server};
 use crate::forward::proxy::Credentials;
 use crate::gateway::{Kind, Refusal, Request, Route};
