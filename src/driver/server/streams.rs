@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Moves bytes between an exchange and its stream.
-    fn move_stream(&mut self, index: usize) -> bool {
+    pub(super) fn move_stream(&mut self, index: usize) -> bool {
         let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(index) else { return false };
         let (session, key) = (carrying.session, carrying.key);
         if self.core.session(session).is_none() {
