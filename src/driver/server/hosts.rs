@@ -9,6 +9,7 @@ use super::Server;
 use super::links::{Link, State};
 use crate::driver::outbox::Outbox;
 use crate::driver::sessions::SessionKey;
+use crate::net::websocket::close_code;
 use crate::session::{End, Signal};
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
@@ -230,20 +231,31 @@ impl Server {
         }
     }
 
-    /// Tells every host to come back in a moment.
+    /// Lets everybody go, and tells every host to come back in a moment.
     pub(super) fn say_good_bye(&mut self) {
-        let links: Vec<usize> = self.links.iter().map(|(index, _)| index).collect();
-        for index in links {
-            if self.host(index).is_some() {
-                let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
-                if let FromServer::Error(error) = &mut error {
-                    error.retry_after = Some(1);
-                }
-                self.send_to_host(index, error.to_text());
-            }
+        let reason = "the server goes away";
+        let (hosts, others): (Vec<_>, Vec<_>) = self
+            .links
+            .iter()
+            .map(|(index, link)| (index, matches!(link.state, State::Host(_))))
+            .partition(|link| link.1);
+        // Clients first: they would be told that their host is gone.
+        for (index, _) in others {
             if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
-                websocket.close(crate::net::websocket::close_code::GOING_AWAY, "the server goes away");
+                websocket.close(close_code::GOING_AWAY, reason);
             }
+            self.close_link(index, reason);
+        }
+        for (index, _) in hosts {
+            let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
+            if let FromServer::Error(error) = &mut error {
+                error.retry_after = Some(1);
+            }
+            self.send_to_host(index, error.to_text());
+            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+                websocket.close(close_code::GOING_AWAY, reason);
+            }
+            self.close_link(index, reason);
         }
     }
 }

@@ -178,6 +178,7 @@ impl Server {
         let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
         match &link.state {
             State::Contending(_) => self.contest_lost(index),
+            State::Client(client) if client.is_leaving => self.drop_link(index, "it did not take what its host said"),
             State::Client(client) if client.has_spoken => {}
             State::Host(_) => {}
             State::Closing => self.drop_link(index, "closed"),

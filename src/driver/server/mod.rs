@@ -51,6 +51,9 @@ use crate::tunnel::StreamKey;
 /// How long what is under way may take to end once somebody asked us to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long hosts and clients may take to hear that the server goes away.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
     core: Core,
@@ -75,9 +78,21 @@ pub struct Server {
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
     metrics: Metrics,
-    /// Somebody asked us to stop: until then what is under way may go on.
-    stop_by: Option<Instant>,
-    is_done: bool,
+    stage: Stage,
+}
+
+/// ```text
+///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Leaving ──everybody left──▶ over
+///                                └──────────────asked again───────────┴─────────────────────▶ over
+/// ```
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Serving,
+    /// Nobody is taken in any more; until then what is under way may end.
+    Draining(Instant),
+    /// Everybody was told; until then they may take it in.
+    Leaving(Instant),
+    Over,
 }
 
 /// Who may register.
@@ -152,8 +167,7 @@ impl Server {
             client_count: 0,
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
-            stop_by: None,
-            is_done: false,
+            stage: Stage::Serving,
         })
     }
 
@@ -208,9 +222,17 @@ impl Server {
                 self.handle(notice)?;
             }
             self.core.work();
-            if self.is_done || self.stop_by.is_some_and(|at| at <= self.core.now || self.is_drained()) {
+            if let Stage::Draining(by) = self.stage
+                && (by <= self.core.now || self.is_drained())
+            {
+                self.stage = Stage::Leaving(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
                 self.say_good_bye();
-                return Ok(());
+            }
+            match self.stage {
+                Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
+                Stage::Over => return Ok(()),
+                Stage::Serving | Stage::Draining(_) | Stage::Leaving(_) => {}
             }
             self.core.wait()?;
         }
@@ -291,11 +313,18 @@ impl Server {
 
     /// Takes nobody in any more, and lets what is under way end; at once when asked again.
     fn stop(&mut self) {
-        if self.stop_by.is_some() {
-            self.is_done = true;
-            return;
+        match self.stage {
+            Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
+            Stage::Draining(_) => {
+                self.say_good_bye();
+                self.stage = Stage::Over;
+                return;
+            }
+            Stage::Leaving(_) | Stage::Over => {
+                self.stage = Stage::Over;
+                return;
+            }
         }
-        self.stop_by = Some(self.core.now + DRAIN);
         self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
         for port in &mut self.ports {
             if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
@@ -311,7 +340,7 @@ impl Server {
     }
 
     fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
+        !matches!(self.stage, Stage::Serving)
     }
 }
 
