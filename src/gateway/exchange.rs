@@ -1,5 +1,6 @@
 //! One connection of a browser, from its first byte to its last.
 
+mod ending;
 mod inbound;
 mod outbound;
 mod state;
