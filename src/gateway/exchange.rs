@@ -1,5 +1,6 @@
 //! One connection of a browser, from its first byte to its last.
 
+mod ending;
 mod inbound;
 mod outbound;
 mod state;
@@ -249,7 +250,8 @@ impl Exchange {
         self.to_browser.as_slice()
     }
 
-    /// Tells whether the stream of the request before may carry the next one to the same host.
+    /// Tells whether the stream of the last request that was routed may carry another one to the same host. Requests that
+    /// were refused meanwhile do not change that.
     pub fn keeps_service(&self) -> bool {
         matches!(self.link, Link::Kept)
     }
