@@ -2,7 +2,8 @@
 //!
 //! The house, from the inside out (see `ARCHITECTURE.md`): [`tunnel`] is the pure multiplexer, [`peer`] wraps the
 //! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
-//! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`status`] says what is going on.
+//! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`gateway`] reads what browsers and
+//! web services say to each other, [`status`] says what is going on.
 
 pub mod cli;
 pub mod config;

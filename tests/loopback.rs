@@ -7,8 +7,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::thread;
-use std::time::Instant;
+use std::thread::{self, JoinHandle};
 
 use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, RunError};
@@ -22,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 use common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use common::services::{echo, serve};
 use common::sides::{Side, reporter};
-use common::{DEADLINE, any_port, connect};
+use common::{any_port, connect};
 
 /// Streams that are open at once in the random test.
 const STREAMS: u64 = 50;

@@ -3,7 +3,7 @@
 
 mod forwards;
 mod server;
-mod tokens;
+pub mod tokens;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -19,7 +19,6 @@ pub use server::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
     TlsFiles,
 };
-pub use tokens::{Grant, Tokens, TokensError};
 
 use crate::forward::access::{AccessList, ReverseAccess};
 use crate::forward::proxy::Credentials;

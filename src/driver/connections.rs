@@ -42,17 +42,43 @@ pub(super) enum Phase {
     Starved(VecDeque<SocketAddr>),
     /// Dialling; the addresses are those to try next.
     Dialing(Stream, VecDeque<SocketAddr>),
-    /// The program that asked a proxy for it waits until the other side has dialled; with what it sent already.
+    /// Whoever asked for it waits until the other side has dialled.
     Asking(Box<Asking>),
     /// Joined to its stream.
     Open(Pump),
 }
 
-/// A connection of a program that was told nothing yet.
+/// A connection whose other end was told nothing yet.
 pub(super) struct Asking {
-    pub(super) stream: Stream,
-    pub(super) negotiation: Negotiation,
-    pub(super) early: Vec<u8>,
+    stream: Stream,
+    asker: Asker,
+}
+
+/// Who waits until the other side has dialled.
+pub(super) enum Asker {
+    /// A program that talks to a proxy; with what it sent already.
+    Program(Negotiation, Vec<u8>),
+    /// A thread of this process, which is told what came of it; false says that it does not wait any more.
+    Caller(Box<dyn FnMut(Result<(), AbortReason>) -> bool + Send>),
+}
+
+impl Asker {
+    fn refuse(&mut self, reason: AbortReason) {
+        match self {
+            Asker::Program(negotiation, _) => negotiation.refuse(reason),
+            Asker::Caller(tell) => {
+                tell(Err(reason));
+            }
+        }
+    }
+
+    /// Ends the connection with the last words there are.
+    fn end(self, stream: Stream) {
+        match self {
+            Asker::Program(mut negotiation, _) => answer_and_end(stream, &mut negotiation),
+            Asker::Caller(_) => stream.reset(),
+        }
+    }
 }
 
 /// A connection that a local program made.
@@ -82,26 +108,19 @@ impl Core {
     }
 
     /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
-    pub(super) fn open_asking(
-        &mut self,
-        index: usize,
-        incoming: Incoming,
-        asking: (Negotiation, Vec<u8>),
-        target: &ConnectTarget,
-    ) {
+    pub(super) fn open_asking(&mut self, index: usize, incoming: Incoming, mut asker: Asker, target: &ConnectTarget) {
         let Incoming { stream, name, ends } = incoming;
-        let (mut negotiation, early) = asking;
         match self.open_connection(index, name.clone(), ends, target) {
             Ok(connection) => match self.register(connection, stream) {
                 Ok(stream) => {
-                    self.connections[connection].phase = Phase::Asking(Box::new(Asking { stream, negotiation, early }));
+                    self.connections[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
                 }
                 Err(error) => self.fail_connection(connection, &error),
             },
             Err(error) => {
                 self.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
-                negotiation.refuse(AbortReason::TooManyStreams);
-                answer_and_end(stream, &mut negotiation);
+                asker.refuse(AbortReason::TooManyStreams);
+                asker.end(stream);
             }
         }
     }
@@ -117,6 +136,7 @@ impl Core {
         let entry = &mut self.sessions[index];
         let flow = ends.map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
         let key = entry.session.mux().open(stream_hash(&entry.salt, &flow), target)?;
+        self.touch(index);
         self.insert(index, key, name).ok_or(OpenError::GoingAway)
     }
 
@@ -125,13 +145,20 @@ impl Core {
         let Some(&connection) = self.sessions[index].connections.get(&key) else { return };
         let entry = &mut self.connections[connection];
         let Phase::Asking(asking) = &mut entry.phase else { return };
-        asking.negotiation.accept(None);
-        if !answer(&mut asking.stream, &mut asking.negotiation) {
+        let is_heard = match &mut asking.asker {
+            Asker::Program(negotiation, _) => {
+                negotiation.accept(None);
+                answer(&mut asking.stream, negotiation)
+            }
+            Asker::Caller(tell) => tell(Ok(())),
+        };
+        if !is_heard {
             return self.fail_connection(connection, &io::ErrorKind::BrokenPipe.into());
         }
         let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
-        let Asking { stream, early, .. } = *asking;
-        if !early.is_empty()
+        let Asking { stream, asker } = *asking;
+        if let Asker::Program(_, early) = asker
+            && !early.is_empty()
             && let Some(mut to_peer) = self.sessions[index].session.mux().stream(key)
         {
             let mut chunk = self.pool.take();
@@ -208,7 +235,7 @@ impl Core {
         debug!("stream={} aborted reason={name} detail={detail:?} origin={origin:?}", self.connections[connection].id);
         let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
         if let Phase::Asking(asking) = &mut self.connections[connection].phase {
-            asking.negotiation.refuse(reason);
+            asking.asker.refuse(reason);
             let address = self.connections[connection].address.clone();
             self.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
         }
@@ -219,7 +246,7 @@ impl Core {
     pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
         match self.remove_connection(connection, reason) {
             Phase::Open(forward) => forward.into_stream().reset(),
-            Phase::Asking(mut asking) => answer_and_end(asking.stream, &mut asking.negotiation),
+            Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
         }
     }

@@ -320,9 +320,8 @@ impl Core {
         if has_work {
             return Some(Duration::ZERO);
         }
-        let sessions = self.sessions.iter().filter_map(|(_, entry)| entry.session.poll_timeout());
-        let next =
-            sessions.chain(self.deadlines.next()).chain(self.verify_at).chain(self.interfaces.poll_timeout()).min()?;
+        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
+        let next = times.into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -388,9 +387,6 @@ impl Core {
         if let Some(addresses) = self.interfaces.handle_timeout(self.now) {
             self.handle_addresses(&addresses);
         }
-        for index in 0..self.sessions.capacity() {
-            self.session_timeout(index);
-        }
         if self.verify_at.is_some_and(|at| at <= self.now) {
             self.verify_at = None;
             self.notices.push_back(Notice::Verify);
@@ -401,6 +397,7 @@ impl Core {
                     self.is_accepting_paused = false;
                     self.notices.push_back(Notice::Acceptable { index: None });
                 }
+                Due::Session { index, serial } => self.session_due(SessionKey { index, serial }),
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),

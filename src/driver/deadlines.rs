@@ -9,6 +9,8 @@ use std::time::Instant;
 pub(super) enum Due {
     /// Accepting was paused for want of descriptors.
     Accept,
+    /// A session may have something to do.
+    Session { index: usize, serial: u64 },
     /// It is time to see whether the signaling WebSockets are alive.
     KeepAlive,
     /// A client may dial the host again, or a host its server.

@@ -27,8 +27,10 @@ pub use self::client::Client;
 pub use self::core::{Reporter, Stopper};
 pub use self::host::Host;
 pub use self::server::Server;
+#[cfg(unix)]
+pub use self::server::{DialError, ServerDialer};
 
-use crate::config::TokensError;
+use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
 use crate::net::websocket::WebSocketError;
@@ -53,7 +55,7 @@ pub enum RunError {
     Tls(#[from] TlsConfigError),
     /// The tokens of a server cannot be read.
     #[error(transparent)]
-    Tokens(#[from] TokensError),
+    Tokens(#[from] TokensFileError),
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),

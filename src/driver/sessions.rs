@@ -10,6 +10,7 @@ use mio::Interest;
 use rand::Rng;
 
 use super::core::{Core, Notice};
+use super::deadlines::Due;
 use super::token::Source;
 use crate::net::interfaces::usable_addresses;
 use crate::net::udp::UdpSocket;
@@ -26,7 +27,7 @@ const MIN_EVICTED: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SessionKey {
     pub(super) index: usize,
-    serial: u64,
+    pub(super) serial: u64,
 }
 
 /// What there is to say about a session at its end.
@@ -68,6 +69,8 @@ pub(super) struct SessionEntry {
     pub(super) sent: u64,
     pub(super) received: u64,
     is_dirty: bool,
+    /// The deadline that is set for it.
+    due_at: Option<Instant>,
 }
 
 /// A UDP socket of a session: whose carrier it serves, and where it is in the loop's table.
@@ -120,6 +123,7 @@ impl Core {
             sent: 0,
             received: 0,
             is_dirty: false,
+            due_at: None,
         });
         self.touch(index);
         SessionKey { index, serial }
@@ -198,6 +202,7 @@ impl Core {
             self.handle_session_event(key, event);
             self.touch(index);
         }
+        self.set_deadline(index);
     }
 
     fn handle_session_event(&mut self, key: SessionKey, event: Event) {
@@ -322,14 +327,30 @@ impl Core {
         }
     }
 
-    /// Does what is due in a session, if anything is.
-    pub(super) fn session_timeout(&mut self, index: usize) {
+    /// Does what is due in a session, if anything is. Its deadline may have moved since it was set.
+    pub(super) fn session_due(&mut self, key: SessionKey) {
         let now = self.now;
-        if let Some(entry) = self.sessions.get_mut(index)
-            && entry.session.poll_timeout().is_some_and(|at| at <= now)
-        {
+        // One that was set for later than another is of no use any more.
+        let Some(entry) = self.session(key).filter(|entry| entry.due_at.is_some_and(|at| at <= now)) else { return };
+        entry.due_at = None;
+        if entry.session.poll_timeout().is_some_and(|at| at <= now) {
             entry.session.handle_timeout(now);
-            self.touch(index);
+            self.touch(key.index);
+        } else {
+            self.set_deadline(key.index);
+        }
+    }
+
+    /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines only move
+    /// away, and nothing is looked at that did not change, however many sessions there are.
+    fn set_deadline(&mut self, index: usize) {
+        let Some(entry) = self.sessions.get_mut(index) else { return };
+        if let Some(at) = entry.session.poll_timeout()
+            && entry.due_at.is_none_or(|due_at| at < due_at)
+        {
+            entry.due_at = Some(at);
+            let serial = entry.serial;
+            self.deadlines.add(at, Due::Session { index, serial });
         }
     }
 

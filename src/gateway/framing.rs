@@ -66,7 +66,11 @@ fn check_coding(value: &[u8]) -> Result<(), FramingError> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let codings: Vec<&str> = std::str::from_utf8(value).unwrap_or_default().split(',').map(str::trim).collect();
+    let codings: Vec<&str> = std::str::from_utf8(value)
+        .unwrap_or_default()
+        .split(',')
+        .map(|coding| coding.trim_matches([' ', '\t']))
+        .collect();
     let is_last = codings.last().is_some_and(|last| last.eq_ignore_ascii_case("chunked"));
     let is_once = codings.iter().filter(|coding| coding.eq_ignore_ascii_case("chunked")).count() == 1;
     let are_tokens = codings.iter().all(|coding| !coding.is_empty() && coding.bytes().all(super::fields::is_token));

@@ -1,22 +1,204 @@
-//! stub
+//! What a server counts, as Prometheus reads it (text format 0.0.4).
+
+use std::fmt::{Display, Write as _};
+use std::time::{Duration, SystemTime};
+
 use super::refusal::Refusal;
-pub struct Metrics;
-impl Metrics {
-    pub fn new(_t: std::time::SystemTime) -> Metrics {
-        Metrics
-    }
-    pub fn refused(&mut self, _r: Refusal) {}
-    pub fn relayed_to_host(&mut self, _n: u64) {}
-    pub fn relayed_to_client(&mut self, _n: u64) {}
-    pub fn conversation(&mut self) {}
-    pub fn set_hosts(&mut self, _n: usize) {}
-    pub fn set_clients(&mut self, _n: usize) {}
-    pub fn set_connections(&mut self, _n: usize) {}
-    pub fn replaced(&mut self) {}
-    pub fn render(&self) -> String {
-        String::new()
-    }
-    pub fn answered(&mut self, _d: std::time::Duration) {}
-    pub fn request(&mut self, _s: u16, _a: u64, _b: u64) {}
-    pub fn dialled(&mut self) {}
+
+/// The `Content-Type` of what [`Metrics::render`] returns.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The upper bounds of the histogram's buckets, in seconds.
+const BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// The lowest status that is counted, and how many there are: each is a line for good, so others are not.
+const FIRST_STATUS: u16 = 100;
+const STATUSES: usize = 500;
+
+/// What a server counts. Fields that are numbers of things at the moment may rise and fall; the others only rise.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Hosts that are registered at the moment.
+    pub hosts: usize,
+    /// Clients that are connected at the moment.
+    pub clients: usize,
+    /// TCP connections that are open at the moment, of every kind.
+    pub connections: usize,
+    /// Clients that ever joined a host.
+    pub conversations: u64,
+    /// Payloads of conversations.
+    pub relayed: Moved,
+    /// Registrations that took the place of an earlier connection.
+    pub replacements: u64,
+    /// Connections that hosts were asked to dial for the proxy.
+    pub dials: u64,
+    /// Requests to the gateway that are under way at the moment.
+    pub requests: usize,
+    /// Bodies of requests and answers, and what follows an upgrade.
+    pub gateway: Moved,
+    refusals: [u64; Refusal::COUNT],
+    statuses: Box<[u64; STATUSES]>,
+    answers: Histogram,
+    start: SystemTime,
 }
+
+/// Bytes that were passed on, by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// To hosts.
+    pub to_host: u64,
+    /// To their clients or visitors.
+    pub to_client: u64,
+}
+
+/// How often something took how long.
+#[derive(Debug, Clone, Default)]
+struct Histogram {
+    /// Those at most as long as the bound of the same index, and longer than the one before it.
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    sum: Duration,
+}
+
+impl Metrics {
+    /// Counts from zero, for a server that was started then.
+    pub fn new(start: SystemTime) -> Metrics {
+        Metrics {
+            hosts: 0,
+            clients: 0,
+            connections: 0,
+            conversations: 0,
+            relayed: Moved::default(),
+            replacements: 0,
+            dials: 0,
+            requests: 0,
+            gateway: Moved::default(),
+            refusals: [0; Refusal::COUNT],
+            statuses: Box::new([0; STATUSES]),
+            answers: Histogram::default(),
+            start,
+        }
+    }
+
+    /// Counts somebody who was turned away.
+    pub fn refused(&mut self, refusal: Refusal) {
+        self.refusals[refusal as usize] += 1;
+    }
+
+    /// Counts an answer of the gateway; `after` is from the request's head to the answer's. A status that HTTP does not have
+    /// is counted as a duration only.
+    pub fn answered(&mut self, status: u16, after: Duration) {
+        let index = status.checked_sub(FIRST_STATUS).map(usize::from);
+        if let Some(count) = index.and_then(|index| self.statuses.get_mut(index)) {
+            *count += 1;
+        }
+        self.answers.add(after);
+    }
+
+    /// Returns what Prometheus is answered.
+    pub fn render(&self) -> String {
+        let mut page = Page(String::with_capacity(8 * 1024));
+        page.family("pinhole_build_info", "gauge", "The version that runs.");
+        page.sample("pinhole_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        let start = self.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        page.single("pinhole_start_time_seconds", "gauge", "When the server was started.", start.as_secs_f64());
+        page.single("pinhole_connections", "gauge", "TCP connections that are open.", self.connections);
+        page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
+        let help = "Registrations that took the place of an earlier connection.";
+        page.single("pinhole_replacements_total", "counter", help, self.replacements);
+        page.single("pinhole_clients", "gauge", "Clients that are connected to hosts.", self.clients);
+        page.single("pinhole_conversations_total", "counter", "Clients that joined a host.", self.conversations);
+        page.moved(
+            "pinhole_relayed_bytes_total",
+            "Payload that was passed on between clients and hosts.",
+            self.relayed,
+        );
+        page.family("pinhole_refusals_total", "counter", "Who was refused or given up, by reason.");
+        for (refusal, count) in Refusal::ALL.iter().zip(self.refusals) {
+            page.sample("pinhole_refusals_total", &[("reason", refusal.as_str())], count);
+        }
+        page.single("pinhole_gateway_requests", "gauge", "Requests to the gateway that are under way.", self.requests);
+        page.family("pinhole_gateway_requests_total", "counter", "Answers of the gateway, by status.");
+        for (status, count) in (FIRST_STATUS..).zip(self.statuses.iter()).filter(|(_, count)| **count > 0) {
+            page.sample("pinhole_gateway_requests_total", &[("status", &status.to_string())], count);
+        }
+        let help = "Time from the head of a request to that of its answer.";
+        page.histogram("pinhole_gateway_request_seconds", help, &self.answers);
+        let help = "Bodies of requests and answers, and what follows an upgrade.";
+        page.moved("pinhole_gateway_bytes_total", help, self.gateway);
+        let help = "Connections that hosts were asked to dial for the proxy.";
+        page.single("pinhole_dials_total", "counter", help, self.dials);
+        page.0
+    }
+}
+
+impl Histogram {
+    fn add(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound);
+        // What is longer than every bound is in the count alone.
+        if let Some(count) = bucket.and_then(|index| self.buckets.get_mut(index)) {
+            *count += 1;
+        }
+        self.count += 1;
+        self.sum = self.sum.saturating_add(duration);
+    }
+}
+
+/// The text so far.
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.replace('\\', r"\\").replace('\n', r"\n");
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value)));
+        let labels = labels.collect::<Vec<_>>().join(",");
+        match labels.is_empty() {
+            true => self.line(format_args!("{name} {value}")),
+            false => self.line(format_args!("{name}{{{labels}}} {value}")),
+        }
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    fn moved(&mut self, name: &str, help: &str, moved: Moved) {
+        self.family(name, "counter", help);
+        self.sample(name, &[("direction", "to_host")], moved.to_host);
+        self.sample(name, &[("direction", "to_client")], moved.to_client);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.family(name, "histogram", help);
+        let bucket = format!("{name}_bucket");
+        let mut below = 0;
+        for (bound, count) in BUCKETS.iter().zip(histogram.buckets) {
+            below += count;
+            self.sample(&bucket, &[("le", &bound.to_string())], below);
+        }
+        self.sample(&bucket, &[("le", "+Inf")], histogram.count);
+        self.sample(&format!("{name}_sum"), &[], histogram.sum.as_secs_f64());
+        self.sample(&format!("{name}_count"), &[], histogram.count);
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+/// Escapes the value of a label.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -37,7 +37,7 @@ pub enum Refusal {
     Unauthorized,
     /// The host or its service could not be reached.
     Unreachable,
-    /// The server's TLS handshake failed.
+    /// A TLS handshake failed.
     Tls,
     /// Another process registered the id with the same token.
     Replaced,

@@ -5,11 +5,14 @@ use std::net::{Shutdown, SocketAddr};
 use std::thread;
 
 use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig, Target};
-use pinhole::driver::{Client, Host, Server};
+use pinhole::driver::{Client, DialError, Host, Server};
+use pinhole::forward::access::AccessList;
 use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
+use pinhole::signaling::rendezvous::HostId;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::{Event, Way};
+use pinhole::tunnel::AbortReason;
 
 use crate::common::services::{echo, serve};
 use crate::common::sides::{Side, reporter};
@@ -36,10 +39,19 @@ fn registration(server: SocketAddr, id: &str) -> Registration {
 }
 
 fn host(registration: Registration, target: SocketAddr) -> Side {
+    host_with(registration, target, AccessList::default())
+}
+
+fn host_allowing(registration: Registration, target: SocketAddr) -> Side {
+    host_with(registration, target, AccessList::parse([target.to_string()]).unwrap())
+}
+
+fn host_with(registration: Registration, target: SocketAddr, allow: AccessList) -> Side {
     let (reporter, events) = reporter();
     let config = HostConfig {
         stun: Vec::new(),
         listen: None,
+        allow,
         server: Some(registration),
         ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
     };
@@ -149,4 +161,37 @@ fn a_published_service_is_found_by_its_name() {
     client.stop();
     host.stop();
     server.stop();
+}
+
+#[test]
+fn other_threads_dial_through_a_host() {
+    let (reporter, events) = reporter();
+    let server = Server::bind(ServerConfig::open(any_port()), reporter).unwrap();
+    let (address, stopper, dialer) = (server.local_addr(), server.stopper(), server.dialer());
+    let server = Side { events, stopper, thread: thread::spawn(move || server.run()) };
+    let target = echo();
+    let allowed = Target { host: target.ip().to_string(), port: target.port() };
+    let plain = host(registration(address, "plain"), target);
+    registered(&plain);
+    let dialling = host_allowing(Registration { dial: true, ..registration(address, "dialling") }, target);
+    registered(&dialling);
+
+    let id = |id: &str| id.parse::<HostId>().unwrap();
+    let mut stream = dialer.dial(&id("dialling"), &allowed).unwrap();
+    stream.write_all(b"hello").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "hello");
+    let other = Target { host: "127.0.0.1".to_owned(), port: 9 };
+    let rows = [
+        (id("nobody"), &allowed, DialError::NoHost),
+        (id("plain"), &allowed, DialError::NotAllowed),
+        (id("dialling"), &other, DialError::Failed(AbortReason::Denied)),
+    ];
+    for (id, target, expected) in rows {
+        assert_eq!(dialer.dial(&id, target).unwrap_err(), expected, "{id}");
+    }
+    [plain, dialling, server].into_iter().for_each(Side::stop);
+    assert_eq!(dialer.dial(&id("dialling"), &allowed).unwrap_err(), DialError::Ended);
 }

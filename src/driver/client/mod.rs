@@ -384,7 +384,8 @@ impl Client {
 fn is_passing(error: &SignalingError) -> bool {
     match error {
         SignalingError::Refused { code, .. } => {
-            !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version | ErrorCode::UnknownHost)
+            // A host that a server does not know at the moment may be on its way back.
+            !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version)
         }
         // A forwarder may say anything; only who answers with a wrong proof does not have the pin.
         SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),

@@ -7,7 +7,7 @@ use log::info;
 use mio::Interest;
 
 use super::Client;
-use crate::driver::connections::{Incoming, answer, answer_and_end};
+use crate::driver::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::flows::UdpListener;
@@ -113,7 +113,7 @@ impl Client {
             (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
                 let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
                 let target = ConnectTarget::Tcp(target.to_string());
-                self.core.open_asking(session.index, incoming, (entry.negotiation, early), &target);
+                self.core.open_asking(session.index, incoming, Asker::Program(entry.negotiation, early), &target);
             }
             _ => {
                 entry.negotiation.refuse(AbortReason::Shutdown);

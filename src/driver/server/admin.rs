@@ -8,6 +8,7 @@ use super::Server;
 use super::links::State;
 use crate::net::http::{Answer, Request};
 use crate::signaling::rendezvous::HostId;
+use crate::status::metrics;
 
 /// What the page of the server says.
 const WELCOME: &str =
@@ -32,9 +33,10 @@ impl Server {
     }
 
     fn render_metrics(&mut self) -> Answer {
-        self.metrics.set_clients(self.client_count);
-        self.metrics.set_connections(self.links.len());
-        Answer::content(200, "text/plain; version=0.0.4; charset=utf-8", self.metrics.render())
+        self.metrics.clients = self.client_count;
+        self.metrics.connections = self.links.len() + self.webs.len();
+        self.metrics.requests = self.webs.iter().filter(|(_, web)| web.is_busy()).count();
+        Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())
     }
 
     /// Answers a request at the port of the administration.

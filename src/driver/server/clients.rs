@@ -118,9 +118,9 @@ impl Server {
         client.received += payload.len() as u64;
         let is_first = !std::mem::replace(&mut client.has_spoken, true);
         let newcomer = is_first.then(|| client.id.clone());
-        self.metrics.relayed_to_host(payload.len() as u64);
+        self.metrics.relayed.to_host += payload.len() as u64;
         if let Some(id) = newcomer {
-            self.metrics.conversation();
+            self.metrics.conversations += 1;
             let joined = FromServer::Joined { conversation, remote: remote.to_string() };
             self.send_to_host(host, joined.to_text());
             self.core.report(&Event::ClientJoined { id, remote, conversation });
@@ -133,7 +133,7 @@ impl Server {
         let Some(link) = self.links.get_mut(index) else { return };
         let State::Client(client) = &mut link.state else { return };
         client.sent += payload.len() as u64;
-        self.metrics.relayed_to_client(payload.len() as u64);
+        self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
         client.outbox.push(payload);
         let waiting = client.outbox.bytes();

@@ -205,9 +205,11 @@ impl Server {
 
     /// The session with a host ended: without it the host is of no use, and begins anew.
     pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
-        let Some(index) = self.sessions.remove(&session.index) else { return };
+        let Some(&index) = self.sessions.get(&session.index) else { return };
+        // Its place may have another already.
         if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
             host.session = None;
+            self.sessions.remove(&session.index);
             self.drop_link(index, &end.to_string());
         }
     }
@@ -215,7 +217,7 @@ impl Server {
     /// A host is gone, and with it all that it had.
     pub(super) fn host_left(&mut self, host: Host, reason: &str) {
         self.names.remove(&host.id);
-        self.metrics.set_hosts(self.names.len());
+        self.metrics.hosts = self.names.len();
         let now = self.core.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session.index);

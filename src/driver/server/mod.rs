@@ -6,10 +6,13 @@
 
 mod admin;
 mod clients;
+#[cfg(unix)]
+mod dial;
 mod hosts;
 mod links;
 mod register;
 mod route;
+mod streams;
 mod web;
 
 use std::collections::HashMap;
@@ -17,12 +20,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use crossbeam_channel::Receiver;
 use log::debug;
 use mio::Interest;
 use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
 use slab::Slab;
 
+#[cfg(unix)]
+use self::dial::Dial;
+#[cfg(unix)]
+pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::links::Link;
 use self::web::Web;
 use super::RunError;
@@ -30,7 +39,8 @@ use super::core::{Core, Notice, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
-use crate::config::{ServerAccess, ServerConfig, Tokens};
+use crate::config::tokens::Tokens;
+use crate::config::{ServerAccess, ServerConfig};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
 use crate::signaling::rendezvous::HostId;
@@ -59,6 +69,11 @@ pub struct Server {
     webs: Slab<Web>,
     /// The connection of each stream that carries requests.
     streams: HashMap<(usize, StreamKey), usize>,
+    /// What other threads dial with, and what they want.
+    #[cfg(unix)]
+    dialer: ServerDialer,
+    #[cfg(unix)]
+    dials: Receiver<Dial>,
     client_count: usize,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
@@ -132,7 +147,13 @@ impl Server {
             let message = format!("everybody who reaches {address} can list and end what is on this server");
             core.warn("admin-listen", message);
         }
+        #[cfg(unix)]
+        let (dialer, dials) = ServerDialer::new(core.stopper().waker());
         Ok(Server {
+            #[cfg(unix)]
+            dialer,
+            #[cfg(unix)]
+            dials,
             core,
             config,
             tls,
@@ -239,6 +260,10 @@ impl Server {
             Notice::Stream { session, event } => self.handle_stream(session, event),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            #[cfg(unix)]
+            Notice::Woken => self.handle_dials(),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
             Notice::KeepAlive => self.keep_alive(),
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
@@ -253,7 +278,6 @@ impl Server {
             | Notice::UplinkDue { .. }
             | Notice::Closed { .. }
             | Notice::Verify
-            | Notice::Woken
             | Notice::Resolved { .. }
             | Notice::Addresses { .. }
             | Notice::Connected { .. }
@@ -313,11 +337,6 @@ impl Server {
     /// Tells whether nothing is under way that an end would cut off.
     fn is_drained(&self) -> bool {
         self.webs.iter().all(|(_, web)| !web.is_busy())
-    }
-
-    /// Returns the port under which visitors find published services.
-    fn gateway_port(&self) -> u16 {
-        self.address(Serves::Gateway).unwrap_or_else(|| self.local_addr()).port()
     }
 
     fn is_stopping(&self) -> bool {

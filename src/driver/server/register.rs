@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
 use super::links::{Link, State};
-use super::{Access, Server};
+use super::{Access, Server, Serves};
 use crate::driver::liveness::Liveness;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
 use crate::status::event::Event;
@@ -110,7 +110,7 @@ impl Server {
             State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         link.liveness = Liveness::default();
         self.names.insert(id.clone(), index);
-        self.metrics.set_hosts(self.names.len());
+        self.metrics.hosts = self.names.len();
         self.core.report(&Event::HostJoined { id, remote, replaced });
         self.send_to_host(index, FromServer::Registered { version, web }.to_text());
     }
@@ -121,7 +121,7 @@ impl Server {
             Ok(claim) => claim,
             Err((refusal, message)) => return self.refuse(index, refusal, &message),
         };
-        self.metrics.replaced();
+        self.metrics.replacements += 1;
         self.drop_link(holder, reason);
         self.enter(index, register, &claim, true);
     }
@@ -174,7 +174,7 @@ impl Server {
         let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering) else { return };
         match self.claim(&register) {
             Ok(claim) if !self.names.contains_key(&register.id) => {
-                self.metrics.replaced();
+                self.metrics.replacements += 1;
                 self.enter(contender, *register, &claim, true);
             }
             Ok(_) => self.refuse(contender, Refusal::IdTaken, "another host has the id"),
@@ -209,8 +209,11 @@ impl Server {
     /// Returns where the published service of a host is to be found.
     fn web_url(&self, id: &HostId) -> Option<String> {
         let gateway = self.config.gateway.as_ref()?;
-        let (scheme, default) = if self.tls.is_some() { ("https", 443) } else { ("http", 80) };
-        let port = self.gateway_port();
+        let own = self.local_addr();
+        let (scheme, default, port) = match self.tls {
+            Some(_) => ("https", 443, own.port()),
+            None => ("http", 80, self.address(Serves::Gateway).unwrap_or(own).port()),
+        };
         let port = if port == default { String::new() } else { format!(":{port}") };
         Some(format!("{scheme}://{id}.{}{port}", gateway.domain))
     }
