@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -13,11 +14,11 @@ use serde_json::json;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};
 
-use crate::common::connect;
-use crate::common::pinhole::text;
+use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, peak_resident_kib, resident_kib, skipped};
-use crate::lab::{Client, Honest, Server, check_echo, ping};
+use crate::common::{ReservedPort, connect};
+use crate::lab::{Client, Honest, Server, check_echo, ping, registered};
 use crate::raw::Raw;
 
 /// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
@@ -237,6 +238,40 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     server.stop();
 }
 
+#[test]
+fn a_server_without_descriptors_lets_those_in_who_say_what_they_want() {
+    let port = ReservedPort::new();
+    let arguments = format!("ulimit -n 128; exec \"$0\" server --open --json --listen {}", port.address);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &arguments, env!("CARGO_BIN_EXE_pinhole")]);
+    let mut server = Pinhole::spawn("server", shell);
+    assert_eq!(server.event("serving")["descriptors"], 128);
+    let url = format!("ws://{}", port.address);
+    let mut host = Pinhole::host(echo(), &["--server", &url, "--id", "myhost"]);
+    let at = registered(&mut host);
+    let mut client = Client::of(&at, &["--relay-only"]);
+    let mut stream = client.stream();
+    // More than there is room for: they are accepted one after the other, and say nothing.
+    let start = Instant::now();
+    let idle: Vec<TcpStream> = (0..400).map(|_| connect(port.address)).collect();
+    let longest = echoes(&mut stream, ECHOES);
+    for _ in 0..3 {
+        let mut newcomer = Client::of(&at, &["--relay-only"]);
+        check_echo(newcomer.local, 10_000);
+        newcomer.process.stop();
+    }
+    let time = start.elapsed();
+    figure(&format!(
+        "without descriptors the longest echo took {longest:?}, and three clients came in within {time:?}"
+    ));
+    assert!(time < Duration::from_secs(9), "they had to wait until the others had had their time");
+    drop(idle);
+    client.is_undisturbed();
+    client.process.stop();
+    host.stop();
+    server.stop();
+}
+
 /// A connection that says nothing, or not enough.
 fn idle(server: SocketAddr, index: usize) -> TcpStream {
     let mut stream = connect(server);
@@ -260,7 +295,7 @@ fn no_more_hosts_and_clients_come_in_than_may() {
     let mut clients = [first.relayed(), second.relayed()];
     let sentence = "there are as many clients as there may be; try again later";
     let url = &first.url;
-    crate::common::pinhole::Pinhole::client(url, &[]).end().expect(1, &[r#""code":"full""#, sentence]);
+    Pinhole::client(url, &[]).end().expect(1, &[r#""code":"full""#, sentence]);
     assert_eq!(server.process.event("refused")["code"], json!("full"));
     clients[0].process.stop();
     server.process.event("client-left");

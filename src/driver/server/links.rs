@@ -103,6 +103,8 @@ impl Server {
             match listen::accept(&port.listener) {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
+                // Whoever does not say what it wants gives way to whoever may.
+                Accepted::Exhausted(_) if self.drop_oldest_asking() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
                     self.core.pause_accepting();
@@ -134,14 +136,8 @@ impl Server {
 
     pub(super) fn insert_link(&mut self, mut incoming: Incoming, remote: SocketAddr, serves: Serves) {
         let limit = MAX_ASKING + self.config.max_hosts + self.config.max_clients;
-        if self.links.len() >= limit {
-            let asking = self.links.iter().filter(|(_, link)| {
-                matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
-            });
-            match asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
-                Some(oldest) => self.drop_link(oldest, "others came"),
-                None => return,
-            }
+        if self.links.len() >= limit && !self.drop_oldest_asking() {
+            return;
         }
         let entry = self.links.vacant_entry();
         let index = entry.key();
@@ -162,6 +158,15 @@ impl Server {
         self.expect(index, STEP_TIMEOUT);
         // Some of it may have been read already.
         self.poll_later(index);
+    }
+
+    /// Drops the oldest connection that has not said what it wants; false says that there is none.
+    fn drop_oldest_asking(&mut self) -> bool {
+        let asking = self.links.iter().filter(|(_, link)| {
+            matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
+        });
+        let oldest = asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
+        oldest.inspect(|&oldest| self.drop_link(oldest, "others came")).is_some()
     }
 
     /// Gives a link so long for its next step.
