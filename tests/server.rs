@@ -32,3 +32,5 @@ mod secrecy;
 mod strangers;
 #[path = "server/tls.rs"]
 mod tls;
+#[path = "server/tokens.rs"]
+mod tokens;
