@@ -68,6 +68,52 @@ fn health_and_counters_are_there_for_everybody() {
     server.stop();
 }
 
+/// The value of a counter, by its name and labels.
+fn metric(address: SocketAddr, name: &str) -> u64 {
+    let page = get(address, "/metrics").body;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
+}
+
+#[test]
+fn hosts_clients_bytes_and_refusals_are_counted() {
+    let mut server = with_administration();
+    let admin = server.admin();
+    let mut hosts = ["first", "second"].map(|id| server.host(id, echo(), &["--token", "t"]));
+    let mut again = server.host("second", echo(), &["--token", "t"]);
+    hosts[1].process.end().expect(1, &["replaced"]);
+    let mut clients = [hosts[0].relayed(), hosts[0].relayed(), again.relayed()];
+    check_echo(clients[0].local, 1_000_000);
+    for id in ["nobody", "no-one"] {
+        let url = format!("{}/ws/{id}?pin=1", server.url());
+        Pinhole::client(&url, &[]).end().expect(1, &["unknown-host"]);
+    }
+    server.start_host("first", echo(), &[]).end().expect(1, &["id-taken"]);
+    for (name, expected) in [
+        ("pinhole_hosts", 2),
+        ("pinhole_clients", 3),
+        ("pinhole_conversations_total", 3),
+        ("pinhole_replacements_total", 1),
+        (r#"pinhole_refusals_total{reason="unknown-host"}"#, 2),
+        (r#"pinhole_refusals_total{reason="id-taken"}"#, 1),
+        (r#"pinhole_refusals_total{reason="replaced"}"#, 1),
+        (r#"pinhole_refusals_total{reason="slow"}"#, 0),
+    ] {
+        assert_eq!(metric(admin, name), expected, "{name}");
+    }
+    for direction in ["to_host", "to_client"] {
+        let moved = metric(admin, &format!("pinhole_relayed_bytes_total{{direction=\"{direction}\"}}"));
+        assert!((1_000_000..1_200_000).contains(&moved), "{moved} bytes {direction}");
+    }
+    clients.iter_mut().for_each(|client| drop(client.process.stop()));
+    (0..3).for_each(|_| drop(server.process.event("client-left")));
+    again.process.stop();
+    server.process.find("its end", |event| event["event"] == "host-left" && event["reason"] != "replaced");
+    assert_eq!((metric(admin, "pinhole_hosts"), metric(admin, "pinhole_clients")), (1, 0));
+    hosts[0].process.stop();
+    server.stop();
+}
+
 #[test]
 fn hosts_and_clients_are_listed() {
     let mut server = with_administration();
