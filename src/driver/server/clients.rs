@@ -58,8 +58,7 @@ impl Server {
         if is_full || state.conversations.len() >= state.max_clients {
             return self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
         }
-        let number = state.next_conversation;
-        state.next_conversation += 1;
+        let number = state.next_number();
         state.conversations.insert(number, index);
         self.client_count += 1;
         if let Some(link) = self.links.get_mut(index) {

@@ -35,7 +35,7 @@ pub(super) struct Host {
     pub(super) max_clients: usize,
     /// The link of each client.
     pub(super) conversations: HashMap<u32, usize>,
-    pub(super) next_conversation: u32,
+    next_conversation: u32,
     /// Clients that wait for room in the WebSocket, in the order of their turns.
     pub(super) blocked: VecDeque<usize>,
     /// The session with the host itself, and what it has to say.
@@ -76,6 +76,17 @@ impl Host {
             session: None,
             outbox: Outbox::default(),
             contender: None,
+        }
+    }
+
+    /// Returns a number that no conversation has: a new one, until four billions were used.
+    pub(super) fn next_number(&mut self) -> u32 {
+        loop {
+            let number = self.next_conversation;
+            self.next_conversation = number.checked_add(1).unwrap_or(SERVER + 1);
+            if !self.conversations.contains_key(&number) {
+                return number;
+            }
         }
     }
 }
