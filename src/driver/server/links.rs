@@ -38,6 +38,9 @@ const MAX_ASKING: usize = 4096;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// Messages of one link in a turn: many small ones are as much work as large ones, and others wait for it.
+const MESSAGES_PER_TURN: usize = 64;
+
 /// Where hosts register, and what the paths of clients begin with.
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
@@ -205,7 +208,7 @@ impl Server {
 
     /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
     pub(super) fn poll_link(&mut self, index: usize) {
-        loop {
+        for _ in 0..MESSAGES_PER_TURN {
             if self.is_blocked(index) {
                 return self.drained(index);
             }
@@ -240,6 +243,8 @@ impl Server {
                 },
             }
         }
+        self.poll_later(index);
+        self.drained(index);
     }
 
     /// Has a link polled again in the next turn, whether or not its socket says anything.
