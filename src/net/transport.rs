@@ -139,6 +139,11 @@ impl Transport {
         }
     }
 
+    /// Takes something that costs more than its bytes off this turn's reading budget.
+    pub(crate) fn charge(&mut self, cost: usize) {
+        self.budget = self.budget.saturating_sub(cost);
+    }
+
     /// Whether reading stopped at the budget and not at the network.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
@@ -409,6 +414,20 @@ mod tests {
         sender.join().unwrap();
         assert!(pauses >= 1);
         assert_eq!(transport.received(), 2 * TURN_BUDGET as u64);
+    }
+
+    #[test]
+    fn what_is_charged_is_not_read_in_this_turn() {
+        let (mut near, mut transport) = pair();
+        near.write_all(b"early").unwrap();
+        transport.charge(TURN_BUDGET - 1);
+        let mut buffer = [0; 8];
+        assert_eq!(transport.read(&mut buffer).unwrap(), 1);
+        assert_eq!(transport.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(transport.is_paused());
+        transport.end_turn();
+        assert_eq!(transport.read(&mut buffer).unwrap(), 4);
+        drop(near);
     }
 
     #[test]
