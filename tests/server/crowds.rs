@@ -336,8 +336,7 @@ fn pings_and_small_messages_by_the_thousand_hold_nobody_up() {
             let pongs = thread::spawn(move || io::copy(&mut &input, &mut io::sink()));
             let taken = thread::spawn(move || while host.0.read().is_ok() {});
             let mut sent = 0_u64;
-            while !is_over.load(Ordering::Relaxed) && (&mut &*raw.0.get_ref()).write_all(&frame.repeat(10_000)).is_ok()
-            {
+            while !is_over.load(Ordering::Relaxed) && (&mut raw.0.get_ref()).write_all(&frame.repeat(10_000)).is_ok() {
                 sent += 10_000;
             }
             let _ = raw.0.get_ref().shutdown(std::net::Shutdown::Both);

@@ -224,7 +224,7 @@ impl Transfer {
 
     /// Waits until the stream is cut off.
     #[track_caller]
-    pub(crate) fn is_cut(self) {
+    pub(crate) fn cut(self) {
         assert!(is_over(self.stream));
         assert!(self.writer.join().unwrap().is_err(), "it was not under way any more");
     }

@@ -47,7 +47,7 @@ impl Raw {
 
     #[track_caller]
     pub(crate) fn is_registered(&mut self) {
-        let answer = self.from_server();
+        let answer = self.next_from_server();
         assert_eq!(answer, FromServer::Registered { version: 1, web: None });
     }
 
@@ -94,7 +94,7 @@ impl Raw {
 
     /// Takes the next text of the server's own.
     #[track_caller]
-    pub(crate) fn from_server(&mut self) -> FromServer {
+    pub(crate) fn next_from_server(&mut self) -> FromServer {
         let text = self.next_text();
         FromServer::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
     }
@@ -111,7 +111,7 @@ impl Raw {
     /// Takes the announcement of a client and returns the conversation's number.
     #[track_caller]
     pub(crate) fn joined(&mut self) -> u32 {
-        match self.from_server() {
+        match self.next_from_server() {
             FromServer::Joined { conversation, .. } => conversation,
             other => panic!("{other:?}"),
         }

@@ -221,7 +221,7 @@ fn an_instance_may_move_to_another_connection_again_and_again() {
     }
     let mut client = Raw::client(server.address(), "myhost");
     client.text("hello");
-    assert!(matches!(older.from_server(), FromServer::Joined { conversation: 1, .. }));
+    assert!(matches!(older.next_from_server(), FromServer::Joined { conversation: 1, .. }));
     honest.is_served();
     server.stop();
 }

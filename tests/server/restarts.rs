@@ -86,7 +86,7 @@ fn clients_find_a_host_again_that_was_killed() {
     }
     let mut host = server.host("myhost", echo(), PIN);
     let start = Instant::now();
-    transfers.into_iter().for_each(Transfer::is_cut);
+    transfers.into_iter().for_each(Transfer::cut);
     for client in &mut clients {
         client.process.event("disconnected");
         client.process.event("connected");
@@ -138,7 +138,7 @@ fn clients_that_end_disturb_no_others() {
             client.process.signal(signal);
             let ended = client.process.end();
             assert_eq!(ended.code, (signal == Signal::SIGTERM).then_some(0), "{ended:?}");
-            transfer.is_cut();
+            transfer.cut();
             // Each was in a conversation, if only until it had its path.
             server.process.event("client-left");
         }

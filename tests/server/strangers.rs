@@ -10,7 +10,6 @@ use serde_json::json;
 
 use crate::common::connect;
 use crate::common::pinhole::{Pinhole, read_all, text};
-use crate::common::services::echo;
 use crate::common::system::figure;
 use crate::lab::{Honest, Server};
 use crate::raw::{Raw, Refused, register};
@@ -182,7 +181,7 @@ fn clients_that_make_no_sense_to_their_host_are_refused_by_it() {
     for first in ["", "hello", "{}", r#"{"type":"register"}"#, r#"{"type":"confirm","mac":""}"#] {
         let mut client = Raw::client(server.address(), "honest");
         client.text(first);
-        let FromServer::Error(error) = client.from_server() else { panic!("{first} was understood") };
+        let FromServer::Error(error) = client.next_from_server() else { panic!("{first} was understood") };
         assert_eq!(error.code.as_str(), "protocol", "{first}");
         assert_eq!(client.closed(), Some(1000));
     }
