@@ -135,16 +135,29 @@ impl Server {
         self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
         client.outbox.push(payload);
-        let waiting = client.outbox.bytes();
-        self.queued += waiting - before;
+        self.queued += client.outbox.bytes() - before;
         self.pump_client(index);
-        if waiting > MAX_WAITING || self.queued > MAX_QUEUED {
-            // Those that just went out do not count.
-            let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
-            if waiting > MAX_WAITING || (self.queued > MAX_QUEUED && waiting > 0) {
-                self.refuse(index, Refusal::Slow, "it takes what the host sends too slowly");
-            }
+        // Those that just went out do not count.
+        let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
+        let slow = if waiting > MAX_WAITING {
+            Some(index)
+        } else if self.queued > MAX_QUEUED {
+            self.slowest()
+        } else {
+            None
+        };
+        if let Some(slow) = slow {
+            self.refuse(slow, Refusal::Slow, "it takes what the host sends too slowly");
         }
+    }
+
+    /// Returns the client for which most is waiting.
+    fn slowest(&self) -> Option<usize> {
+        let clients = self.links.iter().filter_map(|(index, link)| match &link.state {
+            State::Client(client) => Some((client.outbox.bytes(), index)),
+            _ => None,
+        });
+        clients.max().map(|(_, index)| index)
     }
 
     /// Gives a client's WebSocket what it has room for.
