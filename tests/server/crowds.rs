@@ -18,7 +18,7 @@ use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, peak_resident_kib, resident_kib, skipped};
 use crate::common::{ReservedPort, connect};
-use crate::lab::{Client, Honest, Server, check_echo, ping, registered};
+use crate::lab::{Client, Honest, Server, Transfer, check_echo, ping, registered};
 use crate::raw::Raw;
 
 /// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
@@ -127,6 +127,49 @@ fn a_client_that_does_not_read_is_given_up_and_nobody_else_notices() {
 }
 
 #[test]
+fn among_slow_clients_the_slowest_are_given_up() {
+    let mut server = Server::open(&[]);
+    let honest = Honest::at(&server);
+    let message = vec![7; 60_000];
+    let give = |host: &mut Raw, conversation, count| {
+        let packet = Packet { conversation, payload: Payload::Binary(message.clone().into()) }.encode();
+        (0..count).for_each(|_| host.binary(packet.clone()));
+    };
+    let join = |host: &mut Raw, id| {
+        let mut client = Raw::client(server.address(), id);
+        client.text("hello");
+        let number = host.joined();
+        host.packet();
+        (client, number)
+    };
+    let mut patient = Raw::host(server.address(), "patient");
+    let (mut client, number) = join(&mut patient, "patient");
+    give(&mut patient, number, 20);
+    // None of these has more waiting than one may have; all of them have more than all may have.
+    let mut host = Raw::host(server.address(), "myhost");
+    let mut slow = Vec::new();
+    for _ in 0..64 {
+        let (client, number) = join(&mut host, "myhost");
+        give(&mut host, number, 86);
+        slow.push(client);
+    }
+    host.is_taken();
+    give(&mut patient, number, 60);
+    patient.is_taken();
+    for _ in 0..80 {
+        assert_eq!(client.next().len(), message.len());
+    }
+    let refused = server.process.event("refused");
+    assert_eq!(refused["code"], "slow");
+    let peak = peak_resident_kib(server.process.pid());
+    figure(&format!("64 clients that do not read: the server had {peak} KiB"));
+    assert!(peak < 320 * 1024, "the server needed {peak} KiB");
+    drop((slow, host, patient, client));
+    honest.is_served();
+    server.stop();
+}
+
+#[test]
 fn a_client_process_that_is_stopped_holds_nobody_up() {
     let server = Server::open(&[]);
     let mut host = server.host("myhost", echo(), &[]);
@@ -134,7 +177,7 @@ fn a_client_process_that_is_stopped_holds_nobody_up() {
     let (mut beside, mut elsewhere) = (host.relayed(), honest.host().relayed());
     let mut streams = [beside.stream(), elsewhere.stream()];
     let mut frozen = host.relayed();
-    let mut transfer = crate::lab::Transfer::start(frozen.local, 30_000_000);
+    let mut transfer = Transfer::start(frozen.local, 30_000_000);
     transfer.take(1_000_000);
     let before = resident_kib(server.process.pid());
     frozen.process.signal(nix::sys::signal::Signal::SIGSTOP);

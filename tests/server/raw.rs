@@ -73,6 +73,12 @@ impl Raw {
         }
     }
 
+    /// Waits until the server has taken everything that was sent; what it says before that is passed over.
+    pub(crate) fn is_taken(&mut self) {
+        self.send(Message::Ping("taken?".into()));
+        while !matches!(self.0.read().unwrap(), Message::Pong(_)) {}
+    }
+
     /// Takes the next message that is not the WebSocket's own.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Message {
@@ -108,12 +114,15 @@ impl Raw {
         }
     }
 
-    /// Takes the announcement of a client and returns the conversation's number.
+    /// Takes the announcement of a client and returns the conversation's number; the end of others is passed over.
     #[track_caller]
     pub(crate) fn joined(&mut self) -> u32 {
-        match self.next_from_server() {
-            FromServer::Joined { conversation, .. } => conversation,
-            other => panic!("{other:?}"),
+        loop {
+            match self.next_from_server() {
+                FromServer::Joined { conversation, .. } => return conversation,
+                FromServer::Left { .. } => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 
