@@ -124,7 +124,9 @@ fn signaling_sentence(error: &SignalingError) -> String {
 fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
     match error.code {
         ErrorCode::BadToken => {
-            "the server does not know the token: check --token or PINHOLE_TOKEN with whoever runs the server".to_owned()
+            "the server does not know the token, or there was none: set PINHOLE_TOKEN or --token to what whoever runs the \
+             server gave you"
+                .to_owned()
         }
         ErrorCode::Denied => {
             let reason = &error.message;

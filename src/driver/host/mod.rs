@@ -21,7 +21,7 @@ use self::uplink::Uplink;
 use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
-use crate::driver::core::{Core, Notice, Reporter, Stopper};
+use crate::driver::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use crate::driver::deadlines::Due;
 use crate::driver::dial::{Dialer, ServerAccess};
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
@@ -223,12 +223,14 @@ impl Host {
         self.core.stun.look_up(self.core.now);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
-            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
-            for _ in 0..self.core.notices.len() {
-                let Some(notice) = self.core.notices.pop_front() else { break };
-                self.handle(notice)?;
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice)?;
+                }
+                self.core.work();
             }
-            self.core.work();
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
             }

@@ -35,7 +35,7 @@ pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::links::Link;
 use self::web::Web;
 use super::RunError;
-use super::core::{Core, Notice, Reporter, Stopper};
+use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
@@ -74,6 +74,8 @@ pub struct Server {
     dialer: ServerDialer,
     #[cfg(unix)]
     dials: Receiver<Dial>,
+    /// Where bytes of a browser land.
+    piece: Box<[u8]>,
     client_count: usize,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
@@ -164,6 +166,7 @@ impl Server {
             sessions: HashMap::new(),
             webs: Slab::new(),
             streams: HashMap::new(),
+            piece: vec![0; web::PIECE].into_boxed_slice(),
             client_count: 0,
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
@@ -216,12 +219,14 @@ impl Server {
         self.core.report(&serving);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
-            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
-            for _ in 0..self.core.notices.len() {
-                let Some(notice) = self.core.notices.pop_front() else { break };
-                self.handle(notice)?;
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice)?;
+                }
+                self.core.work();
             }
-            self.core.work();
             if let Stage::Draining(by) = self.stage
                 && (by <= self.core.now || self.is_drained())
             {

@@ -44,7 +44,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const ROUNDS_PER_TURN: usize = 4;
 
 /// Bytes that are read at once.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
@@ -234,10 +234,10 @@ impl Server {
                 return false;
             }
         }
-        let mut piece = [0; PIECE];
+        let piece = &mut self.piece;
         let mut has_moved = false;
         while !web.read_ended {
-            let room = web.exchange.room().min(PIECE);
+            let room = web.exchange.room().min(piece.len());
             if room == 0 {
                 break;
             }
