@@ -60,7 +60,7 @@ fn only_holders_of_tokens_come_in_under_their_ids() {
     let mut ann = server.host("ann", echo(), &["--token", "token-of-ann"]);
     let mut more = server.host("ann-2", echo(), &["--token", "token-of-ann"]);
 
-    let unknown = "the server does not know the token: check --token or PINHOLE_TOKEN with whoever runs the server";
+    let unknown = "the server does not know the token, or there was none: set PINHOLE_TOKEN or --token to what";
     for (id, token) in [("bob", Some("token-of-eve")), ("bob", Some("TOKEN-OF-BOB")), ("bob", None), ("ann", Some("x"))]
     {
         let token = token.map(|token| format!("--token={token}"));
