@@ -47,10 +47,19 @@ const FOR_THE_END: &[&str] = &[
     "www-authenticate",
 ];
 
-/// Fields by which services are told about the visitor. From a browser they are forgeries, and so is everything that begins
-/// with `X-Forwarded`.
-const ABOUT_THE_VISITOR: &[&str] =
-    &["client-ip", "forwarded", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "x-original-host", "x-real-ip"];
+/// Fields by which services are told about the visitor, and `Proxy`, which becomes the variable `HTTP_PROXY` of a CGI
+/// program (RFC 3875, section 4.1.18). From a browser they are forgeries, and so is everything that begins with
+/// `X-Forwarded`.
+const ABOUT_THE_VISITOR: &[&str] = &[
+    "client-ip",
+    "forwarded",
+    "proxy",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-host",
+    "x-real-ip",
+];
 
 /// Whether a byte may be in a field's name or a method (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
 /// Connections the system keeps ready for `accept`.
@@ -189,6 +189,15 @@ pub fn reset(stream: TcpStream) {
 /// The system's; usually the connection has ended already, and the next read or write says so.
 pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
+}
+
+/// Has the system ask a silent peer now and then whether it is there. Without that, one whose machine has vanished is missed
+/// only when something is sent to it.
+///
+/// # Errors
+/// The system's.
+pub fn set_keepalive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
+    SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
 }
 
 /// Bounds what the system takes from us before the network takes it, in bytes: the socket counts as writable only while

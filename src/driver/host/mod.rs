@@ -231,12 +231,9 @@ impl Host {
                 }
                 self.core.work();
             }
-            if let Some(failure) = self.failure.take() {
-                return Err(failure);
-            }
             if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
                 self.hang_up();
-                return Ok(());
+                return self.failure.take().map_or(Ok(()), Err);
             }
             self.core.wait()?;
         }
@@ -296,9 +293,12 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the run with an error.
+    /// Ends the run with an error, as soon as the sessions there are have ended in order.
     fn fail(&mut self, failure: RunError) {
         self.failure.get_or_insert(failure);
+        if !self.is_stopping {
+            self.stop();
+        }
     }
 
     fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {

@@ -107,7 +107,7 @@ impl Server {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
                 // Whoever does not say what it wants gives way to whoever may.
-                Accepted::Exhausted(_) if self.drop_oldest_asking() => {}
+                Accepted::Exhausted(_) if self.drop_oldest_asking() || self.drop_longest_idle() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
                     self.core.pause_accepting();
@@ -188,6 +188,8 @@ impl Server {
             State::Contending(_) => self.contest_lost(index),
             State::Client(client) if client.is_leaving => self.drop_link(index, "it did not take what its host said"),
             State::Client(client) if client.has_spoken => {}
+            // What it says cannot be heard at the moment.
+            State::Client(client) if client.is_blocked => self.expect(index, STEP_TIMEOUT),
             State::Host(_) => {}
             State::Closing => self.drop_link(index, "closed"),
             State::Asking(_) | State::Visiting(_) => self.drop_link(index, "it said nothing"),

@@ -37,6 +37,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a browser may neither send the body that it announced nor take what is there for it.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a connection may be silent before the system asks whether the browser is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// How long the end of a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -83,7 +86,9 @@ impl Web {
     /// Returns when the connection has been at what it does for too long.
     fn deadline(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Idle => Some(self.stage_at + IDLE_TIMEOUT),
+            // The end of the answer before is under way.
+            Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
@@ -96,24 +101,25 @@ impl Web {
 
     /// Tells whether a request is under way.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done)
+        let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
+        !is_idle || !self.exchange.to_browser().is_empty() || self.transport.holds_back()
     }
 }
 
 impl Server {
     /// Takes a connection in. One that is shared may turn out to be for the server itself.
     pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
-        if self.webs.len() >= MAX_CONNECTIONS {
-            let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
-            match idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index) {
-                Some(oldest) => self.drop_web(oldest),
-                None if self.webs.len() < MAX_CONNECTIONS + MAX_SURPLUS => {}
-                None => return self.metrics.refused(Counted::Full),
-            }
+        if self.webs.len() >= MAX_CONNECTIONS
+            && !self.drop_longest_idle()
+            && self.webs.len() >= MAX_CONNECTIONS + MAX_SURPLUS
+        {
+            return self.metrics.refused(Counted::Full);
         }
         let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false };
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
+        // Nor does this: a stream of events may be silent for long, and so may be its browser.
+        let _ = listen::set_keepalive(&stream, KEEP_ALIVE);
         let tls = self.tls.clone();
         let transport = match (kind, is_shared) {
             // Tokens go over that port, too.
@@ -157,9 +163,21 @@ impl Server {
         self.pump_web(index);
     }
 
+    /// Drops the connection that has been without a request for longest; false says that all have one.
+    pub(super) fn drop_longest_idle(&mut self) -> bool {
+        let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
+        let longest = idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
+        longest.inspect(|&longest| self.drop_web(longest)).is_some()
+    }
+
     pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
         if let Some(web) = self.webs.get_mut(index) {
             web.transport.handle_event(event);
+            if event.is_error() {
+                // Neither reading nor writing may be due, which would show it.
+                (web.read_ended, web.write_ended) = (true, true);
+                web.exchange.handle_browser_gone();
+            }
             self.pump_web(index);
         }
     }
@@ -326,16 +344,13 @@ impl Server {
                 self.drop_web(index);
                 return None;
             }
-            Some(Ending::Close) if web.read_ended => {
-                self.drop_web(index);
-                return None;
-            }
-            Some(Ending::Close | Ending::HalfClose) => {
+            Some(ending @ (Ending::Close | Ending::HalfClose)) => {
                 if !web.write_ended && !web.transport.holds_back() {
                     web.write_ended = true;
                     web.transport.finish();
                 }
-                if web.read_ended && web.stream.is_none() {
+                let is_over = ending == Ending::Close || web.stream.is_none();
+                if is_over && web.read_ended && web.write_ended {
                     self.drop_web(index);
                     return None;
                 }
@@ -383,12 +398,15 @@ impl Server {
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
+        let is_whole = match web.exchange.browser_ending() {
+            Some(ending) => ending != Ending::Reset,
+            None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
+        };
         web.exchange.handle_browser_gone();
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
-        if matches!(web.stage, Stage::Answering | Stage::Piped) || web.exchange.browser_ending() == Some(Ending::Reset)
-        {
+        if !is_whole || web.transport.holds_back() {
             web.transport.reset();
         } else {
             let _ = web.transport.source().shutdown(Shutdown::Both);
