@@ -301,10 +301,10 @@ impl Core {
     }
 
     /// Ends every session in order.
-    pub(super) fn go_away(&mut self, detail: &str) {
+    pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
         let now = self.now;
         for (_, entry) in &mut self.sessions {
-            entry.session.go_away(now, GoAwayReason::Shutdown, detail);
+            entry.session.go_away(now, reason, detail);
         }
         for index in 0..self.sessions.capacity() {
             self.touch(index);

@@ -361,14 +361,14 @@ impl Client {
         }
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away("the client ended the session");
+        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
     }
 
     /// Ends a session that is of no use, and the run with it.
     fn leave(&mut self, error: RunError) {
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away("the client found nothing to forward");
+        self.core.go_away(GoAwayReason::Shutdown, "the client found nothing to forward");
         self.left_because = Some(error);
     }
 

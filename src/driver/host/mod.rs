@@ -36,6 +36,7 @@ use crate::signaling::pin::Pin;
 use crate::signaling::resume::HostResume;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+use crate::tunnel::GoAwayReason;
 
 /// How long a signaling WebSocket that nobody needs may stay open.
 const DONE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -327,7 +328,9 @@ impl Host {
         {
             debug!("deregister error={error}");
         }
-        self.core.go_away("the host ended the session");
+        // One whose name another process has taken over may be followed there.
+        let reason = if self.failure.is_some() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
+        self.core.go_away(reason, "the host ended the session");
     }
 }
 
