@@ -1,4 +1,5 @@
-//! Feeds texts to everything that reads what came over the signaling WebSocket, and to the URL parser.
+//! Feeds texts to everything that reads what came over the signaling WebSocket or between a host and a server, and to the URL
+//! parser.
 //!
 //! The input is one text for each line; the same lines go to both handshakes and to an opener.
 #![no_main]
@@ -7,6 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
 use pinhole::signaling::message::{ClientMessage, HostMessage, Inner};
 use pinhole::signaling::pin::Pin;
+use pinhole::signaling::rendezvous::{FromHost, FromServer, Packet};
 use pinhole::signaling::sealing::Opener;
 use pinhole::signaling::url::SignalingUrl;
 
@@ -19,6 +21,17 @@ fuzz_target!(|text: &str| {
         }
     }
     let _ = Inner::parse(text);
+    for text in [text, text.lines().next().unwrap_or_default()] {
+        if let Ok(message) = FromHost::parse(text) {
+            assert_eq!(FromHost::parse(&message.to_text()), Ok(message));
+        }
+        if let Ok(message) = FromServer::parse(text) {
+            assert_eq!(FromServer::parse(&message.to_text()), Ok(message));
+        }
+    }
+    if let Ok(packet) = Packet::decode(text.as_bytes().to_vec().into()) {
+        assert_eq!(packet.encode(), text.as_bytes());
+    }
     let lines: Vec<&str> = text.lines().take(8).collect();
     // A key exchange costs a thousand times what parsing does: only messages are worth one.
     if !lines

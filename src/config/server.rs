@@ -21,7 +21,7 @@ pub struct ServerConfig {
     /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system pick
     /// one.
     pub listen: SocketAddr,
-    /// What [`ServerConfig::listen`] and [`GatewayConfig::listen`] speak TLS with; `None` is plain TCP.
+    /// What [`ServerConfig::listen`] speaks TLS with; `None` is plain TCP. At [`GatewayConfig::listen`] a visitor may use it, or not.
     pub tls: Option<TlsFiles>,
     /// Who may register as a host.
     pub access: ServerAccess,

@@ -41,6 +41,10 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
 
+/// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking the system in
+/// between.
+pub(super) const ROUNDS_PER_TURN: usize = 2;
+
 /// Takes what a run reports.
 pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
@@ -297,10 +301,10 @@ impl Core {
     }
 
     /// Ends every session in order.
-    pub(super) fn go_away(&mut self, detail: &str) {
+    pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
         let now = self.now;
         for (_, entry) in &mut self.sessions {
-            entry.session.go_away(now, GoAwayReason::Shutdown, detail);
+            entry.session.go_away(now, reason, detail);
         }
         for index in 0..self.sessions.capacity() {
             self.touch(index);

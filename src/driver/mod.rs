@@ -124,10 +124,13 @@ fn signaling_sentence(error: &SignalingError) -> String {
 fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
     match error.code {
         ErrorCode::BadToken => {
-            "the server does not know the token: check --token or PINHOLE_TOKEN with whoever runs the server".to_owned()
+            "the server does not know the token, or there was none: set PINHOLE_TOKEN or --token to what whoever runs the \
+             server gave you"
+                .to_owned()
         }
         ErrorCode::Denied => {
-            format!("the token may not be used for the id {id}: choose another --id, or ask whoever runs the server")
+            let reason = &error.message;
+            format!("the server refuses the id {id}: {reason}; choose another --id, or ask whoever runs the server")
         }
         ErrorCode::IdTaken => format!("another host has the id {id} on the server: choose another --id"),
         ErrorCode::Replaced => {

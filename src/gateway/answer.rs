@@ -62,7 +62,6 @@ pub(super) enum Sort {
 }
 
 /// A checked head of an answer.
-#[derive(Debug)]
 pub(super) struct AnswerHead {
     pub(super) status: u16,
     pub(super) sort: Sort,

@@ -2,7 +2,7 @@
 
 /// Bytes that are added at the end and taken from the front. It holds no memory while it is empty: thousands of idle
 /// connections have three of them each.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
     taken: usize,
@@ -19,6 +19,11 @@ impl Buffer {
 
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns how much memory it holds.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -60,6 +65,6 @@ mod tests {
             assert!(buffer.bytes.len() <= 2 * buffer.len() + 16);
         }
         buffer.consume(usize::MAX);
-        assert!(buffer.is_empty() && buffer.bytes.capacity() == 0);
+        assert!(buffer.is_empty() && buffer.held() == 0);
     }
 }

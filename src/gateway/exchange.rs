@@ -1,10 +1,12 @@
 //! One connection of a browser, from its first byte to its last.
 
+mod ending;
 mod inbound;
 mod outbound;
 mod state;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::buffer::Buffer;
 use super::request::HeadReader;
@@ -41,7 +43,7 @@ const MAX_FINISHED: usize = 64;
 /// What an exchange is doing, for the driver's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Between requests.
+    /// Between requests; the end of an answer may still go out.
     Idle,
     /// A head is under way.
     Head,
@@ -79,7 +81,6 @@ pub enum Ending {
 /// [`to_service`](Exchange::to_service) and [`service_ending`](Exchange::service_ending),
 /// [`to_browser`](Exchange::to_browser) and [`browser_ending`](Exchange::browser_ending),
 /// [`poll_finished`](Exchange::poll_finished).
-#[derive(Debug)]
 pub struct Exchange {
     kind: Kind,
     visitor: Visitor,
@@ -134,7 +135,8 @@ impl Exchange {
     }
 
     /// Says where the request goes that [`poll_request`](Exchange::poll_request) returned, or that
-    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits.
+    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits. From now on a stream of an earlier request is the
+    /// driver's alone, unless it is used again.
     pub fn route(&mut self, route: Route) {
         let serving = match std::mem::replace(&mut self.state, State::Closing(Ending::Close)) {
             State::Routing(pending) => Serving::new(pending.head),
@@ -248,7 +250,8 @@ impl Exchange {
         self.to_browser.as_slice()
     }
 
-    /// Tells whether the stream of the request before may carry the next one to the same host.
+    /// Tells whether the stream of the last request that was routed may carry another one to the same host. Requests that
+    /// were refused meanwhile do not change that.
     pub fn keeps_service(&self) -> bool {
         matches!(self.link, Link::Kept)
     }
@@ -300,5 +303,19 @@ impl Exchange {
             State::Closing(_) if self.to_browser.is_empty() => Stage::Done,
             State::Closing(_) => Stage::Closing,
         }
+    }
+}
+
+/// Without what is on its way: it may hold passwords.
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.inbox.held() + self.to_service.held() + self.to_browser.held() + self.finished.capacity();
+        f.debug_struct("Exchange")
+            .field("kind", &self.kind)
+            .field("visitor", &self.visitor)
+            .field("stage", &self.stage())
+            .field("link", &self.link)
+            .field("held", &held)
+            .finish_non_exhaustive()
     }
 }

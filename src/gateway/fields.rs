@@ -17,6 +17,8 @@ const BETWEEN_NEIGHBOURS: &[&str] = &[
     "content-length",
     "http2-settings",
     "keep-alive",
+    // No field at all, but to services that read it as the environment variable HTTP_PROXY.
+    "proxy",
     "proxy-authenticate",
     "proxy-authentication-info",
     "proxy-authorization",

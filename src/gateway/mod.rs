@@ -161,8 +161,12 @@ mod connection_tests;
 #[cfg(test)]
 mod malformed_tests;
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod pipe_tests;
 #[cfg(test)]
 mod request_tests;
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 mod talk_tests;

@@ -11,6 +11,9 @@ use crate::net::http::{Answer, Headers};
 /// How long to wait before trying again, where nothing better is known, in seconds.
 const RETRY_AFTER: u32 = 5;
 
+/// How much of `Accept` is looked at; browsers send fewer than ten.
+const MAX_RANGES: usize = 32;
+
 const LOGIN: &str = "Basic realm=\"pinhole\", charset=\"UTF-8\"";
 
 /// Why a request gets no answer of a service's.
@@ -62,7 +65,7 @@ impl Format {
     /// Reads `Accept`, roughly: quality values would not decide anything between a page and JSON.
     pub(super) fn of(headers: &Headers<'_>) -> Format {
         let accepts = |check: fn(&str) -> bool| {
-            headers.tokens("accept").any(|range| {
+            headers.tokens("accept").take(MAX_RANGES).any(|range| {
                 let kind = range.split(';').next().unwrap_or(range).trim().to_ascii_lowercase();
                 check(&kind)
             })

@@ -19,7 +19,6 @@ pub(super) use reader::HeadReader;
 const MAX_ROUNDS: usize = 4;
 
 /// A checked head, as far as it matters once the request is on its way.
-#[derive(Debug)]
 pub(super) struct RequestHead {
     /// What the log will know.
     pub(super) record: Finished,

@@ -53,7 +53,10 @@ fn hop_by_hop_fields_end_here() {
         fields_sent("Keep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nTrailer: X\r\nA: b\r\n"),
         "A: b\r\n|"
     );
-    assert_eq!(fields_sent("Proxy-Authorization: Basic YTpi\r\nHTTP2-Settings: x\r\nUpgrade: x\r\n"), "|");
+    assert_eq!(
+        fields_sent("Proxy-Authorization: Basic YTpi\r\nHTTP2-Settings: x\r\nUpgrade: x\r\nProxy: http://x\r\n"),
+        "|"
+    );
     assert_eq!(fields_sent("X-Drop: 1\r\nConnection: keep-alive, x-DROP\r\nX-Keep: 2\r\n"), "X-Keep: 2\r\n|");
     // Not what is meant for the other end.
     let fields = "Connection: Host, Cookie, Authorization, Via, Content-Length, X-Forwarded-For\r\nCookie: a\r\n";

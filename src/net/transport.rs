@@ -15,6 +15,9 @@ use crate::net::readiness::Readiness;
 /// Bytes that one turn may read: a peer that sends without pause shall not keep the loop to itself.
 const TURN_BUDGET: usize = 16 * 1024;
 
+/// What TLS begins with (RFC 8446, section 5.1).
+const TLS_HANDSHAKE_RECORD: u8 = 22;
+
 /// Plaintext and ciphertext that rustls may hold back for a slow network, each.
 const TLS_BUFFER: usize = 16 * 1024;
 
@@ -35,6 +38,8 @@ pub(crate) struct Transport {
     tls: Option<Box<Connection>>,
     /// The TLS handshake has begun: before that the connection may be a proxy's.
     is_tls_begun: bool,
+    /// Whether there is TLS at all is for the peer to say.
+    is_tls_optional: bool,
     budget: usize,
     paused: bool,
     received: u64,
@@ -86,6 +91,11 @@ impl Transport {
         Ok(Self::new(stream, Readiness::BOTH, tls.map(Connection::from)))
     }
 
+    /// The same where the peer may as well speak without TLS: its first byte tells.
+    pub(crate) fn maybe_securing(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
+        Ok(Self { is_tls_optional: true, ..Self::securing(stream, tls)? })
+    }
+
     /// Wraps a connection that is still being made.
     pub(crate) fn connecting(
         stream: TcpStream,
@@ -101,7 +111,16 @@ impl Transport {
             Box::new(tls)
         });
         let socket = Socket { stream, readiness, early: VecDeque::new() };
-        Self { socket, tls, is_tls_begun: false, budget: TURN_BUDGET, paused: false, received: 0, sent: 0 }
+        Self {
+            socket,
+            tls,
+            is_tls_begun: false,
+            is_tls_optional: false,
+            budget: TURN_BUDGET,
+            paused: false,
+            received: 0,
+            sent: 0,
+        }
     }
 
     pub(crate) fn handle_event(&mut self, event: &Event) {
@@ -118,6 +137,11 @@ impl Transport {
         if std::mem::take(&mut self.paused) {
             self.budget = TURN_BUDGET;
         }
+    }
+
+    /// Takes something that costs more than its bytes off this turn's reading budget.
+    pub(crate) fn charge(&mut self, cost: usize) {
+        self.budget = self.budget.saturating_sub(cost);
     }
 
     /// Whether reading stopped at the budget and not at the network.
@@ -179,6 +203,13 @@ impl Transport {
 
     /// Moves the TLS handshake on; `true` once application data may be written. `true` at once without TLS.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
+        if self.is_tls_optional && self.tls.is_some() && !self.is_tls_begun {
+            match self.socket.peek()? {
+                Some(TLS_HANDSHAKE_RECORD) => {}
+                Some(_) => self.tls = None,
+                None => return Ok(false),
+            }
+        }
         let Some(tls) = &mut self.tls else { return Ok(true) };
         self.is_tls_begun = true;
         loop {
@@ -294,6 +325,23 @@ fn drain(tls: &mut Connection, socket: &mut Socket) -> io::Result<bool> {
     Ok(true)
 }
 
+impl Socket {
+    /// Looks at the next byte without taking it; `None` if there is none yet.
+    fn peek(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        while self.readiness.readable {
+            match self.stream.peek(&mut byte) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(Some(byte[0])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readiness.clear_readable(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if !self.early.is_empty() {
@@ -366,6 +414,20 @@ mod tests {
         sender.join().unwrap();
         assert!(pauses >= 1);
         assert_eq!(transport.received(), 2 * TURN_BUDGET as u64);
+    }
+
+    #[test]
+    fn what_is_charged_is_not_read_in_this_turn() {
+        let (mut near, mut transport) = pair();
+        near.write_all(b"early").unwrap();
+        transport.charge(TURN_BUDGET - 1);
+        let mut buffer = [0; 8];
+        assert_eq!(transport.read(&mut buffer).unwrap(), 1);
+        assert_eq!(transport.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(transport.is_paused());
+        transport.end_turn();
+        assert_eq!(transport.read(&mut buffer).unwrap(), 4);
+        drop(near);
     }
 
     #[test]

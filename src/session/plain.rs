@@ -54,7 +54,7 @@ mod tests {
             let mut told = [Vec::new(), Vec::new()];
             loop {
                 let mut is_idle = true;
-                for side in 0..2 {
+                for (side, told) in told.iter_mut().enumerate() {
                     self.sides[side].flush(self.now, &mut self.pool);
                     while let Some(signal) = self.sides[side].poll_signal() {
                         is_idle = false;
@@ -64,7 +64,7 @@ mod tests {
                     self.sides[side].set_signaling_buffered(0);
                     while let Some(event) = self.sides[side].poll_event(self.now) {
                         is_idle = false;
-                        told[side].push(event);
+                        told.push(event);
                     }
                 }
                 if is_idle {

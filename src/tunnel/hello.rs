@@ -11,8 +11,9 @@ pub const VERSION: u32 = 1;
 /// The feature of those who take and send datagrams.
 pub const DATAGRAMS: &str = "datagrams";
 
-/// Bytes of a HELLO we are willing to parse.
-const MAX_HELLO: usize = 16 * 1024;
+/// Bytes of a HELLO we are willing to parse: [`MAX_SERVICES`] with the longest names fit, and it goes out in one piece wherever two
+/// messages may be in flight.
+const MAX_HELLO: usize = 30 * 1024;
 
 /// Services a peer may announce.
 const MAX_SERVICES: usize = 256;
@@ -148,5 +149,13 @@ mod tests {
         assert!(with(r#""host""#, r#""client""#).is_err());
         assert!(with("web", &"w".repeat(65)).is_err());
         assert!(Hello::decode(&vec![b' '; MAX_HELLO + 1], Role::Host).is_err());
+    }
+
+    #[test]
+    fn the_most_services_fit() {
+        let service = |id| Service { id, name: "x".repeat(63), proto: "tcp".to_owned(), port: Some(65_535) };
+        let services: Vec<Service> = (0..MAX_SERVICES as u16).map(service).collect();
+        let hello = Hello { services, ..Hello::decode(EXAMPLE.as_bytes(), Role::Host).unwrap() };
+        assert_eq!(Hello::decode(&hello.encode(), Role::Host), Ok(hello));
     }
 }

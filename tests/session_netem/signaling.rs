@@ -105,10 +105,12 @@ impl Signaling {
         self.redials.clear();
         self.is_silent = false;
         self.resumed_count += 1;
-        let (at_client, text) = ClientResume::start(*client.id(), client.resume_key().unwrap().clone());
+        let (at_client, text) =
+            ClientResume::start(*client.id(), client.resume_key().expect("it is a session with a peer").clone());
         let Ok(Outer::Resume(request)) = ClientMessage::parse(&text) else { panic!("{text}") };
         assert_eq!(request.session, *host.id());
-        let (at_host, answer) = HostResume::answer(host.resume_key().unwrap().clone(), &request);
+        let (at_host, answer) =
+            HostResume::answer(host.resume_key().expect("it is a session with a peer").clone(), &request);
         let (proof, sealer, opener) = at_client.handle_text(&answer).expect("the host has the key");
         client.handle_resumed_signaling(now, sealer, opener);
         let (sealer, opener) = at_host.handle_text(&proof).expect("the client has the key");

@@ -32,7 +32,7 @@ use self::local::LocalPorts;
 use self::pipe::PipeEnds;
 use self::proxy::Negotiating;
 use super::RunError;
-use super::core::{Core, Notice, Reporter, Stopper};
+use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
@@ -150,12 +150,14 @@ impl Client {
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
         loop {
-            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
-            for _ in 0..self.core.notices.len() {
-                let Some(notice) = self.core.notices.pop_front() else { break };
-                self.handle(notice);
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice);
+                }
+                self.core.work();
             }
-            self.core.work();
             if let Some(outcome) = self.outcome.take() {
                 return outcome;
             }
@@ -359,14 +361,14 @@ impl Client {
         }
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away("the client ended the session");
+        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
     }
 
     /// Ends a session that is of no use, and the run with it.
     fn leave(&mut self, error: RunError) {
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away("the client found nothing to forward");
+        self.core.go_away(GoAwayReason::Shutdown, "the client found nothing to forward");
         self.left_because = Some(error);
     }
 

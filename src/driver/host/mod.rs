@@ -21,7 +21,7 @@ use self::uplink::Uplink;
 use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
-use crate::driver::core::{Core, Notice, Reporter, Stopper};
+use crate::driver::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use crate::driver::deadlines::Due;
 use crate::driver::dial::{Dialer, ServerAccess};
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
@@ -36,6 +36,7 @@ use crate::signaling::pin::Pin;
 use crate::signaling::resume::HostResume;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+use crate::tunnel::GoAwayReason;
 
 /// How long a signaling WebSocket that nobody needs may stay open.
 const DONE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -223,18 +224,17 @@ impl Host {
         self.core.stun.look_up(self.core.now);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
-            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
-            for _ in 0..self.core.notices.len() {
-                let Some(notice) = self.core.notices.pop_front() else { break };
-                self.handle(notice)?;
-            }
-            self.core.work();
-            if let Some(failure) = self.failure.take() {
-                return Err(failure);
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice)?;
+                }
+                self.core.work();
             }
             if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
                 self.hang_up();
-                return Ok(());
+                return self.failure.take().map_or(Ok(()), Err);
             }
             self.core.wait()?;
         }
@@ -294,9 +294,12 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the run with an error.
+    /// Ends the run with an error, as soon as the sessions there are have ended in order.
     fn fail(&mut self, failure: RunError) {
         self.failure.get_or_insert(failure);
+        if !self.is_stopping {
+            self.stop();
+        }
     }
 
     fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
@@ -325,7 +328,9 @@ impl Host {
         {
             debug!("deregister error={error}");
         }
-        self.core.go_away("the host ended the session");
+        // One whose name another process has taken over may be followed there.
+        let reason = if self.failure.is_some() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
+        self.core.go_away(reason, "the host ended the session");
     }
 }
 

@@ -220,7 +220,8 @@ impl Host {
 
     /// Takes what the server sends, until there is no more, or others have their turn.
     pub(super) fn poll_uplink(&mut self) {
-        loop {
+        // Once the server has said why it gives us up, its end is nothing further.
+        while self.failure.is_none() {
             let Some(uplink) = &mut self.uplink else { return };
             let Some(websocket) = uplink.state.websocket() else { return };
             match websocket.poll() {

@@ -88,7 +88,7 @@ impl Server {
                 }),
             ));
         }
-        hosts.sort_by(|(one, _), (other, _)| one.cmp(other));
+        hosts.sort_by_key(|(id, _)| *id);
         json!({"hosts": hosts.into_iter().map(|(_, host)| host).collect::<Vec<_>>()})
     }
 

@@ -4,25 +4,31 @@
 //! connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept for the client
 //! within bounds, and two honest peers keep less than that under way.
 
+use std::time::Duration;
+
 use log::debug;
 
 use super::Server;
 use super::hosts::MAX_AHEAD;
 use super::links::{Link, STEP_TIMEOUT, State};
 use crate::driver::outbox::Outbox;
-use crate::net::websocket::close_code;
-use crate::signaling::rendezvous::{FromServer, HostId, Packet, Payload};
+use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
 /// What may wait for one client, in bytes: a relayed session has at most 4 MiB under way (`session::relay`).
 const MAX_WAITING: usize = 5 * 1024 * 1024;
 
+/// How long a client may take for what waits once its host is done with it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What may wait for all clients together, in bytes.
 const MAX_QUEUED: usize = 256 * 1024 * 1024;
 
 /// A client of a host.
 pub(super) struct Client {
+    id: HostId,
     /// The host's link.
     pub(super) host: usize,
     /// The number of the conversation.
@@ -31,8 +37,8 @@ pub(super) struct Client {
     pub(super) has_spoken: bool,
     /// What waits for it.
     outbox: Outbox,
-    /// It is over once everything is sent.
-    is_leaving: bool,
+    /// It is over once everything is sent: its host knows it no more, and may be gone.
+    pub(super) is_leaving: bool,
     /// It is in its host's list of those who wait for room.
     pub(super) is_blocked: bool,
     /// Bytes to the client, and from it.
@@ -52,12 +58,12 @@ impl Server {
         if is_full || state.conversations.len() >= state.max_clients {
             return self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
         }
-        let number = state.next_conversation;
-        state.next_conversation += 1;
+        let number = state.next_number();
         state.conversations.insert(number, index);
         self.client_count += 1;
         if let Some(link) = self.links.get_mut(index) {
             link.state = State::Client(Box::new(Client {
+                id: id.clone(),
                 host,
                 number,
                 has_spoken: false,
@@ -82,7 +88,7 @@ impl Server {
     pub(super) fn is_blocked(&mut self, index: usize) -> bool {
         let Some(client) = self.client(index) else { return false };
         let host = client.host;
-        if self.has_room(host) {
+        if client.is_leaving || self.has_room(host) {
             return false;
         }
         if let Some(client) = self.client(index)
@@ -96,20 +102,27 @@ impl Server {
 
     /// Passes on what a client says.
     pub(super) fn handle_client_message(&mut self, index: usize, payload: Payload) {
+        if payload.len() > MAX_MESSAGE - PACKET_OVERHEAD {
+            // As a packet it would be larger than the host takes.
+            return self.refuse(index, Refusal::TooLarge, "a message was too large");
+        }
         let Some(link) = self.links.get_mut(index) else { return };
         let remote = link.remote;
         let State::Client(client) = &mut link.state else { return };
+        if client.is_leaving {
+            // Nobody listens any more, and where its host was there may be somebody else.
+            return;
+        }
         let (host, conversation) = (client.host, client.number);
         client.received += payload.len() as u64;
         let is_first = !std::mem::replace(&mut client.has_spoken, true);
+        let newcomer = is_first.then(|| client.id.clone());
         self.metrics.relayed.to_host += payload.len() as u64;
-        if is_first {
+        if let Some(id) = newcomer {
             self.metrics.conversations += 1;
             let joined = FromServer::Joined { conversation, remote: remote.to_string() };
             self.send_to_host(host, joined.to_text());
-            if let Some(id) = self.host(host).map(|host| host.id.clone()) {
-                self.core.report(&Event::ClientJoined { id, remote, conversation });
-            }
+            self.core.report(&Event::ClientJoined { id, remote, conversation });
         }
         self.send_packet(host, Packet { conversation, payload });
     }
@@ -122,16 +135,29 @@ impl Server {
         self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
         client.outbox.push(payload);
-        let waiting = client.outbox.bytes();
-        self.queued += waiting - before;
+        self.queued += client.outbox.bytes() - before;
         self.pump_client(index);
-        if waiting > MAX_WAITING || self.queued > MAX_QUEUED {
-            // Those that just went out do not count.
-            let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
-            if waiting > MAX_WAITING || (self.queued > MAX_QUEUED && waiting > 0) {
-                self.refuse(index, Refusal::Slow, "it takes what the host sends too slowly");
-            }
+        // Those that just went out do not count.
+        let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
+        let slow = if waiting > MAX_WAITING {
+            Some(index)
+        } else if self.queued > MAX_QUEUED {
+            self.slowest()
+        } else {
+            None
+        };
+        if let Some(slow) = slow {
+            self.refuse(slow, Refusal::Slow, "it takes what the host sends too slowly");
         }
+    }
+
+    /// Returns the client for which most is waiting.
+    fn slowest(&self) -> Option<usize> {
+        let clients = self.links.iter().filter_map(|(index, link)| match &link.state {
+            State::Client(client) => Some((client.outbox.bytes(), index)),
+            _ => None,
+        });
+        clients.max().map(|(_, index)| index)
     }
 
     /// Gives a client's WebSocket what it has room for.
@@ -139,7 +165,8 @@ impl Server {
         let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(index) else { return };
         let super::links::End::WebSocket(websocket) = end else { return };
         let before = client.outbox.bytes();
-        let mut result = Ok(());
+        // It may not be read at the moment, and still has to get on.
+        let mut result = websocket.flush_now();
         while result.is_ok()
             && websocket.buffered() < MAX_AHEAD
             && let Some(payload) = client.outbox.pop()
@@ -148,10 +175,6 @@ impl Server {
                 Payload::Text(text) => websocket.send_text(text),
                 Payload::Binary(bytes) => websocket.send_binary(bytes),
             };
-        }
-        if result.is_ok() && before == 0 {
-            // It may not be read at the moment, and still has to get on.
-            result = websocket.flush_now();
         }
         let is_over = client.is_leaving && client.outbox.is_empty();
         self.queued -= before - client.outbox.bytes();
@@ -166,24 +189,27 @@ impl Server {
     pub(super) fn end_conversation(&mut self, index: usize) {
         if let Some(client) = self.client(index) {
             client.is_leaving = true;
+            self.expect(index, LEAVE_TIMEOUT);
             self.pump_client(index);
         }
     }
 
     /// A client is gone.
     pub(super) fn client_left(&mut self, client: Client, reason: &str) {
+        let Client { id, host, number, has_spoken, is_leaving, outbox, sent, received, .. } = client;
         self.client_count -= 1;
-        self.queued -= client.outbox.bytes();
-        let Some(host) = self.host(client.host) else { return };
-        let id = host.id.clone();
-        // The host may have ended it itself.
-        if host.conversations.remove(&client.number).is_some() && client.has_spoken {
-            self.send_to_host(client.host, FromServer::Left { conversation: client.number }.to_text());
+        self.queued -= outbox.bytes();
+        // One that is leaving was forgotten, and so are those of a host that is gone.
+        if !is_leaving
+            && let Some(state) = self.host(host)
+            && state.conversations.remove(&number).is_some()
+            && has_spoken
+        {
+            self.send_to_host(host, FromServer::Left { conversation: number }.to_text());
         }
-        if client.has_spoken {
-            let Client { number: conversation, sent, received, .. } = client;
+        if has_spoken {
             let reason = reason.to_owned();
-            self.core.report(&Event::ClientLeft { id, conversation, reason, sent, received });
+            self.core.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
         }
     }
 

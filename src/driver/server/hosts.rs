@@ -9,6 +9,7 @@ use super::Server;
 use super::links::{Link, State};
 use crate::driver::outbox::Outbox;
 use crate::driver::sessions::SessionKey;
+use crate::net::websocket::close_code;
 use crate::session::{End, Signal};
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
@@ -34,7 +35,7 @@ pub(super) struct Host {
     pub(super) max_clients: usize,
     /// The link of each client.
     pub(super) conversations: HashMap<u32, usize>,
-    pub(super) next_conversation: u32,
+    next_conversation: u32,
     /// Clients that wait for room in the WebSocket, in the order of their turns.
     pub(super) blocked: VecDeque<usize>,
     /// The session with the host itself, and what it has to say.
@@ -75,6 +76,17 @@ impl Host {
             session: None,
             outbox: Outbox::default(),
             contender: None,
+        }
+    }
+
+    /// Returns a number that no conversation has: a new one, until four billions were used.
+    pub(super) fn next_number(&mut self) -> u32 {
+        loop {
+            let number = self.next_conversation;
+            self.next_conversation = number.checked_add(1).unwrap_or(SERVER + 1);
+            if !self.conversations.contains_key(&number) {
+                return number;
+            }
         }
     }
 }
@@ -204,9 +216,11 @@ impl Server {
 
     /// The session with a host ended: without it the host is of no use, and begins anew.
     pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
-        let Some(index) = self.sessions.remove(&session.index) else { return };
+        let Some(&index) = self.sessions.get(&session.index) else { return };
+        // Its place may have another already.
         if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
             host.session = None;
+            self.sessions.remove(&session.index);
             self.drop_link(index, &end.to_string());
         }
     }
@@ -230,20 +244,31 @@ impl Server {
         }
     }
 
-    /// Tells every host to come back in a moment.
+    /// Lets everybody go, and tells every host to come back in a moment.
     pub(super) fn say_good_bye(&mut self) {
-        let links: Vec<usize> = self.links.iter().map(|(index, _)| index).collect();
-        for index in links {
-            if self.host(index).is_some() {
-                let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
-                if let FromServer::Error(error) = &mut error {
-                    error.retry_after = Some(1);
-                }
-                self.send_to_host(index, error.to_text());
-            }
+        let reason = "the server goes away";
+        let (hosts, others): (Vec<_>, Vec<_>) = self
+            .links
+            .iter()
+            .map(|(index, link)| (index, matches!(link.state, State::Host(_))))
+            .partition(|link| link.1);
+        // Clients first: they would be told that their host is gone.
+        for (index, _) in others {
             if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
-                websocket.close(crate::net::websocket::close_code::GOING_AWAY, "the server goes away");
+                websocket.close(close_code::GOING_AWAY, reason);
             }
+            self.close_link(index, reason);
+        }
+        for (index, _) in hosts {
+            let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
+            if let FromServer::Error(error) = &mut error {
+                error.retry_after = Some(1);
+            }
+            self.send_to_host(index, error.to_text());
+            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+                websocket.close(close_code::GOING_AWAY, reason);
+            }
+            self.close_link(index, reason);
         }
     }
 }

@@ -38,6 +38,9 @@ const MAX_ASKING: usize = 4096;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
+/// Messages of one link in a turn: many small ones are as much work as large ones, and others wait for it.
+const MESSAGES_PER_TURN: usize = 64;
+
 /// Where hosts register, and what the paths of clients begin with.
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
@@ -103,6 +106,8 @@ impl Server {
             match listen::accept(&port.listener) {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
+                // Whoever does not say what it wants gives way to whoever may.
+                Accepted::Exhausted(_) if self.drop_oldest_asking() || self.drop_longest_idle() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
                     self.core.pause_accepting();
@@ -134,14 +139,8 @@ impl Server {
 
     pub(super) fn insert_link(&mut self, mut incoming: Incoming, remote: SocketAddr, serves: Serves) {
         let limit = MAX_ASKING + self.config.max_hosts + self.config.max_clients;
-        if self.links.len() >= limit {
-            let asking = self.links.iter().filter(|(_, link)| {
-                matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
-            });
-            match asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index) {
-                Some(oldest) => self.drop_link(oldest, "others came"),
-                None => return,
-            }
+        if self.links.len() >= limit && !self.drop_oldest_asking() {
+            return;
         }
         let entry = self.links.vacant_entry();
         let index = entry.key();
@@ -164,6 +163,15 @@ impl Server {
         self.poll_later(index);
     }
 
+    /// Drops the oldest connection that has not said what it wants; false says that there is none.
+    fn drop_oldest_asking(&mut self) -> bool {
+        let asking = self.links.iter().filter(|(_, link)| {
+            matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
+        });
+        let oldest = asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
+        oldest.inspect(|&oldest| self.drop_link(oldest, "others came")).is_some()
+    }
+
     /// Gives a link so long for its next step.
     pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
         self.core.next_serial += 1;
@@ -178,7 +186,10 @@ impl Server {
         let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
         match &link.state {
             State::Contending(_) => self.contest_lost(index),
+            State::Client(client) if client.is_leaving => self.drop_link(index, "it did not take what its host said"),
             State::Client(client) if client.has_spoken => {}
+            // What it says cannot be heard at the moment.
+            State::Client(client) if client.is_blocked => self.expect(index, STEP_TIMEOUT),
             State::Host(_) => {}
             State::Closing => self.drop_link(index, "closed"),
             State::Asking(_) | State::Visiting(_) => self.drop_link(index, "it said nothing"),
@@ -199,7 +210,7 @@ impl Server {
 
     /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
     pub(super) fn poll_link(&mut self, index: usize) {
-        loop {
+        for _ in 0..MESSAGES_PER_TURN {
             if self.is_blocked(index) {
                 return self.drained(index);
             }
@@ -234,6 +245,8 @@ impl Server {
                 },
             }
         }
+        self.poll_later(index);
+        self.drained(index);
     }
 
     /// Has a link polled again in the next turn, whether or not its socket says anything.

@@ -12,6 +12,7 @@ mod hosts;
 mod links;
 mod register;
 mod route;
+mod streams;
 mod web;
 
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::links::Link;
 use self::web::Web;
 use super::RunError;
-use super::core::{Core, Notice, Reporter, Stopper};
+use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
@@ -49,6 +50,9 @@ use crate::tunnel::StreamKey;
 
 /// How long what is under way may take to end once somebody asked us to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long hosts and clients may take to hear that the server goes away.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
@@ -70,13 +74,27 @@ pub struct Server {
     dialer: ServerDialer,
     #[cfg(unix)]
     dials: Receiver<Dial>,
+    /// Where bytes of a browser land.
+    piece: Box<[u8]>,
     client_count: usize,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
     metrics: Metrics,
-    /// Somebody asked us to stop: until then what is under way may go on.
-    stop_by: Option<Instant>,
-    is_done: bool,
+    stage: Stage,
+}
+
+/// ```text
+///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Leaving ──everybody left──▶ over
+///                                └──────────────asked again───────────┴─────────────────────▶ over
+/// ```
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Serving,
+    /// Nobody is taken in any more; until then what is under way may end.
+    Draining(Instant),
+    /// Everybody was told; until then they may take it in.
+    Leaving(Instant),
+    Over,
 }
 
 /// Who may register.
@@ -148,11 +166,11 @@ impl Server {
             sessions: HashMap::new(),
             webs: Slab::new(),
             streams: HashMap::new(),
+            piece: vec![0; web::PIECE].into_boxed_slice(),
             client_count: 0,
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
-            stop_by: None,
-            is_done: false,
+            stage: Stage::Serving,
         })
     }
 
@@ -201,15 +219,25 @@ impl Server {
         self.core.report(&serving);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
         loop {
-            // Not those that come up meanwhile: they wait for the next turn, or a flood of them would stop everything else.
-            for _ in 0..self.core.notices.len() {
-                let Some(notice) = self.core.notices.pop_front() else { break };
-                self.handle(notice)?;
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice)?;
+                }
+                self.core.work();
             }
-            self.core.work();
-            if self.is_done || self.stop_by.is_some_and(|at| at <= self.core.now || self.is_drained()) {
+            if let Stage::Draining(by) = self.stage
+                && (by <= self.core.now || self.is_drained())
+            {
+                self.stage = Stage::Leaving(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
                 self.say_good_bye();
-                return Ok(());
+            }
+            match self.stage {
+                Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
+                Stage::Over => return Ok(()),
+                Stage::Serving | Stage::Draining(_) | Stage::Leaving(_) => {}
             }
             self.core.wait()?;
         }
@@ -290,11 +318,18 @@ impl Server {
 
     /// Takes nobody in any more, and lets what is under way end; at once when asked again.
     fn stop(&mut self) {
-        if self.stop_by.is_some() {
-            self.is_done = true;
-            return;
+        match self.stage {
+            Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
+            Stage::Draining(_) => {
+                self.say_good_bye();
+                self.stage = Stage::Over;
+                return;
+            }
+            Stage::Leaving(_) | Stage::Over => {
+                self.stage = Stage::Over;
+                return;
+            }
         }
-        self.stop_by = Some(self.core.now + DRAIN);
         self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
         for port in &mut self.ports {
             if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
@@ -309,13 +344,8 @@ impl Server {
         self.webs.iter().all(|(_, web)| !web.is_busy())
     }
 
-    /// Returns the port under which visitors find published services.
-    fn gateway_port(&self) -> u16 {
-        self.address(Serves::Gateway).unwrap_or_else(|| self.local_addr()).port()
-    }
-
     fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
+        !matches!(self.stage, Stage::Serving)
     }
 }
 

@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
 use super::links::{Link, State};
-use super::{Access, Server};
+use super::{Access, Server, Serves};
 use crate::driver::liveness::Liveness;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
 use crate::status::event::Event;
@@ -209,8 +209,11 @@ impl Server {
     /// Returns where the published service of a host is to be found.
     fn web_url(&self, id: &HostId) -> Option<String> {
         let gateway = self.config.gateway.as_ref()?;
-        let (scheme, default) = if self.tls.is_some() { ("https", 443) } else { ("http", 80) };
-        let port = self.gateway_port();
+        let own = self.local_addr();
+        let (scheme, default, port) = match self.tls {
+            Some(_) => ("https", 443, own.port()),
+            None => ("http", 80, self.address(Serves::Gateway).unwrap_or(own).port()),
+        };
         let port = if port == default { String::new() } else { format!(":{port}") };
         Some(format!("{scheme}://{id}.{}{port}", gateway.domain))
     }

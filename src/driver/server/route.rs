@@ -1,11 +1,15 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
-use super::web::Place;
+use super::streams::Place;
+use super::web::MAX_CONNECTIONS;
 use super::{Access, Server};
 use crate::forward::proxy::Credentials;
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::tunnel::{ConnectTarget, OpenError};
+
+/// Streams to one host that carry requests: a host that answers none of them must not take all that the server has.
+const MAX_REQUESTS: usize = 1024;
 
 /// What visitors are asked to wait when there are too many, in seconds.
 const RETRY_AFTER: u32 = 1;
@@ -27,6 +31,7 @@ impl Server {
         let Some(kind) = self.webs.get(index).map(|web| web.kind) else { return };
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
+            _ if self.webs.len() > MAX_CONNECTIONS => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
             Kind::Web => self.published(request),
             Kind::Proxy => self.dialled(request),
         };
@@ -84,6 +89,11 @@ impl Server {
         let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&place);
         let strip_authorization = place.strip_authorization;
         if !is_kept {
+            self.end_stream(index);
+            let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
+            if entry.session.mux().stream_count() >= MAX_REQUESTS {
+                return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
+            }
             self.open_stream(index, place).map_err(refusal)?;
         }
         if let Some(web) = self.webs.get_mut(index) {

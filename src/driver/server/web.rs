@@ -11,22 +11,21 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::Server;
-use crate::driver::connections::stream_hash;
+use super::streams::{Carrying, Place};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::driver::sessions::SessionKey;
 use crate::driver::token::Source;
 use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
 use crate::net::listen;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
-use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::refusal::Refusal as Counted;
-use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 
-/// Connections at a time; beyond it the one that has been idle for longest has to go.
-const MAX_CONNECTIONS: usize = 16 * 1024;
+/// Connections at a time; beyond it the one that has been idle for longest has to go. If none is idle, a few more are told that there
+/// are too many, and others are not taken.
+pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
+const MAX_SURPLUS: usize = 256;
 
 /// How long a connection may be idle, and how long a head may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -48,7 +47,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const ROUNDS_PER_TURN: usize = 4;
 
 /// Bytes that are read at once.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
@@ -59,11 +58,13 @@ pub(super) struct Web {
     pub(super) exchange: Exchange,
     pub(super) kind: Kind,
     pub(super) remote: SocketAddr,
+    /// It is known whether there is TLS, and its handshake is done.
+    is_secured: bool,
     /// What came so far, as long as it may be for the server itself.
     early: Option<Vec<u8>>,
     /// Where requests go at present, and the stream that carries them there.
     pub(super) place: Option<Place>,
-    stream: Option<Carrying>,
+    pub(super) stream: Option<Carrying>,
     serial: u64,
     is_queued: bool,
     /// Nothing more is read, or written.
@@ -79,24 +80,6 @@ pub(super) struct Web {
     pub(super) routed_at: Instant,
     /// How long the head of its answer took.
     answered_after: Option<Duration>,
-}
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) id: HostId,
-    pub(super) session: SessionKey,
-    pub(super) target: ConnectTarget,
-    /// The login was for the gateway.
-    pub(super) strip_authorization: bool,
-}
-
-/// A stream that carries requests.
-struct Carrying {
-    session: SessionKey,
-    key: StreamKey,
-    /// The exchange knows that nothing follows.
-    end_told: bool,
 }
 
 impl Web {
@@ -116,11 +99,6 @@ impl Web {
         }
     }
 
-    /// Tells whether the stream that carries requests is there, and leads to that place.
-    pub(super) fn leads_to(&self, place: &Place) -> bool {
-        self.stream.is_some() && self.place.as_ref() == Some(place)
-    }
-
     /// Tells whether a request is under way.
     pub(super) fn is_busy(&self) -> bool {
         let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
@@ -131,20 +109,25 @@ impl Web {
 impl Server {
     /// Takes a connection in. One that is shared may turn out to be for the server itself.
     pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
-        if self.webs.len() >= MAX_CONNECTIONS {
-            let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
-            match idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index) {
-                Some(oldest) => self.drop_web(oldest),
-                None => return self.metrics.refused(Counted::Full),
-            }
+        if self.webs.len() >= MAX_CONNECTIONS
+            && !self.drop_longest_idle()
+            && self.webs.len() >= MAX_CONNECTIONS + MAX_SURPLUS
+        {
+            return self.metrics.refused(Counted::Full);
         }
-        let tls = self.tls.clone().filter(|_| kind == Kind::Web);
-        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: tls.is_some() };
+        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false };
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
         // Nor does this: a stream of events may be silent for long, and so may be its browser.
         let _ = listen::set_keepalive(&stream, KEEP_ALIVE);
-        let mut transport = match Transport::securing(stream, tls) {
+        let tls = self.tls.clone();
+        let transport = match (kind, is_shared) {
+            // Tokens go over that port, too.
+            (Kind::Web, true) => Transport::securing(stream, tls),
+            (Kind::Web, false) => Transport::maybe_securing(stream, tls),
+            (Kind::Proxy, _) => Ok(Transport::accepted(stream)),
+        };
+        let mut transport = match transport {
             Ok(transport) => transport,
             Err(error) => return debug!("remote={remote} tls error={error}"),
         };
@@ -162,6 +145,7 @@ impl Server {
             exchange: Exchange::new(kind, visitor),
             kind,
             remote,
+            is_secured: false,
             early: is_shared.then(Vec::new),
             place: None,
             stream: None,
@@ -177,6 +161,13 @@ impl Server {
             answered_after: None,
         });
         self.pump_web(index);
+    }
+
+    /// Drops the connection that has been without a request for longest; false says that all have one.
+    pub(super) fn drop_longest_idle(&mut self) -> bool {
+        let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
+        let longest = idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
+        longest.inspect(|&longest| self.drop_web(longest)).is_some()
     }
 
     pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
@@ -196,29 +187,6 @@ impl Server {
             web.is_queued = false;
             self.pump_web(index);
         }
-    }
-
-    /// Takes what a stream of a connection tells.
-    pub(super) fn handle_stream(&mut self, session: SessionKey, event: tunnel::Event) {
-        let (tunnel::Event::Readable(key)
-        | tunnel::Event::Writable(key)
-        | tunnel::Event::Accepted(key)
-        | tunnel::Event::Aborted { key, .. }) = event
-        else {
-            return;
-        };
-        let Some(&index) = self.streams.get(&(session.index, key)) else { return };
-        let Some(web) = self.webs.get_mut(index) else { return };
-        match event {
-            tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
-            tunnel::Event::Aborted { reason, .. } => {
-                self.streams.remove(&(session.index, key));
-                web.stream = None;
-                web.exchange.handle_service_failed(refusal(reason));
-            }
-            _ => {}
-        }
-        self.pump_web(index);
     }
 
     /// Moves what can be moved, until nothing does, or others have their turn.
@@ -270,6 +238,11 @@ impl Server {
     fn read_browser(&mut self, index: usize) -> bool {
         let Some(web) = self.webs.get_mut(index) else { return false };
         match web.transport.handshake() {
+            Ok(true) if !web.is_secured => {
+                web.is_secured = true;
+                let visitor = Visitor { remote: web.remote.ip().to_canonical(), tls: web.transport.is_tls() };
+                web.exchange = Exchange::new(web.kind, visitor);
+            }
             Ok(true) => {}
             Ok(false) => return false,
             Err(error) => {
@@ -279,10 +252,10 @@ impl Server {
                 return false;
             }
         }
-        let mut piece = [0; PIECE];
+        let piece = &mut self.piece;
         let mut has_moved = false;
         while !web.read_ended {
-            let room = web.exchange.room().min(PIECE);
+            let room = web.exchange.room().min(piece.len());
             if room == 0 {
                 break;
             }
@@ -339,102 +312,6 @@ impl Server {
         }
         let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
-    }
-
-    /// Moves bytes between an exchange and its stream.
-    fn move_stream(&mut self, index: usize) -> bool {
-        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(index) else { return false };
-        let (session, key) = (carrying.session, carrying.key);
-        if self.core.session(session).is_none() {
-            return false;
-        }
-        let Some(entry) = self.core.sessions.get_mut(session.index) else { return false };
-        let mut has_moved = false;
-        let Some(mut stream) = entry.session.mux().stream(key) else { return false };
-        while !exchange.to_service().is_empty() {
-            let capacity = stream.send_capacity();
-            if capacity == 0 {
-                break;
-            }
-            let mut chunk = self.core.pool.take();
-            let len = chunk.room_mut().len().min(capacity).min(exchange.to_service().len());
-            chunk.room_mut()[..len].copy_from_slice(&exchange.to_service()[..len]);
-            chunk.set_len(len);
-            stream.send(self.core.pool.fit(chunk));
-            exchange.handle_sent_to_service(len);
-            has_moved = true;
-        }
-        loop {
-            let room = exchange.service_room();
-            let Some(bytes) = stream.readable().next().filter(|_| room > 0) else { break };
-            let len = bytes.len().min(room);
-            exchange.handle_service(&bytes[..len]);
-            stream.consume(len);
-            has_moved = true;
-        }
-        if !carrying.end_told && stream.is_at_end() {
-            carrying.end_told = true;
-            exchange.handle_service_end();
-            has_moved = true;
-        }
-        match exchange.service_ending() {
-            None => {}
-            Some(Ending::HalfClose) => stream.finish(),
-            Some(Ending::Close) if carrying.end_told => {
-                stream.finish();
-                self.forget_stream(index);
-            }
-            Some(Ending::Close | Ending::Reset) => {
-                stream.abort(AbortReason::Reset, "");
-                self.forget_stream(index);
-            }
-        }
-        if has_moved {
-            self.core.touch(session.index);
-        }
-        has_moved
-    }
-
-    fn forget_stream(&mut self, index: usize) {
-        let Some(carrying) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else { return };
-        self.streams.remove(&(carrying.session.index, carrying.key));
-        self.core.touch(carrying.session.index);
-    }
-
-    /// Ends the stream of a connection that has no use for it any more.
-    pub(super) fn end_stream(&mut self, index: usize) {
-        let Some(Carrying { session, key, .. }) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else {
-            return;
-        };
-        self.streams.remove(&(session.index, key));
-        if let Some(entry) = self.core.session(session)
-            && let Some(mut stream) = entry.session.mux().stream(key)
-        {
-            if stream.is_at_end() {
-                stream.finish();
-            } else {
-                stream.abort(AbortReason::Reset, "");
-            }
-        }
-        self.core.touch(session.index);
-    }
-
-    /// Opens a stream that carries the requests of a connection to a place.
-    pub(super) fn open_stream(&mut self, index: usize, place: Place) -> Result<(), OpenError> {
-        self.end_stream(index);
-        self.core.next_serial += 1;
-        let flow = self.core.next_serial.to_string();
-        let session = place.session;
-        let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
-        let hash = stream_hash(&entry.salt, &flow);
-        let key = entry.session.mux().open(hash, &place.target)?;
-        self.core.touch(session.index);
-        self.streams.insert((session.index, key), index);
-        if let Some(web) = self.webs.get_mut(index) {
-            web.place = Some(place);
-            web.stream = Some(Carrying { session, key, end_told: false });
-        }
-        Ok(())
     }
 
     /// Writes what there is for the browser. `None` says that the connection is gone.
@@ -562,23 +439,5 @@ impl Server {
             received: from_browser,
             duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
         });
-    }
-}
-
-/// What a visitor is told of a stream that the host ended.
-fn refusal(reason: AbortReason) -> Refusal {
-    match reason {
-        AbortReason::Denied => Refusal::Denied,
-        AbortReason::Timeout => Refusal::Timeout,
-        AbortReason::TooManyStreams => Refusal::TooMany { retry_after: 1 },
-        AbortReason::Shutdown => Refusal::HostGone,
-        AbortReason::Refused
-        | AbortReason::Unreachable
-        | AbortReason::Reset
-        | AbortReason::FlowControl
-        | AbortReason::IdInUse
-        | AbortReason::Protocol
-        | AbortReason::UnknownService
-        | AbortReason::Other(_) => Refusal::ServiceDown,
     }
 }

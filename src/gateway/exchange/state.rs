@@ -15,7 +15,6 @@ use crate::gateway::{Finished, Request};
 ///  └─────┼────── if it is kept ───┴────────────────┤                                          │
 ///        └────────────────────────────────────→ Closing ←─────────────────────────────────────┘
 /// ```
-#[derive(Debug)]
 pub(super) enum State {
     /// A head comes, or will.
     Reading {
@@ -34,7 +33,6 @@ pub(super) enum State {
 }
 
 /// A request that waits for its route.
-#[derive(Debug)]
 pub(super) struct Pending {
     pub(super) head: RequestHead,
     /// Until it was polled.
@@ -42,7 +40,6 @@ pub(super) struct Pending {
 }
 
 /// A request that is with its service.
-#[derive(Debug)]
 pub(super) struct Serving {
     pub(super) head: RequestHead,
     pub(super) sending: Body,
@@ -55,7 +52,6 @@ pub(super) struct Serving {
 ///         ├─→ (Piped)          │ a stream that was used again is closed
 ///         └────────────────────┘
 /// ```
-#[derive(Debug)]
 pub(super) enum Answering {
     /// CONNECT: the far side is being dialled.
     Accept,
@@ -73,7 +69,6 @@ pub(super) enum Answering {
 }
 
 /// Raw bytes both ways. Whether the browser still sends is the exchange's.
-#[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) record: Finished,
     /// Whether the service may still send.

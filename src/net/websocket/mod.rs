@@ -43,6 +43,10 @@ pub const MAX_MESSAGE: usize = 65 * 1024;
 /// The most bytes that wait for the network before [`WebSocketError::Full`].
 pub const MAX_WRITE_BUFFER: usize = 256 * 1024;
 
+/// What a ping takes off a turn's reading, in bytes: its answer is a write of its own, and a flood of pings is to cost others no
+/// more time than one of bytes.
+const PING_COST: usize = 1024;
+
 /// What the system may hold that was not sent yet, in bytes: a relayed PING behind it is to be soon on its way.
 const NOT_SENT: u32 = 16 * 1024;
 
@@ -357,7 +361,10 @@ impl WebSocket {
             match context.read(&mut self.transport) {
                 Ok(Message::Text(text)) if is_open => return Ok(Some(WebSocketEvent::Text(text.as_str().to_owned()))),
                 Ok(Message::Binary(bytes)) if is_open => return Ok(Some(WebSocketEvent::Binary(bytes))),
-                Ok(Message::Ping(payload)) if is_open => self.accepted += frame_length(self.role, payload.len()),
+                Ok(Message::Ping(payload)) if is_open => {
+                    self.accepted += frame_length(self.role, payload.len());
+                    self.transport.charge(PING_COST);
+                }
                 Ok(Message::Close(frame)) => {
                     let (code, reason) = match frame {
                         Some(frame) => (frame.code.into(), printable(frame.reason.as_str(), MAX_CLOSE_REASON)),
