@@ -24,7 +24,7 @@ use crate::tunnel::{self, Config, StreamKey};
 const MIN_EVICTED: Duration = Duration::from_secs(5);
 
 /// Finds a session; one that is gone is found no more, whoever took its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SessionKey {
     pub(super) index: usize,
     pub(super) serial: u64,

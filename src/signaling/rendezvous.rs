@@ -1,9 +1,10 @@
-//! What a host and a rendezvous server say to each other (`docs/protocol.md` section 6).
+//! What a host and a rendezvous server say to each other (`docs/protocol.md` section 4).
 //!
 //! Texts are JSON and between the two; binary messages are [`Packet`]s of numbered conversations, which the server passes on
 //! without looking. Conversation 0 is the server's own.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -193,7 +194,7 @@ pub enum FromServer {
         /// A number that was not used before.
         conversation: u32,
         /// Where the client comes from, for people.
-        remote: String,
+        remote: SocketAddr,
     },
     /// A client is gone; or the host has lagged so far behind that the conversation was ended.
     Left {
@@ -365,7 +366,7 @@ mod tests {
         for wrong in [r#"{"type":"register"}"#, r#"{"type":"other"}"#, "{}", "x", &text.replace("abc", "A")] {
             assert!(FromHost::parse(wrong).is_err(), "{wrong}");
         }
-        let joined = FromServer::Joined { conversation: 7, remote: "192.0.2.1:9".into() };
+        let joined = FromServer::Joined { conversation: 7, remote: "192.0.2.1:9".parse().unwrap() };
         assert_eq!(joined.to_text(), r#"{"type":"joined","conversation":7,"remote":"192.0.2.1:9"}"#);
         assert_eq!(FromServer::parse(&joined.to_text()), Ok(joined));
         let error = FromServer::error(ErrorCode::IdTaken, "no");

@@ -96,9 +96,12 @@ fn curl_over_tls() {
     }
     let health = format!("https://{DOMAIN}:{}/healthz", server.address.port());
     assert_eq!(curl.get(&["--cacert", &ca, &health]), ("200".to_owned(), "ok\n".to_owned()));
-    // Without the authority, and without TLS, nothing is served.
+    // Without the authority nothing is served, and nothing without TLS where tokens go.
     let url = format!("https://{}/", server.authority("myhost"));
     assert_eq!(curl.run(&[&url]).status.code(), Some(60));
-    let plain = curl.run(&[&format!("http://{}/", server.authority("myhost"))]);
+    let plain = curl.run(&[&format!("http://{DOMAIN}:{}/healthz", server.address.port())]);
     assert!(!plain.status.success(), "{plain:?}");
+    // Where only visitors come to, it is theirs to choose.
+    let (status, said) = curl.get(&[&format!("http://{}/", server.authority("myhost"))]);
+    assert!(status == "200" && said.contains(r#"("x-forwarded-proto", "http")"#), "{status} {said}");
 }

@@ -2,6 +2,7 @@
 //! like any other to the rest of the host. Conversation 0 is the server's own session.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use log::debug;
@@ -63,21 +64,21 @@ impl Conversation {
 
 impl Host {
     /// A client comes in through the server.
-    pub(super) fn add_conversation(&mut self, number: u32, remote: String) {
+    pub(super) fn add_conversation(&mut self, number: u32, remote: SocketAddr) {
+        // A server that uses a number twice ends the first conversation by it.
+        self.leave(number);
         let is_full = !self.make_room_for_link();
         let end = Conversation { number, outbox: Outbox::default(), is_leaving: false };
         let index = self.links.insert(Link {
             end: LinkEnd::Conversation(end),
             serial: 0,
-            remote,
+            remote: remote.to_string(),
             phase: Phase::Pake(HostHandshake::new()),
             is_queued: false,
             liveness: Liveness::default(),
         });
         let Some(uplink) = &mut self.uplink else { return };
-        if let Some(older) = uplink.conversations.links.insert(number, index) {
-            self.drop_link(older);
-        }
+        uplink.conversations.links.insert(number, index);
         self.expect(index, STEP_TIMEOUT);
         if is_full {
             self.refuse(index, &SignalingError::Full);

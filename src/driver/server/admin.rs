@@ -42,7 +42,7 @@ impl Server {
     /// Answers a request at the port of the administration.
     pub(super) fn administer(&mut self, request: &Request) -> Answer {
         // A page of somebody else's must not get here under a name of its own.
-        if !request.site.host.as_deref().is_some_and(is_own_name) {
+        if !request.host.as_deref().is_some_and(is_own_name) {
             return Answer::text(403, "Use the address of this machine as a number, or localhost.");
         }
         let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();

@@ -120,7 +120,7 @@ impl Server {
         self.metrics.relayed.to_host += payload.len() as u64;
         if let Some(id) = newcomer {
             self.metrics.conversations += 1;
-            let joined = FromServer::Joined { conversation, remote: remote.to_string() };
+            let joined = FromServer::Joined { conversation, remote };
             self.send_to_host(host, joined.to_text());
             self.core.report(&Event::ClientJoined { id, remote, conversation });
         }
@@ -176,7 +176,7 @@ impl Server {
                 Payload::Binary(bytes) => websocket.send_binary(bytes),
             };
         }
-        let is_over = client.is_leaving && client.outbox.is_empty();
+        let is_over = client.is_leaving && client.outbox.is_empty() && websocket.is_flushed();
         self.queued -= before - client.outbox.bytes();
         match result {
             Err(error) => self.drop_link(index, &error.to_string()),

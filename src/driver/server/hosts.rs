@@ -20,6 +20,12 @@ use crate::tunnel::{Config, Role};
 /// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
 pub(super) const MAX_AHEAD: usize = 64 * 1024;
 
+/// What the streams of one session with a host may hold, in bytes: a host may be out to hurt, and there may be many.
+const SESSION_MEMORY: u64 = 16 * 1024 * 1024;
+
+/// What those of all hosts may hold together; it is looked at now and then.
+const ALL_MEMORY: u64 = 512 * 1024 * 1024;
+
 /// A registered host.
 pub(super) struct Host {
     pub(super) id: HostId,
@@ -166,8 +172,9 @@ impl Server {
             return Some(session);
         }
         let name = host.id.to_string();
-        let session = self.core.add_plain_session(name, Config::new(Role::Client));
-        self.sessions.insert(session.index, index);
+        let config = Config::new(Role::Client).with_memory(SESSION_MEMORY);
+        let session = self.core.add_plain_session(name, config);
+        self.sessions.insert(session, index);
         self.host(index)?.session = Some(session);
         Some(session)
     }
@@ -175,7 +182,7 @@ impl Server {
     /// Sends what the session with a host has to say.
     pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
         let Signal::Binary(bytes) = signal else { return };
-        let Some(&index) = self.sessions.get(&session.index) else { return };
+        let Some(&index) = self.sessions.get(&session) else { return };
         let Some(host) = self.host(index).filter(|host| host.session == Some(session)) else { return };
         host.outbox.push(Payload::Binary(bytes.into()));
         let waiting = host.outbox.bytes();
@@ -214,24 +221,44 @@ impl Server {
         }
     }
 
+    /// Ends hosts whose streams hold most, until all hold no more than they may.
+    pub(super) fn bound_memory(&mut self) {
+        let mut held: Vec<(u64, usize)> = Vec::new();
+        for (key, &link) in &self.sessions {
+            if let Some(entry) = self.core.session(*key) {
+                let (windows, queued) = entry.session.mux().memory();
+                held.push((windows + queued as u64, link));
+            }
+        }
+        held.sort_unstable();
+        let mut all: u64 = held.iter().map(|(bytes, _)| bytes).sum();
+        while all > ALL_MEMORY
+            && let Some((bytes, link)) = held.pop()
+        {
+            all -= bytes;
+            self.refuse(link, Refusal::Busy, "its visitors hold too much of the server's memory");
+        }
+    }
+
     /// The session with a host ended: without it the host is of no use, and begins anew.
     pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
-        let Some(&index) = self.sessions.get(&session.index) else { return };
-        // Its place may have another already.
+        let Some(&index) = self.sessions.get(&session) else { return };
         if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
             host.session = None;
-            self.sessions.remove(&session.index);
+            self.sessions.remove(&session);
             self.drop_link(index, &end.to_string());
         }
     }
 
     /// A host is gone, and with it all that it had.
-    pub(super) fn host_left(&mut self, host: Host, reason: &str) {
-        self.names.remove(&host.id);
+    pub(super) fn host_left(&mut self, index: usize, host: Host, reason: &str) {
+        if self.names.get(&host.id) == Some(&index) {
+            self.names.remove(&host.id);
+        }
         self.metrics.hosts = self.names.len();
         let now = self.core.now;
         if let Some(session) = host.session {
-            self.sessions.remove(&session.index);
+            self.sessions.remove(&session);
             if let Some(entry) = self.core.session(session) {
                 entry.session.handle_signaling_closed(now);
             }

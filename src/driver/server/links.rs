@@ -383,7 +383,7 @@ impl Server {
 
     fn left(&mut self, index: usize, state: State, reason: &str) {
         match state {
-            State::Host(host) => self.host_left(*host, reason),
+            State::Host(host) => self.host_left(index, *host, reason),
             State::Client(client) => self.client_left(*client, reason),
             State::Contending(register) => self.contender_left(index, &register),
             State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing => {}
@@ -394,13 +394,17 @@ impl Server {
     pub(super) fn keep_alive(&mut self) {
         let mut dead = Vec::new();
         for (index, link) in &mut self.links {
+            // One that is not read says nothing, as far as we know.
+            let is_blocked = matches!(&link.state, State::Client(client) if client.is_blocked);
             if let (State::Host(_) | State::Client(_), End::WebSocket(websocket)) = (&link.state, &mut link.end)
+                && !is_blocked
                 && !link.liveness.check(websocket)
             {
                 dead.push(index);
             }
         }
         dead.into_iter().for_each(|index| self.drop_link(index, "it did not answer any more"));
+        self.bound_memory();
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }
 }

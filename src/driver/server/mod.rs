@@ -39,6 +39,7 @@ use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
+use super::sessions::SessionKey;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::net::{limits, listen, tls};
@@ -65,10 +66,10 @@ pub struct Server {
     /// The link of each host that is registered.
     names: HashMap<HostId, usize>,
     /// The link of the host of each session.
-    sessions: HashMap<usize, usize>,
+    sessions: HashMap<SessionKey, usize>,
     webs: Slab<Web>,
     /// The connection of each stream that carries requests.
-    streams: HashMap<(usize, StreamKey), usize>,
+    streams: HashMap<(SessionKey, StreamKey), usize>,
     /// What other threads dial with, and what they want.
     #[cfg(unix)]
     dialer: ServerDialer,

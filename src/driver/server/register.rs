@@ -122,8 +122,16 @@ impl Server {
             Err((refusal, message)) => return self.refuse(index, refusal, &message),
         };
         self.metrics.replacements += 1;
+        // Another process may want the name, too: that is between it and the new connection now.
+        let contender = self.host(holder).and_then(|host| host.contender.take());
         self.drop_link(holder, reason);
         self.enter(index, register, &claim, true);
+        if let Some((contender, _)) = contender
+            && let Some(link) = self.links.get_mut(contender)
+            && let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering)
+        {
+            self.contest(index, contender, *register);
+        }
     }
 
     /// Has the process that has a name show that it lives, before another takes its place.
@@ -204,6 +212,9 @@ impl Server {
         for index in unwanted.map(|(index, _)| index).collect::<Vec<_>>() {
             self.refuse(index, Refusal::BadToken, "the server does not know the token any more");
         }
+        let Access::Tokens(tokens) = &self.access else { return };
+        let tokens = tokens.clone();
+        self.drop_undialled(|hash, id| tokens.find_hash(hash).is_some_and(|grant| grant.dial && grant.owns(id)));
     }
 
     /// Returns where the published service of a host is to be found.

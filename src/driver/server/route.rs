@@ -58,7 +58,7 @@ impl Server {
             }
         }
         let session = self.session_of(index).ok_or(Refusal::HostGone)?;
-        Ok(Place { id, session, target, strip_authorization: auth.is_some() })
+        Ok(Place { id, session, target, strip_authorization: auth.is_some(), token: None })
     }
 
     /// Finds the host that a program names as its user, if its token may have that dial.
@@ -71,6 +71,7 @@ impl Server {
         if !grant.dial {
             return Err(Refusal::Denied);
         }
+        let hash = grant.hash;
         let port = request.port.unwrap_or(80);
         let host = if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let target = ConnectTarget::Tcp(format!("{host}:{port}"));
@@ -80,7 +81,7 @@ impl Server {
         }
         self.metrics.dials += 1;
         let session = self.session_of(index).ok_or(Refusal::HostGone)?;
-        Ok(Place { id, session, target, strip_authorization: false })
+        Ok(Place { id, session, target, strip_authorization: false, token: Some(hash) })
     }
 
     /// Has a stream carry a request: the one of the request before if it leads to the same place.
@@ -91,7 +92,7 @@ impl Server {
         if !is_kept {
             self.end_stream(index);
             let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
-            if entry.session.mux().stream_count() >= MAX_REQUESTS {
+            if entry.session.mux().stream_count() >= MAX_REQUESTS && !self.end_kept_stream(place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
             self.open_stream(index, place).map_err(refusal)?;

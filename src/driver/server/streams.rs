@@ -16,6 +16,8 @@ pub(super) struct Place {
     pub(super) target: ConnectTarget,
     /// The login was for the gateway.
     pub(super) strip_authorization: bool,
+    /// The hash of the token that it may be dialled for.
+    pub(super) token: Option<[u8; 32]>,
 }
 
 /// A stream that carries requests.
@@ -24,6 +26,8 @@ pub(super) struct Carrying {
     key: StreamKey,
     /// The exchange knows that nothing follows.
     end_told: bool,
+    /// The host knows that nothing follows.
+    is_half_closed: bool,
 }
 
 impl Web {
@@ -43,12 +47,12 @@ impl Server {
         else {
             return;
         };
-        let Some(&index) = self.streams.get(&(session.index, key)) else { return };
+        let Some(&index) = self.streams.get(&(session, key)) else { return };
         let Some(web) = self.webs.get_mut(index) else { return };
         match event {
             tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
             tunnel::Event::Aborted { reason, .. } => {
-                self.streams.remove(&(session.index, key));
+                self.streams.remove(&(session, key));
                 web.stream = None;
                 web.exchange.handle_service_failed(refusal(reason));
             }
@@ -95,7 +99,10 @@ impl Server {
         }
         match exchange.service_ending() {
             None => {}
-            Some(Ending::HalfClose) => stream.finish(),
+            Some(Ending::HalfClose) => {
+                stream.finish();
+                has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
+            }
             Some(Ending::Close) if carrying.end_told => {
                 stream.finish();
                 self.forget_stream(index);
@@ -113,7 +120,7 @@ impl Server {
 
     fn forget_stream(&mut self, index: usize) {
         let Some(carrying) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else { return };
-        self.streams.remove(&(carrying.session.index, carrying.key));
+        self.streams.remove(&(carrying.session, carrying.key));
         self.core.touch(carrying.session.index);
     }
 
@@ -122,7 +129,7 @@ impl Server {
         let Some(Carrying { session, key, .. }) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else {
             return;
         };
-        self.streams.remove(&(session.index, key));
+        self.streams.remove(&(session, key));
         if let Some(entry) = self.core.session(session)
             && let Some(mut stream) = entry.session.mux().stream(key)
         {
@@ -135,6 +142,24 @@ impl Server {
         self.core.touch(session.index);
     }
 
+    /// Ends the stream that has been kept for a next request for longest; false says that none is.
+    pub(super) fn end_kept_stream(&mut self, session: SessionKey) -> bool {
+        let is_kept = |web: &Web| !web.is_busy() && web.stream.as_ref().is_some_and(|stream| stream.session == session);
+        let kept = self.webs.iter().filter(|(_, web)| is_kept(web));
+        let longest = kept.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
+        longest.inspect(|&longest| self.end_stream(longest)).is_some()
+    }
+
+    /// Ends what is dialled for tokens that do not have it any more.
+    pub(super) fn drop_undialled(&mut self, may_dial: impl Fn(&[u8; 32], &HostId) -> bool) {
+        let is_over = |web: &Web| {
+            web.place.as_ref().is_some_and(|place| place.token.is_some_and(|token| !may_dial(&token, &place.id)))
+        };
+        let over = self.webs.iter().filter(|(_, web)| is_over(web));
+        let over: Vec<usize> = over.map(|(index, _)| index).collect();
+        over.into_iter().for_each(|index| self.drop_web(index));
+    }
+
     /// Opens a stream that carries the requests of a connection to a place.
     pub(super) fn open_stream(&mut self, index: usize, place: Place) -> Result<(), OpenError> {
         self.end_stream(index);
@@ -145,10 +170,10 @@ impl Server {
         let hash = stream_hash(&entry.salt, &flow);
         let key = entry.session.mux().open(hash, &place.target)?;
         self.core.touch(session.index);
-        self.streams.insert((session.index, key), index);
+        self.streams.insert((session, key), index);
         if let Some(web) = self.webs.get_mut(index) {
             web.place = Some(place);
-            web.stream = Some(Carrying { session, key, end_told: false });
+            web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
         }
         Ok(())
     }

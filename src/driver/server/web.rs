@@ -71,7 +71,7 @@ pub(super) struct Web {
     read_ended: bool,
     write_ended: bool,
     stage: Stage,
-    stage_at: Instant,
+    pub(super) stage_at: Instant,
     /// When something moved last.
     moved_at: Instant,
     /// When the deadline that is set comes up.
@@ -95,6 +95,8 @@ impl Web {
             // A stream of events may be silent for as long as it likes.
             Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
             Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Closing | Stage::Done => Some(self.stage_at + CLOSE_TIMEOUT),
         }
     }
@@ -165,7 +167,7 @@ impl Server {
 
     /// Drops the connection that has been without a request for longest; false says that all have one.
     pub(super) fn drop_longest_idle(&mut self) -> bool {
-        let idle = self.webs.iter().filter(|(_, web)| matches!(web.stage, Stage::Idle | Stage::Head));
+        let idle = self.webs.iter().filter(|(_, web)| !web.is_busy());
         let longest = idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
         longest.inspect(|&longest| self.drop_web(longest)).is_some()
     }
@@ -173,7 +175,8 @@ impl Server {
     pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
         if let Some(web) = self.webs.get_mut(index) {
             web.transport.handle_event(event);
-            if event.is_error() {
+            // The event may have been another's who was here before.
+            if event.is_error() && matches!(web.transport.source().take_error(), Ok(Some(_))) {
                 // Neither reading nor writing may be due, which would show it.
                 (web.read_ended, web.write_ended) = (true, true);
                 web.exchange.handle_browser_gone();
@@ -265,7 +268,9 @@ impl Server {
                     web.exchange.handle_end();
                 }
                 Ok(len) => {
-                    if let Some(early) = &mut web.early {
+                    if let Some(early) = &mut web.early
+                        && matches!(web.exchange.stage(), Stage::Idle | Stage::Head)
+                    {
                         early.extend_from_slice(&piece[..len]);
                     }
                     web.exchange.handle_bytes(&piece[..len]);
@@ -372,7 +377,9 @@ impl Server {
 
     pub(super) fn handle_web_due(&mut self, index: usize, serial: u64) {
         let now = self.core.now;
-        let Some(web) = self.webs.get_mut(index).filter(|web| web.serial == serial) else { return };
+        // One that was set for later than another is of no use any more.
+        let is_set = |web: &&mut Web| web.serial == serial && web.due_at.is_some_and(|at| at <= now);
+        let Some(web) = self.webs.get_mut(index).filter(is_set) else { return };
         web.due_at = None;
         if web.deadline().is_none_or(|deadline| deadline > now) {
             return self.look_at_clock(index);

@@ -46,6 +46,8 @@ pub struct Request {
     pub method: String,
     /// The path without the query: a query may hold a pin that a person pasted into a browser.
     pub path: String,
+    /// `Host`, if there is exactly one.
+    pub host: Option<String>,
     /// The address the person used, if the request tells.
     pub site: Site,
     /// What the request says about an upgrade.
@@ -149,6 +151,7 @@ pub fn parse(bytes: &[u8]) -> Head {
     Head::Request(Request {
         method: method.to_owned(),
         path: path_of(target).to_owned(),
+        host: headers.all("host").next().filter(|_| headers.all("host").count() == 1).map(str::to_owned),
         site: Site {
             host: headers.first("x-forwarded-host").or_else(|| headers.first("host")),
             forwarded: headers.any_forwarded(),

@@ -55,7 +55,7 @@ pub enum Admission {
 /// What became of a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IncomingEvent {
-    /// It wants what [`Incoming::request`] says: [`Incoming::agree`] or [`Incoming::answer`] decides.
+    /// It wants what `Incoming::request` says: `Incoming::agree` or `Incoming::answer` decides.
     Asked,
     /// It is a WebSocket: take it with [`Incoming::into_websocket`], then poll that, for it may have received already.
     Upgraded,
