@@ -131,7 +131,8 @@ fn a_refusal_instead_of_100_continue() {
         let mut input = BufReader::new(stream.try_clone()?);
         Request::read(&mut input)?;
         stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n")?;
-        stream.shutdown(Shutdown::Write)?;
+        // The connection may be reset at once: half of a request is of no use.
+        let _ = stream.shutdown(Shutdown::Write);
         let count = io::copy(&mut input, &mut io::sink());
         let _ = bodies.send(count.unwrap_or_default());
         Ok(())
