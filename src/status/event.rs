@@ -237,9 +237,9 @@ pub enum Event {
         path: String,
         /// The status of the answer.
         status: u16,
-        /// Bytes of the answer's body.
+        /// Bytes of the answer, its head included.
         sent: u64,
-        /// Bytes of the request's body.
+        /// Bytes of the request, its head included.
         received: u64,
         /// From the head of the request to the end of the answer, in milliseconds.
         duration_ms: f64,

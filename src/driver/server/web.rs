@@ -241,7 +241,8 @@ impl Server {
     fn read_browser(&mut self, index: usize) -> bool {
         let Some(web) = self.webs.get_mut(index) else { return false };
         match web.transport.handshake() {
-            Ok(true) if !web.is_secured => {
+            // One that was reset meanwhile stays so.
+            Ok(true) if !web.is_secured && !web.read_ended => {
                 web.is_secured = true;
                 let visitor = Visitor { remote: web.remote.ip().to_canonical(), tls: web.transport.is_tls() };
                 web.exchange = Exchange::new(web.kind, visitor);
