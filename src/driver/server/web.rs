@@ -88,6 +88,8 @@ impl Web {
         match self.stage {
             // The end of the answer before is under way.
             Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            // A handshake has no more time than a head.
+            Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
