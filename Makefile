@@ -4,11 +4,12 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test check check-windows bench sim natlab fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim natlab fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
 	@echo "make test           every test"
+	@echo "make full           the end-to-end tests that are too long for every day: gigabytes, minutes"
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
@@ -26,6 +27,9 @@ build:
 
 test:
 	$(CARGO) test
+
+full:
+	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test programs --test gateway --test server
 
 check:
 	$(CARGO) fmt --check

@@ -93,7 +93,7 @@ fn hellos_that_cannot_be_used_end_the_session() {
         ("of another version", good.replace("[1]", "[9]")),
         ("of our own role", good.replace("\"client\"", "\"host\"")),
         ("without a payload", good.replace("16384", "0")),
-        ("long", format!("{good}{}", " ".repeat(20_000))),
+        ("long", format!("{good}{}", " ".repeat(31_000))),
         ("deep", "[".repeat(10_000)),
     ];
     for (name, payload) in cases {

@@ -12,6 +12,8 @@ mod administration;
 mod crowds;
 #[path = "server/forwarder.rs"]
 mod forwarder;
+#[path = "server/idle.rs"]
+mod idle;
 #[path = "server/in_process.rs"]
 mod in_process;
 #[path = "server/lab.rs"]

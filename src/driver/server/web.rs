@@ -272,7 +272,7 @@ impl Server {
                 }
                 Ok(len) => {
                     if let Some(early) = &mut web.early
-                        && matches!(web.exchange.stage(), Stage::Idle | Stage::Head)
+                        && matches!(web.exchange.stage(), Stage::Idle | Stage::Head | Stage::Routing)
                     {
                         early.extend_from_slice(&piece[..len]);
                     }
