@@ -20,10 +20,16 @@ use crate::tunnel::{Config, Role};
 /// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
 pub(super) const MAX_AHEAD: usize = 64 * 1024;
 
-/// What the streams of one session with a host may hold, in bytes: a host may be out to hurt, and there may be many.
-const SESSION_MEMORY: u64 = 16 * 1024 * 1024;
+/// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that a visitor does not
+/// take waits in a window of its stream; windows grow by that much together.
+const INITIAL_CREDIT: u32 = 32 * 1024;
+const GROWTH_BUDGET: u64 = 8 * 1024 * 1024;
 
-/// What those of all hosts may hold together; it is looked at now and then.
+/// What visitors sent and the host has not acknowledged. Acknowledgements of small requests may take a second, and each of these holds
+/// 2 KiB: this is for 32,000 of them.
+const SEND_BUDGET: usize = 64 * 1024 * 1024;
+
+/// What is unacknowledged, and what windows grew by, of all hosts together; it is looked at now and then.
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
 
 /// A registered host.
@@ -172,7 +178,12 @@ impl Server {
             return Some(session);
         }
         let name = host.id.to_string();
-        let config = Config::new(Role::Client).with_memory(SESSION_MEMORY);
+        let config = Config {
+            initial_credit: INITIAL_CREDIT,
+            growth_budget: GROWTH_BUDGET,
+            send_budget: SEND_BUDGET,
+            ..Config::new(Role::Client)
+        };
         let session = self.core.add_plain_session(name, config);
         self.sessions.insert(session, index);
         self.host(index)?.session = Some(session);
