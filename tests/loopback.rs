@@ -20,7 +20,7 @@ use rand::{RngExt, SeedableRng};
 
 use common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use common::services::{echo, serve};
-use common::sides::{Side, reporter};
+use common::sides::{Side, check_echo, reporter};
 use common::{any_port, connect};
 
 /// Streams that are open at once in the random test.
@@ -51,16 +51,6 @@ fn forwarding(client: &Side) -> SocketAddr {
         Event::Forwarding { local, .. } => local.parse().ok(),
         _ => None,
     })
-}
-
-#[track_caller]
-fn check_echo(local: SocketAddr, text: &str) {
-    let mut stream = connect(local);
-    stream.write_all(text.as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, text);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Hosts, clients and servers on threads of the test itself, through the library.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -7,7 +9,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use pinhole::driver::{Reporter, RunError, Stopper};
 use pinhole::status::event::Event;
 
-use super::DEADLINE;
+use super::{DEADLINE, connect};
 
 /// A side that runs on a thread of its own.
 pub(crate) struct Side {
@@ -51,4 +53,15 @@ pub(crate) fn reporter() -> (Reporter, Receiver<Event>) {
     let (sender, events) = unbounded();
     // Nobody listens any more once a test is over.
     (Box::new(move |event| drop(sender.send(event.clone()))), events)
+}
+
+/// Sends a text to an echo, ends, and compares what comes back until its end.
+#[track_caller]
+pub(crate) fn check_echo(local: SocketAddr, text: &str) {
+    let mut stream = connect(local);
+    stream.write_all(text.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, text);
 }

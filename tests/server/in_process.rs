@@ -15,7 +15,7 @@ use pinhole::status::event::{Event, Way};
 use pinhole::tunnel::AbortReason;
 
 use crate::common::services::{echo, serve};
-use crate::common::sides::{Side, reporter};
+use crate::common::sides::{Side, check_echo, reporter};
 use crate::common::{any_port, connect};
 
 fn server(config: ServerConfig) -> (Side, SocketAddr) {
@@ -78,16 +78,6 @@ fn client(url: SignalingUrl, pin: Pin, direct: bool) -> (Side, SocketAddr) {
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local.expect("a port is bound"))
-}
-
-#[track_caller]
-fn check_echo(local: SocketAddr, text: &str) {
-    let mut stream = connect(local);
-    stream.write_all(text.as_bytes()).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(answer, text);
 }
 
 #[track_caller]
