@@ -1,6 +1,6 @@
 //! What visitors are told when there is no answer of a service's: a page for people, JSON for programs.
 
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -208,7 +208,7 @@ fn an_answer_that_never_comes() {
 /// A host has so many streams at a time. Beyond them visitors are asked to come back, and afterwards all is as before.
 #[test]
 fn too_many_requests_at_once() {
-    const STREAMS: usize = 4096;
+    const STREAMS: usize = 1024;
     // Of each the test holds both ends.
     let wanted = 2 * STREAMS as u64 + 500;
     if raise_descriptor_limit().unwrap() < wanted {
@@ -244,4 +244,32 @@ fn too_many_requests_at_once() {
     }
     drop(waiting);
     crate::common::wait_until("room", || ask(server.gateway, get(&host, "/", "")).status == 200);
+}
+
+/// Connections whose requests are answered do not count: their streams give way to whoever has a request.
+#[test]
+fn idle_browsers_keep_nobody_out() {
+    const BROWSERS: usize = 1100;
+    let server = Server::start();
+    let service = serve(|mut stream| {
+        let mut input = BufReader::new(stream.try_clone()?);
+        while Request::read(&mut input)?.is_some() {
+            stream.write_all(&ok("now"))?;
+        }
+        Ok(())
+    });
+    let _host = server.publish("myhost", service);
+    let host = server.authority("myhost");
+    let idle: Vec<TcpStream> = (0..BROWSERS)
+        .map(|index| {
+            let mut stream = connect(server.gateway);
+            stream.write_all(get(&host, "/", "").as_bytes()).unwrap();
+            let mut begin = [0; 15];
+            stream.read_exact(&mut begin).unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200 OK", "browser {index}");
+            stream
+        })
+        .collect();
+    assert_eq!(ask(server.gateway, get(&host, "/", "")).status, 200);
+    drop(idle);
 }
