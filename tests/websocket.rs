@@ -4,9 +4,7 @@
 // Helpers of tests stand outside of test functions, where clippy.toml already allows it.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
-#[path = "common/proxy.rs"]
-mod connect_proxy;
+mod common;
 #[path = "websocket/front_ends.rs"]
 mod front_ends;
 #[path = "websocket/lab.rs"]

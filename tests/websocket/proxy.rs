@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pinhole::net::proxy::{Proxy, ProxyVariables};
 use pinhole::net::websocket::{Phase, ProxyProblem, WebSocketError, WebSocketEvent};
 
-use crate::connect_proxy::{ConnectProxy, ESTABLISHED};
+use crate::common::proxy::{ConnectProxy, ESTABLISHED};
 use crate::front_ends::tls_server;
 use crate::lab::{Lab, request, text};
 
