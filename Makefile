@@ -29,7 +29,7 @@ test:
 	$(CARGO) test
 
 full:
-	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test programs --test gateway --test server
+	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test cli --test programs --test gateway --test server
 
 check:
 	$(CARGO) fmt --check

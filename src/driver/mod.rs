@@ -36,6 +36,7 @@ use crate::net::tls::TlsConfigError;
 use crate::net::websocket::WebSocketError;
 use crate::session::End;
 use crate::signaling::error::{SignalingError, Violation};
+use crate::signaling::exposure::MAX_UNPROVEN;
 use crate::signaling::message::{ErrorCode, ErrorMessage};
 
 /// Why a run failed.
@@ -73,6 +74,22 @@ pub enum RunError {
     /// The host refused us, or the exchange went wrong.
     #[error("{}", signaling_sentence(.0))]
     Signaling(#[from] SignalingError),
+    /// The host had no room for as long as it was asked.
+    #[error(
+        "the host is busy: too many others are trying to join, and no place was free for {seconds} s; try again later, or ask \
+         whoever started it"
+    )]
+    Busy {
+        /// How long it was asked.
+        seconds: u64,
+    },
+    /// Too many exchanges ended after our proof of the pin and before the host's.
+    #[error(
+        "the pin is not used any more: {MAX_UNPROVEN} times somebody asked for proof of it and gave none. Whoever forwards the \
+         connection may be guessing it, one guess each time. Check who that is, have the host started with a new pin (a longer \
+         one of its own: --pin), and start again"
+    )]
+    PinExposed,
     /// The session with the host ended.
     #[error("{}", end_sentence(.0))]
     Session(End),
@@ -95,9 +112,12 @@ impl RunError {
             RunError::Tls(_) => "certificates",
             RunError::Tokens(_) => "tokens",
             RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",
+            RunError::WebSocket(WebSocketError::Busy { .. }) => "busy",
             RunError::WebSocket(_) | RunError::Server(_) => "unreachable",
             RunError::Refused { error, .. } => error.code.as_str(),
             RunError::Signaling(error) => error.code().as_str(),
+            RunError::Busy { .. } => "busy",
+            RunError::PinExposed => "pin-exposed",
             RunError::Session(End::NoPath) => "no-path",
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",

@@ -153,6 +153,15 @@ impl Core {
         true
     }
 
+    /// Ends a session without waiting for the peer, if it is still there.
+    pub(super) fn abandon(&mut self, key: SessionKey, end: End) {
+        let now = self.now;
+        if let Some(entry) = self.session(key) {
+            entry.session.abandon(now, end);
+            self.service(key.index);
+        }
+    }
+
     /// Finds a live session.
     pub(super) fn session(&mut self, key: SessionKey) -> Option<&mut SessionEntry> {
         self.sessions.get_mut(key.index).filter(|entry| entry.serial == key.serial)

@@ -13,7 +13,7 @@
 use std::{fmt, mem};
 
 use super::error::{SignalingError, Violation};
-use super::keys::{Keys, Pake, ResumeKey, Role, SessionId, Transcript};
+use super::keys::{Keys, Pake, ResumeKey, Role, SessionId, Ticket, Transcript};
 use super::message::{Binary, ClientHello, ClientMessage, Confirm, HostHello, HostMessage, MAC_LEN, Outer, Resume};
 use super::pin::Pin;
 use super::sealing::{Opener, Sealer};
@@ -32,12 +32,14 @@ pub struct Established {
     pub opener: Opener,
     /// The secret under which the session is joined again on a further WebSocket.
     pub resume_key: ResumeKey,
+    /// What the client comes back with once the session is over.
+    pub ticket: Ticket,
 }
 
 impl Established {
     fn new(keys: &Keys, role: Role) -> Established {
         let (sealer, opener) = keys.sealing(role);
-        Established { session: keys.session(), sealer, opener, resume_key: keys.resume_key() }
+        Established { session: keys.session(), sealer, opener, resume_key: keys.resume_key(), ticket: keys.ticket() }
     }
 }
 
@@ -125,7 +127,7 @@ pub enum HostStep {
     /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter) and call
     /// [`HostHandshake::verify`] when its turn has come.
     Verify,
-    /// The client wants to join a session again instead: look it up and go on with
+    /// The client comes back instead, to a session or with a [`Ticket`]: look it up and go on with
     /// [`HostResume`](super::resume::HostResume).
     Resume(Resume),
 }
@@ -280,8 +282,9 @@ pub(super) mod tests {
         let shown = format!("{established:?}");
         let expected = format!(
             "Established {{ session: SessionId({}), sealer: Sealer {{ next: 0, .. }}, \
-             opener: Opener {{ next: 0, .. }}, resume_key: ResumeKey(…) }}",
-            established.session
+             opener: Opener {{ next: 0, .. }}, resume_key: ResumeKey(…), \
+             ticket: Ticket {{ id: SessionId({}), key: ResumeKey(…) }} }}",
+            established.session, established.ticket.id
         );
         assert_eq!(shown, expected);
     }

@@ -24,6 +24,8 @@ const CLIENT_TO_HOST: &[u8] = b"client to host";
 const HOST_TO_CLIENT: &[u8] = b"host to client";
 const SESSION: &[u8] = b"session";
 const RESUME: &[u8] = b"resume";
+const RETURN: &[u8] = b"return";
+const RETURN_ID: &[u8] = b"return id";
 
 /// What the proofs of a resumption begin with, one for each role.
 const CLIENT_RESUME: &[u8] = b"client resume";
@@ -95,13 +97,33 @@ impl ResumeKey {
 
     /// Returns the two halves of the sealed exchange, as `role` uses them. The nonces make the keys new.
     pub(super) fn sealing(&self, role: Role, exchange: &Exchange) -> (Sealer, Opener) {
+        sealing(&self.secret(exchange), role)
+    }
+
+    /// Returns the id of the session that begins with the exchange, and the key under which that one is joined again.
+    pub(super) fn session(&self, exchange: &Exchange) -> (SessionId, ResumeKey) {
+        let secret = self.secret(exchange);
+        (SessionId(derived(&secret, SESSION)), ResumeKey(derived(&secret, RESUME)))
+    }
+
+    fn secret(&self, exchange: &Exchange) -> hkdf::Prk {
         let nonces = [exchange.client_nonce.0, exchange.host_nonce.0].concat();
-        sealing(&hkdf::Salt::new(hkdf::HKDF_SHA256, &nonces).extract(&self.0), role)
+        hkdf::Salt::new(hkdf::HKDF_SHA256, &nonces).extract(&self.0)
     }
 
     fn proof_key(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, &self.0)
     }
+}
+
+/// What a client that proved the pin comes back with, for another session, as long as the host's process lives: the pin is
+/// not used again. `Debug` shows no key.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    /// Names the key; it is no session's id.
+    pub id: SessionId,
+    /// What both sides prove to hold.
+    pub key: ResumeKey,
 }
 
 /// What both sides said when a session is joined again.
@@ -198,16 +220,18 @@ impl Keys {
 
     /// Returns the id of the session.
     pub(super) fn session(&self) -> SessionId {
-        let mut id = [0; 16];
-        self.fill(SESSION, &mut id);
-        SessionId(id)
+        SessionId(derived(&self.secret, SESSION))
     }
 
     /// Returns the key under which the session is joined again.
     pub(super) fn resume_key(&self) -> ResumeKey {
-        let mut key = [0; 32];
-        self.fill(RESUME, &mut key);
-        ResumeKey(key)
+        ResumeKey(derived(&self.secret, RESUME))
+    }
+
+    /// Returns what the client comes back with.
+    pub(super) fn ticket(&self) -> Ticket {
+        let (id, key) = (derived(&self.secret, RETURN_ID), derived(&self.secret, RETURN));
+        Ticket { id: SessionId(id), key: ResumeKey(key) }
     }
 
     /// Returns the two halves of the sealed exchange, as `role` uses them.
@@ -224,12 +248,15 @@ impl Keys {
     fn confirmed(&self, role: Role) -> Vec<u8> {
         [confirm_label(role), &self.transcript.0].concat()
     }
+}
 
-    fn fill(&self, label: &[u8], out: &mut [u8]) {
-        let label = [label];
-        let key = self.secret.expand(&label, Length(out.len()));
-        key.and_then(|key| key.fill(out)).expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
-    }
+/// Derives the bytes under a label.
+fn derived<const N: usize>(secret: &hkdf::Prk, label: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    let label = [label];
+    let key = secret.expand(&label, Length(N));
+    key.and_then(|key| key.fill(&mut out)).expect("HKDF-SHA256 gives up to 255 blocks of the length asked for");
+    out
 }
 
 /// Derives the keys of both directions from one secret.
@@ -280,6 +307,10 @@ mod tests {
         let (client, host) = pair("123456", "123456");
         assert_eq!(client.session(), host.session());
         assert_eq!(client.resume_key().0, host.resume_key().0);
+        assert_eq!(client.ticket().key.0, host.ticket().key.0);
+        assert_eq!(client.ticket().id, host.ticket().id);
+        assert_ne!(client.ticket().id, client.session(), "nobody who saw one knows the other");
+        assert_ne!(client.ticket().key.0, client.resume_key().0);
         for role in [Role::Client, Role::Host] {
             assert!(client.verifies(role, &host.confirm(role)));
         }

@@ -1,8 +1,9 @@
-//! Joining a live session again on a further WebSocket: both sides prove that they hold its resume key.
+//! Coming back on a further WebSocket, to a session that lives or for a new one: both sides prove that they hold its resume
+//! key, or the key of the client's [`Ticket`].
 //!
 //! ```text
 //! client                                     host
-//!   │ resume {session, nonce} ────────────────▶│ finds the session
+//!   │ resume {session, nonce} ────────────────▶│ finds the key
 //!   │◀──────────────── resumed {nonce, proof}  │
 //!   │ resume-proof {proof} ───────────────────▶│
 //! ```
@@ -15,7 +16,8 @@ use std::fmt;
 use rand::Rng;
 
 use super::error::{SignalingError, Violation};
-use super::keys::{Exchange, ResumeKey, Role, SessionId};
+use super::handshake::Established;
+use super::keys::{Exchange, ResumeKey, Role, SessionId, Ticket};
 use super::message::{Binary, ClientMessage, HostMessage, NONCE_LEN, Outer, Resume, ResumeProof, Resumed};
 use super::sealing::{Opener, Sealer};
 
@@ -34,12 +36,33 @@ impl ClientResume {
         (ClientResume { key, session, nonce }, text)
     }
 
+    /// Asks for a new session; the second value is the text to send.
+    pub fn with_ticket(ticket: &Ticket) -> (ClientResume, String) {
+        ClientResume::start(ticket.id, ticket.key.clone())
+    }
+
     /// Takes the host's answer. The text is the client's own proof, to be sent first on this WebSocket; any error is final.
     ///
     /// # Errors
     /// [`SignalingError::Refused`] with `unknown-session` where the host's process was replaced; otherwise the protocol was
     /// broken or the host could not prove itself.
     pub fn handle_text(self, text: &str) -> Result<(String, Sealer, Opener), SignalingError> {
+        let (exchange, proof) = self.proven(text)?;
+        let (sealer, opener) = self.key.sealing(Role::Client, &exchange);
+        Ok((proof, sealer, opener))
+    }
+
+    /// The same where a ticket was shown: a session begins with it.
+    ///
+    /// # Errors
+    /// As for [`ClientResume::handle_text`].
+    pub fn handle_returned(self, text: &str) -> Result<(String, Established), SignalingError> {
+        let (exchange, proof) = self.proven(text)?;
+        Ok((proof, established(self.key, Role::Client, &exchange)))
+    }
+
+    /// Verifies the host's proof, and makes our own.
+    fn proven(&self, text: &str) -> Result<(Exchange, String), SignalingError> {
         let answer = match HostMessage::parse(text)? {
             Outer::Resumed(answer) => answer,
             other => return Err(SignalingError::out_of_turn(other)),
@@ -49,8 +72,7 @@ impl ClientResume {
             return Err(Violation::ResumeUnproven.into());
         }
         let proof = self.key.proof(Role::Client, &exchange);
-        let (sealer, opener) = self.key.sealing(Role::Client, &exchange);
-        Ok((ClientMessage::ResumeProof(ResumeProof { proof }).to_text(), sealer, opener))
+        Ok((exchange, ClientMessage::ResumeProof(ResumeProof { proof }).to_text()))
     }
 }
 
@@ -67,7 +89,7 @@ pub struct HostResume {
 }
 
 impl HostResume {
-    /// Answers a client that asks for a session we have; the second value is the text to send.
+    /// Answers a client that asks for a session we have, or has a ticket of ours; the second value is the text to send.
     pub fn answer(key: ResumeKey, request: &Resume) -> (HostResume, String) {
         let exchange = Exchange { session: request.session, client_nonce: request.nonce, host_nonce: nonce() };
         let proof = key.proof(Role::Host, &exchange);
@@ -80,6 +102,20 @@ impl HostResume {
     /// # Errors
     /// The proof does not verify, or something else came.
     pub fn handle_text(self, text: &str) -> Result<(Sealer, Opener), SignalingError> {
+        self.verify(text)?;
+        Ok(self.key.sealing(Role::Host, &self.exchange))
+    }
+
+    /// The same where a ticket was shown: a session begins with it.
+    ///
+    /// # Errors
+    /// As for [`HostResume::handle_text`].
+    pub fn handle_returning(self, text: &str) -> Result<Established, SignalingError> {
+        self.verify(text)?;
+        Ok(established(self.key, Role::Host, &self.exchange))
+    }
+
+    fn verify(&self, text: &str) -> Result<(), SignalingError> {
         let proof = match ClientMessage::parse(text)? {
             Outer::ResumeProof(ResumeProof { proof }) => proof,
             other => return Err(SignalingError::out_of_turn(other)),
@@ -87,7 +123,7 @@ impl HostResume {
         if !self.key.verifies(Role::Client, &self.exchange, &proof) {
             return Err(Violation::ResumeUnproven.into());
         }
-        Ok(self.key.sealing(Role::Host, &self.exchange))
+        Ok(())
     }
 }
 
@@ -95,6 +131,15 @@ impl fmt::Debug for HostResume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HostResume({})", self.exchange.session)
     }
+}
+
+/// Returns what begins when both sides proved that they hold the key of a ticket. The ticket stays good: a client that never
+/// learned how the exchange ended can use it again.
+fn established(key: ResumeKey, role: Role, exchange: &Exchange) -> Established {
+    let (session, resume_key) = key.session(exchange);
+    let (sealer, opener) = key.sealing(role, exchange);
+    let ticket = Ticket { id: exchange.session, key };
+    Established { session, sealer, opener, resume_key, ticket }
 }
 
 fn nonce() -> Binary<NONCE_LEN> {
@@ -135,6 +180,54 @@ mod tests {
         texts.sort();
         texts.dedup();
         assert_eq!(texts.len(), 6, "nothing repeats");
+    }
+
+    #[test]
+    fn a_ticket_begins_a_session_of_its_own_each_time() {
+        let [at_host, at_client] = established();
+        let mut ids = vec![at_host.session, at_host.ticket.id];
+        for _ in 0..2 {
+            let (client, text) = ClientResume::with_ticket(&at_client.ticket);
+            let Ok(Outer::Resume(request)) = ClientMessage::parse(&text) else { panic!("{text}") };
+            assert_eq!(request.session, at_host.ticket.id);
+            let (host, answer) = HostResume::answer(at_host.ticket.key.clone(), &request);
+            let (proof, mut client) = client.handle_returned(&answer).unwrap();
+            let mut host = host.handle_returning(&proof).unwrap();
+            let message = Inner::Connect { carrier: 7 };
+            assert_eq!(host.opener.open(&client.sealer.seal(&message)).unwrap(), message);
+            assert_eq!(client.opener.open(&host.sealer.seal(&message)).unwrap(), message);
+            assert_eq!((client.session, client.ticket.id), (host.session, at_host.ticket.id));
+            assert_eq!(client.resume_key.reveal(), host.resume_key.reveal());
+            assert_ne!(client.resume_key.reveal(), at_client.resume_key.reveal());
+            ids.push(client.session);
+            // The new session is joined again like any other.
+            let (client, host, answer) = exchange(&client.resume_key, client.session);
+            let (proof, ..) = client.handle_text(&answer).unwrap();
+            host.handle_text(&proof).unwrap();
+        }
+        ids.sort_by_key(SessionId::hex);
+        ids.dedup();
+        assert_eq!(ids.len(), 4, "nothing repeats");
+    }
+
+    #[test]
+    fn nobody_without_the_key_takes_either_side_of_a_ticket() {
+        let [at_host, at_client] = established();
+        let [other, _] = established();
+        let (client, text) = ClientResume::with_ticket(&at_client.ticket);
+        let Ok(Outer::Resume(request)) = ClientMessage::parse(&text) else { panic!("{text}") };
+        // One that has seen the id and holds other keys of the same two, or of others.
+        for key in [&other.ticket.key, &at_host.resume_key] {
+            let (_, forged) = HostResume::answer(key.clone(), &request);
+            let (client, _) = ClientResume::with_ticket(&at_client.ticket);
+            let refused = client.handle_returned(&forged).map(|_| ());
+            assert!(matches!(refused, Err(SignalingError::Protocol(Violation::ResumeUnproven))));
+        }
+        let (host, answer) = HostResume::answer(at_host.ticket.key.clone(), &request);
+        let (proof, _) = client.handle_returned(&answer).unwrap();
+        let (again, _) = HostResume::answer(at_host.ticket.key.clone(), &request);
+        assert!(again.handle_returning(&proof).is_err(), "a proof serves one exchange");
+        assert!(host.handle_returning(&answer).is_err(), "nor does the host's own");
     }
 
     #[test]

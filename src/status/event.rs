@@ -74,6 +74,15 @@ pub enum Event {
         /// Round-trip time in milliseconds.
         rtt_ms: f64,
     },
+    /// A client that a host had a session with before begins another.
+    Returned {
+        /// The new session.
+        session: String,
+        /// Its last one.
+        before: String,
+        /// Where its signaling comes from.
+        remote: String,
+    },
     /// Messages of a session take another way, or it became clearer why they are relayed.
     Path {
         /// The session.

@@ -47,6 +47,12 @@ impl Human {
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
             }
+            Event::Returned { session, before, remote } => format!(
+                "the client of session {} is back from {}, as session {}",
+                sanitize(before, MAX_PEER_TEXT),
+                sanitize(remote, MAX_PEER_TEXT),
+                sanitize(session, MAX_PEER_TEXT),
+            ),
             Event::Path { session, way, cause } => {
                 let cause = cause.as_deref().map(|cause| format!(": {cause}")).unwrap_or_default();
                 format!("{}now {}{}", self.session_prefix(session), how(way), sanitize(&cause, MAX_PEER_TEXT))
@@ -219,6 +225,10 @@ mod tests {
             (
                 Event::Connected { session: session(), way: relayed(), rtt_ms: 20.0 },
                 format!("connected {because}, round trip 20.0 ms"),
+            ),
+            (
+                Event::Returned { session: session(), before: "cd34".into(), remote: "127.0.0.1:1000".into() },
+                "the client of session cd34 is back from 127.0.0.1:1000, as session ab12".into(),
             ),
             (Event::Path { session: session(), way: relayed(), cause: None }, format!("now {because}")),
             (

@@ -85,6 +85,10 @@ mod tests {
                 r#"{"event":"connected","session":"ab12","path":"direct","candidates":"host/srflx","local":"[::1]:1000","remote":"192.0.2.1:2000","rtt_ms":0.5}"#,
             ),
             (
+                Event::Returned { session: "ab12".into(), before: "cd34".into(), remote: address().to_string() },
+                r#"{"event":"returned","session":"ab12","before":"cd34","remote":"127.0.0.1:43211"}"#,
+            ),
+            (
                 Event::Path { session: "ab12".into(), way: Way::Relayed { reason: "a".into() }, cause: None },
                 r#"{"event":"path","session":"ab12","path":"relayed","reason":"a"}"#,
             ),

@@ -98,6 +98,7 @@ impl Reporter {
                     | Event::Registered { .. }
                     | Event::PinReplaced { .. }
                     | Event::Connected { .. }
+                    | Event::Returned { .. }
                     | Event::Path { .. }
                     | Event::Recovered { .. }
                     | Event::Forwarding { .. }

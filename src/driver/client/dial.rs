@@ -17,7 +17,7 @@ use crate::net::resolver::Lookup;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long joining a session again may take, all of it: the next attempt has begun long before.
 const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
@@ -68,7 +68,9 @@ impl Client {
 
     /// Tells whether a WebSocket for a new session is being opened.
     pub(super) fn is_joining(&self) -> bool {
-        self.links.iter().any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_)))
+        self.links
+            .iter()
+            .any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_)))
             || (self.addresses.is_empty() && self.core.resolver.pending() > 0)
     }
 

@@ -24,7 +24,7 @@ use crate::tunnel::{Config, Role};
 
 /// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though not
 /// than a full queue of them.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,6 +48,8 @@ pub(super) enum Phase {
     Opening(Option<SessionKey>),
     /// Both sides prove that they know the pin.
     Pake(ClientHandshake),
+    /// Both sides prove that they have met before, to begin a session.
+    Returning(Option<ClientResume>),
     /// Both sides prove that they belong to the session.
     Resuming(Option<ClientResume>, SessionKey),
     /// A session is being negotiated or relayed.
@@ -101,12 +103,7 @@ impl Client {
         // The next time this one is tried first.
         self.addresses.sort_by_key(|other| *other != address);
         match session {
-            None => {
-                let (handshake, hello) = ClientHandshake::start(&self.config.pin);
-                self.links[index].phase = Phase::Pake(handshake);
-                self.expect(index, ANSWER_TIMEOUT);
-                self.send(index, Signal::Text(hello));
-            }
+            None => self.introduce(index),
             Some(session) => {
                 let entry = self.core.session(session).map(|entry| &entry.session);
                 let Some((id, key)) = entry.and_then(|session| Some((*session.id(), session.resume_key()?.clone())))
@@ -123,10 +120,15 @@ impl Client {
     fn handle_text(&mut self, index: usize, text: &str) {
         match &mut self.links[index].phase {
             Phase::Pake(handshake) => match handshake.handle_text(text) {
-                Ok(ClientStep::Send(reply)) => self.send(index, Signal::Text(reply)),
-                Ok(ClientStep::Done(established)) => self.start_session(index, established),
+                Ok(ClientStep::Send(confirm)) => self.confirm(index, confirm),
+                Ok(ClientStep::Done(established)) => self.proven(index, established),
                 Err(error) => self.refuse(index, error),
             },
+            Phase::Returning(resume) => {
+                if let Some(resume) = resume.take() {
+                    self.handle_returned(index, resume, text);
+                }
+            }
             Phase::Resuming(resume, session) => {
                 let session = *session;
                 if let Some(resume) = resume.take() {
@@ -159,7 +161,7 @@ impl Client {
         }
     }
 
-    fn start_session(&mut self, index: usize, established: Established) {
+    pub(super) fn start_session(&mut self, index: usize, established: Established) {
         match self.core.add_session(established, self.config.bounds.apply(Config::new(Role::Client))) {
             Ok(session) => {
                 self.session = Some(session);
@@ -204,12 +206,12 @@ impl Client {
     }
 
     /// Gives a WebSocket up because of what the host said; it is told why, unless it said so itself.
-    fn refuse(&mut self, index: usize, error: SignalingError) {
+    pub(super) fn refuse(&mut self, index: usize, error: SignalingError) {
         if !matches!(error, SignalingError::Refused { .. }) {
             self.send(index, Signal::Text(error.to_text()));
         }
         let Some(link) = self.links.get(index) else { return };
-        let is_joining = matches!(link.phase, Phase::Pake(_));
+        let is_joining = matches!(link.phase, Phase::Pake(_) | Phase::Returning(_));
         let is_connected = self
             .session
             .is_some_and(|session| self.core.session(session).is_some_and(|entry| entry.connected_at.is_some()));
@@ -235,7 +237,7 @@ impl Client {
         }
     }
 
-    fn send(&mut self, index: usize, signal: Signal) {
+    pub(super) fn send(&mut self, index: usize, signal: Signal) {
         let Some(link) = self.links.get_mut(index) else { return };
         if matches!(link.phase, Phase::Closing) {
             return;
@@ -281,7 +283,7 @@ impl Client {
         links.into_iter().for_each(|index| self.close_link(index));
     }
 
-    fn close_link(&mut self, index: usize) {
+    pub(super) fn close_link(&mut self, index: usize) {
         let Some(link) = self.links.get_mut(index) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
         let is_open = !matches!(phase, Phase::Opening(_));
@@ -309,7 +311,7 @@ impl Client {
         let link = self.remove_link(index);
         match link.phase {
             Phase::Opening(session) if !link.further.is_empty() => self.dial(session, link.further, Some(error)),
-            Phase::Opening(None) | Phase::Pake(_) => self.join_failed(error.into()),
+            Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_) => self.join_failed(error.into()),
             Phase::Session(session) => {
                 info!("signaling lost: {error}");
                 self.signaling_closed(session);
@@ -327,7 +329,7 @@ impl Client {
                     "the host did not answer in time; it may be slowing down guesses of its pin, try again later";
                 self.link_closed(index, WebSocketError::Ended(reason.to_owned()));
             }
-            Phase::Opening(_) | Phase::Resuming(..) | Phase::Closing => {
+            Phase::Opening(_) | Phase::Returning(_) | Phase::Resuming(..) | Phase::Closing => {
                 let error = link.websocket.timed_out();
                 self.link_closed(index, error);
             }

@@ -7,10 +7,14 @@
 //!    error                      done
 //! ```
 //!
+//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the pin is not
+//! shown to whoever answers.
+//!
 //! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
 //! port stays open all the time (`local`).
 
 mod dial;
+mod joining;
 mod links;
 mod local;
 #[cfg(unix)]
@@ -21,11 +25,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info};
-use rand::RngExt;
+use log::debug;
 use rustls::ClientConfig as TlsConfig;
 use slab::Slab;
 
+use self::joining::Joining;
 use self::links::Link;
 use self::local::LocalPorts;
 #[cfg(unix)]
@@ -40,8 +44,6 @@ use super::sessions::{SessionKey, Summary};
 use crate::config::ClientConfig;
 use crate::net::tls;
 use crate::session::End;
-use crate::signaling::error::{SignalingError, Violation};
-use crate::signaling::message::ErrorCode;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
 
@@ -70,6 +72,7 @@ pub struct Client {
     addresses: Vec<SocketAddr>,
     links: Slab<Link>,
     session: Option<SessionKey>,
+    joining: Joining,
     /// A session was connected in this run: failures from then on are waited out.
     was_connected: bool,
     backoff: Duration,
@@ -104,6 +107,7 @@ impl Client {
             addresses: Vec::new(),
             links: Slab::new(),
             session: None,
+            joining: Joining::default(),
             was_connected: false,
             backoff: MIN_BACKOFF,
             rejoin_at: None,
@@ -295,34 +299,6 @@ impl Client {
         }
     }
 
-    /// Takes note that the host could not be joined. The first time that is the end; later it is waited out, unless the host
-    /// itself said no.
-    fn join_failed(&mut self, error: RunError) {
-        let is_final = match &error {
-            RunError::Signaling(error) => !is_passing(error),
-            RunError::WebSocket(_) | RunError::Start(_) | RunError::Session(_) => false,
-            _ => true,
-        };
-        if !self.was_connected || is_final {
-            return self.finish(Err(error));
-        }
-        info!("joining failed: {error}");
-        // The same kind of failure is told once, however its words vary.
-        if error.code() != self.last_failure {
-            self.core.report(&Event::Reconnecting { message: format!("{error}; trying again") });
-            self.last_failure = error.code().to_owned();
-        }
-        let asked = match &error {
-            RunError::Signaling(SignalingError::Refused { retry_after, .. }) => *retry_after,
-            _ => None,
-        };
-        // Many clients of one host shall not come back in step.
-        let jitter = rand::rng().random_range(0.5..1.0);
-        let pause = self.backoff.mul_f64(jitter) + asked.unwrap_or_default();
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-        self.rejoin_after(pause);
-    }
-
     /// Dials the host after that time, or earlier if that was wanted already.
     fn rejoin_after(&mut self, pause: Duration) {
         let at = self.core.now + pause;
@@ -379,18 +355,5 @@ impl Client {
     fn finish(&mut self, outcome: Result<(), RunError>) {
         debug!("finish outcome={outcome:?}");
         self.outcome.get_or_insert(outcome);
-    }
-}
-
-/// Tells whether a refusal may be over after a while.
-fn is_passing(error: &SignalingError) -> bool {
-    match error {
-        SignalingError::Refused { code, .. } => {
-            // A host that a server does not know at the moment may be on its way back.
-            !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version)
-        }
-        // A forwarder may say anything; only who answers with a wrong proof does not have the pin.
-        SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),
-        _ => false,
     }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use log::{debug, info};
 
+use super::links::STEP_TIMEOUT;
 use super::{Host, LinkKey, Phase};
 use crate::config::{Endpoint, SharedService};
 use crate::driver::approval::Approval;
 use crate::driver::deadlines::Due;
+use crate::session::End;
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::Established;
 use crate::signaling::pin::Pin;
@@ -18,6 +20,16 @@ use crate::tunnel::{Config, Role, Service};
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Host {
+    /// Answers a client's hello, or says at once that there is no room for the proof that would follow: whoever sends one shows
+    /// it to everybody on the way, and clients do that a few times only.
+    pub(super) fn answer_hello(&mut self, index: usize, reply: String) {
+        if let Err(busy) = self.limiter.room(self.core.now) {
+            return self.refuse(index, &SignalingError::Busy { retry_after: busy.retry_after });
+        }
+        self.send(index, reply);
+        self.expect(index, STEP_TIMEOUT);
+    }
+
     /// Queues a client's proof; from here on its time is the limiter's.
     pub(super) fn enqueue(&mut self, index: usize) {
         let link = &mut self.links[index];
@@ -79,6 +91,21 @@ impl Host {
         self.core.verify_at = self.limiter.poll_timeout();
     }
 
+    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we know of it;
+    /// not a later one, should somebody have held this proof back.
+    pub(super) fn finish_return(&mut self, index: usize, text: &str) {
+        let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[index].phase, Phase::Closing) else {
+            return;
+        };
+        match resume.handle_returning(text) {
+            Ok(established) => {
+                self.core.abandon(last, End::Peer);
+                self.admit(index, established);
+            }
+            Err(error) => self.refuse(index, &error),
+        }
+    }
+
     /// Lets a client in that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, index: usize, established: Established) {
         // A client that is gone already took its link along.
@@ -117,9 +144,16 @@ impl Host {
         }
         let mut config = self.config.bounds.apply(Config::new(Role::Host));
         config.services = self.announced(None);
-        info!("session={} remote={} joins", established.session, self.links[index].remote);
+        let remote = self.links[index].remote.clone();
+        let (name, ticket) = (established.session.to_string(), established.ticket.clone());
+        info!("session={name} remote={remote} joins");
         match self.core.add_session(established, config) {
-            Ok(session) => self.links[index].phase = Phase::Session(session),
+            Ok(session) => {
+                self.links[index].phase = Phase::Session(session);
+                if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
+                    self.core.report(&Event::Returned { session: name, before, remote });
+                }
+            }
             Err(reason) => {
                 self.core.warn("start", format!("a client could not be served: {reason}"));
                 self.refuse(index, &SignalingError::Full);

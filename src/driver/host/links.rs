@@ -91,10 +91,9 @@ impl Host {
         if self.links.len() < MAX_UNPROVEN + self.config.max_sessions {
             return true;
         }
-        let unproven = self
-            .links
-            .iter()
-            .filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing));
+        let unproven = self.links.iter().filter(|(_, link)| {
+            matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing)
+        });
         let oldest = unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
         oldest.inspect(|&oldest| self.drop_link(oldest)).is_some()
     }
@@ -162,15 +161,13 @@ impl Host {
         let Some(link) = self.links.get_mut(index) else { return };
         match &mut link.phase {
             Phase::Pake(handshake) => match handshake.handle_text(text, &self.pin) {
-                Ok(HostStep::Send(reply)) => {
-                    self.send(index, reply);
-                    self.expect(index, STEP_TIMEOUT);
-                }
+                Ok(HostStep::Send(reply)) => self.answer_hello(index, reply),
                 Ok(HostStep::Verify) => self.enqueue(index),
                 Ok(HostStep::Resume(request)) => self.resume(index, &request),
                 Err(error) => self.refuse(index, &error),
             },
             Phase::Resuming(..) => self.finish_resume(index, text),
+            Phase::Returning(..) => self.finish_return(index, text),
             Phase::Session(session) => {
                 let (session, now) = (*session, self.core.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
@@ -200,8 +197,14 @@ impl Host {
         }
     }
 
-    /// Answers a client that wants to join a session again.
+    /// Answers a client that comes back: to its session, or with a ticket for another.
     fn resume(&mut self, index: usize, request: &Resume) {
+        if let Some((key, last)) = self.tickets.find(&request.session) {
+            let (resume, text) = HostResume::answer(key, request);
+            self.links[index].phase = Phase::Returning(resume, last);
+            self.send(index, text);
+            return self.expect(index, STEP_TIMEOUT);
+        }
         let Some(session) = self.core.find_session(&request.session) else {
             return self.refuse(index, &SignalingError::UnknownSession);
         };
@@ -335,7 +338,7 @@ impl Host {
         match std::mem::replace(&mut link.phase, Phase::Closing) {
             Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
             Phase::Session(session) => self.signaling_closed(session),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Asking(_) | Phase::Closing => {}
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Asking(_) | Phase::Closing => {}
         }
         let Some(link) = self.links.get_mut(index) else { return };
         match &mut link.end {
@@ -360,7 +363,7 @@ impl Host {
     pub(super) fn handle_link_due(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key.index).filter(|link| link.serial == key.serial) else { return };
         match link.phase {
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Closing => self.drop_link(key.index),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key.index),
             Phase::Session(session)
                 if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
             {
@@ -385,7 +388,7 @@ impl Host {
         match link.phase {
             Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
             Phase::Session(session) => self.signaling_closed(session),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Asking(_) | Phase::Closing => {}
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Asking(_) | Phase::Closing => {}
         }
     }
 

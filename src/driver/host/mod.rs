@@ -4,6 +4,7 @@ mod conversations;
 mod guests;
 mod links;
 mod reverse;
+mod tickets;
 mod uplink;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use socket2::{Domain, Socket, Type};
 
 use self::conversations::Conversation;
 use self::reverse::ReverseListener;
+use self::tickets::Tickets;
 use self::uplink::Uplink;
 use crate::config::{Endpoint, HostConfig};
 use crate::driver::RunError;
@@ -52,6 +54,7 @@ pub struct Host {
     uplink: Option<Uplink>,
     links: Slab<Link>,
     limiter: GuessLimiter<LinkKey>,
+    tickets: Tickets,
     /// Where clients have us listen.
     reverse: Slab<ReverseListener>,
     approval: Option<Approval>,
@@ -112,6 +115,8 @@ enum Phase {
     Verifying(HostHandshake),
     /// A client joins a session again.
     Resuming(HostResume, SessionKey),
+    /// A client with a ticket begins a session; this one was its last when it came.
+    Returning(HostResume, SessionKey),
     /// A person is asked.
     Asking(Box<Established>),
     /// A session is being negotiated or relayed.
@@ -162,6 +167,7 @@ impl Host {
             uplink,
             links: Slab::new(),
             limiter: GuessLimiter::new(),
+            tickets: Tickets::default(),
             reverse: Slab::new(),
             approval,
             is_stopping: false,

@@ -1,6 +1,7 @@
 //! The client's upgrade request, and the server's answer to it (RFC 6455, sections 4.1 and 4.2.2).
 
 use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
 
 use httparse::Status;
 use tungstenite::handshake::client::generate_key;
@@ -178,6 +179,10 @@ impl Upgrade {
                 // Interim answers such as 103 (Early Hints) come before the real one.
                 100..=199 => {}
                 _ => {
+                    let seconds = headers.first("retry-after").and_then(|text| text.parse().ok());
+                    if let (503, Some(seconds)) = (status, seconds) {
+                        return Err(WebSocketError::Busy { retry_after: Duration::from_secs(seconds) });
+                    }
                     let location = headers.first("location").map(|text| printable(&text, 500));
                     let content_type = headers.first("content-type").map(|text| printable(&text, 100));
                     let snippet = snippet(self.answer.split_off(length), transport);

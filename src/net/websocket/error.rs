@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use rustls::CertificateError;
 use thiserror::Error;
@@ -74,6 +75,12 @@ pub enum WebSocketError {
         /// The beginning of the body, printable, at most 200 characters; may be empty.
         snippet: String,
     },
+    /// The upgrade request was answered with 503, and a time to wait.
+    #[error("too many connections are open there; try again in {} s", .retry_after.as_secs())]
+    Busy {
+        /// How long the answer asks to wait.
+        retry_after: Duration,
+    },
     /// What to ask for is not valid: a header field, path, or server name.
     #[error("{what} is not valid: {reason}")]
     Request {
@@ -122,7 +129,7 @@ impl WebSocketError {
                 ProxyProblem::Refused { status, .. } => is_passing(status),
                 ProxyProblem::Protocol(_) => false,
             },
-            Self::Full { .. } | Self::Ended(_) => true,
+            Self::Busy { .. } | Self::Full { .. } | Self::Ended(_) => true,
             Self::Certificate { .. }
             | Self::Tls(_)
             | Self::Request { .. }
