@@ -326,6 +326,9 @@ impl Core {
     fn remove_connection(&mut self, connection: usize, reason: &str) -> Phase {
         self.deregister(connection);
         let entry = self.connections.remove(connection);
+        if let Phase::Resolving = entry.phase {
+            self.resolver.forget(entry.serial);
+        }
         let session = &mut self.sessions[entry.session];
         session.connections.remove(&entry.key);
         let (sent, received) = match &entry.phase {

@@ -13,7 +13,7 @@ use crate::config::{Endpoint, Protocol, SharedService, Target};
 use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
 use crate::net::listen;
-use crate::net::resolver::Lookup;
+use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::Stream;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
 
@@ -135,7 +135,8 @@ impl Core {
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
         match endpoint {
             Endpoint::Tcp(address) => {
-                let lookup = self.resolver.resolve(serial, &address.host, address.port);
+                let asker = self.asker(index, is_named);
+                let lookup = self.resolver.resolve(asker, serial, &address.host, address.port);
                 if is_named {
                     self.connections[connection].named = Some(address);
                 }
@@ -156,6 +157,11 @@ impl Core {
             }
             Endpoint::Udp(_) => self.fail_dial(connection, AbortReason::UnknownService, "it is no service of streams"),
         }
+    }
+
+    /// Tells for whom a name is looked up: the peer of that session, if it chose the name.
+    pub(super) fn asker(&self, index: usize, is_named: bool) -> Asker {
+        if is_named { Asker::Peer(self.sessions[index].serial) } else { Asker::Own }
     }
 
     /// Takes the resolver's answers.

@@ -148,7 +148,8 @@ impl Core {
             return;
         };
         let serial = self.flows[flow].serial;
-        match self.resolver.resolve(serial, &target.host, target.port) {
+        let asker = self.asker(index, is_named);
+        match self.resolver.resolve(asker, serial, &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
@@ -380,7 +381,7 @@ impl Core {
                     debug!("deregister error={error}");
                 }
             }
-            Side::Resolving { .. } => return,
+            Side::Resolving { .. } => return self.resolver.forget(entry.serial),
         }
         let (stream, reason) = (entry.id.value(), reason.to_owned());
         self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });

@@ -55,7 +55,7 @@ pub(super) enum Scope {
 pub(super) struct SessionEntry {
     pub(super) session: Session,
     pub(super) scope: Scope,
-    serial: u64,
+    pub(super) serial: u64,
     /// Short id, for people.
     pub(super) name: String,
     sockets: Vec<OwnSocket>,

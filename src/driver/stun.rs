@@ -10,7 +10,7 @@ use mio::Waker;
 
 use super::core::Core;
 use crate::config::Target;
-use crate::net::resolver::{Lookup, Resolver};
+use crate::net::resolver::{Asker, Lookup, Resolver};
 
 /// Names are looked up again after this long, and after this long where a look-up failed.
 const FRESH: Duration = Duration::from_secs(300);
@@ -44,7 +44,7 @@ impl Stun {
         self.asked_at = Some(now);
         self.has_failed = false;
         for (index, server) in self.servers.iter().enumerate() {
-            match self.resolver.resolve(index as u64, &server.host, server.port) {
+            match self.resolver.resolve(Asker::Own, index as u64, &server.host, server.port) {
                 Ok(Lookup::Ready(addresses)) => self.found[index] = addresses,
                 Ok(Lookup::Pending) => {}
                 Err(error) => {

@@ -1,7 +1,8 @@
-//! Name look-ups off the loop: they block, so one helper thread makes them.
+//! Name look-ups off the loop: they block, so helper threads make them.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 
@@ -9,30 +10,51 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Waker;
 use thiserror::Error;
 
-/// The most look-ups that may wait for their answer.
-pub const MAX_PENDING: usize = 256;
+/// The most names of one asker whose look-up has not begun.
+pub const MAX_QUEUED: usize = 256;
+
+/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer go on
+/// beside it.
+const MAX_RUNNING_PEER: usize = 4;
+
+/// Look-ups that all peers together may have under way.
+const MAX_RUNNING_PEERS: usize = 48;
+
+/// Look-ups of this side's own that may be under way, beside those of peers.
+const MAX_RUNNING_OWN: usize = 16;
 
 /// The most addresses one answer holds.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// Looks up names on one helper thread and wakes the loop when answers are there.
+/// Looks up names on helper threads and wakes the loop when answers are there.
 ///
-/// The thread starts with the first name that is not an IP literal, and ends after its current look-up once the
-/// resolver is dropped; nobody waits for it, so a look-up that hangs does not delay the end of the process. It does
-/// delay the look-ups queued behind it.
+/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped. Nobody waits
+/// for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of other askers; names that
+/// the same asker wants at once are looked up once.
 pub struct Resolver {
     waker: Arc<Waker>,
     lookup: LookupFn,
-    worker: Option<Worker>,
-    /// Requests whose answer was not taken yet. Never above `MAX_PENDING`, so neither queue can block its sender.
-    pending: usize,
+    workers: Option<Workers>,
+    lookups: VecDeque<LookUp>,
+    /// Answers that were not taken yet.
+    answered: VecDeque<(u64, Result<Vec<SocketAddr>, String>)>,
+    next_number: u64,
+}
+
+/// For whom a name is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// For ourselves, who were told the name by whoever started us.
+    Own,
+    /// For a peer that chose the name, by a number of the caller's.
+    Peer(u64),
 }
 
 /// What [`Resolver::resolve`] knows at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Lookup {
-    /// The host was an IP literal.
+    /// The host was an IP literal or `localhost`.
     Ready(Vec<SocketAddr>),
     /// The answer comes from [`Resolver::poll`] under the same id, after the waker woke the loop.
     Pending,
@@ -41,32 +63,46 @@ pub enum Lookup {
 /// Why a look-up could not be queued.
 #[derive(Debug, Error)]
 pub enum ResolverError {
-    /// [`MAX_PENDING`] look-ups wait already.
+    /// [`MAX_QUEUED`] names of the same asker wait already.
     #[error("too many name look-ups wait for an answer; try again shortly")]
     Full,
-    /// The helper thread could not be started, or ended.
-    #[error("name look-ups are not possible: the helper thread is not running ({0})")]
+    /// No helper thread could be started.
+    #[error("name look-ups are not possible: no helper thread is running ({0})")]
     Thread(io::Error),
 }
 
-type LookupFn = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
-type Answer = (u64, Result<Vec<SocketAddr>, String>);
+type LookupFn = fn(&str) -> io::Result<Vec<IpAddr>>;
+type Answer = (u64, Result<Vec<IpAddr>, String>);
 
-struct Request {
-    id: u64,
+/// A name that is wanted, or was when its look-up began.
+struct LookUp {
+    asker: Asker,
     host: String,
-    port: u16,
+    /// The number of the request that a thread has; `None` before.
+    number: Option<u64>,
+    /// Who waits for it: the caller's id, and the port.
+    waiting: Vec<(u64, u16)>,
 }
 
-struct Worker {
+struct Request {
+    number: u64,
+    host: String,
+}
+
+/// The threads, each with at most one request.
+struct Workers {
+    count: usize,
     requests: Sender<Request>,
+    request_queue: Receiver<Request>,
     answers: Receiver<Answer>,
+    answer_queue: Sender<Answer>,
 }
 
 impl Resolver {
     /// Creates a resolver that wakes `waker` after every answer.
     pub fn new(waker: Arc<Waker>) -> Self {
-        Self { waker, lookup: system_lookup, worker: None, pending: 0 }
+        let (lookups, answered) = (VecDeque::new(), VecDeque::new());
+        Self { waker, lookup: system_lookup, workers: None, lookups, answered, next_number: 0 }
     }
 
     /// Looks up a host name or IP literal (brackets around an IPv6 literal are allowed).
@@ -75,56 +111,113 @@ impl Resolver {
     ///
     /// # Errors
     /// [`ResolverError`] if the look-up was not queued; no answer follows.
-    pub fn resolve(&mut self, id: u64, host: &str, port: u16) -> Result<Lookup, ResolverError> {
+    pub fn resolve(&mut self, asker: Asker, id: u64, host: &str, port: u16) -> Result<Lookup, ResolverError> {
         let host = unbracketed(host);
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(Lookup::Ready(vec![SocketAddr::new(address, port)]));
+        if let Some(addresses) = known(host) {
+            return Ok(Lookup::Ready(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()));
         }
-        if self.pending >= MAX_PENDING {
+        let same = self.lookups.iter_mut().find(|lookup| lookup.asker == asker && lookup.host == host);
+        if let Some(lookup) = same {
+            if !lookup.waiting.contains(&(id, port)) {
+                lookup.waiting.push((id, port));
+            }
+            return Ok(Lookup::Pending);
+        }
+        let queued = self.lookups.iter().filter(|lookup| lookup.asker == asker && lookup.number.is_none());
+        if queued.count() >= MAX_QUEUED {
             return Err(ResolverError::Full);
         }
-        let worker = match &mut self.worker {
-            Some(worker) => worker,
-            none => none.insert(Worker::start(self.waker.clone(), self.lookup).map_err(ResolverError::Thread)?),
-        };
-        let request = Request { id, host: host.to_owned(), port };
-        if worker.requests.try_send(request).is_err() {
-            // The queue has room for every pending look-up, so only a thread that ended refuses.
-            return Err(ResolverError::Thread(io::Error::other("it ended")));
-        }
-        self.pending += 1;
+        let waiting = vec![(id, port)];
+        self.lookups.push_back(LookUp { asker, host: host.to_owned(), number: None, waiting });
+        self.begin().inspect_err(|_| drop(self.lookups.pop_back())).map_err(ResolverError::Thread)?;
         Ok(Lookup::Pending)
     }
 
     /// Takes the next answer: the id of the request and the addresses, each once and at most [`MAX_ADDRESSES`], in the
     /// system's order of preference, or the system's reason. Addresses are never empty.
     pub fn poll(&mut self) -> Option<(u64, Result<Vec<SocketAddr>, String>)> {
-        let answer = self.worker.as_ref()?.answers.try_recv().ok()?;
-        self.pending -= 1;
-        Some(answer)
+        while let Some((number, answer)) = self.workers.as_ref().and_then(|workers| workers.answers.try_recv().ok()) {
+            let index = self.lookups.iter().position(|lookup| lookup.number == Some(number));
+            let Some(LookUp { waiting, .. }) = index.and_then(|index| self.lookups.remove(index)) else { continue };
+            for (id, port) in waiting {
+                let with_port = |found: &Vec<IpAddr>| found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+                self.answered.push_back((id, answer.as_ref().map(with_port).map_err(String::clone)));
+            }
+            // There is a thread already.
+            let _ = self.begin();
+        }
+        self.answered.pop_front()
+    }
+
+    /// Forgets that somebody waits. What has not begun and nobody waits for is not looked up.
+    pub fn forget(&mut self, id: u64) {
+        self.answered.retain(|(answered, _)| *answered != id);
+        self.lookups.iter_mut().for_each(|lookup| lookup.waiting.retain(|(waiting, _)| *waiting != id));
+        self.lookups.retain(|lookup| lookup.number.is_some() || !lookup.waiting.is_empty());
     }
 
     /// How many answers are still to come.
     pub fn pending(&self) -> usize {
-        self.pending
+        self.lookups.iter().map(|lookup| lookup.waiting.len()).sum::<usize>() + self.answered.len()
+    }
+
+    /// Tells whether an answer for that id is still to come.
+    pub fn is_pending(&self, id: u64) -> bool {
+        self.lookups.iter().any(|lookup| lookup.waiting.iter().any(|(waiting, _)| *waiting == id))
+            || self.answered.iter().any(|(answered, _)| *answered == id)
+    }
+
+    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of one asker
+    /// the one that has waited for longest.
+    fn begin(&mut self) -> io::Result<()> {
+        loop {
+            let running: Vec<Asker> =
+                self.lookups.iter().filter(|lookup| lookup.number.is_some()).map(|lookup| lookup.asker).collect();
+            let of = |asker| running.iter().filter(|other| **other == asker).count();
+            let has_room = |asker| match asker {
+                Asker::Own => of(asker) < MAX_RUNNING_OWN,
+                Asker::Peer(_) => of(asker) < MAX_RUNNING_PEER && running.len() - of(Asker::Own) < MAX_RUNNING_PEERS,
+            };
+            let queued = self.lookups.iter_mut().filter(|lookup| lookup.number.is_none() && has_room(lookup.asker));
+            let Some(next) = queued.min_by_key(|lookup| of(lookup.asker)) else { return Ok(()) };
+            let workers = self.workers.get_or_insert_with(Workers::default);
+            if workers.count <= running.len() {
+                workers.start(self.waker.clone(), self.lookup)?;
+            }
+            self.next_number += 1;
+            next.number = Some(self.next_number);
+            let request = Request { number: self.next_number, host: next.host.clone() };
+            // There is a thread for it: the queue has room.
+            if workers.requests.try_send(request).is_err() {
+                next.number = None;
+                return Err(io::Error::other("they ended"));
+            }
+        }
     }
 }
 
-impl Worker {
-    fn start(waker: Arc<Waker>, lookup: LookupFn) -> io::Result<Self> {
-        let (requests, request_queue) = bounded(MAX_PENDING);
-        let (answer_queue, answers) = bounded(MAX_PENDING);
-        thread::Builder::new()
-            .name("resolver".into())
-            .spawn(move || answer_requests(&request_queue, &answer_queue, &waker, lookup))?;
-        Ok(Self { requests, answers })
+impl Default for Workers {
+    fn default() -> Workers {
+        let (requests, request_queue) = bounded(MAX_RUNNING_PEERS + MAX_RUNNING_OWN);
+        let (answer_queue, answers) = bounded(MAX_RUNNING_PEERS + MAX_RUNNING_OWN);
+        Workers { count: 0, requests, request_queue, answers, answer_queue }
+    }
+}
+
+impl Workers {
+    fn start(&mut self, waker: Arc<Waker>, lookup: LookupFn) -> io::Result<()> {
+        let (requests, answers) = (self.request_queue.clone(), self.answer_queue.clone());
+        let work = move || answer_requests(&requests, &answers, &waker, lookup);
+        thread::Builder::new().name("resolver".into()).spawn(work)?;
+        self.count += 1;
+        Ok(())
     }
 }
 
 fn answer_requests(requests: &Receiver<Request>, answers: &Sender<Answer>, waker: &Waker, lookup: LookupFn) {
-    for request in requests {
-        let result = lookup(&request.host, request.port).map_err(|error| error.to_string()).and_then(bounded_list);
-        if answers.send((request.id, result)).is_err() {
+    for Request { number, host } in requests {
+        let result = lookup(&host).map_err(|error| error.to_string()).and_then(bounded_list);
+        if answers.send((number, result)).is_err() {
             return;
         }
         if let Err(error) = waker.wake() {
@@ -133,12 +226,27 @@ fn answer_requests(requests: &Receiver<Request>, answers: &Sender<Answer>, waker
     }
 }
 
-fn system_lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    // The iterator is over a list the system already built; what is kept of it is bounded by `bounded_list`.
-    Ok((host, port).to_socket_addrs()?.take(4 * MAX_ADDRESSES).collect())
+/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever a
+/// name server says (RFC 6761, section 6.3).
+fn known(host: &str) -> Option<Vec<IpAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Some(vec![address]);
+    }
+    let is_local = host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost");
+    is_local.then(|| {
+        let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+        // Without IPv6 in the kernel it would only hide what was wrong with the other one.
+        let has_v6 = UdpSocket::bind((v6, 0)).is_ok();
+        [Some(Ipv4Addr::LOCALHOST.into()), has_v6.then_some(v6)].into_iter().flatten().collect()
+    })
 }
 
-fn bounded_list(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, String> {
+fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+    // The iterator is over a list the system already built; what is kept of it is bounded by `bounded_list`.
+    Ok((host, 0).to_socket_addrs()?.take(4 * MAX_ADDRESSES).map(|address| address.ip()).collect())
+}
+
+fn bounded_list(found: Vec<IpAddr>) -> Result<Vec<IpAddr>, String> {
     let mut addresses = Vec::new();
     for address in found {
         if addresses.len() < MAX_ADDRESSES && !addresses.contains(&address) {
@@ -154,6 +262,7 @@ fn unbracketed(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use mio::{Events, Poll, Token};
@@ -168,7 +277,7 @@ mod tests {
         (poll, resolver)
     }
 
-    fn wait(poll: &mut Poll, resolver: &mut Resolver) -> Answer {
+    fn wait(poll: &mut Poll, resolver: &mut Resolver) -> (u64, Result<Vec<SocketAddr>, String>) {
         let mut events = Events::with_capacity(4);
         for _ in 0..100 {
             if let Some(answer) = resolver.poll() {
@@ -179,34 +288,47 @@ mod tests {
         panic!("no answer within ten seconds");
     }
 
-    #[test]
-    fn literals_need_no_thread() {
-        let (_poll, mut resolver) = resolver(|_, _| panic!("not looked up"));
-        for (host, expected) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("[::1]", "[::1]:80")] {
-            let Lookup::Ready(addresses) = resolver.resolve(0, host, 80).unwrap() else {
-                panic!("{host} is a literal")
-            };
-            assert_eq!(addresses, [expected.parse().unwrap()]);
+    /// Never answers for names in `stuck.test`; others have an address.
+    fn half_stuck(host: &str) -> io::Result<Vec<IpAddr>> {
+        while host.ends_with("stuck.test") {
+            thread::park();
         }
-        assert!(resolver.worker.is_none());
+        Ok(vec![IpAddr::from([192, 0, 2, 1])])
+    }
+
+    #[test]
+    fn literals_and_localhost_need_no_thread() {
+        let (_poll, mut resolver) = resolver(|_| panic!("not looked up"));
+        let mut ready = |host: &str| match resolver.resolve(Asker::Own, 0, host, 80).unwrap() {
+            Lookup::Ready(addresses) => addresses,
+            Lookup::Pending => panic!("{host} is looked up"),
+        };
+        for (host, expected) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("[::1]", "[::1]:80")] {
+            assert_eq!(ready(host), [expected.parse().unwrap()]);
+        }
+        for host in ["localhost", "LocalHost", "localhost."] {
+            let addresses = ready(host);
+            assert_eq!(addresses[0], "127.0.0.1:80".parse().unwrap());
+            assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+        }
+        assert!(resolver.workers.is_none());
     }
 
     #[test]
     fn a_name_is_answered_and_wakes_the_loop() {
-        let (mut poll, mut resolver) = resolver(system_lookup);
-        assert_eq!(resolver.resolve(7, "localhost", 81).unwrap(), Lookup::Pending);
+        let (mut poll, mut resolver) = resolver(half_stuck);
+        assert_eq!(resolver.resolve(Asker::Own, 7, "a.test", 81).unwrap(), Lookup::Pending);
+        assert!(resolver.is_pending(7) && !resolver.is_pending(8));
         let (id, result) = wait(&mut poll, &mut resolver);
-        assert_eq!(id, 7);
-        assert!(result.unwrap().iter().all(|address| address.ip().is_loopback() && address.port() == 81));
+        assert_eq!((id, result.unwrap()), (7, vec!["192.0.2.1:81".parse().unwrap()]));
         assert_eq!(resolver.pending(), 0);
     }
 
     #[test]
     fn answers_are_deduplicated_and_bounded() {
-        let (mut poll, mut resolver) = resolver(|_, port| {
-            Ok((0..100u8).flat_map(|n| [n, n]).map(|n| SocketAddr::from(([10, 0, 0, n], port))).collect())
-        });
-        let _ = resolver.resolve(1, "many.test", 1).unwrap();
+        let (mut poll, mut resolver) =
+            resolver(|_| Ok((0..100u8).flat_map(|n| [n, n]).map(|n| IpAddr::from([10, 0, 0, n])).collect()));
+        let _ = resolver.resolve(Asker::Own, 1, "many.test", 1).unwrap();
         let addresses = wait(&mut poll, &mut resolver).1.unwrap();
         assert_eq!(addresses.len(), MAX_ADDRESSES);
         assert_eq!(addresses[1], "10.0.0.1:1".parse().unwrap());
@@ -214,28 +336,89 @@ mod tests {
 
     #[test]
     fn no_address_and_failure_are_reasons() {
-        let (mut poll, mut resolver) = resolver(|host, _| match host {
+        let (mut poll, mut resolver) = resolver(|host| match host {
             "empty.test" => Ok(Vec::new()),
             _ => Err(io::Error::other("no such name")),
         });
-        let _ = resolver.resolve(1, "empty.test", 1).unwrap();
+        let _ = resolver.resolve(Asker::Own, 1, "empty.test", 1).unwrap();
         assert_eq!(wait(&mut poll, &mut resolver), (1, Err("the name has no address".into())));
-        let _ = resolver.resolve(2, "bad.test", 1).unwrap();
+        let _ = resolver.resolve(Asker::Own, 2, "bad.test", 1).unwrap();
         assert_eq!(wait(&mut poll, &mut resolver), (2, Err("no such name".into())));
     }
 
     #[test]
-    fn a_stuck_lookup_fills_the_queue_and_does_not_hold_the_drop() {
-        let (_poll, mut resolver) = resolver(|_, _| {
-            loop {
-                thread::park();
-            }
+    fn one_name_is_looked_up_once_for_all_its_ports() {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (mut poll, mut resolver) = resolver(|_| {
+            COUNT.fetch_add(1, Ordering::SeqCst);
+            thread::park_timeout(Duration::from_millis(50));
+            Ok(vec![IpAddr::from([192, 0, 2, 1])])
         });
-        for id in 0..MAX_PENDING as u64 {
-            assert_eq!(resolver.resolve(id, "stuck.test", 1).unwrap(), Lookup::Pending);
+        for id in 1..=400 {
+            let _ = resolver.resolve(Asker::Own, id, "a.test", 80 + u16::from(id > 200)).unwrap();
         }
-        assert!(matches!(resolver.resolve(0, "stuck.test", 1), Err(ResolverError::Full)));
-        assert!(matches!(resolver.resolve(0, "10.0.0.1", 1), Ok(Lookup::Ready(_))));
+        for id in 1..=400 {
+            let (answered, result) = wait(&mut poll, &mut resolver);
+            assert_eq!((answered, result.unwrap()[0].port()), (id, 80 + u16::from(id > 200)));
+        }
+        assert_eq!((COUNT.load(Ordering::SeqCst), resolver.workers.as_ref().unwrap().count), (1, 1));
+    }
+
+    #[test]
+    fn names_that_nobody_answers_for_delay_nobody_else() {
+        let (mut poll, mut resolver) = resolver(half_stuck);
+        for id in 0..MAX_QUEUED as u64 + MAX_RUNNING_PEER as u64 {
+            let stuck = resolver.resolve(Asker::Peer(1), id, &format!("{id}.stuck.test"), 1);
+            assert_eq!(stuck.unwrap(), Lookup::Pending);
+        }
+        let full = resolver.resolve(Asker::Peer(1), 999, "more.stuck.test", 1);
+        assert!(matches!(full, Err(ResolverError::Full)), "{full:?}");
+        assert_eq!(resolver.workers.as_ref().unwrap().count, MAX_RUNNING_PEER);
+        for (id, asker) in [(1000, Asker::Peer(2)), (1001, Asker::Own)] {
+            let _ = resolver.resolve(asker, id, "a.test", 1).unwrap();
+            assert_eq!(wait(&mut poll, &mut resolver).0, id);
+        }
+        // Nor do our own, one of which is wanted again and again.
+        for id in 0..100 {
+            let _ = resolver.resolve(Asker::Own, id, "own.stuck.test", 1).unwrap();
+        }
+        let _ = resolver.resolve(Asker::Own, 1002, "a.test", 1).unwrap();
+        assert_eq!(wait(&mut poll, &mut resolver).0, 1002);
+        assert!(matches!(resolver.resolve(Asker::Peer(1), 0, "10.0.0.1", 1), Ok(Lookup::Ready(_))));
         drop(resolver);
+    }
+
+    #[test]
+    fn many_peers_leave_threads_to_ourselves_and_take_turns() {
+        let (mut poll, mut resolver) = resolver(half_stuck);
+        for peer in 0..100 {
+            for name in 0..10 {
+                let id = 10 * peer + name;
+                let _ = resolver.resolve(Asker::Peer(peer), id, &format!("{id}.stuck.test"), 1).unwrap();
+            }
+        }
+        assert_eq!(resolver.workers.as_ref().unwrap().count, MAX_RUNNING_PEERS);
+        let _ = resolver.resolve(Asker::Own, 5000, "a.test", 1).unwrap();
+        assert_eq!(wait(&mut poll, &mut resolver).0, 5000);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_looked_up() {
+        let (mut poll, mut resolver) = resolver(half_stuck);
+        for id in 0..100 {
+            let _ = resolver.resolve(Asker::Peer(1), id, &format!("{id}.stuck.test"), 1).unwrap();
+        }
+        (0..100).for_each(|id| resolver.forget(id));
+        assert_eq!(resolver.pending(), 0);
+        assert_eq!(resolver.lookups.len(), MAX_RUNNING_PEER, "those under way cannot be called off");
+        // One of those that is wanted again is waited for; it does not begin anew.
+        let _ = resolver.resolve(Asker::Peer(1), 200, "0.stuck.test", 1).unwrap();
+        assert_eq!((resolver.lookups.len(), resolver.pending()), (MAX_RUNNING_PEER, 1));
+        // An answer that was there already is gone, too.
+        let _ = resolver.resolve(Asker::Own, 300, "a.test", 1).unwrap();
+        let _ = resolver.resolve(Asker::Own, 301, "a.test", 2).unwrap();
+        assert_eq!(wait(&mut poll, &mut resolver).0, 300);
+        resolver.forget(301);
+        assert_eq!(resolver.poll(), None);
     }
 }

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token, Waker};
 
 use super::FIRST_SOCKET;
 use crate::config::Target;
-use crate::net::resolver::{Lookup, Resolver};
+use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
 use crate::session::diagnosis;
@@ -74,7 +74,7 @@ impl Survey {
         }
         for target in servers {
             let mut resolver = Resolver::new(waker.clone());
-            let state = match resolver.resolve(0, &target.host, target.port) {
+            let state = match resolver.resolve(Asker::Own, 0, &target.host, target.port) {
                 Ok(Lookup::Ready(addresses)) => survey.found(now, &addresses),
                 Ok(Lookup::Pending) => Found::Pending(resolver),
                 Err(error) => Found::Failed(error.to_string()),

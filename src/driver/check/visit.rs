@@ -19,7 +19,7 @@ use rustls::ClientConfig as TlsConfig;
 use super::LINK;
 use crate::config::VisitConfig;
 use crate::driver::RunError;
-use crate::net::resolver::{Lookup, Resolver};
+use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::session::CHECK;
 use crate::signaling::error::SignalingError;
@@ -112,7 +112,7 @@ impl Visit {
             theirs: None,
             failure: None,
         };
-        match visit.resolver.resolve(0, &host, port) {
+        match visit.resolver.resolve(Asker::Own, 0, &host, port) {
             Ok(Lookup::Ready(addresses)) => visit.found(now, registry, addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => visit.fail(WebSocketError::Dns { host, reason: error.to_string() }),

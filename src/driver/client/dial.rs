@@ -13,7 +13,7 @@ use crate::driver::dial::HOST_LOOKUP;
 use crate::driver::liveness::Liveness;
 use crate::driver::sessions::SessionKey;
 use crate::driver::token::Source;
-use crate::net::resolver::Lookup;
+use crate::net::resolver::{Asker, Lookup};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.
@@ -29,7 +29,7 @@ impl Client {
     /// Finds the host, and dials it for the first time.
     pub(super) fn look_up(&mut self) {
         let (host, port) = self.config.first_hop();
-        match self.core.resolver.resolve(HOST_LOOKUP, host, port) {
+        match self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
             Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.resolved(Err(error.to_string())),
@@ -59,9 +59,7 @@ impl Client {
         }
         self.dial(session, self.addresses.clone().into(), None);
         let (host, port) = self.config.first_hop();
-        if self.core.resolver.pending() == 0
-            && let Err(error) = self.core.resolver.resolve(0, host, port)
-        {
+        if let Err(error) = self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
             debug!("look-up error={error}");
         }
     }
@@ -71,7 +69,7 @@ impl Client {
         self.links
             .iter()
             .any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_)))
-            || (self.addresses.is_empty() && self.core.resolver.pending() > 0)
+            || (self.addresses.is_empty() && self.core.resolver.is_pending(HOST_LOOKUP))
     }
 
     /// Tries the next address of the host; `error` is what the last one gave.

@@ -83,7 +83,8 @@ impl Client {
                     self.start_session(index, established);
                 }
             }
-            Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) => {
+            // The latter is what one says that never heard of coming back.
+            Err(SignalingError::Refused { code: ErrorCode::UnknownSession | ErrorCode::Protocol, .. }) => {
                 self.close_link(index);
                 self.joining.is_forgotten = true;
                 let pause = self.joining.exposure.next(self.core.now).saturating_duration_since(self.core.now);

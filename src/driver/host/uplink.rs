@@ -28,7 +28,7 @@ use crate::driver::deadlines::Due;
 use crate::driver::dial::HOST_LOOKUP;
 use crate::driver::liveness::Liveness;
 use crate::driver::token::Source;
-use crate::net::resolver::Lookup;
+use crate::net::resolver::{Asker, Lookup};
 use crate::net::tls;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
@@ -143,7 +143,7 @@ impl Host {
         }
         let Some(uplink) = &self.uplink else { return };
         let (host, port) = uplink.registration.first_hop();
-        match self.core.resolver.resolve(HOST_LOOKUP, host, port) {
+        match self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
             Ok(Lookup::Ready(addresses)) => self.server_resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.server_resolved(Err(error.to_string())),
