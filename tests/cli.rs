@@ -26,6 +26,8 @@ mod recovery;
 mod sessions;
 #[path = "cli/signaling_port.rs"]
 mod signaling_port;
+#[path = "cli/stalled.rs"]
+mod stalled;
 #[path = "cli/usage.rs"]
 mod usage;
 #[path = "cli/wizard.rs"]

@@ -1,7 +1,6 @@
 //! Arguments, the environment and answers, joined into one command that is ready to run.
 
 use std::ffi::OsString;
-use std::io;
 
 use clap::Parser;
 
@@ -25,6 +24,7 @@ use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
+use crate::status::printer::{Format, Printer};
 use crate::status::report::{Reporter, Role, Style};
 
 /// How a run talks to whoever started it.
@@ -38,21 +38,30 @@ pub struct Output {
 
 impl Output {
     /// Builds the reporter of one side on stderr alone, without a line for every stream: stdout carries something else.
-    pub fn reporter_on_stderr(&self, role: Role) -> Reporter {
+    pub fn reporter_on_stderr(&self, role: Role, printer: &Printer) -> Reporter {
         if self.json {
-            Reporter::json(io::stderr())
+            Reporter::json(printer.err())
         } else {
-            Reporter::human(io::stderr(), io::stderr(), role, Style::of_process(false))
+            Reporter::human(printer.err(), printer.err(), role, Style::of_process(false))
         }
     }
 
     /// Builds the reporter of one side on this process's stdout and stderr.
-    pub fn reporter(&self, role: Role) -> Reporter {
+    pub fn reporter(&self, role: Role, printer: &Printer) -> Reporter {
         if self.json {
-            Reporter::json(io::stdout())
+            Reporter::json(printer.out())
         } else {
             let style = Style::of_process(self.verbosity != Verbosity::Quiet);
-            Reporter::human(io::stdout(), io::stderr(), role, style)
+            Reporter::human(printer.out(), printer.err(), role, style)
+        }
+    }
+
+    /// Takes over stdout and stderr; where stdout carries something else, what there is to say goes to stderr.
+    pub fn printer(&self, is_on_stderr: bool) -> Printer {
+        match (self.json, is_on_stderr) {
+            (true, false) => Printer::of_process(Format::Json, Format::Text),
+            (true, true) => Printer::of_process(Format::Text, Format::Json),
+            (false, _) => Printer::of_process(Format::Text, Format::Text),
         }
     }
 }

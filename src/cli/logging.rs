@@ -1,6 +1,11 @@
 //! Logs on stderr: how much, and of what.
 
 use std::env;
+use std::io::Write;
+
+use env_logger::{Target, WriteStyle};
+
+use crate::status::report::Style;
 
 /// How much a person wants to read, from `-v` and `-q`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,12 +52,14 @@ impl Verbosity {
     }
 }
 
-/// Starts logging. A second call changes nothing, so that a program that logs already can call the library.
-pub fn start(verbosity: Verbosity) {
+/// Starts logging to what carries stderr. A second call changes nothing, so that a program that logs already can call the library.
+pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
     let rust_log = env::var("RUST_LOG").ok();
     let started = env_logger::Builder::new()
         .parse_filters(&verbosity.directives(rust_log.as_deref()))
         .format_timestamp_millis()
+        .target(Target::Pipe(Box::new(out)))
+        .write_style(if Style::of_process(true).error_colour { WriteStyle::Always } else { WriteStyle::Never })
         .try_init();
     if let Err(error) = started {
         log::debug!("logger kept: error={error}");

@@ -31,6 +31,7 @@ use crate::driver::{Check, Client, Host, Server};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
+use crate::status::printer::Printer;
 use crate::status::report::{Reporter, Role};
 use args::{Arguments, PIN_VARIABLE};
 use prompt::Prompter;
@@ -63,71 +64,78 @@ pub fn run() -> ExitCode {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
-            logging::start(command.output().verbosity);
+            let is_piped = matches!(&command, Command::Client(config, _) if config.pipe.is_some());
+            let printer = command.output().printer(is_piped);
+            logging::start(command.output().verbosity, printer.err());
             if let Some(remark) = remark {
                 log::warn!("{remark}");
             }
-            execute(command)
+            let code = execute(command, &printer);
+            printer.finish();
+            code
         }
         Err(failure) => fail(&failure),
     }
 }
 
 /// Runs a command to its end.
-fn execute(command: Command) -> ExitCode {
+fn execute(command: Command, printer: &Printer) -> ExitCode {
     if let Err(error) = limits::raise_descriptor_limit() {
         log::warn!("the limit of open files stays as it is: {error}");
     }
     let output = command.output();
     let result = match command {
         Command::Host(config, output) => {
-            let reporter = output.reporter(Role::Host { services: config.services.clone() }).into_callback();
+            let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
             Host::bind(config, reporter).and_then(|mut host| {
                 host.handle_signals()?;
                 host.run()
             })
         }
         Command::Client(config, output) => {
-            let reporter = client_reporter(&config, output).into_callback();
+            let reporter = client_reporter(&config, output, printer).into_callback();
             Client::bind(config, reporter).and_then(|mut client| {
                 client.handle_signals()?;
                 client.run()
             })
         }
         Command::Server(config, output) => {
-            let reporter = output.reporter(Role::Server).into_callback();
+            let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
                 server.handle_signals()?;
                 server.run()
             })
         }
         Command::Check(config, output) => {
-            return match Check::new(config, output.reporter(Role::Client).into_callback()).run() {
+            return match Check::new(config, output.reporter(Role::Client, printer).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, error.code(), error.to_string()),
+                Err(error) => failed(output, printer, error.code(), error.to_string()),
             };
         }
         Command::Demo(output) => {
-            return match demo::run(output.reporter(Role::Client).into_callback()) {
+            return match demo::run(output.reporter(Role::Client, printer).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, "demo", error.to_string()),
+                Err(error) => failed(output, printer, "demo", error.to_string()),
             };
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(output, error.code(), error.to_string()),
+        Err(error) => failed(output, printer, error.code(), error.to_string()),
     }
 }
 
 /// A client whose stdout is a stream says what it has to say on stderr.
-fn client_reporter(config: &ClientConfig, output: Output) -> Reporter {
-    if config.pipe.is_some() { output.reporter_on_stderr(Role::Client) } else { output.reporter(Role::Client) }
+fn client_reporter(config: &ClientConfig, output: Output, printer: &Printer) -> Reporter {
+    match config.pipe {
+        Some(_) => output.reporter_on_stderr(Role::Client, printer),
+        None => output.reporter(Role::Client, printer),
+    }
 }
 
 /// Reports why a run failed, and returns the exit code.
-fn failed(output: Output, code: &str, message: String) -> ExitCode {
-    output.reporter(Role::Client).report(&Event::Error { code: code.to_owned(), message });
+fn failed(output: Output, printer: &Printer, code: &str, message: String) -> ExitCode {
+    output.reporter(Role::Client, printer).report(&Event::Error { code: code.to_owned(), message });
     ExitCode::from(FAILED)
 }
 
@@ -145,7 +153,10 @@ fn fail(failure: &Failure) -> ExitCode {
             ExitCode::from(WRONG_USAGE)
         }
         Failure::Usage { usage, output } => {
-            output.reporter(Role::Client).report(&Event::Error { code: "usage".into(), message: usage.to_string() });
+            let printer = output.printer(false);
+            let error = Event::Error { code: "usage".into(), message: usage.to_string() };
+            output.reporter(Role::Client, &printer).report(&error);
+            printer.finish();
             ExitCode::from(WRONG_USAGE)
         }
         Failure::NoAnswer(no_answer) => {

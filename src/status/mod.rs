@@ -7,6 +7,7 @@ mod invitation;
 mod json;
 pub mod metrics;
 mod paint;
+pub mod printer;
 pub mod refusal;
 pub mod report;
 mod serving;
