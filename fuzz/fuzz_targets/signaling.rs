@@ -1,15 +1,15 @@
 //! Feeds texts to everything that reads what came over the signaling WebSocket or between a host and a server, and to the URL
 //! parser.
 //!
-//! The input is one text for each line; the same lines go to both handshakes and to an opener.
+//! The input is one text for each line; the same lines go to both handshakes, to both ends of a ticket, and to an opener.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
-use pinhole::signaling::message::{ClientMessage, HostMessage, Inner};
+use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
+use pinhole::signaling::message::{ClientMessage, HostMessage, Inner, Outer};
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::rendezvous::{FromHost, FromServer, Packet};
-use pinhole::signaling::sealing::Opener;
+use pinhole::signaling::resume::{ClientResume, HostResume};
 use pinhole::signaling::url::SignalingUrl;
 
 fuzz_target!(|text: &str| {
@@ -43,8 +43,16 @@ fuzz_target!(|text: &str| {
     let Some(pin) = Pin::new("123456") else { return };
     let (mut client, _) = ClientHandshake::start(&pin);
     let mut host = HostHandshake::new();
-    let mut opener = opener(&pin);
+    let Established { mut opener, ticket, .. } = established(&pin);
     for line in lines {
+        let returned = ClientResume::with_ticket(&ticket).0.handle_returned(line);
+        assert!(returned.is_err(), "a host's proof was forged");
+        if let Ok(Outer::Resume(request)) = ClientMessage::parse(line) {
+            let (host, answer) = HostResume::answer(ticket.key.clone(), &request);
+            assert!(host.handle_returning(line).is_err(), "a client's proof was forged");
+            let (host, _) = HostResume::answer(ticket.key.clone(), &request);
+            assert!(host.handle_returning(&answer).is_err(), "a host's proof served a client");
+        }
         let _ = client.handle_text(line);
         if let Ok(HostStep::Verify) = host.handle_text(line, &pin) {
             assert!(host.verify().is_err(), "a confirm was forged");
@@ -53,8 +61,8 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Makes an opener that expects its first message.
-fn opener(pin: &Pin) -> Opener {
+/// Returns what a host has of a client that proved the pin.
+fn established(pin: &Pin) -> Established {
     let (mut client, hello) = ClientHandshake::start(pin);
     let mut host = HostHandshake::new();
     let Ok(HostStep::Send(hello)) = host.handle_text(&hello, pin) else {
@@ -69,5 +77,5 @@ fn opener(pin: &Pin) -> Opener {
     let Ok((_, established)) = host.verify() else {
         panic!("not established")
     };
-    established.opener
+    established
 }
