@@ -27,7 +27,7 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(90);
 
 /// The longest that a busy host is waited for before it is asked again. Its queue may have room long before the last one in it has
 /// had its turn, and being told so once more costs neither side anything.
-const MAX_BUSY_PAUSE: Duration = Duration::from_secs(4);
+const MAX_BUSY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What attempts to join leave behind.
 #[derive(Default)]
