@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod net;
 pub mod peer;
 pub mod session;
+pub mod shares;
 pub mod signaling;
 pub mod status;
 pub mod tunnel;

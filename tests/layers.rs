@@ -42,6 +42,7 @@ const RULES: &[(&str, &[&str])] = &[
         "signaling",
         &["crate::peer", "crate::session", "crate::net", "crate::driver", "crate::forward", "mio::", "Instant::now"],
     ),
+    ("shares", &["crate::", "mio::", "std::io", "TcpStream", "Instant", "rand::"]),
     (
         "session",
         &["crate::net", "crate::driver", "crate::forward", "crate::status", "mio::", "UdpSocket", "Instant::now"],
