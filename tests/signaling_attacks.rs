@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use exchange::Kind::*;
 use exchange::{Kind, Outcome, SCRIPT, Side, To, alter, run, run_attacking, run_untouched};
+use pinhole::shares::Source;
 use pinhole::signaling::error::{SignalingError, Violation};
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
 use pinhole::signaling::limiter::GuessLimiter;
@@ -213,6 +214,7 @@ fn a_client_that_hangs_up_after_the_host_hello_learns_nothing() {
 fn every_tested_pin_is_a_counted_confirm() {
     let mut now = Instant::now();
     let mut limiter = GuessLimiter::new();
+    let source = Source::of([127, 0, 0, 1].into());
     let pin = Pin::new("123456").unwrap();
     for guess in 0..20u64 {
         let (mut client, hello) = ClientHandshake::start(&Pin::new(format!("{guess:06}")).unwrap());
@@ -220,15 +222,15 @@ fn every_tested_pin_is_a_counted_confirm() {
         let HostStep::Send(hello) = host.handle_text(&hello, &pin).unwrap() else { panic!("no hello") };
         let ClientStep::Send(confirm) = client.handle_text(&hello).unwrap() else { panic!("no confirm") };
         assert_eq!(host.handle_text(&confirm, &pin).unwrap(), HostStep::Verify);
-        limiter.enqueue(now, guess).unwrap();
+        limiter.enqueue(now, source, guess);
         if guess % 2 == 1 {
             // Hanging up before the turn: never verified, so nothing to learn, and nothing to count.
-            limiter.cancel(guess);
-            assert_eq!(limiter.poll_verify(now + Duration::from_secs(3600)), None);
+            limiter.cancel(source, guess);
+            assert_eq!(limiter.poll_verify(now + Duration::from_secs(3600), 0), None);
             continue;
         }
         now = limiter.poll_timeout().unwrap().max(now);
-        assert_eq!(limiter.poll_verify(now), Some(guess));
+        assert_eq!(limiter.poll_verify(now, 0), Some(guess));
         assert!(matches!(host.verify(), Err(SignalingError::BadPin)));
         assert_eq!(limiter.record_failure(now), None);
         assert_eq!(u64::from(limiter.failures()), guess / 2 + 1);

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "signaling_host/shares.rs"]
+mod shares;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -17,7 +19,6 @@ use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::net::limits::raise_descriptor_limit;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
-use pinhole::signaling::limiter::MAX_WAITING;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::Event;
@@ -119,20 +120,17 @@ impl Served {
 
     /// A client made by hand that needs its confirm only.
     fn ready(&self, pin: &str) -> Ready {
-        self.try_ready(pin).unwrap_or_else(|answer| panic!("no hello: {answer}"))
+        self.ready_on(connect(self.address), pin)
     }
 
-    /// The same, or what the host says instead of its hello.
-    fn try_ready(&self, pin: &str) -> Result<Ready, String> {
+    fn ready_on(&self, stream: TcpStream, pin: &str) -> Ready {
         let url = format!("ws://{}/ws", self.address);
-        let (mut websocket, _) = tungstenite::client(url, connect(self.address)).unwrap();
+        let (mut websocket, _) = tungstenite::client(url, stream).unwrap();
         let (mut handshake, hello) = ClientHandshake::start(&Pin::new(pin).unwrap());
         websocket.send(Message::text(hello)).unwrap();
         let answer = websocket.read().unwrap().into_text().unwrap();
-        match handshake.handle_text(&answer) {
-            Ok(ClientStep::Send(confirm)) => Ok(Ready { websocket, handshake, confirm }),
-            _ => Err(answer.as_str().to_owned()),
-        }
+        let Ok(ClientStep::Send(confirm)) = handshake.handle_text(&answer) else { panic!("no hello: {answer}") };
+        Ready { websocket, handshake, confirm }
     }
 }
 
@@ -268,36 +266,6 @@ fn flood(address: SocketAddr, under_way: &Sender<()>, is_over: &AtomicBool) -> u
         let _ = pongs.join().unwrap();
     }
     bytes / 6
-}
-
-#[test]
-fn a_client_is_told_that_there_is_no_room_before_it_shows_its_proof_and_waits() {
-    let host = Served::new(2);
-    // From here on the next confirm waits for seconds.
-    for guess in 0..6 {
-        assert!(!host.ready("wrong").enters(), "guess {guess}");
-    }
-    let mut waiting = Vec::new();
-    let refusal = loop {
-        match host.try_ready("wrong") {
-            Ok(mut client) => {
-                client.confirm();
-                waiting.push(client);
-            }
-            Err(refusal) => break refusal,
-        }
-        assert!(waiting.len() <= 2 * MAX_WAITING, "the queue has no end");
-    };
-    assert!(refusal.contains(r#""code":"busy""#) && refusal.contains("retry_after"), "{refusal}");
-    assert!(waiting.len() >= MAX_WAITING);
-    let (client, local) = host.client();
-    let deadline = Instant::now() + DEADLINE;
-    let told = client.events.recv_deadline(deadline).unwrap();
-    assert!(matches!(&told, Event::Reconnecting { message } if message.contains("busy")), "{told:?}");
-    drop(waiting);
-    echoes(&mut connect(local));
-    client.stop();
-    host.side.stop();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `--ask`: a person at the terminal confirms each client. Reading a terminal blocks, so a helper thread does it.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 use std::thread;
@@ -7,11 +8,17 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Waker;
 
-/// Questions that may wait for the person; further clients are refused.
+use crate::shares::{Admission, Shares, Source, Standing};
+
+/// Questions that may wait for the person, the one included that is asked.
 const MAX_QUESTIONS: usize = 16;
 
 /// Asks questions one after the other.
 pub(super) struct Approval {
+    waiting: VecDeque<(u64, String)>,
+    places: Shares<u64>,
+    /// The question that the person sees.
+    current: Option<u64>,
     questions: Sender<(u64, String)>,
     answers: Receiver<(u64, bool)>,
 }
@@ -19,8 +26,8 @@ pub(super) struct Approval {
 impl Approval {
     /// Starts the helper thread. It ends with the process: nothing can interrupt a read of the terminal.
     pub(super) fn start(waker: Arc<Waker>) -> io::Result<Approval> {
-        let (questions, asked) = bounded::<(u64, String)>(MAX_QUESTIONS);
-        let (answer, answers) = bounded(MAX_QUESTIONS);
+        let (questions, asked) = bounded::<(u64, String)>(1);
+        let (answer, answers) = bounded(1);
         thread::Builder::new().name("pinhole-ask".to_owned()).spawn(move || {
             for (serial, question) in asked {
                 let verdict = ask(&question);
@@ -29,17 +36,46 @@ impl Approval {
                 }
             }
         })?;
-        Ok(Approval { questions, answers })
+        Ok(Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers })
     }
 
-    /// Asks about the client of that serial. False if too many questions wait already.
-    pub(super) fn ask(&self, serial: u64, question: String) -> bool {
-        self.questions.try_send((serial, question)).is_ok()
+    /// Asks about the client of that serial, once it is its turn. Says which question is to be [forgotten](Approval::forget) for that.
+    pub(super) fn ask(&mut self, serial: u64, source: Source, question: String) -> Admission<u64> {
+        let admission = self.places.admit(source, rand::random());
+        if admission != Admission::Full {
+            self.places.enter(serial, source, Standing::Asking);
+            self.waiting.push_back((serial, question));
+            self.ask_next();
+        }
+        admission
+    }
+
+    /// Takes a question back that was not asked yet: its client is gone.
+    pub(super) fn forget(&mut self, serial: u64) {
+        if self.current != Some(serial) {
+            self.places.leave(serial);
+            self.waiting.retain(|(waiting, _)| *waiting != serial);
+        }
     }
 
     /// Returns the next answer.
-    pub(super) fn poll(&self) -> Option<(u64, bool)> {
-        self.answers.try_recv().ok()
+    pub(super) fn poll(&mut self) -> Option<(u64, bool)> {
+        let answer = self.answers.try_recv().ok()?;
+        self.places.leave(answer.0);
+        self.current = None;
+        self.ask_next();
+        Some(answer)
+    }
+
+    fn ask_next(&mut self) {
+        if self.current.is_none()
+            && let Some((serial, question)) = self.waiting.pop_front()
+        {
+            self.current = Some(serial);
+            self.places.set(serial, Standing::Settled);
+            // There is room: the one before was answered. Without its thread nobody is let in.
+            let _ = self.questions.try_send((serial, question));
+        }
     }
 }
 

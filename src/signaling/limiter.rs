@@ -1,16 +1,15 @@
 //! Slows down whoever guesses pins (`docs/protocol.md` section 3, "Guesses").
 //!
-//! Behind a dev tunnel every client comes from 127.0.0.1, so there is nobody to lock out: all confirms wait in one
-//! queue, and the time between two verifications grows with the failures in a row. A client with the right pin waits
-//! a little longer while somebody guesses, and ends that wait for everybody.
+//! Each source has its own pace: the time between two verifications grows with its failures in a row, so somebody who guesses makes
+//! nobody wait who comes from elsewhere. All sources together have a pace, too, which one alone never reaches. Behind a dev tunnel
+//! every client comes from 127.0.0.1: there a client with the right pin waits a little longer while somebody guesses, and ends that wait for
+//! everybody. Of one source mostly the newest confirm has its turn, so that holding many of them gains nothing, and now and then any of them,
+//! so that being the newest each time does not gain all. Those that are passed over are told to come again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-
-/// How many confirms may wait for their verification.
-pub const MAX_WAITING: usize = 32;
+use crate::shares::Source;
 
 /// After how many failures, in total, a pin is used up.
 ///
@@ -26,61 +25,84 @@ const FIRST_SPACING: Duration = Duration::from_millis(250);
 /// The spacing never grows beyond this.
 const MAX_SPACING: Duration = Duration::from_secs(60);
 
-/// The shortest time a refused client is asked to wait.
-const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How many failures of all sources cost nobody else a wait, and how long it takes until there may be one more. A single source has
+/// ten in its first minute and one a minute then.
+const FREE_TOGETHER: u32 = 32;
+const SPACING_TOGETHER: Duration = Duration::from_secs(30);
 
-/// Too many confirms wait already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("too many confirms wait for their verification")]
-pub struct Busy {
-    /// When the next place gets free, counted from now.
-    pub retry_after: Duration,
-}
+/// The spacing from which on confirms that are passed over do not wait for the next turn.
+const LONG_SPACING: Duration = Duration::from_secs(2);
+
+/// One turn of so many goes to any confirm of its source, the others to the newest.
+const ANY_IN: u32 = 4;
+
+/// Sources whose failures are remembered while none of their confirms waits; beyond it the one whose turn is the longest ago is forgotten.
+const MAX_QUIET: usize = 1024;
+
+/// What a client is asked to wait whose confirm found no place or was passed over, at least and at most. It is half of the time until the
+/// next turn: whoever comes again then is likely to be the newest.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// The pin is used up: a generated one must be replaced, and a chosen one deserves a warning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct ReplacePin;
 
-/// Decides when which confirm is verified. `T` names the connection a confirm came on.
+/// Decides when which confirm is verified. `T` names the connection a confirm came on; how many wait is bounded by how many
+/// connections there are.
 ///
 /// It fails closed: after [`poll_verify`](GuessLimiter::poll_verify) named a confirm, no further one has its turn
 /// until [`record_failure`](GuessLimiter::record_failure) or [`record_success`](GuessLimiter::record_success) says how
 /// that one ended.
 #[derive(Debug)]
 pub struct GuessLimiter<T> {
-    waiting: VecDeque<Waiting<T>>,
-    turn: Turn,
-    /// Failures since the last success: they decide the spacing.
-    in_a_row: u32,
+    guessers: HashMap<Source, Guesser<T>>,
+    /// Sources of which confirms wait, by their turns; without the one that is being verified.
+    turns: BTreeSet<(Instant, Source)>,
+    /// The others that are remembered.
+    quiet: BTreeSet<(Instant, Source)>,
+    /// Whose confirm is being verified.
+    verifying: Option<Source>,
+    /// Confirms that are to come again.
+    passed_over: Vec<T>,
+    /// Until when the failures of all are made up for, at one for each [`SPACING_TOGETHER`].
+    made_up_at: Option<Instant>,
     /// Failures since the pin was made. A success does not reset it: whoever guesses could otherwise go on for ever
     /// beside clients that join honestly.
     in_total: u32,
 }
 
-#[derive(Debug)]
-struct Waiting<T> {
-    id: T,
-    since: Instant,
-}
-
+/// A source of confirms.
+///
 /// ```text
-/// Free ──poll_verify──▶ Verifying ──record_success──▶ Free
-///                           └──────record_failure──▶ NotBefore ──poll_verify, later──▶ Verifying
+///                 ┌──────────────── more wait ────────────────┐
+///                 ▼                                           │
+///  forgotten ─▶ in `turns` ──poll_verify──▶ `verifying` ──recorded
+///       ▲         ▲  │ none waits                             │ none waits
+///       │         │  ▼                                        │
+///       └───── in `quiet`, or at once if nothing failed ◀─────┘
 /// ```
 #[derive(Debug)]
-enum Turn {
-    /// The next confirm is verified at once.
-    Free,
-    /// The next confirm is verified then.
-    NotBefore(Instant),
-    /// The outcome of a verification is outstanding.
-    Verifying,
+struct Guesser<T> {
+    /// The newest last.
+    waiting: Vec<T>,
+    /// Failures since the last success: they decide the spacing.
+    in_a_row: u32,
+    /// When its next confirm may be verified.
+    turn: Instant,
 }
 
 impl<T> Default for GuessLimiter<T> {
     fn default() -> GuessLimiter<T> {
-        GuessLimiter { waiting: VecDeque::with_capacity(MAX_WAITING), turn: Turn::Free, in_a_row: 0, in_total: 0 }
+        GuessLimiter {
+            guessers: HashMap::new(),
+            turns: BTreeSet::new(),
+            quiet: BTreeSet::new(),
+            verifying: None,
+            passed_over: Vec::new(),
+            made_up_at: None,
+            in_total: 0,
+        }
     }
 }
 
@@ -90,34 +112,19 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         GuessLimiter::default()
     }
 
-    /// Tells whether a confirm would find a place now. A client whose hello is refused for want of one has given nothing away
-    /// yet; its confirm, once sent, might tell somebody in between what its pin is not.
-    ///
-    /// # Errors
-    /// As for [`GuessLimiter::enqueue`].
-    pub fn room(&self, now: Instant) -> Result<(), Busy> {
-        if self.waiting.len() < MAX_WAITING {
-            return Ok(());
-        }
-        let wait = match self.turn {
-            Turn::Free => Duration::ZERO,
-            Turn::NotBefore(turn) => turn.saturating_duration_since(now),
-            Turn::Verifying => spacing(self.in_a_row.saturating_add(1)),
-        };
-        Err(Busy { retry_after: wait.max(MIN_RETRY_AFTER) })
-    }
-
     /// Queues the confirm that came on `id`. An id that waits already keeps its place.
-    ///
-    /// # Errors
-    /// [`MAX_WAITING`] wait already; the client is to come again after the time given.
-    pub fn enqueue(&mut self, now: Instant, id: T) -> Result<(), Busy> {
-        if self.waiting.iter().any(|waiting| waiting.id == id) {
-            return Ok(());
+    pub fn enqueue(&mut self, now: Instant, source: Source, id: T) {
+        let guesser = self.guessers.entry(source).or_insert(Guesser { waiting: Vec::new(), in_a_row: 0, turn: now });
+        if guesser.waiting.contains(&id) {
+            return;
         }
-        self.room(now)?;
-        self.waiting.push_back(Waiting { id, since: now });
-        Ok(())
+        let is_first = guesser.waiting.is_empty();
+        guesser.waiting.push(id);
+        if is_first && self.verifying != Some(source) {
+            self.quiet.remove(&(guesser.turn, source));
+            guesser.turn = guesser.turn.max(now);
+            self.turns.insert((guesser.turn, source));
+        }
     }
 
     /// Forgets the confirm of a client that hung up, which counts as no guess.
@@ -126,25 +133,46 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     /// client learns as much as if it had sent none. Nor does it gain time, because the spacing counts from the last
     /// verification, whoever waits. A confirm that had its turn is no longer in the queue, and must be recorded even
     /// if its client hung up meanwhile.
-    pub fn cancel(&mut self, id: T) {
-        self.waiting.retain(|waiting| waiting.id != id);
+    pub fn cancel(&mut self, source: Source, id: T) {
+        let Some(guesser) = self.guessers.get_mut(&source) else { return };
+        let before = guesser.waiting.len();
+        guesser.waiting.retain(|waiting| *waiting != id);
+        if before > 0 && guesser.waiting.is_empty() && self.verifying != Some(source) {
+            self.turns.remove(&(guesser.turn, source));
+            self.settle(source);
+        }
     }
 
     /// Records that the confirm whose turn it was did not match the pin.
     ///
-    /// Returns [`ReplacePin`] from the hundredth failure on, until [`pin_replaced`](GuessLimiter::pin_replaced).
+    /// Returns [`ReplacePin`] from the hundredth failure on, until [`pin_replaced`](GuessLimiter::pin_replaced). Ask
+    /// [`poll_passed_over`](GuessLimiter::poll_passed_over) next.
     #[must_use]
     pub fn record_failure(&mut self, now: Instant) -> Option<ReplacePin> {
-        self.in_a_row = self.in_a_row.saturating_add(1);
         self.in_total = self.in_total.saturating_add(1);
-        self.turn = Turn::NotBefore(now + spacing(self.in_a_row));
+        if let Some(source) = self.verifying.take()
+            && let Some(guesser) = self.guessers.get_mut(&source)
+        {
+            guesser.in_a_row = guesser.in_a_row.saturating_add(1);
+            let spacing = spacing(guesser.in_a_row);
+            guesser.turn = now + spacing;
+            if spacing >= LONG_SPACING {
+                self.passed_over.append(&mut guesser.waiting);
+            }
+            self.made_up_at = Some(self.made_up_at.map_or(now, |at| at.max(now)) + SPACING_TOGETHER);
+            self.settle(source);
+        }
         (self.in_total >= MAX_FAILURES).then_some(ReplacePin)
     }
 
-    /// Records that the confirm whose turn it was matched the pin: the next one is verified at once.
+    /// Records that the confirm whose turn it was matched the pin: the next one of its source is verified at once, and all sources
+    /// together begin anew.
     pub fn record_success(&mut self) {
-        self.in_a_row = 0;
-        self.turn = Turn::Free;
+        self.made_up_at = None;
+        if let Some(source) = self.verifying.take() {
+            self.guessers.entry(source).and_modify(|guesser| guesser.in_a_row = 0);
+            self.settle(source);
+        }
     }
 
     /// Starts all over, for a new pin, and returns whose confirms were waiting.
@@ -152,50 +180,82 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     /// Those clients, and all whose handshake began before, must be refused: their handshakes still hold the old pin.
     #[must_use]
     pub fn pin_replaced(&mut self) -> Vec<T> {
-        let refused = self.waiting.drain(..).map(|waiting| waiting.id).collect();
+        let refused = self.guessers.drain().flat_map(|(_, guesser)| guesser.waiting).collect();
         *self = GuessLimiter::default();
         refused
     }
 
-    /// Returns the next confirm to verify, if its turn has come. Verify it at once and record the outcome.
-    pub fn poll_verify(&mut self, now: Instant) -> Option<T> {
-        let due = match self.turn {
-            Turn::Free => true,
-            Turn::NotBefore(turn) => now >= turn,
-            Turn::Verifying => false,
-        };
-        if !due {
+    /// Returns the next confirm to verify, if its turn has come. Verify it at once and record the outcome. `chance` is any number.
+    pub fn poll_verify(&mut self, now: Instant, chance: u32) -> Option<T> {
+        if self.poll_timeout()? > now {
             return None;
         }
-        let waiting = self.waiting.pop_front()?;
-        self.turn = Turn::Verifying;
-        Some(waiting.id)
+        let (_, source) = self.turns.pop_first()?;
+        self.verifying = Some(source);
+        let waiting = &mut self.guessers.get_mut(&source)?.waiting;
+        let newest = waiting.len().checked_sub(1)?;
+        let any = usize::try_from(chance / ANY_IN).unwrap_or_default() % waiting.len();
+        Some(waiting.remove(if chance.is_multiple_of(ANY_IN) { any } else { newest }))
+    }
+
+    /// Returns a confirm that waits no longer: its client is to come again after [`retry_after`](GuessLimiter::retry_after).
+    pub fn poll_passed_over(&mut self) -> Option<T> {
+        self.passed_over.pop()
     }
 
     /// Returns when [`poll_verify`](GuessLimiter::poll_verify) will have something, which may be in the past.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let first = self.waiting.front()?;
-        match self.turn {
-            Turn::Free => Some(first.since),
-            Turn::NotBefore(turn) => Some(turn),
-            Turn::Verifying => None,
+        if self.verifying.is_some() {
+            return None;
         }
+        let (turn, _) = self.turns.first()?;
+        Some(self.turn_together().map_or(*turn, |together| together.max(*turn)))
     }
 
     /// Gives the turn of a confirm that was not verified after all to the next one. It counts neither way.
     pub fn skip(&mut self) {
-        if matches!(self.turn, Turn::Verifying) {
-            self.turn = Turn::Free;
+        if let Some(source) = self.verifying.take() {
+            self.settle(source);
         }
+    }
+
+    /// Returns what a client of a source is asked to wait for which there is no place: no less than a second.
+    pub fn retry_after(&self, now: Instant, source: Source) -> Duration {
+        let own = self.guessers.get(&source).map(|guesser| guesser.turn);
+        let turn = own.max(self.turn_together());
+        let [least, most] = RETRY_AFTER;
+        turn.map_or(least, |turn| turn.saturating_duration_since(now) / 2).clamp(least, most)
     }
 
     /// Returns how many guesses failed since the pin was made.
     pub fn failures(&self) -> u32 {
         self.in_total
     }
+
+    /// Returns when all sources together may have a further failure, if that is not long ago.
+    fn turn_together(&self) -> Option<Instant> {
+        self.made_up_at?.checked_sub((FREE_TOGETHER - 1) * SPACING_TOGETHER)
+    }
+
+    /// Puts a source where it belongs that is in neither list.
+    fn settle(&mut self, source: Source) {
+        let Some(guesser) = self.guessers.get(&source) else { return };
+        if !guesser.waiting.is_empty() {
+            self.turns.insert((guesser.turn, source));
+        } else if guesser.in_a_row > 0 {
+            self.quiet.insert((guesser.turn, source));
+        } else {
+            self.guessers.remove(&source);
+        }
+        if self.quiet.len() > MAX_QUIET
+            && let Some((_, forgotten)) = self.quiet.pop_first()
+        {
+            self.guessers.remove(&forgotten);
+        }
+    }
 }
 
-/// Returns the time between two verifications after so many failures in a row.
+/// Returns the time between two verifications of a source after so many failures in a row.
 fn spacing(failures: u32) -> Duration {
     if failures < FREE_FAILURES {
         return Duration::ZERO;
@@ -205,220 +265,5 @@ fn spacing(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signaling::exposure::Exposure;
-    use proptest::prelude::*;
-
-    /// Lets one guess fail as early as the limiter allows; returns the time and whether the pin is used up.
-    fn guess(limiter: &mut GuessLimiter<u64>, now: Instant) -> (Instant, Option<ReplacePin>) {
-        limiter.enqueue(now, 0).unwrap();
-        let turn = limiter.poll_timeout().unwrap().max(now);
-        assert_eq!(limiter.poll_verify(turn), Some(0));
-        (turn, limiter.record_failure(turn))
-    }
-
-    #[test]
-    fn a_confirm_that_vanished_in_its_turn_holds_nobody_up() {
-        let mut limiter = GuessLimiter::<u64>::default();
-        let now = Instant::now();
-        limiter.enqueue(now, 1).unwrap();
-        limiter.enqueue(now, 2).unwrap();
-        assert_eq!(limiter.poll_verify(now), Some(1));
-        assert_eq!(limiter.poll_verify(now), None);
-        limiter.skip();
-        assert_eq!(limiter.poll_verify(now), Some(2));
-        assert_eq!(limiter.failures(), 0);
-    }
-
-    #[test]
-    fn spacing_is_free_then_doubles_up_to_a_minute() {
-        let millis: Vec<_> = (0..13).map(|failures| spacing(failures).as_millis()).collect();
-        assert_eq!(millis, [0, 0, 0, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]);
-        assert_eq!(spacing(34), MAX_SPACING);
-        assert_eq!(spacing(35), MAX_SPACING);
-        assert_eq!(spacing(u32::MAX), MAX_SPACING);
-    }
-
-    #[test]
-    fn confirms_are_verified_one_at_a_time_in_order() {
-        let now = Instant::now();
-        let mut limiter = GuessLimiter::new();
-        assert_eq!(limiter.poll_timeout(), None);
-        limiter.enqueue(now, 1u64).unwrap();
-        limiter.enqueue(now, 2).unwrap();
-        limiter.enqueue(now, 1).unwrap();
-        assert_eq!(limiter.poll_verify(now), Some(1));
-        assert_eq!(limiter.poll_verify(now), None, "the first is not recorded yet");
-        assert_eq!(limiter.poll_timeout(), None);
-        limiter.record_success();
-        assert_eq!(limiter.poll_verify(now), Some(2));
-        limiter.record_success();
-        assert_eq!(limiter.poll_verify(now), None);
-    }
-
-    #[test]
-    fn guesses_are_slowed_and_a_success_ends_that() {
-        let mut now = Instant::now();
-        let mut limiter = GuessLimiter::new();
-        for _ in 0..4 {
-            (now, _) = guess(&mut limiter, now);
-        }
-        limiter.enqueue(now, 7).unwrap();
-        limiter.enqueue(now, 8).unwrap();
-        assert_eq!(limiter.poll_timeout(), Some(now + Duration::from_millis(500)));
-        assert_eq!(limiter.poll_verify(now + Duration::from_millis(499)), None);
-        now += Duration::from_millis(500);
-        assert_eq!(limiter.poll_verify(now), Some(7));
-        limiter.record_success();
-        assert_eq!(limiter.poll_timeout(), Some(now - Duration::from_millis(500)), "due since it came");
-        assert_eq!(limiter.poll_verify(now), Some(8));
-    }
-
-    #[test]
-    fn the_queue_is_bounded_and_says_when_to_come_again() {
-        let now = Instant::now();
-        let mut limiter = GuessLimiter::new();
-        for _ in 0..9 {
-            let turn = limiter.poll_timeout().unwrap_or(now).max(now) + MAX_SPACING;
-            limiter.enqueue(turn, 0).unwrap();
-            assert_eq!(limiter.poll_verify(turn), Some(0));
-            assert_eq!(limiter.record_failure(now), None);
-        }
-        for id in 0..MAX_WAITING as u64 {
-            assert_eq!(limiter.room(now), Ok(()));
-            limiter.enqueue(now, id).unwrap();
-        }
-        assert_eq!(limiter.room(now), Err(Busy { retry_after: Duration::from_secs(16) }), "a hello is told the same");
-        assert_eq!(limiter.enqueue(now, 99), Err(Busy { retry_after: Duration::from_secs(16) }));
-        let later = now + Duration::from_secs(60);
-        assert_eq!(limiter.enqueue(later, 99), Err(Busy { retry_after: MIN_RETRY_AFTER }));
-        assert_eq!(limiter.poll_verify(later), Some(0));
-        assert_eq!(limiter.enqueue(later, 99), Ok(()));
-        assert_eq!(limiter.enqueue(later, 100), Err(Busy { retry_after: Duration::from_secs(32) }));
-    }
-
-    #[test]
-    fn hanging_up_gains_nothing() {
-        let mut now = Instant::now();
-        let mut limiter = GuessLimiter::new();
-        for _ in 0..5 {
-            (now, _) = guess(&mut limiter, now);
-        }
-        let turn = now + Duration::from_secs(1);
-        for id in 0..1000 {
-            limiter.enqueue(now, id).unwrap();
-            assert_eq!(limiter.poll_timeout(), Some(turn));
-            limiter.cancel(id);
-        }
-        assert_eq!(limiter.poll_timeout(), None);
-        assert_eq!(limiter.failures(), 5, "nothing was verified");
-
-        limiter.enqueue(now, 1).unwrap();
-        assert_eq!(limiter.poll_verify(turn), Some(1));
-        limiter.cancel(1);
-        limiter.enqueue(turn, 2).unwrap();
-        assert_eq!(limiter.poll_verify(turn + MAX_SPACING), None, "a turn is paid for even after hanging up");
-    }
-
-    #[test]
-    fn a_pin_is_used_up_by_a_hundred_failures_whatever_succeeds_between() {
-        let mut now = Instant::now();
-        let mut limiter = GuessLimiter::new();
-        for count in 1..=MAX_FAILURES + 1 {
-            let replace;
-            (now, replace) = guess(&mut limiter, now);
-            assert_eq!(replace.is_some(), count >= MAX_FAILURES, "{count}");
-            if count % 2 == 0 {
-                limiter.enqueue(now, 5).unwrap();
-                assert_eq!(limiter.poll_verify(now), Some(5));
-                limiter.record_success();
-            }
-        }
-        limiter.enqueue(now, 1).unwrap();
-        limiter.enqueue(now, 2).unwrap();
-        assert_eq!(limiter.pin_replaced(), [1, 2], "they hold the old pin");
-        assert_eq!(limiter.failures(), 0);
-        let (turn, replace) = guess(&mut limiter, now);
-        assert_eq!((turn, replace), (now, None));
-    }
-
-    #[test]
-    fn a_hundred_guesses_in_a_row_take_more_than_an_hour() {
-        let start = Instant::now();
-        let mut now = start;
-        let mut limiter = GuessLimiter::new();
-        while limiter.failures() < MAX_FAILURES {
-            (now, _) = guess(&mut limiter, now);
-        }
-        assert!(now - start > Duration::from_secs(80 * 60), "{:?}", now - start);
-    }
-
-    /// Whoever forwards may call for the pin of a client again and again, whose success ends the spacing: as often as the client
-    /// lets itself be called.
-    #[test]
-    fn a_client_that_is_called_for_its_pin_makes_guesses_little_faster() {
-        let start = Instant::now();
-        let hour = start + Duration::from_secs(3600);
-        let count = |calls: bool| {
-            let (mut now, mut limiter, mut exposure) = (start, GuessLimiter::new(), Exposure::default());
-            while now < hour {
-                if calls && exposure.next(now) <= now && limiter.in_a_row > FREE_FAILURES {
-                    exposure.confirmed(now);
-                    exposure.proven();
-                    limiter.record_success();
-                }
-                // The waiting is cut short when a client that was called comes in.
-                let called = exposure.next(now).max(now);
-                limiter.enqueue(now, 0).unwrap();
-                let turn = limiter.poll_timeout().unwrap().max(now);
-                if calls && called < turn && called > now {
-                    limiter.cancel(0);
-                    now = called;
-                    continue;
-                }
-                assert_eq!(limiter.poll_verify(turn), Some(0));
-                let _ = limiter.record_failure(turn);
-                now = turn;
-            }
-            limiter.failures()
-        };
-        let (alone, called) = (count(false), count(true));
-        // Of a pin that was chosen; a generated one is replaced after a hundred.
-        assert!(alone <= 75, "{alone} guesses in the first hour");
-        assert!(called <= 470, "{called} guesses in the first hour, beside a client that is called for its pin");
-    }
-
-    proptest! {
-        /// Whatever clients do, failures in a row are never closer than their spacing and the queue keeps its bound.
-        #[test]
-        fn no_order_of_events_outruns_the_spacing(events in prop::collection::vec((0..5u8, 0..40u64, 0..20_000u64), 0..400)) {
-            let mut now = Instant::now();
-            let mut limiter = GuessLimiter::new();
-            let mut failed: Option<Instant> = None;
-            let mut in_a_row = 0;
-            for (event, id, millis) in events {
-                match event {
-                    0 | 1 => drop(limiter.enqueue(now, id)),
-                    2 => limiter.cancel(id),
-                    3 => now += Duration::from_millis(millis),
-                    _ => {
-                        let Some(_) = limiter.poll_verify(now) else { continue };
-                        if let Some(failed) = failed {
-                            prop_assert!(now - failed >= spacing(in_a_row));
-                        }
-                        if id == 0 {
-                            limiter.record_success();
-                            (failed, in_a_row) = (None, 0);
-                        } else {
-                            let _ = limiter.record_failure(now);
-                            (failed, in_a_row) = (Some(now), in_a_row + 1);
-                        }
-                    }
-                }
-                prop_assert!(limiter.waiting.len() <= MAX_WAITING);
-                prop_assert_eq!(limiter.poll_timeout().is_some(), !limiter.waiting.is_empty());
-            }
-        }
-    }
-}
+#[path = "limiter_tests.rs"]
+mod tests;

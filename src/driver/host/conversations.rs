@@ -13,7 +13,7 @@ use crate::driver::liveness::Liveness;
 use crate::driver::outbox::Outbox;
 use crate::driver::sessions::SessionKey;
 use crate::net::websocket::WebSocketError;
-use crate::signaling::error::SignalingError;
+use crate::shares::{self, Standing};
 use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
@@ -67,21 +67,24 @@ impl Host {
     pub(super) fn add_conversation(&mut self, number: u32, remote: SocketAddr) {
         // A server that uses a number twice ends the first conversation by it.
         self.leave(number);
-        let is_full = !self.make_room_for_link();
+        let source = shares::Source::of(remote.ip());
+        let has_place = self.make_place(source);
         let end = Conversation { number, outbox: Outbox::default(), is_leaving: false };
         let index = self.links.insert(Link {
             end: LinkEnd::Conversation(end),
             serial: 0,
             remote: remote.to_string(),
+            source,
             phase: Phase::Pake(HostHandshake::new()),
             is_queued: false,
             liveness: Liveness::default(),
         });
         let Some(uplink) = &mut self.uplink else { return };
         uplink.conversations.links.insert(number, index);
+        self.places.enter(index, source, Standing::Asking);
         self.expect(index, STEP_TIMEOUT);
-        if is_full {
-            self.refuse(index, &SignalingError::Full);
+        if !has_place {
+            self.refuse_busy(index);
         }
     }
 

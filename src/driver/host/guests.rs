@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use log::{debug, info};
 
-use super::links::STEP_TIMEOUT;
 use super::{Host, LinkKey, Phase};
 use crate::config::{Endpoint, SharedService};
 use crate::driver::approval::Approval;
 use crate::driver::deadlines::Due;
 use crate::session::End;
+use crate::shares::{Admission, Standing};
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::Established;
 use crate::signaling::pin::Pin;
@@ -20,38 +20,22 @@ use crate::tunnel::{Config, Role, Service};
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Host {
-    /// Answers a client's hello, or says at once that there is no room for the proof that would follow: whoever sends one shows
-    /// it to everybody on the way, and clients do that a few times only.
-    pub(super) fn answer_hello(&mut self, index: usize, reply: String) {
-        if let Err(busy) = self.limiter.room(self.core.now) {
-            return self.refuse(index, &SignalingError::Busy { retry_after: busy.retry_after });
-        }
-        self.send(index, reply);
-        self.expect(index, STEP_TIMEOUT);
-    }
-
     /// Queues a client's proof; from here on its time is the limiter's.
     pub(super) fn enqueue(&mut self, index: usize) {
         let link = &mut self.links[index];
         self.core.next_serial += 1;
         link.serial = self.core.next_serial;
-        let key = LinkKey { index, serial: link.serial };
-        match self.limiter.enqueue(self.core.now, key) {
-            Ok(()) => {
-                let phase = std::mem::replace(&mut link.phase, Phase::Closing);
-                link.phase = match phase {
-                    Phase::Pake(handshake) => Phase::Verifying(handshake),
-                    other => other,
-                };
-                self.verify();
-            }
-            Err(busy) => self.refuse(index, &SignalingError::Busy { retry_after: busy.retry_after }),
-        }
+        self.limiter.enqueue(self.core.now, link.source, LinkKey { index, serial: link.serial });
+        link.phase = match std::mem::replace(&mut link.phase, Phase::Closing) {
+            Phase::Pake(handshake) => Phase::Verifying(handshake),
+            other => other,
+        };
+        self.verify();
     }
 
     /// Verifies the proofs whose turn has come.
     pub(super) fn verify(&mut self) {
-        while let Some(key) = self.limiter.poll_verify(self.core.now) {
+        while let Some(key) = self.limiter.poll_verify(self.core.now, rand::random()) {
             let link = self.links.get_mut(key.index).filter(|link| link.serial == key.serial);
             let verdict = match link.map(|link| std::mem::replace(&mut link.phase, Phase::Closing)) {
                 Some(Phase::Verifying(mut handshake)) => handshake.verify(),
@@ -78,6 +62,7 @@ impl Host {
                             ),
                         );
                         self.refuse(key.index, &error);
+                        self.refuse_passed_over();
                         if replace {
                             self.replace_pin();
                         }
@@ -109,21 +94,26 @@ impl Host {
     /// Lets a client in that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, index: usize, established: Established) {
         // A client that is gone already took its link along.
-        let Some(remote) = self.links.get(index).map(|link| link.remote.clone()) else { return };
-        let Some(approval) = &self.approval else { return self.start_session(index, established) };
-        let serial = self.links[index].serial;
-        let question = format!("Let a client from {remote} join (session {})?", established.session);
-        if approval.ask(serial, question) {
-            self.links[index].phase = Phase::Asking(Box::new(established));
-            self.core.deadlines.add(self.core.now + ASK_TIMEOUT, Due::Link { index, serial });
-        } else {
-            self.refuse(index, &SignalingError::Full);
+        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(approval) = &mut self.approval else { return self.start_session(index, established) };
+        let serial = link.serial;
+        let question = format!("Let a client from {} join (session {})?", link.remote, established.session);
+        let former = match approval.ask(serial, link.source, question) {
+            Admission::Free => None,
+            Admission::InsteadOf(former) => Some(former),
+            Admission::Full => return self.refuse(index, &SignalingError::Full),
+        };
+        link.phase = Phase::Asking(Box::new(established));
+        self.places.set(index, Standing::Settled);
+        self.core.deadlines.add(self.core.now + ASK_TIMEOUT, Due::Link { index, serial });
+        if let Some((former, _)) = self.links.iter().find(|(_, link)| Some(link.serial) == former) {
+            self.refuse_busy(former);
         }
     }
 
     /// Takes what the person at the terminal answered.
     pub(super) fn handle_answers(&mut self) {
-        while let Some((serial, verdict)) = self.approval.as_ref().and_then(Approval::poll) {
+        while let Some((serial, verdict)) = self.approval.as_mut().and_then(Approval::poll) {
             let Some((index, _)) = self.links.iter().find(|(_, link)| link.serial == serial) else { continue };
             match std::mem::replace(&mut self.links[index].phase, Phase::Closing) {
                 Phase::Asking(established) if verdict => self.start_session(index, *established),
@@ -150,6 +140,7 @@ impl Host {
         match self.core.add_session(established, config) {
             Ok(session) => {
                 self.links[index].phase = Phase::Session(session);
+                self.places.leave(index);
                 if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
                     self.core.report(&Event::Returned { session: name, before, remote });
                 }

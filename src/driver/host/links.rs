@@ -19,6 +19,7 @@ use crate::driver::token::Source;
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
 use crate::session::Signal;
+use crate::shares::{self, Standing};
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::handshake::{HostHandshake, HostStep};
 use crate::signaling::message::Resume;
@@ -30,9 +31,6 @@ pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Connections to the signaling port at a time, beside those of sessions. Beyond it the oldest that has proved nothing has to go.
-const MAX_UNPROVEN: usize = 256;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -60,7 +58,8 @@ impl Host {
     }
 
     pub(super) fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let admission = match self.make_room_for_link() {
+        let source = shares::Source::of(remote.ip());
+        let admission = match self.make_place(source) {
             true => Admission::Open,
             false => Admission::Busy { retry_after_seconds: RETRY_AFTER },
         };
@@ -78,24 +77,14 @@ impl Host {
             end: LinkEnd::Incoming(incoming),
             serial: 0,
             remote: remote.to_string(),
+            source,
             phase,
             is_queued: false,
             liveness: Liveness::default(),
         };
         entry.insert(link);
+        self.places.enter(index, source, Standing::Asking);
         self.expect(index, STEP_TIMEOUT);
-    }
-
-    /// Drops the oldest link that has proved nothing if there are too many; false says that all have.
-    pub(super) fn make_room_for_link(&mut self) -> bool {
-        if self.links.len() < MAX_UNPROVEN + self.config.max_sessions {
-            return true;
-        }
-        let unproven = self.links.iter().filter(|(_, link)| {
-            matches!(link.phase, Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing)
-        });
-        let oldest = unproven.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
-        oldest.inspect(|&oldest| self.drop_link(oldest)).is_some()
     }
 
     /// Gives a link so long for its next step.
@@ -161,7 +150,10 @@ impl Host {
         let Some(link) = self.links.get_mut(index) else { return };
         match &mut link.phase {
             Phase::Pake(handshake) => match handshake.handle_text(text, &self.pin) {
-                Ok(HostStep::Send(reply)) => self.answer_hello(index, reply),
+                Ok(HostStep::Send(reply)) => {
+                    self.send(index, reply);
+                    self.expect(index, STEP_TIMEOUT);
+                }
                 Ok(HostStep::Verify) => self.enqueue(index),
                 Ok(HostStep::Resume(request)) => self.resume(index, &request),
                 Err(error) => self.refuse(index, &error),
@@ -234,6 +226,7 @@ impl Host {
                         info!("session={} signaling resumed", entry.name);
                         entry.session.handle_resumed_signaling(now, sealer, opener);
                         self.links[index].phase = Phase::Session(session);
+                        self.places.leave(index);
                         self.core.touch(session.index);
                     }
                     None => self.refuse(index, &SignalingError::UnknownSession),
@@ -335,10 +328,13 @@ impl Host {
 
     pub(super) fn close_link(&mut self, index: usize, reason: &str) {
         let Some(link) = self.links.get_mut(index) else { return };
+        // One of a session had no place until now.
+        self.places.enter(index, link.source, Standing::Idle);
         match std::mem::replace(&mut link.phase, Phase::Closing) {
-            Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
+            Phase::Verifying(_) => self.limiter.cancel(link.source, LinkKey { index, serial: link.serial }),
             Phase::Session(session) => self.signaling_closed(session),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Asking(_) | Phase::Closing => {}
+            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(link.serial)),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
         }
         let Some(link) = self.links.get_mut(index) else { return };
         match &mut link.end {
@@ -385,10 +381,12 @@ impl Host {
         if let LinkEnd::Conversation(conversation) = &link.end {
             self.forget_conversation(conversation.number());
         }
+        self.places.leave(index);
         match link.phase {
-            Phase::Verifying(_) => self.limiter.cancel(LinkKey { index, serial: link.serial }),
+            Phase::Verifying(_) => self.limiter.cancel(link.source, LinkKey { index, serial: link.serial }),
             Phase::Session(session) => self.signaling_closed(session),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Asking(_) | Phase::Closing => {}
+            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(link.serial)),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
         }
     }
 

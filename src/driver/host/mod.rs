@@ -3,6 +3,7 @@
 mod conversations;
 mod guests;
 mod links;
+mod places;
 mod reverse;
 mod tickets;
 mod uplink;
@@ -32,6 +33,7 @@ use crate::driver::token::Source;
 use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::session::End;
+use crate::shares::{self, Shares};
 use crate::signaling::handshake::{Established, HostHandshake};
 use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
@@ -53,6 +55,8 @@ pub struct Host {
     /// The registration at a server, if there is to be one.
     uplink: Option<Uplink>,
     links: Slab<Link>,
+    /// Links that are no session's.
+    places: Shares<usize>,
     limiter: GuessLimiter<LinkKey>,
     tickets: Tickets,
     /// Where clients have us listen.
@@ -77,6 +81,8 @@ struct Link {
     serial: u64,
     /// Where it comes from, for people.
     remote: String,
+    /// Whose it is, as far as that is known.
+    source: shares::Source,
     phase: Phase,
     /// A notice to poll it again is under way.
     is_queued: bool,
@@ -166,6 +172,7 @@ impl Host {
             local,
             uplink,
             links: Slab::new(),
+            places: Shares::new(places::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
             reverse: Slab::new(),
