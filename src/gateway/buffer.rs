@@ -1,5 +1,8 @@
 //! Bytes on their way.
 
+/// Bytes beyond which it grows by no more than what comes.
+const MOST: usize = super::MAX_HEAD;
+
 /// Bytes that are added at the end and taken from the front. It holds no memory while it is empty: thousands of idle
 /// connections have three of them each.
 #[derive(Default)]
@@ -32,6 +35,12 @@ impl Buffer {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
+        let wanted = self.bytes.len() + bytes.len();
+        if wanted > self.bytes.capacity() {
+            // Doubled, so that it is not moved with every piece, but never to more than most ever need.
+            let doubled = (2 * self.bytes.capacity()).min(MOST);
+            self.bytes.reserve_exact(wanted.max(doubled) - self.bytes.len());
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -51,6 +60,17 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_holds_little_more_than_what_is_in_it() {
+        for piece in [1, 100, 40_000] {
+            let mut buffer = Buffer::default();
+            while buffer.len() + piece <= MOST {
+                buffer.push(&vec![7; piece]);
+                assert!(buffer.held() <= (2 * buffer.len()).clamp(16, MOST), "{piece}: {}", buffer.held());
+            }
+        }
+    }
 
     #[test]
     fn what_goes_in_comes_out_and_nothing_is_held_when_it_is_out() {
