@@ -31,6 +31,8 @@ mod proxy;
 mod refusals;
 #[path = "gateway/rig.rs"]
 mod rig;
+#[path = "gateway/shares.rs"]
+mod shares;
 #[path = "gateway/silence.rs"]
 mod silence;
 #[path = "gateway/smuggling.rs"]

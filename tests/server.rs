@@ -30,6 +30,8 @@ mod restarts;
 mod rows;
 #[path = "server/secrecy.rs"]
 mod secrecy;
+#[path = "server/shares.rs"]
+mod shares;
 #[path = "server/strangers.rs"]
 mod strangers;
 #[path = "server/tls.rs"]

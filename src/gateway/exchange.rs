@@ -232,6 +232,14 @@ impl Exchange {
         limit.saturating_sub(self.inbox.len())
     }
 
+    /// Returns how many bytes of a head are there that is not complete.
+    pub fn head_so_far(&self) -> usize {
+        match self.state {
+            State::Reading { .. } => self.inbox.len(),
+            State::Routing(_) | State::Serving(_) | State::Piped(_) | State::Closing(_) => 0,
+        }
+    }
+
     /// Returns how many bytes of the service's are taken now; with 0 there is nothing to read for.
     pub fn service_room(&self) -> usize {
         match self.link {

@@ -13,6 +13,19 @@ use crate::common::system::program;
 /// What hosts' names end in.
 pub(crate) const DOMAIN: &str = "p.test";
 
+/// What every server is started with.
+const ARGUMENTS: [&str; 9] = [
+    "server",
+    "--listen",
+    "127.0.0.1:0",
+    "--log-format",
+    "json",
+    "--gateway-domain",
+    DOMAIN,
+    "--gateway-listen",
+    "127.0.0.1:0",
+];
+
 /// A running `pinhole server`.
 pub(crate) struct Server {
     pub(crate) process: Pinhole,
@@ -33,9 +46,20 @@ impl Server {
     /// One with these arguments, a gateway, and its log as JSON.
     #[track_caller]
     pub(crate) fn with(more: &[&str]) -> Server {
-        let gateway = ["--gateway-domain", DOMAIN, "--gateway-listen", "127.0.0.1:0"];
-        let own = ["server", "--listen", "127.0.0.1:0", "--log-format", "json"];
-        let mut process = Pinhole::start("server", &[&own, &gateway[..], more].concat());
+        Server::serving(Pinhole::start("server", &[&ARGUMENTS, more].concat()))
+    }
+
+    /// One that everybody may register on, and that may have so many descriptors.
+    #[track_caller]
+    pub(crate) fn within(descriptors: u64) -> Server {
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_pinhole")]).args(ARGUMENTS).arg("--open");
+        Server::serving(Pinhole::spawn("server", shell))
+    }
+
+    #[track_caller]
+    fn serving(mut process: Pinhole) -> Server {
         let serving = process.event("serving");
         let gateway = serving["gateway"][0].as_str().unwrap().parse().unwrap();
         Server { process, address: text(&serving, "listen").parse().unwrap(), gateway, serving }

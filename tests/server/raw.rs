@@ -21,9 +21,20 @@ pub(crate) struct Refused {
 
 impl Raw {
     pub(crate) fn connect(server: SocketAddr, path: &str) -> Raw {
+        Raw::on(connect(server), path)
+    }
+
+    /// The same on a connection from anywhere.
+    pub(crate) fn on(stream: TcpStream, path: &str) -> Raw {
+        Raw::try_on(stream, path).unwrap()
+    }
+
+    /// The same where the server may give it up meanwhile.
+    pub(crate) fn try_on(stream: TcpStream, path: &str) -> Option<Raw> {
+        let server = stream.peer_addr().ok()?;
         let mut request = format!("ws://{server}{path}").into_client_request().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", "pinhole-signal.1".parse().unwrap());
-        Raw(tungstenite::client(request, connect(server)).unwrap().0)
+        Some(Raw(tungstenite::client(request, stream).ok()?.0))
     }
 
     /// A client of a host, which did not say anything yet.

@@ -33,7 +33,7 @@ impl Server {
     }
 
     fn render_metrics(&mut self) -> Answer {
-        self.metrics.clients = self.client_count;
+        self.metrics.clients = self.clients.len();
         self.metrics.connections = self.links.len() + self.webs.len();
         self.metrics.requests = self.webs.iter().filter(|(_, web)| web.is_busy()).count();
         Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())

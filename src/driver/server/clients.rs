@@ -29,12 +29,11 @@ const MAX_QUEUED: usize = 256 * 1024 * 1024;
 /// A client of a host.
 pub(super) struct Client {
     id: HostId,
-    /// The host's link.
+    /// The host's link. As long as it has no number there may be another host of that name by now.
     pub(super) host: usize,
-    /// The number of the conversation.
-    pub(super) number: u32,
-    /// The host knows of it.
-    pub(super) has_spoken: bool,
+    /// The number of the conversation. It has none until it says something: until then its host does not know of it, and it takes no
+    /// client's place.
+    pub(super) number: Option<u32>,
     /// What waits for it.
     outbox: Outbox,
     /// It is over once everything is sent: its host knows it no more, and may be gone.
@@ -49,24 +48,12 @@ pub(super) struct Client {
 impl Server {
     /// A client wants to join a host.
     pub(super) fn join(&mut self, index: usize, id: &HostId) {
-        let Some(&host) = self.names.get(id) else {
-            let message = format!("no host is registered as {id}: is it running, and is the name right?");
-            return self.refuse(index, Refusal::UnknownHost, &message);
-        };
-        let is_full = self.client_count >= self.config.max_clients;
-        let Some(state) = self.host(host) else { return };
-        if is_full || state.conversations.len() >= state.max_clients {
-            return self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
-        }
-        let number = state.next_number();
-        state.conversations.insert(number, index);
-        self.client_count += 1;
+        let Some(&host) = self.names.get(id) else { return self.refuse_unknown(index, id) };
         if let Some(link) = self.links.get_mut(index) {
             link.state = State::Client(Box::new(Client {
                 id: id.clone(),
                 host,
-                number,
-                has_spoken: false,
+                number: None,
                 outbox: Outbox::default(),
                 is_leaving: false,
                 is_blocked: false,
@@ -75,6 +62,35 @@ impl Server {
             }));
         }
         self.expect(index, STEP_TIMEOUT);
+    }
+
+    fn refuse_unknown(&mut self, index: usize, id: &HostId) {
+        let message = format!("no host is registered as {id}: is it running, and is the name right?");
+        self.refuse(index, Refusal::UnknownHost, &message);
+    }
+
+    /// Gives a client its place and its number, for it has said something. Otherwise it is refused.
+    fn begin_conversation(&mut self, index: usize) -> Option<u32> {
+        let id = self.client(index)?.id.clone();
+        let Some(&host) = self.names.get(&id) else {
+            self.refuse_unknown(index, &id);
+            return None;
+        };
+        if !self.make_place_for_client(index, host) {
+            self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
+            return None;
+        }
+        let state = self.host(host)?;
+        let conversation = state.next_number();
+        state.conversations.insert(conversation, index);
+        let remote = self.links.get(index)?.remote;
+        let client = self.client(index)?;
+        (client.host, client.number) = (host, Some(conversation));
+        self.metrics.conversations += 1;
+        let joined = FromServer::Joined { conversation, remote };
+        self.send_to_host(host, joined.to_text());
+        self.core.report(&Event::ClientJoined { id, remote, conversation });
+        Some(conversation)
     }
 
     pub(super) fn client(&mut self, index: usize) -> Option<&mut Client> {
@@ -86,6 +102,13 @@ impl Server {
 
     /// Tells whether a client has to wait until its host takes more; it then is in that one's list.
     pub(super) fn is_blocked(&mut self, index: usize) -> bool {
+        let Some(client) = self.client(index) else { return false };
+        if client.number.is_none() {
+            let id = client.id.clone();
+            // Without a host it is told so as soon as it says something.
+            let Some(&host) = self.names.get(&id) else { return false };
+            self.client(index).into_iter().for_each(|client| client.host = host);
+        }
         let Some(client) = self.client(index) else { return false };
         let host = client.host;
         if client.is_leaving || self.has_room(host) {
@@ -106,24 +129,17 @@ impl Server {
             // As a packet it would be larger than the host takes.
             return self.refuse(index, Refusal::TooLarge, "a message was too large");
         }
-        let Some(link) = self.links.get_mut(index) else { return };
-        let remote = link.remote;
-        let State::Client(client) = &mut link.state else { return };
+        let Some(client) = self.client(index) else { return };
         if client.is_leaving {
             // Nobody listens any more, and where its host was there may be somebody else.
             return;
         }
-        let (host, conversation) = (client.host, client.number);
+        let known = client.number;
+        let Some(conversation) = known.or_else(|| self.begin_conversation(index)) else { return };
+        let Some(client) = self.client(index) else { return };
         client.received += payload.len() as u64;
-        let is_first = !std::mem::replace(&mut client.has_spoken, true);
-        let newcomer = is_first.then(|| client.id.clone());
+        let host = client.host;
         self.metrics.relayed.to_host += payload.len() as u64;
-        if let Some(id) = newcomer {
-            self.metrics.conversations += 1;
-            let joined = FromServer::Joined { conversation, remote };
-            self.send_to_host(host, joined.to_text());
-            self.core.report(&Event::ClientJoined { id, remote, conversation });
-        }
         self.send_packet(host, Packet { conversation, payload });
     }
 
@@ -195,22 +211,21 @@ impl Server {
     }
 
     /// A client is gone.
-    pub(super) fn client_left(&mut self, client: Client, reason: &str) {
-        let Client { id, host, number, has_spoken, is_leaving, outbox, sent, received, .. } = client;
-        self.client_count -= 1;
+    pub(super) fn client_left(&mut self, index: usize, client: Client, reason: &str) {
+        let Client { id, host, number, is_leaving, outbox, sent, received, .. } = client;
+        self.clients.leave(index);
         self.queued -= outbox.bytes();
+        let Some(number) = number else { return };
         // One that is leaving was forgotten, and so are those of a host that is gone.
         if !is_leaving
             && let Some(state) = self.host(host)
             && state.conversations.remove(&number).is_some()
-            && has_spoken
         {
+            state.clients.leave(index);
             self.send_to_host(host, FromServer::Left { conversation: number }.to_text());
         }
-        if has_spoken {
-            let reason = reason.to_owned();
-            self.core.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
-        }
+        let reason = reason.to_owned();
+        self.core.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
     }
 
     /// Tells the clients of a host that is gone.

@@ -6,11 +6,14 @@ use bytes::Bytes;
 use log::debug;
 
 use super::Server;
+use super::clients::Client;
 use super::links::{Link, State};
+use super::places::MAX_REQUESTS;
 use crate::driver::outbox::Outbox;
 use crate::driver::sessions::SessionKey;
 use crate::net::websocket::close_code;
 use crate::session::{End, Signal};
+use crate::shares::Shares;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
 use crate::status::event::Event;
@@ -43,9 +46,8 @@ pub(super) struct Host {
     pub(super) public: Option<Public>,
     /// It dials for holders of tokens that may.
     pub(super) dials: bool,
-    /// How many clients it may have.
-    pub(super) max_clients: usize,
-    /// The link of each client.
+    /// The link of each client, and their places.
+    pub(super) clients: Shares<usize>,
     pub(super) conversations: HashMap<u32, usize>,
     next_conversation: u32,
     /// Clients that wait for room in the WebSocket, in the order of their turns.
@@ -53,6 +55,8 @@ pub(super) struct Host {
     /// The session with the host itself, and what it has to say.
     pub(super) session: Option<SessionKey>,
     outbox: Outbox,
+    /// Connections of visitors whose requests it has.
+    pub(super) requests: Shares<usize>,
     /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
     pub(super) contender: Option<(usize, u64)>,
 }
@@ -81,7 +85,8 @@ impl Host {
             instance,
             public,
             dials,
-            max_clients,
+            clients: Shares::new(max_clients),
+            requests: Shares::new(MAX_REQUESTS),
             conversations: HashMap::new(),
             next_conversation: SERVER + 1,
             blocked: VecDeque::new(),
@@ -122,6 +127,7 @@ impl Server {
             Ok(FromHost::Left { conversation }) => {
                 let Some(host) = self.host(index) else { return };
                 if let Some(client) = host.conversations.remove(&conversation) {
+                    host.clients.leave(client);
                     self.end_conversation(client);
                 }
             }
@@ -275,7 +281,12 @@ impl Server {
             }
             self.core.touch(session.index);
         }
-        self.dismiss(host.conversations.into_values());
+        self.hosts.leave(index);
+        // Those that said nothing yet wait for room in vain.
+        let is_silent = |client: &mut Client| client.number.is_none() && client.is_blocked && client.host == index;
+        let mut silent = host.blocked;
+        silent.retain(|client| self.client(*client).is_some_and(is_silent));
+        self.dismiss(host.conversations.into_values().chain(silent));
         self.core.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
         if let Some((contender, _)) = host.contender {
             self.succeed(contender);

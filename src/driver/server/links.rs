@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 
 use super::clients::Client;
 use super::hosts::Host;
+use super::places::source;
 use super::{Server, Serves};
 use crate::driver::RunError;
 use crate::driver::core::Notice;
@@ -21,6 +22,7 @@ use crate::gateway::Kind;
 use crate::net::http::Answer;
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
+use crate::shares::Standing;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
 use crate::status::event::Event;
@@ -31,9 +33,6 @@ pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a closing handshake may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Connections that have not said what they want; beyond it the oldest has to go.
-const MAX_ASKING: usize = 4096;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -107,7 +106,7 @@ impl Server {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
                 // Whoever does not say what it wants gives way to whoever may.
-                Accepted::Exhausted(_) if self.drop_oldest_asking() || self.drop_longest_idle() => {}
+                Accepted::Exhausted(_) if self.free_descriptor() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
                     self.core.pause_accepting();
@@ -138,9 +137,9 @@ impl Server {
     }
 
     pub(super) fn insert_link(&mut self, mut incoming: Incoming, remote: SocketAddr, serves: Serves) {
-        let limit = MAX_ASKING + self.config.max_hosts + self.config.max_clients;
-        if self.links.len() >= limit && !self.drop_oldest_asking() {
-            return;
+        let source = source(remote);
+        if !self.make_place_for_asking(source) {
+            return self.metrics.refused(Refusal::Busy);
         }
         let entry = self.links.vacant_entry();
         let index = entry.key();
@@ -158,18 +157,10 @@ impl Server {
             is_queued: false,
             liveness: Liveness::default(),
         });
+        self.asking.enter(index, source, Standing::Asking);
         self.expect(index, STEP_TIMEOUT);
         // Some of it may have been read already.
         self.poll_later(index);
-    }
-
-    /// Drops the oldest connection that has not said what it wants; false says that there is none.
-    fn drop_oldest_asking(&mut self) -> bool {
-        let asking = self.links.iter().filter(|(_, link)| {
-            matches!(link.state, State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing)
-        });
-        let oldest = asking.min_by_key(|(_, link)| link.serial).map(|(index, _)| index);
-        oldest.inspect(|&oldest| self.drop_link(oldest, "others came")).is_some()
     }
 
     /// Gives a link so long for its next step.
@@ -187,7 +178,7 @@ impl Server {
         match &link.state {
             State::Contending(_) => self.contest_lost(index),
             State::Client(client) if client.is_leaving => self.drop_link(index, "it did not take what its host said"),
-            State::Client(client) if client.has_spoken => {}
+            State::Client(client) if client.number.is_some() => {}
             // What it says cannot be heard at the moment.
             State::Client(client) if client.is_blocked => self.expect(index, STEP_TIMEOUT),
             State::Host(_) => {}
@@ -358,6 +349,8 @@ impl Server {
     pub(super) fn close_link(&mut self, index: usize, reason: &str) {
         let Some(link) = self.links.get_mut(index) else { return };
         let state = std::mem::replace(&mut link.state, State::Closing);
+        // A host's or a client's had no place among these until now.
+        self.asking.enter(index, source(link.remote), Standing::Idle);
         match link.websocket() {
             Some(websocket) => websocket.close(close_code::NORMAL, reason),
             None => {
@@ -374,6 +367,7 @@ impl Server {
     /// Ends a link at once.
     pub(super) fn drop_link(&mut self, index: usize, reason: &str) {
         let Some(mut link) = self.links.try_remove(index) else { return };
+        self.asking.leave(index);
         debug!("remote={} dropped: {reason}", link.remote);
         if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
             debug!("deregister error={error}");
@@ -384,7 +378,7 @@ impl Server {
     fn left(&mut self, index: usize, state: State, reason: &str) {
         match state {
             State::Host(host) => self.host_left(index, *host, reason),
-            State::Client(client) => self.client_left(*client, reason),
+            State::Client(client) => self.client_left(index, *client, reason),
             State::Contending(register) => self.contender_left(index, &register),
             State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing => {}
         }

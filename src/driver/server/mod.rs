@@ -10,6 +10,8 @@ mod clients;
 mod dial;
 mod hosts;
 mod links;
+mod pace;
+mod places;
 mod register;
 mod route;
 mod streams;
@@ -44,6 +46,7 @@ use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
+use crate::shares::Shares;
 use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::metrics::Metrics;
@@ -77,7 +80,13 @@ pub struct Server {
     dials: Receiver<Dial>,
     /// Where bytes of a browser land.
     piece: Box<[u8]>,
-    client_count: usize,
+    /// Connections that have not said what they want; hosts; clients.
+    asking: Shares<usize>,
+    hosts: Shares<usize>,
+    clients: Shares<usize>,
+    /// Connections of visitors, and those of them whose heads are long and not there yet.
+    visitors: Shares<usize>,
+    heads: Shares<usize>,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
     metrics: Metrics,
@@ -152,6 +161,7 @@ impl Server {
         }
         #[cfg(unix)]
         let (dialer, dials) = ServerDialer::new(core.stopper().waker());
+        let (max_hosts, max_clients) = (config.max_hosts, config.max_clients);
         Ok(Server {
             #[cfg(unix)]
             dialer,
@@ -168,7 +178,11 @@ impl Server {
             webs: Slab::new(),
             streams: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
-            client_count: 0,
+            asking: Shares::new(places::MAX_ASKING),
+            hosts: Shares::new(max_hosts),
+            clients: Shares::new(max_clients),
+            visitors: Shares::new(web::MAX_CONNECTIONS),
+            heads: Shares::new(places::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
             stage: Stage::Serving,
@@ -207,6 +221,8 @@ impl Server {
     /// # Errors
     /// The loop cannot go on.
     pub fn run(mut self) -> Result<(), RunError> {
+        let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
+        self.fit_places(descriptors);
         let serving = Event::Serving {
             listen: self.local_addr(),
             tls: self.tls.is_some(),
@@ -215,7 +231,7 @@ impl Server {
             proxy: self.address(Serves::Proxy),
             admin: self.address(Serves::Administration),
             open: matches!(self.access, Access::Open),
-            descriptors: limits::raise_descriptor_limit().unwrap_or_default(),
+            descriptors,
         };
         self.core.report(&serving);
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);

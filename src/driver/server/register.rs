@@ -6,8 +6,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
 use super::links::{Link, State};
+use super::places::source;
 use super::{Access, Server, Serves};
 use crate::driver::liveness::Liveness;
+use crate::shares::Standing;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
@@ -91,10 +93,9 @@ impl Server {
     /// Registers a host under a name that is free.
     fn admit(&mut self, index: usize, register: Register, claim: &Claim) {
         let own = |link: &Link| matches!(&link.state, State::Host(host) if host.owner.is(&claim.owner));
-        let is_full = self.names.len() >= self.config.max_hosts
-            || (claim.max_hosts < usize::MAX
-                && self.links.iter().filter(|(_, link)| own(link)).count() >= claim.max_hosts);
-        if is_full {
+        let is_full =
+            claim.max_hosts < usize::MAX && self.links.iter().filter(|(_, link)| own(link)).count() >= claim.max_hosts;
+        if is_full || !self.make_place_for_host(index) {
             return self.refuse(index, Refusal::Full, "there are as many hosts as there may be; try again later");
         }
         self.enter(index, register, claim, false);
@@ -109,6 +110,8 @@ impl Server {
         link.state =
             State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         link.liveness = Liveness::default();
+        self.asking.leave(index);
+        self.hosts.enter(index, source(remote), Standing::Settled);
         self.names.insert(id.clone(), index);
         self.metrics.hosts = self.names.len();
         self.core.report(&Event::HostJoined { id, remote, replaced });

@@ -1,18 +1,12 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
+use super::places::{MAX_STREAMS, RETRY_AFTER};
 use super::streams::Place;
-use super::web::MAX_CONNECTIONS;
 use super::{Access, Server};
 use crate::forward::proxy::Credentials;
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::tunnel::{ConnectTarget, OpenError};
-
-/// Streams to one host that carry requests: a host that answers none of them must not take all that the server has.
-const MAX_REQUESTS: usize = 1024;
-
-/// What visitors are asked to wait when there are too many, in seconds.
-const RETRY_AFTER: u32 = 1;
 
 impl Server {
     /// Tells whether a name is one of the gateway's.
@@ -31,7 +25,7 @@ impl Server {
         let Some(kind) = self.webs.get(index).map(|web| web.kind) else { return };
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
-            _ if self.webs.len() > MAX_CONNECTIONS => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
+            _ if self.visitors.surplus() > 0 => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
             Kind::Web => self.published(request),
             Kind::Proxy => self.dialled(request),
         };
@@ -92,7 +86,8 @@ impl Server {
         if !is_kept {
             self.end_stream(index);
             let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
-            if entry.session.mux().stream_count() >= MAX_REQUESTS && !self.end_kept_stream(place.session) {
+            let is_crowded = entry.session.mux().stream_count() >= MAX_STREAMS;
+            if is_crowded || !self.make_place_for_request(index, place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
             self.open_stream(index, place).map_err(refusal)?;

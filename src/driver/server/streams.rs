@@ -1,6 +1,7 @@
 //! The streams that carry visitors' requests to hosts.
 
 use super::Server;
+use super::places::source;
 use super::web::Web;
 use crate::driver::connections::stream_hash;
 use crate::driver::sessions::SessionKey;
@@ -35,6 +36,11 @@ impl Web {
     pub(super) fn leads_to(&self, place: &Place) -> bool {
         self.stream.is_some() && self.place.as_ref() == Some(place)
     }
+
+    /// Returns the session of the stream that carries requests.
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        self.stream.as_ref().map(|carrying| carrying.session)
+    }
 }
 
 impl Server {
@@ -52,8 +58,9 @@ impl Server {
         match event {
             tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
             tunnel::Event::Aborted { reason, .. } => {
-                self.streams.remove(&(session, key));
                 web.stream = None;
+                self.stream_gone(index, session, key);
+                let Some(web) = self.webs.get_mut(index) else { return };
                 web.exchange.handle_service_failed(refusal(reason));
             }
             _ => {}
@@ -120,8 +127,16 @@ impl Server {
 
     fn forget_stream(&mut self, index: usize) {
         let Some(carrying) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else { return };
-        self.streams.remove(&(carrying.session, carrying.key));
+        self.stream_gone(index, carrying.session, carrying.key);
         self.core.touch(carrying.session.index);
+    }
+
+    /// A connection has that stream no more.
+    fn stream_gone(&mut self, index: usize, session: SessionKey, key: StreamKey) {
+        self.streams.remove(&(session, key));
+        if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
+            host.requests.leave(index);
+        }
     }
 
     /// Ends the stream of a connection that has no use for it any more.
@@ -129,7 +144,7 @@ impl Server {
         let Some(Carrying { session, key, .. }) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else {
             return;
         };
-        self.streams.remove(&(session, key));
+        self.stream_gone(index, session, key);
         if let Some(entry) = self.core.session(session)
             && let Some(mut stream) = entry.session.mux().stream(key)
         {
@@ -140,14 +155,6 @@ impl Server {
             }
         }
         self.core.touch(session.index);
-    }
-
-    /// Ends the stream that has been kept for a next request for longest; false says that none is.
-    pub(super) fn end_kept_stream(&mut self, session: SessionKey) -> bool {
-        let is_kept = |web: &Web| !web.is_busy() && web.stream.as_ref().is_some_and(|stream| stream.session == session);
-        let kept = self.webs.iter().filter(|(_, web)| is_kept(web));
-        let longest = kept.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
-        longest.inspect(|&longest| self.end_stream(longest)).is_some()
     }
 
     /// Ends what is dialled for tokens that do not have it any more.
@@ -172,8 +179,12 @@ impl Server {
         self.core.touch(session.index);
         self.streams.insert((session, key), index);
         if let Some(web) = self.webs.get_mut(index) {
+            let (source, standing) = (source(web.remote), web.standing);
             web.place = Some(place);
             web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
+            if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
+                host.requests.enter(index, source, standing);
+            }
         }
         Ok(())
     }

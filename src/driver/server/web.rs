@@ -11,19 +11,21 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::Server;
+use super::pace::Pace;
+use super::places::source;
 use super::streams::{Carrying, Place};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::token::Source;
 use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
-use crate::net::listen;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
+use crate::net::{http, listen};
+use crate::shares::Standing;
 use crate::status::event::Event;
 use crate::status::refusal::Refusal as Counted;
 
-/// Connections at a time; beyond it the one that has been idle for longest has to go. If none is idle, a few more are told that there
-/// are too many, and others are not taken.
+/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others are not taken.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 const MAX_SURPLUS: usize = 256;
 
@@ -34,7 +36,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a service may take to begin its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a browser may neither send the body that it announced nor take what is there for it.
+/// How long a browser may not take what is there for it, and a service not take a body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a connection may be silent before the system asks whether the browser is there.
@@ -71,7 +73,11 @@ pub(super) struct Web {
     read_ended: bool,
     write_ended: bool,
     stage: Stage,
-    pub(super) stage_at: Instant,
+    stage_at: Instant,
+    /// What is known of it where places are short.
+    pub(super) standing: Standing,
+    /// The clock of a body.
+    pace: Pace,
     /// When something moved last.
     moved_at: Instant,
     /// When the deadline that is set comes up.
@@ -92,7 +98,7 @@ impl Web {
             Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
-            Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
             // A stream of events may be silent for as long as it likes.
             Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
@@ -101,6 +107,11 @@ impl Web {
             Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Closing | Stage::Done => Some(self.stage_at + CLOSE_TIMEOUT),
         }
+    }
+
+    /// Returns what it is doing.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
     }
 
     /// Tells whether a request is under way.
@@ -113,10 +124,8 @@ impl Web {
 impl Server {
     /// Takes a connection in. One that is shared may turn out to be for the server itself.
     pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
-        if self.webs.len() >= MAX_CONNECTIONS
-            && !self.drop_longest_idle()
-            && self.webs.len() >= MAX_CONNECTIONS + MAX_SURPLUS
-        {
+        let source = source(remote);
+        if !self.make_place_for_visitor(source) && self.visitors.surplus() >= MAX_SURPLUS {
             return self.metrics.refused(Counted::Full);
         }
         let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false };
@@ -159,19 +168,15 @@ impl Server {
             write_ended: false,
             stage: Stage::Idle,
             stage_at: now,
+            standing: Standing::Idle,
+            pace: Pace::new(now),
             moved_at: now,
             due_at: None,
             routed_at: now,
             answered_after: None,
         });
+        self.visitors.enter(index, source, Standing::Idle);
         self.pump_web(index);
-    }
-
-    /// Drops the connection that has been without a request for longest; false says that all have one.
-    pub(super) fn drop_longest_idle(&mut self) -> bool {
-        let idle = self.webs.iter().filter(|(_, web)| !web.is_busy());
-        let longest = idle.min_by_key(|(_, web)| web.stage_at).map(|(index, _)| index);
-        longest.inspect(|&longest| self.drop_web(longest)).is_some()
     }
 
     pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
@@ -229,6 +234,7 @@ impl Server {
         let before = std::mem::replace(&mut web.stage, stage);
         if stage != before {
             web.stage_at = now;
+            web.pace = Pace::new(now);
         }
         let is_waiting = matches!(before, Stage::Routing | Stage::Sending | Stage::AwaitingAnswer | Stage::Head);
         if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
@@ -237,7 +243,8 @@ impl Server {
         while let Some(finished) = self.webs.get_mut(index).and_then(|web| web.exchange.poll_finished()) {
             self.note_finished(index, finished);
         }
-        has_moved
+        self.note_standing(index);
+        self.make_place_for_head(index) && has_moved
     }
 
     fn read_browser(&mut self, index: usize) -> bool {
@@ -259,9 +266,11 @@ impl Server {
             }
         }
         let piece = &mut self.piece;
+        let now = self.core.now;
         let mut has_moved = false;
         while !web.read_ended {
             let room = web.exchange.room().min(piece.len());
+            web.pace.set_room(now, room > 0);
             if room == 0 {
                 break;
             }
@@ -271,7 +280,10 @@ impl Server {
                     web.exchange.handle_end();
                 }
                 Ok(len) => {
+                    web.pace.received(now, len);
+                    // More than the server takes itself is not for it.
                     if let Some(early) = &mut web.early
+                        && early.len() < http::MAX_HEAD
                         && matches!(web.exchange.stage(), Stage::Idle | Stage::Head | Stage::Routing)
                     {
                         early.extend_from_slice(&piece[..len]);
@@ -315,6 +327,8 @@ impl Server {
     /// Gives a connection to those who answer for the server itself.
     fn hand_over(&mut self, index: usize) {
         let mut web = self.webs.remove(index);
+        self.visitors.leave(index);
+        self.heads.leave(index);
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
@@ -405,6 +419,8 @@ impl Server {
     pub(super) fn drop_web(&mut self, index: usize) {
         self.end_stream(index);
         let Some(mut web) = self.webs.try_remove(index) else { return };
+        self.visitors.leave(index);
+        self.heads.leave(index);
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
