@@ -30,6 +30,9 @@ const MAX_SPACING: Duration = Duration::from_secs(60);
 const FREE_TOGETHER: u32 = 32;
 const SPACING_TOGETHER: Duration = Duration::from_secs(30);
 
+/// How many of those failures a success makes up for. Beside somebody who guesses from the same address, no client needs more.
+const MADE_UP_BY_SUCCESS: u32 = 8;
+
 /// The spacing from which on confirms that are passed over do not wait for the next turn.
 const LONG_SPACING: Duration = Duration::from_secs(2);
 
@@ -166,9 +169,9 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 
     /// Records that the confirm whose turn it was matched the pin: the next one of its source is verified at once, and all sources
-    /// together begin anew.
+    /// together have some failures more.
     pub fn record_success(&mut self) {
-        self.made_up_at = None;
+        self.made_up_at = self.made_up_at.and_then(|at| at.checked_sub(MADE_UP_BY_SUCCESS * SPACING_TOGETHER));
         if let Some(source) = self.verifying.take() {
             self.guessers.entry(source).and_modify(|guesser| guesser.in_a_row = 0);
             self.settle(source);
