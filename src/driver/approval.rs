@@ -36,7 +36,11 @@ impl Approval {
                 }
             }
         })?;
-        Ok(Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers })
+        Ok(Approval::new(questions, answers))
+    }
+
+    fn new(questions: Sender<(u64, String)>, answers: Receiver<(u64, bool)>) -> Approval {
+        Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers }
     }
 
     /// Asks about the client of that serial, once it is its turn. Says which question is to be [forgotten](Approval::forget) for that.
@@ -90,5 +94,45 @@ fn ask(question: &str) -> bool {
     match io::stdin().lock().read_line(&mut line) {
         Ok(_) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
         Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn questions_of_one_source_leave_places_for_others_and_those_of_clients_that_left_are_not_asked() {
+        let (questions, asked) = bounded(1);
+        let (answer, answers) = bounded(1);
+        let mut approval = Approval::new(questions, answers);
+        for serial in 0..40 {
+            let admission = approval.ask(serial, source(1), format!("{serial}?"));
+            if let Admission::InsteadOf(former) = admission {
+                assert_ne!(former, 0, "the person sees that one");
+                approval.forget(former);
+            }
+            assert_ne!(admission, Admission::Full);
+        }
+        let waiting = approval.waiting.len();
+        assert!(waiting <= MAX_QUESTIONS / 2, "{waiting}");
+        assert_eq!(approval.ask(100, source(2), "honest?".to_owned()), Admission::Free);
+        let _ = approval.ask(101, source(3), "gone?".to_owned());
+        approval.forget(101);
+        // One that is asked is not taken back: its answer is nobody's.
+        approval.forget(0);
+        let mut seen = Vec::new();
+        while let Ok((serial, _)) = asked.try_recv() {
+            seen.push(serial);
+            answer.send((serial, true)).unwrap();
+            assert_eq!(approval.poll(), Some((serial, true)));
+        }
+        assert_eq!((seen[0], seen.len()), (0, waiting + 2));
+        assert_eq!(seen.last(), Some(&100));
+        assert!(approval.places.is_empty());
     }
 }

@@ -97,6 +97,13 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.next += 1;
     }
 
+    /// Notes that a holder is another source's than it seemed.
+    pub fn set_source(&mut self, key: K, source: Source) {
+        if let Some(holder) = self.holders.get(&key).filter(|holder| holder.source != source) {
+            self.enter(key, source, holder.standing);
+        }
+    }
+
     /// Frees the place of a holder, if it has one.
     pub fn leave(&mut self, key: K) {
         let Some(Holder { source, standing, number }) = self.holders.remove(&key) else { return };

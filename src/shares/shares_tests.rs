@@ -76,6 +76,18 @@ fn in_a_source_of_its_own_a_newcomer_takes_the_place_of_anybody_who_is_not_settl
 }
 
 #[test]
+fn a_holder_may_turn_out_to_be_another_sources() {
+    let mut shares = Shares::new(8);
+    shares.enter(1, source(1), Standing::Settled);
+    shares.enter(2, source(1), Standing::Asking);
+    shares.set_source(1, source(2));
+    shares.set_source(2, source(1));
+    shares.set_source(3, source(1));
+    assert_eq!([1, 2].map(|number| shares.held_by(source(number))), [1, 1]);
+    assert_eq!((shares.len(), shares.first_to_go()), (2, Some(2)));
+}
+
+#[test]
 fn what_is_settled_fills_the_table_and_stays_until_a_smaller_source_comes() {
     let mut shares = Shares::new(10);
     for key in 0..10 {

@@ -10,7 +10,7 @@ use crate::common::services::serve;
 use crate::common::system::{figure, resident_kib, skipped};
 use crate::common::{connect, connect_from};
 use crate::http::{Request, ask, get, ok, service};
-use crate::rig::Server;
+use crate::rig::{Server, is_full};
 
 /// Where whoever attacks comes from; honest visitors come from 127.0.0.1.
 const STRANGER: u8 = 5;
@@ -73,6 +73,46 @@ fn slow_uploads_keep_nobody_from_a_host() {
         "beside {REQUESTS} slow uploads from the same address a request was answered at attempt {attempts}"
     ));
     drop((slow, same));
+}
+
+/// Sends a body byte by byte, so many a second, until it is whole or the server has had enough; returns what it answered, and when.
+fn drip(server: &Server, host: &str, len: usize, per_second: usize) -> (String, Duration) {
+    let start = Instant::now();
+    let mut stream = connect(server.gateway);
+    write!(stream, "POST / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let (mut answer, mut sent) = (Vec::new(), 0);
+    loop {
+        let mut piece = [0; 4096];
+        match std::io::Read::read(&mut stream, &mut piece) {
+            Ok(0) => return (String::from_utf8_lossy(&answer).into_owned(), start.elapsed()),
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        let count = per_second.min(len - sent);
+        sent += stream.write(&vec![b'x'; count]).unwrap_or_default();
+    }
+}
+
+/// `GATEWAY_FULL`: a body that drips has its minute, and one that is merely slow has all the time it needs.
+#[test]
+fn bodies_may_be_slow_but_not_for_ever() {
+    if !is_full() {
+        return;
+    }
+    let server = Server::start();
+    let _host = server.publish("myhost", service(|_, _| ok("here")));
+    let host = server.authority("myhost");
+    let (answer, time) = std::thread::scope(|scope| {
+        let dripping = scope.spawn(|| drip(&server, &host, 100_000, 1));
+        let (answer, time) = drip(&server, &host, 80_000, 1000);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(time > Duration::from_secs(70), "{time:?}");
+        dripping.join().unwrap()
+    });
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    figure(&format!("a body of a byte a second was given up after {time:?}"));
+    assert!((55..75).contains(&time.as_secs()), "{time:?}");
 }
 
 #[test]

@@ -144,14 +144,14 @@ fn beside_somebody_who_guesses_from_the_same_address_clients_get_in() {
     let guessers = Guessers::start(host.address, SAME, HELD);
     wait_for_guesses(&host, 6);
     let start = Instant::now();
-    let came: Vec<u32> = (0..5).map(|_| enters(&host).0).collect();
+    let came: Vec<u32> = (0..2).map(|_| enters(&host).0).collect();
     let time = start.elapsed();
     let answered = guessers.end();
     figure(&format!(
-        "five clients beside {HELD} wrong confirms from one address came in within {time:?}, at attempts {came:?}; \
+        "two clients beside {HELD} wrong confirms from one address came in within {time:?}, at attempts {came:?}; \
          {answered} confirms were answered meanwhile"
     ));
-    assert!(time < 5 * Duration::from_secs(30), "{time:?}");
+    assert!(time < 2 * Duration::from_secs(30), "{time:?}");
     host.side.stop();
 }
 

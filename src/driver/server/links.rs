@@ -251,11 +251,13 @@ impl Server {
 
     /// Decides what a request gets.
     fn asked(&mut self, index: usize) {
-        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(index)
+        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), remote, .. }) =
+            self.links.get(index)
         else {
             return;
         };
         let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
+        self.asking.set_source(index, source(*remote));
         let client = request.path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
         let next = match (serves, request.path.as_str(), client) {
             _ if self.is_stopping() => None,

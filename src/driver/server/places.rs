@@ -108,13 +108,14 @@ impl Server {
         let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) else { return false };
         let admission = host.requests.admit(source(remote), rand::random());
         self.make_way(admission, |server, other| {
-            server.end_stream(other);
             // One that is between requests only opens another stream for the next.
-            if let Some(web) = server.webs.get_mut(other).filter(|web| web.is_busy()) {
+            let busy = server.webs.get_mut(other).filter(|web| web.is_busy());
+            if let Some(web) = busy {
                 web.exchange.refuse(Refusal::TooMany { retry_after: RETRY_AFTER });
                 server.metrics.refused(Counted::Busy);
-                server.pump_web(other);
             }
+            server.end_stream(other);
+            server.pump_web(other);
         })
     }
 
@@ -140,6 +141,18 @@ impl Server {
             self.drop_web(index);
         }
         has_place
+    }
+
+    /// Takes note of who a visitor is, once its request tells.
+    pub(super) fn note_visitor(&mut self, index: usize) {
+        let Some(web) = self.webs.get(index) else { return };
+        let (source, session) = (source(web.remote), web.session());
+        self.visitors.set_source(index, source);
+        if let Some(host) = session.and_then(|session| self.sessions.get(&session).copied())
+            && let Some(host) = self.host(host)
+        {
+            host.requests.set_source(index, source);
+        }
     }
 
     /// Takes note of what a visitor's connection is at.

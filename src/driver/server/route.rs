@@ -22,6 +22,7 @@ impl Server {
 
     /// Sends a request on its way, or says why not.
     pub(super) fn route(&mut self, index: usize, request: &Request) {
+        self.note_visitor(index);
         let Some(kind) = self.webs.get(index).map(|web| web.kind) else { return };
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
