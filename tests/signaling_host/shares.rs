@@ -22,7 +22,7 @@ const SAME: u8 = 1;
 /// Confirms that are held at a time.
 const HELD: usize = 40;
 
-/// What the issue of an honest client may take while somebody else attacks.
+/// How long an honest client may take while somebody else attacks.
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// Wrong confirms, one after the other on each of many connections, until it is over.
@@ -184,7 +184,7 @@ fn whoever_gives_way_is_told_to_come_again() {
 #[test]
 fn connections_that_get_no_further_keep_nobody_out() {
     let host = Served::new(2);
-    // Twice as many as there are places, at three steps of the way.
+    // More than one source has places, at three steps of the way.
     let silent: Vec<TcpStream> = (0..170).map(|_| connect_from(STRANGER, host.address)).collect();
     let half: Vec<_> = (0..170).map(|_| hello(connect_from(STRANGER, host.address), "wrong")).collect();
     let confirmed = Guessers::start(host.address, STRANGER, HELD);
