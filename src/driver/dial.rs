@@ -275,6 +275,7 @@ impl Core {
     fn dialled(&mut self, connection: usize) {
         let entry = &mut self.connections[connection];
         let Phase::Dialing(stream, _) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
+        stream.guard();
         let (session, key) = (entry.session, entry.key);
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.accept();
