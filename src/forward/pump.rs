@@ -81,6 +81,12 @@ impl Pump {
         (self.sent, self.received)
     }
 
+    /// Takes note that the connection takes nothing any more. What it gave before is read to its end.
+    pub fn handle_failure(&mut self, error: io::Error) {
+        self.failure = Some(error);
+        self.readiness.readable = true;
+    }
+
     /// Moves what can be moved in both directions, within the budgets.
     pub fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
         // Reading comes first: a write that fails takes the error with it that tells how the other direction ends.
@@ -89,7 +95,10 @@ impl Pump {
             Err(error) => return Progress::Failed(self.failure.take().unwrap_or(error)),
         };
         let written = match self.failure {
-            None => self.write(stream).unwrap_or_else(|error| self.handle_failure(error)),
+            None => self.write(stream).unwrap_or_else(|error| {
+                self.handle_failure(error);
+                true
+            }),
             Some(_) => false,
         };
         if self.failure.is_some() {
@@ -101,13 +110,6 @@ impl Pump {
             (_, _, true) => Progress::More,
             (_, _, false) => Progress::Waiting,
         }
-    }
-
-    /// Takes note that the connection takes nothing any more. What it gave before is read to its end.
-    fn handle_failure(&mut self, error: io::Error) -> bool {
-        self.failure = Some(error);
-        self.readiness.readable = true;
-        true
     }
 
     /// Tells whether a read of nothing is an end in order. Behind a reset, whose error a write took, it looks the same; but where

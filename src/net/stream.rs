@@ -22,6 +22,17 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// How far a connection attempt is.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Under way.
+    Pending,
+    /// Through.
+    Connected,
+    /// It was through, and the other program has reset the connection already. What it said before can be read.
+    Reset(io::Error),
+}
+
 /// Does the same with whichever socket it is.
 macro_rules! either {
     ($stream:expr, $socket:ident => $result:expr) => {
@@ -42,17 +53,22 @@ impl Stream {
         either!(self, socket => socket.take_error())
     }
 
-    /// Tells whether a connection attempt is through: false while it is under way.
+    /// Tells how far a connection attempt is.
     ///
     /// # Errors
     /// Why it failed.
-    pub fn is_connected(&self) -> io::Result<bool> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
+    pub fn attempt(&self) -> io::Result<Attempt> {
+        match self.take_error()? {
+            // One that is refused is refused: these come only where the connection was there.
+            Some(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                return Ok(Attempt::Reset(error));
+            }
+            Some(error) => return Err(error),
+            None => {}
         }
         match either!(self, socket => socket.peer_addr().map(drop)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Ok(()) => Ok(Attempt::Connected),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Attempt::Pending),
             Err(error) => Err(error),
         }
     }
