@@ -19,7 +19,7 @@ use bytes::{Buf, Bytes};
 use super::chunk::Chunk;
 use super::credit::{FRAME_COST, ReceiveWindow, SendCredit};
 use super::flow::Flow;
-use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, encode_reset, header, kind};
+use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, header, kind};
 use super::id::{Generation, Sequence, StreamId};
 use super::mux::Mux;
 use super::{AbortReason, StreamKey};
@@ -178,7 +178,7 @@ impl SendHalf {
         self.unsent < self.queue.len()
     }
 
-    fn push(&mut self, outgoing: Outgoing) {
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.unsent_bytes += outgoing.capacity();
         self.queue.push_back(outgoing);
     }
@@ -228,23 +228,6 @@ pub(super) struct ReceiveHalf {
     /// The stream is in the queue of delayed acknowledgements.
     pub(super) ack_pending: bool,
     pub(super) bytes: u64,
-}
-
-impl ReceiveHalf {
-    /// Gives up on the direction: what is held is dropped, and so is what comes.
-    pub(super) fn discard(&mut self) {
-        self.state = ReceiveState::Discarding;
-        self.ready = VecDeque::new();
-        self.reorder.skip_to(self.reorder.next());
-        self.acknowledged = self.reorder.next();
-    }
-
-    /// Takes everything up to the peer's reset for arrived: nobody wants it any more.
-    pub(super) fn skip_to_reset(&mut self, reset: Sequence) {
-        self.state = ReceiveState::Reset;
-        self.reset_at = Some(reset);
-        self.reorder.skip_to(reset.next());
-    }
 }
 
 /// How far the local application is with a stream.
@@ -332,13 +315,6 @@ impl Stream {
         self.send.push(Outgoing::Bare(header(kind, self.generation, self.id.value(), sequence)));
     }
 
-    /// Ends the sending half with a reset behind what is queued.
-    pub(super) fn push_reset(&mut self, detail: &str) {
-        let message = encode_reset(self.id, self.generation, self.send.next_sequence(), detail);
-        self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
-        self.send.state = SendState::Closing;
-    }
-
     /// Tells whether datagrams are all that the stream carries.
     pub(super) fn is_udp(&self) -> bool {
         self.flow.as_ref().is_some_and(|flow| flow.is_udp)
@@ -363,17 +339,6 @@ impl Stream {
             ReceiveState::Discarding => true,
         };
         self.send.state == SendState::Done && is_received
-    }
-
-    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end if there
-    /// was one.
-    pub(super) fn is_reset_due(&self) -> bool {
-        let has_all = match self.application {
-            Application::Holds => self.receive.close_at.is_none(),
-            Application::SawEnd => true,
-            Application::Gone => false,
-        };
-        has_all && self.receive.state == ReceiveState::Reset && self.receive.ready.is_empty()
     }
 }
 

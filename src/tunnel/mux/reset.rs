@@ -1,13 +1,14 @@
 //! Resets: one direction ends behind what was sent, the other at once (`docs/protocol.md`, "Reset").
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{IdStatus, Mux};
 use crate::tunnel::event::{Event, Origin};
-use crate::tunnel::frame::Sequenced;
+use crate::tunnel::frame::{Sequenced, encode_reset};
 use crate::tunnel::id::{Sequence, StreamKey};
 use crate::tunnel::reason::AbortReason;
-use crate::tunnel::stream::{Application, ReceiveState, SendState};
+use crate::tunnel::stream::{Application, Outgoing, ReceiveHalf, ReceiveState, SendState, Stream};
 
 impl Mux {
     /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with it; the
@@ -74,7 +75,7 @@ impl Mux {
         }
         let follows = match receive.close_at {
             Some(close) => sequence == close.next(),
-            None => !receive.reorder.last_early().is_some_and(|last| !last.is_before(sequence)),
+            None => receive.reorder.last_early().is_none_or(|last| last.is_before(sequence)),
         };
         if receive.reset_at.is_some() || !follows {
             return self.abort_with_event(key, AbortReason::Protocol, "a reset in a wrong place");
@@ -128,5 +129,42 @@ impl Mux {
         }
         self.activate(key);
         self.settle(key);
+    }
+}
+
+impl Stream {
+    /// Ends the sending half with a reset behind what is queued.
+    pub(super) fn push_reset(&mut self, detail: &str) {
+        let message = encode_reset(self.id, self.generation, self.send.next_sequence(), detail);
+        self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
+        self.send.state = SendState::Closing;
+    }
+
+    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end if there
+    /// was one.
+    pub(super) fn is_reset_due(&self) -> bool {
+        let has_all = match self.application {
+            Application::Holds => self.receive.close_at.is_none(),
+            Application::SawEnd => true,
+            Application::Gone => false,
+        };
+        has_all && self.receive.state == ReceiveState::Reset && self.receive.ready.is_empty()
+    }
+}
+
+impl ReceiveHalf {
+    /// Gives up on the direction: what is held is dropped, and so is what comes.
+    pub(super) fn discard(&mut self) {
+        self.state = ReceiveState::Discarding;
+        self.ready = VecDeque::new();
+        self.reorder.skip_to(self.reorder.next());
+        self.acknowledged = self.reorder.next();
+    }
+
+    /// Takes everything up to the peer's reset for arrived: nobody wants it any more.
+    pub(super) fn skip_to_reset(&mut self, reset: Sequence) {
+        self.state = ReceiveState::Reset;
+        self.reset_at = Some(reset);
+        self.reorder.skip_to(reset.next());
     }
 }
