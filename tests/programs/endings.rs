@@ -36,6 +36,8 @@ enum Ending {
     Close,
     /// The same, and the other one begins to read only then.
     ClosePending,
+    /// It hears something, answers and closes, and only then more comes for it.
+    CloseAnswered,
     /// It says much, ends its direction and hears as much.
     HalfClose,
     /// It says something and closes with `SO_LINGER` 0.
@@ -51,9 +53,10 @@ enum Ending {
 }
 
 impl Ending {
-    const ALL: [Ending; 8] = [
+    const ALL: [Ending; 9] = [
         Ending::Close,
         Ending::ClosePending,
+        Ending::CloseAnswered,
         Ending::HalfClose,
         Ending::Reset,
         Ending::ResetPending,
@@ -66,6 +69,7 @@ impl Ending {
         match self {
             Ending::Close => "close",
             Ending::ClosePending => "close, all unread",
+            Ending::CloseAnswered => "close, and more comes for it",
             Ending::HalfClose => "half-close",
             Ending::Reset => "linger 0",
             Ending::ResetPending => "linger 0, all unread",
@@ -81,7 +85,7 @@ impl Ending {
             Ending::Close | Ending::ClosePending | Ending::HalfClose | Ending::UnreadPending => LEN,
             // What the system of a plain connection takes before anybody reads.
             Ending::Reset | Ending::ResetPending => 40_000,
-            Ending::Unread | Ending::EarlyAnswer => 100,
+            Ending::Unread | Ending::EarlyAnswer | Ending::CloseAnswered => 100,
         }
     }
 }
@@ -132,7 +136,7 @@ fn speak(ending: Ending, mut socket: Socket, gate: &Gate) -> io::Result<()> {
             socket.write_all(&words)?;
             gate.at_speaker.recv_timeout(DEADLINE).unwrap();
         }
-        Ending::EarlyAnswer => {
+        Ending::EarlyAnswer | Ending::CloseAnswered => {
             socket.read_exact(&mut [0; 1000])?;
             socket.write_all(&words)?;
         }
@@ -150,6 +154,14 @@ fn listen(ending: Ending, mut socket: Socket, gate: &Gate) -> (bool, Option<Erro
         Ending::Unread | Ending::UnreadPending => socket.write_all(&said(UNREAD)).unwrap(),
         // What it cannot say any more it does not say.
         Ending::EarlyAnswer => drop(socket.write_all(&said(1_000_000))),
+        Ending::CloseAnswered => {
+            socket.write_all(&[0; 1000]).unwrap();
+            gate.at_listener.recv_timeout(DEADLINE).unwrap();
+            // The first is answered by a reset, and some system may say so at the second.
+            for _ in 0..2 {
+                let _ = socket.write_all(&[0; 1000]);
+            }
+        }
         Ending::ClosePending | Ending::ResetPending => gate.at_listener.recv_timeout(DEADLINE).unwrap(),
         Ending::Close | Ending::HalfClose | Ending::Reset => {}
     }
