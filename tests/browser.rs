@@ -19,7 +19,7 @@ use chromium::Chromium;
 use common::bytes::pattern_digest;
 use common::pinhole::{Pinhole, text};
 use common::system::figure;
-use web::{Site, upload_and_download};
+use web::{Site, refusal, upload_and_download};
 
 /// Bytes of the answer: many times the credit that a stream begins with.
 const LEN: u64 = 8_000_000;
@@ -96,6 +96,26 @@ fn chromium_with_a_channel_for_datagrams() {
     let seen = post_through_a_host("Chromium with a channel for datagrams", "&datagrams", &[REAL_ADDRESSES]);
     let Some(seen) = seen else { return };
     assert_eq!(seen.datagrams, "open");
+}
+
+/// What a service said before it was reset arrives before the reset.
+#[test]
+fn chromium_hears_an_answer_before_a_reset() {
+    let Some(chromium) = Chromium::find("an answer before a reset in Chromium") else { return };
+    let (service, refused) = refusal();
+    let site = Site::start();
+    let mut host = Pinhole::host(service, &[]);
+    let listening = host.event("listening");
+    let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
+    let url = url.split_once('?').unwrap().0;
+    let page = format!("http://{}/index.html?url={url}&pin={pin}&len=0", site.address);
+    let mut browser = Chromium::open(&chromium, &page, &[REAL_ADDRESSES]);
+    let report = site.report(&mut browser);
+    refused.result().unwrap();
+    assert_eq!((&report["error"], &report["reset"]), (&Value::Null, &json!(true)), "{report:#}");
+    assert_eq!(report["received"]["len"], 3, "{report:#}");
+    assert_eq!(text(&host.event("disconnected"), "reason"), "ended by the peer");
+    host.stop();
 }
 
 /// The host cannot use such names. It learns the browser's address from the browser's own checks.

@@ -13,6 +13,8 @@ mod many;
 mod order;
 #[path = "mux_rules/rate.rs"]
 mod rate;
+#[path = "mux_rules/reset.rs"]
+mod reset;
 #[path = "mux_rules/resume.rs"]
 mod resume;
 #[path = "mux_rules/rig.rs"]

@@ -6,6 +6,10 @@
 
 mod common;
 
+#[path = "programs/death.rs"]
+mod death;
+#[path = "programs/endings.rs"]
+mod endings;
 #[path = "programs/forwards.rs"]
 mod forwards;
 #[path = "programs/http.rs"]

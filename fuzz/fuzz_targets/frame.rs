@@ -15,6 +15,11 @@ fuzz_target!(|message: &[u8]| {
         Ok(Frame::Stream(id, generation, frame)) => {
             let mut out = Vec::new();
             match frame {
+                StreamFrame::Sequenced(sequence, Sequenced::Reset(detail)) => {
+                    let again = frame::encode_reset(id, generation, sequence, &detail);
+                    assert_eq!(again[..HEADER_LEN + 1], message[..HEADER_LEN + 1]);
+                    assert!(Frame::decode(again.into()).is_ok());
+                }
                 StreamFrame::Sequenced(sequence, frame) => {
                     let kind = match &frame {
                         Sequenced::Connect(_) => kind::CONNECT,
@@ -26,7 +31,7 @@ fuzz_target!(|message: &[u8]| {
                     match frame {
                         Sequenced::Connect(target) => target.encode(&mut out),
                         Sequenced::Data(data) => out.extend_from_slice(&data),
-                        Sequenced::Close | Sequenced::Accept => {}
+                        Sequenced::Close | Sequenced::Accept | Sequenced::Reset(_) => {}
                     }
                     assert_eq!(out, message);
                 }

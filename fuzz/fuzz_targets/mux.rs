@@ -207,7 +207,8 @@ impl Run {
                     kind::CONNECT => message
                         .extend_from_slice([&[0, 0, 1][..], &[0, 0, 2], b"\x03a:1", &[4, 0, 0]][usize::from(len) % 4]),
                     kind::DATA | kind::DATAGRAM => message.resize(message.len() + usize::from(len), 7),
-                    kind::ABORT => message.push(5),
+                    // A reset in its place in the order, or another reason, at once.
+                    kind::ABORT => message.push(if len % 4 == 0 { 4 } else { 5 }),
                     _ => {}
                 }
                 if kind != kind::CREDIT {

@@ -175,12 +175,6 @@ impl Core {
         match &mut entry.phase {
             Phase::Open(forward) => {
                 forward.readiness.handle_event(event);
-                // A reset shows even while the stream has no capacity and nothing is read.
-                if event.is_error()
-                    && let Ok(Some(error)) = forward.source_mut().take_error()
-                {
-                    return self.fail_connection(connection, &error);
-                }
                 self.wake(connection);
             }
             Phase::Dialing(..) => self.check_dial(connection),
@@ -239,13 +233,21 @@ impl Core {
             let address = self.connections[connection].address.clone();
             self.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
         }
+        if (reason, origin) == (AbortReason::Reset, Origin::Peer)
+            && let Phase::Open(_) = self.connections[connection].phase
+            && let Phase::Open(forward) = self.remove_connection(connection, &text)
+        {
+            // It was told what came before, but may not have it yet.
+            let (stream, has_finished) = forward.into_stream();
+            return self.leave(stream, has_finished);
+        }
         self.reset_connection(connection, &text);
     }
 
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
         match self.remove_connection(connection, reason) {
-            Phase::Open(forward) => forward.into_stream().reset(),
+            Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
         }
@@ -365,7 +367,7 @@ pub(super) fn answer_and_end(mut stream: Stream, negotiation: &mut Negotiation) 
     // What came meanwhile is taken, or closing would reset.
     let mut rest = [0; 4096];
     while matches!(stream.read(&mut rest), Ok(len) if len > 0) {}
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = stream.finish();
 }
 
 /// Returns where the search for a free stream id begins: 15 bits of SHA-256(salt ‖ 4-tuple).

@@ -19,6 +19,7 @@ use super::connections::ConnectionEntry;
 use super::deadlines::{Deadlines, Due};
 use super::dial::{Dialer, EXHAUSTED_PAUSE};
 use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
+use super::leaving::Leaving;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::{Signals, Wish};
 use super::stun::Stun;
@@ -149,6 +150,8 @@ pub(super) struct Core {
     pub(super) sessions: Slab<SessionEntry>,
     pub(super) sockets: Slab<SocketEntry>,
     pub(super) connections: Slab<ConnectionEntry>,
+    /// Connections that wait for their reset.
+    pub(super) leaving: Slab<Leaving>,
     pub(super) flows: Slab<FlowEntry>,
     pub(super) udp_listeners: Slab<UdpListener>,
     /// How long a flow may be idle.
@@ -200,6 +203,7 @@ impl Core {
             sessions: Slab::new(),
             sockets: Slab::new(),
             connections: Slab::new(),
+            leaving: Slab::new(),
             flows: Slab::new(),
             udp_listeners: Slab::new(),
             udp_idle: DEFAULT_UDP_IDLE,
@@ -366,6 +370,7 @@ impl Core {
                 }
             }
             Some(Source::Connection(index)) => self.handle_connection_event(index, event),
+            Some(Source::Leaving(index)) => self.handle_leaving_event(index, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
@@ -405,6 +410,7 @@ impl Core {
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
+                Due::Leaving { index, serial } => self.handle_leaving_due(index, serial),
                 Due::FlowIdle { index, serial } => self.handle_flow_idle(index, serial),
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });

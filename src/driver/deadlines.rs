@@ -15,6 +15,8 @@ pub(super) enum Due {
     KeepAlive,
     /// A client may dial the host again, or a host its server.
     Rejoin,
+    /// A connection whose stream was reset has waited for its program for too long.
+    Leaving { index: usize, serial: u64 },
     /// A UDP flow may have been idle for too long.
     FlowIdle { index: usize, serial: u64 },
     /// A program has talked to our proxy for too long.

@@ -14,7 +14,7 @@ use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
 use crate::net::listen;
 use crate::net::resolver::{Asker, Lookup};
-use crate::net::stream::Stream;
+use crate::net::stream::{Attempt, Stream};
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
 
 /// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.
@@ -258,9 +258,10 @@ impl Core {
 
     pub(super) fn check_dial(&mut self, connection: usize) {
         let Phase::Dialing(stream, addresses) = &mut self.connections[connection].phase else { return };
-        let error = match stream.is_connected() {
-            Ok(true) => return self.dialled(connection),
-            Ok(false) => return,
+        let error = match stream.attempt() {
+            Ok(Attempt::Connected) => return self.dialled(connection, None),
+            Ok(Attempt::Reset(error)) => return self.dialled(connection, Some(error)),
+            Ok(Attempt::Pending) => return,
             Err(error) => error,
         };
         let addresses = std::mem::take(addresses);
@@ -272,14 +273,19 @@ impl Core {
         }
     }
 
-    fn dialled(&mut self, connection: usize) {
+    /// Joins a connection that was made to its stream, given why it takes nothing any more if so.
+    fn dialled(&mut self, connection: usize, failure: Option<io::Error>) {
         let entry = &mut self.connections[connection];
         let Phase::Dialing(stream, _) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
+        stream.guard();
         let (session, key) = (entry.session, entry.key);
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.accept();
         }
         self.open(connection, stream);
+        if let (Some(error), Phase::Open(forward)) = (failure, &mut self.connections[connection].phase) {
+            forward.handle_failure(error);
+        }
     }
 
     /// Waits for an attempt, for so long if there are other addresses to try.

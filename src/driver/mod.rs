@@ -12,6 +12,7 @@ mod deadlines;
 mod dial;
 mod flows;
 mod host;
+mod leaving;
 mod liveness;
 mod outbox;
 mod server;

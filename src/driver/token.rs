@@ -29,6 +29,8 @@ pub(super) enum Source {
     Web(usize),
     /// A forwarded connection.
     Connection(usize),
+    /// A forwarded connection that waits for its reset.
+    Leaving(usize),
 }
 
 const KIND_BITS: u32 = 4;
@@ -49,6 +51,7 @@ impl Source {
             Source::Flow(index) => (9, index),
             Source::Uplink => (10, 0),
             Source::Web(index) => (11, index),
+            Source::Leaving(index) => (12, index),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -68,6 +71,7 @@ impl Source {
             9 => Source::Flow(index),
             10 => Source::Uplink,
             11 => Source::Web(index),
+            12 => Source::Leaving(index),
             _ => return None,
         })
     }
@@ -90,6 +94,7 @@ mod tests {
             Source::Negotiation(1),
             Source::Programs(2),
             Source::Flow(0),
+            Source::Leaving(9),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }

@@ -3,10 +3,12 @@
 //! | the connection | the stream | | the stream | the connection |
 //! |---|---|---|---|---|
 //! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
-//! | error or reset | abort (ABORT reset) | | ABORT | reset |
+//! | error or reset, all before it read | abort (ABORT reset) | | ABORT | reset |
+//!
+//! A connection that takes nothing any more may still have given something: what a program said before it left is read to its end, and
+//! what comes for it meanwhile is dropped, as its system would. The same holds the other way round.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
 
 use crate::net::readiness::Readiness;
 use crate::net::stream::Stream;
@@ -43,6 +45,8 @@ pub struct Pump {
     prefix: Vec<u8>,
     read_ended: bool,
     write_ended: bool,
+    /// Why the connection takes nothing any more.
+    failure: Option<io::Error>,
     sent: u64,
     received: u64,
 }
@@ -52,7 +56,8 @@ impl Pump {
     pub fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
         let prefix = Vec::new();
-        Pump { stream, readiness, prefix, read_ended: false, write_ended: false, sent: 0, received: 0 }
+        let (read_ended, write_ended) = (false, false);
+        Pump { stream, readiness, prefix, read_ended, write_ended, failure: None, sent: 0, received: 0 }
     }
 
     /// Has bytes written to the connection before all that comes from the stream.
@@ -66,9 +71,9 @@ impl Pump {
         &mut self.stream
     }
 
-    /// Gives the socket back.
-    pub fn into_stream(self) -> Stream {
-        self.stream
+    /// Gives the socket back, and tells whether our direction of it has ended in order.
+    pub fn into_stream(self) -> (Stream, bool) {
+        (self.stream, self.write_ended)
     }
 
     /// Returns bytes (read from the connection, written to it) so far.
@@ -76,21 +81,41 @@ impl Pump {
         (self.sent, self.received)
     }
 
+    /// Takes note that the connection takes nothing any more. What it gave before is read to its end.
+    pub fn handle_failure(&mut self, error: io::Error) {
+        self.failure = Some(error);
+        self.readiness.readable = true;
+    }
+
     /// Moves what can be moved in both directions, within the budgets.
     pub fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
-        let written = match self.write(stream) {
-            Ok(more) => more,
-            Err(error) => return Progress::Failed(error),
-        };
+        // Reading comes first: a write that fails takes the error with it that tells how the other direction ends.
         let read = match self.read(stream, pool) {
             Ok(more) => more,
-            Err(error) => return Progress::Failed(error),
+            Err(error) => return Progress::Failed(self.failure.take().unwrap_or(error)),
         };
-        match (self.read_ended && self.write_ended, written || read) {
-            (true, _) => Progress::Done,
-            (false, true) => Progress::More,
-            (false, false) => Progress::Waiting,
+        let written = match self.failure {
+            None => self.write(stream).unwrap_or_else(|error| {
+                self.handle_failure(error);
+                true
+            }),
+            Some(_) => false,
+        };
+        if self.failure.is_some() {
+            drop_readable(stream);
         }
+        match (self.read_ended, self.write_ended, read || written) {
+            (true, _, _) if let Some(error) = self.failure.take() => Progress::Failed(error),
+            (true, true, _) => Progress::Done,
+            (_, _, true) => Progress::More,
+            (_, _, false) => Progress::Waiting,
+        }
+    }
+
+    /// Tells whether a read of nothing is an end in order. Behind a reset, whose error a write took, it looks the same; but where
+    /// an end had come before the reset, that error is EPIPE.
+    fn has_ended_in_order(&self) -> bool {
+        self.failure.as_ref().is_none_or(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     /// Connection to stream. Returns whether there is more to do.
@@ -100,7 +125,8 @@ impl Pump {
             if budget == 0 {
                 return Ok(true);
             }
-            let capacity = stream.send_capacity();
+            let is_refused = stream.is_refused();
+            let capacity = if is_refused { usize::MAX } else { stream.send_capacity() };
             if capacity == 0 {
                 return Ok(false);
             }
@@ -109,7 +135,14 @@ impl Pump {
                 Ok(0) => {
                     pool.recycle(chunk);
                     self.read_ended = true;
-                    stream.finish();
+                    if self.has_ended_in_order() {
+                        stream.finish();
+                    }
+                }
+                // A program that goes on until all is said would otherwise never read the answer.
+                Ok(len) if is_refused => {
+                    pool.recycle(chunk);
+                    budget = budget.saturating_sub(len);
                 }
                 Ok(len) => {
                     chunk.set_len(len);
@@ -155,7 +188,7 @@ impl Pump {
             if stream.is_at_end() {
                 self.write_ended = true;
                 // A connection that is gone already needs no shutdown; reading tells how it ended.
-                return match self.stream.shutdown(Shutdown::Write) {
+                return match self.stream.finish() {
                     Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
                     _ => Ok(false),
                 };
@@ -188,4 +221,11 @@ impl Pump {
         }
         Ok(false)
     }
+}
+
+/// Drops what came for a connection that takes nothing any more: whoever sent it may have to be done before it reads.
+fn drop_readable(stream: &mut StreamMut<'_>) {
+    let len = stream.readable().map(<[u8]>::len).sum();
+    stream.consume(len);
+    stream.is_at_end();
 }

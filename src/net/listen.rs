@@ -180,7 +180,16 @@ const EXHAUSTION_CODES: [i32; 2] = [10024, 10055];
 /// Ends a connection with a reset, so that the other program sees an error and not an orderly end.
 pub fn reset(stream: TcpStream) {
     // Without the option the drop ends the connection in order; nothing better can be done then.
-    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    let _ = set_abrupt(&stream, true);
+}
+
+/// Says how the system ends the connection when its socket is closed, also because this process died: with a reset, which throws
+/// away what is not sent, or in order.
+///
+/// # Errors
+/// The system's; usually the connection has ended already.
+pub fn set_abrupt(stream: &TcpStream, is_abrupt: bool) -> io::Result<()> {
+    SockRef::from(stream).set_linger(is_abrupt.then_some(Duration::ZERO))
 }
 
 /// Sends small writes at once instead of waiting for more.
@@ -191,6 +200,9 @@ pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
+/// How long a connection may be silent before the system asks whether the other program's machine is there.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
 /// Has the system ask a silent peer now and then whether it is there. Without that, one whose machine has vanished is missed
 /// only when something is sent to it.
 ///
@@ -199,6 +211,9 @@ pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
 pub fn set_keepalive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
 }
+
+/// Whether [`set_notsent_lowat`] does something here.
+pub const TELLS_UNSENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Bounds what the system takes from us before the network takes it, in bytes: the socket counts as writable only while
 /// less than that is unsent. So what is written next waits behind little, and what is on the way is not limited.

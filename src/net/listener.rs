@@ -90,7 +90,9 @@ impl Listener {
             Listener::Tcp(listener) => match listen::accept(listener) {
                 AcceptedTcp::Connection(stream, remote) => {
                     let local = stream.local_addr().unwrap_or(remote);
-                    Accepted::Connection(Stream::Tcp(stream), remote.to_string(), Some((local, remote)))
+                    let stream = Stream::Tcp(stream);
+                    stream.guard();
+                    Accepted::Connection(stream, remote.to_string(), Some((local, remote)))
                 }
                 AcceptedTcp::Empty => Accepted::Empty,
                 AcceptedTcp::Exhausted(error) => Accepted::Exhausted(error),

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
+use log::debug;
 use mio::event::Source;
 use mio::net::TcpStream;
 #[cfg(unix)]
@@ -19,6 +20,17 @@ pub enum Stream {
     /// Over a unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+/// How far a connection attempt is.
+#[derive(Debug)]
+pub enum Attempt {
+    /// Under way.
+    Pending,
+    /// Through.
+    Connected,
+    /// It was through, and the other program has reset the connection already. What it said before can be read.
+    Reset(io::Error),
 }
 
 /// Does the same with whichever socket it is.
@@ -41,27 +53,63 @@ impl Stream {
         either!(self, socket => socket.take_error())
     }
 
-    /// Tells whether a connection attempt is through: false while it is under way.
+    /// Tells how far a connection attempt is.
     ///
     /// # Errors
     /// Why it failed.
-    pub fn is_connected(&self) -> io::Result<bool> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
+    pub fn attempt(&self) -> io::Result<Attempt> {
+        match self.take_error()? {
+            // One that is refused is refused: these come only where the connection was there.
+            Some(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                return Ok(Attempt::Reset(error));
+            }
+            Some(error) => return Err(error),
+            None => {}
         }
         match either!(self, socket => socket.peer_addr().map(drop)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Ok(()) => Ok(Attempt::Connected),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Attempt::Pending),
             Err(error) => Err(error),
         }
     }
 
-    /// Ends our direction, the other, or both.
+    /// Prepares a connection that is to be forwarded. From here on the other program sees a reset if the socket is closed without
+    /// [`Stream::finish`], also because this process died: a part is never taken for the whole. And the system notices when the
+    /// other program's machine is gone. A unix socket has neither: there a dead process looks like an end.
+    pub fn guard(&self) {
+        if let Stream::Tcp(socket) = self
+            && let Err(error) =
+                listen::set_abrupt(socket, true).and_then(|()| listen::set_keepalive(socket, listen::KEEP_ALIVE))
+        {
+            // It has ended already; the next read or write says how.
+            debug!("guard error={error}");
+        }
+    }
+
+    /// Ends our direction in order. What was written is delivered even if the socket is closed at once.
     ///
     /// # Errors
     /// The system's.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        either!(self, socket => socket.shutdown(how))
+    pub fn finish(&self) -> io::Result<()> {
+        if let Stream::Tcp(socket) = self {
+            listen::set_abrupt(socket, false)?;
+        }
+        either!(self, socket => socket.shutdown(Shutdown::Write))
+    }
+
+    /// Has the socket count as writable only when everything that was written is on its way. False says that this cannot be told:
+    /// elsewhere than on Linux, and behind [`Stream::finish`].
+    pub fn watch_unsent(&self) -> bool {
+        match self {
+            Stream::Tcp(socket) => listen::TELLS_UNSENT && listen::set_notsent_lowat(socket, 1).is_ok(),
+            #[cfg(unix)]
+            Stream::Unix(_) => false,
+        }
+    }
+
+    /// Tells whether what was written is with the other program already, as far as this system goes.
+    pub fn delivers_at_once(&self) -> bool {
+        !matches!(self, Stream::Tcp(_))
     }
 
     /// Sends small writes at once instead of waiting for more, where that is a question.

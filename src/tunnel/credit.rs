@@ -122,6 +122,11 @@ impl ReceiveWindow {
         self.limit
     }
 
+    /// Returns how many frames of at least one byte may still come.
+    pub fn frames_left(&self) -> u64 {
+        self.limit.saturating_sub(self.arrived) / cost(1)
+    }
+
     /// Returns the units that arrived and were not taken.
     pub fn held(&self) -> u64 {
         self.arrived - self.consumed

@@ -36,7 +36,7 @@ pub mod kind {
     pub const CLOSE: u8 = 3;
     /// Says that the dial succeeded; sequenced, always first of the acceptor's direction.
     pub const ACCEPT: u8 = 4;
-    /// Ends both directions at once.
+    /// Ends both directions: for a reset in its place in the order, otherwise at once.
     pub const ABORT: u8 = 5;
     /// Grants credit and acknowledges.
     pub const CREDIT: u8 = 6;
@@ -144,6 +144,8 @@ pub enum Sequenced {
     Close,
     /// The dial succeeded.
     Accept,
+    /// An ABORT whose reason is a reset, with its words: nothing follows, and nothing is taken any more.
+    Reset(String),
 }
 
 /// A frame of one stream.
@@ -151,7 +153,7 @@ pub enum Sequenced {
 pub enum StreamFrame {
     /// One that has its place in the order of the stream.
     Sequenced(Sequence, Sequenced),
-    /// Both directions are dead.
+    /// Both directions are dead at once, for any reason but a reset.
     Abort(AbortReason, String),
     /// Credit and acknowledgement, both absolute.
     Credit {
@@ -279,7 +281,10 @@ fn decode_stream(kind: u8, sequence: Sequence, mut payload: Bytes) -> Option<Str
         kind::CLOSE if payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Close),
         kind::ABORT => {
             let (code, detail) = decode_reason(&payload)?;
-            StreamFrame::Abort(AbortReason::from_code(code), detail)
+            match AbortReason::from_code(code) {
+                AbortReason::Reset => StreamFrame::Sequenced(sequence, Sequenced::Reset(detail)),
+                reason => StreamFrame::Abort(reason, detail),
+            }
         }
         kind::CREDIT if payload.len() == 12 => {
             StreamFrame::Credit { limit: payload.get_u64(), received: Sequence(payload.get_u32()) }
@@ -366,6 +371,14 @@ pub fn encode_abort(out: &mut Vec<u8>, id: StreamId, generation: Generation, rea
     out.extend_from_slice(&header(kind::ABORT, generation, id.value(), Sequence(0)));
     out.push(reason.code());
     out.extend_from_slice(truncate(detail, MAX_DETAIL).as_bytes());
+}
+
+/// Returns an ABORT that is a reset: in its place in the order, after all that was sent before.
+pub fn encode_reset(id: StreamId, generation: Generation, sequence: Sequence, detail: &str) -> Vec<u8> {
+    let mut out = header(kind::ABORT, generation, id.value(), sequence).to_vec();
+    out.push(AbortReason::Reset.code());
+    out.extend_from_slice(truncate(detail, MAX_DETAIL).as_bytes());
+    out
 }
 
 /// Replaces `out` by a CREDIT.

@@ -29,6 +29,8 @@ fn stream_frames_decode() {
     let mut message = Vec::new();
     encode_abort(&mut message, id, Generation(7), AbortReason::Refused, "no");
     assert_eq!(Frame::decode(message.clone().into()), expect(StreamFrame::Abort(AbortReason::Refused, "no".into())));
+    let reset = encode_reset(id, Generation(7), Sequence(8), "gone");
+    assert_eq!(Frame::decode(reset.into()), sequenced(8, Sequenced::Reset("gone".into())));
     encode_credit(&mut message, id, Generation(7), 1 << 40, Sequence(12));
     let credit = StreamFrame::Credit { limit: 1 << 40, received: Sequence(12) };
     assert_eq!(Frame::decode(message.into()), expect(credit));

@@ -25,6 +25,8 @@ pub enum AbortReason {
     TooManyStreams,
     /// No service of that number.
     UnknownService,
+    /// The stream ended here before.
+    Gone,
     /// A reason this version does not know.
     Other(u8),
 }
@@ -44,6 +46,7 @@ impl AbortReason {
             AbortReason::Shutdown => 9,
             AbortReason::TooManyStreams => 10,
             AbortReason::UnknownService => 11,
+            AbortReason::Gone => 12,
             AbortReason::Other(code) => code,
         }
     }
@@ -62,6 +65,7 @@ impl AbortReason {
             9 => AbortReason::Shutdown,
             10 => AbortReason::TooManyStreams,
             11 => AbortReason::UnknownService,
+            12 => AbortReason::Gone,
             code => AbortReason::Other(code),
         }
     }
@@ -80,6 +84,7 @@ impl AbortReason {
             AbortReason::Shutdown => "shutdown",
             AbortReason::TooManyStreams => "too-many-streams",
             AbortReason::UnknownService => "unknown-service",
+            AbortReason::Gone => "gone",
             AbortReason::Other(_) => "other",
         }
     }

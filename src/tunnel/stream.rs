@@ -1,11 +1,16 @@
 //! One stream: what it has sent and not yet seen acknowledged, and what arrived and was not yet taken.
 //!
 //! ```text
-//!   sending half   Open ──finish──▶ Closing ──all acknowledged──▶ Done
+//!   sending half   Open ──finish, reset──▶ Closing ──all acknowledged──▶ Done
+//!                  Open, Closing ──the peer's reset came──▶ Done
 //!   receiving half Head ──CONNECT / ACCEPT──▶ Open ──CLOSE in order──▶ Closed
+//!                  Open, Closed ──the peer's reset in order──▶ Reset
+//!                  Head, Open, Closed ──a reset of ours──▶ Discarding ──the peer's reset──▶ Reset
+//!   application    Holds ──saw the end──▶ SawEnd
+//!                  Holds, SawEnd ──reset, or told of one──▶ Gone
 //! ```
-//! A stream leaves its id once the sending half is done and the receiving half is closed and acknowledged. It stays in the
-//! table until the local application took everything.
+//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or discards. It
+//! stays in the table until the local application took everything, or is gone.
 
 use std::collections::VecDeque;
 
@@ -28,8 +33,8 @@ const MAX_UNSENT: usize = 64 * 1024;
 pub(super) enum Outgoing {
     /// DATA.
     Data(Chunk),
-    /// CONNECT.
-    Connect(Box<[u8]>),
+    /// CONNECT, or the ABORT of a reset.
+    Boxed(Box<[u8]>),
     /// ACCEPT or CLOSE.
     Bare([u8; HEADER_LEN]),
 }
@@ -38,7 +43,7 @@ impl Outgoing {
     pub(super) fn message(&self) -> &[u8] {
         match self {
             Outgoing::Data(chunk) => chunk.message(),
-            Outgoing::Connect(message) => message,
+            Outgoing::Boxed(message) => message,
             Outgoing::Bare(message) => message,
         }
     }
@@ -46,7 +51,7 @@ impl Outgoing {
     pub(super) fn capacity(&self) -> usize {
         match self {
             Outgoing::Data(chunk) => chunk.capacity(),
-            Outgoing::Connect(message) => message.len(),
+            Outgoing::Boxed(message) => message.len(),
             Outgoing::Bare(message) => message.len(),
         }
     }
@@ -59,7 +64,7 @@ pub(super) enum SendState {
     Open,
     /// The last frame is in the queue.
     Closing,
-    /// Everything is acknowledged.
+    /// Everything is acknowledged, or the peer takes nothing any more.
     Done,
 }
 
@@ -142,6 +147,22 @@ impl SendHalf {
         Some(freed)
     }
 
+    /// Drops everything: the peer takes nothing any more. Returns the capacity of the chunks that were freed.
+    pub(super) fn stop(&mut self, retired: &mut Vec<Chunk>) -> usize {
+        self.never_sent = self.next_sequence();
+        self.acknowledged = self.never_sent;
+        self.state = SendState::Done;
+        (self.unsent, self.unsent_bytes) = (0, 0);
+        let mut freed = 0;
+        for outgoing in self.queue.drain(..) {
+            if let Outgoing::Data(chunk) = outgoing {
+                freed += chunk.capacity();
+                retired.push(chunk);
+            }
+        }
+        freed
+    }
+
     /// Makes every unacknowledged frame go out again, on a further carrier.
     pub(super) fn rewind(&mut self) {
         self.unsent = 0;
@@ -157,7 +178,7 @@ impl SendHalf {
         self.unsent < self.queue.len()
     }
 
-    fn push(&mut self, outgoing: Outgoing) {
+    pub(super) fn push(&mut self, outgoing: Outgoing) {
         self.unsent_bytes += outgoing.capacity();
         self.queue.push_back(outgoing);
     }
@@ -170,8 +191,19 @@ pub(super) enum ReceiveState {
     Head,
     /// DATA is delivered as it comes into order.
     Open,
-    /// CLOSE came in order: nothing follows.
+    /// CLOSE came in order: nothing follows but a reset.
     Closed,
+    /// A reset came in order: nothing follows.
+    Reset,
+    /// We reset the stream: what comes is dropped.
+    Discarding,
+}
+
+impl ReceiveState {
+    /// Tells whether the direction ended, for whatever reason, and everything before its end is here.
+    pub(super) fn has_ended(self) -> bool {
+        matches!(self, ReceiveState::Closed | ReceiveState::Reset)
+    }
 }
 
 /// The receiving half.
@@ -182,6 +214,9 @@ pub(super) struct ReceiveHalf {
     pub(super) reorder: super::reorder::Reorder<Sequenced>,
     /// Sequence number of the peer's CLOSE, once one arrived.
     pub(super) close_at: Option<Sequence>,
+    /// Sequence number of the peer's reset, once it arrived, and its words, once it came into order.
+    pub(super) reset_at: Option<Sequence>,
+    pub(super) reset_detail: String,
     /// Payloads in order that the local application has not taken.
     pub(super) ready: VecDeque<Bytes>,
     /// Newest `received` we sent.
@@ -192,9 +227,18 @@ pub(super) struct ReceiveHalf {
     pub(super) grant_held: bool,
     /// The stream is in the queue of delayed acknowledgements.
     pub(super) ack_pending: bool,
-    /// The local application was told that nothing follows.
-    pub(super) end_seen: bool,
     pub(super) bytes: u64,
+}
+
+/// How far the local application is with a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Application {
+    /// It uses the stream.
+    Holds,
+    /// It was told that nothing follows.
+    SawEnd,
+    /// It has reset the stream, or was told of a reset: the key is dead to it, and no event follows.
+    Gone,
 }
 
 /// What the local application has not been told yet.
@@ -225,6 +269,7 @@ pub(super) struct Stream {
     pub(super) send: SendHalf,
     pub(super) receive: ReceiveHalf,
     pub(super) notices: Notices,
+    pub(super) application: Application,
     pub(super) scheduled: bool,
 }
 
@@ -244,15 +289,17 @@ impl Stream {
                 window,
                 reorder: Default::default(),
                 close_at: None,
+                reset_at: None,
+                reset_detail: String::new(),
                 ready: VecDeque::new(),
                 acknowledged: Sequence(0),
                 credit_queued: false,
                 grant_held: false,
                 ack_pending: false,
-                end_seen: false,
                 bytes: 0,
             },
             notices: Notices::default(),
+            application: Application::Holds,
             scheduled: false,
         }
     }
@@ -260,7 +307,7 @@ impl Stream {
     pub(super) fn push_connect(&mut self, target: &ConnectTarget) {
         let mut message = header(kind::CONNECT, self.generation, self.id.value(), Sequence(0)).to_vec();
         target.encode(&mut message);
-        self.send.push(Outgoing::Connect(message.into_boxed_slice()));
+        self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
     }
 
     fn push_bare(&mut self, kind: u8) {
@@ -286,12 +333,12 @@ impl Stream {
 
     /// Tells whether both directions ended and everything is acknowledged, both ways.
     pub(super) fn is_settled(&self) -> bool {
-        self.send.state == SendState::Done && self.receive.state == ReceiveState::Closed && !self.owes_ack()
-    }
-
-    /// Tells whether the local application took everything there was, and knows that it was everything.
-    pub(super) fn is_drained(&self) -> bool {
-        self.receive.end_seen
+        let is_received = match self.receive.state {
+            ReceiveState::Head | ReceiveState::Open => false,
+            ReceiveState::Closed | ReceiveState::Reset => !self.owes_ack(),
+            ReceiveState::Discarding => true,
+        };
+        self.send.state == SendState::Done && is_received
     }
 }
 
@@ -316,8 +363,10 @@ impl StreamMut<'_> {
     pub fn accept(&mut self) {
         let stream = self.state_mut();
         debug_assert!(stream.send.next_sequence() == Sequence(0), "ACCEPT is the first frame of its direction");
-        stream.push_bare(kind::ACCEPT);
-        self.mux.activate(self.key);
+        if stream.send.state == SendState::Open {
+            stream.push_bare(kind::ACCEPT);
+            self.mux.activate(self.key);
+        }
     }
 
     /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A UDP flow
@@ -368,7 +417,14 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Ends both directions at once; what is queued is dropped and the key is dead.
+    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still readable, and
+    /// the event comes behind that.
+    pub fn is_refused(&self) -> bool {
+        self.state().receive.reset_at.is_some()
+    }
+
+    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that is
+    /// dropped.
     pub fn abort(self, reason: AbortReason, detail: &str) {
         self.mux.abort(self.key, reason, detail);
     }
@@ -381,9 +437,10 @@ impl StreamMut<'_> {
     /// Tells whether the peer's direction ended and everything was consumed. Once it has said so, a stream whose other
     /// direction is done, too, goes at the next `Mux::poll_event`.
     pub fn is_at_end(&mut self) -> bool {
-        let receive = &mut self.state_mut().receive;
-        let is_at_end = receive.state == ReceiveState::Closed && receive.ready.is_empty();
-        if is_at_end && !std::mem::replace(&mut receive.end_seen, true) {
+        let Stream { receive, application, .. } = self.state_mut();
+        let has_closed = receive.state.has_ended() && receive.close_at.is_some();
+        let is_at_end = has_closed && receive.ready.is_empty();
+        if is_at_end && std::mem::replace(application, Application::SawEnd) == Application::Holds {
             self.mux.notify(self.key, |notices| notices.at_end = true);
         }
         is_at_end

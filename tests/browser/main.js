@@ -66,6 +66,7 @@ async function post(tunnel, len) {
   stream.send(concat(bytes(head), body));
   const answer = await stream.done;
   const headLen = text(answer.subarray(0, 1024)).indexOf("\r\n\r\n") + 4;
+  report.reset = stream.isReset;
   report.sent = { len: body.length, sha256: hex(await sha256(body)) };
   const content = answer.subarray(headLen);
   report.received = { len: content.length, sha256: hex(await sha256(content)) };

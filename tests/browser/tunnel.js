@@ -6,6 +6,8 @@ import { bytes, concat, fromBigEndian, text, toBigEndian } from "./bytes.js";
 const [CONNECT, DATA, CLOSE, ACCEPT, ABORT, CREDIT] = [1, 2, 3, 4, 5, 6];
 const [HELLO, PING, PONG, GOAWAY, RESUME] = [16, 17, 18, 19, 20];
 const FRAME_COST = 32;
+/** The reason of an ABORT that has its place in the order of its stream. */
+const RESET = 5;
 /** What a stream of ours may have arrived and not taken, in units. It does not grow. */
 const WINDOW = 65536;
 
@@ -115,7 +117,7 @@ class Stream {
     Object.assign(this, { nextOut: 0, acknowledged: 0, used: 0, limitOut: tunnel.hello.initial_credit, waiting: [] });
     // Receiving: frames wait for those before them.
     Object.assign(this, { nextIn: 0, arrived: 0, taken: 0, limitIn: WINDOW, ahead: new Map(), chunks: [] });
-    Object.assign(this, { isAccepted: false, isEnded: false, acknowledgement: null, credits: 0, overtaken: 0 });
+    Object.assign(this, { isAccepted: false, isEnded: false, isReset: false, acknowledgement: null, credits: 0, overtaken: 0 });
     this.done = new Promise((resolve, reject) => Object.assign(this, { finish: resolve, fail: reject }));
   }
 
@@ -141,9 +143,11 @@ class Stream {
   }
 
   handleFrame(type, sequence, payload) {
-    if (type === ABORT) throw new Error(`aborted: ${payload[0]} ${text(payload.subarray(1))}`);
+    if (type === ABORT && (payload[0] !== RESET || sequence < this.nextIn)) throw new Error(`aborted: ${payload[0]} ${text(payload.subarray(1))}`);
     if (type === CREDIT) return this.handleCredit(payload);
     if (sequence < this.nextIn || this.ahead.has(sequence)) throw new Error(`sequence ${sequence} came twice`);
+    // Nothing is taken any more, whatever is still missing of what comes.
+    if (type === ABORT) Object.assign(this, { isReset: true, waiting: [] });
     if (type === DATA) this.arrived += FRAME_COST + payload.length;
     if (this.arrived > this.limitIn) throw new Error("the host sent more than it was granted");
     if (sequence !== this.nextIn) this.overtaken += 1;
@@ -159,9 +163,9 @@ class Stream {
 
   take({ type, payload }) {
     if ((type === ACCEPT) === this.isAccepted) throw new Error("a direction begins with one ACCEPT");
-    if (this.isEnded) throw new Error("a frame behind CLOSE");
+    if (this.isEnded && type !== ABORT) throw new Error("a frame behind CLOSE");
     if (type === ACCEPT) this.isAccepted = true;
-    if (type === CLOSE) this.isEnded = true;
+    if (type === CLOSE || type === ABORT) this.isEnded = true;
     if (type !== DATA) return;
     this.chunks.push(payload);
     this.taken += FRAME_COST + payload.length;
@@ -183,9 +187,9 @@ class Stream {
     this.settle();
   }
 
-  /** The stream is over when the host's end came and the host has all of ours. */
+  /** The stream is over when the host's end came and the host has all of ours, or wants none of it. */
   settle() {
-    const isAcknowledged = this.waiting.length === 0 && this.acknowledged === this.nextOut;
+    const isAcknowledged = this.isReset || this.waiting.length === 0 && this.acknowledged === this.nextOut;
     if (this.isEnded && isAcknowledged) this.finish(concat(...this.chunks));
   }
 }

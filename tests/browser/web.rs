@@ -92,6 +92,14 @@ impl Site {
     }
 }
 
+/// Answers one `POST` with three bytes and closes without having read what is posted, so that its system sends a reset behind them.
+pub(crate) fn refusal() -> (SocketAddr, OneShot<io::Result<()>>) {
+    one_shot(|mut stream| {
+        Request::read(&stream)?;
+        stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n")
+    })
+}
+
 /// Answers one `POST /<n>` with that much of the pattern. The result is length and digest of what was posted.
 pub(crate) fn upload_and_download() -> (SocketAddr, OneShot<io::Result<(u64, String)>>) {
     one_shot(|mut stream| {

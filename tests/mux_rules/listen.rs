@@ -199,3 +199,15 @@ fn a_session_that_ends_takes_no_more() {
     assert_eq!(rig.events(), []);
     assert_eq!(rig.sent(), [answers(1, Err("the session is ending"))]);
 }
+
+#[test]
+fn a_refusal_that_did_not_go_out_waits_for_the_next_carriers_listen() {
+    let mut rig = Rig::host();
+    rig.mux.go_away(rig.now, GoAwayReason::Shutdown, "");
+    rig.sent();
+    rig.feed(listen(1, "127.0.0.1:80"));
+    rig.resume(&[]);
+    assert!(!rig.sent().iter().any(|frame| matches!(frame, Frame::Session(SessionFrame::Listened(..)))));
+    rig.feed(listen(1, "127.0.0.1:80"));
+    assert_eq!(rig.sent(), [answers(1, Err("the session is ending"))]);
+}

@@ -152,7 +152,7 @@ fn frames_of_an_aborted_generation_are_answered_once_per_carrier() {
     assert_eq!(rig.sent(), [], "only sequenced frames are answered");
     rig.feed(connect(ID, 0));
     rig.feed(data(ID, 0, 1, b"x"));
-    assert_eq!(aborts(&rig.sent()), [(ID, 0, AbortReason::Reset)]);
+    assert_eq!(aborts(&rig.sent()), [(ID, 0, AbortReason::Gone)]);
     assert_eq!(rig.events(), [Event::Resumed]);
 }
 
@@ -319,30 +319,33 @@ fn an_abort_ends_both_directions_and_drops_what_waits() {
     rig.feed(data(ID, 0, 1, b"dropped"));
     rig.write(key, b"dropped, too");
     rig.events();
-    rig.feed(abort(ID, 0, AbortReason::Reset));
+    rig.feed(abort(ID, 0, AbortReason::Protocol));
     let events = rig.events();
-    assert!(matches!(events[..], [Event::Aborted { origin: Origin::Peer, reason: AbortReason::Reset, .. }]));
+    assert!(matches!(events[..], [Event::Aborted { origin: Origin::Peer, reason: AbortReason::Protocol, .. }]));
     assert_eq!(rig.sent(), []);
     assert_eq!((rig.mux.memory(), rig.pool.outstanding(), rig.mux.stream_count()), ((0, 0), 0, 0));
 }
 
 #[test]
 fn a_stream_the_peer_never_heard_of_is_aborted_in_silence() {
-    let mut rig = Rig::host();
-    let (key, id) = rig.own();
-    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
-    assert_eq!(aborts(&rig.sent()), [(id, 0, AbortReason::Reset)]);
-    rig.mux.lose_carrier(rig.now, 1);
-    for _ in 0..200 {
+    for reason in [AbortReason::Reset, AbortReason::Denied] {
+        let mut rig = Rig::host();
+        let (key, id) = rig.own();
+        rig.mux.stream(key).unwrap().abort(reason, "");
+        assert_eq!(aborts(&rig.sent()), [(id, 0, reason)]);
+        rig.feed(credit(id, 0, 65536, 2));
+        rig.mux.lose_carrier(rig.now, 1);
+        for _ in 0..200 {
+            let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
+            rig.mux.stream(key).unwrap().abort(reason, "");
+        }
+        rig.resume(&[]);
+        assert_eq!(rig.sent(), []);
         let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
-        rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
+        assert_eq!(rig.sent().len(), 1);
+        rig.mux.stream(key).unwrap().abort(reason, "");
+        assert_eq!(aborts(&rig.sent()), [(id, 1, reason)], "the next generation that the peer hears of");
     }
-    rig.resume(&[]);
-    assert_eq!(rig.sent(), []);
-    let key = rig.mux.open(1, &ConnectTarget::Service(0)).unwrap();
-    assert_eq!(rig.sent().len(), 1);
-    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
-    assert_eq!(aborts(&rig.sent()), [(id, 1, AbortReason::Reset)], "the next generation that the peer hears of");
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn a_stream_that_goes_while_it_waits_for_credit_is_forgotten() {
     rig.read(key);
     rig.sent();
     rig.feed(credit(ID, 0, 1 << 20, 1));
-    rig.mux.stream(key).unwrap().abort(AbortReason::Reset, "");
+    rig.mux.stream(key).unwrap().abort(AbortReason::Denied, "");
     rig.wait(Duration::from_secs(5));
     rig.sent();
     assert_eq!(rig.mux.memory(), (0, 0));

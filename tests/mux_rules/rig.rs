@@ -210,6 +210,11 @@ pub(crate) fn abort(id: u16, generation: u8, reason: AbortReason) -> Bytes {
     raw(kind::ABORT, id, generation, 0, &[reason.code()])
 }
 
+/// A reset in its place in the order.
+pub(crate) fn reset(id: u16, generation: u8, sequence: u32) -> Bytes {
+    raw(kind::ABORT, id, generation, sequence, &[AbortReason::Reset.code()])
+}
+
 pub(crate) fn credit(id: u16, generation: u8, limit: u64, received: u32) -> Bytes {
     let mut message = Vec::new();
     let id = StreamId::new(id).unwrap();
@@ -274,6 +279,9 @@ pub(crate) fn acknowledged(id: u16, generation: u8, received: u32) -> Frame {
 pub(crate) fn aborts(frames: &[Frame]) -> Vec<(u16, u8, AbortReason)> {
     let abort = |frame: &Frame| match frame {
         Frame::Stream(id, generation, StreamFrame::Abort(reason, _)) => Some((id.value(), generation.0, *reason)),
+        Frame::Stream(id, generation, StreamFrame::Sequenced(_, Sequenced::Reset(_))) => {
+            Some((id.value(), generation.0, AbortReason::Reset))
+        }
         Frame::Stream(..) | Frame::Session(_) => None,
     };
     frames.iter().filter_map(abort).collect()

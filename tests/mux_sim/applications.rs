@@ -26,7 +26,7 @@ impl World {
                 let mut ends = totals.map(|total| End { total, ..End::default() });
                 ends[side].is_accepted = true;
                 let datagrams = [Vec::new(), Vec::new()];
-                self.flows.push(Flow { opener: side, is_udp, datagrams, ends, may_abort: false });
+                self.flows.push(Flow { opener: side, is_udp, datagrams, ends, may_abort: false, is_cut: false });
                 self.attach(uid, side, key);
                 trace!(self, "side {side} opens stream {uid} {key:?} {totals:?}");
             }
@@ -107,9 +107,20 @@ impl World {
     pub(super) fn abort(&mut self, uid: usize, side: usize) {
         let key = self.flows[uid].ends[side].key.expect("only live ends are used");
         let Some(stream) = self.sides[side].mux.stream(key) else { return };
-        trace!(self, "side {side} aborts stream {uid}");
-        stream.abort(AbortReason::Reset, "the application said so");
-        self.flows[uid].may_abort = true;
+        let flow = &mut self.flows[uid];
+        let reason = if self.rng.random_bool(0.8) { AbortReason::Reset } else { AbortReason::Denied };
+        trace!(self, "side {side} aborts stream {uid}: {reason:?}");
+        stream.abort(reason, "the application said so");
+        flow.may_abort = true;
+        match reason {
+            AbortReason::Reset => {
+                // One before ACCEPT is immediate, and can be lost with its carrier.
+                flow.is_cut |= !flow.ends[side].is_accepted;
+                flow.ends[side].has_reset = true;
+                self.totals.resets += 1;
+            }
+            _ => flow.is_cut = true,
+        }
         self.detach(uid, side, Outcome::Aborted);
     }
 
@@ -179,6 +190,19 @@ impl World {
         assert!(!saw_end || (writer.is_finished && reader.read == writer.sent), "stream {uid} ends early");
     }
 
+    /// Checks that an application heard of the peer's reset only after all that was sent before it.
+    fn check_reset(&mut self, uid: usize, side: usize) {
+        let flow = &self.flows[uid];
+        let [reader, writer] = [side, 1 - side].map(|side| &flow.ends[side]);
+        assert!(writer.has_reset, "stream {uid} was reset by nobody");
+        if !flow.is_udp {
+            assert_eq!(reader.read, writer.sent, "stream {uid}: bytes before the reset are missing");
+            assert!(reader.saw_end || !writer.is_finished, "stream {uid}: the end before the reset is missing");
+        }
+        self.totals.resets_told += 1;
+        self.totals.resets_behind_bytes += u64::from(reader.read > 0);
+    }
+
     pub(super) fn go_away(&mut self, side: usize) {
         trace!(self, "side {side} says GOAWAY");
         self.going_away = true;
@@ -219,6 +243,12 @@ impl World {
                     };
                     let allowed = self.flows[uid].may_abort || (self.going_away && reason == AbortReason::Shutdown);
                     assert!(allowed, "stream {uid} was aborted by nobody: {reason:?} {detail} {origin:?}");
+                    if reason == AbortReason::Reset && origin == Origin::Peer {
+                        self.check_reset(uid, side);
+                    } else {
+                        let flow = &self.flows[uid];
+                        assert!(flow.is_cut || self.going_away, "stream {uid} was only reset: {reason:?} {detail}");
+                    }
                     self.flows[uid].may_abort = true;
                     self.detach(uid, side, Outcome::Aborted);
                 }

@@ -160,5 +160,6 @@ impl World {
         };
         assert!(is_rule, "the mux aborts stream {uid} that nobody aborted: {reason:?}");
         flow.may_abort = true;
+        flow.is_cut |= reason != AbortReason::Gone;
     }
 }

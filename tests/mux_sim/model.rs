@@ -32,6 +32,8 @@ pub(crate) struct End {
     pub(crate) is_stalled: bool,
     /// The application may send: it opened the stream, or accepted it.
     pub(crate) is_accepted: bool,
+    /// The application has reset the stream.
+    pub(crate) has_reset: bool,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -51,6 +53,8 @@ pub(crate) struct Flow {
     pub(crate) ends: [End; 2],
     /// Somebody aborted it, or a rule of the specification did.
     pub(crate) may_abort: bool,
+    /// It was aborted for another reason than a reset, so that bytes may be missing.
+    pub(crate) is_cut: bool,
 }
 
 /// Returns the bytes at `offset` of one direction of a stream, as a run of at most `len`.
@@ -98,6 +102,10 @@ pub(crate) struct Totals {
     pub(crate) streams: u64,
     pub(crate) finished: u64,
     pub(crate) aborted: u64,
+    /// Resets by an application; such as the other one was told of, and of these those that something was read before.
+    pub(crate) resets: u64,
+    pub(crate) resets_told: u64,
+    pub(crate) resets_behind_bytes: u64,
     pub(crate) bytes: u64,
     pub(crate) carriers: u64,
     pub(crate) lost_messages: u64,
@@ -121,6 +129,9 @@ impl Totals {
         self.streams += other.streams;
         self.finished += other.finished;
         self.aborted += other.aborted;
+        self.resets += other.resets;
+        self.resets_told += other.resets_told;
+        self.resets_behind_bytes += other.resets_behind_bytes;
         self.bytes += other.bytes;
         self.carriers += other.carriers;
         self.lost_messages += other.lost_messages;
@@ -139,6 +150,10 @@ impl Totals {
 
     pub(crate) fn assert_that_it_tests_something(&self) {
         assert!(self.finished > 1000 && self.aborted > 100, "hardly any stream lived");
+        assert!(
+            self.resets > 1000 && self.resets_told > 500 && self.resets_behind_bytes > 200,
+            "hardly any reset arrived"
+        );
         assert!(self.carriers > 500 && self.lost_messages > 1000, "hardly any carrier died");
         assert!(self.listens > 500, "hardly any reverse forward was answered");
         assert!(self.discarded > 50 && self.duplicates > 50 && self.stale > 50, "hardly anything arrived too late");

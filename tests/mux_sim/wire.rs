@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use pinhole::tunnel::credit::cost;
 use pinhole::tunnel::frame::{Frame, ResumeEntry, Sequenced, SessionFrame, StreamFrame};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Generation, StreamId};
+use pinhole::tunnel::{AbortReason, ConnectTarget, Generation, Sequence, StreamId};
 
 type Name = (StreamId, Generation);
 
@@ -15,6 +15,7 @@ struct Sent {
     next: u32,
     units: u64,
     closed: bool,
+    reset: bool,
 }
 
 /// What one side said, and what it was told.
@@ -73,6 +74,10 @@ impl Wire {
         let Frame::Stream(id, generation, frame) = frame else { return None };
         let name = (id, generation);
         match frame {
+            // Nothing is before it: it is as immediate as any other abort.
+            StreamFrame::Sequenced(Sequence(0), Sequenced::Reset(_)) => {
+                self.uids.get(&name).map(|uid| (*uid, AbortReason::Reset))
+            }
             StreamFrame::Sequenced(sequence, frame) => {
                 self.sequenced(from, carrier, name, sequence.0, frame);
                 None
@@ -124,11 +129,13 @@ impl Wire {
         if sequence < sent.next {
             return;
         }
-        assert!(!sent.closed, "{name:?}: {frame:?} after CLOSE");
+        let is_reset = matches!(frame, Sequenced::Reset(_));
+        assert!(!sent.reset && (!sent.closed || is_reset), "{name:?}: {frame:?} after the end");
         sent.next += 1;
         match frame {
             Sequenced::Data(payload) => sent.units += cost(payload.len()),
             Sequenced::Close => sent.closed = true,
+            Sequenced::Reset(_) => sent.reset = true,
             Sequenced::Connect(_) | Sequenced::Accept => assert_eq!(sequence, 0),
         }
         let limit = side.limits.get(&name).copied().unwrap_or(side.initial_limit);

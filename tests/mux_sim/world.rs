@@ -316,6 +316,13 @@ impl World {
             let outcomes = [flow.ends[0].outcome, flow.ends[1].outcome];
             let is_fine = flow.may_abort || self.going_away || outcomes == [Some(Outcome::Finished); 2];
             assert!(is_fine, "nobody aborted stream {uid}, and it ended as {outcomes:?}");
+            if flow.is_cut || flow.is_udp || self.going_away {
+                continue;
+            }
+            for (reader, writer) in [(0, 1), (1, 0)].map(|(reader, writer)| (&flow.ends[reader], &flow.ends[writer])) {
+                let has_all = reader.has_reset || reader.read == writer.sent;
+                assert!(has_all, "stream {uid}: {} bytes of {} arrived", reader.read, writer.sent);
+            }
         }
         // Deadlines of streams that are gone may be asked for once more.
         let until = self.now + Duration::from_secs(40);

@@ -25,14 +25,14 @@ fn source(len: u64) -> SocketAddr {
 }
 
 /// A path for a unix socket, gone with the test.
-struct SocketPath(PathBuf);
+pub(super) struct SocketPath(pub(super) PathBuf);
 
 impl SocketPath {
-    fn new(name: &str) -> SocketPath {
+    pub(super) fn new(name: &str) -> SocketPath {
         SocketPath(std::env::temp_dir().join(format!("pinhole-{}-{name}.sock", std::process::id())))
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("unix:{}", self.0.display())
     }
 }
@@ -45,18 +45,18 @@ impl Drop for SocketPath {
 }
 
 /// A host of those targets, and its URL.
-fn host(arguments: &[&str]) -> (Pinhole, String) {
+pub(super) fn host(arguments: &[&str]) -> (Pinhole, String) {
     let mut host = Pinhole::start("host", &[&["host", "--json", "--no-stun"], arguments].concat());
     let url = host.url();
     (host, url)
 }
 
-fn client(url: &str, arguments: &[&str]) -> Pinhole {
+pub(super) fn client(url: &str, arguments: &[&str]) -> Pinhole {
     Pinhole::start("client", &[&["client", url, "--json", "--no-stun"], arguments].concat())
 }
 
 /// Where a service appeared.
-fn appeared(client: &mut Pinhole, service: &str) -> String {
+pub(super) fn appeared(client: &mut Pinhole, service: &str) -> String {
     text(&client.find(service, |event| event["event"] == "forwarding" && event["service"] == service), "local")
 }
 
@@ -184,7 +184,7 @@ fn curl_goes_through_the_proxy() {
 }
 
 /// A client whose stdin and stdout are the stream.
-fn pipe(url: &str, target: &str) -> Command {
+pub(super) fn pipe(url: &str, target: &str) -> Command {
     command(&["client", url, "-W", target, "--no-stun"])
 }
 

@@ -1,7 +1,7 @@
 //! ssh through the tunnel to a throwaway sshd, as far as both are installed.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -97,6 +97,47 @@ fn ssh_and_scp_take_the_pipe_for_a_proxy_command() {
     host.stop();
 }
 
+/// `ssh -L` to a target by way of an sshd here, for tests that compare with it.
+pub(super) struct LocalForward {
+    child: Child,
+    pub(super) local: SocketAddr,
+    _server: Server,
+    _directory: Directory,
+}
+
+impl LocalForward {
+    /// Starts both, if they are there.
+    pub(super) fn start(target: SocketAddr, test: &str) -> Option<LocalForward> {
+        let (ssh, sshd, keygen) = (program("ssh", test)?, program("sshd", test)?, program("ssh-keygen", test)?);
+        let directory = Directory::new();
+        let server = Server::start(&sshd, &keygen, &directory.0)?;
+        let local = ReservedPort::new();
+        let address = local.address;
+        drop(local);
+        let mut child = Command::new(ssh)
+            .args(["-F", "/dev/null", "-N", "-L", &format!("{address}:{target}"), "-i"])
+            .arg(directory.0.join("user"))
+            .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=60", "-p", &server.address.port().to_string()])
+            .arg(server.address.ip().to_string())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let listens = || TcpListener::bind(address).is_err();
+        wait_until("ssh to listen or to end", || listens() || child.try_wait().unwrap().is_some());
+        Some(LocalForward { child, local: address, _server: server, _directory: directory })
+    }
+}
+
+impl Drop for LocalForward {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A directory that goes with the test.
 struct Directory(PathBuf);
 
@@ -119,7 +160,7 @@ impl Drop for Directory {
 
 struct Server {
     child: Child,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     /// Two sockets may be bound there as long as one listens, so nobody else is given the port.
     _port: ReservedPort,
 }

@@ -344,7 +344,7 @@ impl Client {
     fn leave(&mut self, error: RunError) {
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away(GoAwayReason::Shutdown, "the client found nothing to forward");
+        self.core.go_away(GoAwayReason::Shutdown, "the client has nothing to forward");
         self.left_because = Some(error);
     }
 

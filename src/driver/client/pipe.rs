@@ -83,7 +83,7 @@ impl Client {
         if is_complete {
             self.stop();
         } else {
-            self.fail(RunError::Pipe(reason.to_owned()));
+            self.leave(RunError::Pipe(reason.to_owned()));
         }
     }
 }

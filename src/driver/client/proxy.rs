@@ -74,10 +74,7 @@ impl Client {
                 Ok(len) if len > 0 => len,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                _ => {
-                    self.end_negotiation(index);
-                    return;
-                }
+                _ => return self.close_negotiation(index),
             };
             // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop busy.
             if entry.relay.is_some() {
@@ -94,10 +91,7 @@ impl Client {
                     self.core.warn("proxy-refused", format!("{}: {refusal}", entry.incoming.name));
                     return answer_and_end(entry.incoming.stream, &mut entry.negotiation);
                 }
-                (Ok(_), None) => {
-                    self.end_negotiation(index);
-                    return;
-                }
+                (Ok(_), None) => return self.close_negotiation(index),
             }
         }
     }
@@ -133,8 +127,7 @@ impl Client {
                 entry.relay = Some(listener);
                 entry.negotiation.accept(Some(bound));
                 if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
-                    self.end_negotiation(index);
-                    return;
+                    return self.close_negotiation(index);
                 }
                 // Its end may have come with the request.
                 self.core.notices.push_back(Notice::Negotiation { index });
@@ -144,6 +137,13 @@ impl Client {
                 entry.negotiation.refuse(AbortReason::TooManyStreams);
                 answer_and_end(entry.incoming.stream, &mut entry.negotiation);
             }
+        }
+    }
+
+    /// Ends the connection of a program that has gone, or that nothing more is to be said to.
+    fn close_negotiation(&mut self, index: usize) {
+        if let Some(entry) = self.end_negotiation(index) {
+            let _ = entry.incoming.stream.finish();
         }
     }
 

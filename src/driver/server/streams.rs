@@ -204,6 +204,7 @@ fn refusal(reason: AbortReason) -> Refusal {
         | AbortReason::IdInUse
         | AbortReason::Protocol
         | AbortReason::UnknownService
+        | AbortReason::Gone
         | AbortReason::Other(_) => Refusal::ServiceDown,
     }
 }

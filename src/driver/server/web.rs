@@ -39,9 +39,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a browser may not take what is there for it, and a service not take a body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a connection may be silent before the system asks whether the browser is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
-
 /// How long the end of a connection may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -132,7 +129,7 @@ impl Server {
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
         // Nor does this: a stream of events may be silent for long, and so may be its browser.
-        let _ = listen::set_keepalive(&stream, KEEP_ALIVE);
+        let _ = listen::set_keepalive(&stream, listen::KEEP_ALIVE);
         let tls = self.tls.clone();
         let transport = match (kind, is_shared) {
             // Tokens go over that port, too.

@@ -87,6 +87,7 @@ pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
         | AbortReason::IdInUse
         | AbortReason::Protocol
         | AbortReason::UnknownService
+        | AbortReason::Gone
         | AbortReason::Other(_) => {
             Answer::text(502, &format!("The pinhole host ended the connection ({}).", reason.as_str()))
         }

@@ -116,6 +116,7 @@ pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
         | AbortReason::Shutdown
         | AbortReason::TooManyStreams
         | AbortReason::UnknownService
+        | AbortReason::Gone
         | AbortReason::Other(_) => 1,
     };
     reply(code, None)

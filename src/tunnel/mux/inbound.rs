@@ -15,7 +15,7 @@ use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::reorder::Arrival;
-use crate::tunnel::stream::{ReceiveState, SendState};
+use crate::tunnel::stream::{Application, ReceiveState, SendState};
 
 impl Mux {
     /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the session,
@@ -132,7 +132,7 @@ impl Mux {
                     self.counters.stale += 1;
                     if told_on != self.carrier && matches!(frame, StreamFrame::Sequenced(..)) {
                         self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-                        self.queue_abort(id, generation, AbortReason::Reset, "the stream was aborted");
+                        self.queue_abort(id, generation, AbortReason::Gone, "the stream was aborted");
                     }
                 }
             },
@@ -152,7 +152,10 @@ impl Mux {
         let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent);
         // An opener that ended the stream in order had all of ours; what never went out says that it aborted.
         let has_said_all = stream.send.state != SendState::Open && end == stream.send.next_sequence();
-        if stream.receive.state == ReceiveState::Closed && has_said_all {
+        if stream.application == Application::Gone {
+            self.end_id(id, generation, IdStatus::Ended);
+            self.remove(key);
+        } else if stream.receive.state.has_ended() && has_said_all {
             let mut retired = std::mem::take(&mut self.retired);
             let freed = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired));
             self.retired = retired;
@@ -168,7 +171,7 @@ impl Mux {
     /// Takes the first frame of a stream the peer opened.
     fn admit(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
         let refusal = match &frame {
-            StreamFrame::Abort(..) => {
+            StreamFrame::Abort(..) | StreamFrame::Sequenced(Sequence(0), Sequenced::Reset(_)) => {
                 let told_on = self.carrier;
                 self.ids.insert(id, IdState { generation, status: IdStatus::Aborted { told_on } });
                 self.counters.datagrams.early += self.datagrams.early.forget(id, generation);
@@ -200,19 +203,16 @@ impl Mux {
 
     fn deliver(&mut self, now: Instant, key: StreamKey, frame: StreamFrame) {
         match frame {
+            StreamFrame::Sequenced(sequence, Sequenced::Reset(detail)) => {
+                self.handle_reset(now, key, sequence, detail);
+            }
             StreamFrame::Sequenced(sequence, frame) => {
                 if let Err((reason, detail)) = self.receive(now, key, sequence, frame) {
                     self.abort_with_event(key, reason, detail);
                 }
             }
             StreamFrame::Credit { limit, received } => self.credited(key, limit, received),
-            StreamFrame::Abort(reason, detail) => {
-                let Some(stream) = self.get(key) else { return };
-                let (id, generation) = (stream.id, stream.generation);
-                self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
-                self.remove(key);
-                self.events.push_back(Event::Aborted { key, reason, detail, origin: Origin::Peer });
-            }
+            StreamFrame::Abort(reason, detail) => self.aborted_by_peer(key, reason, detail),
             StreamFrame::Datagram(payload) => self.deliver_datagram(now, key, payload),
         }
     }
@@ -232,6 +232,10 @@ impl Mux {
             stream.known_on.get_or_insert(carrier);
         }
         let receive = &mut stream.receive;
+        if stream.application == Application::Gone {
+            self.counters.stale += 1;
+            return Ok(());
+        }
         if receive.reorder.has(sequence) {
             self.counters.duplicate += 1;
             return Ok(());
@@ -239,7 +243,7 @@ impl Mux {
         let is_head = match frame {
             Sequenced::Connect(_) => !is_ours,
             Sequenced::Accept => is_ours,
-            Sequenced::Data(_) | Sequenced::Close => false,
+            Sequenced::Data(_) | Sequenced::Close | Sequenced::Reset(_) => false,
         };
         let expects_head = receive.state == ReceiveState::Head && sequence == Sequence(0);
         if is_head != expects_head {
@@ -247,6 +251,9 @@ impl Mux {
         }
         if receive.close_at.is_some_and(|close| !sequence.is_before(close)) {
             return Err((AbortReason::Protocol, "a frame after CLOSE"));
+        }
+        if receive.reset_at.is_some_and(|reset| !sequence.is_before(reset)) {
+            return Err((AbortReason::Protocol, "a frame after a reset"));
         }
         if let Sequenced::Data(payload) = &frame {
             if payload.len() > MAX_PAYLOAD {
@@ -261,7 +268,8 @@ impl Mux {
             }
             self.rate_arrived(now, unasked);
         } else if matches!(frame, Sequenced::Close) {
-            if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last)) {
+            let is_last = |last| receive.reset_at == Some(last) && last == sequence.next();
+            if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last) && !is_last(last)) {
                 return Err((AbortReason::Protocol, "a frame after CLOSE"));
             }
             receive.close_at = Some(sequence);
@@ -275,7 +283,7 @@ impl Mux {
         Ok(())
     }
 
-    fn accept_in_order(
+    pub(super) fn accept_in_order(
         &mut self,
         now: Instant,
         key: StreamKey,
@@ -316,10 +324,14 @@ impl Mux {
                     receive.state = ReceiveState::Closed;
                     readable = true;
                 }
+                Sequenced::Reset(detail) => {
+                    receive.state = ReceiveState::Reset;
+                    receive.reset_detail = detail;
+                }
             }
             next = stream.receive.reorder.pop();
         }
-        let is_closed = stream.receive.state == ReceiveState::Closed;
+        let has_ended = stream.receive.state.has_ended();
         if opened {
             self.before_connect -= early;
             self.take_early(now, key);
@@ -327,10 +339,10 @@ impl Mux {
         if has_bytes {
             return Err((AbortReason::Protocol, "DATA on a UDP flow"));
         }
-        if is_closed {
+        if has_ended {
             self.queue_credit(key);
         }
-        if opened || accepted || readable {
+        if opened || accepted || readable || has_ended {
             self.notify(key, |notices| {
                 notices.opened |= opened;
                 notices.accepted |= accepted;

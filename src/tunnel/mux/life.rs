@@ -6,6 +6,7 @@ use super::Mux;
 use crate::tunnel::event::{Event, Origin};
 use crate::tunnel::id::StreamKey;
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
+use crate::tunnel::stream::Application;
 
 /// Whether the session goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +108,11 @@ impl Mux {
     pub(super) fn abort_all(&mut self, reason: AbortReason, detail: &str, origin: Origin) {
         let keys: Vec<StreamKey> = self.keys().collect();
         for key in keys {
+            let is_gone = self.get(key).is_none_or(|stream| stream.application == Application::Gone);
             self.remove(key);
-            self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin });
+            if !is_gone {
+                self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin });
+            }
         }
         self.ids.clear();
         self.attached = [0; 2];

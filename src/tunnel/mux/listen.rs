@@ -46,6 +46,8 @@ impl Listens {
     pub(super) fn ask_again(&mut self) {
         let waiting = self.asked.iter().filter(|(_, asked)| matches!(asked, Asked::Waiting(_)));
         self.to_ask = waiting.map(|(id, _)| *id).collect();
+        // What is refused and not kept is asked again there, and answered then.
+        self.to_answer.retain(|id| self.wanted.contains_key(id));
     }
 
     /// Tells whether a LISTEN or LISTENED waits to be sent.

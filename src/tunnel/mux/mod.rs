@@ -10,6 +10,7 @@ mod life;
 mod listen;
 mod outbound;
 mod rate;
+mod reset;
 mod resume;
 mod table;
 mod timers;
@@ -28,7 +29,7 @@ use super::frame::ConnectTarget;
 use super::hello::{DATAGRAMS, Hello, VERSION};
 use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
-use super::stream::{Stream, StreamMut};
+use super::stream::{Application, Notices, Stream, StreamMut};
 pub use config::Config;
 use datagrams::Datagrams;
 pub use life::DRAIN;
@@ -198,7 +199,7 @@ impl Mux {
 
     /// Gives access to a live stream.
     pub fn stream(&mut self, key: StreamKey) -> Option<StreamMut<'_>> {
-        self.get(key)?;
+        self.get(key).filter(|stream| stream.application != Application::Gone)?;
         Some(StreamMut { mux: self, key })
     }
 
@@ -213,6 +214,11 @@ impl Mux {
                 self.notices.pop_front();
                 continue;
             };
+            if stream.application == Application::Gone {
+                stream.notices = Notices::default();
+                self.notices.pop_front();
+                continue;
+            }
             let notices = &mut stream.notices;
             if std::mem::take(&mut notices.opened) {
                 let target = stream.target.take().expect("a stream is opened with a target");
@@ -230,6 +236,9 @@ impl Mux {
             notices.queued = false;
             let is_at_end = std::mem::take(&mut notices.at_end);
             self.notices.pop_front();
+            if let Some(event) = self.tell_of_reset(key) {
+                return Some(event);
+            }
             if is_at_end {
                 self.settle(key);
                 if let Some(event) = self.events.pop_front() {
@@ -307,8 +316,11 @@ impl Mux {
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         let receive = &stream.receive;
-        let is_closed = receive.state == super::stream::ReceiveState::Closed;
-        if !is_closed && !receive.grant_held && receive.window.is_grant_due() {
+        if receive.state.has_ended() {
+            if stream.is_reset_due() {
+                self.notify(key, |_| {});
+            }
+        } else if !receive.grant_held && receive.window.is_grant_due() {
             self.queue_credit(key);
         }
     }

@@ -158,7 +158,7 @@ impl Mux {
             return receive.window.grant(now, self.round_trip, &mut self.budget, u64::MAX);
         };
         let before = receive.window.limit();
-        if receive.state == ReceiveState::Closed {
+        if !matches!(receive.state, ReceiveState::Head | ReceiveState::Open) {
             return before;
         }
         let mut limit = before;

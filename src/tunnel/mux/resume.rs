@@ -13,7 +13,7 @@ use crate::tunnel::event::Event;
 use crate::tunnel::frame::{self, RESUME_ENTRY_LEN, ResumeEntry};
 use crate::tunnel::id::StreamId;
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
-use crate::tunnel::stream::{ReceiveState, SendState};
+use crate::tunnel::stream::{Application, SendState};
 
 /// Parts a RESUME list may have: more entries than streams can exist are nobody's list.
 const MAX_PARTS: u16 = 128;
@@ -156,6 +156,7 @@ impl Mux {
         if !stream.attached {
             return;
         }
+        let (id, generation) = (stream.id, stream.generation);
         let entry = list.get(&stream.id).filter(|entry| entry.generation == stream.generation);
         let was_known = stream.known_on.is_some_and(|known_on| known_on < carrier);
         if let Some(entry) = entry {
@@ -165,15 +166,18 @@ impl Mux {
         } else if !was_known {
             // The peer never heard of it, or we have not had its CONNECT: nothing to judge, everything to send.
             stream.send.rewind();
+        } else if stream.application == Application::Gone {
+            // The peer has our reset, or ended the stream itself.
+            self.end_id(id, generation, super::IdStatus::Aborted { told_on: carrier });
+            return self.remove(key);
         } else if stream.send.state != SendState::Open
             && stream.send.never_sent == stream.send.next_sequence()
-            && stream.receive.state == ReceiveState::Closed
+            && stream.receive.state.has_ended()
         {
             let everything = stream.send.never_sent;
             self.credited(key, 0, everything);
         } else {
             // The peer dropped it on an earlier carrier, and the ABORT was lost with that one.
-            let (id, generation) = (stream.id, stream.generation);
             self.end_id(id, generation, super::IdStatus::Aborted { told_on: carrier });
             self.abort_with_event(key, AbortReason::Reset, "the peer ended the stream while the path was down");
             return;

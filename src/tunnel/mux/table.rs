@@ -5,7 +5,7 @@ use crate::tunnel::credit::ReceiveWindow;
 use crate::tunnel::event::{Event, Origin};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::AbortReason;
-use crate::tunnel::stream::{Notices, Outgoing, ReceiveState, Stream};
+use crate::tunnel::stream::{Application, Notices, Outgoing, ReceiveState, Stream};
 
 /// What is known about a stream id beyond its live stream.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(super) enum IdStatus {
     Live(StreamKey),
     /// The last one ended in order.
     Ended,
-    /// The last one was aborted; the peer was told on the carrier of this number.
+    /// The last one was aborted, or ended by a reset; the peer was told on the carrier of this number.
     Aborted { told_on: u32 },
 }
 
@@ -69,36 +69,58 @@ impl Mux {
                 return;
             }
             let (id, generation) = (stream.id, stream.generation);
-            self.end_id(id, generation, IdStatus::Ended);
+            let status = match stream.receive.state {
+                // A reset ends a stream before the peer answered: it may not know, and send it all again.
+                ReceiveState::Reset | ReceiveState::Discarding => IdStatus::Aborted { told_on: self.carrier },
+                ReceiveState::Head | ReceiveState::Open | ReceiveState::Closed => IdStatus::Ended,
+            };
+            self.end_id(id, generation, status);
         }
-        if self.get(key).is_some_and(Stream::is_drained) {
-            self.remove(key);
-            self.events.push_back(Event::Finished(key));
+        match self.get(key).map(|stream| (stream.application, stream.receive.state)) {
+            Some((Application::Gone, _)) => self.remove(key),
+            Some((Application::SawEnd, ReceiveState::Closed)) => {
+                self.remove(key);
+                self.events.push_back(Event::Finished(key));
+            }
+            _ => {}
         }
     }
 
     /// Ends both directions of a stream and tells the peer.
     pub(in crate::tunnel) fn abort(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
+        if reason == AbortReason::Reset {
+            return self.reset(key, detail);
+        }
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
             let (id, generation) = (stream.id, stream.generation);
-            let status = IdStatus::Aborted { told_on: self.carrier };
-            if id.opener() != self.config.role || stream.send.never_sent != Sequence(0) {
-                self.end_id(id, generation, status);
-                self.queue_abort(id, generation, reason, detail);
-            } else {
-                // The peer cannot have heard of it: no ABORT, or they would pile up without a carrier; and the generation
-                // was not used, or the peer would take the one after 128 such streams for an old one.
-                self.end_id(id, generation.previous(), status);
+            if id.opener() == self.config.role && stream.send.never_sent == Sequence(0) {
+                return self.forget_unheard(key);
             }
+            self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+            self.queue_abort(id, generation, reason, detail);
         }
         self.remove(key);
     }
 
     /// Aborts a stream for a reason of the mux itself, and says so.
     pub(super) fn abort_with_event(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
+        let is_gone = self.get(key).is_none_or(|stream| stream.application == Application::Gone);
         self.abort(key, reason, detail);
-        self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin: Origin::Local });
+        if !is_gone {
+            self.events.push_back(Event::Aborted { key, reason, detail: detail.to_owned(), origin: Origin::Local });
+        }
+    }
+
+    /// Takes note that the peer ended both directions at once.
+    pub(super) fn aborted_by_peer(&mut self, key: StreamKey, reason: AbortReason, detail: String) {
+        let Some(stream) = self.get(key) else { return };
+        let (id, generation, application) = (stream.id, stream.generation, stream.application);
+        self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+        self.remove(key);
+        if application != Application::Gone {
+            self.events.push_back(Event::Aborted { key, reason, detail, origin: Origin::Peer });
+        }
     }
 
     pub(super) fn remove(&mut self, key: StreamKey) {

@@ -1,0 +1,170 @@
+//! Resets: one direction ends behind what was sent, the other at once (`docs/protocol.md`, "Reset").
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::{IdStatus, Mux};
+use crate::tunnel::event::{Event, Origin};
+use crate::tunnel::frame::{Sequenced, encode_reset};
+use crate::tunnel::id::{Sequence, StreamKey};
+use crate::tunnel::reason::AbortReason;
+use crate::tunnel::stream::{Application, Outgoing, ReceiveHalf, ReceiveState, SendState, Stream};
+
+impl Mux {
+    /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with it; the
+    /// stream lives on until the peer has everything.
+    pub(super) fn reset(&mut self, key: StreamKey, detail: &str) {
+        let role = self.config.role;
+        let Some(stream) = self.get_mut(key) else { return };
+        let (id, generation) = (stream.id, stream.generation);
+        if !stream.attached {
+            // Both directions had ended on the wire: there is nobody to tell.
+            return self.remove(key);
+        }
+        let has_begun = stream.send.never_sent != Sequence(0) || stream.send.bytes > 0;
+        if id.opener() == role && !has_begun {
+            return self.forget_unheard(key);
+        }
+        if stream.send.next_sequence() == Sequence(0) && stream.send.queue.is_empty() {
+            // The peer has nothing of ours that it could wait for.
+            self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+            self.queue_abort(id, generation, AbortReason::Reset, detail);
+            return self.remove(key);
+        }
+        stream.application = Application::Gone;
+        match (stream.send.state, stream.receive.state) {
+            // The peer has ended, too, and needs nothing but what is queued.
+            (SendState::Closing | SendState::Done, ReceiveState::Closed) | (_, ReceiveState::Reset) => {
+                stream.receive.ready.clear();
+            }
+            // The peer's reset is here, and some of what it sent before is not.
+            (SendState::Done, _) if let Some(reset) = stream.receive.reset_at => {
+                stream.receive.discard();
+                stream.receive.skip_to_reset(reset);
+                self.queue_credit(key);
+            }
+            (_, ReceiveState::Head | ReceiveState::Open | ReceiveState::Closed | ReceiveState::Discarding) => {
+                stream.push_reset(detail);
+                stream.receive.discard();
+            }
+        }
+        self.let_go(key);
+    }
+
+    /// Takes a reset that arrived.
+    pub(super) fn handle_reset(&mut self, now: Instant, key: StreamKey, sequence: Sequence, detail: String) {
+        let (role, carrier) = (self.config.role, self.carrier);
+        let Some(stream) = self.get_mut(key) else { return };
+        if stream.id.opener() == role {
+            stream.known_on.get_or_insert(carrier);
+        }
+        let receive = &mut stream.receive;
+        if receive.reset_at == Some(sequence) {
+            self.counters.duplicate += 1;
+            return;
+        }
+        if receive.state == ReceiveState::Discarding {
+            receive.skip_to_reset(sequence);
+            self.stop_sending(key);
+            return self.queue_credit(key);
+        }
+        let comes_first = receive.state == ReceiveState::Head && sequence == Sequence(0);
+        if comes_first || sequence.is_before(receive.reorder.next()) {
+            // Nothing before it is missing, and what is here behind it was not to come.
+            return self.aborted_by_peer(key, AbortReason::Reset, detail);
+        }
+        let follows = match receive.close_at {
+            Some(close) => sequence == close.next(),
+            None => receive.reorder.last_early().is_none_or(|last| last.is_before(sequence)),
+        };
+        if receive.reset_at.is_some() || !follows {
+            return self.abort_with_event(key, AbortReason::Protocol, "a reset in a wrong place");
+        }
+        // Beside DATA, the head and CLOSE may be missing.
+        let missing =
+            u64::from(sequence.since(receive.reorder.next())).saturating_sub(receive.reorder.early_count() as u64);
+        if missing > receive.window.frames_left() + 2 {
+            return self.abort_with_event(key, AbortReason::FlowControl, "a reset behind more than was granted");
+        }
+        receive.reset_at = Some(sequence);
+        self.stop_sending(key);
+        if let Err((reason, detail)) = self.accept_in_order(now, key, sequence, Sequenced::Reset(detail)) {
+            return self.abort_with_event(key, reason, detail);
+        }
+        self.timers.activity();
+        self.acknowledge_later(now, key);
+    }
+
+    /// Tells the application of a reset of the peer's, if it took everything before.
+    pub(super) fn tell_of_reset(&mut self, key: StreamKey) -> Option<Event> {
+        let stream = self.get_mut(key).filter(|stream| stream.is_reset_due())?;
+        stream.application = Application::Gone;
+        let detail = std::mem::take(&mut stream.receive.reset_detail);
+        self.let_go(key);
+        Some(Event::Aborted { key, reason: AbortReason::Reset, detail, origin: Origin::Peer })
+    }
+
+    /// Drops a stream of ours whose CONNECT never went out. The peer cannot have heard of it: no ABORT, or they would pile up
+    /// without a carrier; and the generation was not used, or the peer would take the one after 128 such streams for an old one.
+    pub(super) fn forget_unheard(&mut self, key: StreamKey) {
+        let Some(stream) = self.get(key) else { return };
+        let (id, generation) = (stream.id, stream.generation.previous());
+        self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
+        self.remove(key);
+    }
+
+    /// Drops what waits to be sent on a stream whose peer takes nothing any more. The application hears that it need not wait.
+    fn stop_sending(&mut self, key: StreamKey) {
+        let mut retired = std::mem::take(&mut self.retired);
+        let freed = self.get_mut(key).map_or(0, |stream| stream.send.stop(&mut retired));
+        self.retired = retired;
+        self.retained_less(freed);
+        self.notify_writable(key);
+    }
+
+    /// Frees what only the application needed of a stream that it is done with, and the stream if nothing else needs it.
+    fn let_go(&mut self, key: StreamKey) {
+        if let Some(flow) = self.get_mut(key).and_then(|stream| stream.flow.take()) {
+            self.drop_flow(*flow);
+        }
+        self.activate(key);
+        self.settle(key);
+    }
+}
+
+impl Stream {
+    /// Ends the sending half with a reset behind what is queued.
+    pub(super) fn push_reset(&mut self, detail: &str) {
+        let message = encode_reset(self.id, self.generation, self.send.next_sequence(), detail);
+        self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
+        self.send.state = SendState::Closing;
+    }
+
+    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end if there
+    /// was one.
+    pub(super) fn is_reset_due(&self) -> bool {
+        let has_all = match self.application {
+            Application::Holds => self.receive.close_at.is_none(),
+            Application::SawEnd => true,
+            Application::Gone => false,
+        };
+        has_all && self.receive.state == ReceiveState::Reset && self.receive.ready.is_empty()
+    }
+}
+
+impl ReceiveHalf {
+    /// Gives up on the direction: what is held is dropped, and so is what comes.
+    pub(super) fn discard(&mut self) {
+        self.state = ReceiveState::Discarding;
+        self.ready = VecDeque::new();
+        self.reorder.skip_to(self.reorder.next());
+        self.acknowledged = self.reorder.next();
+    }
+
+    /// Takes everything up to the peer's reset for arrived: nobody wants it any more.
+    pub(super) fn skip_to_reset(&mut self, reset: Sequence) {
+        self.state = ReceiveState::Reset;
+        self.reset_at = Some(reset);
+        self.reorder.skip_to(reset.next());
+    }
+}
