@@ -182,7 +182,7 @@ pub struct ClientArguments {
     /// The pin, if the URL has none; PINHOLE_PIN sets it too; otherwise it is asked for
     #[arg(long, value_name = "PIN")]
     pub pin: Option<String>,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once

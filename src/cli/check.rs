@@ -39,7 +39,7 @@ pub struct CheckArguments {
     /// The pin, if the URL has none; PINHOLE_PIN sets it too
     #[arg(long, value_name = "PIN", requires = "url")]
     pub pin: Option<String>,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once

@@ -42,7 +42,7 @@ pub struct RegistrationArguments {
     /// Let holders of a token that may dial reach what --allow has, through the server
     #[arg(long)]
     pub server_dial: bool,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once

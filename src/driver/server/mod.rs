@@ -140,7 +140,7 @@ impl Server {
     pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
         let reach = Reach { direct: false, ..Reach::default() };
         let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
-        let (tls, access) = (read_tls(&config)?, read_access(&config)?);
+        let (tls, access) = (read_tls(&config, &mut core)?, read_access(&config)?);
         let mut wanted = vec![(config.listen, Serves::Signaling)];
         let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
@@ -314,7 +314,7 @@ impl Server {
 
     /// Reads tokens and certificate again; what cannot be read stays as it was.
     fn reload(&mut self) {
-        match read_tls(&self.config) {
+        match read_tls(&self.config, &mut self.core) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls);
                 self.core.report(&Event::Reloaded { what: "certificate".to_owned() });
@@ -366,9 +366,13 @@ impl Server {
     }
 }
 
-fn read_tls(config: &ServerConfig) -> Result<Option<Arc<TlsConfig>>, RunError> {
-    let files = config.tls.as_ref();
-    Ok(files.map(|files| tls::server_config(&files.certificate, &files.key)).transpose()?)
+fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConfig>>, RunError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = tls::server_config(&files.certificate, &files.key)?;
+    if let Some(remark) = tls.remark {
+        core.warn("certificate", remark);
+    }
+    Ok(Some(tls.config))
 }
 
 fn read_access(config: &ServerConfig) -> Result<Access, RunError> {

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use rustls::CertificateError;
+use rustls::AlertDescription;
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
 use super::connect::{ProxyFailure, ProxyProblem};
+use crate::net::trust;
 
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +53,9 @@ pub enum WebSocketError {
     #[error("{0}")]
     Proxy(Box<ProxyFailure>),
     /// The server's certificate is not acceptable.
-    #[error("the server's certificate is not trusted: {reason}; pass --ca FILE if the server uses a private one")]
+    #[error("the server's certificate is not trusted: {reason}")]
     Certificate {
-        /// What is wrong with it.
+        /// What is wrong with it, and what to do.
         reason: String,
     },
     /// TLS failed for another reason.
@@ -171,13 +172,17 @@ impl WebSocketError {
 
     fn from_tls(error: &rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate { reason: certificate_reason(error) },
+            rustls::Error::InvalidCertificate(error) => Self::Certificate { reason: trust::reason(error) },
             rustls::Error::NoCertificatesPresented => {
                 Self::Certificate { reason: "the server sent no certificate".into() }
             }
             rustls::Error::InvalidMessage(_) => {
                 Self::Tls(format!("the port does not seem to speak TLS ({error}); try ws:// instead of wss://"))
             }
+            rustls::Error::AlertReceived(alert) => Self::Tls(alert_sentence(*alert)),
+            rustls::Error::PeerIncompatible(_) => Self::Tls(format!(
+                "the server speaks no version or cipher of TLS 1.2 or 1.3 that is spoken here ({error})"
+            )),
             _ => Self::Tls(error.to_string()),
         }
     }
@@ -207,20 +212,25 @@ pub(super) fn printable(text: &str, max: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect::<String>().trim().to_owned()
 }
 
-fn certificate_reason(error: &CertificateError) -> String {
-    match error {
-        CertificateError::UnknownIssuer => "this machine does not know the authority that signed it".into(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired (is this machine's clock right?)".into()
+/// What a server says of a handshake that it does not take (RFC 8446, section 6.2).
+fn alert_sentence(alert: AlertDescription) -> String {
+    let sentence = match alert {
+        AlertDescription::UnrecognisedName => {
+            "it has no certificate for the name that it was asked by: is the address right?"
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (is this machine's clock right?)".into()
+        AlertDescription::ProtocolVersion
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::InsufficientSecurity => {
+            "it speaks no version or cipher of TLS 1.2 or 1.3 that is spoken here, or is no pinhole server"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("it belongs to another name ({error})")
+        AlertDescription::CertificateRequired | AlertDescription::BadCertificate => {
+            "it wants a certificate of its clients, and pinhole has none to show"
         }
-        other => other.to_string(),
-    }
+        AlertDescription::NoApplicationProtocol => "it does not speak HTTP/1.1, in which WebSockets begin",
+        AlertDescription::InternalError => "something is wrong at the server: whoever runs it has to look there",
+        _ => "it broke off the handshake",
+    };
+    format!("the server refused: {sentence} (alert {alert:?})")
 }
 
 fn connect_advice(error: &io::Error) -> &'static str {
@@ -322,6 +332,7 @@ fn timeout_sentence(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::CertificateError;
 
     fn http(status: u16, location: Option<&str>, content_type: Option<&str>, snippet: &str) -> String {
         let (location, content_type) = (location.map(str::to_owned), content_type.map(str::to_owned));
