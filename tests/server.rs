@@ -18,6 +18,8 @@ mod idle;
 mod in_process;
 #[path = "server/lab.rs"]
 mod lab;
+#[path = "server/logs.rs"]
+mod logs;
 #[path = "server/pins.rs"]
 mod pins;
 #[path = "server/raw.rs"]

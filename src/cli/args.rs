@@ -23,7 +23,7 @@ Examples:
   pinhole demo             shows on this machine alone that it works
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
-RUST_LOG sets what is logged, as in RUST_LOG=str0m=debug.";
+RUST_LOG sets what is logged, as in RUST_LOG=pinhole::net=debug.";
 
 const HOST_EXAMPLES: &str = "\
 Examples:
