@@ -16,6 +16,8 @@ mod failures;
 mod names;
 #[path = "cli/played_host.rs"]
 mod played_host;
+#[path = "cli/hangups.rs"]
+mod hangups;
 #[path = "cli/processor.rs"]
 mod processor;
 #[path = "cli/proxies.rs"]

@@ -42,6 +42,7 @@ use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::SessionKey;
+use super::signals::HangUp;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::net::{limits, listen, tls};
@@ -208,12 +209,13 @@ impl Server {
         self.core.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again.
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if it came
+    /// because the terminal was closed on which the server was started without `nohup`.
     ///
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(true)?)
+        Ok(self.core.handle_signals(HangUp::Reloads)?)
     }
 
     /// Runs until somebody stops it.
