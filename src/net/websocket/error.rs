@@ -8,6 +8,7 @@ use rustls::AlertDescription;
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
+use super::answer::HttpAnswer;
 use super::connect::{ProxyFailure, ProxyProblem};
 use crate::net::trust;
 
@@ -65,17 +66,8 @@ pub enum WebSocketError {
     #[error("the signaling connection ended: {0}")]
     Ended(String),
     /// The upgrade request was answered with something other than 101.
-    #[error("{}", http_sentence(*.status, .location.as_deref(), .content_type.as_deref(), .snippet))]
-    Http {
-        /// The status code.
-        status: u16,
-        /// Where a redirection points.
-        location: Option<String>,
-        /// What the body is.
-        content_type: Option<String>,
-        /// The beginning of the body, printable, at most 200 characters; may be empty.
-        snippet: String,
-    },
+    #[error("{0}")]
+    Http(Box<HttpAnswer>),
     /// The upgrade request was answered with 503, and a time to wait.
     #[error("too many connections are open there; try again in {} s", .retry_after.as_secs())]
     Busy {
@@ -124,7 +116,7 @@ impl WebSocketError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Disconnected(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Http { status, .. } => is_passing(*status),
+            Self::Http(answer) => is_passing(answer.status),
             Self::Proxy(failure) => match failure.problem {
                 ProxyProblem::Connect(_) => true,
                 ProxyProblem::Refused { status, .. } => is_passing(status),
@@ -243,55 +235,6 @@ fn connect_advice(error: &io::Error) -> &'static str {
     }
 }
 
-fn http_sentence(status: u16, location: Option<&str>, content_type: Option<&str>, snippet: &str) -> String {
-    const PRIVATE: &str = "the port is private: in VS Code set its visibility to Public, or pass \
-        --header 'X-Tunnel-Authorization: tunnel <token>'";
-    let is_html = content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
-    let sentence = match (status, location) {
-        (401 | 403, _) => PRIVATE.into(),
-        (300..=399, Some(target)) if is_login(target) => PRIVATE.into(),
-        (300..=399, Some(target)) => format!("the address has moved: use {} instead", websocket_url(target)),
-        (404, _) => {
-            "nothing answers at this path: check the address, and that the port of pinhole host is forwarded".into()
-        }
-        (200..=299, _) if is_html && asks_to_sign_in(snippet) => PRIVATE.into(),
-        (200..=299, _) if is_html => {
-            "a web page answered instead of a WebSocket: is this the signaling port that pinhole host printed?".into()
-        }
-        (200..=299, _) => "the port answers HTTP, but not as pinhole's WebSocket does: is it the right port?".into(),
-        (426, _) => "the server wants another version of the WebSocket protocol".into(),
-        (429, _) => "the server says that there were too many requests: wait before trying again".into(),
-        (502..=504, _) => {
-            "the forwarder does not reach pinhole host, or the host is busy: is it running, and is its port the one \
-             that is forwarded?"
-                .into()
-        }
-        _ => "the server refused the WebSocket".to_owned(),
-    };
-    // Pages of HTML help nobody at a terminal.
-    let detail = if snippet.is_empty() || is_html { String::new() } else { format!(": {snippet}") };
-    format!("{sentence} (HTTP status {status}{detail})")
-}
-
-/// The address as pinhole is given it: redirections name `https`, for browsers.
-fn websocket_url(location: &str) -> String {
-    match location.strip_prefix("http") {
-        Some(rest) if rest.starts_with("s://") || rest.starts_with("://") => format!("ws{rest}"),
-        _ => location.to_owned(),
-    }
-}
-
-fn is_login(location: &str) -> bool {
-    let location = location.to_ascii_lowercase();
-    ["login", "signin", "sign-in", "sign_in", "/auth", "oauth", "/.auth"].iter().any(|mark| location.contains(mark))
-}
-
-/// Whether the beginning of a page is that of one where people sign in; its title is usually there.
-fn asks_to_sign_in(page: &str) -> bool {
-    let page = page.to_ascii_lowercase();
-    ["sign in", "sign-in", "signin", "log in", "login"].iter().any(|mark| page.contains(mark))
-}
-
 fn disconnected_sentence(phase: Phase) -> &'static str {
     match phase {
         Phase::Connecting => "the connection was cut at once: is this the right port?",
@@ -333,41 +276,6 @@ fn timeout_sentence(phase: Phase) -> &'static str {
 mod tests {
     use super::*;
     use rustls::CertificateError;
-
-    fn http(status: u16, location: Option<&str>, content_type: Option<&str>, snippet: &str) -> String {
-        let (location, content_type) = (location.map(str::to_owned), content_type.map(str::to_owned));
-        WebSocketError::Http { status, location, content_type, snippet: snippet.into() }.to_string()
-    }
-
-    #[test]
-    fn answers_are_explained() {
-        let rows = [
-            (http(401, None, None, ""), "set its visibility to Public"),
-            (http(403, None, None, ""), "X-Tunnel-Authorization: tunnel <token>"),
-            (http(302, Some("https://login.test/x"), None, ""), "the port is private"),
-            (http(301, Some("https://b.test/ws"), None, ""), "use wss://b.test/ws instead"),
-            (http(302, Some("/login?next=/ws"), Some("text/html"), ""), "the port is private"),
-            (http(307, Some("https://github.test/codespaces/auth/x"), None, ""), "the port is private"),
-            (http(302, None, None, ""), "refused"),
-            (
-                http(401, None, Some("text/html"), "<p>no"),
-                "Public, or pass --header 'X-Tunnel-Authorization: tunnel <t",
-            ),
-            (
-                http(404, None, Some("text/html"), "<p>no"),
-                "that the port of pinhole host is forwarded (HTTP status 404)",
-            ),
-            (http(200, None, Some("text/html"), "<!DOCTYPE html><title>Sign in to"), "the port is private"),
-            (http(404, None, None, ""), "nothing answers at this path"),
-            (http(200, None, Some("text/HTML"), "<p>"), "a web page answered instead of a WebSocket"),
-            (http(200, None, Some("text/plain"), "hi"), "(HTTP status 200: hi)"),
-            (http(503, None, None, ""), "is it running"),
-            (http(418, None, None, ""), "(HTTP status 418)"),
-        ];
-        for (sentence, part) in rows {
-            assert!(sentence.contains(part), "{sentence} should say: {part}");
-        }
-    }
 
     #[test]
     fn causes_are_explained() {
