@@ -40,3 +40,5 @@ mod strangers;
 mod tls;
 #[path = "server/tokens.rs"]
 mod tokens;
+#[path = "server/waiting.rs"]
+mod waiting;

@@ -191,6 +191,9 @@ pub struct ClientArguments {
     /// Do not connect anew when the session has ended; exit with code 0 if the host ended it
     #[arg(long)]
     pub once: bool,
+    /// Wait for a host that cannot be reached yet, instead of ending
+    #[arg(long)]
+    pub retry: bool,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,

@@ -318,7 +318,8 @@ impl Host {
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
-    /// There is no WebSocket to the server, or none any more. The first time that is the end; later it is waited out.
+    /// There is no WebSocket to the server, or none any more. The first time that is the end, without `--retry`; later it is
+    /// waited out.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         let state = std::mem::replace(&mut uplink.state, State::Away);
@@ -335,8 +336,11 @@ impl Host {
         if self.is_stopping {
             return;
         }
-        if !uplink.was_registered {
-            return self.fail(RunError::Server(error));
+        let error = RunError::Server(error);
+        match (uplink.was_registered, error.may_pass(), uplink.registration.retry) {
+            (true, ..) | (false, true, true) => {}
+            (false, true, false) => return self.fail(RunError::NotYet(Box::new(error))),
+            (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
         let pause = uplink.backoff.mul_f64(rand::rng().random_range(0.5..1.0));
@@ -345,8 +349,7 @@ impl Host {
         uplink.redial_at = Some(at);
         self.core.deadlines.add(at, Due::Rejoin);
         if !std::mem::replace(&mut uplink.is_told, true) {
-            let message = RunError::Server(error).to_string();
-            self.core.report(&Event::ServerLost { message });
+            self.core.report(&Event::ServerLost { message: format!("{error}; trying again") });
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use rustls::AlertDescription;
+use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
@@ -58,6 +58,8 @@ pub enum WebSocketError {
     Certificate {
         /// What is wrong with it, and what to do.
         reason: String,
+        /// It becomes right by itself: a machine that was just switched on may not know what time it is.
+        may_pass: bool,
     },
     /// TLS failed for another reason.
     #[error("TLS failed: {0}")]
@@ -123,12 +125,8 @@ impl WebSocketError {
                 ProxyProblem::Protocol(_) => false,
             },
             Self::Busy { .. } | Self::Full { .. } | Self::Ended(_) => true,
-            Self::Certificate { .. }
-            | Self::Tls(_)
-            | Self::Request { .. }
-            | Self::Protocol(_)
-            | Self::TooLarge { .. }
-            | Self::NotOpen(_) => false,
+            Self::Certificate { may_pass, .. } => *may_pass,
+            Self::Tls(_) | Self::Request { .. } | Self::Protocol(_) | Self::TooLarge { .. } | Self::NotOpen(_) => false,
         }
     }
 
@@ -164,9 +162,13 @@ impl WebSocketError {
 
     fn from_tls(error: &rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate { reason: trust::reason(error) },
+            rustls::Error::InvalidCertificate(error) => {
+                let may_pass =
+                    matches!(error, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. });
+                Self::Certificate { reason: trust::reason(error), may_pass }
+            }
             rustls::Error::NoCertificatesPresented => {
-                Self::Certificate { reason: "the server sent no certificate".into() }
+                Self::Certificate { reason: "the server sent no certificate".into(), may_pass: false }
             }
             rustls::Error::InvalidMessage(_) => {
                 Self::Tls(format!("the port does not seem to speak TLS ({error}); try ws:// instead of wss://"))
@@ -180,9 +182,9 @@ impl WebSocketError {
     }
 }
 
-/// Whether a status may be another one later.
+/// Whether a status may be another one later. Some forwarders say 404 while nobody is behind them.
 fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
+    matches!(status, 404 | 408 | 425 | 429 | 500..=599)
 }
 
 impl fmt::Display for Phase {
@@ -275,7 +277,6 @@ fn timeout_sentence(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::CertificateError;
 
     #[test]
     fn causes_are_explained() {
