@@ -105,7 +105,7 @@ pub struct HostArguments {
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
-    /// Where the signaling WebSocket listens: an address of this machine, or a port; 0, as without this, picks a free one
+    /// Where the signaling WebSocket listens: a port, :PORT for every address, or one and a port; 0, as without this, is any free
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits
@@ -223,7 +223,7 @@ pub struct BoundsArguments {
 /// How the other side is reached, for either side.
 #[derive(Debug, Default, Args)]
 pub struct ReachArguments {
-    /// A STUN server to ask instead of Google's, HOST:PORT; may be given more than once
+    /// A STUN server to ask instead of Google's, also as stun:HOST; may be given more than once
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
     pub stun: Vec<String>,
     /// Ask no STUN server: only addresses of this machine are offered

@@ -30,7 +30,7 @@ pub struct CheckArguments {
     /// The URL that the host passed on; without a pin only its signaling is looked at
     #[arg(value_name = "URL")]
     pub url: Option<String>,
-    /// A STUN server to ask instead of Google's, HOST:PORT; may be given more than once
+    /// A STUN server to ask instead of Google's, also as stun:HOST; may be given more than once
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
     pub stun: Vec<String>,
     /// Ask no STUN server: only the host's signaling is looked at
