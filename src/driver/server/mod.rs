@@ -160,6 +160,16 @@ impl Server {
             let message = format!("everybody who reaches {address} can list and end what is on this server");
             core.warn("admin-listen", message);
         }
+        if let Some(address) = config.proxy_listen
+            && !address.ip().to_canonical().is_loopback()
+            && tls.is_none()
+        {
+            let message = format!(
+                "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
+                 --tls-key, or listen on 127.0.0.1"
+            );
+            core.warn("proxy-listen", message);
+        }
         #[cfg(unix)]
         let (dialer, dials) = ServerDialer::new(core.stopper().waker());
         let (max_hosts, max_clients) = (config.max_hosts, config.max_clients);
