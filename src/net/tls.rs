@@ -134,9 +134,9 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerTls, TlsCon
         let found = if matches!(error, pem::Error::NoItemsFound) { contents(&pem) } else { damage(&error) };
         TlsConfigError::NoKey { path: key.into(), found }
     })?;
-    let remark = chain.first().and_then(|own| trust::dates(own, UnixTime::now())).map(|dates| {
+    let remark = chain.first().and_then(|own| trust::fault(own, UnixTime::now())).map(|fault| {
         let path = certificate.display();
-        format!("the certificate in {path} {dates}, and clients refuse it: put a valid one there, then send SIGHUP")
+        format!("the certificate in {path} {fault}, and clients refuse it: put a valid one there, then send SIGHUP")
     });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)

@@ -240,8 +240,9 @@ impl fmt::Display for Distance {
     }
 }
 
-/// Looks whether a certificate that is to be shown is valid at that time; says what is wrong, and nothing of who signed it.
-pub(super) fn dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
+/// Looks whether a certificate that is to be shown is valid at that time and has a name; says what is wrong, and nothing of who
+/// signed it.
+pub(super) fn fault(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
     match verify_server_cert_signed_by_trust_anchor(&parsed, &RootCertStore::empty(), &[], now, algorithms) {
@@ -251,8 +252,18 @@ pub(super) fn dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<S
         Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })) => {
             Some(format!("is not valid yet, but will be in {}", distance(time, not_before)))
         }
+        _ if has_no_name(&parsed) => Some("has no name (subjectAltName; the common name does not count)".to_owned()),
         _ => None,
     }
+}
+
+fn has_no_name(certificate: &ParsedCertificate<'_>) -> bool {
+    // A name that nobody can have (RFC 6761), to be told of those that there are.
+    let Ok(nobody) = ServerName::try_from("name.invalid") else { return false };
+    matches!(
+        verify_server_name(certificate, &nobody),
+        Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) if presented.is_empty()
+    )
 }
 
 #[cfg(test)]

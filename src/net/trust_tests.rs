@@ -277,12 +277,14 @@ fn text_of_a_certificate_is_bounded() {
 }
 
 #[test]
-fn dates_of_an_own_certificate_are_looked_at() {
-    let dates_of = |change: fn(&mut CertificateParams)| dates(&self_signed(change).chain[0], UnixTime::now());
-    assert_eq!(dates_of(|_| {}), None);
-    assert_eq!(dates_of(authority), None);
-    assert!(dates_of(|params| params.not_after = date_time_ymd(2001, 1, 1)).unwrap().starts_with("expired "));
-    assert!(dates_of(|params| params.not_before = date_time_ymd(2900, 1, 1)).unwrap().contains("not valid yet"));
+fn a_certificate_of_ones_own_is_looked_at() {
+    let fault_of = |change: fn(&mut CertificateParams)| fault(&self_signed(change).chain[0], UnixTime::now());
+    assert_eq!(fault_of(|_| {}), None);
+    assert_eq!(fault_of(authority), None);
+    assert_eq!(fault_of(|params| *params = CertificateParams::new(vec!["192.0.2.1".to_owned()]).unwrap()), None);
+    assert!(fault_of(|params| params.not_after = date_time_ymd(2001, 1, 1)).unwrap().starts_with("expired "));
+    assert!(fault_of(|params| params.not_before = date_time_ymd(2900, 1, 1)).unwrap().contains("not valid yet"));
+    assert!(fault_of(|params| *params = CertificateParams::new(vec![]).unwrap()).unwrap().contains("has no name"));
 }
 
 #[test]
