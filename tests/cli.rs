@@ -12,12 +12,12 @@ mod check;
 mod endings;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/hangups.rs"]
+mod hangups;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/played_host.rs"]
 mod played_host;
-#[path = "cli/hangups.rs"]
-mod hangups;
 #[path = "cli/processor.rs"]
 mod processor;
 #[path = "cli/proxies.rs"]
