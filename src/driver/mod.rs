@@ -4,6 +4,7 @@
 //! what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
+mod attempts;
 mod check;
 mod client;
 mod connections;
