@@ -12,6 +12,8 @@ mod check;
 mod endings;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/hangups.rs"]
+mod hangups;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/played_host.rs"]

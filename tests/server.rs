@@ -18,6 +18,8 @@ mod idle;
 mod in_process;
 #[path = "server/lab.rs"]
 mod lab;
+#[path = "server/logs.rs"]
+mod logs;
 #[path = "server/pins.rs"]
 mod pins;
 #[path = "server/raw.rs"]
@@ -38,3 +40,5 @@ mod strangers;
 mod tls;
 #[path = "server/tokens.rs"]
 mod tokens;
+#[path = "server/waiting.rs"]
+mod waiting;

@@ -23,7 +23,7 @@ Examples:
   pinhole demo             shows on this machine alone that it works
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
-RUST_LOG sets what is logged, as in RUST_LOG=str0m=debug.";
+RUST_LOG sets what is logged, as in RUST_LOG=pinhole::net=debug.";
 
 const HOST_EXAMPLES: &str = "\
 Examples:
@@ -105,7 +105,7 @@ pub struct HostArguments {
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
-    /// Where the signaling WebSocket listens: an address of this machine, or a port; 0, as without this, picks a free one
+    /// Where the signaling WebSocket listens: a port, :PORT for every address, or one and a port; 0, as without this, is any free
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits
@@ -182,7 +182,7 @@ pub struct ClientArguments {
     /// The pin, if the URL has none; PINHOLE_PIN sets it too; otherwise it is asked for
     #[arg(long, value_name = "PIN")]
     pub pin: Option<String>,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once
@@ -191,6 +191,9 @@ pub struct ClientArguments {
     /// Do not connect anew when the session has ended; exit with code 0 if the host ended it
     #[arg(long)]
     pub once: bool,
+    /// Wait for a host that cannot be reached yet, instead of ending
+    #[arg(long)]
+    pub retry: bool,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
@@ -220,7 +223,7 @@ pub struct BoundsArguments {
 /// How the other side is reached, for either side.
 #[derive(Debug, Default, Args)]
 pub struct ReachArguments {
-    /// A STUN server to ask instead of Google's, HOST:PORT; may be given more than once
+    /// A STUN server to ask instead of Google's, also as stun:HOST; may be given more than once
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
     pub stun: Vec<String>,
     /// Ask no STUN server: only addresses of this machine are offered

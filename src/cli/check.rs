@@ -30,7 +30,7 @@ pub struct CheckArguments {
     /// The URL that the host passed on; without a pin only its signaling is looked at
     #[arg(value_name = "URL")]
     pub url: Option<String>,
-    /// A STUN server to ask instead of Google's, HOST:PORT; may be given more than once
+    /// A STUN server to ask instead of Google's, also as stun:HOST; may be given more than once
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
     pub stun: Vec<String>,
     /// Ask no STUN server: only the host's signaling is looked at
@@ -39,7 +39,7 @@ pub struct CheckArguments {
     /// The pin, if the URL has none; PINHOLE_PIN sets it too
     #[arg(long, value_name = "PIN", requires = "url")]
     pub pin: Option<String>,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once

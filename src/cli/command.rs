@@ -278,7 +278,7 @@ fn client_settings(
     let proxy = proxy(&url, proxies)?;
     let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;
     let (reach, stun) = reach(&arguments.reach)?;
-    let (ca, once) = (arguments.ca, arguments.once);
+    let (ca, once, retry) = (arguments.ca, arguments.once, arguments.retry);
     let once = once || pipe.is_some();
     let settings = move |pin| ClientConfig {
         url,
@@ -294,6 +294,7 @@ fn client_settings(
         headers,
         proxy,
         once,
+        retry,
         reach,
         stun,
     };

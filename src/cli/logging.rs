@@ -1,11 +1,14 @@
 //! Logs on stderr: how much, and of what.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::Write;
 
 use env_logger::{Target, WriteStyle};
+use log::LevelFilter;
 
 use crate::status::report::Style;
+use crate::status::text::sanitize;
 
 /// How much a person wants to read, from `-v` and `-q`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,34 +38,137 @@ impl Verbosity {
         }
     }
 
-    /// Returns the logger's directives. `-v` is about pinhole; the libraries below it warn, unless `RUST_LOG` asks
-    /// for more: its directives come last and win.
-    fn directives(self, rust_log: Option<&str>) -> String {
-        let ours = match self {
-            Verbosity::Quiet => "error",
-            Verbosity::Normal => "warn",
-            Verbosity::Info => "warn,pinhole=info",
-            Verbosity::Debug => "warn,pinhole=debug",
-            Verbosity::Trace => "warn,pinhole=trace",
-        };
-        match rust_log {
-            Some(more) if !more.trim().is_empty() => format!("{ours},{more}"),
-            _ => ours.to_string(),
+    /// The most that pinhole logs.
+    fn ours(self) -> LevelFilter {
+        match self {
+            Verbosity::Quiet => LevelFilter::Error,
+            Verbosity::Normal => LevelFilter::Warn,
+            Verbosity::Info => LevelFilter::Info,
+            Verbosity::Debug => LevelFilter::Debug,
+            Verbosity::Trace => LevelFilter::Trace,
         }
     }
 }
 
-/// Starts logging to what carries stderr. A second call changes nothing, so that a program that logs already can call the library.
+/// The name of this crate, with which the targets of its logs begin.
+const OURS: &str = "pinhole";
+
+/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic among it.
+const LIBRARIES: LevelFilter = LevelFilter::Debug;
+
+/// Libraries that log something here.
+const KNOWN: [&str; 5] = ["mio", "quinn_udp", "tungstenite", "dimpl", "sctp_proto"];
+
+/// Longest part of a wrong `RUST_LOG` that a warning shows, in characters.
+const MAX_SHOWN: usize = 60;
+
+/// What is logged of what.
+#[derive(Debug, Default)]
+struct Directives {
+    /// Modules and their levels; no module is every one. Later ones win.
+    levels: Vec<(Option<String>, LevelFilter)>,
+    /// What lines must contain.
+    text: Option<String>,
+    /// What was not understood, or is not done as it was asked for.
+    complaints: Vec<String>,
+}
+
+impl Directives {
+    /// Reads `RUST_LOG` as `env_logger` does, but does not take what it cannot read for a module. `-v` is about pinhole; the
+    /// libraries below it warn, unless `RUST_LOG` asks for more: its directives come last and win.
+    fn new(verbosity: Verbosity, rust_log: Option<&str>) -> Directives {
+        let others = verbosity.ours().min(LevelFilter::Warn);
+        let levels = vec![(None, others), (Some(OURS.to_owned()), verbosity.ours())];
+        let mut directives = Directives { levels, ..Directives::default() };
+        let (modules, text) =
+            rust_log.unwrap_or_default().split_once('/').map_or((rust_log, None), |(modules, text)| {
+                (Some(modules), Some(text.to_owned()).filter(|text| !text.is_empty()))
+            });
+        directives.text = text;
+        for part in modules.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            directives.read(verbosity, part);
+        }
+        directives
+    }
+
+    fn read(&mut self, verbosity: Verbosity, part: &str) {
+        let (module, level) = match part.split_once('=') {
+            Some((module, level)) => (Some(module.trim()), level.trim().parse().ok()),
+            None => match part.parse() {
+                Ok(level) => (None, Some(level)),
+                Err(_) => (Some(part), is_known(part).then_some(LevelFilter::Trace)),
+            },
+        };
+        let is_module = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte))
+        };
+        let level = match level {
+            Some(level) if module.is_none_or(is_module) => level,
+            _ => {
+                let part = sanitize(part, MAX_SHOWN);
+                self.complaints.push(format!(
+                    "'{part}' in RUST_LOG is left out: give a level (error, warn, info, debug, trace or off) or MODULE=LEVEL, \
+                     for example RUST_LOG=pinhole::driver=debug"
+                ));
+                return;
+            }
+        };
+        match module {
+            Some(module) if module.starts_with(OURS) => self.levels.push((Some(module.to_owned()), level)),
+            Some(module) => {
+                if part.contains('=') && level > LIBRARIES {
+                    self.complaints.push(format!(
+                        "libraries log at {LIBRARIES} at most: at {level} they print what they carry, secrets included"
+                    ));
+                }
+                self.levels.push((Some(module.to_owned()), level.min(LIBRARIES)));
+            }
+            None => {
+                self.levels.push((None, level.min(LIBRARIES)));
+                // What was asked for by a flag is not taken away.
+                if level > verbosity.ours() || verbosity == Verbosity::Normal {
+                    self.levels.push((Some(OURS.to_owned()), level));
+                }
+            }
+        }
+    }
+
+    fn logger(&self) -> env_logger::Builder {
+        let mut builder = env_logger::Builder::new();
+        if let Some(text) = &self.text {
+            // Nothing in it can be wrong: without its regular expressions, it is a text to be found.
+            builder.parse_filters(&format!("/{}", text.replace('/', "")));
+        }
+        for (module, level) in &self.levels {
+            builder.filter(module.as_deref(), *level);
+        }
+        builder
+    }
+}
+
+/// Tells whether something that logs here has that name, or is a module of it.
+fn is_known(module: &str) -> bool {
+    let name = module.split("::").next().unwrap_or_default();
+    name == OURS || KNOWN.contains(&name)
+}
+
+/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing, so that
+/// a program that logs already can call the library.
 pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
-    let rust_log = env::var("RUST_LOG").ok();
-    let started = env_logger::Builder::new()
-        .parse_filters(&verbosity.directives(rust_log.as_deref()))
+    let rust_log = env::var_os("RUST_LOG").map(OsString::into_string).transpose();
+    let mut directives = Directives::new(verbosity, rust_log.as_ref().ok().and_then(|text| text.as_deref()));
+    if rust_log.is_err() {
+        directives.complaints.push("RUST_LOG is left out: it is not UTF-8".to_owned());
+    }
+    let started = directives
+        .logger()
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(out)))
         .write_style(if Style::of_process(true).error_colour { WriteStyle::Always } else { WriteStyle::Never })
         .try_init();
-    if let Err(error) = started {
-        log::debug!("logger kept: error={error}");
+    match started {
+        Ok(()) => directives.complaints.iter().for_each(|complaint| log::warn!("{complaint}")),
+        Err(error) => log::debug!("logger kept: error={error}"),
     }
 }
 
@@ -72,7 +178,7 @@ mod tests {
     use log::{Level, Log, Metadata};
 
     fn enabled(verbosity: Verbosity, rust_log: Option<&str>, target: &str, level: Level) -> bool {
-        let logger = env_logger::Builder::new().parse_filters(&verbosity.directives(rust_log)).build();
+        let logger = Directives::new(verbosity, rust_log).logger().build();
         logger.enabled(&Metadata::builder().target(target).level(level).build())
     }
 
@@ -112,12 +218,65 @@ mod tests {
     #[test]
     fn rust_log_wins() {
         let info = Verbosity::Info;
-        assert!(enabled(info, Some("str0m=trace"), "str0m::ice", Level::Trace));
-        assert!(enabled(info, Some("str0m=trace"), "pinhole::cli", Level::Info));
+        assert!(enabled(info, Some("tungstenite=debug"), "tungstenite::protocol", Level::Debug));
+        assert!(enabled(info, Some("tungstenite=debug"), "pinhole::cli", Level::Info));
         assert!(!enabled(info, Some("pinhole=error"), "pinhole::cli", Level::Info));
         assert!(enabled(info, Some("debug"), "mio", Level::Debug));
+        assert!(enabled(info, Some("debug"), "pinhole", Level::Debug));
+        assert!(enabled(info, Some("warn"), "pinhole", Level::Info), "what was asked for by -v");
         assert!(enabled(Verbosity::Normal, Some("debug"), "pinhole", Level::Debug));
+        assert!(!enabled(Verbosity::Normal, Some("off"), "pinhole", Level::Error));
+        assert!(enabled(Verbosity::Normal, Some("pinhole::net"), "pinhole::net::tls", Level::Trace));
+        assert!(!enabled(Verbosity::Normal, Some("pinhole::net"), "pinhole::cli", Level::Info));
         assert!(!enabled(info, Some(" "), "mio", Level::Debug));
         assert!(!enabled(info, Some("error"), "mio", Level::Warn));
+        assert_eq!(Directives::new(info, Some("debug/session")).text.as_deref(), Some("session"));
+    }
+
+    #[test]
+    fn no_library_traces() {
+        let texts =
+            ["trace", "trace,tungstenite=trace", "tungstenite", "tungstenite::protocol=trace", "t=trace", "p=trace"];
+        for text in texts {
+            for target in ["tungstenite::protocol", "sctp_proto::association", "dimpl::dtls13", "later", "p"] {
+                for verbosity in [Verbosity::Normal, Verbosity::Trace] {
+                    assert!(!enabled(verbosity, Some(text), target, Level::Trace), "{text}: {target}");
+                }
+            }
+        }
+        assert!(enabled(Verbosity::Normal, Some("trace"), "pinhole::driver", Level::Trace));
+        assert!(Directives::new(Verbosity::Normal, Some("trace")).complaints.is_empty(), "nobody asked for those");
+        let complaints = Directives::new(Verbosity::Normal, Some("tungstenite=trace")).complaints;
+        assert!(complaints[0].contains("libraries log at DEBUG at most"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_broken_rust_log_is_said_and_changes_nothing() {
+        let broken = [
+            "inof",
+            "pinhole=",
+            "=",
+            "=trace",
+            "pinhole=verbose",
+            "pinhole=trace=debug",
+            "pinhole:debug",
+            "5",
+            "info debug",
+            "\x1b[2J",
+            "pinhole=trace debug",
+            "a b=trace",
+        ];
+        for text in broken {
+            let directives = Directives::new(Verbosity::Normal, Some(text));
+            assert_eq!(directives.levels, Directives::new(Verbosity::Normal, None).levels, "{text}");
+            let [complaint] = &directives.complaints[..] else { panic!("{text}: {:?}", directives.complaints) };
+            assert!(complaint.contains("RUST_LOG is left out") && !complaint.contains(char::is_control), "{complaint}");
+        }
+        let partly = Directives::new(Verbosity::Normal, Some("inof, pinhole::net=debug,,mio=trase"));
+        assert_eq!(partly.complaints.len(), 2);
+        assert!(enabled(Verbosity::Normal, Some("inof, pinhole::net=debug"), "pinhole::net::tls", Level::Debug));
+        for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::driver=trace", "hyper=info,warn"] {
+            assert!(Directives::new(Verbosity::Normal, Some(right)).complaints.is_empty(), "{right}");
+        }
     }
 }

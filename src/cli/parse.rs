@@ -1,13 +1,13 @@
 //! What people type, turned into settings that cannot be wrong.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 pub use super::problem::ArgumentError;
 
 use super::problem::Problem;
 use crate::config::Target;
-use crate::net::address::{AddressError, Host, digits, split};
+use crate::net::address::{self, AddressError, Host, digits, split};
 use crate::signaling::pin::Pin;
 
 /// Most sessions that a host may be told to serve at a time.
@@ -15,6 +15,9 @@ pub const MAX_SESSIONS: usize = 1024;
 
 /// Longest value of a `--header`, in bytes.
 const MAX_HEADER_VALUE: usize = 8 * 1024;
+
+/// Where STUN servers answer unless something else is said (RFC 8489, section 18.6).
+const STUN_PORT: u16 = 3478;
 
 /// Parses what a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is one of
 /// 127.0.0.1.
@@ -34,10 +37,12 @@ pub fn local(text: &str) -> Result<SocketAddr, ArgumentError> {
     listening_address(text).map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
 }
 
-/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s.
+/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s, or `:5000` for that port of every
+/// address.
 pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
-    let hint = "give a port or an address of this machine, for example 5000, 0.0.0.0:5000, or 0 for any free port";
-    listening_address(text).map_err(|problem| ArgumentError::new("--listen", text, problem, hint))
+    let hint =
+        "give a port or an address of this machine, for example 5000, :5000 for every address, or 0 for any free port";
+    wide_address(text).map_err(|problem| ArgumentError::new("--listen", text, problem, hint))
 }
 
 /// Parses a further header field of the WebSocket request: `Name: value` (RFC 9110 section 5). Fields that the
@@ -73,16 +78,46 @@ pub fn seconds(argument: &'static str, text: &str, most: u64) -> Result<Duration
     }
 }
 
-/// Parses a STUN server: `stun.example.org:3478` or `[2001:db8::1]:3478`.
+/// Parses a STUN server: `stun.example.org:3478`, `[2001:db8::1]:3478`, or the same as a URI, whose port may be left out (RFC
+/// 7064): `stun:stun.example.org`.
 pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
-    let hint = "give HOST:PORT, for example stun.l.google.com:19302";
-    text.trim().parse::<Target>().map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
+    let hint = "give HOST:PORT or stun:HOST:PORT, for example stun.l.google.com:19302";
+    stun_address(text.trim()).map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
+}
+
+fn stun_address(text: &str) -> Result<Target, Problem> {
+    let (scheme, rest) = text.split_once(':').unwrap_or_default();
+    match scheme.to_ascii_lowercase().as_str() {
+        "stun" => {}
+        "stuns" => return Err(Problem::SecureStun),
+        "turn" | "turns" => return Err(Problem::Turn),
+        _ => return Ok(text.parse()?),
+    }
+    // As configurations of browsers have it, where a transport is TURN's to say.
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if !query.is_empty() && !query.eq_ignore_ascii_case("transport=udp") {
+        return Err(Problem::StunTransport);
+    }
+    let address = address.strip_prefix("//").unwrap_or(address);
+    let behind_host = if address.starts_with('[') { address.split_once(']').unwrap_or_default().1 } else { address };
+    if behind_host.contains(':') || address.is_empty() {
+        return Ok(address.parse()?);
+    }
+    Ok(format!("{address}:{STUN_PORT}").parse()?)
 }
 
 /// Wraps a pin; `argument` says where it came from.
 pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
     let hint = "give the pin that the host printed, for example 123456";
     Pin::new(text).ok_or_else(|| ArgumentError::new(argument, "", Problem::NoPin, hint))
+}
+
+/// Reads what [`listening_address`] does, and `:80` for that port of every address.
+pub(super) fn wide_address(text: &str) -> Result<SocketAddr, Problem> {
+    match text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) {
+        Some(port) => Ok((Ipv6Addr::UNSPECIFIED, address::port(port)?).into()),
+        None => listening_address(text),
+    }
 }
 
 /// Reads where something listens: a port of 127.0.0.1, or an address of this machine and a port.
@@ -208,6 +243,9 @@ mod tests {
             assert_eq!(local(given).map(|address| address.to_string()), Ok(expected.to_string()));
             assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
         }
+        for (given, expected) in [(":5000", "[::]:5000"), (" :0", "[::]:0")] {
+            assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
+        }
     }
 
     #[test]
@@ -221,12 +259,16 @@ mod tests {
             ("localhost.:80", Problem::ForeignName),
             ("::1:80", AddressError::Brackets.into()),
             ("*:80", AddressError::Name.into()),
-            (":80", AddressError::NoHost.into()),
             ("tcp://0.0.0.0:80", AddressError::Url.into()),
         ];
         for (given, expected) in cases {
             assert_eq!(local(given).unwrap_err().problem, expected, "{given}");
             assert_eq!(listen(given).unwrap_err().problem, expected, "{given}");
+        }
+        assert_eq!(local(":80").unwrap_err().problem, AddressError::NoHost.into());
+        for (given, expected) in [(":", AddressError::Port), (":x", AddressError::Port), ("::", AddressError::Brackets)]
+        {
+            assert_eq!(listen(given).unwrap_err().problem, expected.into(), "{given}");
         }
     }
 
@@ -307,8 +349,39 @@ mod tests {
         for given in ["stun.example.org:3478", "192.0.2.1:3478", "[2001:db8::1]:3478"] {
             assert_eq!(stun_server(given).map(|server| server.to_string()), Ok(given.to_owned()));
         }
-        for given in ["", "3478", "stun.example.org", "a:0", "stun:a:3478", "http://a:1"] {
+        for (given, expected) in [
+            ("stun:a.test:19302", "a.test:19302"),
+            ("stun:a.test", "a.test:3478"),
+            ("STUN:a.test?transport=udp", "a.test:3478"),
+            ("stun:a.test:1?transport=UDP", "a.test:1"),
+            ("stun://a.test:1", "a.test:1"),
+            ("stun:192.0.2.1", "192.0.2.1:3478"),
+            ("stun:[2001:db8::1]", "[2001:db8::1]:3478"),
+            ("stun:[2001:db8::1]:5", "[2001:db8::1]:5"),
+        ] {
+            assert_eq!(stun_server(given).map(|server| server.to_string()), Ok(expected.to_owned()), "{given}");
+        }
+        for given in [
+            "",
+            "3478",
+            "stun.example.org",
+            "a:0",
+            "http://a:1",
+            "stun:",
+            "stun:3478",
+            "stun:a:0",
+            "stun:a b",
+            "stun:2001:db8::1",
+        ] {
             assert!(stun_server(given).is_err(), "{given}");
+        }
+        for (given, expected) in [
+            ("stuns:a.test:5349", Problem::SecureStun),
+            ("turn:a.test", Problem::Turn),
+            ("TURNS:a.test?transport=tcp", Problem::Turn),
+            ("stun:a.test?transport=tcp", Problem::StunTransport),
+        ] {
+            assert_eq!(stun_server(given).unwrap_err().problem, expected, "{given}");
         }
     }
 

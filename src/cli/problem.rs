@@ -60,6 +60,16 @@ pub(super) enum Problem {
     Sessions,
     #[error("that is no number of seconds from 1 to {0}")]
     Seconds(u64),
+    #[error(
+        "STUN over TLS (stuns:) is not supported, and protects nothing: an answer holds this machine's public address"
+    )]
+    SecureStun,
+    #[error(
+        "that is a TURN server, and none is used: where no direct path exists, sessions are relayed over signaling"
+    )]
+    Turn,
+    #[error("STUN goes over UDP here, and nothing else can follow the question mark")]
+    StunTransport,
     #[error("a pin has at least one character")]
     NoPin,
     #[error(transparent)]

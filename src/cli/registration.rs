@@ -42,12 +42,15 @@ pub struct RegistrationArguments {
     /// Let holders of a token that may dial reach what --allow has, through the server
     #[arg(long)]
     pub server_dial: bool,
-    /// A PEM file of certificate authorities to trust instead of the system's
+    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// A further header of the WebSocket request; may be given more than once
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// Wait for a server that cannot be reached yet, instead of ending: for units that start at boot
+    #[arg(long)]
+    pub retry: bool,
 }
 
 /// What the other arguments of the host and its environment say.
@@ -90,12 +93,14 @@ pub(super) fn registration(
     }
     let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
     let (proxy, ca, dial) = (proxy(&server, context.proxies)?, arguments.ca, arguments.server_dial);
-    Ok(Some(Registration { server, id, token, public, dial, ca, headers, proxy }))
+    let retry = arguments.retry;
+    Ok(Some(Registration { server, id, token, public, dial, ca, headers, proxy, retry }))
 }
 
 /// The first argument that means nothing without a server.
 fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
-    let RegistrationArguments { server: _, id, token, public, public_auth, server_dial, ca, headers } = arguments;
+    let RegistrationArguments { server: _, id, token, public, public_auth, server_dial, ca, headers, retry } =
+        arguments;
     let given = [
         (id.is_some(), "--id"),
         (token.is_some(), "--token"),
@@ -104,6 +109,7 @@ fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
         (*server_dial, "--server-dial"),
         (ca.is_some(), "--ca"),
         (!headers.is_empty(), "--header"),
+        (*retry, "--retry"),
     ];
     given.into_iter().find(|(is_given, _)| *is_given).map(|(_, flag)| flag)
 }

@@ -1,6 +1,6 @@
 //! The arguments of `pinhole server`.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -164,11 +164,7 @@ fn twice(config: &ServerConfig) -> Option<SocketAddr> {
 fn listening_address(argument: &'static str, text: &str) -> Result<SocketAddr, ArgumentError> {
     let hint =
         "give an address of this machine, for example :443 for every one, 0.0.0.0:443, or 443 for 127.0.0.1 alone";
-    let parsed = match text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) {
-        Some(port) => address::port(port).map(|port| (Ipv6Addr::UNSPECIFIED, port).into()).map_err(Problem::from),
-        None => parse::listening_address(text),
-    };
-    parsed.map_err(|problem| ArgumentError::new(argument, text, problem, hint))
+    parse::wide_address(text).map_err(|problem| ArgumentError::new(argument, text, problem, hint))
 }
 
 fn count(argument: &'static str, text: &str) -> Result<usize, ArgumentError> {

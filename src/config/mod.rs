@@ -101,6 +101,8 @@ pub struct ClientConfig {
     pub proxy: Option<Proxy>,
     /// End with the first session instead of connecting anew, and take it for success when the host ends it.
     pub once: bool,
+    /// Wait for a host that cannot be reached at the start.
+    pub retry: bool,
     /// Which ways to the host are tried, and for how long.
     pub reach: Reach,
     /// Servers that tell how this machine is seen from outside.
@@ -145,6 +147,7 @@ impl ClientConfig {
             headers: Vec::new(),
             proxy: None,
             once: false,
+            retry: false,
             reach: Reach::default(),
             stun: default_stun_servers(),
         }

@@ -104,6 +104,8 @@ pub struct Registration {
     pub headers: Vec<(String, String)>,
     /// The HTTP proxy that leads to the server; `None` dials the server itself.
     pub proxy: Option<Proxy>,
+    /// Wait for a server that cannot be reached at the start.
+    pub retry: bool,
 }
 
 impl Registration {

@@ -21,7 +21,7 @@ use super::dial::{Dialer, EXHAUSTED_PAUSE};
 use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
 use super::leaving::Leaving;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
-use super::signals::{Signals, Wish};
+use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
 use super::token::Source;
 use crate::config::{DEFAULT_UDP_IDLE, Target};
@@ -238,9 +238,9 @@ impl Core {
         self.stopper.clone()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP a notice if that has a meaning.
-    pub(super) fn handle_signals(&mut self, reloads: bool) -> io::Result<()> {
-        self.signals.register(self.poll.registry(), Source::Signals.token(), reloads)
+    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
+    pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
+        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
     }
 
     pub(super) fn report(&mut self, event: &Event) {

@@ -4,6 +4,7 @@
 //! what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
+mod attempts;
 mod check;
 mod client;
 mod connections;
@@ -64,6 +65,9 @@ pub enum RunError {
     /// The server at which a host is to be registered cannot be reached.
     #[error("cannot reach the server: {}", .0.to_string().replace("pinhole host", "pinhole server"))]
     Server(WebSocketError),
+    /// What was wanted at the start is not there yet, and nobody said to wait for it.
+    #[error("{0} (--retry waits for it)")]
+    NotYet(Box<RunError>),
     /// The server does not register this host.
     #[error("{}", refusal_sentence(id, error))]
     Refused {
@@ -112,8 +116,10 @@ impl RunError {
             RunError::Listen(_) => "listen",
             RunError::Tls(_) => "certificates",
             RunError::Tokens(_) => "tokens",
-            RunError::WebSocket(WebSocketError::Certificate { .. }) => "certificate",
+            RunError::WebSocket(WebSocketError::Certificate { .. })
+            | RunError::Server(WebSocketError::Certificate { .. }) => "certificate",
             RunError::WebSocket(WebSocketError::Busy { .. }) => "busy",
+            RunError::NotYet(error) => error.code(),
             RunError::WebSocket(_) | RunError::Server(_) => "unreachable",
             RunError::Refused { error, .. } => error.code.as_str(),
             RunError::Signaling(error) => error.code().as_str(),
@@ -126,6 +132,19 @@ impl RunError {
             RunError::Session(End::Local | End::Visit | End::Failed(_)) => "session",
             RunError::Start(_) => "start",
             RunError::System(_) => "system",
+        }
+    }
+}
+
+impl RunError {
+    /// Tells whether who could not be reached may be reached later, without anybody changing anything here.
+    fn may_pass(&self) -> bool {
+        match self {
+            RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),
+            RunError::Signaling(SignalingError::Refused { code, .. }) => {
+                matches!(code, ErrorCode::UnknownHost | ErrorCode::Busy | ErrorCode::Full | ErrorCode::Restart)
+            }
+            _ => false,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod resolver;
 pub mod stream;
 pub mod tls;
 pub(crate) mod transport;
+pub(crate) mod trust;
 pub mod udp;
 pub mod watch;
 pub mod websocket;

@@ -5,11 +5,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use thiserror::Error;
+
+use super::trust::{self, Verifier};
 
 /// The largest file that is read; the usual bundle of all public authorities has about 250 KiB.
 const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
@@ -30,12 +32,14 @@ pub enum TlsConfigError {
     },
     /// The file holds no certificate.
     #[error(
-        "{path} holds no certificate: a PEM file with a line '-----BEGIN CERTIFICATE-----' is expected",
+        "{path} holds no certificate: {found}; a PEM file with a line '-----BEGIN CERTIFICATE-----' is expected",
         path = path.display()
     )]
     NoCertificate {
         /// The file.
         path: PathBuf,
+        /// What it holds, in words.
+        found: String,
     },
     /// A certificate in the file is damaged.
     #[error("certificate {number} in {path} cannot be used: {reason}", path = path.display())]
@@ -49,16 +53,20 @@ pub enum TlsConfigError {
     },
     /// The file holds no private key.
     #[error(
-        "{path} holds no private key that can be used: a PEM file with a line '-----BEGIN PRIVATE KEY-----' is expected",
+        "{path} holds no private key that can be used: {found}; a PEM file with a line '-----BEGIN PRIVATE KEY-----' is \
+         expected",
         path = path.display()
     )]
     NoKey {
         /// The file.
         path: PathBuf,
+        /// What it holds, in words.
+        found: String,
     },
     /// Certificate and key do not belong together, or are of a kind that is not supported.
     #[error(
-        "the certificate in {certificate} and the key in {key} cannot be used together: {reason}",
+        "the certificate in {certificate} and the key in {key} cannot be used together: {}",
+        mismatch(reason),
         certificate = certificate.display(),
         key = key.display()
     )]
@@ -83,15 +91,22 @@ pub enum TlsConfigError {
 /// # Errors
 /// [`TlsConfigError`], naming the file.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
-    let roots = match ca {
-        Some(path) => roots_from_file(path)?,
-        None => system_roots(),
+    let (roots, listed) = match ca {
+        Some(path) => {
+            let listed = certificates(path)?;
+            (roots_of(path, &listed)?, Some(listed))
+        }
+        None => (system_roots(), None),
     };
     // The provider is given here, never installed for the process: a program using the library may have its own.
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let verifier = verifier.map_err(|error| TlsConfigError::Library(rustls::Error::General(error.to_string())))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        // Nothing is let through that webpki refuses, but what `Verifier` says.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier::new(verifier, listed)))
         .with_no_client_auth();
     // A WebSocket upgrade exists in HTTP/1.1 only; front ends would otherwise be free to choose HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -99,18 +114,30 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigEr
     Ok(Arc::new(config))
 }
 
+/// What a server shows, and what is wrong with that although it can be shown.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// For all that connect.
+    pub config: Arc<ServerConfig>,
+    /// That clients will refuse the certificate, in a sentence.
+    pub remark: Option<String>,
+}
+
 /// Builds what a server shows to all that connect: the certificate chain of one PEM file and the private key of another.
 ///
 /// # Errors
 /// [`TlsConfigError`], naming the file.
-pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsConfigError> {
+pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerTls, TlsConfigError> {
     let chain = certificates(certificate)?;
-    if chain.is_empty() {
-        return Err(TlsConfigError::NoCertificate { path: certificate.into() });
-    }
-    let unreadable = |source| TlsConfigError::Unreadable { path: key.into(), source };
-    let pem = read_bounded(key).map_err(unreadable)?;
-    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsConfigError::NoKey { path: key.into() })?;
+    let pem = read(key)?;
+    let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let found = if matches!(error, pem::Error::NoItemsFound) { contents(&pem) } else { damage(&error) };
+        TlsConfigError::NoKey { path: key.into(), found }
+    })?;
+    let remark = chain.first().and_then(|own| trust::fault(own, UnixTime::now())).map(|fault| {
+        let path = certificate.display();
+        format!("the certificate in {path} {fault}, and clients refuse it: put a valid one there, then send SIGHUP")
+    });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -119,37 +146,104 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .map_err(|reason| TlsConfigError::Mismatch { certificate: certificate.into(), key: key.into(), reason })?;
     // Browsers would rather speak HTTP/2, which is not spoken here.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(ServerTls { config: Arc::new(config), remark })
 }
 
-fn roots_from_file(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+fn roots_of(path: &Path, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
-    for (certificate, number) in certificates(path)?.into_iter().zip(1..) {
-        roots.add(certificate).map_err(|error| bad_certificate(path, number, error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(TlsConfigError::NoCertificate { path: path.into() });
+    for (certificate, number) in certificates.iter().zip(1..) {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| bad_certificate(path, number, words(&error)))?;
     }
     Ok(roots)
 }
 
+/// Reads every certificate of a file, which are one or more.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
-    let pem = read_bounded(path).map_err(|source| TlsConfigError::Unreadable { path: path.into(), source })?;
+    let pem = read(path)?;
     let found = CertificateDer::pem_slice_iter(&pem).zip(1..);
-    found.map(|(found, number)| found.map_err(|error| bad_certificate(path, number, error.to_string()))).collect()
+    let found = found.map(|(found, number)| found.map_err(|error| bad_certificate(path, number, damage(&error))));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() {
+        return Err(TlsConfigError::NoCertificate { path: path.into(), found: contents(&pem) });
+    }
+    Ok(found)
 }
 
 fn bad_certificate(path: &Path, number: usize, reason: String) -> TlsConfigError {
     TlsConfigError::BadCertificate { path: path.into(), number, reason }
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+    let unreadable = |source| TlsConfigError::Unreadable { path: path.into(), source };
     let mut content = Vec::new();
-    File::open(path)?.take(MAX_CA_FILE + 1).read_to_end(&mut content)?;
+    File::open(path).and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut content)).map_err(unreadable)?;
     if content.len() as u64 > MAX_CA_FILE {
-        return Err(io::Error::other("it is larger than 4 MiB"));
+        return Err(unreadable(io::Error::other("it is larger than 4 MiB")));
     }
     Ok(content)
+}
+
+/// Says what a file holds in place of what was expected, and how that is turned into it.
+fn contents(file: &[u8]) -> String {
+    const LABEL: &[u8] = b"-----BEGIN ";
+    /// What DER begins with: a sequence of more than 127 bytes.
+    const DER: &[u8] = &[0x30, 0x82];
+    let label = file.windows(LABEL.len()).position(|window| window == LABEL).map(|at| &file[at + LABEL.len()..]);
+    let label = label.map(|rest| rest.iter().take(40).map(|&byte| char::from(byte)));
+    let label: Option<String> = label.map(|rest| rest.take_while(|c| c.is_ascii_alphanumeric() || *c == ' ').collect());
+    match label.as_deref() {
+        _ if file.iter().all(u8::is_ascii_whitespace) => "it is empty".to_owned(),
+        Some("ENCRYPTED PRIVATE KEY") => {
+            "its private key has a passphrase, which nobody could type at every start (openssl pkey takes it off)"
+                .to_owned()
+        }
+        Some("TRUSTED CERTIFICATE") => {
+            "it has OpenSSL's TRUSTED CERTIFICATE (openssl x509 without -trustout writes the usual form)".to_owned()
+        }
+        Some("CERTIFICATE REQUEST") => {
+            "it has a request for a certificate, which an authority has yet to answer".to_owned()
+        }
+        Some(label) => format!("it has '{}'", label.trim()),
+        None if file.starts_with(DER) => {
+            "it is in binary form, DER or PKCS #12 (openssl x509, pkey or pkcs12 turns that into PEM)".to_owned()
+        }
+        None => "there is no line that begins with '-----BEGIN'".to_owned(),
+    }
+}
+
+/// Says what is wrong with PEM.
+fn damage(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "its '-----END' line is missing: the file was cut off".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a '-----BEGIN' line does not end with five hyphens".to_owned(),
+        pem::Error::Base64Decode(_) => {
+            "what stands between its '-----BEGIN' and '-----END' lines is not base64".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(error) => trust::reason(error),
+        other => other.to_string(),
+    }
+}
+
+fn mismatch(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            "the key is not the certificate's; each certificate works with the key alone that it was made for, and the server's \
+             own stands first in its file"
+                .to_owned()
+        }
+        rustls::Error::General(_) => {
+            "the key is of a kind that is not supported: RSA of 2048 bits or more, ECDSA P-256, P-384 or P-521, or Ed25519 is"
+                .to_owned()
+        }
+        other => words(other),
+    }
 }
 
 fn system_roots() -> RootCertStore {
@@ -180,7 +274,7 @@ mod tests {
 
     fn outcome(name: &str, content: &[u8]) -> Result<RootCertStore, TlsConfigError> {
         let path = file(name, content);
-        let result = roots_from_file(&path);
+        let result = certificates(&path).and_then(|found| roots_of(&path, &found));
         std::fs::remove_file(path).unwrap();
         result
     }
@@ -218,14 +312,55 @@ mod tests {
     }
 
     #[test]
+    fn what_a_file_holds_instead_is_said() {
+        let rows: [(&[u8], &str); 8] = [
+            (b"", "it is empty"),
+            (b" \n", "it is empty"),
+            (b"hello", "no line that begins with '-----BEGIN'"),
+            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it has 'PRIVATE KEY'"),
+            (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "has a passphrase"),
+            (b"-----BEGIN TRUSTED CERTIFICATE-----\n", "without -trustout"),
+            (b"-----BEGIN \x1b[2J", "it has ''"),
+            (b"\x30\x82\x01\x00", "binary form"),
+        ];
+        for (content, part) in rows {
+            let said = contents(content);
+            assert!(said.contains(part) && !said.contains(char::is_control), "{said} should say: {part}");
+        }
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        assert!(outcome("cut", cut.as_bytes()).unwrap_err().to_string().contains("was cut off"));
+        let certificate = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap().cert.pem();
+        let certificate = file("only-cert", certificate.as_bytes());
+        let error = server_config(&certificate, &certificate).unwrap_err().to_string();
+        assert!(error.contains("no private key that can be used: it has 'CERTIFICATE'"), "{error}");
+        std::fs::remove_file(certificate).unwrap();
+    }
+
+    #[test]
+    fn an_expired_certificate_of_ones_own_is_remarked_on() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["host.test".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        let certificate = file("expired", params.self_signed(&key).unwrap().pem().as_bytes());
+        let key = file("expired-key", key.serialize_pem().as_bytes());
+        let remark = server_config(&certificate, &key).unwrap().remark.unwrap();
+        assert!(remark.contains("expired") && remark.contains(certificate.to_str().unwrap()), "{remark}");
+        [certificate, key].iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    }
+
+    #[test]
     fn a_server_needs_a_certificate_and_its_key() {
         let own = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
         let other = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
         let certificate = file("server-cert", own.cert.pem().as_bytes());
         let key = file("server-key", own.signing_key.serialize_pem().as_bytes());
         let wrong = file("wrong-key", other.signing_key.serialize_pem().as_bytes());
-        assert_eq!(server_config(&certificate, &key).unwrap().alpn_protocols, [b"http/1.1"]);
-        assert!(matches!(server_config(&certificate, &wrong), Err(TlsConfigError::Mismatch { .. })));
+        let tls = server_config(&certificate, &key).unwrap();
+        assert_eq!(tls.config.alpn_protocols, [b"http/1.1"]);
+        assert_eq!(tls.remark, None);
+        let error = server_config(&certificate, &wrong).unwrap_err();
+        assert!(matches!(error, TlsConfigError::Mismatch { .. }));
+        assert!(error.to_string().contains("the key is not the certificate's"), "{error}");
         assert!(matches!(server_config(&certificate, &certificate), Err(TlsConfigError::NoKey { .. })));
         assert!(matches!(server_config(&key, &key), Err(TlsConfigError::NoCertificate { .. })));
         assert!(matches!(server_config(Path::new("/none"), &key), Err(TlsConfigError::Unreadable { .. })));

@@ -311,7 +311,8 @@ impl Session {
             (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
             (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
-            (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
+            // Its content may be the secrets of a carrier.
+            (_, role) => debug!("session={} signaling message ignored, role={role:?}", self.id),
         }
     }
 

@@ -47,17 +47,17 @@ pub struct SignalingUrl {
 impl SignalingUrl {
     /// Parses what a person pasted, and takes the pin out of it.
     ///
-    /// - Quotes and white space around the URL are dropped, and so is a fragment.
+    /// - Quotes and white space around the URL are dropped, and so are a fragment and the command it stands in.
     /// - `https://` means `wss://`, `http://` means `ws://`. Without a scheme, `localhost` and IP literals are
-    ///   `ws://`, and everything else is `wss://`.
-    /// - No path, or `/`, means `/ws`.
+    ///   `ws://`, and everything else is `wss://`. Of two, as a URL in the place of an address has, the inner one counts.
+    /// - No path, or `/`, means `/ws`; slashes too many are left out.
     /// - `pin=` in the query is percent-decoded; `+` is a plus sign. An empty pin is none.
     ///
     /// No error shows any of the text, which may hold the pin.
     pub fn parse(text: &str) -> Result<(SignalingUrl, Option<Pin>), UrlError> {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
-        let (path, pin) = split_pin(path, query)?;
+        let (path, pin) = split_pin(&path, query)?;
         Ok((SignalingUrl { tls, host, port, path }, pin))
     }
 
@@ -70,7 +70,7 @@ impl SignalingUrl {
     pub fn parse_server(text: &str) -> Result<SignalingUrl, UrlError> {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
-        if !query.is_empty() || names_pin(path) {
+        if !query.is_empty() || names_pin(&path) {
             return Err(UrlError::ServerQuery);
         }
         let path = path.trim_end_matches('/');
@@ -123,6 +123,10 @@ pub enum UrlError {
     TooLong,
     /// White space or a control character in the middle.
     Space,
+    /// What a printed URL has where the address belongs, as `<forwarded-address>`.
+    Placeholder,
+    /// `<pin>`, which stands for the pin.
+    PinPlaceholder,
     /// Neither `wss`, `ws`, `https` nor `http`.
     Scheme,
     /// A user name or password before the host.
@@ -152,6 +156,12 @@ impl UrlError {
             UrlError::Empty => "the URL is empty",
             UrlError::TooLong => "the URL is too long",
             UrlError::Space => "the URL has a space in it",
+            UrlError::Placeholder => {
+                "the URL has <…> where an address belongs: put the one there that the forwarder shows for the host's port"
+            }
+            UrlError::PinPlaceholder => {
+                "the URL has <pin> where the pin belongs: put the one there that the host printed"
+            }
             UrlError::Scheme => "the URL must begin with wss:// or ws://",
             UrlError::UserInfo => "the URL has a user name before the host, which is not supported",
             UrlError::NoHost => "the URL has no host name",
@@ -191,38 +201,88 @@ impl Host {
     }
 }
 
-/// A URL in parts, the path and the query as they came.
+/// A URL in parts, the query as it came.
 struct Parts<'a> {
     tls: bool,
     host: String,
     port: u16,
-    path: &'a str,
+    /// Without slashes too many.
+    path: String,
     query: &'a str,
 }
 
-/// Joins a URL that a terminal wrapped: that puts line breaks into what is copied from it.
+/// What people copy along with a URL: quotes of all kinds, and brackets.
+const AROUND: [char; 9] = ['"', '\'', '`', '<', '>', '“', '”', '‘', '’'];
+
+/// Joins a URL that a terminal wrapped (that puts line breaks into what is copied from it), and takes out what shells and chats
+/// put into one.
 fn pasted(text: &str) -> String {
-    text.split(['\r', '\n']).map(str::trim).collect()
+    let joined: String = text.split(['\r', '\n']).map(str::trim).collect();
+    let is_invisible = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    let mut visible: String = joined.chars().filter(|c| !is_invisible(c)).collect();
+    // As zsh escapes them while one types.
+    for sign in ["?", "=", "&"] {
+        visible = visible.replace(&format!("\\{sign}"), sign);
+    }
+    of_command(&visible).unwrap_or(&visible).to_owned()
+}
+
+/// Finds the URL in a whole `pinhole client URL PORT`.
+fn of_command(text: &str) -> Option<&str> {
+    let mut words = text.split_whitespace();
+    words.next().filter(|program| program.rsplit(['/', '\\']).next() == Some("pinhole"))?;
+    words.find(|word| word.contains("://") || word.contains("?pin="))
 }
 
 fn split(text: &str) -> Result<Parts<'_>, UrlError> {
-    let text = text.trim_matches(|c: char| c.is_whitespace() || "\"'`<>“”‘’".contains(c));
+    let text = text.trim_matches(|c: char| c.is_whitespace() || AROUND.contains(&c));
     if text.is_empty() {
         return Err(UrlError::Empty);
     }
     if text.len() > MAX_LEN {
         return Err(UrlError::TooLong);
     }
+    let (scheme, rest) = split_scheme(text)?;
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if is_placeholder(address) {
+        return Err(UrlError::Placeholder);
+    }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(UrlError::Space);
     }
-    let (scheme, rest) = split_scheme(text)?;
-    let rest = rest.split('#').next().unwrap_or_default();
-    let (authority, request) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (host, port) = split_authority(authority)?;
+    let (authority, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+    let (host, port) = split_authority(authority.trim_matches(AROUND), path)?;
     let tls = scheme.unwrap_or_else(|| !host.is_literal() && !host.is_localhost());
-    let (path, query) = request.split_once('?').unwrap_or((request, ""));
-    Ok(Parts { tls, host: host.into_string(), port: port.unwrap_or(default_port(tls)), path, query })
+    let port = port.unwrap_or(default_port(tls));
+    Ok(Parts { tls, host: host.into_string(), port, path: plain_path(path), query })
+}
+
+/// Tells whether the address has brackets around words that are none, as in what is printed for people to fill in. One of the
+/// brackets may be taken off already.
+fn is_placeholder(address: &str) -> bool {
+    let behind = address.split_once('<').map_or(address, |(_, behind)| behind);
+    let words = behind.split('>').next().unwrap_or_default();
+    words.len() < address.len() && !words.contains(['.', ':', '/']) && !words.eq_ignore_ascii_case("localhost")
+}
+
+/// Leaves out slashes that an address copied with one at its end, or with the whole path, brings in.
+fn plain_path(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    for c in path.chars().filter(|c| !AROUND.contains(c)) {
+        if c != '/' || !plain.ends_with('/') {
+            plain.push(c);
+        }
+    }
+    let is_signaling = plain.ends_with("/ws/") || plain.rsplit('/').nth(2) == Some("ws");
+    if is_signaling && plain.ends_with('/') {
+        plain.pop();
+    }
+    // No id of a host is so short.
+    while plain.ends_with("/ws/ws") {
+        plain.truncate(plain.len() - DEFAULT_PATH.len());
+    }
+    plain
 }
 
 fn default_port(tls: bool) -> u16 {
@@ -231,21 +291,35 @@ fn default_port(tls: bool) -> u16 {
 
 /// Returns whether the scheme means TLS, if there is a scheme, and what follows it.
 fn split_scheme(text: &str) -> Result<(Option<bool>, &str), UrlError> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Ok((None, text));
-    };
-    // A URL may stand in the query of another one that has no scheme.
-    if scheme.contains(['/', '?', '#']) {
-        return Ok((None, text));
+    let (mut tls, mut rest) = (None, text);
+    // A URL may stand in the place of an address, or in the query of another one that has no scheme.
+    while let Some((scheme, behind)) = rest.split_once("://")
+        && !scheme.contains(['/', '?', '#'])
+    {
+        tls = Some(is_tls(scheme.trim_matches(AROUND)).ok_or(UrlError::Scheme)?);
+        rest = behind;
     }
-    match scheme.to_ascii_lowercase().as_str() {
-        "wss" | "https" => Ok((Some(true), rest)),
-        "ws" | "http" => Ok((Some(false), rest)),
-        _ => Err(UrlError::Scheme),
+    match rest.strip_prefix("//") {
+        Some(address) if tls.is_none() => Ok((None, address)),
+        _ => Ok((tls, rest)),
     }
 }
 
-fn split_authority(authority: &str) -> Result<(Host, Option<u16>), UrlError> {
+fn is_tls(scheme: &str) -> Option<bool> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "wss" | "https" => Some(true),
+        "ws" | "http" => Some(false),
+        _ => None,
+    }
+}
+
+fn split_authority(authority: &str, path: &str) -> Result<(Host, Option<u16>), UrlError> {
+    // A scheme with a colon or a slash too few.
+    let word = authority.split(':').next().unwrap_or_default();
+    let rest = authority.strip_prefix(word).and_then(|rest| rest.strip_prefix(':'));
+    if is_tls(word).is_some() && rest.map_or(path.starts_with("//"), |rest| parse_port(rest).is_err()) {
+        return Err(UrlError::Scheme);
+    }
     if authority.contains('@') {
         return Err(UrlError::UserInfo);
     }
@@ -300,15 +374,18 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
     };
     let mut pin: Option<Pin> = None;
     let mut separator = '?';
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+    for parameter in parameters(query) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // However it is spelled, a pin must not stay in what is sent.
-        let name = percent_decode_str(name).decode_utf8_lossy();
+        let name = percent_decode_str(name.strip_prefix("amp;").unwrap_or(name)).decode_utf8_lossy();
         if !name.eq_ignore_ascii_case("pin") {
             request.push(separator);
             request.extend(utf8_percent_encode(parameter, NOT_IN_A_PATH));
             separator = '&';
             continue;
+        }
+        if value.eq_ignore_ascii_case("<pin>") || value.eq_ignore_ascii_case("<pin") {
+            return Err(UrlError::PinPlaceholder);
         }
         let value = percent_decode_str(value).decode_utf8().map_err(|_| UrlError::PinEncoding)?;
         let Some(found) = Pin::new(value) else { continue };
@@ -318,6 +395,21 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
         pin = Some(found);
     }
     Ok((request, pin))
+}
+
+/// Takes a query apart. A URL that has one already and was put in the place of an address brings a second question mark, with
+/// the rest of a path before it; a slash behind a generated pin is none of it.
+fn parameters(query: &str) -> impl Iterator<Item = &str> {
+    let is_doubled = query.to_ascii_lowercase().contains("?pin=");
+    let parts = query.split(move |c| c == '&' || (is_doubled && c == '?'));
+    let parts = parts.map(move |part| {
+        let part = if is_doubled { part.trim_end_matches('/').trim_end_matches("/ws") } else { part };
+        let plain = part.trim_end_matches('/');
+        let is_generated =
+            plain.split_once('=').is_some_and(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_generated { plain } else { part }
+    });
+    parts.filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ fn what_people_paste_is_understood() {
         ("HTTPS://ABC.Example:443/?pin=123456", "wss://abc.example/ws"),
         ("abc.example:8443?pin=123456", "wss://abc.example:8443/ws"),
         ("http://abc.example:80/ws/myhost?pin=123456", "ws://abc.example/ws/myhost"),
-        ("http://abc.example:443/ws/?pin=123456", "ws://abc.example:443/ws/"),
+        ("http://abc.example:443/ws/?pin=123456", "ws://abc.example:443/ws"),
         ("localhost:5000?pin=123456", "ws://localhost:5000/ws"),
         ("127.0.0.1:5000/?pin=123456", "ws://127.0.0.1:5000/ws"),
         ("192.168.1.7:5000/?pin=123456", "ws://192.168.1.7:5000/ws"),
@@ -39,6 +39,68 @@ fn what_people_paste_is_understood() {
     for (text, expected) in cases {
         assert_eq!(parse(text), (expected.to_string(), Some("123456".to_string())), "{text}");
     }
+}
+
+/// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats make of a URL.
+#[test]
+fn what_is_filled_into_a_printed_url_is_understood() {
+    let cases = [
+        ("wss://https://a.b/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://https://a.b//ws?pin=123456", "wss://a.b/ws"),
+        ("wss://http://127.0.0.1:5000/ws?pin=123456", "ws://127.0.0.1:5000/ws"),
+        ("ws://HTTPS://a.b:8443/ws/?pin=123456", "wss://a.b:8443/ws"),
+        ("wss://wss://https://a.b/ws?pin=123456", "wss://a.b/ws"),
+        ("https://a.b//ws//?pin=123456", "wss://a.b/ws"),
+        ("https://a.b///?pin=123456", "wss://a.b/ws"),
+        ("//a.b/?pin=123456", "wss://a.b/ws"),
+        ("wss://<a.b>/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://<https://a.b/>/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://\"a.b\"/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://<localhost>/ws?pin=123456", "wss://localhost/ws"),
+        ("wss://https://a.b/ws/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://https://a.b/?pin=123456/ws?pin=123456", "wss://a.b/ws"),
+        ("wss://https://a.b/ws?pin=123456/ws?pin=123456", "wss://a.b/ws"),
+        ("https://a.b/ws?pin=123456/", "wss://a.b/ws"),
+        ("https://a.b/ws?x=1&amp;pin=123456", "wss://a.b/ws?x=1"),
+        ("https://a.b/ws\\?pin\\=123456", "wss://a.b/ws"),
+        ("\u{feff}https://a.b/ws?pin=12\u{200b}3456", "wss://a.b/ws"),
+        ("https://a.b//ws//myhost/?pin=123456", "wss://a.b/ws/myhost"),
+        ("https://a.b/p//ws/?pin=123456", "wss://a.b/p/ws"),
+        ("https://a.b/tunnel/?pin=123456", "wss://a.b/tunnel/"),
+        ("pinhole client 'wss://a.b/ws?pin=123456' 25565", "wss://a.b/ws"),
+        ("./pinhole client \"https://a.b?pin=123456\" web=0 -D 1080", "wss://a.b/ws"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(parse(text), (expected.to_string(), Some("123456".to_string())), "{text}");
+    }
+}
+
+#[test]
+fn what_is_left_in_a_printed_url_is_named() {
+    for text in [
+        "wss://<forwarded-address>/ws?pin=1",
+        "wss://<this address>/ws?pin=1",
+        "<forwarded-address>?pin=1",
+        "wss://https://<forwarded-address>/ws?pin=1",
+        "ws://<this-machine>:8080/ws/blog?pin=1",
+    ] {
+        assert_eq!(SignalingUrl::parse(text), Err(UrlError::Placeholder), "{text}");
+    }
+    for text in ["wss://a.b/ws?pin=<pin>", "\"wss://a.b/ws?pin=<pin>\"", "wss://a.b/ws?x=1&pin=<PIN>&y"] {
+        assert_eq!(SignalingUrl::parse(text), Err(UrlError::PinPlaceholder), "{text}");
+    }
+    for text in
+        ["wss:/a.b", "wss:a.b", "https:/a.b/ws", "https//a.b/ws?pin=1", "wss://https//a.b", "wss://https:/a.b/ws"]
+    {
+        assert_eq!(SignalingUrl::parse(text), Err(UrlError::Scheme), "{text}");
+    }
+    for text in ["https://a.b/?pin=1/ws?pin=2", "https://a.b/?pin=1?pin=2"] {
+        assert_eq!(SignalingUrl::parse(text), Err(UrlError::TwoPins), "{text}");
+    }
+    // A host may have such a name, and a pin such signs.
+    assert_eq!(parse("ws://http:5000/ws"), ("ws://http:5000/ws".to_owned(), None));
+    assert_eq!(parse("ws://wss/ws").0, "ws://wss/ws");
+    assert_eq!(parse("a.b?pin=a<b>c?d/").1.as_deref(), Some("a<b>c?d/"));
 }
 
 #[test]
@@ -68,8 +130,8 @@ fn errors_say_what_is_wrong() {
         ("wss://a.b/\u{7f}", UrlError::Space),
         ("ftp://a.b/", UrlError::Scheme),
         ("://a.b/", UrlError::Scheme),
-        ("wss:/a.b", UrlError::Port),
-        ("wss:a.b", UrlError::Port),
+        ("wss:/a.b", UrlError::Scheme),
+        ("wss:a.b", UrlError::Scheme),
         ("wss://me:secret@a.b/", UrlError::UserInfo),
         ("wss:///ws", UrlError::NoHost),
         ("wss://:5000/ws", UrlError::NoHost),

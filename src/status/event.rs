@@ -54,7 +54,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         web: Option<String>,
     },
-    /// A host's connection to its server is gone and is made anew. Sessions go on.
+    /// A host's connection to its server is gone, or could not be made yet, and is made anew. Sessions go on.
     ServerLost {
         /// What happened, in a sentence.
         message: String,
@@ -111,7 +111,7 @@ pub enum Event {
         /// How long messages did not pass, in milliseconds.
         after_ms: u64,
     },
-    /// A client without a session connects anew.
+    /// A client without a session connects anew, or waits for its first.
     Reconnecting {
         /// Why the session ended or could not be had, in a sentence.
         message: String,

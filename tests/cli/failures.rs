@@ -1,6 +1,6 @@
 //! What fails before there is a session: exit code 1 and one clear line.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use tungstenite::handshake::server::{Request, Response};
@@ -140,6 +140,76 @@ fn http_server(status: &'static str, headers: &'static str, body: &'static str) 
         }
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
     })
+}
+
+/// A proxy that passes requests on to a host, without the headers of an upgrade.
+fn plain_proxy(host: SocketAddr) -> SocketAddr {
+    serve(move |stream| {
+        let mut client = BufReader::new(stream);
+        let mut plain = String::new();
+        loop {
+            let mut line = String::new();
+            client.read_line(&mut line)?;
+            let name = line.to_ascii_lowercase();
+            if !name.starts_with("upgrade:") && !name.starts_with("connection:") {
+                plain.push_str(&line);
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut host = std::net::TcpStream::connect(host)?;
+        host.write_all(plain.as_bytes())?;
+        std::io::copy(&mut host, client.get_mut()).map(drop)
+    })
+}
+
+#[test]
+fn a_proxy_that_passes_no_websockets_on_is_named() {
+    let mut host = Pinhole::host(echo(), &[]);
+    let url = host.url();
+    let address = url.strip_prefix("ws://").unwrap().split('/').next().unwrap();
+    let proxied = url.replace(address, &plain_proxy(address.parse().unwrap()).to_string());
+    let words = ["does not pass WebSockets on", "proxy_set_header Upgrade $http_upgrade"];
+    run(&["client", &proxied, "0"]).expect(1, &words);
+    run(&["check", &proxied, "--no-stun"]).expect(1, &words);
+    host.stop();
+}
+
+#[test]
+fn what_people_make_of_a_printed_url_is_understood() {
+    let mut host = Pinhole::host(echo(), &[]);
+    let url = host.url();
+    let (start, pin) = url.split_once("/ws?pin=").unwrap();
+    let address = start.strip_prefix("ws://").unwrap();
+    for pasted in [
+        format!("ws://http://{address}/ws?pin={pin}"),
+        format!("wss://http://{address}//ws?pin={pin}"),
+        format!("HTTP://{address}/ws/?pin={pin}"),
+        format!("pinhole client 'http://{address}/?pin={pin}/ws?pin={pin}' 8080"),
+        format!("{address}?pin={pin}\n"),
+    ] {
+        let mut client = Pinhole::client(&pasted, &[]);
+        client.local();
+        client.stop();
+    }
+    run(&["client", "wss://<forwarded-address>/ws?pin=1", "0"])
+        .expect(2, &["put the one there that the forwarder shows"]);
+    run(&["client", "wss://a.test/ws?pin=<pin>", "0"]).expect(2, &["put the one there that the host printed"]);
+    // Whoever dials by other means writes them, too.
+    for path in ["//ws", "/ws/", "//ws//"] {
+        let mut stream = crate::common::connect(address.parse().unwrap());
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101", "{path}");
+    }
+    host.stop();
 }
 
 /// A signaling WebSocket that says whatever a test likes, and the URL to reach it.

@@ -53,9 +53,14 @@ impl Pinhole {
     }
 
     /// Starts a command that becomes the binary, without a terminal.
-    pub(crate) fn spawn(name: &'static str, mut command: Command) -> Pinhole {
+    pub(crate) fn spawn(name: &'static str, command: Command) -> Pinhole {
+        Pinhole::spawn_on(name, command, Stdio::null())
+    }
+
+    /// The same with that as its stdin.
+    pub(crate) fn spawn_on(name: &'static str, mut command: Command, stdin: Stdio) -> Pinhole {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

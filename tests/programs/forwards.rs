@@ -183,6 +183,23 @@ fn curl_goes_through_the_proxy() {
     host.stop();
 }
 
+#[test]
+fn a_proxy_that_everybody_may_use_is_warned_of() {
+    let (mut host, url) = host(&["--allow", "127.0.0.1:1"]);
+    let mut open = client(&url, &["-D", "0.0.0.0:0"]);
+    let warning = open.problem("warning", "open-proxy");
+    assert!(warning.contains("everybody who reaches -D 0.0.0.0:0") && warning.contains("--proxy-auth"), "{warning}");
+    appeared(&mut open, "proxy");
+    open.stop();
+    for arguments in [&["-D", "0"][..], &["-D", "localhost:0"], &["-D", "0.0.0.0:0", "--proxy-auth", "me:secret"]] {
+        let mut client = client(&url, arguments);
+        appeared(&mut client, "proxy");
+        assert!(!client.events_so_far().iter().any(|event| event["event"] == "warning"), "{arguments:?}");
+        client.stop();
+    }
+    host.stop();
+}
+
 /// A client whose stdin and stdout are the stream.
 pub(super) fn pipe(url: &str, target: &str) -> Command {
     command(&["client", url, "-W", target, "--no-stun"])

@@ -223,13 +223,25 @@ fn only_this_machine_under_its_own_name_may_administer() {
 }
 
 #[test]
-fn an_administration_for_everybody_is_warned_of() {
+fn what_everybody_reaches_is_warned_of() {
     let mut server = Pinhole::start(
         "server",
-        &["server", "--json", "--open", "--listen", "127.0.0.1:0", "--admin-listen", "0.0.0.0:0"],
+        &[
+            "server",
+            "--json",
+            "--open",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "0.0.0.0:0",
+            "--proxy-listen",
+            "0.0.0.0:0",
+        ],
     );
     let warning = server.problem("warning", "admin-listen");
     assert!(warning.contains("everybody who reaches"), "{warning}");
+    let warning = server.problem("warning", "proxy-listen");
+    assert!(warning.contains("without TLS") && warning.contains("--tls-cert"), "{warning}");
     server.event("serving");
     server.stop();
 }

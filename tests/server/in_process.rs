@@ -35,6 +35,7 @@ fn registration(server: SocketAddr, id: &str) -> Registration {
         ca: None,
         headers: Vec::new(),
         proxy: None,
+        retry: false,
     }
 }
 

@@ -20,7 +20,7 @@ const SERVICE: &str = "correspondence";
 const PIN: &str = "apinthatnobodyelsehas";
 
 /// Tells whether some bytes are there: as they are, in hexadecimal digits, or in base64 wherever they begin.
-fn is_in(bytes: &[u8], wanted: &str) -> bool {
+pub(crate) fn is_in(bytes: &[u8], wanted: &str) -> bool {
     let contains = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     let shifted = |shift: usize| {
         let text = BASE64.encode(&[&vec![0; shift], wanted.as_bytes()].concat());

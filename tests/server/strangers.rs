@@ -1,6 +1,6 @@
 //! What no pinhole would send, on the WebSockets of a server: whoever sends it is told so, and nobody else notices.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -256,6 +256,14 @@ fn requests_that_lead_nowhere_are_answered() {
         let (answer, _) = read_all(&mut stream);
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line:?} gave {answer}");
+    }
+    // An address that was copied with a slash at its end brings in slashes too many.
+    for path in ["//host", "/host/", "//ws/honest", "/ws//honest/"] {
+        let mut stream = connect(server.address());
+        write!(stream, "GET {path} HTTP/1.1\r\n{upgrade}\r\n").unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 101", "{path}");
     }
     honest.is_served();
     server.stop();

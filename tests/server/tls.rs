@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use crate::common::pinhole::{Pinhole, text};
+use crate::common::pinhole::{Pinhole, run, text};
 use crate::common::services::echo;
 use crate::lab::{Client, Server, check_echo, registered};
 
@@ -29,10 +29,18 @@ impl Files {
 
     /// Makes another certificate, which clients find under that name.
     fn renew(&self, name: &str) {
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        fs::write(self.path("cert.pem"), certified.cert.pem()).unwrap();
-        fs::write(self.path("key.pem"), certified.signing_key.serialize_pem()).unwrap();
-        fs::write(self.path(name), certified.cert.pem()).unwrap();
+        self.make(name, |_| {});
+    }
+
+    /// The same with a change to what is usual.
+    fn make(&self, name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) {
+        let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        fs::write(self.path("cert.pem"), &certificate).unwrap();
+        fs::write(self.path("key.pem"), key.serialize_pem()).unwrap();
+        fs::write(self.path(name), &certificate).unwrap();
     }
 
     fn server(&self) -> Server {
@@ -126,7 +134,53 @@ fn files_that_are_none_end_a_server_before_it_serves() {
     ] {
         let arguments =
             ["server", "--json", "--open", "--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key];
-        let ended = crate::common::pinhole::run(&arguments);
+        let ended = run(&arguments);
         ended.expect(1, &[r#""code":"certificates""#, named]);
     }
+}
+
+#[test]
+fn a_certificate_that_calls_itself_an_authority_is_trusted_where_it_is_named() {
+    let files = Files::new("authority");
+    let authority = |params: &mut rcgen::CertificateParams| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    };
+    files.make("first.pem", authority);
+    let server = files.server();
+    let ca = files.path("first.pem");
+    let mut host = start_host(&server, "myhost", &ca);
+    let url = registered(&mut host);
+    let mut client = Client::of(&url, &["--ca", &ca]);
+    check_echo(client.local, 100_000);
+    client.process.stop();
+    run(&["check", &url, "--no-stun", "--ca", &ca]).expect(0, &["together"]);
+
+    // Everybody says what is wrong, and what to do.
+    let said = "error: cannot reach the host: the server's certificate is not trusted: ";
+    let stranger = [said, "it is self-signed, so no authority vouches for it; pass --ca FILE"];
+    run(&["client", &url, "0", "--no-stun"]).expect(1, &stranger);
+    run(&["check", &url, "--no-stun"]).expect(1, &stranger[1..]);
+    let name = ["it is not for localhost, but for 127.0.0.1; use a name that it has"];
+    run(&["client", &url.replace("127.0.0.1", "localhost"), "0", "--no-stun", "--ca", &ca]).expect(1, &name);
+    files.make("second.pem", authority);
+    let other = files.path("second.pem");
+    start_host(&server, "other", &other)
+        .end()
+        .expect(1, &["it is self-signed, and is none of the certificates that --ca"]);
+    host.stop();
+    server.stop();
+}
+
+#[test]
+fn a_server_says_that_its_certificate_is_out_of_date() {
+    let files = Files::new("dates");
+    files.make("first.pem", |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1));
+    let mut server = files.server();
+    let host = start_host(&server, "myhost", &files.path("first.pem")).end();
+    host.expect(1, &["the server's certificate is not trusted: it expired ", " days ago"]);
+    server.process.signal(Signal::SIGHUP);
+    let warning = server.process.problem("warning", "certificate");
+    assert!(warning.contains("cert.pem expired") && warning.contains("send SIGHUP"), "{warning}");
+    let warnings = server.stop().stdout.matches(r#""code":"certificate""#).count();
+    assert_eq!(warnings, 2, "at start, and once more");
 }

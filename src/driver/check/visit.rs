@@ -5,7 +5,6 @@
 //!        └──────────┴─ error, no pin ─┴───────────────────▲
 //! ```
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use rustls::ClientConfig as TlsConfig;
 use super::LINK;
 use crate::config::VisitConfig;
 use crate::driver::RunError;
+use crate::driver::attempts::Attempts;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::session::CHECK;
@@ -47,7 +47,7 @@ pub(super) struct Visit {
     config: VisitConfig,
     tls: Option<Arc<TlsConfig>>,
     resolver: Resolver,
-    addresses: VecDeque<SocketAddr>,
+    attempts: Attempts,
     phase: Phase,
     /// When the present phase is over in any case.
     deadline: Instant,
@@ -101,7 +101,7 @@ impl Visit {
             config,
             tls,
             resolver: Resolver::new(waker),
-            addresses: VecDeque::new(),
+            attempts: Attempts::default(),
             phase: Phase::LookingUp,
             deadline: now + OPEN_TIMEOUT,
             dialled_at: now,
@@ -186,15 +186,21 @@ impl Visit {
     }
 
     fn found(&mut self, now: Instant, registry: &Registry, addresses: Vec<SocketAddr>) {
-        self.addresses = addresses.into_iter().take(MAX_ADDRESSES).collect();
-        self.dial(now, registry, None);
+        self.attempts = Attempts::at(addresses.into_iter().take(MAX_ADDRESSES));
+        self.dial(now, registry);
     }
 
-    /// Tries the next address of the host; `error` is what the last one gave.
-    fn dial(&mut self, now: Instant, registry: &Registry, mut error: Option<WebSocketError>) {
+    /// One address of the host will not do.
+    fn next(&mut self, now: Instant, registry: &Registry, error: WebSocketError) {
+        self.attempts.failed(error);
+        self.dial(now, registry);
+    }
+
+    /// Tries the next address of the host.
+    fn dial(&mut self, now: Instant, registry: &Registry) {
         let url = &self.config.url;
         let authority = url.authority();
-        while let Some(address) = self.addresses.pop_front() {
+        while let Some(address) = self.attempts.next() {
             let request = UpgradeRequest::new(url, &self.config.headers, self.config.proxy.as_ref());
             let opened = WebSocket::dial(address, &request, self.tls.clone())
                 .and_then(|websocket| register(registry, websocket).map_err(WebSocketError::Io));
@@ -205,10 +211,11 @@ impl Visit {
                     self.deadline = now + OPEN_TIMEOUT;
                     return;
                 }
-                Err(failure) => error = Some(failure),
+                Err(failure) => self.attempts.failed(failure),
             }
         }
-        self.fail(error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() }));
+        let failure = std::mem::take(&mut self.attempts).into_failure(authority);
+        self.fail(failure);
     }
 
     fn poll_websocket(&mut self, now: Instant, registry: &Registry) {
@@ -221,7 +228,7 @@ impl Visit {
                 Ok(Some(WebSocketEvent::Closed { reason, .. })) => self.closed(&reason),
                 Ok(None) => return,
                 Err(error) => match self.phase {
-                    Phase::Opening(_) if !self.addresses.is_empty() => self.dial(now, registry, Some(error)),
+                    Phase::Opening(_) => self.next(now, registry, error),
                     Phase::Leaving(_) => self.phase = Phase::Over,
                     _ => self.fail(error),
                 },
@@ -314,7 +321,7 @@ impl Visit {
             }
             Phase::Opening(websocket) => {
                 let error = websocket.timed_out();
-                if self.addresses.is_empty() { self.fail(error) } else { self.dial(now, registry, Some(error)) }
+                self.next(now, registry, error);
             }
             Phase::Pake(..) => self.fail(WebSocketError::Protocol(
                 "the host did not answer in time; it may be slowing down guesses of its pin, try again later"

@@ -1,6 +1,5 @@
 //! Where the host is, and how it is dialled.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use mio::Interest;
 
 use super::Client;
 use super::links::{Link, Phase};
+use crate::driver::attempts::Attempts;
 use crate::driver::dial::HOST_LOOKUP;
 use crate::driver::liveness::Liveness;
 use crate::driver::sessions::SessionKey;
@@ -48,7 +48,7 @@ impl Client {
         }
         // While a pause is kept, the answer only serves the next attempt.
         if self.session.is_none() && !self.is_joining() && self.rejoin_at.is_none() {
-            self.dial(None, self.addresses.clone().into(), None);
+            self.dial(None, Attempts::at(self.addresses.clone()));
         }
     }
 
@@ -57,7 +57,7 @@ impl Client {
         if self.addresses.is_empty() {
             return self.look_up();
         }
-        self.dial(session, self.addresses.clone().into(), None);
+        self.dial(session, Attempts::at(self.addresses.clone()));
         let (host, port) = self.config.first_hop();
         if let Err(error) = self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
             debug!("look-up error={error}");
@@ -72,26 +72,21 @@ impl Client {
             || (self.addresses.is_empty() && self.core.resolver.is_pending(HOST_LOOKUP))
     }
 
-    /// Tries the next address of the host; `error` is what the last one gave.
-    pub(super) fn dial(
-        &mut self,
-        session: Option<SessionKey>,
-        mut addresses: VecDeque<SocketAddr>,
-        mut error: Option<WebSocketError>,
-    ) {
+    /// Tries the next address of the host.
+    pub(super) fn dial(&mut self, session: Option<SessionKey>, mut attempts: Attempts) {
         let url = &self.config.url;
         let authority = url.authority();
-        while let Some(address) = addresses.pop_front() {
+        while let Some(address) = attempts.next() {
             let request = UpgradeRequest::new(url, &self.config.headers, self.config.proxy.as_ref());
             match WebSocket::dial(address, &request, self.tls.clone()) {
-                Ok(websocket) => return self.add_link(websocket, session, address, addresses),
-                Err(failure) => error = Some(failure),
+                Ok(websocket) => return self.add_link(websocket, session, address, attempts),
+                Err(failure) => attempts.failed(failure),
             }
         }
-        if session.is_none() {
-            let error =
-                error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() });
-            self.join_failed(error.into());
+        let failure = attempts.into_failure(authority);
+        match session {
+            None => self.join_failed(failure.into()),
+            Some(_) => info!("redial failed: {failure}"),
         }
     }
 
@@ -100,7 +95,7 @@ impl Client {
         mut websocket: WebSocket,
         session: Option<SessionKey>,
         address: SocketAddr,
-        further: VecDeque<SocketAddr>,
+        further: Attempts,
     ) {
         if self.links.len() >= MAX_LINKS && session.is_some() {
             return;
@@ -115,7 +110,7 @@ impl Client {
         }
         let phase = Phase::Opening(session);
         let liveness = Liveness::default();
-        let timeout = match (session.is_some(), further.is_empty()) {
+        let timeout = match (session.is_some(), further.is_last()) {
             (true, true) => RESUME_TIMEOUT,
             (false, true) => OPEN_TIMEOUT,
             // Others are to have their turn: one that answers does so sooner.

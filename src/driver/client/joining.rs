@@ -103,8 +103,8 @@ impl Client {
         }
     }
 
-    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy; later it is waited
-    /// out, unless the host itself said no.
+    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy, or `--retry`
+    /// was given; later it is waited out, unless the host itself said no.
     pub(super) fn join_failed(&mut self, error: RunError) {
         if self.joining.exposure.is_spent() {
             info!("joining failed: {error}");
@@ -124,8 +124,12 @@ impl Client {
             RunError::WebSocket(_) | RunError::Start(_) | RunError::Session(_) => false,
             _ => true,
         };
-        if !self.was_connected || is_final {
+        let may_wait = self.was_connected || error.may_pass();
+        if is_final || !may_wait {
             return self.finish(Err(error));
+        }
+        if !self.was_connected && !self.config.retry {
+            return self.finish(Err(RunError::NotYet(Box::new(error))));
         }
         info!("joining failed: {error}");
         self.reconnecting(error.code(), format!("{error}; trying again"));
@@ -139,11 +143,14 @@ impl Client {
     /// Asks a host that is busy again after a while, for so long as a person may want to wait.
     fn wait_while_busy(&mut self, asked: Duration, error: RunError) {
         let since = *self.joining.busy_since.get_or_insert(self.core.now);
-        if self.core.now.saturating_duration_since(since) >= BUSY_PATIENCE {
+        if self.core.now.saturating_duration_since(since) >= BUSY_PATIENCE && !self.config.retry {
             return self.finish(Err(RunError::Busy { seconds: BUSY_PATIENCE.as_secs() }));
         }
-        let seconds = BUSY_PATIENCE.as_secs();
-        self.reconnecting("busy", format!("the host is busy ({error}); it is asked again for up to {seconds} s"));
+        let patience = match self.config.retry {
+            true => String::new(),
+            false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
+        };
+        self.reconnecting("busy", format!("the host is busy ({error}); it is asked again{patience}"));
         let jitter = rand::rng().random_range(1.0..1.5);
         self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
     }

@@ -1,7 +1,6 @@
 //! Signaling WebSockets to the host: one that serves the session, and those that are being opened to begin one or to join it
 //! again.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use mio::event::Event as MioEvent;
 
 use super::{Client, MIN_BACKOFF};
 use crate::driver::RunError;
+use crate::driver::attempts::Attempts;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
@@ -37,7 +37,7 @@ pub(super) struct Link {
     /// Where it was dialled.
     pub(super) address: SocketAddr,
     /// Further addresses of the host to try if this one does not answer.
-    pub(super) further: VecDeque<SocketAddr>,
+    pub(super) further: Attempts,
     /// A notice to poll it again is under way.
     pub(super) is_queued: bool,
     pub(super) liveness: Liveness,
@@ -308,15 +308,18 @@ impl Client {
     }
 
     fn link_closed(&mut self, index: usize, error: WebSocketError) {
-        let link = self.remove_link(index);
+        let mut link = self.remove_link(index);
         match link.phase {
-            Phase::Opening(session) if !link.further.is_empty() => self.dial(session, link.further, Some(error)),
-            Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_) => self.join_failed(error.into()),
+            Phase::Opening(session) => {
+                link.further.failed(error);
+                self.dial(session, link.further);
+            }
+            Phase::Pake(_) | Phase::Returning(_) => self.join_failed(error.into()),
             Phase::Session(session) => {
                 info!("signaling lost: {error}");
                 self.signaling_closed(session);
             }
-            Phase::Opening(Some(_)) | Phase::Resuming(..) => info!("redial failed: {error}"),
+            Phase::Resuming(..) => info!("redial failed: {error}"),
             Phase::Closing => {}
         }
     }

@@ -160,6 +160,14 @@ impl Client {
         }
         for address in &self.config.dynamic {
             self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy)?;
+            if self.config.credentials.is_none() && !address.ip().to_canonical().is_loopback() {
+                let message = format!(
+                    "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
+                     USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
+                    address.port()
+                );
+                self.core.warn("open-proxy", message);
+            }
         }
         Ok(())
     }

@@ -41,6 +41,7 @@ use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
+use super::signals::HangUp;
 use crate::config::ClientConfig;
 use crate::net::tls;
 use crate::session::End;
@@ -137,12 +138,13 @@ impl Client {
         self.core.fixed_flight = Some(bytes);
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
+    /// so.
     ///
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(false)?)
+        Ok(self.core.handle_signals(HangUp::Ends)?)
     }
 
     /// Runs until somebody stops it, the host ends the session, or there never was one.

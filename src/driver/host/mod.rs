@@ -29,6 +29,7 @@ use crate::driver::deadlines::Due;
 use crate::driver::dial::{Dialer, ServerAccess};
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::sessions::{Scope, SessionKey, Summary};
+use crate::driver::signals::HangUp;
 use crate::driver::token::Source;
 use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
@@ -215,12 +216,13 @@ impl Host {
         self.core.fixed_flight = Some(bytes);
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
+    /// so.
     ///
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(false)?)
+        Ok(self.core.handle_signals(HangUp::Ends)?)
     }
 
     /// Runs until somebody stops it, or, with `once`, until the first established session ended.

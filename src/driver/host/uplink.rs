@@ -8,7 +8,6 @@
 //!
 //! Sessions that have a direct path do not notice when it is lost; relayed ones are joined again once it is back.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use super::Host;
 use super::conversations::Conversations;
 use crate::config::{PublicService, Registration};
 use crate::driver::RunError;
+use crate::driver::attempts::Attempts;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::dial::HOST_LOOKUP;
@@ -69,7 +69,7 @@ enum State {
     /// No WebSocket.
     Away,
     /// It is being opened; these addresses are tried next.
-    Opening(WebSocket, VecDeque<SocketAddr>),
+    Opening(WebSocket, Attempts),
     /// It is open, and we asked for our name.
     Registering(WebSocket),
     /// We have it.
@@ -138,8 +138,8 @@ impl Host {
     pub(super) fn dial_server(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
         if !uplink.addresses.is_empty() {
-            let addresses = uplink.addresses.clone().into();
-            self.open_uplink(addresses, None);
+            let attempts = Attempts::at(uplink.addresses.clone());
+            self.open_uplink(attempts);
         }
         let Some(uplink) = &self.uplink else { return };
         let (host, port) = uplink.registration.first_hop();
@@ -162,17 +162,17 @@ impl Host {
             Err(reason) => info!("look-up of the server failed, the last addresses are used: {reason}"),
         }
         if matches!(uplink.state, State::Away) && uplink.redial_at.is_none() {
-            let addresses = uplink.addresses.clone().into();
-            self.open_uplink(addresses, None);
+            let attempts = Attempts::at(uplink.addresses.clone());
+            self.open_uplink(attempts);
         }
     }
 
-    /// Tries the next address of the server; `error` is what the last one gave.
-    fn open_uplink(&mut self, mut addresses: VecDeque<SocketAddr>, mut error: Option<WebSocketError>) {
+    /// Tries the next address of the server.
+    fn open_uplink(&mut self, mut attempts: Attempts) {
         let Some(uplink) = &mut self.uplink else { return };
         let Registration { server, headers, proxy, .. } = &uplink.registration;
         let request = UpgradeRequest::new(&server.host_endpoint(), headers, proxy.as_ref());
-        while let Some(address) = addresses.pop_front() {
+        while let Some(address) = attempts.next() {
             let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = self.core.poll.registry();
             let dialled = WebSocket::dial(address, &request, uplink.tls.clone()).and_then(|mut websocket| {
@@ -182,16 +182,15 @@ impl Host {
             });
             match dialled {
                 Ok(websocket) => {
-                    let timeout = if addresses.is_empty() { OPEN_TIMEOUT } else { ATTEMPT_TIMEOUT };
-                    uplink.state = State::Opening(websocket, addresses);
+                    let timeout = if attempts.is_last() { OPEN_TIMEOUT } else { ATTEMPT_TIMEOUT };
+                    uplink.state = State::Opening(websocket, attempts);
                     return self.expect_of_server(timeout);
                 }
-                Err(failure) => error = Some(failure),
+                Err(failure) => attempts.failed(failure),
             }
         }
         let authority = server.authority();
-        let error = error.unwrap_or(WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() });
-        self.uplink_lost(error);
+        self.uplink_lost(attempts.into_failure(authority));
     }
 
     fn expect_of_server(&mut self, timeout: Duration) {
@@ -318,15 +317,15 @@ impl Host {
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
-    /// There is no WebSocket to the server, or none any more. The first time that is the end; later it is waited out.
+    /// There is no WebSocket to the server, or none any more. The first time that is the end, without `--retry`; later it is
+    /// waited out.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         let state = std::mem::replace(&mut uplink.state, State::Away);
-        if let State::Opening(mut websocket, further) = state {
+        if let State::Opening(mut websocket, mut further) = state {
             self.deregister_uplink(&mut websocket);
-            if !further.is_empty() {
-                return self.open_uplink(further, Some(error));
-            }
+            further.failed(error);
+            return self.open_uplink(further);
         } else if let State::Registering(mut websocket) | State::Registered(mut websocket) = state {
             self.deregister_uplink(&mut websocket);
         }
@@ -335,8 +334,11 @@ impl Host {
         if self.is_stopping {
             return;
         }
-        if !uplink.was_registered {
-            return self.fail(RunError::Server(error));
+        let error = RunError::Server(error);
+        match (uplink.was_registered, error.may_pass(), uplink.registration.retry) {
+            (true, ..) | (false, true, true) => {}
+            (false, true, false) => return self.fail(RunError::NotYet(Box::new(error))),
+            (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
         let pause = uplink.backoff.mul_f64(rand::rng().random_range(0.5..1.0));
@@ -345,8 +347,7 @@ impl Host {
         uplink.redial_at = Some(at);
         self.core.deadlines.add(at, Due::Rejoin);
         if !std::mem::replace(&mut uplink.is_told, true) {
-            let message = RunError::Server(error).to_string();
-            self.core.report(&Event::ServerLost { message });
+            self.core.report(&Event::ServerLost { message: format!("{error}; trying again") });
         }
     }
 

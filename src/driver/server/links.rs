@@ -258,8 +258,9 @@ impl Server {
         };
         let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
         self.asking.set_source(index, source(*remote));
-        let client = request.path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
-        let next = match (serves, request.path.as_str(), client) {
+        let path = request.plain_path();
+        let client = path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
+        let next = match (serves, path.as_str(), client) {
             _ if self.is_stopping() => None,
             (Serves::Signaling, HOST_PATH, _) => Some(State::Registering),
             (Serves::Signaling, _, Some(id)) => Some(State::Visiting(id)),

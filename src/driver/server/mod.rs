@@ -42,6 +42,7 @@ use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::SessionKey;
+use super::signals::HangUp;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::net::{limits, listen, tls};
@@ -140,7 +141,7 @@ impl Server {
     pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
         let reach = Reach { direct: false, ..Reach::default() };
         let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
-        let (tls, access) = (read_tls(&config)?, read_access(&config)?);
+        let (tls, access) = (read_tls(&config, &mut core)?, read_access(&config)?);
         let mut wanted = vec![(config.listen, Serves::Signaling)];
         let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
@@ -158,6 +159,16 @@ impl Server {
         {
             let message = format!("everybody who reaches {address} can list and end what is on this server");
             core.warn("admin-listen", message);
+        }
+        if let Some(address) = config.proxy_listen
+            && !address.ip().to_canonical().is_loopback()
+            && tls.is_none()
+        {
+            let message = format!(
+                "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
+                 --tls-key, or listen on 127.0.0.1"
+            );
+            core.warn("proxy-listen", message);
         }
         #[cfg(unix)]
         let (dialer, dials) = ServerDialer::new(core.stopper().waker());
@@ -208,12 +219,13 @@ impl Server {
         self.core.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again.
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if it came
+    /// because the terminal was closed on which the server was started without `nohup`.
     ///
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(true)?)
+        Ok(self.core.handle_signals(HangUp::Reloads)?)
     }
 
     /// Runs until somebody stops it.
@@ -314,7 +326,7 @@ impl Server {
 
     /// Reads tokens and certificate again; what cannot be read stays as it was.
     fn reload(&mut self) {
-        match read_tls(&self.config) {
+        match read_tls(&self.config, &mut self.core) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls);
                 self.core.report(&Event::Reloaded { what: "certificate".to_owned() });
@@ -366,9 +378,13 @@ impl Server {
     }
 }
 
-fn read_tls(config: &ServerConfig) -> Result<Option<Arc<TlsConfig>>, RunError> {
-    let files = config.tls.as_ref();
-    Ok(files.map(|files| tls::server_config(&files.certificate, &files.key)).transpose()?)
+fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConfig>>, RunError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = tls::server_config(&files.certificate, &files.key)?;
+    if let Some(remark) = tls.remark {
+        core.warn("certificate", remark);
+    }
+    Ok(Some(tls.config))
 }
 
 fn read_access(config: &ServerConfig) -> Result<Access, RunError> {

@@ -67,7 +67,8 @@ impl Answer {
 
     /// 426: the path is the WebSocket's, and this request does not ask for one of a version that is spoken here.
     pub fn upgrade_required() -> Self {
-        let text = "A WebSocket (version 13) answers here: give this address to 'pinhole client', not to a browser.";
+        let text = "A WebSocket (version 13) answers here: give this address to 'pinhole client', not to a browser. If that was told \
+                    this, a proxy on the way leaves out the headers Upgrade and Connection.";
         // RFC 9110, section 15.5.22, and RFC 6455, section 4.4.
         Self::text(426, text).with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
     }

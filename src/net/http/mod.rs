@@ -92,6 +92,14 @@ pub enum BadRequest {
     TooLarge,
 }
 
+impl Request {
+    /// Returns the path without slashes too many, as an address that was copied with one at its end brings them in.
+    pub(crate) fn plain_path(&self) -> String {
+        let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+        format!("/{}", parts.join("/"))
+    }
+}
+
 impl RequestReader {
     /// Creates a reader that has seen nothing.
     pub fn new() -> Self {
@@ -259,6 +267,18 @@ mod tests {
             protocols: vec!["other".into(), "pinhole-signal.1".into()],
         };
         assert_eq!(request.upgrade, expected);
+    }
+
+    #[test]
+    fn slashes_too_many_are_left_out() {
+        let rows =
+            [("/", "/"), ("//", "/"), ("/ws", "/ws"), ("//ws", "/ws"), ("/ws/", "/ws"), ("//ws//a/?b=//c", "/ws/a")];
+        for (target, plain) in rows {
+            let Head::Request(request) = parse(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes()) else {
+                panic!("{target}")
+            };
+            assert_eq!(request.plain_path(), plain, "{target}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use httparse::Status;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
+use super::answer::HttpAnswer;
 use super::connect::Connect;
 use super::error::{Phase, WebSocketError, printable};
 use crate::net::http::Headers;
@@ -25,7 +26,7 @@ pub(super) const MAX_ANSWER_HEADERS: usize = 100;
 const MAX_EXTRA_HEADERS: usize = 8 * 1024;
 
 /// Characters kept of a refusal's body.
-const MAX_SNIPPET: usize = 200;
+pub(super) const MAX_SNIPPET: usize = 200;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,8 +186,10 @@ impl Upgrade {
                     }
                     let location = headers.first("location").map(|text| printable(&text, 500));
                     let content_type = headers.first("content-type").map(|text| printable(&text, 100));
+                    let server = headers.first("server").map(|text| printable(&text, 40));
                     let snippet = snippet(self.answer.split_off(length), transport);
-                    return Err(WebSocketError::Http { status, location, content_type, snippet });
+                    let answer = HttpAnswer { status, location, content_type, server, snippet };
+                    return Err(WebSocketError::Http(Box::new(answer)));
                 }
             }
             self.answer.drain(..length);

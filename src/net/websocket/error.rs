@@ -4,11 +4,13 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
+use super::answer::HttpAnswer;
 use super::connect::{ProxyFailure, ProxyProblem};
+use crate::net::trust;
 
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +54,12 @@ pub enum WebSocketError {
     #[error("{0}")]
     Proxy(Box<ProxyFailure>),
     /// The server's certificate is not acceptable.
-    #[error("the server's certificate is not trusted: {reason}; pass --ca FILE if the server uses a private one")]
+    #[error("the server's certificate is not trusted: {reason}")]
     Certificate {
-        /// What is wrong with it.
+        /// What is wrong with it, and what to do.
         reason: String,
+        /// It becomes right by itself: a machine that was just switched on may not know what time it is.
+        may_pass: bool,
     },
     /// TLS failed for another reason.
     #[error("TLS failed: {0}")]
@@ -64,17 +68,8 @@ pub enum WebSocketError {
     #[error("the signaling connection ended: {0}")]
     Ended(String),
     /// The upgrade request was answered with something other than 101.
-    #[error("{}", http_sentence(*.status, .location.as_deref(), .content_type.as_deref(), .snippet))]
-    Http {
-        /// The status code.
-        status: u16,
-        /// Where a redirection points.
-        location: Option<String>,
-        /// What the body is.
-        content_type: Option<String>,
-        /// The beginning of the body, printable, at most 200 characters; may be empty.
-        snippet: String,
-    },
+    #[error("{0}")]
+    Http(Box<HttpAnswer>),
     /// The upgrade request was answered with 503, and a time to wait.
     #[error("too many connections are open there; try again in {} s", .retry_after.as_secs())]
     Busy {
@@ -123,19 +118,15 @@ impl WebSocketError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Disconnected(_) | Self::Timeout(_) | Self::Io(_) => true,
-            Self::Http { status, .. } => is_passing(*status),
+            Self::Http(answer) => is_passing(answer.status),
             Self::Proxy(failure) => match failure.problem {
                 ProxyProblem::Connect(_) => true,
                 ProxyProblem::Refused { status, .. } => is_passing(status),
                 ProxyProblem::Protocol(_) => false,
             },
             Self::Busy { .. } | Self::Full { .. } | Self::Ended(_) => true,
-            Self::Certificate { .. }
-            | Self::Tls(_)
-            | Self::Request { .. }
-            | Self::Protocol(_)
-            | Self::TooLarge { .. }
-            | Self::NotOpen(_) => false,
+            Self::Certificate { may_pass, .. } => *may_pass,
+            Self::Tls(_) | Self::Request { .. } | Self::Protocol(_) | Self::TooLarge { .. } | Self::NotOpen(_) => false,
         }
     }
 
@@ -171,21 +162,29 @@ impl WebSocketError {
 
     fn from_tls(error: &rustls::Error) -> Self {
         match error {
-            rustls::Error::InvalidCertificate(error) => Self::Certificate { reason: certificate_reason(error) },
+            rustls::Error::InvalidCertificate(error) => {
+                let may_pass =
+                    matches!(error, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. });
+                Self::Certificate { reason: trust::reason(error), may_pass }
+            }
             rustls::Error::NoCertificatesPresented => {
-                Self::Certificate { reason: "the server sent no certificate".into() }
+                Self::Certificate { reason: "the server sent no certificate".into(), may_pass: false }
             }
             rustls::Error::InvalidMessage(_) => {
                 Self::Tls(format!("the port does not seem to speak TLS ({error}); try ws:// instead of wss://"))
             }
+            rustls::Error::AlertReceived(alert) => Self::Tls(alert_sentence(*alert)),
+            rustls::Error::PeerIncompatible(_) => Self::Tls(format!(
+                "the server speaks no version or cipher of TLS 1.2 or 1.3 that is spoken here ({error})"
+            )),
             _ => Self::Tls(error.to_string()),
         }
     }
 }
 
-/// Whether a status may be another one later.
+/// Whether a status may be another one later. Some forwarders say 404 while nobody is behind them.
 fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..=599)
+    matches!(status, 404 | 408 | 425 | 429 | 500..=599)
 }
 
 impl fmt::Display for Phase {
@@ -207,20 +206,25 @@ pub(super) fn printable(text: &str, max: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect::<String>().trim().to_owned()
 }
 
-fn certificate_reason(error: &CertificateError) -> String {
-    match error {
-        CertificateError::UnknownIssuer => "this machine does not know the authority that signed it".into(),
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "it has expired (is this machine's clock right?)".into()
+/// What a server says of a handshake that it does not take (RFC 8446, section 6.2).
+fn alert_sentence(alert: AlertDescription) -> String {
+    let sentence = match alert {
+        AlertDescription::UnrecognisedName => {
+            "it has no certificate for the name that it was asked by: is the address right?"
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet (is this machine's clock right?)".into()
+        AlertDescription::ProtocolVersion
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::InsufficientSecurity => {
+            "it speaks no version or cipher of TLS 1.2 or 1.3 that is spoken here, or is no pinhole server"
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("it belongs to another name ({error})")
+        AlertDescription::CertificateRequired | AlertDescription::BadCertificate => {
+            "it wants a certificate of its clients, and pinhole has none to show"
         }
-        other => other.to_string(),
-    }
+        AlertDescription::NoApplicationProtocol => "it does not speak HTTP/1.1, in which WebSockets begin",
+        AlertDescription::InternalError => "something is wrong at the server: whoever runs it has to look there",
+        _ => "it broke off the handshake",
+    };
+    format!("the server refused: {sentence} (alert {alert:?})")
 }
 
 fn connect_advice(error: &io::Error) -> &'static str {
@@ -231,55 +235,6 @@ fn connect_advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "a local firewall or sandbox forbids it",
         _ => "check the address and the network",
     }
-}
-
-fn http_sentence(status: u16, location: Option<&str>, content_type: Option<&str>, snippet: &str) -> String {
-    const PRIVATE: &str = "the port is private: in VS Code set its visibility to Public, or pass \
-        --header 'X-Tunnel-Authorization: tunnel <token>'";
-    let is_html = content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
-    let sentence = match (status, location) {
-        (401 | 403, _) => PRIVATE.into(),
-        (300..=399, Some(target)) if is_login(target) => PRIVATE.into(),
-        (300..=399, Some(target)) => format!("the address has moved: use {} instead", websocket_url(target)),
-        (404, _) => {
-            "nothing answers at this path: check the address, and that the port of pinhole host is forwarded".into()
-        }
-        (200..=299, _) if is_html && asks_to_sign_in(snippet) => PRIVATE.into(),
-        (200..=299, _) if is_html => {
-            "a web page answered instead of a WebSocket: is this the signaling port that pinhole host printed?".into()
-        }
-        (200..=299, _) => "the port answers HTTP, but not as pinhole's WebSocket does: is it the right port?".into(),
-        (426, _) => "the server wants another version of the WebSocket protocol".into(),
-        (429, _) => "the server says that there were too many requests: wait before trying again".into(),
-        (502..=504, _) => {
-            "the forwarder does not reach pinhole host, or the host is busy: is it running, and is its port the one \
-             that is forwarded?"
-                .into()
-        }
-        _ => "the server refused the WebSocket".to_owned(),
-    };
-    // Pages of HTML help nobody at a terminal.
-    let detail = if snippet.is_empty() || is_html { String::new() } else { format!(": {snippet}") };
-    format!("{sentence} (HTTP status {status}{detail})")
-}
-
-/// The address as pinhole is given it: redirections name `https`, for browsers.
-fn websocket_url(location: &str) -> String {
-    match location.strip_prefix("http") {
-        Some(rest) if rest.starts_with("s://") || rest.starts_with("://") => format!("ws{rest}"),
-        _ => location.to_owned(),
-    }
-}
-
-fn is_login(location: &str) -> bool {
-    let location = location.to_ascii_lowercase();
-    ["login", "signin", "sign-in", "sign_in", "/auth", "oauth", "/.auth"].iter().any(|mark| location.contains(mark))
-}
-
-/// Whether the beginning of a page is that of one where people sign in; its title is usually there.
-fn asks_to_sign_in(page: &str) -> bool {
-    let page = page.to_ascii_lowercase();
-    ["sign in", "sign-in", "signin", "log in", "login"].iter().any(|mark| page.contains(mark))
 }
 
 fn disconnected_sentence(phase: Phase) -> &'static str {
@@ -322,41 +277,6 @@ fn timeout_sentence(phase: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn http(status: u16, location: Option<&str>, content_type: Option<&str>, snippet: &str) -> String {
-        let (location, content_type) = (location.map(str::to_owned), content_type.map(str::to_owned));
-        WebSocketError::Http { status, location, content_type, snippet: snippet.into() }.to_string()
-    }
-
-    #[test]
-    fn answers_are_explained() {
-        let rows = [
-            (http(401, None, None, ""), "set its visibility to Public"),
-            (http(403, None, None, ""), "X-Tunnel-Authorization: tunnel <token>"),
-            (http(302, Some("https://login.test/x"), None, ""), "the port is private"),
-            (http(301, Some("https://b.test/ws"), None, ""), "use wss://b.test/ws instead"),
-            (http(302, Some("/login?next=/ws"), Some("text/html"), ""), "the port is private"),
-            (http(307, Some("https://github.test/codespaces/auth/x"), None, ""), "the port is private"),
-            (http(302, None, None, ""), "refused"),
-            (
-                http(401, None, Some("text/html"), "<p>no"),
-                "Public, or pass --header 'X-Tunnel-Authorization: tunnel <t",
-            ),
-            (
-                http(404, None, Some("text/html"), "<p>no"),
-                "that the port of pinhole host is forwarded (HTTP status 404)",
-            ),
-            (http(200, None, Some("text/html"), "<!DOCTYPE html><title>Sign in to"), "the port is private"),
-            (http(404, None, None, ""), "nothing answers at this path"),
-            (http(200, None, Some("text/HTML"), "<p>"), "a web page answered instead of a WebSocket"),
-            (http(200, None, Some("text/plain"), "hi"), "(HTTP status 200: hi)"),
-            (http(503, None, None, ""), "is it running"),
-            (http(418, None, None, ""), "(HTTP status 418)"),
-        ];
-        for (sentence, part) in rows {
-            assert!(sentence.contains(part), "{sentence} should say: {part}");
-        }
-    }
 
     #[test]
     fn causes_are_explained() {

@@ -4,6 +4,7 @@
 //! a browser sends instead of a WebSocket has to be told apart. No timers: whoever drives this gives the deadlines, and
 //! [`WebSocket::timed_out`] finds the words.
 
+mod answer;
 mod client;
 mod connect;
 mod error;
@@ -22,6 +23,7 @@ use rustls::pki_types::ServerName;
 use tungstenite::error::Error as ProtocolLayerError;
 use tungstenite::protocol::{Message, Role, WebSocketContext};
 
+pub use answer::HttpAnswer;
 pub use client::UpgradeRequest;
 pub use connect::{ProxyFailure, ProxyProblem};
 pub use error::{Phase, WebSocketError};

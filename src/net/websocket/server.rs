@@ -195,7 +195,7 @@ impl Incoming {
 fn decide(request: Request, admission: Admission) -> State {
     let head_only = request.method == "HEAD";
     let is_read = head_only || request.method == "GET";
-    let answer = match (request.path.as_str(), admission) {
+    let answer = match (request.plain_path().as_str(), admission) {
         ("/" | WEBSOCKET_PATH, _) if !is_read => Answer::method_not_allowed(),
         (WEBSOCKET_PATH, Admission::Busy { retry_after_seconds }) if check(&request).is_ok() => {
             Answer::busy(retry_after_seconds)
