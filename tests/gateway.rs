@@ -15,6 +15,8 @@ mod bodies;
 mod chromium;
 #[path = "gateway/crowds.rs"]
 mod crowds;
+#[path = "gateway/endings.rs"]
+mod endings;
 #[path = "gateway/events.rs"]
 mod events;
 #[path = "gateway/fields.rs"]

@@ -9,6 +9,7 @@ mod clients;
 #[cfg(unix)]
 mod dial;
 mod hosts;
+mod leaving;
 mod links;
 mod register;
 mod route;
@@ -32,6 +33,7 @@ use slab::Slab;
 use self::dial::Dial;
 #[cfg(unix)]
 pub use self::dial::{DialError, Dialer as ServerDialer};
+use self::leaving::Leaving;
 use self::links::Link;
 use self::web::Web;
 use super::RunError;
@@ -70,6 +72,8 @@ pub struct Server {
     webs: Slab<Web>,
     /// The connection of each stream that carries requests.
     streams: HashMap<(SessionKey, StreamKey), usize>,
+    /// Streams that carry none any more, and end.
+    leaving: Leaving,
     /// What other threads dial with, and what they want.
     #[cfg(unix)]
     dialer: ServerDialer,
@@ -85,14 +89,16 @@ pub struct Server {
 }
 
 /// ```text
-///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Leaving ──everybody left──▶ over
-///                                └──────────────asked again───────────┴─────────────────────▶ over
+///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Parting ──services saw it──▶ Leaving ──everybody left──▶ over
+///                                └──────────────asked again─────────┴─────────────────────────┴──────────────────────▶ over
 /// ```
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Serving,
     /// Nobody is taken in any more; until then what is under way may end.
     Draining(Instant),
+    /// Services are told that nobody asks any more; until then they may end, too.
+    Parting(Instant),
     /// Everybody was told; until then they may take it in.
     Leaving(Instant),
     Over,
@@ -167,6 +173,7 @@ impl Server {
             sessions: HashMap::new(),
             webs: Slab::new(),
             streams: HashMap::new(),
+            leaving: Leaving::default(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
             client_count: 0,
             queued: 0,
@@ -231,6 +238,14 @@ impl Server {
             if let Stage::Draining(by) = self.stage
                 && (by <= self.core.now || self.is_drained())
             {
+                self.stage = Stage::Parting(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.end_streams();
+                self.core.work();
+            }
+            if let Stage::Parting(by) = self.stage
+                && (by <= self.core.now || self.leaving.is_empty())
+            {
                 self.stage = Stage::Leaving(self.core.now + FAREWELL);
                 self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
                 self.say_good_bye();
@@ -238,7 +253,7 @@ impl Server {
             match self.stage {
                 Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
                 Stage::Over => return Ok(()),
-                Stage::Serving | Stage::Draining(_) | Stage::Leaving(_) => {}
+                Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
             }
             self.core.wait()?;
         }
@@ -271,6 +286,7 @@ impl Server {
             #[cfg(not(unix))]
             Notice::Woken => {}
             Notice::KeepAlive => self.keep_alive(),
+            Notice::Waiting => self.give_up_late(),
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
             Notice::Programs { .. }
@@ -290,7 +306,6 @@ impl Server {
             | Notice::Recovering { .. }
             | Notice::SignalingDone { .. }
             | Notice::Rejoin
-            | Notice::Waiting
             | Notice::GoAway(_) => {}
         }
         Ok(())
@@ -321,7 +336,7 @@ impl Server {
     fn stop(&mut self) {
         match self.stage {
             Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
-            Stage::Draining(_) => {
+            Stage::Draining(_) | Stage::Parting(_) => {
                 self.say_good_bye();
                 self.stage = Stage::Over;
                 return;

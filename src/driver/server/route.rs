@@ -92,7 +92,8 @@ impl Server {
         if !is_kept {
             self.end_stream(index);
             let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
-            if entry.session.mux().stream_count() >= MAX_REQUESTS && !self.end_kept_stream(place.session) {
+            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
+            if carrying >= MAX_REQUESTS && !self.end_kept_stream(place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
             self.open_stream(index, place).map_err(refusal)?;

@@ -40,8 +40,9 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may be silent before the system asks whether the browser is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// How long the end of a connection may take.
+/// How long the end of a connection may take; and how long if the browser goes on sending what nobody reads.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rounds that one connection has before others have their turn.
 const ROUNDS_PER_TURN: usize = 4;
@@ -99,7 +100,10 @@ impl Web {
             Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Closing | Stage::Done => Some(self.stage_at + CLOSE_TIMEOUT),
+            // What it still sends is read for a while: reset by what was not, it might never see the answer.
+            Stage::Closing | Stage::Done => {
+                Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
+            }
         }
     }
 
@@ -403,16 +407,17 @@ impl Server {
 
     /// Ends a connection at once; with a reset if its answer is not whole.
     pub(super) fn drop_web(&mut self, index: usize) {
-        self.end_stream(index);
-        let Some(mut web) = self.webs.try_remove(index) else { return };
-        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        let Some(web) = self.webs.get_mut(index) else { return };
         let is_whole = match web.exchange.browser_ending() {
             Some(ending) => ending != Ending::Reset,
             None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
         };
         web.exchange.handle_browser_gone();
+        self.end_stream(index);
+        let mut web = self.webs.remove(index);
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
