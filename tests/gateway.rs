@@ -21,6 +21,8 @@ mod endings;
 mod events;
 #[path = "gateway/fields.rs"]
 mod fields;
+#[path = "gateway/front.rs"]
+mod front;
 #[path = "gateway/http.rs"]
 mod http;
 #[path = "gateway/life.rs"]

@@ -278,7 +278,8 @@ fn an_idle_exchange_is_small() {
     let mut talk = Talk::routed(GET);
     talk.answers(OK);
     assert!(size_of::<Exchange>() <= 256, "{}", size_of::<Exchange>());
-    let fresh = Exchange::new(Kind::Web, Visitor { remote: [203, 0, 113, 9].into(), tls: true });
+    let fresh =
+        Exchange::new(Kind::Web, Visitor { remote: [203, 0, 113, 9].into(), tls: true, proxies: Default::default() });
     // Nothing is left of the request but that its stream is kept.
     assert!(format!("{fresh:?}").contains("held: 0"));
     assert_eq!(format!("{:?}", talk.exchange).replace("Kept", "None"), format!("{fresh:?}"));

@@ -111,6 +111,11 @@ impl Exchange {
         }
     }
 
+    /// Takes note whether the connection turned out to be one of TLS, before its first byte.
+    pub fn set_tls(&mut self, is_tls: bool) {
+        self.visitor.tls = is_tls;
+    }
+
     /// Takes bytes of the browser's, at most [`room`](Exchange::room): more would only cost memory.
     pub fn handle_bytes(&mut self, bytes: &[u8]) {
         if self.browser == Half::Ended {

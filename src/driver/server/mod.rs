@@ -44,6 +44,7 @@ use super::liveness::LOOK_INTERVAL;
 use super::sessions::SessionKey;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
+use crate::net::forwarded::{Sender, TrustedProxies};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
 use crate::signaling::rendezvous::HostId;
@@ -63,6 +64,8 @@ pub struct Server {
     config: ServerConfig,
     tls: Option<Arc<TlsConfig>>,
     access: Access,
+    /// The front ends that are believed about who is behind them.
+    proxies: Arc<TrustedProxies>,
     ports: Vec<Port>,
     links: Slab<Link>,
     /// The link of each host that is registered.
@@ -164,9 +167,10 @@ impl Server {
             #[cfg(unix)]
             dials,
             core,
-            config,
             tls,
             access,
+            proxies: Arc::new(trusted_proxies(&config)),
+            config,
             ports,
             links: Slab::new(),
             names: HashMap::new(),
@@ -363,6 +367,19 @@ impl Server {
     fn is_stopping(&self) -> bool {
         !matches!(self.stage, Stage::Serving)
     }
+}
+
+/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that visitors
+/// come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who were named.
+fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
+    let mut ports = config.gateway.iter().flat_map(|gateway| &gateway.listen).chain([&config.listen]);
+    let is_behind_others = config.trusted_proxies.is_empty() && ports.all(|port| port.ip().is_loopback());
+    TrustedProxies::new(config.trusted_proxies.clone(), is_behind_others)
+}
+
+/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from there itself.
+fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
+    if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
 }
 
 fn read_tls(config: &ServerConfig) -> Result<Option<Arc<TlsConfig>>, RunError> {

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -123,7 +124,9 @@ impl Server {
         {
             return self.metrics.refused(Counted::Full);
         }
-        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false };
+        // The proxy is nobody's front end.
+        let proxies = if kind == Kind::Web { Arc::clone(&self.proxies) } else { Arc::default() };
+        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false, proxies };
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
         // Nor does this: a stream of events may be silent for long, and so may be its browser.
@@ -250,8 +253,7 @@ impl Server {
             // One that was reset meanwhile stays so.
             Ok(true) if !web.is_secured && !web.read_ended => {
                 web.is_secured = true;
-                let visitor = Visitor { remote: web.remote.ip().to_canonical(), tls: web.transport.is_tls() };
-                web.exchange = Exchange::new(web.kind, visitor);
+                web.exchange.set_tls(web.transport.is_tls());
             }
             Ok(true) => {}
             Ok(false) => return false,
@@ -313,6 +315,7 @@ impl Server {
         }
         let Some(web) = self.webs.get_mut(index) else { return };
         web.early = None;
+        web.remote = super::source_of(web.remote, &request.sender);
         self.route(index, &request);
     }
 

@@ -11,6 +11,8 @@ use httparse::Status;
 
 pub use answer::{Answer, CONTENT_SECURITY_POLICY};
 
+use crate::net::forwarded::Forwarded;
+
 /// The largest request head, in bytes, all lines and the empty one included.
 pub const MAX_HEAD: usize = 8 * 1024;
 
@@ -50,6 +52,8 @@ pub struct Request {
     pub host: Option<String>,
     /// The address the person used, if the request tells.
     pub site: Site,
+    /// What a proxy says about who sent it.
+    pub forwarded: Forwarded,
     /// What the request says about an upgrade.
     pub upgrade: Upgrade,
     /// Bytes received behind the head.
@@ -156,6 +160,7 @@ pub fn parse(bytes: &[u8]) -> Head {
             host: headers.first("x-forwarded-host").or_else(|| headers.first("host")),
             forwarded: headers.any_forwarded(),
         },
+        forwarded: Forwarded::of(&headers),
         // RFC 6455, section 4.1: from HTTP/1.1 on.
         upgrade: if request.version == Some(0) { Upgrade::None } else { upgrade_of(&headers) },
         leftover: bytes[length..].to_vec(),
