@@ -27,6 +27,8 @@ mod front;
 mod http;
 #[path = "gateway/life.rs"]
 mod life;
+#[path = "gateway/logins.rs"]
+mod logins;
 #[path = "gateway/parallel.rs"]
 mod parallel;
 #[path = "gateway/proxy.rs"]

@@ -8,6 +8,8 @@ mod common;
 
 #[path = "programs/forwards.rs"]
 mod forwards;
+#[path = "programs/guesses.rs"]
+mod guesses;
 #[path = "programs/http.rs"]
 mod http;
 #[path = "programs/leaks.rs"]

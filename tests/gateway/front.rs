@@ -87,7 +87,7 @@ fn mirror() -> SocketAddr {
 }
 
 /// Connects from an address of this machine that is no proxy's.
-fn connect_from(source: Ipv4Addr, port: u16) -> TcpStream {
+pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into()).unwrap();

@@ -84,6 +84,7 @@ impl Server {
                     "remote": link.remote.to_string(),
                     "public": host.public.is_some(),
                     "dials": host.dials,
+                    "wrong_logins": self.wrong_logins(&host.id),
                     "clients": clients,
                 }),
             ));

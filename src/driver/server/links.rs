@@ -431,6 +431,7 @@ impl Server {
         }
         dead.into_iter().for_each(|index| self.drop_link(index, "it did not answer any more"));
         self.bound_memory();
+        self.forget_logins();
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }
 }

@@ -11,6 +11,7 @@ mod dial;
 mod hosts;
 mod leaving;
 mod links;
+mod logins;
 mod register;
 mod route;
 mod streams;
@@ -35,6 +36,7 @@ use self::dial::Dial;
 pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::leaving::Leaving;
 use self::links::Link;
+use self::logins::Limiter;
 use self::web::Web;
 use super::RunError;
 use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
@@ -77,6 +79,8 @@ pub struct Server {
     streams: HashMap<(SessionKey, StreamKey), usize>,
     /// Streams that carry none any more, and end.
     leaving: Leaving,
+    /// What slows down guesses at the logins of hosts for which some were wrong.
+    logins: HashMap<HostId, Limiter>,
     /// What other threads dial with, and what they want.
     #[cfg(unix)]
     dialer: ServerDialer,
@@ -178,6 +182,7 @@ impl Server {
             webs: Slab::new(),
             streams: HashMap::new(),
             leaving: Leaving::default(),
+            logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
             client_count: 0,
             queued: 0,
@@ -290,7 +295,10 @@ impl Server {
             #[cfg(not(unix))]
             Notice::Woken => {}
             Notice::KeepAlive => self.keep_alive(),
-            Notice::Waiting => self.give_up_late(),
+            Notice::Waiting => {
+                self.give_up_late();
+                self.serve_logins();
+            }
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
             Notice::Programs { .. }

@@ -1,5 +1,6 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
+use super::logins::Verdict;
 use super::streams::Place;
 use super::web::MAX_CONNECTIONS;
 use super::{Access, Server};
@@ -32,7 +33,10 @@ impl Server {
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
             _ if self.webs.len() > MAX_CONNECTIONS => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
-            Kind::Web => self.published(request),
+            Kind::Web => match self.published(index, request).transpose() {
+                Some(place) => place,
+                None => return,
+            },
             Kind::Proxy => self.dialled(request),
         };
         let result = place.and_then(|place| self.carry(index, request, place));
@@ -43,22 +47,21 @@ impl Server {
         }
     }
 
-    /// Finds the service that a host publishes under the name that a browser asks for.
-    fn published(&mut self, request: &Request) -> Result<Place, Refusal> {
+    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login waits.
+    fn published(&mut self, index: usize, request: &Request) -> Result<Option<Place>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
-        let index = *self.names.get(&id).ok_or(Refusal::NoHost)?;
-        let host = self.host(index).ok_or(Refusal::NoHost)?;
+        let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
+        let host = self.host(link).ok_or(Refusal::NoHost)?;
         let public = host.public.as_ref().ok_or(Refusal::NotPublic)?;
         let target = ConnectTarget::Service(public.service);
         let auth = public.auth.map(|hash| Credentials::from_hash(hash.0));
-        if let Some(auth) = &auth {
-            let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
-            if !auth.are(login.user.as_bytes(), login.password.as_bytes()) {
-                return Err(Refusal::LoginWanted);
-            }
+        if let Some(auth) = &auth
+            && let Verdict::Waits = self.check_login(index, request, &id, auth)?
+        {
+            return Ok(None);
         }
-        let session = self.session_of(index).ok_or(Refusal::HostGone)?;
-        Ok(Place { id, session, target, strip_authorization: auth.is_some(), token: None })
+        let session = self.session_of(link).ok_or(Refusal::HostGone)?;
+        Ok(Some(Place { id, session, target, strip_authorization: auth.is_some(), token: None }))
     }
 
     /// Finds the host that a program names as its user, if its token may have that dial.

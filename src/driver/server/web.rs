@@ -12,6 +12,7 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::Server;
+use super::logins::{self, LoginState};
 use super::streams::{Carrying, Place};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
@@ -67,7 +68,9 @@ pub(super) struct Web {
     /// Where requests go at present, and the stream that carries them there.
     pub(super) place: Option<Place>,
     pub(super) stream: Option<Carrying>,
-    serial: u64,
+    /// What is known of its visitor's login.
+    pub(super) login: LoginState,
+    pub(super) serial: u64,
     is_queued: bool,
     /// Nothing more is read, or written.
     read_ended: bool,
@@ -93,6 +96,7 @@ impl Web {
             // A handshake has no more time than a head.
             Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
+            Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.moved_at + STALL_TIMEOUT),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
@@ -106,6 +110,11 @@ impl Web {
                 Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
             }
         }
+    }
+
+    /// Takes note that it is to be polled; false says that this was so already.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_queued, true)
     }
 
     /// Tells whether a request is under way.
@@ -160,6 +169,7 @@ impl Server {
             early: is_shared.then(Vec::new),
             place: None,
             stream: None,
+            login: LoginState::default(),
             serial: self.core.next_serial,
             is_queued: false,
             read_ended: false,
@@ -214,7 +224,7 @@ impl Server {
         }
         let Some(web) = self.webs.get_mut(index) else { return };
         web.transport.end_turn();
-        if (has_more || web.transport.is_paused()) && !std::mem::replace(&mut web.is_queued, true) {
+        if (has_more || web.transport.is_paused()) && web.queue() {
             self.core.notices.push_back(Notice::WebPoll { index });
         }
         self.look_at_clock(index);
@@ -395,6 +405,7 @@ impl Server {
             return self.look_at_clock(index);
         }
         let refusal = match web.stage {
+            Stage::Routing if web.waits_for_login() => return self.login_late(index),
             Stage::Head | Stage::Sending => Refusal::SlowRequest,
             Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
             Stage::Answering | Stage::Piped => {
@@ -416,6 +427,7 @@ impl Server {
             None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
         };
         web.exchange.handle_browser_gone();
+        self.cancel_login(index);
         self.end_stream(index);
         let mut web = self.webs.remove(index);
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
