@@ -138,3 +138,22 @@ fn chromium_with_candidates_in_its_answer() {
         assert_eq!(text(&seen.connected, "candidates"), expected);
     }
 }
+
+/// A page of another site reaches the machine's loopback addresses as well as this one does, and is not talked to.
+#[test]
+fn chromium_with_a_page_of_another_site() {
+    const RULES: &str = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
+    let Some(chromium) = Chromium::find("Chromium with a page of another site") else { return };
+    let (service, _) = upload_and_download();
+    let site = Site::start();
+    let mut host = Pinhole::host(service, &[]);
+    let listening = host.event("listening");
+    let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
+    let url = url.split_once('?').unwrap().0;
+    let page = format!("http://evil.test:{}/index.html?url={url}&pin={pin}&len=1", site.address.port());
+    let mut browser = Chromium::open(&chromium, &page, &[RULES]);
+    let report = site.report(&mut browser);
+    let error = report["error"].as_str().unwrap_or_default();
+    assert!(error.starts_with("Error: no WebSocket"), "{report:#}");
+    host.stop();
+}

@@ -15,14 +15,20 @@ mod bodies;
 mod chromium;
 #[path = "gateway/crowds.rs"]
 mod crowds;
+#[path = "gateway/endings.rs"]
+mod endings;
 #[path = "gateway/events.rs"]
 mod events;
 #[path = "gateway/fields.rs"]
 mod fields;
+#[path = "gateway/front.rs"]
+mod front;
 #[path = "gateway/http.rs"]
 mod http;
 #[path = "gateway/life.rs"]
 mod life;
+#[path = "gateway/logins.rs"]
+mod logins;
 #[path = "gateway/parallel.rs"]
 mod parallel;
 #[path = "gateway/proxy.rs"]

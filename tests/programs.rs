@@ -12,6 +12,8 @@ mod death;
 mod endings;
 #[path = "programs/forwards.rs"]
 mod forwards;
+#[path = "programs/guesses.rs"]
+mod guesses;
 #[path = "programs/http.rs"]
 mod http;
 #[path = "programs/leaks.rs"]

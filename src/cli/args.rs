@@ -36,8 +36,9 @@ Examples:
 
 Without a server, forward the signaling port that it prints (VS Code: Ports
 panel, Forward a Port, visibility Public). Pass on the command that it prints.
-PINHOLE_PIN and PINHOLE_TOKEN set pin and token. HTTPS_PROXY, http_proxy,
-ALL_PROXY and NO_PROXY are heeded on the way to a server, as curl does.";
+PINHOLE_PIN, PINHOLE_TOKEN and PINHOLE_PUBLIC_AUTH set pin, token and login.
+HTTPS_PROXY, http_proxy, ALL_PROXY and NO_PROXY are heeded on the way to a
+server, as curl does.";
 
 const CLIENT_EXAMPLES: &str = "\
 Examples:
@@ -176,6 +177,9 @@ pub struct ClientArguments {
     /// Whom the proxy serves, USER:PASSWORD; everybody who reaches it otherwise
     #[arg(long, value_name = "USER:PASSWORD", requires = "dynamic")]
     pub proxy_auth: Option<String>,
+    /// A file with that in its first line; PINHOLE_PROXY_AUTH sets it, too
+    #[arg(long, value_name = "FILE", requires = "dynamic")]
+    pub proxy_auth_file: Option<PathBuf>,
     /// Join stdin and stdout to a service or HOST:PORT, and end with it
     #[arg(short = 'W', value_name = "TARGET")]
     pub pipe: Option<String>,

@@ -4,22 +4,22 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, ReachArguments};
+use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, PIN_VARIABLE, ReachArguments};
 use super::check;
 use super::failure::{Failure, UsageError};
 use super::forwards;
 use super::logging::Verbosity;
 use super::parse::{self};
-use super::pin_file;
 use super::quantity;
 use super::question::Ask;
 use super::registration::{self, registration};
+use super::secret_file::{self, Secret};
+use super::secrets::{self, PROXY_AUTH};
 use super::server;
 use super::wizard::{self, Answers};
 use crate::config::{
     Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, Target, default_stun_servers,
 };
-use crate::forward::proxy::Credentials;
 use crate::net::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
@@ -101,13 +101,13 @@ pub struct Parsed {
     pub command: Command,
     /// When questions led to it, the command line that does the same without them.
     pub equivalent: Option<String>,
-    /// Something to be warned of.
-    pub remark: Option<String>,
+    /// What is to be warned of.
+    pub remarks: Vec<String>,
 }
 
 impl From<Command> for Parsed {
     fn from(command: Command) -> Parsed {
-        Parsed { command, equivalent: None, remark: None }
+        Parsed { command, equivalent: None, remarks: Vec::new() }
     }
 }
 
@@ -120,6 +120,10 @@ pub struct Surroundings<'a> {
     pub pin: Option<OsString>,
     /// The value of `PINHOLE_TOKEN`; empty counts as unset.
     pub token: Option<OsString>,
+    /// The value of `PINHOLE_PUBLIC_AUTH`; empty counts as unset.
+    pub public_auth: Option<OsString>,
+    /// The value of `PINHOLE_PROXY_AUTH`; empty counts as unset.
+    pub proxy_auth: Option<OsString>,
     /// The variables that name proxies.
     pub proxies: ProxyVariables,
 }
@@ -129,7 +133,7 @@ pub fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     surroundings: Surroundings<'_>,
 ) -> Result<Parsed, Failure> {
-    let Surroundings { ask, pin, token, proxies } = surroundings;
+    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies } = surroundings;
     let arguments = Arguments::try_parse_from(arguments)?;
     let mut output = Output { json: false, verbosity: Verbosity::new(arguments.quiet, arguments.verbose) };
     let usage = |usage: UsageError, output| Failure::Usage { usage, output };
@@ -146,16 +150,16 @@ pub fn parse(
                     Command::Client(config, output)
                 }
             };
-            Ok(Parsed { command, equivalent, remark: None })
+            Ok(Parsed { command, equivalent, remarks: Vec::new() })
         }
         Some(Action::Host(host)) => {
             output.json = host.json;
             let config = environment_pin(pin).and_then(|pin| {
                 let (terminal, proxies) = (ask.is_some(), &proxies);
-                host_config(host, HostSurroundings { pin, token, proxies, terminal })
+                host_config(host, HostSurroundings { pin, token, public_auth, proxies, terminal })
             });
-            let (config, remark) = config.map_err(|error| usage(error, output))?;
-            Ok(Parsed { remark, ..Command::Host(config, output).into() })
+            let (config, remarks) = config.map_err(|error| usage(error, output))?;
+            Ok(Parsed { remarks, ..Command::Host(config, output).into() })
         }
         Some(Action::Server(server)) => {
             output.json = server.wants_json();
@@ -164,20 +168,25 @@ pub fn parse(
         }
         Some(Action::Client(client)) => {
             output.json = client.json;
-            let settings = environment_pin(pin).and_then(|pin| client_settings(client, pin, &proxies));
+            let mut remarks = Vec::new();
+            let settings = environment_pin(pin).and_then(|pin| {
+                let surroundings = ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks };
+                client_settings(client, surroundings)
+            });
             let (settings, pin) = settings.map_err(|error| usage(error, output))?;
             let pin = match (pin, ask) {
                 (Some(pin), _) => pin,
                 (None, Some(ask)) => wizard::pin(ask)?,
                 (None, None) => return Err(usage(UsageError::NoPin, output)),
             };
-            Ok(Command::Client(settings(pin), output).into())
+            Ok(Parsed { remarks, ..Command::Client(settings(pin), output).into() })
         }
         Some(Action::Check(check)) => {
             output.json = check.json;
+            let remarks = check.pin.as_ref().map(|_| secrets::shown("--pin", PIN_VARIABLE)).into_iter().collect();
             let config = environment_pin(pin).and_then(|pin| check::settings(check, pin, &proxies));
             let config = config.map_err(|error| usage(error, output))?;
-            Ok(Command::Check(config, output).into())
+            Ok(Parsed { remarks, ..Command::Check(config, output).into() })
         }
         Some(Action::Demo(demo)) => {
             output.json = demo.json;
@@ -190,21 +199,39 @@ pub fn parse(
 struct HostSurroundings<'a> {
     pin: Option<Pin>,
     token: Option<OsString>,
+    public_auth: Option<OsString>,
     proxies: &'a ProxyVariables,
     terminal: bool,
+}
+
+/// What is around a client.
+struct ClientSurroundings<'a> {
+    pin: Option<Pin>,
+    proxy_auth: Option<OsString>,
+    proxies: &'a ProxyVariables,
+    /// Where warnings go.
+    remarks: &'a mut Vec<String>,
 }
 
 /// Returns the settings, and what the host's owner should know about them.
 fn host_config(
     arguments: HostArguments,
     surroundings: HostSurroundings<'_>,
-) -> Result<(HostConfig, Option<String>), UsageError> {
-    let HostSurroundings { pin: environment, token, proxies, terminal } = surroundings;
-    let (pin, remark) = match (arguments.pin.as_deref(), arguments.pin_file.as_deref()) {
+) -> Result<(HostConfig, Vec<String>), UsageError> {
+    let HostSurroundings { pin: environment, token, public_auth, proxies, terminal } = surroundings;
+    let mut remarks = Vec::new();
+    let pin = match (arguments.pin.as_deref(), arguments.pin_file.as_deref()) {
         (Some(_), Some(_)) => return Err(UsageError::PinAndFile),
-        (Some(pin), None) => (Some(parse::pin("--pin", pin)?), None),
-        (None, Some(path)) => pin_file::read(path).map(|(pin, remark)| (Some(pin), remark))?,
-        (None, None) => (environment, None),
+        (Some(pin), None) => {
+            remarks.push(secrets::shown("--pin", &format!("--pin-file or {PIN_VARIABLE}")));
+            Some(parse::pin("--pin", pin)?)
+        }
+        (None, Some(path)) => {
+            let (text, remark) = secret_file::read(Secret { flag: "--pin-file", name: "the pin" }, path)?;
+            remarks.extend(remark);
+            Pin::new(text)
+        }
+        (None, None) => environment,
     };
     let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;
     let (reach, stun) = reach(&arguments.reach)?;
@@ -215,7 +242,9 @@ fn host_config(
     }
     let allow = forwards::allow(&arguments.allow)?;
     let allows = !arguments.allow.is_empty();
-    let context = registration::Context { services: &services, allows, token, proxies };
+    let remarks_of = &mut remarks;
+    let context =
+        registration::Context { services: &services, allows, token, public_auth, remarks: remarks_of, proxies };
     let server = registration(arguments.registration, context)?;
     let listen = match (arguments.listen.as_deref(), &server) {
         (Some(text), _) => Some(parse::listen(text)?),
@@ -240,15 +269,15 @@ fn host_config(
     if config.ask && !terminal {
         return Err(UsageError::NobodyToAsk);
     }
-    Ok((config, remark))
+    Ok((config, remarks))
 }
 
 /// Returns what makes the settings once the pin is known, and the pin if it is known already.
 fn client_settings(
     arguments: ClientArguments,
-    environment: Option<Pin>,
-    proxies: &ProxyVariables,
-) -> Result<(impl FnOnce(Pin) -> ClientConfig, Option<Pin>), UsageError> {
+    surroundings: ClientSurroundings<'_>,
+) -> Result<(impl FnOnce(Pin) -> ClientConfig + use<>, Option<Pin>), UsageError> {
+    let ClientSurroundings { pin: environment, proxy_auth, proxies, remarks } = surroundings;
     let (url, url_pin) = SignalingUrl::parse(&arguments.url)?;
     if arguments.ca.is_some() && !url.tls {
         return Err(UsageError::CaWithoutTls);
@@ -271,9 +300,18 @@ fn client_settings(
     let bounds = bounds(&arguments.bounds)?;
     let dynamic = arguments.dynamic.iter().map(|text| forwards::proxy(text)).collect::<Result<Vec<_>, _>>()?;
     let pipe = arguments.pipe.as_deref().map(forwards::pipe).transpose()?;
-    let credentials = arguments.proxy_auth.as_deref().map(Credentials::parse).transpose()?;
+    let credentials = match dynamic.is_empty() {
+        true => None,
+        false => {
+            let (flag, file) = (arguments.proxy_auth.as_deref(), arguments.proxy_auth_file.as_deref());
+            PROXY_AUTH.pick(flag, file, proxy_auth, remarks)?
+        }
+    };
     let headers = arguments.headers.iter().map(|header| parse::header(header));
     let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    if arguments.pin.is_some() {
+        remarks.push(secrets::shown("--pin", PIN_VARIABLE));
+    }
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
     let proxy = proxy(&url, proxies)?;
     let udp_idle = parse::seconds("--udp-idle", &arguments.reach.udp_idle, 86_400)?;

@@ -2,6 +2,7 @@ use super::super::question::script::Script;
 use super::super::question::{NoAnswer, Question};
 use super::*;
 use crate::config::{LocalForward, ServiceBind};
+use crate::forward::proxy::Credentials;
 
 /// Parses a command line without a terminal.
 fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {
@@ -235,6 +236,75 @@ fn a_pin_may_be_kept_in_a_file() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(pin.as_ref().map(Pin::reveal), Some("file"));
     assert_eq!(both.to_string(), "--pin and --pin-file both say what the pin is; leave one of them out");
+}
+
+/// The login of a command line, with that value of both variables, and what is to be warned of.
+fn login(line: &[&str], variable: Option<&str>) -> Result<(Option<Credentials>, Vec<String>), String> {
+    let variable = variable.map(OsString::from);
+    let surroundings = Surroundings { public_auth: variable.clone(), proxy_auth: variable, ..Surroundings::default() };
+    let parsed = parse([&["pinhole"], line].concat(), surroundings).map_err(|failure| failure.to_string())?;
+    let login = match parsed.command {
+        Command::Host(config, _) => config.server.and_then(|server| server.public).and_then(|public| public.auth),
+        Command::Client(config, _) => config.credentials,
+        other => panic!("{other:?}"),
+    };
+    Ok((login, parsed.remarks))
+}
+
+#[test]
+fn logins_come_from_flags_files_and_variables() {
+    let path = std::env::temp_dir().join(format!("pinhole-login-{:016x}", rand::random::<u64>()));
+    let file = path.to_str().unwrap();
+    std::fs::write(&path, "file:pass\n").unwrap();
+    let host = ["host", "80", "--server", "ws://p", "--id", "abc", "--public", "80"];
+    let client = ["client", "ws://h?pin=1", "-D", "0"];
+    for (line, flag, file_flag, variable) in [
+        (&host[..], "--public-auth", "--public-auth-file", "PINHOLE_PUBLIC_AUTH"),
+        (&client, "--proxy-auth", "--proxy-auth-file", "PINHOLE_PROXY_AUTH"),
+    ] {
+        let is = |found: Option<Credentials>, user: &[u8]| found.is_some_and(|found| found.are(user, b"pass"));
+        let (found, remarks) = login(&[line, &[flag, "flag:pass"]].concat(), Some("variable:pass")).unwrap();
+        assert!(is(found, b"flag"));
+        let said =
+            format!("{flag}: others on this machine can read it in the list of processes; {file_flag} or {variable}");
+        assert!(remarks.len() == 1 && remarks[0].starts_with(&said), "{remarks:?}");
+        let (found, remarks) = login(&[line, &[file_flag, file]].concat(), Some("variable:pass")).unwrap();
+        assert!(is(found, b"file"));
+        // Others may read the file.
+        assert!(remarks.iter().all(|remark| remark.contains("USER:PASSWORD") && !remark.contains("file:pass")));
+        let (found, remarks) = login(line, Some("variable:pass")).unwrap();
+        assert!(is(found, b"variable") && remarks.is_empty());
+        assert!(login(line, Some("")).unwrap().0.is_none() && login(line, None).unwrap().0.is_none());
+        let error = login(line, Some("secret")).unwrap_err();
+        let expected = format!("{variable}: there is no colon between user name and password; give USER:PASSWORD");
+        assert_eq!(error, expected);
+        let both = login(&[line, &[flag, "a:b", file_flag, file]].concat(), None).unwrap_err();
+        assert_eq!(both, format!("{flag} and {file_flag} both say what the login is; leave one of them out"));
+    }
+    std::fs::remove_file(&path).unwrap();
+    // Where there is nothing to log in to, a variable means nothing.
+    assert!(login(&["host", "80"], Some("secret")).unwrap().0.is_none());
+    assert!(login(&["client", "ws://h?pin=1", "80"], Some("secret")).unwrap().0.is_none());
+}
+
+#[test]
+fn secrets_among_the_arguments_are_said_to_be_read_by_others() {
+    let remarks = |line: &[&str]| parse([&["pinhole"], line].concat(), Surroundings::default()).unwrap().remarks;
+    let on_a_server = ["host", "80", "--server", "ws://p", "--id", "abc"];
+    for (line, flag, elsewhere) in [
+        (&["host", "80", "--pin", "hush"][..], "--pin", "--pin-file or PINHOLE_PIN"),
+        (&["client", "ws://h", "80", "--pin", "hush"], "--pin", "PINHOLE_PIN"),
+        (&["check", "ws://h", "--pin", "hush"], "--pin", "PINHOLE_PIN"),
+        (&[&on_a_server[..], &["--token", "hush"]].concat(), "--token", "PINHOLE_TOKEN"),
+    ] {
+        let said = remarks(line);
+        let [remark] = &said[..] else { panic!("{line:?}: {said:?}") };
+        assert!(remark.starts_with(&format!("{flag}: ")) && remark.contains(elsewhere), "{remark}");
+        assert!(!remark.contains("hush"), "{remark}");
+    }
+    for line in [&["host", "80"][..], &["client", "ws://h?pin=1", "80"], &on_a_server, &["server", "--open"]] {
+        assert!(remarks(line).is_empty(), "{line:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use super::command::Output;
 use super::parse::ArgumentError;
-use super::pin_file::PinFileError;
 use super::question::NoAnswer;
+use super::secret_file::SecretFileError;
 use crate::forward::proxy::CredentialsError;
 use crate::net::proxy::ProxyError;
 use crate::signaling::rendezvous::TokenError;
@@ -64,12 +64,23 @@ pub enum UsageError {
     /// A host without anything to share.
     #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
     NothingShared,
-    /// `--proxy-auth` is none.
-    #[error("--proxy-auth: {0}")]
-    Credentials(#[from] CredentialsError),
-    /// `--pin-file` gives no pin.
+    /// What programs or visitors are to log in with is none.
+    #[error("{origin}: {error}; give USER:PASSWORD")]
+    Login {
+        /// Where it came from.
+        origin: &'static str,
+        /// What is wrong with it.
+        error: CredentialsError,
+    },
+    /// Such a login, as a flag and in a file.
+    #[error("{0} and {1} both say what the login is; leave one of them out")]
+    LoginAndFile(&'static str, &'static str),
+    /// A variable with such a login is not text.
+    #[error("{0} is not UTF-8; set it to USER:PASSWORD")]
+    LoginEncoding(&'static str),
+    /// A file gives no secret.
     #[error(transparent)]
-    PinFile(#[from] PinFileError),
+    SecretFile(#[from] SecretFileError),
     /// Both `--pin` and `--pin-file`.
     #[error("--pin and --pin-file both say what the pin is; leave one of them out")]
     PinAndFile,
@@ -93,9 +104,6 @@ pub enum UsageError {
     /// `PINHOLE_TOKEN` is not text.
     #[error("PINHOLE_TOKEN is not UTF-8; set it to a token that the server knows")]
     TokenEncoding,
-    /// `--public-auth` is none.
-    #[error("--public-auth: {0}; give USER:PASSWORD")]
-    PublicAuth(CredentialsError),
     /// A login for visitors, and nothing to visit.
     #[error("--public-auth is for a published service; add --public NAME, or leave --public-auth out")]
     AuthWithoutPublic,

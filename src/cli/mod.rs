@@ -7,12 +7,13 @@ pub mod failure;
 pub mod forwards;
 pub mod logging;
 pub mod parse;
-pub mod pin_file;
 mod problem;
 pub mod prompt;
 pub mod quantity;
 pub mod question;
 pub mod registration;
+pub mod secret_file;
+mod secrets;
 pub mod server;
 pub mod wizard;
 
@@ -53,6 +54,8 @@ pub fn run() -> ExitCode {
         ask: interactive.then_some(&mut ask),
         pin: env::var_os(PIN_VARIABLE),
         token: env::var_os(TOKEN_VARIABLE),
+        public_auth: secrets::PUBLIC_AUTH.environment(),
+        proxy_auth: secrets::PROXY_AUTH.environment(),
         proxies: ProxyVariables::read(|name| env::var_os(name)),
     };
     let parsed = parse(env::args_os(), surroundings);
@@ -60,7 +63,7 @@ pub fn run() -> ExitCode {
     drop(questions);
     match parsed {
         Ok(_) if interrupted => fail(&NoAnswer::Cancelled.into()),
-        Ok(Parsed { command, equivalent, remark }) => {
+        Ok(Parsed { command, equivalent, remarks }) => {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
@@ -68,7 +71,7 @@ pub fn run() -> ExitCode {
             let printer = command.output().printer(is_piped);
             logging::start(command.output().verbosity, printer.err());
             fault::log_panics();
-            if let Some(remark) = remark {
+            for remark in remarks {
                 log::warn!("{remark}");
             }
             let code = execute(command, &printer);

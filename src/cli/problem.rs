@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::forward::access::RuleError;
 use crate::net::address::AddressError;
+use crate::net::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;
 
@@ -74,6 +75,8 @@ pub(super) enum Problem {
     NoPin,
     #[error(transparent)]
     Rule(#[from] RuleError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     #[error(
         "the name of a service is 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, without a hyphen in front"
     )]

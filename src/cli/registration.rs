@@ -9,8 +9,8 @@ use super::command::proxy;
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
+use super::secrets;
 use crate::config::{Endpoint, PublicService, Registration, SharedService};
-use crate::forward::proxy::Credentials;
 use crate::net::proxy::ProxyVariables;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
@@ -39,6 +39,9 @@ pub struct RegistrationArguments {
     /// Have its visitors log in
     #[arg(long, value_name = "USER:PASSWORD")]
     pub public_auth: Option<String>,
+    /// A file with that in its first line; PINHOLE_PUBLIC_AUTH sets it, too
+    #[arg(long, value_name = "FILE")]
+    pub public_auth_file: Option<PathBuf>,
     /// Let holders of a token that may dial reach what --allow has, through the server
     #[arg(long)]
     pub server_dial: bool,
@@ -61,6 +64,10 @@ pub(super) struct Context<'a> {
     pub(super) allows: bool,
     /// The value of [`TOKEN_VARIABLE`]; empty counts as unset.
     pub(super) token: Option<OsString>,
+    /// The value of `PINHOLE_PUBLIC_AUTH`; empty counts as unset.
+    pub(super) public_auth: Option<OsString>,
+    /// Where warnings go.
+    pub(super) remarks: &'a mut Vec<String>,
     /// The variables that name proxies.
     pub(super) proxies: &'a ProxyVariables,
 }
@@ -78,12 +85,18 @@ pub(super) fn registration(
     };
     let server = SignalingUrl::parse_server(server).map_err(UsageError::Server)?;
     let id = id(arguments.id.as_deref().ok_or(UsageError::ServerWithoutId)?)?;
+    if arguments.token.is_some() {
+        context.remarks.push(secrets::shown("--token", TOKEN_VARIABLE));
+    }
     let token = token(arguments.token, context.token)?;
-    let auth = arguments.public_auth.as_deref().map(Credentials::parse).transpose().map_err(UsageError::PublicAuth)?;
-    let public = match (arguments.public.as_deref(), auth) {
-        (Some(name), auth) => Some(PublicService { service: public(name, context.services)?, auth }),
-        (None, Some(_)) => return Err(UsageError::AuthWithoutPublic),
-        (None, None) => None,
+    let (login, file) = (arguments.public_auth.as_deref(), arguments.public_auth_file.as_deref());
+    let public = match arguments.public.as_deref() {
+        Some(name) => {
+            let auth = secrets::PUBLIC_AUTH.pick(login, file, context.public_auth, context.remarks)?;
+            Some(PublicService { service: public(name, context.services)?, auth })
+        }
+        None if login.is_some() || file.is_some() => return Err(UsageError::AuthWithoutPublic),
+        None => None,
     };
     if arguments.server_dial && !context.allows {
         return Err(UsageError::DialWithoutAllow);
@@ -99,13 +112,24 @@ pub(super) fn registration(
 
 /// The first argument that means nothing without a server.
 fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
-    let RegistrationArguments { server: _, id, token, public, public_auth, server_dial, ca, headers, retry } =
-        arguments;
+    let RegistrationArguments {
+        server: _,
+        id,
+        token,
+        public,
+        public_auth,
+        public_auth_file,
+        server_dial,
+        ca,
+        headers,
+        retry,
+    } = arguments;
     let given = [
         (id.is_some(), "--id"),
         (token.is_some(), "--token"),
         (public.is_some(), "--public"),
         (public_auth.is_some(), "--public-auth"),
+        (public_auth_file.is_some(), "--public-auth-file"),
         (*server_dial, "--server-dial"),
         (ca.is_some(), "--ca"),
         (!headers.is_empty(), "--header"),

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
 use crate::config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, ServerAccess, ServerConfig, TlsFiles};
 use crate::net::address::{self, AddressError, Host, digits};
+use crate::net::forwarded;
 
 /// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.
 const MAX_COUNT: usize = 1_000_000;
@@ -71,6 +73,10 @@ pub struct ServerArguments {
     /// Where visitors come to beside --listen; may be given more than once
     #[arg(long, value_name = "ADDR")]
     pub gateway_listen: Vec<String>,
+    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front: its address, or a network such as 10.0.0.0/8; may be
+    /// given more than once
+    #[arg(long, value_name = "CIDR")]
+    pub trusted_proxy: Vec<String>,
     /// Be a proxy there through which holders of tokens that may dial reach what hosts --allow
     #[arg(long, value_name = "ADDR")]
     pub proxy_listen: Option<String>,
@@ -137,6 +143,7 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
         access,
         max_hosts: count("--max-hosts", arguments.max_hosts.as_deref(), DEFAULT_MAX_HOSTS)?,
         max_clients: count("--max-clients", arguments.max_clients.as_deref(), DEFAULT_MAX_CLIENTS)?,
+        trusted_proxies: arguments.trusted_proxy.iter().map(|text| trusted_proxy(text)).collect::<Result<_, _>>()?,
         gateway,
         proxy_listen: optional("--proxy-listen", arguments.proxy_listen.as_deref())?,
         admin_listen: optional("--admin-listen", arguments.admin_listen.as_deref())?,
@@ -165,6 +172,11 @@ fn listening_address(argument: &'static str, text: &str) -> Result<SocketAddr, A
     let hint =
         "give an address of this machine, for example :443 for every one, 0.0.0.0:443, or 443 for 127.0.0.1 alone";
     parse::wide_address(text).map_err(|problem| ArgumentError::new(argument, text, problem, hint))
+}
+
+fn trusted_proxy(text: &str) -> Result<IpNet, ArgumentError> {
+    let hint = "give the addresses that the proxy connects from, for example 127.0.0.1 for one on this machine";
+    forwarded::network(text).map_err(|error| ArgumentError::new("--trusted-proxy", text, Problem::Network(error), hint))
 }
 
 fn count(argument: &'static str, text: &str) -> Result<usize, ArgumentError> {

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::first_hop;
 use crate::forward::proxy::Credentials;
 use crate::net::proxy::Proxy;
@@ -29,6 +31,8 @@ pub struct ServerConfig {
     pub max_hosts: usize,
     /// How many clients may be connected at a time, those of all hosts together.
     pub max_clients: usize,
+    /// The proxies in front of this server that are believed about who is behind them.
+    pub trusted_proxies: Vec<IpNet>,
     /// The gateway to published services, if there is one.
     pub gateway: Option<GatewayConfig>,
     /// Where the proxy listens through which holders of a token that may dial reach what hosts can dial.
@@ -78,6 +82,7 @@ impl ServerConfig {
             access,
             max_hosts: DEFAULT_MAX_HOSTS,
             max_clients: DEFAULT_MAX_CLIENTS,
+            trusted_proxies: Vec::new(),
             gateway: None,
             proxy_listen: None,
             admin_listen: None,

@@ -135,7 +135,7 @@ fn what_is_no_answer_is_502() {
             let browser = talk.at_browser();
             assert!(browser.contains("HTTP/1.1 502 "), "{shown:?}");
             assert!(browser.ends_with(&format!("{}\n", sentence(Refusal::BadAnswer(fault)))), "{shown:?} {browser}");
-            assert_eq!(talk.endings(), (Some(Ending::Reset), None), "{shown:?}");
+            assert_eq!(talk.endings(), (Some(Ending::Close), None), "{shown:?}");
             assert_eq!((talk.exchange.stage(), talk.finished[0].status), (Stage::Idle, Some(502)));
         }
     }
@@ -160,7 +160,7 @@ fn an_answer_that_breaks_off_never_looks_whole() {
                 false => talk.exchange.handle_service_end(),
             }
             talk.drain();
-            assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+            assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Reset)));
             assert!(!talk.at_browser().contains("0\r\n\r\n"));
             assert_eq!(talk.finished[0].status, Some(200));
         }
@@ -168,10 +168,10 @@ fn an_answer_that_breaks_off_never_looks_whole() {
     let mut talk = Talk::routed(GET);
     talk.answers("HTTP/1.1 200 OK\r\n\r\nab");
     talk.exchange.handle_service_failed(Refusal::ServiceDown);
-    assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+    assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Reset)));
     let mut talk = Talk::routed(GET);
     talk.answers("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n");
-    assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+    assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Reset)));
     assert_eq!(talk.at_browser().split_once("\r\n\r\n").unwrap().1, "2\r\nab");
 }
 
@@ -185,7 +185,7 @@ fn what_follows_an_answer_is_nobodys() {
             }
             assert!(talk.at_browser().ends_with("\r\n\r\nhi"));
             assert!(!talk.exchange.keeps_service());
-            assert_eq!(talk.endings(), (Some(Ending::Reset), None));
+            assert_eq!(talk.endings(), (Some(Ending::Close), None));
             talk.says(GET);
             talk.take_request();
             assert_eq!(talk.at_browser(), "");

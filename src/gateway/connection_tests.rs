@@ -139,7 +139,7 @@ fn an_answer_before_the_body_is_done_ends_the_connection() {
     let mut talk = Talk::routed(post);
     talk.answers("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
     assert!(talk.at_browser().contains("Connection: close\r\n"));
-    assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Close)));
+    assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)));
 
     // The body goes on while the answer does.
     let mut talk = Talk::routed(post);
@@ -201,7 +201,7 @@ fn a_refusal_fits_every_stage() {
     let mut talk = Talk::routed(GET);
     talk.refuse(Refusal::Timeout);
     assert_eq!((talk.status(), talk.exchange.stage()), (Some(504), Stage::Idle));
-    assert_eq!(talk.endings(), (Some(Ending::Reset), None));
+    assert_eq!(talk.endings(), (Some(Ending::Close), None));
     // What the old stream still says does not matter.
     talk.answers(OK);
     talk.says(GET);
@@ -269,7 +269,7 @@ fn an_end_of_the_browser_lets_the_answer_pass() {
     let mut talk = Talk::routed(GET);
     talk.exchange.handle_browser_gone();
     talk.drain();
-    assert_eq!(talk.endings().0, Some(Ending::Reset));
+    assert_eq!(talk.endings().0, Some(Ending::Close));
     assert_eq!((talk.finished.len(), talk.finished[0].status), (1, None));
 }
 
@@ -278,7 +278,8 @@ fn an_idle_exchange_is_small() {
     let mut talk = Talk::routed(GET);
     talk.answers(OK);
     assert!(size_of::<Exchange>() <= 256, "{}", size_of::<Exchange>());
-    let fresh = Exchange::new(Kind::Web, Visitor { remote: [203, 0, 113, 9].into(), tls: true });
+    let fresh =
+        Exchange::new(Kind::Web, Visitor { remote: [203, 0, 113, 9].into(), tls: true, proxies: Default::default() });
     // Nothing is left of the request but that its stream is kept.
     assert!(format!("{fresh:?}").contains("held: 0"));
     assert_eq!(format!("{:?}", talk.exchange).replace("Kept", "None"), format!("{fresh:?}"));

@@ -68,10 +68,10 @@ pub enum Stage {
 pub enum Ending {
     /// Its writing half is to be shut down, and reading goes on.
     HalfClose,
-    /// It is to be closed. The browser's after its writing half was shut down and what still came was read for a moment:
-    /// a socket that is closed with unread bytes resets, and the browser may never see the answer.
+    /// It is to be closed, after its writing half was shut down and what still came was read for a moment. A socket that is
+    /// closed with unread bytes resets: the browser may never see the answer, and services take it for an error.
     Close,
-    /// It is to be reset: what went over it is incomplete, and must not look whole.
+    /// It is to be reset: what went over it is incomplete, and would look whole.
     Reset,
 }
 
@@ -109,6 +109,11 @@ impl Exchange {
             state: State::Reading { reader: HeadReader::default(), empty_lines: 0 },
             finished: VecDeque::new(),
         }
+    }
+
+    /// Takes note whether the connection turned out to be one of TLS, before its first byte.
+    pub fn set_tls(&mut self, is_tls: bool) {
+        self.visitor.tls = is_tls;
     }
 
     /// Takes bytes of the browser's, at most [`room`](Exchange::room): more would only cost memory.

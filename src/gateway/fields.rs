@@ -47,18 +47,38 @@ const FOR_THE_END: &[&str] = &[
     "www-authenticate",
 ];
 
-/// Fields by which services are told about the visitor, and `Proxy`, which becomes the variable `HTTP_PROXY` of a CGI
-/// program (RFC 3875, section 4.1.18). From a browser they are forgeries, and so is everything that begins with
-/// `X-Forwarded`.
+/// Fields by which front ends tell services about the visitor and what it asked for, and `Proxy`, which becomes the variable
+/// `HTTP_PROXY` of a CGI program (RFC 3875, section 4.1.18). From a browser they are forgeries. Every front end has names of
+/// its own, so most are known by how they begin and end.
 const ABOUT_THE_VISITOR: &[&str] = &[
-    "client-ip",
+    "cf-visitor",
     "forwarded",
+    "front-end-https",
     "proxy",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-host",
-    "x-real-ip",
+    "x-arr-ssl",
+    "x-envoy-external-address",
+    "x-http-host-override",
+    "x-originating-ip",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-url-scheme",
+];
+const BEGINNINGS: &[&str] = &["x-forwarded", "x-original-"];
+const ENDINGS: &[&str] = &[
+    "client-ip",
+    "clientip",
+    "client-port",
+    "connecting-ip",
+    "connecting-ipv6",
+    "connection-ip",
+    "forwarded-for",
+    "pseudo-ipv4",
+    "real-ip",
+    "real-port",
+    "remote-addr",
+    "remote-ip",
+    "socketip",
+    "user-ip",
 ];
 
 /// Whether a byte may be in a field's name or a method (RFC 9110, section 5.6.2).
@@ -110,13 +130,13 @@ pub(super) enum Forgeries {
 
 /// Appends the fields of a request that pass: neither `Host` nor `Authorization`, which the caller sets.
 ///
-/// Names are compared with underscores as hyphens: services that put fields into environment variables (RFC 3875, section
-/// 4.1.18) do not tell `X_Forwarded_For` from `X-Forwarded-For`, or `Content_Length` from `Content-Length`.
+/// Names are compared with a hyphen for whatever is neither letter nor digit: services that put fields into environment
+/// variables (RFC 3875, section 4.1.18) do not tell `X_Forwarded_For` or `X.Forwarded.For` from `X-Forwarded-For`, or
+/// `Content_Length` from `Content-Length`.
 pub(super) fn request_fields(fields: &[Header<'_>], options: &Options, forgeries: Forgeries, into: &mut Vec<u8>) {
     for field in fields {
         let name = folded(field.name);
-        let is_about_visitor = name.starts_with("x-forwarded") || ABOUT_THE_VISITOR.contains(&name.as_str());
-        let is_forged = is_about_visitor && forgeries == Forgeries::Removed;
+        let is_forged = is_about_the_visitor(&name) && forgeries == Forgeries::Removed;
         let is_ours = name == "host" || name == "authorization";
         if !(is_forged || is_ours || options.end(&name)) {
             append(into, field.name, field.value);
@@ -156,6 +176,12 @@ pub(super) fn protocols(headers: &Headers<'_>) -> Option<Vec<String>> {
     (headers.tokens("upgrade").take(MAX_OPTIONS + 1).count() <= MAX_OPTIONS).then_some(protocols)
 }
 
+fn is_about_the_visitor(name: &str) -> bool {
+    ABOUT_THE_VISITOR.contains(&name)
+        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+        || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
 fn folded(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-")
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' }).collect()
 }

@@ -218,7 +218,7 @@ fn a_body_that_turns_out_malformed_is_never_completed() {
         talk.at_service();
         talk.says(body);
         assert_eq!(talk.status(), Some(400), "{body:?}");
-        assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Close)), "{body:?}");
+        assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)), "{body:?}");
         assert!(!talk.at_service().contains("0\r\n\r\n"));
         assert_eq!(talk.finished.len(), 1);
     }
@@ -226,7 +226,7 @@ fn a_body_that_turns_out_malformed_is_never_completed() {
     let mut talk = Talk::routed(head);
     talk.answers("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
     talk.says("x");
-    assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+    assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Reset)));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_body_that_ends_early_is_never_completed() {
         let mut talk = Talk::routed(&format!("POST / HTTP/1.1\r\nHost: a.test\r\n{framing}"));
         talk.ends();
         assert_eq!(talk.status(), Some(400));
-        assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Close)));
+        assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)));
     }
     let mut talk = Talk::web();
     talk.says("GET / HTTP/1.1\r\nHost:");

@@ -30,6 +30,9 @@ mod request;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::net::forwarded::{Sender, TrustedProxies};
 
 pub use answer::AnswerFault;
 pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};
@@ -56,17 +59,21 @@ pub enum Kind {
 }
 
 /// Whose connection it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visitor {
     /// The address it came from.
     pub remote: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Who may say otherwise, for whoever is behind it.
+    pub proxies: Arc<TrustedProxies>,
 }
 
 /// A complete and valid head that waits to be told where it goes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
+    /// Who sent it.
+    pub sender: Sender,
     /// The method, case as sent.
     pub method: String,
     /// The host in small letters, without a port, brackets or the root's dot.

@@ -120,7 +120,7 @@ struct Model {
 /// Something does not hold.
 pub(super) fn run(script: &[u8]) {
     let kind = if script.first().is_some_and(|byte| byte % 2 == 1) { Kind::Proxy } else { Kind::Web };
-    let visitor = Visitor { remote: [203, 0, 113, 9].into(), tls: false };
+    let visitor = Visitor { remote: [203, 0, 113, 9].into(), tls: false, proxies: Default::default() };
     let exchange = Exchange::new(kind, visitor);
     let mut model = Model {
         kind,

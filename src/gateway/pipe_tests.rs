@@ -52,10 +52,10 @@ fn each_direction_ends_by_itself() {
 
     let mut talk = piped();
     talk.exchange.handle_service_failed(Refusal::ServiceDown);
-    assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+    assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Reset)));
     let mut talk = piped();
     talk.exchange.handle_browser_gone();
-    assert_eq!(talk.endings().0, Some(Ending::Reset));
+    assert_eq!(talk.endings().0, Some(Ending::Close));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn only_what_was_asked_for_is_switched_to() {
         let request = UPGRADE.replace("Upgrade: websocket", "Upgrade: websocket, h2c");
         let mut talk = Talk::routed(&request);
         talk.answers(answer);
-        assert_eq!((talk.status(), talk.endings().0), (Some(502), Some(Ending::Reset)), "{answer}");
+        assert_eq!((talk.status(), talk.endings().0), (Some(502), Some(Ending::Close)), "{answer}");
     }
     // Not in the middle of a body.
     let mut talk = Talk::routed(&UPGRADE.replace("Host", "Content-Length: 5\r\nHost"));
@@ -139,6 +139,22 @@ fn connect_is_answered_when_the_far_side_is_there() {
     talk.route();
     talk.answers("220 hi");
     assert_eq!(talk.at_browser(), "HTTP/1.1 200 Connection established\r\n\r\n220 hi");
+}
+
+/// What goes over a tunnel says nothing about where it ends, so half of it must not look whole.
+#[test]
+fn a_tunnel_that_is_cut_is_reset() {
+    for is_gone in [true, false] {
+        let mut talk = connect();
+        talk.route();
+        talk.exchange.handle_service_accepted();
+        talk.drain();
+        match is_gone {
+            true => talk.exchange.handle_browser_gone(),
+            false => talk.refuse(Refusal::HostGone),
+        }
+        assert_eq!(talk.endings(), (Some(Ending::Reset), Some(Ending::Reset)));
+    }
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub enum Refusal {
         /// When to try again, in seconds.
         retry_after: u32,
     },
+    /// 429: so many logins are tried that this one was not looked at.
+    TooManyLogins {
+        /// When to try again, in seconds.
+        retry_after: u32,
+    },
     /// 503: the server is being stopped.
     ShuttingDown,
     /// 502: what the service answered is no answer.
@@ -91,6 +96,7 @@ impl Refusal {
             Refusal::ServiceDown | Refusal::HostGone | Refusal::BadAnswer(_) => 502,
             Refusal::Timeout => 504,
             Refusal::SlowRequest => 408,
+            Refusal::TooManyLogins { .. } => 429,
             Refusal::TooMany { .. } | Refusal::ShuttingDown => 503,
             Refusal::Malformed(problem) => problem.status(),
         }
@@ -109,6 +115,7 @@ impl Refusal {
             Refusal::Timeout => "timeout",
             Refusal::SlowRequest => "slow-request",
             Refusal::TooMany { .. } => "too-many",
+            Refusal::TooManyLogins { .. } => "too-many-logins",
             Refusal::ShuttingDown => "shutting-down",
             Refusal::BadAnswer(_) => "bad-answer",
             Refusal::Malformed(_) => "malformed-request",
@@ -130,6 +137,7 @@ impl Refusal {
             Refusal::Timeout => "The service did not answer in time.".into(),
             Refusal::SlowRequest => "The request did not come in time.".into(),
             Refusal::TooMany { .. } => "There is too much going on at the moment.".into(),
+            Refusal::TooManyLogins { .. } => "Too many logins are tried here at the moment.".into(),
             Refusal::ShuttingDown => "This server is being restarted.".into(),
             Refusal::BadAnswer(fault) => format!("The service's answer cannot be passed on: {fault}."),
             Refusal::Malformed(problem) => capitalized(&format!("{problem}.")),
@@ -149,6 +157,7 @@ impl Refusal {
             Refusal::Timeout => "Try again, or check whether the service is stuck.",
             Refusal::SlowRequest => "Try again.",
             Refusal::TooMany { .. } => "Try again shortly.",
+            Refusal::TooManyLogins { .. } => "Yours was not looked at; try again shortly.",
             Refusal::BadAnswer(_) => "Check that what the host publishes is a web service that speaks plain HTTP/1.1.",
             Refusal::Malformed(_) => "The program that sent it is to be corrected, or its settings.",
         }
@@ -168,7 +177,9 @@ impl Refusal {
         match self {
             Refusal::LoginWanted => answer.with_header("WWW-Authenticate", LOGIN),
             Refusal::ProxyLogin => answer.with_header("Proxy-Authenticate", LOGIN),
-            Refusal::TooMany { retry_after } => answer.with_header("Retry-After", &retry_after.to_string()),
+            Refusal::TooMany { retry_after } | Refusal::TooManyLogins { retry_after } => {
+                answer.with_header("Retry-After", &retry_after.to_string())
+            }
             Refusal::HostGone | Refusal::ShuttingDown => answer.with_header("Retry-After", &RETRY_AFTER.to_string()),
             Refusal::Malformed(Malformed::Connect) => {
                 answer.with_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
@@ -206,6 +217,7 @@ mod tests {
         Refusal::Timeout,
         Refusal::SlowRequest,
         Refusal::TooMany { retry_after: 7 },
+        Refusal::TooManyLogins { retry_after: 7 },
         Refusal::ShuttingDown,
         Refusal::BadAnswer(AnswerFault::Ended),
         Refusal::Malformed(Malformed::Tls),

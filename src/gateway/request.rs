@@ -10,6 +10,7 @@ use super::framing::Framing;
 use super::malformed::Malformed;
 use super::refusal::Format;
 use super::{Finished, Kind, Login, MAX_FIELDS, MAX_TARGET, Request, Visitor, path_of};
+use crate::net::forwarded::{Forwarded, Sender};
 use crate::net::http::{Headers, basic_login};
 
 pub(super) use reader::HeadReader;
@@ -84,7 +85,7 @@ struct Place {
 
 impl RequestHead {
     /// Checks a complete head, whose lines the [`HeadReader`] has seen.
-    pub(super) fn parse(kind: Kind, visitor: Visitor, head: &[u8]) -> Result<(RequestHead, Request), Malformed> {
+    pub(super) fn parse(kind: Kind, visitor: &Visitor, head: &[u8]) -> Result<(RequestHead, Request), Malformed> {
         let first = head.iter().position(|byte| *byte == b'\n').ok_or(Malformed::NotHttp)?;
         let line = RequestLine::parse(head[..first].strip_suffix(b"\r").ok_or(Malformed::LineEnd)?)?;
         let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
@@ -121,10 +122,11 @@ impl RequestHead {
             outgoing: Vec::new(),
             authorization: Vec::new(),
         };
-        let request = head.request(&place, all);
+        let sender = visitor.proxies.sender(visitor.remote, visitor.tls, &Forwarded::of(&headers));
         if !is_connect {
-            head.write(kind, visitor, &place, all, &options);
+            head.write(kind, &sender, &place, all, &options);
         }
+        let request = head.request(sender, &place, all);
         Ok((head, request))
     }
 
@@ -145,8 +147,9 @@ impl RequestHead {
         if self.is_connect { Vec::new() } else { [&self.outgoing[..], authorization, b"\r\n"].concat() }
     }
 
-    fn request(&self, place: &Place, all: &[Header<'_>]) -> Request {
+    fn request(&self, sender: Sender, place: &Place, all: &[Header<'_>]) -> Request {
         Request {
+            sender,
             method: self.record.method.clone(),
             host: place.authority.host.clone(),
             port: place.port,
@@ -161,7 +164,7 @@ impl RequestHead {
         }
     }
 
-    fn write(&mut self, kind: Kind, visitor: Visitor, place: &Place, all: &[Header<'_>], options: &Options) {
+    fn write(&mut self, kind: Kind, sender: &Sender, place: &Place, all: &[Header<'_>], options: &Options) {
         let out = &mut self.outgoing;
         out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, place.target).as_bytes());
         fields::append(out, "Host", place.authority.text.as_bytes());
@@ -176,9 +179,12 @@ impl RequestHead {
         };
         fields::request_fields(passing, options, forgeries, out);
         if kind == Kind::Web {
-            fields::append(out, "X-Forwarded-For", visitor.remote.to_canonical().to_string().as_bytes());
-            fields::append(out, "X-Forwarded-Proto", if visitor.tls { b"https" } else { b"http" });
-            fields::append(out, "X-Forwarded-Host", place.authority.text.as_bytes());
+            // With its port, as the browser wrote it and nginx's $http_host: frameworks compare it with `Origin`.
+            let told = sender.host.as_deref().filter(|host| Authority::parse(host).is_some());
+            let host = told.unwrap_or(&place.authority.text);
+            fields::append(out, "X-Forwarded-For", sender.address.to_string().as_bytes());
+            fields::append(out, "X-Forwarded-Proto", if sender.is_tls { b"https" } else { b"http" });
+            fields::append(out, "X-Forwarded-Host", host.as_bytes());
         }
         fields::append_via(out, self.minor_version);
         match self.framing {

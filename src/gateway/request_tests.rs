@@ -70,6 +70,12 @@ fn what_a_browser_says_about_the_visitor_is_forged() {
                   X_Real-Ip: 1.2.3.4\r\nX-FORWARDED-PROTO: http\r\nX-Forwarded: 1\r\nX-Forwarded-Port: 1\r\n\
                   X-Client-IP: 1\r\nTrue-Client-IP: 1\r\n";
     assert_eq!(fields_sent(forged), "|");
+    let others =
+        "CF-Connecting-IP: 1\r\nFastly-Client-IP: 1\r\nx.forwarded.for: 1\r\nX-Original-URL: /\r\nClient-IP: 1\r\n";
+    assert_eq!(fields_sent(others), "|");
+    // Names that only look like them.
+    let own = "X-Forward: 1\r\nX-Client: 1\r\nClient-IP-Seen: 1\r\nX-Real: 1\r\n";
+    assert_eq!(fields_sent(own), format!("{own}|"));
     // What is a length or a host for a service that reads underscores as hyphens.
     let folded = "Content_Length: 5\r\nTransfer_Encoding: chunked\r\nProxy_Authorization: x\r\nContent-Type: y\r\n";
     assert_eq!(fields_sent(folded), "Content-Type: y\r\n|");

@@ -14,7 +14,7 @@ pub(super) struct Talk {
 
 impl Talk {
     pub(super) fn new(kind: Kind) -> Talk {
-        let visitor = Visitor { remote: [203, 0, 113, 9].into(), tls: true };
+        let visitor = Visitor { remote: [203, 0, 113, 9].into(), tls: true, proxies: Default::default() };
         let exchange = Exchange::new(kind, visitor);
         Talk { exchange, service: Vec::new(), browser: Vec::new(), finished: Vec::new() }
     }

@@ -33,7 +33,7 @@ pub enum Refusal {
     Slow,
     /// An HTTP request that makes no sense, or nothing answers.
     BadRequest,
-    /// A visitor did not log in, or wrongly.
+    /// A visitor logged in wrongly.
     Unauthorized,
     /// The host or its service could not be reached.
     Unreachable,

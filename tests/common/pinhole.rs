@@ -226,6 +226,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .args(arguments)
         .env_remove("PINHOLE_PIN")
         .env_remove("PINHOLE_TOKEN")
+        .env_remove("PINHOLE_PUBLIC_AUTH")
+        .env_remove("PINHOLE_PROXY_AUTH")
         .env_remove("RUST_LOG")
         .env("RUST_BACKTRACE", "1");
     for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {

@@ -1,7 +1,7 @@
 //! Browsers that leave while a service is silent: nothing is sent that would fail, and still it must be noticed.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::rig::Server;
 struct Source {
     address: SocketAddr,
     wanted: Sender<()>,
-    ended: Receiver<()>,
+    ended: Receiver<Result<usize, ErrorKind>>,
 }
 
 impl Source {
@@ -35,9 +35,8 @@ impl Source {
                     let _ = stream.write_all(b"data: x\n\n");
                 }
             });
-            // With a FIN or with a reset.
-            let _ = input.read(&mut [0]);
-            let _ = ends.send(());
+            let end = input.read(&mut [0]);
+            let _ = ends.send(end.map_err(|error| error.kind()));
             Ok(())
         });
         Source { address, wanted, ended }
@@ -65,7 +64,7 @@ fn a_browser_that_left_is_noticed_with_the_next_event() {
     // A page that is closed: the end, and a reset for what comes nevertheless.
     drop(listening(&server, "myhost", &source));
     source.wanted.send(()).unwrap();
-    source.ended.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(source.ended.recv_timeout(DEADLINE).unwrap(), Ok(0));
 }
 
 #[test]
@@ -80,7 +79,7 @@ fn a_browser_that_resets_is_noticed_at_once() {
         }
         SockRef::from(browser.stream.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
         drop(browser);
-        source.ended.recv_timeout(DEADLINE).unwrap();
+        assert_eq!(source.ended.recv_timeout(DEADLINE).unwrap(), Ok(0));
     }
 }
 

@@ -38,7 +38,7 @@ impl Authority {
         Authority { folder, roots }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.join(name).to_str().unwrap().to_owned()
     }
 
@@ -58,6 +58,11 @@ impl Authority {
 
     /// Connects as a browser that trusts the authority.
     pub(crate) fn connect(&self, address: SocketAddr, name: &'static str) -> StreamOwned<ClientConnection, TcpStream> {
+        self.over(connect(address), name)
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) fn over(&self, stream: TcpStream, name: &'static str) -> StreamOwned<ClientConnection, TcpStream> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -65,7 +70,7 @@ impl Authority {
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         let name = ServerName::try_from(name).unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), connect(address))
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream)
     }
 }
 

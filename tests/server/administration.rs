@@ -245,3 +245,38 @@ fn what_everybody_reaches_is_warned_of() {
     server.event("serving");
     server.stop();
 }
+
+/// A browser sends requests of any page to loopback, too, and says whose they are.
+#[test]
+fn pages_of_other_sites_are_not_talked_to() {
+    let server = with_administration();
+    let honest = Honest::at(&server);
+    let status = |address: SocketAddr, method: &str, path: &str, fields: &str| {
+        let mut stream = connect(address);
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n").unwrap();
+        let mut line = [0; 12];
+        std::io::Read::read_exact(&mut stream, &mut line).unwrap();
+        String::from_utf8(line.to_vec()).unwrap()
+    };
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let (foreign, own) = ("Origin: https://evil.test\r\n", format!("Origin: http://{}\r\n", server.address()));
+    let other = "Sec-Fetch-Site: cross-site\r\n";
+    for path in ["/host", "/ws/honest"] {
+        for (fields, expected) in [(foreign, "403"), (other, "403"), (&own, "101"), ("", "101")] {
+            let answer = status(server.address(), "GET", path, &format!("{upgrade}{fields}"));
+            assert!(answer.ends_with(expected), "{path} {fields}: {answer}");
+        }
+    }
+    for (method, path) in [("GET", "/hosts"), ("DELETE", "/hosts/honest")] {
+        for fields in [foreign, other, "Origin: null\r\n"] {
+            let answer = status(server.admin(), method, path, fields);
+            assert!(answer.ends_with("403"), "{method} {path} {fields}: {answer}");
+        }
+    }
+    honest.is_served();
+    // A link on another page may lead to what everybody may see.
+    assert!(status(server.address(), "GET", "/", other).ends_with("200"));
+    assert!(status(server.admin(), "GET", "/hosts", "Sec-Fetch-Site: none\r\n").ends_with("200"));
+    server.stop();
+}

@@ -52,6 +52,18 @@ fn upgrades_are_checked() {
         let answer = lab.request(&request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
+    // Pages of other sites.
+    let from = |fields: &str| good.replace("Host: a.test\r\n", &format!("Host: 127.0.0.1:5000\r\n{fields}\r\n"));
+    for fields in [
+        "Origin: https://evil.test",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        "Origin: https://evil.test\r\nSec-Fetch-Site: cross-site",
+        "Origin: https://evil.test\r\nSec-Fetch-Site: cross-site\r\nX-Forwarded-Host: a.test",
+    ] {
+        let answer = lab.request(&from(fields));
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("page of another site"), "{fields}: {answer}");
+    }
     // Forwarders rewrite the host, and programs that are no browsers send no origin.
     let welcome = [
         good.clone(),
@@ -59,6 +71,9 @@ fn upgrades_are_checked() {
         good.replace("Host: a.test\r\n", ""),
         good.replace("Host: a.test", "Host: a.test\r\nOrigin: https://somewhere.test\r\nX-Forwarded-Host: b.test"),
         good.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+        from("Origin: http://127.0.0.1:3000"),
+        from("Origin: https://abc-5000.test\r\nSec-Fetch-Site: same-origin"),
+        good.replace("Host: a.test", "Host: a.test\r\nOrigin: https://a.test"),
     ];
     for request in welcome {
         let mut bytes = request.clone().into_bytes();

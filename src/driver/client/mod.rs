@@ -21,7 +21,7 @@ mod local;
 mod pipe;
 mod proxy;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,7 @@ use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
 use super::signals::HangUp;
 use crate::config::ClientConfig;
+use crate::forward::logins::LoginLimiter;
 use crate::net::tls;
 use crate::session::End;
 use crate::status::event::Event;
@@ -66,6 +67,8 @@ pub struct Client {
     local: LocalPorts,
     /// Programs that say what they want of the proxy.
     negotiations: Slab<Negotiating>,
+    /// What slows down guesses at the login that they want.
+    logins: LoginLimiter<(usize, u64), IpAddr>,
     #[cfg(unix)]
     pipe: PipeEnds,
     tls: Option<Arc<TlsConfig>>,
@@ -102,6 +105,7 @@ impl Client {
             config,
             local: LocalPorts::default(),
             negotiations: Slab::new(),
+            logins: LoginLimiter::default(),
             #[cfg(unix)]
             pipe: PipeEnds::default(),
             tls,
@@ -202,7 +206,10 @@ impl Client {
             Notice::SignalingDone { session } => self.signaling_done(session),
             Notice::KeepAlive => self.keep_alive(),
             Notice::Rejoin => self.rejoin(),
-            Notice::Waiting => self.expire_waiting(),
+            Notice::Waiting => {
+                self.expire_waiting();
+                self.serve_logins();
+            }
             Notice::GoAway(GoAwayReason::Shutdown) => self.stop_listening(),
             Notice::GoAway(_) => self.local.is_connected = false,
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),

@@ -1,6 +1,7 @@
 //! The `-D` port: programs that speak SOCKS5 or HTTP CONNECT say there what is to be dialled for them.
 
 use std::io::{self, Read as _};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use log::info;
@@ -12,7 +13,8 @@ use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::flows::UdpListener;
 use crate::driver::token::Source;
-use crate::forward::proxy::{Negotiation, Request};
+use crate::forward::logins;
+use crate::forward::proxy::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
 
 /// How long a program may take to say what it wants, and how many do so at a time.
@@ -30,6 +32,8 @@ pub(super) struct Negotiating {
     incoming: Incoming,
     negotiation: Negotiation,
     serial: u64,
+    /// It may log in now: others wait for their turn to.
+    has_turn: bool,
     /// The UDP listener for its datagrams.
     relay: Option<usize>,
 }
@@ -52,7 +56,7 @@ impl Client {
         self.core.next_serial += 1;
         let serial = self.core.next_serial;
         let negotiation = Negotiation::new(self.config.credentials.clone());
-        entry.insert(Negotiating { incoming, negotiation, serial, relay: None });
+        entry.insert(Negotiating { incoming, negotiation, serial, has_turn: false, relay: None });
         self.core.deadlines.add(self.core.now + NEGOTIATION_TIMEOUT, Due::Negotiation { index, serial });
     }
 
@@ -69,6 +73,9 @@ impl Client {
     pub(super) fn handle_negotiation(&mut self, index: usize) {
         let mut piece = [0; PIECE];
         loop {
+            if self.waits_for_login(index) {
+                return;
+            }
             let Some(entry) = self.negotiations.get_mut(index) else { return };
             let len = match entry.incoming.stream.read(&mut piece) {
                 Ok(len) if len > 0 => len,
@@ -88,11 +95,69 @@ impl Client {
                 (Ok(_), None) if is_heard => {}
                 (Err(refusal), _) => {
                     let Some(mut entry) = self.end_negotiation(index) else { return };
-                    self.core.warn("proxy-refused", format!("{}: {refusal}", entry.incoming.name));
+                    self.note_refused(&entry.incoming, refusal);
                     return answer_and_end(entry.incoming.stream, &mut entry.negotiation);
                 }
                 (Ok(_), None) => return self.close_negotiation(index),
             }
+        }
+    }
+
+    /// Tells whether a program has to wait before what it says is looked at: it may be a login, and others were wrong.
+    fn waits_for_login(&mut self, index: usize) -> bool {
+        let now = self.core.now;
+        let Some(entry) = self.negotiations.get_mut(index) else { return false };
+        let source = source(&entry.incoming);
+        if !entry.negotiation.may_log_in() || std::mem::take(&mut entry.has_turn) || self.logins.is_free(now, source) {
+            return false;
+        }
+        let name = (index, entry.serial);
+        self.logins.cancel(name);
+        if let Some((crowded_out, _)) = self.logins.wait(now, name, source, rand::random())
+            && let Some(entry) = self.end_negotiation(crowded_out)
+        {
+            entry.incoming.stream.reset();
+        }
+        self.await_logins();
+        true
+    }
+
+    /// Hears those whose turn to log in it is.
+    pub(super) fn serve_logins(&mut self) {
+        let now = self.core.now;
+        while let Some((index, serial)) = self.logins.poll_turn(now, rand::random()) {
+            if let Some(entry) = self.negotiations.get_mut(index).filter(|entry| entry.serial == serial) {
+                entry.has_turn = true;
+                self.handle_negotiation(index);
+            }
+            // It may not have said anything.
+            if let Some(entry) = self.negotiations.get_mut(index) {
+                entry.has_turn = false;
+            }
+        }
+        self.await_logins();
+    }
+
+    fn await_logins(&mut self) {
+        if let Some(turn) = self.logins.poll_timeout() {
+            self.core.deadlines.add(turn, Due::Waiting);
+        }
+    }
+
+    /// Says that a program was refused; of wrong logins not each.
+    fn note_refused(&mut self, incoming: &Incoming, refusal: Refusal) {
+        let name = &incoming.name;
+        if refusal != Refusal::LoginWrong {
+            return self.core.warn("proxy-refused", format!("{name}: {refusal}"));
+        }
+        match self.logins.failed(self.core.now, source(incoming)) {
+            Some(1) => self.core.warn("proxy-refused", format!("{name}: {refusal}")),
+            Some(count) => {
+                let message =
+                    format!("{name}: {refusal}; that were {count}, and each has to wait for the one before it");
+                self.core.warn("proxy-refused", message);
+            }
+            None => {}
         }
     }
 
@@ -149,6 +214,7 @@ impl Client {
 
     fn end_negotiation(&mut self, index: usize) -> Option<Negotiating> {
         let mut entry = self.negotiations.try_remove(index)?;
+        self.logins.cancel((index, entry.serial));
         if let Some(listener) = entry.relay {
             self.core.close_listener(listener);
         }
@@ -157,4 +223,9 @@ impl Client {
         }
         Some(entry)
     }
+}
+
+/// Where a program is; those of a unix socket are in one place.
+fn source(incoming: &Incoming) -> IpAddr {
+    logins::source(incoming.ends.map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
 }

@@ -45,6 +45,9 @@ impl Server {
         if !request.host.as_deref().is_some_and(is_own_name) {
             return Answer::text(403, "Use the address of this machine as a number, or localhost.");
         }
+        if request.is_foreign() {
+            return Answer::foreign();
+        }
         let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
         match (request.method.as_str(), &parts[..]) {
             ("GET" | "HEAD", ["hosts" | ""]) => Answer::content(200, "application/json", format!("{}\n", self.list())),
@@ -84,6 +87,7 @@ impl Server {
                     "remote": link.remote.to_string(),
                     "public": host.public.is_some(),
                     "dials": host.dials,
+                    "wrong_logins": self.wrong_logins(&host.id),
                     "clients": clients,
                 }),
             ));

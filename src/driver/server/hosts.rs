@@ -263,6 +263,7 @@ impl Server {
         if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
             host.session = None;
             self.sessions.remove(&session);
+            self.leaving.forget_host(session);
             self.drop_link(index, &end.to_string());
         }
     }
@@ -276,6 +277,7 @@ impl Server {
         let now = self.core.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session);
+            self.leaving.forget_host(session);
             if let Some(entry) = self.core.session(session) {
                 entry.session.handle_signaling_closed(now);
             }

@@ -19,7 +19,7 @@ use crate::driver::deadlines::Due;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::token::Source;
 use crate::gateway::Kind;
-use crate::net::http::Answer;
+use crate::net::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
 use crate::shares::Standing;
@@ -48,11 +48,22 @@ const CLIENT_PATH: &str = "/ws/";
 pub(super) struct Link {
     pub(super) end: End,
     pub(super) serial: u64,
+    /// Whose it is; behind a proxy that is believed, that one's word, without a port.
     pub(super) remote: SocketAddr,
+    /// How it came to the proxy in front.
+    pub(super) front: Option<Front>,
     pub(super) state: State,
     /// A notice to poll it again is under way.
     pub(super) is_queued: bool,
     pub(super) liveness: Liveness,
+}
+
+/// What a proxy in front of the server is to those behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Front {
+    pub(super) is_tls: bool,
+    /// The port that they connect to, unless it is the scheme's own.
+    pub(super) port: Option<u16>,
 }
 
 pub(super) enum End {
@@ -153,6 +164,7 @@ impl Server {
             end: End::Incoming(Box::new(incoming)),
             serial: 0,
             remote,
+            front: None,
             state: State::Asking(serves),
             is_queued: false,
             liveness: Liveness::default(),
@@ -251,13 +263,12 @@ impl Server {
 
     /// Decides what a request gets.
     fn asked(&mut self, index: usize) {
-        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), remote, .. }) =
-            self.links.get(index)
+        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(index)
         else {
             return;
         };
         let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
-        self.asking.set_source(index, source(*remote));
+        self.note_sender(index, &request);
         let path = request.plain_path();
         let client = path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
         let next = match (serves, path.as_str(), client) {
@@ -278,6 +289,20 @@ impl Server {
                 incoming.agree();
             }
             (None, answer) => incoming.answer(&answer.unwrap_or_else(Answer::not_found)),
+        }
+    }
+
+    /// Finds out who is behind a connection, if it is a proxy's.
+    fn note_sender(&mut self, index: usize, request: &Request) {
+        let Some(link) = self.links.get_mut(index) else { return };
+        let sender = self.proxies.sender(link.remote.ip(), self.tls.is_some(), &request.forwarded);
+        link.remote = super::source_of(link.remote, &sender);
+        self.asking.set_source(index, source(link.remote));
+        if sender.is_told {
+            link.front = Some(Front {
+                is_tls: sender.is_tls,
+                port: port_of(sender.host.as_deref().or(request.host.as_deref())),
+            });
         }
     }
 
@@ -402,8 +427,15 @@ impl Server {
         }
         dead.into_iter().for_each(|index| self.drop_link(index, "it did not answer any more"));
         self.bound_memory();
+        self.forget_logins();
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }
+}
+
+/// The port that a `Host` names.
+fn port_of(host: Option<&str>) -> Option<u16> {
+    let (_, port) = host?.rsplit_once(':')?;
+    port.parse().ok()
 }
 
 /// Says on the wire what is counted here.

@@ -9,7 +9,9 @@ mod clients;
 #[cfg(unix)]
 mod dial;
 mod hosts;
+mod leaving;
 mod links;
+mod logins;
 mod pace;
 mod places;
 mod register;
@@ -34,7 +36,9 @@ use slab::Slab;
 use self::dial::Dial;
 #[cfg(unix)]
 pub use self::dial::{DialError, Dialer as ServerDialer};
+use self::leaving::Leaving;
 use self::links::Link;
+use self::logins::Limiter;
 use self::web::Web;
 use super::RunError;
 use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
@@ -45,6 +49,7 @@ use super::sessions::SessionKey;
 use super::signals::HangUp;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
+use crate::net::forwarded::{Sender, TrustedProxies};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
 use crate::shares::Shares;
@@ -65,6 +70,8 @@ pub struct Server {
     config: ServerConfig,
     tls: Option<Arc<TlsConfig>>,
     access: Access,
+    /// The front ends that are believed about who is behind them.
+    proxies: Arc<TrustedProxies>,
     ports: Vec<Port>,
     links: Slab<Link>,
     /// The link of each host that is registered.
@@ -74,6 +81,10 @@ pub struct Server {
     webs: Slab<Web>,
     /// The connection of each stream that carries requests.
     streams: HashMap<(SessionKey, StreamKey), usize>,
+    /// Streams that carry none any more, and end.
+    leaving: Leaving,
+    /// What slows down guesses at the logins of hosts for which some were wrong.
+    logins: HashMap<HostId, Limiter>,
     /// What other threads dial with, and what they want.
     #[cfg(unix)]
     dialer: ServerDialer,
@@ -95,14 +106,16 @@ pub struct Server {
 }
 
 /// ```text
-///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Leaving ──everybody left──▶ over
-///                                └──────────────asked again───────────┴─────────────────────▶ over
+///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Parting ──services saw it──▶ Leaving ──everybody left──▶ over
+///                                └──────────────asked again─────────┴─────────────────────────┴──────────────────────▶ over
 /// ```
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Serving,
     /// Nobody is taken in any more; until then what is under way may end.
     Draining(Instant),
+    /// Services are told that nobody asks any more; until then they may end, too.
+    Parting(Instant),
     /// Everybody was told; until then they may take it in.
     Leaving(Instant),
     Over,
@@ -179,15 +192,18 @@ impl Server {
             #[cfg(unix)]
             dials,
             core,
-            config,
             tls,
             access,
+            proxies: Arc::new(trusted_proxies(&config)),
+            config,
             ports,
             links: Slab::new(),
             names: HashMap::new(),
             sessions: HashMap::new(),
             webs: Slab::new(),
             streams: HashMap::new(),
+            leaving: Leaving::default(),
+            logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
             asking: Shares::new(places::MAX_ASKING),
             hosts: Shares::new(max_hosts),
@@ -259,6 +275,14 @@ impl Server {
             if let Stage::Draining(by) = self.stage
                 && (by <= self.core.now || self.is_drained())
             {
+                self.stage = Stage::Parting(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.end_streams();
+                self.core.work();
+            }
+            if let Stage::Parting(by) = self.stage
+                && (by <= self.core.now || self.leaving.is_empty())
+            {
                 self.stage = Stage::Leaving(self.core.now + FAREWELL);
                 self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
                 self.say_good_bye();
@@ -266,7 +290,7 @@ impl Server {
             match self.stage {
                 Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
                 Stage::Over => return Ok(()),
-                Stage::Serving | Stage::Draining(_) | Stage::Leaving(_) => {}
+                Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
             }
             self.core.wait()?;
         }
@@ -299,6 +323,10 @@ impl Server {
             #[cfg(not(unix))]
             Notice::Woken => {}
             Notice::KeepAlive => self.keep_alive(),
+            Notice::Waiting => {
+                self.give_up_late();
+                self.serve_logins();
+            }
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
             Notice::Programs { .. }
@@ -318,7 +346,6 @@ impl Server {
             | Notice::Recovering { .. }
             | Notice::SignalingDone { .. }
             | Notice::Rejoin
-            | Notice::Waiting
             | Notice::GoAway(_) => {}
         }
         Ok(())
@@ -349,7 +376,7 @@ impl Server {
     fn stop(&mut self) {
         match self.stage {
             Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
-            Stage::Draining(_) => {
+            Stage::Draining(_) | Stage::Parting(_) => {
                 self.say_good_bye();
                 self.stage = Stage::Over;
                 return;
@@ -376,6 +403,19 @@ impl Server {
     fn is_stopping(&self) -> bool {
         !matches!(self.stage, Stage::Serving)
     }
+}
+
+/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that visitors
+/// come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who were named.
+fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
+    let mut ports = config.gateway.iter().flat_map(|gateway| &gateway.listen).chain([&config.listen]);
+    let is_behind_others = config.trusted_proxies.is_empty() && ports.all(|port| port.ip().is_loopback());
+    TrustedProxies::new(config.trusted_proxies.clone(), is_behind_others)
+}
+
+/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from there itself.
+fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
+    if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
 }
 
 fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConfig>>, RunError> {

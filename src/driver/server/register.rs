@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
-use super::links::{Link, State};
+use super::links::{Front, Link, State};
 use super::places::source;
 use super::{Access, Server, Serves};
 use crate::driver::liveness::Liveness;
@@ -104,7 +104,8 @@ impl Server {
     fn enter(&mut self, index: usize, register: Register, claim: &Claim, replaced: bool) {
         let Register { versions, id, instance, public, dial, .. } = register;
         let version = versions.into_iter().filter(|version| VERSIONS.contains(version)).max().unwrap_or(VERSIONS[0]);
-        let web = public.as_ref().and_then(|_| self.web_url(&id));
+        let front = self.links.get(index).and_then(|link| link.front);
+        let web = public.as_ref().and_then(|_| self.web_url(&id, front));
         let Some(link) = self.links.get_mut(index) else { return };
         let remote = link.remote;
         link.state =
@@ -221,14 +222,19 @@ impl Server {
     }
 
     /// Returns where the published service of a host is to be found.
-    fn web_url(&self, id: &HostId) -> Option<String> {
+    fn web_url(&self, id: &HostId, front: Option<Front>) -> Option<String> {
         let gateway = self.config.gateway.as_ref()?;
         let own = self.local_addr();
-        let (scheme, default, port) = match self.tls {
-            Some(_) => ("https", 443, own.port()),
-            None => ("http", 80, self.address(Serves::Gateway).unwrap_or(own).port()),
+        let (is_tls, port) = match (front, &self.tls) {
+            // The host came by the way that visitors take.
+            (Some(front), _) => (front.is_tls, front.port),
+            (None, Some(_)) => (true, Some(own.port())),
+            // Visitors come to a proxy, and it is there to end their TLS.
+            (None, None) if !self.proxies.is_empty() => (true, None),
+            (None, None) => (false, Some(self.address(Serves::Gateway).unwrap_or(own).port())),
         };
-        let port = if port == default { String::new() } else { format!(":{port}") };
+        let (scheme, default) = if is_tls { ("https", 443) } else { ("http", 80) };
+        let port = port.filter(|port| *port != default).map(|port| format!(":{port}")).unwrap_or_default();
         Some(format!("{scheme}://{id}.{}{port}", gateway.domain))
     }
 }

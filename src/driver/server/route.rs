@@ -1,5 +1,6 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
+use super::logins::Verdict;
 use super::places::{MAX_STREAMS, RETRY_AFTER};
 use super::streams::Place;
 use super::{Access, Server};
@@ -27,7 +28,10 @@ impl Server {
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
             _ if self.visitors.surplus() > 0 => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
-            Kind::Web => self.published(request),
+            Kind::Web => match self.published(index, request).transpose() {
+                Some(place) => place,
+                None => return,
+            },
             Kind::Proxy => self.dialled(request),
         };
         let result = place.and_then(|place| self.carry(index, request, place));
@@ -38,22 +42,21 @@ impl Server {
         }
     }
 
-    /// Finds the service that a host publishes under the name that a browser asks for.
-    fn published(&mut self, request: &Request) -> Result<Place, Refusal> {
+    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login waits.
+    fn published(&mut self, index: usize, request: &Request) -> Result<Option<Place>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
-        let index = *self.names.get(&id).ok_or(Refusal::NoHost)?;
-        let host = self.host(index).ok_or(Refusal::NoHost)?;
+        let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
+        let host = self.host(link).ok_or(Refusal::NoHost)?;
         let public = host.public.as_ref().ok_or(Refusal::NotPublic)?;
         let target = ConnectTarget::Service(public.service);
         let auth = public.auth.map(|hash| Credentials::from_hash(hash.0));
-        if let Some(auth) = &auth {
-            let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
-            if !auth.are(login.user.as_bytes(), login.password.as_bytes()) {
-                return Err(Refusal::LoginWanted);
-            }
+        if let Some(auth) = &auth
+            && let Verdict::Waits = self.check_login(index, request, &id, auth)?
+        {
+            return Ok(None);
         }
-        let session = self.session_of(index).ok_or(Refusal::HostGone)?;
-        Ok(Place { id, session, target, strip_authorization: auth.is_some(), token: None })
+        let session = self.session_of(link).ok_or(Refusal::HostGone)?;
+        Ok(Some(Place { id, session, target, strip_authorization: auth.is_some(), token: None }))
     }
 
     /// Finds the host that a program names as its user, if its token may have that dial.
@@ -87,8 +90,8 @@ impl Server {
         if !is_kept {
             self.end_stream(index);
             let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
-            let is_crowded = entry.session.mux().stream_count() >= MAX_STREAMS;
-            if is_crowded || !self.make_place_for_request(index, place.session) {
+            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
+            if carrying >= MAX_STREAMS || !self.make_place_for_request(index, place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
             self.open_stream(index, place).map_err(refusal)?;

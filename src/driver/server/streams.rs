@@ -53,7 +53,10 @@ impl Server {
         else {
             return;
         };
-        let Some(&index) = self.streams.get(&(session, key)) else { return };
+        let Some(&index) = self.streams.get(&(session, key)) else {
+            self.drop_rest(session, key);
+            return;
+        };
         let Some(web) = self.webs.get_mut(index) else { return };
         match event {
             tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
@@ -113,25 +116,12 @@ impl Server {
                 stream.finish();
                 has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
             }
-            Some(Ending::Close) if carrying.end_told => {
-                stream.finish();
-                self.forget_stream(index);
-            }
-            Some(Ending::Close | Ending::Reset) => {
-                stream.abort(AbortReason::Reset, "");
-                self.forget_stream(index);
-            }
+            Some(Ending::Close | Ending::Reset) => self.end_stream(index),
         }
         if has_moved {
             self.core.touch(session.index);
         }
         has_moved
-    }
-
-    fn forget_stream(&mut self, index: usize) {
-        let Some(carrying) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else { return };
-        self.stream_gone(index, carrying.session, carrying.key);
-        self.core.touch(carrying.session.index);
     }
 
     /// A connection has that stream no more.
@@ -144,20 +134,23 @@ impl Server {
 
     /// Ends the stream of a connection that has no use for it any more.
     pub(super) fn end_stream(&mut self, index: usize) {
-        let Some(Carrying { session, key, .. }) = self.webs.get_mut(index).and_then(|web| web.stream.take()) else {
-            return;
-        };
+        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(Carrying { session, key, .. }) = web.stream.take() else { return };
+        let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
         self.stream_gone(index, session, key);
-        if let Some(entry) = self.core.session(session)
-            && let Some(mut stream) = entry.session.mux().stream(key)
-        {
-            if stream.is_at_end() {
-                stream.finish();
-            } else {
-                stream.abort(AbortReason::Reset, "");
-            }
+        if !is_reset {
+            return self.leave_stream(session, key);
+        }
+        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+            stream.abort(AbortReason::Reset, "");
         }
         self.core.touch(session.index);
+    }
+
+    /// Ends every stream, so that services see it in order before their hosts go.
+    pub(super) fn end_streams(&mut self) {
+        let all: Vec<usize> = self.webs.iter().map(|(index, _)| index).collect();
+        all.into_iter().for_each(|index| self.end_stream(index));
     }
 
     /// Ends what is dialled for tokens that do not have it any more.

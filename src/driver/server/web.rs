@@ -3,6 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
@@ -11,6 +12,7 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::Server;
+use super::logins::{self, LoginState};
 use super::pace::Pace;
 use super::places::source;
 use super::streams::{Carrying, Place};
@@ -39,8 +41,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a browser may not take what is there for it, and a service not take a body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the end of a connection may take.
+/// How long the end of a connection may take; and how long if the browser goes on sending what nobody reads.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rounds that one connection has before others have their turn.
 const ROUNDS_PER_TURN: usize = 4;
@@ -64,7 +67,9 @@ pub(super) struct Web {
     /// Where requests go at present, and the stream that carries them there.
     pub(super) place: Option<Place>,
     pub(super) stream: Option<Carrying>,
-    serial: u64,
+    /// What is known of its visitor's login.
+    pub(super) login: LoginState,
+    pub(super) serial: u64,
     is_queued: bool,
     /// Nothing more is read, or written.
     read_ended: bool,
@@ -94,6 +99,7 @@ impl Web {
             // A handshake has no more time than a head.
             Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
+            Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
@@ -102,13 +108,21 @@ impl Web {
             Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Closing | Stage::Done => Some(self.stage_at + CLOSE_TIMEOUT),
+            // What it still sends is read for a while: reset by what was not, it might never see the answer.
+            Stage::Closing | Stage::Done => {
+                Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
+            }
         }
     }
 
     /// Returns what it is doing.
     pub(super) fn stage(&self) -> Stage {
         self.stage
+    }
+
+    /// Takes note that it is to be polled; false says that this was so already.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_queued, true)
     }
 
     /// Tells whether a request is under way.
@@ -125,7 +139,9 @@ impl Server {
         if !self.make_place_for_visitor(source) && self.visitors.surplus() >= MAX_SURPLUS {
             return self.metrics.refused(Counted::Full);
         }
-        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false };
+        // The proxy is nobody's front end.
+        let proxies = if kind == Kind::Web { Arc::clone(&self.proxies) } else { Arc::default() };
+        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false, proxies };
         // Failing costs only time.
         let _ = listen::set_nodelay(&stream);
         // Nor does this: a stream of events may be silent for long, and so may be its browser.
@@ -159,6 +175,7 @@ impl Server {
             early: is_shared.then(Vec::new),
             place: None,
             stream: None,
+            login: LoginState::default(),
             serial: self.core.next_serial,
             is_queued: false,
             read_ended: false,
@@ -209,7 +226,7 @@ impl Server {
         }
         let Some(web) = self.webs.get_mut(index) else { return };
         web.transport.end_turn();
-        if (has_more || web.transport.is_paused()) && !std::mem::replace(&mut web.is_queued, true) {
+        if (has_more || web.transport.is_paused()) && web.queue() {
             self.core.notices.push_back(Notice::WebPoll { index });
         }
         self.look_at_clock(index);
@@ -250,8 +267,7 @@ impl Server {
             // One that was reset meanwhile stays so.
             Ok(true) if !web.is_secured && !web.read_ended => {
                 web.is_secured = true;
-                let visitor = Visitor { remote: web.remote.ip().to_canonical(), tls: web.transport.is_tls() };
-                web.exchange = Exchange::new(web.kind, visitor);
+                web.exchange.set_tls(web.transport.is_tls());
             }
             Ok(true) => {}
             Ok(false) => return false,
@@ -318,6 +334,7 @@ impl Server {
         }
         let Some(web) = self.webs.get_mut(index) else { return };
         web.early = None;
+        web.remote = super::source_of(web.remote, &request.sender);
         self.route(index, &request);
     }
 
@@ -399,6 +416,7 @@ impl Server {
             return self.look_at_clock(index);
         }
         let refusal = match web.stage {
+            Stage::Routing if web.waits_for_login() => return self.login_late(index),
             Stage::Head | Stage::Sending => Refusal::SlowRequest,
             Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
             Stage::Answering | Stage::Piped => {
@@ -414,18 +432,20 @@ impl Server {
 
     /// Ends a connection at once; with a reset if its answer is not whole.
     pub(super) fn drop_web(&mut self, index: usize) {
-        self.end_stream(index);
-        let Some(mut web) = self.webs.try_remove(index) else { return };
-        self.visitors.leave(index);
-        self.heads.leave(index);
-        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        let Some(web) = self.webs.get_mut(index) else { return };
         let is_whole = match web.exchange.browser_ending() {
             Some(ending) => ending != Ending::Reset,
             None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
         };
         web.exchange.handle_browser_gone();
+        self.cancel_login(index);
+        self.end_stream(index);
+        let mut web = self.webs.remove(index);
+        self.visitors.leave(index);
+        self.heads.leave(index);
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }

@@ -172,6 +172,12 @@ impl Negotiation {
         }
     }
 
+    /// Tells whether the next bytes may hold a login, which is then verified.
+    pub fn may_log_in(&self) -> bool {
+        let is_before = matches!(self.state, State::Start | State::Methods | State::Login | State::Head);
+        self.credentials.is_some() && is_before
+    }
+
     /// Returns bytes to write to the program, until `None`.
     pub fn poll_output(&mut self) -> Option<Vec<u8>> {
         if self.output.is_empty() { None } else { Some(mem::take(&mut self.output)) }

@@ -44,7 +44,7 @@ impl Exchange {
         record.status = Some(refusal.status());
         record.to_browser += answer.len() as u64;
         self.finish(record);
-        self.break_link();
+        self.leave_link();
         if keeps {
             self.next();
         } else {
@@ -57,13 +57,19 @@ impl Exchange {
         let record = match std::mem::replace(&mut self.state, State::Closing(Ending::Reset)) {
             State::Routing(pending) => Some(pending.head.record),
             State::Serving(serving) => Some(serving.head.record),
-            State::Piped(pipe) => Some(pipe.record),
+            State::Piped(pipe) => {
+                // A tunnel's bytes say nothing about where they end. A WebSocket's do, and so does HTTP.
+                if pipe.is_tunnel && self.link.is_in_use() {
+                    self.link = Link::Broken;
+                }
+                Some(pipe.record)
+            }
             State::Reading { .. } | State::Closing(_) => None,
         };
         if let Some(record) = record {
             self.finish(record);
         }
-        self.break_link();
+        self.leave_link();
         self.end();
     }
 
@@ -87,10 +93,10 @@ impl Exchange {
     }
 
     /// Gives up the stream, whatever is under way on it.
-    fn break_link(&mut self) {
+    fn leave_link(&mut self) {
         self.to_service.clear();
         if self.link.is_in_use() {
-            self.link = Link::Broken;
+            self.link = Link::Spent;
         }
     }
 

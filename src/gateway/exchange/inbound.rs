@@ -48,7 +48,7 @@ impl Exchange {
             Ok(Found::Head(length)) => {
                 let head = self.inbox.as_slice()[..length].to_vec();
                 self.inbox.consume(length);
-                match RequestHead::parse(self.kind, self.visitor, &head) {
+                match RequestHead::parse(self.kind, &self.visitor, &head) {
                     Ok((mut head, request)) => {
                         head.record.from_browser = length as u64;
                         self.state = State::Routing(Box::new(Pending { head, request: Some(request) }));

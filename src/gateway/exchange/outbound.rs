@@ -16,7 +16,7 @@ impl Exchange {
         while !rest.is_empty() {
             if self.link == Link::Kept {
                 // Nothing was asked: whatever it is, the next request must not take it for its answer.
-                self.link = Link::Broken;
+                self.link = Link::Spent;
             }
             if !self.link.is_in_use() {
                 return;
@@ -121,11 +121,7 @@ impl Exchange {
         let Answering::Body { keeps_service, keeps_browser, .. } = serving.answering else { return };
         let is_sent = serving.sending.is_whole() && self.to_service.is_empty();
         self.to_service.clear();
-        self.link = match (is_sent, keeps_service) {
-            (true, true) => Link::Kept,
-            (true, false) => Link::Spent,
-            (false, _) => Link::Broken,
-        };
+        self.link = if is_sent && keeps_service { Link::Kept } else { Link::Spent };
         self.finish(serving.head.record);
         if keeps_browser {
             self.next();
@@ -137,11 +133,12 @@ impl Exchange {
     /// Makes both directions a pipe, behind this head.
     pub(super) fn pipe(&mut self, status: u16, head: &[u8]) {
         let State::Serving(serving) = std::mem::replace(&mut self.state, State::Closing(Ending::Close)) else { return };
+        let is_tunnel = serving.head.is_connect;
         let mut record = serving.head.record;
         record.status = Some(status);
         record.to_browser += head.len() as u64;
         self.to_browser.push(head);
-        self.state = State::Piped(Box::new(Pipe { record, service: Half::Open }));
+        self.state = State::Piped(Box::new(Pipe { record, service: Half::Open, is_tunnel }));
     }
 
     /// The stream carries no more.

@@ -73,6 +73,8 @@ pub(super) struct Pipe {
     pub(super) record: Finished,
     /// Whether the service may still send.
     pub(super) service: Half,
+    /// Whether it is what a CONNECT asked for.
+    pub(super) is_tunnel: bool,
 }
 
 /// One direction of a connection.
@@ -86,8 +88,8 @@ pub(super) enum Half {
 ///
 /// ```text
 ///  None ──route──→ Fresh ──answer complete──→ Kept ──route──→ Reused
-///                    ├──→ Spent: complete, and not to be used again (the answer's end was the stream's, or it was said so)
-///                    └──→ Broken: what went over it is incomplete, or more came over it than belongs to the answer
+///                    ├──→ Spent: not to be used again; how much of a request or an answer is whole shows in its framing
+///                    └──→ Broken: raw bytes of a CONNECT that are incomplete, and would look whole
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {

@@ -73,6 +73,14 @@ impl Answer {
         Self::text(426, text).with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
     }
 
+    /// 403: a page of another site asks.
+    pub fn foreign() -> Self {
+        Self::text(
+            403,
+            "A page of another site may not connect to pinhole. Open the page from where pinhole is reached.",
+        )
+    }
+
     /// 503: no further connection is taken now.
     pub fn busy(retry_after_seconds: u32) -> Self {
         let answer = Self::text(503, "This pinhole host is busy. Try again shortly.");
@@ -166,6 +174,7 @@ fn reason(status: u16) -> &'static str {
         408 => "Request Timeout",
         414 => "URI Too Long",
         426 => "Upgrade Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",

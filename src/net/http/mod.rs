@@ -3,6 +3,7 @@
 //! Every connection carries one request; whatever is not a WebSocket upgrade is answered and closed.
 
 mod answer;
+mod initiator;
 
 use std::io::{self, Read};
 
@@ -10,6 +11,9 @@ use data_encoding::BASE64;
 use httparse::Status;
 
 pub use answer::{Answer, CONTENT_SECURITY_POLICY};
+pub use initiator::Initiator;
+
+use crate::net::forwarded::Forwarded;
 
 /// The largest request head, in bytes, all lines and the empty one included.
 pub const MAX_HEAD: usize = 8 * 1024;
@@ -50,6 +54,10 @@ pub struct Request {
     pub host: Option<String>,
     /// The address the person used, if the request tells.
     pub site: Site,
+    /// What a browser says about the page that began it.
+    pub initiator: Initiator,
+    /// What a proxy says about who sent it.
+    pub forwarded: Forwarded,
     /// What the request says about an upgrade.
     pub upgrade: Upgrade,
     /// Bytes received behind the head.
@@ -97,6 +105,11 @@ impl Request {
     pub(crate) fn plain_path(&self) -> String {
         let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
         format!("/{}", parts.join("/"))
+    }
+
+    /// Tells whether a page of another site began it, which must not talk to what listens on loopback or in a private network.
+    pub fn is_foreign(&self) -> bool {
+        self.initiator.is_foreign(self.host.as_deref(), self.site.forwarded)
     }
 }
 
@@ -164,6 +177,8 @@ pub fn parse(bytes: &[u8]) -> Head {
             host: headers.first("x-forwarded-host").or_else(|| headers.first("host")),
             forwarded: headers.any_forwarded(),
         },
+        initiator: Initiator::of(&headers),
+        forwarded: Forwarded::of(&headers),
         // RFC 6455, section 4.1: from HTTP/1.1 on.
         upgrade: if request.version == Some(0) { Upgrade::None } else { upgrade_of(&headers) },
         leftover: bytes[length..].to_vec(),

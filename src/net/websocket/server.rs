@@ -226,6 +226,7 @@ fn upgrade(request: Request) -> State {
 /// Returns the key and the sub-protocols of a proper request for a WebSocket, and otherwise what is wrong.
 fn check(request: &Request) -> Result<(&str, &[String]), Answer> {
     match &request.upgrade {
+        Upgrade::WebSocket { .. } if request.is_foreign() => Err(Answer::foreign()),
         Upgrade::WebSocket { version, key, protocols } if request.method == "GET" => {
             match (version.as_deref(), key.as_deref()) {
                 (Some("13"), Some(key)) if is_key(key) => Ok((key, protocols)),

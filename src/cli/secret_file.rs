@@ -1,4 +1,4 @@
-//! A pin that is kept in a file.
+//! A secret that is kept in a file.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,86 +6,95 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::signaling::pin::Pin;
+/// Longest secret that a file may hold, in bytes.
+const MAX_SECRET: usize = 1024;
 
-/// Longest pin that a file may hold, in bytes.
-const MAX_PIN: usize = 1024;
-
-/// Why a file gives no pin. Shows nothing of what is in it.
-#[derive(Debug, Error)]
-pub enum PinFileError {
-    /// It is not there, or cannot be read.
-    #[error("--pin-file: cannot read {path}: {source}; write the pin into its first line", path = path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// There is nothing in the first line.
-    #[error("--pin-file: the first line of {path} is empty; write the pin there", path = path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The first line is longer than any pin.
-    #[error(
-        "--pin-file: the first line of {path} is longer than {MAX_PIN} bytes; write nothing but the pin there",
-        path = path.display()
-    )]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The first line is no text.
-    #[error("--pin-file: the first line of {path} is not UTF-8; write the pin there as text", path = path.display())]
-    Encoding {
-        /// The file.
-        path: PathBuf,
-    },
+/// What a file is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secret {
+    /// The flag that names the file.
+    pub flag: &'static str,
+    /// What the secret is called.
+    pub name: &'static str,
 }
 
-/// Returns the pin in the first line of a file, and what its owner should know about the file.
+/// Why a file gives no secret. Shows nothing of what is in it.
+#[derive(Debug, Error)]
+#[error("{flag}: {fault}", flag = secret.flag, fault = fault.with(secret.name, path))]
+pub struct SecretFileError {
+    /// What it was to hold.
+    secret: Secret,
+    /// The file.
+    path: PathBuf,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    /// It is not there, or cannot be read.
+    Unreadable(io::Error),
+    /// There is nothing in the first line.
+    Empty,
+    /// The first line is longer than any secret.
+    TooLong,
+    /// The first line is no text.
+    Encoding,
+}
+
+impl Fault {
+    fn with(&self, name: &str, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Fault::Unreadable(error) => format!("cannot read {path}: {error}; write {name} into its first line"),
+            Fault::Empty => format!("the first line of {path} is empty; write {name} there"),
+            Fault::TooLong => {
+                format!("the first line of {path} is longer than {MAX_SECRET} bytes; write nothing but {name} there")
+            }
+            Fault::Encoding => format!("the first line of {path} is not UTF-8; write {name} there as text"),
+        }
+    }
+}
+
+/// Returns what is in the first line of a file, at least one character, and what its owner should know about the file.
 ///
 /// # Errors
-/// [`PinFileError`], naming the file.
-pub fn read(path: &Path) -> Result<(Pin, Option<String>), PinFileError> {
-    let (mut line, remark) =
-        read_beginning(path).map_err(|source| PinFileError::Unreadable { path: path.into(), source })?;
+/// [`SecretFileError`], naming the file.
+pub fn read(secret: Secret, path: &Path) -> Result<(String, Option<String>), SecretFileError> {
+    let wrong = |fault| SecretFileError { secret, path: path.into(), fault };
+    let (mut line, remark) = read_beginning(secret, path).map_err(|error| wrong(Fault::Unreadable(error)))?;
     if let Some(end) = line.iter().position(|byte| *byte == b'\n') {
         line.truncate(end);
         line.pop_if(|last| *last == b'\r');
     }
-    if line.len() > MAX_PIN {
-        return Err(PinFileError::TooLong { path: path.into() });
+    if line.len() > MAX_SECRET {
+        return Err(wrong(Fault::TooLong));
     }
-    let text = String::from_utf8(line).map_err(|_| PinFileError::Encoding { path: path.into() })?;
-    let pin = Pin::new(text).ok_or_else(|| PinFileError::Empty { path: path.into() })?;
-    Ok((pin, remark))
+    let text = String::from_utf8(line).map_err(|_| wrong(Fault::Encoding))?;
+    if text.is_empty() { Err(wrong(Fault::Empty)) } else { Ok((text, remark)) }
 }
 
-/// Returns as much of the file as decides whether its first line is a pin, and what there is to remark.
-fn read_beginning(path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
+/// Returns as much of the file as decides whether its first line is a secret, and what there is to remark.
+fn read_beginning(secret: Secret, path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
     let file = File::open(path)?;
-    let remark = remark(path, &file);
+    let remark = remark(secret, path, &file);
     let mut beginning = Vec::new();
     // The line break has at most two bytes.
-    file.take(MAX_PIN as u64 + 2).read_to_end(&mut beginning)?;
+    file.take(MAX_SECRET as u64 + 2).read_to_end(&mut beginning)?;
     Ok((beginning, remark))
 }
 
 /// Says that others may read the file, as ssh does of its keys.
 #[cfg(unix)]
-fn remark(path: &Path, file: &File) -> Option<String> {
+fn remark(secret: Secret, path: &Path, file: &File) -> Option<String> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata = file.metadata().ok()?;
     let is_shared = metadata.is_file() && metadata.permissions().mode() & 0o077 != 0;
     let path = path.display();
-    is_shared.then(|| format!("others than its owner can read the pin in {path}; chmod 600 keeps it secret"))
+    is_shared.then(|| format!("others than its owner can read {} in {path}; chmod 600 keeps it secret", secret.name))
 }
 
 #[cfg(not(unix))]
-fn remark(_path: &Path, _file: &File) -> Option<String> {
+fn remark(_secret: Secret, _path: &Path, _file: &File) -> Option<String> {
     None
 }
 
@@ -93,6 +102,8 @@ fn remark(_path: &Path, _file: &File) -> Option<String> {
 mod tests {
     use super::*;
     use std::fs;
+
+    const PIN: Secret = Secret { flag: "--pin-file", name: "the pin" };
 
     /// A file of a name that no other test uses; it is gone when this is dropped.
     struct Temporary(PathBuf);
@@ -113,13 +124,13 @@ mod tests {
 
     fn read(contents: &[u8]) -> Result<String, String> {
         let file = Temporary::new(contents);
-        let pin = super::read(&file.0).map(|(pin, _)| pin.reveal().to_owned());
+        let pin = super::read(PIN, &file.0).map(|(pin, _)| pin);
         pin.map_err(|error| error.to_string().replace(&file.0.display().to_string(), "F"))
     }
 
     #[test]
     fn the_first_line_is_the_pin() {
-        let longest = "x".repeat(MAX_PIN);
+        let longest = "x".repeat(MAX_SECRET);
         let cases = [
             ("123456", "123456"),
             ("123456\n", "123456"),
@@ -138,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_with_the_file() {
-        let (long, cut) = ("x".repeat(MAX_PIN + 1), "é".repeat(MAX_PIN));
+        let (long, cut) = ("x".repeat(MAX_SECRET + 1), "é".repeat(MAX_SECRET));
         let empty = "--pin-file: the first line of F is empty; write the pin there";
         let too_long = "--pin-file: the first line of F is longer than 1024 bytes; write nothing but the pin there";
         let cases: [(&[u8], &str); 7] = [
@@ -154,9 +165,9 @@ mod tests {
         for (contents, expected) in cases {
             assert_eq!(read(contents), Err(expected.to_owned()), "{contents:?}");
         }
-        let missing = super::read(Path::new("/no/such/file")).unwrap_err().to_string();
+        let missing = super::read(PIN, Path::new("/no/such/file")).unwrap_err().to_string();
         assert!(missing.starts_with("--pin-file: cannot read /no/such/file: "), "{missing}");
-        assert!(matches!(super::read(&std::env::temp_dir()), Err(PinFileError::Unreadable { .. })));
+        assert!(super::read(PIN, &std::env::temp_dir()).is_err());
     }
 
     #[cfg(unix)]
@@ -166,7 +177,7 @@ mod tests {
         let file = Temporary::new(b"123456");
         for (mode, expected) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
             fs::set_permissions(&file.0, fs::Permissions::from_mode(mode)).unwrap();
-            let (_, remark) = super::read(&file.0).unwrap();
+            let (_, remark) = super::read(PIN, &file.0).unwrap();
             assert_eq!(remark.is_some(), expected, "{mode:o}");
             assert!(!remark.unwrap_or_default().contains("123456"));
         }

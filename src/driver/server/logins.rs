@@ -1,0 +1,194 @@
+//! Logins of visitors to what hosts publish: who is let in at once, and who has to wait for it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::Server;
+use super::web::Web;
+use crate::driver::core::Notice;
+use crate::driver::deadlines::Due;
+use crate::forward::logins::{self, LoginLimiter};
+use crate::forward::proxy::Credentials;
+use crate::gateway::{Refusal, Request};
+use crate::signaling::rendezvous::HostId;
+use crate::status::refusal::Refusal as Counted;
+
+/// How long a login may wait for its verification.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// When visitors whose login was not verified are asked to try again, in seconds.
+const RETRY_AFTER: u32 = 2;
+
+/// Hosts for which wrong logins are remembered; beyond it the one with the fewest is forgotten.
+const MAX_HOSTS: usize = 1024;
+
+/// From how many wrong logins on there is a word about them: people mistype.
+const MANY: u64 = 10;
+
+/// Verifies the logins for one host in their turn. A connection is named by its index and its serial.
+pub(super) type Limiter = LoginLimiter<(usize, u64), IpAddr>;
+
+/// What a connection has to do with logins.
+#[derive(Default)]
+pub(super) enum LoginState {
+    /// Nobody has logged in on it.
+    #[default]
+    Unknown,
+    /// Its request waits for its login's turn.
+    Waits(Box<Request>, HostId),
+    /// Its login is to be verified now.
+    HasTurn,
+    /// The last login from that source was right, so the next is no guess.
+    LoggedIn(HostId, IpAddr),
+}
+
+/// What becomes of a request whose login was looked at.
+pub(super) enum Verdict {
+    Passed,
+    Waits,
+}
+
+impl Server {
+    /// Lets a visitor in who has the right login, or has it wait until that can be found out.
+    pub(super) fn check_login(
+        &mut self,
+        index: usize,
+        request: &Request,
+        id: &HostId,
+        auth: &Credentials,
+    ) -> Result<Verdict, Refusal> {
+        let now = self.core.now;
+        let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
+        let Some(web) = self.webs.get_mut(index) else { return Ok(Verdict::Waits) };
+        let source = logins::source(web.remote.ip());
+        let is_free = match std::mem::take(&mut web.login) {
+            LoginState::HasTurn => true,
+            LoginState::LoggedIn(host, known) if host == *id && known == source => true,
+            LoginState::Unknown | LoginState::Waits(..) | LoginState::LoggedIn(..) => {
+                self.logins.get(id).is_none_or(|limiter| limiter.is_free(now, source))
+            }
+        };
+        if !is_free {
+            self.hold(index, request, id, source);
+            return Ok(Verdict::Waits);
+        }
+        if auth.are(login.user.as_bytes(), login.password.as_bytes()) {
+            web.login = LoginState::LoggedIn(id.clone(), source);
+            return Ok(Verdict::Passed);
+        }
+        self.metrics.refused(Counted::Unauthorized);
+        let said = self.limiter(id).failed(now, source).filter(|count| *count >= MANY);
+        if let Some(count) = said {
+            let last = web_source(source);
+            let message = format!(
+                "{count} wrong logins for what {id} publishes, the last from {last}; each has to wait for the one before it"
+            );
+            self.core.warn("wrong-logins", message);
+        }
+        Err(Refusal::LoginWanted)
+    }
+
+    /// Has a request wait for its login's turn.
+    fn hold(&mut self, index: usize, request: &Request, id: &HostId, source: IpAddr) {
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(index) else { return };
+        web.login = LoginState::Waits(Box::new(request.clone()), id.clone());
+        let name = (index, web.serial);
+        let limiter = self.limiter(id);
+        let crowded_out = limiter.wait(now, name, source, rand::random());
+        let turn = limiter.poll_timeout();
+        if let Some((index, _)) = crowded_out {
+            self.turn_away(index);
+        }
+        if let Some(turn) = turn {
+            self.core.deadlines.add(turn, Due::Waiting);
+        }
+    }
+
+    /// Answers a request whose login was not verified.
+    fn turn_away(&mut self, index: usize) {
+        self.metrics.refused(Counted::Busy);
+        let Some(web) = self.webs.get_mut(index) else { return };
+        web.login = LoginState::Unknown;
+        web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
+        if web.queue() {
+            self.core.notices.push_back(Notice::WebPoll { index });
+        }
+    }
+
+    /// Verifies the logins whose turn it is.
+    pub(super) fn serve_logins(&mut self) {
+        let now = self.core.now;
+        let ids: Vec<HostId> = self.logins.keys().cloned().collect();
+        for id in ids {
+            while let Some((index, serial)) =
+                self.logins.get_mut(&id).and_then(|limiter| limiter.poll_turn(now, rand::random()))
+            {
+                let Some(web) = self.webs.get_mut(index).filter(|web| web.serial == serial) else { continue };
+                let LoginState::Waits(request, _) = std::mem::replace(&mut web.login, LoginState::HasTurn) else {
+                    continue;
+                };
+                self.route(index, &request);
+                // A turn that was of no use is none later.
+                if let Some(web) = self.webs.get_mut(index)
+                    && matches!(web.login, LoginState::HasTurn)
+                {
+                    web.login = LoginState::Unknown;
+                }
+                self.pump_web(index);
+            }
+            if let Some(turn) = self.logins.get(&id).and_then(Limiter::poll_timeout) {
+                self.core.deadlines.add(turn, Due::Waiting);
+            }
+        }
+    }
+
+    /// Forgets that a connection waits; the caller answers it. False says that it did not.
+    pub(super) fn cancel_login(&mut self, index: usize) -> bool {
+        let Some(web) = self.webs.get_mut(index) else { return false };
+        let name = (index, web.serial);
+        let LoginState::Waits(_, id) = std::mem::take(&mut web.login) else { return false };
+        if let Some(limiter) = self.logins.get_mut(&id) {
+            limiter.cancel(name);
+        }
+        true
+    }
+
+    /// Answers a connection that has waited for too long.
+    pub(super) fn login_late(&mut self, index: usize) {
+        if self.cancel_login(index) {
+            self.turn_away(index);
+        }
+    }
+
+    /// Forgets what was long ago.
+    pub(super) fn forget_logins(&mut self) {
+        let now = self.core.now;
+        self.logins.retain(|_, limiter| !limiter.is_forgotten(now));
+    }
+
+    /// Returns how many logins for a host were wrong lately.
+    pub(super) fn wrong_logins(&self, id: &HostId) -> u64 {
+        self.logins.get(id).map_or(0, Limiter::total)
+    }
+
+    fn limiter(&mut self, id: &HostId) -> &mut Limiter {
+        if self.logins.len() >= MAX_HOSTS && !self.logins.contains_key(id) {
+            let idle = self.logins.iter().filter(|(_, limiter)| limiter.poll_timeout().is_none());
+            let fewest = idle.min_by_key(|(_, limiter)| limiter.total()).map(|(id, _)| id.clone());
+            fewest.map(|fewest| self.logins.remove(&fewest));
+        }
+        self.logins.entry(id.clone()).or_default()
+    }
+}
+
+impl Web {
+    pub(super) fn waits_for_login(&self) -> bool {
+        matches!(self.login, LoginState::Waits(..))
+    }
+}
+
+/// A source as people read it.
+fn web_source(source: IpAddr) -> String {
+    if source.is_ipv6() { format!("{source}/64") } else { source.to_string() }
+}
