@@ -26,7 +26,7 @@ pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
-use crate::demo;
+use crate::{demo, fault};
 use crate::driver::{Check, Client, Host, Server};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
@@ -67,6 +67,7 @@ pub fn run() -> ExitCode {
             let is_piped = matches!(&command, Command::Client(config, _) if config.pipe.is_some());
             let printer = command.output().printer(is_piped);
             logging::start(command.output().verbosity, printer.err());
+            fault::log_panics();
             if let Some(remark) = remark {
                 log::warn!("{remark}");
             }

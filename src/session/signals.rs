@@ -288,14 +288,14 @@ impl Session {
                         self.signal(&Inner::Answer { carrier, sdp });
                         self.add_direct(now, direct);
                     }
-                    Err(error) => self.fail(now, &error.to_string()),
+                    Err(error) => self.fail_description(now, &error),
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
                 if let Some(direct) = self.attempt(carrier)
                     && let Err(error) = direct.connection.handle_answer(now, &sdp)
                 {
-                    self.fail(now, &error.to_string());
+                    self.fail_description(now, &error);
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
@@ -313,6 +313,13 @@ impl Session {
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Its content may be the secrets of a carrier.
             (_, role) => debug!("session={} signaling message ignored, role={role:?}", self.id),
+        }
+    }
+
+    fn fail_description(&mut self, now: Instant, error: &PeerError) {
+        match error {
+            PeerError::Fault(fault) => self.finish(now, End::Fault(*fault)),
+            error => self.fail(now, &error.to_string()),
         }
     }
 
