@@ -10,6 +10,7 @@ use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolErr
 
 use super::answer::HttpAnswer;
 use super::connect::{ProxyFailure, ProxyProblem};
+use crate::fault::Fault;
 use crate::net::trust;
 
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
@@ -87,6 +88,9 @@ pub enum WebSocketError {
     /// The peer broke the rules of HTTP or WebSocket.
     #[error("the other side does not follow the protocol: {0}")]
     Protocol(String),
+    /// A library panicked over what the peer sent.
+    #[error(transparent)]
+    Fault(#[from] Fault),
     /// A message is above [`super::MAX_MESSAGE`]; the peer's, or one of ours that was not sent.
     #[error("a message of {size} bytes is larger than the limit of {max} bytes", max = super::MAX_MESSAGE)]
     TooLarge {
@@ -126,7 +130,12 @@ impl WebSocketError {
             },
             Self::Busy { .. } | Self::Full { .. } | Self::Ended(_) => true,
             Self::Certificate { may_pass, .. } => *may_pass,
-            Self::Tls(_) | Self::Request { .. } | Self::Protocol(_) | Self::TooLarge { .. } | Self::NotOpen(_) => false,
+            Self::Tls(_)
+            | Self::Request { .. }
+            | Self::Protocol(_)
+            | Self::TooLarge { .. }
+            | Self::Fault(_)
+            | Self::NotOpen(_) => false,
         }
     }
 
