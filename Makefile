@@ -54,7 +54,7 @@ natlab:
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	for target in frame grammar http mux signaling socks stun; do \
+	for target in frame grammar http mux session signaling socks stun; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 

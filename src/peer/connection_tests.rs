@@ -207,7 +207,9 @@ fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly
     let (mut host, mut client, mut now) = connected();
     let local: SocketAddr = "192.0.2.1:1000".parse().unwrap();
     let learn = |host: &mut Connection, now: Instant, request: &[u8], ports: std::ops::Range<u16>| {
-        ports.filter(|port| host.handle_datagram(now, local, SocketAddr::from(([192, 0, 2, 9], *port)), request)).count()
+        ports
+            .filter(|port| host.handle_datagram(now, local, SocketAddr::from(([192, 0, 2, 9], *port)), request))
+            .count()
     };
     let request = loop {
         client.transmits.clear();

@@ -181,14 +181,27 @@ fn candidates_that_cannot_be_used_are_skipped() {
 }
 
 #[test]
-fn a_description_that_cannot_be_used_ends_the_session() {
+fn a_description_that_cannot_be_used_leaves_the_relay_or_nothing() {
     for sdp in ["", "v=0", "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"] {
-        let now = Instant::now();
-        let [mut at_host, at_client] = handshake();
-        let mut client = Session::new(now, at_client, Config::new(Role::Client), Reach::default()).expect("it starts");
-        let text = at_host.sealer.seal(&Inner::Offer { carrier: CARRIER, sdp: sdp.to_owned() });
-        client.handle_signal(now, &text).expect("it is sealed");
-        assert!(client.is_closed(), "{sdp:?}");
+        for relay in [true, false] {
+            let now = Instant::now();
+            let [mut at_host, at_client] = handshake();
+            let reach = Reach { relay, ..Reach::default() };
+            let mut client = Session::new(now, at_client, Config::new(Role::Client), reach).expect("it starts");
+            let text = at_host.sealer.seal(&Inner::Offer { carrier: CARRIER, sdp: sdp.to_owned() });
+            client.handle_signal(now, &text).expect("it is sealed");
+            assert_eq!(client.is_closed(), !relay, "{sdp:?}");
+            let mut told = Vec::new();
+            while let Some(Signal::Text(text)) = client.poll_signal() {
+                told.extend(at_host.opener.open(&text));
+            }
+            assert_eq!(told.iter().any(|inner| matches!(inner, Inner::Relay { .. })), relay, "{told:?}");
+            let end = std::iter::from_fn(|| client.poll_event(now)).find_map(|event| match event {
+                Event::Ended(End::Failed(reason)) => Some(reason),
+                _ => None,
+            });
+            assert_eq!(end.is_some_and(|reason| reason.contains("cannot be used: it ")), !relay);
+        }
     }
 }
 

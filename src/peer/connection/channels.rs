@@ -120,7 +120,8 @@ impl Connection {
     }
 
     fn write(&mut self, now: Instant, channel: ChannelId, message: &[u8]) -> Result<bool, RtcError> {
-        let is_taken = self.ask(|rtc| rtc.channel(channel).map_or(Ok(false), |mut channel| channel.write(true, message)));
+        let is_taken =
+            self.ask(|rtc| rtc.channel(channel).map_or(Ok(false), |mut channel| channel.write(true, message)));
         let is_taken = is_taken.unwrap_or(Ok(false))?;
         if is_taken {
             let before = self.emitted;

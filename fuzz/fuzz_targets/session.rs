@@ -1,0 +1,14 @@
+//! A whole session, host or client, against a peer that knows the pin: signaling, descriptions, candidates, datagrams and frames
+//! begin honest, and the input says what is changed, said or sent instead. `tests/session_attacks` is the same with random scripts.
+#![no_main]
+
+#[path = "../../tests/session_attacks/frames.rs"]
+mod frames;
+#[path = "../../tests/session_attacks/script.rs"]
+mod script;
+#[path = "../../tests/session_attacks/world.rs"]
+mod world;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| world::run(bytes));
