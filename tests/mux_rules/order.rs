@@ -183,6 +183,29 @@ fn early_frames_count_against_the_credit() {
 }
 
 #[test]
+fn acknowledgements_half_way_round_all_numbers_are_believed_no_more_than_others() {
+    let half = 1 << 31;
+    // With the ACCEPT acknowledged and one DATA sent, what was sent is before 2; half of all numbers are before 1.
+    for (received, is_old) in [(3, false), (half, false), (half + 1, false), (half + 2, true), (u32::MAX, true), (0, true)] {
+        let mut rig = Rig::host();
+        let key = rig.accepted(0);
+        rig.feed(credit(ID, 0, u64::MAX, 1));
+        rig.write(key, b"one");
+        rig.sent();
+        rig.feed(credit(ID, 0, u64::MAX, received));
+        let expected = if is_old { Vec::new() } else { vec![(key, AbortReason::Protocol)] };
+        assert_eq!(aborted(&rig.events()), expected, "{received}");
+        if is_old {
+            // What it holds is still what it was, and numbered as it was.
+            rig.write(key, b"two");
+            assert_eq!(rig.sent(), [sent_data(ID, 0, 2, b"two")]);
+            rig.feed(credit(ID, 0, u64::MAX, 3));
+        }
+        assert_eq!(rig.mux.memory().1, 0, "{received}");
+    }
+}
+
+#[test]
 fn acknowledging_what_was_never_sent_aborts_the_stream() {
     let mut rig = Rig::host();
     let key = rig.accepted(0);
