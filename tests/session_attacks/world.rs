@@ -144,7 +144,7 @@ impl World {
                     _ => self.give(datagram),
                 }
             }
-            self.to_peer();
+            self.tell_peer();
         }
     }
 
@@ -172,14 +172,14 @@ impl World {
             if let Some(datagram) = datagram {
                 self.give(datagram);
             }
-            self.to_peer();
+            self.tell_peer();
             self.settle();
         }
         panic!("two sides that are at rest go on talking");
     }
 
     /// Hands the peer what the victim says, as it is.
-    fn to_peer(&mut self) {
+    fn tell_peer(&mut self) {
         while let Some(signal) = self.sides[VICTIM].signals.pop_front() {
             let (now, peer) = (self.now, &mut self.sides[PEER].session);
             match signal {
@@ -386,7 +386,7 @@ impl World {
         assert!(!matches!(end, Some(End::Fault(_))), "a library panicked");
         let mux = session.mux();
         let (grown, retained) = mux.memory();
-        assert!(grown <= 4 << 20 && retained <= (4 << 20) + (6000 * 17 << 10), "{grown} {retained}");
+        assert!(grown <= 4 << 20 && retained <= (4 << 20) + 6000 * 17 * 1024, "{grown} {retained}");
         assert!(mux.datagram_memory().iter().all(|held| *held <= 4 << 20) && mux.stream_count() < 12_000);
     }
 
