@@ -186,7 +186,9 @@ fn early_frames_count_against_the_credit() {
 fn acknowledgements_half_way_round_all_numbers_are_believed_no_more_than_others() {
     let half = 1 << 31;
     // With the ACCEPT acknowledged and one DATA sent, what was sent is before 2; half of all numbers are before 1.
-    for (received, is_old) in [(3, false), (half, false), (half + 1, false), (half + 2, true), (u32::MAX, true), (0, true)] {
+    for (received, is_old) in
+        [(3, false), (half, false), (half + 1, false), (half + 2, true), (u32::MAX, true), (0, true)]
+    {
         let mut rig = Rig::host();
         let key = rig.accepted(0);
         rig.feed(credit(ID, 0, u64::MAX, 1));
