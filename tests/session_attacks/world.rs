@@ -10,7 +10,7 @@ use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, Ho
 use pinhole::signaling::message::{ClientMessage, Inner, Outer};
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::resume::{ClientResume, HostResume};
-use pinhole::signaling::{ResumeKey, SessionId};
+use pinhole::signaling::{ResumeKey, SessionId, Ticket};
 use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, GoAwayReason, Role, StreamKey};
 
 use crate::frames;
@@ -459,18 +459,20 @@ impl Side {
 /// What a handshake leaves, the host's first. A key exchange costs more than most scripts, so there is one for all of them, which
 /// they join as a session that is joined again.
 fn established() -> [Established; 2] {
-    static ONCE: OnceLock<(SessionId, ResumeKey)> = OnceLock::new();
-    let (session, key) = ONCE.get_or_init(|| {
-        let [Established { session, resume_key, .. }, _] = handshake();
-        (session, resume_key)
+    static ONCE: OnceLock<(SessionId, ResumeKey, Ticket)> = OnceLock::new();
+    let (session, key, ticket) = ONCE.get_or_init(|| {
+        let [Established { session, resume_key, ticket, .. }, _] = handshake();
+        (session, resume_key, ticket)
     });
     let (client, request) = ClientResume::start(*session, key.clone());
     let Ok(Outer::Resume(request)) = ClientMessage::parse(&request) else { panic!("no request") };
     let (host, answer) = HostResume::answer(key.clone(), &request);
-    let Ok((proof, sealer, opener)) = client.handle_text(&answer) else { panic!("not proven") };
-    let at_client = Established { session: *session, sealer, opener, resume_key: key.clone() };
-    let Ok((sealer, opener)) = host.handle_text(&proof) else { panic!("not proven") };
-    [Established { session: *session, sealer, opener, resume_key: key.clone() }, at_client]
+    let Ok((proof, client_sealer, client_opener)) = client.handle_text(&answer) else { panic!("not proven") };
+    let Ok((host_sealer, host_opener)) = host.handle_text(&proof) else { panic!("not proven") };
+    [(host_sealer, host_opener), (client_sealer, client_opener)].map(|(sealer, opener)| {
+        let (session, resume_key, ticket) = (*session, key.clone(), ticket.clone());
+        Established { session, sealer, opener, resume_key, ticket }
+    })
 }
 
 fn handshake() -> [Established; 2] {
