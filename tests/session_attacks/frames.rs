@@ -37,8 +37,8 @@ pub(crate) fn frame(script: &mut Script<'_>) -> Vec<u8> {
     let id = if is_session { 0 } else { script.pick(&IDS) };
     let generation = if is_session { 0 } else { script.pick(&[0, 0, 0, 0, 0, 1, 2, 127, 128, 255]) };
     let sequence = match kind {
-        kind::DATA | kind::CLOSE if script.once_in(3) => script.u32(),
-        kind::DATA | kind::CLOSE => script.byte().into(),
+        kind::DATA | kind::CLOSE | kind::ABORT if script.once_in(3) => script.u32(),
+        kind::DATA | kind::CLOSE | kind::ABORT => script.byte().into(),
         _ => 0,
     };
     let mut frame = vec![kind, generation];
@@ -63,7 +63,9 @@ fn payload(script: &mut Script<'_>, kind: u8, out: &mut Vec<u8>) {
             out.resize(out.len() + len, 7);
         }
         kind::ABORT | kind::GOAWAY => {
-            out.push(script.byte());
+            // A reset, and anything else.
+            let reason = script.byte();
+            out.push(if reason % 2 == 0 { 5 } else { reason });
             out.resize(out.len() + script.pick(&[0, 3, 255]), b'x');
         }
         kind::CREDIT => {
