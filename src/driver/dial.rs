@@ -9,10 +9,13 @@ use super::connections::Phase;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::sessions::Scope;
+use super::trails::LEADS_BACK;
 use crate::config::{Endpoint, Protocol, SharedService, Target};
 use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
+use crate::net::interfaces::is_own_address;
 use crate::net::listen;
+use crate::net::listener::Ends;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::{Attempt, Stream};
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
@@ -123,10 +126,19 @@ impl Core {
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
-        if let Endpoint::Udp(address) = &endpoint {
-            return self.open_target_flow(index, key, address, is_named);
+        let told = self.sessions[index].session.mux().stream(key).map(|mut stream| stream.take_trail());
+        let trail = self.trails.complete(&told.unwrap_or_default());
+        let address = endpoint.to_string();
+        if let Some(hop) = self.trails.leads_back(&address, &trail) {
+            self.warn_of_loop(index, &address);
+            self.end_looping_flow(hop);
+            return self.abort_stream(index, key, AbortReason::Refused, LEADS_BACK);
         }
-        let Some(connection) = self.insert(index, key, endpoint.to_string()) else { return };
+        if let Endpoint::Udp(target) = &endpoint {
+            return self.open_target_flow(index, key, target, is_named, trail);
+        }
+        let Some(connection) = self.insert(index, key, address) else { return };
+        self.connections[connection].trail = trail;
         let serial = self.connections[connection].serial;
         if let Some(version) = header {
             let path = self.sessions[index].session.peer_path();
@@ -147,8 +159,11 @@ impl Core {
                 }
             }
             #[cfg(unix)]
-            Endpoint::Unix(path) => match mio::net::UnixStream::connect(path) {
-                Ok(stream) => self.dialling(connection, Stream::Unix(stream), VecDeque::new()),
+            Endpoint::Unix(path) => match mio::net::UnixStream::connect(&path) {
+                Ok(stream) => {
+                    self.remember_dial(connection, &Ends::of_file(&path));
+                    self.dialling(connection, Stream::Unix(stream), VecDeque::new());
+                }
                 Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
             },
             #[cfg(not(unix))]
@@ -162,6 +177,12 @@ impl Core {
     /// Tells for whom a name is looked up: the peer of that session, if it chose the name.
     pub(super) fn asker(&self, index: usize, is_named: bool) -> Asker {
         if is_named { Asker::Peer(self.sessions[index].serial) } else { Asker::Own }
+    }
+
+    /// Remembers a connection that is being dialled, until it is deregistered.
+    fn remember_dial(&mut self, connection: usize, ends: &Ends) {
+        let entry = &mut self.connections[connection];
+        entry.hops = self.trails.add(Protocol::Tcp, ends, &entry.address, &entry.trail);
     }
 
     /// Takes the resolver's answers.
@@ -216,7 +237,7 @@ impl Core {
         let mut check = |address: &SocketAddr| {
             let allow = &self.dialer.allow;
             allow
-                .check_address(Protocol::Tcp, &named.host, address.ip(), named.port)
+                .check_address(Protocol::Tcp, &named.host, address.ip(), named.port, is_own_address)
                 .map_err(|error| denied = Some(error))
         };
         let allowed: VecDeque<SocketAddr> =
@@ -237,8 +258,14 @@ impl Core {
     fn dial(&mut self, connection: usize, mut addresses: VecDeque<SocketAddr>) {
         let mut last_error = io::Error::other("the name has no address");
         while let Some(address) = addresses.pop_front() {
-            match mio::net::TcpStream::connect(address).map(Stream::Tcp) {
-                Ok(stream) => return self.dialling(connection, stream, addresses),
+            match mio::net::TcpStream::connect(address) {
+                Ok(stream) => {
+                    // It may be accepted before the loop hears of it.
+                    if let Ok(local) = stream.local_addr() {
+                        self.remember_dial(connection, &Ends::Ports { local, remote: address });
+                    }
+                    return self.dialling(connection, Stream::Tcp(stream), addresses);
+                }
                 Err(error) if listen::is_exhaustion(&error) => {
                     addresses.push_front(address);
                     let serial = self.connections[connection].serial;
@@ -293,8 +320,10 @@ impl Core {
         match self.register(connection, stream) {
             Ok(stream) => {
                 let (left, serial) = (further.len(), self.connections[connection].serial);
+                // This machine answers at once, or is too busy: then another address has nothing better to offer.
+                let is_worth_while = further.iter().any(|address| !address.ip().is_loopback());
                 self.connections[connection].phase = Phase::Dialing(stream, further);
-                if left > 0 {
+                if is_worth_while {
                     self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { index: connection, serial, left });
                 }
             }

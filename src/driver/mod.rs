@@ -16,11 +16,13 @@ mod host;
 mod leaving;
 mod liveness;
 mod outbox;
+mod programs;
 mod server;
 mod sessions;
 mod signals;
 mod stun;
 mod token;
+mod trails;
 
 use std::io;
 

@@ -10,7 +10,7 @@ use super::Client;
 use crate::driver::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::driver::flows::UdpListener;
+use crate::driver::programs::UdpListener;
 use crate::driver::token::Source;
 use crate::forward::proxy::{Negotiation, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
@@ -120,10 +120,11 @@ impl Client {
     fn associate(&mut self, index: usize) {
         let is_full = self.negotiations.iter().filter(|(_, entry)| entry.relay.is_some()).count() >= MAX_RELAYS;
         let Some(entry) = self.negotiations.get_mut(index) else { return };
-        let ends = entry.incoming.ends.filter(|_| !is_full);
-        let relay = ends.map(|(local, remote)| UdpListener::relay(local, remote.ip()));
-        match relay.and_then(|relay| self.core.add_listener(relay.ok()?).ok()) {
-            Some((listener, bound)) => {
+        let ends = entry.incoming.ends.ports().filter(|_| !is_full);
+        let relay = ends.and_then(|(local, remote)| UdpListener::relay(local, remote.ip()).ok());
+        let added = relay.map(|relay| (relay.socket.local(), self.core.add_listener(relay)));
+        match added {
+            Some((bound, Ok(listener))) => {
                 entry.relay = Some(listener);
                 entry.negotiation.accept(Some(bound));
                 if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
@@ -132,7 +133,7 @@ impl Client {
                 // Its end may have come with the request.
                 self.core.notices.push_back(Notice::Negotiation { index });
             }
-            None => {
+            _ => {
                 let Some(mut entry) = self.end_negotiation(index) else { return };
                 entry.negotiation.refuse(AbortReason::TooManyStreams);
                 answer_and_end(entry.incoming.stream, &mut entry.negotiation);

@@ -18,6 +18,7 @@ use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::token::Source;
 use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
+use crate::net::listener::Ends;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::net::{http, listen};
@@ -109,6 +110,12 @@ impl Web {
     /// Returns what it is doing.
     pub(super) fn stage(&self) -> Stage {
         self.stage
+    }
+
+    /// Returns both ends of the connection.
+    pub(super) fn ends(&self) -> Ends {
+        let local = self.transport.local_addr();
+        local.map_or(Ends::Unknown, |local| Ends::Ports { local, remote: self.remote })
     }
 
     /// Tells whether a request is under way.
