@@ -16,6 +16,8 @@ mod forwards;
 mod http;
 #[path = "programs/leaks.rs"]
 mod leaks;
+#[path = "programs/loops.rs"]
+mod loops;
 #[path = "programs/postgres.rs"]
 mod postgres;
 #[path = "programs/redis.rs"]
