@@ -10,6 +10,8 @@ mod common;
 mod death;
 #[path = "programs/endings.rs"]
 mod endings;
+#[path = "programs/families.rs"]
+mod families;
 #[path = "programs/forwards.rs"]
 mod forwards;
 #[path = "programs/http.rs"]
