@@ -33,6 +33,8 @@ pub(super) struct ConnectionEntry {
     /// The connections that led to one that is dialled, and what that one is called.
     pub(super) trail: Trail,
     pub(super) hops: Vec<Hop>,
+    /// Which of the session's targets it is dialled to.
+    pub(super) round: Option<usize>,
     /// What is written to the target before anything else.
     pub(super) prefix: Vec<u8>,
     /// Waits for its turn to be pumped.
@@ -209,7 +211,9 @@ impl Core {
             let Phase::Open(forward) = &mut entry.phase else { continue };
             let Some(mut stream) = self.sessions[session].session.mux().stream(key) else { continue };
             let progress = forward.pump(&mut stream, &mut self.pool);
+            let answered = entry.round.filter(|_| forward.bytes().0 > 0);
             self.touch(session);
+            answered.into_iter().for_each(|round| self.target_answered(round));
             match progress {
                 Progress::Waiting => {}
                 Progress::More => self.wake(connection),
@@ -274,6 +278,7 @@ impl Core {
             named: None,
             trail: Trail::default(),
             hops: Vec::new(),
+            round: None,
             prefix: Vec::new(),
             queued: false,
         };
@@ -350,6 +355,7 @@ impl Core {
         if let Phase::Resolving = entry.phase {
             self.resolver.forget(entry.serial);
         }
+        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
         session.connections.remove(&entry.key);
         let (sent, received) = match &entry.phase {

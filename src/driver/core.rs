@@ -21,6 +21,7 @@ use super::dial::{Dialer, EXHAUSTED_PAUSE};
 use super::flows::{FlowEntry, MAX_DATAGRAM};
 use super::leaving::Leaving;
 use super::programs::UdpListener;
+use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
@@ -162,6 +163,7 @@ pub(super) struct Core {
     pub(super) datagram: Vec<u8>,
     pub(super) dialer: Dialer,
     pub(super) trails: Trails,
+    pub(super) rounds: Rounds,
     pub(super) resolver: Resolver,
     pub(super) reach: Reach,
     pub(super) stun: Stun,
@@ -215,6 +217,7 @@ impl Core {
             datagram: vec![0; MAX_DATAGRAM],
             dialer,
             trails: Trails::new(),
+            rounds: Rounds::default(),
             resolver: Resolver::new(waker.clone()),
             stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
             reach,
@@ -423,6 +426,7 @@ impl Core {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
                 Due::Web { index, serial } => self.notices.push_back(Notice::WebDue { index, serial }),
+                Due::Round { index, serial } => self.handle_round_due(index, serial),
                 Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::connections::Phase;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
-use super::sessions::Scope;
+use super::sessions::{Scope, SessionKey};
 use super::trails::LEADS_BACK;
-use crate::config::{Endpoint, Protocol, SharedService, Target};
+use crate::config::{Endpoint, Protocol, ProxyProtocol, SharedService, Target};
 use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
 use crate::net::interfaces::is_own_address;
@@ -18,7 +18,7 @@ use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::{Attempt, Stream};
-use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
+use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
 
 /// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.
 pub(super) const HOST_LOOKUP: u64 = 0;
@@ -52,6 +52,26 @@ pub(super) struct ServerAccess {
     pub(super) public: Option<u16>,
     /// What the access list has, too.
     pub(super) dials: bool,
+}
+
+/// What a stream of the peer's is to be joined to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) session: SessionKey,
+    pub(super) key: StreamKey,
+    pub(super) endpoint: Endpoint,
+    header: Option<ProxyProtocol>,
+    /// The peer named it.
+    pub(super) is_named: bool,
+    /// The connections that led there.
+    pub(super) trail: Trail,
+}
+
+impl Wanted {
+    /// Returns the target as people read it.
+    pub(super) fn target(&self) -> String {
+        self.endpoint.to_string()
+    }
 }
 
 /// Why a stream gets no target.
@@ -126,28 +146,40 @@ impl Core {
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
+        let session = SessionKey { index, serial: self.sessions[index].serial };
         let told = self.sessions[index].session.mux().stream(key).map(|mut stream| stream.take_trail());
         let trail = self.trails.complete(&told.unwrap_or_default());
-        let address = endpoint.to_string();
-        if let Some(hop) = self.trails.leads_back(&address, &trail) {
-            self.warn_of_loop(index, &address);
+        let wanted = Wanted { session, key, endpoint, header, is_named, trail };
+        if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
+            self.warn_of_loop(index, &wanted.target());
             self.end_looping_flow(hop);
             return self.abort_stream(index, key, AbortReason::Refused, LEADS_BACK);
         }
-        if let Endpoint::Udp(target) = &endpoint {
-            return self.open_target_flow(index, key, target, is_named, trail);
+        self.admit(wanted);
+    }
+
+    /// Dials what a stream is to be joined to, if there still is one.
+    pub(super) fn dial_target(&mut self, wanted: Wanted) {
+        let target = wanted.target();
+        if self.session(wanted.session).is_none() {
+            return;
         }
-        let Some(connection) = self.insert(index, key, address) else { return };
-        self.connections[connection].trail = trail;
-        let serial = self.connections[connection].serial;
-        if let Some(version) = header {
-            let path = self.sessions[index].session.peer_path();
-            self.connections[connection].prefix = proxy_header(version, path);
+        if let Endpoint::Udp(address) = &wanted.endpoint {
+            let address = address.clone();
+            return self.open_target_flow(wanted, &address);
         }
+        let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
+        let Some(connection) = self.insert(session.index, key, target) else { return };
+        let round = self.rounds.enter(session, &self.connections[connection].address);
+        let path = self.sessions[session.index].session.peer_path();
+        let entry = &mut self.connections[connection];
+        (entry.trail, entry.round) = (trail, Some(round));
+        entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
+        let serial = entry.serial;
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
         match endpoint {
             Endpoint::Tcp(address) => {
-                let asker = self.asker(index, is_named);
+                let asker = self.asker(session.index, is_named);
                 let lookup = self.resolver.resolve(asker, serial, &address.host, address.port);
                 if is_named {
                     self.connections[connection].named = Some(address);

@@ -13,6 +13,7 @@ use mio::net::UdpSocket;
 
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::dial::Wanted;
 use super::programs::Program;
 use super::token::Source;
 use super::trails::LEADS_BACK;
@@ -40,6 +41,8 @@ pub(super) struct FlowEntry {
     /// The connections that led to one that is dialled, and what that one is called.
     trail: Trail,
     hops: Vec<Hop>,
+    /// Which of the session's targets it is connected to.
+    pub(super) round: Option<usize>,
     pub(super) used_at: Instant,
 }
 
@@ -54,21 +57,16 @@ pub(super) enum Side {
 
 impl Core {
     /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(
-        &mut self,
-        index: usize,
-        key: StreamKey,
-        target: &Target,
-        is_named: bool,
-        trail: Trail,
-    ) {
+    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
+        let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(index, key, Side::Resolving { named }, format!("udp:{target}")) else {
+        let Some(flow) = self.insert_flow(session.index, key, Side::Resolving { named }, wanted.target()) else {
             return;
         };
-        self.flows[flow].trail = trail;
+        self.flows[flow].trail = trail.clone();
+        self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
         let serial = self.flows[flow].serial;
-        let asker = self.asker(index, is_named);
+        let asker = self.asker(session.index, is_named);
         match self.resolver.resolve(asker, serial, &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
@@ -89,7 +87,9 @@ impl Core {
     pub(super) fn receive_from_target(&mut self, flow: usize) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
-            let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.flows.get_mut(flow) else { break };
+            let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.flows.get_mut(flow) else {
+                break;
+            };
             if count == DATAGRAMS_PER_TURN {
                 self.notices.push_back(Notice::Target { flow });
                 break;
@@ -97,7 +97,9 @@ impl Core {
             match socket.recv(&mut buffer) {
                 Ok(len) => {
                     *further = None;
+                    let round = *round;
                     self.send_to_peer(flow, &buffer[..len]);
+                    round.into_iter().for_each(|round| self.target_answered(round));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody is at the target now; somebody may be later.
@@ -189,7 +191,8 @@ impl Core {
         self.next_serial += 1;
         let (serial, used_at) = (self.next_serial, self.now);
         let (trail, hops) = (Trail::default(), Vec::new());
-        let flow = self.flows.insert(FlowEntry { session, key, id, serial, side, address, trail, hops, used_at });
+        let flow =
+            self.flows.insert(FlowEntry { session, key, id, serial, side, address, trail, hops, round: None, used_at });
         self.sessions[session].flows.insert(key, flow);
         self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle { index: flow, serial });
         Some(flow)
@@ -286,6 +289,7 @@ impl Core {
     fn remove_flow(&mut self, flow: usize, reason: &str) {
         let entry = self.flows.remove(flow);
         self.trails.remove(&entry.hops);
+        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
         session.flows.remove(&entry.key);
         let (sent, received) = session.session.mux().stream(entry.key).map_or((0, 0), |stream| stream.bytes());

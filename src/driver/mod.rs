@@ -17,6 +17,7 @@ mod leaving;
 mod liveness;
 mod outbox;
 mod programs;
+mod rounds;
 mod server;
 mod sessions;
 mod signals;

@@ -7,6 +7,7 @@ use pinhole::tunnel::frame::{self, Frame, ResumeEntry, Sequenced, SessionFrame, 
 use pinhole::tunnel::hello::VERSION;
 use pinhole::tunnel::{
     AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, Hello, Mux, Role, Sequence, StreamId, StreamKey,
+    Trail,
 };
 
 /// Room for any message.

@@ -1,15 +1,17 @@
 //! Forwards that lead back to themselves: the service is down, and who has its port is a forward to it.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
 
 use pinhole::net::interfaces::usable_addresses;
 
 use crate::common::pinhole::{Pinhole, text};
-use crate::common::services::echo;
+use crate::common::services::{echo, serve, sink};
 use crate::common::system::skipped;
-use crate::common::{DEADLINE, ReservedPort, any_port, connect, try_connect};
+use crate::common::{DEADLINE, ReservedPort, any_port, connect, try_connect, wait_until};
 
 /// Streams that may be opened by one connection, on both sides together: twice round, where two targets take turns.
 const MOST_STREAMS: usize = 6;
@@ -194,5 +196,110 @@ fn clients_meet_at_a_host() {
     drop(stream);
     taker.stop();
     giver.stop();
+    host.stop();
+}
+
+/// Two hosts, each of which shares what the other one's client makes appear. Nobody sees the whole round.
+fn ring(scheme: &str, port: u16, other: u16) -> [Pinhole; 4] {
+    let (first, first_url) = host(&[&format!("a={scheme}127.0.0.1:{other}")]);
+    let (second, second_url) = host(&[&format!("b={scheme}127.0.0.1:{port}")]);
+    let mut there = client(&first_url, &[&format!("a={scheme}{port}")]);
+    let mut back = client(&second_url, &[&format!("b={scheme}{other}")]);
+    there.event("forwarding");
+    back.event("forwarding");
+    [first, second, there, back]
+}
+
+/// Streams that each of four processes may open until a ring is noticed.
+const MOST_IN_RING: usize = 40;
+
+fn check_ring(mut ring: [Pinhole; 4]) {
+    // Either host may be the one that notices.
+    let is_loop = |event: &serde_json::Value| event["event"] == "warning" && event["code"] == "loop";
+    wait_until("a host to notice the ring", || {
+        let [first, second, ..] = &mut ring;
+        first.events_so_far().iter().chain(&second.events_so_far()).any(is_loop)
+    });
+    for side in &mut ring {
+        let count = streams(side);
+        assert!(count <= MOST_IN_RING, "{count} streams");
+    }
+    let [first, second, there, back] = ring;
+    for mut side in [there, back, first, second] {
+        side.stop();
+    }
+}
+
+#[test]
+fn a_round_through_two_hosts_ends() {
+    let (first, second) = (ReservedPort::new(), ReservedPort::new());
+    let ring = ring("", first.address.port(), second.address.port());
+    say(connect(first.address));
+    check_ring(ring);
+}
+
+#[test]
+fn a_datagram_does_not_go_round_two_hosts_for_ever() {
+    let sockets = [any_port(), any_port()].map(|address| UdpSocket::bind(address).unwrap());
+    let [port, other] = [0, 1].map(|index: usize| sockets[index].local_addr().unwrap().port());
+    drop(sockets);
+    let ring = ring("udp:", port, other);
+    let program = UdpSocket::bind(any_port()).unwrap();
+    program.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+    check_ring(ring);
+}
+
+#[test]
+fn workers_who_take_turns_are_served() {
+    const WORKERS: usize = 24;
+    // It takes its time: nobody has an answer when many are there, and each who has one makes room for exactly one.
+    let service = serve(|mut stream| {
+        stream.read_exact(&mut [0; 5])?;
+        thread::park_timeout(Duration::from_millis(100));
+        stream.write_all(b"hello")
+    });
+    let (mut host, url) = host(&[&format!("web={service}")]);
+    let mut client = client(&url, &["web=0"]);
+    let local = client.local();
+    let workers = (0..WORKERS).map(|_| {
+        thread::spawn(move || {
+            for _ in 0..6 {
+                let mut stream = connect(local);
+                stream.write_all(b"hello").unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                assert_eq!(answer, b"hello");
+            }
+        })
+    });
+    workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().unwrap());
+    assert!(!host.events_so_far().iter().any(|event| event["event"] == "warning"));
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn many_who_wait_for_no_answer_are_served() {
+    const COUNT: usize = 50;
+    let (mut host, url) = host(&[&format!("sink={}", sink())]);
+    let mut client = client(&url, &["sink=0"]);
+    let local = client.local();
+    // One after the other, each once the host has dialled for the one before, as if that had led to it.
+    let mut open = Vec::new();
+    for _ in 0..COUNT {
+        open.push(connect(local));
+        if open.len() % 7 > 0 {
+            host.event("stream-opened");
+        }
+    }
+    for mut stream in open {
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("5 "), "{answer}");
+    }
+    assert!(!host.events_so_far().iter().any(|event| event["event"] == "warning"));
+    client.stop();
     host.stop();
 }
