@@ -12,7 +12,7 @@ use rand::Rng;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
-use crate::net::interfaces::{MAX_ADDRESSES, Offered, offered_addresses};
+use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::udp::UdpSocket;
 use crate::session::{End, Event, Path, Session};
 use crate::signaling::SessionId;
@@ -296,7 +296,8 @@ impl Core {
             names += &format!(" and {} more", left_out.len() - MAX_NAMED);
         }
         let message = format!(
-            "this machine has more addresses than the {MAX_ADDRESSES} that peers are told of; direct paths do not use {names}"
+            "this machine has more addresses than the {MAX_IPV4} of IPv4 and {MAX_IPV6} of IPv6 that peers are told of; \
+             direct paths do not use {names}"
         );
         self.left_out = left_out.into_iter().map(|(address, _)| address).collect();
         self.warn("addresses", message);

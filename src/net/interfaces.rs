@@ -6,11 +6,11 @@ use std::path::Path;
 
 use if_addrs::{IfOperStatus, Interface};
 
-/// The most addresses that are offered: every one becomes a candidate, and pairs grow with their product.
-pub const MAX_ADDRESSES: usize = 16;
-
-/// Places that each family has for itself, as far as it needs them.
-const RESERVED: usize = 4;
+/// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make the
+/// hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
+pub const MAX_IPV4: usize = 7;
+/// The same of IPv6.
+pub const MAX_IPV6: usize = 5;
 
 /// How names of interfaces begin that join containers and virtual machines of this machine, on any system.
 const VIRTUAL_NAMES: [&str; 12] =
@@ -19,7 +19,7 @@ const VIRTUAL_NAMES: [&str; 12] =
 /// What a peer is told of, and what not because there is too much of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offered {
-    /// The most promising first, loopback last; at most [`MAX_ADDRESSES`].
+    /// The most promising first, loopback last; at most [`MAX_IPV4`] and [`MAX_IPV6`] beside that.
     pub addresses: Vec<IpAddr>,
     /// What had no room, each with the name of its interface.
     pub left_out: Vec<(IpAddr, String)>,
@@ -114,15 +114,13 @@ fn default_sources() -> Vec<IpAddr> {
     world.into_iter().filter_map(source_to).collect()
 }
 
-/// Takes from a ranked list what fits, with room for each family.
+/// Takes from a ranked list what fits.
 fn choose(ranked: Vec<(IpAddr, String)>, loopback: &[IpAddr]) -> Offered {
-    let places = MAX_ADDRESSES - loopback.len();
-    let count = |is_ipv4: bool| ranked.iter().filter(|(address, _)| address.is_ipv4() == is_ipv4).count();
-    let [mut ipv4, mut ipv6] = [count(false), count(true)].map(|others| places - others.min(RESERVED));
+    let (mut ipv4, mut ipv6) = (MAX_IPV4, MAX_IPV6);
     let mut offered = Offered::default();
     for (address, name) in ranked {
         let room = if address.is_ipv4() { &mut ipv4 } else { &mut ipv6 };
-        if *room > 0 && offered.addresses.len() < places {
+        if *room > 0 {
             *room -= 1;
             offered.addresses.push(address);
         } else {
@@ -241,14 +239,11 @@ mod tests {
         let ipv4 = (0..100).map(|n| IpAddr::from([10, 0, 0, n]));
         let ipv6 = |count: u16| (0..count).map(|n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]));
         let offered = choose(named(ipv4.clone().chain(ipv6(10))), &loopback);
-        let expected: Vec<IpAddr> = ipv4.clone().take(10).chain(ipv6(4)).chain(loopback).collect();
-        assert_eq!((offered.addresses, offered.left_out.len()), (expected, 96));
-        // What one family does not need the other has.
-        let offered = choose(named(ipv4.clone().chain(ipv6(1))), &loopback[..1]);
-        let expected: Vec<IpAddr> = ipv4.take(14).chain(ipv6(1)).chain([loopback[0]]).collect();
-        assert_eq!((offered.addresses, offered.left_out.len()), (expected, 86));
-        let offered = choose(named(ipv6(9)), &[]);
-        assert_eq!((offered.addresses.len(), offered.left_out), (9, vec![]));
+        let expected: Vec<IpAddr> = ipv4.take(MAX_IPV4).chain(ipv6(5)).chain(loopback).collect();
+        assert_eq!((offered.addresses, offered.left_out.len()), (expected, 98));
+        let offered = choose(named(ipv6(4)), &[]);
+        assert_eq!((offered.addresses.len(), offered.left_out), (4, vec![]));
+        assert!((MAX_IPV4 + 1).pow(2) + (MAX_IPV6 + 1).pow(2) <= 100);
     }
 
     #[test]
