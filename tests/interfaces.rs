@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use nix::sched::{CloneFlags, unshare};
+use pinhole::net::interfaces::{MAX_IPV4, offered_addresses};
 use pinhole::net::watch::InterfaceWatch;
 
 use common::DEADLINE;
@@ -158,4 +159,50 @@ fn a_burst_is_one_report_and_silence_costs_nothing() {
     assert!(world.watch.poll_timeout().is_some(), "{events:?}");
     world.settle();
     assert_eq!(world.reports, before + 1, "{:?}", world.addresses);
+}
+
+#[test]
+fn among_many_addresses_those_that_lead_out_are_offered() {
+    const TEST: &str = "among_many_addresses_those_that_lead_out_are_offered";
+    let Some(world) = World::new(TEST) else { return };
+    // As container engines make them, before the interface that leads out.
+    for number in 0..20 {
+        if !Command::new(&world.ip)
+            .args(["link", "add", &format!("br-{number}"), "type", "bridge"])
+            .status()
+            .unwrap()
+            .success()
+        {
+            return skipped(TEST, "this kernel has no bridges");
+        }
+        world.ip(&format!("link add p{number} type veth peer name q{number}"));
+        world.ip(&format!("link set p{number} master br-{number}"));
+        for interface in [format!("p{number}"), format!("q{number}"), format!("br-{number}")] {
+            world.ip(&format!("link set {interface} up"));
+        }
+        world.ip(&format!("addr add 172.20.{number}.1/24 dev br-{number}"));
+    }
+    world.ip("addr add 192.0.2.7/24 dev near");
+    world.ip("addr add 192.0.2.9/24 dev near");
+    let has_ipv6 = Path::new("/proc/net/if_inet6").exists();
+    if has_ipv6 {
+        world.ip("addr add 2001:db8::7/64 dev near nodad");
+        world.ip("addr add fd00:9::1/64 dev br-3 nodad");
+    }
+    world.ip("route add default via 192.0.2.1 dev near");
+    let offered = offered_addresses(None).unwrap();
+    assert_eq!(offered.addresses[..2], [address("192.0.2.7"), address("192.0.2.9")], "{offered:?}");
+    assert_eq!(
+        offered.addresses.iter().filter(|own| own.is_ipv4()).count(),
+        MAX_IPV4 + 1,
+        "with loopback: {offered:?}"
+    );
+    assert!(offered.left_out.iter().all(|(_, name)| name.starts_with("br-")), "{offered:?}");
+    assert!(offered.left_out.len() >= 15);
+    if has_ipv6 {
+        assert!(offered.addresses.contains(&address("2001:db8::7")), "each family has room: {offered:?}");
+    }
+    // What led to the peer's signaling comes first, whatever it is.
+    let offered = offered_addresses(Some(address("172.20.19.1"))).unwrap();
+    assert_eq!(offered.addresses[..2], [address("172.20.19.1"), address("192.0.2.7")], "{offered:?}");
 }

@@ -10,6 +10,8 @@ mod common;
 mod death;
 #[path = "programs/endings.rs"]
 mod endings;
+#[path = "programs/families.rs"]
+mod families;
 #[path = "programs/forwards.rs"]
 mod forwards;
 #[path = "programs/guesses.rs"]
@@ -18,6 +20,8 @@ mod guesses;
 mod http;
 #[path = "programs/leaks.rs"]
 mod leaks;
+#[path = "programs/loops.rs"]
+mod loops;
 #[path = "programs/postgres.rs"]
 mod postgres;
 #[path = "programs/redis.rs"]

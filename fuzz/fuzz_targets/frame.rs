@@ -22,14 +22,14 @@ fuzz_target!(|message: &[u8]| {
                 }
                 StreamFrame::Sequenced(sequence, frame) => {
                     let kind = match &frame {
-                        Sequenced::Connect(_) => kind::CONNECT,
+                        Sequenced::Connect(..) => kind::CONNECT,
                         Sequenced::Data(_) => kind::DATA,
                         Sequenced::Close => kind::CLOSE,
                         Sequenced::Accept => kind::ACCEPT,
                     };
                     out.extend_from_slice(&header(kind, generation, id.value(), sequence));
                     match frame {
-                        Sequenced::Connect(target) => target.encode(&mut out),
+                        Sequenced::Connect(target, trail) => frame::encode_connect(&mut out, &target, &trail),
                         Sequenced::Data(data) => out.extend_from_slice(&data),
                         Sequenced::Close | Sequenced::Accept | Sequenced::Reset(_) => {}
                     }

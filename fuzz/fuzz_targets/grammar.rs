@@ -83,9 +83,9 @@ fn ask(rules: &[Rule], line: &str) {
         IpAddr::from(Ipv6Addr::UNSPECIFIED),
     ];
     for address in special {
-        let permitted = list.check_address(Protocol::Tcp, host, address, port).is_ok();
+        let permitted = list.check_address(Protocol::Tcp, host, address, port, |_| false).is_ok();
         assert!(!permitted || list.check_name(Protocol::Tcp, host, port) == Verdict::Resolve);
-        assert!(names_only.check_address(Protocol::Tcp, host, address, port).is_err());
+        assert!(names_only.check_address(Protocol::Tcp, host, address, port, |_| false).is_err());
     }
     if let Ok(path) = list.check_unix(Path::new(line)) {
         assert_eq!(list.check_unix(&path), Ok(path));

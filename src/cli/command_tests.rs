@@ -36,7 +36,7 @@ fn client(line: &[&str], pin: Option<&str>) -> (ClientConfig, Output) {
 #[test]
 fn a_host_has_defaults() {
     let (config, output) = host(&["host", "25565"], None);
-    assert_eq!(config.services[0].endpoint.to_string(), "127.0.0.1:25565");
+    assert_eq!(config.services[0].endpoint.to_string(), "localhost:25565");
     assert_eq!(config.listen, Some(DEFAULT_HOST_LISTEN));
     assert_eq!(config.max_sessions, 16);
     assert!(config.pin.is_none() && !config.once && !config.ask);
@@ -75,7 +75,7 @@ fn a_client_takes_every_flag() {
     assert_eq!(config.url.to_string(), "wss://abc-5000.asse.devtunnels.ms/ws");
     assert_eq!(config.pin.reveal(), "1+1");
     let at = |address: &str| LocalForward::Only { bind: ServiceBind::Address(address.parse().unwrap()) };
-    assert_eq!(config.forwards, [at("127.0.0.1:0")]);
+    assert_eq!(config.forwards, [at("localhost:0")]);
     assert_eq!(config.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
     assert_eq!(config.headers, [("A".into(), "b".into()), ("C".into(), "d".into())]);
     assert!(config.once && output.json);

@@ -1,12 +1,12 @@
 //! What is forwarded, as people type it: services, where they appear, `-L`, `-R`, `-D`, `-W` and what is allowed.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::problem::{ArgumentError, Problem};
 use crate::config::{
-    Bind, Endpoint, LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService, Target,
-    is_service_name,
+    Bind, Endpoint, ListenAddress, LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService,
+    Target, is_service_name,
 };
 use crate::forward::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 use crate::net::address::{AddressError, Host, PortRange, Prefix, socket_path, split, split_range};
@@ -18,8 +18,8 @@ pub const MAX_SERVICES: usize = 256;
 pub const MAX_RANGE: usize = MAX_SERVICES;
 
 /// Parses what a host shares, each `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range for
-/// a port, or `unix:` and a path. A bare port is one of 127.0.0.1. The default name is the port, or the socket's file name
-/// in small letters.
+/// a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's file name
+/// in small letters; of a TCP and a UDP service on one port, the latter is `53-udp`.
 ///
 /// # Errors
 /// The first that is wrong, or has the name of one before it; too many.
@@ -29,7 +29,8 @@ pub fn services<T: AsRef<str>>(texts: &[T]) -> Result<Vec<SharedService>, Argume
     let mut services: Vec<SharedService> = Vec::new();
     for text in texts.iter().map(AsRef::as_ref) {
         let error = |problem| ArgumentError::new("TARGET", text, problem, hint);
-        for service in service(text).map_err(error)? {
+        for mut service in service(text).map_err(error)? {
+            tell_apart(&mut services, &mut service);
             if services.iter().any(|other| other.name == service.name) {
                 return Err(error(Problem::SameName(service.name)));
             }
@@ -107,9 +108,9 @@ pub fn reverse(text: &str) -> Result<Vec<ReverseForward>, ArgumentError> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn proxy(text: &str) -> Result<SocketAddr, ArgumentError> {
+pub fn proxy(text: &str) -> Result<ListenAddress, ArgumentError> {
     let hint = "give [BIND:]PORT, for example 1080, or 0 for any free port";
-    let parsed = split(text).map_err(Problem::from).and_then(|(host, port)| Ok(SocketAddr::new(listened(host)?, port)));
+    let parsed = split(text).map_err(Problem::from).and_then(|(host, port)| listened(host, port));
     parsed.map_err(|problem| ArgumentError::new("-D", text, problem, hint))
 }
 
@@ -208,6 +209,22 @@ pub fn allow_reverse<T: AsRef<str>>(texts: &[T]) -> Result<ReverseAccess, Argume
     texts.iter().map(rule).collect::<Result<_, _>>().map(ReverseAccess::new)
 }
 
+/// Gives the UDP service of two that are named after the same port a name that says so.
+fn tell_apart(services: &mut [SharedService], added: &mut SharedService) {
+    let is_udp = |service: &SharedService| matches!(service.endpoint, Endpoint::Udp(_));
+    let has_its_port = |service: &SharedService| match &service.endpoint {
+        Endpoint::Tcp(target) | Endpoint::Udp(target) => service.name == target.port.to_string(),
+        Endpoint::Unix(_) => false,
+    };
+    let is_same = |known: &&mut SharedService| known.name == added.name && has_its_port(known) && has_its_port(added);
+    let Some(known) = services.iter_mut().find(is_same) else { return };
+    match (is_udp(known), is_udp(added)) {
+        (true, false) => known.name += "-udp",
+        (false, true) => added.name += "-udp",
+        _ => {}
+    }
+}
+
 fn service(text: &str) -> Result<Vec<SharedService>, Problem> {
     let (name, target) = split_name(text)?;
     let shared = |name, endpoint| SharedService { name, endpoint, proxy_protocol: None };
@@ -231,7 +248,7 @@ fn service(text: &str) -> Result<Vec<SharedService>, Problem> {
     if name.is_some() && range.count() > 1 {
         return Err(Problem::NamedRange);
     }
-    let host = host.to_text().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string());
+    let host = host.to_text().unwrap_or_else(|| "localhost".to_owned());
     let each = range.ports().map(|port| {
         let target = Target { host: host.clone(), port };
         let endpoint = if is_udp { Endpoint::Udp(target) } else { Endpoint::Tcp(target) };
@@ -256,18 +273,17 @@ fn local(text: &str) -> Result<Vec<LocalForward>, Problem> {
         Prefix::None(address) => (false, address),
     };
     let (host, range) = range(address)?;
-    let address = listened(host)?;
-    let bind = |port| match is_udp {
-        true => ServiceBind::Udp(SocketAddr::new(address, port)),
-        false => ServiceBind::Address(SocketAddr::new(address, port)),
+    let bind = |port| {
+        let address = listened(host, port)?;
+        Ok::<_, Problem>(if is_udp { ServiceBind::Udp(address) } else { ServiceBind::Address(address) })
     };
     match (range.count(), name) {
-        (1, _) => Ok(vec![named(bind(range.first()))]),
+        (1, _) => Ok(vec![named(bind(range.first())?)]),
         (_, Some(_)) => Err(Problem::NamedRange),
         (_, None) if range.first() == 0 => Err(AddressError::PortZero.into()),
         (_, None) => {
-            let service = |port: u16| LocalForward::Service { name: port.to_string(), bind: Some(bind(port)) };
-            Ok(range.ports().map(service).collect())
+            let service = |port: u16| Ok(LocalForward::Service { name: port.to_string(), bind: Some(bind(port)?) });
+            range.ports().map(service).collect()
         }
     }
 }
@@ -284,7 +300,7 @@ fn pairs(text: &str) -> Result<Vec<(Bind, Endpoint)>, Problem> {
     }
     if let Some((bind, path)) = rest.split_once(":unix:") {
         let (host, port) = split(bind)?;
-        let bind = Bind::Tcp(SocketAddr::new(listened(host)?, port));
+        let bind = Bind::Tcp(listened(host, port)?);
         return match is_udp {
             true => Err(Problem::UdpToUnix),
             false => Ok(vec![(bind, Endpoint::Unix(socket_path(path)?.into()))]),
@@ -300,7 +316,6 @@ fn pairs(text: &str) -> Result<Vec<(Bind, Endpoint)>, Problem> {
         _ => return Err(AddressError::Brackets.into()),
     };
     let (listening, binds) = range(bind)?;
-    let listening = listened(listening)?;
     if matches!(Prefix::of(target), Prefix::Udp(_)) {
         return Err(Problem::PrefixInside);
     }
@@ -313,13 +328,13 @@ fn pairs(text: &str) -> Result<Vec<(Bind, Endpoint)>, Problem> {
         return Err(Problem::RangeLengths);
     }
     let pair = |(bind, port)| {
-        let (bind, target) = (SocketAddr::new(listening, bind), Target { host: host.clone(), port });
-        match is_udp {
+        let (bind, target) = (listened(listening, bind)?, Target { host: host.clone(), port });
+        Ok(match is_udp {
             true => (Bind::Udp(bind), Endpoint::Udp(target)),
             false => (Bind::Tcp(bind), Endpoint::Tcp(target)),
-        }
+        })
     };
-    Ok(binds.ports().zip(targets.ports()).map(pair).collect())
+    binds.ports().zip(targets.ports()).map(pair).collect()
 }
 
 /// Reads what follows a `unix:` at the beginning of a `-L` or `-R`: a path, and what is dialled. A path may have colons
@@ -381,12 +396,12 @@ fn range(text: &str) -> Result<(Host<'_>, PortRange), Problem> {
     if range.count() > MAX_RANGE { Err(Problem::LongRange(MAX_RANGE)) } else { Ok((host, range)) }
 }
 
-/// Returns the address to listen on; without one it is 127.0.0.1.
-fn listened(host: Host<'_>) -> Result<IpAddr, Problem> {
+/// Returns where to listen; without an address it is localhost.
+fn listened(host: Host<'_>, port: u16) -> Result<ListenAddress, Problem> {
     match host {
-        Host::Default => Ok(Ipv4Addr::LOCALHOST.into()),
-        Host::Address(address) => Ok(address),
-        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok(Ipv4Addr::LOCALHOST.into()),
+        Host::Default => Ok(ListenAddress::Localhost(port)),
+        Host::Address(address) => Ok(ListenAddress::One(SocketAddr::new(address, port))),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok(ListenAddress::Localhost(port)),
         Host::Name(_) => Err(AddressError::NameToListenOn.into()),
     }
 }

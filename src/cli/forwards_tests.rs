@@ -16,24 +16,27 @@ fn dialled(text: &str) -> Result<Vec<String>, ArgumentError> {
 
 #[test]
 fn services_are_understood() {
-    let cases: [(&[&str], &[&str]); 17] = [
-        (&["8080"], &["8080=127.0.0.1:8080"]),
-        (&["web=8080"], &["web=127.0.0.1:8080"]),
+    let cases: [(&[&str], &[&str]); 20] = [
+        (&["8080"], &["8080=localhost:8080"]),
+        (&["web=8080"], &["web=localhost:8080"]),
         (&["127.0.0.1:8080"], &["8080=127.0.0.1:8080"]),
         (&["[::1]:80"], &["80=[::1]:80"]),
         (&["db.local:5432"], &["5432=db.local:5432"]),
         (&["udp:127.0.0.1:53"], &["53=udp:127.0.0.1:53"]),
-        (&["udp:53"], &["53=udp:127.0.0.1:53"]),
+        (&["udp:53"], &["53=udp:localhost:53"]),
         (&["dns=udp:[::1]:53"], &["dns=udp:[::1]:53"]),
-        (&["tcp:8080"], &["8080=127.0.0.1:8080"]),
+        (&["tcp:8080"], &["8080=localhost:8080"]),
         (&["unix:/run/x.sock"], &["x.sock=unix:/run/x.sock"]),
         (&["unix:/run/postgresql/.s.PGSQL.5432"], &[".s.pgsql.5432=unix:/run/postgresql/.s.PGSQL.5432"]),
         (&["unix:x.sock"], &["x.sock=unix:x.sock"]),
         (&["a=unix:/run/x=y z"], &["a=unix:/run/x=y z"]),
-        (&["8000-8002"], &["8000=127.0.0.1:8000", "8001=127.0.0.1:8001", "8002=127.0.0.1:8002"]),
+        (&["8000-8002"], &["8000=localhost:8000", "8001=localhost:8001", "8002=localhost:8002"]),
         (&["udp:db.local:1-2"], &["1=udp:db.local:1", "2=udp:db.local:2"]),
-        (&["53", "dns=udp:53"], &["53=127.0.0.1:53", "dns=udp:127.0.0.1:53"]),
-        (&[" a-b_c.9=80-80 "], &["a-b_c.9=127.0.0.1:80"]),
+        (&["53", "dns=udp:53"], &["53=localhost:53", "dns=udp:localhost:53"]),
+        (&["53", "udp:53"], &["53=localhost:53", "53-udp=udp:localhost:53"]),
+        (&["udp:53", "53"], &["53-udp=udp:localhost:53", "53=localhost:53"]),
+        (&["udp:1.1.1.1:53", "52-53"], &["53-udp=udp:1.1.1.1:53", "52=localhost:52", "53=localhost:53"]),
+        (&[" a-b_c.9=80-80 "], &["a-b_c.9=localhost:80"]),
     ];
     for (given, expected) in cases {
         let services = services(given).unwrap_or_else(|error| panic!("{given:?}: {error}"));
@@ -46,7 +49,7 @@ fn services_are_understood() {
 
 #[test]
 fn wrong_services_are_explained() {
-    let cases: [(&[&str], Problem); 28] = [
+    let cases: [(&[&str], Problem); 30] = [
         (&[""], address(AddressError::Empty)),
         (&["web="], address(AddressError::Empty)),
         (&["udp:"], address(AddressError::Empty)),
@@ -72,7 +75,9 @@ fn wrong_services_are_explained() {
         (&["unix:@x"], address(AddressError::AbstractPath)),
         (&["unix:/"], Problem::NoDefaultName),
         (&["unix:/run/my app"], Problem::NoDefaultName),
-        (&["53", "udp:53"], Problem::SameName("53".into())),
+        (&["53", "127.0.0.1:53"], Problem::SameName("53".into())),
+        (&["53", "udp:53", "udp:53"], Problem::SameName("53-udp".into())),
+        (&["53=80", "udp:53"], Problem::SameName("53".into())),
         (&["web=1", "80", "web=2"], Problem::SameName("web".into())),
         (&["1-200", "1001-1057"], Problem::ManyServices(256)),
     ];
@@ -94,22 +99,22 @@ fn places_of_services_are_understood() {
     let service = |name: &str, bind| LocalForward::Service { name: name.into(), bind };
     let cases: [(&[&str], Vec<LocalForward>); 15] = [
         (&[], vec![LocalForward::Every]),
-        (&["8080"], vec![only(at("127.0.0.1:8080"))]),
-        (&["0"], vec![only(at("127.0.0.1:0"))]),
+        (&["8080"], vec![only(at("localhost:8080"))]),
+        (&["0"], vec![only(at("localhost:0"))]),
         (&["0.0.0.0:80"], vec![only(at("0.0.0.0:80"))]),
-        (&["udp:5353"], vec![only(udp("127.0.0.1:5353"))]),
+        (&["udp:5353"], vec![only(udp("localhost:5353"))]),
         (&["unix:/tmp/a"], vec![only(ServiceBind::Unix("/tmp/a".into()))]),
-        (&["web=8080"], vec![service("web", Some(at("127.0.0.1:8080")))]),
+        (&["web=8080"], vec![service("web", Some(at("localhost:8080")))]),
         (&["game=0.0.0.0:25565"], vec![service("game", Some(at("0.0.0.0:25565")))]),
         (&["db=unix:/tmp/pg.sock"], vec![service("db", Some(ServiceBind::Unix("/tmp/pg.sock".into())))]),
-        (&["dns=udp:5353"], vec![service("dns", Some(udp("127.0.0.1:5353")))]),
-        (&["dns=localhost:0"], vec![service("dns", Some(at("127.0.0.1:0")))]),
+        (&["dns=udp:5353"], vec![service("dns", Some(udp("localhost:5353")))]),
+        (&["dns=localhost:0"], vec![service("dns", Some(at("localhost:0")))]),
         (&["web"], vec![service("web", None)]),
         (
             &["web", "db=1", "2"],
-            vec![service("web", None), service("db", Some(at("127.0.0.1:1"))), only(at("127.0.0.1:2"))],
+            vec![service("web", None), service("db", Some(at("localhost:1"))), only(at("localhost:2"))],
         ),
-        (&["80-81"], vec![service("80", Some(at("127.0.0.1:80"))), service("81", Some(at("127.0.0.1:81")))]),
+        (&["80-81"], vec![service("80", Some(at("localhost:80"))), service("81", Some(at("localhost:81")))]),
         (&["udp:[::1]:80-81"], vec![service("80", Some(udp("[::1]:80"))), service("81", Some(udp("[::1]:81")))]),
     ];
     for (given, expected) in cases {
@@ -144,21 +149,21 @@ fn wrong_places_are_explained() {
 #[test]
 fn what_is_dialled_is_understood() {
     let cases: [(&str, &[&str]); 16] = [
-        ("5432:db.local:5432", &["127.0.0.1:5432 db.local:5432"]),
-        ("0:db.local:5432", &["127.0.0.1:0 db.local:5432"]),
+        ("5432:db.local:5432", &["localhost:5432 db.local:5432"]),
+        ("0:db.local:5432", &["localhost:0 db.local:5432"]),
         ("0.0.0.0:80:10.0.0.1:8080", &["0.0.0.0:80 10.0.0.1:8080"]),
-        ("localhost:80:localhost:80", &["127.0.0.1:80 localhost:80"]),
+        ("localhost:80:localhost:80", &["localhost:80 localhost:80"]),
         ("[::1]:80:[2001:db8::1]:80", &["[::1]:80 [2001:db8::1]:80"]),
-        ("80:[::1]:80", &["127.0.0.1:80 [::1]:80"]),
-        ("tcp:80:a:80", &["127.0.0.1:80 a:80"]),
-        ("udp:5353:10.0.0.53:53", &["udp:127.0.0.1:5353 udp:10.0.0.53:53"]),
+        ("80:[::1]:80", &["localhost:80 [::1]:80"]),
+        ("tcp:80:a:80", &["localhost:80 a:80"]),
+        ("udp:5353:10.0.0.53:53", &["udp:localhost:5353 udp:10.0.0.53:53"]),
         ("udp:0.0.0.0:53:ns.local:53", &["udp:0.0.0.0:53 udp:ns.local:53"]),
-        ("8080:unix:/run/app.sock", &["127.0.0.1:8080 unix:/run/app.sock"]),
+        ("8080:unix:/run/app.sock", &["localhost:8080 unix:/run/app.sock"]),
         ("[::1]:8080:unix:/run/a:b", &["[::1]:8080 unix:/run/a:b"]),
         ("unix:/tmp/pg.sock:db.local:5432", &["unix:/tmp/pg.sock db.local:5432"]),
         ("unix:/tmp/a:b:[::1]:5432", &["unix:/tmp/a:b [::1]:5432"]),
         ("unix:pg.sock:unix:/run/pg.sock", &["unix:pg.sock unix:/run/pg.sock"]),
-        ("8000-8001:a:9000-9001", &["127.0.0.1:8000 a:9000", "127.0.0.1:8001 a:9001"]),
+        ("8000-8001:a:9000-9001", &["localhost:8000 a:9000", "localhost:8001 a:9001"]),
         ("udp:[::]:1-2:a:3-4", &["udp:[::]:1 udp:a:3", "udp:[::]:2 udp:a:4"]),
     ];
     for (given, expected) in cases {
@@ -216,10 +221,10 @@ fn wrong_dials_are_explained() {
 fn reverse_forwards_have_the_same_shape() {
     let show = |forward: ReverseForward| format!("{} {}", forward.bind, forward.endpoint);
     let reverse = |text: &str| reverse(text).map(|forwards| forwards.into_iter().map(show).collect::<Vec<_>>());
-    assert_eq!(reverse("8080:127.0.0.1:80"), Ok(vec!["127.0.0.1:8080 127.0.0.1:80".into()]));
+    assert_eq!(reverse("8080:127.0.0.1:80"), Ok(vec!["localhost:8080 127.0.0.1:80".into()]));
     assert_eq!(reverse("0.0.0.0:0:[::1]:80"), Ok(vec!["0.0.0.0:0 [::1]:80".into()]));
     assert_eq!(reverse("unix:/run/a.sock:unix:b.sock"), Ok(vec!["unix:/run/a.sock unix:b.sock".into()]));
-    assert_eq!(reverse("udp:53:a:53"), Ok(vec!["udp:127.0.0.1:53 udp:a:53".into()]));
+    assert_eq!(reverse("udp:53:a:53"), Ok(vec!["udp:localhost:53 udp:a:53".into()]));
     assert_eq!(reverse("1-2:a:1-2").map(|forwards| forwards.len()), Ok(2));
     assert_eq!(reverse("unix:a.sock:b:80").unwrap_err().problem, address(AddressError::RelativePath));
     assert!(reverse("80").unwrap_err().to_string().starts_with("-R '80': it does not say both"));
@@ -227,7 +232,7 @@ fn reverse_forwards_have_the_same_shape() {
 
 #[test]
 fn proxies_and_pipes_are_understood() {
-    for (given, expected) in [("1080", "127.0.0.1:1080"), ("0.0.0.0:0", "0.0.0.0:0"), ("[::1]:1080", "[::1]:1080")] {
+    for (given, expected) in [("1080", "localhost:1080"), ("0.0.0.0:0", "0.0.0.0:0"), ("[::1]:1080", "[::1]:1080")] {
         assert_eq!(proxy(given).map(|address| address.to_string()), Ok(expected.into()));
     }
     for given in ["", "socks", "example.com:1080", "1080-1090", "65536", "*:1080"] {

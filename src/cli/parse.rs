@@ -6,7 +6,7 @@ use std::time::Duration;
 pub use super::problem::ArgumentError;
 
 use super::problem::Problem;
-use crate::config::Target;
+use crate::config::{ListenAddress, Target};
 use crate::net::address::{self, AddressError, Host, digits, split};
 use crate::signaling::pin::Pin;
 
@@ -20,25 +20,34 @@ const MAX_HEADER_VALUE: usize = 8 * 1024;
 const STUN_PORT: u16 = 3478;
 
 /// Parses what a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is one of
-/// 127.0.0.1.
+/// localhost: 127.0.0.1, or ::1 if only that answers.
 pub fn target(text: &str) -> Result<Target, ArgumentError> {
     let hint = "give a port or host:port, for example 25565, db.local:5432 or [::1]:8080";
     let parsed = split(text).and_then(|(host, port)| match port {
         0 => Err(AddressError::PortZero),
-        _ => Ok(Target { host: host.to_text().unwrap_or_else(|| Ipv4Addr::LOCALHOST.to_string()), port }),
+        _ => Ok(Target { host: host.to_text().unwrap_or_else(|| "localhost".to_owned()), port }),
     });
     parsed.map_err(|problem| ArgumentError::new("TARGET", text, problem, hint))
 }
 
 /// Parses where a client listens: `25565`, `0.0.0.0:25565`, `[::1]:80`, `localhost:80`, or `0` for any free port. A
-/// bare port is one of 127.0.0.1.
-pub fn local(text: &str) -> Result<SocketAddr, ArgumentError> {
+/// bare port is one of localhost.
+pub fn local(text: &str) -> Result<ListenAddress, ArgumentError> {
     let hint = "give a port or an address of this machine, for example 25565, 0.0.0.0:25565, or 0 for any free port";
-    listening_address(text).map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
+    let is_localhost = |host: &Host<'_>| match host {
+        Host::Default => true,
+        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+        Host::Address(_) => false,
+    };
+    let parsed = match split(text) {
+        Ok((host, port)) if is_localhost(&host) => Ok(ListenAddress::Localhost(port)),
+        _ => listening_address(text).map(ListenAddress::One),
+    };
+    parsed.map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
 }
 
 /// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s, or `:5000` for that port of every
-/// address.
+/// address. A bare port is one of 127.0.0.1.
 pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
     let hint =
         "give a port or an address of this machine, for example 5000, :5000 for every address, or 0 for any free port";
@@ -162,10 +171,10 @@ mod tests {
     #[test]
     fn targets_are_understood() {
         let cases = [
-            ("25565", "127.0.0.1:25565"),
-            (" 80 ", "127.0.0.1:80"),
-            ("1", "127.0.0.1:1"),
-            ("65535", "127.0.0.1:65535"),
+            ("25565", "localhost:25565"),
+            (" 80 ", "localhost:80"),
+            ("1", "localhost:1"),
+            ("65535", "localhost:65535"),
             ("127.0.0.1:25565", "127.0.0.1:25565"),
             ("[::1]:25565", "[::1]:25565"),
             ("[2001:DB8:0:0::1]:443", "[2001:db8::1]:443"),
@@ -240,7 +249,9 @@ mod tests {
             ("192.0.2.1:80", "192.0.2.1:80"),
         ];
         for (given, expected) in cases {
-            assert_eq!(local(given).map(|address| address.to_string()), Ok(expected.to_string()));
+            let is_bare = given.to_ascii_lowercase().starts_with("localhost") || !given.contains(':');
+            let both = expected.replace("127.0.0.1", if is_bare { "localhost" } else { "127.0.0.1" });
+            assert_eq!(local(given).map(|address| address.to_string()), Ok(both));
             assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
         }
         for (given, expected) in [(":5000", "[::]:5000"), (" :0", "[::]:0")] {
@@ -410,7 +421,7 @@ mod tests {
         #[test]
         fn addresses_come_back(address in any::<IpAddr>(), port in any::<u16>()) {
             let address = SocketAddr::new(address, port);
-            prop_assert_eq!(local(&address.to_string()), Ok(address));
+            prop_assert_eq!(local(&address.to_string()), Ok(ListenAddress::One(address)));
             if port != 0 {
                 let target = target(&address.to_string());
                 prop_assert_eq!(target.map(|target| target.to_string()), Ok(address.to_string()));

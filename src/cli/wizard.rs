@@ -1,10 +1,8 @@
 //! The questions of `pinhole` without a command. Whatever it does, arguments can do: it ends in the same settings.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
-use crate::config::{ClientConfig, Endpoint, HostConfig, LocalForward, ServiceBind, Target};
+use crate::config::{ClientConfig, Endpoint, HostConfig, ListenAddress, LocalForward, ServiceBind, Target};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
@@ -116,11 +114,14 @@ fn side(text: &str) -> Result<Side, &'static str> {
 }
 
 fn short(target: &Target) -> String {
-    if target.host == "127.0.0.1" { target.port.to_string() } else { target.to_string() }
+    if target.host == "localhost" { target.port.to_string() } else { target.to_string() }
 }
 
-fn short_local(local: SocketAddr) -> String {
-    if local.ip() == Ipv4Addr::LOCALHOST { local.port().to_string() } else { local.to_string() }
+fn short_local(local: ListenAddress) -> String {
+    match local {
+        ListenAddress::Localhost(port) => port.to_string(),
+        ListenAddress::One(address) => address.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is forwarded: services, what appears where, and in which direction.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -76,14 +76,71 @@ impl FromStr for Endpoint {
     }
 }
 
+/// Where a port is listened on. As text: `127.0.0.1:8080`, or `localhost:8080`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// There.
+    One(SocketAddr),
+    /// At 127.0.0.1, and at ::1 where that is free, too.
+    Localhost(u16),
+}
+
+impl ListenAddress {
+    /// Returns the port; 0 lets the system pick one.
+    pub fn port(&self) -> u16 {
+        match self {
+            ListenAddress::One(address) => address.port(),
+            ListenAddress::Localhost(port) => *port,
+        }
+    }
+
+    /// Returns the addresses, the one that has to be free first.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let (first, second) = match *self {
+            ListenAddress::One(address) => (address, None),
+            ListenAddress::Localhost(port) => ((both[0], port).into(), Some(SocketAddr::from((both[1], port)))),
+        };
+        [first].into_iter().chain(second)
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> ListenAddress {
+        ListenAddress::One(address)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::One(address) => address.fmt(f),
+            ListenAddress::Localhost(port) => write!(f, "localhost:{port}"),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<ListenAddress, AddressError> {
+        match split_exactly(text)? {
+            (Host::Address(address), port) => Ok(ListenAddress::One(SocketAddr::new(address, port))),
+            (Host::Default, _) => Err(AddressError::NoHost),
+            (Host::Name(name), port) if name.eq_ignore_ascii_case("localhost") => Ok(ListenAddress::Localhost(port)),
+            (Host::Name(_), _) => Err(AddressError::NameToListenOn),
+        }
+    }
+}
+
 /// Somewhere that is listened on; port 0 lets the system pick one. As text, which is also what LISTEN and LISTENED of the
-/// protocol say: `127.0.0.1:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
+/// protocol say: `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// A TCP port.
-    Tcp(SocketAddr),
+    Tcp(ListenAddress),
     /// A UDP port.
-    Udp(SocketAddr),
+    Udp(ListenAddress),
     /// A unix stream socket, by its path.
     Unix(PathBuf),
 }
@@ -112,14 +169,9 @@ impl FromStr for Bind {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Bind, AddressError> {
-        let address = |text| match split_exactly(text)? {
-            (Host::Address(address), port) => Ok(SocketAddr::new(address, port)),
-            (Host::Default, _) => Err(AddressError::NoHost),
-            (Host::Name(_), _) => Err(AddressError::NameToListenOn),
-        };
         match Prefix::of(text) {
-            Prefix::None(text) => Ok(Bind::Tcp(address(text)?)),
-            Prefix::Udp(rest) => Ok(Bind::Udp(address(rest)?)),
+            Prefix::None(text) => Ok(Bind::Tcp(text.parse()?)),
+            Prefix::Udp(rest) => Ok(Bind::Udp(rest.parse()?)),
             Prefix::Unix(path) => Ok(Bind::Unix(socket_path(path)?.into())),
         }
     }
@@ -188,9 +240,9 @@ pub enum LocalForward {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServiceBind {
     /// A port of the service's own protocol.
-    Address(SocketAddr),
+    Address(ListenAddress),
     /// A UDP port: the service must be one of UDP.
-    Udp(SocketAddr),
+    Udp(ListenAddress),
     /// A unix stream socket: the service must not be one of UDP.
     Unix(PathBuf),
 }
@@ -275,9 +327,20 @@ mod tests {
         for text in ["127.0.0.1:80", "db.local:5432", "[::1]:80", "udp:10.0.0.53:53", "udp:[::1]:53", "unix:/run/a:1"] {
             assert_eq!(text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()), Ok(text.to_owned()));
         }
-        for text in ["127.0.0.1:0", "[::]:80", "udp:0.0.0.0:53", "udp:[::1]:53", "unix:/tmp/pg.sock"] {
+        for text in ["127.0.0.1:0", "localhost:0", "[::]:80", "udp:0.0.0.0:53", "udp:localhost:53", "unix:/tmp/pg.sock"]
+        {
             assert_eq!(text.parse::<Bind>().map(|bind| bind.to_string()), Ok(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn localhost_is_both_families() {
+        let addresses = |text: &str| {
+            let address: ListenAddress = text.parse().unwrap();
+            address.addresses().map(|address| address.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(addresses("LOCALHOST:80"), ["127.0.0.1:80", "[::1]:80"]);
+        assert_eq!(addresses("127.0.0.1:80"), ["127.0.0.1:80"]);
     }
 
     #[test]
@@ -295,13 +358,13 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(text.parse::<Endpoint>(), Err(expected), "{text:?}");
         }
-        assert_eq!("localhost:80".parse::<Bind>(), Err(AddressError::NameToListenOn));
+        assert_eq!("a.localhost:80".parse::<Bind>(), Err(AddressError::NameToListenOn));
         assert_eq!("80".parse::<Bind>(), Err(AddressError::NoHost));
     }
 
     #[test]
     fn services_appear_where_their_protocol_can() {
-        let address: SocketAddr = "127.0.0.1:53".parse().unwrap();
+        let address: ListenAddress = "127.0.0.1:53".parse().unwrap();
         let bind = ServiceBind::Address(address);
         assert_eq!(bind.of(Protocol::Tcp), Some(Bind::Tcp(address)));
         assert_eq!(bind.of(Protocol::Udp), Some(Bind::Udp(address)));

@@ -12,8 +12,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use forwards::{
-    Bind, Endpoint, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService,
-    is_service_name,
+    Bind, Endpoint, ListenAddress, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind,
+    SharedService, is_service_name,
 };
 pub use server::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
@@ -86,7 +86,7 @@ pub struct ClientConfig {
     /// What the session may use.
     pub bounds: Bounds,
     /// Where a SOCKS and HTTP proxy listens whose connections the host dials.
-    pub dynamic: Vec<SocketAddr>,
+    pub dynamic: Vec<ListenAddress>,
     /// Whom that proxy serves; `None` is everybody who reaches it.
     pub credentials: Option<Credentials>,
     /// What stdin and stdout are joined to.
@@ -132,11 +132,11 @@ impl HostConfig {
 
 impl ClientConfig {
     /// Makes the host's only service appear at an address, and otherwise does what a client without flags does.
-    pub fn joining(url: SignalingUrl, pin: Pin, local: SocketAddr) -> ClientConfig {
+    pub fn joining(url: SignalingUrl, pin: Pin, local: impl Into<ListenAddress>) -> ClientConfig {
         ClientConfig {
             url,
             pin,
-            forwards: vec![LocalForward::Only { bind: ServiceBind::Address(local) }],
+            forwards: vec![LocalForward::Only { bind: ServiceBind::Address(local.into()) }],
             reverse: Vec::new(),
             bounds: Bounds::default(),
             dynamic: Vec::new(),

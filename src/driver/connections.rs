@@ -11,12 +11,13 @@ use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
 use super::token::Source;
-use crate::config::Target;
+use crate::config::{Protocol, Target};
 use crate::forward::proxy::Negotiation;
 use crate::forward::pump::{Progress, Pump};
+use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::status::event::Event as StatusEvent;
-use crate::tunnel::{AbortReason, ConnectTarget, OpenError, Origin, StreamId, StreamKey};
+use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
 
 /// A connection, established or on its way, and its stream.
 pub(super) struct ConnectionEntry {
@@ -29,6 +30,11 @@ pub(super) struct ConnectionEntry {
     pub(super) address: String,
     /// The host that a peer named, whose addresses are to be checked; `None` for a service.
     pub(super) named: Option<Target>,
+    /// The connections that led to one that is dialled, and what that one is called.
+    pub(super) trail: Trail,
+    pub(super) hops: Vec<Hop>,
+    /// Which of the session's targets it is dialled to.
+    pub(super) round: Option<usize>,
     /// What is written to the target before anything else.
     pub(super) prefix: Vec<u8>,
     /// Waits for its turn to be pumped.
@@ -86,15 +92,15 @@ pub(super) struct Incoming {
     pub(super) stream: Stream,
     /// Who made it, for people.
     pub(super) name: String,
-    /// Both its ends, for TCP.
-    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
+    /// Both its ends.
+    pub(super) ends: Ends,
 }
 
 impl Core {
     /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
     pub(super) fn open_stream(&mut self, index: usize, incoming: Incoming, target: &ConnectTarget) -> Option<usize> {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(index, name.clone(), ends, target) {
+        match self.open_connection(index, name.clone(), &ends, target) {
             Ok(connection) => {
                 self.join(connection, stream);
                 Some(connection)
@@ -110,7 +116,7 @@ impl Core {
     /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
     pub(super) fn open_asking(&mut self, index: usize, incoming: Incoming, mut asker: Asker, target: &ConnectTarget) {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(index, name.clone(), ends, target) {
+        match self.open_connection(index, name.clone(), &ends, target) {
             Ok(connection) => match self.register(connection, stream) {
                 Ok(stream) => {
                     self.connections[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
@@ -129,13 +135,15 @@ impl Core {
         &mut self,
         index: usize,
         name: String,
-        ends: Option<(SocketAddr, SocketAddr)>,
+        ends: &Ends,
         target: &ConnectTarget,
     ) -> Result<usize, OpenError> {
         self.next_serial += 1;
+        let flow =
+            ends.ports().map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
+        let trail = self.trail_of(index, Protocol::Tcp, ends);
         let entry = &mut self.sessions[index];
-        let flow = ends.map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
-        let key = entry.session.mux().open(stream_hash(&entry.salt, &flow), target)?;
+        let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
         self.touch(index);
         self.insert(index, key, name).ok_or(OpenError::GoingAway)
     }
@@ -198,7 +206,9 @@ impl Core {
             let Phase::Open(forward) = &mut entry.phase else { continue };
             let Some(mut stream) = self.sessions[session].session.mux().stream(key) else { continue };
             let progress = forward.pump(&mut stream, &mut self.pool);
+            let answered = entry.round.filter(|_| forward.bytes().0 > 0);
             self.touch(session);
+            answered.into_iter().for_each(|round| self.target_answered(round));
             match progress {
                 Progress::Waiting => {}
                 Progress::More => self.wake(connection),
@@ -253,8 +263,20 @@ impl Core {
         self.next_serial += 1;
         let serial = self.next_serial;
         let phase = Phase::Resolving;
-        let (named, prefix) = (None, Vec::new());
-        let entry = ConnectionEntry { session, key, id, serial, phase, address, named, prefix, queued: false };
+        let entry = ConnectionEntry {
+            session,
+            key,
+            id,
+            serial,
+            phase,
+            address,
+            named: None,
+            trail: Trail::default(),
+            hops: Vec::new(),
+            round: None,
+            prefix: Vec::new(),
+            queued: false,
+        };
         let connection = self.connections.insert(entry);
         self.sessions[session].connections.insert(key, connection);
         Some(connection)
@@ -293,7 +315,9 @@ impl Core {
 
     /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
     pub(super) fn deregister(&mut self, connection: usize) {
-        let phase = &mut self.connections[connection].phase;
+        let entry = &mut self.connections[connection];
+        self.trails.remove(&std::mem::take(&mut entry.hops));
+        let phase = &mut entry.phase;
         let mut dialled;
         let stream = match phase {
             Phase::Open(forward) => forward.source_mut(),
@@ -331,6 +355,7 @@ impl Core {
         if let Phase::Resolving = entry.phase {
             self.resolver.forget(entry.serial);
         }
+        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
         session.connections.remove(&entry.key);
         let (sent, received) = match &entry.phase {

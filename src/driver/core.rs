@@ -18,12 +18,15 @@ use slab::Slab;
 use super::connections::ConnectionEntry;
 use super::deadlines::{Deadlines, Due};
 use super::dial::{Dialer, EXHAUSTED_PAUSE};
-use super::flows::{FlowEntry, MAX_DATAGRAM, UdpListener};
+use super::flows::{FlowEntry, MAX_DATAGRAM};
 use super::leaving::Leaving;
+use super::programs::UdpListener;
+use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
 use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
 use super::token::Source;
+use super::trails::Trails;
 use crate::config::{DEFAULT_UDP_IDLE, Target};
 use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
@@ -159,6 +162,8 @@ pub(super) struct Core {
     /// Where one datagram of a flow lands.
     pub(super) datagram: Vec<u8>,
     pub(super) dialer: Dialer,
+    pub(super) trails: Trails,
+    pub(super) rounds: Rounds,
     pub(super) resolver: Resolver,
     pub(super) reach: Reach,
     pub(super) stun: Stun,
@@ -176,6 +181,8 @@ pub(super) struct Core {
     interfaces: InterfaceWatch,
     /// This machine's addresses, as far as they were told.
     pub(super) addresses: Vec<IpAddr>,
+    /// Those of them that peers were not told of for want of room.
+    pub(super) left_out: Vec<IpAddr>,
     /// When the next guess of the pin may be verified.
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
@@ -209,6 +216,8 @@ impl Core {
             udp_idle: DEFAULT_UDP_IDLE,
             datagram: vec![0; MAX_DATAGRAM],
             dialer,
+            trails: Trails::new(),
+            rounds: Rounds::default(),
             resolver: Resolver::new(waker.clone()),
             stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
             reach,
@@ -222,6 +231,7 @@ impl Core {
             next_serial: 0,
             interfaces,
             addresses: usable_addresses(true).unwrap_or_default(),
+            left_out: Vec::new(),
             verify_at: None,
             is_accepting_paused: false,
             redial_at: Instant::now(),
@@ -416,6 +426,7 @@ impl Core {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
                 Due::Web { index, serial } => self.notices.push_back(Notice::WebDue { index, serial }),
+                Due::Round { index, serial } => self.handle_round_due(index, serial),
                 Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),

@@ -33,6 +33,8 @@ pub(super) enum Due {
     Dial { index: usize, serial: u64 },
     /// A target did not answer at one address; `left` more are to be tried.
     Attempt { index: usize, serial: u64, left: usize },
+    /// A target that is watched because it may lead back has had its moment.
+    Round { index: usize, serial: u64 },
     /// A dial that failed for want of descriptors may be tried again. The serial comes first: of those that wait for the same
     /// moment, the oldest is served first.
     Redial { serial: u64, index: usize },

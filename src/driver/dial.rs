@@ -8,14 +8,17 @@ use std::time::Duration;
 use super::connections::Phase;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
-use super::sessions::Scope;
-use crate::config::{Endpoint, Protocol, SharedService, Target};
+use super::sessions::{Scope, SessionKey};
+use super::trails::LEADS_BACK;
+use crate::config::{Endpoint, Protocol, ProxyProtocol, SharedService, Target};
 use crate::forward::access::{AccessList, Verdict};
 use crate::forward::proxy_header::proxy_header;
+use crate::net::interfaces::is_own_address;
 use crate::net::listen;
+use crate::net::listener::Ends;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::{Attempt, Stream};
-use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
+use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
 
 /// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.
 pub(super) const HOST_LOOKUP: u64 = 0;
@@ -49,6 +52,26 @@ pub(super) struct ServerAccess {
     pub(super) public: Option<u16>,
     /// What the access list has, too.
     pub(super) dials: bool,
+}
+
+/// What a stream of the peer's is to be joined to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) session: SessionKey,
+    pub(super) key: StreamKey,
+    pub(super) endpoint: Endpoint,
+    header: Option<ProxyProtocol>,
+    /// The peer named it.
+    pub(super) is_named: bool,
+    /// The connections that led there.
+    pub(super) trail: Trail,
+}
+
+impl Wanted {
+    /// Returns the target as people read it.
+    pub(super) fn target(&self) -> String {
+        self.endpoint.to_string()
+    }
 }
 
 /// Why a stream gets no target.
@@ -123,20 +146,41 @@ impl Core {
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
-        if let Endpoint::Udp(address) = &endpoint {
-            return self.open_target_flow(index, key, address, is_named);
+        let session = SessionKey { index, serial: self.sessions[index].serial };
+        let told = self.sessions[index].session.mux().stream(key).map(|mut stream| stream.take_trail());
+        let trail = self.trails.complete(&told.unwrap_or_default());
+        let wanted = Wanted { session, key, endpoint, header, is_named, trail };
+        if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
+            self.warn_of_loop(index, &wanted.target());
+            self.end_looping_flow(hop);
+            return self.abort_stream(index, key, AbortReason::Refused, LEADS_BACK);
         }
-        let Some(connection) = self.insert(index, key, endpoint.to_string()) else { return };
-        let serial = self.connections[connection].serial;
-        if let Some(version) = header {
-            let path = self.sessions[index].session.peer_path();
-            self.connections[connection].prefix = proxy_header(version, path);
+        self.admit(wanted);
+    }
+
+    /// Dials what a stream is to be joined to, if there still is one.
+    pub(super) fn dial_target(&mut self, wanted: Wanted) {
+        let target = wanted.target();
+        if self.session(wanted.session).is_none() {
+            return;
         }
-        self.prune_deadlines();
+        if let Endpoint::Udp(address) = &wanted.endpoint {
+            let address = address.clone();
+            return self.open_target_flow(wanted, &address);
+        }
+        let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
+        let Some(connection) = self.insert(session.index, key, target) else { return };
+        let round = self.rounds.enter(session, &self.connections[connection].address);
+        let path = self.sessions[session.index].session.peer_path();
+        let entry = &mut self.connections[connection];
+        (entry.trail, entry.round) = (trail, Some(round));
+        entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
+        let serial = entry.serial;
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
+        self.prune_deadlines();
         match endpoint {
             Endpoint::Tcp(address) => {
-                let asker = self.asker(index, is_named);
+                let asker = self.asker(session.index, is_named);
                 let lookup = self.resolver.resolve(asker, serial, &address.host, address.port);
                 if is_named {
                     self.connections[connection].named = Some(address);
@@ -148,8 +192,11 @@ impl Core {
                 }
             }
             #[cfg(unix)]
-            Endpoint::Unix(path) => match mio::net::UnixStream::connect(path) {
-                Ok(stream) => self.dialling(connection, Stream::Unix(stream), VecDeque::new()),
+            Endpoint::Unix(path) => match mio::net::UnixStream::connect(&path) {
+                Ok(stream) => {
+                    self.remember_dial(connection, &Ends::of_file(&path));
+                    self.dialling(connection, Stream::Unix(stream), VecDeque::new());
+                }
                 Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
             },
             #[cfg(not(unix))]
@@ -163,6 +210,12 @@ impl Core {
     /// Tells for whom a name is looked up: the peer of that session, if it chose the name.
     pub(super) fn asker(&self, index: usize, is_named: bool) -> Asker {
         if is_named { Asker::Peer(self.sessions[index].serial) } else { Asker::Own }
+    }
+
+    /// Remembers a connection that is being dialled, until it is deregistered.
+    fn remember_dial(&mut self, connection: usize, ends: &Ends) {
+        let entry = &mut self.connections[connection];
+        entry.hops = self.trails.add(Protocol::Tcp, ends, &entry.address, &entry.trail);
     }
 
     /// Takes the resolver's answers.
@@ -217,7 +270,7 @@ impl Core {
         let mut check = |address: &SocketAddr| {
             let allow = &self.dialer.allow;
             allow
-                .check_address(Protocol::Tcp, &named.host, address.ip(), named.port)
+                .check_address(Protocol::Tcp, &named.host, address.ip(), named.port, is_own_address)
                 .map_err(|error| denied = Some(error))
         };
         let allowed: VecDeque<SocketAddr> =
@@ -238,8 +291,14 @@ impl Core {
     fn dial(&mut self, connection: usize, mut addresses: VecDeque<SocketAddr>) {
         let mut last_error = io::Error::other("the name has no address");
         while let Some(address) = addresses.pop_front() {
-            match mio::net::TcpStream::connect(address).map(Stream::Tcp) {
-                Ok(stream) => return self.dialling(connection, stream, addresses),
+            match mio::net::TcpStream::connect(address) {
+                Ok(stream) => {
+                    // It may be accepted before the loop hears of it.
+                    if let Ok(local) = stream.local_addr() {
+                        self.remember_dial(connection, &Ends::Ports { local, remote: address });
+                    }
+                    return self.dialling(connection, Stream::Tcp(stream), addresses);
+                }
                 Err(error) if listen::is_exhaustion(&error) => {
                     addresses.push_front(address);
                     let serial = self.connections[connection].serial;
@@ -294,8 +353,10 @@ impl Core {
         match self.register(connection, stream) {
             Ok(stream) => {
                 let (left, serial) = (further.len(), self.connections[connection].serial);
+                // This machine answers at once, or is too busy: then another address has nothing better to offer.
+                let is_worth_while = further.iter().any(|address| !address.ip().is_loopback());
                 self.connections[connection].phase = Phase::Dialing(stream, further);
-                if left > 0 {
+                if is_worth_while {
                     self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { index: connection, serial, left });
                 }
             }

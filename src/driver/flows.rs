@@ -1,30 +1,29 @@
 //! UDP flows: datagrams of one local program and one target, in either direction.
 //!
-//! The opener has one socket for all its programs and tells flows apart by who sent; the side that dials has a socket of its own
-//! for each flow, so that answers find their way. Datagrams that find no room are lost, as on any network.
+//! The opener has one socket for all its programs (`programs`) and tells flows apart by who sent; the side that dials has a
+//! socket of its own for each flow, so that answers find their way. Datagrams that find no room are lost, as on any network.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
-use log::{debug, info};
+use log::debug;
 use mio::Interest;
 use mio::net::UdpSocket;
 
-use super::connections::stream_hash;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::dial::Wanted;
+use super::programs::Program;
 use super::token::Source;
+use super::trails::LEADS_BACK;
 use crate::config::{Protocol, Target};
-use crate::forward::proxy::datagram;
+use crate::net::interfaces::is_own_address;
+use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
 use crate::status::event::Event as StatusEvent;
-use crate::tunnel::{AbortReason, ConnectTarget, StreamId, StreamKey};
-
-/// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
-const MAX_FLOWS: usize = 1024;
+use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
 /// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the session with the
 /// most of them goes that was idle for longest.
@@ -34,126 +33,46 @@ const MAX_TARGET_FLOWS: usize = 1024;
 pub(super) const MAX_DATAGRAM: usize = 65_535;
 
 /// Datagrams taken from a socket before others have their turn.
-const DATAGRAMS_PER_TURN: usize = 64;
+pub(super) const DATAGRAMS_PER_TURN: usize = 64;
 
 /// A flow and its stream.
 pub(super) struct FlowEntry {
-    session: usize,
+    pub(super) session: usize,
     key: StreamKey,
     id: StreamId,
     pub(super) serial: u64,
     side: Side,
     address: String,
-    used_at: Instant,
+    /// The connections that led to one that is dialled, and what that one is called.
+    trail: Trail,
+    hops: Vec<Hop>,
+    /// Which of the session's targets it is connected to.
+    pub(super) round: Option<usize>,
+    pub(super) used_at: Instant,
 }
 
-enum Side {
+pub(super) enum Side {
     /// Datagrams come from, and go to, a program, through a listener.
     Program { listener: usize, program: Program },
     /// The target's name is being looked up; the host that a peer named is to be checked.
     Resolving { named: Option<Target> },
-    /// A socket that is connected to the target.
-    Target(UdpSocket),
-}
-
-/// A socket that local programs send to.
-pub(super) struct UdpListener {
-    pub(super) socket: UdpSocket,
-    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address only. Its
-    /// port is that of the first datagram, and 0 before.
-    owner: Option<SocketAddr>,
-    /// The flow of each program.
-    flows: HashMap<Program, usize>,
-}
-
-/// Who sent a datagram; through a relay, also where to. Those are flows of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Program {
-    source: SocketAddr,
-    target: Option<Target>,
-}
-
-impl UdpListener {
-    pub(super) fn bind(address: SocketAddr) -> io::Result<UdpListener> {
-        Ok(UdpListener { socket: UdpSocket::bind(address)?, owner: None, flows: HashMap::new() })
-    }
-
-    /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
-    pub(super) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
-        address.set_port(0);
-        Ok(UdpListener { owner: Some(SocketAddr::new(owner, 0)), ..UdpListener::bind(address)? })
-    }
-
-    fn send(&self, program: &Program, payload: &[u8]) -> io::Result<usize> {
-        match program.target.as_ref().and_then(|target| datagram::encode(target, payload)) {
-            Some(datagram) => self.socket.send_to(&datagram, program.source),
-            None => self.socket.send_to(payload, program.source),
-        }
-    }
-}
-
-impl fmt::Display for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.target {
-            None => write!(f, "{}", self.source),
-            Some(target) => write!(f, "udp:{target} ({})", self.source),
-        }
-    }
+    /// A socket that is connected to the target, and where else that may be as long as nobody answered.
+    Target(UdpSocket, Option<SocketAddr>),
 }
 
 impl Core {
-    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the session
-    /// only; without one, they are lost.
-    pub(super) fn receive_from_programs(&mut self, listener: usize, wanted: Option<(usize, Option<&ConnectTarget>)>) {
-        let mut buffer = std::mem::take(&mut self.datagram);
-        for count in 0.. {
-            let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
-            if count == DATAGRAMS_PER_TURN {
-                self.notices.push_back(Notice::Programs { listener });
-                break;
-            }
-            let (len, source) = match entry.socket.recv_from(&mut buffer) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An earlier datagram found nobody.
-                Err(_) => continue,
-            };
-            let (target, payload) = match &mut entry.owner {
-                None => (None, &buffer[..len]),
-                Some(owner) if owner.ip() != source.ip() || ![0, source.port()].contains(&owner.port()) => continue,
-                Some(owner) => match datagram::decode(&buffer[..len]) {
-                    Ok((target, payload)) => {
-                        owner.set_port(source.port());
-                        (Some(target), payload)
-                    }
-                    Err(error) => {
-                        debug!("a datagram from {source} is lost: {error}");
-                        continue;
-                    }
-                },
-            };
-            let program = Program { source, target };
-            let flow = entry.flows.get(&program).copied().or_else(|| {
-                let (session, wanted) = wanted?;
-                let named = program.target.as_ref().map(|target| ConnectTarget::Udp(target.to_string()));
-                self.open_flow(session, named.as_ref().or(wanted)?, listener, program)
-            });
-            if let Some(flow) = flow {
-                self.send_to_peer(flow, payload);
-            }
-        }
-        self.datagram = buffer;
-    }
-
     /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(&mut self, index: usize, key: StreamKey, target: &Target, is_named: bool) {
+    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
         self.make_room_for_target();
+        let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(index, key, Side::Resolving { named }, format!("udp:{target}")) else {
+        let Some(flow) = self.insert_flow(session.index, key, Side::Resolving { named }, wanted.target()) else {
             return;
         };
+        self.flows[flow].trail = trail.clone();
+        self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
         let serial = self.flows[flow].serial;
-        let asker = self.asker(index, is_named);
+        let asker = self.asker(session.index, is_named);
         match self.resolver.resolve(asker, serial, &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
@@ -189,16 +108,26 @@ impl Core {
     pub(super) fn receive_from_target(&mut self, flow: usize) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
-            let Some(FlowEntry { side: Side::Target(socket), .. }) = self.flows.get(flow) else { break };
+            let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.flows.get_mut(flow) else {
+                break;
+            };
             if count == DATAGRAMS_PER_TURN {
                 self.notices.push_back(Notice::Target { flow });
                 break;
             }
             match socket.recv(&mut buffer) {
-                Ok(len) => self.send_to_peer(flow, &buffer[..len]),
+                Ok(len) => {
+                    *further = None;
+                    let round = *round;
+                    self.send_to_peer(flow, &buffer[..len]);
+                    round.into_iter().for_each(|round| self.target_answered(round));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody is at the target now; somebody may be later.
-                Err(error) => debug!("flow={flow} receive error={error}"),
+                Err(error) => {
+                    debug!("flow={flow} receive error={error}");
+                    self.try_further(flow);
+                }
             }
         }
         self.datagram = buffer;
@@ -206,30 +135,40 @@ impl Core {
 
     /// Takes what the peer sent, and the end of the flow.
     pub(super) fn flow_readable(&mut self, flow: usize) {
-        let now = self.now;
-        let Some(entry) = self.flows.get_mut(flow) else { return };
-        let Some(mut stream) = self.sessions[entry.session].session.mux().stream(entry.key) else { return };
         loop {
+            let Some(entry) = self.flows.get_mut(flow) else { return };
+            let Some(mut stream) = self.sessions[entry.session].session.mux().stream(entry.key) else { return };
             // Before the socket is there, the mux keeps what comes, within its bound.
             if matches!(entry.side, Side::Resolving { .. }) {
                 return;
             }
-            let Some(datagram) = stream.receive_datagram() else { break };
-            entry.used_at = now;
+            let Some(datagram) = stream.receive_datagram() else {
+                if stream.is_at_end() {
+                    self.end_flow(flow, "closed");
+                }
+                return;
+            };
+            entry.used_at = self.now;
             let sent = match &entry.side {
                 Side::Program { listener, program } => match self.udp_listeners.get(*listener) {
                     Some(listener) => listener.send(program, &datagram),
-                    None => break,
+                    None => return,
                 },
-                Side::Target(socket) => socket.send(&datagram),
+                Side::Target(socket, None) => socket.send(&datagram).map(drop),
+                // On this machine it is known at once that nobody is there.
+                Side::Target(socket, Some(_)) => {
+                    socket.send(&datagram).and_then(|_| socket.take_error()?.map_or(Ok(()), Err))
+                }
                 Side::Resolving { .. } => return,
             };
-            if let Err(error) = sent {
-                debug!("flow={flow} send error={error}");
+            let Err(error) = sent else { continue };
+            debug!("flow={flow} send error={error}");
+            if self.try_further(flow)
+                && let Some(FlowEntry { side: Side::Target(socket, _), .. }) = self.flows.get(flow)
+            {
+                // Lost if nobody is there either.
+                let _ = socket.send(&datagram);
             }
-        }
-        if stream.is_at_end() {
-            self.end_flow(flow, "closed");
         }
     }
 
@@ -260,61 +199,21 @@ impl Core {
         self.remove_flow(flow, reason);
     }
 
-    /// Adds a listener to the loop, and returns its place and where it is bound.
-    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<(usize, SocketAddr)> {
-        let bound = listener.socket.local_addr()?;
-        let entry = self.udp_listeners.vacant_entry();
-        let index = entry.key();
-        self.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
-        entry.insert(listener);
-        Ok((index, bound))
+    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
+    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
+        let Some((flow, entry)) = self.flows.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
+        let (session, key) = (entry.session, entry.key);
+        self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+        self.remove_flow(flow, LEADS_BACK);
     }
 
-    /// Closes a listener and ends its flows.
-    pub(super) fn close_listener(&mut self, listener: usize) {
-        let Some(mut entry) = self.udp_listeners.try_remove(listener) else { return };
-        if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
-            debug!("deregister error={error}");
-        }
-        for flow in entry.flows.into_values() {
-            self.end_flow(flow, "closed");
-        }
-    }
-
-    fn open_flow(
-        &mut self,
-        session: usize,
-        target: &ConnectTarget,
-        listener: usize,
-        program: Program,
-    ) -> Option<usize> {
-        if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
-            let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
-            let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
-            self.end_flow(oldest, "another flow needs its place");
-        }
-        let local = self.udp_listeners.get(listener)?.socket.local_addr().ok()?;
-        let entry = &mut self.sessions[session];
-        let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
-        let key = match entry.session.mux().open(hash, target) {
-            Ok(key) => key,
-            Err(error) => {
-                info!("datagrams from {program} are lost: {error}");
-                return None;
-            }
-        };
-        let name = program.to_string();
-        let flow = self.insert_flow(session, key, Side::Program { listener, program: program.clone() }, name)?;
-        self.udp_listeners.get_mut(listener)?.flows.insert(program, flow);
-        self.report_opened(flow);
-        Some(flow)
-    }
-
-    fn insert_flow(&mut self, session: usize, key: StreamKey, side: Side, address: String) -> Option<usize> {
+    pub(super) fn insert_flow(&mut self, session: usize, key: StreamKey, side: Side, address: String) -> Option<usize> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
         self.next_serial += 1;
         let (serial, used_at) = (self.next_serial, self.now);
-        let flow = self.flows.insert(FlowEntry { session, key, id, serial, side, address, used_at });
+        let (trail, hops) = (Trail::default(), Vec::new());
+        let flow =
+            self.flows.insert(FlowEntry { session, key, id, serial, side, address, trail, hops, round: None, used_at });
         self.sessions[session].flows.insert(key, flow);
         self.prune_deadlines();
         self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle { index: flow, serial });
@@ -326,16 +225,22 @@ impl Core {
         let Side::Resolving { named } = &self.flows[flow].side else { return };
         let allow = &self.dialer.allow;
         let is_allowed = |address: &&SocketAddr| match named {
-            Some(named) => allow.check_address(Protocol::Udp, &named.host, address.ip(), named.port).is_ok(),
+            Some(named) => {
+                let checked = allow.check_address(Protocol::Udp, &named.host, address.ip(), named.port, is_own_address);
+                checked.is_ok()
+            }
             None => true,
         };
-        let Some(&address) = addresses.iter().find(is_allowed) else {
+        let mut allowed = addresses.iter().filter(is_allowed).copied();
+        let Some(address) = allowed.next() else {
             return self.fail_flow(flow, AbortReason::Denied, "no --allow rule of the host has it");
         };
+        // Only this machine says at once that nobody is at the first.
+        let further = allowed.next().filter(|further| address.ip().is_loopback() && further.ip().is_loopback());
         match self.connected_socket(flow, address) {
             Ok(socket) => {
                 let entry = &mut self.flows[flow];
-                entry.side = Side::Target(socket);
+                entry.side = Side::Target(socket, further);
                 let (session, key) = (entry.session, entry.key);
                 if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
                     stream.accept();
@@ -348,16 +253,36 @@ impl Core {
         }
     }
 
+    /// Turns to the other address of a target where nobody is at the one tried so far. Tells whether there was another.
+    fn try_further(&mut self, flow: usize) -> bool {
+        let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.flows.get_mut(flow) else {
+            return false;
+        };
+        let Some((address, tried)) = further.take().zip(socket.peer_addr().ok()) else { return false };
+        let Ok(connected) = self.connected_socket(flow, address) else { return false };
+        let side = Side::Target(connected, Some(tried));
+        if let Side::Target(mut socket, _) = std::mem::replace(&mut self.flows[flow].side, side)
+            && let Err(error) = self.poll.registry().deregister(&mut socket)
+        {
+            debug!("deregister error={error}");
+        }
+        true
+    }
+
     fn connected_socket(&mut self, flow: usize, address: SocketAddr) -> io::Result<UdpSocket> {
         let any: SocketAddr =
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let mut socket = UdpSocket::bind(any)?;
         socket.connect(address)?;
         self.poll.registry().register(&mut socket, Source::Flow(flow).token(), Interest::READABLE)?;
+        let entry = &mut self.flows[flow];
+        self.trails.remove(&entry.hops);
+        let ends = Ends::Ports { local: socket.local_addr()?, remote: address };
+        entry.hops = self.trails.add(Protocol::Udp, &ends, &entry.address, &entry.trail);
         Ok(socket)
     }
 
-    fn send_to_peer(&mut self, flow: usize, datagram: &[u8]) {
+    pub(super) fn send_to_peer(&mut self, flow: usize, datagram: &[u8]) {
         let now = self.now;
         let Some(entry) = self.flows.get_mut(flow) else { return };
         entry.used_at = now;
@@ -376,7 +301,7 @@ impl Core {
         self.remove_flow(flow, reason.as_str());
     }
 
-    fn report_opened(&mut self, flow: usize) {
+    pub(super) fn report_opened(&mut self, flow: usize) {
         let entry = &self.flows[flow];
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
@@ -385,6 +310,8 @@ impl Core {
 
     fn remove_flow(&mut self, flow: usize, reason: &str) {
         let entry = self.flows.remove(flow);
+        self.trails.remove(&entry.hops);
+        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
         session.flows.remove(&entry.key);
         let (sent, received) = session.session.mux().stream(entry.key).map_or((0, 0), |stream| stream.bytes());
@@ -397,7 +324,7 @@ impl Core {
                     listener.flows.remove(&program);
                 }
             }
-            Side::Target(mut socket) => {
+            Side::Target(mut socket, _) => {
                 if let Err(error) = self.poll.registry().deregister(&mut socket) {
                     debug!("deregister error={error}");
                 }

@@ -16,11 +16,14 @@ mod host;
 mod leaving;
 mod liveness;
 mod outbox;
+mod programs;
+mod rounds;
 mod server;
 mod sessions;
 mod signals;
 mod stun;
 mod token;
+mod trails;
 
 use std::io;
 

@@ -12,7 +12,7 @@ use rand::Rng;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
-use crate::net::interfaces::usable_addresses;
+use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::udp::UdpSocket;
 use crate::session::{End, Event, Path, Session};
 use crate::signaling::SessionId;
@@ -22,6 +22,9 @@ use crate::tunnel::{self, Config, StreamKey};
 
 /// How long a session must have been without a path before it gives way to another client.
 const MIN_EVICTED: Duration = Duration::from_secs(5);
+
+/// Addresses that one sentence names.
+const MAX_NAMED: usize = 8;
 
 /// Finds a session; one that is gone is found no more, whoever took its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +62,8 @@ pub(super) struct SessionEntry {
     /// Short id, for people.
     pub(super) name: String,
     sockets: Vec<OwnSocket>,
+    /// Our end of the signaling connection.
+    pub(super) signaling_address: Option<IpAddr>,
     /// The TCP connection of each stream.
     pub(super) connections: HashMap<StreamKey, usize>,
     /// The UDP flow of each stream that is one.
@@ -68,6 +73,8 @@ pub(super) struct SessionEntry {
     pub(super) connected_at: Option<Instant>,
     pub(super) sent: u64,
     pub(super) received: u64,
+    /// When somebody was told of a forward that leads back to itself.
+    pub(super) loop_told_at: Option<Instant>,
     is_dirty: bool,
     /// The deadline that is set for it.
     due_at: Option<Instant>,
@@ -116,12 +123,14 @@ impl Core {
             serial,
             name,
             sockets: Vec::new(),
+            signaling_address: None,
             connections: HashMap::new(),
             flows: HashMap::new(),
             salt,
             connected_at: None,
             sent: 0,
             received: 0,
+            loop_told_at: None,
             is_dirty: false,
             due_at: None,
         });
@@ -257,10 +266,12 @@ impl Core {
         self.sessions[index].session.add_stun_servers(self.now, servers, is_complete);
         let own = self.sessions[index].sockets.iter().filter(|socket| socket.carrier == carrier);
         let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.index].socket.local().ip()).collect();
-        let addresses = usable_addresses(true).unwrap_or_else(|error| {
+        let offered = offered_addresses(self.sessions[index].signaling_address);
+        let Offered { addresses, left_out } = offered.unwrap_or_else(|error| {
             debug!("interfaces cannot be listed: {error}");
-            Vec::new()
+            Offered::default()
         });
+        self.warn_of_left_out(left_out);
         let mut locals = Vec::new();
         for address in addresses.into_iter().filter(|address| !bound.contains(address)) {
             match self.add_socket(address, index) {
@@ -272,6 +283,24 @@ impl Core {
             }
         }
         self.sessions[index].session.add_sockets(self.now, carrier, &locals);
+    }
+
+    /// Says which addresses peers are not told of, once.
+    fn warn_of_left_out(&mut self, left_out: Vec<(IpAddr, String)>) {
+        if left_out.iter().all(|(address, _)| self.left_out.contains(address)) {
+            return;
+        }
+        let named = left_out.iter().take(MAX_NAMED).map(|(address, name)| format!("{address} ({name})"));
+        let mut names = named.collect::<Vec<_>>().join(", ");
+        if left_out.len() > MAX_NAMED {
+            names += &format!(" and {} more", left_out.len() - MAX_NAMED);
+        }
+        let message = format!(
+            "this machine has more addresses than the {MAX_IPV4} of IPv4 and {MAX_IPV6} of IPv6 that peers are told of; \
+             direct paths do not use {names}"
+        );
+        self.left_out = left_out.into_iter().map(|(address, _)| address).collect();
+        self.warn("addresses", message);
     }
 
     /// Closes the sockets of a PeerConnection that is gone.

@@ -1,14 +1,31 @@
-//! This machine's addresses that are worth offering to a peer.
+//! This machine's addresses, and which of them are worth offering to a peer.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::path::Path;
 
-use if_addrs::IfOperStatus;
+use if_addrs::{IfOperStatus, Interface};
 
-/// The most addresses [`usable_addresses`] returns: every one becomes a candidate, and pairs grow with their product.
-pub const MAX_ADDRESSES: usize = 16;
+/// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make the
+/// hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
+pub const MAX_IPV4: usize = 7;
+/// The same of IPv6.
+pub const MAX_IPV6: usize = 5;
 
-/// Lists addresses of interfaces that are up, in the system's order, each once, at most [`MAX_ADDRESSES`].
+/// How names of interfaces begin that join containers and virtual machines of this machine, on any system.
+const VIRTUAL_NAMES: [&str; 12] =
+    ["docker", "br-", "veth", "virbr", "vboxnet", "vmnet", "vnet", "cni", "podman", "lxc", "lxd", "vEthernet"];
+
+/// What a peer is told of, and what not because there is too much of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offered {
+    /// The most promising first, loopback last; at most [`MAX_IPV4`] and [`MAX_IPV6`] beside that.
+    pub addresses: Vec<IpAddr>,
+    /// What had no room, each with the name of its interface.
+    pub left_out: Vec<(IpAddr, String)>,
+}
+
+/// Lists addresses of interfaces that are up, in the system's order, each once.
 ///
 /// Link-local (169.254.0.0/16, fe80::/10), multicast and unspecified addresses are left out. With `include_loopback`
 /// the list ends with `127.0.0.1` and, where the machine has it, `::1`, whatever other loopback addresses exist.
@@ -16,9 +33,126 @@ pub const MAX_ADDRESSES: usize = 16;
 /// # Errors
 /// The system's, if interfaces cannot be listed.
 pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
-    let interfaces = if_addrs::get_if_addrs()?;
-    let addresses = interfaces.iter().filter(|interface| may_be_up(&interface.oper_status)).map(|i| i.ip());
-    Ok(select(addresses, include_loopback))
+    let (usable, loopback) = split(if_addrs::get_if_addrs()?);
+    let mut addresses: Vec<IpAddr> = usable.iter().map(Interface::ip).collect();
+    addresses.extend(loopback.into_iter().filter(|_| include_loopback));
+    Ok(addresses)
+}
+
+/// Chooses among [`usable_addresses`], loopback included. `signaling` is our end of a connection by which the peer was found.
+/// Then come the interfaces of the default routes, others that have hardware, tunnels, and last what leads to containers.
+///
+/// # Errors
+/// The system's, if interfaces cannot be listed.
+pub fn offered_addresses(signaling: Option<IpAddr>) -> io::Result<Offered> {
+    let (usable, loopback) = split(if_addrs::get_if_addrs()?);
+    let default = default_sources();
+    let is_default = |name: &str| usable.iter().any(|found| found.name == name && default.contains(&found.ip()));
+    let mut ranked: Vec<(Rank, &Interface)> = usable
+        .iter()
+        .map(|interface| {
+            let rank = match interface.ip() {
+                address if signaling == Some(address) => Rank::Signaling,
+                address if default.contains(&address) => Rank::Default,
+                _ if is_default(&interface.name) => Rank::BesideDefault,
+                _ => rank_of(&interface.name),
+            };
+            (rank, interface)
+        })
+        .collect();
+    // As the system lists them where nothing tells them apart, but private addresses of IPv6 behind those of the world.
+    ranked.sort_by_key(|(rank, interface)| (*rank, matches!(interface.ip(), IpAddr::V6(ip) if ip.is_unique_local())));
+    let ranked = ranked.into_iter().map(|(_, interface)| (interface.ip(), interface.name.clone()));
+    Ok(choose(ranked.collect(), &loopback))
+}
+
+/// How likely an address leads to the peer; the first most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// It led to the peer's signaling.
+    Signaling,
+    /// What is sent into the world goes out from it.
+    Default,
+    /// Another one of the same interface.
+    BesideDefault,
+    /// There is hardware behind it.
+    Hardware,
+    /// Tunnels, and what nothing is known of.
+    Other,
+    /// Containers and virtual machines.
+    Virtual,
+}
+
+/// Ranks an interface by its kind, as far as the system tells: Linux does in `/sys`.
+fn rank_of(name: &str) -> Rank {
+    let folder = Path::new("/sys/class/net").join(name);
+    if has_hardware(&folder, 3) {
+        return Rank::Hardware;
+    }
+    let number = |file: &str| std::fs::read_to_string(folder.join(file)).ok();
+    let is_pair = number("ifindex").zip(number("iflink")).is_some_and(|(own, peer)| own != peer);
+    let is_virtual =
+        folder.join("bridge").exists() || is_pair || VIRTUAL_NAMES.iter().any(|start| name.starts_with(start));
+    if is_virtual { Rank::Virtual } else { Rank::Other }
+}
+
+/// Tells whether a device is behind an interface, perhaps with a bridge, a bond or a VLAN in between.
+fn has_hardware(folder: &Path, depth: usize) -> bool {
+    if folder.join("device").exists() {
+        return true;
+    }
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    let mut lower = entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("lower_"));
+    lower.any(|entry| has_hardware(&entry.path(), depth))
+}
+
+/// Returns the addresses that datagrams into the world go out from, where there is a way.
+fn default_sources() -> Vec<IpAddr> {
+    // Nothing is sent to these; they only have to be nobody's neighbours: TEST-NET-3 (RFC 5737), and of 2000::/3.
+    let world: [IpAddr; 2] = [[203, 0, 113, 1].into(), [0x2600, 0, 0, 0, 0, 0, 0, 1].into()];
+    world.into_iter().filter_map(source_to).collect()
+}
+
+/// Takes from a ranked list what fits.
+fn choose(ranked: Vec<(IpAddr, String)>, loopback: &[IpAddr]) -> Offered {
+    let (mut ipv4, mut ipv6) = (MAX_IPV4, MAX_IPV6);
+    let mut offered = Offered::default();
+    for (address, name) in ranked {
+        let room = if address.is_ipv4() { &mut ipv4 } else { &mut ipv6 };
+        if *room > 0 {
+            *room -= 1;
+            offered.addresses.push(address);
+        } else {
+            offered.left_out.push((address, name));
+        }
+    }
+    offered.addresses.extend(loopback);
+    offered
+}
+
+/// Tells whether what is sent to an address stays on this machine: an interface has it, or a route says so. If the system does
+/// not tell, it does.
+pub fn is_own_address(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    if address.is_loopback() {
+        return true;
+    }
+    let listed = if_addrs::get_if_addrs().map(|found| found.iter().any(|interface| interface.ip() == address));
+    // This machine talks to itself from the address that it talks to.
+    match (listed, source_to(address)) {
+        (Ok(true), _) => true,
+        (Ok(false), source) => source == Some(address),
+        (Err(_), source) => source.is_none_or(|source| source == address),
+    }
+}
+
+/// Returns the address that datagrams to an address go out from. None is sent.
+fn source_to(address: IpAddr) -> Option<IpAddr> {
+    let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((address, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Returns the name of the interface that has this address, if one has.
@@ -37,22 +171,21 @@ fn may_be_up(status: &IfOperStatus) -> bool {
     }
 }
 
-fn select(addresses: impl Iterator<Item = IpAddr>, include_loopback: bool) -> Vec<IpAddr> {
-    let mut usable = Vec::new();
+/// Parts what is up and can be routed, each address once, from the machine's loopback addresses.
+fn split(interfaces: Vec<Interface>) -> (Vec<Interface>, Vec<IpAddr>) {
+    let mut usable: Vec<Interface> = Vec::new();
     let mut loopback = [None, None];
-    for address in addresses {
+    for interface in interfaces.into_iter().filter(|interface| may_be_up(&interface.oper_status)) {
+        let address = interface.ip();
         if address == IpAddr::V4(Ipv4Addr::LOCALHOST) {
             loopback[0] = Some(address);
         } else if address == IpAddr::V6(Ipv6Addr::LOCALHOST) {
             loopback[1] = Some(address);
-        } else if is_routable(address) && !usable.contains(&address) {
-            usable.push(address);
+        } else if is_routable(address) && !usable.iter().any(|known| known.ip() == address) {
+            usable.push(interface);
         }
     }
-    let loopback: Vec<IpAddr> = loopback.into_iter().flatten().filter(|_| include_loopback).collect();
-    usable.truncate(MAX_ADDRESSES - loopback.len());
-    usable.extend(loopback);
-    usable
+    (usable, loopback.into_iter().flatten().collect())
 }
 
 fn is_routable(address: IpAddr) -> bool {
@@ -66,38 +199,81 @@ fn is_routable(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use if_addrs::{IfAddr, Ifv4Addr, Ifv6Addr};
 
-    fn list(addresses: &[&str], include_loopback: bool) -> Vec<String> {
-        let addresses = addresses.iter().map(|text| text.parse().unwrap());
-        select(addresses, include_loopback).iter().map(IpAddr::to_string).collect()
+    fn interface(text: &str) -> Interface {
+        let addr = match text.parse().unwrap() {
+            IpAddr::V4(ip) => IfAddr::V4(Ifv4Addr { ip, netmask: Ipv4Addr::BROADCAST, prefixlen: 32, broadcast: None }),
+            IpAddr::V6(ip) => {
+                IfAddr::V6(Ifv6Addr { ip, netmask: Ipv6Addr::LOCALHOST, prefixlen: 128, broadcast: None })
+            }
+        };
+        Interface { name: "if0".to_owned(), addr, index: None, oper_status: IfOperStatus::Up, is_p2p: false }
     }
 
-    #[test]
-    fn loopback_comes_last_or_not_at_all() {
-        let all = ["127.0.0.1", "::1", "192.168.1.2", "2001:db8::7"];
-        assert_eq!(list(&all, true), ["192.168.1.2", "2001:db8::7", "127.0.0.1", "::1"]);
-        assert_eq!(list(&all, false), ["192.168.1.2", "2001:db8::7"]);
+    fn split_texts(addresses: &[&str]) -> (Vec<String>, Vec<String>) {
+        let (usable, loopback) = split(addresses.iter().map(|text| interface(text)).collect());
+        let usable = usable.iter().map(|interface| interface.ip().to_string()).collect();
+        (usable, loopback.iter().map(IpAddr::to_string).collect())
+    }
+
+    fn named(addresses: impl Iterator<Item = IpAddr>) -> Vec<(IpAddr, String)> {
+        addresses.map(|address| (address, "if0".to_owned())).collect()
     }
 
     #[test]
     fn useless_and_repeated_addresses_are_left_out() {
+        let all = ["127.0.0.1", "::1", "192.168.1.2", "2001:db8::7"];
+        assert_eq!(
+            split_texts(&all),
+            (vec!["192.168.1.2".into(), "2001:db8::7".into()], vec!["127.0.0.1".into(), "::1".into()])
+        );
         let all =
             ["169.254.3.4", "fe80::1", "10.0.0.1", "10.0.0.1", "224.0.0.1", "ff02::1", "0.0.0.0", "::", "127.0.0.9"];
-        assert_eq!(list(&all, true), ["10.0.0.1"]);
+        assert_eq!(split_texts(&all), (vec!["10.0.0.1".into()], vec![]));
     }
 
     #[test]
-    fn the_list_is_bounded_and_keeps_loopback() {
-        let many = (0..100).map(|n| IpAddr::from([10, 0, 0, n])).chain([IpAddr::from([127, 0, 0, 1])]);
-        let selected = select(many, true);
-        assert_eq!(selected.len(), MAX_ADDRESSES);
-        assert_eq!(selected.last(), Some(&IpAddr::from([127, 0, 0, 1])));
+    fn each_family_has_room_and_the_first_are_kept() {
+        let loopback = [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into()];
+        let ipv4 = (0..100).map(|n| IpAddr::from([10, 0, 0, n]));
+        let ipv6 = |count: u16| (0..count).map(|n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]));
+        let offered = choose(named(ipv4.clone().chain(ipv6(10))), &loopback);
+        let expected: Vec<IpAddr> = ipv4.take(MAX_IPV4).chain(ipv6(5)).chain(loopback).collect();
+        assert_eq!((offered.addresses, offered.left_out.len()), (expected, 98));
+        let offered = choose(named(ipv6(4)), &[]);
+        assert_eq!((offered.addresses.len(), offered.left_out), (4, vec![]));
+        assert!((MAX_IPV4 + 1).pow(2) + (MAX_IPV6 + 1).pow(2) <= 100);
+    }
+
+    #[test]
+    fn what_leads_to_containers_comes_last() {
+        assert!(Rank::Signaling < Rank::Default && Rank::Other < Rank::Virtual);
+        for name in ["docker0", "br-0123456789ab", "veth1", "virbr0"] {
+            assert_eq!(rank_of(name), Rank::Virtual);
+        }
+        for name in ["eth-none", "wg9", "brilliant"] {
+            assert_eq!(rank_of(name), Rank::Other);
+        }
     }
 
     #[test]
     fn the_system_answers() {
         let without = usable_addresses(false).unwrap();
         assert!(without.iter().all(|address| !address.is_loopback()));
-        assert!(usable_addresses(true).unwrap().len() >= without.len());
+        let all = usable_addresses(true).unwrap();
+        assert!(all.len() >= without.len());
+        let Offered { addresses, left_out } = offered_addresses(None).unwrap();
+        assert_eq!(addresses.len() + left_out.len(), all.len());
+    }
+
+    #[test]
+    fn the_machine_knows_its_own_addresses() {
+        for address in usable_addresses(true).unwrap() {
+            assert!(is_own_address(address), "{address}");
+        }
+        assert!(is_own_address([127, 1, 2, 3].into()));
+        // TEST-NET-1 (RFC 5737) belongs to nobody.
+        assert!(!is_own_address([192, 0, 2, 1].into()));
     }
 }

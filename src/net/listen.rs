@@ -1,15 +1,19 @@
 //! Listening TCP sockets, and small things done to accepted ones.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use log::debug;
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
 /// Connections the system keeps ready for `accept`.
 const BACKLOG: i32 = 1024;
+
+/// Ports that are tried where one is to be free at two addresses.
+const TRIES: usize = 8;
 
 /// Why a local address cannot be listened on, in words for a person.
 #[derive(Debug, Error)]
@@ -61,15 +65,73 @@ pub enum ListenError {
 /// # Errors
 /// [`ListenError`], which says what to do next.
 pub fn listen(addr: SocketAddr) -> Result<TcpListener, ListenError> {
-    bind(addr).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse { addr },
-        io::ErrorKind::PermissionDenied => ListenError::Denied { addr },
-        io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr },
-        _ => ListenError::Other { addr, source },
-    })
+    bind(addr).map_err(|source| ListenError::new(addr, source))
 }
 
+impl ListenError {
+    /// Says why an address cannot be listened on.
+    pub fn new(addr: SocketAddr, source: io::Error) -> ListenError {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse { addr },
+            io::ErrorKind::PermissionDenied => ListenError::Denied { addr },
+            io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr },
+            _ => ListenError::Other { addr, source },
+        }
+    }
+}
+
+/// What became of the second address of a port.
+#[derive(Debug)]
+pub enum Second<T> {
+    /// It is ours, too.
+    Taken(T),
+    /// Another program has it.
+    InUse(SocketAddr),
+    /// There is none.
+    Absent,
+}
+
+/// Takes a port at one address and, if it is free there, at a second one. For port 0 one is looked for that is free at both.
+///
+/// # Errors
+/// The first address cannot be had.
+pub fn take_both<T>(
+    mut addresses: impl Iterator<Item = SocketAddr>,
+    bind: impl Fn(SocketAddr) -> Result<(T, SocketAddr), ListenError>,
+) -> Result<(T, SocketAddr, Second<T>), ListenError> {
+    let (Some(first), second) = (addresses.next(), addresses.next()) else {
+        return Err(ListenError::Other {
+            addr: (Ipv4Addr::LOCALHOST, 0).into(),
+            source: io::ErrorKind::InvalidInput.into(),
+        });
+    };
+    for left in (0..if first.port() == 0 { TRIES } else { 1 }).rev() {
+        let (taken, bound) = bind(first)?;
+        let Some(second) = second else { return Ok((taken, bound, Second::Absent)) };
+        match bind((second.ip(), bound.port()).into()) {
+            Ok((second, _)) => return Ok((taken, bound, Second::Taken(second))),
+            Err(ListenError::InUse { addr }) if left == 0 => return Ok((taken, bound, Second::InUse(addr))),
+            Err(ListenError::InUse { .. }) => {}
+            Err(error) => {
+                debug!("{error}");
+                return Ok((taken, bound, Second::Absent));
+            }
+        }
+    }
+    Err(ListenError::InUse { addr: first })
+}
+
+/// Binds; every address is every IPv4 address where there is no IPv6.
 fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    match bind_one(addr) {
+        Err(error) if addr.ip() == Ipv6Addr::UNSPECIFIED && lacks_family(&error) => {
+            bind_one((Ipv4Addr::UNSPECIFIED, addr.port()).into())
+        }
+        bound => bound,
+    }
+}
+
+fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     reuse_address(&socket)?;
@@ -147,6 +209,24 @@ fn classify(error: &io::Error) -> Failure {
         _ => Failure::Transient,
     }
 }
+
+/// Tells whether an address cannot be had because the system has nothing of its family: IPv6 may be switched off, or not built in.
+pub(crate) fn lacks_family(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.raw_os_error() == Some(NO_FAMILY)
+}
+
+/// EAFNOSUPPORT.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_FAMILY: i32 = 97;
+
+/// EAFNOSUPPORT as the BSDs number it.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+const NO_FAMILY: i32 = 47;
+
+/// WSAEAFNOSUPPORT.
+#[cfg(not(unix))]
+const NO_FAMILY: i32 = 10047;
 
 pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
@@ -284,6 +364,53 @@ mod tests {
         drop(near);
         #[cfg(unix)]
         listen(addr).unwrap();
+    }
+
+    fn both() -> [SocketAddr; 2] {
+        ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
+    }
+
+    fn bind_std(addr: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), ListenError> {
+        let listener = std::net::TcpListener::bind(addr).map_err(|error| ListenError::new(addr, error))?;
+        let bound = listener.local_addr().unwrap();
+        Ok((listener, bound))
+    }
+
+    #[test]
+    fn a_port_is_taken_at_both_addresses() {
+        let Ok(_) = bind_std(both()[1]) else { return eprintln!("SKIPPED: there is no IPv6 here") };
+        let (_first, bound, Second::Taken(second)) = take_both(both().into_iter(), bind_std).unwrap() else {
+            panic!("not both");
+        };
+        assert_eq!(second.local_addr().unwrap().port(), bound.port());
+        // Asked for again, the first is missing: that is an error, whatever the second is.
+        let again = both().map(|address| SocketAddr::new(address.ip(), bound.port()));
+        assert!(matches!(take_both(again.into_iter(), bind_std), Err(ListenError::InUse { addr }) if addr == bound));
+    }
+
+    #[test]
+    fn who_has_the_second_address_is_told() {
+        let Ok((_other, taken)) = bind_std(both()[1]) else { return eprintln!("SKIPPED: there is no IPv6 here") };
+        let addresses = || both().map(|address| SocketAddr::new(address.ip(), taken.port())).into_iter();
+        let (_first, _, second) = take_both(addresses(), bind_std).unwrap();
+        assert!(matches!(second, Second::InUse(addr) if addr == taken));
+    }
+
+    #[test]
+    fn without_a_second_family_the_first_is_enough() {
+        let only_first = |addr: SocketAddr| match addr {
+            SocketAddr::V4(_) => bind_std(addr),
+            SocketAddr::V6(_) => Err(ListenError::new(addr, io::Error::from_raw_os_error(NO_FAMILY))),
+        };
+        assert!(matches!(take_both(both().into_iter(), only_first), Ok((_, _, Second::Absent))));
+        assert!(matches!(take_both(both().into_iter().take(1), bind_std), Ok((_, _, Second::Absent))));
+    }
+
+    #[test]
+    fn a_missing_family_is_told_from_other_errors() {
+        assert!(lacks_family(&io::Error::from_raw_os_error(NO_FAMILY)));
+        assert!(!lacks_family(&io::ErrorKind::AddrInUse.into()));
+        assert!(!lacks_family(&io::ErrorKind::PermissionDenied.into()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use mio::net::TcpListener;
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 
-use super::listen::{self, Accepted as AcceptedTcp, ListenError};
+use super::listen::{self, Accepted as AcceptedTcp, ListenError, Second};
 use super::stream::Stream;
 
 /// A listening socket.
@@ -27,13 +27,58 @@ pub enum Listener {
 /// The file of a unix socket; removed when this is dropped.
 #[cfg(unix)]
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    ends: Ends,
+}
 
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Somebody may have removed it already.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What is known of both ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// Two ports.
+    Ports {
+        /// Ours.
+        local: SocketAddr,
+        /// The other one.
+        remote: SocketAddr,
+    },
+    /// The file of a unix socket; who connects to it has no name.
+    File {
+        /// The device that the file is on.
+        device: u64,
+        /// Its number there.
+        inode: u64,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+impl Ends {
+    /// Returns the unix socket at a path, if there is one.
+    pub fn of_file(path: &std::path::Path) -> Ends {
+        #[cfg(unix)]
+        if let Ok(metadata) = std::fs::metadata(path) {
+            use std::os::unix::fs::MetadataExt as _;
+            return Ends::File { device: metadata.dev(), inode: metadata.ino() };
+        }
+        let _ = path;
+        Ends::Unknown
+    }
+
+    /// Returns our port and the other one.
+    pub fn ports(&self) -> Option<(SocketAddr, SocketAddr)> {
+        match self {
+            Ends::Ports { local, remote } => Some((*local, *remote)),
+            Ends::File { .. } | Ends::Unknown => None,
+        }
     }
 }
 
@@ -41,8 +86,8 @@ impl Drop for SocketFile {
 #[derive(Debug)]
 #[must_use]
 pub enum Accepted {
-    /// A connection; who made it, for people; and, for TCP, both ends.
-    Connection(Stream, String, Option<(SocketAddr, SocketAddr)>),
+    /// A connection; who made it, for people; and both its ends.
+    Connection(Stream, String, Ends),
     /// Nothing waits.
     Empty,
     /// Descriptors are used up: try again later.
@@ -52,12 +97,18 @@ pub enum Accepted {
 }
 
 impl Listener {
-    /// Listens on a TCP address; port 0 lets the system choose.
+    /// Listens on a TCP port, and where else it is free that is asked for.
     ///
     /// # Errors
-    /// [`ListenError`], which says what to do next.
-    pub fn tcp(address: SocketAddr) -> Result<Listener, ListenError> {
-        listen::listen(address).map(Listener::Tcp)
+    /// [`ListenError`], of the first address.
+    pub fn take_both(
+        addresses: impl Iterator<Item = SocketAddr>,
+    ) -> Result<(Listener, SocketAddr, Second<Listener>), ListenError> {
+        listen::take_both(addresses, |one| {
+            let listener = listen::listen(one)?;
+            let bound = listener.local_addr().map_err(|error| ListenError::new(one, error))?;
+            Ok((Listener::Tcp(listener), bound))
+        })
     }
 
     /// Listens on a unix socket that only this user may use. The file of a socket on which nobody listens is replaced; any
@@ -72,7 +123,7 @@ impl Listener {
             std::fs::remove_file(path).map_err(failed)?;
         }
         let listener = bind_private(path).map_err(failed)?;
-        Ok(Listener::Unix(listener, SocketFile(path.to_owned())))
+        Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), ends: Ends::of_file(path) }))
     }
 
     /// Returns the bound address of a TCP listener.
@@ -92,7 +143,7 @@ impl Listener {
                     let local = stream.local_addr().unwrap_or(remote);
                     let stream = Stream::Tcp(stream);
                     stream.guard();
-                    Accepted::Connection(stream, remote.to_string(), Some((local, remote)))
+                    Accepted::Connection(stream, remote.to_string(), Ends::Ports { local, remote })
                 }
                 AcceptedTcp::Empty => Accepted::Empty,
                 AcceptedTcp::Exhausted(error) => Accepted::Exhausted(error),
@@ -101,7 +152,7 @@ impl Listener {
             #[cfg(unix)]
             Listener::Unix(listener, file) => match listener.accept() {
                 Ok((stream, _)) => {
-                    Accepted::Connection(Stream::Unix(stream), format!("unix:{}", file.0.display()), None)
+                    Accepted::Connection(Stream::Unix(stream), format!("unix:{}", file.path.display()), file.ends)
                 }
                 Err(error) if listen::is_exhaustion(&error) => Accepted::Exhausted(error),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Empty,

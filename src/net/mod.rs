@@ -7,6 +7,8 @@ pub mod interfaces;
 pub mod limits;
 pub mod listen;
 pub mod listener;
+pub mod machine;
+pub mod program_socket;
 pub mod proxy;
 pub mod readiness;
 pub mod resolver;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
 use mio::event::Event;
@@ -151,6 +151,11 @@ impl Transport {
 
     pub(crate) fn source(&mut self) -> &mut TcpStream {
         &mut self.socket.stream
+    }
+
+    /// Returns our end of the connection.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.stream.local_addr()
     }
 
     /// The connection without TLS: for what is said to a proxy before TLS begins.

@@ -34,6 +34,14 @@ const MAX_EARLY: usize = 8;
 /// five is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
+/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn as all others
+/// do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had their turn within the second.
+const ICE_PACE: Duration = Duration::from_millis(50);
+const ICE_TURN: Duration = Duration::from_secs(1);
+
+/// Pairs that str0m has at the most.
+const MAX_PAIRS: usize = 100;
+
 /// How a STUN binding request and its answer begin (RFC 8489, section 5).
 const BINDING_REQUEST: [u8; 2] = [0, 1];
 const BINDING_SUCCESS: [u8; 2] = [1, 1];
@@ -381,7 +389,7 @@ impl Connection {
             };
             match output {
                 Ok(Output::Timeout(at)) => {
-                    self.timeout = Some(at);
+                    self.timeout = Some(self.hurried(now, at));
                     break;
                 }
                 Ok(Output::Transmit(transmit)) => {
@@ -402,6 +410,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are many pairs.
+    fn hurried(&self, now: Instant, at: Instant) -> Instant {
+        let count = |candidates: &[Candidate], is_ipv4| {
+            candidates.iter().filter(|candidate| candidate.addr().is_ipv4() == is_ipv4).count()
+        };
+        let pairs = |is_ipv4| count(&self.local_candidates, is_ipv4) * count(&self.remote_candidates, is_ipv4);
+        let pairs = (pairs(true) + pairs(false)).clamp(1, MAX_PAIRS);
+        if at > now + ICE_PACE { at } else { at.min(now + ICE_TURN / pairs as u32) }
     }
 
     fn handle_event(&mut self, now: Instant, event: RtcEvent) {

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::id::{Generation, Sequence, StreamId};
 use super::reason::{AbortReason, GoAwayReason};
+use super::trail::Trail;
 
 /// Length of the header every frame begins with, in bytes.
 pub const HEADER_LEN: usize = 8;
@@ -92,26 +93,30 @@ pub enum ConnectTarget {
     Reverse(u16),
 }
 
+/// Added to the kind of a CONNECT's target where a trail stands between the two.
+const HAS_TRAIL: u8 = 0x80;
+
 impl ConnectTarget {
-    /// Appends the payload of a CONNECT.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    fn kind(&self) -> u8 {
         match self {
-            ConnectTarget::Service(id) => {
-                out.push(0);
-                out.extend_from_slice(&id.to_be_bytes());
-            }
-            ConnectTarget::Tcp(text) => encode_text(out, 1, text),
-            ConnectTarget::Unix(text) => encode_text(out, 2, text),
-            ConnectTarget::Udp(text) => encode_text(out, 3, text),
-            ConnectTarget::Reverse(id) => {
-                out.push(4);
-                out.extend_from_slice(&id.to_be_bytes());
+            ConnectTarget::Service(_) => 0,
+            ConnectTarget::Tcp(_) => 1,
+            ConnectTarget::Unix(_) => 2,
+            ConnectTarget::Udp(_) => 3,
+            ConnectTarget::Reverse(_) => 4,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            ConnectTarget::Service(id) | ConnectTarget::Reverse(id) => out.extend_from_slice(&id.to_be_bytes()),
+            ConnectTarget::Tcp(text) | ConnectTarget::Unix(text) | ConnectTarget::Udp(text) => {
+                out.extend_from_slice(text.as_bytes());
             }
         }
     }
 
-    fn decode(payload: &[u8]) -> Option<ConnectTarget> {
-        let (kind, rest) = payload.split_first()?;
+    fn decode(kind: u8, rest: &[u8]) -> Option<ConnectTarget> {
         let number = || Some(u16::from_be_bytes(rest.try_into().ok()?));
         let text = || match std::str::from_utf8(rest) {
             Ok(text) if !text.is_empty() && text.len() <= MAX_LISTEN_TEXT => Some(text.to_owned()),
@@ -128,16 +133,25 @@ impl ConnectTarget {
     }
 }
 
-fn encode_text(out: &mut Vec<u8>, kind: u8, text: &str) {
-    out.push(kind);
-    out.extend_from_slice(text.as_bytes());
+/// Appends the payload of a CONNECT.
+pub fn encode_connect(out: &mut Vec<u8>, target: &ConnectTarget, trail: &Trail) {
+    let flag = if trail.hops().is_empty() { 0 } else { HAS_TRAIL };
+    out.push(target.kind() | flag);
+    trail.encode(out);
+    target.encode(out);
+}
+
+fn decode_connect(payload: &[u8]) -> Option<Sequenced> {
+    let (&kind, rest) = payload.split_first()?;
+    let (trail, rest) = if kind & HAS_TRAIL == 0 { (Trail::default(), rest) } else { Trail::decode(rest)? };
+    Some(Sequenced::Connect(ConnectTarget::decode(kind & !HAS_TRAIL, rest)?, trail))
 }
 
 /// A frame that takes a sequence number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sequenced {
-    /// Dial the target.
-    Connect(ConnectTarget),
+    /// Dial the target, for a connection to which these led.
+    Connect(ConnectTarget, Trail),
     /// Bytes of the stream, at least one.
     Data(Bytes),
     /// End of the stream in this direction.
@@ -273,9 +287,7 @@ impl Frame {
 
 fn decode_stream(kind: u8, sequence: Sequence, mut payload: Bytes) -> Option<StreamFrame> {
     Some(match kind {
-        kind::CONNECT if sequence.0 == 0 => {
-            StreamFrame::Sequenced(sequence, Sequenced::Connect(ConnectTarget::decode(&payload)?))
-        }
+        kind::CONNECT if sequence.0 == 0 => StreamFrame::Sequenced(sequence, decode_connect(&payload)?),
         kind::ACCEPT if sequence.0 == 0 && payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Accept),
         kind::DATA if !payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Data(payload)),
         kind::CLOSE if payload.is_empty() => StreamFrame::Sequenced(sequence, Sequenced::Close),

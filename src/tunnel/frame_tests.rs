@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::tunnel::trail::Hop;
 
 fn stream_frame(kind: u8, sequence: u32, payload: &[u8]) -> Bytes {
     let mut message = header(kind, Generation(7), 9, Sequence(sequence)).to_vec();
@@ -46,14 +47,14 @@ fn connect_targets_round_trip() {
         ConnectTarget::Udp("[::1]:53".into()),
         ConnectTarget::Reverse(3),
     ] {
-        let mut payload = Vec::new();
-        target.encode(&mut payload);
-        let Ok(Frame::Stream(_, _, StreamFrame::Sequenced(_, Sequenced::Connect(read)))) =
-            decode(kind::CONNECT, 0, &payload)
-        else {
-            panic!("{target:?} does not decode");
-        };
-        assert_eq!(read, target);
+        for trail in [Trail::default(), [Hop([1; 8]), Hop([2; 8])].into_iter().collect()] {
+            let mut payload = Vec::new();
+            encode_connect(&mut payload, &target, &trail);
+            let Ok(Frame::Stream(_, _, StreamFrame::Sequenced(_, read))) = decode(kind::CONNECT, 0, &payload) else {
+                panic!("{target:?} does not decode");
+            };
+            assert_eq!(read, Sequenced::Connect(target.clone(), trail));
+        }
     }
 }
 
@@ -71,6 +72,9 @@ fn malformed_frames_are_refused() {
         (kind::CONNECT, 0, b"\x01"),
         (kind::CONNECT, 0, b"\x01\xff"),
         (kind::CONNECT, 0, b"\x05ab"),
+        (kind::CONNECT, 0, b"\x80\0\0\0"),
+        (kind::CONNECT, 0, b"\x80\x01\0\0"),
+        (kind::CONNECT, 0, b"\x80\x0112345678\0"),
         (kind::CREDIT, 0, b"12345678901"),
         (kind::CREDIT, 0, b"1234567890123"),
         (kind::ABORT, 0, b""),

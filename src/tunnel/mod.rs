@@ -16,6 +16,7 @@ pub mod reason;
 pub mod reorder;
 pub mod schedule;
 pub mod stream;
+pub mod trail;
 
 pub use chunk::{Chunk, ChunkPool};
 pub use event::{Event, Origin};
@@ -26,3 +27,4 @@ pub use id::{Generation, Role, Sequence, StreamId, StreamKey};
 pub use mux::{Config, Mux, OpenError, Outbound, Room};
 pub use reason::{AbortReason, GoAwayReason};
 pub use stream::StreamMut;
+pub use trail::{Hop, Trail};

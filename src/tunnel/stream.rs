@@ -19,9 +19,10 @@ use bytes::{Buf, Bytes};
 use super::chunk::Chunk;
 use super::credit::{FRAME_COST, ReceiveWindow, SendCredit};
 use super::flow::Flow;
-use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, header, kind};
+use super::frame::{ConnectTarget, HEADER_LEN, Sequenced, encode_connect, header, kind};
 use super::id::{Generation, Sequence, StreamId};
 use super::mux::Mux;
+use super::trail::Trail;
 use super::{AbortReason, StreamKey};
 
 /// Bytes of one stream that may wait in the mux for their first transmission. More would only be delayed here instead
@@ -262,6 +263,8 @@ pub(super) struct Stream {
     /// Carrier on which the peer is known to know of the stream: its CONNECT came, or ours was acknowledged.
     pub(super) known_on: Option<u32>,
     pub(super) target: Option<ConnectTarget>,
+    /// The connections that led to a stream the peer opened.
+    pub(super) trail: Trail,
     /// What a UDP flow holds; `None` for a stream of bytes.
     pub(super) flow: Option<Box<Flow>>,
     pub(super) send: SendHalf,
@@ -280,6 +283,7 @@ impl Stream {
             attached: true,
             known_on: None,
             target: None,
+            trail: Trail::default(),
             flow: None,
             send: SendHalf::new(),
             receive: ReceiveHalf {
@@ -302,9 +306,9 @@ impl Stream {
         }
     }
 
-    pub(super) fn push_connect(&mut self, target: &ConnectTarget) {
+    pub(super) fn push_connect(&mut self, target: &ConnectTarget, trail: &Trail) {
         let mut message = header(kind::CONNECT, self.generation, self.id.value(), Sequence(0)).to_vec();
-        target.encode(&mut message);
+        encode_connect(&mut message, target, trail);
         self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
     }
 
@@ -355,6 +359,11 @@ impl StreamMut<'_> {
     /// Returns payload bytes (queued to the peer, received in order from it) so far.
     pub fn bytes(&self) -> (u64, u64) {
         (self.state().send.bytes, self.state().receive.bytes)
+    }
+
+    /// Takes the connections that led to a stream the peer opened, as far as the peer told them.
+    pub fn take_trail(&mut self) -> Trail {
+        std::mem::take(&mut self.state_mut().trail)
     }
 
     /// Accepts a stream the peer opened: the dial succeeded.

@@ -275,3 +275,15 @@ fn idle_browsers_keep_nobody_out() {
     assert_eq!(ask(server.gateway, get(&host, "/", "")).status, 200);
     drop(idle);
 }
+
+#[test]
+fn a_gateway_that_is_its_own_service_answers() {
+    let server = Server::start();
+    let mut host = server.publish("myhost", server.gateway);
+    let answer = ask(server.gateway, get(&server.authority("myhost"), "/", ""));
+    assert_eq!(answer.status, 502);
+    let warning = host.problem("warning", "loop");
+    assert!(warning.contains("leads back to itself"), "{warning}");
+    let opened = host.events_so_far().iter().filter(|event| event["event"] == "stream-opened").count();
+    assert_eq!(opened, 1);
+}

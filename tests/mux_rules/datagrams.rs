@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pinhole::tunnel::chunk::MAX_DATAGRAM;
 use pinhole::tunnel::frame::{Frame, Sequenced, StreamFrame};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Dropped, Event, OpenError, Outbound, Room, Service};
+use pinhole::tunnel::{AbortReason, ConnectTarget, Dropped, Event, OpenError, Outbound, Room, Service, Trail};
 
 use crate::rig::{
     ID, ROOM, Rig, abort, aborted, aborts, accept, acknowledged, bare, close, connect, connect_udp, data, datagram,
@@ -69,7 +69,7 @@ fn a_flow_opens_and_ends_as_a_stream_and_carries_datagrams_both_ways() {
     let key = rig.mux.open(1, &ConnectTarget::Service(1)).unwrap();
     let id = rig.mux.stream(key).unwrap().id().value();
     rig.send_datagram(key, b"question");
-    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(1)));
+    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(1), Trail::default()));
     assert_eq!(rig.sent(), [connect, sent_datagram(id, b"question")], "the CONNECT goes first");
     rig.feed(datagram(id, 0, b"answer"));
     rig.feed(accept(id, 0));
@@ -308,7 +308,7 @@ fn datagrams_wait_for_a_connect_that_is_sent_again() {
     assert_eq!(rig.sent().len(), 2);
     rig.send_datagram(key, b"two");
     rig.resume(&[]);
-    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Udp("a:1".into())));
+    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Udp("a:1".into()), Trail::default()));
     assert_eq!(rig.sent(), [connect, sent_datagram(id, b"two")], "no datagram is sent again");
 }
 

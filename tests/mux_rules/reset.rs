@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinhole::tunnel::frame::{Frame, Sequenced};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, Origin, StreamKey};
+use pinhole::tunnel::{AbortReason, ConnectTarget, Event, Origin, StreamKey, Trail};
 
 use crate::rig::{
     ID, Rig, aborted, aborts, accept, acknowledged, bare, close, connect, connect_udp, credit, data, datagram, entry,
@@ -109,7 +109,7 @@ fn a_reset_before_the_connect_is_acknowledged_is_sent_with_it() {
     reset_by_us(&mut rig, key);
     rig.sent();
     rig.resume(&[]);
-    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3)));
+    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3), Trail::default()));
     assert_eq!(rig.sent(), [connect, sent_data(id, 0, 1, b"request"), sent_reset(id, 0, 2)]);
     // A peer that had it all before says so.
     rig.feed(crate::rig::abort(id, 0, AbortReason::Gone));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use pinhole::tunnel::frame::{Frame, Sequenced, SessionFrame, kind};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event};
+use pinhole::tunnel::{AbortReason, ConnectTarget, Event, Trail};
 
 use crate::rig::{
     ID, Rig, abort, aborted, aborts, accept, acknowledged, bare, close, connect, credit, data, entry, hello, listed,
@@ -34,7 +34,7 @@ fn a_stream_the_peer_never_acknowledged_is_sent_from_the_start() {
     rig.write(key, b"first");
     rig.sent();
     rig.resume(&[]);
-    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3)));
+    let connect = bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3), Trail::default()));
     assert_eq!(rig.sent(), [connect, sent_data(id, 0, 1, b"first")]);
     assert_eq!(rig.events(), [Event::Resumed]);
 }

@@ -7,6 +7,7 @@ use pinhole::tunnel::frame::{self, Frame, ResumeEntry, Sequenced, SessionFrame, 
 use pinhole::tunnel::hello::VERSION;
 use pinhole::tunnel::{
     AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, Hello, Mux, Role, Sequence, StreamId, StreamKey,
+    Trail,
 };
 
 /// Room for any message.
@@ -146,7 +147,7 @@ impl Rig {
     pub(crate) fn own(&mut self) -> (StreamKey, u16) {
         let key = self.mux.open(1, &ConnectTarget::Service(3)).unwrap();
         let id = self.mux.stream(key).unwrap().id().value();
-        assert_eq!(self.sent(), [bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3)))]);
+        assert_eq!(self.sent(), [bare(id, 0, 0, Sequenced::Connect(ConnectTarget::Service(3), Trail::default()))]);
         (key, id)
     }
 

@@ -110,7 +110,7 @@ impl Wire {
     }
 
     fn sequenced(&mut self, from: usize, carrier: u32, name: Name, sequence: u32, frame: Sequenced) {
-        if let Sequenced::Connect(ConnectTarget::Tcp(target) | ConnectTarget::Udp(target)) = &frame {
+        if let Sequenced::Connect(ConnectTarget::Tcp(target) | ConnectTarget::Udp(target), _) = &frame {
             let uid = target.strip_suffix(":1").and_then(|uid| uid.parse().ok()).expect("targets carry a uid");
             if self.uids.insert(name, uid) != Some(uid) {
                 // Generations come round after 256 uses.
@@ -136,7 +136,7 @@ impl Wire {
             Sequenced::Data(payload) => sent.units += cost(payload.len()),
             Sequenced::Close => sent.closed = true,
             Sequenced::Reset(_) => sent.reset = true,
-            Sequenced::Connect(_) | Sequenced::Accept => assert_eq!(sequence, 0),
+            Sequenced::Connect(..) | Sequenced::Accept => assert_eq!(sequence, 0),
         }
         let limit = side.limits.get(&name).copied().unwrap_or(side.initial_limit);
         assert!(sent.units <= limit, "{name:?}: {} units sent, {limit} granted", sent.units);

@@ -15,7 +15,7 @@ use self::survey::Survey;
 use self::visit::{Visit, Visited};
 use super::{Reporter, RunError};
 use crate::config::CheckConfig;
-use crate::net::interfaces::{interface_name, usable_addresses};
+use crate::net::interfaces::{interface_name, offered_addresses};
 use crate::net::tls;
 use crate::session::diagnosis::{self, Diagnosis, Direct};
 use crate::signaling::network::Network;
@@ -94,7 +94,8 @@ impl Check {
             Some(visit) if visit.url.tls => Some(tls::client_config(visit.ca.as_deref()).map_err(RunError::from)?),
             _ => None,
         };
-        let addresses = usable_addresses(false)?;
+        let mut addresses = offered_addresses(None)?.addresses;
+        addresses.retain(|address| !address.is_loopback());
         for &address in &addresses {
             self.report(Finding::Interface { address, name: interface_name(address).unwrap_or_default() });
         }

@@ -165,12 +165,21 @@ impl Client {
         match self.core.add_session(established, self.config.bounds.apply(Config::new(Role::Client))) {
             Ok(session) => {
                 self.session = Some(session);
+                self.note_signaling(index, session);
                 self.links[index].phase = Phase::Session(session);
             }
             Err(reason) => {
                 self.close_link(index);
                 self.join_failed(RunError::Start(reason));
             }
+        }
+    }
+
+    /// Our end of the connection that led to the host may lead to it directly, too.
+    fn note_signaling(&mut self, index: usize, session: SessionKey) {
+        let local = self.links[index].websocket.source().local_addr().ok();
+        if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+            entry.signaling_address = Some(local.ip().to_canonical());
         }
     }
 
@@ -184,6 +193,7 @@ impl Client {
                 self.send(index, Signal::Text(proof));
                 let Some(link) = self.links.get_mut(index) else { return };
                 link.phase = Phase::Session(session);
+                self.note_signaling(index, session);
                 if let Some(entry) = self.core.session(session) {
                     info!("session={} signaling resumed", entry.name);
                     entry.session.handle_resumed_signaling(now, sealer, opener);

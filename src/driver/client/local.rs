@@ -1,7 +1,6 @@
 //! Where local programs connect: what appears there, and what happens to those who come while there is no session.
 
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,14 +9,14 @@ use mio::Interest;
 use slab::Slab;
 
 use super::Client;
-use crate::config::{Bind, Endpoint, LocalForward, Protocol, ServiceBind};
+use crate::config::{Bind, Endpoint, ListenAddress, LocalForward, Protocol, ServiceBind};
 use crate::driver::RunError;
 use crate::driver::connections::Incoming;
 use crate::driver::core::{Core, Notice};
 use crate::driver::deadlines::Due;
-use crate::driver::flows::UdpListener;
+use crate::driver::programs::UdpListener;
 use crate::driver::token::Source;
-use crate::net::listen::ListenError;
+use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
 use crate::status::event::Event;
 use crate::tunnel::{ConnectTarget, Service};
@@ -33,8 +32,10 @@ const MAX_WAITING: usize = 256;
 #[derive(Default)]
 pub(super) struct LocalPorts {
     listeners: Slab<LocalPort>,
-    /// What each UDP listener of the loop leads to, and its name.
-    datagrams: HashMap<usize, (What, String)>,
+    /// By the place of a UDP listener in the loop's table.
+    datagrams: HashMap<usize, LocalDatagrams>,
+    /// Ports that are taken by ours already, and may be meant for the other protocol.
+    deferred: Vec<(ListenAddress, What)>,
     waiting: VecDeque<(Instant, Incoming, What)>,
     /// Messages pass: streams can be opened.
     pub(super) is_connected: bool,
@@ -43,10 +44,27 @@ pub(super) struct LocalPorts {
 
 struct LocalPort {
     listener: Listener,
-    /// As people read it.
-    name: String,
+    /// Where that is, its port known; `None` for a unix socket.
+    address: Option<ListenAddress>,
+    /// As people read it; `None` for the second address of a port.
+    name: Option<String>,
     what: What,
     is_acceptable: bool,
+}
+
+struct LocalDatagrams {
+    /// As people read it; `None` for the second address of a port.
+    name: Option<String>,
+    what: What,
+}
+
+/// Whether a port may be taken that another program has at the second address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// It is what the user asked for: taken, and said.
+    Warned,
+    /// Any other port does as well.
+    Refused,
 }
 
 /// What connections of a listener lead to.
@@ -106,36 +124,88 @@ impl LocalPorts {
         self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
     }
 
-    fn add(&mut self, core: &mut Core, bind: &Bind, what: What) -> Result<(), RunError> {
-        let mut listener = match bind {
-            Bind::Tcp(address) => Listener::tcp(*address)?,
+    fn add(&mut self, core: &mut Core, bind: &Bind, what: What, sharing: Sharing) -> Result<(), RunError> {
+        match bind {
+            Bind::Tcp(address) => {
+                let (first, bound, second) = Listener::take_both(address.addresses())?;
+                let second = decide(core, second, bound, sharing)?;
+                let address = known(*address, bound);
+                self.insert(core, first, Some(address), Some(bound.to_string()), what.clone())?;
+                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, what))
+            }
             #[cfg(unix)]
-            Bind::Unix(path) => Listener::unix(path)?,
+            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), what),
             #[cfg(not(unix))]
-            Bind::Unix(_) => return Err(RunError::NoService("this system has no unix sockets".to_owned())),
-            Bind::Udp(address) => return self.add_datagrams(core, *address, what),
-        };
-        let entry = self.listeners.vacant_entry();
-        core.poll.registry().register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
-        let name = listener.local_addr().map_or_else(|| bind.to_string(), |address| address.to_string());
-        entry.insert(LocalPort { listener, name, what, is_acceptable: true });
-        Ok(())
+            Bind::Unix(_) => Err(RunError::NoService("this system has no unix sockets".to_owned())),
+            Bind::Udp(address) => {
+                let (first, bound, second) = UdpListener::take_both(*address)?;
+                let second = decide(core, second, bound, sharing)?;
+                let name = Some(format!("udp:{bound}"));
+                self.datagrams.insert(core.add_listener(first)?, LocalDatagrams { name, what: what.clone() });
+                if let Some(second) = second {
+                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, what });
+                }
+                Ok(())
+            }
+        }
     }
 
-    fn add_datagrams(&mut self, core: &mut Core, address: SocketAddr, what: What) -> Result<(), RunError> {
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::AddrInUse => ListenError::InUse { addr: address },
-            io::ErrorKind::PermissionDenied => ListenError::Denied { addr: address },
-            io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { addr: address },
-            _ => ListenError::Other { addr: address, source },
-        };
-        let (index, bound) = core.add_listener(UdpListener::bind(address).map_err(failed)?)?;
-        self.datagrams.insert(index, (what, format!("udp:{bound}")));
+    fn insert(
+        &mut self,
+        core: &mut Core,
+        mut listener: Listener,
+        address: Option<ListenAddress>,
+        name: Option<String>,
+        what: What,
+    ) -> Result<(), RunError> {
+        let entry = self.listeners.vacant_entry();
+        core.poll.registry().register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
+        entry.insert(LocalPort { listener, address, name, what, is_acceptable: true });
         Ok(())
     }
 
     fn has(&self, what: &What) -> bool {
-        self.listeners.iter().any(|(_, port)| port.what == *what) || self.datagrams.values().any(|(own, _)| own == what)
+        let mut all = self.listeners.iter().map(|(_, port)| &port.what);
+        all.any(|own| own == what) || self.datagrams.values().any(|datagrams| datagrams.what == *what)
+    }
+
+    /// Returns what appears at a TCP port of ours.
+    fn taken_by(&self, address: ListenAddress) -> Option<String> {
+        let first = |address: ListenAddress| address.addresses().next();
+        let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
+        let (_, port) = named.find(|(_, port)| port.address.and_then(first) == first(address))?;
+        Some(port.what.name())
+    }
+}
+
+/// Returns an address with the port that it got.
+fn known(address: ListenAddress, bound: SocketAddr) -> ListenAddress {
+    match address {
+        ListenAddress::One(_) => ListenAddress::One(bound),
+        ListenAddress::Localhost(_) => ListenAddress::Localhost(bound.port()),
+    }
+}
+
+/// Returns what was got of the second address of a port that was got at `bound`. Who has it instead may be taken for us.
+fn decide<T>(
+    core: &mut Core,
+    second: Second<T>,
+    bound: SocketAddr,
+    sharing: Sharing,
+) -> Result<Option<T>, ListenError> {
+    match (second, sharing) {
+        (Second::Taken(second), _) => Ok(Some(second)),
+        (Second::Absent, _) => Ok(None),
+        (Second::InUse(addr), Sharing::Refused) => Err(ListenError::InUse { addr }),
+        (Second::InUse(addr), Sharing::Warned) => {
+            let port = bound.port();
+            let message = format!(
+                "another program has {addr}: whoever asks for localhost:{port} may reach that one. Use {bound}, end that \
+                 program, or choose another port"
+            );
+            core.warn("port-shared", message);
+            Ok(None)
+        }
     }
 }
 
@@ -154,13 +224,19 @@ impl Client {
                 // Their ports are the host's to say.
                 LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
             };
-            if let Some(bind) = bind {
-                self.local.add(&mut self.core, &bind, what)?;
+            match bind {
+                // A port of each protocol: the host says which service has which.
+                Some(Bind::Tcp(address)) if self.local.taken_by(address).is_some() => {
+                    self.local.deferred.push((address, what));
+                }
+                Some(bind) => self.local.add(&mut self.core, &bind, what, Sharing::Warned)?,
+                None => {}
             }
         }
         for address in &self.config.dynamic {
-            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy)?;
-            if self.config.credentials.is_none() && !address.ip().to_canonical().is_loopback() {
+            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy, Sharing::Warned)?;
+            let is_open = address.addresses().any(|one| !one.ip().to_canonical().is_loopback());
+            if self.config.credentials.is_none() && is_open {
                 let message = format!(
                     "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
                      USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
@@ -172,11 +248,29 @@ impl Client {
         Ok(())
     }
 
+    /// Binds what was left until it was known which protocol each service is of.
+    fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
+        for (address, what) in std::mem::take(&mut self.local.deferred) {
+            let is_udp = services.iter().any(|service| service.is_udp() && service.name == what.name());
+            if !is_udp && let Some(other) = self.local.taken_by(address) {
+                let message = format!(
+                    "{other} and {} are both of TCP and cannot both appear at {address}; choose another port for one of them",
+                    what.name()
+                );
+                return Err(RunError::NoService(message));
+            }
+            let bind = if is_udp { Bind::Udp(address) } else { Bind::Tcp(address) };
+            self.local.add(&mut self.core, &bind, what, Sharing::Warned)?;
+        }
+        Ok(())
+    }
+
     /// Checks the forwards against what the host has, binds the rest, and says what appears where.
     pub(super) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
         let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
-        for (_, port) in &self.local.listeners {
-            match &port.what {
+        let bound = self.local.listeners.iter().map(|(_, port)| &port.what);
+        for what in bound.chain(self.local.deferred.iter().map(|(_, what)| what)) {
+            match what {
                 What::Only if services.len() != 1 => {
                     let message = if services.is_empty() {
                         "the host shares no service; ask for something it allows with -L or -D".to_owned()
@@ -216,14 +310,14 @@ impl Client {
             }
         }
         self.suit_protocols(services)?;
+        self.bind_deferred(services)?;
         let first = services.first().map_or_else(String::new, |service| service.name.clone());
-        for (what, local) in self.local.datagrams.values() {
+        let datagrams = self.local.datagrams.values().map(|datagrams| (&datagrams.what, &datagrams.name));
+        let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.what, &port.name)));
+        for (what, name) in all {
+            let Some(local) = name.clone() else { continue };
             let service = if *what == What::Only { first.clone() } else { what.name() };
-            self.core.report(&Event::Forwarding { local: local.clone(), service });
-        }
-        for (_, port) in &self.local.listeners {
-            let service = if port.what == What::Only { first.clone() } else { port.what.name() };
-            self.core.report(&Event::Forwarding { local: port.name.clone(), service });
+            self.core.report(&Event::Forwarding { local, service });
         }
         Ok(())
     }
@@ -242,9 +336,9 @@ impl Client {
                 service.name
             ))
         };
-        for (what, local) in self.local.datagrams.values() {
-            if let Some(service) = find(what).filter(|service| !service.is_udp()) {
-                return Err(mismatch(service, local));
+        for LocalDatagrams { what, name } in self.local.datagrams.values() {
+            if let (Some(service), Some(name)) = (find(what).filter(|service| !service.is_udp()), name) {
+                return Err(mismatch(service, name));
             }
         }
         let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
@@ -253,11 +347,14 @@ impl Client {
             if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
-            let Some(address) = port.listener.local_addr() else {
-                return Err(find(&port.what)
-                    .map_or(RunError::NoService(port.name.clone()), |service| mismatch(service, &port.name)));
+            // The second address of a port goes with the first.
+            let Some(name) = port.name else { continue };
+            let Some(address) = port.address else {
+                return Err(
+                    find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
+                );
             };
-            self.local.add_datagrams(&mut self.core, address, port.what)?;
+            self.local.add(&mut self.core, &Bind::Udp(address), port.what, Sharing::Warned)?;
         }
         Ok(())
     }
@@ -269,12 +366,12 @@ impl Client {
             return Ok(());
         }
         let bind = |port: u16| {
-            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let address = ListenAddress::Localhost(port);
             if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
         };
         match service.port.filter(|port| *port != 0) {
-            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone()).is_ok() => Ok(()),
-            _ => self.local.add(&mut self.core, &bind(0), what),
+            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone(), Sharing::Refused).is_ok() => Ok(()),
+            _ => self.local.add(&mut self.core, &bind(0), what, Sharing::Warned),
         }
     }
 
@@ -282,7 +379,7 @@ impl Client {
     pub(super) fn receive_datagrams(&mut self, listener: usize) {
         // The session may have ended in this turn, and nobody was told yet.
         let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
-        let Some((what, _)) = self.local.datagrams.get(&listener) else {
+        let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
             // The relay of a program that asked our proxy: every datagram says where to.
             return self.core.receive_from_programs(listener, session.map(|session| (session.index, None)));
         };

@@ -214,9 +214,12 @@ impl Client {
             Notice::GoAway(_) => self.local.is_connected = false,
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
             Notice::Stop => self.stop(),
+            #[cfg(unix)]
+            Notice::Woken => drop(self.handle_unwritten()),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
             Notice::Recovering { .. }
             | Notice::Verify
-            | Notice::Woken
             | Notice::Listen { .. }
             | Notice::Reload
             | Notice::Web { .. }
@@ -353,8 +356,8 @@ impl Client {
     fn leave(&mut self, error: RunError) {
         self.is_stopping = true;
         self.stop_listening();
-        self.core.go_away(GoAwayReason::Shutdown, "the client has nothing to forward");
-        self.left_because = Some(error);
+        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
+        self.left_because.get_or_insert(error);
     }
 
     fn fail(&mut self, error: impl Into<RunError>) {

@@ -10,11 +10,14 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
 
+use crossbeam_channel::{Receiver, bounded};
+
 use super::Client;
 use super::local::named_target;
 use crate::config::Pipe;
 use crate::driver::RunError;
 use crate::driver::connections::Incoming;
+use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::tunnel::{ConnectTarget, Service};
 
@@ -24,6 +27,8 @@ pub(super) struct PipeEnds {
     /// The serial of its connection, once there is one.
     serial: Option<u64>,
     writer: Option<JoinHandle<()>>,
+    /// Why stdout takes no more.
+    failure: Option<Receiver<io::Error>>,
 }
 
 impl Client {
@@ -33,6 +38,13 @@ impl Client {
         let target = match pipe {
             Pipe::Dial(endpoint) => named_target(endpoint),
             Pipe::Service(name) => match services.iter().find(|service| service.name == *name) {
+                Some(service) if service.is_udp() => {
+                    let message = format!(
+                        "the service {name} is one of datagrams (UDP), and stdin and stdout are a stream; let it appear at a \
+                         port instead, as in {name}=5353"
+                    );
+                    return Err(RunError::NoService(message));
+                }
                 Some(service) => ConnectTarget::Service(service.id),
                 None => {
                     let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -53,14 +65,21 @@ impl Client {
             let _ = copy(&mut stdin, &mut from_stdin);
             let _ = from_stdin.shutdown(Shutdown::Write);
         })?;
+        let (failed, failure) = bounded(1);
+        self.pipe.failure = Some(failure);
+        let waker = self.core.stopper().waker();
         self.pipe.writer = Some(thread::Builder::new().name("stdout".to_owned()).spawn(move || {
-            let _ = copy(&mut to_stdout, &mut stdout);
+            if let Err(error) = copy(&mut to_stdout, &mut stdout) {
+                // There is room for one. A loop that has ended needs no waking.
+                let _ = failed.send(error);
+                let _ = waker.wake();
+            }
             // Nobody reads any more, or everything was read.
             let _ = to_stdout.shutdown(Shutdown::Both);
         })?);
         near.set_nonblocking(true)?;
         let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
-        let incoming = Incoming { stream, name: "stdin".to_owned(), ends: None };
+        let incoming = Incoming { stream, name: "stdin".to_owned(), ends: Ends::Unknown };
         match self.core.open_stream(session.index, incoming, &target) {
             Some(connection) => {
                 self.pipe.serial = self.core.connections.get(connection).map(|entry| entry.serial);
@@ -80,11 +99,23 @@ impl Client {
             // It has what came, and the socket behind it has ended.
             let _ = writer.join();
         }
+        if self.handle_unwritten() {
+            return;
+        }
         if is_complete {
             self.stop();
         } else {
             self.leave(RunError::Pipe(reason.to_owned()));
         }
+    }
+
+    /// Ends the run if what came cannot be written: a disk is full, or who read is gone. Whoever sends learns of it as soon as
+    /// anybody would who writes there.
+    pub(super) fn handle_unwritten(&mut self) -> bool {
+        if let Some(error) = self.pipe.failure.as_ref().and_then(|failure| failure.try_recv().ok()) {
+            self.leave(RunError::Pipe(format!("stdout takes no more: {error}")));
+        }
+        self.left_because.is_some()
     }
 }
 

@@ -11,7 +11,7 @@ use super::Client;
 use crate::driver::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::driver::flows::UdpListener;
+use crate::driver::programs::UdpListener;
 use crate::driver::token::Source;
 use crate::forward::logins;
 use crate::forward::proxy::{Negotiation, Refusal, Request};
@@ -185,10 +185,11 @@ impl Client {
     fn associate(&mut self, index: usize) {
         let is_full = self.negotiations.iter().filter(|(_, entry)| entry.relay.is_some()).count() >= MAX_RELAYS;
         let Some(entry) = self.negotiations.get_mut(index) else { return };
-        let ends = entry.incoming.ends.filter(|_| !is_full);
-        let relay = ends.map(|(local, remote)| UdpListener::relay(local, remote.ip()));
-        match relay.and_then(|relay| self.core.add_listener(relay.ok()?).ok()) {
-            Some((listener, bound)) => {
+        let ends = entry.incoming.ends.ports().filter(|_| !is_full);
+        let relay = ends.and_then(|(local, remote)| UdpListener::relay(local, remote.ip()).ok());
+        let added = relay.map(|relay| (relay.socket.local(), self.core.add_listener(relay)));
+        match added {
+            Some((bound, Ok(listener))) => {
                 entry.relay = Some(listener);
                 entry.negotiation.accept(Some(bound));
                 if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
@@ -197,7 +198,7 @@ impl Client {
                 // Its end may have come with the request.
                 self.core.notices.push_back(Notice::Negotiation { index });
             }
-            None => {
+            _ => {
                 let Some(mut entry) = self.end_negotiation(index) else { return };
                 entry.negotiation.refuse(AbortReason::TooManyStreams);
                 answer_and_end(entry.incoming.stream, &mut entry.negotiation);
@@ -227,5 +228,5 @@ impl Client {
 
 /// Where a program is; those of a unix socket are in one place.
 fn source(incoming: &Incoming) -> IpAddr {
-    logins::source(incoming.ends.map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
+    logins::source(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
 }

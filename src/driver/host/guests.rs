@@ -139,7 +139,13 @@ impl Host {
         info!("session={name} remote={remote} joins");
         match self.core.add_session(established, config) {
             Ok(session) => {
-                self.links[index].phase = Phase::Session(session);
+                let link = &mut self.links[index];
+                link.phase = Phase::Session(session);
+                // Our end of the connection that led here may lead to the client directly, too.
+                let local = link.end.source().and_then(|source| source.local_addr().ok());
+                if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+                    entry.signaling_address = Some(local.ip().to_canonical());
+                }
                 self.places.leave(index);
                 if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
                     self.core.report(&Event::Returned { session: name, before, remote });

@@ -21,7 +21,7 @@ use self::conversations::Conversation;
 use self::reverse::ReverseListener;
 use self::tickets::Tickets;
 use self::uplink::Uplink;
-use crate::config::{Endpoint, HostConfig};
+use crate::config::{Endpoint, HostConfig, ListenAddress};
 use crate::driver::RunError;
 use crate::driver::approval::Approval;
 use crate::driver::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
@@ -360,18 +360,21 @@ fn is_listened_on(endpoint: &Endpoint) -> bool {
         Endpoint::Unix(_) => return true,
         Endpoint::Udp(_) => return true,
     };
-    let host = if target.host == "localhost" { "127.0.0.1" } else { &target.host };
-    let Ok(ip) = host.parse::<IpAddr>() else { return true };
-    if !ip.is_loopback() {
-        return true;
+    if target.host.eq_ignore_ascii_case("localhost") {
+        return ListenAddress::Localhost(target.port).addresses().any(is_taken);
     }
-    let address = SocketAddr::new(ip, target.port);
+    let ip = target.host.parse().ok().filter(IpAddr::is_loopback);
+    ip.is_none_or(|ip| is_taken(SocketAddr::new(ip, target.port)))
+}
+
+/// Tells whether a port of this machine is in use.
+fn is_taken(address: SocketAddr) -> bool {
     let probe = Socket::new(Domain::for_address(address), Type::STREAM, None).and_then(|socket| {
         // On Unix this tells a port in use from one that merely was.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())
     });
-    // Other errors, of privileged ports for example, say nothing about who listens.
-    probe.is_err()
+    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has nobody.
+    probe.is_err_and(|error| !listen::lacks_family(&error))
 }

@@ -1,18 +1,20 @@
 //! Reverse forwards: what a client asks this side to listen on, if `--allow-reverse` has it. Connections made there go to the
 //! client, which dials its own target.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use log::debug;
 use mio::Interest;
 
 use super::Host;
-use crate::config::Bind;
+use crate::config::{Bind, ListenAddress};
 use crate::driver::connections::Incoming;
 use crate::driver::core::Notice;
-use crate::driver::flows::UdpListener;
+use crate::driver::programs::UdpListener;
 use crate::driver::sessions::{Scope, SessionKey};
 use crate::driver::token::Source;
+use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::status::event::Event;
 use crate::tunnel::ConnectTarget;
@@ -68,43 +70,73 @@ impl Host {
             .map_err(|_| "no --allow-reverse rule of the host has it".to_owned())?;
         self.check_both_families(&bind)?;
         self.make_way(&bind)?;
+        let failed = |error: &dyn std::error::Error| error.to_string();
+        match &bind {
+            Bind::Udp(address) => {
+                let (first, bound, second) = UdpListener::take_both(*address).map_err(|error| failed(&error))?;
+                for listener in [Some(first), self.second(second)].into_iter().flatten() {
+                    let index = self.core.add_listener(listener).map_err(|error| failed(&error))?;
+                    self.reverse.insert(ReverseListener {
+                        session,
+                        id,
+                        bind: bind.clone(),
+                        socket: Socket::Datagrams(index),
+                    });
+                }
+                Ok(format!("udp:{bound}"))
+            }
+            Bind::Tcp(address) => {
+                let (first, bound, second) =
+                    Listener::take_both(address.addresses()).map_err(|error| failed(&error))?;
+                for listener in [Some(first), self.second(second)].into_iter().flatten() {
+                    self.add_reverse(session, id, &bind, listener).map_err(|error| failed(&error))?;
+                }
+                Ok(bound.to_string())
+            }
+            #[cfg(unix)]
+            Bind::Unix(path) => {
+                let listener = Listener::unix(path).map_err(|error| failed(&error))?;
+                self.add_reverse(session, id, &bind, listener).map_err(|error| failed(&error))?;
+                Ok(bind.to_string())
+            }
+            #[cfg(not(unix))]
+            Bind::Unix(_) => Err("the host's system has no unix sockets".to_owned()),
+        }
+    }
+
+    fn add_reverse(&mut self, session: SessionKey, id: u16, bind: &Bind, mut listener: Listener) -> io::Result<()> {
         let entry = self.reverse.vacant_entry();
         let token = Source::Listener(FIRST + entry.key()).token();
-        let (socket, bound) = match &bind {
-            Bind::Udp(address) => {
-                let listener = UdpListener::bind(*address).and_then(|listener| self.core.add_listener(listener));
-                let (index, bound) = listener.map_err(|error| error.to_string())?;
-                (Socket::Datagrams(index), format!("udp:{bound}"))
+        self.core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        entry.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
+        Ok(())
+    }
+
+    /// Returns what was got of the second address of a port, and says who has it instead.
+    fn second<T>(&mut self, second: Second<T>) -> Option<T> {
+        match second {
+            Second::Taken(second) => Some(second),
+            Second::Absent => None,
+            Second::InUse(addr) => {
+                let message = format!(
+                    "another program has {addr}: whoever asks for localhost:{} may reach that one, and not a client's forward",
+                    addr.port()
+                );
+                self.core.warn("port-shared", message);
+                None
             }
-            Bind::Tcp(_) | Bind::Unix(_) => {
-                let mut listener = match &bind {
-                    #[cfg(unix)]
-                    Bind::Unix(path) => Listener::unix(path),
-                    #[cfg(not(unix))]
-                    Bind::Unix(_) => return Err("the host's system has no unix sockets".to_owned()),
-                    Bind::Tcp(address) | Bind::Udp(address) => Listener::tcp(*address),
-                }
-                .map_err(|error| error.to_string())?;
-                self.core
-                    .poll
-                    .registry()
-                    .register(&mut listener, token, Interest::READABLE)
-                    .map_err(|error| error.to_string())?;
-                let bound = listener.local_addr().map_or_else(|| bind.to_string(), |address| address.to_string());
-                (Socket::Streams(listener), bound)
-            }
-        };
-        entry.insert(ReverseListener { session, id, bind, socket });
-        Ok(bound)
+        }
     }
 
     /// A socket at `[::]` takes IPv4 too, so that has to be allowed as well.
     fn check_both_families(&self, bind: &Bind) -> Result<(), String> {
-        let (Bind::Tcp(address) | Bind::Udp(address)) = bind else { return Ok(()) };
+        let (Bind::Tcp(ListenAddress::One(address)) | Bind::Udp(ListenAddress::One(address))) = bind else {
+            return Ok(());
+        };
         if address.ip() != Ipv6Addr::UNSPECIFIED {
             return Ok(());
         }
-        let both = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+        let both = ListenAddress::One((Ipv4Addr::UNSPECIFIED, address.port()).into());
         let both = if matches!(bind, Bind::Tcp(_)) { Bind::Tcp(both) } else { Bind::Udp(both) };
         let checked = self.config.allow_reverse.check(&both);
         checked.map(drop).map_err(|_| format!("it would take IPv4 too, and no --allow-reverse rule has {both}"))
@@ -115,13 +147,15 @@ impl Host {
         if matches!(bind, Bind::Tcp(address) | Bind::Udp(address) if address.port() == 0) {
             return Ok(());
         }
-        let Some((index, entry)) = self.reverse.iter().find(|(_, entry)| entry.bind == *bind) else { return Ok(()) };
-        let session = self.core.session(entry.session);
+        let same = self.reverse.iter().filter(|(_, entry)| entry.bind == *bind);
+        let same: Vec<(usize, SessionKey)> = same.map(|(index, entry)| (index, entry.session)).collect();
+        let Some((_, session)) = same.first() else { return Ok(()) };
+        let session = self.core.session(*session);
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
             return Err("the host listens there for a client already".to_owned());
         }
         self.core.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
-        self.close_listener(index);
+        same.into_iter().for_each(|(index, _)| self.close_listener(index));
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use super::Server;
 use crate::config::Target;
 use crate::driver::connections::{Asker, Incoming};
 use crate::driver::sessions::SessionKey;
+use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{AbortReason, ConnectTarget};
@@ -96,7 +97,7 @@ impl Server {
             match self.dialling(&id) {
                 Ok(session) => {
                     let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
-                    let incoming = Incoming { stream, name: format!("{target} (this process)"), ends: None };
+                    let incoming = Incoming { stream, name: format!("{target} (this process)"), ends: Ends::Unknown };
                     let target = ConnectTarget::Tcp(target.to_string());
                     let asker = Asker::Caller(Box::new(move |result| tell(result.map_err(DialError::Failed))));
                     self.metrics.dials += 1;

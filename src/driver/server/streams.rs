@@ -3,9 +3,11 @@
 use super::Server;
 use super::places::source;
 use super::web::Web;
+use crate::config::Protocol;
 use crate::driver::connections::stream_hash;
 use crate::driver::sessions::SessionKey;
 use crate::gateway::{Ending, Refusal};
+use crate::net::listener::Ends;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 
@@ -169,9 +171,11 @@ impl Server {
         self.core.next_serial += 1;
         let flow = self.core.next_serial.to_string();
         let session = place.session;
+        let ends = self.webs.get(index).map_or(Ends::Unknown, Web::ends);
+        let trail = self.core.trail_of(session.index, Protocol::Tcp, &ends);
         let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
-        let key = entry.session.mux().open(hash, &place.target)?;
+        let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
         self.core.touch(session.index);
         self.streams.insert((session, key), index);
         if let Some(web) = self.webs.get_mut(index) {

@@ -20,6 +20,7 @@ use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::token::Source;
 use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
+use crate::net::listener::Ends;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::net::{http, listen};
@@ -123,6 +124,12 @@ impl Web {
     /// Takes note that it is to be polled; false says that this was so already.
     pub(super) fn queue(&mut self) -> bool {
         !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// Returns both ends of the connection.
+    pub(super) fn ends(&self) -> Ends {
+        let local = self.transport.local_addr();
+        local.map_or(Ends::Unknown, |local| Ends::Ports { local, remote: self.remote })
     }
 
     /// Tells whether a request is under way.

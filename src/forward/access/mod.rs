@@ -87,7 +87,8 @@ impl AccessList {
     /// Decides about a host, which is a name or an IP literal without brackets, before it is looked up.
     pub fn check_name(&self, protocol: Protocol, host_text: &str, port: u16) -> Verdict {
         if let Ok(address) = host_text.parse::<IpAddr>() {
-            return match self.check_address(protocol, host_text, address, port) {
+            // No name led there.
+            return match self.check_address(protocol, host_text, address, port, |_| false) {
                 Ok(()) => Verdict::Resolve,
                 Err(denied) => Verdict::Denied(denied),
             };
@@ -105,7 +106,7 @@ impl AccessList {
     }
 
     /// Decides about an address that `host_text` was looked up to, or is itself. Only an address that passed here may be
-    /// dialled.
+    /// dialled. `is_own` tells which addresses this machine's interfaces have.
     ///
     /// # Errors
     /// It must not be dialled, and why.
@@ -115,6 +116,7 @@ impl AccessList {
         host_text: &str,
         resolved: IpAddr,
         port: u16,
+        is_own: impl Fn(IpAddr) -> bool,
     ) -> Result<(), Denied> {
         if port == 0 {
             return Err(Denied::NoRule);
@@ -136,7 +138,8 @@ impl AccessList {
         }
         match name {
             Some(name) if self.any(protocol, port, |scope| scope.has_name(name)) => {
-                let special = special::of(address).or_else(|| special::embedded(address).find_map(special::of));
+                let special_of = |address| special::of(address).or_else(|| is_own(address).then_some(Special::Own));
+                let special = special_of(address).or_else(|| special::embedded(address).find_map(special_of));
                 special.map_or(Ok(()), |special| Err(Denied::Special { address, special }))
             }
             _ => Err(Denied::NoRule),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::rule::{Ports, RuleError, rule_path};
 use super::{Denied, normalize};
-use crate::config::{Bind, Protocol};
+use crate::config::{Bind, ListenAddress, Protocol};
 use crate::net::address::{AddressError, Host, host};
 
 /// The rules of `--allow-reverse`.
@@ -38,18 +38,32 @@ impl ReverseAccess {
     }
 
     /// Decides where to listen for the other side, and returns where: the address as IPv4 if it is IPv4-mapped, the path
-    /// without `.` and doubled slashes. Port 0, for any free one, is permitted where all ports are.
+    /// without `.` and doubled slashes, of localhost that family alone which is permitted. Port 0, for any free one, is
+    /// permitted where all ports are.
     ///
     /// # Errors
     /// It must not be listened on, and why.
     pub fn check(&self, bind: &Bind) -> Result<Bind, Denied> {
-        let canonical = |address: &SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
-        let bind = match bind {
-            Bind::Tcp(address) => Bind::Tcp(canonical(address)),
-            Bind::Udp(address) => Bind::Udp(canonical(address)),
-            Bind::Unix(path) => Bind::Unix(normalize(path).ok_or(Denied::Path)?),
-        };
-        if self.rules.iter().any(|rule| rule.permits(&bind)) { Ok(bind) } else { Err(Denied::NoRule) }
+        match bind {
+            Bind::Tcp(address) => self.check_ports(Protocol::Tcp, address).map(Bind::Tcp),
+            Bind::Udp(address) => self.check_ports(Protocol::Udp, address).map(Bind::Udp),
+            Bind::Unix(path) => {
+                let path = normalize(path).ok_or(Denied::Path)?;
+                let is_permitted = self.rules.iter().any(|rule| matches!(&rule.0, Inner::Unix(own) if *own == path));
+                if is_permitted { Ok(Bind::Unix(path)) } else { Err(Denied::NoRule) }
+            }
+        }
+    }
+
+    fn check_ports(&self, protocol: Protocol, address: &ListenAddress) -> Result<ListenAddress, Denied> {
+        let canonical = address.addresses().map(|one| SocketAddr::new(one.ip().to_canonical(), one.port()));
+        let permitted: Vec<SocketAddr> =
+            canonical.filter(|one| self.rules.iter().any(|rule| rule.permits(protocol, *one))).collect();
+        match permitted[..] {
+            [] => Err(Denied::NoRule),
+            [one] => Ok(ListenAddress::One(one)),
+            _ => Ok(*address),
+        }
     }
 
     /// Returns whether nothing at all is permitted.
@@ -95,19 +109,14 @@ impl ReverseRule {
         Ok(ReverseRule(Inner::Ports { protocol, address, ports: Ports::parse(ports)? }))
     }
 
-    fn permits(&self, bind: &Bind) -> bool {
-        match (&self.0, bind) {
-            (Inner::Unix(allowed), Bind::Unix(path)) => allowed == path,
-            (Inner::Ports { protocol, address, ports }, Bind::Tcp(asked) | Bind::Udp(asked)) => {
-                let fits = match address {
-                    None => asked.ip().is_loopback(),
-                    Some(allowed) if allowed.is_unspecified() => allowed.is_ipv4() == asked.is_ipv4(),
-                    Some(allowed) => *allowed == asked.ip(),
-                };
-                fits && *protocol == bind.protocol() && ports.contains(asked.port())
-            }
-            (Inner::Unix(_), Bind::Tcp(_) | Bind::Udp(_)) | (Inner::Ports { .. }, Bind::Unix(_)) => false,
-        }
+    fn permits(&self, asked_protocol: Protocol, asked: SocketAddr) -> bool {
+        let Inner::Ports { protocol, address, ports } = &self.0 else { return false };
+        let fits = match address {
+            None => asked.ip().is_loopback(),
+            Some(allowed) if allowed.is_unspecified() => allowed.is_ipv4() == asked.is_ipv4(),
+            Some(allowed) => *allowed == asked.ip(),
+        };
+        fits && *protocol == asked_protocol && ports.contains(asked.port())
     }
 }
 
@@ -188,6 +197,14 @@ mod tests {
         for (rules, bind, expected) in cases {
             assert_eq!(permitted(rules, bind).is_ok(), expected, "{rules:?} {bind}");
         }
+    }
+
+    #[test]
+    fn of_localhost_there_is_what_is_allowed() {
+        assert_eq!(permitted(&["80"], "localhost:80"), Ok("localhost:80".into()));
+        assert_eq!(permitted(&["127.0.0.1:80"], "localhost:80"), Ok("127.0.0.1:80".into()));
+        assert_eq!(permitted(&["udp:[::1]:80"], "udp:localhost:80"), Ok("udp:[::1]:80".into()));
+        assert_eq!(permitted(&["192.168.1.2:80"], "localhost:80"), Err(Denied::NoRule));
     }
 
     #[test]

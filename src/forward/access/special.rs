@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Special {
     /// This machine: 127.0.0.0/8, ::1, and 0.0.0.0/8, which Linux takes for the same.
     Loopback,
+    /// This machine: one of its interfaces has it.
+    Own,
     /// No address: `::`, which connects to this machine.
     Unspecified,
     /// This link: 169.254.0.0/16 (where clouds keep credentials), fe80::/10.
@@ -21,7 +23,7 @@ pub enum Special {
 impl fmt::Display for Special {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Special::Loopback => "an address of this machine itself",
+            Special::Loopback | Special::Own => "an address of this machine itself",
             Special::Unspecified => "the unspecified address",
             Special::LinkLocal => "a link-local address",
             Special::Multicast => "a multicast address",

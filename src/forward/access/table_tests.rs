@@ -199,6 +199,29 @@ const PATHS: &[Row] = &[
     ("unix:/a unix:/b", "unix:/b", "", ALLOWED),
 ];
 
+/// Addresses of this machine's interfaces, as the rows of [`OWN`] have it.
+fn is_own(address: IpAddr) -> bool {
+    [IpAddr::from([192, 168, 7, 7]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77])].contains(&address)
+}
+
+const OWN: &[Row] = &[
+    ("db.local:80", "db.local:80", "192.168.7.7", DENIED),
+    ("db.local:80", "db.local:80", "192.168.7.8", ALLOWED),
+    ("db.local:80", "db.local:80", "2001:db8::77", DENIED),
+    ("*.local:80", "db.local:80", "::ffff:192.168.7.7", DENIED),
+    ("udp:db.local:80", "udp:db.local:80", "192.168.7.7", DENIED),
+    // As a gateway or relay takes it out: NAT64, 6to4, IPv4-compatible, IPv4-translated.
+    ("db.local:80", "db.local:80", "64:ff9b::192.168.7.7", DENIED),
+    ("db.local:80", "db.local:80", "2002:c0a8:707::1", DENIED),
+    ("db.local:80", "db.local:80", "::192.168.7.7", DENIED),
+    ("db.local:80", "db.local:80", "::ffff:0:192.168.7.7", DENIED),
+    // A rule for the address, or for its network, is one.
+    ("192.168.7.7:80", "192.168.7.7:80", "", ALLOWED),
+    ("192.168.7.7:80", "db.local:80", "192.168.7.7", ALLOWED),
+    ("192.168.0.0/16:80", "db.local:80", "192.168.7.7", ALLOWED),
+    ("db.local:80 192.168.7.7:81", "db.local:80", "192.168.7.7", DENIED),
+];
+
 /// Asks as the driver does: about the name, then about the address.
 fn is_dialled(list: &AccessList, asked: &str, resolved: &str) -> bool {
     if let Some(path) = asked.strip_prefix("unix:") {
@@ -215,7 +238,7 @@ fn is_dialled(list: &AccessList, asked: &str, resolved: &str) -> bool {
         "" => host,
         address => address,
     };
-    let by_address = list.check_address(protocol, host, address.parse().unwrap(), port).is_ok();
+    let by_address = list.check_address(protocol, host, address.parse().unwrap(), port, is_own).is_ok();
     match list.check_name(protocol, host, port) {
         Verdict::Resolve => by_address,
         Verdict::Denied(_) => {
@@ -227,7 +250,7 @@ fn is_dialled(list: &AccessList, asked: &str, resolved: &str) -> bool {
 
 #[test]
 fn the_table_holds() {
-    let tables = [CLOSED, NETWORKS, IPV6, NAMES, REBINDING, SPELLINGS, PATHS];
+    let tables = [CLOSED, NETWORKS, IPV6, NAMES, REBINDING, SPELLINGS, PATHS, OWN];
     for (rules, asked, resolved, expected) in tables.iter().copied().flatten() {
         let list = AccessList::parse(rules.split_whitespace()).unwrap_or_else(|error| panic!("{rules}: {error}"));
         assert_eq!(is_dialled(&list, asked, resolved), *expected, "--allow {rules:?}: {asked:?} {resolved}");
@@ -238,7 +261,8 @@ fn the_table_holds() {
 #[test]
 fn denials_say_why() {
     let list = AccessList::parse(["db.local:80"]).unwrap();
-    let check = |host: &str, address: &str| list.check_address(Protocol::Tcp, host, address.parse().unwrap(), 80);
+    let check =
+        |host: &str, address: &str| list.check_address(Protocol::Tcp, host, address.parse().unwrap(), 80, |_| false);
     assert_eq!(check("db.local", "10.0.0.1"), Ok(()));
     assert_eq!(check("db2.local", "10.0.0.1"), Err(Denied::NoRule));
     assert_eq!(check("0x7f.1", "127.0.0.1"), Err(Denied::Host));
@@ -288,8 +312,8 @@ proptest! {
     fn no_name_leads_to_a_special_address(address in special_ipv4(), port in 1u16..) {
         let list = AccessList::parse(["a.test:*", "*.test:*", "10.0.0.0/8:*", "[2001:db8::/32]:*"]).unwrap();
         for form in forms(address) {
-            prop_assert!(list.check_address(Protocol::Tcp, "a.test", form, port).is_err(), "{}", form);
-            prop_assert!(list.check_address(Protocol::Tcp, &form.to_string(), form, port).is_err(), "{}", form);
+            prop_assert!(list.check_address(Protocol::Tcp, "a.test", form, port, |_| false).is_err(), "{}", form);
+            prop_assert!(list.check_address(Protocol::Tcp, &form.to_string(), form, port, |_| false).is_err(), "{}", form);
         }
     }
 
@@ -297,7 +321,7 @@ proptest! {
     fn without_rules_nothing_is_permitted(host in ".{0,20}", address in any::<IpAddr>(), port in any::<u16>()) {
         let list = AccessList::default();
         for host in [host, address.to_string()] {
-            prop_assert!(list.check_address(Protocol::Tcp, &host, address, port).is_err());
+            prop_assert!(list.check_address(Protocol::Tcp, &host, address, port, |_| false).is_err());
             prop_assert!(matches!(list.check_name(Protocol::Tcp, &host, port), Verdict::Denied(_)));
         }
     }
@@ -307,7 +331,7 @@ proptest! {
         host in r"([a-c.]{1,4}|[0-9.]{1,9}|[0-9a-f:]{1,9})", address in any::<IpAddr>(), port in any::<u16>(),
     ) {
         let list = AccessList::parse(["a:*", "*.b:1-40000", "0.0.0.0/1:*", "[8000::/1]:*"]).unwrap();
-        if list.check_address(Protocol::Tcp, &host, address, port).is_ok() {
+        if list.check_address(Protocol::Tcp, &host, address, port, |_| false).is_ok() {
             prop_assert_eq!(list.check_name(Protocol::Tcp, &host, port), Verdict::Resolve);
         }
     }

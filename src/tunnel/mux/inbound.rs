@@ -241,7 +241,7 @@ impl Mux {
             return Ok(());
         }
         let is_head = match frame {
-            Sequenced::Connect(_) => !is_ours,
+            Sequenced::Connect(..) => !is_ours,
             Sequenced::Accept => is_ours,
             Sequenced::Data(_) | Sequenced::Close | Sequenced::Reset(_) => false,
         };
@@ -302,11 +302,12 @@ impl Mux {
         while let Some(frame) = next {
             let receive = &mut stream.receive;
             match frame {
-                Sequenced::Connect(target) => {
+                Sequenced::Connect(target, trail) => {
                     early = receive.window.held();
                     receive.state = ReceiveState::Open;
                     stream.flow = accepted_flow(&target, &config.services);
                     stream.target = Some(target);
+                    stream.trail = trail;
                     stream.known_on = Some(*carrier);
                     opened = true;
                 }

@@ -30,6 +30,7 @@ use super::hello::{DATAGRAMS, Hello, VERSION};
 use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Application, Notices, Stream, StreamMut};
+use super::trail::Trail;
 pub use config::Config;
 use datagrams::Datagrams;
 pub use life::DRAIN;
@@ -172,6 +173,14 @@ impl Mux {
     /// # Errors
     /// The session is ending, too many streams are open, or the peer carries no UDP.
     pub fn open(&mut self, hash: u16, target: &ConnectTarget) -> Result<StreamKey, OpenError> {
+        self.open_from(hash, target, &Trail::default())
+    }
+
+    /// Does as [`Mux::open`], and tells the peer which connections led to the stream.
+    ///
+    /// # Errors
+    /// Those of [`Mux::open`].
+    pub fn open_from(&mut self, hash: u16, target: &ConnectTarget, trail: &Trail) -> Result<StreamKey, OpenError> {
         if self.life != Life::Running {
             return Err(OpenError::GoingAway);
         }
@@ -191,7 +200,7 @@ impl Mux {
         };
         let key = self.insert(id, generation);
         let stream = &mut self.streams[key.index as usize];
-        stream.push_connect(target);
+        stream.push_connect(target, trail);
         stream.flow = flow;
         self.activate(key);
         Ok(key)

@@ -1,0 +1,246 @@
+//! Notices that a target leads back although nobody can say so: by way of another host, another machine, a container.
+//!
+//! A connection that goes round makes the next one by being made, each stays open, and none ever gets an answer. Where that
+//! many are open, dials wait for a moment: if further ones are asked for only after one was let go, and exactly one each time,
+//! while none of them ends, they are one connection that goes round. The first answer of a real service lets all go.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::connections::Phase;
+use super::core::Core;
+use super::deadlines::Due;
+use super::dial::Wanted;
+use super::sessions::SessionKey;
+use super::trails::LEADS_BACK;
+use crate::tunnel::AbortReason;
+
+/// Connections that are open to a target, and silent, before one is suspected.
+const MANY: usize = 16;
+
+/// How long a dial takes to lead to the next, at the most.
+const MOMENT: Duration = Duration::from_millis(200);
+
+/// How often one is let go and exactly one follows before that is no accident: were they asked for by chance, once a moment
+/// or less, it would happen once in a million.
+const ROUNDS: usize = 8;
+
+/// How long a target that was suspected for nothing is left alone, at first and at most.
+const REST: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(64)];
+
+/// How long nothing is dialled for a session at a target that leads back.
+const REFUSAL: Duration = Duration::from_secs(10);
+
+/// The targets that sessions have connections to.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    targets: Slab<Round>,
+    places: HashMap<(SessionKey, String), usize>,
+    next_serial: u64,
+}
+
+/// A target of a session.
+#[derive(Debug)]
+struct Round {
+    session: SessionKey,
+    target: String,
+    serial: u64,
+    /// Its connections, those that are being made included.
+    open: usize,
+    /// How many there are when it is looked at.
+    look_at: usize,
+    /// It is not suspected before.
+    rest_until: Option<Instant>,
+    rest: Duration,
+    state: State,
+}
+
+/// ```text
+///   Calm ──many, and all silent──▶ Watched ──one for one──▶ Refused ──after a while──▶ Calm
+///     ▲                               │ something else
+///     └───────────────────────────────┘
+/// ```
+#[derive(Debug)]
+enum State {
+    Calm,
+    Watched {
+        held: VecDeque<Wanted>,
+        /// Moments that are over. In those of odd numbers one has been let go.
+        step: usize,
+        /// Dials that were asked for in this moment.
+        asked: usize,
+        /// A connection ended: who goes round never does.
+        has_ended: bool,
+    },
+    Refused {
+        until: Instant,
+    },
+}
+
+impl Rounds {
+    fn find(&mut self, session: SessionKey, target: &str) -> usize {
+        let place = (session, target.to_owned());
+        if let Some(&index) = self.places.get(&place) {
+            return index;
+        }
+        self.next_serial += 1;
+        let index = self.targets.insert(Round {
+            session,
+            target: target.to_owned(),
+            serial: self.next_serial,
+            open: 0,
+            look_at: MANY,
+            rest_until: None,
+            rest: REST[0],
+            state: State::Calm,
+        });
+        self.places.insert(place, index);
+        index
+    }
+
+    /// Takes note that a connection is being made.
+    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> usize {
+        let index = self.find(session, target);
+        self.targets[index].open += 1;
+        index
+    }
+
+    /// Takes note that a connection is over.
+    pub(super) fn leave(&mut self, index: usize) {
+        let Some(round) = self.targets.get_mut(index) else { return };
+        round.open -= 1;
+        if let State::Watched { has_ended, .. } = &mut round.state {
+            *has_ended = true;
+        }
+        if round.open < MANY / 2 {
+            round.look_at = MANY;
+        }
+        self.forget(index);
+    }
+
+    /// Forgets a target that nothing is known of any more.
+    fn forget(&mut self, index: usize) {
+        let is_idle = |round: &Round| round.open == 0 && matches!(round.state, State::Calm);
+        if self.targets.get(index).is_some_and(is_idle) {
+            let round = self.targets.remove(index);
+            self.places.remove(&(round.session, round.target));
+        }
+    }
+}
+
+impl Core {
+    /// Dials a target, now or in a moment, unless it is known to lead back.
+    pub(super) fn admit(&mut self, wanted: Wanted) {
+        let (now, session) = (self.now, wanted.session);
+        let index = self.rounds.find(session, &wanted.target());
+        let is_watched = matches!(self.rounds.targets[index].state, State::Watched { .. });
+        let is_suspect = !is_watched && self.is_suspect(index);
+        let round = &mut self.rounds.targets[index];
+        match &mut round.state {
+            State::Watched { held, asked, .. } => {
+                *asked += 1;
+                held.push_back(wanted);
+            }
+            State::Refused { until } if now < *until => self.refuse_round(wanted),
+            State::Calm | State::Refused { .. } if is_suspect => {
+                round.state = State::Watched { held: VecDeque::from([wanted]), step: 0, asked: 0, has_ended: false };
+                let serial = round.serial;
+                self.deadlines.add(now + MOMENT, Due::Round { index, serial });
+            }
+            State::Calm | State::Refused { .. } => {
+                round.state = State::Calm;
+                self.dial_target(wanted);
+                self.rounds.forget(index);
+            }
+        }
+    }
+
+    /// Tells whether a target has many connections, and none of them ever got an answer.
+    fn is_suspect(&mut self, index: usize) -> bool {
+        let round = &self.rounds.targets[index];
+        if round.open < round.look_at || round.rest_until.is_some_and(|until| self.now < until) {
+            return false;
+        }
+        let Some(entry) = self.sessions.get(round.session.index) else { return false };
+        let mut connections = entry.connections.values().filter_map(|&index| self.connections.get(index));
+        let is_silent = connections.all(|entry| match &entry.phase {
+            Phase::Open(pump) if entry.round == Some(index) => pump.bytes().0 == 0,
+            _ => true,
+        });
+        let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
+        let round = &mut self.rounds.targets[index];
+        let session = &mut self.sessions[round.session.index].session;
+        let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
+        let mut own =
+            flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(index)));
+        let is_suspect = is_silent && !own.any(|(key, _)| has_answer(key));
+        if !is_suspect {
+            // So that many are not looked at for each that is added.
+            round.look_at = round.open * 2;
+        }
+        is_suspect
+    }
+
+    /// A moment is over.
+    pub(super) fn handle_round_due(&mut self, index: usize, serial: u64) {
+        let Some(round) = self.rounds.targets.get_mut(index).filter(|round| round.serial == serial) else { return };
+        let State::Watched { held, step, asked, has_ended } = &mut round.state else {
+            round.state = State::Calm;
+            return self.rounds.forget(index);
+        };
+        let asked = std::mem::take(asked);
+        *step += 1;
+        // What came in the first moment was on its way.
+        let is_as_expected = match *step {
+            1 => true,
+            step if step % 2 == 0 => asked == 1,
+            _ => asked == 0,
+        };
+        let is_as_expected = is_as_expected && !*has_ended;
+        if *step == 2 * ROUNDS + 1 && is_as_expected {
+            let held = std::mem::take(held);
+            let until = self.now + REFUSAL;
+            round.state = State::Refused { until };
+            self.deadlines.add(until, Due::Round { index, serial });
+            return held.into_iter().for_each(|wanted| self.refuse_round(wanted));
+        }
+        if held.is_empty() || !is_as_expected {
+            return self.let_all_go(index);
+        }
+        self.deadlines.add(self.now + MOMENT, Due::Round { index, serial });
+        if *step % 2 == 1
+            && let Some(wanted) = held.pop_front()
+        {
+            self.dial_target(wanted);
+        }
+    }
+
+    /// A target answered on one of its connections.
+    pub(super) fn target_answered(&mut self, index: usize) {
+        if self.rounds.targets.get(index).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
+            self.let_all_go(index);
+        }
+    }
+
+    /// Nothing leads back there.
+    fn let_all_go(&mut self, index: usize) {
+        let round = &mut self.rounds.targets[index];
+        let state = std::mem::replace(&mut round.state, State::Calm);
+        round.rest_until = Some(self.now + round.rest);
+        round.rest = (round.rest * 2).min(REST[1]);
+        if let State::Watched { held, .. } = state {
+            held.into_iter().for_each(|wanted| self.dial_target(wanted));
+        }
+        self.rounds.forget(index);
+    }
+
+    fn refuse_round(&mut self, wanted: Wanted) {
+        // The session may be gone by now.
+        if self.session(wanted.session).is_some() {
+            self.warn_of_loop(wanted.session.index, &wanted.target());
+            self.abort_stream(wanted.session.index, wanted.key, AbortReason::Refused, LEADS_BACK);
+        }
+    }
+}

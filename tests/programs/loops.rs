@@ -1,0 +1,305 @@
+//! Forwards that lead back to themselves: the service is down, and who has its port is a forward to it.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use pinhole::net::interfaces::usable_addresses;
+
+use crate::common::pinhole::{Pinhole, text};
+use crate::common::services::{echo, serve, sink};
+use crate::common::system::skipped;
+use crate::common::{DEADLINE, ReservedPort, any_port, connect, try_connect, wait_until};
+
+/// Streams that may be opened by one connection, on both sides together: twice round, where two targets take turns.
+const MOST_STREAMS: usize = 6;
+
+fn host(arguments: &[&str]) -> (Pinhole, String) {
+    let mut host = Pinhole::start("host", &[&["host", "--json", "--no-stun"], arguments].concat());
+    let url = host.url();
+    (host, url)
+}
+
+fn client(url: &str, arguments: &[&str]) -> Pinhole {
+    let mut client = Pinhole::start("client", &[&["client", url, "--json", "--no-stun"], arguments].concat());
+    client.event("connected");
+    client
+}
+
+fn streams(side: &mut Pinhole) -> usize {
+    side.events_so_far().iter().filter(|event| event["event"] == "stream-opened").count()
+}
+
+/// Says something on a connection, and waits for its end: it never gets an answer.
+fn say(mut stream: impl Read + Write) {
+    // It may be over by now.
+    let _ = stream.write_all(b"hello");
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
+    if let Err(error) = ended {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+/// An address of this machine that is not loopback.
+fn own_address(test: &str) -> Option<IpAddr> {
+    let own = usable_addresses(false).unwrap().into_iter().find(IpAddr::is_ipv4);
+    if own.is_none() {
+        skipped(test, "this machine has no IPv4 address but loopback");
+    }
+    own
+}
+
+/// Connects to a port of a client, and checks that whoever dials notices that it comes back.
+#[track_caller]
+fn check(host_arguments: &[&str], client_arguments: &[&[&str]], port: u16, by_client: bool) {
+    let (mut host, url) = host(host_arguments);
+    let mut clients: Vec<Pinhole> = client_arguments.iter().map(|arguments| client(&url, arguments)).collect();
+    let last = clients.last_mut().unwrap();
+    last.find("a forward", |event| event["event"] == "forwarding" || event["event"] == "reverse-forwarding");
+    if client_arguments.iter().any(|arguments| arguments.contains(&"-R")) {
+        host.event("reverse-forwarding");
+    }
+    // It may be reset so soon that connecting fails.
+    if let Ok(stream) = try_connect(([127, 0, 0, 1], port).into()) {
+        say(stream);
+    }
+    let who = if by_client { last } else { &mut host };
+    let warning = who.problem("warning", "loop");
+    assert!(warning.contains("leads back to itself"), "{warning}");
+    let count = streams(&mut host) + clients.iter_mut().map(streams).sum::<usize>();
+    assert!(count <= MOST_STREAMS, "{count} streams by {host_arguments:?} {client_arguments:?}");
+    clients.iter_mut().for_each(|client| drop(client.stop()));
+    host.stop();
+}
+
+#[test]
+fn a_connection_that_comes_back_is_refused() {
+    let (first, second) = (ReservedPort::new(), ReservedPort::new());
+    let (port, other) = (first.address.port(), second.address.port());
+    let [p, q] = [port, other].map(|port| port.to_string());
+    for way in ["--no-relay", "--relay-only"] {
+        check(&[&p, way], &[&[&p, way]], port, false);
+    }
+    check(&[&format!("127.0.0.1:{p}")], &[&[&p]], port, false);
+    check(&[&format!("LOCALHOST:{p}")], &[&[&format!("0.0.0.0:{p}")]], port, false);
+    if let Some(own) = own_address("a forward that leads back over an address of this machine") {
+        check(&[&format!("{own}:{p}")], &[&[&format!("0.0.0.0:{p}")]], port, false);
+    }
+    // What a client names itself, either way round, and one way in and the other out.
+    check(&["--allow", &format!("127.0.0.1:{p}")], &[&["-L", &format!("{p}:127.0.0.1:{p}")]], port, false);
+    check(&["--allow-reverse", &p], &[&["-R", &format!("{p}:127.0.0.1:{p}")]], port, true);
+    let there = format!("{p}:127.0.0.1:{q}");
+    let back = format!("{q}:127.0.0.1:{p}");
+    let allow = format!("127.0.0.1:{q}");
+    check(&["--allow", &allow, "--allow-reverse", &q], &[&["-L", &there, "-R", &back]], port, false);
+    // Two services, each where the other one should be; of one client, and of two.
+    let (a, b) = (format!("a={p}"), format!("b={q}"));
+    let (a_there, b_there) = (format!("a={q}"), format!("b={p}"));
+    check(&[&a, &b], &[&[&a_there, &b_there]], port, false);
+    check(&[&a, &b], &[&[&a_there], &[&b_there]], port, false);
+}
+
+#[test]
+fn a_socket_file_that_leads_to_itself_is_noticed() {
+    let path = std::env::temp_dir().join(format!("pinhole-loop-{}.sock", std::process::id()));
+    let file = format!("unix:{}", path.display());
+    let (mut host, url) = host(&[&format!("db={file}")]);
+    let mut client = client(&url, &[&format!("db={file}")]);
+    client.event("forwarding");
+    let stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    say(stream);
+    host.problem("warning", "loop");
+    assert!(streams(&mut host) + streams(&mut client) <= MOST_STREAMS);
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn a_datagram_that_comes_back_goes_no_further() {
+    let mut reserved = Some(UdpSocket::bind(any_port()).unwrap());
+    let port = reserved.as_ref().unwrap().local_addr().unwrap().port();
+    let own = own_address("datagrams that lead back over an address of this machine");
+    let (here, there) = (format!("udp:{port}"), format!("u=udp:{port}"));
+    let mut cases = vec![(vec![there.clone()], vec![there.clone()], false)];
+    cases.push((vec![there.clone()], vec![format!("u=udp:0.0.0.0:{port}")], false));
+    if let Some(own) = own {
+        cases.push((vec![format!("u=udp:{own}:{port}")], vec![format!("u=udp:0.0.0.0:{port}")], false));
+    }
+    let reverse = vec!["-R".to_owned(), format!("udp:{port}:127.0.0.1:{port}")];
+    cases.push((vec!["--allow-reverse".to_owned(), here], reverse, true));
+    for (host_arguments, client_arguments, by_client) in cases {
+        let host_arguments: Vec<&str> = host_arguments.iter().map(String::as_str).collect();
+        let client_arguments: Vec<&str> = client_arguments.iter().map(String::as_str).collect();
+        let (mut host, url) = host(&host_arguments);
+        // The first client takes it at once; later ones find it as they left it.
+        drop(reserved.take());
+        let mut client = client(&url, &client_arguments);
+        client.find("a forward", |event| event["event"] == "forwarding" || event["event"] == "reverse-forwarding");
+        let program = UdpSocket::bind(any_port()).unwrap();
+        program.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+        let who = if by_client { &mut client } else { &mut host };
+        who.problem("warning", "loop");
+        // Both flows of the round end; a datagram that is on its way still would open another.
+        let closed = |event: &serde_json::Value| event["event"] == "stream-closed";
+        host.find("the end of a flow", closed);
+        client.find("the end of a flow", closed);
+        let count = streams(&mut host) + streams(&mut client);
+        assert!(count <= MOST_STREAMS, "{count} flows by {host_arguments:?} {client_arguments:?}");
+        client.stop();
+        host.stop();
+    }
+}
+
+#[test]
+fn a_detour_is_no_way_back() {
+    let service = echo();
+    // The first service is the client's own forward of the second.
+    let reserved = ReservedPort::new();
+    let port = reserved.address.port();
+    let (mut host, url) = host(&[&format!("a={port}"), &format!("b={service}"), "--allow-reverse", "*"]);
+    let mut client = client(&url, &["a=0", &format!("b={port}"), "-R", &format!("0:{service}")]);
+    let a = text(&client.find("a", |event| event["service"] == "a"), "local");
+    let reverse = text(&host.event("reverse-forwarding"), "local");
+    let through = |local: &str| {
+        let mut stream = connect(local.parse::<SocketAddr>().unwrap());
+        stream.write_all(b"hello").unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"hello");
+    };
+    through(&a);
+    // A host where two clients meet: one has it listen, the other has it dial that.
+    through(&reverse);
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn clients_meet_at_a_host() {
+    let service = echo();
+    let reserved = ReservedPort::new();
+    let port = reserved.address.port();
+    let (mut host, url) = host(&["--allow-reverse", "*", "--allow", &format!("127.0.0.1:{port}")]);
+    let mut giver = client(&url, &["-R", &format!("{port}:{service}")]);
+    host.event("reverse-forwarding");
+    let mut taker = client(&url, &["-L", &format!("0:127.0.0.1:{port}")]);
+    let mut stream = connect(taker.local());
+    stream.write_all(b"hello").unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+    drop(stream);
+    taker.stop();
+    giver.stop();
+    host.stop();
+}
+
+/// Two hosts, each of which shares what the other one's client makes appear. Nobody sees the whole round.
+fn ring(scheme: &str, port: u16, other: u16) -> [Pinhole; 4] {
+    let (first, first_url) = host(&[&format!("a={scheme}127.0.0.1:{other}")]);
+    let (second, second_url) = host(&[&format!("b={scheme}127.0.0.1:{port}")]);
+    let mut there = client(&first_url, &[&format!("a={scheme}{port}")]);
+    let mut back = client(&second_url, &[&format!("b={scheme}{other}")]);
+    there.event("forwarding");
+    back.event("forwarding");
+    [first, second, there, back]
+}
+
+/// Streams that each of four processes may open until a ring is noticed.
+const MOST_IN_RING: usize = 40;
+
+fn check_ring(mut ring: [Pinhole; 4]) {
+    // Either host may be the one that notices.
+    let is_loop = |event: &serde_json::Value| event["event"] == "warning" && event["code"] == "loop";
+    wait_until("a host to notice the ring", || {
+        let [first, second, ..] = &mut ring;
+        first.events_so_far().iter().chain(&second.events_so_far()).any(is_loop)
+    });
+    for side in &mut ring {
+        let count = streams(side);
+        assert!(count <= MOST_IN_RING, "{count} streams");
+    }
+    let [first, second, there, back] = ring;
+    for mut side in [there, back, first, second] {
+        side.stop();
+    }
+}
+
+#[test]
+fn a_round_through_two_hosts_ends() {
+    let (first, second) = (ReservedPort::new(), ReservedPort::new());
+    let ring = ring("", first.address.port(), second.address.port());
+    say(connect(first.address));
+    check_ring(ring);
+}
+
+#[test]
+fn a_datagram_does_not_go_round_two_hosts_for_ever() {
+    let sockets = [any_port(), any_port()].map(|address| UdpSocket::bind(address).unwrap());
+    let [port, other] = [0, 1].map(|index: usize| sockets[index].local_addr().unwrap().port());
+    drop(sockets);
+    let ring = ring("udp:", port, other);
+    let program = UdpSocket::bind(any_port()).unwrap();
+    program.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+    check_ring(ring);
+}
+
+#[test]
+fn workers_who_take_turns_are_served() {
+    const WORKERS: usize = 24;
+    // It takes its time: nobody has an answer when many are there, and each who has one makes room for exactly one.
+    let service = serve(|mut stream| {
+        stream.read_exact(&mut [0; 5])?;
+        thread::park_timeout(Duration::from_millis(100));
+        stream.write_all(b"hello")
+    });
+    let (mut host, url) = host(&[&format!("web={service}")]);
+    let mut client = client(&url, &["web=0"]);
+    let local = client.local();
+    let workers = (0..WORKERS).map(|_| {
+        thread::spawn(move || {
+            for _ in 0..6 {
+                let mut stream = connect(local);
+                stream.write_all(b"hello").unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).unwrap();
+                assert_eq!(answer, b"hello");
+            }
+        })
+    });
+    workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().unwrap());
+    assert!(!host.events_so_far().iter().any(|event| event["event"] == "warning"));
+    client.stop();
+    host.stop();
+}
+
+#[test]
+fn many_who_wait_for_no_answer_are_served() {
+    const COUNT: usize = 50;
+    let (mut host, url) = host(&[&format!("sink={}", sink())]);
+    let mut client = client(&url, &["sink=0"]);
+    let local = client.local();
+    // One after the other, each once the host has dialled for the one before, as if that had led to it.
+    let mut open = Vec::new();
+    for _ in 0..COUNT {
+        open.push(connect(local));
+        if open.len() % 7 > 0 {
+            host.event("stream-opened");
+        }
+    }
+    for mut stream in open {
+        stream.write_all(b"hello").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("5 "), "{answer}");
+    }
+    assert!(!host.events_so_far().iter().any(|event| event["event"] == "warning"));
+    client.stop();
+    host.stop();
+}
