@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Wrong logins of one source that cost no waiting, and of all together: people mistype.
@@ -32,14 +31,6 @@ const MAX_SOURCES: usize = 256;
 /// Logins that wait for their verification, of one source and together; beyond it one of the source that has most gives way.
 const MAX_WAITING_EACH: usize = 8;
 const MAX_WAITING: usize = 64;
-
-/// Returns what counts as one source: an address of IPv4, or a network of IPv6 as one household has it.
-pub fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & (u128::MAX << 64)).into(),
-        address => address,
-    }
-}
 
 /// Decides which login is verified when. `T` names who waits, and `S` a source.
 #[derive(Debug)]
@@ -279,14 +270,6 @@ mod tests {
         let (now, mut limiter) = (Instant::now(), Limiter::default());
         let said: Vec<u64> = (0..20_000).filter_map(|_| limiter.failed(now, 1)).collect();
         assert_eq!(said, [1, 10, 100, 1000, 10_000]);
-    }
-
-    #[test]
-    fn a_household_is_one_source() {
-        let rows = [("203.0.113.9", "203.0.113.9"), ("::ffff:203.0.113.9", "203.0.113.9")];
-        for (text, expected) in rows.into_iter().chain([("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]) {
-            assert_eq!(source(text.parse().unwrap()), expected.parse::<IpAddr>().unwrap());
-        }
     }
 
     proptest! {

@@ -21,7 +21,7 @@ mod local;
 mod pipe;
 mod proxy;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ use crate::config::ClientConfig;
 use crate::forward::logins::LoginLimiter;
 use crate::net::tls;
 use crate::session::End;
+use crate::shares::Source;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
 
@@ -68,7 +69,7 @@ pub struct Client {
     /// Programs that say what they want of the proxy.
     negotiations: Slab<Negotiating>,
     /// What slows down guesses at the login that they want.
-    logins: LoginLimiter<(usize, u64), IpAddr>,
+    logins: LoginLimiter<(usize, u64), Source>,
     #[cfg(unix)]
     pipe: PipeEnds,
     tls: Option<Arc<TlsConfig>>,

@@ -1,7 +1,7 @@
 //! The `-D` port: programs that speak SOCKS5 or HTTP CONNECT say there what is to be dialled for them.
 
 use std::io::{self, Read as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use log::info;
@@ -12,9 +12,9 @@ use crate::driver::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::programs::UdpListener;
-use crate::driver::token::Source;
-use crate::forward::logins;
+use crate::driver::token::Source as Token;
 use crate::forward::proxy::{Negotiation, Refusal, Request};
+use crate::shares::Source;
 use crate::tunnel::{AbortReason, ConnectTarget};
 
 /// How long a program may take to say what it wants, and how many do so at a time.
@@ -48,7 +48,7 @@ impl Client {
         let index = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) =
-            self.core.poll.registry().register(&mut incoming.stream, Source::Negotiation(index).token(), interest)
+            self.core.poll.registry().register(&mut incoming.stream, Token::Negotiation(index).token(), interest)
         {
             info!("a program cannot be served: {error}");
             return incoming.stream.reset();
@@ -227,6 +227,6 @@ impl Client {
 }
 
 /// Where a program is; those of a unix socket are in one place.
-fn source(incoming: &Incoming) -> IpAddr {
-    logins::source(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
+fn source(incoming: &Incoming) -> Source {
+    Source::of(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
 }

@@ -1,15 +1,16 @@
 //! Logins of visitors to what hosts publish: who is let in at once, and who has to wait for it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Server;
+use super::places::source;
 use super::web::Web;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::forward::logins::{self, LoginLimiter};
+use crate::forward::logins::LoginLimiter;
 use crate::forward::proxy::Credentials;
 use crate::gateway::{Refusal, Request};
+use crate::shares::Source;
 use crate::signaling::rendezvous::HostId;
 use crate::status::refusal::Refusal as Counted;
 
@@ -26,7 +27,7 @@ const MAX_HOSTS: usize = 1024;
 const MANY: u64 = 10;
 
 /// Verifies the logins for one host in their turn. A connection is named by its index and its serial.
-pub(super) type Limiter = LoginLimiter<(usize, u64), IpAddr>;
+pub(super) type Limiter = LoginLimiter<(usize, u64), Source>;
 
 /// What a connection has to do with logins.
 #[derive(Default)]
@@ -39,7 +40,7 @@ pub(super) enum LoginState {
     /// Its login is to be verified now.
     HasTurn,
     /// The last login from that source was right, so the next is no guess.
-    LoggedIn(HostId, IpAddr),
+    LoggedIn(HostId, Source),
 }
 
 /// What becomes of a request whose login was looked at.
@@ -60,7 +61,7 @@ impl Server {
         let now = self.core.now;
         let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
         let Some(web) = self.webs.get_mut(index) else { return Ok(Verdict::Waits) };
-        let source = logins::source(web.remote.ip());
+        let source = source(web.remote);
         let is_free = match std::mem::take(&mut web.login) {
             LoginState::HasTurn => true,
             LoginState::LoggedIn(host, known) if host == *id && known == source => true,
@@ -79,9 +80,8 @@ impl Server {
         self.metrics.refused(Counted::Unauthorized);
         let said = self.limiter(id).failed(now, source).filter(|count| *count >= MANY);
         if let Some(count) = said {
-            let last = web_source(source);
             let message = format!(
-                "{count} wrong logins for what {id} publishes, the last from {last}; each has to wait for the one before it"
+                "{count} wrong logins for what {id} publishes, the last from {source}; each has to wait for the one before it"
             );
             self.core.warn("wrong-logins", message);
         }
@@ -89,7 +89,7 @@ impl Server {
     }
 
     /// Has a request wait for its login's turn.
-    fn hold(&mut self, index: usize, request: &Request, id: &HostId, source: IpAddr) {
+    fn hold(&mut self, index: usize, request: &Request, id: &HostId, source: Source) {
         let now = self.core.now;
         let Some(web) = self.webs.get_mut(index) else { return };
         web.login = LoginState::Waits(Box::new(request.clone()), id.clone());
@@ -186,9 +186,4 @@ impl Web {
     pub(super) fn waits_for_login(&self) -> bool {
         matches!(self.login, LoginState::Waits(..))
     }
-}
-
-/// A source as people read it.
-fn web_source(source: IpAddr) -> String {
-    if source.is_ipv6() { format!("{source}/64") } else { source.to_string() }
 }
