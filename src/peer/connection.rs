@@ -3,6 +3,7 @@
 //! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input and
 //! every write the output of str0m is drained into our own queues, as its contract asks.
 
+mod candidates;
 mod channels;
 
 use std::collections::VecDeque;
@@ -15,10 +16,10 @@ use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
-use super::description::{self, Description, Kind};
+use super::description::{Description, Kind};
 use super::flight::Flight;
 use super::learned::Learned;
-use super::stun::{is_public, is_stun};
+use super::stun::is_stun;
 use crate::fault::{Fault, caught};
 
 /// Remote candidates taken of one peer; more are ignored.
@@ -239,51 +240,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
-    pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
-        let candidate = Candidate::host(address, Protocol::Udp).ok()?;
-        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
-        let text = added.ok()??;
-        self.local_candidates.push(candidate);
-        self.drain(now);
-        Some(text)
-    }
-
-    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
-    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
-    pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
-        self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
-        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
-        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
-        let text = added.ok()??;
-        self.local_candidates.push(candidate);
-        self.drain(now);
-        Some(text)
-    }
-
-    /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
-    pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
-        let Some(text) = description::candidate(candidate) else { return false };
-        let Ok(Ok(candidate)) = caught(|| Candidate::from_sdp_string(text)) else { return false };
-        if candidate.proto() != Protocol::Udp
-            || !is_reachable(candidate.addr())
-            || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
-        {
-            return false;
-        }
-        self.remote_candidates.push(candidate.clone());
-        let is_added = self.ask(|rtc| rtc.add_remote_candidate(candidate)).is_ok();
-        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
-        self.handle_timeout(now);
-        is_added
-    }
-
-    fn add_told_candidates(&mut self, now: Instant, description: &Description<'_>) {
-        for candidate in &description.candidates {
-            self.add_remote_candidate(now, candidate);
-        }
-    }
-
     /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
     /// it came from the peer, as far as can be told.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
@@ -355,19 +311,6 @@ impl Connection {
     /// Returns when [`Connection::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_over { None } else { self.timeout }
-    }
-
-    /// Returns between which addresses messages travel, once they do.
-    pub fn path(&self) -> Option<PathInfo> {
-        let (local, remote) = self.path?;
-        let is_own = |candidate: &&Candidate| candidate.addr() == local;
-        // str0m names the socket; a peer beyond the NAT sees what a server saw.
-        let is_mapped = |candidate: &&Candidate| candidate.local() == local && !is_own(candidate) && is_public(remote);
-        let mut local_candidates = self.local_candidates.iter();
-        let local_kind = local_candidates.clone().find(is_mapped).or_else(|| local_candidates.find(is_own));
-        let remote_kind = self.remote_candidates.iter().find(|candidate| candidate.addr() == remote);
-        let name = |candidate: Option<&Candidate>| candidate.map_or("prflx".to_owned(), |c| c.kind().to_string());
-        Some(PathInfo { local, remote, candidates: format!("{}/{}", name(local_kind), name(remote_kind)) })
     }
 
     /// Returns how many datagrams were dropped as malformed or not ours.

@@ -65,7 +65,7 @@ fn payload(script: &mut Script<'_>, kind: u8, out: &mut Vec<u8>) {
         kind::ABORT | kind::GOAWAY => {
             // A reset, and anything else.
             let reason = script.byte();
-            out.push(if reason % 2 == 0 { 5 } else { reason });
+            out.push(if reason.is_multiple_of(2) { 5 } else { reason });
             out.resize(out.len() + script.pick(&[0, 3, 255]), b'x');
         }
         kind::CREDIT => {
