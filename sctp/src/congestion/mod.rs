@@ -51,7 +51,7 @@ pub struct Stamp {
 #[derive(Debug)]
 enum Control {
     Bbr(Box<Bbr>),
-    Cubic(Cubic),
+    Cubic(Box<Cubic>),
 }
 
 /// Congestion control of one association.
@@ -72,7 +72,7 @@ impl Congestion {
         let packet_size = packet_size.max(1);
         let control = match algorithm {
             Algorithm::Bbr => Control::Bbr(Box::new(Bbr::new(now, packet_size, seed))),
-            Algorithm::Cubic => Control::Cubic(Cubic::new(packet_size)),
+            Algorithm::Cubic => Control::Cubic(Box::new(Cubic::new(packet_size))),
         };
         let pacer = Pacer::new(now, control.pacing_rate(), packet_size, INITIAL_PACKETS * packet_size);
         Congestion { control, delivery: Delivery::new(now), pacer, packet_size, in_flight: 0, is_app_limited: false }

@@ -65,15 +65,17 @@ impl Bbr {
         if !round.has_begun {
             return;
         }
+        let met_queue = self.min_round_trip.take_standing_queue();
         let sent = (self.delivered - round.began_at) + round.lost;
         let size = self.packet_size;
         let is_too_much = round.has_loss && is_too_much(round.lost / size, sent / size);
         round.has_ended_with_too_much_loss = is_too_much;
+        let is_congestion = is_too_much || (round.has_loss && met_queue);
         round.ends_at = self.delivered;
         round.began_at = self.delivered;
         round.has_loss = false;
         round.lost = 0;
-        if is_too_much && !matches!(self.state, State::Startup | State::Refill | State::Up) {
+        if is_congestion && !matches!(self.state, State::Startup | State::Refill | State::Up) {
             self.lower_short_term();
         }
     }

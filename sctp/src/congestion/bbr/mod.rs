@@ -1,4 +1,4 @@
-//! BBR: a model of the path in place of loss as the only sign (draft-ietf-ccwg-bbr), with three stated departures.
+//! BBR: a model of the path in place of loss as the only sign (draft-ietf-ccwg-bbr), with four stated departures.
 //!
 //! ```text
 //!   Startup ──bandwidth no longer grows──▶ Drain ──queue is empty──▶ Down ──▶ Cruise ──▶ Refill ──▶ Up ──┐
@@ -10,6 +10,9 @@
 //!   in every round, so that the pacing margin of one percent compounds. Here the phase ends when the filter has advanced.
 //! - **Loss counts when chance cannot explain it.** Two percent of a small sample is one packet. A loss rate is too high only when it is
 //!   three standard deviations above two percent; the same gate stands before the short-term bounds.
+//! - **Others are left room.** A loss counts at once where all of the round met a standing queue; between probes the window is one
+//!   and a half pipes, not two; a probe that only found what others need is repeated later and later; a look at the round trip neither forgets
+//!   the short-term bounds nor puts off the next probe. As drafted with the two corrections above, CUBIC is left with a tenth of the link.
 //! - **The first round trip corrects the first rate.** As drafted, the initial pacing rate assumes a round trip of one millisecond and only
 //!   ever grows, which overruns a short queue on a long path.
 
@@ -28,8 +31,10 @@ use probe::{AckPhase, Probe};
 use round_trip::MinRoundTrip;
 use startup::FullBandwidth;
 
-/// Window gain, but while probing for bandwidth.
+/// Window gain while the pipe is being measured.
 const WINDOW_GAIN: u64 = percent(200);
+/// Window gain between probes. What exceeds the pipe stands in the queue as soon as another flow fills it, and is that flow's share.
+const CRUISE_WINDOW_GAIN: u64 = percent(150);
 /// Share of the bandwidth that pacing leaves free, so that queues drain.
 const PACING_MARGIN: u64 = 1;
 /// Packets the window never falls below.
@@ -95,6 +100,7 @@ impl State {
         match self {
             State::Up => percent(225),
             State::ProbeRtt(_) => percent(50),
+            State::Cruise | State::Down => CRUISE_WINDOW_GAIN,
             _ => WINDOW_GAIN,
         }
     }

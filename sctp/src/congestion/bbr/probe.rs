@@ -10,6 +10,9 @@ const MAX_ROUNDS: u64 = 63;
 /// Shortest time between two probes, and the most that chance adds.
 const WAIT: Duration = Duration::from_secs(2);
 const RANDOM_WAIT: Duration = Duration::from_secs(1);
+/// How often the wait doubles while probes only find what others need: a flow that halves its window at a loss would never recover
+/// from one probe before the next.
+const MAX_IN_VAIN: u32 = 3;
 
 /// What acknowledgements that arrive now speak of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(super) struct Probe {
     began_at: Instant,
     wait: Duration,
     pub(super) rounds: u64,
+    /// Probes in a row that ended because they lost too much: each makes the wait longer.
+    in_vain: u32,
     phase: AckPhase,
     /// Losses of what leaves now are the probe's.
     has_samples: bool,
@@ -47,6 +52,7 @@ impl Probe {
             began_at: now,
             wait: WAIT,
             rounds: 0,
+            in_vain: 0,
             phase: AckPhase::Idle,
             has_samples: false,
             up_rounds: 0,
@@ -67,13 +73,11 @@ impl Bbr {
         }
         self.adapt_long_term(now, sample);
         match self.state {
-            State::Down => {
-                if !self.check_refill(now) && self.is_drained() {
+            State::Down | State::Cruise => {
+                let is_drained = self.is_drained();
+                if !self.check_refill(now) && is_drained {
                     self.state = State::Cruise;
                 }
-            }
-            State::Cruise => {
-                self.check_refill(now);
             }
             State::Refill if self.rounds.has_begun => {
                 self.probe.has_samples = true;
@@ -83,6 +87,7 @@ impl Bbr {
                 if self.is_window_limited && self.window >= self.long_term_in_flight {
                     self.full.reset(sample.rate);
                 } else if self.full.is_now {
+                    self.probe.in_vain = 0;
                     self.start_down(now);
                 }
             }
@@ -100,6 +105,7 @@ impl Bbr {
                     self.probe.phase = AckPhase::Idle;
                     if self.state.is_probing_bandwidth() && !sample.is_app_limited {
                         self.bandwidth.advance();
+                        self.min_round_trip.start_cycle();
                     }
                 }
                 _ => {}
@@ -166,6 +172,7 @@ impl Bbr {
             self.long_term_in_flight = in_flight.max(self.reduced_target());
         }
         if self.state == State::Up {
+            self.probe.in_vain = (self.probe.in_vain + 1).min(MAX_IN_VAIN);
             self.start_down(now);
         }
     }
@@ -177,7 +184,8 @@ impl Bbr {
 
     /// Begins the next probe if it is time. Tells whether it did.
     fn check_refill(&mut self, now: Instant) -> bool {
-        let rounds = (self.target_in_flight(self.usable_bandwidth(), percent(100)) / self.packet_size).min(MAX_ROUNDS);
+        let rounds = (self.target_in_flight(self.usable_bandwidth(), percent(100)) / self.packet_size).min(MAX_ROUNDS)
+            << self.probe.in_vain;
         if now < self.probe.began_at + self.probe.wait && self.probe.rounds < rounds {
             return false;
         }
@@ -203,7 +211,8 @@ impl Bbr {
         self.loss_round.reset();
         self.probe.up_step = u64::MAX;
         self.probe.rounds = self.random.below(2);
-        self.probe.wait = WAIT + RANDOM_WAIT * u32::try_from(self.random.below(1000)).unwrap_or(0) / 1000;
+        self.probe.wait =
+            WAIT * (1 << self.probe.in_vain) + RANDOM_WAIT * u32::try_from(self.random.below(1000)).unwrap_or(0) / 1000;
         self.probe.began_at = now;
         self.probe.phase = AckPhase::Stopping;
         self.start_round();

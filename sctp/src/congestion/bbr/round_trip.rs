@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::filter::MaxFilter;
 use super::{AckPhase, Bbr, ProbeRtt, Sample, State};
 
 /// How long a minimum counts.
@@ -20,19 +21,47 @@ pub(super) struct MinRoundTrip {
     recent: Duration,
     recent_at: Instant,
     is_due: bool,
+    /// The largest of the last two cycles, in nanoseconds.
+    largest: MaxFilter,
+    /// The smallest of the round that losses are counted in.
+    of_round: Duration,
 }
 
 impl MinRoundTrip {
     pub(super) fn new(now: Instant) -> MinRoundTrip {
-        MinRoundTrip { value: Duration::MAX, seen_at: now, recent: Duration::MAX, recent_at: now, is_due: false }
+        MinRoundTrip {
+            value: Duration::MAX,
+            seen_at: now,
+            recent: Duration::MAX,
+            recent_at: now,
+            is_due: false,
+            largest: MaxFilter::default(),
+            of_round: Duration::MAX,
+        }
     }
 
     pub(super) fn value(&self) -> Duration {
         self.value
     }
 
+    /// Begins a further cycle, and with it the time in which the largest round trip counts.
+    pub(super) fn start_cycle(&mut self) {
+        self.largest.advance();
+    }
+
+    /// Tells whether all of the round that ends now met a queue that was half full, as queues of this path go.
+    pub(super) fn take_standing_queue(&mut self) -> bool {
+        let of_round = std::mem::replace(&mut self.of_round, Duration::MAX);
+        let largest = Duration::from_nanos(self.largest.get());
+        of_round != Duration::MAX && of_round > self.value + largest.saturating_sub(self.value) / 2
+    }
+
     fn update(&mut self, now: Instant, round_trip: Option<Duration>) {
         self.is_due = now > self.recent_at + INTERVAL;
+        if let Some(sample) = round_trip {
+            self.largest.update(u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX));
+            self.of_round = self.of_round.min(sample);
+        }
         if let Some(sample) = round_trip
             && (sample < self.recent || self.is_due)
         {
@@ -74,9 +103,7 @@ impl Bbr {
                 if round_passed && now > until {
                     self.min_round_trip.recent_at = now;
                     self.window = self.window.max(std::mem::take(&mut self.saved_window));
-                    self.forget_short_term();
                     if self.full.is_reached {
-                        self.start_down(now);
                         self.state = State::Cruise;
                     } else {
                         self.state = State::Startup;
