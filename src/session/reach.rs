@@ -326,6 +326,7 @@ impl Session {
                 peer::Event::PathUp => direct.path_up(),
                 peer::Event::PathDown => direct.path_down(),
                 peer::Event::Violation(reason) => return self.fail(now, &reason),
+                peer::Event::Fault(fault) => return self.finish(now, End::Fault(fault)),
                 peer::Event::Closed(reason) => self.handle_connection_closed(now, index, &reason),
             }
         }

@@ -288,14 +288,14 @@ impl Session {
                         self.signal(&Inner::Answer { carrier, sdp });
                         self.add_direct(now, direct);
                     }
-                    Err(error) => self.fail(now, &error.to_string()),
+                    Err(error) => self.fail_description(now, &error),
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
                 if let Some(direct) = self.attempt(carrier)
                     && let Err(error) = direct.connection.handle_answer(now, &sdp)
                 {
-                    self.fail(now, &error.to_string());
+                    self.fail_description(now, &error);
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
@@ -312,6 +312,13 @@ impl Session {
             (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
+        }
+    }
+
+    fn fail_description(&mut self, now: Instant, error: &PeerError) {
+        match error {
+            PeerError::Fault(fault) => self.finish(now, End::Fault(*fault)),
+            error => self.fail(now, &error.to_string()),
         }
     }
 
