@@ -47,6 +47,9 @@ pub enum PeerError {
     /// The peer's session description or candidate does not parse or does not fit.
     #[error("the peer's session description cannot be used: {0}")]
     Description(String),
+    /// The peer answers what nobody asked.
+    #[error("the peer answered an offer that it had answered, or never had")]
+    Unasked,
     /// Our own WebRTC stack refused something it should not have.
     #[error("WebRTC failed: {0}")]
     Rtc(String),
@@ -214,7 +217,7 @@ impl Connection {
     /// No offer waits for it, or it cannot be used.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), PeerError> {
         let Some(pending) = self.pending_offer.take() else {
-            return Err(PeerError::Description("an answer nobody asked for".to_owned()));
+            return Err(PeerError::Unasked);
         };
         let description = Description::parse(Kind::Answer, answer)?;
         let answer = description.to_sdp();

@@ -183,7 +183,7 @@ fn a_panic_of_the_stack_is_the_end_of_its_connection_and_of_nothing_else() {
     broken.send(now, b"message");
     broken.send_datagram(now, b"datagram");
     assert_eq!((broken.room(now), broken.buffered_amount()), (0, 0));
-    assert!(matches!(broken.handle_answer(now, ""), Err(PeerError::Description(_))));
+    assert!(matches!(broken.handle_answer(now, ""), Err(PeerError::Unasked)));
     broken.close(now);
     assert!(broken.poll_event().is_none(), "it is told once");
     host.send(now, b"others go on");
