@@ -82,7 +82,7 @@ impl Pair {
                 if len > 0 {
                     let mut chunk = self.pools[0].take();
                     chunk.set_len(len);
-                    stream.send(self.pools[0].fit(chunk));
+                    stream.send(self.pools[0].fit(chunk)).expect("there is capacity");
                     *left -= len;
                 }
             }

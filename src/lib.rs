@@ -3,12 +3,13 @@
 //! The house, from the inside out (see `ARCHITECTURE.md`): [`tunnel`] is the pure multiplexer, [`peer`] wraps the
 //! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
 //! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`gateway`] reads what browsers and
-//! web services say to each other, [`status`] says what is going on.
+//! web services say to each other, [`status`] says what is going on, and [`fault`] catches the panics of others.
 
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod driver;
+pub mod fault;
 pub mod forward;
 pub mod gateway;
 pub mod net;

@@ -109,7 +109,7 @@ impl Pair {
                             let mut chunk = pool.take();
                             chunk.room_mut()[..len].fill(1);
                             chunk.set_len(len);
-                            stream.send(pool.fit(chunk));
+                            stream.send(pool.fit(chunk)).expect("there is capacity");
                         }
                     }
                 });

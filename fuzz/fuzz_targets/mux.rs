@@ -325,7 +325,7 @@ impl Run {
                 if len > 0 {
                     let mut chunk = self.pool.take();
                     chunk.set_len(len);
-                    stream.send(self.pool.fit(chunk));
+                    stream.send(self.pool.fit(chunk)).expect("there is capacity");
                 }
             }
             Op::Finish { .. } if local.may_send => stream.finish(),

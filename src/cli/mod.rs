@@ -26,7 +26,7 @@ pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
-use crate::demo;
+use crate::{demo, fault};
 use crate::driver::{Check, Client, Host, Server};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
@@ -64,6 +64,7 @@ pub fn run() -> ExitCode {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
             logging::start(command.output().verbosity);
+            fault::log_panics();
             if let Some(remark) = remark {
                 log::warn!("{remark}");
             }

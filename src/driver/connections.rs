@@ -157,16 +157,11 @@ impl Core {
         }
         let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
         let Asking { stream, asker } = *asking;
-        if let Asker::Program(_, early) = asker
-            && !early.is_empty()
-            && let Some(mut to_peer) = self.sessions[index].session.mux().stream(key)
-        {
-            let mut chunk = self.pool.take();
-            chunk.room_mut()[..early.len()].copy_from_slice(&early);
-            chunk.set_len(early.len());
-            to_peer.send(self.pool.fit(chunk));
-        }
-        self.open(connection, stream);
+        let early = match asker {
+            Asker::Program(_, early) => early,
+            Asker::Caller(_) => Vec::new(),
+        };
+        self.open_with(connection, stream, early);
     }
 
     /// Takes an event of a connection's socket.
@@ -272,11 +267,16 @@ impl Core {
     }
 
     pub(super) fn open(&mut self, connection: usize, stream: Stream) {
+        self.open_with(connection, stream, Vec::new());
+    }
+
+    /// Joins a connection, of which something was read already, to its stream.
+    fn open_with(&mut self, connection: usize, stream: Stream, early: Vec<u8>) {
         if let Err(error) = stream.set_nodelay() {
             debug!("nodelay error={error}");
         }
         let entry = &mut self.connections[connection];
-        entry.phase = Phase::Open(Pump::new(stream).with_prefix(std::mem::take(&mut entry.prefix)));
+        entry.phase = Phase::Open(Pump::new(stream).with_prefix(std::mem::take(&mut entry.prefix)).with_early(early));
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
         self.report(&StatusEvent::StreamOpened { session, stream, address });

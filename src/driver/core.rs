@@ -416,4 +416,15 @@ impl Core {
             }
         }
     }
+    /// Forgets deadlines of flows and connections that are gone, if there are many.
+    pub(super) fn prune_deadlines(&mut self) {
+        let Core { deadlines, flows, connections, .. } = self;
+        deadlines.prune(|due| match *due {
+            Due::FlowIdle { index, serial } => flows.get(index).is_some_and(|flow| flow.serial == serial),
+            Due::Dial { index, serial } | Due::Attempt { index, serial, .. } | Due::Redial { index, serial } => {
+                connections.get(index).is_some_and(|connection| connection.serial == serial)
+            }
+            _ => true,
+        });
+    }
 }

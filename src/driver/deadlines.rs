@@ -36,15 +36,29 @@ pub(super) enum Due {
     Redial { serial: u64, index: usize },
 }
 
+/// Deadlines are not searched for dead ones below this number.
+const MIN_PRUNED: usize = 16 * 1024;
+
 /// The deadlines of a loop.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, Due)>>,
+    /// How many there were after the dead ones went last.
+    living: usize,
 }
 
 impl Deadlines {
     pub(super) fn add(&mut self, at: Instant, due: Due) {
         self.heap.push(Reverse((at, due)));
+    }
+
+    /// Makes room: those that no longer matter go once they can outnumber the others. A peer makes many in a moment, by streams that
+    /// it opens and aborts.
+    pub(super) fn prune(&mut self, matters: impl Fn(&Due) -> bool) {
+        if self.heap.len() >= MIN_PRUNED.max(2 * self.living) {
+            self.heap.retain(|Reverse((_, due))| matters(due));
+            self.living = self.heap.len();
+        }
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -56,5 +70,25 @@ impl Deadlines {
             return None;
         }
         self.heap.pop().map(|Reverse((_, due))| due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn deadlines_of_what_is_gone_do_not_pile_up() {
+        let (mut deadlines, now) = (Deadlines::default(), Instant::now());
+        let far = now + Duration::from_secs(60);
+        deadlines.add(far, Due::KeepAlive);
+        for serial in 0..1_000_000 {
+            deadlines.prune(|due| !matches!(due, Due::FlowIdle { serial: dead, .. } if *dead < serial));
+            deadlines.add(far, Due::FlowIdle { index: 0, serial });
+            assert!(deadlines.heap.len() <= MIN_PRUNED);
+        }
+        assert_eq!((deadlines.pop(now), deadlines.pop(far)), (None, Some(Due::KeepAlive)));
     }
 }

@@ -132,6 +132,7 @@ impl Core {
             let path = self.sessions[index].session.peer_path();
             self.connections[connection].prefix = proxy_header(version, path);
         }
+        self.prune_deadlines();
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
         match endpoint {
             Endpoint::Tcp(address) => {

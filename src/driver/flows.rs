@@ -26,6 +26,10 @@ use crate::tunnel::{AbortReason, ConnectTarget, StreamId, StreamKey};
 /// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
 const MAX_FLOWS: usize = 1024;
 
+/// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the session with the
+/// most of them goes that was idle for longest.
+const MAX_TARGET_FLOWS: usize = 1024;
+
 /// The longest datagram there is.
 pub(super) const MAX_DATAGRAM: usize = 65_535;
 
@@ -37,7 +41,7 @@ pub(super) struct FlowEntry {
     session: usize,
     key: StreamKey,
     id: StreamId,
-    serial: u64,
+    pub(super) serial: u64,
     side: Side,
     address: String,
     used_at: Instant,
@@ -143,6 +147,7 @@ impl Core {
 
     /// Prepares the flow of a stream the peer opened.
     pub(super) fn open_target_flow(&mut self, index: usize, key: StreamKey, target: &Target, is_named: bool) {
+        self.make_room_for_target();
         let named = is_named.then(|| target.clone());
         let Some(flow) = self.insert_flow(index, key, Side::Resolving { named }, format!("udp:{target}")) else {
             return;
@@ -152,6 +157,21 @@ impl Core {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
+        }
+    }
+
+    /// Ends a flow that a peer opened if there are as many as there may be.
+    fn make_room_for_target(&mut self) {
+        let of_peers = || self.flows.iter().filter(|(_, entry)| !matches!(entry.side, Side::Program { .. }));
+        if of_peers().count() < MAX_TARGET_FLOWS {
+            return;
+        }
+        let mut counts = HashMap::new();
+        of_peers().for_each(|(_, entry)| *counts.entry(entry.session).or_insert(0) += 1);
+        let largest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(session, _)| session);
+        let own = of_peers().filter(|(_, entry)| Some(entry.session) == largest);
+        if let Some((oldest, _)) = own.min_by_key(|(_, entry)| entry.used_at) {
+            self.end_flow(oldest, "another flow needs its place");
         }
     }
 
@@ -295,6 +315,7 @@ impl Core {
         let (serial, used_at) = (self.next_serial, self.now);
         let flow = self.flows.insert(FlowEntry { session, key, id, serial, side, address, used_at });
         self.sessions[session].flows.insert(key, flow);
+        self.prune_deadlines();
         self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle { index: flow, serial });
         Some(flow)
     }

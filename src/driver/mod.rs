@@ -102,7 +102,7 @@ impl RunError {
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",
             RunError::Session(End::Replaced | End::Restart) => "host-restarted",
-            RunError::Session(End::Local | End::Visit | End::Failed(_)) => "session",
+            RunError::Session(End::Local | End::Visit | End::Failed(_) | End::Fault(_)) => "session",
             RunError::Start(_) => "start",
             RunError::System(_) => "system",
         }

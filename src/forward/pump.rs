@@ -41,6 +41,8 @@ pub struct Pump {
     pub readiness: Readiness,
     /// Bytes for the connection that come before the stream's.
     prefix: Vec<u8>,
+    /// Bytes of the connection that were read already.
+    early: Vec<u8>,
     read_ended: bool,
     write_ended: bool,
     sent: u64,
@@ -51,14 +53,20 @@ impl Pump {
     /// Joins a connection that is established.
     pub fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
-        let prefix = Vec::new();
-        Pump { stream, readiness, prefix, read_ended: false, write_ended: false, sent: 0, received: 0 }
+        let (prefix, early) = (Vec::new(), Vec::new());
+        Pump { stream, readiness, prefix, early, read_ended: false, write_ended: false, sent: 0, received: 0 }
     }
 
     /// Has bytes written to the connection before all that comes from the stream.
     #[must_use]
     pub fn with_prefix(self, prefix: Vec<u8>) -> Pump {
         Pump { prefix, ..self }
+    }
+
+    /// Has bytes go to the stream before all that is read from the connection, as the stream has room for them.
+    #[must_use]
+    pub fn with_early(self, early: Vec<u8>) -> Pump {
+        Pump { early, ..self }
     }
 
     /// Returns the socket, to register it or let go of it.
@@ -113,7 +121,10 @@ impl Pump {
                 }
                 Ok(len) => {
                     chunk.set_len(len);
-                    stream.send(pool.fit(chunk));
+                    if let Err(chunk) = stream.send(pool.fit(chunk)) {
+                        pool.recycle(chunk);
+                        return Err(io::Error::other("the stream takes nothing more"));
+                    }
                     self.sent += len as u64;
                     budget = budget.saturating_sub(len);
                 }
@@ -133,6 +144,12 @@ impl Pump {
     fn read_into(&mut self, chunk: &mut Chunk, capacity: usize) -> io::Result<usize> {
         let room = chunk.room_mut();
         let len = capacity.min(room.len());
+        if !self.early.is_empty() {
+            let len = len.min(self.early.len());
+            room[..len].copy_from_slice(&self.early[..len]);
+            self.early.drain(..len);
+            return Ok(len);
+        }
         self.stream.read(&mut room[..len])
     }
 

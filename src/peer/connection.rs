@@ -6,7 +6,7 @@
 mod channels;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,11 +15,17 @@ use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
 
+use super::description::{self, Description, Kind};
 use super::flight::Flight;
-use super::stun::is_public;
+use super::learned::Learned;
+use super::stun::{is_public, is_stun};
+use crate::fault::{Fault, caught};
 
 /// Remote candidates taken of one peer; more are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
+
+/// How often ICE checks everything anew; str0m keeps what it has anew as further candidates.
+const MAX_CHECKED_AGAIN: u32 = 32;
 
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
@@ -41,9 +47,15 @@ pub enum PeerError {
     /// The peer's session description or candidate does not parse or does not fit.
     #[error("the peer's session description cannot be used: {0}")]
     Description(String),
+    /// The peer answers what nobody asked.
+    #[error("the peer answered an offer that it had answered, or never had")]
+    Unasked,
     /// Our own WebRTC stack refused something it should not have.
     #[error("WebRTC failed: {0}")]
     Rtc(String),
+    /// Our own WebRTC stack panicked over what the peer said.
+    #[error("WebRTC failed: {0}")]
+    Fault(#[from] Fault),
 }
 
 /// What happened on the connection.
@@ -63,6 +75,8 @@ pub enum Event {
     Closed(String),
     /// The peer did what the protocol forbids; the connection is over.
     Violation(String),
+    /// The WebRTC stack panicked; the connection is over.
+    Fault(Fault),
 }
 
 /// Between which addresses messages travel.
@@ -78,7 +92,8 @@ pub struct PathInfo {
 
 /// A PeerConnection with its channels.
 pub struct Connection {
-    rtc: Rtc,
+    /// `None` once it panicked.
+    rtc: Option<Rtc>,
     pending_offer: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
     datagrams: ChannelId,
@@ -87,6 +102,8 @@ pub struct Connection {
     flight: Flight,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
+    learned: Learned,
+    checked_again: u32,
     path: Option<(SocketAddr, SocketAddr)>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -116,9 +133,11 @@ impl Connection {
     /// str0m makes no offer, which would be a bug.
     pub fn offer(now: Instant) -> Result<(Connection, String), PeerError> {
         let mut connection = Connection::new(now);
-        let mut changes = connection.rtc.sdp_api();
-        let channel = changes.add_channel_with_config(channels::messages());
-        let (offer, pending) = changes.apply().ok_or_else(|| PeerError::Rtc("no offer was made".to_owned()))?;
+        let (channel, changes) = connection.ask(|rtc| {
+            let mut changes = rtc.sdp_api();
+            (changes.add_channel_with_config(channels::messages()), changes.apply())
+        })?;
+        let (offer, pending) = changes.ok_or_else(|| PeerError::Rtc("no offer was made".to_owned()))?;
         connection.channel = Some(channel);
         connection.pending_offer = Some(pending);
         connection.drain(now);
@@ -130,15 +149,21 @@ impl Connection {
     /// # Errors
     /// The offer cannot be used.
     pub fn answer(now: Instant, offer: &str) -> Result<(Connection, String), PeerError> {
+        let description = Description::parse(Kind::Offer, offer)?;
+        let (mut connection, answer) = Connection::answer_to(now, &description.to_sdp())?;
+        connection.add_told_candidates(now, &description);
+        Ok((connection, answer))
+    }
+
+    /// Answers an offer that was checked.
+    fn answer_to(now: Instant, offer: &str) -> Result<(Connection, String), PeerError> {
         let mut connection = Connection::new(now);
-        let (candidates, offer) = without_candidates(offer);
-        let offer = SdpOffer::from_sdp_string(&offer).map_err(|error| PeerError::Description(error.to_string()))?;
-        let answer =
-            connection.rtc.sdp_api().accept_offer(offer).map_err(|error| PeerError::Description(error.to_string()))?;
+        let answer = connection.ask(|rtc| {
+            let offer = SdpOffer::from_sdp_string(offer).map_err(|error| error.to_string())?;
+            rtc.sdp_api().accept_offer(offer).map_err(|error| error.to_string())
+        })?;
+        let answer = answer.map_err(PeerError::Description)?;
         connection.drain(now);
-        for candidate in candidates {
-            connection.add_remote_candidate(now, candidate);
-        }
         Ok((connection, answer.to_sdp_string()))
     }
 
@@ -151,7 +176,7 @@ impl Connection {
         let mut rtc = config.build(now);
         let datagrams = rtc.direct_api().create_data_channel(channels::datagrams());
         Connection {
-            rtc,
+            rtc: Some(rtc),
             datagrams,
             dropped_datagrams: 0,
             emitted: 0,
@@ -162,6 +187,8 @@ impl Connection {
             flight: Flight::default(),
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
+            learned: Learned::new(now),
+            checked_again: 0,
             path: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -189,22 +216,26 @@ impl Connection {
     /// # Errors
     /// No offer waits for it, or it cannot be used.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), PeerError> {
-        let description = |error: String| PeerError::Description(error);
-        let pending = self.pending_offer.take().ok_or_else(|| description("an answer nobody asked for".to_owned()))?;
-        let (candidates, answer) = without_candidates(answer);
-        let answer = SdpAnswer::from_sdp_string(&answer).map_err(|error| description(error.to_string()))?;
-        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|error| description(error.to_string()))?;
+        let Some(pending) = self.pending_offer.take() else {
+            return Err(PeerError::Unasked);
+        };
+        let description = Description::parse(Kind::Answer, answer)?;
+        let answer = description.to_sdp();
+        let accepted = self.ask(|rtc| {
+            let answer = SdpAnswer::from_sdp_string(&answer).map_err(|error| error.to_string())?;
+            rtc.sdp_api().accept_answer(pending, answer).map_err(|error| error.to_string())
+        })?;
+        accepted.map_err(PeerError::Description)?;
         self.drain(now);
-        for candidate in candidates {
-            self.add_remote_candidate(now, candidate);
-        }
+        self.add_told_candidates(now, &description);
         Ok(())
     }
 
     /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
     pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
         let candidate = Candidate::host(address, Protocol::Udp).ok()?;
-        let text = self.rtc.add_local_candidate(candidate.clone())?.to_sdp_string();
+        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
+        let text = added.ok()??;
         self.local_candidates.push(candidate);
         self.drain(now);
         Some(text)
@@ -215,7 +246,8 @@ impl Connection {
     pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
         self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
-        let text = self.rtc.add_local_candidate(candidate.clone())?.to_sdp_string();
+        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
+        let text = added.ok()??;
         self.local_candidates.push(candidate);
         self.drain(now);
         Some(text)
@@ -223,17 +255,25 @@ impl Connection {
 
     /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
-        let text = candidate.trim();
-        let text = text.strip_prefix("a=").unwrap_or(text);
-        let Ok(candidate) = Candidate::from_sdp_string(text) else { return false };
-        if candidate.proto() != Protocol::Udp || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES {
+        let Some(text) = description::candidate(candidate) else { return false };
+        let Ok(Ok(candidate)) = caught(|| Candidate::from_sdp_string(text)) else { return false };
+        if candidate.proto() != Protocol::Udp
+            || !is_reachable(candidate.addr())
+            || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
+        {
             return false;
         }
         self.remote_candidates.push(candidate.clone());
-        self.rtc.add_remote_candidate(candidate);
+        let is_added = self.ask(|rtc| rtc.add_remote_candidate(candidate)).is_ok();
         // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
         self.handle_timeout(now);
-        true
+        is_added
+    }
+
+    fn add_told_candidates(&mut self, now: Instant, description: &Description<'_>) {
+        for candidate in &description.candidates {
+            self.add_remote_candidate(now, candidate);
+        }
     }
 
     /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
@@ -259,11 +299,19 @@ impl Connection {
 
     /// Hands str0m a datagram. Returns false if it is malformed or from an address that has not proved itself by STUN.
     fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
-        let Ok(receive) = Receive::new(Protocol::Udp, remote, local, datagram) else { return false };
+        let receive = caught(|| Receive::new(Protocol::Udp, remote, local, datagram));
+        let Ok(Ok(receive)) = receive else { return false };
         let input = Input::Receive(now, receive);
-        let is_accepted = self.rtc.accepts(&input) && self.rtc.handle_input(input).is_ok();
+        if !self.ask(|rtc| rtc.accepts(&input)).unwrap_or(false) {
+            return false;
+        }
+        let is_told = || self.remote_candidates.iter().any(|candidate| candidate.addr() == remote);
+        if is_stun(datagram) && !self.learned.admits(now, remote, is_told(), datagram) {
+            return false;
+        }
+        let is_taken = self.ask(|rtc| rtc.handle_input(input).is_ok()).unwrap_or(false);
         self.drain(now);
-        is_accepted
+        is_taken
     }
 
     /// Does what is due at `now`.
@@ -271,15 +319,16 @@ impl Connection {
         if self.is_over {
             return;
         }
-        match self.rtc.handle_input(Input::Timeout(now)) {
-            Ok(()) => self.drain(now),
-            Err(error) => self.end(error.to_string()),
+        match self.ask(|rtc| rtc.handle_input(Input::Timeout(now))) {
+            Ok(Ok(())) => self.drain(now),
+            Ok(Err(error)) => self.end(error.to_string()),
+            Err(Fault) => {}
         }
     }
 
     /// Says good-bye (SCTP shutdown, DTLS close_notify); what is to be sent is in [`Connection::poll_transmit`].
     pub fn close(&mut self, now: Instant) {
-        if !self.is_over && self.rtc.close().is_ok() {
+        if !self.is_over && matches!(self.ask(Rtc::close), Ok(Ok(()))) {
             self.drain(now);
         }
         self.is_over = true;
@@ -326,7 +375,11 @@ impl Connection {
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
         loop {
-            match self.rtc.poll_output() {
+            let output = match self.ask(Rtc::poll_output) {
+                Ok(output) => output,
+                Err(Fault) => break,
+            };
+            match output {
                 Ok(Output::Timeout(at)) => {
                     self.timeout = Some(at);
                     break;
@@ -379,10 +432,30 @@ impl Connection {
     /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never check
     /// again, even though datagrams pass.
     fn check_again(&mut self) {
-        let learned = self.path.and_then(|(_, remote)| Candidate::host(remote, Protocol::Udp).ok());
-        for candidate in self.remote_candidates.iter().cloned().chain(learned) {
-            self.rtc.add_remote_candidate(candidate);
+        self.checked_again += 1;
+        if self.checked_again > MAX_CHECKED_AGAIN {
+            return;
         }
+        let learned = self.path.and_then(|(_, remote)| Candidate::host(remote, Protocol::Udp).ok());
+        let candidates: Vec<Candidate> = self.remote_candidates.iter().cloned().chain(learned).collect();
+        let _ = self.ask(|rtc| candidates.into_iter().for_each(|candidate| rtc.add_remote_candidate(candidate)));
+    }
+
+    /// Lets str0m do something. If it panics the connection is over, and nothing is asked of it any more.
+    fn ask<T>(&mut self, call: impl FnOnce(&mut Rtc) -> T) -> Result<T, Fault> {
+        let rtc = self.rtc.as_mut().ok_or(Fault)?;
+        caught(|| call(rtc)).inspect_err(|fault| {
+            let broken = self.rtc.take();
+            let _ = caught(|| drop(broken));
+            self.is_over = true;
+            self.events.push_back(Event::Fault(*fault));
+        })
+    }
+
+    /// Has the stack panic, as if over something that the peer said.
+    #[cfg(test)]
+    pub(crate) fn panic(&mut self) {
+        let _ = self.ask(|_| panic!("as this test wants it"));
     }
 
     fn violate(&mut self, reason: &str) {
@@ -398,10 +471,13 @@ impl Connection {
     }
 }
 
-/// Takes the candidates out of a description, so that they are bounded and known like those that trickle.
-fn without_candidates(sdp: &str) -> (Vec<&str>, String) {
-    let (candidates, rest) = sdp.split_inclusive('\n').partition::<Vec<_>, _>(|line| line.starts_with("a=candidate:"));
-    (candidates, rest.concat())
+/// Tells whether a datagram can be sent to one machine there.
+fn is_reachable(address: SocketAddr) -> bool {
+    let is_one = match address.ip() {
+        IpAddr::V4(ip) => !(ip.is_broadcast() || ip.is_multicast() || ip.is_unspecified()),
+        IpAddr::V6(ip) => !(ip.is_multicast() || ip.is_unspecified()),
+    };
+    is_one && address.port() != 0
 }
 
 /// Tells DTLS from STUN by the first byte (RFC 7983).

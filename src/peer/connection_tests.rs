@@ -88,6 +88,7 @@ fn received(side: &mut Connection) -> [Vec<Bytes>; 2] {
             Event::Message(message) => received[0].push(message),
             Event::Datagram(datagram) => received[1].push(datagram),
             Event::Closed(reason) | Event::Violation(reason) => panic!("{reason}"),
+            Event::Fault(fault) => panic!("{fault}"),
             Event::Open | Event::PathUp | Event::PathDown => {}
         }
     }
@@ -138,4 +139,86 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
         pass_time(now, &mut host, &mut client);
         assert_eq!(received(&mut client)[1], [Bytes::from_static(b"next")]);
     }
+}
+
+/// An offer and the host that made it; the offer's user name is replaced.
+fn offer_with_user_name(now: Instant, name: &str) -> (Connection, String) {
+    let (host, offer) = Connection::offer(now).unwrap();
+    let line = |line: &str| match line.strip_prefix("a=ice-ufrag:") {
+        Some(_) => format!("a=ice-ufrag:{name}\r\n"),
+        None => format!("{line}\r\n"),
+    };
+    (host, offer.lines().map(line).collect())
+}
+
+/// Lets ICE check the address of a peer.
+fn check(now: Instant, connection: &mut Connection) {
+    connection.add_local_candidate(now, "192.0.2.2:1000".parse().unwrap());
+    connection.add_remote_candidate(now, "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host");
+}
+
+#[test]
+fn the_longest_user_name_that_is_taken_can_be_checked_with() {
+    let now = Instant::now();
+    let (_, offer) = offer_with_user_name(now, &"u".repeat(111));
+    let (mut client, _) = Connection::answer(now, &offer).unwrap();
+    check(now, &mut client);
+    assert!(client.transmits.iter().any(|check| check.contents.starts_with(&BINDING_REQUEST)));
+    let (_, offer) = offer_with_user_name(now, &"u".repeat(112));
+    assert!(matches!(Connection::answer(now, &offer), Err(PeerError::Description(_))));
+}
+
+#[test]
+fn a_panic_of_the_stack_is_the_end_of_its_connection_and_of_nothing_else() {
+    let (mut host, mut client, now) = connected();
+    // Below the check of descriptions.
+    let (_, offer) = offer_with_user_name(now, &"u".repeat(200));
+    let (mut broken, _) = Connection::answer_to(now, &offer).unwrap();
+    check(now, &mut broken);
+    assert!(broken.rtc.is_none() && broken.poll_timeout().is_none());
+    assert!(matches!(broken.poll_event(), Some(Event::Fault(_))));
+    // Whatever is asked of it now.
+    assert!(!broken.handle_datagram(now, "192.0.2.2:1000".parse().unwrap(), "192.0.2.1:9".parse().unwrap(), &[0, 1]));
+    broken.handle_timeout(now);
+    broken.send(now, b"message");
+    broken.send_datagram(now, b"datagram");
+    assert_eq!((broken.room(now), broken.buffered_amount()), (0, 0));
+    assert!(matches!(broken.handle_answer(now, ""), Err(PeerError::Unasked)));
+    broken.close(now);
+    assert!(broken.poll_event().is_none(), "it is told once");
+    host.send(now, b"others go on");
+    pass_time(now, &mut host, &mut client);
+    assert_eq!(received(&mut client)[0], [Bytes::from_static(b"others go on")]);
+}
+
+#[test]
+fn an_address_that_is_no_machines_is_no_candidate() {
+    let now = Instant::now();
+    let (mut host, _) = Connection::offer(now).unwrap();
+    for address in ["0.0.0.0 9", "224.0.0.1 9", "255.255.255.255 9", ":: 9", "ff02::1 9", "192.0.2.1 0"] {
+        assert!(!host.add_remote_candidate(now, &format!("candidate:1 1 udp 1 {address} typ host")), "{address}");
+    }
+    assert!(host.add_remote_candidate(now, "candidate:1 1 udp 1 192.0.2.1 9 typ host"));
+}
+
+/// The peer's checks, from another address each: what a hostile peer sends, and what a NAT that restarts looks like.
+#[test]
+fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly() {
+    let (mut host, mut client, mut now) = connected();
+    let local: SocketAddr = "192.0.2.1:1000".parse().unwrap();
+    let learn = |host: &mut Connection, now: Instant, request: &[u8], ports: std::ops::Range<u16>| {
+        ports.filter(|port| host.handle_datagram(now, local, SocketAddr::from(([192, 0, 2, 9], *port)), request)).count()
+    };
+    let request = loop {
+        client.transmits.clear();
+        now = client.poll_timeout().unwrap().max(now);
+        client.handle_timeout(now);
+        if let Some(check) = client.transmits.iter().find(|check| check.contents.starts_with(&BINDING_REQUEST)) {
+            break check.contents.to_vec();
+        }
+    };
+    assert_eq!(learn(&mut host, now, &request, 1..5000), 64);
+    assert_eq!(learn(&mut host, now, &request, 1..5000), 64, "those that are known are taken again");
+    assert!(host.handle_datagram(now, local, "192.0.2.2:1000".parse().unwrap(), &request), "the path's, too");
+    assert_eq!(learn(&mut host, now + Duration::from_secs(180), &request, 5000..5010), 3, "one a minute");
 }

@@ -4,7 +4,9 @@
 //! many bytes of them may be under way; [`stun`] finds out how others see our sockets.
 
 pub mod connection;
+mod description;
 pub mod flight;
+mod learned;
 pub mod stun;
 
 #[cfg(test)]

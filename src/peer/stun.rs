@@ -364,7 +364,7 @@ pub fn mapped_address(answer: &[u8], local: SocketAddr) -> Option<SocketAddr> {
 }
 
 /// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): what the channel carries passes here too.
-fn is_stun(datagram: &[u8]) -> bool {
+pub(super) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= MessageHeader::LENGTH && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::fault::Fault;
 use crate::peer::PathInfo;
 use crate::tunnel::{self, GoAwayReason};
 
@@ -25,6 +26,8 @@ pub enum End {
     Restart,
     /// The peer broke the protocol, speaks another version, or the connection failed.
     Failed(String),
+    /// Code of others panicked over what the peer sent; other sessions do not notice.
+    Fault(Fault),
 }
 
 impl fmt::Display for End {
@@ -41,6 +44,7 @@ impl fmt::Display for End {
             End::Visit => f.write_str("the peer only checked whether it could connect"),
             End::Restart => f.write_str("the peer restarts"),
             End::Failed(reason) => f.write_str(reason),
+            End::Fault(fault) => fault.fmt(f),
         }
     }
 }

@@ -446,3 +446,7 @@ impl Session {
         self.state = state;
     }
 }
+
+#[cfg(test)]
+#[path = "fault_tests.rs"]
+mod fault_tests;

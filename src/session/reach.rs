@@ -20,8 +20,8 @@ use crate::tunnel::Role;
 pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 
 /// How often a direct path is looked for while the session is relayed, and while it has no path at all.
-const RETRY_RELAYED: Duration = Duration::from_secs(30);
-const RETRY_LOST: Duration = Duration::from_secs(1);
+pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
+pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 
 /// How long both lists of a carrier may take, and the first answer on one.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -326,6 +326,7 @@ impl Session {
                 peer::Event::PathUp => direct.path_up(),
                 peer::Event::PathDown => direct.path_down(),
                 peer::Event::Violation(reason) => return self.fail(now, &reason),
+                peer::Event::Fault(fault) => return self.finish(now, End::Fault(fault)),
                 peer::Event::Closed(reason) => self.handle_connection_closed(now, index, &reason),
             }
         }
@@ -401,22 +402,9 @@ impl Session {
         self.mux.open_carrier(now, carrier);
     }
 
-    fn attempt_failed(&mut self, now: Instant, index: usize, reason: &str) {
-        let carrier = self.directs[index].carrier;
-        info!("session={} carrier={carrier} given up: {reason}", self.id);
+    pub(super) fn attempt_failed(&mut self, now: Instant, index: usize, reason: &str) {
         self.drop_direct(now, index);
-        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
-        match self.state {
-            State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
-            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
-            State::Connecting { .. } => self.fail(now, reason),
-            State::Established | State::Recovering { .. } => {
-                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
-                self.retry_at = Some(now + pause);
-                self.update_reason();
-            }
-            State::Closing { .. } | State::Closed => {}
-        }
+        self.direct_failed(now, reason);
     }
 
     fn handle_connection_closed(&mut self, now: Instant, index: usize, reason: &str) {

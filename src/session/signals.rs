@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use log::debug;
+use log::{debug, info};
 
 use super::diagnosis;
 use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
-use super::reach::RELAY_DELAY;
+use super::reach::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::relay::Relay;
 use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
@@ -288,14 +288,18 @@ impl Session {
                         self.signal(&Inner::Answer { carrier, sdp });
                         self.add_direct(now, direct);
                     }
-                    Err(error) => self.fail(now, &error.to_string()),
+                    Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
+                    Err(error) => self.direct_failed(now, &error.to_string()),
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
-                if let Some(direct) = self.attempt(carrier)
-                    && let Err(error) = direct.connection.handle_answer(now, &sdp)
-                {
-                    self.fail(now, &error.to_string());
+                let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
+                match self.directs[index].connection.handle_answer(now, &sdp) {
+                    Ok(()) => {}
+                    Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
+                    // A second answer changes nothing.
+                    Err(PeerError::Unasked) => {}
+                    Err(error) => self.attempt_failed(now, index, &error.to_string()),
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
@@ -312,6 +316,23 @@ impl Session {
             (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             (inner, _) => debug!("session={} signaling message ignored: {inner:?}", self.id),
+        }
+    }
+
+    /// Goes on without a direct path, where it can.
+    pub(super) fn direct_failed(&mut self, now: Instant, reason: &str) {
+        info!("session={} no direct path: {reason}", self.id);
+        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
+        match self.state {
+            State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
+            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
+            State::Connecting { .. } => self.fail(now, reason),
+            State::Established | State::Recovering { .. } => {
+                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
+                self.retry_at = Some(now + pause);
+                self.update_reason();
+            }
+            State::Closing { .. } | State::Closed => {}
         }
     }
 

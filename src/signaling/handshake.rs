@@ -222,12 +222,12 @@ impl fmt::Debug for HostHandshake {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::signaling::message::{ErrorCode, Inner, MessageError};
 
     /// Returns what a completed handshake leaves, the host's first.
-    pub(in crate::signaling) fn established() -> [Established; 2] {
+    pub(crate) fn established() -> [Established; 2] {
         let (mut client, hello) = ClientHandshake::start(&pin("123456"));
         let mut host = HostHandshake::new();
         let hello = send(host.handle_text(&hello, &pin("123456")).unwrap());

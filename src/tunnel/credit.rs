@@ -146,10 +146,15 @@ impl SendCredit {
         usize::try_from((self.limit - self.used).saturating_sub(FRAME_COST)).unwrap_or(usize::MAX)
     }
 
-    /// Spends the credit of a frame with `len` bytes of payload, at most [`SendCredit::payload_room`].
-    pub fn spend(&mut self, len: usize) {
-        self.used += cost(len);
-        assert!(self.used <= self.limit, "a sender never exceeds the newest limit");
+    /// Spends the credit of a frame with `len` bytes of payload. Returns false, and spends nothing, if there is not enough.
+    #[must_use]
+    pub fn spend(&mut self, len: usize) -> bool {
+        let used = self.used.saturating_add(cost(len));
+        let fits = used <= self.limit;
+        if fits {
+            self.used = used;
+        }
+        fits
     }
 }
 
@@ -202,9 +207,12 @@ mod tests {
         credit.raise(100);
         credit.raise(50);
         assert_eq!(credit.payload_room(), 68);
-        credit.spend(68);
+        assert!(!credit.spend(69), "a sender never exceeds the newest limit");
+        assert!(credit.spend(68));
         assert_eq!(credit.payload_room(), 0);
         credit.raise(132);
         assert_eq!(credit.payload_room(), 0, "less than a frame costs");
+        credit.raise(u64::MAX);
+        assert!(credit.payload_room() > 1 << 60 && credit.spend(1 << 60));
     }
 }

@@ -1,6 +1,7 @@
 //! Puts the frames of one direction of a stream back into order.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::id::Sequence;
 
@@ -15,39 +16,43 @@ pub enum Arrival<T> {
     Duplicate,
 }
 
-/// Holds what came early. How much that can be is bounded by credit, outside.
+/// Holds what came early. How much that can be is bounded by credit, outside; what one costs grows with the logarithm of that, in
+/// whatever order the peer sends.
 #[derive(Debug)]
 pub struct Reorder<T> {
     next: Sequence,
-    /// Sorted by sequence number, without duplicates; mostly appended to at the back.
-    early: VecDeque<(Sequence, T)>,
+    /// How many frames came before `next`: what a sequence number is that does not wrap.
+    position: u64,
+    /// By position. Empty, and without memory of its own, as long as all comes in order.
+    early: BTreeMap<u64, T>,
 }
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
-        Reorder { next: Sequence(0), early: VecDeque::new() }
+        Reorder { next: Sequence(0), position: 0, early: BTreeMap::new() }
     }
 }
 
 impl<T> Reorder<T> {
     /// Tells whether a frame with this sequence number is one we have had.
     pub fn has(&self, sequence: Sequence) -> bool {
-        sequence.is_before(self.next) || self.position(sequence).is_ok()
+        sequence.is_before(self.next) || self.early.contains_key(&self.position_of(sequence))
     }
 
     /// Takes a frame.
     pub fn insert(&mut self, sequence: Sequence, item: T) -> Arrival<T> {
         if sequence == self.next {
-            self.next = sequence.next();
+            self.advance();
             return Arrival::Next(item);
         }
         if sequence.is_before(self.next) {
             return Arrival::Duplicate;
         }
-        match self.position(sequence) {
-            Ok(_) => Arrival::Duplicate,
-            Err(index) => {
-                self.early.insert(index, (sequence, item));
+        let position = self.position_of(sequence);
+        match self.early.entry(position) {
+            Entry::Occupied(_) => Arrival::Duplicate,
+            Entry::Vacant(place) => {
+                place.insert(item);
                 Arrival::Early
             }
         }
@@ -55,11 +60,10 @@ impl<T> Reorder<T> {
 
     /// Takes out the next frame in order, if it is here.
     pub fn pop(&mut self) -> Option<T> {
-        if self.early.front()?.0 != self.next {
-            return None;
-        }
-        self.next = self.next.next();
-        self.early.pop_front().map(|(_, item)| item)
+        let first = self.early.first_entry().filter(|first| *first.key() == self.position)?;
+        let item = first.remove();
+        self.advance();
+        Some(item)
     }
 
     /// Returns the first sequence number that has not arrived in order.
@@ -69,15 +73,18 @@ impl<T> Reorder<T> {
 
     /// Returns the last sequence number held early.
     pub fn last_early(&self) -> Option<Sequence> {
-        self.early.back().map(|(sequence, _)| *sequence)
+        let (position, _) = self.early.last_key_value()?;
+        Some(self.next.plus((position - self.position) as u32))
     }
 
-    fn position(&self, sequence: Sequence) -> Result<usize, usize> {
-        let ahead = sequence.since(self.next);
-        match self.early.back() {
-            Some((last, _)) if last.since(self.next) < ahead => Err(self.early.len()),
-            _ => self.early.binary_search_by_key(&ahead, |(held, _)| held.since(self.next)),
-        }
+    fn advance(&mut self) {
+        self.next = self.next.next();
+        self.position += 1;
+    }
+
+    /// Returns where a frame stands that is not before the next one.
+    fn position_of(&self, sequence: Sequence) -> u64 {
+        self.position + u64::from(sequence.since(self.next))
     }
 }
 
@@ -93,7 +100,7 @@ mod tests {
             start in any::<u32>(),
             order in prop::collection::vec(0u32..40, 0..200),
         ) {
-            let mut reorder = Reorder { next: Sequence(start), early: VecDeque::new() };
+            let mut reorder = Reorder { next: Sequence(start), ..Reorder::default() };
             let mut seen = std::collections::BTreeSet::new();
             let mut out = Vec::new();
             for offset in order {
@@ -113,6 +120,33 @@ mod tests {
             let in_order: Vec<u32> = (0..).take_while(|n| seen.contains(n)).collect();
             prop_assert_eq!(&out, &in_order);
             prop_assert_eq!(reorder.next(), Sequence(start).plus(out.len() as u32));
+            let last = seen.last().filter(|last| **last as usize >= out.len());
+            prop_assert_eq!(reorder.last_early(), last.map(|last| Sequence(start).plus(*last)));
         }
+    }
+
+    /// As many as fit into the largest window. Were each moved to its place, this would not end.
+    #[test]
+    fn half_a_million_frames_that_come_from_both_ends_are_put_into_order() {
+        let count = 500_000;
+        let mut reorder = Reorder::default();
+        for offset in 1..=count / 2 {
+            for offset in [offset, count + 1 - offset] {
+                assert_eq!(reorder.insert(Sequence(offset), offset), Arrival::Early);
+            }
+        }
+        assert_eq!(reorder.insert(Sequence(0), 0), Arrival::Next(0));
+        assert!((1..=count).all(|offset| reorder.pop() == Some(offset)));
+        assert_eq!((reorder.pop(), reorder.next()), (None, Sequence(count + 1)));
+    }
+
+    #[test]
+    fn a_sequence_number_half_way_round_is_ahead_and_disturbs_none() {
+        let mut reorder = Reorder::default();
+        for (sequence, arrival) in [(1 << 31, Arrival::Early), ((1 << 31) + 1, Arrival::Duplicate), (0, Arrival::Next(()))] {
+            assert_eq!(reorder.insert(Sequence(sequence), ()), arrival, "{sequence}");
+        }
+        assert_eq!((reorder.pop(), reorder.next()), (None, Sequence(1)));
+        assert_eq!(reorder.last_early(), Some(Sequence(1 << 31)));
     }
 }

@@ -116,21 +116,19 @@ impl SendHalf {
     /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out; otherwise
     /// the capacity of the chunks that were freed.
     pub(super) fn acknowledge(&mut self, received: Sequence, retired: &mut Vec<Chunk>) -> Option<usize> {
-        if received.is_before(self.acknowledged) {
-            return Some(0);
-        }
-        let count = received.since(self.acknowledged) as usize;
-        if self.never_sent.is_before(received) {
-            return None;
+        let count = received.since(self.acknowledged);
+        if count > self.never_sent.since(self.acknowledged) {
+            // Half of all numbers are behind the first unacknowledged one: said before, and overtaken since.
+            return received.is_before(self.acknowledged).then_some(0);
         }
         let mut freed = 0;
-        for _ in 0..count.min(self.queue.len()) {
+        for outgoing in self.queue.drain(..count as usize) {
             if self.unsent > 0 {
                 self.unsent -= 1;
             } else {
-                self.unsent_bytes -= self.queue[0].capacity();
+                self.unsent_bytes -= outgoing.capacity();
             }
-            if let Some(Outgoing::Data(chunk)) = self.queue.pop_front() {
+            if let Outgoing::Data(chunk) = outgoing {
                 freed += chunk.capacity();
                 retired.push(chunk);
             }
@@ -345,17 +343,21 @@ impl StreamMut<'_> {
     }
 
     /// Queues a chunk of at least one byte and at most [`StreamMut::send_capacity`].
-    pub fn send(&mut self, mut chunk: Chunk) {
-        assert!(!chunk.is_empty(), "a DATA frame carries at least one byte");
+    ///
+    /// # Errors
+    /// The chunk is empty, beyond what the peer's credit allows, or nothing follows after `finish`: it is given back.
+    pub fn send(&mut self, mut chunk: Chunk) -> Result<(), Chunk> {
         let stream = self.state_mut();
-        assert!(stream.send.state == SendState::Open, "nothing is sent after finish");
-        stream.send.credit.spend(chunk.len());
+        if chunk.is_empty() || stream.send.state != SendState::Open || !stream.send.credit.spend(chunk.len()) {
+            return Err(chunk);
+        }
         stream.send.bytes += chunk.len() as u64;
         chunk.set_header(header(kind::DATA, stream.generation, stream.id.value(), stream.send.next_sequence()));
         let capacity = chunk.capacity();
         stream.send.push(Outgoing::Data(chunk));
         self.mux.retained += capacity;
         self.mux.activate(self.key);
+        Ok(())
     }
 
     /// Ends our direction after what is queued; the peer's goes on.

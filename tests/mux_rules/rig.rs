@@ -156,7 +156,7 @@ impl Rig {
         chunk.set_len(bytes.len());
         let mut stream = self.mux.stream(key).unwrap();
         assert!(stream.send_capacity() >= bytes.len());
-        stream.send(self.pool.fit(chunk));
+        stream.send(self.pool.fit(chunk)).expect("there is capacity");
     }
 
     pub(crate) fn finish(&mut self, key: StreamKey) {

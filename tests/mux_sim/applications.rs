@@ -138,7 +138,7 @@ impl World {
         let mut chunk = pool.take();
         model::fill(uid, side, end.sent, &mut chunk.room_mut()[..len]);
         chunk.set_len(len);
-        stream.send(pool.fit(chunk));
+        stream.send(pool.fit(chunk)).expect("there is capacity");
         end.sent += len as u64;
         self.totals.bytes += len as u64;
         true

@@ -106,7 +106,7 @@ impl Path {
             }
             let mut chunk = self.pools[0].take();
             chunk.set_len(room);
-            stream.send(self.pools[0].fit(chunk));
+            stream.send(self.pools[0].fit(chunk)).expect("there is capacity");
         }
     }
 
@@ -200,7 +200,7 @@ fn a_small_message_waits_for_little_beside_bulk() {
         chunk.set_len(64);
         let mut stream = path.muxes[0].stream(small).unwrap();
         assert!(stream.send_capacity() >= 64);
-        stream.send(path.pools[0].fit(chunk));
+        stream.send(path.pools[0].fit(chunk)).expect("there is capacity");
         path.run(Duration::from_millis(40), BULK);
         assert!(path.sent_before_small >= before, "it went out");
         worst = worst.max(path.sent_before_small - before);

@@ -58,7 +58,7 @@ fn a_small_message_waits_for_a_turn_of_each_bulk_stream() {
             chunk.set_len(64);
             let mut stream = path.muxes[0].stream(small).unwrap();
             assert!(stream.send_capacity() >= 64);
-            stream.send(path.pools[0].fit(chunk));
+            stream.send(path.pools[0].fit(chunk)).expect("there is capacity");
             let (before, since) = (path.read[BULK], path.now);
             while path.read[BULK] == before {
                 path.run(Duration::from_millis(1), BULK);

@@ -401,6 +401,33 @@ fn datagrams_go_through_the_proxy_as_long_as_their_connection_lasts() {
     host.stop();
 }
 
+/// What a program sends right behind its request goes to the target whole and in order, however small the credit is that the
+/// host gives at first: here 4 KiB.
+#[test]
+fn what_follows_a_request_to_the_proxy_at_once_arrives_whole() {
+    let echo = echo();
+    let few = ["--allow", &echo.to_string(), "--memory", "64MiB", "--max-streams", "16384"];
+    let (mut host, url) = host(&few);
+    let mut client = client(&url, &["-D", "0"]);
+    let proxy = appeared(&mut client, "proxy").parse().unwrap();
+    let port = echo.port().to_be_bytes();
+    let socks = [&[5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1][..], &port].concat();
+    let http = format!("CONNECT {echo} HTTP/1.1\r\nHost: {echo}\r\n\r\n").into_bytes();
+    for request in [socks, http] {
+        let early: Vec<u8> = (0..7900u32).map(|index| index as u8).collect();
+        let mut program = connect(proxy);
+        program.write_all(&[&request[..], &early].concat()).unwrap();
+        program.write_all(b"and later").unwrap();
+        program.shutdown(Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        program.read_to_end(&mut all).unwrap();
+        let back = &all[all.len().saturating_sub(early.len() + 9)..];
+        assert!(back == [&early[..], b"and later"].concat(), "{} bytes", all.len());
+    }
+    client.stop();
+    host.stop();
+}
+
 #[test]
 fn a_rate_holds_in_each_direction() {
     const RATED: u64 = 2_000_000;

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinhole::net::limits::raise_descriptor_limit;
 use serde_json::Value;
 
 use crate::common::pinhole::{Pinhole, text};
@@ -212,4 +213,27 @@ fn iperf3_loses_little() {
     host.stop();
     server.kill().ok();
     server.wait().unwrap();
+}
+
+#[test]
+fn flows_beyond_those_of_a_host_take_the_places_of_the_largest_session() {
+    raise_descriptor_limit().unwrap();
+    let (mut host, client, local) = tunnel(echo(), &[], &[]);
+    let url = text(&host.events_so_far()[0], "url");
+    let mut other = Pinhole::start("other", &["client", &url, "app=0", "--json", "--no-stun"]);
+    let others = text(&other.event("forwarding"), "local").strip_prefix("udp:").unwrap().parse().unwrap();
+    let few: Vec<UdpSocket> = (0..24).map(|_| socket(others)).collect();
+    assert!(few.iter().all(|socket| ask(socket, b"few") == b"few"));
+    // A client itself lets programs have no more than that.
+    let many: Vec<UdpSocket> = (0..1024).map(|_| socket(local)).collect();
+    assert!(many.iter().all(|socket| ask(socket, b"many") == b"many"), "the newest are served");
+    // Those of the other session are still the same ones.
+    assert!(few.iter().all(|socket| ask(socket, b"still") == b"still"));
+    let count = |events: Vec<Value>, name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!(count(other.events_so_far(), "stream-opened"), 24);
+    wait_until("the host ended what is beyond its bound", || count(host.events_so_far(), "stream-closed") == 24);
+    assert_eq!(count(host.events_so_far(), "stream-opened"), 24 + 1024);
+    for mut process in [client, other, host] {
+        process.stop();
+    }
 }

@@ -158,7 +158,7 @@ impl End {
             let mut chunk = pool.take();
             chunk.room_mut()[..len].copy_from_slice(pattern(direction, self.sent, len));
             chunk.set_len(len);
-            stream.send(pool.fit(chunk));
+            stream.send(pool.fit(chunk)).expect("there is capacity");
             self.sent += len as u64;
             left -= len as u64;
         }

@@ -80,7 +80,10 @@ impl Server {
             let len = chunk.room_mut().len().min(capacity).min(exchange.to_service().len());
             chunk.room_mut()[..len].copy_from_slice(&exchange.to_service()[..len]);
             chunk.set_len(len);
-            stream.send(self.core.pool.fit(chunk));
+            if let Err(chunk) = stream.send(self.core.pool.fit(chunk)) {
+                self.core.pool.recycle(chunk);
+                break;
+            }
             exchange.handle_sent_to_service(len);
             has_moved = true;
         }

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
 use super::connect::{ProxyFailure, ProxyProblem};
+use crate::fault::Fault;
 
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,9 @@ pub enum WebSocketError {
     /// The peer broke the rules of HTTP or WebSocket.
     #[error("the other side does not follow the protocol: {0}")]
     Protocol(String),
+    /// A library panicked over what the peer sent.
+    #[error(transparent)]
+    Fault(#[from] Fault),
     /// A message is above [`super::MAX_MESSAGE`]; the peer's, or one of ours that was not sent.
     #[error("a message of {size} bytes is larger than the limit of {max} bytes", max = super::MAX_MESSAGE)]
     TooLarge {
@@ -128,6 +132,7 @@ impl WebSocketError {
             | Self::Request { .. }
             | Self::Protocol(_)
             | Self::TooLarge { .. }
+            | Self::Fault(_)
             | Self::NotOpen(_) => false,
         }
     }

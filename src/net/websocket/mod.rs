@@ -28,6 +28,7 @@ pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
 pub use server::{Admission, Incoming, IncomingEvent};
 
+use crate::fault::caught;
 use crate::net::transport::Transport;
 use client::Upgrade;
 use connect::Connect;
@@ -222,7 +223,8 @@ impl WebSocket {
     /// [`WebSocketError`]; the WebSocket is closed then, and further calls give `None`.
     pub fn poll(&mut self) -> Result<Option<WebSocketEvent>, WebSocketError> {
         self.transport.begin_turn();
-        let result = self.advance();
+        // What a peer sends is taken apart by rustls, tungstenite and httparse.
+        let result = caught(|| self.advance()).unwrap_or_else(|fault| Err(fault.into()));
         match &result {
             Ok(Some(_)) => {}
             Ok(None) => self.transport.end_turn(),

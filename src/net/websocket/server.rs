@@ -10,6 +10,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::error::{Phase, WebSocketError};
 use super::{SUB_PROTOCOL, WebSocket};
+use crate::fault::caught;
 use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 use crate::net::transport::{Transport, Unsent};
 
@@ -137,6 +138,10 @@ impl Incoming {
     /// # Errors
     /// [`WebSocketError::Disconnected`] or [`WebSocketError::Io`] if the peer went before it was answered.
     pub fn poll(&mut self) -> Result<Option<IncomingEvent>, WebSocketError> {
+        caught(|| self.advance()).unwrap_or_else(|fault| Err(fault.into()))
+    }
+
+    fn advance(&mut self) -> Result<Option<IncomingEvent>, WebSocketError> {
         let failed = |error| WebSocketError::from_io(error, Phase::Upgrading);
         loop {
             let (next, done) = match std::mem::replace(&mut self.state, State::Done) {

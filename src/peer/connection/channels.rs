@@ -95,13 +95,18 @@ impl Connection {
 
     /// Returns the bytes written to both channels that the peer has not acknowledged, nor were given up.
     pub fn buffered_amount(&mut self) -> usize {
-        self.unacknowledged() + self.rtc.channel(self.datagrams).map_or(0, |mut channel| channel.buffered_amount())
+        let datagrams = self.datagrams;
+        self.unacknowledged() + self.buffered(datagrams)
     }
 
     /// Returns the bytes of messages that the peer has not acknowledged.
     pub fn unacknowledged(&mut self) -> usize {
-        let channel = self.channel.and_then(|id| self.rtc.channel(id));
-        channel.map_or(0, |mut channel| channel.buffered_amount())
+        self.channel.map_or(0, |channel| self.buffered(channel))
+    }
+
+    fn buffered(&mut self, channel: ChannelId) -> usize {
+        let buffered = self.ask(|rtc| rtc.channel(channel).map_or(0, |mut channel| channel.buffered_amount()));
+        buffered.unwrap_or(0)
     }
 
     /// Returns how many bytes may be in flight.
@@ -115,8 +120,8 @@ impl Connection {
     }
 
     fn write(&mut self, now: Instant, channel: ChannelId, message: &[u8]) -> Result<bool, RtcError> {
-        let Some(mut channel) = self.rtc.channel(channel) else { return Ok(false) };
-        let is_taken = channel.write(true, message)?;
+        let is_taken = self.ask(|rtc| rtc.channel(channel).map_or(Ok(false), |mut channel| channel.write(true, message)));
+        let is_taken = is_taken.unwrap_or(Ok(false))?;
         if is_taken {
             let before = self.emitted;
             self.flight.handle_written(now, message.len());
@@ -154,7 +159,7 @@ impl Connection {
 
     pub(super) fn handle_channel(&mut self, id: ChannelId, label: &str) {
         let is_expected = self.channel.is_none_or(|channel| channel == id) && !self.is_open;
-        let config = self.rtc.channel(id).and_then(|channel| channel.config().cloned());
+        let config = self.ask(|rtc| rtc.channel(id).and_then(|channel| channel.config().cloned())).ok().flatten();
         let fits = config.is_some_and(|config| {
             !config.ordered && config.reliability == Reliability::Reliable && config.protocol == PROTOCOL
         });

@@ -235,7 +235,7 @@ mod tests {
         let mut chunk = pool.take();
         chunk.set_len(12_000);
         assert!(mux.stream(key).unwrap().send_capacity() >= 12_000);
-        mux.stream(key).unwrap().send(chunk);
+        mux.stream(key).unwrap().send(chunk).unwrap();
         while mux.poll_transmit(now, usize::MAX, &mut pool).is_some() {}
         for _ in 0..1000 {
             assert_eq!(mux.stream(key).unwrap().send_capacity(), 0);
