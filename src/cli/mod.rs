@@ -26,12 +26,12 @@ pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
-use crate::{demo, fault};
 use crate::driver::{Check, Client, Host, Server};
 use crate::net::limits;
 use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
 use crate::status::report::{Reporter, Role};
+use crate::{demo, fault};
 use args::{Arguments, PIN_VARIABLE};
 use prompt::Prompter;
 use question::{NoAnswer, Question};

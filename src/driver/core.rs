@@ -179,8 +179,6 @@ pub(super) struct Core {
     is_accepting_paused: bool,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
-    /// Bytes in flight that measurements ask for.
-    pub(super) fixed_flight: Option<usize>,
     reporter: Reporter,
     signals: Signals,
     stops: Receiver<()>,
@@ -221,7 +219,6 @@ impl Core {
             verify_at: None,
             is_accepting_paused: false,
             redial_at: Instant::now(),
-            fixed_flight: None,
             reporter,
             signals: Signals::default(),
             stops,

@@ -94,7 +94,6 @@ impl Core {
         let name = established.session.to_string();
         let mut session = Session::new(self.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
-        self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
         let (servers, is_complete) = self.stun.known(self.now);
         session.add_stun_servers(self.now, servers, is_complete);
         Ok(self.insert_session(session, Scope::Peer, name))

@@ -121,7 +121,12 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
         } else {
             host.send(now, &[7; 1000]);
         }
-        assert!(host.buffered_amount() == 1000 && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000));
+        host.settle();
+        // One byte as long as it is unacknowledged, or, with the SCTP that str0m names itself, all of it.
+        assert!(
+            [1, 1000].contains(&host.buffered_amount())
+                && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000)
+        );
         let (end, mut longest, mut count) = (now + Duration::from_secs(5), 0, 0);
         while now < end {
             for transmit in host.transmits.iter().filter(|transmit| is_dtls(&transmit.contents)) {
@@ -207,7 +212,9 @@ fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly
     let (mut host, mut client, mut now) = connected();
     let local: SocketAddr = "192.0.2.1:1000".parse().unwrap();
     let learn = |host: &mut Connection, now: Instant, request: &[u8], ports: std::ops::Range<u16>| {
-        ports.filter(|port| host.handle_datagram(now, local, SocketAddr::from(([192, 0, 2, 9], *port)), request)).count()
+        ports
+            .filter(|port| host.handle_datagram(now, local, SocketAddr::from(([192, 0, 2, 9], *port)), request))
+            .count()
     };
     let request = loop {
         client.transmits.clear();

@@ -140,12 +140,13 @@ impl<'a> Description<'a> {
         if !(1..=MAX_MID).contains(&self.mid.len()) || !self.mid.bytes().all(is_of_name) {
             return Err(unusable(format!("the name of its media section is not 1 to {MAX_MID} letters and digits")));
         }
-        for (what, value, lengths) in
-            [("user name", self.user_name, USER_NAME), ("password", self.password, PASSWORD)]
+        for (what, value, lengths) in [("user name", self.user_name, USER_NAME), ("password", self.password, PASSWORD)]
         {
             let (least, most, len) = (lengths.start(), lengths.end(), value.len());
             if !lengths.contains(&len) {
-                return Err(unusable(format!("its ICE {what} has {len} characters, where {least} to {most} can be used")));
+                return Err(unusable(format!(
+                    "its ICE {what} has {len} characters, where {least} to {most} can be used"
+                )));
             }
             if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')) {
                 return Err(unusable(format!("its ICE {what} has characters that none may have")));

@@ -91,7 +91,10 @@ fn messages_of_any_length_are_taken_where_the_peer_says_so() {
 
 #[test]
 fn candidates_are_short() {
-    assert_eq!(candidate(" a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n"), Some("candidate:1 1 udp 1 192.0.2.1 1 typ host"));
+    assert_eq!(
+        candidate(" a=candidate:1 1 udp 1 192.0.2.1 1 typ host\r\n"),
+        Some("candidate:1 1 udp 1 192.0.2.1 1 typ host")
+    );
     assert_eq!(candidate(&"c".repeat(MAX_CANDIDATE + 1)), None);
     assert_eq!(candidate("candidate:é"), None);
 }

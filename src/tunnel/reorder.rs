@@ -143,7 +143,9 @@ mod tests {
     #[test]
     fn a_sequence_number_half_way_round_is_ahead_and_disturbs_none() {
         let mut reorder = Reorder::default();
-        for (sequence, arrival) in [(1 << 31, Arrival::Early), ((1 << 31) + 1, Arrival::Duplicate), (0, Arrival::Next(()))] {
+        for (sequence, arrival) in
+            [(1 << 31, Arrival::Early), ((1 << 31) + 1, Arrival::Duplicate), (0, Arrival::Next(()))]
+        {
             assert_eq!(reorder.insert(Sequence(sequence), ()), arrival, "{sequence}");
         }
         assert_eq!((reorder.pop(), reorder.next()), (None, Sequence(1)));
