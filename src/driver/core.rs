@@ -177,6 +177,8 @@ pub(super) struct Core {
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
     is_accepting_paused: bool,
+    /// The log says that the system keeps less for a socket than was asked for.
+    pub(super) told_of_buffers: bool,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
     reporter: Reporter,
@@ -218,6 +220,7 @@ impl Core {
             addresses: usable_addresses(true).unwrap_or_default(),
             verify_at: None,
             is_accepting_paused: false,
+            told_of_buffers: false,
             redial_at: Instant::now(),
             reporter,
             signals: Signals::default(),

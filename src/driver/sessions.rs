@@ -13,7 +13,7 @@ use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
 use crate::net::interfaces::usable_addresses;
-use crate::net::udp::UdpSocket;
+use crate::net::udp::{KERNEL_BUFFER, UdpSocket};
 use crate::session::{End, Event, Path, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
@@ -397,6 +397,13 @@ impl Core {
 
     fn add_socket(&mut self, address: IpAddr, session: usize) -> io::Result<usize> {
         let mut socket = UdpSocket::bind(address)?;
+        let granted = socket.receive_buffer();
+        if granted < KERNEL_BUFFER && !std::mem::replace(&mut self.told_of_buffers, true) {
+            info!(
+                "the system keeps {granted} bytes for a socket, not {KERNEL_BUFFER}: bursts of a fast path may be lost; \
+                 on Linux net.core.rmem_max and net.core.wmem_max set the limit"
+            );
+        }
         let slot = self.sockets.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(socket.source_mut(), Source::Udp(slot.key()).token(), interest)?;

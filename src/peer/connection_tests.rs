@@ -6,6 +6,8 @@ const STUN_ANSWER: u8 = 1;
 /// Hands each side what the other sent until both are silent. Answers to the client's checks wait in `held` until
 /// the host's DTLS has overtaken them.
 fn deliver(now: Instant, host: &mut Connection, client: &mut Connection, held: &mut Option<Vec<Transmit>>) {
+    host.settle();
+    client.settle();
     while !(host.transmits.is_empty() && client.transmits.is_empty()) {
         while let Some(datagram) = host.transmits.pop_front() {
             match held {
