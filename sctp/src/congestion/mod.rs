@@ -170,13 +170,12 @@ impl Congestion {
     }
 
     /// Sets what one packet carries at the most.
-    pub fn set_packet_size(&mut self, now: Instant, bytes: u64) {
+    pub fn set_packet_size(&mut self, bytes: u64) {
         self.packet_size = bytes.max(1);
         match &mut self.control {
             Control::Bbr(bbr) => bbr.set_packet_size(self.packet_size),
             Control::Cubic(cubic) => cubic.set_packet_size(self.packet_size),
         }
-        self.update_pacer(now);
     }
 
     /// Returns how many bytes may be in flight.
