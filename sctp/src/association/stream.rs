@@ -168,6 +168,11 @@ impl Stream<'_> {
         self.state().map_or(0, |state| state.outgoing.buffered)
     }
 
+    /// Returns the bytes that were sent and have not left: what delays a further message.
+    pub fn unsent(&self) -> usize {
+        self.state().map_or(0, |state| state.outgoing.unsent)
+    }
+
     /// Sets the bytes at or below which the fall of [`Stream::buffered_amount`] is told
     /// ([`crate::Event::BufferedAmountLow`]).
     pub fn set_low_threshold(&mut self, bytes: usize) {

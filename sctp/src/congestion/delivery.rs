@@ -149,10 +149,10 @@ pub(super) fn bytes_of(rate: u64, interval: Duration) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Returns how long `rate` takes for `bytes`; a day at the most.
+/// Returns how long `rate` takes for `bytes`, rounded up so that they are there by then; a day at the most.
 pub(super) fn time_of(bytes: u64, rate: u64) -> Duration {
     const DAY: u64 = 86_400_000_000_000;
-    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+    let nanos = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(rate.max(1)));
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(DAY).min(DAY))
 }
 

@@ -25,12 +25,14 @@ pub(super) struct Pacer {
     filled_at: Instant,
     quantum: u64,
     depth: u64,
+    /// A train is leaving: all there is may go.
+    is_leaving: bool,
 }
 
 impl Pacer {
     /// Creates a bucket that holds `burst` bytes.
     pub(super) fn new(now: Instant, rate: u64, packet_size: u64, burst: u64) -> Pacer {
-        let mut pacer = Pacer { rate: 0, tokens: 0, filled_at: now, quantum: 0, depth: burst };
+        let mut pacer = Pacer { rate: 0, tokens: 0, filled_at: now, quantum: 0, depth: burst, is_leaving: false };
         pacer.set_rate(now, rate, packet_size);
         pacer.tokens = signed(burst);
         pacer.depth = pacer.depth.max(burst);
@@ -55,7 +57,9 @@ impl Pacer {
     /// Returns how many bytes may leave.
     pub(super) fn budget(&mut self, now: Instant) -> u64 {
         self.fill(now);
-        if self.tokens < signed(self.quantum) { 0 } else { self.tokens.unsigned_abs() }
+        let least = if self.is_leaving { 1 } else { signed(self.quantum) };
+        self.is_leaving = self.tokens >= least;
+        if self.is_leaving { self.tokens.unsigned_abs() } else { 0 }
     }
 
     /// Returns when the next train may leave.
@@ -115,6 +119,16 @@ mod tests {
         assert_eq!(at, start + MS);
         assert_eq!(pacer.budget(at), 12_500);
         assert_eq!(pacer.next_at(), None);
+    }
+
+    #[test]
+    fn a_train_may_leave_when_the_clock_says_so_whatever_the_rate() {
+        let start = Instant::now();
+        for rate in (1..2000).map(|step| 777_777 * step) {
+            let mut pacer = Pacer::new(start, rate, 1200, 0);
+            let at = pacer.next_at().expect("there are no bytes yet");
+            assert!(pacer.budget(at) > 0, "rate={rate}");
+        }
     }
 
     #[test]

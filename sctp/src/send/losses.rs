@@ -135,6 +135,7 @@ impl Sender {
         if let Some(rest) = queue.pop_front_if(is_leaving) {
             // Only the message whose turn it is has begun.
             self.scheduler.rotate(!queue.is_empty());
+            state.outgoing.unsent -= rest.rest.len();
             source.release(stream, rest.rest.len());
         }
     }

@@ -150,6 +150,7 @@ pub(crate) fn enqueue(streams: &mut Streams, now: Option<Instant>, message: Outb
         (Reliability::Reliable, _) | (Reliability::Lifetime(_), None) => Limit::Never,
     };
     outgoing.buffered += message.payload.len();
+    outgoing.unsent += message.payload.len();
     outgoing.queue.push_back(Queued {
         rest: message.payload,
         protocol: message.protocol,
@@ -205,7 +206,8 @@ impl Sender {
         let Some(state) = source.streams.get_mut(stream) else { return };
         let queue = &mut state.outgoing.queue;
         let kept = usize::from(queue.front().is_some_and(|first| first.begun.is_some()));
-        let dropped = queue.drain(kept.min(queue.len())..).map(|message| message.rest.len()).sum();
+        let dropped: usize = queue.drain(kept.min(queue.len())..).map(|message| message.rest.len()).sum();
+        state.outgoing.unsent -= dropped;
         if kept == 0 {
             self.scheduler.remove(stream);
         }

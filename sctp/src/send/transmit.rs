@@ -162,6 +162,7 @@ impl Sender {
                 (self.messages, ssn)
             });
             let payload = message.rest.split_to(length);
+            outgoing.unsent -= length;
             allowance.bytes = allowance.bytes.saturating_sub((DATA_HEADER + length) as u64);
             let tsn = self.ring.next();
             let header = DataHeader {
@@ -243,6 +244,7 @@ impl Sender {
                 emptied.push(stream);
             }
             if dropped > 0 {
+                state.outgoing.unsent -= dropped;
                 source.release(stream, dropped);
             }
         }

@@ -77,8 +77,9 @@ pub(crate) struct Outgoing {
     pub(crate) state: Sending,
     pub(crate) delivery: Delivery,
     pub(crate) queue: VecDeque<Queued>,
-    /// Bytes that were sent and are neither acknowledged nor given up.
+    /// Bytes that were sent and are neither acknowledged nor given up, and how many of them have not left.
     pub(crate) buffered: usize,
+    pub(crate) unsent: usize,
     pub(crate) low_threshold: usize,
     /// The number of the next ordered message.
     pub(crate) next: u16,
