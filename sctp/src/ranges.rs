@@ -34,6 +34,15 @@ impl Ranges {
         after > 0 && self.ranges[after - 1].1 >= tsn
     }
 
+    /// Tells whether all of `from..=to` is in the set. `hint` is where it was for the range before, and 0 for the first: asked in
+    /// order, all answers together cost as much as one look over the set.
+    pub(crate) fn covers(&self, hint: &mut usize, from: Tsn, to: Tsn) -> bool {
+        while self.ranges.get(*hint).is_some_and(|(_, last)| *last < to) {
+            *hint += 1;
+        }
+        self.ranges.get(*hint).is_some_and(|(first, last)| *first <= from && *last >= to)
+    }
+
     /// Returns the first range within `from..=to` of which nothing is in the set.
     pub(crate) fn missing(&self, from: Tsn, to: Tsn) -> Option<(Tsn, Tsn)> {
         let mut index = self.ranges.partition_point(|(_, last)| *last < from);
@@ -120,7 +129,7 @@ mod tests {
             for _ in 0..40 {
                 let from = random.number() % 60;
                 let to = from + random.number() % 6;
-                if random.number() % 8 == 0 {
+                if random.number().is_multiple_of(8) {
                     ranges.remove_below(tsn(from));
                     model.retain(|number| *number >= from);
                 } else {
@@ -130,6 +139,8 @@ mod tests {
                         missing.extend((0..70).filter(|n| (first..=last).contains(&tsn(*n))));
                         cursor = last.next();
                     }
+                    let covers = ranges.covers(&mut 0, tsn(from), tsn(to));
+                    assert_eq!(covers, missing.is_empty());
                     let expected: Vec<_> = (from..=to).filter(|n| !model.contains(n)).collect();
                     assert_eq!(missing, expected);
                     ranges.insert(tsn(from), tsn(to));

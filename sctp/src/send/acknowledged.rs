@@ -45,6 +45,7 @@ impl Sender {
             Progress { latest: self.recovery.latest().map(|latest| latest.order), ..Progress::default() };
         self.take_cumulative(now, cumulative, &mut progress, source);
         self.handle_reneging(&mut progress);
+        let mut hint = 0;
         for (from, to) in sack.gaps() {
             if from > to || from == 0 {
                 continue;
@@ -52,6 +53,9 @@ impl Sender {
             let (from, to) = (cumulative.plus(u64::from(from)), cumulative.plus(u64::from(to)));
             if to >= self.ring.next() {
                 return Err(Failure::Violation("an acknowledgement of what never was sent"));
+            }
+            if self.beyond.covers(&mut hint, from, to) {
+                continue;
             }
             self.take_range(now, from, to, &mut progress, source);
         }

@@ -6,8 +6,9 @@ use super::outstanding::Status;
 use super::{FOREIGN_DELAY, Path, Sender, Source};
 use crate::event::Failure;
 use crate::number::Tsn;
+use crate::queue::pop_if;
 use crate::receive;
-use crate::stream::Limit;
+use crate::stream::{Limit, Queued};
 
 impl Sender {
     /// Does what is due at `now`.
@@ -131,8 +132,8 @@ impl Sender {
         let (stream, message) = (chunk.header.stream, chunk.message);
         let Some(state) = source.streams.get_mut(stream) else { return };
         let queue = &mut state.outgoing.queue;
-        let is_leaving = |first: &mut crate::stream::Queued| first.begun.is_some_and(|(number, _)| number == message);
-        if let Some(rest) = queue.pop_front_if(is_leaving) {
+        let is_leaving = |first: &Queued| first.begun.is_some_and(|(number, _)| number == message);
+        if let Some(rest) = pop_if(queue, is_leaving) {
             // Only the message whose turn it is has begun.
             self.scheduler.rotate(!queue.is_empty());
             source.release(stream, rest.rest.len());

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::outstanding::{Outstanding, Status};
 use super::{MAX_OUTSTANDING, Path, Sender, Source};
 use crate::number::Tsn;
+use crate::queue::pop_if;
 use crate::stream::{Limit, Queued};
 use crate::wire::chunk::DataHeader;
 use crate::wire::writer::Writer;
@@ -234,9 +235,8 @@ impl Sender {
         for stream in self.scheduler.iter() {
             let Some(state) = source.streams.get_mut(stream) else { continue };
             let mut dropped = 0;
-            let is_late =
-                |first: &mut Queued| first.begun.is_none() && matches!(first.limit, Limit::At(at) if at <= now);
-            while let Some(late) = state.outgoing.queue.pop_front_if(is_late) {
+            let is_late = |first: &Queued| first.begun.is_none() && matches!(first.limit, Limit::At(at) if at <= now);
+            while let Some(late) = pop_if(&mut state.outgoing.queue, is_late) {
                 dropped += late.rest.len();
             }
             if state.outgoing.queue.is_empty() {
