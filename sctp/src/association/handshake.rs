@@ -75,7 +75,12 @@ fn local_init(config: &Config, tag: u32, tsn: u32) -> Init {
         outbound: config.outbound_streams,
         inbound: config.inbound_streams,
         tsn,
-        features: Features { partial: true, reset: true, zero_checksum: config.zero_checksum, ours: true },
+        features: Features {
+            partial: true,
+            reset: true,
+            zero_checksum: config.zero_checksum,
+            ours: config.private_extensions,
+        },
         ..Init::default()
     }
 }

@@ -214,9 +214,9 @@ impl Sender {
         }
         self.congestion.finish_ack(now, progress.sample.map(|(_, sample)| sample));
         if progress.has_new {
+            self.arm_probe(now);
             self.arm_timeout(now);
         }
-        self.arm_probe(now);
     }
 
     /// The peer does not know what it need not wait for, although it answers: it is told again, once a round trip.

@@ -8,6 +8,7 @@ use crate::event::Failure;
 use crate::number::Tsn;
 use crate::queue::pop_if;
 use crate::receive;
+use crate::round_trip::GRANULARITY;
 use crate::stream::{Limit, Queued};
 
 impl Sender {
@@ -187,25 +188,25 @@ impl Sender {
         Ok(())
     }
 
-    /// Starts the retransmission timeout anew.
+    /// Starts the retransmission timeout anew. Before it passes, a probe has its time.
     pub(super) fn arm_timeout(&mut self, now: Instant) {
         let is_waiting = self.in_flight > 0 || self.missing > 0 || self.is_forwarding();
-        self.timeout_at = is_waiting.then(|| now + self.timeout());
+        self.timeout_at = is_waiting.then(|| self.probe_at.unwrap_or(now) + self.timeout());
     }
 
-    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2).
+    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2): since the last news, however much leaves meanwhile.
     pub(super) fn arm_probe(&mut self, now: Instant) {
         let is_apt = self.in_flight > 0
             && self.path == Path::Up
             && !self.is_probing
             && self.probed.is_none()
             && !self.recovery.is_recovering();
-        let Some(smoothed) = self.round_trip.smoothed().filter(|_| is_apt) else {
-            self.probe_at = None;
-            return;
+        let smoothed = self.round_trip.smoothed().filter(|_| is_apt);
+        let delay = match self.in_flight {
+            1 if self.settings.is_ours => receive::DELAY,
+            1 => FOREIGN_DELAY,
+            _ => GRANULARITY,
         };
-        let delay = if self.settings.is_ours { receive::DELAY } else { FOREIGN_DELAY };
-        let wait = smoothed * 2 + if self.in_flight == 1 { delay } else { crate::round_trip::GRANULARITY };
-        self.probe_at = Some(now + wait);
+        self.probe_at = smoothed.map(|smoothed| now + smoothed * 2 + delay);
     }
 }

@@ -72,13 +72,11 @@ impl Sender {
             self.statistics.probes += 1;
             // No second one before the first is answered.
             self.probed.get_or_insert(self.ring.next().previous());
-            self.arm_timeout(now);
             self.probe_at = None;
-        } else {
-            if self.timeout_at.is_none() {
-                self.arm_timeout(now);
-            }
+            self.arm_timeout(now);
+        } else if self.timeout_at.is_none() {
             self.arm_probe(now);
+            self.arm_timeout(now);
         }
     }
 
@@ -99,7 +97,8 @@ impl Sender {
             allowance.bytes = allowance.bytes.saturating_sub(chunk.size());
             self.lost.pop_front();
             self.recovery.handle_repeated();
-            self.repeat(now, tsn, allowance.bytes == 0 || self.lost.is_empty(), writer);
+            let is_last = allowance.bytes == 0 || self.missing == 1 || allowance.is_probe;
+            self.repeat(now, tsn, is_last, writer);
         }
     }
 
