@@ -100,6 +100,7 @@ impl Sender {
             if self.ring.pop().is_none() {
                 break;
             }
+            progress.has_new = true;
             self.beyond_count -= u64::from(self.beyond.contains(tsn));
         }
         self.beyond.remove_below(self.ring.first());
@@ -162,6 +163,7 @@ impl Sender {
             return;
         }
         progress.has_new = true;
+        self.scanned = self.ring.first().previous();
         for (first, last) in std::mem::take(&mut self.beyond).iter() {
             let mut tsn = first;
             while tsn <= last {

@@ -97,6 +97,8 @@ pub(crate) struct Sender {
     probed: Option<Tsn>,
     /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack point).
     forward: Tsn,
+    /// Up to here all is given up or acknowledged.
+    scanned: Tsn,
     is_forward_due: bool,
     forwarded_at: Option<Instant>,
     settings: Settings,
@@ -188,6 +190,7 @@ impl Sender {
             is_probing: false,
             probed: None,
             forward: first.previous(),
+            scanned: first.previous(),
             is_forward_due: false,
             forwarded_at: None,
             settings,

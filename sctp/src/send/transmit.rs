@@ -37,7 +37,7 @@ impl Sender {
         self.fill_again(now, writer, &mut allowance);
         self.fill_new(now, writer, &mut allowance, source);
         if self.is_probing && self.transmissions == had {
-            self.repeat_last(now, writer);
+            self.repeat_last(now, writer, source);
         }
         if self.transmissions > had {
             self.handle_left(now, allowance.is_probe);
@@ -117,14 +117,16 @@ impl Sender {
         writer.data(&DataHeader { is_immediate, ..chunk.header }, &chunk.payload);
     }
 
-    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3).
-    fn repeat_last(&mut self, now: Instant, writer: &mut Writer) {
-        while let Some(&(tsn, order)) = self.sent.back() {
-            self.sent.pop_back();
-            if self.flight_of(tsn, order).is_none() {
+    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3). One that may not
+    /// leave again is given up, and that it is not to be waited for is the probe.
+    fn repeat_last(&mut self, now: Instant, writer: &mut Writer, source: &mut Source<'_>) {
+        while let Some((tsn, order)) = self.sent.pop_back() {
+            let is_current = self.flight_of(tsn, order).is_some();
+            let Some(chunk) = self.ring.get(tsn).filter(|_| is_current) else { continue };
+            if self.settings.is_partial && chunk.is_exhausted(now) {
+                self.abandon(tsn, source);
                 continue;
             }
-            let Some(chunk) = self.ring.get(tsn) else { continue };
             if DATA_HEADER + padded(chunk.payload.len()) > writer.room() && !writer.is_empty() {
                 self.sent.push_back((tsn, order));
                 return;
@@ -137,6 +139,9 @@ impl Sender {
             return;
         }
         self.is_probing = false;
+        if self.is_forward_due {
+            self.write_forward(now, writer);
+        }
     }
 
     /// Adds chunks of messages that have not left.
@@ -260,7 +265,7 @@ impl Sender {
         let mut last = tsn.previous();
         while tsn <= self.forward {
             let Some(chunk) = self.ring.get(tsn) else { break };
-            if !chunk.header.is_unordered {
+            if chunk.status == Status::Abandoned && !chunk.header.is_unordered {
                 // What does not fit is told with the next one.
                 if skipped.len() == most && !skipped.contains_key(&chunk.header.stream) {
                     break;
