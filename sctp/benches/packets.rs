@@ -17,8 +17,19 @@ const TURN: Duration = Duration::from_micros(100);
 const MESSAGE: usize = 8 * 1024;
 const PACKETS: u64 = 300_000;
 
+/// A packet under way. As on a real link, what it carries is not in this machine's memory meanwhile: only the headers are kept, and
+/// the payload, which is always the same, is put back where the packet arrives.
+struct Kept {
+    arrives: Instant,
+    length: usize,
+    headers: [(usize, [u8; 16]); 4],
+    count: usize,
+    /// All of it, if it has no data.
+    whole: Option<Bytes>,
+}
+
 struct Link {
-    under_way: VecDeque<(Instant, Bytes)>,
+    under_way: VecDeque<Kept>,
     busy_until: Instant,
     delay: Duration,
 }
@@ -26,12 +37,48 @@ struct Link {
 impl Link {
     fn send(&mut self, now: Instant, packet: Bytes) {
         self.busy_until = self.busy_until.max(now) + Duration::from_secs_f64(packet.len() as f64 / RATE);
-        self.under_way.push_back((self.busy_until + self.delay, packet));
+        let mut kept = Kept {
+            arrives: self.busy_until + self.delay,
+            length: packet.len(),
+            headers: [(0, [0; 16]); 4],
+            count: 1,
+            whole: None,
+        };
+        kept.headers[0].1[..12].copy_from_slice(&packet[..12]);
+        let mut at = 12;
+        while at < packet.len() {
+            let header = packet[at..].first_chunk::<16>().filter(|header| header[0] == 0 && kept.count < 4);
+            let Some(header) = header else {
+                kept.whole = Some(packet.clone());
+                break;
+            };
+            kept.headers[kept.count] = (at, *header);
+            kept.count += 1;
+            at += chunk_length(header).next_multiple_of(4);
+        }
+        self.under_way.push_back(kept);
     }
 
     fn receive(&mut self, now: Instant) -> Option<Bytes> {
-        if self.under_way.front()?.0 <= now { self.under_way.pop_front().map(|(_, packet)| packet) } else { None }
+        if self.under_way.front()?.arrives > now {
+            return None;
+        }
+        let kept = self.under_way.pop_front()?;
+        kept.whole.or_else(|| {
+            let mut packet = vec![7; kept.length];
+            packet[..12].copy_from_slice(&kept.headers[0].1[..12]);
+            for (at, header) in &kept.headers[1..kept.count] {
+                packet[*at..*at + 16].copy_from_slice(header);
+                let end = at + chunk_length(header);
+                packet[end..end.next_multiple_of(4)].fill(0);
+            }
+            Some(packet.into())
+        })
     }
+}
+
+fn chunk_length(header: &[u8; 16]) -> usize {
+    usize::from(u16::from_be_bytes([header[2], header[3]]))
 }
 
 /// Returns the processor time of this thread where the system tells it, so that others on the machine do not count; else the time.
