@@ -215,12 +215,6 @@ impl Sender {
         source.release(stream, dropped);
     }
 
-    /// Sets how many bytes a packet has.
-    pub(crate) fn set_packet_size(&mut self, size: usize) {
-        self.settings.packet_size = size;
-        self.congestion.set_packet_size(size as u64);
-    }
-
     /// Returns the number assigned last.
     pub(crate) fn last_assigned(&self) -> Tsn {
         self.ring.next().previous()
