@@ -129,7 +129,7 @@ fn fragments_without_end_end_it() {
 #[test]
 fn fragments_that_do_not_fit_end_it() {
     let cases: [&[Vec<u8>]; 5] = [
-        &[data(BEGIN, 0, 1, 0, b"a"), data(BEGIN, 1, 1, 0, b"b")],
+        &[data(END, 1, 1, 0, b"a"), data(END, 2, 1, 0, b"b")],
         &[data(BEGIN, 0, 1, 0, b"a"), data(END, 1, 2, 0, b"b")],
         &[data(BEGIN, 0, 1, 0, b"a"), data(END, 1, 1, 1, b"b")],
         &[data(BEGIN, 0, 1, 0, b"a"), data(END | UNORDERED, 1, 1, 0, b"b")],

@@ -92,7 +92,8 @@ impl Reassembly {
         let after = self.runs.get(&tsn.next()).map(|run| (run.has_begin, run.fits(header)));
         let follows = match before {
             Some((first, has_end)) if !header.is_begin && !has_end => Some(first),
-            Some((_, has_end)) if header.is_begin && has_end => None,
+            // Where it goes on with another before its end, the rest was given up before it left.
+            Some(_) if header.is_begin => None,
             Some(_) => return Err(Failure::Violation("fragments do not follow each other")),
             // It belongs to a message of which a part was skipped.
             None if !header.is_begin && is_known => return Ok((None, cost(payload.len()))),
@@ -100,7 +101,7 @@ impl Reassembly {
         };
         let precedes = match after {
             Some((has_begin, fits)) if !header.is_end && !has_begin && fits => true,
-            Some((has_begin, _)) if header.is_end && has_begin => false,
+            Some((has_begin, _)) if has_begin => false,
             Some(_) => return Err(Failure::Violation("fragments do not follow each other")),
             None => false,
         };

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use super::outstanding::Status;
+use bytes::Bytes;
+
+use super::outstanding::{Outstanding, Status};
 use super::{FOREIGN_DELAY, Path, Sender, Source};
 use crate::event::Failure;
 use crate::number::Tsn;
@@ -10,6 +12,7 @@ use crate::queue::pop_if;
 use crate::receive;
 use crate::round_trip::GRANULARITY;
 use crate::stream::Queued;
+use crate::wire::chunk::DataHeader;
 
 impl Sender {
     /// Does what is due at `now`.
@@ -123,18 +126,29 @@ impl Sender {
         self.advance_forward();
     }
 
-    /// Drops what has not left of the message whose last chunk that did is `last`.
+    /// Drops what has not left of the message whose last chunk that did is `last`. A number is given up in its place: what did leave may
+    /// all have arrived, and then the peer would wait for the rest.
     fn abandon_rest(&mut self, last: Tsn, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get(last) else { return };
-        let (stream, message) = (chunk.header.stream, chunk.message);
-        let Some(state) = source.streams.get_mut(stream) else { return };
+        let (header, message, limit, stamp) = (chunk.header, chunk.message, chunk.limit, chunk.stamp);
+        let Some(state) = source.streams.get_mut(header.stream) else { return };
         let queue = &mut state.outgoing.queue;
         let is_leaving = |first: &Queued| first.begun.is_some_and(|(number, _)| number == message);
-        if let Some(rest) = pop_if(queue, is_leaving) {
-            // Only the message whose turn it is has begun.
-            self.scheduler.rotate(!queue.is_empty());
-            source.release(stream, rest.rest.len());
-        }
+        let Some(rest) = pop_if(queue, is_leaving) else { return };
+        // Only the message whose turn it is has begun.
+        self.scheduler.rotate(!queue.is_empty());
+        source.release(header.stream, rest.rest.len());
+        self.ring.push(Outstanding {
+            payload: Bytes::new(),
+            header: DataHeader { tsn: self.ring.next().wire(), is_begin: false, is_end: true, ..header },
+            message,
+            limit,
+            status: Status::Abandoned,
+            stamp,
+            order: 0,
+            transmissions: 0,
+            is_released: true,
+        });
     }
 
     /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2). What the peer has beyond a gap is passed over

@@ -101,7 +101,7 @@ impl Raw {
     }
 
     pub fn with(our_first: u32, peer_first: u32, config: Config, window: u32) -> Raw {
-        let local = Token::parse(&init(OUR_TAG, our_first, 1 << 20)).expect("a token");
+        let local = Token::parse(&init(OUR_TAG, our_first, config.receive_window as u32)).expect("a token");
         let peer = Token::parse(&init(PEER_TAG, peer_first, window)).expect("a token");
         let association = Association::connect_with_tokens(config, Seed([5, 6]), &local, peer);
         let mut raw = Raw { association, now: Instant::now(), our_first, peer_first };
