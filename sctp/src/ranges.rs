@@ -24,11 +24,6 @@ impl Ranges {
         self.ranges.iter().copied()
     }
 
-    /// Returns the highest number.
-    pub(crate) fn last(&self) -> Option<Tsn> {
-        self.ranges.back().map(|(_, last)| *last)
-    }
-
     pub(crate) fn contains(&self, tsn: Tsn) -> bool {
         let after = self.ranges.partition_point(|(first, _)| *first <= tsn);
         after > 0 && self.ranges[after - 1].1 >= tsn
@@ -150,7 +145,6 @@ mod tests {
                 assert_eq!(members, model.iter().copied().collect::<Vec<_>>());
                 let runs = model.iter().filter(|n| **n == 0 || !model.contains(&(**n - 1))).count();
                 assert_eq!(ranges.len(), runs, "{ranges:?}");
-                assert_eq!(ranges.last(), model.last().map(|n| tsn(*n)));
             }
         }
     }

@@ -63,11 +63,6 @@ impl Reassembly {
         Reassembly { runs: BTreeMap::new(), max_message }
     }
 
-    /// Tells whether the chunk with this number would go on with a message that has begun.
-    pub(crate) fn continues(&self, tsn: Tsn) -> bool {
-        self.before(tsn).is_some_and(|(_, has_end)| !has_end)
-    }
-
     /// Takes a chunk that was not received before. `is_known` says that the number before it was received or skipped. Returns a
     /// message that is whole with it, and what of the window becomes free, because nothing can come of it.
     ///
