@@ -52,7 +52,7 @@ impl Shadow {
             3 => Reliability::Retransmits(dice.below(3) as u32),
             _ => Reliability::Lifetime(Duration::from_millis(dice.below(500))),
         };
-        let delivery = Delivery { is_ordered: stream % 2 == 0, reliability };
+        let delivery = Delivery { is_ordered: stream.is_multiple_of(2), reliability };
         if end.association.stream(stream).is_err() && end.association.open(stream).is_err() {
             return;
         }
