@@ -43,6 +43,8 @@ pub struct Config {
     pub zero_checksum: bool,
     /// How long the path may be silent before a HEARTBEAT asks for it (RFC 9260, section 8.3). `None`: it never does.
     pub heartbeat_interval: Option<Duration>,
+    /// Whether what is agreed only between two ends of this crate is offered: fewer acknowledgements, packets of one length.
+    pub private_extensions: bool,
     /// Which algorithm decides how much may be on the way.
     pub algorithm: Algorithm,
 }
@@ -62,6 +64,7 @@ impl Default for Config {
             max_retransmits: Some(10),
             zero_checksum: true,
             heartbeat_interval: Some(Duration::from_secs(30)),
+            private_extensions: true,
             algorithm: Algorithm::default(),
         }
     }

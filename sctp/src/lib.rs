@@ -9,6 +9,7 @@ mod config;
 pub mod congestion;
 mod event;
 mod number;
+mod queue;
 mod random;
 mod ranges;
 mod receive;

@@ -25,6 +25,7 @@ impl Connection {
     /// Makes it of what the two INITs say.
     pub(super) fn new(now: Instant, config: &Config, local_tsn: u32, peer: &Init, seed: u64) -> Connection {
         let Features { partial, reset, zero_checksum, ours } = peer.features;
+        let ours = ours && config.private_extensions;
         let features = Features { partial, reset, zero_checksum: zero_checksum && config.zero_checksum, ours };
         let sender = Sender::new(
             now,

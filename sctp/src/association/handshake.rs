@@ -75,7 +75,12 @@ fn local_init(config: &Config, tag: u32, tsn: u32) -> Init {
         outbound: config.outbound_streams,
         inbound: config.inbound_streams,
         tsn,
-        features: Features { partial: true, reset: true, zero_checksum: config.zero_checksum, ours: true },
+        features: Features {
+            partial: true,
+            reset: true,
+            zero_checksum: config.zero_checksum,
+            ours: config.private_extensions,
+        },
         ..Init::default()
     }
 }
@@ -87,7 +92,12 @@ impl Association {
         let mut association = Association::new(config, seed, State::Established);
         association.local_tag = local.init.tag;
         association.local_tsn = local.init.tsn;
-        association.config.zero_checksum &= local.init.features.zero_checksum;
+        // What the peer was told counts, whatever the settings say.
+        association.config.zero_checksum = local.init.features.zero_checksum;
+        association.config.private_extensions &= local.init.features.ours;
+        association.config.receive_window = local.init.window as usize;
+        association.config.inbound_streams = local.init.inbound;
+        association.config.outbound_streams = local.init.outbound;
         association.events.push_back(Event::Connected);
         association.token = Some(peer);
         association

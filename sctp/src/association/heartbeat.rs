@@ -36,7 +36,14 @@ impl Association {
 
     /// Returns a HEARTBEAT chunk's value, if one is due.
     pub(super) fn poll_heartbeat(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if self.state != State::Established || self.heartbeat.due.is_none_or(|due| due > now) {
+        if self.state != State::Established {
+            return None;
+        }
+        let Some(due) = self.heartbeat.due else {
+            self.note_path_used(now);
+            return None;
+        };
+        if due > now {
             return None;
         }
         let nonce = self.random.number();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::connection::Connection;
 use super::state::Retry;
 use super::{Association, State};
+use crate::queue::pop_if;
 use crate::receive::Receiver;
 use crate::send::Source;
 use crate::wire::kind;
@@ -73,9 +74,9 @@ impl Association {
         // The peer may not yet know that a checksum is not needed, or may have forgotten.
         let mut has_checksum = first.is_alone;
         while !first.is_alone
-            && let Some(next) = self
-                .controls
-                .pop_front_if(|next| !next.is_alone && next.tag == first.tag && next.chunk.len() <= self.writer.room())
+            && let Some(next) = pop_if(&mut self.controls, |next| {
+                !next.is_alone && next.tag == first.tag && next.chunk.len() <= self.writer.room()
+            })
         {
             self.writer.encoded(&next.chunk);
             has_checksum |= next.is_alone;

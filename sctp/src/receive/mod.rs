@@ -222,9 +222,9 @@ impl Receiver {
         if kept <= self.window {
             return Ok(true);
         }
-        // What closes a gap, or goes on with a message, may exceed the window by a message: without it nothing else can be read.
-        let fills = self.beyond.last().is_some_and(|last| tsn < last) || self.reassembly.continues(tsn);
-        if fills && kept <= self.window + self.max_message {
+        // The next in a row may exceed the window by what one message takes: once it is whole, it can be read. Without it nothing
+        // else may ever be.
+        if is_next && kept <= self.window + 2 * self.max_message {
             return Ok(true);
         }
         if self.readable == 0 && self.beyond.is_empty() {

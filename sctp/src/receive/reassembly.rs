@@ -63,11 +63,6 @@ impl Reassembly {
         Reassembly { runs: BTreeMap::new(), max_message }
     }
 
-    /// Tells whether the chunk with this number would go on with a message that has begun.
-    pub(crate) fn continues(&self, tsn: Tsn) -> bool {
-        self.before(tsn).is_some_and(|(_, has_end)| !has_end)
-    }
-
     /// Takes a chunk that was not received before. `is_known` says that the number before it was received or skipped. Returns a
     /// message that is whole with it, and what of the window becomes free, because nothing can come of it.
     ///
@@ -92,7 +87,8 @@ impl Reassembly {
         let after = self.runs.get(&tsn.next()).map(|run| (run.has_begin, run.fits(header)));
         let follows = match before {
             Some((first, has_end)) if !header.is_begin && !has_end => Some(first),
-            Some((_, has_end)) if header.is_begin && has_end => None,
+            // Where it goes on with another before its end, the rest was given up before it left.
+            Some(_) if header.is_begin => None,
             Some(_) => return Err(Failure::Violation("fragments do not follow each other")),
             // It belongs to a message of which a part was skipped.
             None if !header.is_begin && is_known => return Ok((None, cost(payload.len()))),
@@ -100,7 +96,7 @@ impl Reassembly {
         };
         let precedes = match after {
             Some((has_begin, fits)) if !header.is_end && !has_begin && fits => true,
-            Some((has_begin, _)) if header.is_end && has_begin => false,
+            Some((has_begin, _)) if has_begin => false,
             Some(_) => return Err(Failure::Violation("fragments do not follow each other")),
             None => false,
         };

@@ -45,6 +45,7 @@ impl Sender {
             Progress { latest: self.recovery.latest().map(|latest| latest.order), ..Progress::default() };
         self.take_cumulative(now, cumulative, &mut progress, source);
         self.handle_reneging(&mut progress);
+        let mut hint = 0;
         for (from, to) in sack.gaps() {
             if from > to || from == 0 {
                 continue;
@@ -52,6 +53,9 @@ impl Sender {
             let (from, to) = (cumulative.plus(u64::from(from)), cumulative.plus(u64::from(to)));
             if to >= self.ring.next() {
                 return Err(Failure::Violation("an acknowledgement of what never was sent"));
+            }
+            if self.beyond.covers(&mut hint, from, to) {
+                continue;
             }
             self.take_range(now, from, to, &mut progress, source);
         }
@@ -96,6 +100,7 @@ impl Sender {
             if self.ring.pop().is_none() {
                 break;
             }
+            progress.has_new = true;
             self.beyond_count -= u64::from(self.beyond.contains(tsn));
         }
         self.beyond.remove_below(self.ring.first());
@@ -158,6 +163,7 @@ impl Sender {
             return;
         }
         progress.has_new = true;
+        self.scanned = self.ring.first().previous();
         for (first, last) in std::mem::take(&mut self.beyond).iter() {
             let mut tsn = first;
             while tsn <= last {
@@ -210,9 +216,9 @@ impl Sender {
         }
         self.congestion.finish_ack(now, progress.sample.map(|(_, sample)| sample));
         if progress.has_new {
+            self.arm_probe(now);
             self.arm_timeout(now);
         }
-        self.arm_probe(now);
     }
 
     /// The peer does not know what it need not wait for, although it answers: it is told again, once a round trip.

@@ -2,12 +2,17 @@
 
 use std::time::Instant;
 
-use super::outstanding::Status;
+use bytes::Bytes;
+
+use super::outstanding::{Outstanding, Status};
 use super::{FOREIGN_DELAY, Path, Sender, Source};
 use crate::event::Failure;
 use crate::number::Tsn;
+use crate::queue::pop_if;
 use crate::receive;
-use crate::stream::Limit;
+use crate::round_trip::GRANULARITY;
+use crate::stream::Queued;
+use crate::wire::chunk::DataHeader;
 
 impl Sender {
     /// Does what is due at `now`.
@@ -70,11 +75,7 @@ impl Sender {
         let Some(chunk) = self.ring.get_mut(tsn) else { return };
         chunk.status = Status::Lost;
         let (size, stamp, order) = (chunk.size(), chunk.stamp, chunk.order);
-        let is_over = match chunk.limit {
-            Limit::Never => false,
-            Limit::Retransmits(count) => chunk.transmissions > count,
-            Limit::At(at) => at <= now,
-        };
+        let is_over = chunk.is_exhausted(now);
         self.in_flight -= 1;
         self.missing += 1;
         self.statistics.lost += 1;
@@ -88,7 +89,7 @@ impl Sender {
     }
 
     /// Gives a message up: all of it that left and is not acknowledged, and the rest (RFC 3758, section 3.5, A3).
-    fn abandon(&mut self, tsn: Tsn, source: &mut Source<'_>) {
+    pub(super) fn abandon(&mut self, tsn: Tsn, source: &mut Source<'_>) {
         let Some((first, last)) = self.ring.message(tsn) else { return };
         let mut is_whole = false;
         let mut current = first;
@@ -125,27 +126,45 @@ impl Sender {
         self.advance_forward();
     }
 
-    /// Drops what has not left of the message whose last chunk that did is `last`.
+    /// Drops what has not left of the message whose last chunk that did is `last`. A number is given up in its place: what did leave may
+    /// all have arrived, and then the peer would wait for the rest.
     fn abandon_rest(&mut self, last: Tsn, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get(last) else { return };
-        let (stream, message) = (chunk.header.stream, chunk.message);
-        let Some(state) = source.streams.get_mut(stream) else { return };
+        let (header, message, limit, stamp) = (chunk.header, chunk.message, chunk.limit, chunk.stamp);
+        let Some(state) = source.streams.get_mut(header.stream) else { return };
         let queue = &mut state.outgoing.queue;
-        let is_leaving = |first: &mut crate::stream::Queued| first.begun.is_some_and(|(number, _)| number == message);
-        if let Some(rest) = queue.pop_front_if(is_leaving) {
-            // Only the message whose turn it is has begun.
-            self.scheduler.rotate(!queue.is_empty());
-            state.outgoing.unsent -= rest.rest.len();
-            source.release(stream, rest.rest.len());
-        }
+        let is_leaving = |first: &Queued| first.begun.is_some_and(|(number, _)| number == message);
+        let Some(rest) = pop_if(queue, is_leaving) else { return };
+        // Only the message whose turn it is has begun.
+        self.scheduler.rotate(!queue.is_empty());
+        state.outgoing.unsent -= rest.rest.len();
+        source.release(header.stream, rest.rest.len());
+        self.ring.push(Outstanding {
+            payload: Bytes::new(),
+            header: DataHeader { tsn: self.ring.next().wire(), is_begin: false, is_end: true, ..header },
+            message,
+            limit,
+            status: Status::Abandoned,
+            stamp,
+            order: 0,
+            transmissions: 0,
+            is_released: true,
+        });
     }
 
-    /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2).
+    /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2). What the peer has beyond a gap is passed over
+    /// as well: else every gap would cost a round trip of its own, and a thousand datagrams a second, of which one in a hundred is
+    /// lost, would never be through with them. A peer that takes back what it acknowledged would lose it; none does.
     pub(super) fn advance_forward(&mut self) {
-        let mut tsn = self.forward.next().max(self.ring.first());
-        while self.ring.get(tsn).is_some_and(|chunk| chunk.status == Status::Abandoned) {
-            self.forward = tsn;
-            self.is_forward_due = true;
+        let mut tsn = self.scanned.next().max(self.ring.first());
+        while let Some(chunk) = self.ring.get(tsn)
+            && matches!(chunk.status, Status::Abandoned | Status::Acknowledged)
+        {
+            if chunk.status == Status::Abandoned {
+                self.forward = tsn;
+                self.is_forward_due = true;
+            }
+            self.scanned = tsn;
             tsn = tsn.next();
         }
     }
@@ -187,25 +206,25 @@ impl Sender {
         Ok(())
     }
 
-    /// Starts the retransmission timeout anew.
+    /// Starts the retransmission timeout anew. Before it passes, a probe has its time.
     pub(super) fn arm_timeout(&mut self, now: Instant) {
         let is_waiting = self.in_flight > 0 || self.missing > 0 || self.is_forwarding();
-        self.timeout_at = is_waiting.then(|| now + self.timeout());
+        self.timeout_at = is_waiting.then(|| self.probe_at.unwrap_or(now) + self.timeout());
     }
 
-    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2).
+    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2): since the last news, however much leaves meanwhile.
     pub(super) fn arm_probe(&mut self, now: Instant) {
         let is_apt = self.in_flight > 0
             && self.path == Path::Up
             && !self.is_probing
             && self.probed.is_none()
             && !self.recovery.is_recovering();
-        let Some(smoothed) = self.round_trip.smoothed().filter(|_| is_apt) else {
-            self.probe_at = None;
-            return;
+        let smoothed = self.round_trip.smoothed().filter(|_| is_apt);
+        let delay = match self.in_flight {
+            1 if self.settings.is_ours => receive::DELAY,
+            1 => FOREIGN_DELAY,
+            _ => GRANULARITY,
         };
-        let delay = if self.settings.is_ours { receive::DELAY } else { FOREIGN_DELAY };
-        let wait = smoothed * 2 + if self.in_flight == 1 { delay } else { crate::round_trip::GRANULARITY };
-        self.probe_at = Some(now + wait);
+        self.probe_at = smoothed.map(|smoothed| now + smoothed * 2 + delay);
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Sender {
     probed: Option<Tsn>,
     /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack point).
     forward: Tsn,
+    /// Up to here all is given up or acknowledged.
+    scanned: Tsn,
     is_forward_due: bool,
     forwarded_at: Option<Instant>,
     settings: Settings,
@@ -189,6 +191,7 @@ impl Sender {
             is_probing: false,
             probed: None,
             forward: first.previous(),
+            scanned: first.previous(),
             is_forward_due: false,
             forwarded_at: None,
             settings,
@@ -212,12 +215,6 @@ impl Sender {
             self.scheduler.remove(stream);
         }
         source.release(stream, dropped);
-    }
-
-    /// Sets how many bytes a packet has.
-    pub(crate) fn set_packet_size(&mut self, size: usize) {
-        self.settings.packet_size = size;
-        self.congestion.set_packet_size(size as u64);
     }
 
     /// Returns the number assigned last.

@@ -1,6 +1,7 @@
 //! Chunks that left and are not acknowledged in a row: a ring indexed by TSN.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -51,6 +52,15 @@ impl Outstanding {
     /// Returns the bytes of the chunk with its header.
     pub(crate) fn size(&self) -> u64 {
         (DATA_HEADER + self.payload.len()) as u64
+    }
+
+    /// Tells whether it may not leave again.
+    pub(crate) fn is_exhausted(&self, now: Instant) -> bool {
+        match self.limit {
+            Limit::Never => false,
+            Limit::Retransmits(count) => self.transmissions > count,
+            Limit::At(at) => at <= now,
+        }
     }
 }
 

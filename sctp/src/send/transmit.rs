@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::outstanding::{Outstanding, Status};
 use super::{MAX_OUTSTANDING, Path, Sender, Source};
 use crate::number::Tsn;
+use crate::queue::pop_if;
 use crate::stream::{Limit, Queued};
 use crate::wire::chunk::DataHeader;
 use crate::wire::writer::Writer;
@@ -36,7 +37,7 @@ impl Sender {
         self.fill_again(now, writer, &mut allowance);
         self.fill_new(now, writer, &mut allowance, source);
         if self.is_probing && self.transmissions == had {
-            self.repeat_last(now, writer);
+            self.repeat_last(now, writer, source);
         }
         if self.transmissions > had {
             self.handle_left(now, allowance.is_probe);
@@ -71,13 +72,11 @@ impl Sender {
             self.statistics.probes += 1;
             // No second one before the first is answered.
             self.probed.get_or_insert(self.ring.next().previous());
-            self.arm_timeout(now);
             self.probe_at = None;
-        } else {
-            if self.timeout_at.is_none() {
-                self.arm_timeout(now);
-            }
+            self.arm_timeout(now);
+        } else if self.timeout_at.is_none() {
             self.arm_probe(now);
+            self.arm_timeout(now);
         }
     }
 
@@ -98,7 +97,8 @@ impl Sender {
             allowance.bytes = allowance.bytes.saturating_sub(chunk.size());
             self.lost.pop_front();
             self.recovery.handle_repeated();
-            self.repeat(now, tsn, allowance.bytes == 0 || self.lost.is_empty(), writer);
+            let is_last = allowance.bytes == 0 || self.missing == 1 || allowance.is_probe;
+            self.repeat(now, tsn, is_last, writer);
         }
     }
 
@@ -117,14 +117,16 @@ impl Sender {
         writer.data(&DataHeader { is_immediate, ..chunk.header }, &chunk.payload);
     }
 
-    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3).
-    fn repeat_last(&mut self, now: Instant, writer: &mut Writer) {
-        while let Some(&(tsn, order)) = self.sent.back() {
-            self.sent.pop_back();
-            if self.flight_of(tsn, order).is_none() {
+    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3). One that may not
+    /// leave again is given up, and that it is not to be waited for is the probe.
+    fn repeat_last(&mut self, now: Instant, writer: &mut Writer, source: &mut Source<'_>) {
+        while let Some((tsn, order)) = self.sent.pop_back() {
+            let is_current = self.flight_of(tsn, order).is_some();
+            let Some(chunk) = self.ring.get(tsn).filter(|_| is_current) else { continue };
+            if self.settings.is_partial && chunk.is_exhausted(now) {
+                self.abandon(tsn, source);
                 continue;
             }
-            let Some(chunk) = self.ring.get(tsn) else { continue };
             if DATA_HEADER + padded(chunk.payload.len()) > writer.room() && !writer.is_empty() {
                 self.sent.push_back((tsn, order));
                 return;
@@ -137,6 +139,9 @@ impl Sender {
             return;
         }
         self.is_probing = false;
+        if self.is_forward_due {
+            self.write_forward(now, writer);
+        }
     }
 
     /// Adds chunks of messages that have not left.
@@ -235,9 +240,8 @@ impl Sender {
         for stream in self.scheduler.iter() {
             let Some(state) = source.streams.get_mut(stream) else { continue };
             let mut dropped = 0;
-            let is_late =
-                |first: &mut Queued| first.begun.is_none() && matches!(first.limit, Limit::At(at) if at <= now);
-            while let Some(late) = state.outgoing.queue.pop_front_if(is_late) {
+            let is_late = |first: &Queued| first.begun.is_none() && matches!(first.limit, Limit::At(at) if at <= now);
+            while let Some(late) = pop_if(&mut state.outgoing.queue, is_late) {
                 dropped += late.rest.len();
             }
             if state.outgoing.queue.is_empty() {
@@ -263,7 +267,7 @@ impl Sender {
         let mut last = tsn.previous();
         while tsn <= self.forward {
             let Some(chunk) = self.ring.get(tsn) else { break };
-            if !chunk.header.is_unordered {
+            if chunk.status == Status::Abandoned && !chunk.header.is_unordered {
                 // What does not fit is told with the next one.
                 if skipped.len() == most && !skipped.contains_key(&chunk.header.stream) {
                     break;

@@ -50,12 +50,27 @@ impl Streams {
 
     /// Returns the numbers of all streams.
     pub(crate) fn ids(&self) -> Vec<u16> {
-        let pages = self.pages.iter().zip(0..).filter_map(|(page, high)| Some((page.as_ref()?, high)));
-        pages
-            .flat_map(|(page, high): (&Box<Page>, u16)| {
-                let slots = page.iter().zip(0..).filter(|(slot, _)| slot.is_some());
-                slots.map(move |(_, low): (_, u16)| high * PAGE as u16 + low)
-            })
-            .collect()
+        let all = 0..=u16::MAX;
+        let pages = all.step_by(PAGE).filter(|first| self.pages[usize::from(*first) / PAGE].is_some());
+        pages.flat_map(|first| first..=first + (PAGE as u16 - 1)).filter(|id| self.get(*id).is_some()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_found_by_number() {
+        let mut streams = Streams::default();
+        for id in [0, 255, 256, 700, u16::MAX] {
+            assert!(streams.get(id).is_none());
+            assert!(streams.entry(id).1);
+            assert!(!streams.entry(id).1);
+            assert!(streams.get_mut(id).is_some());
+        }
+        assert_eq!((streams.ids(), streams.len()), (vec![0, 255, 256, 700, u16::MAX], 5));
+        assert!(streams.remove(256).is_some() && streams.remove(256).is_none());
+        assert_eq!((streams.ids(), streams.len()), (vec![0, 255, 700, u16::MAX], 4));
     }
 }
