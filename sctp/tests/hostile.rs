@@ -284,7 +284,8 @@ fn a_window_that_closes_is_asked_and_opens_again() {
     assert!(asked >= 8, "{asked}");
     assert_eq!((raw.association.state(), raw.association.statistics().outstanding), (State::Established, 1));
     let packets = raw.say(&sack(sent as u32, 1 << 20, &[], &[]));
-    assert!(packets.len() > 30, "{}", packets.len());
+    // As many as the first congestion window holds.
+    assert!(packets.len() >= 10, "{}", packets.len());
 }
 
 #[test]

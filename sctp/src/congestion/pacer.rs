@@ -36,6 +36,8 @@ impl Pacer {
         pacer.set_rate(now, rate, packet_size);
         pacer.tokens = signed(burst);
         pacer.depth = pacer.depth.max(burst);
+        // The first window is a train of its own, however long one is at that rate.
+        pacer.is_leaving = true;
         pacer
     }
 
@@ -119,6 +121,13 @@ mod tests {
         assert_eq!(at, start + MS);
         assert_eq!(pacer.budget(at), 12_500);
         assert_eq!(pacer.next_at(), None);
+    }
+
+    #[test]
+    fn the_first_window_leaves_at_once_even_if_it_is_shorter_than_a_train() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start, 125_000_000, 1200, 12_000);
+        assert_eq!(pacer.budget(start), 12_000);
     }
 
     #[test]

@@ -248,7 +248,9 @@ impl Sender {
 
     /// Returns when [`Sender::handle_timeout`] wants to be called, or packets may leave again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let paced = if self.has_more() { self.congestion.next_send_at() } else { None };
+        // A silent path waits for its clock, whatever pacing says.
+        let is_paced = self.has_more() && self.path == Path::Up && !self.is_probing;
+        let paced = if is_paced { self.congestion.next_send_at() } else { None };
         [self.reorder_at, self.probe_at, self.timeout_at, paced].into_iter().flatten().min()
     }
 

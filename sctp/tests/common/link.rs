@@ -1,7 +1,7 @@
 //! A link in virtual time: it delays, loses, repeats and reorders, as its seed has it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -92,6 +92,8 @@ pub struct Link {
     is_bursting: bool,
     busy_until: Option<Instant>,
     count: u64,
+    /// Whether the next packets are lost, one after another, before anything else decides.
+    pub fates: VecDeque<bool>,
     under_way: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
     pub lost: u64,
     pub carried: u64,
@@ -105,6 +107,7 @@ impl Link {
             is_bursting: false,
             busy_until: None,
             count: 0,
+            fates: VecDeque::new(),
             under_way: BinaryHeap::new(),
             lost: 0,
             carried: 0,
@@ -114,7 +117,7 @@ impl Link {
     pub fn send(&mut self, now: Instant, packet: &Bytes) {
         let copies = 1 + usize::from(self.dice.hits(self.path.repeated));
         for _ in 0..copies {
-            if self.loses() || packet.len() > self.path.largest {
+            if self.fates.pop_front().unwrap_or_else(|| self.loses()) || packet.len() > self.path.largest {
                 self.lost += 1;
                 continue;
             }
