@@ -25,6 +25,8 @@ pub struct Config {
     pub remote_port: u16,
     /// The most bytes a packet has before a larger size is known to pass; in DTLS it is what a record may hold.
     pub packet_size: usize,
+    /// The most bytes a packet has once probes have shown that they pass (RFC 8899). Not above [`Config::packet_size`]: none are sent.
+    pub max_packet_size: usize,
     /// The bytes of messages that are kept for the application; announced as the window (RFC 9260, section 3.3.2).
     pub receive_window: usize,
     /// The longest message taken of the peer, in bytes. A longer one ends the association.
@@ -55,6 +57,7 @@ impl Default for Config {
             local_port: WEBRTC_PORT,
             remote_port: WEBRTC_PORT,
             packet_size: 1150,
+            max_packet_size: 1412,
             receive_window: 16 * 1024 * 1024,
             max_receive_message_size: 256 * 1024,
             max_send_message_size: 256 * 1024,

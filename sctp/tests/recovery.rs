@@ -261,7 +261,8 @@ fn the_packets_of_a_burst_have_one_length_and_none_is_too_long() {
             lengths.push(packet.len());
         }
         let (last, train) = lengths.split_last().expect("some");
-        let size = Config::default().packet_size & !3;
+        let size = statistics(&pair).packet_size;
+        assert_eq!(size, Config::default().max_packet_size);
         assert!(train.iter().all(|length| *length == size), "{length}: {lengths:?}");
         assert!(*last <= size);
     }

@@ -134,6 +134,7 @@ fn run(seed: u64) {
         ..Config::default()
     };
     let configs = [config(&mut dice), config(&mut dice)];
+    let least = configs.iter().map(|config| config.packet_size).max().unwrap_or(0);
     // Numbers that soon wrap, every second time.
     let mut pair = if seed.is_multiple_of(2) {
         let [a, b] = [1u32, 2].map(|tag| {
@@ -162,7 +163,11 @@ fn run(seed: u64) {
                 let link = if dice.hits(0.5) { &mut pair.up } else { &mut pair.down };
                 link.path.loss = loss;
             }
-            _ => {}
+            _ => {
+                // Larger packets do not pass any more, or do again.
+                let link = if dice.hits(0.5) { &mut pair.up } else { &mut pair.down };
+                link.path.largest = if dice.hits(0.7) { least } else { usize::MAX };
+            }
         }
         let time = dice.below(100);
         pair.run(Duration::from_millis(time));

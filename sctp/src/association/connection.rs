@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::path_mtu::PathMtu;
 use crate::config::Config;
 use crate::receive::{self, Receiver};
 use crate::reset::Resets;
@@ -19,6 +20,7 @@ pub(super) struct Connection {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     pub(super) resets: Resets,
+    pub(super) path_mtu: PathMtu,
 }
 
 impl Connection {
@@ -54,7 +56,13 @@ impl Connection {
             sender,
             receiver,
             resets: Resets::new(local_tsn, peer.tsn, ours),
+            path_mtu: PathMtu::new(now, config.first_packet_size(), config.max_packet_size),
         }
+    }
+
+    /// Returns when a probe of the path's packet size is due.
+    pub(super) fn probe_deadline(&self) -> Option<Instant> {
+        self.path_mtu.deadline(self.sender.heard_at())
     }
 
     /// Returns when something is due, if nothing happens before.

@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use super::path_mtu::Probe;
 use super::{Association, State};
 use crate::wire::{kind, parameter};
 
 /// The only parameter of the chunk (RFC 9260, section 3.3.5).
-const INFORMATION: u16 = 1;
+pub(super) const INFORMATION: u16 = 1;
 
 /// A HEARTBEAT that is not answered.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,19 @@ impl Association {
         Some(value)
     }
 
+    /// Returns a HEARTBEAT that tries a larger size of packets, if one is due; what is doubted is put back before.
+    pub(super) fn poll_size_probe(&mut self, now: Instant) -> Option<(u32, Probe)> {
+        let connection = self.connection.as_mut().filter(|_| self.state == State::Established)?;
+        if connection.sender.take_size_doubt() {
+            let size = connection.path_mtu.handle_doubt(now);
+            connection.sender.set_packet_size(size);
+        }
+        let timeout = connection.sender.round_trip.timeout(0);
+        let random = &mut self.random;
+        let probe = connection.path_mtu.poll(now, connection.sender.heard_at(), timeout, || random.number())?;
+        Some((connection.peer_tag, probe))
+    }
+
     /// Sends a HEARTBEAT back as it came (RFC 9260, section 8.3).
     pub(super) fn handle_heartbeat(&mut self, value: &[u8]) {
         if let Some(connection) = &self.connection {
@@ -65,6 +79,13 @@ impl Association {
     pub(super) fn handle_heartbeat_ack(&mut self, now: Instant, value: &[u8]) {
         let information = parameter::parameters(value).find(|parameter| parameter.kind == INFORMATION);
         let nonce = information.and_then(|information| Some(u64::from_be_bytes(*information.value.first_chunk()?)));
+        if let (Some(nonce), Some(connection)) = (nonce, &mut self.connection) {
+            let random = &mut self.random;
+            if let Some(size) = connection.path_mtu.handle_answer(now, nonce, || random.number()) {
+                connection.sender.set_packet_size(size);
+                return;
+            }
+        }
         if let (Some(asked), Some(connection)) = (self.heartbeat.asked, &mut self.connection)
             && nonce == Some(asked.nonce)
         {

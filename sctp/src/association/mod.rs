@@ -6,6 +6,7 @@ mod handshake;
 mod heartbeat;
 mod inbound;
 mod outbound;
+mod path_mtu;
 mod shutdown;
 mod state;
 mod stream;
@@ -191,7 +192,10 @@ impl Association {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let connection = self.connection.as_ref();
         let data = connection.filter(|_| self.state != State::Closed).and_then(Connection::deadline);
-        [self.retry.at, data, self.heartbeat.deadline()].into_iter().flatten().min()
+        let is_up = self.state == State::Established;
+        let probe = connection.filter(|_| is_up).and_then(Connection::probe_deadline);
+        let heartbeat = if is_up { self.heartbeat.deadline() } else { None };
+        [self.retry.at, data, heartbeat, probe].into_iter().flatten().min()
     }
 
     /// Ends the association: what was sent is delivered, then both sides say good-bye (RFC 9260, section 9.2). False if it is not
@@ -268,7 +272,8 @@ impl Association {
 
     /// Returns the bytes of a packet.
     fn packet_size(&self) -> usize {
-        self.config.first_packet_size()
+        let first = self.config.first_packet_size();
+        self.connection.as_ref().map_or(first, |connection| connection.sender.packet_size())
     }
 
     /// Takes the time, which never runs back.

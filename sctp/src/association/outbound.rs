@@ -5,6 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::connection::Connection;
+use super::heartbeat::INFORMATION;
+use super::path_mtu::Probe;
 use super::state::Retry;
 use super::{Association, State};
 use crate::queue::pop_if;
@@ -27,7 +29,21 @@ impl Association {
         if matches!(self.state, State::Closed | State::Listening | State::CookieWait) {
             return None;
         }
+        if let Some((tag, probe)) = self.poll_size_probe(now) {
+            return Some(self.transmit_size_probe(tag, probe));
+        }
         self.transmit_bundle(now)
+    }
+
+    /// Sends a HEARTBEAT that is padded to a length (RFC 8899, section 4.4, and RFC 4820, section 3).
+    fn transmit_size_probe(&mut self, tag: u32, probe: Probe) -> Bytes {
+        let may_skip = self.connection.as_ref().is_some_and(|connection| connection.features.zero_checksum);
+        let mut value = Vec::new();
+        parameter::put(&mut value, INFORMATION, &probe.nonce.to_be_bytes());
+        self.writer.begin(self.header(tag), probe.size);
+        self.writer.chunk(kind::HEARTBEAT, 0, &value);
+        self.writer.pad(probe.padding);
+        self.writer.finish(!may_skip)
     }
 
     fn header(&self, tag: u32) -> Header {
@@ -69,7 +85,7 @@ impl Association {
     fn transmit_controls(&mut self) -> Option<Bytes> {
         let first = self.controls.pop_front()?;
         let header = self.header(first.tag);
-        self.writer.begin(header, self.packet_size());
+        self.writer.begin(header, self.config.first_packet_size());
         self.writer.encoded(&first.chunk);
         // The peer may not yet know that a checksum is not needed, or may have forgotten.
         let mut has_checksum = first.is_alone;
@@ -87,7 +103,8 @@ impl Association {
 
     /// Sends acknowledgements, resets and data in one packet.
     fn transmit_bundle(&mut self, now: Instant) -> Option<Bytes> {
-        let (packet_size, local) = (self.packet_size(), self.config.local_port);
+        // Only packets with data are longer: their loss is noticed.
+        let (packet_size, local) = (self.config.first_packet_size(), self.config.local_port);
         let heartbeat = self.poll_heartbeat(now);
         let mut shutdown = self.poll_shutdown(now);
         let connection = self.connection.as_mut()?;

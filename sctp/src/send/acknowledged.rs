@@ -128,7 +128,10 @@ impl Sender {
             return;
         }
         chunk.status = Status::Acknowledged;
-        let Outstanding { stamp, order, transmissions, .. } = *chunk;
+        let Outstanding { stamp, order, transmissions, is_large, .. } = *chunk;
+        if is_large {
+            self.size.handle_arrived(order);
+        }
         let (size, length, stream) = (chunk.size(), chunk.payload.len(), chunk.header.stream);
         let is_released = std::mem::replace(&mut chunk.is_released, true);
         progress.has_new = true;
@@ -202,6 +205,7 @@ impl Sender {
             self.backoff = 0;
             self.path = Path::Up;
             self.is_probing = false;
+            self.size.note_heard(now);
         }
         if self.probed.is_some_and(|tsn| tsn < self.ring.first()) {
             self.probed = None;

@@ -75,6 +75,9 @@ impl Sender {
         let Some(chunk) = self.ring.get_mut(tsn) else { return };
         chunk.status = Status::Lost;
         let (size, stamp, order) = (chunk.size(), chunk.stamp, chunk.order);
+        if chunk.is_large {
+            self.size.handle_lost(order);
+        }
         let is_over = chunk.is_exhausted(now);
         self.in_flight -= 1;
         self.missing += 1;
@@ -148,6 +151,7 @@ impl Sender {
             stamp,
             order: 0,
             transmissions: 0,
+            is_large: false,
             is_released: true,
         });
     }
@@ -182,6 +186,7 @@ impl Sender {
         if self.in_flight == 0 && self.missing == 0 && !self.is_forwarding() {
             return Ok(());
         }
+        self.size.handle_timeout();
         self.statistics.timeouts += 1;
         self.errors += 1;
         if self.settings.max_retransmits.is_some_and(|max| self.errors > max) {

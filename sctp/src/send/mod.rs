@@ -5,6 +5,7 @@ mod losses;
 mod outstanding;
 mod recovery;
 mod scheduler;
+mod size;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use crate::stream::{Delivery, Limit, Queued, Reliability, Streams};
 use outstanding::Ring;
 use recovery::Recovery;
 use scheduler::Scheduler;
+use size::PacketSize;
 
 /// Chunks that may be outstanding: as far as the peer can tell them apart in a SACK.
 const MAX_OUTSTANDING: usize = 65_000;
@@ -34,6 +36,7 @@ pub(crate) struct Settings {
     pub(crate) first: u32,
     /// The room the peer announced.
     pub(crate) window: u32,
+    /// The bytes of a packet that passes everywhere.
     pub(crate) packet_size: usize,
     pub(crate) algorithm: Algorithm,
     pub(crate) seed: u64,
@@ -101,6 +104,7 @@ pub(crate) struct Sender {
     scanned: Tsn,
     is_forward_due: bool,
     forwarded_at: Option<Instant>,
+    size: PacketSize,
     settings: Settings,
     statistics: Statistics,
 }
@@ -194,6 +198,7 @@ impl Sender {
             scanned: first.previous(),
             is_forward_due: false,
             forwarded_at: None,
+            size: PacketSize::new(settings.packet_size),
             settings,
             statistics: Statistics::default(),
         }

@@ -44,6 +44,8 @@ pub(crate) struct Outstanding {
     /// When it left last, among all that left.
     pub(crate) order: u64,
     pub(crate) transmissions: u32,
+    /// It left in a packet that may be too long for the path.
+    pub(crate) is_large: bool,
     /// Its bytes do not count as buffered any more.
     pub(crate) is_released: bool,
 }

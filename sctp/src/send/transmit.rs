@@ -34,12 +34,14 @@ impl Sender {
         }
         let Some(mut allowance) = self.allowance(now) else { return };
         let had = self.transmissions;
+        writer.widen(self.packet_size());
         self.fill_again(now, writer, &mut allowance);
         self.fill_new(now, writer, &mut allowance, source);
         if self.is_probing && self.transmissions == had {
             self.repeat_last(now, writer, source);
         }
         if self.transmissions > had {
+            self.note_packet_length(writer.len(), self.transmissions - had);
             self.handle_left(now, allowance.is_probe);
         } else if !self.has_more() && allowance.bytes > 0 {
             self.congestion.set_app_limited();
@@ -112,6 +114,7 @@ impl Sender {
         chunk.status = Status::InFlight;
         chunk.order = self.transmissions;
         chunk.transmissions += 1;
+        chunk.is_large = false;
         chunk.stamp = self.congestion.handle_sent(now, chunk.size());
         self.sent.push_back((tsn, self.transmissions));
         writer.data(&DataHeader { is_immediate, ..chunk.header }, &chunk.payload);
@@ -203,6 +206,7 @@ impl Sender {
                 stamp,
                 order: self.transmissions,
                 transmissions: 1,
+                is_large: false,
                 is_released: false,
             });
         }
@@ -219,13 +223,14 @@ impl Sender {
             }
             return None;
         };
-        let full = self.settings.packet_size - PACKET_HEADER - DATA_HEADER;
+        // A chunk passes everywhere, however long packets are: it cannot be cut again.
+        let full = self.size.first() - PACKET_HEADER - DATA_HEADER;
         // A message that may be lost should not be so twice as likely.
         let is_whole = message.begun.is_none() && message.limit != Limit::Never && rest <= full;
         if is_whole && rest > room && !writer.is_empty() {
             return None;
         }
-        let length = rest.min(room);
+        let length = rest.min(room).min(full);
         // With nothing outstanding, one packet asks a peer without room (RFC 9260, section 6.1, A).
         let fits = length <= self.peer_room() || self.charged == 0;
         fits.then_some(length)

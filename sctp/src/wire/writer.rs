@@ -36,9 +36,20 @@ impl Writer {
         self.buffer.extend_from_slice(&bytes);
     }
 
+    /// Lets the packet become longer.
+    pub(crate) fn widen(&mut self, limit: usize) {
+        self.limit = self.limit.max(limit & !3);
+        self.reserve(self.room());
+    }
+
     /// Returns how many bytes of chunks fit still.
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.buffer.len())
+    }
+
+    /// Returns how long the packet is so far.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Tells whether the packet has no chunk yet.
