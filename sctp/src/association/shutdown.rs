@@ -30,9 +30,7 @@ impl Association {
         let Some((cumulative, _)) = take_u32(value) else { return };
         let Some(connection) = &mut self.connection else { return };
         let mut source = crate::send::Source { streams: &mut self.streams, events: &mut self.events };
-        if let Err(failure) = connection.sender.handle_cumulative(now, cumulative, &mut source) {
-            return self.fail(failure);
-        }
+        connection.sender.handle_cumulative(now, cumulative, &mut source);
         match self.state {
             State::Established | State::ShutdownPending => self.state = State::ShutdownReceived,
             // Both began: each answers the other.
