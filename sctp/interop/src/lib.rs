@@ -1,0 +1,1 @@
+//! Nothing but tests: pinhole-sctp against SCTP of others.

@@ -1,0 +1,108 @@
+//! What the algorithms reach in the model, and that each departure from the draft is needed.
+
+use std::time::Duration;
+
+use super::Algorithm::{Bbr, Cubic};
+use super::model::{Link, Model, jain};
+
+fn link(mbit: u64, ms: u64, queue: usize, loss: u64) -> Link {
+    Link { mbit, round_trip: Duration::from_millis(ms), queue, loss }
+}
+
+/// Payload of one BBR flow in Mbit/s, after its start.
+fn alone(link: Link) -> f64 {
+    Model::run(link, &[(Bbr, 0)], 20, 8, 1)[0].goodput
+}
+
+#[test]
+fn a_long_link_is_filled() {
+    let goodput = alone(link(100, 100, 932, 0));
+    assert!(goodput > 90.0, "{goodput}");
+}
+
+/// Fails without the first departure: the pacing margin compounds, 86 Mbit/s.
+#[test]
+fn a_probe_advances_the_filter_once() {
+    let goodput = alone(link(100, 20, 186, 0));
+    assert!(goodput > 91.0, "{goodput}");
+}
+
+/// Fails without the second departure: 27 to 40 Mbit/s.
+#[test]
+fn random_loss_is_not_congestion() {
+    for (ms, queue) in [(20, 186), (100, 932), (100, 64)] {
+        let goodput = alone(link(100, ms, queue, 10_000));
+        assert!(goodput > 86.0, "{ms} ms: {goodput}");
+    }
+}
+
+/// Fails without the fourth departure: 38 Mbit/s.
+#[test]
+fn a_short_queue_on_a_long_path_is_not_overrun() {
+    let goodput = alone(link(100, 100, 93, 0));
+    assert!(goodput > 88.0, "{goodput}");
+}
+
+#[test]
+fn two_flows_share() {
+    for (ms, queue) in [(20, 64), (20, 186)] {
+        let shared = jain(&Model::run(link(100, ms, queue, 0), &[(Bbr, 0), (Bbr, 5)], 40, 20, 2));
+        assert!(shared > 0.9, "{ms} ms, {queue} packets: {shared}");
+    }
+}
+
+/// Fails without the third departure: CUBIC has 6 to 8 Mbit/s.
+#[test]
+fn cubic_keeps_a_share_beside_it() {
+    for (ms, queue, least) in [(20, 186, 24.0), (100, 932, 24.0)] {
+        let link = link(100, ms, queue, 0);
+        let first = Model::run(link, &[(Bbr, 0), (Cubic, 5)], 60, 30, 1);
+        let second = Model::run(link, &[(Cubic, 0), (Bbr, 5)], 60, 30, 1);
+        for outcomes in [first, second] {
+            let goodput: Vec<f64> = outcomes.iter().map(|outcome| outcome.goodput).collect();
+            assert!(goodput.iter().all(|share| *share > least), "{ms} ms, {queue} packets: {goodput:?}");
+        }
+    }
+}
+
+#[test]
+fn cubic_fills_a_clean_link() {
+    let goodput = Model::run(link(100, 20, 186, 0), &[(Cubic, 0)], 20, 8, 1)[0].goodput;
+    assert!(goodput > 94.0, "{goodput}");
+}
+
+/// The whole table: `cargo test --release -p pinhole-sctp congestion::model_tests::table -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints a table; a long sweep"]
+fn table() {
+    println!("{:32} {:>7} {:>7} {:>8} {:>8}", "link", "cubic", "bbr", "p50 ms", "p99 ms");
+    for (mbit, ms) in [(100, 20), (100, 100), (10, 100), (100, 2), (1000, 50)] {
+        let product = link(mbit, ms, 0, 0).product();
+        for queue in [64, product / 10, product, 4 * product] {
+            for loss in [0, 1000, 10_000, 30_000] {
+                let link = link(mbit, ms, queue.max(10), loss);
+                let run = |algorithm| Model::run(link, &[(algorithm, 0)], 20, 8, 1).remove(0);
+                let (cubic, bbr) = (run(Cubic), run(Bbr));
+                println!(
+                    "{:32} {:7.1} {:7.1} {:8.1} {:8.1}",
+                    format!("{mbit} Mbit/s {ms} ms q{queue} {}%", loss as f64 / 1e4),
+                    cubic.goodput,
+                    bbr.goodput,
+                    bbr.round_trip(50).as_secs_f64() * 1e3,
+                    bbr.round_trip(99).as_secs_f64() * 1e3,
+                );
+            }
+        }
+    }
+    for (mbit, ms) in [(100, 20), (100, 100)] {
+        let product = link(mbit, ms, 0, 0).product();
+        for queue in [64, product, 4 * product] {
+            let link = link(mbit, ms, queue, 0);
+            let own: Vec<f64> =
+                (1..=3).map(|seed| jain(&Model::run(link, &[(Bbr, 0), (Bbr, 5)], 60, 20, seed))).collect();
+            let against = Model::run(link, &[(Bbr, 0), (Cubic, 5)], 60, 20, 1);
+            let (bbr, cubic) = (against[0].goodput, against[1].goodput);
+            println!("{mbit} Mbit/s {ms} ms q{queue}: jain {own:.2?} bbr {bbr:.1} cubic {cubic:.1}");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! SCTP as WebRTC uses it (RFC 9260, RFC 8831), without I/O.
+//!
+//! An [`Association`] takes packets and times, and returns packets, events, and the time at which it wants to be called again. It has
+//! no clock, and no randomness but the [`Seed`] it is given.
+#![forbid(unsafe_code)]
+
+mod association;
+mod config;
+pub mod congestion;
+mod event;
+mod number;
+mod queue;
+mod random;
+mod ranges;
+mod receive;
+mod reset;
+mod round_trip;
+mod send;
+mod stream;
+mod wire;
+
+pub use association::{Association, State, Statistics, Stream, Token, TokenError};
+pub use config::{Config, MAX_PACKET_SIZE, MIN_PACKET_SIZE, MIN_RECEIVE_WINDOW};
+pub use event::{Event, Reason, StreamError};
+pub use random::Seed;
+pub use stream::{Delivery, Message, Reliability};

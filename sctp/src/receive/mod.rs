@@ -1,0 +1,280 @@
+//! What the peer sends: which numbers arrived, what is kept, and what is told of it (RFC 9260, section 6.2).
+
+mod acknowledgement;
+mod reassembly;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::event::{Event, Failure};
+use crate::number::Tsn;
+use crate::ranges::Ranges;
+use crate::stream::{Receiving, Streams};
+use crate::wire::chunk::{DataHeader, ForwardTsn};
+use acknowledgement::Acknowledgement;
+pub(crate) use acknowledgement::DELAY;
+use reassembly::{Reassembly, Whole, cost};
+
+/// How far beyond the last number in a row one is taken: as far as a SACK can tell.
+const MAX_AHEAD: u64 = 65_535;
+
+/// How far all may be skipped at once. More is no number that was ever sent.
+const MAX_SKIP: u64 = 1 << 24;
+
+/// Gaps in the numbers received at the same time; what would make more is dropped.
+const MAX_GAPS: usize = 2048;
+
+/// Numbers that came twice told in one SACK.
+const MAX_DUPLICATES: usize = 16;
+
+/// Where the numbers that the peer said last are kept.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    /// Up to here everything was received or skipped.
+    cumulative: Tsn,
+    beyond: Ranges,
+    reassembly: Reassembly,
+    /// What is kept counts for so much in the window.
+    kept: usize,
+    window: usize,
+    max_message: usize,
+    /// The room told last.
+    announced: usize,
+    /// Streams with something to read.
+    readable: usize,
+    duplicates: Vec<u32>,
+    inbound: u16,
+    pub(crate) acknowledgement: Acknowledgement,
+}
+
+/// What receiving is set to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// The first number of the peer.
+    pub(crate) first: u32,
+    pub(crate) window: usize,
+    pub(crate) max_message: usize,
+    /// Streams that may arrive.
+    pub(crate) inbound: u16,
+    /// The peer is content with one acknowledgement for a batch.
+    pub(crate) is_batched: bool,
+}
+
+/// Where messages go.
+pub(crate) struct Target<'a> {
+    pub(crate) streams: &'a mut Streams,
+    pub(crate) events: &'a mut VecDeque<Event>,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Taken,
+    /// It came for a stream that may not arrive (RFC 9260, section 6.5).
+    InvalidStream,
+}
+
+impl Receiver {
+    pub(crate) fn new(settings: Settings) -> Receiver {
+        Receiver {
+            cumulative: Tsn::first(settings.first).previous(),
+            beyond: Ranges::default(),
+            reassembly: Reassembly::new(settings.max_message),
+            kept: 0,
+            window: settings.window,
+            max_message: settings.max_message,
+            announced: settings.window,
+            readable: 0,
+            duplicates: Vec::new(),
+            inbound: settings.inbound,
+            acknowledgement: Acknowledgement::new(settings.is_batched),
+        }
+    }
+
+    /// Takes a DATA chunk; `keep` makes its payload one that may be kept.
+    ///
+    /// # Errors
+    /// The association has to end.
+    pub(crate) fn handle_data(
+        &mut self,
+        header: &DataHeader,
+        payload: &[u8],
+        keep: impl FnOnce(&[u8]) -> Bytes,
+        target: &mut Target<'_>,
+    ) -> Result<Outcome, Failure> {
+        if payload.is_empty() {
+            return Err(Failure::NoUserData(header.tsn));
+        }
+        let tsn = self.cumulative.near(header.tsn);
+        if header.is_immediate {
+            self.acknowledgement.hasten();
+        }
+        if tsn <= self.cumulative || self.beyond.contains(tsn) {
+            if self.duplicates.len() < MAX_DUPLICATES {
+                self.duplicates.push(header.tsn);
+            }
+            self.acknowledgement.hasten();
+            return Ok(Outcome::Taken);
+        }
+        if !self.has_room(tsn, payload.len())? {
+            self.acknowledgement.hasten();
+            return Ok(Outcome::Taken);
+        }
+        // What precedes it is known: then a fragment without it can never be whole.
+        let is_known = tsn.previous() <= self.cumulative;
+        self.note(tsn);
+        if header.stream >= self.inbound {
+            return Ok(Outcome::InvalidStream);
+        }
+        self.kept += cost(payload.len());
+        let (whole, freed) = self.reassembly.handle_chunk(tsn, header, keep(payload), is_known)?;
+        self.kept -= freed;
+        if let Some(whole) = whole {
+            self.deliver(whole, target);
+        }
+        Ok(Outcome::Taken)
+    }
+
+    /// Takes note that everything up to a number is skipped (RFC 3758, section 3.6).
+    pub(crate) fn handle_forward(&mut self, forward: &ForwardTsn<'_>, target: &mut Target<'_>) {
+        let tsn = self.cumulative.near(forward.cumulative);
+        self.acknowledgement.hasten();
+        if tsn <= self.cumulative || tsn.since(self.cumulative) > MAX_SKIP {
+            return;
+        }
+        self.cumulative = tsn;
+        self.beyond.remove_below(tsn.next());
+        self.advance();
+        self.kept -= self.reassembly.skip(tsn);
+        for (stream, order) in forward.skipped() {
+            if stream < self.inbound {
+                let (state, is_new) = target.streams.entry(stream);
+                if is_new {
+                    target.events.push_back(Event::Opened(stream));
+                }
+                state.incoming.skip(order);
+                self.announce(stream, target);
+            }
+        }
+    }
+
+    /// Takes note that a message was read, and tells whether the stream has more.
+    pub(crate) fn handle_read(&mut self, freed: usize, is_drained: bool) {
+        self.kept -= freed;
+        self.readable -= usize::from(is_drained);
+        // The peer waits for room: it is told of it once there is much.
+        if self.announced < self.window / 4 && self.room() >= self.window / 2 {
+            self.acknowledgement.hasten();
+        }
+    }
+
+    /// Returns the number up to which everything was received.
+    pub(crate) fn cumulative(&self) -> Tsn {
+        self.cumulative
+    }
+
+    /// Returns how many bytes are kept, as they count in the window.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Returns the value of a SACK chunk of at most `room` bytes, with its header.
+    pub(crate) fn acknowledge(&mut self, room: usize) -> Vec<u8> {
+        self.announced = self.room();
+        let fitting = room.saturating_sub(16) / 4;
+        let gaps = self.beyond.len().min(fitting);
+        let duplicates = self.duplicates.len().min(fitting - gaps);
+        let mut value = Vec::with_capacity(12 + 4 * (gaps + duplicates));
+        value.extend_from_slice(&self.cumulative.wire().to_be_bytes());
+        value.extend_from_slice(&u32::try_from(self.announced).unwrap_or(u32::MAX).to_be_bytes());
+        value.extend_from_slice(&u16::try_from(gaps).unwrap_or(u16::MAX).to_be_bytes());
+        value.extend_from_slice(&u16::try_from(duplicates).unwrap_or(u16::MAX).to_be_bytes());
+        for (first, last) in self.beyond.iter().take(gaps) {
+            let offset = |tsn: Tsn| u16::try_from(tsn.since(self.cumulative)).unwrap_or(u16::MAX);
+            value.extend_from_slice(&offset(first).to_be_bytes());
+            value.extend_from_slice(&offset(last).to_be_bytes());
+        }
+        for tsn in self.duplicates.drain(..).take(duplicates) {
+            value.extend_from_slice(&tsn.to_be_bytes());
+        }
+        self.acknowledgement.handle_sent();
+        value
+    }
+
+    /// Returns the room to announce. A little is told as none, so that the peer does not fill it with small packets (RFC 9260,
+    /// section 6.2).
+    fn room(&self) -> usize {
+        let room = self.window.saturating_sub(self.kept);
+        if room < 2048 { 0 } else { room }
+    }
+
+    /// Tells whether a chunk that is new may be kept.
+    fn has_room(&self, tsn: Tsn, payload: usize) -> Result<bool, Failure> {
+        if tsn.since(self.cumulative) > MAX_AHEAD {
+            return Ok(false);
+        }
+        let is_next = tsn.previous() == self.cumulative;
+        if !is_next && self.beyond.len() >= MAX_GAPS && !self.beyond.contains(tsn.previous()) {
+            return Ok(false);
+        }
+        let kept = self.kept + cost(payload);
+        if kept <= self.window {
+            return Ok(true);
+        }
+        // The next in a row may exceed the window by what one message takes: once it is whole, it can be read. Without it nothing
+        // else may ever be.
+        if is_next && kept <= self.window + 2 * self.max_message {
+            return Ok(true);
+        }
+        if self.readable == 0 && self.beyond.is_empty() {
+            // Everything kept waits for what can never come in.
+            return Err(Failure::OutOfMemory);
+        }
+        Ok(false)
+    }
+
+    /// Notes a number that is new.
+    fn note(&mut self, tsn: Tsn) {
+        if tsn.previous() != self.cumulative {
+            self.beyond.insert(tsn, tsn);
+            self.acknowledgement.hasten();
+            return;
+        }
+        self.cumulative = tsn;
+        if !self.beyond.is_empty() {
+            self.advance();
+            self.acknowledgement.hasten();
+        }
+    }
+
+    fn advance(&mut self) {
+        if let Some(last) = self.beyond.take_front(self.cumulative.next()) {
+            self.cumulative = last;
+        }
+    }
+
+    fn deliver(&mut self, whole: Whole, target: &mut Target<'_>) {
+        let (state, is_new) = target.streams.entry(whole.stream);
+        if is_new || state.incoming.state == Receiving::Finished {
+            state.incoming.state = Receiving::Open;
+            target.events.push_back(Event::Opened(whole.stream));
+        }
+        if state.incoming.state == Receiving::Stopped {
+            self.kept -= whole.message.cost;
+            return;
+        }
+        self.kept -= state.incoming.handle_message(whole.message, whole.order);
+        self.announce(whole.stream, target);
+    }
+
+    /// Tells the application that a stream can be read, unless it knows.
+    fn announce(&mut self, stream: u16, target: &mut Target<'_>) {
+        let Some(state) = target.streams.get_mut(stream) else { return };
+        if state.incoming.has_ready() && !state.is_announced {
+            state.is_announced = true;
+            self.readable += 1;
+            target.events.push_back(Event::Readable(stream));
+        }
+    }
+}

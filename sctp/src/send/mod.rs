@@ -1,0 +1,266 @@
+//! What goes to the peer: messages in turn, cut into chunks, kept until they are acknowledged (RFC 9260, section 6.1).
+
+mod acknowledged;
+mod losses;
+mod outstanding;
+mod recovery;
+mod scheduler;
+mod size;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::congestion::{Algorithm, Congestion};
+use crate::event::Event;
+use crate::number::Tsn;
+use crate::ranges::Ranges;
+use crate::round_trip::RoundTrip;
+use crate::stream::{Delivery, Limit, Queued, Reliability, Streams};
+use outstanding::Ring;
+use recovery::Recovery;
+use scheduler::Scheduler;
+use size::PacketSize;
+
+/// Chunks that may be outstanding: as far as the peer can tell them apart in a SACK.
+const MAX_OUTSTANDING: usize = 65_000;
+
+/// How long a peer of another make may hold an acknowledgement back (RFC 9260, section 16: SACK.Delay).
+const FOREIGN_DELAY: Duration = Duration::from_millis(200);
+
+/// What sending is set to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) first: u32,
+    /// The room the peer announced.
+    pub(crate) window: u32,
+    /// The bytes of a packet that passes everywhere.
+    pub(crate) packet_size: usize,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) seed: u64,
+    /// The peer is of this crate.
+    pub(crate) is_ours: bool,
+    /// The peer skips what is given up.
+    pub(crate) is_partial: bool,
+    /// Timeouts in a row that end the association.
+    pub(crate) max_retransmits: Option<u32>,
+}
+
+/// Whether the path is taken to work.
+///
+/// ```text
+/// Up ── the retransmission timeout passes ──> Silent
+///  ^─── something is acknowledged ────────────────┘
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Up,
+    /// Nothing came back: one packet leaves for each timeout.
+    Silent {
+        may_send: bool,
+        probed_at: Instant,
+    },
+}
+
+/// What leaves, and what has left.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    ring: Ring,
+    /// What the peer has beyond the first of the ring.
+    beyond: Ranges,
+    /// How many chunks that are.
+    beyond_count: u64,
+    /// Transmissions, oldest first. One that its chunk does not remember is passed over.
+    sent: VecDeque<(Tsn, u64)>,
+    /// Chunks to be sent again, likewise.
+    lost: VecDeque<(Tsn, u64)>,
+    transmissions: u64,
+    /// Chunks on their way, and chunks taken for lost.
+    in_flight: usize,
+    missing: usize,
+    /// Bytes of payload that are neither acknowledged nor given up: what the peer's window is charged with.
+    charged: usize,
+    window: usize,
+    scheduler: Scheduler,
+    messages: u64,
+    recovery: Recovery,
+    pub(crate) congestion: Congestion,
+    pub(crate) round_trip: RoundTrip,
+    path: Path,
+    backoff: u32,
+    errors: u32,
+    reorder_at: Option<Instant>,
+    probe_at: Option<Instant>,
+    timeout_at: Option<Instant>,
+    /// A tail-loss probe is to leave.
+    is_probing: bool,
+    /// The chunk that left again as such a probe.
+    probed: Option<Tsn>,
+    /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack point).
+    forward: Tsn,
+    /// Up to here all is given up or acknowledged.
+    scanned: Tsn,
+    is_forward_due: bool,
+    forwarded_at: Option<Instant>,
+    size: PacketSize,
+    settings: Settings,
+    statistics: Statistics,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Statistics {
+    pub(crate) chunks: u64,
+    pub(crate) repeated: u64,
+    pub(crate) lost: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) probes: u64,
+    pub(crate) undone: u64,
+}
+
+/// What is told of messages that leave or arrived.
+pub(crate) struct Source<'a> {
+    pub(crate) streams: &'a mut Streams,
+    pub(crate) events: &'a mut VecDeque<Event>,
+}
+
+impl Source<'_> {
+    /// Takes note that bytes of a stream do not count as buffered any more.
+    fn release(&mut self, stream: u16, bytes: usize) {
+        let Some(state) = self.streams.get_mut(stream) else { return };
+        if state.outgoing.release(bytes) {
+            self.events.push_back(Event::BufferedAmountLow(stream));
+        }
+    }
+}
+
+/// A message to send.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) stream: u16,
+    pub(crate) protocol: u32,
+    pub(crate) delivery: Delivery,
+    pub(crate) payload: Bytes,
+}
+
+/// Puts a message into its stream's queue. Returns true if the stream had nothing to send before.
+pub(crate) fn enqueue(streams: &mut Streams, now: Option<Instant>, message: Outbound) -> bool {
+    let Some(state) = streams.get_mut(message.stream) else { return false };
+    let outgoing = &mut state.outgoing;
+    let limit = match (message.delivery.reliability, now) {
+        (Reliability::Retransmits(count), _) => Limit::Retransmits(count),
+        (Reliability::Lifetime(lifetime), Some(now)) => Limit::At(now + lifetime),
+        // Before the first packet there is no clock, and nothing is late.
+        (Reliability::Reliable, _) | (Reliability::Lifetime(_), None) => Limit::Never,
+    };
+    outgoing.buffered += message.payload.len();
+    outgoing.unsent += message.payload.len();
+    outgoing.queue.push_back(Queued {
+        rest: message.payload,
+        protocol: message.protocol,
+        is_ordered: message.delivery.is_ordered,
+        limit,
+        begun: None,
+    });
+    outgoing.queue.len() == 1
+}
+
+impl Sender {
+    pub(crate) fn new(now: Instant, settings: Settings) -> Sender {
+        let first = Tsn::first(settings.first);
+        Sender {
+            ring: Ring::new(first),
+            beyond: Ranges::default(),
+            beyond_count: 0,
+            sent: VecDeque::new(),
+            lost: VecDeque::new(),
+            transmissions: 0,
+            in_flight: 0,
+            missing: 0,
+            charged: 0,
+            window: settings.window as usize,
+            scheduler: Scheduler::default(),
+            messages: 0,
+            recovery: Recovery::default(),
+            congestion: Congestion::new(now, settings.algorithm, settings.packet_size as u64, settings.seed),
+            round_trip: RoundTrip::default(),
+            path: Path::Up,
+            backoff: 0,
+            errors: 0,
+            reorder_at: None,
+            probe_at: None,
+            timeout_at: None,
+            is_probing: false,
+            probed: None,
+            forward: first.previous(),
+            scanned: first.previous(),
+            is_forward_due: false,
+            forwarded_at: None,
+            size: PacketSize::new(settings.packet_size),
+            settings,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Takes note that a stream has its first message to send.
+    pub(crate) fn add(&mut self, stream: u16) {
+        self.scheduler.add(stream);
+    }
+
+    /// Drops what a stream has not begun to send.
+    pub(crate) fn drop_queued(&mut self, stream: u16, source: &mut Source<'_>) {
+        let Some(state) = source.streams.get_mut(stream) else { return };
+        let queue = &mut state.outgoing.queue;
+        let kept = usize::from(queue.front().is_some_and(|first| first.begun.is_some()));
+        let dropped: usize = queue.drain(kept.min(queue.len())..).map(|message| message.rest.len()).sum();
+        state.outgoing.unsent -= dropped;
+        if kept == 0 {
+            self.scheduler.remove(stream);
+        }
+        source.release(stream, dropped);
+    }
+
+    /// Returns the number assigned last.
+    pub(crate) fn last_assigned(&self) -> Tsn {
+        self.ring.next().previous()
+    }
+
+    /// Tells whether everything is acknowledged, and nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ring.is_empty() && self.scheduler.is_empty()
+    }
+
+    /// Tells whether anything waits to leave.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.scheduler.is_empty() || self.missing > 0
+    }
+
+    /// Returns how many chunks are not acknowledged in a row.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Returns the room the peer has as far as is known.
+    pub(crate) fn peer_room(&self) -> usize {
+        self.window.saturating_sub(self.charged)
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Returns when [`Sender::handle_timeout`] wants to be called, or packets may leave again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        // A silent path waits for its clock, whatever pacing says.
+        let is_paced = self.has_more() && self.path == Path::Up && !self.is_probing;
+        let paced = if is_paced { self.congestion.next_send_at() } else { None };
+        [self.reorder_at, self.probe_at, self.timeout_at, paced].into_iter().flatten().min()
+    }
+
+    /// Returns the retransmission timeout.
+    fn timeout(&self) -> Duration {
+        self.round_trip.timeout(self.backoff)
+    }
+}
