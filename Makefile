@@ -4,7 +4,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test full check check-windows bench sim natlab sctp-interop fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim natlab fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -15,7 +15,6 @@ help:
 	@echo "make bench          criterion benches as a table"
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
-	@echo "make sctp-interop   our SCTP against that of others"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
 	@echo "make dist-arm       static binary for aarch64 (needs pip, for zig)"
@@ -52,9 +51,6 @@ sim:
 
 natlab:
 	NATLAB_FULL=1 $(CARGO) test --release --test natlab -- --nocapture --test-threads=1
-
-sctp-interop:
-	$(CARGO) test --manifest-path sctp/interop/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/interop
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked

@@ -67,9 +67,11 @@ pub fn run() -> ExitCode {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
-            logging::start(command.output().verbosity);
+            let is_piped = matches!(&command, Command::Client(config, _) if config.pipe.is_some());
+            let printer = command.output().printer(is_piped);
+            logging::start(command.output().verbosity, printer.err());
             fault::log_panics();
-            if let Some(remark) = remark {
+            for remark in remarks {
                 log::warn!("{remark}");
             }
             let code = execute(command, &printer);

@@ -164,7 +164,18 @@ impl Core {
         if self.session(wanted.session).is_none() {
             return;
         }
-        self.prune_deadlines();
+        if let Endpoint::Udp(address) = &wanted.endpoint {
+            let address = address.clone();
+            return self.open_target_flow(wanted, &address);
+        }
+        let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
+        let Some(connection) = self.insert(session.index, key, target) else { return };
+        let round = self.rounds.enter(session, &self.connections[connection].address);
+        let path = self.sessions[session.index].session.peer_path();
+        let entry = &mut self.connections[connection];
+        (entry.trail, entry.round) = (trail, Some(round));
+        entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
+        let serial = entry.serial;
         self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
         self.prune_deadlines();
         match endpoint {

@@ -29,10 +29,6 @@ use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 /// most of them goes that was idle for longest.
 const MAX_TARGET_FLOWS: usize = 1024;
 
-/// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the session with the
-/// most of them goes that was idle for longest.
-const MAX_TARGET_FLOWS: usize = 1024;
-
 /// The longest datagram there is.
 pub(super) const MAX_DATAGRAM: usize = 65_535;
 
@@ -66,8 +62,9 @@ pub(super) enum Side {
 
 impl Core {
     /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(&mut self, index: usize, key: StreamKey, target: &Target, is_named: bool) {
+    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
         self.make_room_for_target();
+        let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
         let Some(flow) = self.insert_flow(session.index, key, Side::Resolving { named }, wanted.target()) else {
             return;

@@ -12,7 +12,7 @@ use rand::Rng;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
-use crate::net::interfaces::usable_addresses;
+use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::udp::{KERNEL_BUFFER, UdpSocket};
 use crate::session::{End, Event, Path, Session};
 use crate::signaling::SessionId;

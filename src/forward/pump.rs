@@ -58,7 +58,8 @@ impl Pump {
     pub fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
         let (prefix, early) = (Vec::new(), Vec::new());
-        Pump { stream, readiness, prefix, early, read_ended: false, write_ended: false, sent: 0, received: 0 }
+        let (read_ended, write_ended) = (false, false);
+        Pump { stream, readiness, prefix, early, read_ended, write_ended, failure: None, sent: 0, received: 0 }
     }
 
     /// Has bytes written to the connection before all that comes from the stream.

@@ -17,9 +17,9 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
 use super::backlog::Backlog;
-use super::description::{self, Description, Kind};
+use super::description::{Description, Kind};
 use super::learned::Learned;
-use super::stun::{is_public, is_stun};
+use super::stun::is_stun;
 use crate::fault::{Fault, caught};
 
 /// Remote candidates taken of one peer; more are ignored.
@@ -253,51 +253,6 @@ impl Connection {
         self.drain(now);
         self.add_told_candidates(now, &description);
         Ok(())
-    }
-
-    /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
-    pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
-        let candidate = Candidate::host(address, Protocol::Udp).ok()?;
-        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
-        let text = added.ok()??;
-        self.local_candidates.push(candidate);
-        self.drain(now);
-        Some(text)
-    }
-
-    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
-    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
-    pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
-        self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
-        let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
-        let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
-        let text = added.ok()??;
-        self.local_candidates.push(candidate);
-        self.drain(now);
-        Some(text)
-    }
-
-    /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
-    pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
-        let Some(text) = description::candidate(candidate) else { return false };
-        let Ok(Ok(candidate)) = caught(|| Candidate::from_sdp_string(text)) else { return false };
-        if candidate.proto() != Protocol::Udp
-            || !is_reachable(candidate.addr())
-            || self.remote_candidates.len() >= MAX_REMOTE_CANDIDATES
-        {
-            return false;
-        }
-        self.remote_candidates.push(candidate.clone());
-        let is_added = self.ask(|rtc| rtc.add_remote_candidate(candidate)).is_ok();
-        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
-        self.handle_timeout(now);
-        is_added
-    }
-
-    fn add_told_candidates(&mut self, now: Instant, description: &Description<'_>) {
-        for candidate in &description.candidates {
-            self.add_remote_candidate(now, candidate);
-        }
     }
 
     /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that

@@ -231,3 +231,41 @@ fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly
     assert!(host.handle_datagram(now, local, "192.0.2.2:1000".parse().unwrap(), &request), "the path's, too");
     assert_eq!(learn(&mut host, now + Duration::from_secs(180), &request, 5000..5010), 3, "one a minute");
 }
+
+#[test]
+fn among_many_pairs_the_one_that_works_is_not_forgotten() {
+    let start = Instant::now();
+    let mut now = start;
+    let (mut host, offer) = Connection::offer(now).unwrap();
+    let (mut client, answer) = Connection::answer(now, &offer).unwrap();
+    host.handle_answer(now, &answer).unwrap();
+    // Container bridges on both sides, behind the one interface that leads out.
+    for number in 1..=8 {
+        let candidate = host.add_local_candidate(now, format!("192.0.2.{number}:1000").parse().unwrap()).unwrap();
+        assert!(client.add_remote_candidate(now, &candidate));
+        let candidate = client.add_local_candidate(now, format!("198.51.100.{number}:1000").parse().unwrap()).unwrap();
+        assert!(host.add_remote_candidate(now, &candidate));
+    }
+    let path: [SocketAddr; 2] = ["192.0.2.1:1000".parse().unwrap(), "198.51.100.1:1000".parse().unwrap()];
+    let (mut heard_at, mut longest) = (None, Duration::ZERO);
+    while now < start + Duration::from_secs(10) {
+        for is_host in [true, false] {
+            let (from, to) = if is_host { (&mut host, &mut client) } else { (&mut client, &mut host) };
+            for datagram in from.transmits.drain(..) {
+                if path.contains(&datagram.source) && path.contains(&datagram.destination) {
+                    to.handle_datagram(now, datagram.destination, datagram.source, &datagram.contents);
+                    if is_host && to.is_open {
+                        longest = longest.max(heard_at.map_or(Duration::ZERO, |at| now - at));
+                        heard_at = Some(now);
+                    }
+                }
+            }
+        }
+        let next = [host.poll_timeout(), client.poll_timeout()].into_iter().flatten().min().unwrap();
+        now = next.max(now + Duration::from_millis(1));
+        host.handle_timeout(now);
+        client.handle_timeout(now);
+    }
+    assert!(host.is_open && client.is_open);
+    assert!(longest < Duration::from_millis(1500), "nothing came for {longest:?}");
+}

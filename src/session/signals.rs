@@ -337,23 +337,6 @@ impl Session {
         }
     }
 
-    /// Goes on without a direct path, where it can.
-    pub(super) fn direct_failed(&mut self, now: Instant, reason: &str) {
-        info!("session={} no direct path: {reason}", self.id);
-        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
-        match self.state {
-            State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
-            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
-            State::Connecting { .. } => self.fail(now, reason),
-            State::Established | State::Recovering { .. } => {
-                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
-                self.retry_at = Some(now + pause);
-                self.update_reason();
-            }
-            State::Closing { .. } | State::Closed => {}
-        }
-    }
-
     fn handle_network(&mut self, now: Instant, network: Network) {
         self.theirs = Some(network);
         if !network.direct && self.asked.take().is_some() {

@@ -71,6 +71,17 @@ impl<T> Reorder<T> {
         self.next
     }
 
+    /// Returns how many frames are held early.
+    pub fn early_count(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Drops what is held and takes everything before `next` for arrived.
+    pub fn skip_to(&mut self, next: Sequence) {
+        self.early.clear();
+        self.next = next;
+    }
+
     /// Returns the last sequence number held early.
     pub fn last_early(&self) -> Option<Sequence> {
         let (position, _) = self.early.last_key_value()?;

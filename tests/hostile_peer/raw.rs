@@ -118,7 +118,7 @@ impl Victim {
                 }
                 let mut chunk = self.pool.take();
                 chunk.set_len(len);
-                stream.send(chunk).unwrap();
+                stream.send(chunk).expect("there is capacity");
             }
         }
     }

@@ -137,7 +137,8 @@ impl Client {
         self.core.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
+    /// so.
     ///
     /// # Errors
     /// The system's.

@@ -210,7 +210,8 @@ impl Host {
         self.core.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
+    /// so.
     ///
     /// # Errors
     /// The system's.

@@ -11,6 +11,7 @@ use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolErr
 use super::answer::HttpAnswer;
 use super::connect::{ProxyFailure, ProxyProblem};
 use crate::fault::Fault;
+use crate::net::trust;
 
 /// Where a WebSocket is in its life; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
