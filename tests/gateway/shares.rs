@@ -15,8 +15,9 @@ use crate::rig::{Server, is_full};
 /// Where whoever attacks comes from; honest visitors come from 127.0.0.1.
 const STRANGER: u8 = 5;
 
-/// How long one of those may wait for an answer.
-const PROMPT: Duration = Duration::from_secs(2);
+/// How long one of those may wait for an answer: it takes a fraction of a second, on a machine that does nothing else. What an attack
+/// keeps out waits for tens of seconds, or for ever.
+const PROMPT: Duration = Duration::from_secs(6);
 
 /// Requests that one host has at a time.
 const REQUESTS: usize = 1024;

@@ -17,8 +17,8 @@ use crate::raw::{Raw, register};
 /// Where whoever attacks comes from; honest hosts and clients come from 127.0.0.1.
 const STRANGER: u8 = 5;
 
-/// How long one of those may have to wait for the server.
-const PROMPT: Duration = Duration::from_secs(2);
+/// How long one of those may have to wait for the server: see `gateway/shares.rs`.
+const PROMPT: Duration = Duration::from_secs(6);
 
 /// A client made by hand that is answered by a host made by hand.
 #[track_caller]

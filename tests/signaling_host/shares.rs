@@ -22,8 +22,8 @@ const SAME: u8 = 1;
 /// Confirms that are held at a time.
 const HELD: usize = 40;
 
-/// How long an honest client may take while somebody else attacks.
-const PROMPT: Duration = Duration::from_secs(2);
+/// How long an honest client may take while somebody else attacks: see `gateway/shares.rs`.
+const PROMPT: Duration = Duration::from_secs(6);
 
 /// Wrong confirms, one after the other on each of many connections, until it is over.
 struct Guessers {
