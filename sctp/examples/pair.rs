@@ -32,7 +32,9 @@ impl Link {
 
     /// Delivers all that has arrived.
     fn deliver(&mut self, now: Instant, to: &mut Association) {
-        while let Some((_, packet)) = self.packets.pop_front_if(|(at, _)| *at <= now) {
+        while self.packets.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, packet)) = self.packets.pop_front()
+        {
             to.handle_datagram(now, packet);
         }
     }
