@@ -58,7 +58,7 @@ sctp-interop:
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	for target in frame grammar http mux signaling socks stun; do \
+	for target in frame grammar http mux sctp_ops sctp_packet signaling socks stun; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
