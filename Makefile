@@ -4,7 +4,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test full check check-windows bench sim natlab fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop natlab fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -49,12 +49,15 @@ sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
 	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
 
+sctp-interop:
+	$(CARGO) test --manifest-path sctp/interop/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/interop
+
 natlab:
 	NATLAB_FULL=1 $(CARGO) test --release --test natlab -- --nocapture --test-threads=1
 
 fuzz:
 	command -v cargo-fuzz >/dev/null || $(CARGO) install cargo-fuzz --locked
-	for target in frame grammar http mux session signaling socks stun; do \
+	for target in frame grammar http mux sctp_ops sctp_packet session signaling socks stun; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 

@@ -1,7 +1,4 @@
-//! SCTP as WebRTC uses it (RFC 9260, RFC 8831), without I/O.
-//!
-//! An [`Association`] takes packets and times, and returns packets, events, and the time at which it wants to be called again. It has
-//! no clock, and no randomness but the [`Seed`] it is given.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod association;

@@ -135,7 +135,8 @@ impl Link {
     }
 
     fn receive(&mut self, now: Instant) -> Option<Bytes> {
-        self.packets.pop_front_if(|(at, _)| *at <= now).map(|(_, packet)| packet)
+        let has_arrived = self.packets.front().is_some_and(|(at, _)| *at <= now);
+        if has_arrived { self.packets.pop_front().map(|(_, packet)| packet) } else { None }
     }
 }
 
