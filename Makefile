@@ -26,15 +26,15 @@ build:
 	$(CARGO) build --release
 
 test:
-	$(CARGO) test
+	$(CARGO) test --workspace
 
 full:
 	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test cli --test programs --test gateway --test server
 
 check:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	$(CARGO) test --quiet --test layers
 
 check-windows:

@@ -118,3 +118,18 @@ fn reliable_messages_beside_them_all_arrive() {
     assert_eq!(of_stream(2), 300);
     assert!((150..300).contains(&of_stream(1)), "{}", of_stream(1));
 }
+
+#[test]
+fn where_nothing_is_lost_long_messages_without_retransmissions_arrive() {
+    for delay in [1, 5, 10, 50] {
+        for seed in 0..5 {
+            let path = Path { delay: Duration::from_millis(delay), ..Path::default() };
+            let mut pair = with_delivery(seed, path, false, Reliability::Retransmits(0));
+            for (number, length) in [65_516, 100_008, 200_008, 60_000, 200_000].into_iter().enumerate() {
+                pair.client.send(1, &message(number as u32, length)).expect("taken");
+                pair.run(2 * SECOND);
+            }
+            assert_eq!(numbers(&pair), [0, 1, 2, 3, 4], "{delay} ms: {:?}", pair.client.association.statistics());
+        }
+    }
+}
