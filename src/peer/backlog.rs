@@ -32,6 +32,9 @@ pub const fn datagram_share(target: usize) -> usize {
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 
+/// Nothing leaves for this long although something waits: the path is held up, and a datagram would only be late.
+const STALLED: Duration = Duration::from_millis(20);
+
 /// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
 const MIN_ROUND: Duration = Duration::from_millis(10);
 
@@ -84,6 +87,8 @@ pub struct Backlog {
     rate: Best<f64>,
     round_start: Option<Instant>,
     written_at: Option<Instant>,
+    /// When something left last, or nothing waited.
+    moved_at: Option<Instant>,
     delivered: usize,
     /// Bytes buffered when the state was seen last.
     buffered: usize,
@@ -98,6 +103,7 @@ impl Default for Backlog {
             rate: Best::new(RATE_WINDOW, |a, b| a > b),
             round_start: None,
             written_at: None,
+            moved_at: None,
             delivered: 0,
             buffered: 0,
             target: MIN_BACKLOG,
@@ -133,6 +139,9 @@ impl Backlog {
     /// Takes the bytes the channel holds now: what left since the last call was sent, or acknowledged.
     pub fn handle_buffered(&mut self, now: Instant, buffered: usize) {
         self.delivered += self.buffered.saturating_sub(buffered);
+        if buffered <= 1 || buffered < self.buffered {
+            self.moved_at = Some(now);
+        }
         self.buffered = buffered;
         let Some(start) = self.round_start else { return };
         let (least, horizon) = match self.counts {
@@ -156,8 +165,9 @@ impl Backlog {
     }
 
     /// Tells whether a datagram would be under way soon.
-    pub fn takes_datagram(&self) -> bool {
-        self.buffered < self.target + datagram_share(self.target)
+    pub fn takes_datagram(&self, now: Instant) -> bool {
+        let is_moving = self.moved_at.is_some_and(|at| now.saturating_duration_since(at) < STALLED);
+        is_moving && self.buffered < self.target + datagram_share(self.target)
     }
 
     /// Returns how many bytes may wait.

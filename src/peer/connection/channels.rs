@@ -71,7 +71,7 @@ impl Connection {
         }
         let buffered = self.buffered_amount();
         self.backlog.handle_buffered(now, buffered);
-        self.backlog.takes_datagram()
+        self.backlog.takes_datagram(now)
     }
 
     /// Writes a message of at most [`Connection::room`] bytes. It leaves at [`Connection::settle`], or when output is polled. A
