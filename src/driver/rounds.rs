@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use rand::RngExt as _;
 use slab::Slab;
 
 use super::connections::Phase;
@@ -20,15 +21,18 @@ use crate::tunnel::AbortReason;
 /// Connections that are open to a target, and silent, before one is suspected.
 const MANY: usize = 16;
 
-/// How long a dial takes to lead to the next, at the most.
-const MOMENT: Duration = Duration::from_millis(200);
+/// How long nobody may ask for a dial before one is let go.
+const QUIET: Duration = Duration::from_millis(150);
 
-/// How often one is let go and exactly one follows before that is no accident: were they asked for by chance, once a moment
-/// or less, it would happen once in a million.
-const ROUNDS: usize = 8;
+/// How long the next one may take to follow it. Others on the way round may be just as suspicious, and wait as long as we do.
+const FOLLOWS: Duration = Duration::from_millis(400);
+
+/// How often one is let go and exactly one follows before that is no accident: for dials that are asked for by chance it would be once
+/// in some hundred thousand times, and then only if none of all connections gets an answer or ends meanwhile.
+const ROUNDS: usize = 16;
 
 /// How long a target that was suspected for nothing is left alone, at first and at most.
-const REST: [Duration; 2] = [Duration::from_secs(8), Duration::from_secs(64)];
+const REST: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(64)];
 
 /// How long nothing is dialled for a session at a target that leads back.
 const REFUSAL: Duration = Duration::from_secs(10);
@@ -67,16 +71,28 @@ enum State {
     Calm,
     Watched {
         held: VecDeque<Wanted>,
-        /// Moments that are over. In those of odd numbers one has been let go.
-        step: usize,
-        /// Dials that were asked for in this moment.
-        asked: usize,
+        watch: Watch,
+        /// When the present part of it is over.
+        until: Instant,
+        /// How often one followed another.
+        rounds: usize,
         /// A connection ended: who goes round never does.
         has_ended: bool,
     },
     Refused {
         until: Instant,
     },
+}
+
+/// What is expected of a target that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// Dials that are on their way may be asked for.
+    Settling,
+    /// Nothing.
+    Quiet,
+    /// That one is asked for, because one was let go.
+    Following,
 }
 
 impl Rounds {
@@ -139,15 +155,27 @@ impl Core {
         let is_suspect = !is_watched && self.is_suspect(index);
         let round = &mut self.rounds.targets[index];
         match &mut round.state {
-            State::Watched { held, asked, .. } => {
-                *asked += 1;
+            State::Watched { held, watch, until, rounds, .. } => {
                 held.push_back(wanted);
+                match watch {
+                    Watch::Settling => {}
+                    // It came by itself.
+                    Watch::Quiet => self.let_all_go(index),
+                    Watch::Following => {
+                        *rounds += 1;
+                        (*watch, *until) = (Watch::Quiet, now + QUIET);
+                        let serial = round.serial;
+                        self.deadlines.add(now + QUIET, Due::Round { index, serial });
+                    }
+                }
             }
             State::Refused { until } if now < *until => self.refuse_round(wanted),
             State::Calm | State::Refused { .. } if is_suspect => {
-                round.state = State::Watched { held: VecDeque::from([wanted]), step: 0, asked: 0, has_ended: false };
+                let (held, until) = (VecDeque::from([wanted]), now + QUIET);
+                let watch = Watch::Settling;
+                round.state = State::Watched { held, watch, until, rounds: 0, has_ended: false };
                 let serial = round.serial;
-                self.deadlines.add(now + MOMENT, Due::Round { index, serial });
+                self.deadlines.add(until, Due::Round { index, serial });
             }
             State::Calm | State::Refused { .. } => {
                 round.state = State::Calm;
@@ -183,37 +211,35 @@ impl Core {
         is_suspect
     }
 
-    /// A moment is over.
+    /// What was waited for at a target is over.
     pub(super) fn handle_round_due(&mut self, index: usize, serial: u64) {
+        let now = self.now;
         let Some(round) = self.rounds.targets.get_mut(index).filter(|round| round.serial == serial) else { return };
-        let State::Watched { held, step, asked, has_ended } = &mut round.state else {
-            round.state = State::Calm;
-            return self.rounds.forget(index);
+        let (held, watch, until, rounds, has_ended) = match &mut round.state {
+            State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
+            State::Refused { until } if now >= *until => {
+                round.state = State::Calm;
+                return self.rounds.forget(index);
+            }
+            State::Calm | State::Refused { .. } => return,
         };
-        let asked = std::mem::take(asked);
-        *step += 1;
-        // What came in the first moment was on its way.
-        let is_as_expected = match *step {
-            1 => true,
-            step if step % 2 == 0 => asked == 1,
-            _ => asked == 0,
-        };
-        let is_as_expected = is_as_expected && !*has_ended;
-        if *step == 2 * ROUNDS + 1 && is_as_expected {
+        if now < *until {
+            return;
+        }
+        if rounds == ROUNDS && !has_ended {
             let held = std::mem::take(held);
-            let until = self.now + REFUSAL;
+            let until = now + REFUSAL;
             round.state = State::Refused { until };
             self.deadlines.add(until, Due::Round { index, serial });
             return held.into_iter().for_each(|wanted| self.refuse_round(wanted));
         }
-        if held.is_empty() || !is_as_expected {
-            return self.let_all_go(index);
-        }
-        self.deadlines.add(self.now + MOMENT, Due::Round { index, serial });
-        if *step % 2 == 1
-            && let Some(wanted) = held.pop_front()
-        {
-            self.dial_target(wanted);
+        match (!has_ended && *watch != Watch::Following).then(|| held.pop_front()).flatten() {
+            Some(wanted) => {
+                (*watch, *until) = (Watch::Following, now + FOLLOWS);
+                self.deadlines.add(now + FOLLOWS, Due::Round { index, serial });
+                self.dial_target(wanted);
+            }
+            None => self.let_all_go(index),
         }
     }
 
@@ -228,7 +254,9 @@ impl Core {
     fn let_all_go(&mut self, index: usize) {
         let round = &mut self.rounds.targets[index];
         let state = std::mem::replace(&mut round.state, State::Calm);
-        round.rest_until = Some(self.now + round.rest);
+        // Two that suspect each other are not to do so in step for ever.
+        let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
+        round.rest_until = Some(self.now + rest);
         round.rest = (round.rest * 2).min(REST[1]);
         if let State::Watched { held, .. } = state {
             held.into_iter().for_each(|wanted| self.dial_target(wanted));
