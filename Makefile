@@ -14,6 +14,7 @@ help:
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
+	@echo "make sctp-interop   our SCTP against the published one, both ways"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
