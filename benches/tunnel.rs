@@ -1,14 +1,13 @@
 //! A host and a client in this process, over real loopback sockets: what a whole tunnel carries, beside plain TCP.
 //!
-//! Groups: `throughput` (plain TCP, one stream, eight streams), `echo` (64 bytes, plain and through the tunnel),
-//! `flight` (one stream with a fixed number of bytes in flight instead of the policy of `peer::flight`).
+//! Groups: `throughput` (plain TCP, one stream, eight streams), `echo` (64 bytes, plain and through the tunnel).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
 use pinhole::config::{ClientConfig, HostConfig, Target};
 use pinhole::driver::{Client, Host, RunError, Stopper};
@@ -68,9 +67,9 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    fn open(service: SocketAddr, flight: Option<usize>) -> Tunnel {
+    fn open(service: SocketAddr) -> Tunnel {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut host = Host::bind(
+        let host = Host::bind(
             HostConfig {
                 stun: Vec::new(),
                 ..HostConfig::sharing(Target { host: service.ip().to_string(), port: service.port() })
@@ -79,7 +78,7 @@ impl Tunnel {
         )
         .expect("a host on loopback");
         let (sender, forwarding) = bounded(1);
-        let mut client = Client::bind(
+        let client = Client::bind(
             ClientConfig {
                 once: true,
                 stun: Vec::new(),
@@ -92,10 +91,6 @@ impl Tunnel {
             }),
         )
         .expect("a client on loopback");
-        if let Some(bytes) = flight {
-            host.fix_flight(bytes);
-            client.fix_flight(bytes);
-        }
         let (local, stoppers) = (client.local_addr().expect("a port is bound"), [client.stopper(), host.stopper()]);
         let sides = vec![thread::spawn(move || host.run()), thread::spawn(move || client.run())];
         forwarding.recv_timeout(Duration::from_secs(20)).expect("the two sides meet");
@@ -148,7 +143,7 @@ impl Fetch {
 
 fn throughput(criterion: &mut Criterion) {
     let service = service();
-    let tunnel = Tunnel::open(service, None);
+    let tunnel = Tunnel::open(service);
     let mut group = criterion.benchmark_group("throughput");
     group.throughput(Throughput::Bytes(BULK as u64)).sample_size(10).measurement_time(Duration::from_secs(5));
     for (name, address, count) in [
@@ -165,7 +160,7 @@ fn throughput(criterion: &mut Criterion) {
 
 fn echo(criterion: &mut Criterion) {
     let service = service();
-    let tunnel = Tunnel::open(service, None);
+    let tunnel = Tunnel::open(service);
     let mut group = criterion.benchmark_group("echo");
     group.throughput(Throughput::Bytes(64)).measurement_time(Duration::from_secs(2));
     for (name, address) in [("plain TCP", service), ("tunnel", tunnel.local)] {
@@ -183,23 +178,9 @@ fn echo(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn flight(criterion: &mut Criterion) {
-    let service = service();
-    let mut group = criterion.benchmark_group("flight");
-    group.throughput(Throughput::Bytes(BULK as u64)).sample_size(10).measurement_time(Duration::from_secs(3));
-    for kib in [24, 32, 48, 64, 128, 256, 512, 1024] {
-        let tunnel = Tunnel::open(service, Some(kib * 1024));
-        let mut fetch = Fetch::new(tunnel.local, 1);
-        group.bench_function(BenchmarkId::from_parameter(format!("{kib} KiB")), |bencher| {
-            bencher.iter(|| fetch.run());
-        });
-    }
-    group.finish();
-}
-
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1));
-    targets = throughput, echo, flight
+    targets = throughput, echo
 }
 criterion_main!(benches);

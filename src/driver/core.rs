@@ -187,10 +187,10 @@ pub(super) struct Core {
     pub(super) verify_at: Option<Instant>,
     /// No descriptors are free: the listener is left alone until a deadline.
     is_accepting_paused: bool,
+    /// The log says that the system keeps less for a socket than was asked for.
+    pub(super) told_of_buffers: bool,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
-    /// Bytes in flight that measurements ask for.
-    pub(super) fixed_flight: Option<usize>,
     reporter: Reporter,
     signals: Signals,
     stops: Receiver<()>,
@@ -234,8 +234,8 @@ impl Core {
             left_out: Vec::new(),
             verify_at: None,
             is_accepting_paused: false,
+            told_of_buffers: false,
             redial_at: Instant::now(),
-            fixed_flight: None,
             reporter,
             signals: Signals::default(),
             stops,

@@ -13,7 +13,7 @@ use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::token::Source;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
-use crate::net::udp::UdpSocket;
+use crate::net::udp::{KERNEL_BUFFER, UdpSocket};
 use crate::session::{End, Event, Path, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
@@ -101,7 +101,6 @@ impl Core {
         let name = established.session.to_string();
         let mut session = Session::new(self.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
-        self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
         let (servers, is_complete) = self.stun.known(self.now);
         session.add_stun_servers(self.now, servers, is_complete);
         Ok(self.insert_session(session, Scope::Peer, name))
@@ -436,6 +435,13 @@ impl Core {
 
     fn add_socket(&mut self, address: IpAddr, session: usize) -> io::Result<usize> {
         let mut socket = UdpSocket::bind(address)?;
+        let granted = socket.receive_buffer();
+        if granted < KERNEL_BUFFER && !std::mem::replace(&mut self.told_of_buffers, true) {
+            info!(
+                "the system keeps {granted} bytes for a socket, not {KERNEL_BUFFER}: bursts of a fast path may be lost; \
+                 on Linux net.core.rmem_max and net.core.wmem_max set the limit"
+            );
+        }
         let slot = self.sockets.vacant_entry();
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(socket.source_mut(), Source::Udp(slot.key()).token(), interest)?;

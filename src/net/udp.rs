@@ -21,8 +21,9 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 /// Messages taken with one system call.
 const RECEIVE_BATCH: usize = if BATCH_SIZE < 8 { BATCH_SIZE } else { 8 };
 
-/// The kernel's buffers, where it grants them: an unlucky moment of our one thread must not drop a burst.
-const KERNEL_BUFFER: usize = 1024 * 1024;
+/// The kernel's buffers, where it grants them: an unlucky moment of our one thread must not drop a burst. Thirty milliseconds
+/// at a gigabit a second.
+pub const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Datagrams of equal size for one destination, back to back; the last may be shorter.
 #[derive(Debug)]
@@ -88,6 +89,11 @@ impl UdpSocket {
     /// Returns the bound address.
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Returns how many bytes of datagrams the system keeps for the socket; it may grant less than [`KERNEL_BUFFER`].
+    pub fn receive_buffer(&self) -> usize {
+        self.state.recv_buffer_size((&self.socket).into()).unwrap_or(0)
     }
 
     /// Returns the socket, to register it.

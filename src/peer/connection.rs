@@ -14,10 +14,10 @@ use bytes::Bytes;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig};
+use str0m::{Candidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc, RtcConfig, RtcError};
 
+use super::backlog::Backlog;
 use super::description::{Description, Kind};
-use super::flight::Flight;
 use super::learned::Learned;
 use super::stun::is_stun;
 use crate::fault::{Fault, caught};
@@ -30,6 +30,14 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
+
+/// Datagrams that str0m is handed before it is asked what follows from them: its DTLS keeps thirty records and ends the connection
+/// over one more.
+const MAX_FED: usize = 24;
+
+/// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP finds out itself
+/// how much more this one does, so nothing shall be said of packets that are larger.
+const PACKET_SIZE: usize = 1150;
 
 /// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
 /// five is lost, two seconds of silence are rare.
@@ -108,7 +116,7 @@ pub struct Connection {
     datagrams: ChannelId,
     is_open: bool,
     is_over: bool,
-    flight: Flight,
+    backlog: Backlog,
     local_candidates: Vec<Candidate>,
     remote_candidates: Vec<Candidate>,
     learned: Learned,
@@ -118,13 +126,23 @@ pub struct Connection {
     events: VecDeque<Event>,
     before_open: Vec<Bytes>,
     timeout: Option<Instant>,
+    /// What str0m was told last that the time is.
+    clock: Instant,
+    /// What it was handed since it was last asked for output.
+    pending: Pending,
     early: VecDeque<Early>,
     bad_datagrams: u64,
     checks: u64,
     answers: u64,
     dropped_datagrams: u64,
-    /// Bytes of DTLS that went out.
-    emitted: usize,
+}
+
+/// What str0m was handed and was not yet asked about: output is asked for once for many inputs, so that acknowledgements and
+/// packets leave together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pending {
+    datagrams: usize,
+    messages: usize,
 }
 
 /// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
@@ -180,7 +198,8 @@ impl Connection {
         let mut config = RtcConfig::new()
             .clear_codecs()
             .set_sctp_max_buffered_amount(channels::MAX_BUFFERED)
-            .set_stats_interval(Some(STATS_INTERVAL));
+            .set_stats_interval(Some(STATS_INTERVAL))
+            .set_mtu(PACKET_SIZE..=usize::MAX);
         config.set_max_stun_rto(MAX_STUN_RTO);
         let mut rtc = config.build(now);
         let datagrams = rtc.direct_api().create_data_channel(channels::datagrams());
@@ -188,12 +207,11 @@ impl Connection {
             rtc: Some(rtc),
             datagrams,
             dropped_datagrams: 0,
-            emitted: 0,
             pending_offer: None,
             channel: None,
             is_open: false,
             is_over: false,
-            flight: Flight::default(),
+            backlog: Backlog::default(),
             local_candidates: Vec::new(),
             remote_candidates: Vec::new(),
             learned: Learned::new(now),
@@ -203,6 +221,8 @@ impl Connection {
             events: VecDeque::new(),
             before_open: Vec::new(),
             timeout: None,
+            clock: now,
+            pending: Pending::default(),
             early: VecDeque::new(),
             bad_datagrams: 0,
             checks: 0,
@@ -213,11 +233,6 @@ impl Connection {
     /// Tells whether our offer still waits for its answer.
     pub fn awaits_answer(&self) -> bool {
         self.pending_offer.is_some()
-    }
-
-    /// Replaces the in-flight policy, for measurements.
-    pub fn set_flight(&mut self, flight: Flight) {
-        self.flight = flight;
     }
 
     /// Takes the client's answer (SDP).
@@ -274,7 +289,11 @@ impl Connection {
             return false;
         }
         let is_taken = self.ask(|rtc| rtc.handle_input(input).is_ok()).unwrap_or(false);
-        self.drain(now);
+        self.clock = now;
+        self.pending.datagrams += 1;
+        if !self.is_open || self.pending.datagrams >= MAX_FED || !is_dtls(datagram) {
+            self.drain(now);
+        }
         is_taken
     }
 
@@ -283,7 +302,7 @@ impl Connection {
         if self.is_over {
             return;
         }
-        match self.ask(|rtc| rtc.handle_input(Input::Timeout(now))) {
+        match self.tell_time(now) {
             Ok(Ok(())) => self.drain(now),
             Ok(Err(error)) => self.end(error.to_string()),
             Err(Fault) => {}
@@ -300,17 +319,20 @@ impl Connection {
 
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.settle();
         self.transmits.pop_front()
     }
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.settle();
         self.events.pop_front()
     }
 
     /// Returns when [`Connection::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_over { None } else { self.timeout }
+        let is_settled = self.pending.datagrams + self.pending.messages == 0;
+        if self.is_over { None } else { self.timeout.map(|at| if is_settled { at } else { self.clock }) }
     }
 
     /// Returns how many datagrams were dropped as malformed or not ours.
@@ -323,8 +345,26 @@ impl Connection {
         (self.checks, self.answers)
     }
 
+    /// Asks what follows from what str0m was handed. Tells whether it was handed anything since it was last asked.
+    pub fn settle(&mut self) -> bool {
+        let is_pending = self.pending.datagrams + self.pending.messages > 0;
+        if is_pending {
+            self.drain(self.clock);
+            let buffered = self.buffered_amount();
+            self.backlog.handle_settled(buffered);
+        }
+        is_pending
+    }
+
+    /// Tells str0m what the time is: it stamps packets with the time of its last input.
+    fn tell_time(&mut self, now: Instant) -> Result<Result<(), RtcError>, Fault> {
+        self.clock = now;
+        self.ask(|rtc| rtc.handle_input(Input::Timeout(now)))
+    }
+
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
+        self.pending = Pending::default();
         loop {
             let output = match self.ask(Rtc::poll_output) {
                 Ok(output) => output,
@@ -339,7 +379,6 @@ impl Connection {
                     // DTLS only travels on the nominated pair.
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
-                        self.emitted += transmit.contents.len();
                     }
                     // Those between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));
@@ -382,7 +421,7 @@ impl Connection {
             },
             RtcEvent::PeerStats(stats) => {
                 if let Some(sample) = stats.selected_candidate_pair.and_then(|pair| pair.current_round_trip_time) {
-                    self.flight.handle_round_trip(now, sample);
+                    self.backlog.handle_round_trip(now, sample);
                 }
             }
             // Media, which we neither offer nor use.

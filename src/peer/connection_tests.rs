@@ -6,6 +6,8 @@ const STUN_ANSWER: u8 = 1;
 /// Hands each side what the other sent until both are silent. Answers to the client's checks wait in `held` until
 /// the host's DTLS has overtaken them.
 fn deliver(now: Instant, host: &mut Connection, client: &mut Connection, held: &mut Option<Vec<Transmit>>) {
+    host.settle();
+    client.settle();
     while !(host.transmits.is_empty() && client.transmits.is_empty()) {
         while let Some(datagram) = host.transmits.pop_front() {
             match held {
@@ -121,7 +123,12 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
         } else {
             host.send(now, &[7; 1000]);
         }
-        assert!(host.buffered_amount() == 1000 && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000));
+        host.settle();
+        // One byte as long as it is unacknowledged, or, with the SCTP that str0m names itself, all of it.
+        assert!(
+            [1, 1000].contains(&host.buffered_amount())
+                && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000)
+        );
         let (end, mut longest, mut count) = (now + Duration::from_secs(5), 0, 0);
         while now < end {
             for transmit in host.transmits.iter().filter(|transmit| is_dtls(&transmit.contents)) {

@@ -1,11 +1,11 @@
 //! The direct path: WebRTC, without any I/O.
 //!
-//! [`connection`] wraps str0m's `Rtc` and carries whole messages over one unordered DataChannel; [`flight`] decides how
+//! [`connection`] wraps str0m's `Rtc` and carries whole messages over one unordered DataChannel; [`backlog`] decides how
 //! many bytes of them may be under way; [`stun`] finds out how others see our sockets.
 
+pub mod backlog;
 pub mod connection;
 mod description;
-pub mod flight;
 mod learned;
 pub mod stun;
 

@@ -173,7 +173,7 @@ impl Direct {
 
     /// Takes note of what the peer acknowledged. Datagrams say nothing of that: those that are given up look the same.
     fn observe(&mut self, now: Instant) {
-        let buffered = self.connection.unacknowledged() as u64;
+        let buffered = self.connection.waiting() as u64;
         let acknowledged = self.written.saturating_sub(buffered);
         if acknowledged > self.acknowledged || buffered == 0 {
             self.acknowledged = acknowledged;
@@ -219,7 +219,7 @@ impl Direct {
             Some("this side has another address on the internet")
         } else if self.is_ice_down {
             Some("nothing that is sent reaches the peer any more")
-        } else if self.progressed_at + self.stall() <= now && self.connection.unacknowledged() > 0 {
+        } else if self.progressed_at + self.stall() <= now && self.connection.waiting() > 0 {
             Some("nothing that is sent is acknowledged any more")
         } else {
             None
@@ -247,7 +247,7 @@ impl Direct {
 
     /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
-        let is_moving = self.acknowledged > self.acknowledged_before || self.connection.unacknowledged() == 0;
+        let is_moving = self.acknowledged > self.acknowledged_before || self.connection.waiting() == 0;
         is_moving && self.heard_at > since && self.trouble(now).is_none()
     }
 }

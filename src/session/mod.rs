@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 use str0m::net::Transmit;
 
-use crate::peer::flight::Flight;
 use crate::peer::{self, Connection};
 use crate::signaling::handshake::Established;
 use crate::signaling::network::Network;
@@ -132,7 +131,6 @@ pub struct Session {
     reported: Option<Path>,
     mux: Mux,
     end: Option<End>,
-    fixed_flight: Option<usize>,
     signals: VecDeque<Signal>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -198,7 +196,6 @@ impl Session {
             reported: None,
             mux: Mux::new(config),
             end: None,
-            fixed_flight: None,
             signals: VecDeque::new(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -227,14 +224,6 @@ impl Session {
         let carrier = self.mux.carrier();
         let direct = self.directs.iter_mut().find(|direct| carrier.is_none_or(|number| direct.carrier == number));
         direct.map(|direct| &mut direct.connection)
-    }
-
-    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
-    pub fn fix_flight(&mut self, bytes: usize) {
-        self.fixed_flight = Some(bytes);
-        for direct in &mut self.directs {
-            direct.connection.set_flight(Flight::fixed(bytes));
-        }
     }
 
     /// Tells whether nothing will come of the session any more.
@@ -291,6 +280,8 @@ impl Session {
                 match self.mux.poll_channels(now, direct.room(now), pool) {
                     Some(Outbound::Message(message)) => direct.send(now, message),
                     Some(Outbound::Datagram(datagram)) => direct.send_datagram(now, datagram),
+                    // What was written has left by now; there may be room again.
+                    None if direct.connection.settle() => {}
                     None => break,
                 }
             } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
@@ -414,7 +405,7 @@ impl Session {
         let carrier = self.mux.carrier();
         let direct = self.directs.iter_mut().find(|direct| Some(direct.carrier) == carrier);
         let is_delivered = match direct {
-            Some(direct) => direct.connection.unacknowledged() == 0,
+            Some(direct) => direct.connection.waiting() == 0,
             // What the WebSocket was given it sends before it closes.
             None => true,
         };

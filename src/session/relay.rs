@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::peer::flight::Best;
+use crate::peer::backlog::Best;
 use crate::tunnel::Room;
 use crate::tunnel::frame::kind;
 

@@ -383,9 +383,6 @@ impl Session {
         for &server in &self.stun_servers {
             direct.gatherer.add_server(now, server);
         }
-        if let Some(bytes) = self.fixed_flight {
-            direct.connection.set_flight(crate::peer::flight::Flight::fixed(bytes));
-        }
         self.events.push_back(Event::Gather { carrier: direct.carrier });
         self.directs.push(direct);
     }

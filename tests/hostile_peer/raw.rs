@@ -236,6 +236,8 @@ impl Lab {
 
     /// Sends a message on the channel for datagrams; whether the channel took it.
     pub(crate) fn send_datagram(&mut self, is_binary: bool, message: &[u8]) -> bool {
+        // str0m stamps packets with the time of its last input.
+        let _ = self.rtc.handle_input(Input::Timeout(self.now));
         let Some(mut channel) = self.rtc.channel(self.datagrams) else { return false };
         let is_taken = matches!(channel.write(is_binary, message), Ok(true));
         self.service();

@@ -81,7 +81,7 @@ fn datagrams_beside_bulk_table() {
             let rate = bulk_rate(&mut world, bulk, Duration::from_secs(seconds));
             world.measure_udp(Duration::ZERO);
             let connection = world.sides[CLIENT].session.connection().expect("it is direct");
-            let (in_flight, _) = (connection.flight_target(), connection.dropped_datagrams());
+            let (in_flight, _) = (connection.backlog_target(), connection.dropped_datagrams());
             let flow = &world.flows[flow];
             let times = [50, 99, 100].map(|percent| flow.latency(percent).as_secs_f64() * 1e3);
             println!(

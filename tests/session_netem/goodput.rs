@@ -20,7 +20,7 @@ struct Cell {
 /// What a cell came to.
 struct Outcome {
     percent: f64,
-    flight_target: usize,
+    backlog_target: usize,
     echo: Vec<Duration>,
 }
 
@@ -47,8 +47,8 @@ fn measure(cell: &Cell, warm_up: u64, seconds: u64) -> Outcome {
     let mut echo = world.sides[CLIENT].streams[&ping].end.round_trips[asked_before..].to_vec();
     echo.sort();
     let percent = bits / time.as_secs_f64() / (cell.mbits as f64 * 1e4);
-    let flight_target = world.sides[CLIENT].session.connection().map_or(0, |connection| connection.flight_target());
-    Outcome { percent, flight_target, echo }
+    let backlog_target = world.sides[CLIENT].session.connection().map_or(0, |connection| connection.backlog_target());
+    Outcome { percent, backlog_target, echo }
 }
 
 /// Floors for a loss of 0, 0.1 and 1 %, a good tenth below what is reached without loss. With loss, SCTP's congestion
@@ -88,13 +88,13 @@ fn goodput_table() {
 
 fn row(cell: &Cell, outcome: &Outcome) -> String {
     let Cell { mbits, round_trip_ms, loss_permille, floor } = cell;
-    let Outcome { percent, flight_target, echo } = outcome;
+    let Outcome { percent, backlog_target, echo } = outcome;
     let rank = |percent: usize| match echo.len() {
         0 => f64::INFINITY,
         len => echo[(len - 1) * percent / 100].as_secs_f64() * 1e3,
     };
     let loss = *loss_permille as f64 / 10.0;
-    let (target, product) = (flight_target / 1024, mbits * 125 * round_trip_ms / 1024);
+    let (target, product) = (backlog_target / 1024, mbits * 125 * round_trip_ms / 1024);
     let (p50, p99, max) = (rank(50), rank(99), rank(100));
     format!(
         "{mbits:>4} M {round_trip_ms:>4}  {loss:>3.1}% | {percent:>6.1}% {floor:>5}% | \

@@ -253,7 +253,7 @@ impl World {
         for (index, side) in self.sides.iter_mut().enumerate() {
             let (end, count) = (side.ended.clone(), side.session.mux().stream_count());
             let connection =
-                side.session.connection().map(|connection| (connection.flight_target(), connection.buffered_amount()));
+                side.session.connection().map(|connection| (connection.backlog_target(), connection.buffered_amount()));
             report += &format!("side {index}: end={end:?} streams={count} flight and buffered={connection:?}\n");
             for (number, stream) in side.streams.iter().filter(|(_, stream)| stream.outcome.is_none()).take(8) {
                 report += &format!("  {number}: {:?}\n", stream.end);

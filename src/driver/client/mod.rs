@@ -137,12 +137,6 @@ impl Client {
         self.core.stopper()
     }
 
-    /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements;
-    /// less than one message (16,392 bytes) never sends a full one.
-    pub fn fix_flight(&mut self, bytes: usize) {
-        self.core.fixed_flight = Some(bytes);
-    }
-
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
     /// so.
     ///

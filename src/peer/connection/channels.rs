@@ -10,7 +10,7 @@ use str0m::RtcError;
 use str0m::channel::{ChannelConfig, ChannelData, ChannelId, Reliability};
 
 use super::{Connection, Event};
-use crate::peer::flight::{MAX_FLIGHT, datagram_share};
+use crate::peer::backlog::{MAX_BACKLOG, datagram_share};
 
 /// Label of the channel for messages.
 const LABEL: &str = "pinhole";
@@ -22,9 +22,9 @@ const PROTOCOL: &str = "pinhole.1";
 const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
 const DATAGRAMS_STREAM: u16 = 100;
 
-/// What both channels together may hold unacknowledged, in bytes: all that is in flight, the share of datagrams beyond it, and
+/// What both channels together may hold, in bytes: all that may wait, the share of datagrams beyond it, and
 /// the longest datagram on top.
-pub(super) const MAX_BUFFERED: usize = MAX_FLIGHT + datagram_share(MAX_FLIGHT) + 128 * 1024;
+pub(super) const MAX_BUFFERED: usize = MAX_BACKLOG + datagram_share(MAX_BACKLOG) + 128 * 1024;
 
 /// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
 /// what is due for thousands of streams.
@@ -59,22 +59,23 @@ impl Connection {
             return 0;
         }
         let buffered = self.buffered_amount();
-        self.flight.handle_buffered(now, buffered);
-        self.flight.target().saturating_sub(buffered)
+        self.backlog.handle_buffered(now, buffered);
+        self.backlog.target().saturating_sub(buffered)
     }
 
-    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what is in flight that
+    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what may wait that
     /// messages do not fill, so that none waits for an acknowledgement of theirs.
     pub fn takes_datagram(&mut self, now: Instant) -> bool {
         if !self.is_open || self.is_over {
             return false;
         }
         let buffered = self.buffered_amount();
-        self.flight.handle_buffered(now, buffered);
-        self.flight.takes_datagram()
+        self.backlog.handle_buffered(now, buffered);
+        self.backlog.takes_datagram(now)
     }
 
-    /// Writes a message of at most [`Connection::room`] bytes. A connection that cannot take it has ended.
+    /// Writes a message of at most [`Connection::room`] bytes. It leaves at [`Connection::settle`], or when output is polled. A
+    /// connection that cannot take it has ended.
     pub fn send(&mut self, now: Instant, message: &[u8]) {
         match self.channel.map(|channel| self.write(now, channel, message)) {
             None => self.end("the channel is gone".to_owned()),
@@ -86,21 +87,20 @@ impl Connection {
 
     /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
-            self.flight.handle_datagram(datagram.len());
-        } else {
+        if !(self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false)) {
             self.dropped_datagrams += 1;
         }
     }
 
-    /// Returns the bytes written to both channels that the peer has not acknowledged, nor were given up.
+    /// Returns the bytes written to both channels that have not left, and one for each as long as any of its bytes is neither
+    /// acknowledged nor given up. (With the SCTP that str0m names itself: all that are neither.)
     pub fn buffered_amount(&mut self) -> usize {
         let datagrams = self.datagrams;
-        self.unacknowledged() + self.buffered(datagrams)
+        self.waiting() + self.buffered(datagrams)
     }
 
-    /// Returns the bytes of messages that the peer has not acknowledged.
-    pub fn unacknowledged(&mut self) -> usize {
+    /// Returns the same of messages alone: 0 once the peer has them all.
+    pub fn waiting(&mut self) -> usize {
         self.channel.map_or(0, |channel| self.buffered(channel))
     }
 
@@ -109,9 +109,9 @@ impl Connection {
         buffered.unwrap_or(0)
     }
 
-    /// Returns how many bytes may be in flight.
-    pub fn flight_target(&self) -> usize {
-        self.flight.target()
+    /// Returns how many bytes may wait.
+    pub fn backlog_target(&self) -> usize {
+        self.backlog.target()
     }
 
     /// Returns how many datagrams to send were dropped.
@@ -120,14 +120,17 @@ impl Connection {
     }
 
     fn write(&mut self, now: Instant, channel: ChannelId, message: &[u8]) -> Result<bool, RtcError> {
+        if self.clock != now
+            && let Ok(Err(error)) = self.tell_time(now)
+        {
+            return Err(error);
+        }
         let is_taken =
             self.ask(|rtc| rtc.channel(channel).map_or(Ok(false), |mut channel| channel.write(true, message)));
         let is_taken = is_taken.unwrap_or(Ok(false))?;
         if is_taken {
-            let before = self.emitted;
-            self.flight.handle_written(now, message.len());
-            self.drain(now);
-            self.flight.handle_emitted(message.len(), self.emitted - before);
+            self.pending.messages += 1;
+            self.backlog.handle_written(now, message.len());
         }
         Ok(is_taken)
     }

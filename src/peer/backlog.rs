@@ -1,0 +1,248 @@
+//! How many bytes may wait in the channel.
+//!
+//! SCTP knows the path: it decides what is in flight and when it leaves. But what it was handed and has not sent delays every other stream
+//! behind it, for it is one queue. So it is handed what leaves within a few milliseconds, at the rate at which bytes were seen to
+//! leave, and no more.
+//!
+//! A program that depends on this one as a library may have str0m with the SCTP that str0m names itself. That one counts what
+//! is unacknowledged, and its cost per packet grows with that; so there the limit is one and a half times bandwidth times round
+//! trip. Which of the two it is shows after the first message: everything has left, and ours has at most one byte to say of it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// The least that is handed over, in bytes: two messages, so that one is under way while the next is taken.
+pub const MIN_BACKLOG: usize = 32 * 1024;
+
+/// The most, in bytes.
+pub const MAX_BACKLOG: usize = 1024 * 1024;
+
+/// How long what waits takes to leave.
+const HORIZON: Duration = Duration::from_millis(4);
+
+/// Returns how many bytes may wait beyond a target of that many while datagrams are sent: a quarter, and at least one
+/// message's worth.
+pub const fn datagram_share(target: usize) -> usize {
+    let share = target / 4;
+    if share < MIN_BACKLOG / 2 { MIN_BACKLOG / 2 } else { share }
+}
+
+/// How long a measured rate or round trip counts: long enough to outlast a short pause of the application, short enough
+/// to follow a path that changed.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
+
+/// Nothing leaves for this long although something waits: the path is held up, and a datagram would only be late.
+const STALLED: Duration = Duration::from_millis(20);
+
+/// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
+const MIN_ROUND: Duration = Duration::from_millis(10);
+
+/// Best values of a quantity over a sliding stretch of time.
+#[derive(Debug)]
+pub(crate) struct Best<T> {
+    window: Duration,
+    /// Samples that no later one beats, oldest first.
+    samples: VecDeque<(Instant, T)>,
+    beats: fn(&T, &T) -> bool,
+}
+
+impl<T: Copy> Best<T> {
+    pub(crate) fn new(window: Duration, beats: fn(&T, &T) -> bool) -> Best<T> {
+        Best { window, samples: VecDeque::new(), beats }
+    }
+
+    pub(crate) fn add(&mut self, now: Instant, value: T) {
+        while self.samples.back().is_some_and(|(_, last)| !(self.beats)(last, &value)) {
+            self.samples.pop_back();
+        }
+        self.samples.push_back((now, value));
+        // The newest sample stays, however old: an old figure is better than none.
+        while self.samples.len() > 1 && now.saturating_duration_since(self.samples[0].0) > self.window {
+            self.samples.pop_front();
+        }
+    }
+
+    pub(crate) fn get(&self) -> Option<T> {
+        self.samples.front().map(|(_, value)| *value)
+    }
+}
+
+/// What the channel's buffered amount counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// Nothing was seen yet.
+    Unknown,
+    /// What was not sent, and one byte as long as anything is unacknowledged.
+    Unsent,
+    /// What was not acknowledged.
+    Unacknowledged,
+}
+
+/// Measures how fast bytes leave and derives how many may wait.
+#[derive(Debug)]
+pub struct Backlog {
+    counts: Counts,
+    round_trip: Best<Duration>,
+    rate: Best<f64>,
+    round_start: Option<Instant>,
+    written_at: Option<Instant>,
+    /// When something left last, or nothing waited.
+    moved_at: Option<Instant>,
+    delivered: usize,
+    /// Bytes buffered when the state was seen last.
+    buffered: usize,
+    target: usize,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Backlog {
+            counts: Counts::Unknown,
+            round_trip: Best::new(ROUND_TRIP_WINDOW, |a, b| a < b),
+            rate: Best::new(RATE_WINDOW, |a, b| a > b),
+            round_start: None,
+            written_at: None,
+            moved_at: None,
+            delivered: 0,
+            buffered: 0,
+            target: MIN_BACKLOG,
+        }
+    }
+}
+
+impl Backlog {
+    /// Takes a round trip that went beside the channel's own queue (STUN does).
+    pub fn handle_round_trip(&mut self, now: Instant, sample: Duration) {
+        self.round_trip.add(now, sample);
+    }
+
+    /// Takes note that `len` bytes were handed to the channel.
+    pub fn handle_written(&mut self, now: Instant, len: usize) {
+        let is_idle = self.written_at.is_none_or(|at| now.saturating_duration_since(at) > MIN_ROUND);
+        if (self.buffered <= 1 && is_idle) || self.round_start.is_none() {
+            // An idle stretch says nothing about the path.
+            self.round_start = Some(now);
+            self.delivered = 0;
+        }
+        self.written_at = Some(now);
+        self.buffered += len;
+    }
+
+    /// Takes the bytes the channel holds after it was asked to send what it was handed.
+    pub fn handle_settled(&mut self, buffered: usize) {
+        if self.counts == Counts::Unknown && self.buffered > 1 {
+            self.counts = if buffered > 1 { Counts::Unacknowledged } else { Counts::Unsent };
+        }
+    }
+
+    /// Takes the bytes the channel holds now: what left since the last call was sent, or acknowledged.
+    pub fn handle_buffered(&mut self, now: Instant, buffered: usize) {
+        self.delivered += self.buffered.saturating_sub(buffered);
+        if buffered <= 1 || buffered < self.buffered {
+            self.moved_at = Some(now);
+        }
+        self.buffered = buffered;
+        let Some(start) = self.round_start else { return };
+        let (least, horizon) = match self.counts {
+            Counts::Unknown => return,
+            Counts::Unsent => (MIN_ROUND, HORIZON),
+            Counts::Unacknowledged => {
+                let Some(round_trip) = self.round_trip.get() else { return };
+                (MIN_ROUND.max(round_trip), round_trip * 3 / 2)
+            }
+        };
+        let elapsed = now.saturating_duration_since(start);
+        if elapsed < least {
+            return;
+        }
+        self.rate.add(now, self.delivered as f64 / elapsed.as_secs_f64());
+        self.delivered = 0;
+        self.round_start = Some(now);
+        if let Some(rate) = self.rate.get() {
+            self.target = ((rate * horizon.as_secs_f64()) as usize).clamp(MIN_BACKLOG, MAX_BACKLOG);
+        }
+    }
+
+    /// Tells whether a datagram would be under way soon.
+    pub fn takes_datagram(&self, now: Instant) -> bool {
+        let is_moving = self.moved_at.is_some_and(|at| now.saturating_duration_since(at) < STALLED);
+        is_moving && self.buffered < self.target + datagram_share(self.target)
+    }
+
+    /// Returns how many bytes may wait.
+    pub fn target(&self) -> usize {
+        self.target
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Drives the policy over a path of `rate` bytes a second, always with something to send, and returns the target it settles
+    /// at. The channel says what is unacknowledged for `round_trip`, or, without one, what is unsent.
+    fn settle(rate: f64, round_trip: Option<Duration>) -> usize {
+        let mut backlog = Backlog::default();
+        let mut now = Instant::now();
+        let step = Duration::from_micros(500);
+        round_trip.into_iter().for_each(|sample| backlog.handle_round_trip(now, sample));
+        backlog.handle_written(now, 100);
+        backlog.handle_settled(if round_trip.is_some() { 100 } else { 1 });
+        backlog.handle_buffered(now, 0);
+        let (mut buffered, mut busy_until) = (0_usize, now);
+        let mut leaving: VecDeque<(Instant, usize)> = VecDeque::new();
+        for _ in 0..40_000 {
+            while let Some(&(at, len)) = leaving.front()
+                && at <= now
+            {
+                leaving.pop_front();
+                buffered -= len;
+            }
+            backlog.handle_buffered(now, buffered);
+            while buffered + 1200 <= backlog.target() {
+                backlog.handle_written(now, 1200);
+                buffered += 1200;
+                busy_until = busy_until.max(now) + Duration::from_secs_f64(1200.0 / rate);
+                leaving.push_back((busy_until + round_trip.unwrap_or_default(), 1200));
+            }
+            now += step;
+        }
+        backlog.target()
+    }
+
+    #[test]
+    fn what_waits_leaves_within_a_few_milliseconds() {
+        for rate in [12.5e6, 50e6, 120e6] {
+            let target = settle(rate, None) as f64;
+            let expected = (rate * HORIZON.as_secs_f64()).clamp(MIN_BACKLOG as f64, MAX_BACKLOG as f64);
+            assert!((target / expected - 1.0).abs() < 0.25, "{rate} B/s: {target} for {expected}");
+        }
+        assert_eq!(settle(1e6, None), MIN_BACKLOG);
+    }
+
+    #[test]
+    fn where_the_channel_counts_what_is_unacknowledged_the_pipe_is_filled() {
+        for (rate, millis) in [(12.5e6, 20), (2.5e6, 100), (1.25e6, 50), (6.0e6, 80)] {
+            let target = settle(rate, Some(MS * millis)) as f64;
+            let expected = (rate * f64::from(millis) * 1.5e-3).clamp(MIN_BACKLOG as f64, MAX_BACKLOG as f64);
+            assert!((target / expected - 1.0).abs() < 0.25, "{rate} B/s × {millis} ms: {target} for {expected}");
+        }
+    }
+
+    #[test]
+    fn an_idle_stretch_does_not_count_as_slow() {
+        let mut backlog = Backlog::default();
+        let start = Instant::now();
+        backlog.handle_written(start, 1_000_000);
+        backlog.handle_settled(1);
+        backlog.handle_buffered(start + 10 * MS, 0);
+        let target = backlog.target();
+        assert_eq!(target, 400_000, "100 MB/s for 4 ms");
+        backlog.handle_written(start + 60_000 * MS, 1000);
+        backlog.handle_buffered(start + 60_001 * MS, 0);
+        assert_eq!(backlog.target(), target);
+    }
+}
