@@ -6,7 +6,7 @@
 //!
 //! A program that depends on this one as a library may have str0m with the SCTP that str0m names itself. That one counts what
 //! is unacknowledged, and its cost per packet grows with that; so there the limit is one and a half times bandwidth times round
-//! trip. Which of the two it is shows after the first message: everything has left, and ours has at most one byte to say of it.
+//! trip. Which of the two it is shows after the first message: everything has left, and ours has nothing more to say of it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ impl<T: Copy> Best<T> {
 enum Counts {
     /// Nothing was seen yet.
     Unknown,
-    /// What was not sent, and one byte as long as anything is unacknowledged.
+    /// What was not sent.
     Unsent,
     /// What was not acknowledged.
     Unacknowledged,
@@ -89,9 +89,9 @@ pub struct Backlog {
     written_at: Option<Instant>,
     /// When something left last, or nothing waited.
     moved_at: Option<Instant>,
-    delivered: usize,
-    /// Bytes buffered when the state was seen last.
-    buffered: usize,
+    left: usize,
+    /// Bytes that waited when the state was seen last.
+    unsent: usize,
     target: usize,
 }
 
@@ -104,8 +104,8 @@ impl Default for Backlog {
             round_start: None,
             written_at: None,
             moved_at: None,
-            delivered: 0,
-            buffered: 0,
+            left: 0,
+            unsent: 0,
             target: MIN_BACKLOG,
         }
     }
@@ -120,29 +120,29 @@ impl Backlog {
     /// Takes note that `len` bytes were handed to the channel.
     pub fn handle_written(&mut self, now: Instant, len: usize) {
         let is_idle = self.written_at.is_none_or(|at| now.saturating_duration_since(at) > MIN_ROUND);
-        if (self.buffered <= 1 && is_idle) || self.round_start.is_none() {
+        if (self.unsent == 0 && is_idle) || self.round_start.is_none() {
             // An idle stretch says nothing about the path.
             self.round_start = Some(now);
-            self.delivered = 0;
+            self.left = 0;
         }
         self.written_at = Some(now);
-        self.buffered += len;
+        self.unsent += len;
     }
 
-    /// Takes the bytes the channel holds after it was asked to send what it was handed.
-    pub fn handle_settled(&mut self, buffered: usize) {
-        if self.counts == Counts::Unknown && self.buffered > 1 {
-            self.counts = if buffered > 1 { Counts::Unacknowledged } else { Counts::Unsent };
+    /// Takes the bytes that wait after it was asked to send what it was handed.
+    pub fn handle_settled(&mut self, unsent: usize) {
+        if self.counts == Counts::Unknown && self.unsent > 0 {
+            self.counts = if unsent > 0 { Counts::Unacknowledged } else { Counts::Unsent };
         }
     }
 
-    /// Takes the bytes the channel holds now: what left since the last call was sent, or acknowledged.
-    pub fn handle_buffered(&mut self, now: Instant, buffered: usize) {
-        self.delivered += self.buffered.saturating_sub(buffered);
-        if buffered <= 1 || buffered < self.buffered {
+    /// Takes the bytes that wait now: what left since the last call was sent, or acknowledged.
+    pub fn handle_unsent(&mut self, now: Instant, unsent: usize) {
+        self.left += self.unsent.saturating_sub(unsent);
+        if unsent == 0 || unsent < self.unsent {
             self.moved_at = Some(now);
         }
-        self.buffered = buffered;
+        self.unsent = unsent;
         let Some(start) = self.round_start else { return };
         let (least, horizon) = match self.counts {
             Counts::Unknown => return,
@@ -156,8 +156,8 @@ impl Backlog {
         if elapsed < least {
             return;
         }
-        self.rate.add(now, self.delivered as f64 / elapsed.as_secs_f64());
-        self.delivered = 0;
+        self.rate.add(now, self.left as f64 / elapsed.as_secs_f64());
+        self.left = 0;
         self.round_start = Some(now);
         if let Some(rate) = self.rate.get() {
             self.target = ((rate * horizon.as_secs_f64()) as usize).clamp(MIN_BACKLOG, MAX_BACKLOG);
@@ -167,7 +167,7 @@ impl Backlog {
     /// Tells whether a datagram would be under way soon.
     pub fn takes_datagram(&self, now: Instant) -> bool {
         let is_moving = self.moved_at.is_some_and(|at| now.saturating_duration_since(at) < STALLED);
-        is_moving && self.buffered < self.target + datagram_share(self.target)
+        is_moving && self.unsent < self.target + datagram_share(self.target)
     }
 
     /// Returns how many bytes may wait.
@@ -190,8 +190,8 @@ mod tests {
         let step = Duration::from_micros(500);
         round_trip.into_iter().for_each(|sample| backlog.handle_round_trip(now, sample));
         backlog.handle_written(now, 100);
-        backlog.handle_settled(if round_trip.is_some() { 100 } else { 1 });
-        backlog.handle_buffered(now, 0);
+        backlog.handle_settled(if round_trip.is_some() { 100 } else { 0 });
+        backlog.handle_unsent(now, 0);
         let (mut buffered, mut busy_until) = (0_usize, now);
         let mut leaving: VecDeque<(Instant, usize)> = VecDeque::new();
         for _ in 0..40_000 {
@@ -201,7 +201,7 @@ mod tests {
                 leaving.pop_front();
                 buffered -= len;
             }
-            backlog.handle_buffered(now, buffered);
+            backlog.handle_unsent(now, buffered);
             while buffered + 1200 <= backlog.target() {
                 backlog.handle_written(now, 1200);
                 buffered += 1200;
@@ -237,12 +237,12 @@ mod tests {
         let mut backlog = Backlog::default();
         let start = Instant::now();
         backlog.handle_written(start, 1_000_000);
-        backlog.handle_settled(1);
-        backlog.handle_buffered(start + 10 * MS, 0);
+        backlog.handle_settled(0);
+        backlog.handle_unsent(start + 10 * MS, 0);
         let target = backlog.target();
         assert_eq!(target, 400_000, "100 MB/s for 4 ms");
         backlog.handle_written(start + 60_000 * MS, 1000);
-        backlog.handle_buffered(start + 60_001 * MS, 0);
+        backlog.handle_unsent(start + 60_001 * MS, 0);
         assert_eq!(backlog.target(), target);
     }
 }

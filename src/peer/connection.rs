@@ -350,8 +350,8 @@ impl Connection {
         let is_pending = self.pending.datagrams + self.pending.messages > 0;
         if is_pending {
             self.drain(self.clock);
-            let buffered = self.buffered_amount();
-            self.backlog.handle_settled(buffered);
+            let unsent = self.unsent();
+            self.backlog.handle_settled(unsent);
         }
         is_pending
     }

@@ -11,7 +11,7 @@ const TURN: usize = 16 * 1024;
 pub(crate) struct Scheduler {
     /// The front's first message leaves, or is leaving, next.
     turns: VecDeque<u16>,
-    /// Bytes of messages that the front has finished in its turn.
+    /// Bytes of messages that the front has sent in its turn.
     spent: usize,
 }
 
@@ -26,9 +26,13 @@ impl Scheduler {
         self.turns.front().copied()
     }
 
-    /// Takes note that the message whose turn it is has left, with `bytes`. Its stream goes on until its turn is used up.
-    pub(crate) fn finish(&mut self, bytes: usize, has_more: bool) {
+    /// Takes note that so many bytes of the message whose turn it is left.
+    pub(crate) fn spend(&mut self, bytes: usize) {
         self.spent += bytes;
+    }
+
+    /// Takes note that the message whose turn it is has left to its end. Its stream goes on until its turn is used up.
+    pub(crate) fn finish(&mut self, has_more: bool) {
         if !has_more || self.spent >= TURN {
             self.rotate(has_more);
         }
@@ -46,6 +50,9 @@ impl Scheduler {
 
     /// Removes a stream that has nothing to send any more.
     pub(crate) fn remove(&mut self, stream: u16) {
+        if self.current() == Some(stream) {
+            self.spent = 0;
+        }
         self.turns.retain(|other| *other != stream);
     }
 
@@ -55,5 +62,50 @@ impl Scheduler {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.turns.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets streams send messages of that length in fragments of at most 1,000 bytes, and returns the bytes that left of each.
+    fn share(lengths: &[usize], messages: usize) -> Vec<usize> {
+        let mut scheduler = Scheduler::default();
+        (0..lengths.len()).for_each(|stream| scheduler.add(stream as u16));
+        let mut left = vec![0; lengths.len()];
+        for _ in 0..messages {
+            let stream = usize::from(scheduler.current().unwrap());
+            let mut rest = lengths[stream];
+            while rest > 0 {
+                let fragment = rest.min(1000);
+                scheduler.spend(fragment);
+                rest -= fragment;
+            }
+            left[stream] += lengths[stream];
+            scheduler.finish(true);
+        }
+        left
+    }
+
+    #[test]
+    fn streams_share_by_bytes_however_messages_are_cut() {
+        let left = share(&[100, 1001, 16_001], 100_000);
+        let (least, most) = (left.iter().min().unwrap(), left.iter().max().unwrap());
+        assert!(*most < least * 2, "{left:?}");
+    }
+
+    #[test]
+    fn a_stream_waits_for_no_more_than_a_turn_of_each_other() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(1);
+        scheduler.spend(16_000);
+        scheduler.finish(true);
+        scheduler.add(2);
+        scheduler.spend(500);
+        scheduler.finish(true);
+        assert_eq!(scheduler.current(), Some(2));
+        scheduler.remove(2);
+        assert_eq!((scheduler.current(), scheduler.spent), (Some(1), 0));
     }
 }

@@ -58,9 +58,9 @@ impl Connection {
         if !self.is_open || self.is_over {
             return 0;
         }
-        let buffered = self.buffered_amount();
-        self.backlog.handle_buffered(now, buffered);
-        self.backlog.target().saturating_sub(buffered)
+        let unsent = self.unsent();
+        self.backlog.handle_unsent(now, unsent);
+        self.backlog.target().saturating_sub(unsent)
     }
 
     /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what may wait that
@@ -69,8 +69,8 @@ impl Connection {
         if !self.is_open || self.is_over {
             return false;
         }
-        let buffered = self.buffered_amount();
-        self.backlog.handle_buffered(now, buffered);
+        let unsent = self.unsent();
+        self.backlog.handle_unsent(now, unsent);
         self.backlog.takes_datagram(now)
     }
 
@@ -97,6 +97,13 @@ impl Connection {
     pub fn buffered_amount(&mut self) -> usize {
         let datagrams = self.datagrams;
         self.waiting() + self.buffered(datagrams)
+    }
+
+    /// Returns the bytes written to both channels that have not left. (With the SCTP that str0m names itself: all but two of those that
+    /// are not acknowledged.)
+    pub(super) fn unsent(&mut self) -> usize {
+        let datagrams = self.datagrams;
+        self.waiting().saturating_sub(1) + self.buffered(datagrams).saturating_sub(1)
     }
 
     /// Returns the same of messages alone: 0 once the peer has them all.
