@@ -32,7 +32,8 @@ pub const fn datagram_share(target: usize) -> usize {
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 
-/// Nothing leaves for this long although something waits: the path is held up, and a datagram would only be late.
+/// Nothing leaves for this long, or for a round trip, although something waits: the path is held up, and a datagram would only be late. When something
+/// leaves again, that may be one probe of a path that still is, so datagrams are handed over one, two, four at a time.
 const STALLED: Duration = Duration::from_millis(20);
 
 /// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
@@ -87,8 +88,11 @@ pub struct Backlog {
     rate: Best<f64>,
     round_start: Option<Instant>,
     written_at: Option<Instant>,
-    /// When something left last, or nothing waited.
+    /// When something left last, or nothing waited; `None` before that.
     moved_at: Option<Instant>,
+    /// Bytes of datagrams that may be handed over before it shows whether they leave, and how many were.
+    batch: usize,
+    handed: usize,
     left: usize,
     /// Bytes that waited when the state was seen last.
     unsent: usize,
@@ -104,6 +108,8 @@ impl Default for Backlog {
             round_start: None,
             written_at: None,
             moved_at: None,
+            batch: datagram_share(MAX_BACKLOG),
+            handed: 0,
             left: 0,
             unsent: 0,
             target: MIN_BACKLOG,
@@ -129,20 +135,31 @@ impl Backlog {
         self.unsent += len;
     }
 
-    /// Takes the bytes that wait after it was asked to send what it was handed.
-    pub fn handle_settled(&mut self, unsent: usize) {
+    /// Takes the bytes that wait after the channel was asked to send what it was handed.
+    pub fn handle_settled(&mut self, now: Instant, unsent: usize) {
         if self.counts == Counts::Unknown && self.unsent > 0 {
             self.counts = if unsent > 0 { Counts::Unacknowledged } else { Counts::Unsent };
         }
+        self.observe(now, unsent);
+    }
+
+    /// Takes note of what left since the last call.
+    fn observe(&mut self, now: Instant, unsent: usize) {
+        if self.is_stalled(now) {
+            (self.batch, self.handed) = (1, 0);
+        }
+        if unsent == 0 || unsent < self.unsent {
+            self.moved_at = Some(now);
+            self.batch = (self.batch + self.handed).min(datagram_share(MAX_BACKLOG));
+            self.handed = 0;
+        }
+        self.left += self.unsent.saturating_sub(unsent);
+        self.unsent = unsent;
     }
 
     /// Takes the bytes that wait now: what left since the last call was sent, or acknowledged.
     pub fn handle_unsent(&mut self, now: Instant, unsent: usize) {
-        self.left += self.unsent.saturating_sub(unsent);
-        if unsent == 0 || unsent < self.unsent {
-            self.moved_at = Some(now);
-        }
-        self.unsent = unsent;
+        self.observe(now, unsent);
         let Some(start) = self.round_start else { return };
         let (least, horizon) = match self.counts {
             Counts::Unknown => return,
@@ -166,8 +183,17 @@ impl Backlog {
 
     /// Tells whether a datagram would be under way soon.
     pub fn takes_datagram(&self, now: Instant) -> bool {
-        let is_moving = self.moved_at.is_some_and(|at| now.saturating_duration_since(at) < STALLED);
-        is_moving && self.unsent < self.target + datagram_share(self.target)
+        !self.is_stalled(now) && self.handed < self.batch && self.unsent < self.target + datagram_share(self.target)
+    }
+
+    /// Takes note that `len` bytes of datagrams were among those handed to the channel.
+    pub fn handle_datagram(&mut self, len: usize) {
+        self.handed += len;
+    }
+
+    fn is_stalled(&self, now: Instant) -> bool {
+        let limit = self.round_trip.get().map_or(STALLED, |round_trip| round_trip.max(STALLED));
+        self.unsent > 0 && self.moved_at.is_some_and(|at| now.saturating_duration_since(at) >= limit)
     }
 
     /// Returns how many bytes may wait.
@@ -190,7 +216,7 @@ mod tests {
         let step = Duration::from_micros(500);
         round_trip.into_iter().for_each(|sample| backlog.handle_round_trip(now, sample));
         backlog.handle_written(now, 100);
-        backlog.handle_settled(if round_trip.is_some() { 100 } else { 0 });
+        backlog.handle_settled(now, if round_trip.is_some() { 100 } else { 0 });
         backlog.handle_unsent(now, 0);
         let (mut buffered, mut busy_until) = (0_usize, now);
         let mut leaving: VecDeque<(Instant, usize)> = VecDeque::new();
@@ -237,7 +263,7 @@ mod tests {
         let mut backlog = Backlog::default();
         let start = Instant::now();
         backlog.handle_written(start, 1_000_000);
-        backlog.handle_settled(0);
+        backlog.handle_settled(start, 0);
         backlog.handle_unsent(start + 10 * MS, 0);
         let target = backlog.target();
         assert_eq!(target, 400_000, "100 MB/s for 4 ms");

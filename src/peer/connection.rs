@@ -351,7 +351,7 @@ impl Connection {
         if is_pending {
             self.drain(self.clock);
             let unsent = self.unsent();
-            self.backlog.handle_settled(unsent);
+            self.backlog.handle_settled(self.clock, unsent);
         }
         is_pending
     }

@@ -139,7 +139,7 @@ impl Sender {
         let is_leaving = |first: &Queued| first.begun.is_some_and(|(number, _)| number == message);
         let Some(rest) = pop_if(queue, is_leaving) else { return };
         // Only the message whose turn it is has begun.
-        self.scheduler.rotate(!queue.is_empty());
+        self.scheduler.finish(!queue.is_empty());
         state.outgoing.unsent -= rest.rest.len();
         source.release(header.stream, rest.rest.len());
         self.ring.push(Outstanding {

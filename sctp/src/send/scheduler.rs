@@ -1,50 +1,69 @@
-//! Which stream's message leaves next: messages of each in turn, as many bytes as a long one has. One message of each, as in RFC 8260, section
-//! 3.2, would leave a stream of short messages a small part of the rate.
+//! Which stream's message leaves next: streams share by bytes, and each message goes whole (start-time fair queueing). One message of
+//! each in turn, as in RFC 8260, section 3.2, would leave a stream of short messages a small part of the rate.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What a stream may send in a turn, in bytes. A message that has begun is always finished.
-const TURN: usize = 16 * 1024;
+/// When a stream's next message starts, in bytes that each stream would have sent by then if all had an equal share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Start(u64);
+
+/// A stream with something to send. The first to start is the first to send, then the first to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    start: Start,
+    number: u64,
+    stream: u16,
+}
 
 /// The streams with something to send.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
-    /// The front's first message leaves, or is leaving, next.
-    turns: VecDeque<u16>,
-    /// Bytes of messages that the front has sent in its turn.
-    spent: usize,
+    /// The first's first message leaves, or is leaving, next.
+    turns: BTreeSet<Turn>,
+    /// Counts the turns that were given.
+    given: u64,
+    /// Bytes of the message that is leaving.
+    spent: u64,
+    /// When the message that left last started.
+    now: Start,
+    /// Where streams without anything to send would go on: what a stream had beyond its share it does not get again by having
+    /// nothing to send for a moment.
+    ahead: BTreeMap<u16, Start>,
 }
 
 impl Scheduler {
     /// Takes note that a stream has its first message to send.
     pub(crate) fn add(&mut self, stream: u16) {
-        self.turns.push_back(stream);
+        let now = self.turns.first().map_or(self.now, |turn| turn.start);
+        let start = self.ahead.remove(&stream).unwrap_or_default();
+        self.insert(stream, start.max(now));
     }
 
-    /// Returns whose turn it is.
+    fn insert(&mut self, stream: u16, start: Start) {
+        self.given += 1;
+        self.turns.insert(Turn { start, number: self.given, stream });
+    }
+
+    /// Returns whose message leaves next.
     pub(crate) fn current(&self) -> Option<u16> {
-        self.turns.front().copied()
+        self.turns.first().map(|turn| turn.stream)
     }
 
-    /// Takes note that so many bytes of the message whose turn it is left.
+    /// Takes note that so many bytes of the current message left.
     pub(crate) fn spend(&mut self, bytes: usize) {
-        self.spent += bytes;
+        self.spent += bytes as u64;
     }
 
-    /// Takes note that the message whose turn it is has left to its end. Its stream goes on until its turn is used up.
+    /// Takes note that nothing more of the current message is to leave, and whether its stream has another.
     pub(crate) fn finish(&mut self, has_more: bool) {
-        if !has_more || self.spent >= TURN {
-            self.rotate(has_more);
-        }
-    }
-
-    /// Ends a turn; the stream has another if it has more.
-    pub(crate) fn rotate(&mut self, has_more: bool) {
-        self.spent = 0;
-        if let Some(stream) = self.turns.pop_front()
-            && has_more
-        {
-            self.turns.push_back(stream);
+        let spent = std::mem::take(&mut self.spent);
+        let Some(turn) = self.turns.pop_first() else { return };
+        self.now = turn.start;
+        let next = Start(turn.start.0 + spent);
+        if has_more {
+            self.insert(turn.stream, next);
+        } else {
+            self.ahead.insert(turn.stream, next);
         }
     }
 
@@ -53,7 +72,7 @@ impl Scheduler {
         if self.current() == Some(stream) {
             self.spent = 0;
         }
-        self.turns.retain(|other| *other != stream);
+        self.turns.retain(|turn| turn.stream != stream);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -61,7 +80,7 @@ impl Scheduler {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        self.turns.iter().copied()
+        self.turns.iter().map(|turn| turn.stream)
     }
 }
 
@@ -69,43 +88,63 @@ impl Scheduler {
 mod tests {
     use super::*;
 
-    /// Lets streams send messages of that length in fragments of at most 1,000 bytes, and returns the bytes that left of each.
-    fn share(lengths: &[usize], messages: usize) -> Vec<usize> {
-        let mut scheduler = Scheduler::default();
-        (0..lengths.len()).for_each(|stream| scheduler.add(stream as u16));
-        let mut left = vec![0; lengths.len()];
-        for _ in 0..messages {
-            let stream = usize::from(scheduler.current().unwrap());
-            let mut rest = lengths[stream];
-            while rest > 0 {
-                let fragment = rest.min(1000);
-                scheduler.spend(fragment);
-                rest -= fragment;
-            }
-            left[stream] += lengths[stream];
-            scheduler.finish(true);
+    fn send(scheduler: &mut Scheduler, length: usize, has_more: bool) {
+        let mut rest = length;
+        while rest > 0 {
+            let fragment = rest.min(1000);
+            scheduler.spend(fragment);
+            rest -= fragment;
         }
-        left
+        scheduler.finish(has_more);
     }
 
     #[test]
     fn streams_share_by_bytes_however_messages_are_cut() {
-        let left = share(&[100, 1001, 16_001], 100_000);
-        let (least, most) = (left.iter().min().unwrap(), left.iter().max().unwrap());
-        assert!(*most < least * 2, "{left:?}");
+        let lengths = [100, 1001, 16_001];
+        let mut scheduler = Scheduler::default();
+        (0..3).for_each(|stream| scheduler.add(stream));
+        let mut left = [0; 3];
+        for _ in 0..10_000 {
+            let stream = usize::from(scheduler.current().unwrap());
+            left[stream] += lengths[stream];
+            send(&mut scheduler, lengths[stream], true);
+            assert!(left.iter().max().unwrap() - left.iter().min().unwrap() <= 17_000, "{left:?}");
+        }
     }
 
     #[test]
-    fn a_stream_waits_for_no_more_than_a_turn_of_each_other() {
+    fn a_stream_that_always_has_one_message_to_send_gets_no_more_than_its_share() {
         let mut scheduler = Scheduler::default();
         scheduler.add(1);
-        scheduler.spend(16_000);
-        scheduler.finish(true);
         scheduler.add(2);
+        let mut left = [0; 3];
+        for _ in 0..10_000 {
+            let stream = scheduler.current().unwrap();
+            let length = if stream == 1 { 16_000 } else { 200 };
+            left[usize::from(stream)] += length;
+            send(&mut scheduler, length, stream == 2);
+            if stream == 1 {
+                scheduler.add(1);
+            }
+        }
+        assert!(left[1].abs_diff(left[2]) <= 16_000, "{left:?}");
+    }
+
+    #[test]
+    fn one_that_was_silent_is_next_and_saves_nothing_up() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(1);
+        for _ in 0..100 {
+            send(&mut scheduler, 1000, true);
+        }
         scheduler.spend(500);
+        scheduler.add(2);
+        assert_eq!(scheduler.current(), Some(1), "a message that has begun is finished");
         scheduler.finish(true);
         assert_eq!(scheduler.current(), Some(2));
-        scheduler.remove(2);
-        assert_eq!((scheduler.current(), scheduler.spent), (Some(1), 0));
+        send(&mut scheduler, 1000, true);
+        assert_eq!(scheduler.current(), Some(1));
+        scheduler.remove(1);
+        assert_eq!(scheduler.current(), Some(2));
     }
 }

@@ -152,12 +152,12 @@ impl Sender {
         while allowance.bytes > 0 && self.ring.len() < MAX_OUTSTANDING {
             let Some(stream) = self.scheduler.current() else { return };
             let Some(state) = source.streams.get_mut(stream) else {
-                self.scheduler.rotate(false);
+                self.scheduler.finish(false);
                 continue;
             };
             let outgoing = &mut state.outgoing;
             let Some(message) = outgoing.queue.front_mut() else {
-                self.scheduler.rotate(false);
+                self.scheduler.finish(false);
                 continue;
             };
             let Some(length) = self.fragment(message, writer) else { return };

@@ -87,7 +87,9 @@ impl Connection {
 
     /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if !(self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false)) {
+        if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
+            self.backlog.handle_datagram(datagram.len());
+        } else {
             self.dropped_datagrams += 1;
         }
     }
