@@ -95,12 +95,16 @@ fn datagrams_beside_bulk_table() {
             );
             assert_each_at_most_once(&world);
             if loss == 0.0 {
-                assert_eq!(flow.arrivals.len(), flow.sent(), "nothing is lost but by the path");
-                // No more is in front of a datagram than waits in SCTP, with the share of datagrams and a message that has begun,
-                // and in the path's buffer: a quarter of a round trip while BBR probes for more.
+                // While BBR probes for more, the path's buffer of one product may run over.
+                let came = flow.share();
+                // No more is in front of a datagram than waits in SCTP, with the share of datagrams and a message that has begun, and
+                // in that buffer.
                 let queue = (waiting + waiting / 4 + 16_384) as f64 * 8e-3 / mbits as f64;
-                let most = queue + round_trip as f64 * 0.75 + 5.0;
-                assert!(times[2] <= most, "{} ms, at most {most}", times[2]);
+                let most = queue + round_trip as f64 * 1.5 + 5.0;
+                assert!(came > 0.97 && times[2] <= most, "{came}: {} ms, at most {most}", times[2]);
+                let counters = world.sides[CLIENT].session.mux().counters().datagrams;
+                let connection = world.sides[CLIENT].session.connection().expect("it is direct");
+                assert_eq!((counters, connection.dropped_datagrams()), (Default::default(), 0), "only the path loses");
             }
         }
     }
