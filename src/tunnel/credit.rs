@@ -11,6 +11,10 @@ pub const FRAME_COST: u64 = 32;
 /// A stream's window never grows beyond this many units.
 pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 
+/// A window that is used up within so many round trips grows. One to fill the path would do if nothing were lost; what follows a
+/// lost packet waits for another one or two before it can be taken, and the path is to be full meanwhile.
+const GROWTH_ROUNDS: u32 = 4;
+
 /// Returns the units a DATA frame with `len` bytes of payload costs.
 pub fn cost(len: usize) -> u64 {
     FRAME_COST + len as u64
@@ -98,13 +102,13 @@ impl ReceiveWindow {
     }
 
     /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a whole one in
-    /// less than two round trips: then the window, not the path, is what holds it back.
+    /// less than [`GROWTH_ROUNDS`]: then the window, not the path, may be what holds it back.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
             Some((since, consumed)) if self.consumed - consumed >= self.window => {
                 let elapsed = now.saturating_duration_since(since);
-                let is_limit = round_trip.is_some_and(|round_trip| elapsed < round_trip * 2);
+                let is_limit = round_trip.is_some_and(|round_trip| elapsed < round_trip * GROWTH_ROUNDS);
                 let growth = self.window.min(MAX_WINDOW - self.window.min(MAX_WINDOW));
                 if is_limit && growth > 0 && budget.try_take(growth) {
                     self.window += growth;
