@@ -11,7 +11,7 @@ const TURN: usize = 16 * 1024;
 pub(crate) struct Scheduler {
     /// The front's first message leaves, or is leaving, next.
     turns: VecDeque<u16>,
-    /// Bytes of messages that the front has finished in its turn.
+    /// Bytes that the front has sent in its turn.
     spent: usize,
 }
 
@@ -26,9 +26,13 @@ impl Scheduler {
         self.turns.front().copied()
     }
 
-    /// Takes note that the message whose turn it is has left, with `bytes`. Its stream goes on until its turn is used up.
-    pub(crate) fn finish(&mut self, bytes: usize, has_more: bool) {
+    /// Takes note that `bytes` of the message whose turn it is leave.
+    pub(crate) fn spend(&mut self, bytes: usize) {
         self.spent += bytes;
+    }
+
+    /// Takes note that all of the message whose turn it is has left. Its stream goes on until its turn is used up.
+    pub(crate) fn finish(&mut self, has_more: bool) {
         if !has_more || self.spent >= TURN {
             self.rotate(has_more);
         }
@@ -46,6 +50,9 @@ impl Scheduler {
 
     /// Removes a stream that has nothing to send any more.
     pub(crate) fn remove(&mut self, stream: u16) {
+        if self.current() == Some(stream) {
+            self.spent = 0;
+        }
         self.turns.retain(|other| *other != stream);
     }
 
@@ -55,5 +62,39 @@ impl Scheduler {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u16> + '_ {
         self.turns.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_long_messages_has_one_in_its_turn_however_it_is_cut() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(1);
+        scheduler.add(2);
+        (0..16).for_each(|_| scheduler.spend(1024));
+        assert_eq!(scheduler.current(), Some(1), "a message that has begun is finished");
+        scheduler.finish(true);
+        assert_eq!(scheduler.current(), Some(2));
+    }
+
+    #[test]
+    fn a_stream_of_short_messages_has_as_many_as_a_long_one_is_long() {
+        let mut scheduler = Scheduler::default();
+        scheduler.add(1);
+        scheduler.add(2);
+        for _ in 0..163 {
+            scheduler.spend(100);
+            scheduler.finish(true);
+            assert_eq!(scheduler.current(), Some(1));
+        }
+        scheduler.spend(100);
+        scheduler.finish(true);
+        assert_eq!(scheduler.current(), Some(2));
+        scheduler.spend(10);
+        scheduler.finish(false);
+        assert_eq!(scheduler.current(), Some(1));
     }
 }

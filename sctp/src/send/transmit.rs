@@ -184,9 +184,10 @@ impl Sender {
                 is_immediate: false,
             };
             let limit = message.limit;
+            self.scheduler.spend(length);
             if is_end {
                 outgoing.queue.pop_front();
-                self.scheduler.finish(length, !outgoing.queue.is_empty());
+                self.scheduler.finish(!outgoing.queue.is_empty());
             }
             // The sender waits after this one: the answer should not (RFC 7053, section 4).
             let is_last = allowance.bytes == 0 && self.congestion.next_send_at().is_none() || allowance.is_probe;
