@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
-use pinhole::config::{ClientConfig, HostConfig, Target};
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, HostConfig};
 use pinhole::driver::{Client, Host, RunError, Stopper};
 use pinhole::status::event::Event;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
-use crate::config::{ClientConfig, HostConfig, Target};
+use crate::address::Target;
+use crate::config::{ClientConfig, HostConfig};
 use crate::driver::{Client, Host, Reporter, RunError, Stopper};
 use crate::status::event::Event;
 

@@ -5,6 +5,7 @@
 //! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`gateway`] reads what browsers and
 //! web services say to each other, [`status`] says what is going on, and [`fault`] catches the panics of others.
 
+pub mod address;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -15,7 +15,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use pinhole::config::{ClientConfig, HostConfig, Target};
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, HostConfig};
 use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::net::limits::raise_descriptor_limit;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep};

@@ -6,8 +6,7 @@ use std::time::Duration;
 pub use super::problem::ArgumentError;
 
 use super::problem::Problem;
-use crate::config::{ListenAddress, Target};
-use crate::net::address::{self, AddressError, Host, digits, split};
+use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
 use crate::signaling::pin::Pin;
 
 /// Most sessions that a host may be told to serve at a time.

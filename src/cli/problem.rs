@@ -4,8 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::address::AddressError;
 use crate::forward::access::RuleError;
-use crate::net::address::AddressError;
 use crate::net::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;

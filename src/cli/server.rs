@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
+use crate::address::{self, AddressError, Host, digits};
 use crate::config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, ServerAccess, ServerConfig, TlsFiles};
-use crate::net::address::{self, AddressError, Host, digits};
 use crate::net::forwarded;
 
 /// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.

@@ -2,7 +2,8 @@
 
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
-use crate::config::{ClientConfig, Endpoint, HostConfig, ListenAddress, LocalForward, ServiceBind, Target};
+use crate::address::{Endpoint, ListenAddress, Target};
+use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
 use super::token::Source;
-use crate::config::{Protocol, Target};
+use crate::address::{Protocol, Target};
 use crate::forward::proxy::Negotiation;
 use crate::forward::pump::{Progress, Pump};
 use crate::net::listener::Ends;

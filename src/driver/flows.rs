@@ -18,7 +18,7 @@ use super::dial::Wanted;
 use super::programs::Program;
 use super::token::Source;
 use super::trails::LEADS_BACK;
-use crate::config::{Protocol, Target};
+use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;

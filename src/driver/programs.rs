@@ -12,7 +12,7 @@ use super::connections::stream_hash;
 use super::core::{Core, Notice};
 use super::flows::{DATAGRAMS_PER_TURN, Side};
 use super::token::Source;
-use crate::config::{ListenAddress, Protocol, Target};
+use crate::address::{ListenAddress, Protocol, Target};
 use crate::forward::proxy::datagram;
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;

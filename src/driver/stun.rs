@@ -9,7 +9,7 @@ use log::debug;
 use mio::Waker;
 
 use super::core::Core;
-use crate::config::Target;
+use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 
 /// Names are looked up again after this long, and after this long where a look-up failed.

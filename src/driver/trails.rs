@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::core::Core;
-use crate::config::Protocol;
+use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::machine::Machine;
 use crate::tunnel::{Hop, Trail};

@@ -1,6 +1,5 @@
 //! Sockets: the only place, beside the driver, that touches the network.
 
-pub mod address;
 pub mod forwarded;
 pub mod http;
 pub mod interfaces;

@@ -6,7 +6,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::paint::Paint;
 use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
-use crate::config::{Endpoint, SharedService};
+use crate::address::Endpoint;
+use crate::config::SharedService;
 use crate::signaling::rendezvous::HostId;
 
 /// The invitation of one host.
@@ -153,7 +154,7 @@ fn forwarded_port(addr: SocketAddr) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::Target;
+    use crate::address::Target;
 
     pub(in crate::status) fn minecraft() -> Vec<SharedService> {
         vec![SharedService::of(Target { host: "127.0.0.1".into(), port: 25565 })]

@@ -10,7 +10,7 @@ use mio::event::Event as MioEvent;
 use mio::{Interest, Registry, Token, Waker};
 
 use super::FIRST_SOCKET;
-use crate::config::Target;
+use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};

@@ -9,7 +9,8 @@ use mio::Interest;
 use slab::Slab;
 
 use super::Client;
-use crate::config::{Bind, Endpoint, ListenAddress, LocalForward, Protocol, ServiceBind};
+use crate::address::{Bind, Endpoint, ListenAddress, Protocol};
+use crate::config::{LocalForward, ServiceBind};
 use crate::driver::RunError;
 use crate::driver::connections::Incoming;
 use crate::driver::core::{Core, Notice};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use log::{debug, info};
 
 use super::{Host, LinkKey, Phase};
-use crate::config::{Endpoint, SharedService};
+use crate::address::Endpoint;
+use crate::config::SharedService;
 use crate::driver::approval::Approval;
 use crate::driver::deadlines::Due;
 use crate::session::End;

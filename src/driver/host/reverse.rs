@@ -8,7 +8,7 @@ use log::debug;
 use mio::Interest;
 
 use super::Host;
-use crate::config::{Bind, ListenAddress};
+use crate::address::{Bind, ListenAddress};
 use crate::driver::connections::Incoming;
 use crate::driver::core::Notice;
 use crate::driver::programs::UdpListener;

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use mio::Waker;
 
 use super::Server;
-use crate::config::Target;
+use crate::address::Target;
 use crate::driver::connections::{Asker, Incoming};
 use crate::driver::sessions::SessionKey;
 use crate::net::listener::Ends;

@@ -3,7 +3,7 @@
 use super::Server;
 use super::places::source;
 use super::web::Web;
-use crate::config::Protocol;
+use crate::address::Protocol;
 use crate::driver::connections::stream_hash;
 use crate::driver::sessions::SessionKey;
 use crate::gateway::{Ending, Refusal};

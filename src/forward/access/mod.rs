@@ -12,7 +12,6 @@
 
 mod reverse;
 mod rule;
-mod special;
 
 #[cfg(test)]
 mod table_tests;
@@ -22,12 +21,11 @@ use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::config::Protocol;
-use crate::net::address::{Host, host};
+use crate::address::special::{self, Special};
+use crate::address::{Host, Protocol, host};
 
 pub use reverse::{ReverseAccess, ReverseRule};
 pub use rule::{Rule, RuleError};
-pub use special::Special;
 
 use rule::Scope;
 

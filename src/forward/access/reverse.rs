@@ -6,8 +6,7 @@ use std::path::PathBuf;
 
 use super::rule::{Ports, RuleError, rule_path};
 use super::{Denied, normalize};
-use crate::config::{Bind, ListenAddress, Protocol};
-use crate::net::address::{AddressError, Host, host};
+use crate::address::{AddressError, Bind, Host, ListenAddress, Protocol, host};
 
 /// The rules of `--allow-reverse`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -8,8 +8,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::normalize;
-use crate::config::Protocol;
-use crate::net::address::{AddressError, Host, PortRange, digits, host, socket_path};
+use crate::address::{AddressError, Host, PortRange, Protocol, digits, host, socket_path};
 
 /// One thing that may be dialled. As text: `10.0.0.0/8:80,443`, `db.local:5432`, `*.internal:8000-8999`,
 /// `[2001:db8::/32]:22`, `10.1.2.3:*`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
 
-use crate::config::Target;
+use crate::address::Target;
 
 /// Longest host name, in bytes (RFC 1035, section 2.3.4, without the root's dot).
 const MAX_NAME: usize = 253;

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::address::{self, AddressError, RawAddress};
-use crate::config::Target;
+use crate::address::Target;
 
 /// Longest header, in bytes: with a name of 255.
 pub const MAX_HEADER: usize = 3 + 1 + 1 + 255 + 2;

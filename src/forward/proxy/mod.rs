@@ -24,7 +24,7 @@ use thiserror::Error;
 pub use address::AddressError;
 pub use credentials::{Credentials, CredentialsError};
 
-use crate::config::Target;
+use crate::address::Target;
 use crate::net::http::MAX_HEAD;
 use crate::tunnel::AbortReason;
 

@@ -1,4 +1,4 @@
-//! Addresses as text: what people type, and what a peer names. Nothing in here looks anything up.
+//! How hosts, ports and paths are read.
 //!
 //! A host that the system's resolver would read as an address although it is none for us (`127.1`, `0x7f000001`,
 //! `2130706433`) is no host at all, so that what was checked and what is dialled cannot differ.
@@ -244,6 +244,11 @@ pub fn socket_path(text: &str) -> Result<&str, AddressError> {
 pub fn digits(text: &str) -> Option<usize> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| all_digits)
+}
+
+/// Splits an address that another program wrote: white space has no place in it.
+pub(super) fn split_exactly(text: &str) -> Result<(Host<'_>, u16), AddressError> {
+    if text.trim() == text { split(text) } else { Err(AddressError::Name) }
 }
 
 /// Splits the host from what follows it; a text that is `bare` throughout has no host.

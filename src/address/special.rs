@@ -33,7 +33,7 @@ impl fmt::Display for Special {
 }
 
 /// Returns what is special about an address, apart from what it may carry inside.
-pub(super) fn of(address: IpAddr) -> Option<Special> {
+pub fn of(address: IpAddr) -> Option<Special> {
     match address.to_canonical() {
         IpAddr::V4(address) => match address.octets()[0] {
             0 | 127 => Some(Special::Loopback),
@@ -53,7 +53,7 @@ pub(super) fn of(address: IpAddr) -> Option<Special> {
 /// Returns the IPv4 addresses that an IPv6 address carries for a gateway or relay to take out.
 ///
 /// IPv4-mapped addresses are not among them: dialling one is dialling IPv4.
-pub(super) fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+pub fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let found = match address.to_canonical() {
         IpAddr::V4(_) => [None, None],
         IpAddr::V6(address) => embedded_in(address),
