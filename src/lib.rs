@@ -13,6 +13,7 @@ pub mod driver;
 pub mod fault;
 pub mod forward;
 pub mod gateway;
+pub mod http;
 pub mod net;
 pub mod peer;
 pub mod session;

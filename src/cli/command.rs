@@ -21,7 +21,7 @@ use crate::address::Target;
 use crate::config::{
     Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, default_stun_servers,
 };
-use crate::net::proxy::{Proxy, ProxyVariables};
+use crate::http::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;

@@ -9,7 +9,7 @@ use super::parse::ArgumentError;
 use super::question::NoAnswer;
 use super::secret_file::SecretFileError;
 use crate::forward::proxy::CredentialsError;
-use crate::net::proxy::ProxyError;
+use crate::http::proxy::ProxyError;
 use crate::signaling::rendezvous::TokenError;
 use crate::signaling::url::UrlError;
 

@@ -28,8 +28,8 @@ pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
 use crate::driver::{Check, Client, Host, Server};
+use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
-use crate::net::proxy::ProxyVariables;
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::{Reporter, Role};

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::address::AddressError;
 use crate::forward::access::RuleError;
-use crate::net::forwarded::NetworkError;
+use crate::http::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;
 

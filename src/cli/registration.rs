@@ -12,7 +12,7 @@ use super::problem::{ArgumentError, Problem};
 use super::secrets;
 use crate::address::Endpoint;
 use crate::config::{PublicService, Registration, SharedService};
-use crate::net::proxy::ProxyVariables;
+use crate::http::proxy::ProxyVariables;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 

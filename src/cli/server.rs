@@ -11,7 +11,7 @@ use super::parse;
 use super::problem::{ArgumentError, Problem};
 use crate::address::{self, AddressError, Host, digits};
 use crate::config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, ServerAccess, ServerConfig, TlsFiles};
-use crate::net::forwarded;
+use crate::http::forwarded;
 
 /// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.
 const MAX_COUNT: usize = 1_000_000;

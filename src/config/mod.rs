@@ -20,7 +20,7 @@ pub use server::{
 use crate::address::{ListenAddress, Target};
 use crate::forward::access::{AccessList, ReverseAccess};
 use crate::forward::proxy::Credentials;
-use crate::net::proxy::Proxy;
+use crate::http::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::first_hop;
 use crate::forward::proxy::Credentials;
-use crate::net::proxy::Proxy;
+use crate::http::proxy::Proxy;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 

@@ -12,7 +12,7 @@ use super::fields::{self, Options};
 use super::framing::{Framing, FramingError};
 use super::request::RequestHead;
 use super::{MAX_FIELDS, MAX_HEAD};
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// What every answer begins with.
 pub(super) const START: &[u8] = b"HTTP/1.";

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// What `Via` calls us (RFC 9110, section 7.6.3).
 pub(super) const PSEUDONYM: &str = "pinhole";

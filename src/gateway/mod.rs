@@ -32,7 +32,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::net::forwarded::{Sender, TrustedProxies};
+use crate::http::forwarded::{Sender, TrustedProxies};
 
 pub use answer::AnswerFault;
 pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};

@@ -10,8 +10,8 @@ use super::framing::Framing;
 use super::malformed::Malformed;
 use super::refusal::Format;
 use super::{Finished, Kind, Login, MAX_FIELDS, MAX_TARGET, Request, Visitor, path_of};
-use crate::net::forwarded::{Forwarded, Sender};
-use crate::net::http::{Headers, basic_login};
+use crate::http::forwarded::{Forwarded, Sender};
+use crate::http::{Headers, basic_login};
 
 pub(super) use reader::HeadReader;
 

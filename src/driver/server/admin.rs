@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Server;
 use super::links::State;
-use crate::net::http::{Answer, Request};
+use crate::http::{Answer, Request};
 use crate::signaling::rendezvous::HostId;
 use crate::status::metrics;
 

@@ -19,7 +19,7 @@ use crate::driver::deadlines::Due;
 use crate::driver::liveness::{LOOK_INTERVAL, Liveness};
 use crate::driver::token::Source;
 use crate::gateway::Kind;
-use crate::net::http::{Answer, Request};
+use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
 use crate::shares::Standing;

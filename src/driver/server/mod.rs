@@ -49,7 +49,7 @@ use super::sessions::SessionKey;
 use super::signals::HangUp;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
-use crate::net::forwarded::{Sender, TrustedProxies};
+use crate::http::forwarded::{Sender, TrustedProxies};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
 use crate::shares::Shares;

@@ -8,7 +8,7 @@ use httparse::Status;
 use super::credentials::Credentials;
 use super::socks5::Parsed;
 use super::{Refusal, Request, address};
-use crate::net::http::{Answer, Headers, MAX_HEAD, MAX_HEADERS, basic_login};
+use crate::http::{Answer, Headers, MAX_HEAD, MAX_HEADERS, basic_login};
 use crate::tunnel::AbortReason;
 
 /// The answer to a CONNECT that succeeded. It has no length: all that follows is the stream's.

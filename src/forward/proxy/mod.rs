@@ -25,7 +25,7 @@ pub use address::AddressError;
 pub use credentials::{Credentials, CredentialsError};
 
 use crate::address::Target;
-use crate::net::http::MAX_HEAD;
+use crate::http::MAX_HEAD;
 use crate::tunnel::AbortReason;
 
 /// What SOCKS4 and SOCKS4a begin with.

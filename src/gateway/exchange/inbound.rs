@@ -6,7 +6,7 @@ use crate::gateway::chunks::MalformedChunk;
 use crate::gateway::refusal::Format;
 use crate::gateway::request::{HeadReader, RequestHead, RequestLine};
 use crate::gateway::{Finished, MAX_FIELDS, MAX_HEAD, Malformed, Refusal, fields};
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// Empty lines that are skipped before a request (RFC 9112, section 2.2): old programs end a body with one too many.
 const MAX_EMPTY_LINES: usize = 8;

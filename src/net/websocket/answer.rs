@@ -193,7 +193,7 @@ mod tests {
     /// The answer of this very program is known, whatever its page looks like.
     #[test]
     fn our_own_page_is_recognised() {
-        let page = crate::net::http::Answer::page(&crate::net::http::Site::default()).render(false);
+        let page = crate::http::Answer::page(&crate::http::Site::default()).render(false);
         let page = String::from_utf8(page).unwrap();
         let (_, body) = page.split_once("\r\n\r\n").unwrap();
         let beginning: String = body.chars().take(crate::net::websocket::client::MAX_SNIPPET).collect();

@@ -7,8 +7,8 @@ use httparse::Status;
 
 use super::client::{MAX_ANSWER_HEAD, MAX_ANSWER_HEADERS};
 use super::error::{Phase, WebSocketError, printable};
-use crate::net::http::Headers;
-use crate::net::proxy::Proxy;
+use crate::http::Headers;
+use crate::http::proxy::Proxy;
 use crate::net::transport::{Transport, Unsent};
 
 /// The most characters of a proxy's own text in a message.
@@ -199,7 +199,7 @@ fn sentence(proxy: &Proxy, target: &str, problem: &ProxyProblem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::proxy::ProxyVariables;
+    use crate::http::proxy::ProxyVariables;
 
     fn proxy(address: &str) -> Proxy {
         let variables = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| address.into()));

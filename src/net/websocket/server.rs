@@ -11,7 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::error::{Phase, WebSocketError};
 use super::{SUB_PROTOCOL, WebSocket};
 use crate::fault::caught;
-use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 use crate::net::transport::{Transport, Unsent};
 
 /// Where the WebSocket answers.

@@ -1,9 +1,12 @@
-//! The little HTTP/1.1 the signaling port speaks: reading one request head within bounds, and short answers.
+//! HTTP as text: heads within bounds, header fields, short answers, and which proxy is asked. No sockets.
 //!
-//! Every connection carries one request; whatever is not a WebSocket upgrade is answered and closed.
+//! The signaling port speaks little of it: every connection carries one request, and whatever is not a WebSocket upgrade
+//! is answered and closed.
 
 mod answer;
+pub mod forwarded;
 mod initiator;
+pub mod proxy;
 
 use std::io::{self, Read};
 
@@ -13,7 +16,7 @@ use httparse::Status;
 pub use answer::{Answer, CONTENT_SECURITY_POLICY};
 pub use initiator::Initiator;
 
-use crate::net::forwarded::Forwarded;
+use forwarded::Forwarded;
 
 /// The largest request head, in bytes, all lines and the empty one included.
 pub const MAX_HEAD: usize = 8 * 1024;

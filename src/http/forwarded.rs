@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::http::Headers;
+use super::Headers;
 
 /// The most addresses of an `X-Forwarded-For` that are looked at, from the nearest on.
 const MAX_HOPS: usize = 32;
