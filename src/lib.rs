@@ -2,16 +2,17 @@
 //!
 //! The house, from the inside out (see `ARCHITECTURE.md`): [`tunnel`] is the pure multiplexer, [`peer`] wraps the
 //! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
-//! [`driver`] own the sockets and the clock, [`forward`] is what is carried, [`gateway`] reads what browsers and
-//! web services say to each other, [`status`] says what is going on, and [`fault`] catches the panics of others.
+//! [`driver`] own the sockets and the clock. [`address`] and [`http`] are text, [`access`] says what the other side may
+//! reach, [`socks`] is what proxy programs say, [`gateway`] reads what browsers and web services say to each other,
+//! [`status`] says what is going on, and [`fault`] catches the panics of others.
 
+pub mod access;
 pub mod address;
 pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod driver;
 pub mod fault;
-pub mod forward;
 pub mod gateway;
 pub mod http;
 pub mod net;
@@ -19,5 +20,6 @@ pub mod peer;
 pub mod session;
 pub mod shares;
 pub mod signaling;
+pub mod socks;
 pub mod status;
 pub mod tunnel;

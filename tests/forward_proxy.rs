@@ -13,7 +13,7 @@ use std::thread;
 
 use common::services::serve;
 use common::system::program;
-use pinhole::forward::proxy::{Credentials, Negotiation, Request};
+use pinhole::socks::{Credentials, Negotiation, Request};
 use pinhole::tunnel::AbortReason;
 
 /// Exit codes of curl.

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use pinhole::cli::{forwards, quantity};
 use pinhole::address::{Bind, Endpoint, Protocol};
 use pinhole::config::{LocalForward, Rate};
-use pinhole::forward::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
+use pinhole::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
 
 fuzz_target!(|text: &str| {
     let lines: Vec<&str> = text.split('\n').take(16).collect();

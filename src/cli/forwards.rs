@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::problem::{ArgumentError, Problem};
+use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 use crate::address::{
     AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
 use crate::config::{LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService, is_service_name};
-use crate::forward::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 
 /// Most services a host may share, which is what a HELLO may announce.
 pub const MAX_SERVICES: usize = 256;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::access::RuleError;
 use crate::address::AddressError;
-use crate::forward::access::RuleError;
 use crate::http::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::failure::UsageError;
 use super::secret_file::{self, Secret};
-use crate::forward::proxy::Credentials;
+use crate::socks::Credentials;
 
 /// How a user name and its password are given.
 pub(super) struct LoginFlags {

@@ -17,13 +17,13 @@ pub use server::{
     TlsFiles,
 };
 
+use crate::access::{AccessList, ReverseAccess};
 use crate::address::{ListenAddress, Target};
-use crate::forward::access::{AccessList, ReverseAccess};
-use crate::forward::proxy::Credentials;
 use crate::http::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 use crate::tunnel;
 
 /// Default for [`HostConfig::max_sessions`].

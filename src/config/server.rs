@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::first_hop;
-use crate::forward::proxy::Credentials;
 use crate::http::proxy::Proxy;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 
 /// Default for [`ServerConfig::max_hosts`].
 pub const DEFAULT_MAX_HOSTS: usize = 10_000;

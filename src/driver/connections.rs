@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use super::core::{Core, Notice};
 use super::token::Source;
 use crate::address::{Protocol, Target};
-use crate::forward::proxy::Negotiation;
-use crate::forward::pump::{Progress, Pump};
+use crate::driver::pump::{Progress, Pump};
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::socks::Negotiation;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
 

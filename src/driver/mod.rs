@@ -17,6 +17,8 @@ mod leaving;
 mod liveness;
 mod outbox;
 mod programs;
+mod proxy_header;
+mod pump;
 mod rounds;
 mod server;
 mod sessions;

@@ -13,10 +13,10 @@ use super::core::{Core, Notice};
 use super::flows::{DATAGRAMS_PER_TURN, Side};
 use super::token::Source;
 use crate::address::{ListenAddress, Protocol, Target};
-use crate::forward::proxy::datagram;
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
+use crate::socks::datagram;
 use crate::tunnel::ConnectTarget;
 
 /// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.

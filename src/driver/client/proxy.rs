@@ -13,8 +13,8 @@ use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
 use crate::driver::programs::UdpListener;
 use crate::driver::token::Source as Token;
-use crate::forward::proxy::{Negotiation, Refusal, Request};
 use crate::shares::Source;
+use crate::socks::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
 
 /// How long a program may take to say what it wants, and how many do so at a time.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::Server;
 use super::places::source;
 use super::web::Web;
+use crate::access::logins::LoginLimiter;
 use crate::driver::core::Notice;
 use crate::driver::deadlines::Due;
-use crate::forward::logins::LoginLimiter;
-use crate::forward::proxy::Credentials;
 use crate::gateway::{Refusal, Request};
 use crate::shares::Source;
 use crate::signaling::rendezvous::HostId;
+use crate::socks::Credentials;
 use crate::status::refusal::Refusal as Counted;
 
 /// How long a login may wait for its verification.

@@ -4,9 +4,9 @@ use super::logins::Verdict;
 use super::places::{MAX_STREAMS, RETRY_AFTER};
 use super::streams::Place;
 use super::{Access, Server};
-use crate::forward::proxy::Credentials;
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::signaling::rendezvous::{HostId, Token};
+use crate::socks::Credentials;
 use crate::tunnel::{ConnectTarget, OpenError};
 
 impl Server {

@@ -1,4 +1,5 @@
 //! What the other side may have this machine dial (`--allow`) and listen on (`--allow-reverse`). Closed by default.
+//! [`logins`] slows down whoever guesses what opens the rest.
 //!
 //! | a rule for | permits |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! reach. So the name is checked before it is looked up, and again is exactly the address that will be dialled. What a
 //! path leads to is the owner's doing: symbolic links are followed.
 
+pub mod logins;
 mod reverse;
 mod rule;
 

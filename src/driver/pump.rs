@@ -25,7 +25,7 @@ const MAX_SLICES: usize = 32;
 
 /// What became of a turn.
 #[derive(Debug)]
-pub enum Progress {
+pub(super) enum Progress {
     /// Nothing more can be done until something happens.
     Waiting,
     /// The budget is used up; there is more to do.
@@ -37,10 +37,10 @@ pub enum Progress {
 }
 
 /// A connection that is joined to a stream of the tunnel.
-pub struct Pump {
+pub(super) struct Pump {
     stream: Stream,
     /// Latched readiness.
-    pub readiness: Readiness,
+    pub(super) readiness: Readiness,
     /// Bytes for the connection that come before the stream's.
     prefix: Vec<u8>,
     /// Bytes of the connection that were read already.
@@ -55,7 +55,7 @@ pub struct Pump {
 
 impl Pump {
     /// Joins a connection that is established.
-    pub fn new(stream: Stream) -> Pump {
+    pub(super) fn new(stream: Stream) -> Pump {
         let readiness = Readiness::BOTH;
         let (prefix, early) = (Vec::new(), Vec::new());
         let (read_ended, write_ended) = (false, false);
@@ -64,39 +64,39 @@ impl Pump {
 
     /// Has bytes written to the connection before all that comes from the stream.
     #[must_use]
-    pub fn with_prefix(self, prefix: Vec<u8>) -> Pump {
+    pub(super) fn with_prefix(self, prefix: Vec<u8>) -> Pump {
         Pump { prefix, ..self }
     }
 
     /// Has bytes go to the stream before all that is read from the connection, as the stream has room for them.
     #[must_use]
-    pub fn with_early(self, early: Vec<u8>) -> Pump {
+    pub(super) fn with_early(self, early: Vec<u8>) -> Pump {
         Pump { early, ..self }
     }
 
     /// Returns the socket, to register it or let go of it.
-    pub fn source_mut(&mut self) -> &mut Stream {
+    pub(super) fn source_mut(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
     /// Gives the socket back, and tells whether our direction of it has ended in order.
-    pub fn into_stream(self) -> (Stream, bool) {
+    pub(super) fn into_stream(self) -> (Stream, bool) {
         (self.stream, self.write_ended)
     }
 
     /// Returns bytes (read from the connection, written to it) so far.
-    pub fn bytes(&self) -> (u64, u64) {
+    pub(super) fn bytes(&self) -> (u64, u64) {
         (self.sent, self.received)
     }
 
     /// Takes note that the connection takes nothing any more. What it gave before is read to its end.
-    pub fn handle_failure(&mut self, error: io::Error) {
+    pub(super) fn handle_failure(&mut self, error: io::Error) {
         self.failure = Some(error);
         self.readiness.readable = true;
     }
 
     /// Moves what can be moved in both directions, within the budgets.
-    pub fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
+    pub(super) fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
         // Reading comes first: a write that fails takes the error with it that tells how the other direction ends.
         let read = match self.read(stream, pool) {
             Ok(more) => more,

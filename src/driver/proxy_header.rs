@@ -30,7 +30,7 @@ const TCP_OVER_IPV6: u8 = 0x21;
 ///
 /// Without a path of its own (relayed) it says `UNKNOWN`, in version 2 LOCAL: the service takes the connection for what
 /// it is. IPv4-mapped addresses are written as IPv4. Two families at a time have no form and count as no path.
-pub fn proxy_header(version: ProxyProtocol, path: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+pub(super) fn proxy_header(version: ProxyProtocol, path: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
     let addresses = path.map(|(source, destination)| {
         let ends = (source.ip().to_canonical(), destination.ip().to_canonical());
         (ends, source.port(), destination.port())
