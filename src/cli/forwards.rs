@@ -169,18 +169,6 @@ pub fn proxy_protocol<T: AsRef<str>>(texts: &[T], services: &mut [SharedService]
     Ok(())
 }
 
-/// Parses a `--proxy-auth`: user name and password, as RFC 1929 and RFC 7617 can carry them.
-///
-/// # Errors
-/// One of them is missing or too long. The message does not repeat them.
-pub fn proxy_auth(text: &str) -> Result<(String, String), ArgumentError> {
-    let fits = |part: &str| (1..=255).contains(&part.len()) && !part.contains(char::is_control);
-    match text.split_once(':') {
-        Some((user, password)) if fits(user) && fits(password) => Ok((user.to_owned(), password.to_owned())),
-        _ => Err(ArgumentError::new("--proxy-auth", "", Problem::Credentials, "give USER:PASSWORD")),
-    }
-}
-
 /// Parses every `--allow`, as [`Rule::parse`] does.
 ///
 /// # Errors

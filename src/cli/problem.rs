@@ -121,8 +121,6 @@ pub(super) enum Problem {
     HeaderForUdp,
     #[error("the versions are v1 and v2")]
     HeaderVersion,
-    #[error("a user name and a password have 1 to 255 bytes each, and a user name has no colon")]
-    Credentials,
     #[error("it does not begin with a number such as 20 or 2.5")]
     NoNumber,
     #[error("it has no unit")]
