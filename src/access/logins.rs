@@ -1,9 +1,10 @@
 //! Slows down whoever guesses the user name and password of a published service, or of a `-D` proxy.
 //!
-//! Only verifying a login tells whether it is right, so that is what has to wait, and a right one waits with the others. A few
-//! wrong ones cost nothing; after that the time between two verifications grows, for each source and for all together. Of
-//! those that wait, sources that failed least come first, and within one source chance decides: so an honest visitor is next
-//! while others guess, and beside somebody who guesses from the same address it is as likely to be next as any guess is.
+//! Only verifying a login tells whether it is right, so that is what has to wait, and a right one waits with the
+//! others. A few wrong ones cost nothing; after that the time between two verifications grows, for each source and for
+//! all together. Of those that wait, sources that failed least come first, and within one source chance decides: so an
+//! honest visitor is next while others guess, and beside somebody who guesses from the same address it is as likely to
+//! be next as any guess is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 const FREE: u32 = 5;
 const FREE_TOGETHER: u32 = 50;
 
-/// The spacing after the first wrong login of a source that costs waiting; it doubles with each further one, up to the second.
+/// The spacing after the first wrong login of a source that costs waiting; it doubles with each further one, up to the
+/// second.
 const FIRST_SPACING: Duration = Duration::from_millis(250);
 const MAX_SPACING: Duration = Duration::from_secs(1);
 
@@ -28,7 +30,8 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// Sources that are told apart; beyond it the one whose last wrong login is longest ago is forgotten.
 const MAX_SOURCES: usize = 256;
 
-/// Logins that wait for their verification, of one source and together; beyond it one of the source that has most gives way.
+/// Logins that wait for their verification, of one source and together; beyond it one of the source that has most gives
+/// way.
 const MAX_WAITING_EACH: usize = 8;
 const MAX_WAITING: usize = 64;
 
@@ -118,8 +121,8 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
         self.waiting.iter().map(|waiting| self.turn_of(waiting.source).unwrap_or(waiting.since)).min()
     }
 
-    /// Takes note of a wrong login. Returns how many there were if that is to be said: of the first, the tenth, the hundredth
-    /// and so on.
+    /// Takes note of a wrong login. Returns how many there were if that is to be said: of the first, the tenth, the
+    /// hundredth and so on.
     pub fn failed(&mut self, now: Instant, source: S) -> Option<u64> {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
             let oldest = self.sources.iter().min_by_key(|(_, failures)| failures.last).map(|(source, _)| *source);

@@ -105,8 +105,8 @@ impl AccessList {
         }
     }
 
-    /// Decides about an address that `host_text` was looked up to, or is itself. Only an address that passed here may be
-    /// dialled. `is_own` tells which addresses this machine's interfaces have.
+    /// Decides about an address that `host_text` was looked up to, or is itself. Only an address that passed here may
+    /// be dialled. `is_own` tells which addresses this machine's interfaces have.
     ///
     /// # Errors
     /// It must not be dialled, and why.
@@ -174,8 +174,8 @@ impl AccessList {
     }
 }
 
-/// Returns an absolute path without `.`, doubled slashes and a slash at the end; `None` if it is relative, has `..` in it,
-/// or is the root.
+/// Returns an absolute path without `.`, doubled slashes and a slash at the end; `None` if it is relative, has `..` in
+/// it, or is the root.
 fn normalize(path: &Path) -> Option<PathBuf> {
     let mut components = path.components();
     if components.next() != Some(Component::RootDir) {

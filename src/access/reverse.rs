@@ -36,9 +36,9 @@ impl ReverseAccess {
         ReverseAccess { rules }
     }
 
-    /// Decides where to listen for the other side, and returns where: the address as IPv4 if it is IPv4-mapped, the path
-    /// without `.` and doubled slashes, of localhost that family alone which is permitted. Port 0, for any free one, is
-    /// permitted where all ports are.
+    /// Decides where to listen for the other side, and returns where: the address as IPv4 if it is IPv4-mapped, the
+    /// path without `.` and doubled slashes, of localhost that family alone which is permitted. Port 0, for any free
+    /// one, is permitted where all ports are.
     ///
     /// # Errors
     /// It must not be listened on, and why.

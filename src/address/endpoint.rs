@@ -133,8 +133,8 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// Somewhere that is listened on; port 0 lets the system pick one. As text, which is also what LISTEN and LISTENED of the
-/// protocol say: `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
+/// Somewhere that is listened on; port 0 lets the system pick one. As text, which is also what LISTEN and LISTENED of
+/// the protocol say: `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// A TCP port.

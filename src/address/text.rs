@@ -277,8 +277,8 @@ fn split_host(text: &str, bare: impl Fn(u8) -> bool) -> Result<(Host<'_>, &str),
 }
 
 /// Tells whether the last label of a host makes it an address for some resolver: `inet_aton` takes numbers in decimal,
-/// octal and hexadecimal, up to four of them, so only a name whose last label is no number is certainly a name (RFC 1123
-/// section 2.1 wants the same of top-level domains).
+/// octal and hexadecimal, up to four of them, so only a name whose last label is no number is certainly a name (RFC
+/// 1123 section 2.1 wants the same of top-level domains).
 fn is_number(label: &str) -> bool {
     let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     let is_hexadecimal = hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));

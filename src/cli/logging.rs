@@ -53,7 +53,8 @@ impl Verbosity {
 /// The name of this crate, with which the targets of its logs begin.
 const OURS: &str = "pinhole";
 
-/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic among it.
+/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic
+/// among it.
 const LIBRARIES: LevelFilter = LevelFilter::Debug;
 
 /// Libraries that log something here.
@@ -74,8 +75,8 @@ struct Directives {
 }
 
 impl Directives {
-    /// Reads `RUST_LOG` as `env_logger` does, but does not take what it cannot read for a module. `-v` is about pinhole; the
-    /// libraries below it warn, unless `RUST_LOG` asks for more: its directives come last and win.
+    /// Reads `RUST_LOG` as `env_logger` does, but does not take what it cannot read for a module. `-v` is about
+    /// pinhole; the libraries below it warn, unless `RUST_LOG` asks for more: its directives come last and win.
     fn new(verbosity: Verbosity, rust_log: Option<&str>) -> Directives {
         let others = verbosity.ours().min(LevelFilter::Warn);
         let levels = vec![(None, others), (Some(OURS.to_owned()), verbosity.ours())];
@@ -152,8 +153,8 @@ fn is_known(module: &str) -> bool {
     name == OURS || KNOWN.contains(&name)
 }
 
-/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing, so that
-/// a program that logs already can call the library.
+/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing,
+/// so that a program that logs already can call the library.
 pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
     let rust_log = env::var_os("RUST_LOG").map(OsString::into_string).transpose();
     let mut directives = Directives::new(verbosity, rust_log.as_ref().ok().and_then(|text| text.as_deref()));

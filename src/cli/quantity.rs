@@ -4,8 +4,8 @@ use super::problem::{ArgumentError, Problem};
 use crate::address::digits;
 use crate::config::Rate;
 
-/// Most streams that a session may be told to have open: below half the ids of one side, so that ids of streams that end
-/// slowly are not used up.
+/// Most streams that a session may be told to have open: below half the ids of one side, so that ids of streams that
+/// end slowly are not used up.
 pub const MAX_STREAMS: u16 = 16_384;
 
 /// The least memory for what is on its way.

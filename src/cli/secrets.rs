@@ -1,4 +1,5 @@
-//! Secrets that are given by flags, files and variables of the environment: which of them counts, and who else may read it.
+//! Secrets that are given by flags, files and variables of the environment: which of them counts, and who else may read
+//! it.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -28,8 +29,8 @@ impl LoginFlags {
         std::env::var_os(self.variable)
     }
 
-    /// Picks the login of the flag, or of the file, or else of the environment, where an empty one is none. What is to be
-    /// warned of goes to `remarks`.
+    /// Picks the login of the flag, or of the file, or else of the environment, where an empty one is none. What is to
+    /// be warned of goes to `remarks`.
     pub(super) fn pick(
         &self,
         flag: Option<&str>,

@@ -73,8 +73,8 @@ pub struct ServerArguments {
     /// Where visitors come to beside --listen; may be given more than once
     #[arg(long, value_name = "ADDR")]
     pub gateway_listen: Vec<String>,
-    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front: its address, or a network such as 10.0.0.0/8; may be
-    /// given more than once
+    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front: its address, or a network such as 10.0.0.0/8; may
+    /// be given more than once
     #[arg(long, value_name = "CIDR")]
     pub trusted_proxy: Vec<String>,
     /// Be a proxy there through which holders of tokens that may dial reach what hosts --allow

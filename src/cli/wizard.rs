@@ -48,8 +48,8 @@ pub enum Answers {
     Client(ClientConfig),
 }
 
-/// Asks everything that a run needs. `pin` is the pin of the environment, if any: a host uses it, and a client whose URL has
-/// none.
+/// Asks everything that a run needs. `pin` is the pin of the environment, if any: a host uses it, and a client whose
+/// URL has none.
 pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswer> {
     match ask_until(ask, WHICH, side)? {
         Side::Host => {

@@ -138,8 +138,8 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Tells whether a service may have this name: 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and no hyphen at the
-/// beginning, where a command line would take it for a flag.
+/// Tells whether a service may have this name: 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and no hyphen at
+/// the beginning, where a command line would take it for a flag.
 pub fn is_service_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=63).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(allowed)

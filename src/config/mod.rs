@@ -51,7 +51,8 @@ pub struct HostConfig {
     pub bounds: Bounds,
     /// How long a UDP flow may be idle before it ends.
     pub udp_idle: Duration,
-    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server only.
+    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server
+    /// only.
     pub listen: Option<SocketAddr>,
     /// The server that clients come through, too.
     pub server: Option<Registration>,

@@ -43,7 +43,8 @@ impl Approval {
         Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers }
     }
 
-    /// Asks about the client of that serial, once it is its turn. Says which question is to be [forgotten](Approval::forget) for that.
+    /// Asks about the client of that serial, once it is its turn. Says which question is to be
+    /// [forgotten](Approval::forget) for that.
     pub(super) fn ask(&mut self, serial: u64, source: Source, question: String) -> Admission<u64> {
         let admission = self.places.admit(source, rand::random());
         if admission != Admission::Full {

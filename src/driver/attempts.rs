@@ -28,8 +28,8 @@ impl Attempts {
         self.left.is_empty()
     }
 
-    /// Takes note of a failure. Whoever answered says more than an address where nobody does: a name may lead to both families,
-    /// and a server listen on one.
+    /// Takes note of a failure. Whoever answered says more than an address where nobody does: a name may lead to both
+    /// families, and a server listen on one.
     pub(super) fn failed(&mut self, failure: WebSocketError) {
         if self.failure.as_ref().is_none_or(is_silence) || !is_silence(&failure) {
             self.failure = Some(failure);

@@ -375,8 +375,8 @@ impl Core {
     }
 }
 
-/// Writes what a negotiation has to say. The answers are a few bytes and the program waits for them, so a socket that does not
-/// take them at once is of no use; false says so.
+/// Writes what a negotiation has to say. The answers are a few bytes and the program waits for them, so a socket that
+/// does not take them at once is of no use; false says so.
 pub(super) fn answer(stream: &mut Stream, negotiation: &mut Negotiation) -> bool {
     while let Some(output) = negotiation.poll_output() {
         if stream.write_all(&output).is_err() {

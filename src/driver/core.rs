@@ -46,8 +46,8 @@ const RECEIVES_PER_TURN: usize = 4;
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
 
-/// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking the system in
-/// between.
+/// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking
+/// the system in between.
 pub(super) const ROUNDS_PER_TURN: usize = 2;
 
 /// Takes what a run reports.

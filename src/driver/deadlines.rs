@@ -35,8 +35,8 @@ pub(super) enum Due {
     Attempt { index: usize, serial: u64, left: usize },
     /// A target that is watched because it may lead back has had its moment.
     Round { index: usize, serial: u64 },
-    /// A dial that failed for want of descriptors may be tried again. The serial comes first: of those that wait for the same
-    /// moment, the oldest is served first.
+    /// A dial that failed for want of descriptors may be tried again. The serial comes first: of those that wait for
+    /// the same moment, the oldest is served first.
     Redial { serial: u64, index: usize },
 }
 
@@ -56,8 +56,8 @@ impl Deadlines {
         self.heap.push(Reverse((at, due)));
     }
 
-    /// Makes room: those that no longer matter go once they can outnumber the others. A peer makes many in a moment, by streams that
-    /// it opens and aborts.
+    /// Makes room: those that no longer matter go once they can outnumber the others. A peer makes many in a moment, by
+    /// streams that it opens and aborts.
     pub(super) fn prune(&mut self, matters: impl Fn(&Due) -> bool) {
         if self.heap.len() >= MIN_PRUNED.max(2 * self.living) {
             self.heap.retain(|Reverse((_, due))| matters(due));

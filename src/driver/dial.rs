@@ -262,7 +262,8 @@ impl Core {
         }
     }
 
-    /// Dials those addresses of a target that may be dialled: exactly what was checked, not what its name means a moment later.
+    /// Dials those addresses of a target that may be dialled: exactly what was checked, not what its name means a
+    /// moment later.
     fn dial_allowed(&mut self, connection: usize, addresses: &[SocketAddr]) {
         let Some(named) = self.connections[connection].named.clone() else {
             return self.dial(connection, addresses.iter().copied().collect());

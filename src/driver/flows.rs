@@ -1,7 +1,8 @@
 //! UDP flows: datagrams of one local program and one target, in either direction.
 //!
-//! The opener has one socket for all its programs (`programs`) and tells flows apart by who sent; the side that dials has a
-//! socket of its own for each flow, so that answers find their way. Datagrams that find no room are lost, as on any network.
+//! The opener has one socket for all its programs (`programs`) and tells flows apart by who sent; the side that dials
+//! has a socket of its own for each flow, so that answers find their way. Datagrams that find no room are lost, as on
+//! any network.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,8 +26,8 @@ use crate::net::resolver::Lookup;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
-/// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the session with the
-/// most of them goes that was idle for longest.
+/// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the
+/// session with the most of them goes that was idle for longest.
 const MAX_TARGET_FLOWS: usize = 1024;
 
 /// The longest datagram there is.

@@ -1,5 +1,5 @@
-//! Connections whose stream the peer has reset. A reset of ours at once would throw away what the system has taken from us and not
-//! yet sent, which is what the peer said last: it comes when that is on its way.
+//! Connections whose stream the peer has reset. A reset of ours at once would throw away what the system has taken from
+//! us and not yet sent, which is what the peer said last: it comes when that is on its way.
 
 use std::io::{self, Read as _};
 use std::time::Duration;

@@ -7,7 +7,8 @@ use crate::net::websocket::{WebSocket, WebSocketError};
 /// Time between looks at a WebSocket.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Looks from one ping to the next: 20 seconds. Dev tunnels and proxies cut connections on which nothing moves for a minute.
+/// Looks from one ping to the next: 20 seconds. Dev tunnels and proxies cut connections on which nothing moves for a
+/// minute.
 const LOOKS_PER_PING: u32 = 2;
 
 /// Looks without anything received after which a WebSocket counts as dead: 30 to 40 seconds.

@@ -1,7 +1,7 @@
 //! The loop that owns every socket and the clock: one thread, readiness from mio, everything else sans-IO.
 //!
-//! [`Host`] and [`Client`] are the two sides, [`Server`] is what may stand between them; `core` is what they share. Each is made with its settings, reports
-//! what happens to a closure, and runs until it is done or stopped.
+//! [`Host`] and [`Client`] are the two sides, [`Server`] is what may stand between them; `core` is what they share.
+//! Each is made with its settings, reports what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
 mod attempts;

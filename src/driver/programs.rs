@@ -25,8 +25,8 @@ const MAX_FLOWS: usize = 1024;
 /// A socket that local programs send to.
 pub(super) struct UdpListener {
     pub(super) socket: ProgramSocket,
-    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address only. Its
-    /// port is that of the first datagram, and 0 before.
+    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address
+    /// only. Its port is that of the first datagram, and 0 before.
     owner: Option<SocketAddr>,
     /// The flow of each program.
     pub(super) flows: HashMap<Program, usize>,
@@ -104,8 +104,8 @@ impl fmt::Display for Program {
 }
 
 impl Core {
-    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the session
-    /// only; without one, they are lost.
+    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
+    /// session only; without one, they are lost.
     pub(super) fn receive_from_programs(&mut self, listener: usize, wanted: Option<(usize, Option<&ConnectTarget>)>) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {

@@ -5,8 +5,8 @@
 //! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
 //! | error or reset, all before it read | abort (ABORT reset) | | ABORT | reset |
 //!
-//! A connection that takes nothing any more may still have given something: what a program said before it left is read to its end, and
-//! what comes for it meanwhile is dropped, as its system would. The same holds the other way round.
+//! A connection that takes nothing any more may still have given something: what a program said before it left is read
+//! to its end, and what comes for it meanwhile is dropped, as its system would. The same holds the other way round.
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -120,8 +120,8 @@ impl Pump {
         }
     }
 
-    /// Tells whether a read of nothing is an end in order. Behind a reset, whose error a write took, it looks the same; but where
-    /// an end had come before the reset, that error is EPIPE.
+    /// Tells whether a read of nothing is an end in order. Behind a reset, whose error a write took, it looks the same;
+    /// but where an end had come before the reset, that error is EPIPE.
     fn has_ended_in_order(&self) -> bool {
         self.failure.as_ref().is_none_or(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }

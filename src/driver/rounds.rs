@@ -1,8 +1,9 @@
 //! Notices that a target leads back although nobody can say so: by way of another host, another machine, a container.
 //!
-//! A connection that goes round makes the next one by being made, each stays open, and none ever gets an answer. Where that
-//! many are open, dials wait for a moment: if further ones are asked for only after one was let go, and exactly one each time,
-//! while none of them ends, they are one connection that goes round. The first answer of a real service lets all go.
+//! A connection that goes round makes the next one by being made, each stays open, and none ever gets an answer. Where
+//! that many are open, dials wait for a moment: if further ones are asked for only after one was let go, and exactly
+//! one each time, while none of them ends, they are one connection that goes round. The first answer of a real service
+//! lets all go.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,11 +25,13 @@ const MANY: usize = 16;
 /// How long nobody may ask for a dial before one is let go.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// How long the next one may take to follow it. Others on the way round may be just as suspicious, and wait as long as we do.
+/// How long the next one may take to follow it. Others on the way round may be just as suspicious, and wait as long as
+/// we do.
 const FOLLOWS: Duration = Duration::from_millis(400);
 
-/// How often one is let go and exactly one follows before that is no accident: for dials that are asked for by chance it would be once
-/// in some hundred thousand times, and then only if none of all connections gets an answer or ends meanwhile.
+/// How often one is let go and exactly one follows before that is no accident: for dials that are asked for by chance
+/// it would be once in some hundred thousand times, and then only if none of all connections gets an answer or ends
+/// meanwhile.
 const ROUNDS: usize = 16;
 
 /// How long a target that was suspected for nothing is left alone, at first and at most.

@@ -49,8 +49,8 @@ pub(super) struct Summary {
 pub(super) enum Scope {
     /// A client's or a host's that knows the pin.
     Peer,
-    /// The one between a host and a server. Nobody proved a pin: on the host it reaches what is published, and what the host
-    /// lets the server dial.
+    /// The one between a host and a server. Nobody proved a pin: on the host it reaches what is published, and what the
+    /// host lets the server dial.
     Server,
 }
 
@@ -86,8 +86,8 @@ struct OwnSocket {
     index: usize,
 }
 
-/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple and a
-/// datagram's socket says whose it is.
+/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
+/// and a datagram's socket says whose it is.
 pub(super) struct SocketEntry {
     pub(super) socket: UdpSocket,
     session: usize,
@@ -149,8 +149,8 @@ impl Core {
         Some(SessionKey { index, serial: entry.serial })
     }
 
-    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that only
-    /// just lost theirs are left alone.
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
+    /// only just lost theirs are left alone.
     pub(super) fn evict(&mut self) -> bool {
         let recovering =
             self.sessions.iter().filter_map(|(index, entry)| Some((entry.session.recovering_since()?, index)));
@@ -379,8 +379,8 @@ impl Core {
         }
     }
 
-    /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines only move
-    /// away, and nothing is looked at that did not change, however many sessions there are.
+    /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines
+    /// only move away, and nothing is looked at that did not change, however many sessions there are.
     fn set_deadline(&mut self, index: usize) {
         let Some(entry) = self.sessions.get_mut(index) else { return };
         if let Some(at) = entry.session.poll_timeout()

@@ -126,8 +126,8 @@ mod unix {
         [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()]
     }
 
-    /// Tells whether the process was started with SIGHUP ignored, if the system says. Elsewhere `nohup` shows in that neither
-    /// stdout nor stderr is a terminal.
+    /// Tells whether the process was started with SIGHUP ignored, if the system says. Elsewhere `nohup` shows in that
+    /// neither stdout nor stderr is a terminal.
     fn is_hang_up_ignored() -> Option<bool> {
         ignores_hang_up(&std::fs::read_to_string("/proc/self/status").ok()?)
     }

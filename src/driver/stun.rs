@@ -1,5 +1,5 @@
-//! Where the STUN servers are: their names are looked up on a helper thread of their own, so that a name nobody answers for
-//! delays nothing else.
+//! Where the STUN servers are: their names are looked up on a helper thread of their own, so that a name nobody answers
+//! for delays nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Notices that a forward leads back to itself: the service is down, and who listens on its port is the client.
 //!
-//! A side that dials remembers the connection, and the side that accepts it says in its CONNECT which one it was. Where that
-//! comes back to the side that dialled, and asks for the same target again, the next round would be like the last.
+//! A side that dials remembers the connection, and the side that accepts it says in its CONNECT which one it was. Where
+//! that comes back to the side that dialled, and asks for the same target again, the next round would be like the last.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -39,8 +39,8 @@ impl Trails {
         Trails { machine: Machine::this(), dialled: HashMap::new() }
     }
 
-    /// Takes note of a connection that is being made to a target. Whoever accepts it may be on this machine or on another, so
-    /// it has a name for each.
+    /// Takes note of a connection that is being made to a target. Whoever accepts it may be on this machine or on
+    /// another, so it has a name for each.
     pub(super) fn add(&mut self, protocol: Protocol, ends: &Ends, target: &str, trail: &Trail) -> Vec<Hop> {
         let hops: Vec<Hop> = [self.here(protocol, ends), between(protocol, ends)].into_iter().flatten().collect();
         for hop in &hops {
@@ -103,8 +103,8 @@ fn hop(hasher: Sha256) -> Hop {
 }
 
 impl Core {
-    /// Returns what the peer of a session is told of a connection that was accepted for it: nothing unless it came from this
-    /// machine or from the peer's, so it is never told who else connects.
+    /// Returns what the peer of a session is told of a connection that was accepted for it: nothing unless it came from
+    /// this machine or from the peer's, so it is never told who else connects.
     pub(super) fn trail_of(&self, session: usize, protocol: Protocol, ends: &Ends) -> Trail {
         let hop = match ends {
             Ends::Ports { local, remote } => {

@@ -1,7 +1,7 @@
 //! What a proxy in front of a server says about who is behind it: `X-Forwarded-For`, `-Proto` and `-Host`.
 //!
-//! Everybody can write these fields, so they count from addresses that were named only. There is no specification of them;
-//! what is here is what nginx, Caddy, HAProxy and the load balancers of clouds have in common.
+//! Everybody can write these fields, so they count from addresses that were named only. There is no specification of
+//! them; what is here is what nginx, Caddy, HAProxy and the load balancers of clouds have in common.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

@@ -1,7 +1,7 @@
 //! Whether a request is the doing of a web page, and of whose.
 //!
-//! A page of any site may connect to this machine's loopback addresses and to its network: the browser asks for nobody's consent
-//! to a WebSocket, but says who began it. What no browser sent says nothing, and is none of this.
+//! A page of any site may connect to this machine's loopback addresses and to its network: the browser asks for
+//! nobody's consent to a WebSocket, but says who began it. What no browser sent says nothing, and is none of this.
 
 use std::net::IpAddr;
 
@@ -21,9 +21,9 @@ impl Initiator {
         Initiator { origin: headers.first("origin"), site: headers.first("sec-fetch-site") }
     }
 
-    /// Tells whether a page of another site began the request, as far as that can be judged. `host` is what the request has as its
-    /// `Host`, and `forwarded` that a forwarder left its mark: it may have written `Host`, or `Origin`, anew, and a page that comes
-    /// that way came as everybody does.
+    /// Tells whether a page of another site began the request, as far as that can be judged. `host` is what the request
+    /// has as its `Host`, and `forwarded` that a forwarder left its mark: it may have written `Host`, or `Origin`,
+    /// anew, and a page that comes that way came as everybody does.
     pub(super) fn is_foreign(&self, host: Option<&str>, forwarded: bool) -> bool {
         match (self.site.as_deref(), self.origin.as_deref()) {
             (Some(site), _) => !matches!(site, "same-origin" | "same-site" | "none"),

@@ -1,7 +1,7 @@
 //! HTTP as text: heads within bounds, header fields, short answers, and which proxy is asked. No sockets.
 //!
-//! The signaling port speaks little of it: every connection carries one request, and whatever is not a WebSocket upgrade
-//! is answered and closed.
+//! The signaling port speaks little of it: every connection carries one request, and whatever is not a WebSocket
+//! upgrade is answered and closed.
 
 mod answer;
 pub mod forwarded;
@@ -110,7 +110,8 @@ impl Request {
         format!("/{}", parts.join("/"))
     }
 
-    /// Tells whether a page of another site began it, which must not talk to what listens on loopback or in a private network.
+    /// Tells whether a page of another site began it, which must not talk to what listens on loopback or in a private
+    /// network.
     pub fn is_foreign(&self) -> bool {
         self.initiator.is_foreign(self.host.as_deref(), self.site.forwarded)
     }

@@ -13,8 +13,8 @@ use thiserror::Error;
 /// The most names of one asker whose look-up has not begun.
 pub const MAX_QUEUED: usize = 256;
 
-/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer go on
-/// beside it.
+/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer
+/// go on beside it.
 const MAX_RUNNING_PEER: usize = 4;
 
 /// Look-ups that all peers together may have under way.
@@ -28,9 +28,9 @@ pub const MAX_ADDRESSES: usize = 16;
 
 /// Looks up names on helper threads and wakes the loop when answers are there.
 ///
-/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped. Nobody waits
-/// for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of other askers; names that
-/// the same asker wants at once are looked up once.
+/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped.
+/// Nobody waits for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of
+/// other askers; names that the same asker wants at once are looked up once.
 pub struct Resolver {
     waker: Arc<Waker>,
     lookup: LookupFn,
@@ -167,8 +167,8 @@ impl Resolver {
             || self.answered.iter().any(|(answered, _)| *answered == id)
     }
 
-    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of one asker
-    /// the one that has waited for longest.
+    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of
+    /// one asker the one that has waited for longest.
     fn begin(&mut self) -> io::Result<()> {
         loop {
             let running: Vec<Asker> =
@@ -226,8 +226,8 @@ fn answer_requests(requests: &Receiver<Request>, answers: &Sender<Answer>, waker
     }
 }
 
-/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever a
-/// name server says (RFC 6761, section 6.3).
+/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever
+/// a name server says (RFC 6761, section 6.3).
 fn known(host: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Some(vec![address]);

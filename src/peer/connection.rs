@@ -1,7 +1,7 @@
 //! One PeerConnection with the channel that carries the tunnel's messages, and a second one for datagrams.
 //!
-//! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input and
-//! every write the output of str0m is drained into our own queues, as its contract asks.
+//! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input
+//! and every write the output of str0m is drained into our own queues, as its contract asks.
 
 mod candidates;
 mod channels;
@@ -31,12 +31,13 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
-/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
-/// five is lost, two seconds of silence are rare.
+/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one
+/// datagram in five is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
-/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn as all others
-/// do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had their turn within the second.
+/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn
+/// as all others do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had
+/// their turn within the second.
 const ICE_PACE: Duration = Duration::from_millis(50);
 const ICE_TURN: Duration = Duration::from_secs(1);
 
@@ -240,8 +241,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
-    /// it came from the peer, as far as can be told.
+    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says
+    /// that it came from the peer, as far as can be told.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if self.is_over {
             return false;
@@ -318,7 +319,8 @@ impl Connection {
         self.bad_datagrams
     }
 
-    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is loss.
+    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is
+    /// loss.
     pub fn checks(&self) -> (u64, u64) {
         (self.checks, self.answers)
     }
@@ -355,7 +357,8 @@ impl Connection {
         }
     }
 
-    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are many pairs.
+    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are
+    /// many pairs.
     fn hurried(&self, now: Instant, at: Instant) -> Instant {
         let count = |candidates: &[Candidate], is_ipv4| {
             candidates.iter().filter(|candidate| candidate.addr().is_ipv4() == is_ipv4).count()
@@ -390,8 +393,8 @@ impl Connection {
         }
     }
 
-    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never check
-    /// again, even though datagrams pass.
+    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never
+    /// check again, even though datagrams pass.
     fn check_again(&mut self) {
         self.checked_again += 1;
         if self.checked_again > MAX_CHECKED_AGAIN {

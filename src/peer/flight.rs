@@ -1,8 +1,8 @@
 //! How many bytes may be under way on the channel.
 //!
-//! SCTP is one FIFO: whatever it holds delays every other stream behind it, and str0m's cost per packet grows with it. So
-//! we hand it what the path needs and no more: the bandwidth it was seen to deliver times the round trip without queues,
-//! and half as much again so that a faster path shows itself (the idea of BBR, draft-ietf-ccwg-bbr, without its
+//! SCTP is one FIFO: whatever it holds delays every other stream behind it, and str0m's cost per packet grows with it.
+//! So we hand it what the path needs and no more: the bandwidth it was seen to deliver times the round trip without
+//! queues, and half as much again so that a faster path shows itself (the idea of BBR, draft-ietf-ccwg-bbr, without its
 //! pacing). Both figures are measured in passing; `docs/performance.md` has throughput against bytes in flight.
 
 use std::collections::VecDeque;
@@ -14,8 +14,8 @@ pub const MIN_FLIGHT: usize = 32 * 1024;
 /// The most that is kept in flight, in bytes: what the receiver's window can hold.
 pub const MAX_FLIGHT: usize = 1024 * 1024;
 
-/// Returns how many bytes may be in flight beyond a target of that many while datagrams are sent: a quarter, and at least
-/// one message's worth.
+/// Returns how many bytes may be in flight beyond a target of that many while datagrams are sent: a quarter, and at
+/// least one message's worth.
 pub const fn datagram_share(target: usize) -> usize {
     let share = target / 4;
     if share < MIN_FLIGHT / 2 { MIN_FLIGHT / 2 } else { share }
@@ -148,8 +148,8 @@ impl Flight {
         }
     }
 
-    /// Tells whether a datagram would be under way soon. Where SCTP holds back, it keeps datagrams for as long as it takes,
-    /// which after losses is seconds; then they go only as fast as acknowledgements come.
+    /// Tells whether a datagram would be under way soon. Where SCTP holds back, it keeps datagrams for as long as it
+    /// takes, which after losses is seconds; then they go only as fast as acknowledgements come.
     pub fn takes_datagram(&self) -> bool {
         self.buffered < self.target + datagram_share(self.target) && (!self.is_saturated || self.clocked > 0)
     }
@@ -164,8 +164,8 @@ impl Flight {
 mod tests {
     use super::*;
 
-    /// Drives the policy over a path of `rate` bytes a second and `round_trip`, always with something to send, and returns
-    /// the target it settles at.
+    /// Drives the policy over a path of `rate` bytes a second and `round_trip`, always with something to send, and
+    /// returns the target it settles at.
     fn settle(rate: f64, round_trip: Duration) -> usize {
         let mut flight = Flight::default();
         let mut now = Instant::now();

@@ -50,7 +50,8 @@ enum RawHost<'a> {
 }
 
 impl<'a> RawAddress<'a> {
-    /// Reads type, host and port from the beginning of `bytes`; returns the length too, or `None` if there is more to come.
+    /// Reads type, host and port from the beginning of `bytes`; returns the length too, or `None` if there is more to
+    /// come.
     ///
     /// # Errors
     /// [`AddressError::Type`], because the length is not known then.

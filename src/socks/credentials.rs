@@ -56,8 +56,8 @@ impl Credentials {
         constant_time::verify_slices_are_equal(&self.hash, &hash(user, password)).is_ok()
     }
 
-    /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. It has no salt: whoever
-    /// has it can try passwords against it, so it goes no further than those who check logins.
+    /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. It has no salt:
+    /// whoever has it can try passwords against it, so it goes no further than those who check logins.
     pub fn hash(&self) -> &[u8; 32] {
         &self.hash
     }

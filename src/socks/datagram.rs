@@ -1,4 +1,5 @@
-//! The header in front of every datagram between a local program and the relay of a UDP ASSOCIATE (RFC 1928, section 7).
+//! The header in front of every datagram between a local program and the relay of a UDP ASSOCIATE (RFC 1928, section
+//! 7).
 
 use thiserror::Error;
 

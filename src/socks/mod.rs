@@ -5,9 +5,9 @@
 //! login, or with `Basic`). SOCKS4 and SOCKS4a are refused in their own words. Datagrams of a UDP ASSOCIATE are
 //! [`datagram`]'s.
 //!
-//! SOCKS5 is written here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5` reads
-//! from asynchronous streams, `tor-socksproto` takes any password and refuses UDP ASSOCIATE, and `socker` is too young to
-//! be called kept. What is left to do is a few length-prefixed fields.
+//! SOCKS5 is written here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5`
+//! reads from asynchronous streams, `tor-socksproto` takes any password and refuses UDP ASSOCIATE, and `socker` is too
+//! young to be called kept. What is left to do is a few length-prefixed fields.
 
 mod address;
 mod credentials;
@@ -40,7 +40,8 @@ const TLS: u8 = 22;
 /// What a local program asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// A connection. The host is a name in small letters (maybe with the root's dot) or an IP address in its normal form.
+    /// A connection. The host is a name in small letters (maybe with the root's dot) or an IP address in its normal
+    /// form.
     Connect(Target),
     /// Somewhere to send datagrams to, for as long as the connection lasts.
     UdpAssociate,

@@ -54,8 +54,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin; `web`
-    /// is where the published service is.
+    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin;
+    /// `web` is where the published service is.
     pub(super) fn through_server(&self, id: &HostId, url: &str, pin: &str, web: Option<&str>) -> String {
         let mut lines = self.sharing();
         lines.extend([
@@ -75,8 +75,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for clients of
-    /// a server, without the pin.
+    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for
+    /// clients of a server, without the pin.
     pub(super) fn new_pin(&self, addr: Option<SocketAddr>, server: Option<&str>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
         let mut lines =

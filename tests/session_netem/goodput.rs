@@ -24,8 +24,8 @@ struct Outcome {
     echo: Vec<Duration>,
 }
 
-/// Returns the bottleneck of a cell: the emulator's buffer holds what is on its way as well as what queues, which is one
-/// product of bandwidth and round trip, and 64 KiB at least.
+/// Returns the bottleneck of a cell: the emulator's buffer holds what is on its way as well as what queues, which is
+/// one product of bandwidth and round trip, and 64 KiB at least.
 fn bottleneck(cell: &Cell) -> NetemConfig {
     let round_trip = millis(cell.round_trip_ms);
     let product = cell.mbits * 125 * cell.round_trip_ms;

@@ -1,5 +1,5 @@
-//! `pinhole check`: looks at this machine's network and, given a URL, at a host's signaling and network, and says what that
-//! means. A loop of its own on one thread; it ends by itself within seconds.
+//! `pinhole check`: looks at this machine's network and, given a URL, at a host's signaling and network, and says what
+//! that means. A loop of its own on one thread; it ends by itself within seconds.
 
 mod survey;
 mod visit;

@@ -183,8 +183,8 @@ impl Survey {
         }
     }
 
-    /// Picks one address of each family, if possible one that no other server has: only different servers show how a NAT
-    /// maps.
+    /// Picks one address of each family, if possible one that no other server has: only different servers show how a
+    /// NAT maps.
     fn found(&mut self, now: Instant, addresses: &[SocketAddr]) -> Found {
         let mut picked = Vec::new();
         for is_ipv4 in [true, false] {

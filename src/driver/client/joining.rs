@@ -1,7 +1,7 @@
 //! How a session begins: with the pin the first time, with a ticket afterwards, and what becomes of attempts that fail.
 //!
-//! Whoever forwards the WebSocket may play the host, and learns one guess of the pin from each confirm. So the pin is used only
-//! where the host has no ticket of ours: before the first session, and when its process was replaced.
+//! Whoever forwards the WebSocket may play the host, and learns one guess of the pin from each confirm. So the pin is
+//! used only where the host has no ticket of ours: before the first session, and when its process was replaced.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +25,8 @@ use crate::status::event::Event;
 /// How long a client that was never connected goes on asking a host that is busy.
 const BUSY_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The longest that a busy host is waited for before it is asked again. Its queue may have room long before the last one in it has
-/// had its turn, and being told so once more costs neither side anything.
+/// The longest that a busy host is waited for before it is asked again. Its queue may have room long before the last
+/// one in it has had its turn, and being told so once more costs neither side anything.
 const MAX_BUSY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What attempts to join leave behind.
@@ -103,8 +103,8 @@ impl Client {
         }
     }
 
-    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy, or `--retry`
-    /// was given; later it is waited out, unless the host itself said no.
+    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy, or
+    /// `--retry` was given; later it is waited out, unless the host itself said no.
     pub(super) fn join_failed(&mut self, error: RunError) {
         if self.joining.exposure.is_spent() {
             info!("joining failed: {error}");

@@ -1,5 +1,5 @@
-//! Signaling WebSockets to the host: one that serves the session, and those that are being opened to begin one or to join it
-//! again.
+//! Signaling WebSockets to the host: one that serves the session, and those that are being opened to begin one or to
+//! join it again.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::signaling::message::ErrorCode;
 use crate::signaling::resume::ClientResume;
 use crate::tunnel::{Config, Role};
 
-/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though not
-/// than a full queue of them.
+/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though
+/// not than a full queue of them.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How long a closing handshake may take.
@@ -359,7 +359,8 @@ impl Client {
         self.core.touch(session.index);
     }
 
-    /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was kept.
+    /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was
+    /// kept.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         let mut dead = Vec::new();
         for (index, link) in &mut self.links {

@@ -187,7 +187,8 @@ fn known(address: ListenAddress, bound: SocketAddr) -> ListenAddress {
     }
 }
 
-/// Returns what was got of the second address of a port that was got at `bound`. Who has it instead may be taken for us.
+/// Returns what was got of the second address of a port that was got at `bound`. Who has it instead may be taken for
+/// us.
 fn decide<T>(
     core: &mut Core,
     second: Second<T>,

@@ -7,8 +7,8 @@
 //!    error                      done
 //! ```
 //!
-//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the pin is not
-//! shown to whoever answers.
+//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the
+//! pin is not shown to whoever answers.
 //!
 //! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
 //! port stays open all the time (`local`).
@@ -57,8 +57,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// A session that was connected for this long was no failure: the next one is begun at once.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not come
-/// back, so fresh ones must follow.
+/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not
+/// come back, so fresh ones must follow.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes a host's service appear on a local port.
@@ -143,8 +143,8 @@ impl Client {
         self.core.fixed_flight = Some(bytes);
     }
 
-    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
-    /// so.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
+    /// `nohup`, stays so.
     ///
     /// # Errors
     /// The system's.

@@ -1,7 +1,7 @@
 //! `-W`: stdin and stdout joined to one stream.
 //!
-//! Neither may be waited for by the loop (a file is always ready, a terminal may block), so two threads copy between them and
-//! a pair of sockets, one of which is an ordinary local connection to everybody else.
+//! Neither may be waited for by the loop (a file is always ready, a terminal may block), so two threads copy between
+//! them and a pair of sockets, one of which is an ordinary local connection to everybody else.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -109,8 +109,8 @@ impl Client {
         }
     }
 
-    /// Ends the run if what came cannot be written: a disk is full, or who read is gone. Whoever sends learns of it as soon as
-    /// anybody would who writes there.
+    /// Ends the run if what came cannot be written: a disk is full, or who read is gone. Whoever sends learns of it as
+    /// soon as anybody would who writes there.
     pub(super) fn handle_unwritten(&mut self) -> bool {
         if let Some(error) = self.pipe.failure.as_ref().and_then(|failure| failure.try_recv().ok()) {
             self.leave(RunError::Pipe(format!("stdout takes no more: {error}")));
@@ -119,8 +119,8 @@ impl Client {
     }
 }
 
-/// Copies what comes as it comes. The standard library would splice on Linux, which waits for more than there is where one end
-/// is a pipe: a conversation stops.
+/// Copies what comes as it comes. The standard library would splice on Linux, which waits for more than there is where
+/// one end is a pipe: a conversation stops.
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {

@@ -83,7 +83,8 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 _ => return self.close_negotiation(index),
             };
-            // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop busy.
+            // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
+            // busy.
             if entry.relay.is_some() {
                 return self.core.notices.push_back(Notice::Negotiation { index });
             }

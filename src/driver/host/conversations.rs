@@ -1,5 +1,5 @@
-//! Clients that come in through the server: each is a numbered conversation on the WebSocket that all of them share, and a link
-//! like any other to the rest of the host. Conversation 0 is the server's own session.
+//! Clients that come in through the server: each is a numbered conversation on the WebSocket that all of them share,
+//! and a link like any other to the rest of the host. Conversation 0 is the server's own session.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -77,8 +77,8 @@ impl Host {
         self.core.verify_at = self.limiter.poll_timeout();
     }
 
-    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we know of it;
-    /// not a later one, should somebody have held this proof back.
+    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
+    /// know of it; not a later one, should somebody have held this proof back.
     pub(super) fn finish_return(&mut self, index: usize, text: &str) {
         let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[index].phase, Phase::Closing) else {
             return;

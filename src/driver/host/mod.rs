@@ -217,8 +217,8 @@ impl Host {
         self.core.fixed_flight = Some(bytes);
     }
 
-    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under `nohup`, stays
-    /// so.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
+    /// `nohup`, stays so.
     ///
     /// # Errors
     /// The system's.
@@ -376,6 +376,7 @@ fn is_taken(address: SocketAddr) -> bool {
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())
     });
-    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has nobody.
+    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has
+    // nobody.
     probe.is_err_and(|error| !listen::lacks_family(&error))
 }

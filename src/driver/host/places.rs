@@ -4,12 +4,13 @@ use super::{Host, LinkEnd, Phase};
 use crate::shares::{Admission, Source};
 use crate::signaling::error::SignalingError;
 
-/// Links at a time that are no session's: handshakes, confirms that wait for their turn, questions of `--ask`, ends. One source
-/// alone has half of them, and behind a dev tunnel all are one.
+/// Links at a time that are no session's: handshakes, confirms that wait for their turn, questions of `--ask`, ends.
+/// One source alone has half of them, and behind a dev tunnel all are one.
 pub(super) const MAX_UNPROVEN: usize = 512;
 
 impl Host {
-    /// Makes a place for somebody who comes from there, if need be by giving somebody up; false says that there is none.
+    /// Makes a place for somebody who comes from there, if need be by giving somebody up; false says that there is
+    /// none.
     pub(super) fn make_place(&mut self, source: Source) -> bool {
         match self.places.admit(source, rand::random()) {
             Admission::Free => true,

@@ -1,5 +1,5 @@
-//! Reverse forwards: what a client asks this side to listen on, if `--allow-reverse` has it. Connections made there go to the
-//! client, which dials its own target.
+//! Reverse forwards: what a client asks this side to listen on, if `--allow-reverse` has it. Connections made there go
+//! to the client, which dials its own target.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};

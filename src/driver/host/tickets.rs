@@ -33,8 +33,8 @@ impl Tickets {
         Some((entry.key.clone(), entry.session))
     }
 
-    /// Takes note of a client's new session, and returns the name of its last one, if it had any. The client that has not come for
-    /// longest is forgotten if there are too many.
+    /// Takes note of a client's new session, and returns the name of its last one, if it had any. The client that has
+    /// not come for longest is forgotten if there are too many.
     pub(super) fn note(&mut self, ticket: Ticket, session: SessionKey, name: String) -> Option<String> {
         self.count += 1;
         if self.entries.len() >= MAX_TICKETS && !self.entries.contains_key(&ticket.id) {

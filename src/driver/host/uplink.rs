@@ -35,8 +35,8 @@ use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
 use crate::status::event::Event;
 
-/// How long the WebSocket may take to open, at one of several addresses, and how long the server may take to register us: it
-/// may have to look first whether another process lives.
+/// How long the WebSocket may take to open, at one of several addresses, and how long the server may take to register
+/// us: it may have to look first whether another process lives.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -317,8 +317,8 @@ impl Host {
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
-    /// There is no WebSocket to the server, or none any more. The first time that is the end, without `--retry`; later it is
-    /// waited out.
+    /// There is no WebSocket to the server, or none any more. The first time that is the end, without `--retry`; later
+    /// it is waited out.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         let state = std::mem::replace(&mut uplink.state, State::Away);

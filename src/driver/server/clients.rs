@@ -1,8 +1,8 @@
 //! Clients: conversations whose messages are passed on between two WebSockets.
 //!
-//! What a client sends goes to its host as long as there is room there; otherwise the client is not read, and its own TCP
-//! connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept for the client
-//! within bounds, and two honest peers keep less than that under way.
+//! What a client sends goes to its host as long as there is room there; otherwise the client is not read, and its own
+//! TCP connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept
+//! for the client within bounds, and two honest peers keep less than that under way.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ pub(super) struct Client {
     id: HostId,
     /// The host's link. As long as it has no number there may be another host of that name by now.
     pub(super) host: usize,
-    /// The number of the conversation. It has none until it says something: until then its host does not know of it, and it takes no
-    /// client's place.
+    /// The number of the conversation. It has none until it says something: until then its host does not know of it,
+    /// and it takes no client's place.
     pub(super) number: Option<u32>,
     /// What waits for it.
     outbox: Outbox,

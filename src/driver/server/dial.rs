@@ -64,8 +64,8 @@ impl Dialer {
         (Dialer { wanted, waker }, receiver)
     }
 
-    /// Has a host connect to a target that its `--allow` names, and waits until it has. What is written to the socket comes
-    /// out there.
+    /// Has a host connect to a target that its `--allow` names, and waits until it has. What is written to the socket
+    /// comes out there.
     ///
     /// # Errors
     /// [`DialError`].

@@ -23,13 +23,13 @@ use crate::tunnel::{Config, Role};
 /// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
 pub(super) const MAX_AHEAD: usize = 64 * 1024;
 
-/// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that a visitor does not
-/// take waits in a window of its stream; windows grow by that much together.
+/// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that
+/// a visitor does not take waits in a window of its stream; windows grow by that much together.
 const INITIAL_CREDIT: u32 = 32 * 1024;
 const GROWTH_BUDGET: u64 = 8 * 1024 * 1024;
 
-/// What visitors sent and the host has not acknowledged. Acknowledgements of small requests may take a second, and each of these holds
-/// 2 KiB: this is for 32,000 of them.
+/// What visitors sent and the host has not acknowledged. Acknowledgements of small requests may take a second, and each
+/// of these holds 2 KiB: this is for 32,000 of them.
 const SEND_BUDGET: usize = 64 * 1024 * 1024;
 
 /// What is unacknowledged, and what windows grew by, of all hosts together; it is looked at now and then.

@@ -1,5 +1,5 @@
-//! Streams that no visitor needs any more: their services see an end in order, as behind other proxies. A reset would be an
-//! error to them, and ends those that do not expect one.
+//! Streams that no visitor needs any more: their services see an end in order, as behind other proxies. A reset would
+//! be an error to them, and ends those that do not expect one.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -111,7 +111,8 @@ impl Server {
         true
     }
 
-    /// Resets a stream whose service does not end its side. It has seen the end of ours by then, and whatever it writes fails.
+    /// Resets a stream whose service does not end its side. It has seen the end of ours by then, and whatever it writes
+    /// fails.
     fn give_up(&mut self, session: SessionKey, key: StreamKey) {
         self.leaving.forget(session, key);
         if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {

@@ -1,8 +1,9 @@
-//! The server's side of the loop: hosts that have a lasting name here, the clients that join them, and visitors by HTTP.
+//! The server's side of the loop: hosts that have a lasting name here, the clients that join them, and visitors by
+//! HTTP.
 //!
-//! A host has one WebSocket. Each client that joins it is a numbered conversation there, whose messages are passed on and not
-//! looked at. Conversation 0 is the server's own session with the host: its streams carry the requests of the gateway and of
-//! the proxy.
+//! A host has one WebSocket. Each client that joins it is a numbered conversation there, whose messages are passed on
+//! and not looked at. Conversation 0 is the server's own session with the host: its streams carry the requests of the
+//! gateway and of the proxy.
 
 mod admin;
 mod clients;
@@ -106,8 +107,8 @@ pub struct Server {
 }
 
 /// ```text
-///  Serving ──asked to stop──▶ Draining ──nothing is under way──▶ Parting ──services saw it──▶ Leaving ──everybody left──▶ over
-///                                └──────────────asked again─────────┴─────────────────────────┴──────────────────────▶ over
+///  Serving ──asked to stop──▶ Draining ──nothing under way──▶ Parting ──services saw it──▶ Leaving ──all left──▶ over
+///                                └────────────asked again────────┴─────────────────────────┴───────────────────▶ over
 /// ```
 #[derive(Debug, Clone, Copy)]
 enum Stage {
@@ -235,8 +236,8 @@ impl Server {
         self.core.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if it came
-    /// because the terminal was closed on which the server was started without `nohup`.
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if
+    /// it came because the terminal was closed on which the server was started without `nohup`.
     ///
     /// # Errors
     /// The system's.
@@ -405,15 +406,17 @@ impl Server {
     }
 }
 
-/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that visitors
-/// come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who were named.
+/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that
+/// visitors come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who
+/// were named.
 fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
     let mut ports = config.gateway.iter().flat_map(|gateway| &gateway.listen).chain([&config.listen]);
     let is_behind_others = config.trusted_proxies.is_empty() && ports.all(|port| port.ip().is_loopback());
     TrustedProxies::new(config.trusted_proxies.clone(), is_behind_others)
 }
 
-/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from there itself.
+/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from
+/// there itself.
 fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
     if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
 }

@@ -52,7 +52,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Sends so many bytes every so many seconds; returns after how many seconds that was too slow, if it was within ten hours.
+    /// Sends so many bytes every so many seconds; returns after how many seconds that was too slow, if it was within
+    /// ten hours.
     fn ends(bytes: usize, every: u32) -> Option<u32> {
         let start = Instant::now();
         let mut pace = Pace::new(start);

@@ -15,7 +15,8 @@ pub(super) const MAX_ASKING: usize = 4096;
 /// Heads of visitors that are longer than [`LONG_HEAD`] and not there yet: one budget for what all of them hold.
 pub(super) const MAX_LONG_HEADS: usize = 512;
 
-/// What a head may have without a place of its own, in bytes. Those of browsers come in one piece as a rule, and hold nothing.
+/// What a head may have without a place of its own, in bytes. Those of browsers come in one piece as a rule, and hold
+/// nothing.
 const LONG_HEAD: usize = 1024;
 
 /// Streams to one host that carry requests: a host that answers none of them must not take all that the server has.

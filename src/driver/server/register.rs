@@ -155,8 +155,8 @@ impl Server {
         }
     }
 
-    /// Looks whether the one that has the name has shown that it lives: it is told that it was replaced, so that the two do not
-    /// take the name from each other for ever.
+    /// Looks whether the one that has the name has shown that it lives: it is told that it was replaced, so that the
+    /// two do not take the name from each other for ever.
     pub(super) fn check_contender(&mut self, holder: usize) {
         let Some((contender, received)) = self.host(holder).and_then(|host| host.contender) else { return };
         let websocket = self.links.get_mut(holder).and_then(Link::websocket);

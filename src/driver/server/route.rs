@@ -42,7 +42,8 @@ impl Server {
         }
     }
 
-    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login waits.
+    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login
+    /// waits.
     fn published(&mut self, index: usize, request: &Request) -> Result<Option<Place>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
         let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;

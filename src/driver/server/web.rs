@@ -1,5 +1,5 @@
-//! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their sockets,
-//! their clocks, and the streams that carry requests to hosts.
+//! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their
+//! sockets, their clocks, and the streams that carry requests to hosts.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -29,7 +29,8 @@ use crate::shares::Standing;
 use crate::status::event::Event;
 use crate::status::refusal::Refusal as Counted;
 
-/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others are not taken.
+/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others
+/// are not taken.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 const MAX_SURPLUS: usize = 256;
 

@@ -146,7 +146,8 @@ impl Exchange {
         }
     }
 
-    /// Passes on bytes of the browser's, as far as they belong to the body or the pipe and there is room; returns how many.
+    /// Passes on bytes of the browser's, as far as they belong to the body or the pipe and there is room; returns how
+    /// many.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let room = BUFFER.saturating_sub(self.to_service.len());
         let bytes = &bytes[..bytes.len().min(room)];

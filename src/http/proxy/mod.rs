@@ -1,8 +1,8 @@
 //! The HTTP proxy that signaling goes through, as the environment names it.
 //!
-//! The rules are curl's: a variable in small letters comes before the same in capitals, an empty one counts as unset, and
-//! `HTTP_PROXY` in capitals is not looked at. Two things differ: this machine's own addresses are never asked of a proxy,
-//! where they would mean the proxy's own, and entries of `NO_PROXY` may have a port.
+//! The rules are curl's: a variable in small letters comes before the same in capitals, an empty one counts as unset,
+//! and `HTTP_PROXY` in capitals is not looked at. Two things differ: this machine's own addresses are never asked of a
+//! proxy, where they would mean the proxy's own, and entries of `NO_PROXY` may have a port.
 
 mod exceptions;
 
@@ -44,7 +44,8 @@ pub struct ProxyVariables {
     values: Vec<(&'static str, String)>,
 }
 
-/// Why the proxy that the environment names cannot be used. Never shows the variable's value, which may hold a password.
+/// Why the proxy that the environment names cannot be used. Never shows the variable's value, which may hold a
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProxyError {
     /// It is none that CONNECT is sent to in clear.
@@ -122,7 +123,8 @@ impl ProxyVariables {
         ProxyVariables { values }
     }
 
-    /// Returns the proxy for a host (lower case, an IPv6 literal without brackets), or `None` if it is dialled directly.
+    /// Returns the proxy for a host (lower case, an IPv6 literal without brackets), or `None` if it is dialled
+    /// directly.
     ///
     /// # Errors
     /// [`ProxyError`] if the proxy that is named cannot be used.

@@ -136,7 +136,8 @@ impl Connect {
     }
 }
 
-/// The names of the ways to log in. A field may list several, each with parameters behind it (RFC 9110, section 11.6.1).
+/// The names of the ways to log in. A field may list several, each with parameters behind it (RFC 9110, section
+/// 11.6.1).
 fn schemes(headers: &Headers<'_>) -> Vec<String> {
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let names = headers.tokens("proxy-authenticate").filter_map(|part| part.split_whitespace().next());

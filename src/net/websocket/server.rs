@@ -90,8 +90,8 @@ impl Incoming {
         Self { transport, policy: Policy::Host(admission), state: State::Reading(RequestReader::new()) }
     }
 
-    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the handshake
-    /// comes first.
+    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the
+    /// handshake comes first.
     ///
     /// # Errors
     /// TLS cannot begin.

@@ -1,7 +1,7 @@
 //! The two channels: one that delivers everything, in any order, and one for datagrams, which may be lost.
 //!
-//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it, and it is
-//! there as soon as SCTP is.
+//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it,
+//! and it is there as soon as SCTP is.
 
 use std::time::Instant;
 
@@ -18,16 +18,17 @@ const LABEL: &str = "pinhole";
 /// Protocol of both channels.
 const PROTOCOL: &str = "pinhole.1";
 
-/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each other.
+/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each
+/// other.
 const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
 const DATAGRAMS_STREAM: u16 = 100;
 
-/// What both channels together may hold unacknowledged, in bytes: all that is in flight, the share of datagrams beyond it, and
-/// the longest datagram on top.
+/// What both channels together may hold unacknowledged, in bytes: all that is in flight, the share of datagrams beyond
+/// it, and the longest datagram on top.
 pub(super) const MAX_BUFFERED: usize = MAX_FLIGHT + datagram_share(MAX_FLIGHT) + 128 * 1024;
 
-/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
-/// what is due for thousands of streams.
+/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier
+/// RESUME and what is due for thousands of streams.
 const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// Returns what the channel for messages is like.
@@ -63,8 +64,8 @@ impl Connection {
         self.flight.target().saturating_sub(buffered)
     }
 
-    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what is in flight that
-    /// messages do not fill, so that none waits for an acknowledgement of theirs.
+    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what is in flight
+    /// that messages do not fill, so that none waits for an acknowledgement of theirs.
     pub fn takes_datagram(&mut self, now: Instant) -> bool {
         if !self.is_open || self.is_over {
             return false;
@@ -84,7 +85,8 @@ impl Connection {
         }
     }
 
-    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
+    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost
+    /// here.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
             self.flight.handle_datagram(datagram.len());
