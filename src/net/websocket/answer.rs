@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// The largest head of an answer: front ends add long redirections and cookies.
+pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
+
+/// The most header fields of an answer.
+pub(super) const MAX_ANSWER_HEADERS: usize = 100;
+
 /// An answer to an upgrade request other than 101; what to do about it is its `Display`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpAnswer {

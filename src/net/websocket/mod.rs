@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod error;
 mod frame;
+mod proxy_answer;
 mod server;
 
 use std::io;
@@ -25,9 +26,9 @@ use tungstenite::protocol::{Message, Role, WebSocketContext};
 
 pub use answer::HttpAnswer;
 pub use client::UpgradeRequest;
-pub use connect::{ProxyFailure, ProxyProblem};
 pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
+pub use proxy_answer::{ProxyFailure, ProxyProblem};
 pub use server::{Admission, Incoming, IncomingEvent};
 
 use crate::fault::caught;
