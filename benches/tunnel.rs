@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use crossbeam_channel::bounded;
 use pinhole::address::Target;
 use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::driver::{Client, Host, RunError, Stopper};
+use pinhole::run::{Client, Host, RunError, Stopper};
 use pinhole::status::event::Event;
 
 /// Bytes one iteration moves.

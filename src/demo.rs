@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
 use crate::address::Target;
 use crate::config::{ClientConfig, HostConfig};
-use crate::driver::{Client, Host, Reporter, RunError, Stopper};
+use crate::run::{Client, Host, Reporter, RunError, Stopper};
 use crate::status::event::Event;
 
 /// Bytes fetched through the tunnel.

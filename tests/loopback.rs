@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use pinhole::address::Target;
 use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::driver::{Client, Host, RunError};
+use pinhole::run::{Client, Host, RunError};
 use pinhole::session::End;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;

@@ -109,7 +109,7 @@ impl Directives {
                 let part = sanitize(part, MAX_SHOWN);
                 self.complaints.push(format!(
                     "'{part}' in RUST_LOG is left out: give a level (error, warn, info, debug, trace or off) or MODULE=LEVEL, \
-                     for example RUST_LOG=pinhole::driver=debug"
+                     for example RUST_LOG=pinhole::run=debug"
                 ));
                 return;
             }
@@ -210,7 +210,7 @@ mod tests {
         ];
         for (verbosity, ours, theirs) in cases {
             for level in Level::iter() {
-                assert_eq!(enabled(verbosity, None, "pinhole::driver", level), level <= ours);
+                assert_eq!(enabled(verbosity, None, "pinhole::run", level), level <= ours);
                 assert_eq!(enabled(verbosity, None, "str0m::ice", level), level <= theirs);
             }
         }
@@ -245,7 +245,7 @@ mod tests {
                 }
             }
         }
-        assert!(enabled(Verbosity::Normal, Some("trace"), "pinhole::driver", Level::Trace));
+        assert!(enabled(Verbosity::Normal, Some("trace"), "pinhole::run", Level::Trace));
         assert!(Directives::new(Verbosity::Normal, Some("trace")).complaints.is_empty(), "nobody asked for those");
         let complaints = Directives::new(Verbosity::Normal, Some("tungstenite=trace")).complaints;
         assert!(complaints[0].contains("libraries log at DEBUG at most"), "{complaints:?}");
@@ -276,7 +276,7 @@ mod tests {
         let partly = Directives::new(Verbosity::Normal, Some("inof, pinhole::net=debug,,mio=trase"));
         assert_eq!(partly.complaints.len(), 2);
         assert!(enabled(Verbosity::Normal, Some("inof, pinhole::net=debug"), "pinhole::net::tls", Level::Debug));
-        for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::driver=trace", "hyper=info,warn"] {
+        for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::run=trace", "hyper=info,warn"] {
             assert!(Directives::new(Verbosity::Normal, Some(right)).complaints.is_empty(), "{right}");
         }
     }

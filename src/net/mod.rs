@@ -1,4 +1,4 @@
-//! Sockets: the only place, beside the driver, that touches the network.
+//! Sockets: the only place, beside the loop, that touches the network.
 
 pub mod interfaces;
 pub mod limits;

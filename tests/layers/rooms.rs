@@ -35,7 +35,7 @@ pub(crate) const WATCHED: &[&str] = &[
 ];
 
 /// Rooms where a circle is left between parts that are not parent and child.
-pub(crate) const CIRCULAR: &[&str] = &["cli", "driver", "driver/server", "gateway", "signaling", "status", "tunnel"];
+pub(crate) const CIRCULAR: &[&str] = &["cli", "gateway", "run", "run/server", "signaling", "status", "tunnel"];
 
 pub(crate) const ROOMS: &[Room] = &[
     // Pure: values in, values out. A clock is a value, an `Instant` that comes in.
@@ -101,7 +101,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net/websocket", &["fault", "http", "signaling"], &["bytes", "httparse", "rustls", "tungstenite"]),
     // The loop. Only its core asks what time it is.
     room(
-        "driver",
+        "run",
         &["address", "config", "net", "session", "shares", "signaling", "status", "tunnel"],
         &[
             "bytes",
@@ -116,21 +116,21 @@ pub(crate) const ROOMS: &[Room] = &[
             "thiserror",
         ],
     ),
-    room("driver/approval", &[], &["std::thread"]),
-    room("driver/check", &["peer"], &["Instant::now", "rustls"]),
-    room("driver/client", &["access", "socks"], &["rustls"]),
-    room("driver/client/pipe", &[], &["std::fs", "std::os", "std::thread"]),
-    room("driver/connections", &["socks"], &["sha2"]),
-    room("driver/core", &[], &["Instant::now"]),
-    room("driver/dial", &["access"], &[]),
-    room("driver/host", &[], &["rustls", "socket2"]),
-    room("driver/programs", &["socks"], &[]),
-    room("driver/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
-    room("driver/server/admin", &[], &["serde_json"]),
-    room("driver/server/dial", &[], &["std::os"]),
-    room("driver/server/register", &[], &["aws_lc_rs"]),
-    room("driver/signals", &[], &["signal_hook", "signal_hook_mio", "std::fs"]),
-    room("driver/trails", &[], &["sha2"]),
+    room("run/approval", &[], &["std::thread"]),
+    room("run/check", &["peer"], &["Instant::now", "rustls"]),
+    room("run/client", &["access", "socks"], &["rustls"]),
+    room("run/client/pipe", &[], &["std::fs", "std::os", "std::thread"]),
+    room("run/connections", &["socks"], &["sha2"]),
+    room("run/core", &[], &["Instant::now"]),
+    room("run/dial", &["access"], &[]),
+    room("run/host", &[], &["rustls", "socket2"]),
+    room("run/programs", &["socks"], &[]),
+    room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
+    room("run/server/admin", &[], &["serde_json"]),
+    room("run/server/dial", &[], &["std::os"]),
+    room("run/server/register", &[], &["aws_lc_rs"]),
+    room("run/signals", &[], &["signal_hook", "signal_hook_mio", "std::fs"]),
+    room("run/trails", &[], &["sha2"]),
     // What is said of all that.
     room("status", &["address", "config", "signaling"], &["serde", "std::io", "std::net"]),
     room("status/invitation", &[], &["percent_encoding"]),
@@ -150,7 +150,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "address",
             "config",
             "demo",
-            "driver",
+            "run",
             "fault",
             "http",
             "net",
@@ -167,7 +167,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/server", &[], &["ipnet"]),
     room(
         "demo",
-        &["address", "config", "driver", "status"],
+        &["address", "config", "run", "status"],
         &[
             "Instant::now",
             "crossbeam_channel",

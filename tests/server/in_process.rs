@@ -7,7 +7,7 @@ use std::thread;
 use pinhole::access::AccessList;
 use pinhole::address::Target;
 use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig};
-use pinhole::driver::{Client, DialError, Host, Server};
+use pinhole::run::{Client, DialError, Host, Server};
 use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::rendezvous::HostId;

@@ -9,10 +9,10 @@ use mio::Waker;
 
 use super::Server;
 use crate::address::Target;
-use crate::driver::connections::{Asker, Incoming};
-use crate::driver::sessions::SessionKey;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::run::connections::{Asker, Incoming};
+use crate::run::sessions::SessionKey;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{AbortReason, ConnectTarget};
 

@@ -8,11 +8,11 @@ use log::info;
 use mio::Interest;
 
 use super::Client;
-use crate::driver::connections::{Asker, Incoming, answer, answer_and_end};
-use crate::driver::core::Notice;
-use crate::driver::deadlines::Due;
-use crate::driver::programs::UdpListener;
-use crate::driver::token::Source as Token;
+use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
+use crate::run::core::Notice;
+use crate::run::deadlines::Due;
+use crate::run::programs::UdpListener;
+use crate::run::token::Source as Token;
 use crate::shares::Source;
 use crate::socks::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};

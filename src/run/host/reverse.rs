@@ -9,13 +9,13 @@ use mio::Interest;
 
 use super::Host;
 use crate::address::{Bind, ListenAddress};
-use crate::driver::connections::Incoming;
-use crate::driver::core::Notice;
-use crate::driver::programs::UdpListener;
-use crate::driver::sessions::{Scope, SessionKey};
-use crate::driver::token::Source;
 use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
+use crate::run::connections::Incoming;
+use crate::run::core::Notice;
+use crate::run::programs::UdpListener;
+use crate::run::sessions::{Scope, SessionKey};
+use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::ConnectTarget;
 

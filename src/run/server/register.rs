@@ -8,7 +8,7 @@ use super::hosts::{Host, Owner};
 use super::links::{Front, Link, State};
 use super::places::source;
 use super::{Access, Server, Serves};
-use crate::driver::liveness::Liveness;
+use crate::run::liveness::Liveness;
 use crate::shares::Standing;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
 use crate::status::event::Event;

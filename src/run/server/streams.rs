@@ -4,10 +4,10 @@ use super::Server;
 use super::places::source;
 use super::web::Web;
 use crate::address::Protocol;
-use crate::driver::connections::stream_hash;
-use crate::driver::sessions::SessionKey;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
+use crate::run::connections::stream_hash;
+use crate::run::sessions::SessionKey;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 

@@ -13,12 +13,12 @@ use super::trails::LEADS_BACK;
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::config::{ProxyProtocol, SharedService};
-use crate::driver::proxy_header::proxy_header;
 use crate::net::interfaces::is_own_address;
 use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::{Attempt, Stream};
+use crate::run::proxy_header::proxy_header;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
 
 /// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Server;
-use crate::driver::deadlines::Due;
-use crate::driver::sessions::SessionKey;
+use crate::run::deadlines::Due;
+use crate::run::sessions::SessionKey;
 use crate::tunnel::{AbortReason, StreamKey};
 
 /// How long a service may take to end its side.

@@ -15,10 +15,10 @@ use crossbeam_channel::{Receiver, bounded};
 use super::Client;
 use super::local::named_target;
 use crate::config::Pipe;
-use crate::driver::RunError;
-use crate::driver::connections::Incoming;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::run::RunError;
+use crate::run::connections::Incoming;
 use crate::tunnel::{ConnectTarget, Service};
 
 /// The pipe of a client.

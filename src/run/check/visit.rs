@@ -17,10 +17,10 @@ use rustls::ClientConfig as TlsConfig;
 
 use super::LINK;
 use crate::config::VisitConfig;
-use crate::driver::RunError;
-use crate::driver::attempts::Attempts;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
+use crate::run::RunError;
+use crate::run::attempts::Attempts;
 use crate::session::CHECK;
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};

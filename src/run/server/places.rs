@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use super::Server;
 use super::web::MAX_CONNECTIONS;
-use crate::driver::sessions::SessionKey;
 use crate::gateway::{Refusal, Stage};
+use crate::run::sessions::SessionKey;
 use crate::shares::{Admission, Source, Standing};
 use crate::status::refusal::Refusal as Counted;
 

@@ -9,10 +9,10 @@ use log::debug;
 
 use super::links::STEP_TIMEOUT;
 use super::{Host, Link, LinkEnd, Phase};
-use crate::driver::liveness::Liveness;
-use crate::driver::outbox::Outbox;
-use crate::driver::sessions::SessionKey;
 use crate::net::websocket::WebSocketError;
+use crate::run::liveness::Liveness;
+use crate::run::outbox::Outbox;
+use crate::run::sessions::SessionKey;
 use crate::shares::{self, Standing};
 use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};

@@ -8,13 +8,13 @@ use mio::Interest;
 
 use super::Client;
 use super::links::{Link, Phase};
-use crate::driver::attempts::Attempts;
-use crate::driver::dial::HOST_LOOKUP;
-use crate::driver::liveness::Liveness;
-use crate::driver::sessions::SessionKey;
-use crate::driver::token::Source;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
+use crate::run::attempts::Attempts;
+use crate::run::dial::HOST_LOOKUP;
+use crate::run::liveness::Liveness;
+use crate::run::sessions::SessionKey;
+use crate::run::token::Source;
 
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
