@@ -10,6 +10,7 @@ use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
+use super::sessions::SessionKey;
 use super::token::Source;
 use crate::address::{Protocol, Target};
 use crate::net::listener::Ends;
@@ -21,7 +22,7 @@ use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId
 
 /// A connection, established or on its way, and its stream.
 pub(super) struct ConnectionEntry {
-    pub(super) session: usize,
+    pub(super) session: SessionKey,
     pub(super) key: StreamKey,
     pub(super) id: StreamId,
     pub(super) serial: u64,
@@ -98,9 +99,14 @@ pub(super) struct Incoming {
 
 impl Core {
     /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
-    pub(super) fn open_stream(&mut self, index: usize, incoming: Incoming, target: &ConnectTarget) -> Option<usize> {
+    pub(super) fn open_stream(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        target: &ConnectTarget,
+    ) -> Option<usize> {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(index, name.clone(), &ends, target) {
+        match self.open_connection(session, name.clone(), &ends, target) {
             Ok(connection) => {
                 self.join(connection, stream);
                 Some(connection)
@@ -114,9 +120,15 @@ impl Core {
     }
 
     /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
-    pub(super) fn open_asking(&mut self, index: usize, incoming: Incoming, mut asker: Asker, target: &ConnectTarget) {
+    pub(super) fn open_asking(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        mut asker: Asker,
+        target: &ConnectTarget,
+    ) {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(index, name.clone(), &ends, target) {
+        match self.open_connection(session, name.clone(), &ends, target) {
             Ok(connection) => match self.register(connection, stream) {
                 Ok(stream) => {
                     self.connections[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
@@ -133,7 +145,7 @@ impl Core {
 
     fn open_connection(
         &mut self,
-        index: usize,
+        session: SessionKey,
         name: String,
         ends: &Ends,
         target: &ConnectTarget,
@@ -141,16 +153,16 @@ impl Core {
         self.next_serial += 1;
         let flow =
             ends.ports().map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
-        let trail = self.trail_of(index, Protocol::Tcp, ends);
-        let entry = &mut self.sessions[index];
+        let trail = self.trail_of(session, Protocol::Tcp, ends);
+        let entry = &mut self.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
-        self.touch(index);
-        self.insert(index, key, name).ok_or(OpenError::GoingAway)
+        self.touch(session);
+        self.insert(session, key, name).ok_or(OpenError::GoingAway)
     }
 
     /// The other side has dialled: a program that waits may proceed.
-    pub(super) fn stream_accepted(&mut self, index: usize, key: StreamKey) {
-        let Some(&connection) = self.sessions[index].connections.get(&key) else { return };
+    pub(super) fn stream_accepted(&mut self, session: SessionKey, key: StreamKey) {
+        let Some(&connection) = self.sessions[session].connections.get(&key) else { return };
         let entry = &mut self.connections[connection];
         let Phase::Asking(asking) = &mut entry.phase else { return };
         let is_heard = match &mut asking.asker {
@@ -223,13 +235,13 @@ impl Core {
     /// The mux ended a stream: its connection is reset.
     pub(super) fn stream_aborted(
         &mut self,
-        index: usize,
+        session: SessionKey,
         key: StreamKey,
         reason: AbortReason,
         detail: &str,
         origin: Origin,
     ) {
-        let Some(&connection) = self.sessions[index].connections.get(&key) else { return };
+        let Some(&connection) = self.sessions[session].connections.get(&key) else { return };
         let name = reason.as_str();
         debug!("stream={} aborted reason={name} detail={detail:?} origin={origin:?}", self.connections[connection].id);
         let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
@@ -258,7 +270,7 @@ impl Core {
         }
     }
 
-    pub(super) fn insert(&mut self, session: usize, key: StreamKey, address: String) -> Option<usize> {
+    pub(super) fn insert(&mut self, session: SessionKey, key: StreamKey, address: String) -> Option<usize> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
         self.next_serial += 1;
         let serial = self.next_serial;
@@ -341,7 +353,7 @@ impl Core {
         self.reset_connection(connection, &format!("reset: {error}"));
     }
 
-    pub(super) fn abort_stream(&mut self, session: usize, key: StreamKey, reason: AbortReason, detail: &str) {
+    pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
         if let Some(stream) = self.sessions[session].session.mux().stream(key) {
             stream.abort(reason, detail);
         }

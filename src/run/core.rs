@@ -22,9 +22,10 @@ use super::flows::{FlowEntry, MAX_DATAGRAM};
 use super::leaving::Leaving;
 use super::programs::UdpListener;
 use super::rounds::Rounds;
-use super::sessions::{SessionEntry, SessionKey, SocketEntry, Summary};
+use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
 use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
+use super::table::Table;
 use super::token::Source;
 use super::trails::Trails;
 use crate::address::Target;
@@ -151,8 +152,8 @@ pub(super) struct Core {
     events: Events,
     /// The time of this turn.
     pub(super) now: Instant,
-    pub(super) sessions: Slab<SessionEntry>,
-    pub(super) sockets: Slab<SocketEntry>,
+    pub(super) sessions: Table<SessionEntry>,
+    pub(super) sockets: Table<SocketEntry>,
     pub(super) connections: Slab<ConnectionEntry>,
     /// Connections that wait for their reset.
     pub(super) leaving: Slab<Leaving>,
@@ -174,9 +175,9 @@ pub(super) struct Core {
     /// Connections that can go on.
     pub(super) ready: VecDeque<usize>,
     /// Sessions that may have something to say.
-    pub(super) dirty: VecDeque<usize>,
+    pub(super) dirty: VecDeque<SessionKey>,
     /// UDP sockets with something left to receive.
-    receivable: VecDeque<usize>,
+    receivable: VecDeque<SocketKey>,
     pub(super) notices: VecDeque<Notice>,
     pub(super) next_serial: u64,
     interfaces: InterfaceWatch,
@@ -208,8 +209,8 @@ impl Core {
             poll,
             events: Events::with_capacity(EVENTS),
             now: Instant::now(),
-            sessions: Slab::new(),
-            sockets: Slab::new(),
+            sessions: Table::new(),
+            sockets: Table::new(),
             connections: Slab::new(),
             leaving: Slab::new(),
             flows: Slab::new(),
@@ -318,12 +319,10 @@ impl Core {
     /// Ends every session in order.
     pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
         let now = self.now;
-        for (_, entry) in &mut self.sessions {
+        for (_, entry) in self.sessions.iter_mut() {
             entry.session.go_away(now, reason, detail);
         }
-        for index in 0..self.sessions.capacity() {
-            self.touch(index);
-        }
+        self.touch_all();
     }
 
     /// Leaves the listener alone for a while: a descriptor may be free then.
@@ -369,14 +368,15 @@ impl Core {
             Some(Source::Web(index)) => self.notices.push_back(Notice::Web { index, event: event.clone() }),
             Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
             Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
-            Some(Source::Udp(index)) => {
-                if let Some(entry) = self.sockets.get_mut(index) {
+            Some(Source::Udp(place)) => {
+                let Some(key) = self.sockets.at(place) else { return };
+                if let Some(entry) = self.sockets.get_mut(key) {
                     entry.socket.readiness.handle_event(event);
                     if entry.socket.readiness.writable {
                         entry.socket.flush();
                     }
                     if !std::mem::replace(&mut entry.is_queued, true) {
-                        self.receivable.push_back(index);
+                        self.receivable.push_back(key);
                     }
                 }
             }
@@ -388,16 +388,16 @@ impl Core {
 
     fn receive_datagrams(&mut self) {
         for _ in 0..self.receivable.len() {
-            let Some(index) = self.receivable.pop_front() else { break };
+            let Some(key) = self.receivable.pop_front() else { break };
             for _ in 0..RECEIVES_PER_TURN {
-                if self.sockets.get(index).is_some_and(|entry| entry.socket.readiness.readable) {
-                    self.receive(index);
+                if self.sockets.get(key).is_some_and(|entry| entry.socket.readiness.readable) {
+                    self.receive(key);
                 }
             }
-            if let Some(entry) = self.sockets.get_mut(index) {
+            if let Some(entry) = self.sockets.get_mut(key) {
                 entry.is_queued = entry.socket.readiness.readable;
                 if entry.is_queued {
-                    self.receivable.push_back(index);
+                    self.receivable.push_back(key);
                 }
             }
         }
@@ -417,7 +417,7 @@ impl Core {
                     self.is_accepting_paused = false;
                     self.notices.push_back(Notice::Acceptable { index: None });
                 }
-                Due::Session { index, serial } => self.session_due(SessionKey { index, serial }),
+                Due::Session(key) => self.session_due(key),
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),

@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use super::sessions::SessionKey;
+
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
     /// Accepting was paused for want of descriptors.
     Accept,
     /// A session may have something to do.
-    Session { index: usize, serial: u64 },
+    Session(SessionKey),
     /// It is time to see whether the signaling WebSockets are alive.
     KeepAlive,
     /// A client may dial the host again, or a host its server.

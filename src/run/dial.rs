@@ -127,34 +127,33 @@ impl Dialer {
 
 impl Core {
     /// Dials the target of a stream the peer opened, if there is one and it is allowed.
-    pub(super) fn open_target(&mut self, index: usize, key: StreamKey, target: &ConnectTarget) {
+    pub(super) fn open_target(&mut self, session: SessionKey, key: StreamKey, target: &ConnectTarget) {
         // Only what was asked for, and was not refused, comes back.
         let is_reverse = matches!(target, ConnectTarget::Reverse(_));
         if let ConnectTarget::Reverse(id) = target
-            && !self.sessions[index].session.mux().takes_reverse(*id)
+            && !self.sessions[session].session.mux().takes_reverse(*id)
         {
-            return self.abort_stream(index, key, AbortReason::Denied, "nothing was forwarded in that direction");
+            return self.abort_stream(session, key, AbortReason::Denied, "nothing was forwarded in that direction");
         }
-        let is_served = self.sessions[index].scope == Scope::Peer || self.dialer.serves(target);
+        let is_served = self.sessions[session].scope == Scope::Peer || self.dialer.serves(target);
         let refusal = Refusal { reason: AbortReason::Denied, detail: "the host does not let its server have that" };
         let endpoint = if is_served { self.dialer.endpoint(target) } else { Err(refusal) };
         let (endpoint, header) = match endpoint {
             Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
             Err(Refusal { reason, detail }) => {
-                let session = self.sessions[index].name.clone();
-                self.warn("denied", format!("session {session} asked for {}: {detail}", describe(target)));
-                return self.abort_stream(index, key, reason, detail);
+                let name = self.sessions[session].name.clone();
+                self.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
+                return self.abort_stream(session, key, reason, detail);
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
-        let session = SessionKey { index, serial: self.sessions[index].serial };
-        let told = self.sessions[index].session.mux().stream(key).map(|mut stream| stream.take_trail());
+        let told = self.sessions[session].session.mux().stream(key).map(|mut stream| stream.take_trail());
         let trail = self.trails.complete(&told.unwrap_or_default());
         let wanted = Wanted { session, key, endpoint, header, is_named, trail };
         if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
-            self.warn_of_loop(index, &wanted.target());
+            self.warn_of_loop(session, &wanted.target());
             self.end_looping_flow(hop);
-            return self.abort_stream(index, key, AbortReason::Refused, LEADS_BACK);
+            return self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
         }
         self.admit(wanted);
     }
@@ -170,9 +169,9 @@ impl Core {
             return self.open_target_flow(wanted, &address);
         }
         let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
-        let Some(connection) = self.insert(session.index, key, target) else { return };
+        let Some(connection) = self.insert(session, key, target) else { return };
         let round = self.rounds.enter(session, &self.connections[connection].address);
-        let path = self.sessions[session.index].session.peer_path();
+        let path = self.sessions[session].session.peer_path();
         let entry = &mut self.connections[connection];
         (entry.trail, entry.round) = (trail, Some(round));
         entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
@@ -181,7 +180,7 @@ impl Core {
         self.prune_deadlines();
         match endpoint {
             Endpoint::Tcp(address) => {
-                let asker = self.asker(session.index, is_named);
+                let asker = asker(session, is_named);
                 let lookup = self.resolver.resolve(asker, serial, &address.host, address.port);
                 if is_named {
                     self.connections[connection].named = Some(address);
@@ -206,11 +205,6 @@ impl Core {
             }
             Endpoint::Udp(_) => self.fail_dial(connection, AbortReason::UnknownService, "it is no service of streams"),
         }
-    }
-
-    /// Tells for whom a name is looked up: the peer of that session, if it chose the name.
-    pub(super) fn asker(&self, index: usize, is_named: bool) -> Asker {
-        if is_named { Asker::Peer(self.sessions[index].serial) } else { Asker::Own }
     }
 
     /// Remembers a connection that is being dialled, until it is deregistered.
@@ -373,6 +367,11 @@ impl Core {
         self.abort_stream(session, key, reason, detail);
         self.reset_connection(connection, reason.as_str());
     }
+}
+
+/// Tells for whom a name is looked up: the peer of that session, if it chose the name.
+pub(super) fn asker(session: SessionKey, is_named: bool) -> Asker {
+    if is_named { Asker::Peer(session.number()) } else { Asker::Own }
 }
 
 fn describe(target: &ConnectTarget) -> String {

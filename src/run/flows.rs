@@ -15,8 +15,9 @@ use mio::net::UdpSocket;
 
 use super::core::{Core, Notice};
 use super::deadlines::Due;
-use super::dial::Wanted;
+use super::dial::{Wanted, asker};
 use super::programs::Program;
+use super::sessions::SessionKey;
 use super::token::Source;
 use super::trails::LEADS_BACK;
 use crate::address::{Protocol, Target};
@@ -38,7 +39,7 @@ pub(super) const DATAGRAMS_PER_TURN: usize = 64;
 
 /// A flow and its stream.
 pub(super) struct FlowEntry {
-    pub(super) session: usize,
+    pub(super) session: SessionKey,
     key: StreamKey,
     id: StreamId,
     pub(super) serial: u64,
@@ -67,13 +68,13 @@ impl Core {
         self.make_room_for_target();
         let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(session.index, key, Side::Resolving { named }, wanted.target()) else {
+        let Some(flow) = self.insert_flow(session, key, Side::Resolving { named }, wanted.target()) else {
             return;
         };
         self.flows[flow].trail = trail.clone();
         self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
         let serial = self.flows[flow].serial;
-        let asker = self.asker(session.index, is_named);
+        let asker = asker(session, is_named);
         match self.resolver.resolve(asker, serial, &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
@@ -208,7 +209,13 @@ impl Core {
         self.remove_flow(flow, LEADS_BACK);
     }
 
-    pub(super) fn insert_flow(&mut self, session: usize, key: StreamKey, side: Side, address: String) -> Option<usize> {
+    pub(super) fn insert_flow(
+        &mut self,
+        session: SessionKey,
+        key: StreamKey,
+        side: Side,
+        address: String,
+    ) -> Option<usize> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
         self.next_serial += 1;
         let (serial, used_at) = (self.next_serial, self.now);

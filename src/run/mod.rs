@@ -24,6 +24,7 @@ mod server;
 mod sessions;
 mod signals;
 mod stun;
+mod table;
 mod token;
 mod trails;
 

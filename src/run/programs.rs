@@ -11,6 +11,7 @@ use mio::Interest;
 use super::connections::stream_hash;
 use super::core::{Core, Notice};
 use super::flows::{DATAGRAMS_PER_TURN, Side};
+use super::sessions::SessionKey;
 use super::token::Source;
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
@@ -106,7 +107,11 @@ impl fmt::Display for Program {
 impl Core {
     /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
     /// session only; without one, they are lost.
-    pub(super) fn receive_from_programs(&mut self, listener: usize, wanted: Option<(usize, Option<&ConnectTarget>)>) {
+    pub(super) fn receive_from_programs(
+        &mut self,
+        listener: usize,
+        wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
+    ) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
             let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
@@ -166,7 +171,7 @@ impl Core {
 
     fn open_flow(
         &mut self,
-        session: usize,
+        session: SessionKey,
         target: &ConnectTarget,
         listener: usize,
         program: Program,

@@ -194,7 +194,7 @@ impl Core {
         if round.open < round.look_at || round.rest_until.is_some_and(|until| self.now < until) {
             return false;
         }
-        let Some(entry) = self.sessions.get(round.session.index) else { return false };
+        let Some(entry) = self.sessions.get(round.session) else { return false };
         let mut connections = entry.connections.values().filter_map(|&index| self.connections.get(index));
         let is_silent = connections.all(|entry| match &entry.phase {
             Phase::Open(pump) if entry.round == Some(index) => pump.bytes().0 == 0,
@@ -202,7 +202,7 @@ impl Core {
         });
         let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
         let round = &mut self.rounds.targets[index];
-        let session = &mut self.sessions[round.session.index].session;
+        let session = &mut self.sessions[round.session].session;
         let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
         let mut own =
             flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(index)));
@@ -270,8 +270,8 @@ impl Core {
     fn refuse_round(&mut self, wanted: Wanted) {
         // The session may be gone by now.
         if self.session(wanted.session).is_some() {
-            self.warn_of_loop(wanted.session.index, &wanted.target());
-            self.abort_stream(wanted.session.index, wanted.key, AbortReason::Refused, LEADS_BACK);
+            self.warn_of_loop(wanted.session, &wanted.target());
+            self.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
         }
     }
 }

@@ -11,6 +11,7 @@ use rand::Rng;
 
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::table::Key;
 use super::token::Source;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::udp::UdpSocket;
@@ -26,12 +27,8 @@ const MIN_EVICTED: Duration = Duration::from_secs(5);
 /// Addresses that one sentence names.
 const MAX_NAMED: usize = 8;
 
-/// Finds a session; one that is gone is found no more, whoever took its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct SessionKey {
-    pub(super) index: usize,
-    pub(super) serial: u64,
-}
+/// Finds a session.
+pub(super) type SessionKey = Key<SessionEntry>;
 
 /// What there is to say about a session at its end.
 #[derive(Debug)]
@@ -58,7 +55,6 @@ pub(super) enum Scope {
 pub(super) struct SessionEntry {
     pub(super) session: Session,
     pub(super) scope: Scope,
-    pub(super) serial: u64,
     /// Short id, for people.
     pub(super) name: String,
     sockets: Vec<OwnSocket>,
@@ -83,14 +79,17 @@ pub(super) struct SessionEntry {
 /// A UDP socket of a session: whose carrier it serves, and where it is in the loop's table.
 struct OwnSocket {
     carrier: u32,
-    index: usize,
+    key: SocketKey,
 }
+
+/// Finds a UDP socket.
+pub(super) type SocketKey = Key<SocketEntry>;
 
 /// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
 /// and a datagram's socket says whose it is.
 pub(super) struct SocketEntry {
     pub(super) socket: UdpSocket,
-    session: usize,
+    session: SessionKey,
     /// The loop knows that there is something to receive.
     pub(super) is_queued: bool,
 }
@@ -115,12 +114,9 @@ impl Core {
     fn insert_session(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
-        self.next_serial += 1;
-        let serial = self.next_serial;
-        let index = self.sessions.insert(SessionEntry {
+        let key = self.sessions.insert(SessionEntry {
             session,
             scope,
-            serial,
             name,
             sockets: Vec::new(),
             signaling_address: None,
@@ -134,8 +130,8 @@ impl Core {
             is_dirty: false,
             due_at: None,
         });
-        self.touch(index);
-        SessionKey { index, serial }
+        self.touch(key);
+        key
     }
 
     /// Returns how many sessions with peers there are.
@@ -145,20 +141,18 @@ impl Core {
 
     /// Finds the session of that id.
     pub(super) fn find_session(&self, id: &SessionId) -> Option<SessionKey> {
-        let (index, entry) = self.sessions.iter().find(|(_, entry)| entry.session.id() == id)?;
-        Some(SessionKey { index, serial: entry.serial })
+        self.sessions.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
     }
 
     /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
     /// only just lost theirs are left alone.
     pub(super) fn evict(&mut self) -> bool {
-        let recovering =
-            self.sessions.iter().filter_map(|(index, entry)| Some((entry.session.recovering_since()?, index)));
-        let Some((_, index)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.now) else {
+        let recovering = self.sessions.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
+        let Some((_, key)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.now) else {
             return false;
         };
-        self.sessions[index].session.abandon(self.now, End::PathLost);
-        self.service(index);
+        self.sessions[key].session.abandon(self.now, End::PathLost);
+        self.service(key);
         true
     }
 
@@ -167,68 +161,77 @@ impl Core {
         let now = self.now;
         if let Some(entry) = self.session(key) {
             entry.session.abandon(now, end);
-            self.service(key.index);
+            self.service(key);
         }
     }
 
     /// Finds a live session.
     pub(super) fn session(&mut self, key: SessionKey) -> Option<&mut SessionEntry> {
-        self.sessions.get_mut(key.index).filter(|entry| entry.serial == key.serial)
+        self.sessions.get_mut(key)
     }
 
     /// Marks a session as one that may have something to say.
-    pub(super) fn touch(&mut self, index: usize) {
-        if let Some(entry) = self.sessions.get_mut(index)
+    pub(super) fn touch(&mut self, key: SessionKey) {
+        if let Some(entry) = self.sessions.get_mut(key)
             && !std::mem::replace(&mut entry.is_dirty, true)
         {
-            self.dirty.push_back(index);
+            self.dirty.push_back(key);
+        }
+    }
+
+    /// Marks every session as one that may have something to say.
+    pub(super) fn touch_all(&mut self) {
+        let Core { sessions, dirty, .. } = self;
+        for (key, entry) in sessions.iter_mut() {
+            if !std::mem::replace(&mut entry.is_dirty, true) {
+                dirty.push_back(key);
+            }
         }
     }
 
     /// Feeds a session what one of its sockets received.
-    pub(super) fn receive(&mut self, socket: usize) {
+    pub(super) fn receive(&mut self, socket: SocketKey) {
         let now = self.now;
         let Some(SocketEntry { socket, session, .. }) = self.sockets.get_mut(socket) else { return };
-        let (local, index) = (socket.local(), *session);
-        let Some(entry) = self.sessions.get_mut(index) else { return };
+        let (local, key) = (socket.local(), *session);
+        let Some(entry) = self.sessions.get_mut(key) else { return };
         socket.receive(&mut self.buffers, |remote, datagram| {
             trace!("in local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
             entry.session.handle_datagram(now, local, remote, datagram);
         });
-        self.touch(index);
+        self.touch(key);
     }
 
     /// Hands a session's channel what it has room for, sends its datagrams, and handles its events. Events may give the
     /// session more to say, so it is touched again after any.
-    pub(super) fn service(&mut self, index: usize) {
+    pub(super) fn service(&mut self, key: SessionKey) {
         let now = self.now;
-        let Some(entry) = self.sessions.get_mut(index) else { return };
+        let Some(entry) = self.sessions.get_mut(key) else { return };
         entry.is_dirty = false;
-        let key = SessionKey { index, serial: entry.serial };
         entry.session.flush(now, &mut self.pool);
         while let Some(signal) = entry.session.poll_signal() {
             let number = entry.session.signaling_number();
             self.notices.push_back(Notice::Signal { session: key, number, signal });
         }
-        self.transmit(index);
-        while let Some(event) = self.sessions[index].session.poll_event(now) {
+        self.transmit(key);
+        while let Some(event) = self.sessions[key].session.poll_event(now) {
             if let Event::Ended(end) = event {
-                let summary = self.remove_session(index);
+                let summary = self.remove_session(key);
                 self.notices.push_back(Notice::Ended { session: key, end, summary });
                 return;
             }
             self.handle_session_event(key, event);
-            self.touch(index);
+            self.touch(key);
         }
-        self.set_deadline(index);
+        self.set_deadline(key);
     }
 
     fn handle_session_event(&mut self, key: SessionKey, event: Event) {
         let now = self.now;
-        let entry = &mut self.sessions[key.index];
+        let entry = &mut self.sessions[key];
         match event {
-            Event::Gather { carrier } => self.gather(key.index, carrier),
-            Event::Release { carrier } => self.release(key.index, carrier),
+            Event::Gather { carrier } => self.gather(key, carrier),
+            Event::Release { carrier } => self.release(key, carrier),
             Event::Connected { path, round_trip } => {
                 entry.connected_at = Some(now);
                 if entry.scope == Scope::Peer {
@@ -255,18 +258,18 @@ impl Core {
             }
             Event::SignalingDone => self.notices.push_back(Notice::SignalingDone { session: key }),
             Event::GoAway(reason) => self.notices.push_back(Notice::GoAway(reason)),
-            Event::Stream(event) => self.handle_stream_event(key.index, event),
+            Event::Stream(event) => self.handle_stream_event(key, event),
             Event::Ended(_) => {}
         }
     }
 
     /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
-    fn gather(&mut self, index: usize, carrier: u32) {
+    fn gather(&mut self, key: SessionKey, carrier: u32) {
         let (servers, is_complete) = self.stun.known(self.now);
-        self.sessions[index].session.add_stun_servers(self.now, servers, is_complete);
-        let own = self.sessions[index].sockets.iter().filter(|socket| socket.carrier == carrier);
-        let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.index].socket.local().ip()).collect();
-        let offered = offered_addresses(self.sessions[index].signaling_address);
+        self.sessions[key].session.add_stun_servers(self.now, servers, is_complete);
+        let own = self.sessions[key].sockets.iter().filter(|socket| socket.carrier == carrier);
+        let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.key].socket.local().ip()).collect();
+        let offered = offered_addresses(self.sessions[key].signaling_address);
         let Offered { addresses, left_out } = offered.unwrap_or_else(|error| {
             debug!("interfaces cannot be listed: {error}");
             Offered::default()
@@ -274,15 +277,15 @@ impl Core {
         self.warn_of_left_out(left_out);
         let mut locals = Vec::new();
         for address in addresses.into_iter().filter(|address| !bound.contains(address)) {
-            match self.add_socket(address, index) {
+            match self.add_socket(address, key) {
                 Ok(socket) => {
                     locals.push(self.sockets[socket].socket.local());
-                    self.sessions[index].sockets.push(OwnSocket { carrier, index: socket });
+                    self.sessions[key].sockets.push(OwnSocket { carrier, key: socket });
                 }
                 Err(error) => debug!("address={address} bind error={error}"),
             }
         }
-        self.sessions[index].session.add_sockets(self.now, carrier, &locals);
+        self.sessions[key].session.add_sockets(self.now, carrier, &locals);
     }
 
     /// Says which addresses peers are not told of, once.
@@ -304,38 +307,37 @@ impl Core {
     }
 
     /// Closes the sockets of a PeerConnection that is gone.
-    fn release(&mut self, index: usize, carrier: u32) {
+    fn release(&mut self, key: SessionKey, carrier: u32) {
         // Its good-bye goes out before.
-        self.transmit(index);
-        let sockets = &mut self.sessions[index].sockets;
+        self.transmit(key);
+        let sockets = &mut self.sessions[key].sockets;
         let gone: Vec<OwnSocket> = sockets.extract_if(.., |socket| socket.carrier == carrier).collect();
-        gone.into_iter().for_each(|socket| self.remove_socket(socket.index));
+        gone.into_iter().for_each(|socket| self.remove_socket(socket.key));
     }
 
-    fn handle_stream_event(&mut self, index: usize, event: tunnel::Event) {
-        let session = SessionKey { index, serial: self.sessions[index].serial };
+    fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {
         match event {
-            tunnel::Event::Opened(key, target) => self.open_target(index, key, &target),
+            tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
-                if let Some(&connection) = self.sessions[index].connections.get(&key) {
+                if let Some(&connection) = self.sessions[session].connections.get(&key) {
                     self.wake(connection);
-                } else if let Some(&flow) = self.sessions[index].flows.get(&key) {
+                } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
                     self.notices.push_back(Notice::Stream { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
-                if let Some(&flow) = self.sessions[index].flows.get(&key) {
+                if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_aborted(flow, reason.as_str());
-                } else if self.sessions[index].connections.contains_key(&key) {
-                    self.stream_aborted(index, key, reason, detail, origin);
+                } else if self.sessions[session].connections.contains_key(&key) {
+                    self.stream_aborted(session, key, reason, detail, origin);
                 } else {
                     self.notices.push_back(Notice::Stream { session, event });
                 }
             }
-            tunnel::Event::Accepted(key) if self.sessions[index].connections.contains_key(&key) => {
-                self.stream_accepted(index, key);
+            tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
+                self.stream_accepted(session, key);
             }
             tunnel::Event::Accepted(_) => self.notices.push_back(Notice::Stream { session, event }),
             tunnel::Event::Listen { id, bind } => self.notices.push_back(Notice::Listen { session, id, bind }),
@@ -356,13 +358,11 @@ impl Core {
         let known = std::mem::replace(&mut self.addresses, addresses.to_vec());
         let vanished: Vec<IpAddr> = known.into_iter().filter(|address| !addresses.contains(address)).collect();
         self.stun.look_up(self.now);
-        for (_, entry) in &mut self.sessions {
+        for (_, entry) in self.sessions.iter_mut() {
             entry.session.handle_addresses(self.now, &vanished);
         }
         self.notices.push_back(Notice::Addresses { vanished });
-        for index in 0..self.sessions.capacity() {
-            self.touch(index);
-        }
+        self.touch_all();
     }
 
     /// Does what is due in a session, if anything is. Its deadline may have moved since it was set.
@@ -373,58 +373,57 @@ impl Core {
         entry.due_at = None;
         if entry.session.poll_timeout().is_some_and(|at| at <= now) {
             entry.session.handle_timeout(now);
-            self.touch(key.index);
+            self.touch(key);
         } else {
-            self.set_deadline(key.index);
+            self.set_deadline(key);
         }
     }
 
     /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines
     /// only move away, and nothing is looked at that did not change, however many sessions there are.
-    fn set_deadline(&mut self, index: usize) {
-        let Some(entry) = self.sessions.get_mut(index) else { return };
+    fn set_deadline(&mut self, key: SessionKey) {
+        let Some(entry) = self.sessions.get_mut(key) else { return };
         if let Some(at) = entry.session.poll_timeout()
             && entry.due_at.is_none_or(|due_at| at < due_at)
         {
             entry.due_at = Some(at);
-            let serial = entry.serial;
-            self.deadlines.add(at, Due::Session { index, serial });
+            self.deadlines.add(at, Due::Session(key));
         }
     }
 
     /// Sends a session's datagrams, each from the socket it belongs to.
-    fn transmit(&mut self, index: usize) {
-        let entry = &mut self.sessions[index];
+    fn transmit(&mut self, key: SessionKey) {
+        let entry = &mut self.sessions[key];
         while let Some(transmit) = entry.session.poll_transmit() {
             let (local, remote, datagram) = (transmit.source, transmit.destination, &transmit.contents);
             trace!("out local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
-            let socket = entry.sockets.iter().find(|socket| self.sockets[socket.index].socket.local() == local);
+            let socket = entry.sockets.iter().find(|socket| self.sockets[socket.key].socket.local() == local);
             if let Some(socket) = socket {
-                self.sockets[socket.index].socket.send(remote, datagram);
+                self.sockets[socket.key].socket.send(remote, datagram);
             }
         }
         for socket in &entry.sockets {
-            self.sockets[socket.index].socket.flush();
+            self.sockets[socket.key].socket.flush();
         }
     }
 
-    fn remove_session(&mut self, index: usize) -> Summary {
-        let connections: Vec<usize> = self.sessions[index].connections.values().copied().collect();
+    fn remove_session(&mut self, key: SessionKey) -> Summary {
+        let connections: Vec<usize> = self.sessions[key].connections.values().copied().collect();
         for connection in connections {
             self.reset_connection(connection, "the session ended");
         }
-        let flows: Vec<usize> = self.sessions[index].flows.values().copied().collect();
+        let flows: Vec<usize> = self.sessions[key].flows.values().copied().collect();
         for flow in flows {
             self.flow_aborted(flow, "the session ended");
         }
         // Good-byes go out before their sockets go.
-        self.transmit(index);
-        let entry = &mut self.sessions[index];
+        self.transmit(key);
+        let entry = &mut self.sessions[key];
         let sockets = std::mem::take(&mut entry.sockets);
         // Chunks of streams that were cut off go back to the pool.
         entry.session.mux().reclaim(&mut self.pool);
-        sockets.into_iter().for_each(|socket| self.remove_socket(socket.index));
-        let entry = self.sessions.remove(index);
+        sockets.into_iter().for_each(|socket| self.remove_socket(socket.key));
+        let entry = self.sessions.remove(key).expect("it is there");
         Summary {
             scope: entry.scope,
             name: entry.name,
@@ -434,18 +433,15 @@ impl Core {
         }
     }
 
-    fn add_socket(&mut self, address: IpAddr, session: usize) -> io::Result<usize> {
+    fn add_socket(&mut self, address: IpAddr, session: SessionKey) -> io::Result<SocketKey> {
         let mut socket = UdpSocket::bind(address)?;
-        let slot = self.sockets.vacant_entry();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(socket.source_mut(), Source::Udp(slot.key()).token(), interest)?;
-        let index = slot.key();
-        slot.insert(SocketEntry { socket, session, is_queued: false });
-        Ok(index)
+        let token = Source::Udp(self.sockets.next_key().place()).token();
+        self.poll.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(self.sockets.insert(SocketEntry { socket, session, is_queued: false }))
     }
 
-    fn remove_socket(&mut self, index: usize) {
-        let mut entry = self.sockets.remove(index);
+    fn remove_socket(&mut self, socket: SocketKey) {
+        let mut entry = self.sockets.remove(socket).expect("its session alone removes it");
         if let Err(error) = self.poll.registry().deregister(entry.socket.source_mut()) {
             warn!("deregister error={error}");
         }

@@ -76,15 +76,13 @@ impl Core {
                 }
             };
             let is_complete = self.stun.resolver.pending() == 0;
-            for (_, entry) in &mut self.sessions {
+            for (_, entry) in self.sessions.iter_mut() {
                 entry.session.add_stun_servers(self.now, &addresses, is_complete);
             }
             if !addresses.is_empty() {
                 self.stun.found[index as usize] = addresses;
             }
-            for index in 0..self.sessions.capacity() {
-                self.touch(index);
-            }
+            self.touch_all();
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use mio::Token;
 
+use super::table::Place;
+
 /// Who is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
@@ -16,7 +18,7 @@ pub(super) enum Source {
     /// A signaling WebSocket.
     Link(usize),
     /// A UDP socket.
-    Udp(usize),
+    Udp(Place),
     /// A program that talks to our proxy.
     Negotiation(usize),
     /// A UDP socket that local programs send to.
@@ -43,7 +45,7 @@ impl Source {
             Source::Signals => (1, 0),
             Source::Listener(index) => (2, index),
             Source::Link(index) => (3, index),
-            Source::Udp(index) => (4, index),
+            Source::Udp(place) => (4, place.to_bits()),
             Source::Connection(index) => (5, index),
             Source::Interfaces => (6, 0),
             Source::Negotiation(index) => (7, index),
@@ -63,7 +65,7 @@ impl Source {
             1 => Source::Signals,
             2 => Source::Listener(index),
             3 => Source::Link(index),
-            4 => Source::Udp(index),
+            4 => Source::Udp(Place::from_bits(index)),
             5 => Source::Connection(index),
             6 => Source::Interfaces,
             7 => Source::Negotiation(index),
@@ -89,7 +91,7 @@ mod tests {
             Source::Interfaces,
             Source::Listener(3),
             Source::Link(0),
-            Source::Udp(7),
+            Source::Udp(Place::from_bits(7)),
             Source::Connection(123_456),
             Source::Negotiation(1),
             Source::Programs(2),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::core::Core;
+use super::sessions::SessionKey;
 use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::machine::Machine;
@@ -105,7 +106,7 @@ fn hop(hasher: Sha256) -> Hop {
 impl Core {
     /// Returns what the peer of a session is told of a connection that was accepted for it: nothing unless it came from
     /// this machine or from the peer's, so it is never told who else connects.
-    pub(super) fn trail_of(&self, session: usize, protocol: Protocol, ends: &Ends) -> Trail {
+    pub(super) fn trail_of(&self, session: SessionKey, protocol: Protocol, ends: &Ends) -> Trail {
         let hop = match ends {
             Ends::Ports { local, remote } => {
                 let (near, far) = (local.ip().to_canonical(), remote.ip().to_canonical());
@@ -127,7 +128,7 @@ impl Core {
 
 impl Core {
     /// Says that a target was not dialled again, now and then: datagrams may ask for it a thousand times a second.
-    pub(super) fn warn_of_loop(&mut self, session: usize, target: &str) {
+    pub(super) fn warn_of_loop(&mut self, session: SessionKey, target: &str) {
         let entry = &mut self.sessions[session];
         if entry.loop_told_at.is_some_and(|at| self.now < at + TELL_INTERVAL) {
             return;

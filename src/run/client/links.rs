@@ -138,7 +138,7 @@ impl Client {
             Phase::Session(session) => {
                 let (session, now) = (*session, self.core.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.touch(session.index);
+                self.core.touch(session);
                 if let Some(Err(error)) = result {
                     self.refuse(index, error);
                 }
@@ -155,7 +155,7 @@ impl Client {
         };
         let now = self.core.now;
         let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.touch(session.index);
+        self.core.touch(session);
         if let Some(Err(error)) = result {
             self.refuse(index, error);
         }
@@ -198,7 +198,7 @@ impl Client {
                     info!("session={} signaling resumed", entry.name);
                     entry.session.handle_resumed_signaling(now, sealer, opener);
                 }
-                self.core.touch(session.index);
+                self.core.touch(session);
             }
             Ok(_) => self.close_link(index),
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if wants => {
@@ -206,7 +206,7 @@ impl Client {
                 if let Some(entry) = self.core.session(session) {
                     entry.session.abandon(now, End::Replaced);
                 }
-                self.core.touch(session.index);
+                self.core.touch(session);
             }
             Err(error) => {
                 info!("joining the session again failed: {error}");
@@ -268,7 +268,7 @@ impl Client {
         let (session, waiting) = (*session, websocket.buffered());
         if let Some(entry) = self.core.session(session) {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
     }
 
@@ -356,7 +356,7 @@ impl Client {
         if let Some(entry) = self.core.session(session) {
             entry.session.handle_signaling_closed(now);
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 
     /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was

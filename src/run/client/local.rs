@@ -383,13 +383,13 @@ impl Client {
         let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
         let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
             // The relay of a program that asked our proxy: every datagram says where to.
-            return self.core.receive_from_programs(listener, session.map(|session| (session.index, None)));
+            return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
             .and_then(|session| self.core.session(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
         let target = services.and_then(|services| what.target(&services));
-        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session.index, Some(target)));
+        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
 
@@ -465,7 +465,7 @@ impl Client {
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         match (session, what.target(&services)) {
             (Some(session), Some(target)) => {
-                self.core.open_stream(session.index, incoming, &target);
+                self.core.open_stream(session, incoming, &target);
             }
             // The host was started again with other services.
             _ => incoming.stream.reset(),

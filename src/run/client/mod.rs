@@ -262,7 +262,7 @@ impl Client {
         for (reverse, id) in self.config.reverse.iter().zip(0..) {
             entry.session.mux().listen(id, &reverse.bind.to_string());
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 
     /// The host listens for a reverse forward, or does not.

@@ -80,7 +80,7 @@ impl Client {
         near.set_nonblocking(true)?;
         let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
         let incoming = Incoming { stream, name: "stdin".to_owned(), ends: Ends::Unknown };
-        match self.core.open_stream(session.index, incoming, &target) {
+        match self.core.open_stream(session, incoming, &target) {
             Some(connection) => {
                 self.pipe.serial = self.core.connections.get(connection).map(|entry| entry.serial);
                 Ok(())

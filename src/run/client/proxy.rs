@@ -173,7 +173,7 @@ impl Client {
             (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
                 let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
                 let target = ConnectTarget::Tcp(target.to_string());
-                self.core.open_asking(session.index, incoming, Asker::Program(entry.negotiation, early), &target);
+                self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early), &target);
             }
             _ => {
                 entry.negotiation.refuse(AbortReason::Shutdown);

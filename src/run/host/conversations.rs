@@ -116,7 +116,7 @@ impl Host {
         {
             debug!("server session error={error}");
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 
     fn start_server_session(&mut self) -> SessionKey {
@@ -221,7 +221,7 @@ impl Host {
             && let Some(entry) = self.core.session(session)
         {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
     }
 

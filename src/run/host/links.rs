@@ -163,7 +163,7 @@ impl Host {
             Phase::Session(session) => {
                 let (session, now) = (*session, self.core.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.touch(session.index);
+                self.core.touch(session);
                 if let Some(Err(error)) = result {
                     self.refuse(index, &error);
                 }
@@ -183,7 +183,7 @@ impl Host {
         };
         let (session, now) = (*session, self.core.now);
         let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.touch(session.index);
+        self.core.touch(session);
         if let Some(Err(error)) = result {
             self.refuse(index, &error);
         }
@@ -227,7 +227,7 @@ impl Host {
                         entry.session.handle_resumed_signaling(now, sealer, opener);
                         self.links[index].phase = Phase::Session(session);
                         self.places.leave(index);
-                        self.core.touch(session.index);
+                        self.core.touch(session);
                     }
                     None => self.refuse(index, &SignalingError::UnknownSession),
                 }
@@ -273,7 +273,7 @@ impl Host {
         let (session, waiting) = (*session, end.waiting());
         if let Some(entry) = self.core.session(session) {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
     }
 
@@ -395,6 +395,6 @@ impl Host {
         if let Some(entry) = self.core.session(session) {
             entry.session.handle_signaling_closed(now);
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 }

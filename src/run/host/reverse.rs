@@ -54,7 +54,7 @@ impl Host {
             Ok(bound) => entry.session.mux().listened(id, Ok(bound)),
             Err(reason) => entry.session.mux().listened(id, Err(reason)),
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
         match result {
             Ok(local) => self.core.report(&Event::ReverseForwarding { session: name, local, target: String::new() }),
             Err(reason) => self.core.warn("denied", format!("session {name} asked us to listen on {text}: {reason}")),
@@ -193,7 +193,7 @@ impl Host {
                         match self.core.session(session) {
                             Some(_) => {
                                 let incoming = Incoming { stream, name, ends };
-                                self.core.open_stream(session.index, incoming, &target);
+                                self.core.open_stream(session, incoming, &target);
                             }
                             None => stream.reset(),
                         }
@@ -218,7 +218,7 @@ impl Host {
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(index) if index == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
         let target = ConnectTarget::Reverse(id);
-        let wanted = self.core.session(session).is_some().then_some((session.index, Some(&target)));
+        let wanted = self.core.session(session).is_some().then_some((session, Some(&target)));
         self.core.receive_from_programs(listener, wanted);
     }
 

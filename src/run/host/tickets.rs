@@ -64,15 +64,18 @@ mod tests {
 
     #[test]
     fn those_that_came_longest_ago_are_forgotten_first() {
-        let key = |serial| SessionKey { index: 0, serial };
         let mut tickets = Tickets::default();
         let (first, second) = (ticket(), ticket());
-        assert_eq!(tickets.note(first.clone(), key(1), "one".into()), None);
-        assert_eq!(tickets.note(second.clone(), key(2), "two".into()), None);
-        assert_eq!(tickets.note(first.clone(), key(3), "three".into()).as_deref(), Some("one"));
-        assert_eq!(tickets.find(&first.id).map(|(_, session)| session), Some(key(3)));
+        assert_eq!(tickets.note(first.clone(), SessionKey::of_nothing(1), "one".into()), None);
+        assert_eq!(tickets.note(second.clone(), SessionKey::of_nothing(2), "two".into()), None);
+        assert_eq!(tickets.note(first.clone(), SessionKey::of_nothing(3), "three".into()).as_deref(), Some("one"));
+        assert_eq!(tickets.find(&first.id).map(|(_, session)| session), Some(SessionKey::of_nothing(3)));
         for serial in 4..4 + MAX_TICKETS as u64 - 1 {
-            let _ = tickets.note(Ticket { id: SessionId::random(), ..second.clone() }, key(serial), String::new());
+            let _ = tickets.note(
+                Ticket { id: SessionId::random(), ..second.clone() },
+                SessionKey::of_nothing(serial),
+                String::new(),
+            );
         }
         assert!(tickets.find(&second.id).is_none());
         assert!(tickets.find(&first.id).is_some());

@@ -101,8 +101,8 @@ impl Server {
                     let target = ConnectTarget::Tcp(target.to_string());
                     let asker = Asker::Caller(Box::new(move |result| tell(result.map_err(DialError::Failed))));
                     self.metrics.dials += 1;
-                    self.core.open_asking(session.index, incoming, asker, &target);
-                    self.core.touch(session.index);
+                    self.core.open_asking(session, incoming, asker, &target);
+                    self.core.touch(session);
                 }
                 Err(error) => {
                     tell(Err(error));

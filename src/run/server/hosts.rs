@@ -158,7 +158,7 @@ impl Server {
         {
             debug!("session error={error}");
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 
     pub(super) fn send_to_host(&mut self, index: usize, text: String) {
@@ -224,7 +224,7 @@ impl Server {
                     && let Some(entry) = self.core.session(session)
                 {
                     entry.session.set_signaling_buffered(waiting);
-                    self.core.touch(session.index);
+                    self.core.touch(session);
                 }
             }
             let Some(host) = self.host(index) else { return };
@@ -281,7 +281,7 @@ impl Server {
             if let Some(entry) = self.core.session(session) {
                 entry.session.handle_signaling_closed(now);
             }
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
         self.hosts.leave(index);
         // Those that said nothing yet wait for room in vain.

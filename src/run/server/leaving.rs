@@ -70,7 +70,7 @@ impl Server {
         };
         stream.finish();
         if stream.is_at_end() {
-            return self.core.touch(session.index);
+            return self.core.touch(session);
         }
         if self.leaving.count(session) >= MAX_LEAVING
             && let Some(oldest) = self.leaving.oldest(session)
@@ -102,7 +102,7 @@ impl Server {
             *dropped += len;
         }
         let (is_over, is_too_much) = (stream.is_at_end(), *dropped > MAX_DROPPED);
-        self.core.touch(session.index);
+        self.core.touch(session);
         if is_over {
             self.leaving.forget(session, key);
         } else if is_too_much {
@@ -117,7 +117,7 @@ impl Server {
         self.leaving.forget(session, key);
         if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
             stream.abort(AbortReason::Reset, "");
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
     }
 

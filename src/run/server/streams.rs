@@ -80,7 +80,7 @@ impl Server {
         if self.core.session(session).is_none() {
             return false;
         }
-        let Some(entry) = self.core.sessions.get_mut(session.index) else { return false };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
         while !exchange.to_service().is_empty() {
@@ -121,7 +121,7 @@ impl Server {
             Some(Ending::Close | Ending::Reset) => self.end_stream(index),
         }
         if has_moved {
-            self.core.touch(session.index);
+            self.core.touch(session);
         }
         has_moved
     }
@@ -146,7 +146,7 @@ impl Server {
         if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
             stream.abort(AbortReason::Reset, "");
         }
-        self.core.touch(session.index);
+        self.core.touch(session);
     }
 
     /// Ends every stream, so that services see it in order before their hosts go.
@@ -172,11 +172,11 @@ impl Server {
         let flow = self.core.next_serial.to_string();
         let session = place.session;
         let ends = self.webs.get(index).map_or(Ends::Unknown, Web::ends);
-        let trail = self.core.trail_of(session.index, Protocol::Tcp, &ends);
+        let trail = self.core.trail_of(session, Protocol::Tcp, &ends);
         let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
         let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
-        self.core.touch(session.index);
+        self.core.touch(session);
         self.streams.insert((session, key), index);
         if let Some(web) = self.webs.get_mut(index) {
             let (source, standing) = (source(web.remote), web.standing);
