@@ -10,7 +10,9 @@ use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
+use super::dial::Waiter;
 use super::sessions::SessionKey;
+use super::table::{Key, Place};
 use super::token::Source;
 use crate::address::{Protocol, Target};
 use crate::net::listener::Ends;
@@ -20,12 +22,14 @@ use crate::socks::Negotiation;
 use crate::status::event::Event as StatusEvent;
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
 
+/// Finds a connection.
+pub(super) type ConnectionKey = Key<ConnectionEntry>;
+
 /// A connection, established or on its way, and its stream.
 pub(super) struct ConnectionEntry {
     pub(super) session: SessionKey,
     pub(super) key: StreamKey,
     pub(super) id: StreamId,
-    pub(super) serial: u64,
     pub(super) phase: Phase,
     /// The local program's address, or the target.
     pub(super) address: String,
@@ -104,7 +108,7 @@ impl Core {
         session: SessionKey,
         incoming: Incoming,
         target: &ConnectTarget,
-    ) -> Option<usize> {
+    ) -> Option<ConnectionKey> {
         let Incoming { stream, name, ends } = incoming;
         match self.open_connection(session, name.clone(), &ends, target) {
             Ok(connection) => {
@@ -149,10 +153,9 @@ impl Core {
         name: String,
         ends: &Ends,
         target: &ConnectTarget,
-    ) -> Result<usize, OpenError> {
-        self.next_serial += 1;
-        let flow =
-            ends.ports().map_or_else(|| self.next_serial.to_string(), |(local, remote)| format!("{local}|{remote}"));
+    ) -> Result<ConnectionKey, OpenError> {
+        let number = self.connections.next_key().number();
+        let flow = ends.ports().map_or_else(|| number.to_string(), |(local, remote)| format!("{local}|{remote}"));
         let trail = self.trail_of(session, Protocol::Tcp, ends);
         let entry = &mut self.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
@@ -185,8 +188,9 @@ impl Core {
     }
 
     /// Takes an event of a connection's socket.
-    pub(super) fn handle_connection_event(&mut self, connection: usize, event: &MioEvent) {
-        let Some(entry) = self.connections.get_mut(connection) else { return };
+    pub(super) fn handle_connection_event(&mut self, place: Place, event: &MioEvent) {
+        let Some(connection) = self.connections.at(place) else { return };
+        let entry = &mut self.connections[connection];
         match &mut entry.phase {
             Phase::Open(forward) => {
                 forward.readiness.handle_event(event);
@@ -199,7 +203,7 @@ impl Core {
     }
 
     /// Puts a connection in the queue of those that can go on.
-    pub(super) fn wake(&mut self, connection: usize) {
+    pub(super) fn wake(&mut self, connection: ConnectionKey) {
         if let Some(entry) = self.connections.get_mut(connection)
             && matches!(entry.phase, Phase::Open(_))
             && !std::mem::replace(&mut entry.queued, true)
@@ -262,7 +266,7 @@ impl Core {
     }
 
     /// Ends a connection with a reset, without a word to the stream.
-    pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
+    pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
         match self.remove_connection(connection, reason) {
             Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
@@ -270,16 +274,13 @@ impl Core {
         }
     }
 
-    pub(super) fn insert(&mut self, session: SessionKey, key: StreamKey, address: String) -> Option<usize> {
+    pub(super) fn insert(&mut self, session: SessionKey, key: StreamKey, address: String) -> Option<ConnectionKey> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
-        self.next_serial += 1;
-        let serial = self.next_serial;
         let phase = Phase::Resolving;
         let entry = ConnectionEntry {
             session,
             key,
             id,
-            serial,
             phase,
             address,
             named: None,
@@ -295,19 +296,19 @@ impl Core {
     }
 
     /// Registers an accepted connection and joins it to its stream.
-    pub(super) fn join(&mut self, connection: usize, stream: Stream) {
+    pub(super) fn join(&mut self, connection: ConnectionKey, stream: Stream) {
         match self.register(connection, stream) {
             Ok(stream) => self.open(connection, stream),
             Err(error) => self.fail_connection(connection, &error),
         }
     }
 
-    pub(super) fn open(&mut self, connection: usize, stream: Stream) {
+    pub(super) fn open(&mut self, connection: ConnectionKey, stream: Stream) {
         self.open_with(connection, stream, Vec::new());
     }
 
     /// Joins a connection, of which something was read already, to its stream.
-    fn open_with(&mut self, connection: usize, stream: Stream, early: Vec<u8>) {
+    fn open_with(&mut self, connection: ConnectionKey, stream: Stream, early: Vec<u8>) {
         if let Err(error) = stream.set_nodelay() {
             debug!("nodelay error={error}");
         }
@@ -319,14 +320,14 @@ impl Core {
         self.wake(connection);
     }
 
-    pub(super) fn register(&mut self, connection: usize, mut stream: Stream) -> io::Result<Stream> {
+    pub(super) fn register(&mut self, connection: ConnectionKey, mut stream: Stream) -> io::Result<Stream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Source::Connection(connection).token(), interest)?;
+        self.poll.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
         Ok(stream)
     }
 
     /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
-    pub(super) fn deregister(&mut self, connection: usize) {
+    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
         let entry = &mut self.connections[connection];
         self.trails.remove(&std::mem::take(&mut entry.hops));
         let phase = &mut entry.phase;
@@ -346,7 +347,7 @@ impl Core {
         }
     }
 
-    pub(super) fn fail_connection(&mut self, connection: usize, error: &io::Error) {
+    pub(super) fn fail_connection(&mut self, connection: ConnectionKey, error: &io::Error) {
         let entry = &self.connections[connection];
         let (session, key) = (entry.session, entry.key);
         self.abort_stream(session, key, AbortReason::Reset, &error.to_string());
@@ -361,11 +362,11 @@ impl Core {
     }
 
     /// Takes a connection out of every table and reports its end.
-    fn remove_connection(&mut self, connection: usize, reason: &str) -> Phase {
+    fn remove_connection(&mut self, connection: ConnectionKey, reason: &str) -> Phase {
         self.deregister(connection);
-        let entry = self.connections.remove(connection);
+        let entry = self.connections.remove(connection).expect("it was found by its stream, or as this");
         if let Phase::Resolving = entry.phase {
-            self.resolver.forget(entry.serial);
+            self.resolver.forget(Waiter::Connection(connection));
         }
         entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
@@ -380,7 +381,7 @@ impl Core {
         let (stream, reason) = (entry.id.value(), reason.to_owned());
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            self.notices.push_back(Notice::Closed { serial: entry.serial, reason: reason.clone() });
+            self.notices.push_back(Notice::Closed { connection, reason: reason.clone() });
             self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
         }
         entry.phase

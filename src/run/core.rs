@@ -15,9 +15,9 @@ use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
 use slab::Slab;
 
-use super::connections::ConnectionEntry;
+use super::connections::{ConnectionEntry, ConnectionKey};
 use super::deadlines::{Deadlines, Due};
-use super::dial::{Dialer, EXHAUSTED_PAUSE};
+use super::dial::{Dialer, EXHAUSTED_PAUSE, Waiter};
 use super::flows::{FlowEntry, MAX_DATAGRAM};
 use super::leaving::Leaving;
 use super::programs::UdpListener;
@@ -87,7 +87,7 @@ pub(super) enum Notice {
     UplinkDue { serial: u64 },
     /// A connection that was open is gone.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { serial: u64, reason: String },
+    Closed { connection: ConnectionKey, reason: String },
     /// A signaling WebSocket's socket is ready.
     Link { index: usize, event: MioEvent },
     /// A signaling WebSocket's time for its step is up.
@@ -154,7 +154,7 @@ pub(super) struct Core {
     pub(super) now: Instant,
     pub(super) sessions: Table<SessionEntry>,
     pub(super) sockets: Table<SocketEntry>,
-    pub(super) connections: Slab<ConnectionEntry>,
+    pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
     pub(super) leaving: Slab<Leaving>,
     pub(super) flows: Slab<FlowEntry>,
@@ -166,14 +166,14 @@ pub(super) struct Core {
     pub(super) dialer: Dialer,
     pub(super) trails: Trails,
     pub(super) rounds: Rounds,
-    pub(super) resolver: Resolver,
+    pub(super) resolver: Resolver<Waiter>,
     pub(super) reach: Reach,
     pub(super) stun: Stun,
     pub(super) pool: ChunkPool,
     pub(super) buffers: ReceiveBuffers,
     pub(super) deadlines: Deadlines,
     /// Connections that can go on.
-    pub(super) ready: VecDeque<usize>,
+    pub(super) ready: VecDeque<ConnectionKey>,
     /// Sessions that may have something to say.
     pub(super) dirty: VecDeque<SessionKey>,
     /// UDP sockets with something left to receive.
@@ -211,7 +211,7 @@ impl Core {
             now: Instant::now(),
             sessions: Table::new(),
             sockets: Table::new(),
-            connections: Slab::new(),
+            connections: Table::new(),
             leaving: Slab::new(),
             flows: Slab::new(),
             udp_listeners: Slab::new(),
@@ -380,7 +380,7 @@ impl Core {
                     }
                 }
             }
-            Some(Source::Connection(index)) => self.handle_connection_event(index, event),
+            Some(Source::Connection(place)) => self.handle_connection_event(place, event),
             Some(Source::Leaving(index)) => self.handle_leaving_event(index, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
@@ -430,7 +430,7 @@ impl Core {
                 Due::Round { index, serial } => self.handle_round_due(index, serial),
                 Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
-                Due::Dial { .. } | Due::Attempt { .. } | Due::Redial { .. } => self.handle_dial_due(due),
+                Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
             }
         }
     }
@@ -439,8 +439,8 @@ impl Core {
         let Core { deadlines, flows, connections, .. } = self;
         deadlines.prune(|due| match *due {
             Due::FlowIdle { index, serial } => flows.get(index).is_some_and(|flow| flow.serial == serial),
-            Due::Dial { index, serial } | Due::Attempt { index, serial, .. } | Due::Redial { index, serial } => {
-                connections.get(index).is_some_and(|connection| connection.serial == serial)
+            Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
+                connections.contains(connection)
             }
             _ => true,
         });

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use super::connections::ConnectionKey;
 use super::sessions::SessionKey;
 
 /// What is due.
@@ -32,14 +33,14 @@ pub(super) enum Due {
     /// The WebSocket to the server has been at its step for too long.
     Uplink { serial: u64 },
     /// A target did not answer at any of its addresses.
-    Dial { index: usize, serial: u64 },
+    Dial(ConnectionKey),
     /// A target did not answer at one address; `left` more are to be tried.
-    Attempt { index: usize, serial: u64, left: usize },
+    Attempt { connection: ConnectionKey, left: usize },
     /// A target that is watched because it may lead back has had its moment.
     Round { index: usize, serial: u64 },
-    /// A dial that failed for want of descriptors may be tried again. The serial comes first: of those that wait for
-    /// the same moment, the oldest is served first.
-    Redial { serial: u64, index: usize },
+    /// A dial that failed for want of descriptors may be tried again. Keys are in the order of their entries: of those
+    /// that wait for the same moment, the oldest is served first.
+    Redial(ConnectionKey),
 }
 
 /// Deadlines are not searched for dead ones below this number.

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::connections::Phase;
+use super::connections::{ConnectionKey, Phase};
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::sessions::{Scope, SessionKey};
@@ -20,9 +20,6 @@ use crate::net::resolver::{Asker, Lookup};
 use crate::net::stream::{Attempt, Stream};
 use crate::run::proxy_header::proxy_header;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
-
-/// The id of the client's own look-up of its host; those of connections are their serials, which begin at 1.
-pub(super) const HOST_LOOKUP: u64 = 0;
 
 /// How long a target may take to answer, name look-up included.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +50,17 @@ pub(super) struct ServerAccess {
     pub(super) public: Option<u16>,
     /// What the access list has, too.
     pub(super) dials: bool,
+}
+
+/// What waits for the look-up of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// The side itself: a client for its host, a host for its server.
+    Side,
+    /// A connection that is to be dialled.
+    Connection(ConnectionKey),
+    /// A flow.
+    Flow(u64),
 }
 
 /// What a stream of the peer's is to be joined to.
@@ -175,13 +183,12 @@ impl Core {
         let entry = &mut self.connections[connection];
         (entry.trail, entry.round) = (trail, Some(round));
         entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
-        let serial = entry.serial;
-        self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial { index: connection, serial });
+        self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial(connection));
         self.prune_deadlines();
         match endpoint {
             Endpoint::Tcp(address) => {
                 let asker = asker(session, is_named);
-                let lookup = self.resolver.resolve(asker, serial, &address.host, address.port);
+                let lookup = self.resolver.resolve(asker, Waiter::Connection(connection), &address.host, address.port);
                 if is_named {
                     self.connections[connection].named = Some(address);
                 }
@@ -208,49 +215,42 @@ impl Core {
     }
 
     /// Remembers a connection that is being dialled, until it is deregistered.
-    fn remember_dial(&mut self, connection: usize, ends: &Ends) {
+    fn remember_dial(&mut self, connection: ConnectionKey, ends: &Ends) {
         let entry = &mut self.connections[connection];
         entry.hops = self.trails.add(Protocol::Tcp, ends, &entry.address, &entry.trail);
     }
 
     /// Takes the resolver's answers.
     pub(super) fn handle_lookups(&mut self) {
-        while let Some((id, answer)) = self.resolver.poll() {
-            if id == HOST_LOOKUP {
-                self.notices.push_back(Notice::Resolved { answer });
-                continue;
-            }
-            let mut connections = self.connections.iter();
-            let Some((connection, _)) = connections.find(|(_, entry)| entry.serial == id) else {
-                self.handle_flow_lookup(id, &answer);
-                continue;
-            };
-            match answer {
-                Ok(addresses) => self.dial_allowed(connection, &addresses),
-                Err(error) => self.fail_dial(connection, AbortReason::Unreachable, &error),
+        while let Some((waiter, answer)) = self.resolver.poll() {
+            match (waiter, answer) {
+                (Waiter::Side, answer) => self.notices.push_back(Notice::Resolved { answer }),
+                (Waiter::Flow(serial), answer) => self.handle_flow_lookup(serial, &answer),
+                (Waiter::Connection(connection), _) if !self.connections.contains(connection) => {}
+                (Waiter::Connection(connection), Ok(addresses)) => self.dial_allowed(connection, &addresses),
+                (Waiter::Connection(connection), Err(error)) => {
+                    self.fail_dial(connection, AbortReason::Unreachable, &error);
+                }
             }
         }
     }
 
     /// A deadline of a dial came up.
     pub(super) fn handle_dial_due(&mut self, due: Due) {
-        let (Due::Dial { index, serial } | Due::Attempt { index, serial, .. } | Due::Redial { index, serial }) = due
-        else {
-            return;
-        };
-        let Some(entry) = self.connections.get_mut(index).filter(|entry| entry.serial == serial) else { return };
+        let (Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection)) = due else { return };
+        let Some(entry) = self.connections.get_mut(connection) else { return };
         match (due, &mut entry.phase) {
-            (Due::Redial { .. }, Phase::Starved(addresses)) => {
+            (Due::Redial(_), Phase::Starved(addresses)) => {
                 let addresses = std::mem::take(addresses);
-                self.dial(index, addresses);
+                self.dial(connection, addresses);
             }
             (Due::Attempt { left, .. }, Phase::Dialing(_, addresses)) if addresses.len() == left => {
                 let addresses = std::mem::take(addresses);
-                self.deregister(index);
-                self.dial(index, addresses);
+                self.deregister(connection);
+                self.dial(connection, addresses);
             }
-            (Due::Dial { .. }, Phase::Resolving | Phase::Starved(_) | Phase::Dialing(..)) => {
-                self.fail_dial(index, AbortReason::Timeout, "no answer within 10 s");
+            (Due::Dial(_), Phase::Resolving | Phase::Starved(_) | Phase::Dialing(..)) => {
+                self.fail_dial(connection, AbortReason::Timeout, "no answer within 10 s");
             }
             _ => {}
         }
@@ -258,7 +258,7 @@ impl Core {
 
     /// Dials those addresses of a target that may be dialled: exactly what was checked, not what its name means a
     /// moment later.
-    fn dial_allowed(&mut self, connection: usize, addresses: &[SocketAddr]) {
+    fn dial_allowed(&mut self, connection: ConnectionKey, addresses: &[SocketAddr]) {
         let Some(named) = self.connections[connection].named.clone() else {
             return self.dial(connection, addresses.iter().copied().collect());
         };
@@ -284,7 +284,7 @@ impl Core {
         }
     }
 
-    fn dial(&mut self, connection: usize, mut addresses: VecDeque<SocketAddr>) {
+    fn dial(&mut self, connection: ConnectionKey, mut addresses: VecDeque<SocketAddr>) {
         let mut last_error = io::Error::other("the name has no address");
         while let Some(address) = addresses.pop_front() {
             match mio::net::TcpStream::connect(address) {
@@ -297,13 +297,12 @@ impl Core {
                 }
                 Err(error) if listen::is_exhaustion(&error) => {
                     addresses.push_front(address);
-                    let serial = self.connections[connection].serial;
                     self.connections[connection].phase = Phase::Starved(addresses);
                     // All at the same moment, so that the oldest comes first.
                     if self.redial_at <= self.now {
                         self.redial_at = self.now + EXHAUSTED_PAUSE;
                     }
-                    self.deadlines.add(self.redial_at, Due::Redial { index: connection, serial });
+                    self.deadlines.add(self.redial_at, Due::Redial(connection));
                     return;
                 }
                 Err(error) => last_error = error,
@@ -312,7 +311,7 @@ impl Core {
         self.fail_dial(connection, dial_reason(&last_error), &last_error.to_string());
     }
 
-    pub(super) fn check_dial(&mut self, connection: usize) {
+    pub(super) fn check_dial(&mut self, connection: ConnectionKey) {
         let Phase::Dialing(stream, addresses) = &mut self.connections[connection].phase else { return };
         let error = match stream.attempt() {
             Ok(Attempt::Connected) => return self.dialled(connection, None),
@@ -330,7 +329,7 @@ impl Core {
     }
 
     /// Joins a connection that was made to its stream, given why it takes nothing any more if so.
-    fn dialled(&mut self, connection: usize, failure: Option<io::Error>) {
+    fn dialled(&mut self, connection: ConnectionKey, failure: Option<io::Error>) {
         let entry = &mut self.connections[connection];
         let Phase::Dialing(stream, _) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
         stream.guard();
@@ -345,22 +344,22 @@ impl Core {
     }
 
     /// Waits for an attempt, for so long if there are other addresses to try.
-    fn dialling(&mut self, connection: usize, stream: Stream, further: VecDeque<SocketAddr>) {
+    fn dialling(&mut self, connection: ConnectionKey, stream: Stream, further: VecDeque<SocketAddr>) {
         match self.register(connection, stream) {
             Ok(stream) => {
-                let (left, serial) = (further.len(), self.connections[connection].serial);
+                let left = further.len();
                 // This machine answers at once, or is too busy: then another address has nothing better to offer.
                 let is_worth_while = further.iter().any(|address| !address.ip().is_loopback());
                 self.connections[connection].phase = Phase::Dialing(stream, further);
                 if is_worth_while {
-                    self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { index: connection, serial, left });
+                    self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { connection, left });
                 }
             }
             Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
         }
     }
 
-    fn fail_dial(&mut self, connection: usize, reason: AbortReason, detail: &str) {
+    fn fail_dial(&mut self, connection: ConnectionKey, reason: AbortReason, detail: &str) {
         let entry = &self.connections[connection];
         let (session, key) = (entry.session, entry.key);
         self.warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));

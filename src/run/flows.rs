@@ -15,7 +15,7 @@ use mio::net::UdpSocket;
 
 use super::core::{Core, Notice};
 use super::deadlines::Due;
-use super::dial::{Wanted, asker};
+use super::dial::{Waiter, Wanted, asker};
 use super::programs::Program;
 use super::sessions::SessionKey;
 use super::token::Source;
@@ -75,7 +75,7 @@ impl Core {
         self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
         let serial = self.flows[flow].serial;
         let asker = asker(session, is_named);
-        match self.resolver.resolve(asker, serial, &target.host, target.port) {
+        match self.resolver.resolve(asker, Waiter::Flow(serial), &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
@@ -337,7 +337,7 @@ impl Core {
                     debug!("deregister error={error}");
                 }
             }
-            Side::Resolving { .. } => return self.resolver.forget(entry.serial),
+            Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(entry.serial)),
         }
         let (stream, reason) = (entry.id.value(), reason.to_owned());
         self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });

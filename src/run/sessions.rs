@@ -9,6 +9,7 @@ use log::{debug, info, trace, warn};
 use mio::Interest;
 use rand::Rng;
 
+use super::connections::ConnectionKey;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::table::Key;
@@ -61,7 +62,7 @@ pub(super) struct SessionEntry {
     /// Our end of the signaling connection.
     pub(super) signaling_address: Option<IpAddr>,
     /// The TCP connection of each stream.
-    pub(super) connections: HashMap<StreamKey, usize>,
+    pub(super) connections: HashMap<StreamKey, ConnectionKey>,
     /// The UDP flow of each stream that is one.
     pub(super) flows: HashMap<StreamKey, usize>,
     /// Keeps stream ids from being guessed from addresses.
@@ -408,7 +409,7 @@ impl Core {
     }
 
     fn remove_session(&mut self, key: SessionKey) -> Summary {
-        let connections: Vec<usize> = self.sessions[key].connections.values().copied().collect();
+        let connections: Vec<ConnectionKey> = self.sessions[key].connections.values().copied().collect();
         for connection in connections {
             self.reset_connection(connection, "the session ended");
         }

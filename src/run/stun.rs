@@ -19,7 +19,8 @@ const FRESH_FAILURE: Duration = Duration::from_secs(10);
 /// The STUN servers of a loop.
 pub(super) struct Stun {
     servers: Vec<Target>,
-    resolver: Resolver,
+    /// Asked for each server by its place in the list.
+    resolver: Resolver<usize>,
     /// What was found for each server last; a look-up that fails takes nothing away.
     found: Vec<Vec<SocketAddr>>,
     addresses: Vec<SocketAddr>,
@@ -44,7 +45,7 @@ impl Stun {
         self.asked_at = Some(now);
         self.has_failed = false;
         for (index, server) in self.servers.iter().enumerate() {
-            match self.resolver.resolve(Asker::Own, index as u64, &server.host, server.port) {
+            match self.resolver.resolve(Asker::Own, index, &server.host, server.port) {
                 Ok(Lookup::Ready(addresses)) => self.found[index] = addresses,
                 Ok(Lookup::Pending) => {}
                 Err(error) => {
@@ -80,7 +81,7 @@ impl Core {
                 entry.session.add_stun_servers(self.now, &addresses, is_complete);
             }
             if !addresses.is_empty() {
-                self.stun.found[index as usize] = addresses;
+                self.stun.found[index] = addresses;
             }
             self.touch_all();
         }

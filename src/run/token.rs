@@ -30,7 +30,7 @@ pub(super) enum Source {
     /// The connection of a browser.
     Web(usize),
     /// A forwarded connection.
-    Connection(usize),
+    Connection(Place),
     /// A forwarded connection that waits for its reset.
     Leaving(usize),
 }
@@ -46,7 +46,7 @@ impl Source {
             Source::Listener(index) => (2, index),
             Source::Link(index) => (3, index),
             Source::Udp(place) => (4, place.to_bits()),
-            Source::Connection(index) => (5, index),
+            Source::Connection(place) => (5, place.to_bits()),
             Source::Interfaces => (6, 0),
             Source::Negotiation(index) => (7, index),
             Source::Programs(index) => (8, index),
@@ -66,7 +66,7 @@ impl Source {
             2 => Source::Listener(index),
             3 => Source::Link(index),
             4 => Source::Udp(Place::from_bits(index)),
-            5 => Source::Connection(index),
+            5 => Source::Connection(Place::from_bits(index)),
             6 => Source::Interfaces,
             7 => Source::Negotiation(index),
             8 => Source::Programs(index),
@@ -92,7 +92,7 @@ mod tests {
             Source::Listener(3),
             Source::Link(0),
             Source::Udp(Place::from_bits(7)),
-            Source::Connection(123_456),
+            Source::Connection(Place::from_bits(123_456)),
             Source::Negotiation(1),
             Source::Programs(2),
             Source::Flow(0),

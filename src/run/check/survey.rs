@@ -43,7 +43,7 @@ struct Server {
 
 enum Found {
     /// Each name has a helper thread of its own: one that hangs delays no other.
-    Pending(Resolver),
+    Pending(Resolver<()>),
     /// One address of each family it has.
     At(Vec<SocketAddr>),
     Failed(String),
@@ -74,7 +74,7 @@ impl Survey {
         }
         for target in servers {
             let mut resolver = Resolver::new(waker.clone());
-            let state = match resolver.resolve(Asker::Own, 0, &target.host, target.port) {
+            let state = match resolver.resolve(Asker::Own, (), &target.host, target.port) {
                 Ok(Lookup::Ready(addresses)) => survey.found(now, &addresses),
                 Ok(Lookup::Pending) => Found::Pending(resolver),
                 Err(error) => Found::Failed(error.to_string()),

@@ -46,7 +46,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Visit {
     config: VisitConfig,
     tls: Option<Arc<TlsConfig>>,
-    resolver: Resolver,
+    resolver: Resolver<()>,
     attempts: Attempts,
     phase: Phase,
     /// When the present phase is over in any case.
@@ -112,7 +112,7 @@ impl Visit {
             theirs: None,
             failure: None,
         };
-        match visit.resolver.resolve(Asker::Own, 0, &host, port) {
+        match visit.resolver.resolve(Asker::Own, (), &host, port) {
             Ok(Lookup::Ready(addresses)) => visit.found(now, registry, addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => visit.fail(WebSocketError::Dns { host, reason: error.to_string() }),

@@ -11,7 +11,7 @@ use super::links::{Link, Phase};
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 use crate::run::attempts::Attempts;
-use crate::run::dial::HOST_LOOKUP;
+use crate::run::dial::Waiter;
 use crate::run::liveness::Liveness;
 use crate::run::sessions::SessionKey;
 use crate::run::token::Source;
@@ -29,7 +29,7 @@ impl Client {
     /// Finds the host, and dials it for the first time.
     pub(super) fn look_up(&mut self) {
         let (host, port) = self.config.first_hop();
-        match self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
+        match self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
             Ok(Lookup::Ready(addresses)) => self.resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.resolved(Err(error.to_string())),
@@ -59,7 +59,7 @@ impl Client {
         }
         self.dial(session, Attempts::at(self.addresses.clone()));
         let (host, port) = self.config.first_hop();
-        if let Err(error) = self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
+        if let Err(error) = self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
             debug!("look-up error={error}");
         }
     }
@@ -69,7 +69,7 @@ impl Client {
         self.links
             .iter()
             .any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_)))
-            || (self.addresses.is_empty() && self.core.resolver.is_pending(HOST_LOOKUP))
+            || (self.addresses.is_empty() && self.core.resolver.is_pending(Waiter::Side))
     }
 
     /// Tries the next address of the host.

@@ -18,14 +18,14 @@ use crate::config::Pipe;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::RunError;
-use crate::run::connections::Incoming;
+use crate::run::connections::{ConnectionKey, Incoming};
 use crate::tunnel::{ConnectTarget, Service};
 
 /// The pipe of a client.
 #[derive(Default)]
 pub(super) struct PipeEnds {
-    /// The serial of its connection, once there is one.
-    serial: Option<u64>,
+    /// Its connection, once there was one.
+    connection: Option<ConnectionKey>,
     writer: Option<JoinHandle<()>>,
     /// Why stdout takes no more.
     failure: Option<Receiver<io::Error>>,
@@ -34,7 +34,7 @@ pub(super) struct PipeEnds {
 impl Client {
     /// Joins stdin and stdout to what the command line names, if it does.
     pub(super) fn open_pipe(&mut self, services: &[Service]) -> Result<(), RunError> {
-        let (Some(pipe), None) = (&self.config.pipe, self.pipe.serial) else { return Ok(()) };
+        let (Some(pipe), None) = (&self.config.pipe, self.pipe.connection) else { return Ok(()) };
         let target = match pipe {
             Pipe::Dial(endpoint) => named_target(endpoint),
             Pipe::Service(name) => match services.iter().find(|service| service.name == *name) {
@@ -82,7 +82,7 @@ impl Client {
         let incoming = Incoming { stream, name: "stdin".to_owned(), ends: Ends::Unknown };
         match self.core.open_stream(session, incoming, &target) {
             Some(connection) => {
-                self.pipe.serial = self.core.connections.get(connection).map(|entry| entry.serial);
+                self.pipe.connection = Some(connection);
                 Ok(())
             }
             None => Err(RunError::Pipe("no stream could be opened".to_owned())),
@@ -90,8 +90,8 @@ impl Client {
     }
 
     /// The pipe's connection is gone: the run ends once everything is written.
-    pub(super) fn handle_closed(&mut self, serial: u64, reason: &str) {
-        if self.pipe.serial != Some(serial) {
+    pub(super) fn handle_closed(&mut self, connection: ConnectionKey, reason: &str) {
+        if self.pipe.connection != Some(connection) {
             return;
         }
         let is_complete = reason == "closed";

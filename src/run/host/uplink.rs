@@ -28,7 +28,7 @@ use crate::run::RunError;
 use crate::run::attempts::Attempts;
 use crate::run::core::Notice;
 use crate::run::deadlines::Due;
-use crate::run::dial::HOST_LOOKUP;
+use crate::run::dial::Waiter;
 use crate::run::liveness::Liveness;
 use crate::run::token::Source;
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
@@ -143,7 +143,7 @@ impl Host {
         }
         let Some(uplink) = &self.uplink else { return };
         let (host, port) = uplink.registration.first_hop();
-        match self.core.resolver.resolve(Asker::Own, HOST_LOOKUP, host, port) {
+        match self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
             Ok(Lookup::Ready(addresses)) => self.server_resolved(Ok(addresses)),
             Ok(Lookup::Pending) => {}
             Err(error) => self.server_resolved(Err(error.to_string())),
