@@ -18,9 +18,9 @@ use slab::Slab;
 use super::connections::{ConnectionEntry, ConnectionKey};
 use super::deadlines::{Deadlines, Due};
 use super::dial::{Dialer, EXHAUSTED_PAUSE, Waiter};
-use super::flows::{FlowEntry, MAX_DATAGRAM};
+use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
 use super::leaving::Leaving;
-use super::programs::UdpListener;
+use super::programs::{UdpListener, UdpListenerKey};
 use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
 use super::signals::{HangUp, Signals, Wish};
@@ -60,9 +60,9 @@ pub(super) enum Notice {
     /// A listener may have a connection; `None` is each of them.
     Acceptable { index: Option<usize> },
     /// Local programs sent datagrams.
-    Programs { listener: usize },
+    Programs { listener: UdpListenerKey },
     /// The target of a flow sent datagrams.
-    Target { flow: usize },
+    Target { flow: FlowKey },
     /// A program that talks to our proxy has something to say.
     Negotiation { index: usize },
     /// A program has talked to our proxy for too long.
@@ -157,8 +157,8 @@ pub(super) struct Core {
     pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
     pub(super) leaving: Slab<Leaving>,
-    pub(super) flows: Slab<FlowEntry>,
-    pub(super) udp_listeners: Slab<UdpListener>,
+    pub(super) flows: Table<FlowEntry>,
+    pub(super) udp_listeners: Table<UdpListener>,
     /// How long a flow may be idle.
     pub(super) udp_idle: Duration,
     /// Where one datagram of a flow lands.
@@ -213,8 +213,8 @@ impl Core {
             sockets: Table::new(),
             connections: Table::new(),
             leaving: Slab::new(),
-            flows: Slab::new(),
-            udp_listeners: Slab::new(),
+            flows: Table::new(),
+            udp_listeners: Table::new(),
             udp_idle: DEFAULT_UDP_IDLE,
             datagram: vec![0; MAX_DATAGRAM],
             dialer,
@@ -362,8 +362,14 @@ impl Core {
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.
             Some(Source::Listener(_)) if self.is_accepting_paused => {}
             Some(Source::Listener(index)) => self.notices.push_back(Notice::Acceptable { index: Some(index) }),
-            Some(Source::Programs(listener)) => self.notices.push_back(Notice::Programs { listener }),
-            Some(Source::Flow(flow)) => self.receive_from_target(flow),
+            Some(Source::Programs(place)) => {
+                self.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
+            }
+            Some(Source::Flow(place)) => {
+                if let Some(flow) = self.flows.at(place) {
+                    self.receive_from_target(flow);
+                }
+            }
             Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
             Some(Source::Web(index)) => self.notices.push_back(Notice::Web { index, event: event.clone() }),
             Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
@@ -422,7 +428,7 @@ impl Core {
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
                 Due::Leaving { index, serial } => self.handle_leaving_due(index, serial),
-                Due::FlowIdle { index, serial } => self.handle_flow_idle(index, serial),
+                Due::FlowIdle(flow) => self.handle_flow_idle(flow),
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
@@ -438,7 +444,7 @@ impl Core {
     pub(super) fn prune_deadlines(&mut self) {
         let Core { deadlines, flows, connections, .. } = self;
         deadlines.prune(|due| match *due {
-            Due::FlowIdle { index, serial } => flows.get(index).is_some_and(|flow| flow.serial == serial),
+            Due::FlowIdle(flow) => flows.contains(flow),
             Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
                 connections.contains(connection)
             }

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::Instant;
 
 use super::connections::ConnectionKey;
+use super::flows::FlowKey;
 use super::sessions::SessionKey;
 
 /// What is due.
@@ -21,7 +22,7 @@ pub(super) enum Due {
     /// A connection whose stream was reset has waited for its program for too long.
     Leaving { index: usize, serial: u64 },
     /// A UDP flow may have been idle for too long.
-    FlowIdle { index: usize, serial: u64 },
+    FlowIdle(FlowKey),
     /// A program has talked to our proxy for too long.
     Negotiation { index: usize, serial: u64 },
     /// A local connection has waited for a session for too long.
@@ -91,9 +92,9 @@ mod tests {
         let (mut deadlines, now) = (Deadlines::default(), Instant::now());
         let far = now + Duration::from_secs(60);
         deadlines.add(far, Due::KeepAlive);
-        for serial in 0..1_000_000 {
-            deadlines.prune(|due| !matches!(due, Due::FlowIdle { serial: dead, .. } if *dead < serial));
-            deadlines.add(far, Due::FlowIdle { index: 0, serial });
+        for number in 0..1_000_000 {
+            deadlines.prune(|due| !matches!(due, Due::FlowIdle(dead) if dead.number() < number));
+            deadlines.add(far, Due::FlowIdle(FlowKey::of_nothing(number)));
             assert!(deadlines.heap.len() <= MIN_PRUNED);
         }
         assert_eq!((deadlines.pop(now), deadlines.pop(far)), (None, Some(Due::KeepAlive)));

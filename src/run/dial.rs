@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::connections::{ConnectionKey, Phase};
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::flows::FlowKey;
 use super::sessions::{Scope, SessionKey};
 use super::trails::LEADS_BACK;
 use crate::access::{AccessList, Verdict};
@@ -60,7 +61,7 @@ pub(super) enum Waiter {
     /// A connection that is to be dialled.
     Connection(ConnectionKey),
     /// A flow.
-    Flow(u64),
+    Flow(FlowKey),
 }
 
 /// What a stream of the peer's is to be joined to.
@@ -225,7 +226,7 @@ impl Core {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match (waiter, answer) {
                 (Waiter::Side, answer) => self.notices.push_back(Notice::Resolved { answer }),
-                (Waiter::Flow(serial), answer) => self.handle_flow_lookup(serial, &answer),
+                (Waiter::Flow(flow), answer) => self.handle_flow_lookup(flow, &answer),
                 (Waiter::Connection(connection), _) if !self.connections.contains(connection) => {}
                 (Waiter::Connection(connection), Ok(addresses)) => self.dial_allowed(connection, &addresses),
                 (Waiter::Connection(connection), Err(error)) => {

@@ -16,8 +16,9 @@ use mio::net::UdpSocket;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::dial::{Waiter, Wanted, asker};
-use super::programs::Program;
+use super::programs::{Program, UdpListenerKey};
 use super::sessions::SessionKey;
+use super::table::Key;
 use super::token::Source;
 use super::trails::LEADS_BACK;
 use crate::address::{Protocol, Target};
@@ -37,12 +38,14 @@ pub(super) const MAX_DATAGRAM: usize = 65_535;
 /// Datagrams taken from a socket before others have their turn.
 pub(super) const DATAGRAMS_PER_TURN: usize = 64;
 
+/// Finds a flow.
+pub(super) type FlowKey = Key<FlowEntry>;
+
 /// A flow and its stream.
 pub(super) struct FlowEntry {
     pub(super) session: SessionKey,
     key: StreamKey,
     id: StreamId,
-    pub(super) serial: u64,
     side: Side,
     address: String,
     /// The connections that led to one that is dialled, and what that one is called.
@@ -55,7 +58,7 @@ pub(super) struct FlowEntry {
 
 pub(super) enum Side {
     /// Datagrams come from, and go to, a program, through a listener.
-    Program { listener: usize, program: Program },
+    Program { listener: UdpListenerKey, program: Program },
     /// The target's name is being looked up; the host that a peer named is to be checked.
     Resolving { named: Option<Target> },
     /// A socket that is connected to the target, and where else that may be as long as nobody answered.
@@ -73,9 +76,8 @@ impl Core {
         };
         self.flows[flow].trail = trail.clone();
         self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
-        let serial = self.flows[flow].serial;
         let asker = asker(session, is_named);
-        match self.resolver.resolve(asker, Waiter::Flow(serial), &target.host, target.port) {
+        match self.resolver.resolve(asker, Waiter::Flow(flow), &target.host, target.port) {
             Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
             Ok(Lookup::Pending) => {}
             Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
@@ -97,17 +99,17 @@ impl Core {
         }
     }
 
-    /// Takes the resolver's answer, if it is for a flow.
-    pub(super) fn handle_flow_lookup(&mut self, serial: u64, answer: &Result<Vec<SocketAddr>, String>) {
-        let Some((flow, _)) = self.flows.iter().find(|(_, entry)| entry.serial == serial) else { return };
+    /// Takes the resolver's answer for a flow.
+    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
         match answer {
+            _ if !self.flows.contains(flow) => {}
             Ok(addresses) => self.connect_flow(flow, addresses),
             Err(error) => self.fail_flow(flow, AbortReason::Unreachable, error),
         }
     }
 
     /// Takes what a target sent.
-    pub(super) fn receive_from_target(&mut self, flow: usize) {
+    pub(super) fn receive_from_target(&mut self, flow: FlowKey) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
             let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.flows.get_mut(flow) else {
@@ -136,7 +138,7 @@ impl Core {
     }
 
     /// Takes what the peer sent, and the end of the flow.
-    pub(super) fn flow_readable(&mut self, flow: usize) {
+    pub(super) fn flow_readable(&mut self, flow: FlowKey) {
         loop {
             let Some(entry) = self.flows.get_mut(flow) else { return };
             let Some(mut stream) = self.sessions[entry.session].session.mux().stream(entry.key) else { return };
@@ -175,23 +177,23 @@ impl Core {
     }
 
     /// A flow has been idle for long enough, or is looked at again later.
-    pub(super) fn handle_flow_idle(&mut self, flow: usize, serial: u64) {
-        let Some(entry) = self.flows.get(flow).filter(|entry| entry.serial == serial) else { return };
+    pub(super) fn handle_flow_idle(&mut self, flow: FlowKey) {
+        let Some(entry) = self.flows.get(flow) else { return };
         let end = entry.used_at + self.udp_idle;
         if end <= self.now {
             self.end_flow(flow, "idle");
         } else {
-            self.deadlines.add(end, Due::FlowIdle { index: flow, serial });
+            self.deadlines.add(end, Due::FlowIdle(flow));
         }
     }
 
     /// The mux ended a flow's stream.
-    pub(super) fn flow_aborted(&mut self, flow: usize, reason: &str) {
+    pub(super) fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
         self.remove_flow(flow, reason);
     }
 
     /// Says that nothing follows, and forgets a flow.
-    pub(super) fn end_flow(&mut self, flow: usize, reason: &str) {
+    pub(super) fn end_flow(&mut self, flow: FlowKey, reason: &str) {
         let Some(entry) = self.flows.get(flow) else { return };
         let (session, key) = (entry.session, entry.key);
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
@@ -215,21 +217,18 @@ impl Core {
         key: StreamKey,
         side: Side,
         address: String,
-    ) -> Option<usize> {
+    ) -> Option<FlowKey> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
-        self.next_serial += 1;
-        let (serial, used_at) = (self.next_serial, self.now);
-        let (trail, hops) = (Trail::default(), Vec::new());
-        let flow =
-            self.flows.insert(FlowEntry { session, key, id, serial, side, address, trail, hops, round: None, used_at });
+        let (trail, hops, used_at) = (Trail::default(), Vec::new(), self.now);
+        let flow = self.flows.insert(FlowEntry { session, key, id, side, address, trail, hops, round: None, used_at });
         self.sessions[session].flows.insert(key, flow);
         self.prune_deadlines();
-        self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle { index: flow, serial });
+        self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle(flow));
         Some(flow)
     }
 
     /// Connects a flow to the first of its addresses that may be dialled.
-    fn connect_flow(&mut self, flow: usize, addresses: &[SocketAddr]) {
+    fn connect_flow(&mut self, flow: FlowKey, addresses: &[SocketAddr]) {
         let Side::Resolving { named } = &self.flows[flow].side else { return };
         let allow = &self.dialer.allow;
         let is_allowed = |address: &&SocketAddr| match named {
@@ -262,7 +261,7 @@ impl Core {
     }
 
     /// Turns to the other address of a target where nobody is at the one tried so far. Tells whether there was another.
-    fn try_further(&mut self, flow: usize) -> bool {
+    fn try_further(&mut self, flow: FlowKey) -> bool {
         let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.flows.get_mut(flow) else {
             return false;
         };
@@ -277,12 +276,12 @@ impl Core {
         true
     }
 
-    fn connected_socket(&mut self, flow: usize, address: SocketAddr) -> io::Result<UdpSocket> {
+    fn connected_socket(&mut self, flow: FlowKey, address: SocketAddr) -> io::Result<UdpSocket> {
         let any: SocketAddr =
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let mut socket = UdpSocket::bind(any)?;
         socket.connect(address)?;
-        self.poll.registry().register(&mut socket, Source::Flow(flow).token(), Interest::READABLE)?;
+        self.poll.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
         let entry = &mut self.flows[flow];
         self.trails.remove(&entry.hops);
         let ends = Ends::Ports { local: socket.local_addr()?, remote: address };
@@ -290,7 +289,7 @@ impl Core {
         Ok(socket)
     }
 
-    pub(super) fn send_to_peer(&mut self, flow: usize, datagram: &[u8]) {
+    pub(super) fn send_to_peer(&mut self, flow: FlowKey, datagram: &[u8]) {
         let now = self.now;
         let Some(entry) = self.flows.get_mut(flow) else { return };
         entry.used_at = now;
@@ -301,7 +300,7 @@ impl Core {
         self.touch(session);
     }
 
-    fn fail_flow(&mut self, flow: usize, reason: AbortReason, detail: &str) {
+    fn fail_flow(&mut self, flow: FlowKey, reason: AbortReason, detail: &str) {
         let entry = &self.flows[flow];
         let (session, key) = (entry.session, entry.key);
         self.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
@@ -309,15 +308,15 @@ impl Core {
         self.remove_flow(flow, reason.as_str());
     }
 
-    pub(super) fn report_opened(&mut self, flow: usize) {
+    pub(super) fn report_opened(&mut self, flow: FlowKey) {
         let entry = &self.flows[flow];
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
         self.report(&StatusEvent::StreamOpened { session, stream, address });
     }
 
-    fn remove_flow(&mut self, flow: usize, reason: &str) {
-        let entry = self.flows.remove(flow);
+    fn remove_flow(&mut self, flow: FlowKey, reason: &str) {
+        let entry = self.flows.remove(flow).expect("it was found by its stream, or as this");
         self.trails.remove(&entry.hops);
         entry.round.into_iter().for_each(|round| self.rounds.leave(round));
         let session = &mut self.sessions[entry.session];
@@ -337,7 +336,7 @@ impl Core {
                     debug!("deregister error={error}");
                 }
             }
-            Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(entry.serial)),
+            Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(flow)),
         }
         let (stream, reason) = (entry.id.value(), reason.to_owned());
         self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });

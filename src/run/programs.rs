@@ -10,8 +10,9 @@ use mio::Interest;
 
 use super::connections::stream_hash;
 use super::core::{Core, Notice};
-use super::flows::{DATAGRAMS_PER_TURN, Side};
+use super::flows::{DATAGRAMS_PER_TURN, FlowKey, Side};
 use super::sessions::SessionKey;
+use super::table::Key;
 use super::token::Source;
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
@@ -23,6 +24,9 @@ use crate::tunnel::ConnectTarget;
 /// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
 const MAX_FLOWS: usize = 1024;
 
+/// Finds a socket that local programs send to.
+pub(super) type UdpListenerKey = Key<UdpListener>;
+
 /// A socket that local programs send to.
 pub(super) struct UdpListener {
     pub(super) socket: ProgramSocket,
@@ -30,7 +34,7 @@ pub(super) struct UdpListener {
     /// only. Its port is that of the first datagram, and 0 before.
     owner: Option<SocketAddr>,
     /// The flow of each program.
-    pub(super) flows: HashMap<Program, usize>,
+    pub(super) flows: HashMap<Program, FlowKey>,
 }
 
 /// Who sent a datagram; through a relay, also where to. Those are flows of their own.
@@ -109,7 +113,7 @@ impl Core {
     /// session only; without one, they are lost.
     pub(super) fn receive_from_programs(
         &mut self,
-        listener: usize,
+        listener: UdpListenerKey,
         wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
     ) {
         let mut buffer = std::mem::take(&mut self.datagram);
@@ -149,18 +153,16 @@ impl Core {
         self.datagram = buffer;
     }
 
-    /// Adds a listener to the loop, and returns its place.
-    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<usize> {
-        let entry = self.udp_listeners.vacant_entry();
-        let index = entry.key();
-        self.poll.registry().register(&mut listener.socket, Source::Programs(index).token(), Interest::READABLE)?;
-        entry.insert(listener);
-        Ok(index)
+    /// Adds a listener to the loop.
+    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<UdpListenerKey> {
+        let token = Source::Programs(self.udp_listeners.next_key().place()).token();
+        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        Ok(self.udp_listeners.insert(listener))
     }
 
     /// Closes a listener and ends its flows.
-    pub(super) fn close_listener(&mut self, listener: usize) {
-        let Some(mut entry) = self.udp_listeners.try_remove(listener) else { return };
+    pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
+        let Some(mut entry) = self.udp_listeners.remove(listener) else { return };
         if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
             debug!("deregister error={error}");
         }
@@ -173,9 +175,9 @@ impl Core {
         &mut self,
         session: SessionKey,
         target: &ConnectTarget,
-        listener: usize,
+        listener: UdpListenerKey,
         program: Program,
-    ) -> Option<usize> {
+    ) -> Option<FlowKey> {
         if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
             let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
             let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;

@@ -12,6 +12,7 @@ use rand::Rng;
 use super::connections::ConnectionKey;
 use super::core::{Core, Notice};
 use super::deadlines::Due;
+use super::flows::FlowKey;
 use super::table::Key;
 use super::token::Source;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
@@ -64,7 +65,7 @@ pub(super) struct SessionEntry {
     /// The TCP connection of each stream.
     pub(super) connections: HashMap<StreamKey, ConnectionKey>,
     /// The UDP flow of each stream that is one.
-    pub(super) flows: HashMap<StreamKey, usize>,
+    pub(super) flows: HashMap<StreamKey, FlowKey>,
     /// Keeps stream ids from being guessed from addresses.
     pub(super) salt: [u8; 16],
     pub(super) connected_at: Option<Instant>,
@@ -413,7 +414,7 @@ impl Core {
         for connection in connections {
             self.reset_connection(connection, "the session ended");
         }
-        let flows: Vec<usize> = self.sessions[key].flows.values().copied().collect();
+        let flows: Vec<FlowKey> = self.sessions[key].flows.values().copied().collect();
         for flow in flows {
             self.flow_aborted(flow, "the session ended");
         }

@@ -22,9 +22,9 @@ pub(super) enum Source {
     /// A program that talks to our proxy.
     Negotiation(usize),
     /// A UDP socket that local programs send to.
-    Programs(usize),
+    Programs(Place),
     /// The UDP socket of a flow's target.
-    Flow(usize),
+    Flow(Place),
     /// A host's WebSocket to its server.
     Uplink,
     /// The connection of a browser.
@@ -49,8 +49,8 @@ impl Source {
             Source::Connection(place) => (5, place.to_bits()),
             Source::Interfaces => (6, 0),
             Source::Negotiation(index) => (7, index),
-            Source::Programs(index) => (8, index),
-            Source::Flow(index) => (9, index),
+            Source::Programs(place) => (8, place.to_bits()),
+            Source::Flow(place) => (9, place.to_bits()),
             Source::Uplink => (10, 0),
             Source::Web(index) => (11, index),
             Source::Leaving(index) => (12, index),
@@ -69,8 +69,8 @@ impl Source {
             5 => Source::Connection(Place::from_bits(index)),
             6 => Source::Interfaces,
             7 => Source::Negotiation(index),
-            8 => Source::Programs(index),
-            9 => Source::Flow(index),
+            8 => Source::Programs(Place::from_bits(index)),
+            9 => Source::Flow(Place::from_bits(index)),
             10 => Source::Uplink,
             11 => Source::Web(index),
             12 => Source::Leaving(index),
@@ -94,8 +94,8 @@ mod tests {
             Source::Udp(Place::from_bits(7)),
             Source::Connection(Place::from_bits(123_456)),
             Source::Negotiation(1),
-            Source::Programs(2),
-            Source::Flow(0),
+            Source::Programs(Place::from_bits(2)),
+            Source::Flow(Place::from_bits(0)),
             Source::Leaving(9),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));

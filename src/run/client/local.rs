@@ -17,7 +17,7 @@ use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::core::{Core, Notice};
 use crate::run::deadlines::Due;
-use crate::run::programs::UdpListener;
+use crate::run::programs::{UdpListener, UdpListenerKey};
 use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::{ConnectTarget, Service};
@@ -34,7 +34,7 @@ const MAX_WAITING: usize = 256;
 pub(super) struct LocalPorts {
     listeners: Slab<LocalPort>,
     /// By the place of a UDP listener in the loop's table.
-    datagrams: HashMap<usize, LocalDatagrams>,
+    datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
     /// Ports that are taken by ours already, and may be meant for the other protocol.
     deferred: Vec<(ListenAddress, What)>,
     waiting: VecDeque<(Instant, Incoming, What)>,
@@ -378,7 +378,7 @@ impl Client {
     }
 
     /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
-    pub(super) fn receive_datagrams(&mut self, listener: usize) {
+    pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
         // The session may have ended in this turn, and nobody was told yet.
         let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
         let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {

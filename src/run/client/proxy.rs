@@ -11,7 +11,7 @@ use super::Client;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::run::core::Notice;
 use crate::run::deadlines::Due;
-use crate::run::programs::UdpListener;
+use crate::run::programs::{UdpListener, UdpListenerKey};
 use crate::run::token::Source as Token;
 use crate::shares::Source;
 use crate::socks::{Negotiation, Refusal, Request};
@@ -35,7 +35,7 @@ pub(super) struct Negotiating {
     /// It may log in now: others wait for their turn to.
     has_turn: bool,
     /// The UDP listener for its datagrams.
-    relay: Option<usize>,
+    relay: Option<UdpListenerKey>,
 }
 
 impl Client {

@@ -13,7 +13,7 @@ use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::run::connections::Incoming;
 use crate::run::core::Notice;
-use crate::run::programs::UdpListener;
+use crate::run::programs::{UdpListener, UdpListenerKey};
 use crate::run::sessions::{Scope, SessionKey};
 use crate::run::token::Source;
 use crate::status::event::Event;
@@ -37,7 +37,7 @@ pub(super) struct ReverseListener {
 enum Socket {
     Streams(Listener),
     /// The place of a UDP listener in the loop's table.
-    Datagrams(usize),
+    Datagrams(UdpListenerKey),
 }
 
 impl Host {
@@ -213,7 +213,7 @@ impl Host {
     }
 
     /// Takes datagrams for clients.
-    pub(super) fn receive_reverse(&mut self, listener: usize) {
+    pub(super) fn receive_reverse(&mut self, listener: UdpListenerKey) {
         let mut reverse = self.reverse.iter();
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(index) if index == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
