@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::core::{Core, Notice};
 use super::dial::Waiter;
+use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::{Key, Place};
 use super::token::Source;
@@ -39,7 +40,7 @@ pub(super) struct ConnectionEntry {
     pub(super) trail: Trail,
     pub(super) hops: Vec<Hop>,
     /// Which of the session's targets it is dialled to.
-    pub(super) round: Option<usize>,
+    pub(super) round: Option<RoundKey>,
     /// What is written to the target before anything else.
     pub(super) prefix: Vec<u8>,
     /// Waits for its turn to be pumped.

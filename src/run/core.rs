@@ -13,7 +13,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, info, trace};
 use mio::event::Event as MioEvent;
 use mio::{Events, Poll, Waker};
-use slab::Slab;
 
 use super::connections::{ConnectionEntry, ConnectionKey};
 use super::deadlines::{Deadlines, Due};
@@ -156,7 +155,7 @@ pub(super) struct Core {
     pub(super) sockets: Table<SocketEntry>,
     pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
-    pub(super) leaving: Slab<Leaving>,
+    pub(super) leaving: Table<Leaving>,
     pub(super) flows: Table<FlowEntry>,
     pub(super) udp_listeners: Table<UdpListener>,
     /// How long a flow may be idle.
@@ -212,7 +211,7 @@ impl Core {
             sessions: Table::new(),
             sockets: Table::new(),
             connections: Table::new(),
-            leaving: Slab::new(),
+            leaving: Table::new(),
             flows: Table::new(),
             udp_listeners: Table::new(),
             udp_idle: DEFAULT_UDP_IDLE,
@@ -387,7 +386,11 @@ impl Core {
                 }
             }
             Some(Source::Connection(place)) => self.handle_connection_event(place, event),
-            Some(Source::Leaving(index)) => self.handle_leaving_event(index, event),
+            Some(Source::Leaving(place)) => {
+                if let Some(key) = self.leaving.at(place) {
+                    self.handle_leaving_event(key, event);
+                }
+            }
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
@@ -427,13 +430,13 @@ impl Core {
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
                 Due::Rejoin => self.notices.push_back(Notice::Rejoin),
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
-                Due::Leaving { index, serial } => self.handle_leaving_due(index, serial),
+                Due::Leaving(key) => self.handle_leaving_due(key),
                 Due::FlowIdle(flow) => self.handle_flow_idle(flow),
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
                 Due::Web { index, serial } => self.notices.push_back(Notice::WebDue { index, serial }),
-                Due::Round { index, serial } => self.handle_round_due(index, serial),
+                Due::Round(key) => self.handle_round_due(key),
                 Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
                 Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
                 Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use super::connections::ConnectionKey;
 use super::flows::FlowKey;
+use super::leaving::LeavingKey;
+use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 
 /// What is due.
@@ -20,7 +22,7 @@ pub(super) enum Due {
     /// A client may dial the host again, or a host its server.
     Rejoin,
     /// A connection whose stream was reset has waited for its program for too long.
-    Leaving { index: usize, serial: u64 },
+    Leaving(LeavingKey),
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
     /// A program has talked to our proxy for too long.
@@ -38,7 +40,7 @@ pub(super) enum Due {
     /// A target did not answer at one address; `left` more are to be tried.
     Attempt { connection: ConnectionKey, left: usize },
     /// A target that is watched because it may lead back has had its moment.
-    Round { index: usize, serial: u64 },
+    Round(RoundKey),
     /// A dial that failed for want of descriptors may be tried again. Keys are in the order of their entries: of those
     /// that wait for the same moment, the oldest is served first.
     Redial(ConnectionKey),

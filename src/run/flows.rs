@@ -17,6 +17,7 @@ use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::dial::{Waiter, Wanted, asker};
 use super::programs::{Program, UdpListenerKey};
+use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::Key;
 use super::token::Source;
@@ -52,7 +53,7 @@ pub(super) struct FlowEntry {
     trail: Trail,
     hops: Vec<Hop>,
     /// Which of the session's targets it is connected to.
-    pub(super) round: Option<usize>,
+    pub(super) round: Option<RoundKey>,
     pub(super) used_at: Instant,
 }
 

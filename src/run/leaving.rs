@@ -10,6 +10,7 @@ use mio::event::Event as MioEvent;
 
 use super::core::Core;
 use super::deadlines::Due;
+use super::table::Key;
 use super::token::Source;
 use crate::net::stream::Stream;
 
@@ -25,10 +26,12 @@ const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is taken of a program, to no purpose but to let it go on, before others have their turn.
 const READ_BUDGET: usize = 256 * 1024;
 
+/// Finds a connection that waits for its reset.
+pub(super) type LeavingKey = Key<Leaving>;
+
 /// A connection that waits for its reset.
 pub(super) struct Leaving {
     stream: Stream,
-    serial: u64,
     until: Until,
 }
 
@@ -50,7 +53,7 @@ impl Core {
             return stream.reset();
         }
         if self.leaving.len() >= MAX_LEAVING {
-            let oldest = self.leaving.iter().min_by_key(|(_, leaving)| leaving.serial).map(|(index, _)| index);
+            let oldest = self.leaving.iter().map(|(key, _)| key).min();
             oldest.into_iter().for_each(|oldest| self.take_leaving(oldest).reset());
         }
         let until = match has_finished {
@@ -59,26 +62,23 @@ impl Core {
             false => Until::Timeout,
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let entry = self.leaving.vacant_entry();
-        let (index, token) = (entry.key(), Source::Leaving(entry.key()).token());
+        let token = Source::Leaving(self.leaving.next_key().place()).token();
         // Whoever registers is told at once what is ready already.
         if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
             debug!("register error={error}");
             return stream.reset();
         }
-        self.next_serial += 1;
-        let serial = self.next_serial;
-        entry.insert(Leaving { stream, serial, until });
+        let key = self.leaving.insert(Leaving { stream, until });
         let timeout = if until == Until::Sent { LEAVE_TIMEOUT } else { SHORT_TIMEOUT };
-        self.deadlines.add(self.now + timeout, Due::Leaving { index, serial });
+        self.deadlines.add(self.now + timeout, Due::Leaving(key));
     }
 
     /// Takes an event of such a connection's socket.
-    pub(super) fn handle_leaving_event(&mut self, index: usize, event: &MioEvent) {
-        let Some(leaving) = self.leaving.get_mut(index) else { return };
+    pub(super) fn handle_leaving_event(&mut self, key: LeavingKey, event: &MioEvent) {
+        let Some(leaving) = self.leaving.get_mut(key) else { return };
         let is_sent = leaving.until == Until::Sent && (event.is_writable() || event.is_write_closed());
         if is_sent || event.is_error() {
-            return self.take_leaving(index).reset();
+            return self.take_leaving(key).reset();
         }
         // What it still says is taken, or a program that does not read until it has said all would wait for ever.
         let mut piece = [0; 16 * 1024];
@@ -89,28 +89,29 @@ impl Core {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Both directions have ended in order: the system does the rest.
-                Ok(_) if leaving.until == Until::Ended => return drop(self.take_leaving(index)),
+                Ok(_) if leaving.until == Until::Ended => return drop(self.take_leaving(key)),
                 // It has said all, and may still read.
                 Ok(_) => return,
-                Err(_) => return self.take_leaving(index).reset(),
+                Err(_) => return self.take_leaving(key).reset(),
             }
         }
         // There is more: the next turn hears of it again.
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().reregister(&mut leaving.stream, Source::Leaving(index).token(), interest).is_err() {
-            self.take_leaving(index).reset();
+        if self.poll.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err()
+        {
+            self.take_leaving(key).reset();
         }
     }
 
     /// The time of such a connection is up.
-    pub(super) fn handle_leaving_due(&mut self, index: usize, serial: u64) {
-        if self.leaving.get(index).is_some_and(|leaving| leaving.serial == serial) {
-            self.take_leaving(index).reset();
+    pub(super) fn handle_leaving_due(&mut self, key: LeavingKey) {
+        if self.leaving.contains(key) {
+            self.take_leaving(key).reset();
         }
     }
 
-    fn take_leaving(&mut self, index: usize) -> Stream {
-        let Leaving { mut stream, .. } = self.leaving.remove(index);
+    fn take_leaving(&mut self, key: LeavingKey) -> Stream {
+        let Leaving { mut stream, .. } = self.leaving.remove(key).expect("it was found a moment ago");
         if let Err(error) = self.poll.registry().deregister(&mut stream) {
             debug!("deregister error={error}");
         }

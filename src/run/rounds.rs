@@ -9,13 +9,13 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
-use slab::Slab;
 
 use super::connections::Phase;
 use super::core::Core;
 use super::deadlines::Due;
 use super::dial::Wanted;
 use super::sessions::SessionKey;
+use super::table::{Key, Table};
 use super::trails::LEADS_BACK;
 use crate::tunnel::AbortReason;
 
@@ -43,17 +43,18 @@ const REFUSAL: Duration = Duration::from_secs(10);
 /// The targets that sessions have connections to.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    targets: Slab<Round>,
-    places: HashMap<(SessionKey, String), usize>,
-    next_serial: u64,
+    targets: Table<Round>,
+    places: HashMap<(SessionKey, String), RoundKey>,
 }
+
+/// Finds a target of a session.
+pub(super) type RoundKey = Key<Round>;
 
 /// A target of a session.
 #[derive(Debug)]
-struct Round {
+pub(super) struct Round {
     session: SessionKey,
     target: String,
-    serial: u64,
     /// Its connections, those that are being made included.
     open: usize,
     /// How many there are when it is looked at.
@@ -99,36 +100,34 @@ enum Watch {
 }
 
 impl Rounds {
-    fn find(&mut self, session: SessionKey, target: &str) -> usize {
+    fn find(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let place = (session, target.to_owned());
-        if let Some(&index) = self.places.get(&place) {
-            return index;
+        if let Some(&key) = self.places.get(&place) {
+            return key;
         }
-        self.next_serial += 1;
-        let index = self.targets.insert(Round {
+        let key = self.targets.insert(Round {
             session,
             target: target.to_owned(),
-            serial: self.next_serial,
             open: 0,
             look_at: MANY,
             rest_until: None,
             rest: REST[0],
             state: State::Calm,
         });
-        self.places.insert(place, index);
-        index
+        self.places.insert(place, key);
+        key
     }
 
     /// Takes note that a connection is being made.
-    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> usize {
-        let index = self.find(session, target);
-        self.targets[index].open += 1;
-        index
+    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> RoundKey {
+        let key = self.find(session, target);
+        self.targets[key].open += 1;
+        key
     }
 
     /// Takes note that a connection is over.
-    pub(super) fn leave(&mut self, index: usize) {
-        let Some(round) = self.targets.get_mut(index) else { return };
+    pub(super) fn leave(&mut self, key: RoundKey) {
+        let Some(round) = self.targets.get_mut(key) else { return };
         round.open -= 1;
         if let State::Watched { has_ended, .. } = &mut round.state {
             *has_ended = true;
@@ -136,14 +135,14 @@ impl Rounds {
         if round.open < MANY / 2 {
             round.look_at = MANY;
         }
-        self.forget(index);
+        self.forget(key);
     }
 
     /// Forgets a target that nothing is known of any more.
-    fn forget(&mut self, index: usize) {
+    fn forget(&mut self, key: RoundKey) {
         let is_idle = |round: &Round| round.open == 0 && matches!(round.state, State::Calm);
-        if self.targets.get(index).is_some_and(is_idle) {
-            let round = self.targets.remove(index);
+        if self.targets.get(key).is_some_and(is_idle) {
+            let round = self.targets.remove(key).expect("it was found a moment ago");
             self.places.remove(&(round.session, round.target));
         }
     }
@@ -153,22 +152,21 @@ impl Core {
     /// Dials a target, now or in a moment, unless it is known to lead back.
     pub(super) fn admit(&mut self, wanted: Wanted) {
         let (now, session) = (self.now, wanted.session);
-        let index = self.rounds.find(session, &wanted.target());
-        let is_watched = matches!(self.rounds.targets[index].state, State::Watched { .. });
-        let is_suspect = !is_watched && self.is_suspect(index);
-        let round = &mut self.rounds.targets[index];
+        let key = self.rounds.find(session, &wanted.target());
+        let is_watched = matches!(self.rounds.targets[key].state, State::Watched { .. });
+        let is_suspect = !is_watched && self.is_suspect(key);
+        let round = &mut self.rounds.targets[key];
         match &mut round.state {
             State::Watched { held, watch, until, rounds, .. } => {
                 held.push_back(wanted);
                 match watch {
                     Watch::Settling => {}
                     // It came by itself.
-                    Watch::Quiet => self.let_all_go(index),
+                    Watch::Quiet => self.let_all_go(key),
                     Watch::Following => {
                         *rounds += 1;
                         (*watch, *until) = (Watch::Quiet, now + QUIET);
-                        let serial = round.serial;
-                        self.deadlines.add(now + QUIET, Due::Round { index, serial });
+                        self.deadlines.add(now + QUIET, Due::Round(key));
                     }
                 }
             }
@@ -177,35 +175,34 @@ impl Core {
                 let (held, until) = (VecDeque::from([wanted]), now + QUIET);
                 let watch = Watch::Settling;
                 round.state = State::Watched { held, watch, until, rounds: 0, has_ended: false };
-                let serial = round.serial;
-                self.deadlines.add(until, Due::Round { index, serial });
+                self.deadlines.add(until, Due::Round(key));
             }
             State::Calm | State::Refused { .. } => {
                 round.state = State::Calm;
                 self.dial_target(wanted);
-                self.rounds.forget(index);
+                self.rounds.forget(key);
             }
         }
     }
 
     /// Tells whether a target has many connections, and none of them ever got an answer.
-    fn is_suspect(&mut self, index: usize) -> bool {
-        let round = &self.rounds.targets[index];
+    fn is_suspect(&mut self, key: RoundKey) -> bool {
+        let round = &self.rounds.targets[key];
         if round.open < round.look_at || round.rest_until.is_some_and(|until| self.now < until) {
             return false;
         }
         let Some(entry) = self.sessions.get(round.session) else { return false };
-        let mut connections = entry.connections.values().filter_map(|&index| self.connections.get(index));
+        let mut connections = entry.connections.values().filter_map(|&connection| self.connections.get(connection));
         let is_silent = connections.all(|entry| match &entry.phase {
-            Phase::Open(pump) if entry.round == Some(index) => pump.bytes().0 == 0,
+            Phase::Open(pump) if entry.round == Some(key) => pump.bytes().0 == 0,
             _ => true,
         });
         let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
-        let round = &mut self.rounds.targets[index];
+        let round = &mut self.rounds.targets[key];
         let session = &mut self.sessions[round.session].session;
         let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
         let mut own =
-            flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(index)));
+            flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(key)));
         let is_suspect = is_silent && !own.any(|(key, _)| has_answer(key));
         if !is_suspect {
             // So that many are not looked at for each that is added.
@@ -215,14 +212,14 @@ impl Core {
     }
 
     /// What was waited for at a target is over.
-    pub(super) fn handle_round_due(&mut self, index: usize, serial: u64) {
+    pub(super) fn handle_round_due(&mut self, key: RoundKey) {
         let now = self.now;
-        let Some(round) = self.rounds.targets.get_mut(index).filter(|round| round.serial == serial) else { return };
+        let Some(round) = self.rounds.targets.get_mut(key) else { return };
         let (held, watch, until, rounds, has_ended) = match &mut round.state {
             State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
             State::Refused { until } if now >= *until => {
                 round.state = State::Calm;
-                return self.rounds.forget(index);
+                return self.rounds.forget(key);
             }
             State::Calm | State::Refused { .. } => return,
         };
@@ -233,29 +230,29 @@ impl Core {
             let held = std::mem::take(held);
             let until = now + REFUSAL;
             round.state = State::Refused { until };
-            self.deadlines.add(until, Due::Round { index, serial });
+            self.deadlines.add(until, Due::Round(key));
             return held.into_iter().for_each(|wanted| self.refuse_round(wanted));
         }
         match (!has_ended && *watch != Watch::Following).then(|| held.pop_front()).flatten() {
             Some(wanted) => {
                 (*watch, *until) = (Watch::Following, now + FOLLOWS);
-                self.deadlines.add(now + FOLLOWS, Due::Round { index, serial });
+                self.deadlines.add(now + FOLLOWS, Due::Round(key));
                 self.dial_target(wanted);
             }
-            None => self.let_all_go(index),
+            None => self.let_all_go(key),
         }
     }
 
     /// A target answered on one of its connections.
-    pub(super) fn target_answered(&mut self, index: usize) {
-        if self.rounds.targets.get(index).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
-            self.let_all_go(index);
+    pub(super) fn target_answered(&mut self, key: RoundKey) {
+        if self.rounds.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
+            self.let_all_go(key);
         }
     }
 
     /// Nothing leads back there.
-    fn let_all_go(&mut self, index: usize) {
-        let round = &mut self.rounds.targets[index];
+    fn let_all_go(&mut self, key: RoundKey) {
+        let round = &mut self.rounds.targets[key];
         let state = std::mem::replace(&mut round.state, State::Calm);
         // Two that suspect each other are not to do so in step for ever.
         let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
@@ -264,7 +261,7 @@ impl Core {
         if let State::Watched { held, .. } = state {
             held.into_iter().for_each(|wanted| self.dial_target(wanted));
         }
-        self.rounds.forget(index);
+        self.rounds.forget(key);
     }
 
     fn refuse_round(&mut self, wanted: Wanted) {

@@ -32,7 +32,7 @@ pub(super) enum Source {
     /// A forwarded connection.
     Connection(Place),
     /// A forwarded connection that waits for its reset.
-    Leaving(usize),
+    Leaving(Place),
 }
 
 const KIND_BITS: u32 = 4;
@@ -53,7 +53,7 @@ impl Source {
             Source::Flow(place) => (9, place.to_bits()),
             Source::Uplink => (10, 0),
             Source::Web(index) => (11, index),
-            Source::Leaving(index) => (12, index),
+            Source::Leaving(place) => (12, place.to_bits()),
         };
         Token(index << KIND_BITS | kind)
     }
@@ -73,7 +73,7 @@ impl Source {
             9 => Source::Flow(Place::from_bits(index)),
             10 => Source::Uplink,
             11 => Source::Web(index),
-            12 => Source::Leaving(index),
+            12 => Source::Leaving(Place::from_bits(index)),
             _ => return None,
         })
     }
@@ -96,7 +96,7 @@ mod tests {
             Source::Negotiation(1),
             Source::Programs(Place::from_bits(2)),
             Source::Flow(Place::from_bits(0)),
-            Source::Leaving(9),
+            Source::Leaving(Place::from_bits(9)),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }
