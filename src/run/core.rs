@@ -24,7 +24,7 @@ use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
 use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
-use super::table::Table;
+use super::table::{Mark, Place, Table};
 use super::token::Source;
 use super::trails::Trails;
 use crate::address::Target;
@@ -73,26 +73,26 @@ pub(super) enum Notice {
     /// Something about a stream that is neither a connection's nor a flow's.
     Stream { session: SessionKey, event: tunnel::Event },
     /// The connection of a browser is ready.
-    Web { index: usize, event: MioEvent },
+    Web { place: Place, event: MioEvent },
     /// The connection of a browser may have more to do although no event says so.
-    WebPoll { index: usize },
+    WebPoll { web: Mark },
     /// The connection of a browser may have been at what it does for too long.
-    WebDue { index: usize, serial: u64 },
+    WebDue { web: Mark },
     /// The WebSocket to the server is ready.
     Uplink { event: MioEvent },
     /// The WebSocket to the server may have more to give although no event says so.
     UplinkPoll,
     /// The WebSocket to the server has been at its step for too long.
-    UplinkDue { serial: u64 },
+    UplinkDue { step: u64 },
     /// A connection that was open is gone.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
     Closed { connection: ConnectionKey, reason: String },
     /// A signaling WebSocket's socket is ready.
-    Link { index: usize, event: MioEvent },
+    Link { place: Place, event: MioEvent },
     /// A signaling WebSocket's time for its step is up.
-    LinkDue { index: usize, serial: u64 },
+    LinkDue { link: Mark, step: u64 },
     /// A signaling WebSocket may have more to give although no event says so.
-    LinkPoll { index: usize },
+    LinkPoll { link: Mark },
     /// A guess of the pin may be verified now.
     Verify,
     /// Somebody woke the loop: a helper thread may have an answer.
@@ -370,9 +370,9 @@ impl Core {
                 }
             }
             Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
-            Some(Source::Web(index)) => self.notices.push_back(Notice::Web { index, event: event.clone() }),
+            Some(Source::Web(place)) => self.notices.push_back(Notice::Web { place, event: event.clone() }),
             Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
-            Some(Source::Link(index)) => self.notices.push_back(Notice::Link { index, event: event.clone() }),
+            Some(Source::Link(place)) => self.notices.push_back(Notice::Link { place, event: event.clone() }),
             Some(Source::Udp(place)) => {
                 let Some(key) = self.sockets.at(place) else { return };
                 if let Some(entry) = self.sockets.get_mut(key) {
@@ -435,10 +435,10 @@ impl Core {
                 Due::Negotiation { index, serial } => {
                     self.notices.push_back(Notice::NegotiationDue { index, serial });
                 }
-                Due::Web { index, serial } => self.notices.push_back(Notice::WebDue { index, serial }),
+                Due::Web(web) => self.notices.push_back(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
-                Due::Uplink { serial } => self.notices.push_back(Notice::UplinkDue { serial }),
-                Due::Link { index, serial } => self.notices.push_back(Notice::LinkDue { index, serial }),
+                Due::Uplink { step } => self.notices.push_back(Notice::UplinkDue { step }),
+                Due::Link { link, step } => self.notices.push_back(Notice::LinkDue { link, step }),
                 Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
             }
         }

@@ -9,6 +9,7 @@ use super::flows::FlowKey;
 use super::leaving::LeavingKey;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
+use super::table::Mark;
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,11 +31,11 @@ pub(super) enum Due {
     /// A local connection has waited for a session for too long.
     Waiting,
     /// A signaling WebSocket has been at its step for too long.
-    Link { index: usize, serial: u64 },
+    Link { link: Mark, step: u64 },
     /// The connection of a browser may have been at what it does for too long.
-    Web { index: usize, serial: u64 },
+    Web(Mark),
     /// The WebSocket to the server has been at its step for too long.
-    Uplink { serial: u64 },
+    Uplink { step: u64 },
     /// A target did not answer at any of its addresses.
     Dial(ConnectionKey),
     /// A target did not answer at one address; `left` more are to be tried.

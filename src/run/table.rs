@@ -28,6 +28,13 @@ pub(super) struct Key<T> {
     of: PhantomData<fn() -> T>,
 }
 
+/// A key without its table: what the loop keeps for a side in a notice or a deadline, and gives back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Mark {
+    number: u64,
+    place: Place,
+}
+
 /// A place in a table, whoever has it: all that a token of the system's can hold. Only a table makes a key of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place(usize);
@@ -89,6 +96,18 @@ impl<T> Table<T> {
         Some(Key { number: slot.number, place, of: PhantomData })
     }
 
+    /// Returns the key of a marked entry, if it is still there.
+    pub(super) fn find(&self, mark: Mark) -> Option<Key<T>> {
+        self.at(mark.place).filter(|key| key.number == mark.number)
+    }
+
+    /// Puts in an entry's place what is made of it, and keeps the key; without anything it is gone.
+    pub(super) fn change(&mut self, key: Key<T>, change: impl FnOnce(T) -> Option<T>) {
+        let Some(entry) = self.remove(key).and_then(change) else { return };
+        let place = self.slots.insert(Slot { number: key.number, entry });
+        assert_eq!(place, key.place.0, "the place that was left last is taken first");
+    }
+
     /// Returns how many entries there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -146,6 +165,11 @@ impl<T> Key<T> {
     #[cfg(test)]
     pub(super) fn of_nothing(number: u64) -> Key<T> {
         Key { number, place: Place(0), of: PhantomData }
+    }
+
+    /// Returns the key without its table.
+    pub(super) fn mark(self) -> Mark {
+        Mark { number: self.number, place: self.place }
     }
 
     /// Returns where the entry is.
@@ -226,6 +250,19 @@ mod tests {
         assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
         assert_eq!((table.remove(first), table.len()), (None, 1));
         assert_eq!(table.at(first.place()), Some(second), "a place is whoever's who has it");
+    }
+
+    #[test]
+    fn an_entry_may_become_another() {
+        let mut table = Table::new();
+        let keys = ["a", "b", "c"].map(|name| table.insert(name.to_owned()));
+        table.remove(keys[0]);
+        table.change(keys[1], |name| Some(name + "!"));
+        table.change(keys[2], |_| None);
+        assert_eq!((table.get(keys[1]).map(String::as_str), table.get(keys[2])), (Some("b!"), None));
+        table.change(keys[2], |_| panic!("it is gone"));
+        assert_eq!((table.find(keys[1].mark()), table.find(keys[2].mark())), (Some(keys[1]), None));
+        assert_ne!(table.insert("d".to_owned()).place(), keys[1].place());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) enum Source {
     /// A listener: of signaling on a host, of local programs on a client.
     Listener(usize),
     /// A signaling WebSocket.
-    Link(usize),
+    Link(Place),
     /// A UDP socket.
     Udp(Place),
     /// A program that talks to our proxy.
@@ -28,7 +28,7 @@ pub(super) enum Source {
     /// A host's WebSocket to its server.
     Uplink,
     /// The connection of a browser.
-    Web(usize),
+    Web(Place),
     /// A forwarded connection.
     Connection(Place),
     /// A forwarded connection that waits for its reset.
@@ -44,7 +44,7 @@ impl Source {
             Source::Waker => (0, 0),
             Source::Signals => (1, 0),
             Source::Listener(index) => (2, index),
-            Source::Link(index) => (3, index),
+            Source::Link(place) => (3, place.to_bits()),
             Source::Udp(place) => (4, place.to_bits()),
             Source::Connection(place) => (5, place.to_bits()),
             Source::Interfaces => (6, 0),
@@ -52,7 +52,7 @@ impl Source {
             Source::Programs(place) => (8, place.to_bits()),
             Source::Flow(place) => (9, place.to_bits()),
             Source::Uplink => (10, 0),
-            Source::Web(index) => (11, index),
+            Source::Web(place) => (11, place.to_bits()),
             Source::Leaving(place) => (12, place.to_bits()),
         };
         Token(index << KIND_BITS | kind)
@@ -64,7 +64,7 @@ impl Source {
             0 => Source::Waker,
             1 => Source::Signals,
             2 => Source::Listener(index),
-            3 => Source::Link(index),
+            3 => Source::Link(Place::from_bits(index)),
             4 => Source::Udp(Place::from_bits(index)),
             5 => Source::Connection(Place::from_bits(index)),
             6 => Source::Interfaces,
@@ -72,7 +72,7 @@ impl Source {
             8 => Source::Programs(Place::from_bits(index)),
             9 => Source::Flow(Place::from_bits(index)),
             10 => Source::Uplink,
-            11 => Source::Web(index),
+            11 => Source::Web(Place::from_bits(index)),
             12 => Source::Leaving(Place::from_bits(index)),
             _ => return None,
         })
@@ -90,7 +90,7 @@ mod tests {
             Source::Signals,
             Source::Interfaces,
             Source::Listener(3),
-            Source::Link(0),
+            Source::Link(Place::from_bits(0)),
             Source::Udp(Place::from_bits(7)),
             Source::Connection(Place::from_bits(123_456)),
             Source::Negotiation(1),

@@ -100,10 +100,8 @@ impl Client {
         if self.links.len() >= MAX_LINKS && session.is_some() {
             return;
         }
-        let entry = self.links.vacant_entry();
-        let index = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Link(index).token();
+        let token = Source::Link(self.links.next_key().place()).token();
         if let Err(source) = self.core.poll.registry().register(websocket.source(), token, interest) {
             let authority = self.config.url.authority();
             return self.join_failed(WebSocketError::Connect { authority, source }.into());
@@ -117,7 +115,7 @@ impl Client {
             (true, false) => RESUME_TIMEOUT / 3,
             (false, false) => OPEN_TIMEOUT / 5,
         };
-        entry.insert(Link { websocket, serial: 0, phase, address, further, is_queued: false, liveness });
-        self.expect(index, timeout);
+        let key = self.links.insert(Link { websocket, step: 0, phase, address, further, is_queued: false, liveness });
+        self.expect(key, timeout);
     }
 }

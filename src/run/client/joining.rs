@@ -9,7 +9,7 @@ use log::info;
 use rand::RngExt;
 
 use super::dial::OPEN_TIMEOUT;
-use super::links::{ANSWER_TIMEOUT, Phase};
+use super::links::{ANSWER_TIMEOUT, LinkKey, Phase};
 use super::{Client, MAX_BACKOFF, MIN_BACKOFF};
 use crate::net::websocket::WebSocketError;
 use crate::run::RunError;
@@ -43,7 +43,7 @@ pub(super) struct Joining {
 
 impl Client {
     /// Begins the exchange on a WebSocket that was opened for a new session.
-    pub(super) fn introduce(&mut self, index: usize) {
+    pub(super) fn introduce(&mut self, key: LinkKey) {
         let is_pin_due = self.joining.is_forgotten && self.joining.exposure.next(self.core.now) <= self.core.now;
         let ticket = self.joining.ticket.as_ref().filter(|_| !is_pin_due);
         let (phase, text, timeout) = match ticket.map(ClientResume::with_ticket) {
@@ -54,38 +54,38 @@ impl Client {
                 (Phase::Pake(handshake), hello, ANSWER_TIMEOUT)
             }
         };
-        self.links[index].phase = phase;
-        self.expect(index, timeout);
-        self.send(index, Signal::Text(text));
+        self.links[key].phase = phase;
+        self.expect(key, timeout);
+        self.send(key, Signal::Text(text));
     }
 
     /// Sends what proves that we know the pin, to somebody who has proved nothing yet.
-    pub(super) fn confirm(&mut self, index: usize, confirm: String) {
+    pub(super) fn confirm(&mut self, key: LinkKey, confirm: String) {
         self.joining.exposure.confirmed(self.core.now);
-        self.send(index, Signal::Text(confirm));
+        self.send(key, Signal::Text(confirm));
     }
 
     /// The host proved that it knows the pin.
-    pub(super) fn proven(&mut self, index: usize, established: Established) {
+    pub(super) fn proven(&mut self, key: LinkKey, established: Established) {
         self.joining.exposure.proven();
         self.joining.ticket = Some(established.ticket.clone());
-        self.start_session(index, established);
+        self.start_session(key, established);
     }
 
     /// The host answered our ticket.
-    pub(super) fn handle_returned(&mut self, index: usize, resume: ClientResume, text: &str) {
+    pub(super) fn handle_returned(&mut self, key: LinkKey, resume: ClientResume, text: &str) {
         match resume.handle_returned(text) {
             Ok((proof, established)) => {
                 self.joining.is_forgotten = false;
-                self.send(index, Signal::Text(proof));
+                self.send(key, Signal::Text(proof));
                 // It may be lost by now, which was taken note of.
-                if self.links.contains(index) {
-                    self.start_session(index, established);
+                if self.links.contains(key) {
+                    self.start_session(key, established);
                 }
             }
             // The latter is what one says that never heard of coming back.
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession | ErrorCode::Protocol, .. }) => {
-                self.close_link(index);
+                self.close_link(key);
                 self.joining.is_forgotten = true;
                 let pause = self.joining.exposure.next(self.core.now).saturating_duration_since(self.core.now);
                 if !pause.is_zero() {
@@ -99,7 +99,7 @@ impl Client {
                 }
                 self.rejoin_after(pause);
             }
-            Err(error) => self.refuse(index, error),
+            Err(error) => self.refuse(key, error),
         }
     }
 

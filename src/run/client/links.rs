@@ -15,6 +15,7 @@ use crate::run::core::Notice;
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::sessions::SessionKey;
+use crate::run::table::{Key, Mark, Place};
 use crate::session::{End, Signal};
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};
@@ -29,10 +30,13 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a closing handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Finds a link.
+pub(super) type LinkKey = Key<Link>;
+
 /// A signaling WebSocket.
 pub(super) struct Link {
     pub(super) websocket: WebSocket,
-    pub(super) serial: u64,
+    pub(super) step: u64,
     pub(super) phase: Phase,
     /// Where it was dialled.
     pub(super) address: SocketAddr,
@@ -59,80 +63,87 @@ pub(super) enum Phase {
 }
 
 impl Client {
-    /// Gives a link so long for what it is at.
-    pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
-        self.core.next_serial += 1;
-        let serial = self.core.next_serial;
-        if let Some(link) = self.links.get_mut(index) {
-            link.serial = serial;
-            self.core.deadlines.add(self.core.now + timeout, Due::Link { index, serial });
+    /// Sets the deadline of a link's current step.
+    pub(super) fn expect(&mut self, key: LinkKey, timeout: Duration) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.step += 1;
+            let due = Due::Link { link: key.mark(), step: link.step };
+            self.core.deadlines.add(self.core.now + timeout, due);
         }
     }
 
-    pub(super) fn handle_link_event(&mut self, index: usize, event: &MioEvent) {
-        if let Some(link) = self.links.get_mut(index) {
+    pub(super) fn handle_link_event(&mut self, place: Place, event: &MioEvent) {
+        let Some(key) = self.links.at(place) else { return };
+        if let Some(link) = self.links.get_mut(key) {
             link.websocket.handle_event(event);
-            self.poll_link(index);
+            self.poll_link(key);
         }
     }
 
-    pub(super) fn poll_link(&mut self, index: usize) {
-        while let Some(link) = self.links.get_mut(index) {
+    pub(super) fn poll_link_again(&mut self, link: Mark) {
+        if let Some(key) = self.links.find(link) {
+            self.links[key].is_queued = false;
+            self.poll_link(key);
+        }
+    }
+
+    pub(super) fn poll_link(&mut self, key: LinkKey) {
+        while let Some(link) = self.links.get_mut(key) {
             match link.websocket.poll() {
-                Ok(Some(WebSocketEvent::Open)) => self.link_opened(index),
-                Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, &text),
-                Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
+                Ok(Some(WebSocketEvent::Open)) => self.link_opened(key),
+                Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(key, &text),
+                Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(key, bytes),
                 Ok(Some(WebSocketEvent::Closed { reason, .. })) => {
                     let detail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
                     let error = WebSocketError::Ended(format!("the host closed it{detail}"));
-                    return self.link_closed(index, error);
+                    return self.link_closed(key, error);
                 }
                 Ok(None) => {
                     if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
-                        self.core.notices.push_back(Notice::LinkPoll { index });
+                        self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
                     }
-                    return self.note_buffered(index);
+                    return self.note_buffered(key);
                 }
-                Err(error) => return self.link_closed(index, error),
+                Err(error) => return self.link_closed(key, error),
             }
         }
     }
 
-    fn link_opened(&mut self, index: usize) {
-        let Link { phase: Phase::Opening(session), address, .. } = self.links[index] else { return };
+    fn link_opened(&mut self, key: LinkKey) {
+        let Link { phase: Phase::Opening(session), address, .. } = self.links[key] else { return };
         // The next time this one is tried first.
         self.addresses.sort_by_key(|other| *other != address);
         match session {
-            None => self.introduce(index),
+            None => self.introduce(key),
             Some(session) => {
                 let entry = self.core.session(session).map(|entry| &entry.session);
-                let Some((id, key)) = entry.and_then(|session| Some((*session.id(), session.resume_key()?.clone())))
+                let Some((id, secret)) = entry.and_then(|session| Some((*session.id(), session.resume_key()?.clone())))
                 else {
-                    return self.close_link(index);
+                    return self.close_link(key);
                 };
-                let (resume, text) = ClientResume::start(id, key);
-                self.links[index].phase = Phase::Resuming(Some(resume), session);
-                self.send(index, Signal::Text(text));
+                let (resume, text) = ClientResume::start(id, secret);
+                self.links[key].phase = Phase::Resuming(Some(resume), session);
+                self.send(key, Signal::Text(text));
             }
         }
     }
 
-    fn handle_text(&mut self, index: usize, text: &str) {
-        match &mut self.links[index].phase {
+    fn handle_text(&mut self, key: LinkKey, text: &str) {
+        match &mut self.links[key].phase {
             Phase::Pake(handshake) => match handshake.handle_text(text) {
-                Ok(ClientStep::Send(confirm)) => self.confirm(index, confirm),
-                Ok(ClientStep::Done(established)) => self.proven(index, established),
-                Err(error) => self.refuse(index, error),
+                Ok(ClientStep::Send(confirm)) => self.confirm(key, confirm),
+                Ok(ClientStep::Done(established)) => self.proven(key, established),
+                Err(error) => self.refuse(key, error),
             },
             Phase::Returning(resume) => {
                 if let Some(resume) = resume.take() {
-                    self.handle_returned(index, resume, text);
+                    self.handle_returned(key, resume, text);
                 }
             }
             Phase::Resuming(resume, session) => {
                 let session = *session;
                 if let Some(resume) = resume.take() {
-                    self.handle_resumed(index, session, resume, text);
+                    self.handle_resumed(key, session, resume, text);
                 }
             }
             Phase::Session(session) => {
@@ -140,7 +151,7 @@ impl Client {
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
                 self.core.touch(session);
                 if let Some(Err(error)) = result {
-                    self.refuse(index, error);
+                    self.refuse(key, error);
                 }
             }
             Phase::Opening(_) | Phase::Closing => {}
@@ -148,61 +159,61 @@ impl Client {
     }
 
     /// Takes a message of the relay.
-    fn handle_binary(&mut self, index: usize, bytes: bytes::Bytes) {
-        let Phase::Session(session) = self.links[index].phase else {
+    fn handle_binary(&mut self, key: LinkKey, bytes: bytes::Bytes) {
+        let Phase::Session(session) = self.links[key].phase else {
             let error = WebSocketError::Protocol("a binary message where text is expected".to_owned());
-            return self.link_closed(index, error);
+            return self.link_closed(key, error);
         };
         let now = self.core.now;
         let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
         self.core.touch(session);
         if let Some(Err(error)) = result {
-            self.refuse(index, error);
+            self.refuse(key, error);
         }
     }
 
-    pub(super) fn start_session(&mut self, index: usize, established: Established) {
+    pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
         match self.core.add_session(established, self.config.bounds.apply(Config::new(Role::Client))) {
             Ok(session) => {
                 self.session = Some(session);
-                self.note_signaling(index, session);
-                self.links[index].phase = Phase::Session(session);
+                self.note_signaling(key, session);
+                self.links[key].phase = Phase::Session(session);
             }
             Err(reason) => {
-                self.close_link(index);
+                self.close_link(key);
                 self.join_failed(RunError::Start(reason));
             }
         }
     }
 
     /// Our end of the connection that led to the host may lead to it directly, too.
-    fn note_signaling(&mut self, index: usize, session: SessionKey) {
-        let local = self.links[index].websocket.source().local_addr().ok();
+    fn note_signaling(&mut self, key: LinkKey, session: SessionKey) {
+        let local = self.links[key].websocket.source().local_addr().ok();
         if let (Some(entry), Some(local)) = (self.core.session(session), local) {
             entry.signaling_address = Some(local.ip().to_canonical());
         }
     }
 
     /// The host answered a request to join the session again.
-    fn handle_resumed(&mut self, index: usize, session: SessionKey, resume: ClientResume, text: &str) {
+    fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
         let now = self.core.now;
         let wants = self.core.session(session).is_some_and(|entry| entry.session.wants_signaling());
         match resume.handle_text(text) {
             Ok((proof, sealer, opener)) if wants => {
                 self.close_links_of(session);
-                self.send(index, Signal::Text(proof));
-                let Some(link) = self.links.get_mut(index) else { return };
+                self.send(key, Signal::Text(proof));
+                let Some(link) = self.links.get_mut(key) else { return };
                 link.phase = Phase::Session(session);
-                self.note_signaling(index, session);
+                self.note_signaling(key, session);
                 if let Some(entry) = self.core.session(session) {
                     info!("session={} signaling resumed", entry.name);
                     entry.session.handle_resumed_signaling(now, sealer, opener);
                 }
                 self.core.touch(session);
             }
-            Ok(_) => self.close_link(index),
+            Ok(_) => self.close_link(key),
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if wants => {
-                self.close_link(index);
+                self.close_link(key);
                 if let Some(entry) = self.core.session(session) {
                     entry.session.abandon(now, End::Replaced);
                 }
@@ -210,22 +221,22 @@ impl Client {
             }
             Err(error) => {
                 info!("joining the session again failed: {error}");
-                self.close_link(index);
+                self.close_link(key);
             }
         }
     }
 
     /// Gives a WebSocket up because of what the host said; it is told why, unless it said so itself.
-    pub(super) fn refuse(&mut self, index: usize, error: SignalingError) {
+    pub(super) fn refuse(&mut self, key: LinkKey, error: SignalingError) {
         if !matches!(error, SignalingError::Refused { .. }) {
-            self.send(index, Signal::Text(error.to_text()));
+            self.send(key, Signal::Text(error.to_text()));
         }
-        let Some(link) = self.links.get(index) else { return };
+        let Some(link) = self.links.get(key) else { return };
         let is_joining = matches!(link.phase, Phase::Pake(_) | Phase::Returning(_));
         let is_connected = self
             .session
             .is_some_and(|session| self.core.session(session).is_some_and(|entry| entry.connected_at.is_some()));
-        self.close_link(index);
+        self.close_link(key);
         if is_joining {
             self.join_failed(error.into());
         } else if !is_connected {
@@ -242,13 +253,13 @@ impl Client {
         if self.core.session(session).is_some_and(|entry| entry.session.signaling_number() != number) {
             return;
         }
-        if let Some(index) = self.link_of(session) {
-            self.send(index, signal);
+        if let Some(key) = self.link_of(session) {
+            self.send(key, signal);
         }
     }
 
-    pub(super) fn send(&mut self, index: usize, signal: Signal) {
-        let Some(link) = self.links.get_mut(index) else { return };
+    pub(super) fn send(&mut self, key: LinkKey, signal: Signal) {
+        let Some(link) = self.links.get_mut(key) else { return };
         if matches!(link.phase, Phase::Closing) {
             return;
         }
@@ -257,14 +268,14 @@ impl Client {
             Signal::Binary(bytes) => link.websocket.send_binary(bytes.into()),
         };
         match result {
-            Ok(()) => self.note_buffered(index),
-            Err(error) => self.link_closed(index, error),
+            Ok(()) => self.note_buffered(key),
+            Err(error) => self.link_closed(key, error),
         }
     }
 
     /// Tells the session how much waits in its WebSocket.
-    fn note_buffered(&mut self, index: usize) {
-        let Some(Link { phase: Phase::Session(session), websocket, .. }) = self.links.get(index) else { return };
+    fn note_buffered(&mut self, key: LinkKey) {
+        let Some(Link { phase: Phase::Session(session), websocket, .. }) = self.links.get(key) else { return };
         let (session, waiting) = (*session, websocket.buffered());
         if let Some(entry) = self.core.session(session) {
             entry.session.set_signaling_buffered(waiting);
@@ -272,9 +283,9 @@ impl Client {
         }
     }
 
-    fn link_of(&self, session: SessionKey) -> Option<usize> {
+    fn link_of(&self, session: SessionKey) -> Option<LinkKey> {
         let mut links = self.links.iter();
-        links.find(|(_, link)| matches!(link.phase, Phase::Session(key) if key == session)).map(|(index, _)| index)
+        links.find(|(_, link)| matches!(link.phase, Phase::Session(key) if key == session)).map(|(key, _)| key)
     }
 
     pub(super) fn signaling_done(&mut self, session: SessionKey) {
@@ -289,12 +300,12 @@ impl Client {
             matches!(link.phase, Phase::Session(key) | Phase::Opening(Some(key)) if key == session)
                 || matches!(&link.phase, Phase::Resuming(Some(_), key) if *key == session)
         };
-        let links: Vec<usize> = self.links.iter().filter(|(_, link)| serves(link)).map(|(index, _)| index).collect();
-        links.into_iter().for_each(|index| self.close_link(index));
+        let links: Vec<LinkKey> = self.links.iter().filter(|(_, link)| serves(link)).map(|(key, _)| key).collect();
+        links.into_iter().for_each(|key| self.close_link(key));
     }
 
-    pub(super) fn close_link(&mut self, index: usize) {
-        let Some(link) = self.links.get_mut(index) else { return };
+    pub(super) fn close_link(&mut self, key: LinkKey) {
+        let Some(link) = self.links.get_mut(key) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
         let is_open = !matches!(phase, Phase::Opening(_));
         link.websocket.close(close_code::NORMAL, "done");
@@ -302,23 +313,23 @@ impl Client {
             self.signaling_closed(session);
         }
         if is_open {
-            self.expect(index, CLOSE_TIMEOUT);
-            self.poll_link(index);
+            self.expect(key, CLOSE_TIMEOUT);
+            self.poll_link(key);
         } else {
-            self.remove_link(index);
+            self.remove_link(key);
         }
     }
 
-    fn remove_link(&mut self, index: usize) -> Link {
-        let mut link = self.links.remove(index);
+    fn remove_link(&mut self, key: LinkKey) -> Option<Link> {
+        let mut link = self.links.remove(key)?;
         if let Err(error) = self.core.poll.registry().deregister(link.websocket.source()) {
             debug!("deregister error={error}");
         }
-        link
+        Some(link)
     }
 
-    fn link_closed(&mut self, index: usize, error: WebSocketError) {
-        let mut link = self.remove_link(index);
+    fn link_closed(&mut self, key: LinkKey, error: WebSocketError) {
+        let Some(mut link) = self.remove_link(key) else { return };
         match link.phase {
             Phase::Opening(session) => {
                 link.further.failed(error);
@@ -334,17 +345,18 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_link_due(&mut self, index: usize, serial: u64) {
-        let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
+    pub(super) fn handle_link_due(&mut self, link: Mark, step: u64) {
+        let Some(key) = self.links.find(link).filter(|key| self.links[*key].step == step) else { return };
+        let link = &self.links[key];
         match link.phase {
             Phase::Pake(_) => {
                 let reason =
                     "the host did not answer in time; it may be slowing down guesses of its pin, try again later";
-                self.link_closed(index, WebSocketError::Ended(reason.to_owned()));
+                self.link_closed(key, WebSocketError::Ended(reason.to_owned()));
             }
             Phase::Opening(_) | Phase::Returning(_) | Phase::Resuming(..) | Phase::Closing => {
                 let error = link.websocket.timed_out();
-                self.link_closed(index, error);
+                self.link_closed(key, error);
             }
             // The session has a deadline of its own.
             Phase::Session(_) => {}
@@ -363,14 +375,14 @@ impl Client {
     /// kept.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         let mut dead = Vec::new();
-        for (index, link) in &mut self.links {
+        for (key, link) in self.links.iter_mut() {
             if link.websocket.source().local_addr().is_ok_and(|local| vanished.contains(&local.ip())) {
-                dead.push(index);
+                dead.push(key);
             }
         }
-        for index in dead {
+        for key in dead {
             let error = WebSocketError::Ended("this machine's address changed".to_owned());
-            self.link_closed(index, error);
+            self.link_closed(key, error);
         }
         if self.was_connected {
             self.backoff = MIN_BACKOFF;
@@ -381,14 +393,14 @@ impl Client {
     /// Pings the WebSockets of the session, and drops those that are dead.
     pub(super) fn keep_alive(&mut self) {
         let mut dead = Vec::new();
-        for (index, link) in &mut self.links {
+        for (key, link) in self.links.iter_mut() {
             if matches!(link.phase, Phase::Session(_)) && !link.liveness.check(&mut link.websocket) {
-                dead.push(index);
+                dead.push(key);
             }
         }
-        for index in dead {
-            let error = self.links[index].websocket.timed_out();
-            self.link_closed(index, error);
+        for key in dead {
+            let error = self.links[key].websocket.timed_out();
+            self.link_closed(key, error);
         }
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
     }

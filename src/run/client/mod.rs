@@ -42,6 +42,7 @@ use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
 use super::signals::HangUp;
+use super::table::Table;
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 use crate::net::tls;
@@ -75,7 +76,7 @@ pub struct Client {
     tls: Option<Arc<TlsConfig>>,
     /// Where the host's signaling was found last.
     addresses: Vec<SocketAddr>,
-    links: Slab<Link>,
+    links: Table<Link>,
     session: Option<SessionKey>,
     joining: Joining,
     /// A session was connected in this run: failures from then on are waited out.
@@ -111,7 +112,7 @@ impl Client {
             pipe: PipeEnds::default(),
             tls,
             addresses: Vec::new(),
-            links: Slab::new(),
+            links: Table::new(),
             session: None,
             joining: Joining::default(),
             was_connected: false,
@@ -188,14 +189,9 @@ impl Client {
             Notice::Closed { connection, reason } => self.handle_closed(connection, &reason),
             #[cfg(not(unix))]
             Notice::Closed { .. } => {}
-            Notice::Link { index, event } => self.handle_link_event(index, &event),
-            Notice::LinkDue { index, serial } => self.handle_link_due(index, serial),
-            Notice::LinkPoll { index } => {
-                if let Some(link) = self.links.get_mut(index) {
-                    link.is_queued = false;
-                }
-                self.poll_link(index);
-            }
+            Notice::Link { place, event } => self.handle_link_event(place, &event),
+            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
+            Notice::LinkPoll { link } => self.poll_link_again(link),
             Notice::Resolved { answer } => self.resolved(answer),
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
             Notice::Addresses { vanished } => self.handle_addresses(&vanished),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use log::debug;
 
 use super::links::STEP_TIMEOUT;
-use super::{Host, Link, LinkEnd, Phase};
+use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::net::websocket::WebSocketError;
 use crate::run::liveness::Liveness;
 use crate::run::outbox::Outbox;
@@ -28,7 +28,7 @@ const MAX_WAITING: usize = 256 * 1024;
 #[derive(Default)]
 pub(super) struct Conversations {
     /// The link of each.
-    links: HashMap<u32, usize>,
+    links: HashMap<u32, LinkKey>,
     /// Those with something to send, in the order of their turns; each is in it once.
     turns: VecDeque<u32>,
     /// The session with the server itself, and what it has to say.
@@ -38,7 +38,7 @@ pub(super) struct Conversations {
 
 impl Conversations {
     /// Forgets a conversation, and returns its link.
-    pub(super) fn remove(&mut self, number: u32) -> Option<usize> {
+    pub(super) fn remove(&mut self, number: u32) -> Option<LinkKey> {
         self.links.remove(&number)
     }
 }
@@ -70,9 +70,9 @@ impl Host {
         let source = shares::Source::of(remote.ip());
         let has_place = self.make_place(source);
         let end = Conversation { number, outbox: Outbox::default(), is_leaving: false };
-        let index = self.links.insert(Link {
+        let key = self.links.insert(Link {
             end: LinkEnd::Conversation(end),
-            serial: 0,
+            step: 0,
             remote: remote.to_string(),
             source,
             phase: Phase::Pake(HostHandshake::new()),
@@ -80,11 +80,11 @@ impl Host {
             liveness: Liveness::default(),
         });
         let Some(uplink) = &mut self.uplink else { return };
-        uplink.conversations.links.insert(number, index);
-        self.places.enter(index, source, Standing::Asking);
-        self.expect(index, STEP_TIMEOUT);
+        uplink.conversations.links.insert(number, key);
+        self.places.enter(key, source, Standing::Asking);
+        self.expect(key, STEP_TIMEOUT);
         if !has_place {
-            self.refuse_busy(index);
+            self.refuse_busy(key);
         }
     }
 
@@ -98,10 +98,10 @@ impl Host {
         }
         let Some(uplink) = &self.uplink else { return };
         // One that we left may still have something under way.
-        let Some(&index) = uplink.conversations.links.get(&packet.conversation) else { return };
+        let Some(&key) = uplink.conversations.links.get(&packet.conversation) else { return };
         match packet.payload {
-            Payload::Text(text) => self.handle_text(index, &text),
-            Payload::Binary(bytes) => self.handle_binary(index, bytes),
+            Payload::Text(text) => self.handle_text(key, &text),
+            Payload::Binary(bytes) => self.handle_binary(key, bytes),
         }
     }
 
@@ -143,8 +143,8 @@ impl Host {
     }
 
     /// Sends a message of a conversation once it is its turn; fails if too much waits already.
-    pub(super) fn send_packet(&mut self, index: usize, message: Payload) -> Result<(), WebSocketError> {
-        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(index).map(|link| &mut link.end) else {
+    pub(super) fn send_packet(&mut self, key: LinkKey, message: Payload) -> Result<(), WebSocketError> {
+        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(key).map(|link| &mut link.end) else {
             return Ok(());
         };
         let waiting = conversation.outbox.bytes();
@@ -191,8 +191,8 @@ impl Host {
             let (outbox, session, is_leaving) = if number == SERVER {
                 (&mut conversations.outbox, conversations.session, false)
             } else {
-                let index = conversations.links.get(&number);
-                match index.and_then(|index| self.links.get_mut(*index)) {
+                let key = conversations.links.get(&number);
+                match key.and_then(|key| self.links.get_mut(*key)) {
                     Some(Link { end: LinkEnd::Conversation(conversation), phase, .. }) => {
                         let session = if let Phase::Session(session) = phase { Some(*session) } else { None };
                         (&mut conversation.outbox, session, conversation.is_leaving)
@@ -226,8 +226,8 @@ impl Host {
     }
 
     /// Ends a conversation once everything that waits is sent.
-    pub(super) fn leave_later(&mut self, index: usize) {
-        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(index).map(|link| &mut link.end) else {
+    pub(super) fn leave_later(&mut self, key: LinkKey) {
+        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(key).map(|link| &mut link.end) else {
             return;
         };
         conversation.is_leaving = true;
@@ -238,8 +238,8 @@ impl Host {
     }
 
     fn leave(&mut self, number: u32) {
-        if let Some(&index) = self.uplink.as_ref().and_then(|uplink| uplink.conversations.links.get(&number)) {
-            self.drop_link(index);
+        if let Some(&key) = self.uplink.as_ref().and_then(|uplink| uplink.conversations.links.get(&number)) {
+            self.drop_link(key);
         }
     }
 
@@ -260,7 +260,7 @@ impl Host {
     pub(super) fn end_conversations(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
         let Conversations { links, session, .. } = std::mem::take(&mut uplink.conversations);
-        links.into_values().for_each(|index| self.drop_link(index));
+        links.into_values().for_each(|key| self.drop_link(key));
         if let Some(session) = session {
             self.signaling_closed(session);
         }

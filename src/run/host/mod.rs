@@ -33,6 +33,7 @@ use crate::run::dial::{Dialer, ServerAccess};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::sessions::{Scope, SessionKey, Summary};
 use crate::run::signals::HangUp;
+use crate::run::table::{Key, Table};
 use crate::run::token::Source;
 use crate::session::End;
 use crate::shares::{self, Shares};
@@ -56,9 +57,9 @@ pub struct Host {
     local: Option<SocketAddr>,
     /// The registration at a server, if there is to be one.
     uplink: Option<Uplink>,
-    links: Slab<Link>,
+    links: Table<Link>,
     /// Links that are no session's.
-    places: Shares<usize>,
+    places: Shares<LinkKey>,
     limiter: GuessLimiter<LinkKey>,
     tickets: Tickets,
     /// Where clients have us listen.
@@ -70,17 +71,14 @@ pub struct Host {
     failure: Option<RunError>,
 }
 
-/// Finds a link; one that is gone is found no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct LinkKey {
-    index: usize,
-    serial: u64,
-}
+/// Finds a link.
+type LinkKey = Key<Link>;
 
 /// A connection to the signaling port, or one through the server.
 struct Link {
     end: LinkEnd,
-    serial: u64,
+    /// The number of the step that its deadline is for.
+    step: u64,
     /// Where it comes from, for people.
     remote: String,
     /// Whose it is, as far as that is known.
@@ -173,7 +171,7 @@ impl Host {
             listener,
             local,
             uplink,
-            links: Slab::new(),
+            links: Table::new(),
             places: Shares::new(places::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
@@ -266,22 +264,17 @@ impl Host {
             }
             Notice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
             Notice::Programs { listener } => self.receive_reverse(listener),
-            Notice::Link { index, event } => self.handle_link_event(index, &event),
-            Notice::LinkDue { index, serial } => self.handle_link_due(LinkKey { index, serial }),
-            Notice::LinkPoll { index } => {
-                if let Some(link) = self.links.get_mut(index) {
-                    link.is_queued = false;
-                }
-                self.poll_link(index);
-            }
+            Notice::Link { place, event } => self.handle_link_event(place, &event),
+            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
+            Notice::LinkPoll { link } => self.poll_link_again(link),
             Notice::Verify => self.verify(),
             Notice::Woken => self.handle_answers(),
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
             Notice::Addresses { vanished } => self.handle_addresses(&vanished),
             Notice::SignalingDone { session } => {
                 // The client closes it; one that does not has its time.
-                if let Some(index) = self.link_of(session) {
-                    self.expect(index, DONE_TIMEOUT);
+                if let Some(link) = self.link_of(session) {
+                    self.expect(link, DONE_TIMEOUT);
                 }
             }
             Notice::Target { flow } => self.core.receive_from_target(flow),
@@ -291,7 +284,7 @@ impl Host {
             Notice::Resolved { answer } => self.server_resolved(answer),
             Notice::Uplink { event } => self.handle_uplink_event(&event),
             Notice::UplinkPoll => self.poll_uplink_again(),
-            Notice::UplinkDue { serial } => self.handle_uplink_due(serial),
+            Notice::UplinkDue { step } => self.handle_uplink_due(step),
             Notice::Rejoin => self.redial_server(),
             Notice::GoAway(_)
             | Notice::Connected { .. }
@@ -323,8 +316,8 @@ impl Host {
             return self.server_session_ended(session);
         }
         self.close_reverse(session);
-        if let Some(index) = self.link_of(session) {
-            self.close_link(index, "the session ended");
+        if let Some(link) = self.link_of(session) {
+            self.close_link(link, "the session ended");
         }
         let is_last = self.config.once && summary.duration.is_some() && !self.is_stopping;
         self.core.report_end(summary, end);

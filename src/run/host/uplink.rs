@@ -53,7 +53,8 @@ pub(super) struct Uplink {
     /// Where the server was found last.
     addresses: Vec<SocketAddr>,
     state: State,
-    serial: u64,
+    /// The number of the step that its deadline is for.
+    step: u64,
     pub(super) conversations: Conversations,
     backoff: Duration,
     redial_at: Option<Instant>,
@@ -97,7 +98,7 @@ impl Uplink {
             tls,
             addresses: Vec::new(),
             state: State::Away,
-            serial: 0,
+            step: 0,
             conversations: Conversations::default(),
             backoff: MIN_BACKOFF,
             redial_at: None,
@@ -194,16 +195,14 @@ impl Host {
     }
 
     fn expect_of_server(&mut self, timeout: Duration) {
-        self.core.next_serial += 1;
-        let serial = self.core.next_serial;
         if let Some(uplink) = &mut self.uplink {
-            uplink.serial = serial;
-            self.core.deadlines.add(self.core.now + timeout, Due::Uplink { serial });
+            uplink.step += 1;
+            self.core.deadlines.add(self.core.now + timeout, Due::Uplink { step: uplink.step });
         }
     }
 
-    pub(super) fn handle_uplink_due(&mut self, serial: u64) {
-        let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.serial == serial) else { return };
+    pub(super) fn handle_uplink_due(&mut self, step: u64) {
+        let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.step == step) else { return };
         if let State::Opening(websocket, _) | State::Registering(websocket) = &uplink.state {
             let error = websocket.timed_out();
             self.uplink_lost(error);

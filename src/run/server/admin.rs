@@ -64,7 +64,7 @@ impl Server {
 
     fn list(&self) -> Value {
         let mut hosts: Vec<(&HostId, Value)> = Vec::new();
-        for (_, link) in &self.links {
+        for (_, link) in self.links.iter() {
             let State::Host(host) = &link.state else { continue };
             let mut clients: Vec<(u32, Value)> = Vec::new();
             for (&number, &client) in &host.conversations {
@@ -98,13 +98,13 @@ impl Server {
 
     fn end_host(&mut self, id: &str) -> Answer {
         match id.parse().ok().and_then(|id: HostId| self.names.get(&id).copied()) {
-            Some(index) => {
+            Some(key) => {
                 self.send_error(
-                    index,
+                    key,
                     crate::signaling::message::ErrorCode::Denied,
                     "whoever runs the server ended the registration",
                 );
-                self.close_link(index, "ended by the administration");
+                self.close_link(key, "ended by the administration");
                 Answer::text(200, "The host was ended. It may register again; take its token away to keep it out.")
             }
             None => Answer::text(404, "No host has that id."),
@@ -116,8 +116,8 @@ impl Server {
         let number: Option<u32> = number.parse().ok();
         let client = host.zip(number).and_then(|(host, number)| self.host(host)?.conversations.get(&number).copied());
         match client {
-            Some(index) => {
-                self.close_link(index, "ended by the administration");
+            Some(key) => {
+                self.close_link(key, "ended by the administration");
                 Answer::text(200, "The client's connection was ended. A session with a direct path goes on without it.")
             }
             None => Answer::text(404, "That host has no client of that number."),

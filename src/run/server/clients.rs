@@ -10,7 +10,7 @@ use log::debug;
 
 use super::Server;
 use super::hosts::MAX_AHEAD;
-use super::links::{Link, STEP_TIMEOUT, State};
+use super::links::{Link, LinkKey, STEP_TIMEOUT, State};
 use crate::net::websocket::{MAX_MESSAGE, close_code};
 use crate::run::outbox::Outbox;
 use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
@@ -30,7 +30,7 @@ const MAX_QUEUED: usize = 256 * 1024 * 1024;
 pub(super) struct Client {
     id: HostId,
     /// The host's link. As long as it has no number there may be another host of that name by now.
-    pub(super) host: usize,
+    pub(super) host: LinkKey,
     /// The number of the conversation. It has none until it says something: until then its host does not know of it,
     /// and it takes no client's place.
     pub(super) number: Option<u32>,
@@ -47,9 +47,9 @@ pub(super) struct Client {
 
 impl Server {
     /// A client wants to join a host.
-    pub(super) fn join(&mut self, index: usize, id: &HostId) {
-        let Some(&host) = self.names.get(id) else { return self.refuse_unknown(index, id) };
-        if let Some(link) = self.links.get_mut(index) {
+    pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
+        let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
+        if let Some(link) = self.links.get_mut(key) {
             link.state = State::Client(Box::new(Client {
                 id: id.clone(),
                 host,
@@ -61,30 +61,30 @@ impl Server {
                 received: 0,
             }));
         }
-        self.expect(index, STEP_TIMEOUT);
+        self.expect(key, STEP_TIMEOUT);
     }
 
-    fn refuse_unknown(&mut self, index: usize, id: &HostId) {
+    fn refuse_unknown(&mut self, key: LinkKey, id: &HostId) {
         let message = format!("no host is registered as {id}: is it running, and is the name right?");
-        self.refuse(index, Refusal::UnknownHost, &message);
+        self.refuse(key, Refusal::UnknownHost, &message);
     }
 
     /// Gives a client its place and its number, for it has said something. Otherwise it is refused.
-    fn begin_conversation(&mut self, index: usize) -> Option<u32> {
-        let id = self.client(index)?.id.clone();
+    fn begin_conversation(&mut self, key: LinkKey) -> Option<u32> {
+        let id = self.client(key)?.id.clone();
         let Some(&host) = self.names.get(&id) else {
-            self.refuse_unknown(index, &id);
+            self.refuse_unknown(key, &id);
             return None;
         };
-        if !self.make_place_for_client(index, host) {
-            self.refuse(index, Refusal::Full, "there are as many clients as there may be; try again later");
+        if !self.make_place_for_client(key, host) {
+            self.refuse(key, Refusal::Full, "there are as many clients as there may be; try again later");
             return None;
         }
         let state = self.host(host)?;
         let conversation = state.next_number();
-        state.conversations.insert(conversation, index);
-        let remote = self.links.get(index)?.remote;
-        let client = self.client(index)?;
+        state.conversations.insert(conversation, key);
+        let remote = self.links.get(key)?.remote;
+        let client = self.client(key)?;
         (client.host, client.number) = (host, Some(conversation));
         self.metrics.conversations += 1;
         let joined = FromServer::Joined { conversation, remote };
@@ -93,50 +93,50 @@ impl Server {
         Some(conversation)
     }
 
-    pub(super) fn client(&mut self, index: usize) -> Option<&mut Client> {
-        match &mut self.links.get_mut(index)?.state {
+    pub(super) fn client(&mut self, key: LinkKey) -> Option<&mut Client> {
+        match &mut self.links.get_mut(key)?.state {
             State::Client(client) => Some(client),
             _ => None,
         }
     }
 
     /// Tells whether a client has to wait until its host takes more; it then is in that one's list.
-    pub(super) fn is_blocked(&mut self, index: usize) -> bool {
-        let Some(client) = self.client(index) else { return false };
+    pub(super) fn is_blocked(&mut self, key: LinkKey) -> bool {
+        let Some(client) = self.client(key) else { return false };
         if client.number.is_none() {
             let id = client.id.clone();
             // Without a host it is told so as soon as it says something.
             let Some(&host) = self.names.get(&id) else { return false };
-            self.client(index).into_iter().for_each(|client| client.host = host);
+            self.client(key).into_iter().for_each(|client| client.host = host);
         }
-        let Some(client) = self.client(index) else { return false };
+        let Some(client) = self.client(key) else { return false };
         let host = client.host;
         if client.is_leaving || self.has_room(host) {
             return false;
         }
-        if let Some(client) = self.client(index)
+        if let Some(client) = self.client(key)
             && !std::mem::replace(&mut client.is_blocked, true)
             && let Some(host) = self.host(host)
         {
-            host.blocked.push_back(index);
+            host.blocked.push_back(key);
         }
         true
     }
 
     /// Passes on what a client says.
-    pub(super) fn handle_client_message(&mut self, index: usize, payload: Payload) {
+    pub(super) fn handle_client_message(&mut self, key: LinkKey, payload: Payload) {
         if payload.len() > MAX_MESSAGE - PACKET_OVERHEAD {
             // As a packet it would be larger than the host takes.
-            return self.refuse(index, Refusal::TooLarge, "a message was too large");
+            return self.refuse(key, Refusal::TooLarge, "a message was too large");
         }
-        let Some(client) = self.client(index) else { return };
+        let Some(client) = self.client(key) else { return };
         if client.is_leaving {
             // Nobody listens any more, and where its host was there may be somebody else.
             return;
         }
         let known = client.number;
-        let Some(conversation) = known.or_else(|| self.begin_conversation(index)) else { return };
-        let Some(client) = self.client(index) else { return };
+        let Some(conversation) = known.or_else(|| self.begin_conversation(key)) else { return };
+        let Some(client) = self.client(key) else { return };
         client.received += payload.len() as u64;
         let host = client.host;
         self.metrics.relayed.to_host += payload.len() as u64;
@@ -144,19 +144,19 @@ impl Server {
     }
 
     /// Passes on what a host says to a client.
-    pub(super) fn send_to_client(&mut self, index: usize, payload: Payload) {
-        let Some(link) = self.links.get_mut(index) else { return };
+    pub(super) fn send_to_client(&mut self, key: LinkKey, payload: Payload) {
+        let Some(link) = self.links.get_mut(key) else { return };
         let State::Client(client) = &mut link.state else { return };
         client.sent += payload.len() as u64;
         self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
         client.outbox.push(payload);
         self.queued += client.outbox.bytes() - before;
-        self.pump_client(index);
+        self.pump_client(key);
         // Those that just went out do not count.
-        let waiting = self.client(index).map_or(0, |client| client.outbox.bytes());
+        let waiting = self.client(key).map_or(0, |client| client.outbox.bytes());
         let slow = if waiting > MAX_WAITING {
-            Some(index)
+            Some(key)
         } else if self.queued > MAX_QUEUED {
             self.slowest()
         } else {
@@ -168,17 +168,17 @@ impl Server {
     }
 
     /// Returns the client for which most is waiting.
-    fn slowest(&self) -> Option<usize> {
-        let clients = self.links.iter().filter_map(|(index, link)| match &link.state {
-            State::Client(client) => Some((client.outbox.bytes(), index)),
+    fn slowest(&self) -> Option<LinkKey> {
+        let clients = self.links.iter().filter_map(|(key, link)| match &link.state {
+            State::Client(client) => Some((client.outbox.bytes(), key)),
             _ => None,
         });
-        clients.max().map(|(_, index)| index)
+        clients.max().map(|(_, key)| key)
     }
 
     /// Gives a client's WebSocket what it has room for.
-    pub(super) fn pump_client(&mut self, index: usize) {
-        let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(index) else { return };
+    pub(super) fn pump_client(&mut self, key: LinkKey) {
+        let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(key) else { return };
         let super::links::End::WebSocket(websocket) = end else { return };
         let before = client.outbox.bytes();
         // It may not be read at the moment, and still has to get on.
@@ -195,25 +195,25 @@ impl Server {
         let is_over = client.is_leaving && client.outbox.is_empty() && websocket.is_flushed();
         self.queued -= before - client.outbox.bytes();
         match result {
-            Err(error) => self.drop_link(index, &error.to_string()),
-            Ok(()) if is_over => self.close_link(index, "the host is done"),
+            Err(error) => self.drop_link(key, &error.to_string()),
+            Ok(()) if is_over => self.close_link(key, "the host is done"),
             Ok(()) => {}
         }
     }
 
     /// The host is done with a conversation: what it said before still goes out.
-    pub(super) fn end_conversation(&mut self, index: usize) {
-        if let Some(client) = self.client(index) {
+    pub(super) fn end_conversation(&mut self, key: LinkKey) {
+        if let Some(client) = self.client(key) {
             client.is_leaving = true;
-            self.expect(index, LEAVE_TIMEOUT);
-            self.pump_client(index);
+            self.expect(key, LEAVE_TIMEOUT);
+            self.pump_client(key);
         }
     }
 
     /// A client is gone.
-    pub(super) fn client_left(&mut self, index: usize, client: Client, reason: &str) {
+    pub(super) fn client_left(&mut self, key: LinkKey, client: Client, reason: &str) {
         let Client { id, host, number, is_leaving, outbox, sent, received, .. } = client;
-        self.clients.leave(index);
+        self.clients.leave(key);
         self.queued -= outbox.bytes();
         let Some(number) = number else { return };
         // One that is leaving was forgotten, and so are those of a host that is gone.
@@ -221,7 +221,7 @@ impl Server {
             && let Some(state) = self.host(host)
             && state.conversations.remove(&number).is_some()
         {
-            state.clients.leave(index);
+            state.clients.leave(key);
             self.send_to_host(host, FromServer::Left { conversation: number }.to_text());
         }
         let reason = reason.to_owned();
@@ -229,16 +229,16 @@ impl Server {
     }
 
     /// Tells the clients of a host that is gone.
-    pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = usize>) {
-        for index in clients {
-            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+    pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
+        for key in clients {
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
                 let gone = FromServer::error(crate::signaling::message::ErrorCode::UnknownHost, "the host is gone");
                 if let Err(error) = websocket.send_text(gone.to_text()) {
                     debug!("send error={error}");
                 }
                 websocket.close(close_code::GOING_AWAY, "the host is gone");
             }
-            self.close_link(index, "the host is gone");
+            self.close_link(key, "the host is gone");
         }
     }
 }

@@ -112,10 +112,10 @@ impl Server {
     }
 
     fn dialling(&mut self, id: &HostId) -> Result<SessionKey, DialError> {
-        let index = *self.names.get(id).ok_or(DialError::NoHost)?;
-        if !self.host(index).is_some_and(|host| host.dials) {
+        let key = *self.names.get(id).ok_or(DialError::NoHost)?;
+        if !self.host(key).is_some_and(|host| host.dials) {
             return Err(DialError::NotAllowed);
         }
-        self.session_of(index).ok_or(DialError::NoHost)
+        self.session_of(key).ok_or(DialError::NoHost)
     }
 }

@@ -7,8 +7,9 @@ use log::debug;
 
 use super::Server;
 use super::clients::Client;
-use super::links::{Link, State};
+use super::links::{Link, LinkKey, State};
 use super::places::MAX_REQUESTS;
+use super::web::WebKey;
 use crate::net::websocket::close_code;
 use crate::run::outbox::Outbox;
 use crate::run::sessions::SessionKey;
@@ -47,18 +48,18 @@ pub(super) struct Host {
     /// It dials for holders of tokens that may.
     pub(super) dials: bool,
     /// The link of each client, and their places.
-    pub(super) clients: Shares<usize>,
-    pub(super) conversations: HashMap<u32, usize>,
+    pub(super) clients: Shares<LinkKey>,
+    pub(super) conversations: HashMap<u32, LinkKey>,
     next_conversation: u32,
     /// Clients that wait for room in the WebSocket, in the order of their turns.
-    pub(super) blocked: VecDeque<usize>,
+    pub(super) blocked: VecDeque<LinkKey>,
     /// The session with the host itself, and what it has to say.
     pub(super) session: Option<SessionKey>,
     outbox: Outbox,
     /// Connections of visitors whose requests it has.
-    pub(super) requests: Shares<usize>,
+    pub(super) requests: Shares<WebKey>,
     /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
-    pub(super) contender: Option<(usize, u64)>,
+    pub(super) contender: Option<(LinkKey, u64)>,
 }
 
 /// Who has a name.
@@ -109,40 +110,40 @@ impl Host {
 }
 
 impl Server {
-    pub(super) fn host(&mut self, index: usize) -> Option<&mut Host> {
-        match &mut self.links.get_mut(index)?.state {
+    pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Host> {
+        match &mut self.links.get_mut(key)?.state {
             State::Host(host) => Some(host),
             _ => None,
         }
     }
 
     /// Tells whether a host's WebSocket has room for more.
-    pub(super) fn has_room(&mut self, index: usize) -> bool {
-        let websocket = self.links.get_mut(index).and_then(Link::websocket);
+    pub(super) fn has_room(&mut self, key: LinkKey) -> bool {
+        let websocket = self.links.get_mut(key).and_then(Link::websocket);
         websocket.is_some_and(|websocket| websocket.buffered() < MAX_AHEAD)
     }
 
-    pub(super) fn handle_host_text(&mut self, index: usize, text: &str) {
+    pub(super) fn handle_host_text(&mut self, key: LinkKey, text: &str) {
         match FromHost::parse(text) {
             Ok(FromHost::Left { conversation }) => {
-                let Some(host) = self.host(index) else { return };
+                let Some(host) = self.host(key) else { return };
                 if let Some(client) = host.conversations.remove(&conversation) {
                     host.clients.leave(client);
                     self.end_conversation(client);
                 }
             }
-            Ok(FromHost::Register(_)) => self.refuse(index, Refusal::Protocol, "a host registers once"),
-            Err(error) => self.refuse(index, Refusal::Protocol, &error.to_string()),
+            Ok(FromHost::Register(_)) => self.refuse(key, Refusal::Protocol, "a host registers once"),
+            Err(error) => self.refuse(key, Refusal::Protocol, &error.to_string()),
         }
     }
 
-    pub(super) fn handle_packet(&mut self, index: usize, bytes: Bytes) {
+    pub(super) fn handle_packet(&mut self, key: LinkKey, bytes: Bytes) {
         let Packet { conversation, payload } = match Packet::decode(bytes) {
             Ok(packet) => packet,
-            Err(error) => return self.refuse(index, Refusal::Protocol, &error.to_string()),
+            Err(error) => return self.refuse(key, Refusal::Protocol, &error.to_string()),
         };
         let now = self.core.now;
-        let Some(host) = self.host(index) else { return };
+        let Some(host) = self.host(key) else { return };
         if conversation != SERVER {
             // One that just left may still be spoken to.
             if let Some(&client) = host.conversations.get(&conversation) {
@@ -151,7 +152,7 @@ impl Server {
             return;
         }
         let (Some(session), Payload::Binary(bytes)) = (host.session, payload) else {
-            return self.refuse(index, Refusal::Protocol, "there is no session of the server's own");
+            return self.refuse(key, Refusal::Protocol, "there is no session of the server's own");
         };
         if let Some(entry) = self.core.session(session)
             && let Err(error) = entry.session.handle_binary(now, bytes)
@@ -161,25 +162,25 @@ impl Server {
         self.core.touch(session);
     }
 
-    pub(super) fn send_to_host(&mut self, index: usize, text: String) {
-        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+    pub(super) fn send_to_host(&mut self, key: LinkKey, text: String) {
+        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
             && let Err(error) = websocket.send_text(text)
         {
-            self.drop_link(index, &error.to_string());
+            self.drop_link(key, &error.to_string());
         }
     }
 
-    pub(super) fn send_packet(&mut self, index: usize, packet: Packet) {
-        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+    pub(super) fn send_packet(&mut self, key: LinkKey, packet: Packet) {
+        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
             && let Err(error) = websocket.send_binary(packet.encode())
         {
-            self.drop_link(index, &error.to_string());
+            self.drop_link(key, &error.to_string());
         }
     }
 
     /// Returns the session with a host, begun if there was none.
-    pub(super) fn session_of(&mut self, index: usize) -> Option<SessionKey> {
-        let host = self.host(index)?;
+    pub(super) fn session_of(&mut self, key: LinkKey) -> Option<SessionKey> {
+        let host = self.host(key)?;
         if let Some(session) = host.session {
             return Some(session);
         }
@@ -191,35 +192,35 @@ impl Server {
             ..Config::new(Role::Client)
         };
         let session = self.core.add_plain_session(name, config);
-        self.sessions.insert(session, index);
-        self.host(index)?.session = Some(session);
+        self.sessions.insert(session, key);
+        self.host(key)?.session = Some(session);
         Some(session)
     }
 
     /// Sends what the session with a host has to say.
     pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
         let Signal::Binary(bytes) = signal else { return };
-        let Some(&index) = self.sessions.get(&session) else { return };
-        let Some(host) = self.host(index).filter(|host| host.session == Some(session)) else { return };
+        let Some(&key) = self.sessions.get(&session) else { return };
+        let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
         host.outbox.push(Payload::Binary(bytes.into()));
         let waiting = host.outbox.bytes();
         if let Some(entry) = self.core.session(session) {
             entry.session.set_signaling_buffered(waiting);
         }
-        self.pump_host(index);
+        self.pump_host(key);
     }
 
     /// Gives a host's WebSocket what it has room for: a message of the session with it and what a client says, in turn.
-    pub(super) fn pump_host(&mut self, index: usize) {
-        self.check_contender(index);
+    pub(super) fn pump_host(&mut self, key: LinkKey) {
+        self.check_contender(key);
         let mut is_idle = false;
-        while !is_idle && self.has_room(index) {
+        while !is_idle && self.has_room(key) {
             is_idle = true;
-            let Some(host) = self.host(index) else { return };
+            let Some(host) = self.host(key) else { return };
             if let Some(payload) = host.outbox.pop() {
                 is_idle = false;
                 let (session, waiting) = (host.session, host.outbox.bytes());
-                self.send_packet(index, Packet { conversation: SERVER, payload });
+                self.send_packet(key, Packet { conversation: SERVER, payload });
                 if let Some(session) = session
                     && let Some(entry) = self.core.session(session)
                 {
@@ -227,7 +228,7 @@ impl Server {
                     self.core.touch(session);
                 }
             }
-            let Some(host) = self.host(index) else { return };
+            let Some(host) = self.host(key) else { return };
             if let Some(client) = host.blocked.pop_front() {
                 is_idle = false;
                 if let Some(client) = self.client(client) {
@@ -240,7 +241,7 @@ impl Server {
 
     /// Ends hosts whose streams hold most, until all hold no more than they may.
     pub(super) fn bound_memory(&mut self) {
-        let mut held: Vec<(u64, usize)> = Vec::new();
+        let mut held: Vec<(u64, LinkKey)> = Vec::new();
         for (key, &link) in &self.sessions {
             if let Some(entry) = self.core.session(*key) {
                 let (windows, queued) = entry.session.mux().memory();
@@ -259,18 +260,18 @@ impl Server {
 
     /// The session with a host ended: without it the host is of no use, and begins anew.
     pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
-        let Some(&index) = self.sessions.get(&session) else { return };
-        if let Some(host) = self.host(index).filter(|host| host.session == Some(session)) {
+        let Some(&key) = self.sessions.get(&session) else { return };
+        if let Some(host) = self.host(key).filter(|host| host.session == Some(session)) {
             host.session = None;
             self.sessions.remove(&session);
             self.leaving.forget_host(session);
-            self.drop_link(index, &end.to_string());
+            self.drop_link(key, &end.to_string());
         }
     }
 
     /// A host is gone, and with it all that it had.
-    pub(super) fn host_left(&mut self, index: usize, host: Host, reason: &str) {
-        if self.names.get(&host.id) == Some(&index) {
+    pub(super) fn host_left(&mut self, key: LinkKey, host: Host, reason: &str) {
+        if self.names.get(&host.id) == Some(&key) {
             self.names.remove(&host.id);
         }
         self.metrics.hosts = self.names.len();
@@ -283,9 +284,9 @@ impl Server {
             }
             self.core.touch(session);
         }
-        self.hosts.leave(index);
+        self.hosts.leave(key);
         // Those that said nothing yet wait for room in vain.
-        let is_silent = |client: &mut Client| client.number.is_none() && client.is_blocked && client.host == index;
+        let is_silent = |client: &mut Client| client.number.is_none() && client.is_blocked && client.host == key;
         let mut silent = host.blocked;
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
         self.dismiss(host.conversations.into_values().chain(silent));
@@ -298,28 +299,25 @@ impl Server {
     /// Lets everybody go, and tells every host to come back in a moment.
     pub(super) fn say_good_bye(&mut self) {
         let reason = "the server goes away";
-        let (hosts, others): (Vec<_>, Vec<_>) = self
-            .links
-            .iter()
-            .map(|(index, link)| (index, matches!(link.state, State::Host(_))))
-            .partition(|link| link.1);
+        let (hosts, others): (Vec<_>, Vec<_>) =
+            self.links.iter().map(|(key, link)| (key, matches!(link.state, State::Host(_)))).partition(|link| link.1);
         // Clients first: they would be told that their host is gone.
-        for (index, _) in others {
-            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+        for (key, _) in others {
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
                 websocket.close(close_code::GOING_AWAY, reason);
             }
-            self.close_link(index, reason);
+            self.close_link(key, reason);
         }
-        for (index, _) in hosts {
+        for (key, _) in hosts {
             let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
             if let FromServer::Error(error) = &mut error {
                 error.retry_after = Some(1);
             }
-            self.send_to_host(index, error.to_text());
-            if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket) {
+            self.send_to_host(key, error.to_text());
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
                 websocket.close(close_code::GOING_AWAY, reason);
             }
-            self.close_link(index, reason);
+            self.close_link(key, reason);
         }
     }
 }

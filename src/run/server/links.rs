@@ -21,6 +21,7 @@ use crate::run::RunError;
 use crate::run::core::Notice;
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::table::{Key, Mark, Place};
 use crate::run::token::Source;
 use crate::shares::Standing;
 use crate::signaling::message::ErrorCode;
@@ -44,10 +45,13 @@ const MESSAGES_PER_TURN: usize = 64;
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
 
+/// Finds a link.
+pub(super) type LinkKey = Key<Link>;
+
 /// A connection.
 pub(super) struct Link {
     pub(super) end: End,
-    pub(super) serial: u64,
+    pub(super) step: u64,
     /// Whose it is; behind a proxy that is believed, that one's word, without a port.
     pub(super) remote: SocketAddr,
     /// How it came to the proxy in front.
@@ -152,123 +156,128 @@ impl Server {
         if !self.make_place_for_asking(source) {
             return self.metrics.refused(Refusal::Busy);
         }
-        let entry = self.links.vacant_entry();
-        let index = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.core.poll.registry().register(incoming.source(), Source::Link(index).token(), interest)
-        {
+        let token = Source::Link(self.links.next_key().place()).token();
+        if let Err(error) = self.core.poll.registry().register(incoming.source(), token, interest) {
             debug!("register error={error}");
             return;
         }
-        entry.insert(Link {
+        let key = self.links.insert(Link {
             end: End::Incoming(Box::new(incoming)),
-            serial: 0,
+            step: 0,
             remote,
             front: None,
             state: State::Asking(serves),
             is_queued: false,
             liveness: Liveness::default(),
         });
-        self.asking.enter(index, source, Standing::Asking);
-        self.expect(index, STEP_TIMEOUT);
+        self.asking.enter(key, source, Standing::Asking);
+        self.expect(key, STEP_TIMEOUT);
         // Some of it may have been read already.
-        self.poll_later(index);
+        self.poll_later(key);
     }
 
     /// Gives a link so long for its next step.
-    pub(super) fn expect(&mut self, index: usize, timeout: Duration) {
-        self.core.next_serial += 1;
-        let serial = self.core.next_serial;
-        if let Some(link) = self.links.get_mut(index) {
-            link.serial = serial;
-            self.core.deadlines.add(self.core.now + timeout, Due::Link { index, serial });
+    pub(super) fn expect(&mut self, key: LinkKey, timeout: Duration) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.step += 1;
+            let due = Due::Link { link: key.mark(), step: link.step };
+            self.core.deadlines.add(self.core.now + timeout, due);
         }
     }
 
-    pub(super) fn handle_link_due(&mut self, index: usize, serial: u64) {
-        let Some(link) = self.links.get(index).filter(|link| link.serial == serial) else { return };
+    pub(super) fn handle_link_due(&mut self, link: Mark, step: u64) {
+        let Some(key) = self.links.find(link).filter(|key| self.links[*key].step == step) else { return };
+        let link = &self.links[key];
         match &link.state {
-            State::Contending(_) => self.contest_lost(index),
-            State::Client(client) if client.is_leaving => self.drop_link(index, "it did not take what its host said"),
+            State::Contending(_) => self.contest_lost(key),
+            State::Client(client) if client.is_leaving => self.drop_link(key, "it did not take what its host said"),
             State::Client(client) if client.number.is_some() => {}
             // What it says cannot be heard at the moment.
-            State::Client(client) if client.is_blocked => self.expect(index, STEP_TIMEOUT),
+            State::Client(client) if client.is_blocked => self.expect(key, STEP_TIMEOUT),
             State::Host(_) => {}
-            State::Closing => self.drop_link(index, "closed"),
-            State::Asking(_) | State::Visiting(_) => self.drop_link(index, "it said nothing"),
+            State::Closing => self.drop_link(key, "closed"),
+            State::Asking(_) | State::Visiting(_) => self.drop_link(key, "it said nothing"),
             State::Registering | State::Client(_) => {
-                self.refuse(index, Refusal::Timeout, "nothing was said within 10 s");
+                self.refuse(key, Refusal::Timeout, "nothing was said within 10 s");
             }
         }
     }
 
-    pub(super) fn handle_link_event(&mut self, index: usize, event: &MioEvent) {
-        match self.links.get_mut(index).map(|link| &mut link.end) {
+    pub(super) fn handle_link_event(&mut self, place: Place, event: &MioEvent) {
+        let Some(key) = self.links.at(place) else { return };
+        match self.links.get_mut(key).map(|link| &mut link.end) {
             Some(End::Incoming(incoming)) => incoming.handle_event(event),
             Some(End::WebSocket(websocket)) => websocket.handle_event(event),
             None => return,
         }
-        self.poll_link(index);
+        self.poll_link(key);
+    }
+
+    pub(super) fn poll_link_again(&mut self, link: Mark) {
+        if let Some(key) = self.links.find(link) {
+            self.links[key].is_queued = false;
+            self.poll_link(key);
+        }
     }
 
     /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
-    pub(super) fn poll_link(&mut self, index: usize) {
+    pub(super) fn poll_link(&mut self, key: LinkKey) {
         for _ in 0..MESSAGES_PER_TURN {
-            if self.is_blocked(index) {
-                return self.drained(index);
+            if self.is_blocked(key) {
+                return self.drained(key);
             }
-            let Some(link) = self.links.get_mut(index) else { return };
+            let Some(link) = self.links.get_mut(key) else { return };
             match &mut link.end {
                 End::Incoming(incoming) => match incoming.poll() {
-                    Ok(Some(IncomingEvent::Asked)) => self.asked(index),
-                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(index),
+                    Ok(Some(IncomingEvent::Asked)) => self.asked(key),
+                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(key),
                     Ok(None) => return,
-                    Ok(Some(IncomingEvent::Answered { .. })) => return self.drop_link(index, "answered"),
-                    Err(error) => return self.drop_link(index, &error.to_string()),
+                    Ok(Some(IncomingEvent::Answered { .. })) => return self.drop_link(key, "answered"),
+                    Err(error) => return self.drop_link(key, &error.to_string()),
                 },
                 End::WebSocket(websocket) => match websocket.poll() {
-                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(index, text),
-                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(index, bytes),
+                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(key, text),
+                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(key, bytes),
                     Ok(Some(WebSocketEvent::Open)) => {}
                     Ok(None) => {
                         if websocket.is_ready() {
-                            self.poll_later(index);
+                            self.poll_later(key);
                         }
-                        return self.drained(index);
+                        return self.drained(key);
                     }
                     Ok(Some(WebSocketEvent::Closed { .. })) => {
-                        return self.drop_link(index, "it closed the connection");
+                        return self.drop_link(key, "it closed the connection");
                     }
                     Err(error) => {
                         if matches!(error, crate::net::websocket::WebSocketError::TooLarge { .. }) {
-                            self.note_refusal(index, Refusal::TooLarge, "a message was too large");
+                            self.note_refusal(key, Refusal::TooLarge, "a message was too large");
                         }
-                        return self.drop_link(index, &error.to_string());
+                        return self.drop_link(key, &error.to_string());
                     }
                 },
             }
         }
-        self.poll_later(index);
-        self.drained(index);
+        self.poll_later(key);
+        self.drained(key);
     }
 
     /// Has a link polled again in the next turn, whether or not its socket says anything.
-    pub(super) fn poll_later(&mut self, index: usize) {
-        if let Some(link) = self.links.get_mut(index)
+    pub(super) fn poll_later(&mut self, key: LinkKey) {
+        if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.notices.push_back(Notice::LinkPoll { index });
+            self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
         }
     }
 
     /// Decides what a request gets.
-    fn asked(&mut self, index: usize) {
-        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(index)
-        else {
+    fn asked(&mut self, key: LinkKey) {
+        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(key) else {
             return;
         };
         let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
-        self.note_sender(index, &request);
+        self.note_sender(key, &request);
         let path = request.plain_path();
         let client = path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
         let next = match (serves, path.as_str(), client) {
@@ -282,7 +291,7 @@ impl Server {
             (None, Serves::Signaling | Serves::Gateway | Serves::Proxy) => Some(self.page(&request)),
             (None, Serves::Administration) => Some(self.administer(&request)),
         };
-        let Some(Link { end: End::Incoming(incoming), state, .. }) = self.links.get_mut(index) else { return };
+        let Some(Link { end: End::Incoming(incoming), state, .. }) = self.links.get_mut(key) else { return };
         match (next, answer) {
             (Some(next), _) => {
                 *state = next;
@@ -293,11 +302,11 @@ impl Server {
     }
 
     /// Finds out who is behind a connection, if it is a proxy's.
-    fn note_sender(&mut self, index: usize, request: &Request) {
-        let Some(link) = self.links.get_mut(index) else { return };
+    fn note_sender(&mut self, key: LinkKey, request: &Request) {
+        let Some(link) = self.links.get_mut(key) else { return };
         let sender = self.proxies.sender(link.remote.ip(), self.tls.is_some(), &request.forwarded);
         link.remote = super::source_of(link.remote, &sender);
-        self.asking.set_source(index, source(link.remote));
+        self.asking.set_source(key, source(link.remote));
         if sender.is_told {
             link.front = Some(Front {
                 is_tls: sender.is_tls,
@@ -306,67 +315,65 @@ impl Server {
         }
     }
 
-    fn upgraded(&mut self, index: usize) {
-        let mut link = self.links.remove(index);
-        let End::Incoming(incoming) = link.end else { return };
-        let Some(websocket) = incoming.into_websocket() else { return };
-        link.end = End::WebSocket(Box::new(websocket));
-        let visited = if let State::Visiting(id) = &link.state { Some(id.clone()) } else { None };
-        // The slot that was just freed is the one that is taken: the socket's token stays valid.
-        let same = self.links.insert(link);
-        debug_assert_eq!(same, index);
-        self.expect(index, STEP_TIMEOUT);
+    fn upgraded(&mut self, key: LinkKey) {
+        self.links.change(key, |link| {
+            let End::Incoming(incoming) = link.end else { return None };
+            Some(Link { end: End::WebSocket(Box::new(incoming.into_websocket()?)), ..link })
+        });
+        let state = self.links.get(key).map(|link| &link.state);
+        let visited = if let Some(State::Visiting(id)) = state { Some(id.clone()) } else { None };
+        self.expect(key, STEP_TIMEOUT);
         if let Some(id) = visited {
-            self.join(index, &id);
+            self.join(key, &id);
         }
     }
 
-    fn handle_text(&mut self, index: usize, text: String) {
-        match self.links.get(index).map(|link| &link.state) {
-            Some(State::Registering) => self.handle_registration(index, &text),
-            Some(State::Host(_)) => self.handle_host_text(index, &text),
-            Some(State::Client(_)) => self.handle_client_message(index, Payload::Text(text)),
-            Some(State::Contending(_)) => self.refuse(index, Refusal::Protocol, "a message came out of turn"),
+    fn handle_text(&mut self, key: LinkKey, text: String) {
+        match self.links.get(key).map(|link| &link.state) {
+            Some(State::Registering) => self.handle_registration(key, &text),
+            Some(State::Host(_)) => self.handle_host_text(key, &text),
+            Some(State::Client(_)) => self.handle_client_message(key, Payload::Text(text)),
+            Some(State::Contending(_)) => self.refuse(key, Refusal::Protocol, "a message came out of turn"),
             Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
         }
     }
 
-    fn handle_binary(&mut self, index: usize, bytes: Bytes) {
-        match self.links.get(index).map(|link| &link.state) {
-            Some(State::Host(_)) => self.handle_packet(index, bytes),
-            Some(State::Client(_)) => self.handle_client_message(index, Payload::Binary(bytes)),
+    fn handle_binary(&mut self, key: LinkKey, bytes: Bytes) {
+        match self.links.get(key).map(|link| &link.state) {
+            Some(State::Host(_)) => self.handle_packet(key, bytes),
+            Some(State::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
             Some(State::Registering | State::Contending(_)) => {
-                self.refuse(index, Refusal::Protocol, "a host registers before it sends anything else");
+                self.refuse(key, Refusal::Protocol, "a host registers before it sends anything else");
             }
             Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
         }
     }
 
     /// There may be room again in a link's WebSocket.
-    pub(super) fn drained(&mut self, index: usize) {
-        match self.links.get(index).map(|link| &link.state) {
-            Some(State::Host(_)) => self.pump_host(index),
-            Some(State::Client(_)) => self.pump_client(index),
+    pub(super) fn drained(&mut self, key: LinkKey) {
+        match self.links.get(key).map(|link| &link.state) {
+            Some(State::Host(_)) => self.pump_host(key),
+            Some(State::Client(_)) => self.pump_client(key),
             _ => {}
         }
     }
 
     /// Counts and reports that somebody was turned away.
-    pub(super) fn note_refusal(&mut self, index: usize, code: Refusal, message: &str) {
-        let Some(remote) = self.links.get(index).map(|link| link.remote) else { return };
+    pub(super) fn note_refusal(&mut self, key: LinkKey, code: Refusal, message: &str) {
+        let Some(remote) = self.links.get(key).map(|link| link.remote) else { return };
         self.metrics.refused(code);
         self.core.report(&Event::Refused { code, remote, message: message.to_owned() });
     }
 
     /// Tells a host or a client why it is given up, and closes its WebSocket.
-    pub(super) fn refuse(&mut self, index: usize, code: Refusal, message: &str) {
-        self.note_refusal(index, code, message);
-        self.send_error(index, wire(code), message);
-        self.close_link(index, code.as_str());
+    pub(super) fn refuse(&mut self, key: LinkKey, code: Refusal, message: &str) {
+        self.note_refusal(key, code, message);
+        self.send_error(key, wire(code), message);
+        self.close_link(key, code.as_str());
     }
 
-    pub(super) fn send_error(&mut self, index: usize, code: ErrorCode, message: &str) {
-        if let Some(websocket) = self.links.get_mut(index).and_then(Link::websocket)
+    pub(super) fn send_error(&mut self, key: LinkKey, code: ErrorCode, message: &str) {
+        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
             && let Err(error) = websocket.send_text(FromServer::error(code, message).to_text())
         {
             debug!("send error={error}");
@@ -374,40 +381,40 @@ impl Server {
     }
 
     /// Ends a link in order: what belongs to it ends at once, its WebSocket with a handshake.
-    pub(super) fn close_link(&mut self, index: usize, reason: &str) {
-        let Some(link) = self.links.get_mut(index) else { return };
+    pub(super) fn close_link(&mut self, key: LinkKey, reason: &str) {
+        let Some(link) = self.links.get_mut(key) else { return };
         let state = std::mem::replace(&mut link.state, State::Closing);
         // A host's or a client's had no place among these until now.
-        self.asking.enter(index, source(link.remote), Standing::Idle);
+        self.asking.enter(key, source(link.remote), Standing::Idle);
         match link.websocket() {
             Some(websocket) => websocket.close(close_code::NORMAL, reason),
             None => {
-                self.drop_link(index, reason);
+                self.drop_link(key, reason);
                 return;
             }
         }
-        self.expect(index, CLOSE_TIMEOUT);
+        self.expect(key, CLOSE_TIMEOUT);
         // The peer's close may be here already.
-        self.poll_later(index);
-        self.left(index, state, reason);
+        self.poll_later(key);
+        self.left(key, state, reason);
     }
 
     /// Ends a link at once.
-    pub(super) fn drop_link(&mut self, index: usize, reason: &str) {
-        let Some(mut link) = self.links.try_remove(index) else { return };
-        self.asking.leave(index);
+    pub(super) fn drop_link(&mut self, key: LinkKey, reason: &str) {
+        let Some(mut link) = self.links.remove(key) else { return };
+        self.asking.leave(key);
         debug!("remote={} dropped: {reason}", link.remote);
         if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
             debug!("deregister error={error}");
         }
-        self.left(index, link.state, reason);
+        self.left(key, link.state, reason);
     }
 
-    fn left(&mut self, index: usize, state: State, reason: &str) {
+    fn left(&mut self, key: LinkKey, state: State, reason: &str) {
         match state {
-            State::Host(host) => self.host_left(index, *host, reason),
-            State::Client(client) => self.client_left(index, *client, reason),
-            State::Contending(register) => self.contender_left(index, &register),
+            State::Host(host) => self.host_left(key, *host, reason),
+            State::Client(client) => self.client_left(key, *client, reason),
+            State::Contending(register) => self.contender_left(key, &register),
             State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing => {}
         }
     }
@@ -415,17 +422,17 @@ impl Server {
     /// Pings hosts and clients, and drops those that are dead.
     pub(super) fn keep_alive(&mut self) {
         let mut dead = Vec::new();
-        for (index, link) in &mut self.links {
+        for (key, link) in self.links.iter_mut() {
             // One that is not read says nothing, as far as we know.
             let is_blocked = matches!(&link.state, State::Client(client) if client.is_blocked);
             if let (State::Host(_) | State::Client(_), End::WebSocket(websocket)) = (&link.state, &mut link.end)
                 && !is_blocked
                 && !link.liveness.check(websocket)
             {
-                dead.push(index);
+                dead.push(key);
             }
         }
-        dead.into_iter().for_each(|index| self.drop_link(index, "it did not answer any more"));
+        dead.into_iter().for_each(|key| self.drop_link(key, "it did not answer any more"));
         self.bound_memory();
         self.forget_logins();
         self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);

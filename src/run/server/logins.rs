@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use super::places::source;
-use super::web::Web;
+use super::web::{Web, WebKey};
 use crate::access::logins::LoginLimiter;
 use crate::gateway::{Refusal, Request};
 use crate::run::core::Notice;
@@ -26,8 +26,8 @@ const MAX_HOSTS: usize = 1024;
 /// From how many wrong logins on there is a word about them: people mistype.
 const MANY: u64 = 10;
 
-/// Verifies the logins for one host in their turn. A connection is named by its index and its serial.
-pub(super) type Limiter = LoginLimiter<(usize, u64), Source>;
+/// Verifies the logins for one host in their turn. A connection is named by its key.
+pub(super) type Limiter = LoginLimiter<WebKey, Source>;
 
 /// What a connection has to do with logins.
 #[derive(Default)]
@@ -53,14 +53,14 @@ impl Server {
     /// Lets a visitor in who has the right login, or has it wait until that can be found out.
     pub(super) fn check_login(
         &mut self,
-        index: usize,
+        key: WebKey,
         request: &Request,
         id: &HostId,
         auth: &Credentials,
     ) -> Result<Verdict, Refusal> {
         let now = self.core.now;
         let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
-        let Some(web) = self.webs.get_mut(index) else { return Ok(Verdict::Waits) };
+        let Some(web) = self.webs.get_mut(key) else { return Ok(Verdict::Waits) };
         let source = source(web.remote);
         let is_free = match std::mem::take(&mut web.login) {
             LoginState::HasTurn => true,
@@ -70,7 +70,7 @@ impl Server {
             }
         };
         if !is_free {
-            self.hold(index, request, id, source);
+            self.hold(key, request, id, source);
             return Ok(Verdict::Waits);
         }
         if auth.are(login.user.as_bytes(), login.password.as_bytes()) {
@@ -89,16 +89,15 @@ impl Server {
     }
 
     /// Has a request wait for its login's turn.
-    fn hold(&mut self, index: usize, request: &Request, id: &HostId, source: Source) {
+    fn hold(&mut self, key: WebKey, request: &Request, id: &HostId, source: Source) {
         let now = self.core.now;
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(key) else { return };
         web.login = LoginState::Waits(Box::new(request.clone()), id.clone());
-        let name = (index, web.serial);
         let limiter = self.limiter(id);
-        let crowded_out = limiter.wait(now, name, source, rand::random());
+        let crowded_out = limiter.wait(now, key, source, rand::random());
         let turn = limiter.poll_timeout();
-        if let Some((index, _)) = crowded_out {
-            self.turn_away(index);
+        if let Some(key) = crowded_out {
+            self.turn_away(key);
         }
         if let Some(turn) = turn {
             self.core.deadlines.add(turn, Due::Waiting);
@@ -106,13 +105,13 @@ impl Server {
     }
 
     /// Answers a request whose login was not verified.
-    fn turn_away(&mut self, index: usize) {
+    fn turn_away(&mut self, key: WebKey) {
         self.metrics.refused(Counted::Busy);
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(key) else { return };
         web.login = LoginState::Unknown;
         web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
         if web.queue() {
-            self.core.notices.push_back(Notice::WebPoll { index });
+            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
         }
     }
 
@@ -121,21 +120,19 @@ impl Server {
         let now = self.core.now;
         let ids: Vec<HostId> = self.logins.keys().cloned().collect();
         for id in ids {
-            while let Some((index, serial)) =
-                self.logins.get_mut(&id).and_then(|limiter| limiter.poll_turn(now, rand::random()))
-            {
-                let Some(web) = self.webs.get_mut(index).filter(|web| web.serial == serial) else { continue };
+            while let Some(key) = self.logins.get_mut(&id).and_then(|limiter| limiter.poll_turn(now, rand::random())) {
+                let Some(web) = self.webs.get_mut(key) else { continue };
                 let LoginState::Waits(request, _) = std::mem::replace(&mut web.login, LoginState::HasTurn) else {
                     continue;
                 };
-                self.route(index, &request);
+                self.route(key, &request);
                 // A turn that was of no use is none later.
-                if let Some(web) = self.webs.get_mut(index)
+                if let Some(web) = self.webs.get_mut(key)
                     && matches!(web.login, LoginState::HasTurn)
                 {
                     web.login = LoginState::Unknown;
                 }
-                self.pump_web(index);
+                self.pump_web(key);
             }
             if let Some(turn) = self.logins.get(&id).and_then(Limiter::poll_timeout) {
                 self.core.deadlines.add(turn, Due::Waiting);
@@ -144,20 +141,19 @@ impl Server {
     }
 
     /// Forgets that a connection waits; the caller answers it. False says that it did not.
-    pub(super) fn cancel_login(&mut self, index: usize) -> bool {
-        let Some(web) = self.webs.get_mut(index) else { return false };
-        let name = (index, web.serial);
+    pub(super) fn cancel_login(&mut self, key: WebKey) -> bool {
+        let Some(web) = self.webs.get_mut(key) else { return false };
         let LoginState::Waits(_, id) = std::mem::take(&mut web.login) else { return false };
         if let Some(limiter) = self.logins.get_mut(&id) {
-            limiter.cancel(name);
+            limiter.cancel(key);
         }
         true
     }
 
     /// Answers a connection that has waited for too long.
-    pub(super) fn login_late(&mut self, index: usize) {
-        if self.cancel_login(index) {
-            self.turn_away(index);
+    pub(super) fn login_late(&mut self, key: WebKey) {
+        if self.cancel_login(key) {
+            self.turn_away(key);
         }
     }
 

@@ -31,16 +31,15 @@ use log::debug;
 use mio::Interest;
 use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
-use slab::Slab;
 
 #[cfg(unix)]
 use self::dial::Dial;
 #[cfg(unix)]
 pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::leaving::Leaving;
-use self::links::Link;
+use self::links::{Link, LinkKey};
 use self::logins::Limiter;
-use self::web::Web;
+use self::web::{Web, WebKey};
 use super::RunError;
 use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
@@ -48,6 +47,7 @@ use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::SessionKey;
 use super::signals::HangUp;
+use super::table::Table;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
@@ -74,14 +74,16 @@ pub struct Server {
     /// The front ends that are believed about who is behind them.
     proxies: Arc<TrustedProxies>,
     ports: Vec<Port>,
-    links: Slab<Link>,
+    links: Table<Link>,
     /// The link of each host that is registered.
-    names: HashMap<HostId, usize>,
+    names: HashMap<HostId, LinkKey>,
     /// The link of the host of each session.
-    sessions: HashMap<SessionKey, usize>,
-    webs: Slab<Web>,
+    sessions: HashMap<SessionKey, LinkKey>,
+    webs: Table<Web>,
     /// The connection of each stream that carries requests.
-    streams: HashMap<(SessionKey, StreamKey), usize>,
+    streams: HashMap<(SessionKey, StreamKey), WebKey>,
+    /// How many of them there ever were.
+    opened: u64,
     /// Streams that carry none any more, and end.
     leaving: Leaving,
     /// What slows down guesses at the logins of hosts for which some were wrong.
@@ -94,12 +96,12 @@ pub struct Server {
     /// Where bytes of a browser land.
     piece: Box<[u8]>,
     /// Connections that have not said what they want; hosts; clients.
-    asking: Shares<usize>,
-    hosts: Shares<usize>,
-    clients: Shares<usize>,
+    asking: Shares<LinkKey>,
+    hosts: Shares<LinkKey>,
+    clients: Shares<LinkKey>,
     /// Connections of visitors, and those of them whose heads are long and not there yet.
-    visitors: Shares<usize>,
-    heads: Shares<usize>,
+    visitors: Shares<WebKey>,
+    heads: Shares<WebKey>,
     /// What waits for slow clients, of all of them, in bytes.
     queued: usize,
     metrics: Metrics,
@@ -198,11 +200,12 @@ impl Server {
             proxies: Arc::new(trusted_proxies(&config)),
             config,
             ports,
-            links: Slab::new(),
+            links: Table::new(),
             names: HashMap::new(),
             sessions: HashMap::new(),
-            webs: Slab::new(),
+            webs: Table::new(),
             streams: HashMap::new(),
+            opened: 0,
             leaving: Leaving::default(),
             logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
@@ -305,17 +308,12 @@ impl Server {
                     self.accept(index)?;
                 }
             }
-            Notice::Link { index, event } => self.handle_link_event(index, &event),
-            Notice::LinkDue { index, serial } => self.handle_link_due(index, serial),
-            Notice::LinkPoll { index } => {
-                if let Some(link) = self.links.get_mut(index) {
-                    link.is_queued = false;
-                }
-                self.poll_link(index);
-            }
-            Notice::Web { index, event } => self.handle_web_event(index, &event),
-            Notice::WebPoll { index } => self.poll_web(index),
-            Notice::WebDue { index, serial } => self.handle_web_due(index, serial),
+            Notice::Link { place, event } => self.handle_link_event(place, &event),
+            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
+            Notice::LinkPoll { link } => self.poll_link_again(link),
+            Notice::Web { place, event } => self.handle_web_event(place, &event),
+            Notice::WebPoll { web } => self.poll_web(web),
+            Notice::WebDue { web } => self.handle_web_due(web),
             Notice::Stream { session, event } => self.handle_stream(session, event),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Server;
-use super::web::MAX_CONNECTIONS;
+use super::links::LinkKey;
+use super::web::{MAX_CONNECTIONS, WebKey};
 use crate::gateway::{Refusal, Stage};
 use crate::run::sessions::SessionKey;
 use crate::shares::{Admission, Source, Standing};
@@ -48,10 +49,10 @@ impl Server {
 
     /// Gives up somebody who has not said what it wants, of those who have most: there are no descriptors left.
     pub(super) fn free_descriptor(&mut self) -> bool {
-        if let Some(index) = self.asking.first_to_go() {
-            self.drop_link(index, GAVE_WAY);
-        } else if let Some(index) = self.visitors.first_to_go() {
-            self.drop_web(index);
+        if let Some(key) = self.asking.first_to_go() {
+            self.drop_link(key, GAVE_WAY);
+        } else if let Some(key) = self.visitors.first_to_go() {
+            self.drop_web(key);
         } else {
             return false;
         }
@@ -65,8 +66,8 @@ impl Server {
     }
 
     /// Makes a place for a host that may register.
-    pub(super) fn make_place_for_host(&mut self, index: usize) -> bool {
-        let Some(source) = self.links.get(index).map(|link| source(link.remote)) else { return false };
+    pub(super) fn make_place_for_host(&mut self, key: LinkKey) -> bool {
+        let Some(source) = self.links.get(key).map(|link| source(link.remote)) else { return false };
         let admission = self.hosts.admit(source, rand::random());
         self.make_way(admission, |server, other| {
             server.refuse(other, Counted::Busy, "there are too many hosts from its address");
@@ -74,8 +75,8 @@ impl Server {
     }
 
     /// Makes a place for a client, on the server and at its host.
-    pub(super) fn make_place_for_client(&mut self, index: usize, host: usize) -> bool {
-        let Some(source) = self.links.get(index).map(|link| source(link.remote)) else { return false };
+    pub(super) fn make_place_for_client(&mut self, key: LinkKey, host: LinkKey) -> bool {
+        let Some(source) = self.links.get(key).map(|link| source(link.remote)) else { return false };
         let give_up = |server: &mut Server, other| {
             server.refuse(other, Counted::Busy, "there are too many clients from its address");
         };
@@ -88,9 +89,9 @@ impl Server {
         if !self.make_way(admission, give_up) {
             return false;
         }
-        self.asking.leave(index);
-        self.clients.enter(index, source, Standing::Settled);
-        self.host(host).into_iter().for_each(|host| host.clients.enter(index, source, Standing::Settled));
+        self.asking.leave(key);
+        self.clients.enter(key, source, Standing::Settled);
+        self.host(host).into_iter().for_each(|host| host.clients.enter(key, source, Standing::Settled));
         true
     }
 
@@ -104,8 +105,8 @@ impl Server {
     }
 
     /// Makes a place for a request among those that its host has.
-    pub(super) fn make_place_for_request(&mut self, index: usize, session: SessionKey) -> bool {
-        let Some(remote) = self.webs.get(index).map(|web| web.remote) else { return false };
+    pub(super) fn make_place_for_request(&mut self, key: WebKey, session: SessionKey) -> bool {
+        let Some(remote) = self.webs.get(key).map(|web| web.remote) else { return false };
         let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) else { return false };
         let admission = host.requests.admit(source(remote), rand::random());
         self.make_way(admission, |server, other| {
@@ -121,13 +122,13 @@ impl Server {
     }
 
     /// Makes a place for a head that is long and not there yet; false says that the connection is gone.
-    pub(super) fn make_place_for_head(&mut self, index: usize) -> bool {
-        let Some(web) = self.webs.get(index) else { return false };
+    pub(super) fn make_place_for_head(&mut self, key: WebKey) -> bool {
+        let Some(web) = self.webs.get(key) else { return false };
         if web.exchange.head_so_far() <= LONG_HEAD {
-            self.heads.leave(index);
+            self.heads.leave(key);
             return true;
         }
-        if self.heads.holds(index) {
+        if self.heads.holds(key) {
             return true;
         }
         let source = source(web.remote);
@@ -137,28 +138,28 @@ impl Server {
             server.drop_web(other);
         });
         if has_place {
-            self.heads.enter(index, source, Standing::Asking);
+            self.heads.enter(key, source, Standing::Asking);
         } else {
-            self.drop_web(index);
+            self.drop_web(key);
         }
         has_place
     }
 
     /// Takes note of who a visitor is, once its request tells.
-    pub(super) fn note_visitor(&mut self, index: usize) {
-        let Some(web) = self.webs.get(index) else { return };
+    pub(super) fn note_visitor(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get(key) else { return };
         let (source, session) = (source(web.remote), web.session());
-        self.visitors.set_source(index, source);
+        self.visitors.set_source(key, source);
         if let Some(host) = session.and_then(|session| self.sessions.get(&session).copied())
             && let Some(host) = self.host(host)
         {
-            host.requests.set_source(index, source);
+            host.requests.set_source(key, source);
         }
     }
 
     /// Takes note of what a visitor's connection is at.
-    pub(super) fn note_standing(&mut self, index: usize) {
-        let Some(web) = self.webs.get_mut(index) else { return };
+    pub(super) fn note_standing(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
         let standing = match web.stage() {
             Stage::AwaitingAnswer | Stage::Answering | Stage::Piped => Standing::Settled,
             _ if web.is_busy() => Standing::Asking,
@@ -168,15 +169,15 @@ impl Server {
             return;
         }
         let session = web.session();
-        self.visitors.set(index, standing);
+        self.visitors.set(key, standing);
         if let Some(host) = session.and_then(|session| self.sessions.get(&session).copied())
             && let Some(host) = self.host(host)
         {
-            host.requests.set(index, standing);
+            host.requests.set(key, standing);
         }
     }
 
-    fn make_way(&mut self, admission: Admission<usize>, give_up: impl FnOnce(&mut Server, usize)) -> bool {
+    fn make_way<K>(&mut self, admission: Admission<K>, give_up: impl FnOnce(&mut Server, K)) -> bool {
         match admission {
             Admission::Free => true,
             Admission::InsteadOf(other) => {

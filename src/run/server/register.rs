@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
-use super::links::{Front, Link, State};
+use super::links::{Front, Link, LinkKey, State};
 use super::places::source;
 use super::{Access, Server, Serves};
 use crate::run::liveness::Liveness;
@@ -38,34 +38,34 @@ impl Owner {
 
 impl Server {
     /// Takes the first message of a host.
-    pub(super) fn handle_registration(&mut self, index: usize, text: &str) {
+    pub(super) fn handle_registration(&mut self, key: LinkKey, text: &str) {
         match FromHost::parse(text) {
-            Ok(FromHost::Register(register)) => self.register(index, register),
-            Ok(FromHost::Left { .. }) => self.refuse(index, Refusal::Protocol, "a host registers first"),
-            Err(error) => self.refuse(index, Refusal::Protocol, &error.to_string()),
+            Ok(FromHost::Register(register)) => self.register(key, register),
+            Ok(FromHost::Left { .. }) => self.refuse(key, Refusal::Protocol, "a host registers first"),
+            Err(error) => self.refuse(key, Refusal::Protocol, &error.to_string()),
         }
     }
 
     /// Gives a host the name it asks for, if it may have it and nobody else has.
-    fn register(&mut self, index: usize, register: Register) {
+    fn register(&mut self, key: LinkKey, register: Register) {
         if !register.versions.iter().any(|version| VERSIONS.contains(version)) {
-            return self.refuse(index, Refusal::Version, "the server speaks no version that the host speaks");
+            return self.refuse(key, Refusal::Version, "the server speaks no version that the host speaks");
         }
         let claim = match self.claim(&register) {
             Ok(claim) => claim,
-            Err((refusal, message)) => return self.refuse(index, refusal, &message),
+            Err((refusal, message)) => return self.refuse(key, refusal, &message),
         };
-        let Some(&holder) = self.names.get(&register.id) else { return self.admit(index, register, &claim) };
+        let Some(&holder) = self.names.get(&register.id) else { return self.admit(key, register, &claim) };
         let Some(host) = self.host(holder) else { return };
         if !host.owner.is(&claim.owner) {
             let message = format!("another host has the id {}", register.id);
-            return self.refuse(index, Refusal::IdTaken, &message);
+            return self.refuse(key, Refusal::IdTaken, &message);
         }
         if verify_slices_are_equal(&host.instance.0, &register.instance.0).is_ok() {
             // The same process has lost its connection, and knows that before we do.
-            return self.replace(holder, index, register, "it connected anew");
+            return self.replace(holder, key, register, "it connected anew");
         }
-        self.contest(holder, index, register);
+        self.contest(holder, key, register);
     }
 
     /// Finds out what whoever asks may have.
@@ -91,65 +91,65 @@ impl Server {
     }
 
     /// Registers a host under a name that is free.
-    fn admit(&mut self, index: usize, register: Register, claim: &Claim) {
+    fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
         let own = |link: &Link| matches!(&link.state, State::Host(host) if host.owner.is(&claim.owner));
         let is_full =
             claim.max_hosts < usize::MAX && self.links.iter().filter(|(_, link)| own(link)).count() >= claim.max_hosts;
-        if is_full || !self.make_place_for_host(index) {
-            return self.refuse(index, Refusal::Full, "there are as many hosts as there may be; try again later");
+        if is_full || !self.make_place_for_host(key) {
+            return self.refuse(key, Refusal::Full, "there are as many hosts as there may be; try again later");
         }
-        self.enter(index, register, claim, false);
+        self.enter(key, register, claim, false);
     }
 
-    fn enter(&mut self, index: usize, register: Register, claim: &Claim, replaced: bool) {
+    fn enter(&mut self, key: LinkKey, register: Register, claim: &Claim, replaced: bool) {
         let Register { versions, id, instance, public, dial, .. } = register;
         let version = versions.into_iter().filter(|version| VERSIONS.contains(version)).max().unwrap_or(VERSIONS[0]);
-        let front = self.links.get(index).and_then(|link| link.front);
+        let front = self.links.get(key).and_then(|link| link.front);
         let web = public.as_ref().and_then(|_| self.web_url(&id, front));
-        let Some(link) = self.links.get_mut(index) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
         let remote = link.remote;
         link.state =
             State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         link.liveness = Liveness::default();
-        self.asking.leave(index);
-        self.hosts.enter(index, source(remote), Standing::Settled);
-        self.names.insert(id.clone(), index);
+        self.asking.leave(key);
+        self.hosts.enter(key, source(remote), Standing::Settled);
+        self.names.insert(id.clone(), key);
         self.metrics.hosts = self.names.len();
         self.core.report(&Event::HostJoined { id, remote, replaced });
-        self.send_to_host(index, FromServer::Registered { version, web }.to_text());
+        self.send_to_host(key, FromServer::Registered { version, web }.to_text());
     }
 
     /// Puts one connection of a host in the place of another.
-    fn replace(&mut self, holder: usize, index: usize, register: Register, reason: &str) {
+    fn replace(&mut self, holder: LinkKey, key: LinkKey, register: Register, reason: &str) {
         let claim = match self.claim(&register) {
             Ok(claim) => claim,
-            Err((refusal, message)) => return self.refuse(index, refusal, &message),
+            Err((refusal, message)) => return self.refuse(key, refusal, &message),
         };
         self.metrics.replacements += 1;
         // Another process may want the name, too: that is between it and the new connection now.
         let contender = self.host(holder).and_then(|host| host.contender.take());
         self.drop_link(holder, reason);
-        self.enter(index, register, &claim, true);
+        self.enter(key, register, &claim, true);
         if let Some((contender, _)) = contender
             && let Some(link) = self.links.get_mut(contender)
             && let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering)
         {
-            self.contest(index, contender, *register);
+            self.contest(key, contender, *register);
         }
     }
 
     /// Has the process that has a name show that it lives, before another takes its place.
-    fn contest(&mut self, holder: usize, index: usize, register: Register) {
+    fn contest(&mut self, holder: LinkKey, key: LinkKey, register: Register) {
         let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
         let received = websocket.received();
         // One that cannot even be pinged has shown enough.
         let _ = websocket.send_ping();
         let Some(host) = self.host(holder) else { return };
-        let former = host.contender.replace((index, received));
-        if let Some(link) = self.links.get_mut(index) {
+        let former = host.contender.replace((key, received));
+        if let Some(link) = self.links.get_mut(key) {
             link.state = State::Contending(Box::new(register));
         }
-        self.expect(index, CONTEST);
+        self.expect(key, CONTEST);
         if let Some((former, _)) = former {
             self.refuse(former, Refusal::Replaced, "another process wants the same id");
         }
@@ -157,7 +157,7 @@ impl Server {
 
     /// Looks whether the one that has the name has shown that it lives: it is told that it was replaced, so that the
     /// two do not take the name from each other for ever.
-    pub(super) fn check_contender(&mut self, holder: usize) {
+    pub(super) fn check_contender(&mut self, holder: LinkKey) {
         let Some((contender, received)) = self.host(holder).and_then(|host| host.contender) else { return };
         let websocket = self.links.get_mut(holder).and_then(Link::websocket);
         if websocket.is_some_and(|websocket| websocket.received() > received) {
@@ -170,7 +170,7 @@ impl Server {
     }
 
     /// The one that has the name did not show that it lives.
-    pub(super) fn contest_lost(&mut self, contender: usize) {
+    pub(super) fn contest_lost(&mut self, contender: LinkKey) {
         let Some(State::Contending(register)) = self.links.get(contender).map(|link| &link.state) else { return };
         if let Some(&holder) = self.names.get(&register.id) {
             // It is succeeded as it leaves.
@@ -181,7 +181,7 @@ impl Server {
     }
 
     /// Gives the name to the one that waited for it.
-    pub(super) fn succeed(&mut self, contender: usize) {
+    pub(super) fn succeed(&mut self, contender: LinkKey) {
         let Some(link) = self.links.get_mut(contender) else { return };
         let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering) else { return };
         match self.claim(&register) {
@@ -195,10 +195,10 @@ impl Server {
     }
 
     /// One that waited for a name is gone.
-    pub(super) fn contender_left(&mut self, index: usize, register: &Register) {
+    pub(super) fn contender_left(&mut self, key: LinkKey, register: &Register) {
         if let Some(&holder) = self.names.get(&register.id)
             && let Some(host) = self.host(holder)
-            && host.contender.is_some_and(|(contender, _)| contender == index)
+            && host.contender.is_some_and(|(contender, _)| contender == key)
         {
             host.contender = None;
         }
@@ -213,8 +213,8 @@ impl Server {
         };
         let unwanted =
             self.links.iter().filter(|(_, link)| matches!(&link.state, State::Host(host) if !is_wanted(host)));
-        for index in unwanted.map(|(index, _)| index).collect::<Vec<_>>() {
-            self.refuse(index, Refusal::BadToken, "the server does not know the token any more");
+        for key in unwanted.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.refuse(key, Refusal::BadToken, "the server does not know the token any more");
         }
         let Access::Tokens(tokens) = &self.access else { return };
         let tokens = tokens.clone();

@@ -3,6 +3,7 @@
 use super::logins::Verdict;
 use super::places::{MAX_STREAMS, RETRY_AFTER};
 use super::streams::Place;
+use super::web::WebKey;
 use super::{Access, Server};
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::signaling::rendezvous::{HostId, Token};
@@ -22,21 +23,21 @@ impl Server {
     }
 
     /// Sends a request on its way, or says why not.
-    pub(super) fn route(&mut self, index: usize, request: &Request) {
-        self.note_visitor(index);
-        let Some(kind) = self.webs.get(index).map(|web| web.kind) else { return };
+    pub(super) fn route(&mut self, key: WebKey, request: &Request) {
+        self.note_visitor(key);
+        let Some(kind) = self.webs.get(key).map(|web| web.kind) else { return };
         let place = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
             _ if self.visitors.surplus() > 0 => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
-            Kind::Web => match self.published(index, request).transpose() {
+            Kind::Web => match self.published(key, request).transpose() {
                 Some(place) => place,
                 None => return,
             },
             Kind::Proxy => self.dialled(request),
         };
-        let result = place.and_then(|place| self.carry(index, request, place));
+        let result = place.and_then(|place| self.carry(key, request, place));
         if let Err(refusal) = result
-            && let Some(web) = self.webs.get_mut(index)
+            && let Some(web) = self.webs.get_mut(key)
         {
             web.exchange.refuse(refusal);
         }
@@ -44,7 +45,7 @@ impl Server {
 
     /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login
     /// waits.
-    fn published(&mut self, index: usize, request: &Request) -> Result<Option<Place>, Refusal> {
+    fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Place>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
         let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
         let host = self.host(link).ok_or(Refusal::NoHost)?;
@@ -52,7 +53,7 @@ impl Server {
         let target = ConnectTarget::Service(public.service);
         let auth = public.auth.map(|hash| Credentials::from_hash(hash.0));
         if let Some(auth) = &auth
-            && let Verdict::Waits = self.check_login(index, request, &id, auth)?
+            && let Verdict::Waits = self.check_login(key, request, &id, auth)?
         {
             return Ok(None);
         }
@@ -74,41 +75,41 @@ impl Server {
         let port = request.port.unwrap_or(80);
         let host = if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let target = ConnectTarget::Tcp(format!("{host}:{port}"));
-        let index = *self.names.get(&id).ok_or(Refusal::NoHost)?;
-        if !self.host(index).is_some_and(|host| host.dials) {
+        let key = *self.names.get(&id).ok_or(Refusal::NoHost)?;
+        if !self.host(key).is_some_and(|host| host.dials) {
             return Err(Refusal::Denied);
         }
         self.metrics.dials += 1;
-        let session = self.session_of(index).ok_or(Refusal::HostGone)?;
+        let session = self.session_of(key).ok_or(Refusal::HostGone)?;
         Ok(Place { id, session, target, strip_authorization: false, token: Some(hash) })
     }
 
     /// Has a stream carry a request: the one of the request before if it leads to the same place.
-    fn carry(&mut self, index: usize, request: &Request, place: Place) -> Result<(), Refusal> {
-        let Some(web) = self.webs.get_mut(index) else { return Ok(()) };
+    fn carry(&mut self, key: WebKey, request: &Request, place: Place) -> Result<(), Refusal> {
+        let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
         let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&place);
         let strip_authorization = place.strip_authorization;
         if !is_kept {
-            self.end_stream(index);
+            self.end_stream(key);
             let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
             let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
-            if carrying >= MAX_STREAMS || !self.make_place_for_request(index, place.session) {
+            if carrying >= MAX_STREAMS || !self.make_place_for_request(key, place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
-            self.open_stream(index, place).map_err(refusal)?;
+            self.open_stream(key, place).map_err(refusal)?;
         }
-        if let Some(web) = self.webs.get_mut(index) {
+        if let Some(web) = self.webs.get_mut(key) {
             web.exchange.route(Route { fresh: !is_kept, strip_authorization });
         }
         Ok(())
     }
 
     /// Sends a request again whose stream turned out to be closed: the service had ended it after the answer before.
-    pub(super) fn retry(&mut self, index: usize) {
-        let Some(place) = self.webs.get(index).and_then(|web| web.place.clone()) else { return };
+    pub(super) fn retry(&mut self, key: WebKey) {
+        let Some(place) = self.webs.get(key).and_then(|web| web.place.clone()) else { return };
         let strip_authorization = place.strip_authorization;
-        let result = self.open_stream(index, place);
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let result = self.open_stream(key, place);
+        let Some(web) = self.webs.get_mut(key) else { return };
         match result {
             Ok(()) => web.exchange.route(Route { fresh: true, strip_authorization }),
             Err(error) => web.exchange.refuse(refusal(error)),

@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::places::source;
-use super::web::Web;
+use super::web::{Web, WebKey};
 use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
@@ -55,27 +55,27 @@ impl Server {
         else {
             return;
         };
-        let Some(&index) = self.streams.get(&(session, key)) else {
+        let Some(&visitor) = self.streams.get(&(session, key)) else {
             self.drop_rest(session, key);
             return;
         };
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(visitor) else { return };
         match event {
             tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
             tunnel::Event::Aborted { reason, .. } => {
                 web.stream = None;
-                self.stream_gone(index, session, key);
-                let Some(web) = self.webs.get_mut(index) else { return };
+                self.stream_gone(visitor, session, key);
+                let Some(web) = self.webs.get_mut(visitor) else { return };
                 web.exchange.handle_service_failed(refusal(reason));
             }
             _ => {}
         }
-        self.pump_web(index);
+        self.pump_web(visitor);
     }
 
     /// Moves bytes between an exchange and its stream.
-    pub(super) fn move_stream(&mut self, index: usize) -> bool {
-        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(index) else { return false };
+    pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
+        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
         let (session, key) = (carrying.session, carrying.key);
         if self.core.session(session).is_none() {
             return false;
@@ -118,7 +118,7 @@ impl Server {
                 stream.finish();
                 has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
             }
-            Some(Ending::Close | Ending::Reset) => self.end_stream(index),
+            Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
         }
         if has_moved {
             self.core.touch(session);
@@ -127,19 +127,19 @@ impl Server {
     }
 
     /// A connection has that stream no more.
-    fn stream_gone(&mut self, index: usize, session: SessionKey, key: StreamKey) {
+    fn stream_gone(&mut self, visitor: WebKey, session: SessionKey, key: StreamKey) {
         self.streams.remove(&(session, key));
         if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
-            host.requests.leave(index);
+            host.requests.leave(visitor);
         }
     }
 
     /// Ends the stream of a connection that has no use for it any more.
-    pub(super) fn end_stream(&mut self, index: usize) {
-        let Some(web) = self.webs.get_mut(index) else { return };
+    pub(super) fn end_stream(&mut self, visitor: WebKey) {
+        let Some(web) = self.webs.get_mut(visitor) else { return };
         let Some(Carrying { session, key, .. }) = web.stream.take() else { return };
         let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
-        self.stream_gone(index, session, key);
+        self.stream_gone(visitor, session, key);
         if !is_reset {
             return self.leave_stream(session, key);
         }
@@ -151,8 +151,8 @@ impl Server {
 
     /// Ends every stream, so that services see it in order before their hosts go.
     pub(super) fn end_streams(&mut self) {
-        let all: Vec<usize> = self.webs.iter().map(|(index, _)| index).collect();
-        all.into_iter().for_each(|index| self.end_stream(index));
+        let all: Vec<WebKey> = self.webs.iter().map(|(visitor, _)| visitor).collect();
+        all.into_iter().for_each(|visitor| self.end_stream(visitor));
     }
 
     /// Ends what is dialled for tokens that do not have it any more.
@@ -161,29 +161,29 @@ impl Server {
             web.place.as_ref().is_some_and(|place| place.token.is_some_and(|token| !may_dial(&token, &place.id)))
         };
         let over = self.webs.iter().filter(|(_, web)| is_over(web));
-        let over: Vec<usize> = over.map(|(index, _)| index).collect();
-        over.into_iter().for_each(|index| self.drop_web(index));
+        let over: Vec<WebKey> = over.map(|(visitor, _)| visitor).collect();
+        over.into_iter().for_each(|visitor| self.drop_web(visitor));
     }
 
     /// Opens a stream that carries the requests of a connection to a place.
-    pub(super) fn open_stream(&mut self, index: usize, place: Place) -> Result<(), OpenError> {
-        self.end_stream(index);
-        self.core.next_serial += 1;
-        let flow = self.core.next_serial.to_string();
+    pub(super) fn open_stream(&mut self, visitor: WebKey, place: Place) -> Result<(), OpenError> {
+        self.end_stream(visitor);
+        self.opened += 1;
+        let flow = self.opened.to_string();
         let session = place.session;
-        let ends = self.webs.get(index).map_or(Ends::Unknown, Web::ends);
+        let ends = self.webs.get(visitor).map_or(Ends::Unknown, Web::ends);
         let trail = self.core.trail_of(session, Protocol::Tcp, &ends);
         let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
         let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
         self.core.touch(session);
-        self.streams.insert((session, key), index);
-        if let Some(web) = self.webs.get_mut(index) {
+        self.streams.insert((session, key), visitor);
+        if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
             web.place = Some(place);
             web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
-                host.requests.enter(index, source, standing);
+                host.requests.enter(visitor, source, standing);
             }
         }
         Ok(())

@@ -24,6 +24,7 @@ use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::run::core::Notice;
 use crate::run::deadlines::Due;
+use crate::run::table::{self, Key, Mark};
 use crate::run::token::Source;
 use crate::shares::Standing;
 use crate::status::event::Event;
@@ -57,6 +58,9 @@ pub(super) const PIECE: usize = 16 * 1024;
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
 
+/// Finds a connection.
+pub(super) type WebKey = Key<Web>;
+
 /// A connection.
 pub(super) struct Web {
     transport: Transport,
@@ -72,7 +76,6 @@ pub(super) struct Web {
     pub(super) stream: Option<Carrying>,
     /// What is known of its visitor's login.
     pub(super) login: LoginState,
-    pub(super) serial: u64,
     is_queued: bool,
     /// Nothing more is read, or written.
     read_ended: bool,
@@ -166,16 +169,13 @@ impl Server {
             Ok(transport) => transport,
             Err(error) => return debug!("remote={remote} tls error={error}"),
         };
-        let entry = self.webs.vacant_entry();
-        let index = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.core.poll.registry().register(transport.source(), Source::Web(index).token(), interest)
-        {
+        let token = Source::Web(self.webs.next_key().place()).token();
+        if let Err(error) = self.core.poll.registry().register(transport.source(), token, interest) {
             return debug!("register error={error}");
         }
-        self.core.next_serial += 1;
         let now = self.core.now;
-        entry.insert(Web {
+        let key = self.webs.insert(Web {
             transport,
             exchange: Exchange::new(kind, visitor),
             kind,
@@ -185,7 +185,6 @@ impl Server {
             place: None,
             stream: None,
             login: LoginState::default(),
-            serial: self.core.next_serial,
             is_queued: false,
             read_ended: false,
             write_ended: false,
@@ -198,12 +197,13 @@ impl Server {
             routed_at: now,
             answered_after: None,
         });
-        self.visitors.enter(index, source, Standing::Idle);
-        self.pump_web(index);
+        self.visitors.enter(key, source, Standing::Idle);
+        self.pump_web(key);
     }
 
-    pub(super) fn handle_web_event(&mut self, index: usize, event: &MioEvent) {
-        if let Some(web) = self.webs.get_mut(index) {
+    pub(super) fn handle_web_event(&mut self, place: table::Place, event: &MioEvent) {
+        let Some(key) = self.webs.at(place) else { return };
+        if let Some(web) = self.webs.get_mut(key) {
             web.transport.handle_event(event);
             // The event may have been another's who was here before.
             if event.is_error() && matches!(web.transport.source().take_error(), Ok(Some(_))) {
@@ -211,45 +211,46 @@ impl Server {
                 (web.read_ended, web.write_ended) = (true, true);
                 web.exchange.handle_browser_gone();
             }
-            self.pump_web(index);
+            self.pump_web(key);
         }
     }
 
-    pub(super) fn poll_web(&mut self, index: usize) {
-        if let Some(web) = self.webs.get_mut(index) {
+    pub(super) fn poll_web(&mut self, web: Mark) {
+        let Some(key) = self.webs.find(web) else { return };
+        if let Some(web) = self.webs.get_mut(key) {
             web.is_queued = false;
-            self.pump_web(index);
+            self.pump_web(key);
         }
     }
 
     /// Moves what can be moved, until nothing does, or others have their turn.
-    pub(super) fn pump_web(&mut self, index: usize) {
-        let Some(web) = self.webs.get_mut(index) else { return };
+    pub(super) fn pump_web(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
         web.transport.begin_turn();
         let mut has_more = true;
         for _ in 0..ROUNDS_PER_TURN {
-            has_more = self.move_web(index);
+            has_more = self.move_web(key);
             if !has_more {
                 break;
             }
         }
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(key) else { return };
         web.transport.end_turn();
         if (has_more || web.transport.is_paused()) && web.queue() {
-            self.core.notices.push_back(Notice::WebPoll { index });
+            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
         }
-        self.look_at_clock(index);
+        self.look_at_clock(key);
     }
 
     /// One round in every direction; false says that nothing moved, or that the connection is gone.
-    fn move_web(&mut self, index: usize) -> bool {
-        let mut has_moved = self.read_browser(index);
-        self.route_web(index);
-        has_moved |= self.move_stream(index);
-        let Some(moved) = self.write_browser(index) else { return false };
+    fn move_web(&mut self, key: WebKey) -> bool {
+        let mut has_moved = self.read_browser(key);
+        self.route_web(key);
+        has_moved |= self.move_stream(key);
+        let Some(moved) = self.write_browser(key) else { return false };
         has_moved |= moved;
         let now = self.core.now;
-        let Some(web) = self.webs.get_mut(index) else { return false };
+        let Some(web) = self.webs.get_mut(key) else { return false };
         if has_moved {
             web.moved_at = now;
         }
@@ -263,15 +264,15 @@ impl Server {
         if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
             web.answered_after = Some(now.saturating_duration_since(web.routed_at));
         }
-        while let Some(finished) = self.webs.get_mut(index).and_then(|web| web.exchange.poll_finished()) {
-            self.note_finished(index, finished);
+        while let Some(finished) = self.webs.get_mut(key).and_then(|web| web.exchange.poll_finished()) {
+            self.note_finished(key, finished);
         }
-        self.note_standing(index);
-        self.make_place_for_head(index) && has_moved
+        self.note_standing(key);
+        self.make_place_for_head(key) && has_moved
     }
 
-    fn read_browser(&mut self, index: usize) -> bool {
-        let Some(web) = self.webs.get_mut(index) else { return false };
+    fn read_browser(&mut self, key: WebKey) -> bool {
+        let Some(web) = self.webs.get_mut(key) else { return false };
         match web.transport.handshake() {
             // One that was reset meanwhile stays so.
             Ok(true) if !web.is_secured && !web.read_ended => {
@@ -283,7 +284,7 @@ impl Server {
             Err(error) => {
                 debug!("remote={} tls error={error}", web.remote);
                 self.metrics.refused(Counted::Tls);
-                self.drop_web(index);
+                self.drop_web(key);
                 return false;
             }
         }
@@ -330,28 +331,28 @@ impl Server {
     }
 
     /// Finds out where the request goes that waits for that.
-    fn route_web(&mut self, index: usize) {
+    fn route_web(&mut self, key: WebKey) {
         let now = self.core.now;
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(key) else { return };
         if web.exchange.wants_retry() {
-            return self.retry(index);
+            return self.retry(key);
         }
         let Some(request) = web.exchange.poll_request() else { return };
         web.routed_at = now;
         if web.early.is_some() && !self.is_for_gateway(&request.host) {
-            return self.hand_over(index);
+            return self.hand_over(key);
         }
-        let Some(web) = self.webs.get_mut(index) else { return };
+        let Some(web) = self.webs.get_mut(key) else { return };
         web.early = None;
         web.remote = super::source_of(web.remote, &request.sender);
-        self.route(index, &request);
+        self.route(key, &request);
     }
 
     /// Gives a connection to those who answer for the server itself.
-    fn hand_over(&mut self, index: usize) {
-        let mut web = self.webs.remove(index);
-        self.visitors.leave(index);
-        self.heads.leave(index);
+    fn hand_over(&mut self, key: WebKey) {
+        let Some(mut web) = self.webs.remove(key) else { return };
+        self.visitors.leave(key);
+        self.heads.leave(key);
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
@@ -360,8 +361,8 @@ impl Server {
     }
 
     /// Writes what there is for the browser. `None` says that the connection is gone.
-    fn write_browser(&mut self, index: usize) -> Option<bool> {
-        let web = self.webs.get_mut(index)?;
+    fn write_browser(&mut self, key: WebKey) -> Option<bool> {
+        let web = self.webs.get_mut(key)?;
         let mut has_moved = false;
         while !web.exchange.to_browser().is_empty() && !web.write_ended {
             match web.transport.write(web.exchange.to_browser()) {
@@ -386,7 +387,7 @@ impl Server {
         match web.exchange.browser_ending() {
             None => {}
             Some(Ending::Reset) => {
-                self.drop_web(index);
+                self.drop_web(key);
                 return None;
             }
             Some(ending @ (Ending::Close | Ending::HalfClose)) => {
@@ -396,7 +397,7 @@ impl Server {
                 }
                 let is_over = ending == Ending::Close || web.stream.is_none();
                 if is_over && web.read_ended && web.write_ended {
-                    self.drop_web(index);
+                    self.drop_web(key);
                     return None;
                 }
             }
@@ -405,53 +406,54 @@ impl Server {
     }
 
     /// Sets the clock for what the connection does now.
-    fn look_at_clock(&mut self, index: usize) {
-        let Some(web) = self.webs.get_mut(index) else { return };
+    fn look_at_clock(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
         if let Some(deadline) = web.deadline()
             && web.due_at.is_none_or(|at| at > deadline)
         {
             web.due_at = Some(deadline);
-            self.core.deadlines.add(deadline, Due::Web { index, serial: web.serial });
+            self.core.deadlines.add(deadline, Due::Web(key.mark()));
         }
     }
 
-    pub(super) fn handle_web_due(&mut self, index: usize, serial: u64) {
+    pub(super) fn handle_web_due(&mut self, web: Mark) {
         let now = self.core.now;
+        let Some(key) = self.webs.find(web) else { return };
         // One that was set for later than another is of no use any more.
-        let is_set = |web: &&mut Web| web.serial == serial && web.due_at.is_some_and(|at| at <= now);
-        let Some(web) = self.webs.get_mut(index).filter(is_set) else { return };
+        let is_set = |web: &&mut Web| web.due_at.is_some_and(|at| at <= now);
+        let Some(web) = self.webs.get_mut(key).filter(is_set) else { return };
         web.due_at = None;
         if web.deadline().is_none_or(|deadline| deadline > now) {
-            return self.look_at_clock(index);
+            return self.look_at_clock(key);
         }
         let refusal = match web.stage {
-            Stage::Routing if web.waits_for_login() => return self.login_late(index),
+            Stage::Routing if web.waits_for_login() => return self.login_late(key),
             Stage::Head | Stage::Sending => Refusal::SlowRequest,
             Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
             Stage::Answering | Stage::Piped => {
                 self.metrics.refused(Counted::Slow);
-                return self.drop_web(index);
+                return self.drop_web(key);
             }
-            Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(index),
+            Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(key),
         };
         self.metrics.refused(Counted::Timeout);
         web.exchange.refuse(refusal);
-        self.pump_web(index);
+        self.pump_web(key);
     }
 
     /// Ends a connection at once; with a reset if its answer is not whole.
-    pub(super) fn drop_web(&mut self, index: usize) {
-        let Some(web) = self.webs.get_mut(index) else { return };
+    pub(super) fn drop_web(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
         let is_whole = match web.exchange.browser_ending() {
             Some(ending) => ending != Ending::Reset,
             None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
         };
         web.exchange.handle_browser_gone();
-        self.cancel_login(index);
-        self.end_stream(index);
-        let mut web = self.webs.remove(index);
-        self.visitors.leave(index);
-        self.heads.leave(index);
+        self.cancel_login(key);
+        self.end_stream(key);
+        let Some(mut web) = self.webs.remove(key) else { return };
+        self.visitors.leave(key);
+        self.heads.leave(key);
         if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
@@ -465,8 +467,8 @@ impl Server {
         }
     }
 
-    fn note_finished(&mut self, index: usize, finished: Finished) {
-        if let Some(web) = self.webs.get_mut(index) {
+    fn note_finished(&mut self, key: WebKey, finished: Finished) {
+        if let Some(web) = self.webs.get_mut(key) {
             let (remote, times) = (web.remote, (web.routed_at, web.answered_after.take()));
             self.log_request(remote, times, finished);
         }
