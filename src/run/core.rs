@@ -53,19 +53,30 @@ pub(super) const ROUNDS_PER_TURN: usize = 2;
 /// Takes what a run reports.
 pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
+/// Which listener may have a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// Each may.
+    All,
+    /// The one of a host's signaling.
+    Signaling,
+    /// The one at that place of the side's table.
+    At(Place),
+}
+
 /// Something for the side to handle.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// A listener may have a connection; `None` is each of them.
-    Acceptable { index: Option<usize> },
+    /// A listener may have a connection.
+    Acceptable(Listening),
     /// Local programs sent datagrams.
     Programs { listener: UdpListenerKey },
     /// The target of a flow sent datagrams.
     Target { flow: FlowKey },
     /// A program that talks to our proxy has something to say.
-    Negotiation { index: usize },
+    Negotiation { place: Place },
     /// A program has talked to our proxy for too long.
-    NegotiationDue { index: usize, serial: u64 },
+    NegotiationDue { program: Mark },
     /// A client wants its host to listen.
     Listen { session: SessionKey, id: u16, bind: String },
     /// A host answered that: where it listens, or why not.
@@ -178,7 +189,6 @@ pub(super) struct Core {
     /// UDP sockets with something left to receive.
     receivable: VecDeque<SocketKey>,
     pub(super) notices: VecDeque<Notice>,
-    pub(super) next_serial: u64,
     interfaces: InterfaceWatch,
     /// This machine's addresses, as far as they were told.
     pub(super) addresses: Vec<IpAddr>,
@@ -229,7 +239,6 @@ impl Core {
             dirty: VecDeque::new(),
             receivable: VecDeque::new(),
             notices: VecDeque::new(),
-            next_serial: 0,
             interfaces,
             addresses: usable_addresses(true).unwrap_or_default(),
             left_out: Vec::new(),
@@ -359,8 +368,9 @@ impl Core {
             }
             Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
             // While accepting is paused the readiness stays with the listener, and the deadline looks again.
-            Some(Source::Listener(_)) if self.is_accepting_paused => {}
-            Some(Source::Listener(index)) => self.notices.push_back(Notice::Acceptable { index: Some(index) }),
+            Some(Source::Signaling | Source::Listener(_)) if self.is_accepting_paused => {}
+            Some(Source::Signaling) => self.notices.push_back(Notice::Acceptable(Listening::Signaling)),
+            Some(Source::Listener(place)) => self.notices.push_back(Notice::Acceptable(Listening::At(place))),
             Some(Source::Programs(place)) => {
                 self.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
             }
@@ -369,7 +379,7 @@ impl Core {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Negotiation(index)) => self.notices.push_back(Notice::Negotiation { index }),
+            Some(Source::Negotiation(place)) => self.notices.push_back(Notice::Negotiation { place }),
             Some(Source::Web(place)) => self.notices.push_back(Notice::Web { place, event: event.clone() }),
             Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
             Some(Source::Link(place)) => self.notices.push_back(Notice::Link { place, event: event.clone() }),
@@ -424,7 +434,7 @@ impl Core {
             match due {
                 Due::Accept => {
                     self.is_accepting_paused = false;
-                    self.notices.push_back(Notice::Acceptable { index: None });
+                    self.notices.push_back(Notice::Acceptable(Listening::All));
                 }
                 Due::Session(key) => self.session_due(key),
                 Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
@@ -432,9 +442,7 @@ impl Core {
                 Due::Waiting => self.notices.push_back(Notice::Waiting),
                 Due::Leaving(key) => self.handle_leaving_due(key),
                 Due::FlowIdle(flow) => self.handle_flow_idle(flow),
-                Due::Negotiation { index, serial } => {
-                    self.notices.push_back(Notice::NegotiationDue { index, serial });
-                }
+                Due::Negotiation(program) => self.notices.push_back(Notice::NegotiationDue { program }),
                 Due::Web(web) => self.notices.push_back(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
                 Due::Uplink { step } => self.notices.push_back(Notice::UplinkDue { step }),

@@ -27,7 +27,7 @@ pub(super) enum Due {
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
     /// A program has talked to our proxy for too long.
-    Negotiation { index: usize, serial: u64 },
+    Negotiation(Mark),
     /// A local connection has waited for a session for too long.
     Waiting,
     /// A signaling WebSocket has been at its step for too long.

@@ -85,6 +85,11 @@ impl<T> Table<T> {
         self.slots.get_mut(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &mut slot.entry)
     }
 
+    /// Takes every entry out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.slots.drain().map(|slot| slot.entry)
+    }
+
     /// Tells whether an entry is still there.
     pub(super) fn contains(&self, key: Key<T>) -> bool {
         self.get(key).is_some()

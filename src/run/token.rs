@@ -13,14 +13,16 @@ pub(super) enum Source {
     Signals,
     /// The watch on this machine's addresses.
     Interfaces,
-    /// A listener: of signaling on a host, of local programs on a client.
-    Listener(usize),
+    /// A host's listener for signaling.
+    Signaling,
+    /// A listener: of a server, for programs of a client, for those that clients have a host listen for.
+    Listener(Place),
     /// A signaling WebSocket.
     Link(Place),
     /// A UDP socket.
     Udp(Place),
     /// A program that talks to our proxy.
-    Negotiation(usize),
+    Negotiation(Place),
     /// A UDP socket that local programs send to.
     Programs(Place),
     /// The UDP socket of a flow's target.
@@ -40,40 +42,42 @@ const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 
 impl Source {
     pub(super) fn token(self) -> Token {
-        let (kind, index) = match self {
+        let (kind, place) = match self {
             Source::Waker => (0, 0),
             Source::Signals => (1, 0),
-            Source::Listener(index) => (2, index),
+            Source::Listener(place) => (2, place.to_bits()),
             Source::Link(place) => (3, place.to_bits()),
             Source::Udp(place) => (4, place.to_bits()),
             Source::Connection(place) => (5, place.to_bits()),
             Source::Interfaces => (6, 0),
-            Source::Negotiation(index) => (7, index),
+            Source::Negotiation(place) => (7, place.to_bits()),
             Source::Programs(place) => (8, place.to_bits()),
             Source::Flow(place) => (9, place.to_bits()),
             Source::Uplink => (10, 0),
             Source::Web(place) => (11, place.to_bits()),
             Source::Leaving(place) => (12, place.to_bits()),
+            Source::Signaling => (13, 0),
         };
-        Token(index << KIND_BITS | kind)
+        Token(place << KIND_BITS | kind)
     }
 
     pub(super) fn from_token(token: Token) -> Option<Source> {
-        let index = token.0 >> KIND_BITS;
+        let place = Place::from_bits(token.0 >> KIND_BITS);
         Some(match token.0 & KIND_MASK {
             0 => Source::Waker,
             1 => Source::Signals,
-            2 => Source::Listener(index),
-            3 => Source::Link(Place::from_bits(index)),
-            4 => Source::Udp(Place::from_bits(index)),
-            5 => Source::Connection(Place::from_bits(index)),
+            2 => Source::Listener(place),
+            3 => Source::Link(place),
+            4 => Source::Udp(place),
+            5 => Source::Connection(place),
             6 => Source::Interfaces,
-            7 => Source::Negotiation(index),
-            8 => Source::Programs(Place::from_bits(index)),
-            9 => Source::Flow(Place::from_bits(index)),
+            7 => Source::Negotiation(place),
+            8 => Source::Programs(place),
+            9 => Source::Flow(place),
             10 => Source::Uplink,
-            11 => Source::Web(Place::from_bits(index)),
-            12 => Source::Leaving(Place::from_bits(index)),
+            11 => Source::Web(place),
+            12 => Source::Leaving(place),
+            13 => Source::Signaling,
             _ => return None,
         })
     }
@@ -85,18 +89,22 @@ mod tests {
 
     #[test]
     fn tokens_round_trip() {
+        let at = Place::from_bits;
         for source in [
             Source::Waker,
+            Source::Uplink,
+            Source::Signaling,
+            Source::Web(at(5)),
             Source::Signals,
             Source::Interfaces,
-            Source::Listener(3),
-            Source::Link(Place::from_bits(0)),
-            Source::Udp(Place::from_bits(7)),
-            Source::Connection(Place::from_bits(123_456)),
-            Source::Negotiation(1),
-            Source::Programs(Place::from_bits(2)),
-            Source::Flow(Place::from_bits(0)),
-            Source::Leaving(Place::from_bits(9)),
+            Source::Listener(at(3)),
+            Source::Link(at(0)),
+            Source::Udp(at(7)),
+            Source::Connection(at(123_456)),
+            Source::Negotiation(at(1)),
+            Source::Programs(at(2)),
+            Source::Flow(at(0)),
+            Source::Leaving(at(9)),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use mio::Interest;
-use slab::Slab;
 
 use super::Client;
 use crate::address::{Bind, Endpoint, ListenAddress, Protocol};
@@ -15,9 +14,10 @@ use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
 use crate::run::RunError;
 use crate::run::connections::Incoming;
-use crate::run::core::{Core, Notice};
+use crate::run::core::{Core, Listening, Notice};
 use crate::run::deadlines::Due;
 use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::{ConnectTarget, Service};
@@ -32,8 +32,7 @@ const MAX_WAITING: usize = 256;
 /// The listeners, and who waits.
 #[derive(Default)]
 pub(super) struct LocalPorts {
-    listeners: Slab<LocalPort>,
-    /// By the place of a UDP listener in the loop's table.
+    listeners: Table<LocalPort>,
     datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
     /// Ports that are taken by ours already, and may be meant for the other protocol.
     deferred: Vec<(ListenAddress, What)>,
@@ -159,9 +158,9 @@ impl LocalPorts {
         name: Option<String>,
         what: What,
     ) -> Result<(), RunError> {
-        let entry = self.listeners.vacant_entry();
-        core.poll.registry().register(&mut listener, Source::Listener(entry.key()).token(), Interest::READABLE)?;
-        entry.insert(LocalPort { listener, address, name, what, is_acceptable: true });
+        let token = Source::Listener(self.listeners.next_key().place()).token();
+        core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
         Ok(())
     }
 
@@ -344,8 +343,8 @@ impl Client {
             }
         }
         let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
-        for index in wrong.map(|(index, _)| index).collect::<Vec<_>>() {
-            let mut port = self.local.listeners.remove(index);
+        for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
+            let Some(mut port) = self.local.listeners.remove(key) else { continue };
             if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
@@ -394,17 +393,17 @@ impl Client {
     }
 
     /// Takes connections. Before the first session the system keeps them in its own queue.
-    pub(super) fn accept(&mut self, index: Option<usize>) {
-        for (listener, port) in &mut self.local.listeners {
-            port.is_acceptable |= index.is_none_or(|index| index == listener);
+    pub(super) fn accept(&mut self, which: Listening) {
+        for (key, port) in self.local.listeners.iter_mut() {
+            port.is_acceptable |= [Listening::All, Listening::At(key.place())].contains(&which);
         }
         if !self.was_connected {
             return;
         }
-        let acceptable = self.local.listeners.iter().filter(|(_, port)| port.is_acceptable).map(|(index, _)| index);
-        for index in acceptable.collect::<Vec<_>>() {
+        let acceptable = self.local.listeners.iter().filter(|(_, port)| port.is_acceptable).map(|(key, _)| key);
+        for key in acceptable.collect::<Vec<_>>() {
             for _ in 0..ACCEPTS_PER_TURN {
-                let Some(port) = self.local.listeners.get_mut(index) else { break };
+                let Some(port) = self.local.listeners.get_mut(key) else { break };
                 match port.listener.accept() {
                     Accepted::Connection(stream, name, ends) => {
                         let what = port.what.clone();
@@ -421,8 +420,8 @@ impl Client {
                     Accepted::Fatal(error) => return self.fail(error),
                 }
             }
-            if self.local.listeners.get(index).is_some_and(|port| port.is_acceptable) {
-                self.core.notices.push_back(Notice::Acceptable { index: Some(index) });
+            if self.local.listeners.get(key).is_some_and(|port| port.is_acceptable) {
+                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
             }
         }
     }

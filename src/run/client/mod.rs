@@ -27,16 +27,15 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 use rustls::ClientConfig as TlsConfig;
-use slab::Slab;
 
 use self::joining::Joining;
 use self::links::Link;
 use self::local::LocalPorts;
 #[cfg(unix)]
 use self::pipe::PipeEnds;
-use self::proxy::Negotiating;
+use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
-use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
@@ -68,9 +67,9 @@ pub struct Client {
     config: ClientConfig,
     local: LocalPorts,
     /// Programs that say what they want of the proxy.
-    negotiations: Slab<Negotiating>,
+    negotiations: Table<Negotiating>,
     /// What slows down guesses at the login that they want.
-    logins: LoginLimiter<(usize, u64), Source>,
+    logins: LoginLimiter<NegotiationKey, Source>,
     #[cfg(unix)]
     pipe: PipeEnds,
     tls: Option<Arc<TlsConfig>>,
@@ -106,7 +105,7 @@ impl Client {
             core,
             config,
             local: LocalPorts::default(),
-            negotiations: Slab::new(),
+            negotiations: Table::new(),
             logins: LoginLimiter::default(),
             #[cfg(unix)]
             pipe: PipeEnds::default(),
@@ -179,12 +178,16 @@ impl Client {
 
     fn handle(&mut self, notice: Notice) {
         match notice {
-            Notice::Acceptable { index } => self.accept(index),
+            Notice::Acceptable(which) => self.accept(which),
             Notice::Programs { listener } => self.receive_datagrams(listener),
             Notice::Target { flow } => self.core.receive_from_target(flow),
             Notice::Listened { session, id, result } if self.session == Some(session) => self.listened(id, result),
-            Notice::Negotiation { index } => self.handle_negotiation(index),
-            Notice::NegotiationDue { index, serial } => self.handle_negotiation_due(index, serial),
+            Notice::Negotiation { place } => {
+                if let Some(program) = self.negotiations.at(place) {
+                    self.handle_negotiation(program);
+                }
+            }
+            Notice::NegotiationDue { program } => self.handle_negotiation_due(program),
             #[cfg(unix)]
             Notice::Closed { connection, reason } => self.handle_closed(connection, &reason),
             #[cfg(not(unix))]
@@ -249,7 +252,7 @@ impl Client {
         }
         self.ask_to_listen(session);
         self.serve_waiting();
-        self.accept(None);
+        self.accept(Listening::All);
     }
 
     /// Asks the host to listen for our reverse forwards; asking again changes nothing.

@@ -13,7 +13,7 @@ use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
 use crate::run::RunError;
-use crate::run::core::Notice;
+use crate::run::core::{Listening, Notice};
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::sessions::{Scope, SessionKey};
@@ -54,7 +54,7 @@ impl Host {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable { index: Some(0) });
+        self.core.notices.push_back(Notice::Acceptable(Listening::Signaling));
         Ok(())
     }
 

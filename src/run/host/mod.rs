@@ -14,7 +14,6 @@ use std::time::Duration;
 use log::debug;
 use mio::Interest;
 use mio::net::{TcpListener, TcpStream};
-use slab::Slab;
 use socket2::{Domain, Socket, Type};
 
 use self::conversations::Conversation;
@@ -27,7 +26,7 @@ use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::run::RunError;
 use crate::run::approval::Approval;
-use crate::run::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use crate::run::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use crate::run::deadlines::Due;
 use crate::run::dial::{Dialer, ServerAccess};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
@@ -63,7 +62,7 @@ pub struct Host {
     limiter: GuessLimiter<LinkKey>,
     tickets: Tickets,
     /// Where clients have us listen.
-    reverse: Slab<ReverseListener>,
+    reverse: Table<ReverseListener>,
     approval: Option<Approval>,
     is_stopping: bool,
     is_done: bool,
@@ -148,7 +147,7 @@ impl Host {
         let mut listener = config.listen.map(listen::listen).transpose()?;
         let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
         if let Some(listener) = &mut listener {
-            core.poll.registry().register(listener, Source::Listener(0).token(), Interest::READABLE)?;
+            core.poll.registry().register(listener, Source::Signaling.token(), Interest::READABLE)?;
         }
         let uplink = config.server.clone().map(Uplink::new).transpose()?;
         let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
@@ -175,7 +174,7 @@ impl Host {
             places: Shares::new(places::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
-            reverse: Slab::new(),
+            reverse: Table::new(),
             approval,
             is_stopping: false,
             is_done: false,
@@ -256,11 +255,15 @@ impl Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable { index } => {
-                if index.is_none_or(|index| index == 0) {
-                    self.accept()?;
+            Notice::Acceptable(Listening::Signaling) => self.accept()?,
+            Notice::Acceptable(Listening::At(place)) => {
+                if let Some(listener) = self.reverse.at(place) {
+                    self.accept_reverse(listener);
                 }
-                self.accept_reverse(index);
+            }
+            Notice::Acceptable(Listening::All) => {
+                self.accept()?;
+                self.accept_all_reverse();
             }
             Notice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
             Notice::Programs { listener } => self.receive_reverse(listener),

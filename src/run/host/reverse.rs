@@ -12,9 +12,10 @@ use crate::address::{Bind, ListenAddress};
 use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::run::connections::Incoming;
-use crate::run::core::Notice;
+use crate::run::core::{Listening, Notice};
 use crate::run::programs::{UdpListener, UdpListenerKey};
 use crate::run::sessions::{Scope, SessionKey};
+use crate::run::table::Key;
 use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::ConnectTarget;
@@ -22,8 +23,8 @@ use crate::tunnel::ConnectTarget;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// The signaling port is the first listener; those of clients follow.
-const FIRST: usize = 1;
+/// Finds a listener that belongs to a client.
+pub(super) type ReverseKey = Key<ReverseListener>;
 
 /// A listener that belongs to a client.
 pub(super) struct ReverseListener {
@@ -36,7 +37,6 @@ pub(super) struct ReverseListener {
 
 enum Socket {
     Streams(Listener),
-    /// The place of a UDP listener in the loop's table.
     Datagrams(UdpListenerKey),
 }
 
@@ -75,12 +75,12 @@ impl Host {
             Bind::Udp(address) => {
                 let (first, bound, second) = UdpListener::take_both(*address).map_err(|error| failed(&error))?;
                 for listener in [Some(first), self.second(second)].into_iter().flatten() {
-                    let index = self.core.add_listener(listener).map_err(|error| failed(&error))?;
+                    let key = self.core.add_listener(listener).map_err(|error| failed(&error))?;
                     self.reverse.insert(ReverseListener {
                         session,
                         id,
                         bind: bind.clone(),
-                        socket: Socket::Datagrams(index),
+                        socket: Socket::Datagrams(key),
                     });
                 }
                 Ok(format!("udp:{bound}"))
@@ -105,10 +105,9 @@ impl Host {
     }
 
     fn add_reverse(&mut self, session: SessionKey, id: u16, bind: &Bind, mut listener: Listener) -> io::Result<()> {
-        let entry = self.reverse.vacant_entry();
-        let token = Source::Listener(FIRST + entry.key()).token();
+        let token = Source::Listener(self.reverse.next_key().place()).token();
         self.core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-        entry.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
+        self.reverse.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
         Ok(())
     }
 
@@ -148,19 +147,20 @@ impl Host {
             return Ok(());
         }
         let same = self.reverse.iter().filter(|(_, entry)| entry.bind == *bind);
-        let same: Vec<(usize, SessionKey)> = same.map(|(index, entry)| (index, entry.session)).collect();
+        let same: Vec<(ReverseKey, SessionKey)> = same.map(|(key, entry)| (key, entry.session)).collect();
         let Some((_, session)) = same.first() else { return Ok(()) };
         let session = self.core.session(*session);
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
             return Err("the host listens there for a client already".to_owned());
         }
         self.core.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
-        same.into_iter().for_each(|(index, _)| self.close_listener(index));
+        same.into_iter().for_each(|(key, _)| self.close_listener(key));
         Ok(())
     }
 
-    fn close_listener(&mut self, index: usize) {
-        match self.reverse.remove(index).socket {
+    fn close_listener(&mut self, key: ReverseKey) {
+        let Some(listener) = self.reverse.remove(key) else { return };
+        match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),
             Socket::Streams(mut listener) => {
                 if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
@@ -170,43 +170,42 @@ impl Host {
         }
     }
 
-    /// Takes connections for clients; `None` looks at every listener.
-    pub(super) fn accept_reverse(&mut self, index: Option<usize>) {
-        let indices: Vec<usize> = match index {
-            Some(index) => index.checked_sub(FIRST).into_iter().collect(),
-            None => self.reverse.iter().map(|(index, _)| index).collect(),
-        };
-        for index in indices {
-            for count in 0.. {
-                let Some(ReverseListener { session, id, socket: Socket::Streams(listener), .. }) =
-                    self.reverse.get(index)
-                else {
-                    break;
-                };
-                if count == ACCEPTS_PER_TURN {
-                    self.core.notices.push_back(Notice::Acceptable { index: Some(FIRST + index) });
-                    break;
-                }
-                match listener.accept() {
-                    Accepted::Connection(stream, name, ends) => {
-                        let (session, target) = (*session, ConnectTarget::Reverse(*id));
-                        match self.core.session(session) {
-                            Some(_) => {
-                                let incoming = Incoming { stream, name, ends };
-                                self.core.open_stream(session, incoming, &target);
-                            }
-                            None => stream.reset(),
+    /// Takes connections for clients at every listener.
+    pub(super) fn accept_all_reverse(&mut self) {
+        let all: Vec<ReverseKey> = self.reverse.iter().map(|(key, _)| key).collect();
+        all.into_iter().for_each(|key| self.accept_reverse(key));
+    }
+
+    /// Takes connections for clients.
+    pub(super) fn accept_reverse(&mut self, key: ReverseKey) {
+        for count in 0.. {
+            let Some(ReverseListener { session, id, socket: Socket::Streams(listener), .. }) = self.reverse.get(key)
+            else {
+                break;
+            };
+            if count == ACCEPTS_PER_TURN {
+                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+                break;
+            }
+            match listener.accept() {
+                Accepted::Connection(stream, name, ends) => {
+                    let (session, target) = (*session, ConnectTarget::Reverse(*id));
+                    match self.core.session(session) {
+                        Some(_) => {
+                            let incoming = Incoming { stream, name, ends };
+                            self.core.open_stream(session, incoming, &target);
                         }
+                        None => stream.reset(),
                     }
-                    Accepted::Empty => break,
-                    Accepted::Exhausted(error) => {
-                        debug!("accept paused: {error}");
-                        return self.core.pause_accepting();
-                    }
-                    Accepted::Fatal(error) => {
-                        debug!("a reverse forward is of no use any more: {error}");
-                        break;
-                    }
+                }
+                Accepted::Empty => break,
+                Accepted::Exhausted(error) => {
+                    debug!("accept paused: {error}");
+                    return self.core.pause_accepting();
+                }
+                Accepted::Fatal(error) => {
+                    debug!("a reverse forward is of no use any more: {error}");
+                    break;
                 }
             }
         }
@@ -215,7 +214,7 @@ impl Host {
     /// Takes datagrams for clients.
     pub(super) fn receive_reverse(&mut self, listener: UdpListenerKey) {
         let mut reverse = self.reverse.iter();
-        let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(index) if index == listener));
+        let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(key) if key == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
         let target = ConnectTarget::Reverse(id);
         let wanted = self.core.session(session).is_some().then_some((session, Some(&target)));
@@ -225,8 +224,8 @@ impl Host {
     /// Closes the listeners of a session that is gone.
     pub(super) fn close_reverse(&mut self, session: SessionKey) {
         let own = self.reverse.iter().filter(|(_, entry)| entry.session == session);
-        for index in own.map(|(index, _)| index).collect::<Vec<_>>() {
-            self.close_listener(index);
+        for key in own.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.close_listener(key);
         }
     }
 }

@@ -12,13 +12,13 @@ use mio::net::TcpStream;
 use super::clients::Client;
 use super::hosts::Host;
 use super::places::source;
-use super::{Server, Serves};
+use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
 use crate::run::RunError;
-use crate::run::core::Notice;
+use crate::run::core::{Listening, Notice};
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::table::{Key, Mark, Place};
@@ -114,9 +114,9 @@ impl Link {
 }
 
 impl Server {
-    pub(super) fn accept(&mut self, index: usize) -> Result<(), RunError> {
+    pub(super) fn accept(&mut self, key: PortKey) -> Result<(), RunError> {
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(port) = self.ports.get(index) else { return Ok(()) };
+            let Some(port) = self.ports.get(key) else { return Ok(()) };
             match listen::accept(&port.listener) {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
@@ -130,7 +130,7 @@ impl Server {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable { index: Some(index) });
+        self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
         Ok(())
     }
 

@@ -41,13 +41,13 @@ use self::links::{Link, LinkKey};
 use self::logins::Limiter;
 use self::web::{Web, WebKey};
 use super::RunError;
-use super::core::{Core, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::SessionKey;
 use super::signals::HangUp;
-use super::table::Table;
+use super::table::{Key, Table};
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
@@ -73,7 +73,7 @@ pub struct Server {
     access: Access,
     /// The front ends that are believed about who is behind them.
     proxies: Arc<TrustedProxies>,
-    ports: Vec<Port>,
+    ports: Table<Port>,
     links: Table<Link>,
     /// The link of each host that is registered.
     names: HashMap<HostId, LinkKey>,
@@ -130,6 +130,9 @@ enum Access {
     Tokens(Tokens),
 }
 
+/// Finds a listener.
+type PortKey = Key<Port>;
+
 /// A listener, and what is served there.
 struct Port {
     listener: TcpListener,
@@ -163,12 +166,12 @@ impl Server {
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
         wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
         wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
-        let mut ports = Vec::new();
+        let mut ports = Table::new();
         for (address, serves) in wanted {
             let mut listener = listen::listen(address)?;
-            let token = super::token::Source::Listener(ports.len()).token();
+            let token = super::token::Source::Listener(ports.next_key().place()).token();
             core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-            ports.push(Port { listener, serves });
+            ports.insert(Port { listener, serves });
         }
         if let Some(address) = config.admin_listen
             && !address.ip().is_loopback()
@@ -230,7 +233,7 @@ impl Server {
     }
 
     fn addresses(&self, serves: Serves) -> impl Iterator<Item = SocketAddr> {
-        let ports = self.ports.iter().filter(move |port| port.serves == serves);
+        let ports = self.ports.iter().map(|(_, port)| port).filter(move |port| port.serves == serves);
         ports.filter_map(|port| port.listener.local_addr().ok())
     }
 
@@ -302,11 +305,14 @@ impl Server {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable { index: Some(index) } => self.accept(index)?,
-            Notice::Acceptable { index: None } => {
-                for index in 0..self.ports.len() {
-                    self.accept(index)?;
+            Notice::Acceptable(Listening::At(place)) => {
+                if let Some(port) = self.ports.at(place) {
+                    self.accept(port)?;
                 }
+            }
+            Notice::Acceptable(Listening::All) => {
+                let ports: Vec<PortKey> = self.ports.iter().map(|(key, _)| key).collect();
+                ports.into_iter().try_for_each(|port| self.accept(port))?;
             }
             Notice::Link { place, event } => self.handle_link_event(place, &event),
             Notice::LinkDue { link, step } => self.handle_link_due(link, step),
@@ -328,7 +334,8 @@ impl Server {
             }
             Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
-            Notice::Programs { .. }
+            Notice::Acceptable(Listening::Signaling)
+            | Notice::Programs { .. }
             | Notice::Target { .. }
             | Notice::Negotiation { .. }
             | Notice::NegotiationDue { .. }
@@ -386,12 +393,12 @@ impl Server {
             }
         }
         self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
-        for port in &mut self.ports {
+        for (_, port) in self.ports.iter_mut() {
             if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
         }
-        self.ports.clear();
+        self.ports.drain().for_each(drop);
     }
 
     /// Tells whether nothing is under way that an end would cut off.
