@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
-use pinhole::config::{ClientConfig, HostConfig, Target};
-use pinhole::driver::{Client, Host, RunError, Stopper};
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, HostConfig};
+use pinhole::run::{Client, Host, RunError, Stopper};
 use pinhole::status::event::Event;
 
 /// Bytes one iteration moves.

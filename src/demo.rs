@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
 
-use crate::config::{ClientConfig, HostConfig, Target};
-use crate::driver::{Client, Host, Reporter, RunError, Stopper};
+use crate::address::Target;
+use crate::config::{ClientConfig, HostConfig};
+use crate::run::{Client, Host, Reporter, RunError, Stopper};
 use crate::status::event::Event;
 
 /// Bytes fetched through the tunnel.

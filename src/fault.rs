@@ -1,7 +1,8 @@
 //! Panics of code that is not ours: they end what they happened in, and nothing else.
 //!
-//! Libraries assert what they believe of their input, and a peer's bytes may prove them wrong. Such a call is made by [`caught`];
-//! what it worked on is half done afterwards and must not be used again. Panics of our own are bugs like any other: they end the process.
+//! Libraries assert what they believe of their input, and a peer's bytes may prove them wrong. Such a call is made by
+//! [`caught`]; what it worked on is half done afterwards and must not be used again. Panics of our own are bugs like
+//! any other: they end the process.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 

@@ -27,8 +27,8 @@ fn count() {
     });
 }
 
-// SAFETY: every call is passed on to the system's allocator unchanged, which upholds the contract; counting touches only
-// cells without destructors that need no allocation.
+// SAFETY: every call is passed on to the system's allocator unchanged, which upholds the contract; counting touches
+// only cells without destructors that need no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

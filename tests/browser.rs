@@ -1,6 +1,6 @@
-//! A foreign peer: a page in headless Chromium speaks signaling and the tunnel's protocol from plain JavaScript, and posts to
-//! an HTTP service through a real host. So the channel is standard WebRTC, and `docs/protocol.md` is enough to write another
-//! implementation: `tests/browser/*.js` is one, made of it. UDP it does not carry.
+//! A foreign peer: a page in headless Chromium speaks signaling and the tunnel's protocol from plain JavaScript, and
+//! posts to an HTTP service through a real host. So the channel is standard WebRTC, and `docs/protocol.md` is enough to
+//! write another implementation: `tests/browser/*.js` is one, made of it. UDP it does not carry.
 
 // Helpers of tests stand outside of test functions, where clippy.toml already allows it.
 #![allow(clippy::unwrap_used)]

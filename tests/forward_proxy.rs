@@ -1,5 +1,5 @@
-//! curl, as a program that is set to the `-D` port: it has to take the answers of the negotiation for right, and to show
-//! its user what went wrong. The tunnel is left out: what is asked for is at one local service.
+//! curl, as a program that is set to the `-D` port: it has to take the answers of the negotiation for right, and to
+//! show its user what went wrong. The tunnel is left out: what is asked for is at one local service.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use std::thread;
 
 use common::services::serve;
 use common::system::program;
-use pinhole::forward::proxy::{Credentials, Negotiation, Request};
+use pinhole::socks::{Credentials, Negotiation, Request};
 use pinhole::tunnel::AbortReason;
 
 /// Exit codes of curl.

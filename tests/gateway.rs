@@ -1,5 +1,5 @@
-//! The server's gateway and proxy with real processes: curl, browsers and raw sockets on one side, hosts with services of
-//! every kind on the other.
+//! The server's gateway and proxy with real processes: curl, browsers and raw sockets on one side, hosts with services
+//! of every kind on the other.
 //!
 //! `GATEWAY_FULL=1` adds what takes long: bodies of 1 GB, and an answer that never comes.
 

@@ -9,8 +9,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::thread::{self, JoinHandle};
 
-use pinhole::config::{ClientConfig, HostConfig, Target};
-use pinhole::driver::{Client, Host, RunError};
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, HostConfig};
+use pinhole::run::{Client, Host, RunError};
 use pinhole::session::End;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;

@@ -1,5 +1,6 @@
-//! A session against a peer that knows the pin and says anything: descriptions, candidates, datagrams and frames that begin honest
-//! and are changed by a script. Here the scripts are random, by seed; `fuzz/fuzz_targets/session.rs` lets libFuzzer write them.
+//! A session against a peer that knows the pin and says anything: descriptions, candidates, datagrams and frames that
+//! begin honest and are changed by a script. Here the scripts are random, by seed; `fuzz/fuzz_targets/session.rs` lets
+//! libFuzzer write them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -15,9 +15,10 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
-use pinhole::config::{ClientConfig, HostConfig, Target};
-use pinhole::driver::{Client, Host, Reporter, RunError, Stopper};
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, HostConfig};
 use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::run::{Client, Host, Reporter, RunError, Stopper};
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use pinhole::cli::{forwards, quantity};
-use pinhole::config::{Bind, Endpoint, LocalForward, Protocol, Rate};
-use pinhole::forward::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
+use pinhole::address::{Bind, Endpoint, Protocol};
+use pinhole::config::{LocalForward, Rate};
+use pinhole::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
 
 fuzz_target!(|text: &str| {
     let lines: Vec<&str> = text.split('\n').take(16).collect();

@@ -1,5 +1,5 @@
-//! Plays browser, driver and services around one exchange of the gateway, whatever they say and in any order: nothing goes
-//! to a service that was not checked, nothing incomplete looks whole to a browser, and every buffer is bounded.
+//! Plays browser, driver and services around one exchange of the gateway, whatever they say and in any order: nothing
+//! goes to a service that was not checked, nothing incomplete looks whole to a browser, and every buffer is bounded.
 //!
 //! What must hold is written beside the unit tests, which run the same with random scripts.
 #![no_main]

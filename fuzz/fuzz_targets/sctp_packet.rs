@@ -1,4 +1,5 @@
-//! Feeds an association packets made of chunks of any kind, with its tag and a checksum of zero, so that what is in them is looked at.
+//! Feeds an association packets made of chunks of any kind, with its tag and a checksum of zero, so that what is in
+//! them is looked at.
 //!
 //! It must keep within its bounds, answer with no more than it was given reason to, and never panic.
 #![no_main]

@@ -1,5 +1,6 @@
-//! A whole session, host or client, against a peer that knows the pin: signaling, descriptions, candidates, datagrams and frames
-//! begin honest, and the input says what is changed, said or sent instead. `tests/session_attacks` is the same with random scripts.
+//! A whole session, host or client, against a peer that knows the pin: signaling, descriptions, candidates, datagrams
+//! and frames begin honest, and the input says what is changed, said or sent instead. `tests/session_attacks` is the
+//! same with random scripts.
 #![no_main]
 
 #[path = "../../tests/session_attacks/frames.rs"]

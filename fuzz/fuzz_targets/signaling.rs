@@ -1,7 +1,8 @@
-//! Feeds texts to everything that reads what came over the signaling WebSocket or between a host and a server, and to the URL
-//! parser.
+//! Feeds texts to everything that reads what came over the signaling WebSocket or between a host and a server, and to
+//! the URL parser.
 //!
-//! The input is one text for each line; the same lines go to both handshakes, to both ends of a ticket, and to an opener.
+//! The input is one text for each line; the same lines go to both handshakes, to both ends of a ticket, and to an
+//! opener.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

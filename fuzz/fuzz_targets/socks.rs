@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use pinhole::forward::proxy::{Credentials, Negotiation, Refusal, Request, datagram};
+use pinhole::socks::{Credentials, Negotiation, Refusal, Request, datagram};
 use pinhole::tunnel::AbortReason;
 
 /// More than anything that is said to a program before the answer to its request, or instead of it.

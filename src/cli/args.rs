@@ -106,7 +106,8 @@ pub struct HostArguments {
     /// Begin connections to services with a PROXY header that has the client's address: v1, v2 or NAME=v2
     #[arg(long, value_name = "VERSION")]
     pub proxy_protocol: Vec<String>,
-    /// Where the signaling WebSocket listens: a port, :PORT for every address, or one and a port; 0, as without this, is any free
+    /// Where the signaling WebSocket listens: a port, :PORT for every address, or one and a port; 0, as without this,
+    /// is any free
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// The pin clients must know; PINHOLE_PIN sets it too; otherwise six random digits

@@ -8,7 +8,7 @@ use super::command::{nearest_pin, proxy, stun_servers};
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{CheckConfig, VisitConfig};
-use crate::net::proxy::ProxyVariables;
+use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 

@@ -17,10 +17,11 @@ use super::secret_file::{self, Secret};
 use super::secrets::{self, PROXY_AUTH};
 use super::server;
 use super::wizard::{self, Answers};
+use crate::address::Target;
 use crate::config::{
-    Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, Target, default_stun_servers,
+    Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, default_stun_servers,
 };
-use crate::net::proxy::{Proxy, ProxyVariables};
+use crate::http::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;

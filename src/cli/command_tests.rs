@@ -2,7 +2,7 @@ use super::super::question::script::Script;
 use super::super::question::{NoAnswer, Question};
 use super::*;
 use crate::config::{LocalForward, ServiceBind};
-use crate::forward::proxy::Credentials;
+use crate::socks::Credentials;
 
 /// Parses a command line without a terminal.
 fn unattended(line: &[&str], pin: Option<&str>) -> Result<Command, Failure> {

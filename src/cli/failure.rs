@@ -8,10 +8,10 @@ use super::command::Output;
 use super::parse::ArgumentError;
 use super::question::NoAnswer;
 use super::secret_file::SecretFileError;
-use crate::forward::proxy::CredentialsError;
-use crate::net::proxy::ProxyError;
+use crate::http::proxy::ProxyError;
 use crate::signaling::rendezvous::TokenError;
 use crate::signaling::url::UrlError;
+use crate::socks::CredentialsError;
 
 /// Why a command line does not lead to a [`Command`](super::Command).
 #[derive(Debug, Error)]

@@ -4,12 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::problem::{ArgumentError, Problem};
-use crate::config::{
-    Bind, Endpoint, ListenAddress, LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService,
-    Target, is_service_name,
+use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
+use crate::address::{
+    AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
-use crate::forward::access::{AccessList, ReverseAccess, ReverseRule, Rule};
-use crate::net::address::{AddressError, Host, PortRange, Prefix, socket_path, split, split_range};
+use crate::config::{LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService, is_service_name};
 
 /// Most services a host may share, which is what a HELLO may announce.
 pub const MAX_SERVICES: usize = 256;
@@ -17,9 +16,9 @@ pub const MAX_SERVICES: usize = 256;
 /// Most ports of a range.
 pub const MAX_RANGE: usize = MAX_SERVICES;
 
-/// Parses what a host shares, each `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range for
-/// a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's file name
-/// in small letters; of a TCP and a UDP service on one port, the latter is `53-udp`.
+/// Parses what a host shares, each `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range
+/// for a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's
+/// file name in small letters; of a TCP and a UDP service on one port, the latter is `53-udp`.
 ///
 /// # Errors
 /// The first that is wrong, or has the name of one before it; too many.
@@ -44,8 +43,8 @@ pub fn services<T: AsRef<str>>(texts: &[T]) -> Result<Vec<SharedService>, Argume
 }
 
 /// Parses where services appear, each `[NAME=]LOCAL`; nothing is [`LocalForward::Every`]. `web=8080`, `dns=udp:5353`,
-/// `db=unix:/tmp/db.sock`; a name alone takes the service's own port, a bare port is for the host's only service, a range
-/// for the services of those names.
+/// `db=unix:/tmp/db.sock`; a name alone takes the service's own port, a bare port is for the host's only service, a
+/// range for the services of those names.
 ///
 /// # Errors
 /// The first that is wrong; more than one without a name.
@@ -67,8 +66,8 @@ pub fn locals<T: AsRef<str>>(texts: &[T]) -> Result<Vec<LocalForward>, ArgumentE
     Ok(forwards)
 }
 
-/// Parses a `-L`: `[bind:]port:host:port`, with `udp:` before it, ranges of equal length for the ports, and `unix:/path`
-/// for either side. The path that the host dials is absolute.
+/// Parses a `-L`: `[bind:]port:host:port`, with `udp:` before it, ranges of equal length for the ports, and
+/// `unix:/path` for either side. The path that the host dials is absolute.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -86,7 +85,8 @@ pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
     forwards.map(Iterator::collect).map_err(|problem| ArgumentError::new("-L", text, problem, hint))
 }
 
-/// Parses a `-R`, which has the same shape as a `-L`: what comes first is on the host's side, where its path is absolute.
+/// Parses a `-R`, which has the same shape as a `-L`: what comes first is on the host's side, where its path is
+/// absolute.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -133,8 +133,8 @@ pub fn pipe(text: &str) -> Result<Pipe, ArgumentError> {
     parsed.map_err(|problem| ArgumentError::new("-W", text, problem, hint))
 }
 
-/// Applies each `--proxy-protocol`: `v1` or `v2` for every service that is not UDP, `NAME=v2` for one. A name counts more
-/// than none, and what comes later more than what came before.
+/// Applies each `--proxy-protocol`: `v1` or `v2` for every service that is not UDP, `NAME=v2` for one. A name counts
+/// more than none, and what comes later more than what came before.
 ///
 /// # Errors
 /// It is no version, or there is no such service, or it is UDP.
@@ -168,18 +168,6 @@ pub fn proxy_protocol<T: AsRef<str>>(texts: &[T], services: &mut [SharedService]
         }
     }
     Ok(())
-}
-
-/// Parses a `--proxy-auth`: user name and password, as RFC 1929 and RFC 7617 can carry them.
-///
-/// # Errors
-/// One of them is missing or too long. The message does not repeat them.
-pub fn proxy_auth(text: &str) -> Result<(String, String), ArgumentError> {
-    let fits = |part: &str| (1..=255).contains(&part.len()) && !part.contains(char::is_control);
-    match text.split_once(':') {
-        Some((user, password)) if fits(user) && fits(password) => Ok((user.to_owned(), password.to_owned())),
-        _ => Err(ArgumentError::new("--proxy-auth", "", Problem::Credentials, "give USER:PASSWORD")),
-    }
 }
 
 /// Parses every `--allow`, as [`Rule::parse`] does.

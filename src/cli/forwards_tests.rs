@@ -278,16 +278,6 @@ fn headers_go_to_the_services_that_are_named_or_to_all_with_streams() {
 }
 
 #[test]
-fn credentials_are_split_and_never_repeated() {
-    assert_eq!(proxy_auth("user:pass:word"), Ok(("user".into(), "pass:word".into())));
-    let long = format!("user:{}", "x".repeat(256));
-    for given in ["", "secret", ":secret", "secret:", "secret:a\nb", long.as_str()] {
-        let error = proxy_auth(given).unwrap_err().to_string();
-        assert!(!error.contains("secret") && !error.contains("xxx"), "{error}");
-    }
-}
-
-#[test]
 fn what_is_allowed_is_explained_with_the_flag() {
     assert!(allow::<&str>(&[]).unwrap().is_empty() && allow_reverse::<&str>(&[]).unwrap().is_empty());
     assert_eq!(allow(&["10.0.0.0/8:80", "unix:/run/a"]).map(|list| list.rules().len()), Ok(2));
@@ -320,7 +310,7 @@ proptest! {
         for text in [text, near] {
             let (one, mut services) = ([text.as_str()], services(&["web=80"]).unwrap());
             let _ = (super::services(&one), locals(&one), dial(&text), reverse(&text), proxy(&text), pipe(&text));
-            let _ = (proxy_protocol(&one, &mut services), proxy_auth(&text), allow(&one), allow_reverse(&one));
+            let _ = (proxy_protocol(&one, &mut services), allow(&one), allow_reverse(&one));
         }
     }
 

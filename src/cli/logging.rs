@@ -53,7 +53,8 @@ impl Verbosity {
 /// The name of this crate, with which the targets of its logs begin.
 const OURS: &str = "pinhole";
 
-/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic among it.
+/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic
+/// among it.
 const LIBRARIES: LevelFilter = LevelFilter::Debug;
 
 /// Libraries that log something here.
@@ -74,8 +75,8 @@ struct Directives {
 }
 
 impl Directives {
-    /// Reads `RUST_LOG` as `env_logger` does, but does not take what it cannot read for a module. `-v` is about pinhole; the
-    /// libraries below it warn, unless `RUST_LOG` asks for more: its directives come last and win.
+    /// Reads `RUST_LOG` as `env_logger` does, but does not take what it cannot read for a module. `-v` is about
+    /// pinhole; the libraries below it warn, unless `RUST_LOG` asks for more: its directives come last and win.
     fn new(verbosity: Verbosity, rust_log: Option<&str>) -> Directives {
         let others = verbosity.ours().min(LevelFilter::Warn);
         let levels = vec![(None, others), (Some(OURS.to_owned()), verbosity.ours())];
@@ -108,7 +109,7 @@ impl Directives {
                 let part = sanitize(part, MAX_SHOWN);
                 self.complaints.push(format!(
                     "'{part}' in RUST_LOG is left out: give a level (error, warn, info, debug, trace or off) or MODULE=LEVEL, \
-                     for example RUST_LOG=pinhole::driver=debug"
+                     for example RUST_LOG=pinhole::run=debug"
                 ));
                 return;
             }
@@ -152,8 +153,8 @@ fn is_known(module: &str) -> bool {
     name == OURS || KNOWN.contains(&name)
 }
 
-/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing, so that
-/// a program that logs already can call the library.
+/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing,
+/// so that a program that logs already can call the library.
 pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
     let rust_log = env::var_os("RUST_LOG").map(OsString::into_string).transpose();
     let mut directives = Directives::new(verbosity, rust_log.as_ref().ok().and_then(|text| text.as_deref()));
@@ -209,7 +210,7 @@ mod tests {
         ];
         for (verbosity, ours, theirs) in cases {
             for level in Level::iter() {
-                assert_eq!(enabled(verbosity, None, "pinhole::driver", level), level <= ours);
+                assert_eq!(enabled(verbosity, None, "pinhole::run", level), level <= ours);
                 assert_eq!(enabled(verbosity, None, "str0m::ice", level), level <= theirs);
             }
         }
@@ -244,7 +245,7 @@ mod tests {
                 }
             }
         }
-        assert!(enabled(Verbosity::Normal, Some("trace"), "pinhole::driver", Level::Trace));
+        assert!(enabled(Verbosity::Normal, Some("trace"), "pinhole::run", Level::Trace));
         assert!(Directives::new(Verbosity::Normal, Some("trace")).complaints.is_empty(), "nobody asked for those");
         let complaints = Directives::new(Verbosity::Normal, Some("tungstenite=trace")).complaints;
         assert!(complaints[0].contains("libraries log at DEBUG at most"), "{complaints:?}");
@@ -275,7 +276,7 @@ mod tests {
         let partly = Directives::new(Verbosity::Normal, Some("inof, pinhole::net=debug,,mio=trase"));
         assert_eq!(partly.complaints.len(), 2);
         assert!(enabled(Verbosity::Normal, Some("inof, pinhole::net=debug"), "pinhole::net::tls", Level::Debug));
-        for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::driver=trace", "hyper=info,warn"] {
+        for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::run=trace", "hyper=info,warn"] {
             assert!(Directives::new(Verbosity::Normal, Some(right)).complaints.is_empty(), "{right}");
         }
     }

@@ -27,9 +27,9 @@ pub use command::{Command, Output, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 
 use crate::config::ClientConfig;
-use crate::driver::{Check, Client, Host, Server};
+use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
-use crate::net::proxy::ProxyVariables;
+use crate::run::{Check, Client, Host, Server};
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::{Reporter, Role};

@@ -6,8 +6,7 @@ use std::time::Duration;
 pub use super::problem::ArgumentError;
 
 use super::problem::Problem;
-use crate::config::{ListenAddress, Target};
-use crate::net::address::{self, AddressError, Host, digits, split};
+use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
 use crate::signaling::pin::Pin;
 
 /// Most sessions that a host may be told to serve at a time.
@@ -46,8 +45,8 @@ pub fn local(text: &str) -> Result<ListenAddress, ArgumentError> {
     parsed.map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
 }
 
-/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s, or `:5000` for that port of every
-/// address. A bare port is one of 127.0.0.1.
+/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s, or `:5000` for that port of
+/// every address. A bare port is one of 127.0.0.1.
 pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
     let hint =
         "give a port or an address of this machine, for example 5000, :5000 for every address, or 0 for any free port";
@@ -87,8 +86,8 @@ pub fn seconds(argument: &'static str, text: &str, most: u64) -> Result<Duration
     }
 }
 
-/// Parses a STUN server: `stun.example.org:3478`, `[2001:db8::1]:3478`, or the same as a URI, whose port may be left out (RFC
-/// 7064): `stun:stun.example.org`.
+/// Parses a STUN server: `stun.example.org:3478`, `[2001:db8::1]:3478`, or the same as a URI, whose port may be left
+/// out (RFC 7064): `stun:stun.example.org`.
 pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
     let hint = "give HOST:PORT or stun:HOST:PORT, for example stun.l.google.com:19302";
     stun_address(text.trim()).map_err(|problem| ArgumentError::new("--stun", text, problem, hint))

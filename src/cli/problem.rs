@@ -4,9 +4,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::forward::access::RuleError;
-use crate::net::address::AddressError;
-use crate::net::forwarded::NetworkError;
+use crate::access::RuleError;
+use crate::address::AddressError;
+use crate::http::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;
 
@@ -121,8 +121,6 @@ pub(super) enum Problem {
     HeaderForUdp,
     #[error("the versions are v1 and v2")]
     HeaderVersion,
-    #[error("a user name and a password have 1 to 255 bytes each, and a user name has no colon")]
-    Credentials,
     #[error("it does not begin with a number such as 20 or 2.5")]
     NoNumber,
     #[error("it has no unit")]

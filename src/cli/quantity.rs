@@ -1,11 +1,11 @@
 //! Sizes, rates and counts, as people type them.
 
 use super::problem::{ArgumentError, Problem};
+use crate::address::digits;
 use crate::config::Rate;
-use crate::net::address::digits;
 
-/// Most streams that a session may be told to have open: below half the ids of one side, so that ids of streams that end
-/// slowly are not used up.
+/// Most streams that a session may be told to have open: below half the ids of one side, so that ids of streams that
+/// end slowly are not used up.
 pub const MAX_STREAMS: u16 = 16_384;
 
 /// The least memory for what is on its way.

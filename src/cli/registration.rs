@@ -10,8 +10,9 @@ use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
 use super::secrets;
-use crate::config::{Endpoint, PublicService, Registration, SharedService};
-use crate::net::proxy::ProxyVariables;
+use crate::address::Endpoint;
+use crate::config::{PublicService, Registration, SharedService};
+use crate::http::proxy::ProxyVariables;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 
@@ -30,7 +31,8 @@ pub struct RegistrationArguments {
     /// The name that this host has there: 3 to 63 of a to z, 0 to 9 and hyphen
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// What the server lets it have that name for; better set by PINHOLE_TOKEN, which nobody sees in a list of processes
+    /// What the server lets it have that name for; better set by PINHOLE_TOKEN, which nobody sees in a list of
+    /// processes
     #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Let anybody reach this service by HTTP through the server's gateway, without the pin

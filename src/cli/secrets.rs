@@ -1,11 +1,12 @@
-//! Secrets that are given by flags, files and variables of the environment: which of them counts, and who else may read it.
+//! Secrets that are given by flags, files and variables of the environment: which of them counts, and who else may read
+//! it.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use super::failure::UsageError;
 use super::secret_file::{self, Secret};
-use crate::forward::proxy::Credentials;
+use crate::socks::Credentials;
 
 /// How a user name and its password are given.
 pub(super) struct LoginFlags {
@@ -28,8 +29,8 @@ impl LoginFlags {
         std::env::var_os(self.variable)
     }
 
-    /// Picks the login of the flag, or of the file, or else of the environment, where an empty one is none. What is to be
-    /// warned of goes to `remarks`.
+    /// Picks the login of the flag, or of the file, or else of the environment, where an empty one is none. What is to
+    /// be warned of goes to `remarks`.
     pub(super) fn pick(
         &self,
         flag: Option<&str>,

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
+use crate::address::{self, AddressError, Host, digits};
 use crate::config::{DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, ServerAccess, ServerConfig, TlsFiles};
-use crate::net::address::{self, AddressError, Host, digits};
-use crate::net::forwarded;
+use crate::http::forwarded;
 
 /// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.
 const MAX_COUNT: usize = 1_000_000;
@@ -73,8 +73,8 @@ pub struct ServerArguments {
     /// Where visitors come to beside --listen; may be given more than once
     #[arg(long, value_name = "ADDR")]
     pub gateway_listen: Vec<String>,
-    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front: its address, or a network such as 10.0.0.0/8; may be
-    /// given more than once
+    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front: its address, or a network such as 10.0.0.0/8; may
+    /// be given more than once
     #[arg(long, value_name = "CIDR")]
     pub trusted_proxy: Vec<String>,
     /// Be a proxy there through which holders of tokens that may dial reach what hosts --allow

@@ -2,7 +2,8 @@
 
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
-use crate::config::{ClientConfig, Endpoint, HostConfig, ListenAddress, LocalForward, ServiceBind, Target};
+use crate::address::{Endpoint, ListenAddress, Target};
+use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
@@ -47,8 +48,8 @@ pub enum Answers {
     Client(ClientConfig),
 }
 
-/// Asks everything that a run needs. `pin` is the pin of the environment, if any: a host uses it, and a client whose URL has
-/// none.
+/// Asks everything that a run needs. `pin` is the pin of the environment, if any: a host uses it, and a client whose
+/// URL has none.
 pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswer> {
     match ask_until(ask, WHICH, side)? {
         Side::Host => {

@@ -5,28 +5,25 @@ mod forwards;
 mod server;
 pub mod tokens;
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 pub use forwards::{
-    Bind, Endpoint, ListenAddress, LocalForward, Pipe, Protocol, ProxyProtocol, Rate, ReverseForward, ServiceBind,
-    SharedService, is_service_name,
+    LocalForward, Pipe, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name,
 };
 pub use server::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
     TlsFiles,
 };
 
-use crate::forward::access::{AccessList, ReverseAccess};
-use crate::forward::proxy::Credentials;
-use crate::net::address::{AddressError, Host, split};
-use crate::net::proxy::Proxy;
+use crate::access::{AccessList, ReverseAccess};
+use crate::address::{ListenAddress, Target};
+use crate::http::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 use crate::tunnel;
 
 /// Default for [`HostConfig::max_sessions`].
@@ -54,7 +51,8 @@ pub struct HostConfig {
     pub bounds: Bounds,
     /// How long a UDP flow may be idle before it ends.
     pub udp_idle: Duration,
-    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server only.
+    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server
+    /// only.
     pub listen: Option<SocketAddr>,
     /// The server that clients come through, too.
     pub server: Option<Registration>,
@@ -222,43 +220,7 @@ fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u
     }
 }
 
-/// An address to dial or ask: a host name or IP literal, and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
-    /// Name or IP literal, without brackets.
-    pub host: String,
-    /// The port, never 0.
-    pub port: u16,
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// Parses `db.local:5432`, `10.0.0.7:80` or `[2001:db8::1]:443`, without white space around it. A bare port has no host
-/// and is an error: which machine it means is for the caller to know.
-impl FromStr for Target {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Target, AddressError> {
-        let (host, port) = split_exactly(text)?;
-        let host = host.to_text().ok_or(AddressError::NoHost)?;
-        if port == 0 { Err(AddressError::PortZero) } else { Ok(Target { host, port }) }
-    }
-}
-
 /// Returns the STUN servers that are asked unless others are named.
 pub fn default_stun_servers() -> Vec<Target> {
     DEFAULT_STUN_SERVERS.iter().map(|&(host, port)| Target { host: host.to_owned(), port }).collect()
-}
-
-/// Splits an address that another program wrote: white space has no place in it.
-fn split_exactly(text: &str) -> Result<(Host<'_>, u16), AddressError> {
-    if text.trim() == text { split(text) } else { Err(AddressError::Name) }
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::first_hop;
-use crate::forward::proxy::Credentials;
-use crate::net::proxy::Proxy;
+use crate::http::proxy::Proxy;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 
 /// Default for [`ServerConfig::max_hosts`].
 pub const DEFAULT_MAX_HOSTS: usize = 10_000;
@@ -20,10 +20,11 @@ pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
 /// What `pinhole server` lets hosts and clients do.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system pick
-    /// one.
+    /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system
+    /// pick one.
     pub listen: SocketAddr,
-    /// What [`ServerConfig::listen`] speaks TLS with; `None` is plain TCP. At [`GatewayConfig::listen`] a visitor may use it, or not.
+    /// What [`ServerConfig::listen`] speaks TLS with; `None` is plain TCP. At [`GatewayConfig::listen`] a visitor may
+    /// use it, or not.
     pub tls: Option<TlsFiles>,
     /// Who may register as a host.
     pub access: ServerAccess,

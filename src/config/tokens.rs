@@ -193,8 +193,8 @@ impl Tokens {
         self.find_hash(&token.hash())
     }
 
-    /// Returns what the holder of the token with this SHA-256 may do: of a token that was known before the file was read
-    /// again.
+    /// Returns what the holder of the token with this SHA-256 may do: of a token that was known before the file was
+    /// read again.
     pub fn find_hash(&self, hash: &[u8; 32]) -> Option<&Grant> {
         let mut found = None;
         // All of them, whichever it is.

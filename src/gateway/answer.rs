@@ -1,7 +1,7 @@
 //! Heads of answers: what is none, and what the browser is sent instead.
 //!
-//! Services are read more leniently than browsers, as far as it cannot matter: a line may end in LF alone and a name may
-//! have spaces behind it, because it is all written anew. What decides where an answer ends is read as strictly.
+//! Services are read more leniently than browsers, as far as it cannot matter: a line may end in LF alone and a name
+//! may have spaces behind it, because it is all written anew. What decides where an answer ends is read as strictly.
 
 use httparse::{ParserConfig, Status};
 use thiserror::Error;
@@ -12,7 +12,7 @@ use super::fields::{self, Options};
 use super::framing::{Framing, FramingError};
 use super::request::RequestHead;
 use super::{MAX_FIELDS, MAX_HEAD};
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// What every answer begins with.
 pub(super) const START: &[u8] = b"HTTP/1.";
@@ -103,8 +103,8 @@ impl AnswerHead {
     }
 }
 
-/// RFC 9110, section 7.8: only to what was asked for. Browsers would not be alone in finding out otherwise: to HTTP/2, all
-/// that follows would be requests that nobody checked.
+/// RFC 9110, section 7.8: only to what was asked for. Browsers would not be alone in finding out otherwise: to HTTP/2,
+/// all that follows would be requests that nobody checked.
 fn switch(headers: &Headers<'_>, options: &Options, request: &RequestHead) -> Result<Sort, AnswerFault> {
     let was_asked = |protocol: &str| request.protocols.iter().any(|asked| asked.eq_ignore_ascii_case(protocol));
     let mut protocols = headers.tokens("upgrade").peekable();

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::net::address::{self, Host};
+use crate::address::{self, Host};
 
 /// The most digits of a port. Zeros before it would be a way to have us write much.
 const MAX_DIGITS: usize = 5;

@@ -1,9 +1,10 @@
 //! Bodies in chunks (RFC 9112, section 7.1).
 //!
-//! The framing is checked more strictly than section 7.1 demands, because what reads it leniently is what others smuggle
-//! through: no white space, no sign, no line that ends in LF alone. Extensions and trailers are checked and dropped (an
-//! intermediary may, section 7.1.1 and RFC 9110, section 6.5.1): nobody uses them, and so the other side sees nothing but
-//! sizes as we understood them. The chunks themselves keep their sizes, and their bytes pass as they come.
+//! The framing is checked more strictly than section 7.1 demands, because what reads it leniently is what others
+//! smuggle through: no white space, no sign, no line that ends in LF alone. Extensions and trailers are checked and
+//! dropped (an intermediary may, section 7.1.1 and RFC 9110, section 6.5.1): nobody uses them, and so the other side
+//! sees nothing but sizes as we understood them. The chunks themselves keep their sizes, and their bytes pass as they
+//! come.
 
 use thiserror::Error;
 

@@ -24,8 +24,8 @@ const WAITING: usize = 16 * 1024;
 /// What is taken of a browser whose connection ends, without looking.
 const DISCARD: usize = 64 * 1024;
 
-/// Bytes for the browser beyond which the next request has to wait: refusals of many small requests that were sent ahead
-/// would add up.
+/// Bytes for the browser beyond which the next request has to wait: refusals of many small requests that were sent
+/// ahead would add up.
 const MAX_AHEAD: usize = 16 * 1024;
 
 /// What a rewritten head may have more than the one that came, or a page of our own.
@@ -68,8 +68,9 @@ pub enum Stage {
 pub enum Ending {
     /// Its writing half is to be shut down, and reading goes on.
     HalfClose,
-    /// It is to be closed, after its writing half was shut down and what still came was read for a moment. A socket that is
-    /// closed with unread bytes resets: the browser may never see the answer, and services take it for an error.
+    /// It is to be closed, after its writing half was shut down and what still came was read for a moment. A socket
+    /// that is closed with unread bytes resets: the browser may never see the answer, and services take it for an
+    /// error.
     Close,
     /// It is to be reset: what went over it is incomplete, and would look whole.
     Reset,
@@ -140,8 +141,8 @@ impl Exchange {
     }
 
     /// Says where the request goes that [`poll_request`](Exchange::poll_request) returned, or that
-    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits. From now on a stream of an earlier request is the
-    /// driver's alone, unless it is used again.
+    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits. From now on a stream of an earlier request
+    /// is the driver's alone, unless it is used again.
     pub fn route(&mut self, route: Route) {
         let serving = match std::mem::replace(&mut self.state, State::Closing(Ending::Close)) {
             State::Routing(pending) => Serving::new(pending.head),
@@ -164,8 +165,8 @@ impl Exchange {
         self.advance();
     }
 
-    /// Answers the present request with a page, or what there is of one: a head may be too slow. If an answer is under way
-    /// already, the connection is cut.
+    /// Answers the present request with a page, or what there is of one: a head may be too slow. If an answer is under
+    /// way already, the connection is cut.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.answer_or_cut(refusal);
         self.advance();
@@ -263,20 +264,20 @@ impl Exchange {
         self.to_browser.as_slice()
     }
 
-    /// Tells whether the stream of the last request that was routed may carry another one to the same host. Requests that
-    /// were refused meanwhile do not change that.
+    /// Tells whether the stream of the last request that was routed may carry another one to the same host. Requests
+    /// that were refused meanwhile do not change that.
     pub fn keeps_service(&self) -> bool {
         matches!(self.link, Link::Kept)
     }
 
-    /// Tells whether the stream that was used again turned out to be closed: [`route`](Exchange::route) the request to a
-    /// fresh one, or refuse it.
+    /// Tells whether the stream that was used again turned out to be closed: [`route`](Exchange::route) the request to
+    /// a fresh one, or refuse it.
     pub fn wants_retry(&self) -> bool {
         matches!(&self.state, State::Serving(serving) if matches!(serving.answering, Answering::Lost))
     }
 
-    /// Says what is to be done with the service's stream, now. A stream that is half-closed stays so; one that is closed or
-    /// reset is forgotten here with the next [`route`](Exchange::route).
+    /// Says what is to be done with the service's stream, now. A stream that is half-closed stays so; one that is
+    /// closed or reset is forgotten here with the next [`route`](Exchange::route).
     pub fn service_ending(&self) -> Option<Ending> {
         match (&self.link, &self.state) {
             (Link::Broken, _) => Some(Ending::Reset),

@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// What `Via` calls us (RFC 9110, section 7.6.3).
 pub(super) const PSEUDONYM: &str = "pinhole";
@@ -47,9 +47,9 @@ const FOR_THE_END: &[&str] = &[
     "www-authenticate",
 ];
 
-/// Fields by which front ends tell services about the visitor and what it asked for, and `Proxy`, which becomes the variable
-/// `HTTP_PROXY` of a CGI program (RFC 3875, section 4.1.18). From a browser they are forgeries. Every front end has names of
-/// its own, so most are known by how they begin and end.
+/// Fields by which front ends tell services about the visitor and what it asked for, and `Proxy`, which becomes the
+/// variable `HTTP_PROXY` of a CGI program (RFC 3875, section 4.1.18). From a browser they are forgeries. Every front
+/// end has names of its own, so most are known by how they begin and end.
 const ABOUT_THE_VISITOR: &[&str] = &[
     "cf-visitor",
     "forwarded",

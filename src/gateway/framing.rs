@@ -36,8 +36,8 @@ pub enum FramingError {
 }
 
 impl Framing {
-    /// Reads them. The same length several times in an answer is what some servers send, and RFC 9110, section 8.6, lets
-    /// pass; in a request it is what nobody sends who means well.
+    /// Reads them. The same length several times in an answer is what some servers send, and RFC 9110, section 8.6,
+    /// lets pass; in a request it is what nobody sends who means well.
     pub(super) fn of(fields: &[Header<'_>], minor_version: u8, is_answer: bool) -> Result<Framing, FramingError> {
         let mut lengths = values(fields, "content-length");
         let mut codings = values(fields, "transfer-encoding");

@@ -1,8 +1,9 @@
 //! The HTTP/1.1 engine of the server's web gateway and of its forward proxy, without I/O and without a clock.
 //!
-//! One [`Exchange`] is one accepted connection of a browser, or of a program that uses the proxy. It reads requests, asks
-//! where each of them goes ([`Exchange::poll_request`]), rewrites it for the service ([`Exchange::to_service`]) and the
-//! answer for the browser ([`Exchange::to_browser`]). Requests of one connection are served one after the other.
+//! One [`Exchange`] is one accepted connection of a browser, or of a program that uses the proxy. It reads requests,
+//! asks where each of them goes ([`Exchange::poll_request`]), rewrites it for the service ([`Exchange::to_service`])
+//! and the answer for the browser ([`Exchange::to_browser`]). Requests of one connection are served one after the
+//! other.
 //!
 //! What a browser and a service say to each other is taken apart and written anew, never passed on by the byte: so both
 //! sides see exactly what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
@@ -32,7 +33,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::net::forwarded::{Sender, TrustedProxies};
+use crate::http::forwarded::{Sender, TrustedProxies};
 
 pub use answer::AnswerFault;
 pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};
@@ -88,8 +89,9 @@ pub struct Request {
     pub is_upgrade: bool,
     /// Whether a body follows.
     pub has_body: bool,
-    /// Whether it must not go to a stream that carried a request before: if that stream turned out to be closed, it could
-    /// not be sent again, because it has a body or because doing it twice is not the same as once (RFC 9110, section 9.2.2).
+    /// Whether it must not go to a stream that carried a request before: if that stream turned out to be closed, it
+    /// could not be sent again, because it has a body or because doing it twice is not the same as once (RFC 9110,
+    /// section 9.2.2).
     pub wants_fresh: bool,
     /// Whether a refusal is best given as JSON.
     pub wants_json: bool,

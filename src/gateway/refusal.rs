@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Malformed;
 use super::answer::AnswerFault;
-use crate::net::http::{Answer, Headers};
+use crate::http::{Answer, Headers};
 
 /// How long to wait before trying again, where nothing better is known, in seconds.
 const RETRY_AFTER: u32 = 5;

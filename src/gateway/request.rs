@@ -10,13 +10,13 @@ use super::framing::Framing;
 use super::malformed::Malformed;
 use super::refusal::Format;
 use super::{Finished, Kind, Login, MAX_FIELDS, MAX_TARGET, Request, Visitor, path_of};
-use crate::net::forwarded::{Forwarded, Sender};
-use crate::net::http::{Headers, basic_login};
+use crate::http::forwarded::{Forwarded, Sender};
+use crate::http::{Headers, basic_login};
 
 pub(super) use reader::HeadReader;
 
-/// How often a request may come by. Services behind two gateways exist; a service that is the gateway itself would have it
-/// go round until something runs out.
+/// How often a request may come by. Services behind two gateways exist; a service that is the gateway itself would have
+/// it go round until something runs out.
 const MAX_ROUNDS: usize = 4;
 
 /// A checked head, as far as it matters once the request is on its way.
@@ -67,7 +67,8 @@ impl<'a> RequestLine<'a> {
         if target.len() > MAX_TARGET {
             return Err(Malformed::TargetTooLong);
         }
-        // RFC 9112, section 3.2: only what RFC 3986 allows, and no fragment. Browsers send some more of the visible characters.
+        // RFC 9112, section 3.2: only what RFC 3986 allows, and no fragment. Browsers send some more of the visible
+        // characters.
         if target.is_empty() || !target.iter().all(|byte| (b'!'..=b'~').contains(byte) && *byte != b'#') {
             return Err(Malformed::Target);
         }
@@ -169,7 +170,8 @@ impl RequestHead {
         out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, place.target).as_bytes());
         fields::append(out, "Host", place.authority.text.as_bytes());
         let forgeries = if kind == Kind::Web { Forgeries::Removed } else { Forgeries::Passed };
-        // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, and the service would not know that it is one.
+        // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, and the service would not know that it is
+        // one.
         let old: Vec<Header<'_>>;
         let passing = if self.minor_version == 0 {
             old = all.iter().filter(|field| !field.name.eq_ignore_ascii_case("expect")).copied().collect();

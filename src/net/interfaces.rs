@@ -6,8 +6,8 @@ use std::path::Path;
 
 use if_addrs::{IfOperStatus, Interface};
 
-/// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make the
-/// hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
+/// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make
+/// the hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
 pub const MAX_IPV4: usize = 7;
 /// The same of IPv6.
 pub const MAX_IPV6: usize = 5;
@@ -39,8 +39,9 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// Chooses among [`usable_addresses`], loopback included. `signaling` is our end of a connection by which the peer was found.
-/// Then come the interfaces of the default routes, others that have hardware, tunnels, and last what leads to containers.
+/// Chooses among [`usable_addresses`], loopback included. `signaling` is our end of a connection by which the peer was
+/// found. Then come the interfaces of the default routes, others that have hardware, tunnels, and last what leads to
+/// containers.
 ///
 /// # Errors
 /// The system's, if interfaces cannot be listed.
@@ -131,8 +132,8 @@ fn choose(ranked: Vec<(IpAddr, String)>, loopback: &[IpAddr]) -> Offered {
     offered
 }
 
-/// Tells whether what is sent to an address stays on this machine: an interface has it, or a route says so. If the system does
-/// not tell, it does.
+/// Tells whether what is sent to an address stays on this machine: an interface has it, or a route says so. If the
+/// system does not tell, it does.
 pub fn is_own_address(address: IpAddr) -> bool {
     let address = address.to_canonical();
     if address.is_loopback() {

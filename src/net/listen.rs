@@ -91,7 +91,8 @@ pub enum Second<T> {
     Absent,
 }
 
-/// Takes a port at one address and, if it is free there, at a second one. For port 0 one is looked for that is free at both.
+/// Takes a port at one address and, if it is free there, at a second one. For port 0 one is looked for that is free at
+/// both.
 ///
 /// # Errors
 /// The first address cannot be had.
@@ -210,7 +211,8 @@ fn classify(error: &io::Error) -> Failure {
     }
 }
 
-/// Tells whether an address cannot be had because the system has nothing of its family: IPv6 may be switched off, or not built in.
+/// Tells whether an address cannot be had because the system has nothing of its family: IPv6 may be switched off, or
+/// not built in.
 pub(crate) fn lacks_family(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || error.raw_os_error() == Some(NO_FAMILY)
@@ -263,8 +265,8 @@ pub fn reset(stream: TcpStream) {
     let _ = set_abrupt(&stream, true);
 }
 
-/// Says how the system ends the connection when its socket is closed, also because this process died: with a reset, which throws
-/// away what is not sent, or in order.
+/// Says how the system ends the connection when its socket is closed, also because this process died: with a reset,
+/// which throws away what is not sent, or in order.
 ///
 /// # Errors
 /// The system's; usually the connection has ended already.
@@ -283,8 +285,8 @@ pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
 /// How long a connection may be silent before the system asks whether the other program's machine is there.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// Has the system ask a silent peer now and then whether it is there. Without that, one whose machine has vanished is missed
-/// only when something is sent to it.
+/// Has the system ask a silent peer now and then whether it is there. Without that, one whose machine has vanished is
+/// missed only when something is sent to it.
 ///
 /// # Errors
 /// The system's.

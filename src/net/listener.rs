@@ -111,8 +111,8 @@ impl Listener {
         })
     }
 
-    /// Listens on a unix socket that only this user may use. The file of a socket on which nobody listens is replaced; any
-    /// other file is left alone.
+    /// Listens on a unix socket that only this user may use. The file of a socket on which nobody listens is replaced;
+    /// any other file is left alone.
     ///
     /// # Errors
     /// [`ListenError`].
@@ -181,8 +181,8 @@ fn is_stale(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Binds a socket and takes it from all others. Between the two calls the file has the mode that the umask left; the folder of a
-/// socket should not be open to others anyway.
+/// Binds a socket and takes it from all others. Between the two calls the file has the mode that the umask left; the
+/// folder of a socket should not be open to others anyway.
 #[cfg(unix)]
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;

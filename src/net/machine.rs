@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 pub struct Machine([u8; 32]);
 
 impl Machine {
-    /// Returns this machine's. Where the system names neither its boot nor the namespace, the addresses of the interfaces
-    /// tell machines apart; without any, only this process knows the number.
+    /// Returns this machine's. Where the system names neither its boot nor the namespace, the addresses of the
+    /// interfaces tell machines apart; without any, only this process knows the number.
     pub fn this() -> Machine {
         let mut hasher = Sha256::new();
         match (fs::read("/proc/sys/kernel/random/boot_id"), fs::read_link("/proc/self/ns/net")) {

@@ -1,15 +1,11 @@
-//! Sockets: the only place, beside the driver, that touches the network.
+//! Sockets: the only place, beside the loop, that touches the network.
 
-pub mod address;
-pub mod forwarded;
-pub mod http;
 pub mod interfaces;
 pub mod limits;
 pub mod listen;
 pub mod listener;
 pub mod machine;
 pub mod program_socket;
-pub mod proxy;
 pub mod readiness;
 pub mod resolver;
 pub mod stream;

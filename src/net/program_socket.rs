@@ -8,7 +8,8 @@ use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 
-/// A bound socket. One at every address learns of each datagram where it was sent to: programs drop answers from elsewhere.
+/// A bound socket. One at every address learns of each datagram where it was sent to: programs drop answers from
+/// elsewhere.
 #[derive(Debug)]
 pub struct ProgramSocket {
     socket: UdpSocket,
@@ -83,8 +84,8 @@ impl ProgramSocket {
     }
 }
 
-/// Lets datagrams that are longer than the network's packets be cut up, as any other socket does: the library that tells the
-/// addresses is made for a protocol that never wants that.
+/// Lets datagrams that are longer than the network's packets be cut up, as any other socket does: the library that
+/// tells the addresses is made for a protocol that never wants that.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn let_fragments_pass(socket: &UdpSocket, is_ipv6: bool) {
     use rustix::net::sockopt::{

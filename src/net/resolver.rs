@@ -13,8 +13,8 @@ use thiserror::Error;
 /// The most names of one asker whose look-up has not begun.
 pub const MAX_QUEUED: usize = 256;
 
-/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer go on
-/// beside it.
+/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer
+/// go on beside it.
 const MAX_RUNNING_PEER: usize = 4;
 
 /// Look-ups that all peers together may have under way.
@@ -28,16 +28,16 @@ pub const MAX_ADDRESSES: usize = 16;
 
 /// Looks up names on helper threads and wakes the loop when answers are there.
 ///
-/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped. Nobody waits
-/// for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of other askers; names that
-/// the same asker wants at once are looked up once.
-pub struct Resolver {
+/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped.
+/// Nobody waits for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of
+/// other askers; names that the same asker wants at once are looked up once. A `Q` says what an answer is for.
+pub struct Resolver<Q> {
     waker: Arc<Waker>,
     lookup: LookupFn,
     workers: Option<Workers>,
-    lookups: VecDeque<LookUp>,
+    lookups: VecDeque<LookUp<Q>>,
     /// Answers that were not taken yet.
-    answered: VecDeque<(u64, Result<Vec<SocketAddr>, String>)>,
+    answered: VecDeque<(Q, Result<Vec<SocketAddr>, String>)>,
     next_number: u64,
 }
 
@@ -75,13 +75,13 @@ type LookupFn = fn(&str) -> io::Result<Vec<IpAddr>>;
 type Answer = (u64, Result<Vec<IpAddr>, String>);
 
 /// A name that is wanted, or was when its look-up began.
-struct LookUp {
+struct LookUp<Q> {
     asker: Asker,
     host: String,
     /// The number of the request that a thread has; `None` before.
     number: Option<u64>,
-    /// Who waits for it: the caller's id, and the port.
-    waiting: Vec<(u64, u16)>,
+    /// Who waits for it, and the port.
+    waiting: Vec<(Q, u16)>,
 }
 
 struct Request {
@@ -98,7 +98,7 @@ struct Workers {
     answer_queue: Sender<Answer>,
 }
 
-impl Resolver {
+impl<Q: Copy + PartialEq> Resolver<Q> {
     /// Creates a resolver that wakes `waker` after every answer.
     pub fn new(waker: Arc<Waker>) -> Self {
         let (lookups, answered) = (VecDeque::new(), VecDeque::new());
@@ -111,7 +111,7 @@ impl Resolver {
     ///
     /// # Errors
     /// [`ResolverError`] if the look-up was not queued; no answer follows.
-    pub fn resolve(&mut self, asker: Asker, id: u64, host: &str, port: u16) -> Result<Lookup, ResolverError> {
+    pub fn resolve(&mut self, asker: Asker, id: Q, host: &str, port: u16) -> Result<Lookup, ResolverError> {
         let host = unbracketed(host);
         if let Some(addresses) = known(host) {
             return Ok(Lookup::Ready(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect()));
@@ -135,7 +135,7 @@ impl Resolver {
 
     /// Takes the next answer: the id of the request and the addresses, each once and at most [`MAX_ADDRESSES`], in the
     /// system's order of preference, or the system's reason. Addresses are never empty.
-    pub fn poll(&mut self) -> Option<(u64, Result<Vec<SocketAddr>, String>)> {
+    pub fn poll(&mut self) -> Option<(Q, Result<Vec<SocketAddr>, String>)> {
         while let Some((number, answer)) = self.workers.as_ref().and_then(|workers| workers.answers.try_recv().ok()) {
             let index = self.lookups.iter().position(|lookup| lookup.number == Some(number));
             let Some(LookUp { waiting, .. }) = index.and_then(|index| self.lookups.remove(index)) else { continue };
@@ -150,7 +150,7 @@ impl Resolver {
     }
 
     /// Forgets that somebody waits. What has not begun and nobody waits for is not looked up.
-    pub fn forget(&mut self, id: u64) {
+    pub fn forget(&mut self, id: Q) {
         self.answered.retain(|(answered, _)| *answered != id);
         self.lookups.iter_mut().for_each(|lookup| lookup.waiting.retain(|(waiting, _)| *waiting != id));
         self.lookups.retain(|lookup| lookup.number.is_some() || !lookup.waiting.is_empty());
@@ -162,13 +162,13 @@ impl Resolver {
     }
 
     /// Tells whether an answer for that id is still to come.
-    pub fn is_pending(&self, id: u64) -> bool {
+    pub fn is_pending(&self, id: Q) -> bool {
         self.lookups.iter().any(|lookup| lookup.waiting.iter().any(|(waiting, _)| *waiting == id))
             || self.answered.iter().any(|(answered, _)| *answered == id)
     }
 
-    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of one asker
-    /// the one that has waited for longest.
+    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of
+    /// one asker the one that has waited for longest.
     fn begin(&mut self) -> io::Result<()> {
         loop {
             let running: Vec<Asker> =
@@ -226,8 +226,8 @@ fn answer_requests(requests: &Receiver<Request>, answers: &Sender<Answer>, waker
     }
 }
 
-/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever a
-/// name server says (RFC 6761, section 6.3).
+/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever
+/// a name server says (RFC 6761, section 6.3).
 fn known(host: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Some(vec![address]);
@@ -269,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    fn resolver(lookup: LookupFn) -> (Poll, Resolver) {
+    fn resolver(lookup: LookupFn) -> (Poll, Resolver<u64>) {
         let poll = Poll::new().unwrap();
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let mut resolver = Resolver::new(waker);
@@ -277,7 +277,7 @@ mod tests {
         (poll, resolver)
     }
 
-    fn wait(poll: &mut Poll, resolver: &mut Resolver) -> (u64, Result<Vec<SocketAddr>, String>) {
+    fn wait(poll: &mut Poll, resolver: &mut Resolver<u64>) -> (u64, Result<Vec<SocketAddr>, String>) {
         let mut events = Events::with_capacity(4);
         for _ in 0..100 {
             if let Some(answer) = resolver.poll() {

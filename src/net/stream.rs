@@ -73,9 +73,10 @@ impl Stream {
         }
     }
 
-    /// Prepares a connection that is to be forwarded. From here on the other program sees a reset if the socket is closed without
-    /// [`Stream::finish`], also because this process died: a part is never taken for the whole. And the system notices when the
-    /// other program's machine is gone. A unix socket has neither: there a dead process looks like an end.
+    /// Prepares a connection that is to be forwarded. From here on the other program sees a reset if the socket is
+    /// closed without [`Stream::finish`], also because this process died: a part is never taken for the whole. And the
+    /// system notices when the other program's machine is gone. A unix socket has neither: there a dead process looks
+    /// like an end.
     pub fn guard(&self) {
         if let Stream::Tcp(socket) = self
             && let Err(error) =
@@ -97,8 +98,8 @@ impl Stream {
         either!(self, socket => socket.shutdown(Shutdown::Write))
     }
 
-    /// Has the socket count as writable only when everything that was written is on its way. False says that this cannot be told:
-    /// elsewhere than on Linux, and behind [`Stream::finish`].
+    /// Has the socket count as writable only when everything that was written is on its way. False says that this
+    /// cannot be told: elsewhere than on Linux, and behind [`Stream::finish`].
     pub fn watch_unsent(&self) -> bool {
         match self {
             Stream::Tcp(socket) => listen::TELLS_UNSENT && listen::set_notsent_lowat(socket, 1).is_ok(),

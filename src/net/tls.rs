@@ -123,7 +123,8 @@ pub struct ServerTls {
     pub remark: Option<String>,
 }
 
-/// Builds what a server shows to all that connect: the certificate chain of one PEM file and the private key of another.
+/// Builds what a server shows to all that connect: the certificate chain of one PEM file and the private key of
+/// another.
 ///
 /// # Errors
 /// [`TlsConfigError`], naming the file.

@@ -17,8 +17,9 @@ use webpki::EndEntityCert;
 const MAX_NAMES: usize = 8;
 const MAX_NAME: usize = 100;
 
-/// Asks webpki, and accepts beyond that a server whose certificate is itself one that was named as trusted, as `curl --cacert`
-/// does: one that signed itself and calls itself an authority, as `openssl req -x509` makes it, is refused by webpki.
+/// Asks webpki, and accepts beyond that a server whose certificate is itself one that was named as trusted, as `curl
+/// --cacert` does: one that signed itself and calls itself an authority, as `openssl req -x509` makes it, is refused by
+/// webpki.
 #[derive(Debug)]
 pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
@@ -48,7 +49,8 @@ impl ServerCertVerifier for Verifier {
             Err(Error::InvalidCertificate(error)) => error,
             other => return other,
         };
-        // webpki says these only of a certificate whose dates it has found right. A wrong signature is that of a namesake.
+        // webpki says these only of a certificate whose dates it has found right. A wrong signature is that of a
+        // namesake.
         let is_of_authority = is_of_kind(&error, &webpki::Error::CaUsedAsEndEntity);
         if !is_of_authority && !matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
             return Err(error.into());
@@ -240,8 +242,8 @@ impl fmt::Display for Distance {
     }
 }
 
-/// Looks whether a certificate that is to be shown is valid at that time and has a name; says what is wrong, and nothing of who
-/// signed it.
+/// Looks whether a certificate that is to be shown is valid at that time and has a name; says what is wrong, and
+/// nothing of who signed it.
 pub(super) fn fault(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;

@@ -21,8 +21,8 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 /// Messages taken with one system call.
 const RECEIVE_BATCH: usize = if BATCH_SIZE < 8 { BATCH_SIZE } else { 8 };
 
-/// The kernel's buffers, where it grants them: an unlucky moment of our one thread must not drop a burst. Thirty milliseconds
-/// at a gigabit a second.
+/// The kernel's buffers, where it grants them: an unlucky moment of our one thread must not drop a burst. Thirty
+/// milliseconds at a gigabit a second.
 pub const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Datagrams of equal size for one destination, back to back; the last may be shorter.

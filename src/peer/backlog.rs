@@ -1,12 +1,13 @@
 //! How many bytes may wait in the channel.
 //!
-//! SCTP knows the path: it decides what is in flight and when it leaves. But what it was handed and has not sent delays every other stream
-//! behind it, for it is one queue. So it is handed what leaves within a few milliseconds, at the rate at which bytes were seen to
-//! leave, and no more.
+//! SCTP knows the path: it decides what is in flight and when it leaves. But what it was handed and has not sent delays
+//! every other stream behind it, for it is one queue. So it is handed what leaves within a few milliseconds, at the
+//! rate at which bytes were seen to leave, and no more.
 //!
-//! A program that depends on this one as a library may have str0m with the SCTP that str0m names itself. That one counts what
-//! is unacknowledged, and its cost per packet grows with that; so there the limit is one and a half times bandwidth times round
-//! trip. Which of the two it is shows after the first message: everything has left, and ours has nothing more to say of it.
+//! A program that depends on this one as a library may have str0m with the SCTP that str0m names itself. That one
+//! counts what is unacknowledged, and its cost per packet grows with that; so there the limit is one and a half times
+//! bandwidth times round trip. Which of the two it is shows after the first message: everything has left, and ours has
+//! nothing more to say of it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -32,8 +33,9 @@ pub const fn datagram_share(target: usize) -> usize {
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 
-/// Nothing leaves for this long, or for a round trip, although something waits: the path is held up, and a datagram would only be late. When something
-/// leaves again, that may be one probe of a path that still is, so datagrams are handed over one, two, four at a time.
+/// Nothing leaves for this long, or for a round trip, although something waits: the path is held up, and a datagram
+/// would only be late. When something leaves again, that may be one probe of a path that still is, so datagrams are
+/// handed over one, two, four at a time.
 const STALLED: Duration = Duration::from_millis(20);
 
 /// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
@@ -208,8 +210,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Drives the policy over a path of `rate` bytes a second, always with something to send, and returns the target it settles
-    /// at. The channel says what is unacknowledged for `round_trip`, or, without one, what is unsent.
+    /// Drives the policy over a path of `rate` bytes a second, always with something to send, and returns the target it
+    /// settles at. The channel says what is unacknowledged for `round_trip`, or, without one, what is unsent.
     fn settle(rate: f64, round_trip: Option<Duration>) -> usize {
         let mut backlog = Backlog::default();
         let mut now = Instant::now();

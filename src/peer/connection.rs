@@ -1,7 +1,7 @@
 //! One PeerConnection with the channel that carries the tunnel's messages, and a second one for datagrams.
 //!
-//! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input and
-//! every write the output of str0m is drained into our own queues, as its contract asks.
+//! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input
+//! and every write the output of str0m is drained into our own queues, as its contract asks.
 
 mod candidates;
 mod channels;
@@ -31,20 +31,21 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Datagrams that str0m is handed before it is asked what follows from them: its DTLS keeps thirty records and ends the connection
-/// over one more.
+/// Datagrams that str0m is handed before it is asked what follows from them: its DTLS keeps thirty records and ends the
+/// connection over one more.
 const MAX_FED: usize = 24;
 
-/// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP finds out itself
-/// how much more this one does, so nothing shall be said of packets that are larger.
+/// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP
+/// finds out itself how much more this one does, so nothing shall be said of packets that are larger.
 const PACKET_SIZE: usize = 1150;
 
-/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one datagram in
-/// five is lost, two seconds of silence are rare.
+/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one
+/// datagram in five is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
-/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn as all others
-/// do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had their turn within the second.
+/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn
+/// as all others do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had
+/// their turn within the second.
 const ICE_PACE: Duration = Duration::from_millis(50);
 const ICE_TURN: Duration = Duration::from_secs(1);
 
@@ -137,8 +138,8 @@ pub struct Connection {
     dropped_datagrams: u64,
 }
 
-/// What str0m was handed and was not yet asked about: output is asked for once for many inputs, so that acknowledgements and
-/// packets leave together.
+/// What str0m was handed and was not yet asked about: output is asked for once for many inputs, so that
+/// acknowledgements and packets leave together.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pending {
     datagrams: usize,
@@ -255,8 +256,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says that
-    /// it came from the peer, as far as can be told.
+    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says
+    /// that it came from the peer, as far as can be told.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if self.is_over {
             return false;
@@ -340,7 +341,8 @@ impl Connection {
         self.bad_datagrams
     }
 
-    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is loss.
+    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is
+    /// loss.
     pub fn checks(&self) -> (u64, u64) {
         (self.checks, self.answers)
     }
@@ -394,7 +396,8 @@ impl Connection {
         }
     }
 
-    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are many pairs.
+    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are
+    /// many pairs.
     fn hurried(&self, now: Instant, at: Instant) -> Instant {
         let count = |candidates: &[Candidate], is_ipv4| {
             candidates.iter().filter(|candidate| candidate.addr().is_ipv4() == is_ipv4).count()
@@ -429,8 +432,8 @@ impl Connection {
         }
     }
 
-    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never check
-    /// again, even though datagrams pass.
+    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never
+    /// check again, even though datagrams pass.
     fn check_again(&mut self) {
         self.checked_again += 1;
         if self.checked_again > MAX_CHECKED_AGAIN {

@@ -1,8 +1,8 @@
 //! The peer's session description (SDP, RFC 8866): read strictly, and written anew for str0m.
 //!
-//! str0m reads all that a browser may say, audio and video included, and believes much of it: an ICE user name that is too long to be
-//! written into a STUN request makes it panic. A tunnel needs ten lines of that. These are read here, each within its bounds, and str0m
-//! sees nothing else.
+//! str0m reads all that a browser may say, audio and video included, and believes much of it: an ICE user name that is
+//! too long to be written into a STUN request makes it panic. A tunnel needs ten lines of that. These are read here,
+//! each within its bounds, and str0m sees nothing else.
 
 use std::fmt::Display;
 
@@ -13,8 +13,9 @@ const MAX_LEN: usize = 32 * 1024;
 const MAX_LINES: usize = 512;
 const MAX_LINE: usize = 1024;
 
-/// Lengths of an ICE user name. RFC 8839 allows up to 256 characters, but STUN requests name both sides' in an attribute into which
-/// str0m writes 128 bytes at the most, and its own has 16: what is left for the peer's, beside a colon.
+/// Lengths of an ICE user name. RFC 8839 allows up to 256 characters, but STUN requests name both sides' in an
+/// attribute into which str0m writes 128 bytes at the most, and its own has 16: what is left for the peer's, beside a
+/// colon.
 const USER_NAME: std::ops::RangeInclusive<usize> = 4..=128 - 1 - 16;
 
 /// Lengths of an ICE password (RFC 8839, section 5.4).
@@ -26,8 +27,8 @@ const FINGERPRINT: usize = 32;
 /// Longest name of a media section: str0m cuts off what is longer.
 const MAX_MID: usize = 16;
 
-/// The least that the peer must take in one message, in bytes (`docs/protocol.md`, section 1); also what holds where nothing is said
-/// (RFC 8841, section 6.1).
+/// The least that the peer must take in one message, in bytes (`docs/protocol.md`, section 1); also what holds where
+/// nothing is said (RFC 8841, section 6.1).
 const LEAST_MESSAGE: u64 = 64 * 1024;
 
 /// Longest text of a candidate, in bytes.

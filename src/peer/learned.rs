@@ -1,8 +1,8 @@
 //! What ICE may learn from a peer's checks.
 //!
-//! str0m keeps every address that a valid request came from, and every address that an answer says ours to be, as a further candidate,
-//! for as long as the connection lives; a peer can name as many as it likes. An honest one has a few, and a new one whenever its NAT
-//! changes its mind.
+//! str0m keeps every address that a valid request came from, and every address that an answer says ours to be, as a
+//! further candidate, for as long as the connection lives; a peer can name as many as it likes. An honest one has a
+//! few, and a new one whenever its NAT changes its mind.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -32,8 +32,8 @@ impl Learned {
         Learned { since: now, sources: HashSet::new(), mapped: HashSet::new() }
     }
 
-    /// Tells whether a STUN message that is valid may be handed to ICE: it teaches nothing, or not too much. `is_told` says that the
-    /// peer told of the source.
+    /// Tells whether a STUN message that is valid may be handed to ICE: it teaches nothing, or not too much. `is_told`
+    /// says that the peer told of the source.
     pub(super) fn admits(&mut self, now: Instant, source: SocketAddr, is_told: bool, datagram: &[u8]) -> bool {
         let Ok(message) = StunMessage::parse(datagram) else { return false };
         let (known, most, address) = if message.is_binding_request() {

@@ -25,7 +25,8 @@ struct Datagram {
     contents: Vec<u8>,
 }
 
-/// A NAT that keeps its mapping and lets in only what was sent to before ("port-restricted"), with one machine behind it.
+/// A NAT that keeps its mapping and lets in only what was sent to before ("port-restricted"), with one machine behind
+/// it.
 struct Nat {
     public: SocketAddr,
     contacted: HashSet<SocketAddr>,

@@ -1,7 +1,8 @@
 //! How STUN servers see the sockets of one PeerConnection, and what that says about the network (RFC 8489, RFC 5780).
 //!
 //! Each socket asks each server of its own address family for the address its requests come from. The answers are the
-//! server-reflexive candidates, and together they tell whether UDP leaves the network and whether a NAT keeps its mapping.
+//! server-reflexive candidates, and together they tell whether UDP leaves the network and whether a NAT keeps its
+//! mapping.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -140,8 +141,8 @@ impl Gatherer {
         Gatherer::default()
     }
 
-    /// Adds a socket, by the address it is bound to. Loopback and link-local addresses are left out, since no server sees
-    /// them, and so are repetitions and those beyond [`MAX_SOCKETS`].
+    /// Adds a socket, by the address it is bound to. Loopback and link-local addresses are left out, since no server
+    /// sees them, and so are repetitions and those beyond [`MAX_SOCKETS`].
     pub fn add_socket(&mut self, now: Instant, local: SocketAddr) {
         if self.sockets.len() >= MAX_SOCKETS || self.sockets.contains(&local) || !may_be_seen(local) {
             return;
@@ -153,8 +154,8 @@ impl Gatherer {
         self.handle_timeout(now);
     }
 
-    /// Adds a server, which only sockets of its address family ask. Addresses nobody can serve at, repetitions and those
-    /// beyond [`MAX_SERVERS`] are left out.
+    /// Adds a server, which only sockets of its address family ask. Addresses nobody can serve at, repetitions and
+    /// those beyond [`MAX_SERVERS`] are left out.
     pub fn add_server(&mut self, now: Instant, server: SocketAddr) {
         let is_useless = server.port() == 0 || server.ip().is_unspecified() || server.ip().is_multicast();
         if is_useless || self.servers.len() >= MAX_SERVERS || self.servers.contains(&server) {
@@ -167,8 +168,8 @@ impl Gatherer {
         self.handle_timeout(now);
     }
 
-    /// Takes a datagram that `local` received from `remote`. True says that it answers a request of ours and means nothing
-    /// to anybody else. Forged, damaged and useless answers are counted ([`Gatherer::ignored`]).
+    /// Takes a datagram that `local` received from `remote`. True says that it answers a request of ours and means
+    /// nothing to anybody else. Forged, damaged and useless answers are counted ([`Gatherer::ignored`]).
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if !is_stun(datagram) {
             return false;
@@ -277,9 +278,9 @@ impl Gatherer {
         self.ignored
     }
 
-    /// Judges the NAT of one socket. A server that sees the socket's own address is on this side of the NAT if another one
-    /// sees something else, so it says nothing then. Equal answers prove something only if the servers' IP addresses
-    /// differ: a mapping may depend on the address alone.
+    /// Judges the NAT of one socket. A server that sees the socket's own address is on this side of the NAT if another
+    /// one sees something else, so it says nothing then. Equal answers prove something only if the servers' IP
+    /// addresses differ: a mapping may depend on the address alone.
     fn mapping(&self, local: SocketAddr) -> Mapping {
         let answers = || {
             let own = self.queries.iter().filter(|query| query.local == local);
@@ -363,7 +364,8 @@ pub fn mapped_address(answer: &[u8], local: SocketAddr) -> Option<SocketAddr> {
     }
 }
 
-/// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): what the channel carries passes here too.
+/// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): what the channel carries passes here
+/// too.
 pub(super) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= MessageHeader::LENGTH && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
 }
@@ -378,8 +380,8 @@ fn may_be_seen(address: SocketAddr) -> bool {
     !(is_confined || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
-/// Tells whether an address is beyond every NAT: not one of those a home, a company or a provider hands out inside (RFC 1918,
-/// RFC 6598, RFC 4193).
+/// Tells whether an address is beyond every NAT: not one of those a home, a company or a provider hands out inside (RFC
+/// 1918, RFC 6598, RFC 4193).
 pub(super) fn is_public(address: SocketAddr) -> bool {
     match address.ip() {
         IpAddr::V4(ip) => !(ip.is_private() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),

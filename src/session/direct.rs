@@ -44,9 +44,11 @@ pub(super) struct Direct {
     acknowledged_before: u64,
     /// When something was acknowledged last, or nothing was waiting to be.
     progressed_at: Instant,
-    /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was lossy.
+    /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was
+    /// lossy.
     loss_window: (Instant, u64, bool),
-    /// The ends of the path and how the peer sees ours; and whether that became another, so that the peer writes to nowhere.
+    /// The ends of the path and how the peer sees ours; and whether that became another, so that the peer writes to
+    /// nowhere.
     mapped: Option<(SocketAddr, SocketAddr, SocketAddr)>,
     is_remapped: bool,
     /// The peer was told that there are no further candidates.
@@ -109,8 +111,8 @@ impl Direct {
         true
     }
 
-    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table was
-    /// emptied, may have given us another address, while the peer goes on writing to the old one.
+    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table
+    /// was emptied, may have given us another address, while the peer goes on writing to the old one.
     fn look_at_mapping(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let Some(mapped) = mapped_address(datagram, local) else { return };
         if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
@@ -245,7 +247,8 @@ impl Direct {
         self.acknowledged_before = self.acknowledged;
     }
 
-    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has nothing to do.
+    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has
+    /// nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
         let is_moving = self.acknowledged > self.acknowledged_before || self.connection.waiting() == 0;
         is_moving && self.heard_at > since && self.trouble(now).is_none()

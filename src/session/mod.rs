@@ -50,8 +50,8 @@ const MAX_HELD: usize = 16 * 1024;
 /// What the side says that first gives up looking for a path.
 const NO_PATH: &str = "no direct path was found";
 
-/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers the
-/// higher one is used.
+/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers
+/// the higher one is used.
 const FIRST_DIRECT: u32 = 2;
 
 /// What a visitor says who only checks whether the two could connect.
@@ -272,8 +272,9 @@ impl Session {
         }
     }
 
-    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`, then
-    /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an event.
+    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`,
+    /// then `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an
+    /// event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
             if let Some(direct) = self.directs.iter_mut().find(|direct| direct.carrier == carrier) {

@@ -1,7 +1,7 @@
 //! Which carriers are made, which one is used, and when one is given up (`docs/protocol.md`, "Carriers").
 //!
-//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path is
-//! lost. The host follows.
+//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path
+//! is lost. The host follows.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -70,8 +70,8 @@ impl Session {
         self.trickle(now);
     }
 
-    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
-    /// direct path again, and an attempt under way gets sockets for addresses that are new.
+    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks
+    /// for a direct path again, and an attempt under way gets sockets for addresses that are new.
     pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
         if !self.link.as_ref().is_none_or(|link| link.has_begun) {
             return;
@@ -93,8 +93,8 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Does what a client can do for a better path: nothing while a direct one works; a relay where there is no path; an offer
-    /// asked for where there is no direct one. Calling it again changes nothing.
+    /// Does what a client can do for a better path: nothing while a direct one works; a relay where there is no path;
+    /// an offer asked for where there is no direct one. Calling it again changes nothing.
     pub(super) fn pursue(&mut self, now: Instant) {
         if !matches!(self.state, State::Connecting { .. } | State::Established | State::Recovering { .. }) {
             return;
@@ -207,8 +207,8 @@ impl Session {
             }
             State::Recovering { since, .. } => {
                 if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
-                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path. But
-                    // a peer that answers checks and nothing else shall not have that for ever.
+                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a
+                    // path. But a peer that answers checks and nothing else shall not have that for ever.
                     let deadline = (now + self.reach.grace).min(since + self.reach.grace * MAX_GRACES);
                     self.state = State::Recovering { since, deadline };
                 }
@@ -242,8 +242,8 @@ impl Session {
         self.opened_at.filter(|_| self.mux.carrier().is_some() && !self.mux.is_ready()).map(|at| at + READY_TIMEOUT)
     }
 
-    /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that was
-    /// negotiated on it has had its time by then.
+    /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that
+    /// was negotiated on it has had its time by then.
     fn quiet_at(&self, link: &super::Link) -> Instant {
         link.heard_at + LINK_SILENCE.max(self.reach.p2p_timeout)
     }
@@ -416,7 +416,8 @@ impl Session {
         match self.state {
             _ if !is_current => {}
             State::Closing { .. } => self.close(now),
-            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our applications.
+            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our
+            // applications.
             State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
             State::Established => self.recover(now, reason.to_owned()),
             State::Connecting { .. } => self.fail(now, reason),

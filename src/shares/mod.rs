@@ -1,9 +1,9 @@
 //! Who has the places of a table, and who gives way when they run short: nobody can keep others out from one source.
 //!
-//! A source may have as many places for what is not settled as are free. So one source alone gets half of a table, two get a third
-//! each, and there is always a place for one more. When its share is used up, the largest source gives way; where the newcomer's own
-//! is that, chance decides which one of it. Behind a dev tunnel all come from one address: whoever tries again gets in there
-//! beside somebody who holds all places.
+//! A source may have as many places for what is not settled as are free. So one source alone gets half of a table, two
+//! get a third each, and there is always a place for one more. When its share is used up, the largest source gives way;
+//! where the newcomer's own is that, chance decides which one of it. Behind a dev tunnel all come from one address:
+//! whoever tries again gets in there beside somebody who holds all places.
 
 mod source;
 
@@ -75,7 +75,8 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.places = places;
     }
 
-    /// Gives a place to a newcomer that was [admitted](Shares::admit). One that has a place keeps it, with the new standing.
+    /// Gives a place to a newcomer that was [admitted](Shares::admit). One that has a place keeps it, with the new
+    /// standing.
     pub fn enter(&mut self, key: K, source: Source, standing: Standing) {
         self.leave(key);
         let number = self.number();
@@ -113,7 +114,8 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.rank(source, before);
     }
 
-    /// Says whether somebody of a source gets a place, and who is to [leave](Shares::leave) for that. `chance` is any number.
+    /// Says whether somebody of a source gets a place, and who is to [leave](Shares::leave) for that. `chance` is any
+    /// number.
     pub fn admit(&self, source: Source, chance: u64) -> Admission<K> {
         let own = self.sources.get(&source);
         let free = self.places.saturating_sub(self.holders.len());
@@ -138,8 +140,8 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         }
     }
 
-    /// Returns who goes first where something else than places is short: the one of the largest source that has been unsettled for
-    /// longest. `None` if nobody of the largest sources is unsettled.
+    /// Returns who goes first where something else than places is short: the one of the largest source that has been
+    /// unsettled for longest. `None` if nobody of the largest sources is unsettled.
     pub fn first_to_go(&self) -> Option<K> {
         /// Sources that are looked at.
         const LARGEST: usize = 16;
@@ -216,7 +218,8 @@ impl<K: Copy> Share<K> {
         self.idle.first_key_value().or_else(|| self.asking.first_key_value())
     }
 
-    /// Returns any one of those that are not settled, an idle one first. One that came after a gap is a little likelier.
+    /// Returns any one of those that are not settled, an idle one first. One that came after a gap is a little
+    /// likelier.
     fn by_chance(&self, chance: u64) -> Option<K> {
         let among = if self.idle.is_empty() { &self.asking } else { &self.idle };
         let ((first, _), (last, _)) = (among.first_key_value()?, among.last_key_value()?);

@@ -103,8 +103,8 @@ fn what_is_settled_fills_the_table_and_stays_until_a_smaller_source_comes() {
 }
 
 proptest! {
-    /// Whatever comes and goes: no more have places than there are, the largest source is the one that is asked to go, and somebody who
-    /// has less than another gets in.
+    /// Whatever comes and goes: no more have places than there are, the largest source is the one that is asked to go,
+    /// and somebody who has less than another gets in.
     #[test]
     fn places_are_kept_and_shared(
         places in 1..40usize,

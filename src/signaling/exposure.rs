@@ -1,8 +1,8 @@
 //! What a client's pin is exposed to (`docs/protocol.md` section 3, "What a forwarder can do").
 //!
-//! The client confirms first. Whoever plays the host without the pin learns from each confirm whether one guess was right, and
-//! may end the exchange in whatever way it likes. So a confirm counts from the moment it is sent, and is taken back only when the
-//! host proves itself.
+//! The client confirms first. Whoever plays the host without the pin learns from each confirm whether one guess was
+//! right, and may end the exchange in whatever way it likes. So a confirm counts from the moment it is sent, and is
+//! taken back only when the host proves itself.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ pub const MAX_UNPROVEN: u32 = 5;
 
 /// Confirms, answered or not, that may follow each other at once: a host that was really started again needs one.
 ///
-/// Each may end the spacing of guesses at the host: whoever forwards could otherwise call for one again and again, by saying that
-/// the host does not know the client any more, to guess faster there.
+/// Each may end the spacing of guesses at the host: whoever forwards could otherwise call for one again and again, by
+/// saying that the host does not know the client any more, to guess faster there.
 const BURST: u32 = 10;
 
 /// The pause to the next one beyond them.
@@ -33,8 +33,8 @@ impl Exposure {
         self.paid_at = Some(self.paid_at.map_or(now, |at| at.max(now)) + PAUSE);
     }
 
-    /// Takes note that the host answered the last confirm with its proof: nobody else learned anything of it. Those before it
-    /// stay counted.
+    /// Takes note that the host answered the last confirm with its proof: nobody else learned anything of it. Those
+    /// before it stay counted.
     pub fn proven(&mut self) {
         self.unproven = self.unproven.saturating_sub(1);
     }

@@ -116,8 +116,8 @@ impl ResumeKey {
     }
 }
 
-/// What a client that proved the pin comes back with, for another session, as long as the host's process lives: the pin is
-/// not used again. `Debug` shows no key.
+/// What a client that proved the pin comes back with, for another session, as long as the host's process lives: the pin
+/// is not used again. `Debug` shows no key.
 #[derive(Debug, Clone)]
 pub struct Ticket {
     /// Names the key; it is no session's id.

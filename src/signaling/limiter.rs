@@ -1,10 +1,11 @@
 //! Slows down whoever guesses pins (`docs/protocol.md` section 3, "Guesses").
 //!
-//! Each source has its own pace: the time between two verifications grows with its failures in a row, so somebody who guesses makes
-//! nobody wait who comes from elsewhere. All sources together have a pace, too, which one alone never reaches. Behind a dev tunnel
-//! every client comes from 127.0.0.1: there a client with the right pin waits a little longer while somebody guesses, and ends that wait for
-//! everybody. Of one source mostly the newest confirm has its turn, so that holding many of them gains nothing, and now and then any of them,
-//! so that being the newest each time does not gain all. Those that are passed over are told to come again.
+//! Each source has its own pace: the time between two verifications grows with its failures in a row, so somebody who
+//! guesses makes nobody wait who comes from elsewhere. All sources together have a pace, too, which one alone never
+//! reaches. Behind a dev tunnel every client comes from 127.0.0.1: there a client with the right pin waits a little
+//! longer while somebody guesses, and ends that wait for everybody. Of one source mostly the newest confirm has its
+//! turn, so that holding many of them gains nothing, and now and then any of them, so that being the newest each time
+//! does not gain all. Those that are passed over are told to come again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -25,12 +26,13 @@ const FIRST_SPACING: Duration = Duration::from_millis(250);
 /// The spacing never grows beyond this.
 const MAX_SPACING: Duration = Duration::from_secs(60);
 
-/// How many failures of all sources cost nobody else a wait, and how long it takes until there may be one more. A single source has
-/// ten in its first minute and one a minute then.
+/// How many failures of all sources cost nobody else a wait, and how long it takes until there may be one more. A
+/// single source has ten in its first minute and one a minute then.
 const FREE_TOGETHER: u32 = 32;
 const SPACING_TOGETHER: Duration = Duration::from_secs(30);
 
-/// How many of those failures a success makes up for. Beside somebody who guesses from the same address, no client needs more.
+/// How many of those failures a success makes up for. Beside somebody who guesses from the same address, no client
+/// needs more.
 const MADE_UP_BY_SUCCESS: u32 = 8;
 
 /// The spacing from which on confirms that are passed over do not wait for the next turn.
@@ -39,11 +41,12 @@ const LONG_SPACING: Duration = Duration::from_secs(2);
 /// One turn of so many goes to any confirm of its source, the others to the newest.
 const ANY_IN: u32 = 4;
 
-/// Sources whose failures are remembered while none of their confirms waits; beyond it the one whose turn is the longest ago is forgotten.
+/// Sources whose failures are remembered while none of their confirms waits; beyond it the one whose turn is the
+/// longest ago is forgotten.
 const MAX_QUIET: usize = 1024;
 
-/// What a client is asked to wait whose confirm found no place or was passed over, at least and at most. It is half of the time until the
-/// next turn: whoever comes again then is likely to be the newest.
+/// What a client is asked to wait whose confirm found no place or was passed over, at least and at most. It is half of
+/// the time until the next turn: whoever comes again then is likely to be the newest.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// The pin is used up: a generated one must be replaced, and a chosen one deserves a warning.
@@ -51,8 +54,8 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(
 #[must_use]
 pub struct ReplacePin;
 
-/// Decides when which confirm is verified. `T` names the connection a confirm came on; how many wait is bounded by how many
-/// connections there are.
+/// Decides when which confirm is verified. `T` names the connection a confirm came on; how many wait is bounded by how
+/// many connections there are.
 ///
 /// It fails closed: after [`poll_verify`](GuessLimiter::poll_verify) named a confirm, no further one has its turn
 /// until [`record_failure`](GuessLimiter::record_failure) or [`record_success`](GuessLimiter::record_success) says how
@@ -168,8 +171,8 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         (self.in_total >= MAX_FAILURES).then_some(ReplacePin)
     }
 
-    /// Records that the confirm whose turn it was matched the pin: the next one of its source is verified at once, and all sources
-    /// together have some failures more.
+    /// Records that the confirm whose turn it was matched the pin: the next one of its source is verified at once, and
+    /// all sources together have some failures more.
     pub fn record_success(&mut self) {
         self.made_up_at = self.made_up_at.and_then(|at| at.checked_sub(MADE_UP_BY_SUCCESS * SPACING_TOGETHER));
         if let Some(source) = self.verifying.take() {
@@ -188,7 +191,8 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         refused
     }
 
-    /// Returns the next confirm to verify, if its turn has come. Verify it at once and record the outcome. `chance` is any number.
+    /// Returns the next confirm to verify, if its turn has come. Verify it at once and record the outcome. `chance` is
+    /// any number.
     pub fn poll_verify(&mut self, now: Instant, chance: u32) -> Option<T> {
         if self.poll_timeout()? > now {
             return None;
@@ -201,7 +205,8 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         Some(waiting.remove(if chance.is_multiple_of(ANY_IN) { any } else { newest }))
     }
 
-    /// Returns a confirm that waits no longer: its client is to come again after [`retry_after`](GuessLimiter::retry_after).
+    /// Returns a confirm that waits no longer: its client is to come again after
+    /// [`retry_after`](GuessLimiter::retry_after).
     pub fn poll_passed_over(&mut self) -> Option<T> {
         self.passed_over.pop()
     }

@@ -193,8 +193,8 @@ fn one_turn_in_four_goes_to_any() {
     assert_eq!(counts, [10, 10, 10, 130]);
 }
 
-/// Clients of one address, of which one knows the pin and comes again when it is told to, and the others hold wrong confirms
-/// without pause. Returns how long it takes until that one is in, after so many failures in a row.
+/// Clients of one address, of which one knows the pin and comes again when it is told to, and the others hold wrong
+/// confirms without pause. Returns how long it takes until that one is in, after so many failures in a row.
 fn beside_guessers(guessers: u64, before: u32, seed: u64) -> Duration {
     const HONEST: u64 = u64::MAX;
     let mut chance = seed;
@@ -315,8 +315,8 @@ fn guesses_of_an_hour_are_few_from_one_source_and_from_ten_thousand() {
     assert_eq!(in_an_hour(10_000), FREE_TOGETHER + 119);
 }
 
-/// Guesses of so many hours beside a client that is called for its pin as often as it lets itself be called; its success ends the
-/// spacing. They come from one address or from always another, as whoever forwards may say.
+/// Guesses of so many hours beside a client that is called for its pin as often as it lets itself be called; its
+/// success ends the spacing. They come from one address or from always another, as whoever forwards may say.
 fn beside_a_client_that_is_called(hours: u64, is_always_another: bool) -> u32 {
     let start = Instant::now();
     let hour = start + Duration::from_secs(3600 * hours);
@@ -373,8 +373,8 @@ fn sources_that_failed_are_remembered_within_bounds() {
 }
 
 proptest! {
-    /// Whatever clients do, failures in a row of a source are never closer than their spacing, all together keep their pace, and every
-    /// source is where it belongs.
+    /// Whatever clients do, failures in a row of a source are never closer than their spacing, all together keep their
+    /// pace, and every source is where it belongs.
     #[test]
     fn no_order_of_events_outruns_the_spacing(
         events in prop::collection::vec((0..5u8, 0..40u64, 0..20_000u64), 0..400),

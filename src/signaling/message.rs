@@ -15,9 +15,6 @@ use thiserror::Error;
 use super::keys::SessionId;
 use super::network::Network;
 
-/// WebSocket sub-protocol that both sides ask for and echo.
-pub const SUBPROTOCOL: &str = "pinhole-signal.1";
-
 /// Longest text that is parsed at all, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 

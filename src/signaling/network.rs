@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A side's situation. Sent as the first sealed message, when nothing is known yet, and again when STUN servers have answered
-/// or were given up; each replaces the one before.
+/// A side's situation. Sent as the first sealed message, when nothing is known yet, and again when STUN servers have
+/// answered or were given up; each replaces the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Direct paths are tried.

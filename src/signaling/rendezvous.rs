@@ -1,7 +1,7 @@
 //! What a host and a rendezvous server say to each other (`docs/protocol.md` section 4).
 //!
-//! Texts are JSON and between the two; binary messages are [`Packet`]s of numbered conversations, which the server passes on
-//! without looking. Conversation 0 is the server's own.
+//! Texts are JSON and between the two; binary messages are [`Packet`]s of numbered conversations, which the server
+//! passes on without looking. Conversation 0 is the server's own.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,8 +29,8 @@ const MAX_TOKEN: usize = 256;
 /// Bytes of an [`Instance`].
 const INSTANCE_LEN: usize = 16;
 
-/// The name that a host has on a server: 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at either end, for it is a label
-/// of a host name, too (RFC 1123, section 2.1).
+/// The name that a host has on a server: 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at either end, for it is a
+/// label of a host name, too (RFC 1123, section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);

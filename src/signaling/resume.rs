@@ -1,5 +1,5 @@
-//! Coming back on a further WebSocket, to a session that lives or for a new one: both sides prove that they hold its resume
-//! key, or the key of the client's [`Ticket`].
+//! Coming back on a further WebSocket, to a session that lives or for a new one: both sides prove that they hold its
+//! resume key, or the key of the client's [`Ticket`].
 //!
 //! ```text
 //! client                                     host
@@ -41,11 +41,12 @@ impl ClientResume {
         ClientResume::start(ticket.id, ticket.key.clone())
     }
 
-    /// Takes the host's answer. The text is the client's own proof, to be sent first on this WebSocket; any error is final.
+    /// Takes the host's answer. The text is the client's own proof, to be sent first on this WebSocket; any error is
+    /// final.
     ///
     /// # Errors
-    /// [`SignalingError::Refused`] with `unknown-session` where the host's process was replaced; otherwise the protocol was
-    /// broken or the host could not prove itself.
+    /// [`SignalingError::Refused`] with `unknown-session` where the host's process was replaced; otherwise the protocol
+    /// was broken or the host could not prove itself.
     pub fn handle_text(self, text: &str) -> Result<(String, Sealer, Opener), SignalingError> {
         let (exchange, proof) = self.proven(text)?;
         let (sealer, opener) = self.key.sealing(Role::Client, &exchange);
@@ -133,8 +134,8 @@ impl fmt::Debug for HostResume {
     }
 }
 
-/// Returns what begins when both sides proved that they hold the key of a ticket. The ticket stays good: a client that never
-/// learned how the exchange ended can use it again.
+/// Returns what begins when both sides proved that they hold the key of a ticket. The ticket stays good: a client that
+/// never learned how the exchange ended can use it again.
 fn established(key: ResumeKey, role: Role, exchange: &Exchange) -> Established {
     let (session, resume_key) = key.session(exchange);
     let (sealer, opener) = key.sealing(role, exchange);

@@ -39,8 +39,8 @@ pub struct SignalingUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Path and query of the upgrade request, beginning with `/`; the `pin` parameter is never part of it. Of a server's
-    /// base the path before its endpoints, which may be empty and does not end with `/`.
+    /// Path and query of the upgrade request, beginning with `/`; the `pin` parameter is never part of it. Of a
+    /// server's base the path before its endpoints, which may be empty and does not end with `/`.
     pub path: String,
 }
 
@@ -49,7 +49,8 @@ impl SignalingUrl {
     ///
     /// - Quotes and white space around the URL are dropped, and so are a fragment and the command it stands in.
     /// - `https://` means `wss://`, `http://` means `ws://`. Without a scheme, `localhost` and IP literals are
-    ///   `ws://`, and everything else is `wss://`. Of two, as a URL in the place of an address has, the inner one counts.
+    ///   `ws://`, and everything else is `wss://`. Of two, as a URL in the place of an address has, the inner one
+    ///   counts.
     /// - No path, or `/`, means `/ws`; slashes too many are left out.
     /// - `pin=` in the query is percent-decoded; `+` is a plus sign. An empty pin is none.
     ///
@@ -62,8 +63,8 @@ impl SignalingUrl {
     }
 
     /// Parses what a person typed for a server, and returns the base of its endpoints: `wss://p.example.org`,
-    /// `https://example.org/p`. Scheme, quotes and fragment are taken as [`SignalingUrl::parse`] takes them; a `/ws` at the
-    /// end is left out.
+    /// `https://example.org/p`. Scheme, quotes and fragment are taken as [`SignalingUrl::parse`] takes them; a `/ws` at
+    /// the end is left out.
     ///
     /// # Errors
     /// There is a query, or a pin anywhere, beside what is wrong with any URL.
@@ -214,8 +215,8 @@ struct Parts<'a> {
 /// What people copy along with a URL: quotes of all kinds, and brackets.
 const AROUND: [char; 9] = ['"', '\'', '`', '<', '>', '“', '”', '‘', '’'];
 
-/// Joins a URL that a terminal wrapped (that puts line breaks into what is copied from it), and takes out what shells and chats
-/// put into one.
+/// Joins a URL that a terminal wrapped (that puts line breaks into what is copied from it), and takes out what shells
+/// and chats put into one.
 fn pasted(text: &str) -> String {
     let joined: String = text.split(['\r', '\n']).map(str::trim).collect();
     let is_invisible = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
@@ -258,8 +259,8 @@ fn split(text: &str) -> Result<Parts<'_>, UrlError> {
     Ok(Parts { tls, host: host.into_string(), port, path: plain_path(path), query })
 }
 
-/// Tells whether the address has brackets around words that are none, as in what is printed for people to fill in. One of the
-/// brackets may be taken off already.
+/// Tells whether the address has brackets around words that are none, as in what is printed for people to fill in. One
+/// of the brackets may be taken off already.
 fn is_placeholder(address: &str) -> bool {
     let behind = address.split_once('<').map_or(address, |(_, behind)| behind);
     let words = behind.split('>').next().unwrap_or_default();
@@ -397,8 +398,8 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
     Ok((request, pin))
 }
 
-/// Takes a query apart. A URL that has one already and was put in the place of an address brings a second question mark, with
-/// the rest of a path before it; a slash behind a generated pin is none of it.
+/// Takes a query apart. A URL that has one already and was put in the place of an address brings a second question
+/// mark, with the rest of a path before it; a slash behind a generated pin is none of it.
 fn parameters(query: &str) -> impl Iterator<Item = &str> {
     let is_doubled = query.to_ascii_lowercase().contains("?pin=");
     let parts = query.split(move |c| c == '&' || (is_doubled && c == '?'));

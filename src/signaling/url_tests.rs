@@ -41,7 +41,8 @@ fn what_people_paste_is_understood() {
     }
 }
 
-/// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats make of a URL.
+/// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats make of a
+/// URL.
 #[test]
 fn what_is_filled_into_a_printed_url_is_understood() {
     let cases = [

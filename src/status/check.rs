@@ -4,9 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
-use super::human::round_trip;
 use super::paint::Paint;
-use super::text::{MAX_MESSAGE, sanitize};
+use super::text::{MAX_MESSAGE, round_trip, sanitize};
 use crate::signaling::network::Network;
 
 /// Width of the first column, in characters.

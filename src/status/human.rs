@@ -9,7 +9,7 @@ use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
 use super::serving;
-use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
+use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
 
 /// The reason of a stream that ended as streams should.
 const CLOSED: &str = "closed";
@@ -175,20 +175,6 @@ fn how(way: &Way) -> String {
         Way::Relayed { reason } => {
             format!("relayed over the signaling connection, because {}", sanitize(reason, MAX_MESSAGE))
         }
-    }
-}
-
-pub(super) fn moved(sent: u64, received: u64) -> String {
-    format!("sent {}, received {}", text::bytes(sent), text::bytes(received))
-}
-
-pub(super) fn round_trip(milliseconds: f64) -> String {
-    if !milliseconds.is_finite() || milliseconds < 0.0 {
-        "unknown".into()
-    } else if milliseconds < 99.95 {
-        format!("{milliseconds:.1} ms")
-    } else {
-        format!("{milliseconds:.0} ms")
     }
 }
 

@@ -6,7 +6,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::paint::Paint;
 use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
-use crate::config::{Endpoint, SharedService};
+use crate::address::Endpoint;
+use crate::config::SharedService;
 use crate::signaling::rendezvous::HostId;
 
 /// The invitation of one host.
@@ -53,8 +54,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin; `web`
-    /// is where the published service is.
+    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin;
+    /// `web` is where the published service is.
     pub(super) fn through_server(&self, id: &HostId, url: &str, pin: &str, web: Option<&str>) -> String {
         let mut lines = self.sharing();
         lines.extend([
@@ -74,8 +75,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for clients of
-    /// a server, without the pin.
+    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for
+    /// clients of a server, without the pin.
     pub(super) fn new_pin(&self, addr: Option<SocketAddr>, server: Option<&str>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
         let mut lines =
@@ -153,7 +154,7 @@ fn forwarded_port(addr: SocketAddr) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::Target;
+    use crate::address::Target;
 
     pub(in crate::status) fn minecraft() -> Vec<SharedService> {
         vec![SharedService::of(Target { host: "127.0.0.1".into(), port: 25565 })]

@@ -85,8 +85,8 @@ impl Metrics {
         self.refusals[refusal as usize] += 1;
     }
 
-    /// Counts an answer of the gateway; `after` is from the request's head to the answer's. A status that HTTP does not have
-    /// is counted as a duration only.
+    /// Counts an answer of the gateway; `after` is from the request's head to the answer's. A status that HTTP does not
+    /// have is counted as a duration only.
     pub fn answered(&mut self, status: u16, after: Duration) {
         let index = status.checked_sub(FIRST_STATUS).map(usize::from);
         if let Some(count) = index.and_then(|index| self.statuses.get_mut(index)) {

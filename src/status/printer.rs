@@ -1,7 +1,7 @@
 //! stdout and stderr behind helper threads: whoever reads them may stop for a while without stopping anything else.
 //!
-//! Lines wait in a queue for each file. What finds it full is lost, is counted, and is said where it is missing once the reader goes
-//! on.
+//! Lines wait in a queue for each file. What finds it full is lost, is counted, and is said where it is missing once
+//! the reader goes on.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -88,8 +88,8 @@ struct Files {
 }
 
 impl Printer {
-    /// Takes over this process's stdout and stderr, which carry lines of those formats. Where both are one file, its lines keep
-    /// their order.
+    /// Takes over this process's stdout and stderr, which carry lines of those formats. Where both are one file, its
+    /// lines keep their order.
     pub fn of_process(out: Format, err: Format) -> Printer {
         Printer::new(stdout(), stderr(), is_same_file(), out, err)
     }

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::event::Event;
-use super::human::moved;
 use super::paint::Paint;
-use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
+use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, sanitize};
 
 /// Returns the text for an event of a server; `None` for those of others.
 pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {

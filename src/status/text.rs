@@ -59,6 +59,22 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// Returns what went out and came in.
+pub(super) fn moved(sent: u64, received: u64) -> String {
+    format!("sent {}, received {}", bytes(sent), bytes(received))
+}
+
+/// Returns a round trip in milliseconds, with a decimal where it matters.
+pub(super) fn round_trip(milliseconds: f64) -> String {
+    if !milliseconds.is_finite() || milliseconds < 0.0 {
+        "unknown".into()
+    } else if milliseconds < 99.95 {
+        format!("{milliseconds:.1} ms")
+    } else {
+        format!("{milliseconds:.0} ms")
+    }
+}
+
 /// Returns a duration with its two largest units: `850 ms`, `12.3 s`, `2 min 3 s`, `1 h 2 min`, `3 d 4 h`.
 pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

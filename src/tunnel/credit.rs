@@ -11,8 +11,8 @@ pub const FRAME_COST: u64 = 32;
 /// A stream's window never grows beyond this many units.
 pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 
-/// A window that is used up within so many round trips grows. One to fill the path would do if nothing were lost; what follows a
-/// lost packet waits for another one or two before it can be taken, and the path is to be full meanwhile.
+/// A window that is used up within so many round trips grows. One to fill the path would do if nothing were lost; what
+/// follows a lost packet waits for another one or two before it can be taken, and the path is to be full meanwhile.
 const GROWTH_ROUNDS: u32 = 4;
 
 /// Returns the units a DATA frame with `len` bytes of payload costs.
@@ -101,8 +101,8 @@ impl ReceiveWindow {
         self.consumed + self.window - self.limit >= self.window / 4
     }
 
-    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a whole one in
-    /// less than [`GROWTH_ROUNDS`]: then the window, not the path, may be what holds it back.
+    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a
+    /// whole one in less than [`GROWTH_ROUNDS`]: then the window, not the path, may be what holds it back.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
@@ -155,7 +155,8 @@ impl SendCredit {
         usize::try_from((self.limit - self.used).saturating_sub(FRAME_COST)).unwrap_or(usize::MAX)
     }
 
-    /// Spends the credit of a frame with `len` bytes of payload. Returns false, and spends nothing, if there is not enough.
+    /// Spends the credit of a frame with `len` bytes of payload. Returns false, and spends nothing, if there is not
+    /// enough.
     #[must_use]
     pub fn spend(&mut self, len: usize) -> bool {
         let used = self.used.saturating_add(cost(len));

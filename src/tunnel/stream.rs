@@ -9,8 +9,8 @@
 //!   application    Holds ──saw the end──▶ SawEnd
 //!                  Holds, SawEnd ──reset, or told of one──▶ Gone
 //! ```
-//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or discards. It
-//! stays in the table until the local application took everything, or is gone.
+//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or
+//! discards. It stays in the table until the local application took everything, or is gone.
 
 use std::collections::VecDeque;
 
@@ -119,8 +119,8 @@ impl SendHalf {
         }
     }
 
-    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out; otherwise
-    /// the capacity of the chunks that were freed.
+    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out;
+    /// otherwise the capacity of the chunks that were freed.
     pub(super) fn acknowledge(&mut self, received: Sequence, retired: &mut Vec<Chunk>) -> Option<usize> {
         let count = received.since(self.acknowledged);
         if count > self.never_sent.since(self.acknowledged) {
@@ -376,8 +376,8 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A UDP flow
-    /// carries datagrams instead: see [`StreamMut::send_datagram`].
+    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A
+    /// UDP flow carries datagrams instead: see [`StreamMut::send_datagram`].
     pub fn send_capacity(&mut self) -> usize {
         let room = self.mux.payload_limit();
         let over_budget = self.mux.is_over_send_budget();
@@ -428,14 +428,14 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still readable, and
-    /// the event comes behind that.
+    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still
+    /// readable, and the event comes behind that.
     pub fn is_refused(&self) -> bool {
         self.state().receive.reset_at.is_some()
     }
 
-    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that is
-    /// dropped.
+    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that
+    /// is dropped.
     pub fn abort(self, reason: AbortReason, detail: &str) {
         self.mux.abort(self.key, reason, detail);
     }

@@ -16,7 +16,8 @@ use crate::common::system::{find, skipped};
 /// Names of the program where systems install it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Keeps it from everything that is not the page: other hosts, updates, first-run questions, a proxy of the environment.
+/// Keeps it from everything that is not the page: other hosts, updates, first-run questions, a proxy of the
+/// environment.
 const ARGUMENTS: &[&str] = &[
     "--headless",
     // Its sandbox refuses to run as root, and the page is ours.

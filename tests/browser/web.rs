@@ -1,4 +1,5 @@
-//! The web on loopback: the page with its scripts, which reports back, and the service that it reaches through the tunnel.
+//! The web on loopback: the page with its scripts, which reports back, and the service that it reaches through the
+//! tunnel.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -92,7 +93,8 @@ impl Site {
     }
 }
 
-/// Answers one `POST` with three bytes and closes without having read what is posted, so that its system sends a reset behind them.
+/// Answers one `POST` with three bytes and closes without having read what is posted, so that its system sends a reset
+/// behind them.
 pub(crate) fn refusal() -> (SocketAddr, OneShot<io::Result<()>>) {
     one_shot(|mut stream| {
         Request::read(&stream)?;

@@ -109,7 +109,8 @@ fn nohup_keeps_it_running() {
     host.stop();
 }
 
-/// A host on a port that is known beforehand, with that for stdin, stdout and stderr, once it listens; and the URL for clients.
+/// A host on a port that is known beforehand, with that for stdin, stdout and stderr, once it listens; and the URL for
+/// clients.
 fn host_on(stdio: impl Fn() -> Stdio) -> (Child, String) {
     let port = ReservedPort::new();
     let (target, listen) = (echo().to_string(), port.address.to_string());

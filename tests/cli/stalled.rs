@@ -1,4 +1,5 @@
-//! Readers of what the program prints that stop reading: a terminal after Ctrl-S, a program that is busy, a journal that is full.
+//! Readers of what the program prints that stop reading: a terminal after Ctrl-S, a program that is busy, a journal
+//! that is full.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, unbounded};
-use pinhole::driver::{Reporter, RunError, Stopper};
+use pinhole::run::{Reporter, RunError, Stopper};
 use pinhole::status::event::Event;
 
 use super::{DEADLINE, connect};

@@ -18,15 +18,16 @@ use crate::common::{DEADLINE, wait_until};
 use crate::http::{Connection, Request, get, ok};
 use crate::rig::{Curl, Folder, Server, is_full};
 
-/// The most that a process may need more than before for somebody who does not read, in kibibytes: some windows and buffers.
+/// The most that a process may need more than before for somebody who does not read, in kibibytes: some windows and
+/// buffers.
 const GROWTH_LIMIT: u64 = 8 * 1024;
 
 fn size() -> u64 {
     if is_full() { 1_000_000_000 } else { 64_000_000 }
 }
 
-/// Answers `GET /length/<n>` and `GET /chunked/<n>` with that much of the pattern, and everything else with the length and
-/// the digest of its body.
+/// Answers `GET /length/<n>` and `GET /chunked/<n>` with that much of the pattern, and everything else with the length
+/// and the digest of its body.
 fn pattern_service() -> SocketAddr {
     serve(|mut stream| {
         let mut input = BufReader::new(stream.try_clone()?);
@@ -265,7 +266,8 @@ fn a_service_that_dies_in_its_answer_never_looks_complete() {
     for path in ["length", "chunk", "chunks", "length-reset", "chunk-reset", "chunks-reset", "close-reset"] {
         let output = curl.run(&["--fail", "-o", "/dev/null", &format!("http://{}/{path}", server.authority("myhost"))]);
         let code = output.status.code();
-        // 18: the body is shorter than it should be. 56: the connection was reset. 22: nothing came at all, and it got 502.
+        // 18: the body is shorter than it should be. 56: the connection was reset. 22: nothing came at all, and it got
+        // 502.
         let expected: &[i32] = if path.ends_with("reset") { &[18, 56, 22] } else { &[18, 56] };
         assert!(code.is_some_and(|code| expected.contains(&code)), "{path}: {output:?}");
         figure(&format!("a service that dies, {path}: curl exit {code:?}"));

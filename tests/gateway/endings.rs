@@ -131,8 +131,8 @@ fn services_see_an_end_and_no_reset() {
     }
 }
 
-/// A stream that is kept for a visitor's next request ends like all others when it has to: with a request for somebody else,
-/// or with the server.
+/// A stream that is kept for a visitor's next request ends like all others when it has to: with a request for somebody
+/// else, or with the server.
 #[test]
 fn what_was_kept_ends_in_order() {
     let mut server = Server::start();

@@ -132,7 +132,8 @@ fn behind_tls_the_scheme_is_https() {
     }
 }
 
-/// `Connection` names fields for the next hop alone. It must not be a way to take away what we say, or what others rely on.
+/// `Connection` names fields for the next hop alone. It must not be a way to take away what we say, or what others rely
+/// on.
 #[test]
 fn connection_takes_away_what_is_the_browsers_own_and_nothing_else() {
     let server = Server::start();
@@ -162,7 +163,8 @@ fn connection_takes_away_what_is_the_browsers_own_and_nothing_else() {
     assert_eq!(via, ["1.1 other", "1.1 pinhole"]);
 }
 
-/// `Proxy` becomes `HTTP_PROXY` in the environment of CGI programs, which then send what they ask for to whoever said so.
+/// `Proxy` becomes `HTTP_PROXY` in the environment of CGI programs, which then send what they ask for to whoever said
+/// so.
 #[test]
 fn proxy_does_not_reach_a_service() {
     let server = Server::start();

@@ -15,8 +15,8 @@ use crate::rig::{Server, is_full};
 /// Where whoever attacks comes from; honest visitors come from 127.0.0.1.
 const STRANGER: u8 = 5;
 
-/// How long one of those may wait for an answer: it takes a fraction of a second, on a machine that does nothing else. What an attack
-/// keeps out waits for tens of seconds, or for ever.
+/// How long one of those may wait for an answer: it takes a fraction of a second, on a machine that does nothing else.
+/// What an attack keeps out waits for tens of seconds, or for ever.
 const PROMPT: Duration = Duration::from_secs(6);
 
 /// Requests that one host has at a time.
@@ -76,7 +76,8 @@ fn slow_uploads_keep_nobody_from_a_host() {
     drop((slow, same));
 }
 
-/// Sends a body byte by byte, so many a second, until it is whole or the server has had enough; returns what it answered, and when.
+/// Sends a body byte by byte, so many a second, until it is whole or the server has had enough; returns what it
+/// answered, and when.
 fn drip(server: &Server, host: &str, len: usize, per_second: usize) -> (String, Duration) {
     let start = Instant::now();
     let mut stream = connect(server.gateway);

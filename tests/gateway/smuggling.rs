@@ -276,7 +276,8 @@ fn malformed_bodies_never_look_complete_to_a_service() {
         let head = format!("POST / HTTP/1.1\r\nHost: {authority}\r\nTransfer-Encoding: chunked\r\n\r\n");
         let answer = exchange(server.gateway, &[head.as_bytes(), body, &fill(b"~", &authority)].concat());
         let got = String::from_utf8_lossy(&recorder.take()).into_owned();
-        // The service of this test answers heads at once, which may be before the fault is seen: then the connection is cut.
+        // The service of this test answers heads at once, which may be before the fault is seen: then the connection is
+        // cut.
         let is_refused = status(&answer) == Some(400) && answers(&answer) == 1;
         let is_cut = answer.matches("HTTP/1.1 200").count() <= 1 && !answer.contains("HTTP/1.1 4");
         let is_hidden = !got.contains(HIDDEN) && !got.contains("\r\n0\r\n");

@@ -1,5 +1,5 @@
-//! What the gateway is for: a page under development, in a browser far away, that changes as its source does. Vite from the
-//! npm registry serves it and tells of changes over a WebSocket; headless Chromium shows it.
+//! What the gateway is for: a page under development, in a browser far away, that changes as its source does. Vite from
+//! the npm registry serves it and tells of changes over a WebSocket; headless Chromium shows it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -26,7 +26,8 @@ const VITE: &str = "vite@6";
 /// How long npm may take; the registry may be out of reach.
 const INSTALL: Duration = Duration::from_secs(60);
 
-/// Serves the folder on the next free port from Vite's own on, and says which that is, and when a browser's WebSocket is there.
+/// Serves the folder on the next free port from Vite's own on, and says which that is, and when a browser's WebSocket
+/// is there.
 const SERVE: &str = r#"
 import { createServer } from 'vite';
 const server = await createServer({

@@ -1,4 +1,5 @@
-//! UDP flows: datagrams before their CONNECT, in turn with streams, dropped where they are too many, too old or nobody's.
+//! UDP flows: datagrams before their CONNECT, in turn with streams, dropped where they are too many, too old or
+//! nobody's.
 
 use std::time::Duration;
 

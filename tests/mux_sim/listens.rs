@@ -1,4 +1,5 @@
-//! The client's reverse forwards: each reaches the host once, and each answer the client, whatever carriers die between.
+//! The client's reverse forwards: each reaches the host once, and each answer the client, whatever carriers die
+//! between.
 
 use pinhole::tunnel::Event;
 use rand::RngExt;

@@ -114,8 +114,8 @@ pub(crate) struct Totals {
     pub(crate) stale: u64,
     pub(crate) go_aways: u64,
     pub(crate) listens: u64,
-    /// Datagrams that applications sent; that applications got; that came before their CONNECT; that a mux did not send, and
-    /// that it dropped when they came.
+    /// Datagrams that applications sent; that applications got; that came before their CONNECT; that a mux did not
+    /// send, and that it dropped when they came.
     pub(crate) datagrams: u64,
     pub(crate) datagrams_received: u64,
     pub(crate) datagrams_early: u64,

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The double lines are emulated links. Both addresses of the internet answer STUN, so that mapping behaviour can be
-//! told. It routes to the inside of a router that does not map, and swallows what is sent to private addresses otherwise.
+//! told. It routes to the inside of a router that does not map, and swallows what is sent to private addresses
+//! otherwise.
 
 use std::fs::OpenOptions;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

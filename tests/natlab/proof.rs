@@ -1,5 +1,5 @@
-//! That the laboratory does what its users believe: links delay, lose and reorder as told, and the tunnel carries, is cut
-//! and comes back.
+//! That the laboratory does what its users believe: links delay, lose and reorder as told, and the tunnel carries, is
+//! cut and comes back.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

@@ -158,8 +158,8 @@ impl Transfer {
         moved
     }
 
-    /// Waits for the client's application to have its connection reset, and returns what arrived before, and when the reset
-    /// did.
+    /// Waits for the client's application to have its connection reset, and returns what arrived before, and when the
+    /// reset did.
     #[track_caller]
     pub(crate) fn reset(self) -> (u64, Instant) {
         let [sender, _, _, receiver] = self.workers.try_into().expect("there are four");

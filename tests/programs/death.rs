@@ -64,7 +64,8 @@ fn a_killed_host_is_no_end_of_an_upload() {
 
 #[test]
 fn what_a_process_had_finished_outlives_it() {
-    // More than the system takes at once from one that does not read: the rest is in the client's socket when that is killed.
+    // More than the system takes at once from one that does not read: the rest is in the client's socket when that is
+    // killed.
     const LEN: usize = 1_000_000;
     let (target, service) = one_shot(|mut stream| {
         stream.write_all(&[7; LEN]).unwrap();

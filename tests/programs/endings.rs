@@ -1,5 +1,5 @@
-//! How connections end, and what arrives before that: through every kind of forward, beside a plain connection, socat and
-//! `ssh -L`. What a plain connection delivers every time, a forward does, and its end looks the same.
+//! How connections end, and what arrives before that: through every kind of forward, beside a plain connection, socat
+//! and `ssh -L`. What a plain connection delivers every time, a forward does, and its end looks the same.
 //!
 //! `PIPE_FULL` does each twenty times.
 
@@ -406,8 +406,8 @@ fn what_a_plain_connection_delivers_before_its_end_a_forward_does() {
     host.stop();
 }
 
-/// Where the plain connection delivers each time, so must the other, and where it always ends in one way, in that one. A pipe has
-/// no reset.
+/// Where the plain connection delivers each time, so must the other, and where it always ends in one way, in that one.
+/// A pipe has no reset.
 fn is_as_good(cell: &Cell, plain: &Cell, way: &Way<'_>, times: usize) -> bool {
     let is_whole = plain.whole < times || cell.whole == times;
     let ends_alike = (plain.ended < times || cell.ended == times) && (plain.reset < times || cell.reset == times);

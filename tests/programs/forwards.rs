@@ -1,4 +1,5 @@
-//! Every kind of forward through real processes: services by name, unix sockets, what the client names, the proxy, the pipe.
+//! Every kind of forward through real processes: services by name, unix sockets, what the client names, the proxy, the
+//! pipe.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, UdpSocket};
@@ -418,8 +419,8 @@ fn datagrams_go_through_the_proxy_as_long_as_their_connection_lasts() {
     host.stop();
 }
 
-/// What a program sends right behind its request goes to the target whole and in order, however small the credit is that the
-/// host gives at first: here 4 KiB.
+/// What a program sends right behind its request goes to the target whole and in order, however small the credit is
+/// that the host gives at first: here 4 KiB.
 #[test]
 fn what_follows_a_request_to_the_proxy_at_once_arrives_whole() {
     let echo = echo();

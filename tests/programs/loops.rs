@@ -57,8 +57,9 @@ fn own_address(test: &str) -> Option<IpAddr> {
 /// What a host and its clients are started with.
 type Arguments = (Vec<String>, Vec<Vec<String>>);
 
-/// Connects to the first of two ports, at which nothing is but what the arguments make of it, and checks that whoever dials
-/// notices that it comes back. Somebody else may have one of the numbers at another address; then others are taken.
+/// Connects to the first of two ports, at which nothing is but what the arguments make of it, and checks that whoever
+/// dials notices that it comes back. Somebody else may have one of the numbers at another address; then others are
+/// taken.
 #[track_caller]
 fn check(arguments: impl Fn(u16, u16) -> Arguments, by_client: bool) {
     let is_done = (0..10).any(|_| {

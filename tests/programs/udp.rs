@@ -186,8 +186,8 @@ fn dig_is_answered() {
     host.stop();
 }
 
-/// A port that is free for TCP and UDP alike, and that the system gives to nobody who asks for any: the sockets of the tests
-/// beside this one come from its ephemeral range, which starts at 32768.
+/// A port that is free for TCP and UDP alike, and that the system gives to nobody who asks for any: the sockets of the
+/// tests beside this one come from its ephemeral range, which starts at 32768.
 fn port_of_both() -> u16 {
     let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
     static NEXT: AtomicU16 = AtomicU16::new(0);

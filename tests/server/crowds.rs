@@ -1,4 +1,5 @@
-//! Those who do not read, and those who are too many: others do not notice, and the server holds a bounded amount for them.
+//! Those who do not read, and those who are too many: others do not notice, and the server holds a bounded amount for
+//! them.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};

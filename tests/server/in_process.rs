@@ -4,9 +4,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 
-use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig, Target};
-use pinhole::driver::{Client, DialError, Host, Server};
-use pinhole::forward::access::AccessList;
+use pinhole::access::AccessList;
+use pinhole::address::Target;
+use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig};
+use pinhole::run::{Client, DialError, Host, Server};
 use pinhole::session::Reach;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::rendezvous::HostId;

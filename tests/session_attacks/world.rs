@@ -1,4 +1,5 @@
-//! The session under attack, an honest session as its peer, and the attacker between them, who knows all of the peer's keys.
+//! The session under attack, an honest session as its peer, and the attacker between them, who knows all of the peer's
+//! keys.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -456,8 +457,8 @@ impl Side {
     }
 }
 
-/// What a handshake leaves, the host's first. A key exchange costs more than most scripts, so there is one for all of them, which
-/// they join as a session that is joined again.
+/// What a handshake leaves, the host's first. A key exchange costs more than most scripts, so there is one for all of
+/// them, which they join as a session that is joined again.
 fn established() -> [Established; 2] {
     static ONCE: OnceLock<(SessionId, ResumeKey, Ticket)> = OnceLock::new();
     let (session, key, ticket) = ONCE.get_or_init(|| {

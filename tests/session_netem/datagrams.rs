@@ -97,8 +97,8 @@ fn datagrams_beside_bulk_table() {
             if loss == 0.0 {
                 // While BBR probes for more, the path's buffer of one product may run over.
                 let came = flow.share();
-                // No more is in front of a datagram than waits in SCTP, with the share of datagrams and a message that has begun, and
-                // in that buffer.
+                // No more is in front of a datagram than waits in SCTP, with the share of datagrams and a message that
+                // has begun, and in that buffer.
                 let queue = (waiting + waiting / 4 + 16_384) as f64 * 8e-3 / mbits as f64;
                 let most = queue + round_trip as f64 * 1.5 + 5.0;
                 assert!(came > 0.97 && times[2] <= most, "{came}: {} ms, at most {most}", times[2]);

@@ -24,8 +24,8 @@ struct Outcome {
     echo: Vec<Duration>,
 }
 
-/// Returns the bottleneck of a cell: the emulator's buffer holds what is on its way as well as what queues, which is one
-/// product of bandwidth and round trip, and 64 KiB at least.
+/// Returns the bottleneck of a cell: the emulator's buffer holds what is on its way as well as what queues, which is
+/// one product of bandwidth and round trip, and 64 KiB at least.
 fn bottleneck(cell: &Cell) -> NetemConfig {
     let round_trip = millis(cell.round_trip_ms);
     let product = cell.mbits * 125 * cell.round_trip_ms;
@@ -51,8 +51,8 @@ fn measure(cell: &Cell, warm_up: u64, seconds: u64) -> Outcome {
     Outcome { percent, backlog_target, echo }
 }
 
-/// Floors for a loss of 0, 0.1 and 1 %, a good tenth below what is reached: BBR does not take a lost packet for congestion, and the
-/// windows of the streams hold what waits for one.
+/// Floors for a loss of 0, 0.1 and 1 %, a good tenth below what is reached: BBR does not take a lost packet for
+/// congestion, and the windows of the streams hold what waits for one.
 const FLOORS: [(u64, u64, [u64; 3]); 12] = [
     (10, 1, [80, 80, 80]),
     (10, 20, [80, 80, 80]),

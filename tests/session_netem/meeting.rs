@@ -215,8 +215,8 @@ fn duplicated_and_reordered_handshakes_come_up() {
     }
 }
 
-/// SCTP repeats its own handshake after 3, 6 and 12 seconds, so a session that loses the same step twice is late and one
-/// that loses it three times does not come up; that the peers try at all is what counts here.
+/// SCTP repeats its own handshake after 3, 6 and 12 seconds, so a session that loses the same step twice is late and
+/// one that loses it three times does not come up; that the peers try at all is what counts here.
 #[test]
 fn most_sessions_come_up_under_loss() {
     for (percent, at_least) in [(1, 40), (2, 40), (5, 36), (10, 30)] {

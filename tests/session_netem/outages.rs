@@ -9,8 +9,8 @@ use crate::traffic::Traffic;
 use crate::world::{CLIENT, HOST, Outcome, World};
 use crate::{millis, path, seeds};
 
-/// Within this time a path that is dead in one direction is noticed by the side whose datagrams are lost: by SCTP's lack of
-/// progress, or by a PING that is not acknowledged.
+/// Within this time a path that is dead in one direction is noticed by the side whose datagrams are lost: by SCTP's
+/// lack of progress, or by a PING that is not acknowledged.
 const NOTICE: Duration = Duration::from_secs(21);
 
 fn grace() -> Duration {
@@ -73,7 +73,8 @@ fn outages_of_other_lengths() {
     for seconds in [1, 10, 20, 28, 32] {
         let (first, all, noticed) = survive(&[HOST, CLIENT], Duration::from_secs(seconds), millis(20), 1);
         println!("{seconds} s outage: first bytes after {first:.2?}, all after {all:.2?}, noticed {noticed:.2?}");
-        // SCTP doubles its timeout from 1 s on, so its silence outlasts the outage by less than the outage and two seconds.
+        // SCTP doubles its timeout from 1 s on, so its silence outlasts the outage by less than the outage and two
+        // seconds.
         assert!(first <= Duration::from_secs(seconds + 2), "{first:?}");
     }
 }

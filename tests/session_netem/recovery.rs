@@ -1,4 +1,5 @@
-//! Sessions that lose carriers and get further ones: the relay, PeerConnections made anew, and signaling that is joined again.
+//! Sessions that lose carriers and get further ones: the relay, PeerConnections made anew, and signaling that is joined
+//! again.
 
 use std::time::Duration;
 

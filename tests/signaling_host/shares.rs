@@ -1,5 +1,5 @@
-//! One source against each table of a host: whoever comes from elsewhere gets in as if nobody else were there, and whoever comes from the
-//! same address gets in by trying again.
+//! One source against each table of a host: whoever comes from elsewhere gets in as if nobody else were there, and
+//! whoever comes from the same address gets in by trying again.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -87,7 +87,8 @@ fn wait_for_guesses(host: &Served, count: usize) {
     }
 }
 
-/// Comes in with the right pin, and comes again when it is told to; returns how often it came, and the shortest time it was told to wait.
+/// Comes in with the right pin, and comes again when it is told to; returns how often it came, and the shortest time it
+/// was told to wait.
 fn enters(host: &Served) -> (u32, Option<u64>) {
     let mut told: Option<u64> = None;
     for attempt in 1.. {

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 
-use pinhole::net::proxy::{Proxy, ProxyVariables};
+use pinhole::http::proxy::{Proxy, ProxyVariables};
 use pinhole::net::websocket::{Phase, ProxyProblem, WebSocketError, WebSocketEvent};
 
 use crate::common::proxy::{ConnectProxy, ESTABLISHED};

@@ -6,7 +6,7 @@ use crate::gateway::chunks::MalformedChunk;
 use crate::gateway::refusal::Format;
 use crate::gateway::request::{HeadReader, RequestHead, RequestLine};
 use crate::gateway::{Finished, MAX_FIELDS, MAX_HEAD, Malformed, Refusal, fields};
-use crate::net::http::Headers;
+use crate::http::Headers;
 
 /// Empty lines that are skipped before a request (RFC 9112, section 2.2): old programs end a body with one too many.
 const MAX_EMPTY_LINES: usize = 8;
@@ -146,7 +146,8 @@ impl Exchange {
         }
     }
 
-    /// Passes on bytes of the browser's, as far as they belong to the body or the pipe and there is room; returns how many.
+    /// Passes on bytes of the browser's, as far as they belong to the body or the pipe and there is room; returns how
+    /// many.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let room = BUFFER.saturating_sub(self.to_service.len());
         let bytes = &bytes[..bytes.len().min(room)];

@@ -177,8 +177,8 @@ impl Exchange {
         }
     }
 
-    /// No answer will come over this stream. It may be that the service closed it before it saw the request: then another
-    /// one can carry it (RFC 9112, section 9.3.1).
+    /// No answer will come over this stream. It may be that the service closed it before it saw the request: then
+    /// another one can carry it (RFC 9112, section 9.3.1).
     fn lose(&mut self, refusal: Refusal) {
         match &mut self.state {
             State::Serving(serving)

@@ -88,7 +88,7 @@ pub(super) enum Half {
 ///
 /// ```text
 ///  None ──route──→ Fresh ──answer complete──→ Kept ──route──→ Reused
-///                    ├──→ Spent: not to be used again; how much of a request or an answer is whole shows in its framing
+///                    ├──→ Spent: not to be used again; its framing shows how much of a request or an answer is whole
 ///                    └──→ Broken: raw bytes of a CONNECT that are incomplete, and would look whole
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+/// The largest head of an answer: front ends add long redirections and cookies.
+pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
+
+/// The most header fields of an answer.
+pub(super) const MAX_ANSWER_HEADERS: usize = 100;
+
 /// An answer to an upgrade request other than 101; what to do about it is its `Display`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpAnswer {
@@ -193,7 +199,7 @@ mod tests {
     /// The answer of this very program is known, whatever its page looks like.
     #[test]
     fn our_own_page_is_recognised() {
-        let page = crate::net::http::Answer::page(&crate::net::http::Site::default()).render(false);
+        let page = crate::http::Answer::page(&crate::http::Site::default()).render(false);
         let page = String::from_utf8(page).unwrap();
         let (_, body) = page.split_once("\r\n\r\n").unwrap();
         let beginning: String = body.chars().take(crate::net::websocket::client::MAX_SNIPPET).collect();

@@ -7,20 +7,14 @@ use httparse::Status;
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-use super::answer::HttpAnswer;
+use super::answer::{HttpAnswer, MAX_ANSWER_HEAD, MAX_ANSWER_HEADERS};
 use super::connect::Connect;
 use super::error::{Phase, WebSocketError, printable};
-use crate::net::http::Headers;
-use crate::net::proxy::Proxy;
+use crate::http::Headers;
+use crate::http::proxy::Proxy;
 use crate::net::transport::{Transport, Unsent};
 use crate::net::websocket::SUB_PROTOCOL;
 use crate::signaling::url::SignalingUrl;
-
-/// The largest head of an answer: front ends add long redirections and cookies.
-pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
-
-/// The most header fields of an answer.
-pub(super) const MAX_ANSWER_HEADERS: usize = 100;
 
 /// The most bytes of extra header fields.
 const MAX_EXTRA_HEADERS: usize = 8 * 1024;

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
 use super::answer::HttpAnswer;
-use super::connect::{ProxyFailure, ProxyProblem};
+use super::proxy_answer::{ProxyFailure, ProxyProblem};
 use crate::fault::Fault;
 use crate::net::trust;
 

@@ -9,6 +9,7 @@ mod client;
 mod connect;
 mod error;
 mod frame;
+mod proxy_answer;
 mod server;
 
 use std::io;
@@ -25,9 +26,9 @@ use tungstenite::protocol::{Message, Role, WebSocketContext};
 
 pub use answer::HttpAnswer;
 pub use client::UpgradeRequest;
-pub use connect::{ProxyFailure, ProxyProblem};
 pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
+pub use proxy_answer::{ProxyFailure, ProxyProblem};
 pub use server::{Admission, Incoming, IncomingEvent};
 
 use crate::fault::caught;
@@ -46,8 +47,8 @@ pub const MAX_MESSAGE: usize = 65 * 1024;
 /// The most bytes that wait for the network before [`WebSocketError::Full`].
 pub const MAX_WRITE_BUFFER: usize = 256 * 1024;
 
-/// What a ping takes off a turn's reading, in bytes: its answer is a write of its own, and a flood of pings is to cost others no
-/// more time than one of bytes.
+/// What a ping takes off a turn's reading, in bytes: its answer is a write of its own, and a flood of pings is to cost
+/// others no more time than one of bytes.
 const PING_COST: usize = 1024;
 
 /// What the system may hold that was not sent yet, in bytes: a relayed PING behind it is to be soon on its way.
@@ -114,7 +115,8 @@ pub enum WebSocketEvent {
 }
 
 impl WebSocket {
-    /// Begins a client's WebSocket with a TCP connection to `address`, which is the host's, or that of the request's proxy.
+    /// Begins a client's WebSocket with a TCP connection to `address`, which is the host's, or that of the request's
+    /// proxy.
     ///
     /// # Errors
     /// Those of [`WebSocket::connect`], and [`WebSocketError::Connect`] or [`WebSocketError::Proxy`] if the system

@@ -11,7 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::error::{Phase, WebSocketError};
 use super::{SUB_PROTOCOL, WebSocket};
 use crate::fault::caught;
-use crate::net::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 use crate::net::transport::{Transport, Unsent};
 
 /// Where the WebSocket answers.
@@ -90,8 +90,8 @@ impl Incoming {
         Self { transport, policy: Policy::Host(admission), state: State::Reading(RequestReader::new()) }
     }
 
-    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the handshake
-    /// comes first.
+    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the
+    /// handshake comes first.
     ///
     /// # Errors
     /// TLS cannot begin.

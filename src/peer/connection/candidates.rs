@@ -22,8 +22,9 @@ impl Connection {
         Some(text)
     }
 
-    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the candidate
-    /// to tell the peer. `None` if it says nothing new, or `base` is no address of [`Connection::add_local_candidate`].
+    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the
+    /// candidate to tell the peer. `None` if it says nothing new, or `base` is no address of
+    /// [`Connection::add_local_candidate`].
     pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
         self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;

@@ -1,7 +1,7 @@
 //! The two channels: one that delivers everything, in any order, and one for datagrams, which may be lost.
 //!
-//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it, and it is
-//! there as soon as SCTP is.
+//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it,
+//! and it is there as soon as SCTP is.
 
 use std::time::Instant;
 
@@ -18,7 +18,8 @@ const LABEL: &str = "pinhole";
 /// Protocol of both channels.
 const PROTOCOL: &str = "pinhole.1";
 
-/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each other.
+/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each
+/// other.
 const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
 const DATAGRAMS_STREAM: u16 = 100;
 
@@ -26,8 +27,8 @@ const DATAGRAMS_STREAM: u16 = 100;
 /// the longest datagram on top.
 pub(super) const MAX_BUFFERED: usize = MAX_BACKLOG + datagram_share(MAX_BACKLOG) + 128 * 1024;
 
-/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier RESUME and
-/// what is due for thousands of streams.
+/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier
+/// RESUME and what is due for thousands of streams.
 const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// Returns what the channel for messages is like.
@@ -74,8 +75,8 @@ impl Connection {
         self.backlog.takes_datagram(now)
     }
 
-    /// Writes a message of at most [`Connection::room`] bytes. It leaves at [`Connection::settle`], or when output is polled. A
-    /// connection that cannot take it has ended.
+    /// Writes a message of at most [`Connection::room`] bytes. It leaves at [`Connection::settle`], or when output is
+    /// polled. A connection that cannot take it has ended.
     pub fn send(&mut self, now: Instant, message: &[u8]) {
         match self.channel.map(|channel| self.write(now, channel, message)) {
             None => self.end("the channel is gone".to_owned()),
@@ -85,7 +86,8 @@ impl Connection {
         }
     }
 
-    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost here.
+    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost
+    /// here.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
             self.backlog.handle_datagram(datagram.len());
@@ -94,15 +96,15 @@ impl Connection {
         }
     }
 
-    /// Returns the bytes written to both channels that have not left, and one for each as long as any of its bytes is neither
-    /// acknowledged nor given up. (With the SCTP that str0m names itself: all that are neither.)
+    /// Returns the bytes written to both channels that have not left, and one for each as long as any of its bytes is
+    /// neither acknowledged nor given up. (With the SCTP that str0m names itself: all that are neither.)
     pub fn buffered_amount(&mut self) -> usize {
         let datagrams = self.datagrams;
         self.waiting() + self.buffered(datagrams)
     }
 
-    /// Returns the bytes written to both channels that have not left. (With the SCTP that str0m names itself: all but two of those that
-    /// are not acknowledged.)
+    /// Returns the bytes written to both channels that have not left. (With the SCTP that str0m names itself: all but
+    /// two of those that are not acknowledged.)
     pub(super) fn unsent(&mut self) -> usize {
         let datagrams = self.datagrams;
         self.waiting().saturating_sub(1) + self.buffered(datagrams).saturating_sub(1)

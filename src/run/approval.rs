@@ -1,0 +1,139 @@
+//! `--ask`: a person at the terminal confirms each client. Reading a terminal blocks, so a helper thread does it.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::Waker;
+
+use crate::shares::{Admission, Shares, Source, Standing};
+
+/// Questions that may wait for the person, the one included that is asked.
+const MAX_QUESTIONS: usize = 16;
+
+/// Asks questions one after the other.
+pub(super) struct Approval {
+    waiting: VecDeque<(u64, String)>,
+    places: Shares<u64>,
+    /// The question that the person sees.
+    current: Option<u64>,
+    questions: Sender<(u64, String)>,
+    answers: Receiver<(u64, bool)>,
+}
+
+impl Approval {
+    /// Starts the helper thread. It ends with the process: nothing can interrupt a read of the terminal.
+    pub(super) fn start(waker: Arc<Waker>) -> io::Result<Approval> {
+        let (questions, asked) = bounded::<(u64, String)>(1);
+        let (answer, answers) = bounded(1);
+        thread::Builder::new().name("pinhole-ask".to_owned()).spawn(move || {
+            for (serial, question) in asked {
+                let verdict = ask(&question);
+                if answer.send((serial, verdict)).is_err() || waker.wake().is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Approval::new(questions, answers))
+    }
+
+    fn new(questions: Sender<(u64, String)>, answers: Receiver<(u64, bool)>) -> Approval {
+        Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers }
+    }
+
+    /// Asks about the client of that serial, once it is its turn. Says which question is to be
+    /// [forgotten](Approval::forget) for that.
+    pub(super) fn ask(&mut self, serial: u64, source: Source, question: String) -> Admission<u64> {
+        let admission = self.places.admit(source, rand::random());
+        if admission != Admission::Full {
+            self.places.enter(serial, source, Standing::Asking);
+            self.waiting.push_back((serial, question));
+            self.ask_next();
+        }
+        admission
+    }
+
+    /// Takes a question back that was not asked yet: its client is gone.
+    pub(super) fn forget(&mut self, serial: u64) {
+        if self.current != Some(serial) {
+            self.places.leave(serial);
+            self.waiting.retain(|(waiting, _)| *waiting != serial);
+        }
+    }
+
+    /// Returns the next answer.
+    pub(super) fn poll(&mut self) -> Option<(u64, bool)> {
+        let answer = self.answers.try_recv().ok()?;
+        self.places.leave(answer.0);
+        self.current = None;
+        self.ask_next();
+        Some(answer)
+    }
+
+    fn ask_next(&mut self) {
+        if self.current.is_none()
+            && let Some((serial, question)) = self.waiting.pop_front()
+        {
+            self.current = Some(serial);
+            self.places.set(serial, Standing::Settled);
+            // There is room: the one before was answered. Without its thread nobody is let in.
+            let _ = self.questions.try_send((serial, question));
+        }
+    }
+}
+
+fn ask(question: &str) -> bool {
+    let mut stderr = io::stderr().lock();
+    // Without a terminal to write to there is none to answer at either: the answer is no.
+    if write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).is_err() {
+        return false;
+    }
+    drop(stderr);
+    let mut line = String::new();
+    match io::stdin().lock().read_line(&mut line) {
+        Ok(_) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(last: u8) -> Source {
+        Source::of([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn questions_of_one_source_leave_places_for_others_and_those_of_clients_that_left_are_not_asked() {
+        let (questions, asked) = bounded(1);
+        let (answer, answers) = bounded(1);
+        let mut approval = Approval::new(questions, answers);
+        for serial in 0..40 {
+            let admission = approval.ask(serial, source(1), format!("{serial}?"));
+            if let Admission::InsteadOf(former) = admission {
+                assert_ne!(former, 0, "the person sees that one");
+                approval.forget(former);
+            }
+            assert_ne!(admission, Admission::Full);
+        }
+        let waiting = approval.waiting.len();
+        assert!(waiting <= MAX_QUESTIONS / 2, "{waiting}");
+        assert_eq!(approval.ask(100, source(2), "honest?".to_owned()), Admission::Free);
+        let _ = approval.ask(101, source(3), "gone?".to_owned());
+        approval.forget(101);
+        // One that is asked is not taken back: its answer is nobody's.
+        approval.forget(0);
+        let mut seen = Vec::new();
+        while let Ok((serial, _)) = asked.try_recv() {
+            seen.push(serial);
+            answer.send((serial, true)).unwrap();
+            assert_eq!(approval.poll(), Some((serial, true)));
+        }
+        assert_eq!((seen[0], seen.len()), (0, waiting + 2));
+        assert_eq!(seen.last(), Some(&100));
+        assert!(approval.places.is_empty());
+    }
+}

@@ -1,0 +1,189 @@
+//! How a session begins: with the pin the first time, with a ticket afterwards, and what becomes of attempts that fail.
+//!
+//! Whoever forwards the WebSocket may play the host, and learns one guess of the pin from each confirm. So the pin is
+//! used only where the host has no ticket of ours: before the first session, and when its process was replaced.
+
+use std::time::{Duration, Instant};
+
+use log::info;
+use rand::RngExt;
+
+use super::dial::OPEN_TIMEOUT;
+use super::links::{ANSWER_TIMEOUT, LinkKey, Phase};
+use super::{Client, MAX_BACKOFF, MIN_BACKOFF};
+use crate::net::websocket::WebSocketError;
+use crate::run::RunError;
+use crate::session::Signal;
+use crate::signaling::Ticket;
+use crate::signaling::error::{SignalingError, Violation};
+use crate::signaling::exposure::Exposure;
+use crate::signaling::handshake::{ClientHandshake, Established};
+use crate::signaling::message::ErrorCode;
+use crate::signaling::resume::ClientResume;
+use crate::status::event::Event;
+
+/// How long a client that was never connected goes on asking a host that is busy.
+const BUSY_PATIENCE: Duration = Duration::from_secs(90);
+
+/// The longest that a busy host is waited for before it is asked again. Its queue may have room long before the last
+/// one in it has had its turn, and being told so once more costs neither side anything.
+const MAX_BUSY_PAUSE: Duration = Duration::from_secs(5);
+
+/// What attempts to join leave behind.
+#[derive(Default)]
+pub(super) struct Joining {
+    /// What the pin was exchanged for.
+    ticket: Option<Ticket>,
+    /// The host says that it does not have the ticket: the next attempt is the pin's.
+    is_forgotten: bool,
+    exposure: Exposure,
+    /// Since when the host has been busy.
+    busy_since: Option<Instant>,
+}
+
+impl Client {
+    /// Begins the exchange on a WebSocket that was opened for a new session.
+    pub(super) fn introduce(&mut self, key: LinkKey) {
+        let is_pin_due = self.joining.is_forgotten && self.joining.exposure.next(self.core.now) <= self.core.now;
+        let ticket = self.joining.ticket.as_ref().filter(|_| !is_pin_due);
+        let (phase, text, timeout) = match ticket.map(ClientResume::with_ticket) {
+            Some((resume, text)) => (Phase::Returning(Some(resume)), text, OPEN_TIMEOUT),
+            None => {
+                let (handshake, hello) = ClientHandshake::start(&self.config.pin);
+                self.joining.is_forgotten = false;
+                (Phase::Pake(handshake), hello, ANSWER_TIMEOUT)
+            }
+        };
+        self.links[key].phase = phase;
+        self.expect(key, timeout);
+        self.send(key, Signal::Text(text));
+    }
+
+    /// Sends what proves that we know the pin, to somebody who has proved nothing yet.
+    pub(super) fn confirm(&mut self, key: LinkKey, confirm: String) {
+        self.joining.exposure.confirmed(self.core.now);
+        self.send(key, Signal::Text(confirm));
+    }
+
+    /// The host proved that it knows the pin.
+    pub(super) fn proven(&mut self, key: LinkKey, established: Established) {
+        self.joining.exposure.proven();
+        self.joining.ticket = Some(established.ticket.clone());
+        self.start_session(key, established);
+    }
+
+    /// The host answered our ticket.
+    pub(super) fn handle_returned(&mut self, key: LinkKey, resume: ClientResume, text: &str) {
+        match resume.handle_returned(text) {
+            Ok((proof, established)) => {
+                self.joining.is_forgotten = false;
+                self.send(key, Signal::Text(proof));
+                // It may be lost by now, which was taken note of.
+                if self.links.contains(key) {
+                    self.start_session(key, established);
+                }
+            }
+            // The latter is what one says that never heard of coming back.
+            Err(SignalingError::Refused { code: ErrorCode::UnknownSession | ErrorCode::Protocol, .. }) => {
+                self.close_link(key);
+                self.joining.is_forgotten = true;
+                let pause = self.joining.exposure.next(self.core.now).saturating_duration_since(self.core.now);
+                if !pause.is_zero() {
+                    let seconds = pause.as_secs() + 1;
+                    self.reconnecting(
+                        "forgotten",
+                        format!(
+                            "the host does not know this client any more, once again; the pin is used again in {seconds} s"
+                        ),
+                    );
+                }
+                self.rejoin_after(pause);
+            }
+            Err(error) => self.refuse(key, error),
+        }
+    }
+
+    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy, or
+    /// `--retry` was given; later it is waited out, unless the host itself said no.
+    pub(super) fn join_failed(&mut self, error: RunError) {
+        if self.joining.exposure.is_spent() {
+            info!("joining failed: {error}");
+            return self.finish(Err(RunError::PinExposed));
+        }
+        let asked = busy(&error);
+        if asked.is_none() {
+            self.joining.busy_since = None;
+        }
+        if !self.was_connected
+            && let Some(asked) = asked
+        {
+            return self.wait_while_busy(asked, error);
+        }
+        let is_final = match &error {
+            RunError::Signaling(error) => !is_passing(error),
+            RunError::WebSocket(_) | RunError::Start(_) | RunError::Session(_) => false,
+            _ => true,
+        };
+        let may_wait = self.was_connected || error.may_pass();
+        if is_final || !may_wait {
+            return self.finish(Err(error));
+        }
+        if !self.was_connected && !self.config.retry {
+            return self.finish(Err(RunError::NotYet(Box::new(error))));
+        }
+        info!("joining failed: {error}");
+        self.reconnecting(error.code(), format!("{error}; trying again"));
+        // Many clients of one host shall not come back in step.
+        let jitter = rand::rng().random_range(0.5..1.0);
+        let pause = self.backoff.mul_f64(jitter) + asked.unwrap_or_default().min(MAX_BUSY_PAUSE);
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        self.rejoin_after(pause);
+    }
+
+    /// Asks a host that is busy again after a while, for so long as a person may want to wait.
+    fn wait_while_busy(&mut self, asked: Duration, error: RunError) {
+        let since = *self.joining.busy_since.get_or_insert(self.core.now);
+        if self.core.now.saturating_duration_since(since) >= BUSY_PATIENCE && !self.config.retry {
+            return self.finish(Err(RunError::Busy { seconds: BUSY_PATIENCE.as_secs() }));
+        }
+        let patience = match self.config.retry {
+            true => String::new(),
+            false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
+        };
+        self.reconnecting("busy", format!("the host is busy ({error}); it is asked again{patience}"));
+        let jitter = rand::rng().random_range(1.0..1.5);
+        self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
+    }
+
+    /// Says why there is no session yet. The same kind of failure is told once, however its words vary.
+    fn reconnecting(&mut self, code: &str, message: String) {
+        if code != self.last_failure {
+            self.core.report(&Event::Reconnecting { message });
+            self.last_failure = code.to_owned();
+        }
+    }
+}
+
+/// Returns how long a host asks us to wait that has no room at the moment.
+fn busy(error: &RunError) -> Option<Duration> {
+    match error {
+        RunError::Signaling(SignalingError::Refused { code: ErrorCode::Busy, retry_after, .. }) => {
+            Some(retry_after.unwrap_or_default())
+        }
+        RunError::WebSocket(WebSocketError::Busy { retry_after }) => Some(*retry_after),
+        _ => None,
+    }
+}
+
+/// Tells whether a refusal may be over after a while.
+fn is_passing(error: &SignalingError) -> bool {
+    match error {
+        SignalingError::Refused { code, .. } => {
+            // A host that a server does not know at the moment may be on its way back.
+            !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version)
+        }
+        // A forwarder may say anything; only who answers with a wrong proof does not have the pin.
+        SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),
+        _ => false,
+    }
+}

@@ -1,0 +1,482 @@
+//! Where local programs connect: what appears there, and what happens to those who come while there is no session.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::Interest;
+
+use super::Client;
+use crate::address::{Bind, Endpoint, ListenAddress, Protocol};
+use crate::config::{LocalForward, ServiceBind};
+use crate::net::listen::{ListenError, Second};
+use crate::net::listener::{Accepted, Listener};
+use crate::run::RunError;
+use crate::run::connections::Incoming;
+use crate::run::core::{Core, Listening, Notice};
+use crate::run::deadlines::Due;
+use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::table::Table;
+use crate::run::token::Source;
+use crate::status::event::Event;
+use crate::tunnel::{ConnectTarget, Service};
+
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How long a local connection waits for a session, and how many do; further ones are reset at once.
+const WAIT: Duration = Duration::from_secs(10);
+const MAX_WAITING: usize = 256;
+
+/// The listeners, and who waits.
+#[derive(Default)]
+pub(super) struct LocalPorts {
+    listeners: Table<LocalPort>,
+    datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
+    /// Ports that are taken by ours already, and may be meant for the other protocol.
+    deferred: Vec<(ListenAddress, What)>,
+    waiting: VecDeque<(Instant, Incoming, What)>,
+    /// Messages pass: streams can be opened.
+    pub(super) is_connected: bool,
+    is_closed: bool,
+}
+
+struct LocalPort {
+    listener: Listener,
+    /// Where that is, its port known; `None` for a unix socket.
+    address: Option<ListenAddress>,
+    /// As people read it; `None` for the second address of a port.
+    name: Option<String>,
+    what: What,
+    is_acceptable: bool,
+}
+
+struct LocalDatagrams {
+    /// As people read it; `None` for the second address of a port.
+    name: Option<String>,
+    what: What,
+}
+
+/// Whether a port may be taken that another program has at the second address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// It is what the user asked for: taken, and said.
+    Warned,
+    /// Any other port does as well.
+    Refused,
+}
+
+/// What connections of a listener lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum What {
+    /// The only service the host has.
+    Only,
+    /// The service of that name.
+    Service(String),
+    /// What the host is asked to dial.
+    Dial(ConnectTarget, String),
+    /// Whatever the program asks for.
+    Proxy,
+}
+
+impl What {
+    /// Returns what appears there, for people.
+    fn name(&self) -> String {
+        match self {
+            What::Only => String::new(),
+            What::Service(name) => name.clone(),
+            What::Dial(_, name) => name.clone(),
+            What::Proxy => "proxy".to_owned(),
+        }
+    }
+
+    /// Finds the target among what the host has now.
+    fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
+        match self {
+            What::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
+            What::Service(name) => {
+                services.iter().find(|service| service.name == *name).map(|service| ConnectTarget::Service(service.id))
+            }
+            What::Dial(target, _) => Some(target.clone()),
+            What::Proxy => None,
+        }
+    }
+}
+
+/// Returns what the host is asked to dial.
+pub(super) fn named_target(endpoint: &Endpoint) -> ConnectTarget {
+    match endpoint {
+        Endpoint::Tcp(target) => ConnectTarget::Tcp(target.to_string()),
+        Endpoint::Udp(target) => ConnectTarget::Udp(target.to_string()),
+        Endpoint::Unix(path) => ConnectTarget::Unix(path.display().to_string()),
+    }
+}
+
+impl LocalPorts {
+    /// Tells whether connections are taken, at once or later.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_closed
+    }
+
+    /// Returns the address of the first TCP listener.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
+    }
+
+    fn add(&mut self, core: &mut Core, bind: &Bind, what: What, sharing: Sharing) -> Result<(), RunError> {
+        match bind {
+            Bind::Tcp(address) => {
+                let (first, bound, second) = Listener::take_both(address.addresses())?;
+                let second = decide(core, second, bound, sharing)?;
+                let address = known(*address, bound);
+                self.insert(core, first, Some(address), Some(bound.to_string()), what.clone())?;
+                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, what))
+            }
+            #[cfg(unix)]
+            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), what),
+            #[cfg(not(unix))]
+            Bind::Unix(_) => Err(RunError::NoService("this system has no unix sockets".to_owned())),
+            Bind::Udp(address) => {
+                let (first, bound, second) = UdpListener::take_both(*address)?;
+                let second = decide(core, second, bound, sharing)?;
+                let name = Some(format!("udp:{bound}"));
+                self.datagrams.insert(core.add_listener(first)?, LocalDatagrams { name, what: what.clone() });
+                if let Some(second) = second {
+                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, what });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn insert(
+        &mut self,
+        core: &mut Core,
+        mut listener: Listener,
+        address: Option<ListenAddress>,
+        name: Option<String>,
+        what: What,
+    ) -> Result<(), RunError> {
+        let token = Source::Listener(self.listeners.next_key().place()).token();
+        core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
+        Ok(())
+    }
+
+    fn has(&self, what: &What) -> bool {
+        let mut all = self.listeners.iter().map(|(_, port)| &port.what);
+        all.any(|own| own == what) || self.datagrams.values().any(|datagrams| datagrams.what == *what)
+    }
+
+    /// Returns what appears at a TCP port of ours.
+    fn taken_by(&self, address: ListenAddress) -> Option<String> {
+        let first = |address: ListenAddress| address.addresses().next();
+        let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
+        let (_, port) = named.find(|(_, port)| port.address.and_then(first) == first(address))?;
+        Some(port.what.name())
+    }
+}
+
+/// Returns an address with the port that it got.
+fn known(address: ListenAddress, bound: SocketAddr) -> ListenAddress {
+    match address {
+        ListenAddress::One(_) => ListenAddress::One(bound),
+        ListenAddress::Localhost(_) => ListenAddress::Localhost(bound.port()),
+    }
+}
+
+/// Returns what was got of the second address of a port that was got at `bound`. Who has it instead may be taken for
+/// us.
+fn decide<T>(
+    core: &mut Core,
+    second: Second<T>,
+    bound: SocketAddr,
+    sharing: Sharing,
+) -> Result<Option<T>, ListenError> {
+    match (second, sharing) {
+        (Second::Taken(second), _) => Ok(Some(second)),
+        (Second::Absent, _) => Ok(None),
+        (Second::InUse(addr), Sharing::Refused) => Err(ListenError::InUse { addr }),
+        (Second::InUse(addr), Sharing::Warned) => {
+            let port = bound.port();
+            let message = format!(
+                "another program has {addr}: whoever asks for localhost:{port} may reach that one. Use {bound}, end that \
+                 program, or choose another port"
+            );
+            core.warn("port-shared", message);
+            Ok(None)
+        }
+    }
+}
+
+impl Client {
+    /// Binds what can be bound before the host's services are known.
+    pub(super) fn bind_forwards(&mut self) -> Result<(), RunError> {
+        // A bare address may turn out to be one for datagrams.
+        let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
+        for forward in &self.config.forwards {
+            let (bind, what) = match forward {
+                LocalForward::Only { bind } => (first(bind), What::Only),
+                LocalForward::Service { name, bind: Some(bind) } => (first(bind), What::Service(name.clone())),
+                LocalForward::Dial { bind, endpoint } => {
+                    (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
+                }
+                // Their ports are the host's to say.
+                LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
+            };
+            match bind {
+                // A port of each protocol: the host says which service has which.
+                Some(Bind::Tcp(address)) if self.local.taken_by(address).is_some() => {
+                    self.local.deferred.push((address, what));
+                }
+                Some(bind) => self.local.add(&mut self.core, &bind, what, Sharing::Warned)?,
+                None => {}
+            }
+        }
+        for address in &self.config.dynamic {
+            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy, Sharing::Warned)?;
+            let is_open = address.addresses().any(|one| !one.ip().to_canonical().is_loopback());
+            if self.config.credentials.is_none() && is_open {
+                let message = format!(
+                    "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
+                     USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
+                    address.port()
+                );
+                self.core.warn("open-proxy", message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds what was left until it was known which protocol each service is of.
+    fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
+        for (address, what) in std::mem::take(&mut self.local.deferred) {
+            let is_udp = services.iter().any(|service| service.is_udp() && service.name == what.name());
+            if !is_udp && let Some(other) = self.local.taken_by(address) {
+                let message = format!(
+                    "{other} and {} are both of TCP and cannot both appear at {address}; choose another port for one of them",
+                    what.name()
+                );
+                return Err(RunError::NoService(message));
+            }
+            let bind = if is_udp { Bind::Udp(address) } else { Bind::Tcp(address) };
+            self.local.add(&mut self.core, &bind, what, Sharing::Warned)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the forwards against what the host has, binds the rest, and says what appears where.
+    pub(super) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+        let bound = self.local.listeners.iter().map(|(_, port)| &port.what);
+        for what in bound.chain(self.local.deferred.iter().map(|(_, what)| what)) {
+            match what {
+                What::Only if services.len() != 1 => {
+                    let message = if services.is_empty() {
+                        "the host shares no service; ask for something it allows with -L or -D".to_owned()
+                    } else {
+                        format!(
+                            "the host has several services: {}; say which, as in {}=8080",
+                            names(),
+                            services[0].name
+                        )
+                    };
+                    return Err(RunError::NoService(message));
+                }
+                What::Service(name) if !services.iter().any(|service| service.name == *name) => {
+                    let message = format!("the host has no service {name:?}; it has: {}", names());
+                    return Err(RunError::NoService(message));
+                }
+                _ => {}
+            }
+        }
+        for forward in self.config.forwards.clone() {
+            match forward {
+                LocalForward::Every => {
+                    for service in services {
+                        self.bind_service(service)?;
+                    }
+                }
+                LocalForward::Service { name, bind: None } => {
+                    match services.iter().find(|service| service.name == name) {
+                        Some(service) => self.bind_service(service)?,
+                        None => {
+                            let message = format!("the host has no service {name:?}; it has: {}", names());
+                            return Err(RunError::NoService(message));
+                        }
+                    }
+                }
+                LocalForward::Only { .. } | LocalForward::Service { .. } | LocalForward::Dial { .. } => {}
+            }
+        }
+        self.suit_protocols(services)?;
+        self.bind_deferred(services)?;
+        let first = services.first().map_or_else(String::new, |service| service.name.clone());
+        let datagrams = self.local.datagrams.values().map(|datagrams| (&datagrams.what, &datagrams.name));
+        let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.what, &port.name)));
+        for (what, name) in all {
+            let Some(local) = name.clone() else { continue };
+            let service = if *what == What::Only { first.clone() } else { what.name() };
+            self.core.report(&Event::Forwarding { local, service });
+        }
+        Ok(())
+    }
+
+    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let find = |what: &What| match what {
+            What::Only => services.first(),
+            What::Service(name) => services.iter().find(|service| service.name == *name),
+            What::Dial(..) | What::Proxy => None,
+        };
+        let mismatch = |service: &Service, local: &str| {
+            let proto = if service.is_udp() { "datagrams (UDP)" } else { "streams (TCP)" };
+            RunError::NoService(format!(
+                "the service {} is one of {proto}, which cannot appear at {local}",
+                service.name
+            ))
+        };
+        for LocalDatagrams { what, name } in self.local.datagrams.values() {
+            if let (Some(service), Some(name)) = (find(what).filter(|service| !service.is_udp()), name) {
+                return Err(mismatch(service, name));
+            }
+        }
+        let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
+        for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
+            let Some(mut port) = self.local.listeners.remove(key) else { continue };
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+            // The second address of a port goes with the first.
+            let Some(name) = port.name else { continue };
+            let Some(address) = port.address else {
+                return Err(
+                    find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
+                );
+            };
+            self.local.add(&mut self.core, &Bind::Udp(address), port.what, Sharing::Warned)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a service at its own port where that is free, otherwise at any.
+    fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
+        let what = What::Service(service.name.clone());
+        if self.local.has(&what) {
+            return Ok(());
+        }
+        let bind = |port: u16| {
+            let address = ListenAddress::Localhost(port);
+            if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
+        };
+        match service.port.filter(|port| *port != 0) {
+            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone(), Sharing::Refused).is_ok() => Ok(()),
+            _ => self.local.add(&mut self.core, &bind(0), what, Sharing::Warned),
+        }
+    }
+
+    /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
+    pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
+        // The session may have ended in this turn, and nobody was told yet.
+        let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
+        let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
+            // The relay of a program that asked our proxy: every datagram says where to.
+            return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
+        };
+        let services = session
+            .and_then(|session| self.core.session(session))
+            .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
+        let target = services.and_then(|services| what.target(&services));
+        let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
+        self.core.receive_from_programs(listener, wanted);
+    }
+
+    /// Takes connections. Before the first session the system keeps them in its own queue.
+    pub(super) fn accept(&mut self, which: Listening) {
+        for (key, port) in self.local.listeners.iter_mut() {
+            port.is_acceptable |= [Listening::All, Listening::At(key.place())].contains(&which);
+        }
+        if !self.was_connected {
+            return;
+        }
+        let acceptable = self.local.listeners.iter().filter(|(_, port)| port.is_acceptable).map(|(key, _)| key);
+        for key in acceptable.collect::<Vec<_>>() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some(port) = self.local.listeners.get_mut(key) else { break };
+                match port.listener.accept() {
+                    Accepted::Connection(stream, name, ends) => {
+                        let what = port.what.clone();
+                        self.take(Incoming { stream, name, ends }, what);
+                    }
+                    Accepted::Empty => {
+                        port.is_acceptable = false;
+                        break;
+                    }
+                    Accepted::Exhausted(error) => {
+                        debug!("accept paused: {error}");
+                        return self.core.pause_accepting();
+                    }
+                    Accepted::Fatal(error) => return self.fail(error),
+                }
+            }
+            if self.local.listeners.get(key).is_some_and(|port| port.is_acceptable) {
+                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+            }
+        }
+    }
+
+    /// Opens streams for those who waited.
+    pub(super) fn serve_waiting(&mut self) {
+        for (_, incoming, what) in std::mem::take(&mut self.local.waiting) {
+            self.take(incoming, what);
+        }
+    }
+
+    /// Resets those who waited for too long.
+    pub(super) fn expire_waiting(&mut self) {
+        while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.now) {
+            if let Some((_, incoming, _)) = self.local.waiting.pop_front() {
+                debug!("local={} reset: no session within {WAIT:?}", incoming.name);
+                incoming.stream.reset();
+            }
+        }
+    }
+
+    /// Closes every listener for good.
+    pub(super) fn stop_listening(&mut self) {
+        self.local.is_closed = true;
+        for mut port in self.local.listeners.drain() {
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+        }
+        self.local.waiting.drain(..).for_each(|(_, incoming, _)| incoming.stream.reset());
+    }
+
+    fn take(&mut self, incoming: Incoming, what: What) {
+        if what == What::Proxy {
+            return self.negotiate(incoming);
+        }
+        let session = self.session.filter(|_| self.local.is_connected);
+        let entry = session.and_then(|session| self.core.session(session));
+        let Some(entry) = entry else { return self.wait(incoming, what) };
+        let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
+        match (session, what.target(&services)) {
+            (Some(session), Some(target)) => {
+                self.core.open_stream(session, incoming, &target);
+            }
+            // The host was started again with other services.
+            _ => incoming.stream.reset(),
+        }
+    }
+
+    fn wait(&mut self, incoming: Incoming, what: What) {
+        if self.local.waiting.len() >= MAX_WAITING {
+            return incoming.stream.reset();
+        }
+        let deadline = self.core.now + WAIT;
+        self.local.waiting.push_back((deadline, incoming, what));
+        self.core.deadlines.add(deadline, Due::Waiting);
+    }
+}

@@ -1,0 +1,365 @@
+//! The client's side of the loop: signaling WebSockets to the host, one session at a time, one local port.
+//!
+//! ```text
+//!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──backoff──▶ Joining
+//!      │ first time, refused      │ ends for good
+//!      ▼                          ▼
+//!    error                      done
+//! ```
+//!
+//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the
+//! pin is not shown to whoever answers.
+//!
+//! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
+//! port stays open all the time (`local`).
+
+mod dial;
+mod joining;
+mod links;
+mod local;
+#[cfg(unix)]
+mod pipe;
+mod proxy;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use rustls::ClientConfig as TlsConfig;
+
+use self::joining::Joining;
+use self::links::Link;
+use self::local::LocalPorts;
+#[cfg(unix)]
+use self::pipe::PipeEnds;
+use self::proxy::{Negotiating, NegotiationKey};
+use super::RunError;
+use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::deadlines::Due;
+use super::dial::Dialer;
+use super::liveness::LOOK_INTERVAL;
+use super::sessions::{SessionKey, Summary};
+use super::signals::HangUp;
+use super::table::Table;
+use crate::access::logins::LoginLimiter;
+use crate::config::ClientConfig;
+use crate::net::tls;
+use crate::session::End;
+use crate::shares::Source;
+use crate::status::event::Event;
+use crate::tunnel::GoAwayReason;
+
+/// The shortest and the longest pause before the host is dialled anew; it doubles with every failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+const MAX_BACKOFF: Duration = Duration::from_secs(15);
+
+/// A session that was connected for this long was no failure: the next one is begun at once.
+const LASTING: Duration = Duration::from_secs(5);
+
+/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not
+/// come back, so fresh ones must follow.
+const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Makes a host's service appear on a local port.
+pub struct Client {
+    core: Core,
+    config: ClientConfig,
+    local: LocalPorts,
+    /// Programs that say what they want of the proxy.
+    negotiations: Table<Negotiating>,
+    /// What slows down guesses at the login that they want.
+    logins: LoginLimiter<NegotiationKey, Source>,
+    #[cfg(unix)]
+    pipe: PipeEnds,
+    tls: Option<Arc<TlsConfig>>,
+    /// Where the host's signaling was found last.
+    addresses: Vec<SocketAddr>,
+    links: Table<Link>,
+    session: Option<SessionKey>,
+    joining: Joining,
+    /// A session was connected in this run: failures from then on are waited out.
+    was_connected: bool,
+    backoff: Duration,
+    /// When the host is dialled next.
+    rejoin_at: Option<Instant>,
+    /// The code of the failure that was told last.
+    last_failure: String,
+    is_stopping: bool,
+    /// Why the client itself ended the session.
+    left_because: Option<RunError>,
+    outcome: Option<Result<(), RunError>>,
+}
+
+impl Client {
+    /// Binds the local ports and reads certificates; nothing is dialled yet.
+    ///
+    /// # Errors
+    /// A port cannot be had, or the certificates cannot be read.
+    pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
+        let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
+        let dialer = Dialer { reverse, ..Dialer::default() };
+        let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
+        let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
+        let mut client = Client {
+            core,
+            config,
+            local: LocalPorts::default(),
+            negotiations: Table::new(),
+            logins: LoginLimiter::default(),
+            #[cfg(unix)]
+            pipe: PipeEnds::default(),
+            tls,
+            addresses: Vec::new(),
+            links: Table::new(),
+            session: None,
+            joining: Joining::default(),
+            was_connected: false,
+            backoff: MIN_BACKOFF,
+            rejoin_at: None,
+            last_failure: String::new(),
+            is_stopping: false,
+            left_because: None,
+            outcome: None,
+        };
+        client.core.udp_idle = client.config.udp_idle;
+        client.bind_forwards()?;
+        Ok(client)
+    }
+
+    /// Returns the first local TCP address that is bound, before any that depends on the host's services.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local.address()
+    }
+
+    /// Returns what ends the run from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.core.stopper()
+    }
+
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
+    /// `nohup`, stays so.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handle_signals(&mut self) -> Result<(), RunError> {
+        Ok(self.core.handle_signals(HangUp::Ends)?)
+    }
+
+    /// Runs until somebody stops it, the host ends the session, or there never was one.
+    ///
+    /// # Errors
+    /// Why there is no session, or why it ended for good.
+    pub fn run(mut self) -> Result<(), RunError> {
+        self.core.stun.look_up(self.core.now);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.look_up();
+        loop {
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice);
+                }
+                self.core.work();
+            }
+            if let Some(outcome) = self.outcome.take() {
+                return outcome;
+            }
+            self.core.wait()?;
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) {
+        match notice {
+            Notice::Acceptable(which) => self.accept(which),
+            Notice::Programs { listener } => self.receive_datagrams(listener),
+            Notice::Target { flow } => self.core.receive_from_target(flow),
+            Notice::Listened { session, id, result } if self.session == Some(session) => self.listened(id, result),
+            Notice::Negotiation { place } => {
+                if let Some(program) = self.negotiations.at(place) {
+                    self.handle_negotiation(program);
+                }
+            }
+            Notice::NegotiationDue { program } => self.handle_negotiation_due(program),
+            #[cfg(unix)]
+            Notice::Closed { connection, reason } => self.handle_closed(connection, &reason),
+            #[cfg(not(unix))]
+            Notice::Closed { .. } => {}
+            Notice::Link { place, event } => self.handle_link_event(place, &event),
+            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
+            Notice::LinkPoll { link } => self.poll_link_again(link),
+            Notice::Resolved { answer } => self.resolved(answer),
+            Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
+            Notice::Addresses { vanished } => self.handle_addresses(&vanished),
+            Notice::Connected { session } => self.connected(session),
+            Notice::Recovering { session } if self.session == Some(session) => {
+                self.local.is_connected = false;
+                self.rejoin_after(Duration::ZERO);
+            }
+            Notice::SignalingDone { session } => self.signaling_done(session),
+            Notice::KeepAlive => self.keep_alive(),
+            Notice::Rejoin => self.rejoin(),
+            Notice::Waiting => {
+                self.expire_waiting();
+                self.serve_logins();
+            }
+            Notice::GoAway(GoAwayReason::Shutdown) => self.stop_listening(),
+            Notice::GoAway(_) => self.local.is_connected = false,
+            Notice::Ended { session, end, summary } => self.ended(session, end, summary),
+            Notice::Stop => self.stop(),
+            #[cfg(unix)]
+            Notice::Woken => drop(self.handle_unwritten()),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
+            Notice::Recovering { .. }
+            | Notice::Verify
+            | Notice::Listen { .. }
+            | Notice::Reload
+            | Notice::Web { .. }
+            | Notice::WebPoll { .. }
+            | Notice::WebDue { .. }
+            | Notice::Stream { .. }
+            | Notice::Uplink { .. }
+            | Notice::UplinkDue { .. }
+            | Notice::UplinkPoll
+            | Notice::Listened { .. } => {}
+        }
+    }
+
+    /// Messages pass, for the first time or again.
+    fn connected(&mut self, session: SessionKey) {
+        if self.session != Some(session) {
+            return;
+        }
+        self.local.is_connected = true;
+        let Some(entry) = self.core.session(session) else { return };
+        let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
+        if !std::mem::replace(&mut self.was_connected, true) {
+            if let Err(error) = self.forward(&services) {
+                return self.leave(error);
+            }
+            #[cfg(unix)]
+            if let Err(error) = self.open_pipe(&services) {
+                return self.leave(error);
+            }
+        }
+        self.ask_to_listen(session);
+        self.serve_waiting();
+        self.accept(Listening::All);
+    }
+
+    /// Asks the host to listen for our reverse forwards; asking again changes nothing.
+    fn ask_to_listen(&mut self, session: SessionKey) {
+        let Some(entry) = self.core.session(session) else { return };
+        for (reverse, id) in self.config.reverse.iter().zip(0..) {
+            entry.session.mux().listen(id, &reverse.bind.to_string());
+        }
+        self.core.touch(session);
+    }
+
+    /// The host listens for a reverse forward, or does not.
+    fn listened(&mut self, id: u16, result: Result<String, String>) {
+        let Some(reverse) = self.config.reverse.get(usize::from(id)) else { return };
+        let target = reverse.endpoint.to_string();
+        match result {
+            Ok(local) => {
+                let session = self.session.and_then(|session| self.core.session(session));
+                let session = session.map_or_else(String::new, |entry| entry.name.clone());
+                self.core.report(&Event::ReverseForwarding { session, local, target });
+            }
+            Err(reason) => {
+                let message = format!("the host does not listen on {} for {target}: {reason}", reverse.bind);
+                self.core.warn("reverse-refused", message);
+            }
+        }
+    }
+
+    fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {
+        self.close_links_of(session);
+        let lasted = summary.duration.is_some_and(|duration| duration >= LASTING);
+        self.core.report_end(summary, &end);
+        if self.session != Some(session) {
+            return;
+        }
+        self.session = None;
+        self.local.is_connected = false;
+        match end {
+            End::Local => {
+                let outcome = self.left_because.take().map_or(Ok(()), Err);
+                self.finish(outcome);
+            }
+            End::Peer if self.config.once => self.finish(Ok(())),
+            End::Peer => self.fail(RunError::Session(End::Peer)),
+            // The host said that it ends, although the last of it was lost.
+            _ if !self.local.is_open() && !self.is_stopping => self.fail(RunError::Session(End::Peer)),
+            end if self.config.once || !self.was_connected || self.is_stopping => self.fail(RunError::Session(end)),
+            end if lasted => {
+                self.backoff = MIN_BACKOFF;
+                self.last_failure.clear();
+                self.core
+                    .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
+                self.rejoin_after(Duration::ZERO);
+            }
+            end => self.join_failed(RunError::Session(end)),
+        }
+    }
+
+    /// Dials the host after that time, or earlier if that was wanted already.
+    fn rejoin_after(&mut self, pause: Duration) {
+        let at = self.core.now + pause;
+        if self.rejoin_at.is_none_or(|earlier| at < earlier) {
+            self.rejoin_at = Some(at);
+            self.core.deadlines.add(at, Due::Rejoin);
+        }
+    }
+
+    /// Dials the host: for a new session, or to join the one that has no path again.
+    fn rejoin(&mut self) {
+        if self.rejoin_at.is_none_or(|at| at > self.core.now) || self.is_stopping {
+            return;
+        }
+        self.rejoin_at = None;
+        match self.session {
+            Some(session) => {
+                let Some(entry) = self.core.session(session) else { return };
+                let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
+                if wants {
+                    self.dial_again(Some(session));
+                }
+                // As long as there is no path: a WebSocket that was joined may be lost again.
+                if recovers {
+                    self.rejoin_after(REDIAL_INTERVAL);
+                }
+            }
+            None if self.is_joining() => {}
+            None => self.dial_again(None),
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.is_stopping || self.session.is_none() {
+            return self.finish(Ok(()));
+        }
+        self.is_stopping = true;
+        self.stop_listening();
+        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
+    }
+
+    /// Ends a session that is of no use, and the run with it.
+    fn leave(&mut self, error: RunError) {
+        self.is_stopping = true;
+        self.stop_listening();
+        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
+        self.left_because.get_or_insert(error);
+    }
+
+    fn fail(&mut self, error: impl Into<RunError>) {
+        self.finish(Err(error.into()));
+    }
+
+    fn finish(&mut self, outcome: Result<(), RunError>) {
+        debug!("finish outcome={outcome:?}");
+        self.outcome.get_or_insert(outcome);
+    }
+}

@@ -1,0 +1,231 @@
+//! The `-D` port: programs that speak SOCKS5 or HTTP CONNECT say there what is to be dialled for them.
+
+use std::io::{self, Read as _};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use log::info;
+use mio::Interest;
+
+use super::Client;
+use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
+use crate::run::core::Notice;
+use crate::run::deadlines::Due;
+use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::table::{Key, Mark};
+use crate::run::token::Source as Token;
+use crate::shares::Source;
+use crate::socks::{Negotiation, Refusal, Request};
+use crate::tunnel::{AbortReason, ConnectTarget};
+
+/// How long a program may take to say what it wants, and how many do so at a time.
+const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_NEGOTIATIONS: usize = 1024;
+
+/// Programs whose datagrams are relayed.
+const MAX_RELAYS: usize = 256;
+
+/// Bytes that are read at once. What a program sends behind its request fits one message.
+const PIECE: usize = 8 * 1024;
+
+/// Finds a program that talks to the proxy.
+pub(super) type NegotiationKey = Key<Negotiating>;
+
+/// A program that has not said yet what it wants, or whose datagrams are relayed as long as its connection lasts.
+pub(super) struct Negotiating {
+    incoming: Incoming,
+    negotiation: Negotiation,
+    /// It may log in now: others wait for their turn to.
+    has_turn: bool,
+    /// The UDP listener for its datagrams.
+    relay: Option<UdpListenerKey>,
+}
+
+impl Client {
+    /// Begins to talk with a program.
+    pub(super) fn negotiate(&mut self, mut incoming: Incoming) {
+        if self.negotiations.len() >= MAX_NEGOTIATIONS {
+            return incoming.stream.reset();
+        }
+        let token = Token::Negotiation(self.negotiations.next_key().place()).token();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.core.poll.registry().register(&mut incoming.stream, token, interest) {
+            info!("a program cannot be served: {error}");
+            return incoming.stream.reset();
+        }
+        let negotiation = Negotiation::new(self.config.credentials.clone());
+        let key = self.negotiations.insert(Negotiating { incoming, negotiation, has_turn: false, relay: None });
+        self.core.deadlines.add(self.core.now + NEGOTIATION_TIMEOUT, Due::Negotiation(key.mark()));
+    }
+
+    /// A program has talked for too long.
+    pub(super) fn handle_negotiation_due(&mut self, program: Mark) {
+        if let Some(key) = self.negotiations.find(program)
+            && self.negotiations[key].relay.is_none()
+            && let Some(entry) = self.end_negotiation(key)
+        {
+            entry.incoming.stream.reset();
+        }
+    }
+
+    /// Hears what a program says, until it has to wait or has said what it wants.
+    pub(super) fn handle_negotiation(&mut self, key: NegotiationKey) {
+        let mut piece = [0; PIECE];
+        loop {
+            if self.waits_for_login(key) {
+                return;
+            }
+            let Some(entry) = self.negotiations.get_mut(key) else { return };
+            let len = match entry.incoming.stream.read(&mut piece) {
+                Ok(len) if len > 0 => len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                _ => return self.close_negotiation(key),
+            };
+            // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
+            // busy.
+            if entry.relay.is_some() {
+                return self.core.notices.push_back(Notice::Negotiation { place: key.place() });
+            }
+            let taken = entry.negotiation.handle_bytes(&piece[..len]);
+            let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
+            let request = entry.negotiation.poll_request();
+            match (taken, request) {
+                (Ok(taken), Some(request)) => return self.serve(key, &request, piece[taken..len].to_vec()),
+                (Ok(_), None) if is_heard => {}
+                (Err(refusal), _) => {
+                    let Some(mut entry) = self.end_negotiation(key) else { return };
+                    self.note_refused(&entry.incoming, refusal);
+                    return answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+                }
+                (Ok(_), None) => return self.close_negotiation(key),
+            }
+        }
+    }
+
+    /// Tells whether a program has to wait before what it says is looked at: it may be a login, and others were wrong.
+    fn waits_for_login(&mut self, key: NegotiationKey) -> bool {
+        let now = self.core.now;
+        let Some(entry) = self.negotiations.get_mut(key) else { return false };
+        let source = source(&entry.incoming);
+        if !entry.negotiation.may_log_in() || std::mem::take(&mut entry.has_turn) || self.logins.is_free(now, source) {
+            return false;
+        }
+        self.logins.cancel(key);
+        if let Some(crowded_out) = self.logins.wait(now, key, source, rand::random())
+            && let Some(entry) = self.end_negotiation(crowded_out)
+        {
+            entry.incoming.stream.reset();
+        }
+        self.await_logins();
+        true
+    }
+
+    /// Hears those whose turn to log in it is.
+    pub(super) fn serve_logins(&mut self) {
+        let now = self.core.now;
+        while let Some(key) = self.logins.poll_turn(now, rand::random()) {
+            if let Some(entry) = self.negotiations.get_mut(key) {
+                entry.has_turn = true;
+                self.handle_negotiation(key);
+            }
+            // It may not have said anything.
+            if let Some(entry) = self.negotiations.get_mut(key) {
+                entry.has_turn = false;
+            }
+        }
+        self.await_logins();
+    }
+
+    fn await_logins(&mut self) {
+        if let Some(turn) = self.logins.poll_timeout() {
+            self.core.deadlines.add(turn, Due::Waiting);
+        }
+    }
+
+    /// Says that a program was refused; of wrong logins not each.
+    fn note_refused(&mut self, incoming: &Incoming, refusal: Refusal) {
+        let name = &incoming.name;
+        if refusal != Refusal::LoginWrong {
+            return self.core.warn("proxy-refused", format!("{name}: {refusal}"));
+        }
+        match self.logins.failed(self.core.now, source(incoming)) {
+            Some(1) => self.core.warn("proxy-refused", format!("{name}: {refusal}")),
+            Some(count) => {
+                let message =
+                    format!("{name}: {refusal}; that were {count}, and each has to wait for the one before it");
+                self.core.warn("proxy-refused", message);
+            }
+            None => {}
+        }
+    }
+
+    /// Opens a stream for what a program wants.
+    fn serve(&mut self, key: NegotiationKey, request: &Request, early: Vec<u8>) {
+        if *request == Request::UdpAssociate {
+            return self.associate(key);
+        }
+        let Some(mut entry) = self.end_negotiation(key) else { return };
+        let session = self.session.filter(|_| self.local.is_connected);
+        match (request, session) {
+            (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
+                let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
+                let target = ConnectTarget::Tcp(target.to_string());
+                self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early), &target);
+            }
+            _ => {
+                entry.negotiation.refuse(AbortReason::Shutdown);
+                answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+            }
+        }
+    }
+
+    /// Opens a relay for a program's datagrams, at the address where it reached us.
+    fn associate(&mut self, key: NegotiationKey) {
+        let is_full = self.negotiations.iter().filter(|(_, entry)| entry.relay.is_some()).count() >= MAX_RELAYS;
+        let Some(entry) = self.negotiations.get_mut(key) else { return };
+        let ends = entry.incoming.ends.ports().filter(|_| !is_full);
+        let relay = ends.and_then(|(local, remote)| UdpListener::relay(local, remote.ip()).ok());
+        let added = relay.map(|relay| (relay.socket.local(), self.core.add_listener(relay)));
+        match added {
+            Some((bound, Ok(listener))) => {
+                entry.relay = Some(listener);
+                entry.negotiation.accept(Some(bound));
+                if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
+                    return self.close_negotiation(key);
+                }
+                // Its end may have come with the request.
+                self.core.notices.push_back(Notice::Negotiation { place: key.place() });
+            }
+            _ => {
+                let Some(mut entry) = self.end_negotiation(key) else { return };
+                entry.negotiation.refuse(AbortReason::TooManyStreams);
+                answer_and_end(entry.incoming.stream, &mut entry.negotiation);
+            }
+        }
+    }
+
+    /// Ends the connection of a program that has gone, or that nothing more is to be said to.
+    fn close_negotiation(&mut self, key: NegotiationKey) {
+        if let Some(entry) = self.end_negotiation(key) {
+            let _ = entry.incoming.stream.finish();
+        }
+    }
+
+    fn end_negotiation(&mut self, key: NegotiationKey) -> Option<Negotiating> {
+        let mut entry = self.negotiations.remove(key)?;
+        self.logins.cancel(key);
+        if let Some(listener) = entry.relay {
+            self.core.close_listener(listener);
+        }
+        if let Err(error) = self.core.poll.registry().deregister(&mut entry.incoming.stream) {
+            info!("deregister error={error}");
+        }
+        Some(entry)
+    }
+}
+
+/// Where a program is; those of a unix socket are in one place.
+fn source(incoming: &Incoming) -> Source {
+    Source::of(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
+}

@@ -1,0 +1,203 @@
+//! Who may come in: guesses of the pin in their turn, the bound on sessions, the person at the terminal.
+
+use std::time::Duration;
+
+use log::{debug, info};
+
+use super::{Host, Link, LinkKey, Phase};
+use crate::address::Endpoint;
+use crate::config::SharedService;
+use crate::run::approval::Approval;
+use crate::run::deadlines::Due;
+use crate::session::End;
+use crate::shares::{Admission, Standing};
+use crate::signaling::error::SignalingError;
+use crate::signaling::handshake::Established;
+use crate::signaling::pin::Pin;
+use crate::status::event::Event;
+use crate::tunnel::{Config, Role, Service};
+
+/// How long a person may take to answer `--ask`.
+const ASK_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Host {
+    /// Queues a client's proof; from here on its time is the limiter's.
+    pub(super) fn enqueue(&mut self, key: LinkKey) {
+        let link = &mut self.links[key];
+        link.step += 1;
+        self.limiter.enqueue(self.core.now, link.source, key);
+        link.phase = match std::mem::replace(&mut link.phase, Phase::Closing) {
+            Phase::Pake(handshake) => Phase::Verifying(handshake),
+            other => other,
+        };
+        self.verify();
+    }
+
+    /// Verifies the proofs whose turn has come.
+    pub(super) fn verify(&mut self) {
+        while let Some(key) = self.limiter.poll_verify(self.core.now, rand::random()) {
+            let link = self.links.get_mut(key);
+            let verdict = match link.map(|link| std::mem::replace(&mut link.phase, Phase::Closing)) {
+                Some(Phase::Verifying(mut handshake)) => handshake.verify(),
+                _ => {
+                    self.limiter.skip();
+                    continue;
+                }
+            };
+            match verdict {
+                Ok((confirm, established)) => {
+                    self.limiter.record_success();
+                    self.send(key, confirm);
+                    self.admit(key, established);
+                }
+                Err(error) => {
+                    let remote = self.links[key].remote.clone();
+                    if matches!(error, SignalingError::BadPin) {
+                        let replace = self.limiter.record_failure(self.core.now).is_some();
+                        let count = self.limiter.failures();
+                        self.core.warn(
+                            "bad-pin",
+                            format!(
+                                "a client from {remote} tried a wrong pin ({count} so far); guesses are slowed down"
+                            ),
+                        );
+                        self.refuse(key, &error);
+                        self.refuse_passed_over();
+                        if replace {
+                            self.replace_pin();
+                        }
+                    } else {
+                        self.limiter.skip();
+                        self.refuse(key, &error);
+                    }
+                }
+            }
+        }
+        self.core.verify_at = self.limiter.poll_timeout();
+    }
+
+    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
+    /// know of it; not a later one, should somebody have held this proof back.
+    pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
+        let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
+            return;
+        };
+        match resume.handle_returning(text) {
+            Ok(established) => {
+                self.core.abandon(last, End::Peer);
+                self.admit(key, established);
+            }
+            Err(error) => self.refuse(key, &error),
+        }
+    }
+
+    /// Lets a client in that knows the pin, if there is room and nobody objects.
+    pub(super) fn admit(&mut self, key: LinkKey, established: Established) {
+        // A client that is gone already took its link along.
+        let Some(link) = self.links.get_mut(key) else { return };
+        let Some(approval) = &mut self.approval else { return self.start_session(key, established) };
+        let question = format!("Let a client from {} join (session {})?", link.remote, established.session);
+        let former = match approval.ask(key.number(), link.source, question) {
+            Admission::Free => None,
+            Admission::InsteadOf(former) => Some(former),
+            Admission::Full => return self.refuse(key, &SignalingError::Full),
+        };
+        link.phase = Phase::Asking(Box::new(established));
+        self.places.set(key, Standing::Settled);
+        let due = Due::Link { link: key.mark(), step: link.step };
+        self.core.deadlines.add(self.core.now + ASK_TIMEOUT, due);
+        if let Some(former) = former.and_then(|former| self.asked(former)) {
+            self.refuse_busy(former);
+        }
+    }
+
+    /// Takes what the person at the terminal answered.
+    pub(super) fn handle_answers(&mut self) {
+        while let Some((question, verdict)) = self.approval.as_mut().and_then(Approval::poll) {
+            let Some(key) = self.asked(question) else { continue };
+            match std::mem::replace(&mut self.links[key].phase, Phase::Closing) {
+                Phase::Asking(established) if verdict => self.start_session(key, *established),
+                _ => self.refuse(key, &SignalingError::Denied),
+            }
+        }
+    }
+
+    /// Returns the link that a question is about, if it still waits for the answer.
+    fn asked(&self, question: u64) -> Option<LinkKey> {
+        let mut links = self.links.iter();
+        let is_asked =
+            |(key, link): &(LinkKey, &Link)| key.number() == question && matches!(link.phase, Phase::Asking(_));
+        links.find(is_asked).map(|(key, _)| key)
+    }
+
+    pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
+        let is_full = self.core.peer_count() >= self.config.max_sessions;
+        if self.is_stopping || (is_full && !self.core.evict()) {
+            let remote = &self.links[key].remote;
+            if !self.is_stopping {
+                let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
+                self.core.warn("full", message);
+            }
+            return self.refuse(key, &SignalingError::Full);
+        }
+        let mut config = self.config.bounds.apply(Config::new(Role::Host));
+        config.services = self.announced(None);
+        let remote = self.links[key].remote.clone();
+        let (name, ticket) = (established.session.to_string(), established.ticket.clone());
+        info!("session={name} remote={remote} joins");
+        match self.core.add_session(established, config) {
+            Ok(session) => {
+                let link = &mut self.links[key];
+                link.phase = Phase::Session(session);
+                // Our end of the connection that led here may lead to the client directly, too.
+                let local = link.end.source().and_then(|source| source.local_addr().ok());
+                if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+                    entry.signaling_address = Some(local.ip().to_canonical());
+                }
+                self.places.leave(key);
+                if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
+                    self.core.report(&Event::Returned { session: name, before, remote });
+                }
+            }
+            Err(reason) => {
+                self.core.warn("start", format!("a client could not be served: {reason}"));
+                self.refuse(key, &SignalingError::Full);
+            }
+        }
+    }
+
+    /// Says what is shared: everything, or that one service.
+    pub(super) fn announced(&self, only: Option<usize>) -> Vec<Service> {
+        let services = self.config.services.iter().zip(0..);
+        let wanted = services.filter(|(_, id)| only.is_none_or(|only| only == usize::from(*id)));
+        wanted.map(|(service, id)| announced(service, id)).collect()
+    }
+
+    /// A generated pin that was guessed at too often is replaced; one that was chosen stays, with a warning.
+    pub(super) fn replace_pin(&mut self) {
+        if self.config.pin.is_some() {
+            let failures = self.limiter.failures();
+            let message = format!("the pin was guessed at {failures} times: choose a longer one and start again");
+            return self.core.warn("pin-attacked", message);
+        }
+        self.pin = Pin::generate();
+        for key in self.limiter.pin_replaced() {
+            debug!("guess of the old pin dropped link={key}");
+        }
+        let unproven = self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)));
+        let unproven: Vec<LinkKey> = unproven.map(|(key, _)| key).collect();
+        unproven.into_iter().for_each(|key| self.drop_link(key));
+        let pin = self.pin.reveal().to_owned();
+        self.core.report(&Event::PinReplaced { pin });
+    }
+}
+
+/// Says of a service what clients need to know.
+fn announced(service: &SharedService, id: u16) -> Service {
+    let port = match &service.endpoint {
+        Endpoint::Tcp(target) | Endpoint::Udp(target) => Some(target.port),
+        Endpoint::Unix(_) => None,
+    };
+    let proto = service.endpoint.protocol().as_str().to_owned();
+    Service { id, name: service.name.clone(), proto, port }
+}

@@ -1,0 +1,207 @@
+//! Local programs that send datagrams: one socket for all of them, a flow for each.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use log::{debug, info};
+use mio::Interest;
+
+use super::connections::stream_hash;
+use super::core::{Core, Notice};
+use super::flows::{DATAGRAMS_PER_TURN, FlowKey, Side};
+use super::sessions::SessionKey;
+use super::table::Key;
+use super::token::Source;
+use crate::address::{ListenAddress, Protocol, Target};
+use crate::net::listen::{self, ListenError, Second};
+use crate::net::listener::Ends;
+use crate::net::program_socket::{ProgramSocket, Received};
+use crate::socks::datagram;
+use crate::tunnel::ConnectTarget;
+
+/// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
+const MAX_FLOWS: usize = 1024;
+
+/// Finds a socket that local programs send to.
+pub(super) type UdpListenerKey = Key<UdpListener>;
+
+/// A socket that local programs send to.
+pub(super) struct UdpListener {
+    pub(super) socket: ProgramSocket,
+    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address
+    /// only. Its port is that of the first datagram, and 0 before.
+    owner: Option<SocketAddr>,
+    /// The flow of each program.
+    pub(super) flows: HashMap<Program, FlowKey>,
+}
+
+/// Who sent a datagram; through a relay, also where to. Those are flows of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Program {
+    source: SocketAddr,
+    /// Which of our addresses it sent to, where there are several; answers come from there.
+    asked: Option<IpAddr>,
+    target: Option<Target>,
+}
+
+impl UdpListener {
+    /// Listens there, and where else the port is free that is asked for.
+    pub(super) fn take_both(
+        address: ListenAddress,
+    ) -> Result<(UdpListener, SocketAddr, Second<UdpListener>), ListenError> {
+        listen::take_both(address.addresses(), |one| {
+            let listener = UdpListener::bind(one).map_err(|error| ListenError::new(one, error))?;
+            let bound = listener.socket.local();
+            Ok((listener, bound))
+        })
+    }
+
+    pub(super) fn bind(address: SocketAddr) -> io::Result<UdpListener> {
+        Ok(UdpListener { socket: ProgramSocket::bind(address)?, owner: None, flows: HashMap::new() })
+    }
+
+    /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
+    pub(super) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
+        address.set_port(0);
+        Ok(UdpListener { owner: Some(SocketAddr::new(owner, 0)), ..UdpListener::bind(address)? })
+    }
+
+    pub(super) fn send(&self, program: &Program, payload: &[u8]) -> io::Result<()> {
+        match program.target.as_ref().and_then(|target| datagram::encode(target, payload)) {
+            Some(datagram) => self.socket.send(&datagram, program.source, program.asked),
+            None => self.socket.send(payload, program.source, program.asked),
+        }
+    }
+
+    /// Returns whose datagram this is, and what it carries; `None` if it is nobody's.
+    fn take<'a>(
+        &mut self,
+        source: SocketAddr,
+        asked: Option<IpAddr>,
+        datagram: &'a [u8],
+    ) -> Option<(Program, &'a [u8])> {
+        let Some(owner) = &mut self.owner else { return Some((Program { source, asked, target: None }, datagram)) };
+        if owner.ip() != source.ip() || ![0, source.port()].contains(&owner.port()) {
+            return None;
+        }
+        match datagram::decode(datagram) {
+            Ok((target, payload)) => {
+                owner.set_port(source.port());
+                Some((Program { source, asked, target: Some(target) }, payload))
+            }
+            Err(error) => {
+                debug!("a datagram from {source} is lost: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            None => write!(f, "{}", self.source),
+            Some(target) => write!(f, "udp:{target} ({})", self.source),
+        }
+    }
+}
+
+impl Core {
+    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
+    /// session only; without one, they are lost.
+    pub(super) fn receive_from_programs(
+        &mut self,
+        listener: UdpListenerKey,
+        wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
+    ) {
+        let mut buffer = std::mem::take(&mut self.datagram);
+        for count in 0.. {
+            let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
+            if count == DATAGRAMS_PER_TURN {
+                self.notices.push_back(Notice::Programs { listener });
+                break;
+            }
+            let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // An earlier datagram found nobody.
+                Err(_) => continue,
+            };
+            // One that is empty is a datagram, too.
+            let mut rest = &buffer[..len];
+            loop {
+                let datagram;
+                (datagram, rest) = rest.split_at(stride.min(rest.len()));
+                let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
+                if let Some((program, payload)) = entry.take(source, asked, datagram) {
+                    let flow = entry.flows.get(&program).copied().or_else(|| {
+                        let (session, wanted) = wanted?;
+                        let named = program.target.as_ref().map(|target| ConnectTarget::Udp(target.to_string()));
+                        self.open_flow(session, named.as_ref().or(wanted)?, listener, program)
+                    });
+                    if let Some(flow) = flow {
+                        self.send_to_peer(flow, payload);
+                    }
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.datagram = buffer;
+    }
+
+    /// Adds a listener to the loop.
+    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<UdpListenerKey> {
+        let token = Source::Programs(self.udp_listeners.next_key().place()).token();
+        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        Ok(self.udp_listeners.insert(listener))
+    }
+
+    /// Closes a listener and ends its flows.
+    pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
+        let Some(mut entry) = self.udp_listeners.remove(listener) else { return };
+        if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
+            debug!("deregister error={error}");
+        }
+        for flow in entry.flows.into_values() {
+            self.end_flow(flow, "closed");
+        }
+    }
+
+    fn open_flow(
+        &mut self,
+        session: SessionKey,
+        target: &ConnectTarget,
+        listener: UdpListenerKey,
+        program: Program,
+    ) -> Option<FlowKey> {
+        if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
+            let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
+            let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
+            self.end_flow(oldest, "another flow needs its place");
+        }
+        let mut local = self.udp_listeners.get(listener)?.socket.local();
+        if let Some(asked) = program.asked {
+            local.set_ip(asked);
+        }
+        let ends = Ends::Ports { local, remote: program.source };
+        let trail = self.trail_of(session, Protocol::Udp, &ends);
+        let entry = &mut self.sessions[session];
+        let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
+        let key = match entry.session.mux().open_from(hash, target, &trail) {
+            Ok(key) => key,
+            Err(error) => {
+                info!("datagrams from {program} are lost: {error}");
+                return None;
+            }
+        };
+        let name = program.to_string();
+        let flow = self.insert_flow(session, key, Side::Program { listener, program: program.clone() }, name)?;
+        self.udp_listeners.get_mut(listener)?.flows.insert(program, flow);
+        self.report_opened(flow);
+        Some(flow)
+    }
+}

@@ -1,0 +1,244 @@
+//! Clients: conversations whose messages are passed on between two WebSockets.
+//!
+//! What a client sends goes to its host as long as there is room there; otherwise the client is not read, and its own
+//! TCP connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept
+//! for the client within bounds, and two honest peers keep less than that under way.
+
+use std::time::Duration;
+
+use log::debug;
+
+use super::Server;
+use super::hosts::MAX_AHEAD;
+use super::links::{Link, LinkKey, STEP_TIMEOUT, State};
+use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::run::outbox::Outbox;
+use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+
+/// What may wait for one client, in bytes: a relayed session has at most 4 MiB under way (`session::relay`).
+const MAX_WAITING: usize = 5 * 1024 * 1024;
+
+/// How long a client may take for what waits once its host is done with it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What may wait for all clients together, in bytes.
+const MAX_QUEUED: usize = 256 * 1024 * 1024;
+
+/// A client of a host.
+pub(super) struct Client {
+    id: HostId,
+    /// The host's link. As long as it has no number there may be another host of that name by now.
+    pub(super) host: LinkKey,
+    /// The number of the conversation. It has none until it says something: until then its host does not know of it,
+    /// and it takes no client's place.
+    pub(super) number: Option<u32>,
+    /// What waits for it.
+    outbox: Outbox,
+    /// It is over once everything is sent: its host knows it no more, and may be gone.
+    pub(super) is_leaving: bool,
+    /// It is in its host's list of those who wait for room.
+    pub(super) is_blocked: bool,
+    /// Bytes to the client, and from it.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+}
+
+impl Server {
+    /// A client wants to join a host.
+    pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
+        let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
+        if let Some(link) = self.links.get_mut(key) {
+            link.state = State::Client(Box::new(Client {
+                id: id.clone(),
+                host,
+                number: None,
+                outbox: Outbox::default(),
+                is_leaving: false,
+                is_blocked: false,
+                sent: 0,
+                received: 0,
+            }));
+        }
+        self.expect(key, STEP_TIMEOUT);
+    }
+
+    fn refuse_unknown(&mut self, key: LinkKey, id: &HostId) {
+        let message = format!("no host is registered as {id}: is it running, and is the name right?");
+        self.refuse(key, Refusal::UnknownHost, &message);
+    }
+
+    /// Gives a client its place and its number, for it has said something. Otherwise it is refused.
+    fn begin_conversation(&mut self, key: LinkKey) -> Option<u32> {
+        let id = self.client(key)?.id.clone();
+        let Some(&host) = self.names.get(&id) else {
+            self.refuse_unknown(key, &id);
+            return None;
+        };
+        if !self.make_place_for_client(key, host) {
+            self.refuse(key, Refusal::Full, "there are as many clients as there may be; try again later");
+            return None;
+        }
+        let state = self.host(host)?;
+        let conversation = state.next_number();
+        state.conversations.insert(conversation, key);
+        let remote = self.links.get(key)?.remote;
+        let client = self.client(key)?;
+        (client.host, client.number) = (host, Some(conversation));
+        self.metrics.conversations += 1;
+        let joined = FromServer::Joined { conversation, remote };
+        self.send_to_host(host, joined.to_text());
+        self.core.report(&Event::ClientJoined { id, remote, conversation });
+        Some(conversation)
+    }
+
+    pub(super) fn client(&mut self, key: LinkKey) -> Option<&mut Client> {
+        match &mut self.links.get_mut(key)?.state {
+            State::Client(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Tells whether a client has to wait until its host takes more; it then is in that one's list.
+    pub(super) fn is_blocked(&mut self, key: LinkKey) -> bool {
+        let Some(client) = self.client(key) else { return false };
+        if client.number.is_none() {
+            let id = client.id.clone();
+            // Without a host it is told so as soon as it says something.
+            let Some(&host) = self.names.get(&id) else { return false };
+            self.client(key).into_iter().for_each(|client| client.host = host);
+        }
+        let Some(client) = self.client(key) else { return false };
+        let host = client.host;
+        if client.is_leaving || self.has_room(host) {
+            return false;
+        }
+        if let Some(client) = self.client(key)
+            && !std::mem::replace(&mut client.is_blocked, true)
+            && let Some(host) = self.host(host)
+        {
+            host.blocked.push_back(key);
+        }
+        true
+    }
+
+    /// Passes on what a client says.
+    pub(super) fn handle_client_message(&mut self, key: LinkKey, payload: Payload) {
+        if payload.len() > MAX_MESSAGE - PACKET_OVERHEAD {
+            // As a packet it would be larger than the host takes.
+            return self.refuse(key, Refusal::TooLarge, "a message was too large");
+        }
+        let Some(client) = self.client(key) else { return };
+        if client.is_leaving {
+            // Nobody listens any more, and where its host was there may be somebody else.
+            return;
+        }
+        let known = client.number;
+        let Some(conversation) = known.or_else(|| self.begin_conversation(key)) else { return };
+        let Some(client) = self.client(key) else { return };
+        client.received += payload.len() as u64;
+        let host = client.host;
+        self.metrics.relayed.to_host += payload.len() as u64;
+        self.send_packet(host, Packet { conversation, payload });
+    }
+
+    /// Passes on what a host says to a client.
+    pub(super) fn send_to_client(&mut self, key: LinkKey, payload: Payload) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let State::Client(client) = &mut link.state else { return };
+        client.sent += payload.len() as u64;
+        self.metrics.relayed.to_client += payload.len() as u64;
+        let before = client.outbox.bytes();
+        client.outbox.push(payload);
+        self.queued += client.outbox.bytes() - before;
+        self.pump_client(key);
+        // Those that just went out do not count.
+        let waiting = self.client(key).map_or(0, |client| client.outbox.bytes());
+        let slow = if waiting > MAX_WAITING {
+            Some(key)
+        } else if self.queued > MAX_QUEUED {
+            self.slowest()
+        } else {
+            None
+        };
+        if let Some(slow) = slow {
+            self.refuse(slow, Refusal::Slow, "it takes what the host sends too slowly");
+        }
+    }
+
+    /// Returns the client for which most is waiting.
+    fn slowest(&self) -> Option<LinkKey> {
+        let clients = self.links.iter().filter_map(|(key, link)| match &link.state {
+            State::Client(client) => Some((client.outbox.bytes(), key)),
+            _ => None,
+        });
+        clients.max().map(|(_, key)| key)
+    }
+
+    /// Gives a client's WebSocket what it has room for.
+    pub(super) fn pump_client(&mut self, key: LinkKey) {
+        let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(key) else { return };
+        let super::links::End::WebSocket(websocket) = end else { return };
+        let before = client.outbox.bytes();
+        // It may not be read at the moment, and still has to get on.
+        let mut result = websocket.flush_now();
+        while result.is_ok()
+            && websocket.buffered() < MAX_AHEAD
+            && let Some(payload) = client.outbox.pop()
+        {
+            result = match payload {
+                Payload::Text(text) => websocket.send_text(text),
+                Payload::Binary(bytes) => websocket.send_binary(bytes),
+            };
+        }
+        let is_over = client.is_leaving && client.outbox.is_empty() && websocket.is_flushed();
+        self.queued -= before - client.outbox.bytes();
+        match result {
+            Err(error) => self.drop_link(key, &error.to_string()),
+            Ok(()) if is_over => self.close_link(key, "the host is done"),
+            Ok(()) => {}
+        }
+    }
+
+    /// The host is done with a conversation: what it said before still goes out.
+    pub(super) fn end_conversation(&mut self, key: LinkKey) {
+        if let Some(client) = self.client(key) {
+            client.is_leaving = true;
+            self.expect(key, LEAVE_TIMEOUT);
+            self.pump_client(key);
+        }
+    }
+
+    /// A client is gone.
+    pub(super) fn client_left(&mut self, key: LinkKey, client: Client, reason: &str) {
+        let Client { id, host, number, is_leaving, outbox, sent, received, .. } = client;
+        self.clients.leave(key);
+        self.queued -= outbox.bytes();
+        let Some(number) = number else { return };
+        // One that is leaving was forgotten, and so are those of a host that is gone.
+        if !is_leaving
+            && let Some(state) = self.host(host)
+            && state.conversations.remove(&number).is_some()
+        {
+            state.clients.leave(key);
+            self.send_to_host(host, FromServer::Left { conversation: number }.to_text());
+        }
+        let reason = reason.to_owned();
+        self.core.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
+    }
+
+    /// Tells the clients of a host that is gone.
+    pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
+        for key in clients {
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
+                let gone = FromServer::error(crate::signaling::message::ErrorCode::UnknownHost, "the host is gone");
+                if let Err(error) = websocket.send_text(gone.to_text()) {
+                    debug!("send error={error}");
+                }
+                websocket.close(close_code::GOING_AWAY, "the host is gone");
+            }
+            self.close_link(key, "the host is gone");
+        }
+    }
+}

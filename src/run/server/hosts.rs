@@ -1,0 +1,323 @@
+//! Hosts that are registered, and what goes over their WebSockets.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use log::debug;
+
+use super::Server;
+use super::clients::Client;
+use super::links::{Link, LinkKey, State};
+use super::places::MAX_REQUESTS;
+use super::web::WebKey;
+use crate::net::websocket::close_code;
+use crate::run::outbox::Outbox;
+use crate::run::sessions::SessionKey;
+use crate::session::{End, Signal};
+use crate::shares::Shares;
+use crate::signaling::message::ErrorCode;
+use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+use crate::tunnel::{Config, Role};
+
+/// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
+pub(super) const MAX_AHEAD: usize = 64 * 1024;
+
+/// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that
+/// a visitor does not take waits in a window of its stream; windows grow by that much together.
+const INITIAL_CREDIT: u32 = 32 * 1024;
+const GROWTH_BUDGET: u64 = 8 * 1024 * 1024;
+
+/// What visitors sent and the host has not acknowledged. Acknowledgements of small requests may take a second, and each
+/// of these holds 2 KiB: this is for 32,000 of them.
+const SEND_BUDGET: usize = 64 * 1024 * 1024;
+
+/// What is unacknowledged, and what windows grew by, of all hosts together; it is looked at now and then.
+const ALL_MEMORY: u64 = 512 * 1024 * 1024;
+
+/// A registered host.
+pub(super) struct Host {
+    pub(super) id: HostId,
+    /// Who may take its place.
+    pub(super) owner: Owner,
+    /// The process.
+    pub(super) instance: Instance,
+    /// What is published.
+    pub(super) public: Option<Public>,
+    /// It dials for holders of tokens that may.
+    pub(super) dials: bool,
+    /// The link of each client, and their places.
+    pub(super) clients: Shares<LinkKey>,
+    pub(super) conversations: HashMap<u32, LinkKey>,
+    next_conversation: u32,
+    /// Clients that wait for room in the WebSocket, in the order of their turns.
+    pub(super) blocked: VecDeque<LinkKey>,
+    /// The session with the host itself, and what it has to say.
+    pub(super) session: Option<SessionKey>,
+    outbox: Outbox,
+    /// Connections of visitors whose requests it has.
+    pub(super) requests: Shares<WebKey>,
+    /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
+    pub(super) contender: Option<(LinkKey, u64)>,
+}
+
+/// Who has a name.
+#[derive(Clone, Copy)]
+pub(super) enum Owner {
+    /// Whoever has the token of this hash.
+    Token([u8; 32]),
+    /// One process: an open server takes hosts without tokens.
+    Process(Instance),
+}
+
+impl Host {
+    pub(super) fn new(
+        id: HostId,
+        owner: Owner,
+        instance: Instance,
+        public: Option<Public>,
+        dials: bool,
+        max_clients: usize,
+    ) -> Host {
+        Host {
+            id,
+            owner,
+            instance,
+            public,
+            dials,
+            clients: Shares::new(max_clients),
+            requests: Shares::new(MAX_REQUESTS),
+            conversations: HashMap::new(),
+            next_conversation: SERVER + 1,
+            blocked: VecDeque::new(),
+            session: None,
+            outbox: Outbox::default(),
+            contender: None,
+        }
+    }
+
+    /// Returns a number that no conversation has: a new one, until four billions were used.
+    pub(super) fn next_number(&mut self) -> u32 {
+        loop {
+            let number = self.next_conversation;
+            self.next_conversation = number.checked_add(1).unwrap_or(SERVER + 1);
+            if !self.conversations.contains_key(&number) {
+                return number;
+            }
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Host> {
+        match &mut self.links.get_mut(key)?.state {
+            State::Host(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Tells whether a host's WebSocket has room for more.
+    pub(super) fn has_room(&mut self, key: LinkKey) -> bool {
+        let websocket = self.links.get_mut(key).and_then(Link::websocket);
+        websocket.is_some_and(|websocket| websocket.buffered() < MAX_AHEAD)
+    }
+
+    pub(super) fn handle_host_text(&mut self, key: LinkKey, text: &str) {
+        match FromHost::parse(text) {
+            Ok(FromHost::Left { conversation }) => {
+                let Some(host) = self.host(key) else { return };
+                if let Some(client) = host.conversations.remove(&conversation) {
+                    host.clients.leave(client);
+                    self.end_conversation(client);
+                }
+            }
+            Ok(FromHost::Register(_)) => self.refuse(key, Refusal::Protocol, "a host registers once"),
+            Err(error) => self.refuse(key, Refusal::Protocol, &error.to_string()),
+        }
+    }
+
+    pub(super) fn handle_packet(&mut self, key: LinkKey, bytes: Bytes) {
+        let Packet { conversation, payload } = match Packet::decode(bytes) {
+            Ok(packet) => packet,
+            Err(error) => return self.refuse(key, Refusal::Protocol, &error.to_string()),
+        };
+        let now = self.core.now;
+        let Some(host) = self.host(key) else { return };
+        if conversation != SERVER {
+            // One that just left may still be spoken to.
+            if let Some(&client) = host.conversations.get(&conversation) {
+                self.send_to_client(client, payload);
+            }
+            return;
+        }
+        let (Some(session), Payload::Binary(bytes)) = (host.session, payload) else {
+            return self.refuse(key, Refusal::Protocol, "there is no session of the server's own");
+        };
+        if let Some(entry) = self.core.session(session)
+            && let Err(error) = entry.session.handle_binary(now, bytes)
+        {
+            debug!("session error={error}");
+        }
+        self.core.touch(session);
+    }
+
+    pub(super) fn send_to_host(&mut self, key: LinkKey, text: String) {
+        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
+            && let Err(error) = websocket.send_text(text)
+        {
+            self.drop_link(key, &error.to_string());
+        }
+    }
+
+    pub(super) fn send_packet(&mut self, key: LinkKey, packet: Packet) {
+        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
+            && let Err(error) = websocket.send_binary(packet.encode())
+        {
+            self.drop_link(key, &error.to_string());
+        }
+    }
+
+    /// Returns the session with a host, begun if there was none.
+    pub(super) fn session_of(&mut self, key: LinkKey) -> Option<SessionKey> {
+        let host = self.host(key)?;
+        if let Some(session) = host.session {
+            return Some(session);
+        }
+        let name = host.id.to_string();
+        let config = Config {
+            initial_credit: INITIAL_CREDIT,
+            growth_budget: GROWTH_BUDGET,
+            send_budget: SEND_BUDGET,
+            ..Config::new(Role::Client)
+        };
+        let session = self.core.add_plain_session(name, config);
+        self.sessions.insert(session, key);
+        self.host(key)?.session = Some(session);
+        Some(session)
+    }
+
+    /// Sends what the session with a host has to say.
+    pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
+        let Signal::Binary(bytes) = signal else { return };
+        let Some(&key) = self.sessions.get(&session) else { return };
+        let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
+        host.outbox.push(Payload::Binary(bytes.into()));
+        let waiting = host.outbox.bytes();
+        if let Some(entry) = self.core.session(session) {
+            entry.session.set_signaling_buffered(waiting);
+        }
+        self.pump_host(key);
+    }
+
+    /// Gives a host's WebSocket what it has room for: a message of the session with it and what a client says, in turn.
+    pub(super) fn pump_host(&mut self, key: LinkKey) {
+        self.check_contender(key);
+        let mut is_idle = false;
+        while !is_idle && self.has_room(key) {
+            is_idle = true;
+            let Some(host) = self.host(key) else { return };
+            if let Some(payload) = host.outbox.pop() {
+                is_idle = false;
+                let (session, waiting) = (host.session, host.outbox.bytes());
+                self.send_packet(key, Packet { conversation: SERVER, payload });
+                if let Some(session) = session
+                    && let Some(entry) = self.core.session(session)
+                {
+                    entry.session.set_signaling_buffered(waiting);
+                    self.core.touch(session);
+                }
+            }
+            let Some(host) = self.host(key) else { return };
+            if let Some(client) = host.blocked.pop_front() {
+                is_idle = false;
+                if let Some(client) = self.client(client) {
+                    client.is_blocked = false;
+                }
+                self.poll_link(client);
+            }
+        }
+    }
+
+    /// Ends hosts whose streams hold most, until all hold no more than they may.
+    pub(super) fn bound_memory(&mut self) {
+        let mut held: Vec<(u64, LinkKey)> = Vec::new();
+        for (key, &link) in &self.sessions {
+            if let Some(entry) = self.core.session(*key) {
+                let (windows, queued) = entry.session.mux().memory();
+                held.push((windows + queued as u64, link));
+            }
+        }
+        held.sort_unstable();
+        let mut all: u64 = held.iter().map(|(bytes, _)| bytes).sum();
+        while all > ALL_MEMORY
+            && let Some((bytes, link)) = held.pop()
+        {
+            all -= bytes;
+            self.refuse(link, Refusal::Busy, "its visitors hold too much of the server's memory");
+        }
+    }
+
+    /// The session with a host ended: without it the host is of no use, and begins anew.
+    pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
+        let Some(&key) = self.sessions.get(&session) else { return };
+        if let Some(host) = self.host(key).filter(|host| host.session == Some(session)) {
+            host.session = None;
+            self.sessions.remove(&session);
+            self.leaving.forget_host(session);
+            self.drop_link(key, &end.to_string());
+        }
+    }
+
+    /// A host is gone, and with it all that it had.
+    pub(super) fn host_left(&mut self, key: LinkKey, host: Host, reason: &str) {
+        if self.names.get(&host.id) == Some(&key) {
+            self.names.remove(&host.id);
+        }
+        self.metrics.hosts = self.names.len();
+        let now = self.core.now;
+        if let Some(session) = host.session {
+            self.sessions.remove(&session);
+            self.leaving.forget_host(session);
+            if let Some(entry) = self.core.session(session) {
+                entry.session.handle_signaling_closed(now);
+            }
+            self.core.touch(session);
+        }
+        self.hosts.leave(key);
+        // Those that said nothing yet wait for room in vain.
+        let is_silent = |client: &mut Client| client.number.is_none() && client.is_blocked && client.host == key;
+        let mut silent = host.blocked;
+        silent.retain(|client| self.client(*client).is_some_and(is_silent));
+        self.dismiss(host.conversations.into_values().chain(silent));
+        self.core.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
+        if let Some((contender, _)) = host.contender {
+            self.succeed(contender);
+        }
+    }
+
+    /// Lets everybody go, and tells every host to come back in a moment.
+    pub(super) fn say_good_bye(&mut self) {
+        let reason = "the server goes away";
+        let (hosts, others): (Vec<_>, Vec<_>) =
+            self.links.iter().map(|(key, link)| (key, matches!(link.state, State::Host(_)))).partition(|link| link.1);
+        // Clients first: they would be told that their host is gone.
+        for (key, _) in others {
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
+                websocket.close(close_code::GOING_AWAY, reason);
+            }
+            self.close_link(key, reason);
+        }
+        for (key, _) in hosts {
+            let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
+            if let FromServer::Error(error) = &mut error {
+                error.retry_after = Some(1);
+            }
+            self.send_to_host(key, error.to_text());
+            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
+                websocket.close(close_code::GOING_AWAY, reason);
+            }
+            self.close_link(key, reason);
+        }
+    }
+}

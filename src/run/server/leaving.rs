@@ -1,0 +1,136 @@
+//! Streams that no visitor needs any more: their services see an end in order, as behind other proxies. A reset would
+//! be an error to them, and ends those that do not expect one.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::Server;
+use crate::run::deadlines::Due;
+use crate::run::sessions::SessionKey;
+use crate::tunnel::{AbortReason, StreamKey};
+
+/// How long a service may take to end its side.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a service may send meanwhile, in bytes; nobody gets it.
+const MAX_DROPPED: usize = 64 * 1024;
+
+/// Streams of one host that may be leaving; beyond it the one that began first is reset.
+const MAX_LEAVING: usize = 1024;
+
+/// Streams whose sending half is finished, and whose receiving half is read to its end, which nobody waits for.
+#[derive(Default)]
+pub(super) struct Leaving {
+    /// What was dropped of each stream, in bytes.
+    hosts: HashMap<SessionKey, HashMap<StreamKey, usize>>,
+    /// Until when each has time, the nearest first; some are over already.
+    order: VecDeque<(Instant, SessionKey, StreamKey)>,
+}
+
+impl Leaving {
+    pub(super) fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Returns how many streams to a host are leaving.
+    pub(super) fn count(&self, session: SessionKey) -> usize {
+        self.hosts.get(&session).map_or(0, HashMap::len)
+    }
+
+    /// Forgets all of a host that is gone.
+    pub(super) fn forget_host(&mut self, session: SessionKey) {
+        self.hosts.remove(&session);
+    }
+
+    pub(super) fn forget(&mut self, session: SessionKey, key: StreamKey) {
+        if let Some(streams) = self.hosts.get_mut(&session) {
+            streams.remove(&key);
+            if streams.is_empty() {
+                self.hosts.remove(&session);
+            }
+        }
+    }
+
+    fn has(&self, session: SessionKey, key: StreamKey) -> bool {
+        self.hosts.get(&session).is_some_and(|streams| streams.contains_key(&key))
+    }
+
+    fn oldest(&self, session: SessionKey) -> Option<StreamKey> {
+        let mut of_host = self.order.iter().filter(|(_, other, key)| *other == session && self.has(session, *key));
+        of_host.next().map(|(_, _, key)| *key)
+    }
+}
+
+impl Server {
+    /// Ends our half of a stream, and has the rest of it read for a moment.
+    pub(super) fn leave_stream(&mut self, session: SessionKey, key: StreamKey) {
+        let now = self.core.now;
+        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+            return;
+        };
+        stream.finish();
+        if stream.is_at_end() {
+            return self.core.touch(session);
+        }
+        if self.leaving.count(session) >= MAX_LEAVING
+            && let Some(oldest) = self.leaving.oldest(session)
+        {
+            self.give_up(session, oldest);
+        }
+        if self.leaving.order.is_empty() {
+            self.core.deadlines.add(now + TIMEOUT, Due::Waiting);
+        }
+        self.leaving.order.push_back((now + TIMEOUT, session, key));
+        self.leaving.hosts.entry(session).or_default().insert(key, 0);
+        self.drop_rest(session, key);
+    }
+
+    /// Drops what a service still sends; returns whether the stream is one that is leaving.
+    pub(super) fn drop_rest(&mut self, session: SessionKey, key: StreamKey) -> bool {
+        let dropped = self.leaving.hosts.get_mut(&session).and_then(|streams| streams.get_mut(&key));
+        let Some(dropped) = dropped else { return false };
+        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+            self.leaving.forget(session, key);
+            return true;
+        };
+        loop {
+            let Some(len) = stream.readable().next().map(<[u8]>::len) else { break };
+            if *dropped > MAX_DROPPED {
+                break;
+            }
+            stream.consume(len);
+            *dropped += len;
+        }
+        let (is_over, is_too_much) = (stream.is_at_end(), *dropped > MAX_DROPPED);
+        self.core.touch(session);
+        if is_over {
+            self.leaving.forget(session, key);
+        } else if is_too_much {
+            self.give_up(session, key);
+        }
+        true
+    }
+
+    /// Resets a stream whose service does not end its side. It has seen the end of ours by then, and whatever it writes
+    /// fails.
+    fn give_up(&mut self, session: SessionKey, key: StreamKey) {
+        self.leaving.forget(session, key);
+        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+            stream.abort(AbortReason::Reset, "");
+            self.core.touch(session);
+        }
+    }
+
+    /// Resets those that have had their time.
+    pub(super) fn give_up_late(&mut self) {
+        while let Some(&(at, session, key)) = self.leaving.order.front() {
+            if at > self.core.now {
+                return self.core.deadlines.add(at, Due::Waiting);
+            }
+            self.leaving.order.pop_front();
+            if self.leaving.has(session, key) {
+                self.give_up(session, key);
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Logins of visitors to what hosts publish: who is let in at once, and who has to wait for it.
+
+use std::time::Duration;
+
+use super::Server;
+use super::places::source;
+use super::web::{Web, WebKey};
+use crate::access::logins::LoginLimiter;
+use crate::gateway::{Refusal, Request};
+use crate::run::core::Notice;
+use crate::run::deadlines::Due;
+use crate::shares::Source;
+use crate::signaling::rendezvous::HostId;
+use crate::socks::Credentials;
+use crate::status::refusal::Refusal as Counted;
+
+/// How long a login may wait for its verification.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// When visitors whose login was not verified are asked to try again, in seconds.
+const RETRY_AFTER: u32 = 2;
+
+/// Hosts for which wrong logins are remembered; beyond it the one with the fewest is forgotten.
+const MAX_HOSTS: usize = 1024;
+
+/// From how many wrong logins on there is a word about them: people mistype.
+const MANY: u64 = 10;
+
+/// Verifies the logins for one host in their turn. A connection is named by its key.
+pub(super) type Limiter = LoginLimiter<WebKey, Source>;
+
+/// What a connection has to do with logins.
+#[derive(Default)]
+pub(super) enum LoginState {
+    /// Nobody has logged in on it.
+    #[default]
+    Unknown,
+    /// Its request waits for its login's turn.
+    Waits(Box<Request>, HostId),
+    /// Its login is to be verified now.
+    HasTurn,
+    /// The last login from that source was right, so the next is no guess.
+    LoggedIn(HostId, Source),
+}
+
+/// What becomes of a request whose login was looked at.
+pub(super) enum Verdict {
+    Passed,
+    Waits,
+}
+
+impl Server {
+    /// Lets a visitor in who has the right login, or has it wait until that can be found out.
+    pub(super) fn check_login(
+        &mut self,
+        key: WebKey,
+        request: &Request,
+        id: &HostId,
+        auth: &Credentials,
+    ) -> Result<Verdict, Refusal> {
+        let now = self.core.now;
+        let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
+        let Some(web) = self.webs.get_mut(key) else { return Ok(Verdict::Waits) };
+        let source = source(web.remote);
+        let is_free = match std::mem::take(&mut web.login) {
+            LoginState::HasTurn => true,
+            LoginState::LoggedIn(host, known) if host == *id && known == source => true,
+            LoginState::Unknown | LoginState::Waits(..) | LoginState::LoggedIn(..) => {
+                self.logins.get(id).is_none_or(|limiter| limiter.is_free(now, source))
+            }
+        };
+        if !is_free {
+            self.hold(key, request, id, source);
+            return Ok(Verdict::Waits);
+        }
+        if auth.are(login.user.as_bytes(), login.password.as_bytes()) {
+            web.login = LoginState::LoggedIn(id.clone(), source);
+            return Ok(Verdict::Passed);
+        }
+        self.metrics.refused(Counted::Unauthorized);
+        let said = self.limiter(id).failed(now, source).filter(|count| *count >= MANY);
+        if let Some(count) = said {
+            let message = format!(
+                "{count} wrong logins for what {id} publishes, the last from {source}; each has to wait for the one before it"
+            );
+            self.core.warn("wrong-logins", message);
+        }
+        Err(Refusal::LoginWanted)
+    }
+
+    /// Has a request wait for its login's turn.
+    fn hold(&mut self, key: WebKey, request: &Request, id: &HostId, source: Source) {
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(key) else { return };
+        web.login = LoginState::Waits(Box::new(request.clone()), id.clone());
+        let limiter = self.limiter(id);
+        let crowded_out = limiter.wait(now, key, source, rand::random());
+        let turn = limiter.poll_timeout();
+        if let Some(key) = crowded_out {
+            self.turn_away(key);
+        }
+        if let Some(turn) = turn {
+            self.core.deadlines.add(turn, Due::Waiting);
+        }
+    }
+
+    /// Answers a request whose login was not verified.
+    fn turn_away(&mut self, key: WebKey) {
+        self.metrics.refused(Counted::Busy);
+        let Some(web) = self.webs.get_mut(key) else { return };
+        web.login = LoginState::Unknown;
+        web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
+        if web.queue() {
+            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
+        }
+    }
+
+    /// Verifies the logins whose turn it is.
+    pub(super) fn serve_logins(&mut self) {
+        let now = self.core.now;
+        let ids: Vec<HostId> = self.logins.keys().cloned().collect();
+        for id in ids {
+            while let Some(key) = self.logins.get_mut(&id).and_then(|limiter| limiter.poll_turn(now, rand::random())) {
+                let Some(web) = self.webs.get_mut(key) else { continue };
+                let LoginState::Waits(request, _) = std::mem::replace(&mut web.login, LoginState::HasTurn) else {
+                    continue;
+                };
+                self.route(key, &request);
+                // A turn that was of no use is none later.
+                if let Some(web) = self.webs.get_mut(key)
+                    && matches!(web.login, LoginState::HasTurn)
+                {
+                    web.login = LoginState::Unknown;
+                }
+                self.pump_web(key);
+            }
+            if let Some(turn) = self.logins.get(&id).and_then(Limiter::poll_timeout) {
+                self.core.deadlines.add(turn, Due::Waiting);
+            }
+        }
+    }
+
+    /// Forgets that a connection waits; the caller answers it. False says that it did not.
+    pub(super) fn cancel_login(&mut self, key: WebKey) -> bool {
+        let Some(web) = self.webs.get_mut(key) else { return false };
+        let LoginState::Waits(_, id) = std::mem::take(&mut web.login) else { return false };
+        if let Some(limiter) = self.logins.get_mut(&id) {
+            limiter.cancel(key);
+        }
+        true
+    }
+
+    /// Answers a connection that has waited for too long.
+    pub(super) fn login_late(&mut self, key: WebKey) {
+        if self.cancel_login(key) {
+            self.turn_away(key);
+        }
+    }
+
+    /// Forgets what was long ago.
+    pub(super) fn forget_logins(&mut self) {
+        let now = self.core.now;
+        self.logins.retain(|_, limiter| !limiter.is_forgotten(now));
+    }
+
+    /// Returns how many logins for a host were wrong lately.
+    pub(super) fn wrong_logins(&self, id: &HostId) -> u64 {
+        self.logins.get(id).map_or(0, Limiter::total)
+    }
+
+    fn limiter(&mut self, id: &HostId) -> &mut Limiter {
+        if self.logins.len() >= MAX_HOSTS && !self.logins.contains_key(id) {
+            let idle = self.logins.iter().filter(|(_, limiter)| limiter.poll_timeout().is_none());
+            let fewest = idle.min_by_key(|(_, limiter)| limiter.total()).map(|(id, _)| id.clone());
+            fewest.map(|fewest| self.logins.remove(&fewest));
+        }
+        self.logins.entry(id.clone()).or_default()
+    }
+}
+
+impl Web {
+    pub(super) fn waits_for_login(&self) -> bool {
+        matches!(self.login, LoginState::Waits(..))
+    }
+}

@@ -1,0 +1,443 @@
+//! The server's side of the loop: hosts that have a lasting name here, the clients that join them, and visitors by
+//! HTTP.
+//!
+//! A host has one WebSocket. Each client that joins it is a numbered conversation there, whose messages are passed on
+//! and not looked at. Conversation 0 is the server's own session with the host: its streams carry the requests of the
+//! gateway and of the proxy.
+
+mod admin;
+mod clients;
+#[cfg(unix)]
+mod dial;
+mod hosts;
+mod leaving;
+mod links;
+mod logins;
+mod pace;
+mod places;
+mod register;
+mod route;
+mod streams;
+mod web;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+use crossbeam_channel::Receiver;
+use log::debug;
+use mio::Interest;
+use mio::net::TcpListener;
+use rustls::ServerConfig as TlsConfig;
+
+#[cfg(unix)]
+use self::dial::Dial;
+#[cfg(unix)]
+pub use self::dial::{DialError, Dialer as ServerDialer};
+use self::leaving::Leaving;
+use self::links::{Link, LinkKey};
+use self::logins::Limiter;
+use self::web::{Web, WebKey};
+use super::RunError;
+use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::deadlines::Due;
+use super::dial::Dialer;
+use super::liveness::LOOK_INTERVAL;
+use super::sessions::SessionKey;
+use super::signals::HangUp;
+use super::table::{Key, Table};
+use crate::config::tokens::Tokens;
+use crate::config::{ServerAccess, ServerConfig};
+use crate::http::forwarded::{Sender, TrustedProxies};
+use crate::net::{limits, listen, tls};
+use crate::session::Reach;
+use crate::shares::Shares;
+use crate::signaling::rendezvous::HostId;
+use crate::status::event::Event;
+use crate::status::metrics::Metrics;
+use crate::tunnel::StreamKey;
+
+/// How long what is under way may take to end once somebody asked us to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long hosts and clients may take to hear that the server goes away.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Gives hosts lasting names, and lets clients and visitors in there.
+pub struct Server {
+    core: Core,
+    config: ServerConfig,
+    tls: Option<Arc<TlsConfig>>,
+    access: Access,
+    /// The front ends that are believed about who is behind them.
+    proxies: Arc<TrustedProxies>,
+    ports: Table<Port>,
+    links: Table<Link>,
+    /// The link of each host that is registered.
+    names: HashMap<HostId, LinkKey>,
+    /// The link of the host of each session.
+    sessions: HashMap<SessionKey, LinkKey>,
+    webs: Table<Web>,
+    /// The connection of each stream that carries requests.
+    streams: HashMap<(SessionKey, StreamKey), WebKey>,
+    /// How many of them there ever were.
+    opened: u64,
+    /// Streams that carry none any more, and end.
+    leaving: Leaving,
+    /// What slows down guesses at the logins of hosts for which some were wrong.
+    logins: HashMap<HostId, Limiter>,
+    /// What other threads dial with, and what they want.
+    #[cfg(unix)]
+    dialer: ServerDialer,
+    #[cfg(unix)]
+    dials: Receiver<Dial>,
+    /// Where bytes of a browser land.
+    piece: Box<[u8]>,
+    /// Connections that have not said what they want; hosts; clients.
+    asking: Shares<LinkKey>,
+    hosts: Shares<LinkKey>,
+    clients: Shares<LinkKey>,
+    /// Connections of visitors, and those of them whose heads are long and not there yet.
+    visitors: Shares<WebKey>,
+    heads: Shares<WebKey>,
+    /// What waits for slow clients, of all of them, in bytes.
+    queued: usize,
+    metrics: Metrics,
+    stage: Stage,
+}
+
+/// ```text
+///  Serving ──asked to stop──▶ Draining ──nothing under way──▶ Parting ──services saw it──▶ Leaving ──all left──▶ over
+///                                └────────────asked again────────┴─────────────────────────┴───────────────────▶ over
+/// ```
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Serving,
+    /// Nobody is taken in any more; until then what is under way may end.
+    Draining(Instant),
+    /// Services are told that nobody asks any more; until then they may end, too.
+    Parting(Instant),
+    /// Everybody was told; until then they may take it in.
+    Leaving(Instant),
+    Over,
+}
+
+/// Who may register.
+enum Access {
+    Open,
+    Tokens(Tokens),
+}
+
+/// Finds a listener.
+type PortKey = Key<Port>;
+
+/// A listener, and what is served there.
+struct Port {
+    listener: TcpListener,
+    serves: Serves,
+}
+
+/// What a port is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// Signaling, and what there is to know of the server; what hosts publish, too, if there is a gateway.
+    Signaling,
+    /// What hosts publish.
+    Gateway,
+    /// What hosts dial for those who may have that.
+    Proxy,
+    /// The list of hosts and clients.
+    Administration,
+}
+
+impl Server {
+    /// Binds every port and reads tokens and certificate; [`Server::run`] reports where it is.
+    ///
+    /// # Errors
+    /// A port cannot be had, or a file cannot be read.
+    pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
+        let reach = Reach { direct: false, ..Reach::default() };
+        let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
+        let (tls, access) = (read_tls(&config, &mut core)?, read_access(&config)?);
+        let mut wanted = vec![(config.listen, Serves::Signaling)];
+        let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
+        wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
+        wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
+        wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
+        let mut ports = Table::new();
+        for (address, serves) in wanted {
+            let mut listener = listen::listen(address)?;
+            let token = super::token::Source::Listener(ports.next_key().place()).token();
+            core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            ports.insert(Port { listener, serves });
+        }
+        if let Some(address) = config.admin_listen
+            && !address.ip().is_loopback()
+        {
+            let message = format!("everybody who reaches {address} can list and end what is on this server");
+            core.warn("admin-listen", message);
+        }
+        if let Some(address) = config.proxy_listen
+            && !address.ip().to_canonical().is_loopback()
+            && tls.is_none()
+        {
+            let message = format!(
+                "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
+                 --tls-key, or listen on 127.0.0.1"
+            );
+            core.warn("proxy-listen", message);
+        }
+        #[cfg(unix)]
+        let (dialer, dials) = ServerDialer::new(core.stopper().waker());
+        let (max_hosts, max_clients) = (config.max_hosts, config.max_clients);
+        Ok(Server {
+            #[cfg(unix)]
+            dialer,
+            #[cfg(unix)]
+            dials,
+            core,
+            tls,
+            access,
+            proxies: Arc::new(trusted_proxies(&config)),
+            config,
+            ports,
+            links: Table::new(),
+            names: HashMap::new(),
+            sessions: HashMap::new(),
+            webs: Table::new(),
+            streams: HashMap::new(),
+            opened: 0,
+            leaving: Leaving::default(),
+            logins: HashMap::new(),
+            piece: vec![0; web::PIECE].into_boxed_slice(),
+            asking: Shares::new(places::MAX_ASKING),
+            hosts: Shares::new(max_hosts),
+            clients: Shares::new(max_clients),
+            visitors: Shares::new(web::MAX_CONNECTIONS),
+            heads: Shares::new(places::MAX_LONG_HEADS),
+            queued: 0,
+            metrics: Metrics::new(std::time::SystemTime::now()),
+            stage: Stage::Serving,
+        })
+    }
+
+    /// Returns the bound address of signaling.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address(Serves::Signaling).unwrap_or(self.config.listen)
+    }
+
+    fn address(&self, serves: Serves) -> Option<SocketAddr> {
+        self.addresses(serves).next()
+    }
+
+    fn addresses(&self, serves: Serves) -> impl Iterator<Item = SocketAddr> {
+        let ports = self.ports.iter().map(|(_, port)| port).filter(move |port| port.serves == serves);
+        ports.filter_map(|port| port.listener.local_addr().ok())
+    }
+
+    /// Returns what ends the run from another thread.
+    pub fn stopper(&self) -> Stopper {
+        self.core.stopper()
+    }
+
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if
+    /// it came because the terminal was closed on which the server was started without `nohup`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn handle_signals(&mut self) -> Result<(), RunError> {
+        Ok(self.core.handle_signals(HangUp::Reloads)?)
+    }
+
+    /// Runs until somebody stops it.
+    ///
+    /// # Errors
+    /// The loop cannot go on.
+    pub fn run(mut self) -> Result<(), RunError> {
+        let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
+        self.fit_places(descriptors);
+        let serving = Event::Serving {
+            listen: self.local_addr(),
+            tls: self.tls.is_some(),
+            gateway: self.addresses(Serves::Gateway).collect(),
+            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
+            proxy: self.address(Serves::Proxy),
+            admin: self.address(Serves::Administration),
+            open: matches!(self.access, Access::Open),
+            descriptors,
+        };
+        self.core.report(&serving);
+        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        loop {
+            for _ in 0..ROUNDS_PER_TURN {
+                // Not those that come up meanwhile: a flood of them would stop everything else.
+                for _ in 0..self.core.notices.len() {
+                    let Some(notice) = self.core.notices.pop_front() else { break };
+                    self.handle(notice)?;
+                }
+                self.core.work();
+            }
+            if let Stage::Draining(by) = self.stage
+                && (by <= self.core.now || self.is_drained())
+            {
+                self.stage = Stage::Parting(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.end_streams();
+                self.core.work();
+            }
+            if let Stage::Parting(by) = self.stage
+                && (by <= self.core.now || self.leaving.is_empty())
+            {
+                self.stage = Stage::Leaving(self.core.now + FAREWELL);
+                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.say_good_bye();
+            }
+            match self.stage {
+                Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
+                Stage::Over => return Ok(()),
+                Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
+            }
+            self.core.wait()?;
+        }
+    }
+
+    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::Acceptable(Listening::At(place)) => {
+                if let Some(port) = self.ports.at(place) {
+                    self.accept(port)?;
+                }
+            }
+            Notice::Acceptable(Listening::All) => {
+                let ports: Vec<PortKey> = self.ports.iter().map(|(key, _)| key).collect();
+                ports.into_iter().try_for_each(|port| self.accept(port))?;
+            }
+            Notice::Link { place, event } => self.handle_link_event(place, &event),
+            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
+            Notice::LinkPoll { link } => self.poll_link_again(link),
+            Notice::Web { place, event } => self.handle_web_event(place, &event),
+            Notice::WebPoll { web } => self.poll_web(web),
+            Notice::WebDue { web } => self.handle_web_due(web),
+            Notice::Stream { session, event } => self.handle_stream(session, event),
+            Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
+            Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            #[cfg(unix)]
+            Notice::Woken => self.handle_dials(),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
+            Notice::KeepAlive => self.keep_alive(),
+            Notice::Waiting => {
+                self.give_up_late();
+                self.serve_logins();
+            }
+            Notice::Reload => self.reload(),
+            Notice::Stop => self.stop(),
+            Notice::Acceptable(Listening::Signaling)
+            | Notice::Programs { .. }
+            | Notice::Target { .. }
+            | Notice::Negotiation { .. }
+            | Notice::NegotiationDue { .. }
+            | Notice::Listen { .. }
+            | Notice::Listened { .. }
+            | Notice::Uplink { .. }
+            | Notice::UplinkPoll
+            | Notice::UplinkDue { .. }
+            | Notice::Closed { .. }
+            | Notice::Verify
+            | Notice::Resolved { .. }
+            | Notice::Addresses { .. }
+            | Notice::Connected { .. }
+            | Notice::Recovering { .. }
+            | Notice::SignalingDone { .. }
+            | Notice::Rejoin
+            | Notice::GoAway(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Reads tokens and certificate again; what cannot be read stays as it was.
+    fn reload(&mut self) {
+        match read_tls(&self.config, &mut self.core) {
+            Ok(Some(tls)) => {
+                self.tls = Some(tls);
+                self.core.report(&Event::Reloaded { what: "certificate".to_owned() });
+            }
+            Ok(None) => {}
+            Err(error) => self.core.warn("reload", format!("the certificate stays as it was: {error}")),
+        }
+        match read_access(&self.config) {
+            Ok(Access::Tokens(tokens)) => {
+                self.access = Access::Tokens(tokens);
+                self.core.report(&Event::Reloaded { what: "tokens".to_owned() });
+                self.drop_unwanted();
+            }
+            Ok(Access::Open) => {}
+            Err(error) => self.core.warn("reload", format!("the tokens stay as they were: {error}")),
+        }
+    }
+
+    /// Takes nobody in any more, and lets what is under way end; at once when asked again.
+    fn stop(&mut self) {
+        match self.stage {
+            Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
+            Stage::Draining(_) | Stage::Parting(_) => {
+                self.say_good_bye();
+                self.stage = Stage::Over;
+                return;
+            }
+            Stage::Leaving(_) | Stage::Over => {
+                self.stage = Stage::Over;
+                return;
+            }
+        }
+        self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
+        for (_, port) in self.ports.iter_mut() {
+            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+        }
+        self.ports.drain().for_each(drop);
+    }
+
+    /// Tells whether nothing is under way that an end would cut off.
+    fn is_drained(&self) -> bool {
+        self.webs.iter().all(|(_, web)| !web.is_busy())
+    }
+
+    fn is_stopping(&self) -> bool {
+        !matches!(self.stage, Stage::Serving)
+    }
+}
+
+/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that
+/// visitors come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who
+/// were named.
+fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
+    let mut ports = config.gateway.iter().flat_map(|gateway| &gateway.listen).chain([&config.listen]);
+    let is_behind_others = config.trusted_proxies.is_empty() && ports.all(|port| port.ip().is_loopback());
+    TrustedProxies::new(config.trusted_proxies.clone(), is_behind_others)
+}
+
+/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from
+/// there itself.
+fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
+    if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
+}
+
+fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConfig>>, RunError> {
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = tls::server_config(&files.certificate, &files.key)?;
+    if let Some(remark) = tls.remark {
+        core.warn("certificate", remark);
+    }
+    Ok(Some(tls.config))
+}
+
+fn read_access(config: &ServerConfig) -> Result<Access, RunError> {
+    match &config.access {
+        ServerAccess::Open => Ok(Access::Open),
+        ServerAccess::Tokens(path) => Ok(Access::Tokens(Tokens::read(path)?)),
+    }
+}

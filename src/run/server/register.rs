@@ -1,0 +1,240 @@
+//! Who gets which name.
+
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use super::hosts::{Host, Owner};
+use super::links::{Front, Link, LinkKey, State};
+use super::places::source;
+use super::{Access, Server, Serves};
+use crate::run::liveness::Liveness;
+use crate::shares::Standing;
+use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
+use crate::status::event::Event;
+use crate::status::refusal::Refusal;
+
+/// How long a host has to show that it lives when another process wants its name.
+const CONTEST: Duration = Duration::from_secs(2);
+
+/// What a host may have.
+struct Claim {
+    owner: Owner,
+    /// Hosts of the same owner.
+    max_hosts: usize,
+    max_clients: usize,
+}
+
+impl Owner {
+    /// Tells whether both are the same, in constant time.
+    fn is(&self, other: &Owner) -> bool {
+        match (self, other) {
+            (Owner::Token(own), Owner::Token(other)) => verify_slices_are_equal(own, other).is_ok(),
+            (Owner::Process(own), Owner::Process(other)) => verify_slices_are_equal(&own.0, &other.0).is_ok(),
+            (Owner::Token(_), Owner::Process(_)) | (Owner::Process(_), Owner::Token(_)) => false,
+        }
+    }
+}
+
+impl Server {
+    /// Takes the first message of a host.
+    pub(super) fn handle_registration(&mut self, key: LinkKey, text: &str) {
+        match FromHost::parse(text) {
+            Ok(FromHost::Register(register)) => self.register(key, register),
+            Ok(FromHost::Left { .. }) => self.refuse(key, Refusal::Protocol, "a host registers first"),
+            Err(error) => self.refuse(key, Refusal::Protocol, &error.to_string()),
+        }
+    }
+
+    /// Gives a host the name it asks for, if it may have it and nobody else has.
+    fn register(&mut self, key: LinkKey, register: Register) {
+        if !register.versions.iter().any(|version| VERSIONS.contains(version)) {
+            return self.refuse(key, Refusal::Version, "the server speaks no version that the host speaks");
+        }
+        let claim = match self.claim(&register) {
+            Ok(claim) => claim,
+            Err((refusal, message)) => return self.refuse(key, refusal, &message),
+        };
+        let Some(&holder) = self.names.get(&register.id) else { return self.admit(key, register, &claim) };
+        let Some(host) = self.host(holder) else { return };
+        if !host.owner.is(&claim.owner) {
+            let message = format!("another host has the id {}", register.id);
+            return self.refuse(key, Refusal::IdTaken, &message);
+        }
+        if verify_slices_are_equal(&host.instance.0, &register.instance.0).is_ok() {
+            // The same process has lost its connection, and knows that before we do.
+            return self.replace(holder, key, register, "it connected anew");
+        }
+        self.contest(holder, key, register);
+    }
+
+    /// Finds out what whoever asks may have.
+    fn claim(&self, register: &Register) -> Result<Claim, (Refusal, String)> {
+        let all = usize::MAX;
+        let tokens = match &self.access {
+            Access::Open => {
+                let owner = register.token.as_ref().map(|token| Owner::Token(token.hash()));
+                let owner = owner.unwrap_or(Owner::Process(register.instance));
+                return Ok(Claim { owner, max_hosts: all, max_clients: all });
+            }
+            Access::Tokens(tokens) => tokens,
+        };
+        let grant = register.token.as_ref().and_then(|token| tokens.find(token));
+        let Some(grant) = grant else {
+            return Err((Refusal::BadToken, "the server does not know the token".to_owned()));
+        };
+        if !grant.owns(&register.id) {
+            return Err((Refusal::Denied, format!("the token is not for the id {}", register.id)));
+        }
+        let (max_hosts, max_clients) = (grant.max_hosts.unwrap_or(all), grant.max_clients.unwrap_or(all));
+        Ok(Claim { owner: Owner::Token(grant.hash), max_hosts, max_clients })
+    }
+
+    /// Registers a host under a name that is free.
+    fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
+        let own = |link: &Link| matches!(&link.state, State::Host(host) if host.owner.is(&claim.owner));
+        let is_full =
+            claim.max_hosts < usize::MAX && self.links.iter().filter(|(_, link)| own(link)).count() >= claim.max_hosts;
+        if is_full || !self.make_place_for_host(key) {
+            return self.refuse(key, Refusal::Full, "there are as many hosts as there may be; try again later");
+        }
+        self.enter(key, register, claim, false);
+    }
+
+    fn enter(&mut self, key: LinkKey, register: Register, claim: &Claim, replaced: bool) {
+        let Register { versions, id, instance, public, dial, .. } = register;
+        let version = versions.into_iter().filter(|version| VERSIONS.contains(version)).max().unwrap_or(VERSIONS[0]);
+        let front = self.links.get(key).and_then(|link| link.front);
+        let web = public.as_ref().and_then(|_| self.web_url(&id, front));
+        let Some(link) = self.links.get_mut(key) else { return };
+        let remote = link.remote;
+        link.state =
+            State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
+        link.liveness = Liveness::default();
+        self.asking.leave(key);
+        self.hosts.enter(key, source(remote), Standing::Settled);
+        self.names.insert(id.clone(), key);
+        self.metrics.hosts = self.names.len();
+        self.core.report(&Event::HostJoined { id, remote, replaced });
+        self.send_to_host(key, FromServer::Registered { version, web }.to_text());
+    }
+
+    /// Puts one connection of a host in the place of another.
+    fn replace(&mut self, holder: LinkKey, key: LinkKey, register: Register, reason: &str) {
+        let claim = match self.claim(&register) {
+            Ok(claim) => claim,
+            Err((refusal, message)) => return self.refuse(key, refusal, &message),
+        };
+        self.metrics.replacements += 1;
+        // Another process may want the name, too: that is between it and the new connection now.
+        let contender = self.host(holder).and_then(|host| host.contender.take());
+        self.drop_link(holder, reason);
+        self.enter(key, register, &claim, true);
+        if let Some((contender, _)) = contender
+            && let Some(link) = self.links.get_mut(contender)
+            && let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering)
+        {
+            self.contest(key, contender, *register);
+        }
+    }
+
+    /// Has the process that has a name show that it lives, before another takes its place.
+    fn contest(&mut self, holder: LinkKey, key: LinkKey, register: Register) {
+        let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
+        let received = websocket.received();
+        // One that cannot even be pinged has shown enough.
+        let _ = websocket.send_ping();
+        let Some(host) = self.host(holder) else { return };
+        let former = host.contender.replace((key, received));
+        if let Some(link) = self.links.get_mut(key) {
+            link.state = State::Contending(Box::new(register));
+        }
+        self.expect(key, CONTEST);
+        if let Some((former, _)) = former {
+            self.refuse(former, Refusal::Replaced, "another process wants the same id");
+        }
+    }
+
+    /// Looks whether the one that has the name has shown that it lives: it is told that it was replaced, so that the
+    /// two do not take the name from each other for ever.
+    pub(super) fn check_contender(&mut self, holder: LinkKey) {
+        let Some((contender, received)) = self.host(holder).and_then(|host| host.contender) else { return };
+        let websocket = self.links.get_mut(holder).and_then(Link::websocket);
+        if websocket.is_some_and(|websocket| websocket.received() > received) {
+            if let Some(host) = self.host(holder) {
+                host.contender = None;
+            }
+            self.refuse(holder, Refusal::Replaced, "another process registered the same id with the same token");
+            self.succeed(contender);
+        }
+    }
+
+    /// The one that has the name did not show that it lives.
+    pub(super) fn contest_lost(&mut self, contender: LinkKey) {
+        let Some(State::Contending(register)) = self.links.get(contender).map(|link| &link.state) else { return };
+        if let Some(&holder) = self.names.get(&register.id) {
+            // It is succeeded as it leaves.
+            self.drop_link(holder, "it did not answer, and another process wants its id");
+        } else {
+            self.succeed(contender);
+        }
+    }
+
+    /// Gives the name to the one that waited for it.
+    pub(super) fn succeed(&mut self, contender: LinkKey) {
+        let Some(link) = self.links.get_mut(contender) else { return };
+        let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering) else { return };
+        match self.claim(&register) {
+            Ok(claim) if !self.names.contains_key(&register.id) => {
+                self.metrics.replacements += 1;
+                self.enter(contender, *register, &claim, true);
+            }
+            Ok(_) => self.refuse(contender, Refusal::IdTaken, "another host has the id"),
+            Err((refusal, message)) => self.refuse(contender, refusal, &message),
+        }
+    }
+
+    /// One that waited for a name is gone.
+    pub(super) fn contender_left(&mut self, key: LinkKey, register: &Register) {
+        if let Some(&holder) = self.names.get(&register.id)
+            && let Some(host) = self.host(holder)
+            && host.contender.is_some_and(|(contender, _)| contender == key)
+        {
+            host.contender = None;
+        }
+    }
+
+    /// Drops hosts whose token was taken from them.
+    pub(super) fn drop_unwanted(&mut self) {
+        let Access::Tokens(tokens) = &self.access else { return };
+        let is_wanted = |host: &Host| match host.owner {
+            Owner::Token(hash) => tokens.find_hash(&hash).is_some_and(|grant| grant.owns(&host.id)),
+            Owner::Process(_) => false,
+        };
+        let unwanted =
+            self.links.iter().filter(|(_, link)| matches!(&link.state, State::Host(host) if !is_wanted(host)));
+        for key in unwanted.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.refuse(key, Refusal::BadToken, "the server does not know the token any more");
+        }
+        let Access::Tokens(tokens) = &self.access else { return };
+        let tokens = tokens.clone();
+        self.drop_undialled(|hash, id| tokens.find_hash(hash).is_some_and(|grant| grant.dial && grant.owns(id)));
+    }
+
+    /// Returns where the published service of a host is to be found.
+    fn web_url(&self, id: &HostId, front: Option<Front>) -> Option<String> {
+        let gateway = self.config.gateway.as_ref()?;
+        let own = self.local_addr();
+        let (is_tls, port) = match (front, &self.tls) {
+            // The host came by the way that visitors take.
+            (Some(front), _) => (front.is_tls, front.port),
+            (None, Some(_)) => (true, Some(own.port())),
+            // Visitors come to a proxy, and it is there to end their TLS.
+            (None, None) if !self.proxies.is_empty() => (true, None),
+            (None, None) => (false, Some(self.address(Serves::Gateway).unwrap_or(own).port())),
+        };
+        let (scheme, default) = if is_tls { ("https", 443) } else { ("http", 80) };
+        let port = port.filter(|port| *port != default).map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{id}.{}{port}", gateway.domain))
+    }
+}

@@ -1,0 +1,125 @@
+//! Where requests go: to what a host publishes, or to what it dials for those who may have that.
+
+use super::logins::Verdict;
+use super::places::{MAX_STREAMS, RETRY_AFTER};
+use super::streams::Place;
+use super::web::WebKey;
+use super::{Access, Server};
+use crate::gateway::{Kind, Refusal, Request, Route};
+use crate::signaling::rendezvous::{HostId, Token};
+use crate::socks::Credentials;
+use crate::tunnel::{ConnectTarget, OpenError};
+
+impl Server {
+    /// Tells whether a name is one of the gateway's.
+    pub(super) fn is_for_gateway(&self, host: &str) -> bool {
+        self.label(host).is_some()
+    }
+
+    /// Returns what is in front of the gateway's domain.
+    fn label<'a>(&self, host: &'a str) -> Option<&'a str> {
+        let gateway = self.config.gateway.as_ref()?;
+        host.strip_suffix(gateway.domain.as_str())?.strip_suffix('.')
+    }
+
+    /// Sends a request on its way, or says why not.
+    pub(super) fn route(&mut self, key: WebKey, request: &Request) {
+        self.note_visitor(key);
+        let Some(kind) = self.webs.get(key).map(|web| web.kind) else { return };
+        let place = match kind {
+            _ if self.is_stopping() => Err(Refusal::ShuttingDown),
+            _ if self.visitors.surplus() > 0 => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
+            Kind::Web => match self.published(key, request).transpose() {
+                Some(place) => place,
+                None => return,
+            },
+            Kind::Proxy => self.dialled(request),
+        };
+        let result = place.and_then(|place| self.carry(key, request, place));
+        if let Err(refusal) = result
+            && let Some(web) = self.webs.get_mut(key)
+        {
+            web.exchange.refuse(refusal);
+        }
+    }
+
+    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login
+    /// waits.
+    fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Place>, Refusal> {
+        let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
+        let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
+        let host = self.host(link).ok_or(Refusal::NoHost)?;
+        let public = host.public.as_ref().ok_or(Refusal::NotPublic)?;
+        let target = ConnectTarget::Service(public.service);
+        let auth = public.auth.map(|hash| Credentials::from_hash(hash.0));
+        if let Some(auth) = &auth
+            && let Verdict::Waits = self.check_login(key, request, &id, auth)?
+        {
+            return Ok(None);
+        }
+        let session = self.session_of(link).ok_or(Refusal::HostGone)?;
+        Ok(Some(Place { id, session, target, strip_authorization: auth.is_some(), token: None }))
+    }
+
+    /// Finds the host that a program names as its user, if its token may have that dial.
+    fn dialled(&mut self, request: &Request) -> Result<Place, Refusal> {
+        let login = request.proxy_login.as_ref().ok_or(Refusal::ProxyLogin)?;
+        let id: HostId = login.user.parse().map_err(|_| Refusal::ProxyLogin)?;
+        let token: Token = login.password.parse().map_err(|_| Refusal::ProxyLogin)?;
+        let Access::Tokens(tokens) = &self.access else { return Err(Refusal::Denied) };
+        let grant = tokens.find(&token).filter(|grant| grant.owns(&id)).ok_or(Refusal::ProxyLogin)?;
+        if !grant.dial {
+            return Err(Refusal::Denied);
+        }
+        let hash = grant.hash;
+        let port = request.port.unwrap_or(80);
+        let host = if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
+        let target = ConnectTarget::Tcp(format!("{host}:{port}"));
+        let key = *self.names.get(&id).ok_or(Refusal::NoHost)?;
+        if !self.host(key).is_some_and(|host| host.dials) {
+            return Err(Refusal::Denied);
+        }
+        self.metrics.dials += 1;
+        let session = self.session_of(key).ok_or(Refusal::HostGone)?;
+        Ok(Place { id, session, target, strip_authorization: false, token: Some(hash) })
+    }
+
+    /// Has a stream carry a request: the one of the request before if it leads to the same place.
+    fn carry(&mut self, key: WebKey, request: &Request, place: Place) -> Result<(), Refusal> {
+        let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
+        let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&place);
+        let strip_authorization = place.strip_authorization;
+        if !is_kept {
+            self.end_stream(key);
+            let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
+            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
+            if carrying >= MAX_STREAMS || !self.make_place_for_request(key, place.session) {
+                return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
+            }
+            self.open_stream(key, place).map_err(refusal)?;
+        }
+        if let Some(web) = self.webs.get_mut(key) {
+            web.exchange.route(Route { fresh: !is_kept, strip_authorization });
+        }
+        Ok(())
+    }
+
+    /// Sends a request again whose stream turned out to be closed: the service had ended it after the answer before.
+    pub(super) fn retry(&mut self, key: WebKey) {
+        let Some(place) = self.webs.get(key).and_then(|web| web.place.clone()) else { return };
+        let strip_authorization = place.strip_authorization;
+        let result = self.open_stream(key, place);
+        let Some(web) = self.webs.get_mut(key) else { return };
+        match result {
+            Ok(()) => web.exchange.route(Route { fresh: true, strip_authorization }),
+            Err(error) => web.exchange.refuse(refusal(error)),
+        }
+    }
+}
+
+fn refusal(error: OpenError) -> Refusal {
+    match error {
+        OpenError::GoingAway => Refusal::HostGone,
+        OpenError::TooManyStreams | OpenError::NoDatagrams => Refusal::TooMany { retry_after: RETRY_AFTER },
+    }
+}

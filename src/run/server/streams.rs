@@ -1,0 +1,210 @@
+//! The streams that carry visitors' requests to hosts.
+
+use super::Server;
+use super::places::source;
+use super::web::{Web, WebKey};
+use crate::address::Protocol;
+use crate::gateway::{Ending, Refusal};
+use crate::net::listener::Ends;
+use crate::run::connections::stream_hash;
+use crate::run::sessions::SessionKey;
+use crate::signaling::rendezvous::HostId;
+use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) id: HostId,
+    pub(super) session: SessionKey,
+    pub(super) target: ConnectTarget,
+    /// The login was for the gateway.
+    pub(super) strip_authorization: bool,
+    /// The hash of the token that it may be dialled for.
+    pub(super) token: Option<[u8; 32]>,
+}
+
+/// A stream that carries requests.
+pub(super) struct Carrying {
+    session: SessionKey,
+    key: StreamKey,
+    /// The exchange knows that nothing follows.
+    end_told: bool,
+    /// The host knows that nothing follows.
+    is_half_closed: bool,
+}
+
+impl Web {
+    /// Tells whether the stream that carries requests is there, and leads to that place.
+    pub(super) fn leads_to(&self, place: &Place) -> bool {
+        self.stream.is_some() && self.place.as_ref() == Some(place)
+    }
+
+    /// Returns the session of the stream that carries requests.
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        self.stream.as_ref().map(|carrying| carrying.session)
+    }
+}
+
+impl Server {
+    /// Takes what a stream of a connection tells.
+    pub(super) fn handle_stream(&mut self, session: SessionKey, event: tunnel::Event) {
+        let (tunnel::Event::Readable(key)
+        | tunnel::Event::Writable(key)
+        | tunnel::Event::Accepted(key)
+        | tunnel::Event::Aborted { key, .. }) = event
+        else {
+            return;
+        };
+        let Some(&visitor) = self.streams.get(&(session, key)) else {
+            self.drop_rest(session, key);
+            return;
+        };
+        let Some(web) = self.webs.get_mut(visitor) else { return };
+        match event {
+            tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
+            tunnel::Event::Aborted { reason, .. } => {
+                web.stream = None;
+                self.stream_gone(visitor, session, key);
+                let Some(web) = self.webs.get_mut(visitor) else { return };
+                web.exchange.handle_service_failed(refusal(reason));
+            }
+            _ => {}
+        }
+        self.pump_web(visitor);
+    }
+
+    /// Moves bytes between an exchange and its stream.
+    pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
+        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
+        let (session, key) = (carrying.session, carrying.key);
+        if self.core.session(session).is_none() {
+            return false;
+        }
+        let Some(entry) = self.core.sessions.get_mut(session) else { return false };
+        let mut has_moved = false;
+        let Some(mut stream) = entry.session.mux().stream(key) else { return false };
+        while !exchange.to_service().is_empty() {
+            let capacity = stream.send_capacity();
+            if capacity == 0 {
+                break;
+            }
+            let mut chunk = self.core.pool.take();
+            let len = chunk.room_mut().len().min(capacity).min(exchange.to_service().len());
+            chunk.room_mut()[..len].copy_from_slice(&exchange.to_service()[..len]);
+            chunk.set_len(len);
+            if let Err(chunk) = stream.send(self.core.pool.fit(chunk)) {
+                self.core.pool.recycle(chunk);
+                break;
+            }
+            exchange.handle_sent_to_service(len);
+            has_moved = true;
+        }
+        loop {
+            let room = exchange.service_room();
+            let Some(bytes) = stream.readable().next().filter(|_| room > 0) else { break };
+            let len = bytes.len().min(room);
+            exchange.handle_service(&bytes[..len]);
+            stream.consume(len);
+            has_moved = true;
+        }
+        if !carrying.end_told && stream.is_at_end() {
+            carrying.end_told = true;
+            exchange.handle_service_end();
+            has_moved = true;
+        }
+        match exchange.service_ending() {
+            None => {}
+            Some(Ending::HalfClose) => {
+                stream.finish();
+                has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
+            }
+            Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
+        }
+        if has_moved {
+            self.core.touch(session);
+        }
+        has_moved
+    }
+
+    /// A connection has that stream no more.
+    fn stream_gone(&mut self, visitor: WebKey, session: SessionKey, key: StreamKey) {
+        self.streams.remove(&(session, key));
+        if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
+            host.requests.leave(visitor);
+        }
+    }
+
+    /// Ends the stream of a connection that has no use for it any more.
+    pub(super) fn end_stream(&mut self, visitor: WebKey) {
+        let Some(web) = self.webs.get_mut(visitor) else { return };
+        let Some(Carrying { session, key, .. }) = web.stream.take() else { return };
+        let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
+        self.stream_gone(visitor, session, key);
+        if !is_reset {
+            return self.leave_stream(session, key);
+        }
+        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+            stream.abort(AbortReason::Reset, "");
+        }
+        self.core.touch(session);
+    }
+
+    /// Ends every stream, so that services see it in order before their hosts go.
+    pub(super) fn end_streams(&mut self) {
+        let all: Vec<WebKey> = self.webs.iter().map(|(visitor, _)| visitor).collect();
+        all.into_iter().for_each(|visitor| self.end_stream(visitor));
+    }
+
+    /// Ends what is dialled for tokens that do not have it any more.
+    pub(super) fn drop_undialled(&mut self, may_dial: impl Fn(&[u8; 32], &HostId) -> bool) {
+        let is_over = |web: &Web| {
+            web.place.as_ref().is_some_and(|place| place.token.is_some_and(|token| !may_dial(&token, &place.id)))
+        };
+        let over = self.webs.iter().filter(|(_, web)| is_over(web));
+        let over: Vec<WebKey> = over.map(|(visitor, _)| visitor).collect();
+        over.into_iter().for_each(|visitor| self.drop_web(visitor));
+    }
+
+    /// Opens a stream that carries the requests of a connection to a place.
+    pub(super) fn open_stream(&mut self, visitor: WebKey, place: Place) -> Result<(), OpenError> {
+        self.end_stream(visitor);
+        self.opened += 1;
+        let flow = self.opened.to_string();
+        let session = place.session;
+        let ends = self.webs.get(visitor).map_or(Ends::Unknown, Web::ends);
+        let trail = self.core.trail_of(session, Protocol::Tcp, &ends);
+        let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
+        let hash = stream_hash(&entry.salt, &flow);
+        let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
+        self.core.touch(session);
+        self.streams.insert((session, key), visitor);
+        if let Some(web) = self.webs.get_mut(visitor) {
+            let (source, standing) = (source(web.remote), web.standing);
+            web.place = Some(place);
+            web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
+            if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
+                host.requests.enter(visitor, source, standing);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a visitor is told of a stream that the host ended.
+fn refusal(reason: AbortReason) -> Refusal {
+    match reason {
+        AbortReason::Denied => Refusal::Denied,
+        AbortReason::Timeout => Refusal::Timeout,
+        AbortReason::TooManyStreams => Refusal::TooMany { retry_after: 1 },
+        AbortReason::Shutdown => Refusal::HostGone,
+        AbortReason::Refused
+        | AbortReason::Unreachable
+        | AbortReason::Reset
+        | AbortReason::FlowControl
+        | AbortReason::IdInUse
+        | AbortReason::Protocol
+        | AbortReason::UnknownService
+        | AbortReason::Gone
+        | AbortReason::Other(_) => Refusal::ServiceDown,
+    }
+}

@@ -1,0 +1,497 @@
+//! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their
+//! sockets, their clocks, and the streams that carry requests to hosts.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use mio::Interest;
+use mio::event::Event as MioEvent;
+use mio::net::TcpStream;
+
+use super::Server;
+use super::logins::{self, LoginState};
+use super::pace::Pace;
+use super::places::source;
+use super::streams::{Carrying, Place};
+use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
+use crate::http;
+use crate::net::listen;
+use crate::net::listener::Ends;
+use crate::net::transport::Transport;
+use crate::net::websocket::Incoming;
+use crate::run::core::Notice;
+use crate::run::deadlines::Due;
+use crate::run::table::{self, Key, Mark};
+use crate::run::token::Source;
+use crate::shares::Standing;
+use crate::status::event::Event;
+use crate::status::refusal::Refusal as Counted;
+
+/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others
+/// are not taken.
+pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
+const MAX_SURPLUS: usize = 256;
+
+/// How long a connection may be idle, and how long a head may take.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a service may take to begin its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a browser may not take what is there for it, and a service not take a body.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the end of a connection may take; and how long if the browser goes on sending what nobody reads.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rounds that one connection has before others have their turn.
+const ROUNDS_PER_TURN: usize = 4;
+
+/// Bytes that are read at once.
+pub(super) const PIECE: usize = 16 * 1024;
+
+/// What the log says of a request whose browser left before there was an answer.
+const NO_ANSWER: u16 = 499;
+
+/// Finds a connection.
+pub(super) type WebKey = Key<Web>;
+
+/// A connection.
+pub(super) struct Web {
+    transport: Transport,
+    pub(super) exchange: Exchange,
+    pub(super) kind: Kind,
+    pub(super) remote: SocketAddr,
+    /// It is known whether there is TLS, and its handshake is done.
+    is_secured: bool,
+    /// What came so far, as long as it may be for the server itself.
+    early: Option<Vec<u8>>,
+    /// Where requests go at present, and the stream that carries them there.
+    pub(super) place: Option<Place>,
+    pub(super) stream: Option<Carrying>,
+    /// What is known of its visitor's login.
+    pub(super) login: LoginState,
+    is_queued: bool,
+    /// Nothing more is read, or written.
+    read_ended: bool,
+    write_ended: bool,
+    stage: Stage,
+    stage_at: Instant,
+    /// What is known of it where places are short.
+    pub(super) standing: Standing,
+    /// The clock of a body.
+    pace: Pace,
+    /// When something moved last.
+    moved_at: Instant,
+    /// When the deadline that is set comes up.
+    due_at: Option<Instant>,
+    /// When the present request was complete.
+    pub(super) routed_at: Instant,
+    /// How long the head of its answer took.
+    answered_after: Option<Duration>,
+}
+
+impl Web {
+    /// Returns when the connection has been at what it does for too long.
+    fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            // The end of the answer before is under way.
+            Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            // A handshake has no more time than a head.
+            Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
+            Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
+            Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
+            Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
+            Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
+            Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
+            // A stream of events may be silent for as long as it likes.
+            Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
+            Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
+            // What it still sends is read for a while: reset by what was not, it might never see the answer.
+            Stage::Closing | Stage::Done => {
+                Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
+            }
+        }
+    }
+
+    /// Returns what it is doing.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Takes note that it is to be polled; false says that this was so already.
+    pub(super) fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_queued, true)
+    }
+
+    /// Returns both ends of the connection.
+    pub(super) fn ends(&self) -> Ends {
+        let local = self.transport.local_addr();
+        local.map_or(Ends::Unknown, |local| Ends::Ports { local, remote: self.remote })
+    }
+
+    /// Tells whether a request is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
+        !is_idle || !self.exchange.to_browser().is_empty() || self.transport.holds_back()
+    }
+}
+
+impl Server {
+    /// Takes a connection in. One that is shared may turn out to be for the server itself.
+    pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
+        let source = source(remote);
+        if !self.make_place_for_visitor(source) && self.visitors.surplus() >= MAX_SURPLUS {
+            return self.metrics.refused(Counted::Full);
+        }
+        // The proxy is nobody's front end.
+        let proxies = if kind == Kind::Web { Arc::clone(&self.proxies) } else { Arc::default() };
+        let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false, proxies };
+        // Failing costs only time.
+        let _ = listen::set_nodelay(&stream);
+        // Nor does this: a stream of events may be silent for long, and so may be its browser.
+        let _ = listen::set_keepalive(&stream, listen::KEEP_ALIVE);
+        let tls = self.tls.clone();
+        let transport = match (kind, is_shared) {
+            // Tokens go over that port, too.
+            (Kind::Web, true) => Transport::securing(stream, tls),
+            (Kind::Web, false) => Transport::maybe_securing(stream, tls),
+            (Kind::Proxy, _) => Ok(Transport::accepted(stream)),
+        };
+        let mut transport = match transport {
+            Ok(transport) => transport,
+            Err(error) => return debug!("remote={remote} tls error={error}"),
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Source::Web(self.webs.next_key().place()).token();
+        if let Err(error) = self.core.poll.registry().register(transport.source(), token, interest) {
+            return debug!("register error={error}");
+        }
+        let now = self.core.now;
+        let key = self.webs.insert(Web {
+            transport,
+            exchange: Exchange::new(kind, visitor),
+            kind,
+            remote,
+            is_secured: false,
+            early: is_shared.then(Vec::new),
+            place: None,
+            stream: None,
+            login: LoginState::default(),
+            is_queued: false,
+            read_ended: false,
+            write_ended: false,
+            stage: Stage::Idle,
+            stage_at: now,
+            standing: Standing::Idle,
+            pace: Pace::new(now),
+            moved_at: now,
+            due_at: None,
+            routed_at: now,
+            answered_after: None,
+        });
+        self.visitors.enter(key, source, Standing::Idle);
+        self.pump_web(key);
+    }
+
+    pub(super) fn handle_web_event(&mut self, place: table::Place, event: &MioEvent) {
+        let Some(key) = self.webs.at(place) else { return };
+        if let Some(web) = self.webs.get_mut(key) {
+            web.transport.handle_event(event);
+            // The event may have been another's who was here before.
+            if event.is_error() && matches!(web.transport.source().take_error(), Ok(Some(_))) {
+                // Neither reading nor writing may be due, which would show it.
+                (web.read_ended, web.write_ended) = (true, true);
+                web.exchange.handle_browser_gone();
+            }
+            self.pump_web(key);
+        }
+    }
+
+    pub(super) fn poll_web(&mut self, web: Mark) {
+        let Some(key) = self.webs.find(web) else { return };
+        if let Some(web) = self.webs.get_mut(key) {
+            web.is_queued = false;
+            self.pump_web(key);
+        }
+    }
+
+    /// Moves what can be moved, until nothing does, or others have their turn.
+    pub(super) fn pump_web(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
+        web.transport.begin_turn();
+        let mut has_more = true;
+        for _ in 0..ROUNDS_PER_TURN {
+            has_more = self.move_web(key);
+            if !has_more {
+                break;
+            }
+        }
+        let Some(web) = self.webs.get_mut(key) else { return };
+        web.transport.end_turn();
+        if (has_more || web.transport.is_paused()) && web.queue() {
+            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
+        }
+        self.look_at_clock(key);
+    }
+
+    /// One round in every direction; false says that nothing moved, or that the connection is gone.
+    fn move_web(&mut self, key: WebKey) -> bool {
+        let mut has_moved = self.read_browser(key);
+        self.route_web(key);
+        has_moved |= self.move_stream(key);
+        let Some(moved) = self.write_browser(key) else { return false };
+        has_moved |= moved;
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(key) else { return false };
+        if has_moved {
+            web.moved_at = now;
+        }
+        let stage = web.exchange.stage();
+        let before = std::mem::replace(&mut web.stage, stage);
+        if stage != before {
+            web.stage_at = now;
+            web.pace = Pace::new(now);
+        }
+        let is_waiting = matches!(before, Stage::Routing | Stage::Sending | Stage::AwaitingAnswer | Stage::Head);
+        if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
+            web.answered_after = Some(now.saturating_duration_since(web.routed_at));
+        }
+        while let Some(finished) = self.webs.get_mut(key).and_then(|web| web.exchange.poll_finished()) {
+            self.note_finished(key, finished);
+        }
+        self.note_standing(key);
+        self.make_place_for_head(key) && has_moved
+    }
+
+    fn read_browser(&mut self, key: WebKey) -> bool {
+        let Some(web) = self.webs.get_mut(key) else { return false };
+        match web.transport.handshake() {
+            // One that was reset meanwhile stays so.
+            Ok(true) if !web.is_secured && !web.read_ended => {
+                web.is_secured = true;
+                web.exchange.set_tls(web.transport.is_tls());
+            }
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                debug!("remote={} tls error={error}", web.remote);
+                self.metrics.refused(Counted::Tls);
+                self.drop_web(key);
+                return false;
+            }
+        }
+        let piece = &mut self.piece;
+        let now = self.core.now;
+        let mut has_moved = false;
+        while !web.read_ended {
+            let room = web.exchange.room().min(piece.len());
+            web.pace.set_room(now, room > 0);
+            if room == 0 {
+                break;
+            }
+            match web.transport.read(&mut piece[..room]) {
+                Ok(0) => {
+                    web.read_ended = true;
+                    web.exchange.handle_end();
+                }
+                Ok(len) => {
+                    web.pace.received(now, len);
+                    // More than the server takes itself is not for it.
+                    if let Some(early) = &mut web.early
+                        && early.len() < http::MAX_HEAD
+                        && matches!(web.exchange.stage(), Stage::Idle | Stage::Head | Stage::Routing)
+                    {
+                        early.extend_from_slice(&piece[..len]);
+                    }
+                    web.exchange.handle_bytes(&piece[..len]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    // TLS without its own good-bye: most browsers leave it out.
+                    web.read_ended = true;
+                    web.exchange.handle_end();
+                }
+                Err(error) => {
+                    debug!("remote={} read error={error}", web.remote);
+                    web.read_ended = true;
+                    web.exchange.handle_browser_gone();
+                }
+            }
+            has_moved = true;
+        }
+        has_moved
+    }
+
+    /// Finds out where the request goes that waits for that.
+    fn route_web(&mut self, key: WebKey) {
+        let now = self.core.now;
+        let Some(web) = self.webs.get_mut(key) else { return };
+        if web.exchange.wants_retry() {
+            return self.retry(key);
+        }
+        let Some(request) = web.exchange.poll_request() else { return };
+        web.routed_at = now;
+        if web.early.is_some() && !self.is_for_gateway(&request.host) {
+            return self.hand_over(key);
+        }
+        let Some(web) = self.webs.get_mut(key) else { return };
+        web.early = None;
+        web.remote = super::source_of(web.remote, &request.sender);
+        self.route(key, &request);
+    }
+
+    /// Gives a connection to those who answer for the server itself.
+    fn hand_over(&mut self, key: WebKey) {
+        let Some(mut web) = self.webs.remove(key) else { return };
+        self.visitors.leave(key);
+        self.heads.leave(key);
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
+        let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
+        self.insert_link(incoming, web.remote, super::Serves::Signaling);
+    }
+
+    /// Writes what there is for the browser. `None` says that the connection is gone.
+    fn write_browser(&mut self, key: WebKey) -> Option<bool> {
+        let web = self.webs.get_mut(key)?;
+        let mut has_moved = false;
+        while !web.exchange.to_browser().is_empty() && !web.write_ended {
+            match web.transport.write(web.exchange.to_browser()) {
+                Ok(len) if len > 0 => {
+                    web.exchange.handle_sent_to_browser(len);
+                    has_moved = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                result => {
+                    debug!("remote={} write failed: {result:?}", web.remote);
+                    web.write_ended = true;
+                    web.exchange.handle_browser_gone();
+                }
+            }
+        }
+        if let Err(error) = web.transport.flush()
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            web.write_ended = true;
+            web.exchange.handle_browser_gone();
+        }
+        match web.exchange.browser_ending() {
+            None => {}
+            Some(Ending::Reset) => {
+                self.drop_web(key);
+                return None;
+            }
+            Some(ending @ (Ending::Close | Ending::HalfClose)) => {
+                if !web.write_ended && !web.transport.holds_back() {
+                    web.write_ended = true;
+                    web.transport.finish();
+                }
+                let is_over = ending == Ending::Close || web.stream.is_none();
+                if is_over && web.read_ended && web.write_ended {
+                    self.drop_web(key);
+                    return None;
+                }
+            }
+        }
+        Some(has_moved)
+    }
+
+    /// Sets the clock for what the connection does now.
+    fn look_at_clock(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
+        if let Some(deadline) = web.deadline()
+            && web.due_at.is_none_or(|at| at > deadline)
+        {
+            web.due_at = Some(deadline);
+            self.core.deadlines.add(deadline, Due::Web(key.mark()));
+        }
+    }
+
+    pub(super) fn handle_web_due(&mut self, web: Mark) {
+        let now = self.core.now;
+        let Some(key) = self.webs.find(web) else { return };
+        // One that was set for later than another is of no use any more.
+        let is_set = |web: &&mut Web| web.due_at.is_some_and(|at| at <= now);
+        let Some(web) = self.webs.get_mut(key).filter(is_set) else { return };
+        web.due_at = None;
+        if web.deadline().is_none_or(|deadline| deadline > now) {
+            return self.look_at_clock(key);
+        }
+        let refusal = match web.stage {
+            Stage::Routing if web.waits_for_login() => return self.login_late(key),
+            Stage::Head | Stage::Sending => Refusal::SlowRequest,
+            Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
+            Stage::Answering | Stage::Piped => {
+                self.metrics.refused(Counted::Slow);
+                return self.drop_web(key);
+            }
+            Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(key),
+        };
+        self.metrics.refused(Counted::Timeout);
+        web.exchange.refuse(refusal);
+        self.pump_web(key);
+    }
+
+    /// Ends a connection at once; with a reset if its answer is not whole.
+    pub(super) fn drop_web(&mut self, key: WebKey) {
+        let Some(web) = self.webs.get_mut(key) else { return };
+        let is_whole = match web.exchange.browser_ending() {
+            Some(ending) => ending != Ending::Reset,
+            None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
+        };
+        web.exchange.handle_browser_gone();
+        self.cancel_login(key);
+        self.end_stream(key);
+        let Some(mut web) = self.webs.remove(key) else { return };
+        self.visitors.leave(key);
+        self.heads.leave(key);
+        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+            debug!("deregister error={error}");
+        }
+        while let Some(finished) = web.exchange.poll_finished() {
+            self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
+        }
+        if !is_whole || web.transport.holds_back() {
+            web.transport.reset();
+        } else {
+            let _ = web.transport.source().shutdown(Shutdown::Both);
+        }
+    }
+
+    fn note_finished(&mut self, key: WebKey, finished: Finished) {
+        if let Some(web) = self.webs.get_mut(key) {
+            let (remote, times) = (web.remote, (web.routed_at, web.answered_after.take()));
+            self.log_request(remote, times, finished);
+        }
+    }
+
+    /// `times` are when the request was complete, and how long the head of its answer took.
+    fn log_request(&mut self, remote: SocketAddr, times: (Instant, Option<Duration>), finished: Finished) {
+        let (routed_at, answered_after) = times;
+        let Finished { method, host, path, status, to_browser, from_browser } = finished;
+        let status = status.unwrap_or(NO_ANSWER);
+        let duration = self.core.now.saturating_duration_since(routed_at);
+        self.metrics.answered(status, answered_after.unwrap_or(duration));
+        self.metrics.gateway.to_client += to_browser;
+        self.metrics.gateway.to_host += from_browser;
+        self.core.report(&Event::Request {
+            host: (!host.is_empty()).then_some(host),
+            remote: remote.ip().to_canonical(),
+            method,
+            path,
+            status,
+            sent: to_browser,
+            received: from_browser,
+            duration_ms: (duration.as_secs_f64() * 1e6).round() / 1e3,
+        });
+    }
+}

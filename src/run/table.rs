@@ -1,0 +1,338 @@
+//! Tables of what is open. A key finds its entry as long as that is there, and never another that took its place.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+/// Entries by their keys. A place that is free is used again, the last one first.
+pub(super) struct Table<T> {
+    slots: Slab<Slot<T>>,
+    /// Entries that there ever were.
+    count: u64,
+}
+
+struct Slot<T> {
+    number: u64,
+    entry: T,
+}
+
+/// Finds an entry of a table of `T`s. Keys of one table are in the order in which their entries came.
+pub(super) struct Key<T> {
+    /// No two entries of a table ever have the same, so it tells the entry from others at its place.
+    number: u64,
+    place: Place,
+    of: PhantomData<fn() -> T>,
+}
+
+/// A key without its table: what the loop keeps for a side in a notice or a deadline, and gives back to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Mark {
+    number: u64,
+    place: Place,
+}
+
+/// A place in a table, whoever has it: all that a token of the system's can hold. Only a table makes a key of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place(usize);
+
+impl Place {
+    /// Reads what [`Place::to_bits`] gave.
+    pub(super) fn from_bits(bits: usize) -> Place {
+        Place(bits)
+    }
+
+    /// Returns the place as a small number.
+    pub(super) fn to_bits(self) -> usize {
+        self.0
+    }
+}
+
+impl<T> Table<T> {
+    /// Makes a table without entries.
+    pub(super) fn new() -> Table<T> {
+        Table { slots: Slab::new(), count: 0 }
+    }
+
+    /// Returns the key that the next entry will have.
+    pub(super) fn next_key(&self) -> Key<T> {
+        Key { number: self.count, place: Place(self.slots.vacant_key()), of: PhantomData }
+    }
+
+    /// Adds an entry.
+    pub(super) fn insert(&mut self, entry: T) -> Key<T> {
+        let key = self.next_key();
+        self.slots.insert(Slot { number: key.number, entry });
+        self.count += 1;
+        key
+    }
+
+    /// Takes an entry out, if it is still there.
+    pub(super) fn remove(&mut self, key: Key<T>) -> Option<T> {
+        self.contains(key).then(|| self.slots.remove(key.place.0).entry)
+    }
+
+    /// Returns an entry, if it is still there.
+    pub(super) fn get(&self, key: Key<T>) -> Option<&T> {
+        self.slots.get(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &slot.entry)
+    }
+
+    /// Returns an entry to be changed, if it is still there.
+    pub(super) fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+        self.slots.get_mut(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &mut slot.entry)
+    }
+
+    /// Takes every entry out.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.slots.drain().map(|slot| slot.entry)
+    }
+
+    /// Tells whether an entry is still there.
+    pub(super) fn contains(&self, key: Key<T>) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// Returns the key of whoever has a place now.
+    pub(super) fn at(&self, place: Place) -> Option<Key<T>> {
+        let slot = self.slots.get(place.0)?;
+        Some(Key { number: slot.number, place, of: PhantomData })
+    }
+
+    /// Returns the key of a marked entry, if it is still there.
+    pub(super) fn find(&self, mark: Mark) -> Option<Key<T>> {
+        self.at(mark.place).filter(|key| key.number == mark.number)
+    }
+
+    /// Puts in an entry's place what is made of it, and keeps the key; without anything it is gone.
+    pub(super) fn change(&mut self, key: Key<T>, change: impl FnOnce(T) -> Option<T>) {
+        let Some(entry) = self.remove(key).and_then(change) else { return };
+        let place = self.slots.insert(Slot { number: key.number, entry });
+        assert_eq!(place, key.place.0, "the place that was left last is taken first");
+    }
+
+    /// Returns how many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Tells whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Returns the entries, by their places.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Key<T>, &T)> {
+        self.slots.iter().map(|(place, slot)| (key(place, slot), &slot.entry))
+    }
+
+    /// Returns the entries to be changed, by their places.
+    pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (Key<T>, &mut T)> {
+        self.slots.iter_mut().map(|(place, slot)| (key(place, slot), &mut slot.entry))
+    }
+}
+
+fn key<T>(place: usize, slot: &Slot<T>) -> Key<T> {
+    Key { number: slot.number, place: Place(place), of: PhantomData }
+}
+
+/// For entries that whoever has the key keeps from going.
+impl<T> Index<Key<T>> for Table<T> {
+    type Output = T;
+
+    fn index(&self, key: Key<T>) -> &T {
+        self.get(key).expect("whoever has this key keeps the entry")
+    }
+}
+
+impl<T> IndexMut<Key<T>> for Table<T> {
+    fn index_mut(&mut self, key: Key<T>) -> &mut T {
+        self.get_mut(key).expect("whoever has this key keeps the entry")
+    }
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table::new()
+    }
+}
+
+impl<T> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T> Key<T> {
+    /// Makes a key of no table.
+    #[cfg(test)]
+    pub(super) fn of_nothing(number: u64) -> Key<T> {
+        Key { number, place: Place(0), of: PhantomData }
+    }
+
+    /// Returns the key without its table.
+    pub(super) fn mark(self) -> Mark {
+        Mark { number: self.number, place: self.place }
+    }
+
+    /// Returns where the entry is.
+    pub(super) fn place(self) -> Place {
+        self.place
+    }
+
+    /// Returns a number that no other entry of the table ever has.
+    pub(super) fn number(self) -> u64 {
+        self.number
+    }
+}
+
+// Derived, they would ask the same of `T`.
+impl<T> Clone for Key<T> {
+    fn clone(&self) -> Key<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
+impl<T> PartialEq for Key<T> {
+    fn eq(&self, other: &Key<T>) -> bool {
+        (self.number, self.place) == (other.number, other.place)
+    }
+}
+
+impl<T> Eq for Key<T> {}
+
+impl<T> PartialOrd for Key<T> {
+    fn partial_cmp(&self, other: &Key<T>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Key<T> {
+    fn cmp(&self, other: &Key<T>) -> Ordering {
+        (self.number, self.place).cmp(&(other.number, other.place))
+    }
+}
+
+impl<T> Hash for Key<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.number, self.place).hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.place.0, self.number)
+    }
+}
+
+/// For the log.
+impl<T> fmt::Display for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.place.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_find_who_came_later() {
+        let mut table = Table::new();
+        let first = table.insert("a");
+        assert_eq!((table.remove(first), table.remove(first)), (Some("a"), None));
+        let second = table.insert("b");
+        assert_eq!(first.place(), second.place(), "the place is used again");
+        assert_ne!(first, second);
+        assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
+        assert_eq!((table.remove(first), table.len()), (None, 1));
+        assert_eq!(table.at(first.place()), Some(second), "a place is whoever's who has it");
+    }
+
+    #[test]
+    fn an_entry_may_become_another() {
+        let mut table = Table::new();
+        let keys = ["a", "b", "c"].map(|name| table.insert(name.to_owned()));
+        table.remove(keys[0]);
+        table.change(keys[1], |name| Some(name + "!"));
+        table.change(keys[2], |_| None);
+        assert_eq!((table.get(keys[1]).map(String::as_str), table.get(keys[2])), (Some("b!"), None));
+        table.change(keys[2], |_| panic!("it is gone"));
+        assert_eq!((table.find(keys[1].mark()), table.find(keys[2].mark())), (Some(keys[1]), None));
+        assert_ne!(table.insert("d".to_owned()).place(), keys[1].place());
+    }
+
+    #[test]
+    fn the_next_key_is_known_before() {
+        let mut table = Table::new();
+        for name in ["a", "b", "c"] {
+            let key = table.next_key();
+            assert!(!table.contains(key) && table.at(key.place()).is_none());
+            assert_eq!(table.insert(name), key);
+        }
+        let second = table.at(Place(1)).unwrap();
+        table.remove(second);
+        let key = table.next_key();
+        assert_eq!((table.insert("d"), table[key], key.place()), (key, "d", second.place()));
+    }
+
+    #[test]
+    #[should_panic(expected = "whoever has this key")]
+    fn nobody_is_taken_for_another() {
+        let mut table = Table::new();
+        let first = table.insert("a");
+        table.remove(first);
+        table.insert("b");
+        let _ = table[first];
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_entries() {
+        let mut table = Table::new();
+        let keys = ["a", "b", "c"].map(|name| table.insert(name));
+        table.remove(keys[0]);
+        let last = table.insert("d");
+        assert_eq!(last.place(), keys[0].place());
+        assert!(keys[0] < keys[1] && keys[1] < keys[2] && keys[2] < last);
+        assert_eq!(
+            table.iter().map(|(key, name)| (key, *name)).collect::<Vec<_>>(),
+            [(last, "d"), (keys[1], "b"), (keys[2], "c")]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map(operations in prop::collection::vec((0..3u8, 0..64usize), 0..300)) {
+            let (mut table, mut map, mut keys) = (Table::new(), HashMap::new(), Vec::new());
+            for (number, (what, which)) in operations.into_iter().enumerate() {
+                match (what, keys.len()) {
+                    (0, _) | (_, 0) => {
+                        let key = table.insert(number);
+                        prop_assert_eq!(map.insert(key, number), None);
+                        keys.push(key);
+                    }
+                    (1, len) => prop_assert_eq!(table.remove(keys[which % len]), map.remove(&keys[which % len])),
+                    (_, len) => {
+                        let key = keys[which % len];
+                        prop_assert_eq!(table.get(key), map.get(&key));
+                        if let Some(entry) = table.get_mut(key) {
+                            *entry += 1000;
+                            *map.get_mut(&key).unwrap() += 1000;
+                        }
+                    }
+                }
+                prop_assert_eq!((table.len(), table.is_empty()), (map.len(), map.is_empty()));
+            }
+            let found: HashMap<_, _> = table.iter().map(|(key, entry)| (key, *entry)).collect();
+            prop_assert_eq!(found, map);
+        }
+    }
+}
