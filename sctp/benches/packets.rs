@@ -1,8 +1,6 @@
-//! What a packet costs, both ends together: nanoseconds of processor time for each packet with data, by the bytes in
-//! flight.
+//! What a packet costs, both ends together: nanoseconds of processor time for each packet with data, by the bytes in flight.
 //!
-//! Time is virtual: a link of a rate and a delay whose product is the bytes in flight. Run by `cargo bench -p
-//! pinhole-sctp`.
+//! Time is virtual: a link of a rate and a delay whose product is the bytes in flight. Run by `cargo bench -p pinhole-sctp`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,8 +17,8 @@ const TURN: Duration = Duration::from_micros(100);
 const MESSAGE: usize = 8 * 1024;
 const PACKETS: u64 = 300_000;
 
-/// A packet under way. As on a real link, what it carries is not in this machine's memory meanwhile: only the headers
-/// are kept, and the payload, which is always the same, is put back where the packet arrives.
+/// A packet under way. As on a real link, what it carries is not in this machine's memory meanwhile: only the headers are kept, and
+/// the payload, which is always the same, is put back where the packet arrives.
 struct Kept {
     arrives: Instant,
     length: usize,
@@ -83,8 +81,7 @@ fn chunk_length(header: &[u8; 16]) -> usize {
     usize::from(u16::from_be_bytes([header[2], header[3]]))
 }
 
-/// Returns the processor time of this thread where the system tells it, so that others on the machine do not count;
-/// else the time.
+/// Returns the processor time of this thread where the system tells it, so that others on the machine do not count; else the time.
 fn processor_time(start: Instant) -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = told.and_then(|told| told.split(' ').next()?.parse().ok());

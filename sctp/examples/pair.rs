@@ -1,5 +1,4 @@
-//! Two associations in memory: ten megabytes over a link of 20 ms there and back that loses a packet in a hundred. Time
-//! is virtual.
+//! Two associations in memory: ten megabytes over a link of 20 ms there and back that loses a packet in a hundred. Time is virtual.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -10,8 +10,7 @@ const WEBRTC_PORT: u16 = 5000;
 /// The least a receive window is: a lower setting is raised to it.
 pub const MIN_RECEIVE_WINDOW: usize = 64 * 1024;
 
-/// The least bytes a packet may have: what IPv6 promises every path carries (1280), less the headers of IPv6, UDP and
-/// DTLS, and more.
+/// The least bytes a packet may have: what IPv6 promises every path carries (1280), less the headers of IPv6, UDP and DTLS, and more.
 pub const MIN_PACKET_SIZE: usize = 508;
 
 /// The most bytes a packet may have.
@@ -26,8 +25,7 @@ pub struct Config {
     pub remote_port: u16,
     /// The most bytes a packet has before a larger size is known to pass; in DTLS it is what a record may hold.
     pub packet_size: usize,
-    /// The most bytes a packet has once probes have shown that they pass (RFC 8899). Not above [`Config::packet_size`]:
-    /// none are sent.
+    /// The most bytes a packet has once probes have shown that they pass (RFC 8899). Not above [`Config::packet_size`]: none are sent.
     pub max_packet_size: usize,
     /// The bytes of messages that are kept for the application; announced as the window (RFC 9260, section 3.3.2).
     pub receive_window: usize,
@@ -47,8 +45,7 @@ pub struct Config {
     pub zero_checksum: bool,
     /// How long the path may be silent before a HEARTBEAT asks for it (RFC 9260, section 8.3). `None`: it never does.
     pub heartbeat_interval: Option<Duration>,
-    /// Whether what is agreed only between two ends of this crate is offered: fewer acknowledgements, packets of one
-    /// length.
+    /// Whether what is agreed only between two ends of this crate is offered: fewer acknowledgements, packets of one length.
     pub private_extensions: bool,
     /// Which algorithm decides how much may be on the way.
     pub algorithm: Algorithm,

@@ -1,16 +1,15 @@
 //! Numbers that wrap around on the wire, kept at full length inside.
 //!
-//! A TSN has 32 bits and an SSN 16 on the wire, and both start again at zero (RFC 9260, sections 1.6 and 6.6). Inside,
-//! each is a 64-bit number that only grows: comparisons are those of integers, and the wire's number is turned back
-//! into it by taking the candidate that lies nearest to one that is known.
+//! A TSN has 32 bits and an SSN 16 on the wire, and both start again at zero (RFC 9260, sections 1.6 and 6.6). Inside, each is a
+//! 64-bit number that only grows: comparisons are those of integers, and the wire's number is turned back into it by
+//! taking the candidate that lies nearest to one that is known.
 
 /// A transmission sequence number (RFC 9260, section 3.3.1) at full length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tsn(u64);
 
 impl Tsn {
-    /// Creates the first number of a sequence that starts with `wire`. There is room below it for numbers that lie
-    /// behind.
+    /// Creates the first number of a sequence that starts with `wire`. There is room below it for numbers that lie behind.
     pub(crate) fn first(wire: u32) -> Tsn {
         Tsn((1 << 32) + u64::from(wire))
     }

@@ -29,8 +29,8 @@ impl Ranges {
         after > 0 && self.ranges[after - 1].1 >= tsn
     }
 
-    /// Tells whether all of `from..=to` is in the set. `hint` is where it was for the range before, and 0 for the
-    /// first: asked in order, all answers together cost as much as one look over the set.
+    /// Tells whether all of `from..=to` is in the set. `hint` is where it was for the range before, and 0 for the first: asked in
+    /// order, all answers together cost as much as one look over the set.
     pub(crate) fn covers(&self, hint: &mut usize, from: Tsn, to: Tsn) -> bool {
         while self.ranges.get(*hint).is_some_and(|(_, last)| *last < to) {
             *hint += 1;

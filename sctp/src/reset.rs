@@ -1,5 +1,5 @@
-//! Resetting streams (RFC 6525), as closing a channel asks for it (RFC 8831, section 6.7): when the peer resets the
-//! streams that come from it, those that go to it follow.
+//! Resetting streams (RFC 6525), as closing a channel asks for it (RFC 8831, section 6.7): when the peer resets the streams that
+//! come from it, those that go to it follow.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -178,8 +178,7 @@ impl Resets {
         self.waiting.contains(&stream) || self.request.as_ref().is_some_and(|request| request.streams.contains(&stream))
     }
 
-    /// Makes a request of the streams whose messages are delivered. Until then the peer could mistake one for the new
-    /// stream's.
+    /// Makes a request of the streams whose messages are delivered. Until then the peer could mistake one for the new stream's.
     fn begin(&mut self, last: Tsn, streams: &Streams) {
         let mut named = Vec::new();
         self.waiting.retain(|id| {

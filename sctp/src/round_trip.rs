@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 /// The timeout before anything was measured (RFC 9260, section 16: RTO.Initial).
 const INITIAL: Duration = Duration::from_secs(1);
 
-/// The least timeout. RFC 9260 proposes a second, which on short paths waits a hundred round trips; an acknowledgement
-/// is never held back for so long as this.
+/// The least timeout. RFC 9260 proposes a second, which on short paths waits a hundred round trips; an acknowledgement is never
+/// held back for so long as this.
 const MIN: Duration = Duration::from_millis(200);
 
-/// The longest timeout, however often it was doubled. RFC 9260 proposes a minute; then a path that comes back after one
-/// is found half a minute later. One packet every three seconds harms nobody.
+/// The longest timeout, however often it was doubled. RFC 9260 proposes a minute; then a path that comes back after one is found
+/// half a minute later. One packet every three seconds harms nobody.
 pub(crate) const MAX: Duration = Duration::from_secs(3);
 
 /// How long a measured least round trip counts: paths change.

@@ -8,8 +8,8 @@ use pinhole_sctp::{Config, Seed, Token};
 
 use crate::Error;
 
-/// The window that is announced, however little is asked for: 100 ms of a gigabit. str0m asks for one MiB, which no
-/// path of more than 84 Mbit/s and 100 ms is filled with.
+/// The window that is announced, however little is asked for: 100 ms of a gigabit. str0m asks for one MiB, which no path of more than
+/// 84 Mbit/s and 100 ms is filled with.
 const RECEIVE_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// Bytes str0m leaves for the headers of SCTP when it counts what a packet may hold.
@@ -130,8 +130,8 @@ pub(crate) fn settings(endpoint: &EndpointConfig, transport: &TransportConfig) -
     }
 }
 
-/// Returns a seed from where the standard library has the keys of its hash maps: the system's randomness, once a
-/// thread, and a count.
+/// Returns a seed from where the standard library has the keys of its hash maps: the system's randomness, once a thread, and a
+/// count.
 pub(crate) fn seed() -> Seed {
     Seed([1, 2].map(|half| {
         let mut hasher = RandomState::new().build_hasher();

@@ -1,7 +1,7 @@
 //! The interface of sctp-proto 0.10.8 as far as str0m 0.25 names it, with pinhole-sctp behind it.
 //!
-//! `[patch.crates-io]` puts it in the place of the published crate. Names and signatures are those that str0m is built
-//! against; nothing is done here but to translate them.
+//! `[patch.crates-io]` puts it in the place of the published crate. Names and signatures are those that str0m is built against;
+//! nothing is done here but to translate them.
 #![forbid(unsafe_code)]
 
 mod association;

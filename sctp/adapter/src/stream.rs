@@ -180,9 +180,9 @@ impl Stream<'_> {
         Ok(message.map(|message| Chunks { ppi: message.protocol.into(), message }))
     }
 
-    /// Returns the bytes that have not left, and one more as long as anything is unacknowledged. (The published crate
-    /// counts all that is unacknowledged. An application that keeps this number small should not keep what is in flight
-    /// small with it; and 0 means the same there and here.)
+    /// Returns the bytes that have not left, and one more as long as anything is unacknowledged. (The published crate counts all that
+    /// is unacknowledged. An application that keeps this number small should not keep what is in flight small with it; and 0
+    /// means the same there and here.)
     ///
     /// # Errors
     /// None occur.

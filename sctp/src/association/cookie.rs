@@ -22,8 +22,7 @@ pub(crate) struct Cookie {
     pub(crate) local_tsn: u32,
     /// What the peer's INIT says.
     pub(crate) peer: Init,
-    /// The tags, ours and the peer's, of the association that was up then (RFC 9260, section 5.2.2: tie tags); 0 if
-    /// none was.
+    /// The tags, ours and the peer's, of the association that was up then (RFC 9260, section 5.2.2: tie tags); 0 if none was.
     pub(crate) ties: (u32, u32),
 }
 

@@ -18,8 +18,8 @@ use crate::wire::{cause, kind};
 /// Bytes of a token of the peer that are read at most.
 const MAX_TOKEN: usize = 2048;
 
-/// What two ends exchange by other means, so that the association is up without a handshake (draft-hancke-tsvwg-snap):
-/// an INIT chunk.
+/// What two ends exchange by other means, so that the association is up without a handshake (draft-hancke-tsvwg-snap): an INIT
+/// chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     init: Init,
@@ -86,8 +86,8 @@ fn local_init(config: &Config, tag: u32, tsn: u32) -> Init {
 }
 
 impl Association {
-    /// Creates an end of which both sides know beforehand what the handshake would tell them: it is up at once. Both
-    /// sides create theirs so.
+    /// Creates an end of which both sides know beforehand what the handshake would tell them: it is up at once. Both sides
+    /// create theirs so.
     pub fn connect_with_tokens(config: Config, seed: Seed, local: &Token, peer: Token) -> Association {
         let mut association = Association::new(config, seed, State::Established);
         association.local_tag = local.init.tag;

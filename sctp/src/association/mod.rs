@@ -37,8 +37,8 @@ const MAX_CONTROLS: usize = 32;
 ///
 /// It is driven by [`Association::handle_datagram`] and [`Association::handle_timeout`], after each of which, and after
 /// anything the application does, [`Association::poll_transmit`] is called until it returns `None`, then
-/// [`Association::poll_event`] likewise, and [`Association::poll_timeout`] says when to come back. Times may be a
-/// little late, and are taken for the latest that was told.
+/// [`Association::poll_event`] likewise, and [`Association::poll_timeout`] says when to come back. Times may be a little late, and
+/// are taken for the latest that was told.
 #[derive(Debug)]
 pub struct Association {
     config: Config,
@@ -125,8 +125,8 @@ impl Association {
         Association::new(config, seed, State::CookieWait)
     }
 
-    /// Creates the end that waits. It keeps nothing of a peer before that has proved to receive what is sent to it (RFC
-    /// 9260, section 5.1).
+    /// Creates the end that waits. It keeps nothing of a peer before that has proved to receive what is sent to it (RFC 9260,
+    /// section 5.1).
     pub fn accept(config: Config, seed: Seed) -> Association {
         Association::new(config, seed, State::Listening)
     }
@@ -187,8 +187,8 @@ impl Association {
         self.events.pop_front()
     }
 
-    /// Returns when [`Association::handle_timeout`] and then [`Association::poll_transmit`] want to be called, if
-    /// nothing happens before.
+    /// Returns when [`Association::handle_timeout`] and then [`Association::poll_transmit`] want to be called, if nothing
+    /// happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let connection = self.connection.as_ref();
         let data = connection.filter(|_| self.state != State::Closed).and_then(Connection::deadline);
@@ -198,8 +198,8 @@ impl Association {
         [self.retry.at, data, heartbeat, probe].into_iter().flatten().min()
     }
 
-    /// Ends the association: what was sent is delivered, then both sides say good-bye (RFC 9260, section 9.2). False if
-    /// it is not up.
+    /// Ends the association: what was sent is delivered, then both sides say good-bye (RFC 9260, section 9.2). False if it is not
+    /// up.
     pub fn shutdown(&mut self) -> bool {
         let is_up = self.state == State::Established;
         if is_up {

@@ -1,18 +1,17 @@
-//! How long packets may be on the path: found by padded HEARTBEATs (RFC 8899 and RFC 9260, section 7.3; the padding is
-//! RFC 4820's).
+//! How long packets may be on the path: found by padded HEARTBEATs (RFC 8899 and RFC 9260, section 7.3; the padding is RFC 4820's).
 //!
-//! Packets begin with a size that passes everywhere. While data is acknowledged, longer and longer probes leave, one at
-//! a time; a probe that is answered raises the size. DATA chunks stay as short as the first size allows, and a longer
-//! packet bundles more of them: a chunk cannot be cut again once it has its number, and must pass whatever becomes of
-//! the path. When packets of the larger size are lost and shorter ones are not, or the retransmission timeout passes,
-//! the first size counts again, and the search begins anew.
+//! Packets begin with a size that passes everywhere. While data is acknowledged, longer and longer probes leave, one at a time; a
+//! probe that is answered raises the size. DATA chunks stay as short as the first size allows, and a longer packet bundles more of
+//! them: a chunk cannot be cut again once it has its number, and must pass whatever becomes of the path. When packets of the larger
+//! size are lost and shorter ones are not, or the retransmission timeout passes, the first size counts again, and the search begins
+//! anew.
 
 use std::time::{Duration, Instant};
 
 use crate::wire::{PACKET_HEADER, padded};
 
-/// Sizes that are tried, in turn. The last one is what Ethernet carries, less the headers of IPv6, UDP and DTLS 1.2
-/// with AES-GCM (85); those before it leave room for tunnels and PPPoE.
+/// Sizes that are tried, in turn. The last one is what Ethernet carries, less the headers of IPv6, UDP and DTLS 1.2 with AES-GCM (85);
+/// those before it leave room for tunnels and PPPoE.
 const STEPS: [usize; 4] = [1240, 1340, 1388, 1412];
 
 /// How often a size is tried before it is taken for too large (RFC 8899, section 5.1.2: MAX_PROBES).

@@ -69,8 +69,8 @@ impl Stream<'_> {
         }
     }
 
-    /// Sends a message. `protocol` says what it is (RFC 8831, section 8). It is copied, and kept until the peer has it:
-    /// the application bounds how much that is by [`Stream::buffered_amount`].
+    /// Sends a message. `protocol` says what it is (RFC 8831, section 8). It is copied, and kept until the peer has it: the
+    /// application bounds how much that is by [`Stream::buffered_amount`].
     ///
     /// # Errors
     /// The stream or the association is closed, or the message is empty or too long.
@@ -128,8 +128,8 @@ impl Stream<'_> {
         Ok(Some(message))
     }
 
-    /// Closes the stream in both directions: what was sent is delivered, what arrives is dropped, and the peer is asked
-    /// to do the same (RFC 6525; RFC 8831, section 6.7).
+    /// Closes the stream in both directions: what was sent is delivered, what arrives is dropped, and the peer is asked to do
+    /// the same (RFC 6525; RFC 8831, section 6.7).
     ///
     /// # Errors
     /// The association is not up, or the peer knows no resets.

@@ -116,8 +116,7 @@ impl Cubic {
             Epoch { began_at: now, max, k: ((max - window) / C).cbrt(), reno: window }
         });
         let acked = acked as f64 / size;
-        // Reno grows by three times (1 - β) / (1 + β) of a packet in a round trip until it is where it was, then by
-        // one.
+        // Reno grows by three times (1 - β) / (1 + β) of a packet in a round trip until it is where it was, then by one.
         let alpha = if epoch.reno < epoch.max { 3.0 * (1.0 - BETA) / (1.0 + BETA) } else { 1.0 };
         epoch.reno += alpha * acked / window;
         let since = now.saturating_duration_since(epoch.began_at);

@@ -1,8 +1,8 @@
 //! How fast the path delivers: one sample for each SACK (draft-ietf-ccwg-bbr, section 4.1, "Delivery Rate Samples").
 //!
-//! A sample counts what was delivered between the acknowledgement that was newest when a chunk left and the chunk's
-//! own. The time is the longer of how long sending and acknowledging took, so that neither a burst nor acknowledgements
-//! that arrive together look like bandwidth.
+//! A sample counts what was delivered between the acknowledgement that was newest when a chunk left and the chunk's own. The time is
+//! the longer of how long sending and acknowledging took, so that neither a burst nor acknowledgements that arrive together
+//! look like bandwidth.
 
 use std::time::{Duration, Instant};
 
@@ -103,14 +103,13 @@ impl Delivery {
         self.newly_lost += bytes;
     }
 
-    /// Takes note that there is nothing to send while `in_flight` bytes are on the way: samples until they are
-    /// delivered say less than the path can do.
+    /// Takes note that there is nothing to send while `in_flight` bytes are on the way: samples until they are delivered say less
+    /// than the path can do.
     pub(super) fn set_app_limited(&mut self, in_flight: u64) {
         self.app_limited_until = (self.delivered + in_flight).max(1);
     }
 
-    /// Returns the sample of the SACK that was told since the last call. Intervals shorter than `min_round_trip` have
-    /// no rate.
+    /// Returns the sample of the SACK that was told since the last call. Intervals shorter than `min_round_trip` have no rate.
     pub(super) fn take_sample(&mut self, min_round_trip: Option<Duration>) -> Sample {
         if self.app_limited_until != 0 && self.delivered > self.app_limited_until {
             self.app_limited_until = 0;

@@ -1,7 +1,7 @@
 //! The largest of the recent samples.
 
-/// A maximum over a window of a clock that only counts up: rounds, or cycles of probing. Keeps the best sample of the
-/// last two windows, so that an old maximum goes with its window.
+/// A maximum over a window of a clock that only counts up: rounds, or cycles of probing. Keeps the best sample of the last two
+/// windows, so that an old maximum goes with its window.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MaxFilter {
     /// Best sample of the window that ended, and of the one that runs.
@@ -27,8 +27,8 @@ impl MaxFilter {
     }
 }
 
-/// A maximum over the last [`ROUNDS`] rounds, as three candidates in the order of their age (the windowed filter of
-/// Kathleen Nichols, which Linux uses in `lib/minmax.c`).
+/// A maximum over the last [`ROUNDS`] rounds, as three candidates in the order of their age (the windowed filter of Kathleen
+/// Nichols, which Linux uses in `lib/minmax.c`).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RoundMax {
     best: [(u64, u64); 3],

@@ -51,8 +51,7 @@ impl Hystart {
         }
     }
 
-    /// Takes an acknowledgement: `prior_delivered` was delivered when the acknowledged chunk left, `delivered` is by
-    /// now.
+    /// Takes an acknowledgement: `prior_delivered` was delivered when the acknowledged chunk left, `delivered` is by now.
     pub(super) fn handle_ack(&mut self, prior_delivered: u64, delivered: u64, round_trip: Option<Duration>) {
         if let Some(sample) = round_trip {
             self.min = self.min.min(sample);

@@ -1,8 +1,7 @@
 //! How much may be on the way, and how fast it leaves: windows, pacing, and the samples both are made of.
 //!
-//! An association tells [`Congestion`] of every DATA chunk that leaves, is acknowledged or is taken for lost, and asks
-//! it how many bytes may leave now. All sizes are bytes of DATA chunks with their headers, rates are such bytes in a
-//! second.
+//! An association tells [`Congestion`] of every DATA chunk that leaves, is acknowledged or is taken for lost, and asks it how
+//! many bytes may leave now. All sizes are bytes of DATA chunks with their headers, rates are such bytes in a second.
 
 mod bbr;
 mod cubic;
@@ -67,8 +66,8 @@ pub struct Congestion {
 }
 
 impl Congestion {
-    /// Creates the control for a path of which nothing is known. `packet_size` is what one packet carries at the most;
-    /// `seed` is where its randomness comes from.
+    /// Creates the control for a path of which nothing is known. `packet_size` is what one packet carries at the most; `seed` is
+    /// where its randomness comes from.
     pub fn new(now: Instant, algorithm: Algorithm, packet_size: u64, seed: u64) -> Congestion {
         let packet_size = packet_size.max(1);
         let control = match algorithm {
@@ -104,8 +103,7 @@ impl Congestion {
         stamp
     }
 
-    /// Takes note that a chunk in flight was acknowledged. [`Congestion::finish_ack`] follows after all chunks of a
-    /// SACK.
+    /// Takes note that a chunk in flight was acknowledged. [`Congestion::finish_ack`] follows after all chunks of a SACK.
     pub fn handle_acked(&mut self, now: Instant, bytes: u64, stamp: &Stamp) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.delivery.handle_acked(now, bytes, stamp);
@@ -126,8 +124,8 @@ impl Congestion {
         self.in_flight = self.in_flight.saturating_sub(bytes);
     }
 
-    /// Ends a SACK: every chunk it acknowledged and every loss it showed was told. `round_trip` is a sample of it, of a
-    /// chunk that left once only.
+    /// Ends a SACK: every chunk it acknowledged and every loss it showed was told. `round_trip` is a sample of it, of a chunk that
+    /// left once only.
     pub fn finish_ack(&mut self, now: Instant, round_trip: Option<Duration>) {
         match &mut self.control {
             Control::Bbr(bbr) => {

@@ -1,8 +1,7 @@
-//! A bottleneck with flows, in virtual time: what the algorithms are judged by before there is an association around
-//! them.
+//! A bottleneck with flows, in virtual time: what the algorithms are judged by before there is an association around them.
 //!
-//! Every flow always has something to send. Losses are noticed as ideal RACK would: by the acknowledgement of a packet
-//! that left later. The sender's loop wakes on whole milliseconds.
+//! Every flow always has something to send. Losses are noticed as ideal RACK would: by the acknowledgement of a packet that left
+//! later. The sender's loop wakes on whole milliseconds.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -83,8 +82,7 @@ pub(super) struct Model {
 const MS: u64 = 1_000_000;
 
 impl Model {
-    /// Runs flows of those algorithms, each beginning that many seconds after the start, for `seconds`; what comes
-    /// after
+    /// Runs flows of those algorithms, each beginning that many seconds after the start, for `seconds`; what comes after
     /// `counts_from` seconds counts.
     pub(super) fn run(
         link: Link,

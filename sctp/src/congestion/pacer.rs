@@ -1,8 +1,7 @@
 //! When bytes may leave, at a given rate.
 //!
-//! A bucket that fills at the rate. It lets nothing leave before there is a train worth the trip through the system,
-//! and it holds several milliseconds of the rate, since loops wake on whole milliseconds and a late wake-up must not
-//! cost throughput.
+//! A bucket that fills at the rate. It lets nothing leave before there is a train worth the trip through the system, and it holds
+//! several milliseconds of the rate, since loops wake on whole milliseconds and a late wake-up must not cost throughput.
 
 use std::time::{Duration, Instant};
 

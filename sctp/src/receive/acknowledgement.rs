@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an acknowledgement waits for company. Twenty milliseconds give an application the time to answer, so that
-/// its answer carries the acknowledgement, and are little beside the least retransmission timeout.
+/// How long an acknowledgement waits for company. Twenty milliseconds give an application the time to answer, so that its answer
+/// carries the acknowledgement, and are little beside the least retransmission timeout.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 
 /// Packets with data after which an acknowledgement waits no longer.
 const PACKETS: u32 = 2;
 
-/// Data after which a peer of another make is taken to be past its slow start. Until then its window grows by the
-/// number of acknowledgements, and it gets one for every second packet; later one for a batch does.
+/// Data after which a peer of another make is taken to be past its slow start. Until then its window grows by the number of
+/// acknowledgements, and it gets one for every second packet; later one for a batch does.
 const SLOW_START: u64 = 4 * 1024 * 1024;
 
 /// When to acknowledge.

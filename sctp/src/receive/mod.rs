@@ -202,8 +202,8 @@ impl Receiver {
         value
     }
 
-    /// Returns the room to announce. A little is told as none, so that the peer does not fill it with small packets
-    /// (RFC 9260, section 6.2).
+    /// Returns the room to announce. A little is told as none, so that the peer does not fill it with small packets (RFC 9260,
+    /// section 6.2).
     fn room(&self) -> usize {
         let room = self.window.saturating_sub(self.kept);
         if room < 2048 { 0 } else { room }
@@ -222,8 +222,8 @@ impl Receiver {
         if kept <= self.window {
             return Ok(true);
         }
-        // The next in a row may exceed the window by what one message takes: once it is whole, it can be read. Without
-        // it nothing else may ever be.
+        // The next in a row may exceed the window by what one message takes: once it is whole, it can be read. Without it nothing
+        // else may ever be.
         if is_next && kept <= self.window + 2 * self.max_message {
             return Ok(true);
         }

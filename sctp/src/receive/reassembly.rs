@@ -63,8 +63,8 @@ impl Reassembly {
         Reassembly { runs: BTreeMap::new(), max_message }
     }
 
-    /// Takes a chunk that was not received before. `is_known` says that the number before it was received or skipped.
-    /// Returns a message that is whole with it, and what of the window becomes free, because nothing can come of it.
+    /// Takes a chunk that was not received before. `is_known` says that the number before it was received or skipped. Returns a
+    /// message that is whole with it, and what of the window becomes free, because nothing can come of it.
     ///
     /// # Errors
     /// The fragments do not fit each other, or the message is too long.
@@ -105,8 +105,8 @@ impl Reassembly {
         Ok((self.take_whole(first), 0))
     }
 
-    /// Drops what has begun at or before `tsn`, up to which all is skipped (RFC 3758, section 3.6), and returns what of
-    /// the window becomes free.
+    /// Drops what has begun at or before `tsn`, up to which all is skipped (RFC 3758, section 3.6), and returns what of the window
+    /// becomes free.
     pub(crate) fn skip(&mut self, tsn: Tsn) -> usize {
         let mut freed = 0;
         while let Some(run) = self.runs.first_entry()

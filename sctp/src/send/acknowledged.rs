@@ -73,8 +73,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes note that the peer has everything up to a number, as a SHUTDOWN tells (RFC 9260, section 9.2). Peers are
-    /// known that put a number of their own there; that is no reason to end in discord.
+    /// Takes note that the peer has everything up to a number, as a SHUTDOWN tells (RFC 9260, section 9.2). Peers are known that put a
+    /// number of their own there; that is no reason to end in discord.
     pub(crate) fn handle_cumulative(&mut self, now: Instant, wire: u32, source: &mut Source<'_>) {
         let cumulative = self.ring.first().near(wire);
         if cumulative >= self.ring.next() {
@@ -152,8 +152,7 @@ impl Sender {
         }
     }
 
-    /// A peer may take back what it acknowledged beyond a gap. That shows when everything before is acknowledged and it
-    /// is not.
+    /// A peer may take back what it acknowledged beyond a gap. That shows when everything before is acknowledged and it is not.
     fn handle_reneging(&mut self, progress: &mut Progress) {
         if self.ring.get(self.ring.first()).is_none_or(|chunk| chunk.status != Status::Acknowledged) {
             return;
@@ -177,8 +176,7 @@ impl Sender {
         self.beyond_count = 0;
     }
 
-    /// Takes note that a number arrived twice: one of its transmissions was for nothing (RFC 8985, section 6.2, step
-    /// 4).
+    /// Takes note that a number arrived twice: one of its transmissions was for nothing (RFC 8985, section 6.2, step 4).
     fn handle_duplicate(&mut self, tsn: Tsn, progress: &mut Progress) {
         if self.probed == Some(tsn) {
             self.probed = None;

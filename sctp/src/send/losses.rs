@@ -129,8 +129,8 @@ impl Sender {
         self.advance_forward();
     }
 
-    /// Drops what has not left of the message whose last chunk that did is `last`. A number is given up in its place:
-    /// what did leave may all have arrived, and then the peer would wait for the rest.
+    /// Drops what has not left of the message whose last chunk that did is `last`. A number is given up in its place: what did leave may
+    /// all have arrived, and then the peer would wait for the rest.
     fn abandon_rest(&mut self, last: Tsn, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get(last) else { return };
         let (header, message, limit, stamp) = (chunk.header, chunk.message, chunk.limit, chunk.stamp);
@@ -156,10 +156,9 @@ impl Sender {
         });
     }
 
-    /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2). What the peer has beyond a gap
-    /// is passed over as well: else every gap would cost a round trip of its own, and a thousand datagrams a second, of
-    /// which one in a hundred is lost, would never be through with them. A peer that takes back what it acknowledged
-    /// would lose it; none does.
+    /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2). What the peer has beyond a gap is passed over
+    /// as well: else every gap would cost a round trip of its own, and a thousand datagrams a second, of which one in a hundred is
+    /// lost, would never be through with them. A peer that takes back what it acknowledged would lose it; none does.
     pub(super) fn advance_forward(&mut self) {
         let mut tsn = self.scanned.next().max(self.ring.first());
         while let Some(chunk) = self.ring.get(tsn)
@@ -218,8 +217,7 @@ impl Sender {
         self.timeout_at = is_waiting.then(|| self.probe_at.unwrap_or(now) + self.timeout());
     }
 
-    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2): since the last news, however much leaves
-    /// meanwhile.
+    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2): since the last news, however much leaves meanwhile.
     pub(super) fn arm_probe(&mut self, now: Instant) {
         let is_apt = self.in_flight > 0
             && self.path == Path::Up

@@ -98,8 +98,7 @@ pub(crate) struct Sender {
     is_probing: bool,
     /// The chunk that left again as such a probe.
     probed: Option<Tsn>,
-    /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack
-    /// point).
+    /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack point).
     forward: Tsn,
     /// Up to here all is given up or acknowledged.
     scanned: Tsn,

@@ -6,8 +6,8 @@ use crate::number::Tsn;
 use crate::receive;
 use crate::round_trip::RoundTrip;
 
-/// Chunks acknowledged beyond a gap after which what precedes them is taken for lost without waiting, as long as the
-/// path was not seen to reorder (RFC 8985, section 6.2, step 4).
+/// Chunks acknowledged beyond a gap after which what precedes them is taken for lost without waiting, as long as the path was not
+/// seen to reorder (RFC 8985, section 6.2, step 4).
 const THRESHOLD: u64 = 3;
 
 /// Recoveries for which a wider reordering window is kept (RFC 8985, section 6.2, step 4).
@@ -123,8 +123,8 @@ impl Recovery {
         }
     }
 
-    /// Takes note that a chunk taken for lost is acknowledged before it left again. Returns true if with it all losses
-    /// of the recovery turned out to be none.
+    /// Takes note that a chunk taken for lost is acknowledged before it left again. Returns true if with it all losses of the
+    /// recovery turned out to be none.
     pub(crate) fn handle_refuted(&mut self) -> bool {
         let Some(episode) = &mut self.episode else { return false };
         episode.marked = episode.marked.saturating_sub(1);
@@ -133,8 +133,7 @@ impl Recovery {
         self.is_undone()
     }
 
-    /// Takes note that the peer received a number twice. Returns true if with it all losses of the recovery turned out
-    /// to be none.
+    /// Takes note that the peer received a number twice. Returns true if with it all losses of the recovery turned out to be none.
     pub(crate) fn handle_duplicate(&mut self, first: Tsn) -> bool {
         self.has_reordering = true;
         // Once a round trip: the window grows with each round in which it was too narrow.

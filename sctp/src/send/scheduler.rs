@@ -1,6 +1,5 @@
-//! Which stream's message leaves next: streams share by bytes, and each message goes whole (start-time fair queueing).
-//! One message of each in turn, as in RFC 8260, section 3.2, would leave a stream of short messages a small part of the
-//! rate.
+//! Which stream's message leaves next: streams share by bytes, and each message goes whole (start-time fair queueing). One message of
+//! each in turn, as in RFC 8260, section 3.2, would leave a stream of short messages a small part of the rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +26,8 @@ pub(crate) struct Scheduler {
     spent: u64,
     /// When the message that left last started.
     now: Start,
-    /// Where streams without anything to send would go on: what a stream had beyond its share it does not get again by
-    /// having nothing to send for a moment.
+    /// Where streams without anything to send would go on: what a stream had beyond its share it does not get again by having
+    /// nothing to send for a moment.
     ahead: BTreeMap<u16, Start>,
 }
 

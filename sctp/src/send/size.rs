@@ -1,12 +1,12 @@
-//! How long packets are: what passes everywhere, or what a probe has shown to pass; and the signs that it does not any
-//! more.
+//! How long packets are: what passes everywhere, or what a probe has shown to pass; and the signs that it does not any more.
 
 use std::time::Instant;
 
 use super::{Path, Sender};
 
-/// Chunks of larger packets, which have two or more each, that are lost after the last one that arrived, before the
-/// larger size is doubted. To doubt it wrongly costs little: it is tried again at once.
+/// Chunks of larger packets, which have two or more each, that are lost after the last one that arrived, before the larger size is
+/// doubted. To doubt it wrongly costs
+/// little: it is tried again at once.
 const MAX_LOST: u32 = 6;
 
 /// The size of packets.

@@ -120,8 +120,8 @@ impl Sender {
         writer.data(&DataHeader { is_immediate, ..chunk.header }, &chunk.payload);
     }
 
-    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3). One
-    /// that may not leave again is given up, and that it is not to be waited for is the probe.
+    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3). One that may not
+    /// leave again is given up, and that it is not to be waited for is the probe.
     fn repeat_last(&mut self, now: Instant, writer: &mut Writer, source: &mut Source<'_>) {
         while let Some((tsn, order)) = self.sent.pop_back() {
             let is_current = self.flight_of(tsn, order).is_some();

@@ -47,8 +47,7 @@ impl Incoming {
         Incoming { state: Receiving::Finished, ..Incoming::default() }
     }
 
-    /// Takes a whole message: an ordered one with its number. Returns what of the window becomes free, because it is
-    /// dropped.
+    /// Takes a whole message: an ordered one with its number. Returns what of the window becomes free, because it is dropped.
     pub(crate) fn handle_message(&mut self, message: Message, order: Option<u16>) -> usize {
         let Some(order) = order else {
             self.ready.push_back(message);

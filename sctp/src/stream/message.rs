@@ -5,8 +5,7 @@ use bytes::{Bytes, BytesMut};
 /// A message of the peer.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// What the payload is, for the application: the payload protocol identifier (RFC 9260, section 3.3.1; RFC 8831,
-    /// section 8).
+    /// What the payload is, for the application: the payload protocol identifier (RFC 9260, section 3.3.1; RFC 8831, section 8).
     pub protocol: u32,
     pub(crate) parts: Parts,
     /// What the message counts for in the receive window.

@@ -13,12 +13,11 @@ const ZERO_CHECKSUM: u16 = 0x8001;
 const SUPPORTED_EXTENSIONS: u16 = 0x8008;
 /// RFC 3758, section 3.1.
 const FORWARD_TSN: u16 = 0xc000;
-/// Says that the sender is of this crate, and what is understood between the two. The upper bits ask others to skip it
-/// in silence (RFC 9260, section 3.2.1).
+/// Says that the sender is of this crate, and what is understood between the two. The upper bits ask others to skip it in silence
+/// (RFC 9260, section 3.2.1).
 const OURS: u16 = 0x9f70;
 
-/// Parameters others know although they have no meaning here: addresses, ECN and authentication. Nothing is reported of
-/// them.
+/// Parameters others know although they have no meaning here: addresses, ECN and authentication. Nothing is reported of them.
 const KNOWN: &[u16] = &[5, 6, 9, 11, 12, 0x8000, 0x8002, 0x8003, 0x8004, 0x8005, 0xc006];
 
 /// Detection of errors by DTLS instead of the checksum (RFC 9653, section 3).

@@ -27,8 +27,8 @@ pub(crate) struct RawChunk<'a> {
 }
 
 impl Packet {
-    /// Reads a packet. A checksum of zero passes if `takes_zero` says that the peer was told so (RFC 9653, section
-    /// 5.3), except where an INIT or a COOKIE ECHO comes first.
+    /// Reads a packet. A checksum of zero passes if `takes_zero` says that the peer was told so (RFC 9653, section 5.3), except
+    /// where an INIT or a COOKIE ECHO comes first.
     pub(crate) fn parse(bytes: Bytes, takes_zero: bool) -> Option<Packet> {
         let (header, chunks) = bytes.split_at_checked(PACKET_HEADER)?;
         let (source_port, rest) = take_u16(header)?;
@@ -74,8 +74,7 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// Returns the checksum of a packet as the header carries it: CRC32c with the field taken for zero (RFC 9260, appendix
-/// A).
+/// Returns the checksum of a packet as the header carries it: CRC32c with the field taken for zero (RFC 9260, appendix A).
 pub(crate) fn checksum(packet: &[u8]) -> [u8; 4] {
     let (head, rest) = packet.split_at_checked(CHECKSUM.start).unwrap_or((packet, &[]));
     let sum = crc32c::crc32c_append(crc32c::crc32c(head), &[0; 4]);

@@ -7,9 +7,8 @@ const BETA: u64 = percent(70);
 /// Share of the long-term bound that is left free for others.
 const HEADROOM: u64 = percent(15);
 
-/// Tells whether the loss of `lost` of `sent` packets is more than two percent by more than chance: by three standard
-/// deviations of two percent. Small samples need more, or random loss of one percent would be taken for a full queue
-/// again and again.
+/// Tells whether the loss of `lost` of `sent` packets is more than two percent by more than chance: by three standard deviations of
+/// two percent. Small samples need more, or random loss of one percent would be taken for a full queue again and again.
 pub(super) fn is_too_much(lost: u64, sent: u64) -> bool {
     // lost > x + 3 √x with x = 2 % of sent, in hundredths, without fractions.
     let expected = 2 * sent;

@@ -6,21 +6,14 @@
 //!      └── ProbeRtt, whenever the round trip was not seen for long ──▶└──────────────────────────────────┘
 //! ```
 //! The departures, each with a test in `model_tests.rs` that fails without it:
-//! - **One step of the bandwidth filter for each cycle.** As drafted, the acknowledgements that follow a probe advance
-//! the filter
-//!   in every round, so that the pacing margin of one percent compounds. Here the phase ends when the filter has
-//! advanced.
-//! - **Loss counts when chance cannot explain it.** Two percent of a small sample is one packet. A loss rate is too
-//! high only when it is
+//! - **One step of the bandwidth filter for each cycle.** As drafted, the acknowledgements that follow a probe advance the filter
+//!   in every round, so that the pacing margin of one percent compounds. Here the phase ends when the filter has advanced.
+//! - **Loss counts when chance cannot explain it.** Two percent of a small sample is one packet. A loss rate is too high only when it is
 //!   three standard deviations above two percent; the same gate stands before the short-term bounds.
-//! - **Others are left room.** A loss counts at once where all of the round met a standing queue; between probes the
-//! window is one
-//!   and a half pipes, not two; a probe that only found what others need is repeated later and later; a look at the
-//! round trip neither forgets
-//!   the short-term bounds nor puts off the next probe. As drafted with the two corrections above, CUBIC is left with a
-//! tenth of the link.
-//! - **The first round trip corrects the first rate.** As drafted, the initial pacing rate assumes a round trip of one
-//! millisecond and only
+//! - **Others are left room.** A loss counts at once where all of the round met a standing queue; between probes the window is one
+//!   and a half pipes, not two; a probe that only found what others need is repeated later and later; a look at the round trip neither forgets
+//!   the short-term bounds nor puts off the next probe. As drafted with the two corrections above, CUBIC is left with a tenth of the link.
+//! - **The first round trip corrects the first rate.** As drafted, the initial pacing rate assumes a round trip of one millisecond and only
 //!   ever grows, which overruns a short queue on a long path.
 
 mod bounds;
@@ -40,8 +33,7 @@ use startup::FullBandwidth;
 
 /// Window gain while the pipe is being measured.
 const WINDOW_GAIN: u64 = percent(200);
-/// Window gain between probes. What exceeds the pipe stands in the queue as soon as another flow fills it, and is that
-/// flow's share.
+/// Window gain between probes. What exceeds the pipe stands in the queue as soon as another flow fills it, and is that flow's share.
 const CRUISE_WINDOW_GAIN: u64 = percent(150);
 /// Share of the bandwidth that pacing leaves free, so that queues drain.
 const PACING_MARGIN: u64 = 1;
@@ -281,8 +273,7 @@ impl Bbr {
         self.check_probe_loss(now, bytes, stamp, lost.saturating_sub(stamp.lost));
     }
 
-    /// The retransmission timer fired: one train asks whether the path is still there; its answer gives the window
-    /// back.
+    /// The retransmission timer fired: one train asks whether the path is still there; its answer gives the window back.
     pub(super) fn handle_timeout(&mut self, in_flight: u64) {
         if self.saved_window == 0 {
             self.saved_window = self.window;

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use super::bounds::is_too_much;
 use super::{Bbr, Sample, Stamp, State, percent, scale};
 
-/// Longest time between two probes, in rounds: what a flow that halves its window at each loss needs to fill the pipe
-/// again.
+/// Longest time between two probes, in rounds: what a flow that halves its window at each loss needs to fill the pipe again.
 const MAX_ROUNDS: u64 = 63;
 /// Shortest time between two probes, and the most that chance adds.
 const WAIT: Duration = Duration::from_secs(2);
 const RANDOM_WAIT: Duration = Duration::from_secs(1);
-/// How often the wait doubles while probes only find what others need: a flow that halves its window at a loss would
-/// never recover from one probe before the next.
+/// How often the wait doubles while probes only find what others need: a flow that halves its window at a loss would never recover
+/// from one probe before the next.
 const MAX_IN_VAIN: u32 = 3;
 
 /// What acknowledgements that arrive now speak of.
@@ -159,8 +158,8 @@ impl Bbr {
         if !self.probe.has_samples || !self.is_loss_too_high(lost, stamp.in_flight) {
             return;
         }
-        // What was in flight when the loss became too high: the sender cannot know which packet of the train it was, so
-        // it takes the point at which two percent of what was sent before were lost.
+        // What was in flight when the loss became too high: the sender cannot know which packet of the train it was, so it takes the
+        // point at which two percent of what was sent before were lost.
         let before = stamp.in_flight.saturating_sub(bytes);
         let lost_before = lost.saturating_sub(bytes);
         let allowed = (2 * before / 100).saturating_sub(lost_before);
