@@ -24,6 +24,11 @@ impl Ranges {
         self.ranges.iter().copied()
     }
 
+    /// Returns the highest number.
+    pub(crate) fn last(&self) -> Option<Tsn> {
+        self.ranges.back().map(|(_, last)| *last)
+    }
+
     pub(crate) fn contains(&self, tsn: Tsn) -> bool {
         let after = self.ranges.partition_point(|(first, _)| *first <= tsn);
         after > 0 && self.ranges[after - 1].1 >= tsn

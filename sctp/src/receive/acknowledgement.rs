@@ -58,6 +58,11 @@ impl Acknowledgement {
         self.due
     }
 
+    /// Tells whether the peer is of this crate, and content with one acknowledgement for a batch.
+    pub(crate) fn is_batched(&self) -> bool {
+        self.is_batched
+    }
+
     /// Takes note that one leaves.
     pub(crate) fn handle_sent(&mut self) {
         self.packets = 0;

@@ -1,5 +1,6 @@
 //! Acknowledgements of the peer (RFC 9260, section 6.2.1), taken as ranges: what was known before costs nothing again.
 
+use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use super::outstanding::{Outstanding, Status};
@@ -168,7 +169,7 @@ impl Sender {
                     chunk.status = Status::Lost;
                     self.charged += chunk.payload.len();
                     self.missing += 1;
-                    self.lost.push_back((tsn, chunk.order));
+                    self.lost.push(Reverse((tsn, chunk.order)));
                 }
                 tsn = tsn.next();
             }

@@ -1,5 +1,6 @@
 //! Chunks that are taken for lost, sent again, or given up; and the clocks that find them.
 
+use std::cmp::Reverse;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -87,7 +88,7 @@ impl Sender {
         if is_over && self.settings.is_partial {
             self.abandon(tsn, source);
         } else {
-            self.lost.push_back((tsn, order));
+            self.lost.push(Reverse((tsn, order)));
         }
     }
 

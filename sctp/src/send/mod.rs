@@ -8,7 +8,8 @@ mod scheduler;
 mod size;
 mod transmit;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -74,8 +75,8 @@ pub(crate) struct Sender {
     beyond_count: u64,
     /// Transmissions, oldest first. One that its chunk does not remember is passed over.
     sent: VecDeque<(Tsn, u64)>,
-    /// Chunks to be sent again, likewise.
-    lost: VecDeque<(Tsn, u64)>,
+    /// Chunks to be sent again, likewise, but the lowest number first: a peer that has no room takes only the next in a row.
+    lost: BinaryHeap<Reverse<(Tsn, u64)>>,
     transmissions: u64,
     /// Chunks on their way, and chunks taken for lost.
     in_flight: usize,
@@ -175,7 +176,7 @@ impl Sender {
             beyond: Ranges::default(),
             beyond_count: 0,
             sent: VecDeque::new(),
-            lost: VecDeque::new(),
+            lost: BinaryHeap::new(),
             transmissions: 0,
             in_flight: 0,
             missing: 0,

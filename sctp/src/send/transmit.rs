@@ -1,5 +1,6 @@
 //! What leaves next: what is skipped, what leaves again, what is new (RFC 9260, sections 6.1, 6.9 and 6.10).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -85,11 +86,11 @@ impl Sender {
     /// Adds chunks that were lost.
     fn fill_again(&mut self, now: Instant, writer: &mut Writer, allowance: &mut Allowance) {
         while allowance.bytes > 0
-            && let Some(&(tsn, order)) = self.lost.front()
+            && let Some(&Reverse((tsn, order))) = self.lost.peek()
         {
             let lost = self.ring.get(tsn).filter(|chunk| chunk.status == Status::Lost && chunk.order == order);
             let Some(chunk) = lost else {
-                self.lost.pop_front();
+                self.lost.pop();
                 continue;
             };
             let size = DATA_HEADER + padded(chunk.payload.len());
@@ -97,7 +98,7 @@ impl Sender {
                 break;
             }
             allowance.bytes = allowance.bytes.saturating_sub(chunk.size());
-            self.lost.pop_front();
+            self.lost.pop();
             self.recovery.handle_repeated();
             let is_last = allowance.bytes == 0 || self.missing == 1 || allowance.is_probe;
             self.repeat(now, tsn, is_last, writer);
