@@ -132,7 +132,8 @@ fn clients_that_end_disturb_no_others() {
     let mut transfers = survivors.each_ref().map(|client| Transfer::start(client.local, 10_000_000));
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         for mut client in [host.direct(), host.relayed()] {
-            let mut transfer = Transfer::start(client.local, LEN);
+            // Streams may go on for two seconds after a SIGTERM: more than passes by then.
+            let mut transfer = Transfer::start(client.local, 10 * LEN);
             transfer.take(500_000);
             transfers.iter_mut().for_each(|transfer| transfer.take(500_000));
             client.process.signal(signal);
