@@ -107,8 +107,8 @@ impl Mux {
         {
             self.timers.acks.pop_front();
             if let Some(stream) = self.get_mut(key) {
-                stream.receive.ack_pending = false;
-                if stream.owes_ack() {
+                stream.receive.leave_acks();
+                if stream.receive.owes_ack() {
                     self.queue_credit(key);
                 }
             }
@@ -117,7 +117,7 @@ impl Mux {
             && deadline <= now
         {
             self.timers.connects.pop_front();
-            if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
+            if self.get(key).is_some_and(|stream| stream.receive.state() == ReceiveState::Head) {
                 self.abort(key, AbortReason::Timeout, "the CONNECT never came");
             }
         }
@@ -153,8 +153,7 @@ impl Mux {
     /// Sees to it that what arrived is acknowledged, if nothing else does so earlier.
     pub(super) fn acknowledge_later(&mut self, now: Instant, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
-            && stream.owes_ack()
-            && !std::mem::replace(&mut stream.receive.ack_pending, true)
+            && stream.receive.enter_acks()
         {
             prune(&mut self.timers.acks, &self.streams, |(_, key)| *key);
             self.timers.acks.push_back((now + ACK_DELAY, key));
