@@ -12,6 +12,7 @@
 //! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or discards. It
 //! stays in the table until the local application took everything, or is gone.
 
+mod arrival;
 mod receive;
 mod send;
 
@@ -23,9 +24,11 @@ use super::id::{Generation, Sequence, StreamId};
 use super::mux::Mux;
 use super::trail::Trail;
 use super::{AbortReason, StreamKey};
-pub(super) use receive::{Arrived, Head, Opening, ReceiveHalf, ReceiveState, ResetArrival, Violation};
-use send::{Bounds, Outgoing};
-pub(super) use send::{SendHalf, SendState};
+pub(super) use arrival::{Arrived, Head, Opening, ResetArrival, Violation};
+use receive::ReceiveHalf;
+pub(super) use receive::ReceiveState;
+pub(super) use send::SendState;
+use send::{Bounds, Outgoing, SendHalf};
 
 /// How far the local application is with a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
