@@ -104,7 +104,7 @@ impl Pair {
                 counted(|| {
                     let mut stream = mux.stream(*key).expect("nobody ends a stream");
                     for _ in 0..2 {
-                        let len = stream.send_capacity().min(len);
+                        let len = stream.poll_send_capacity().min(len);
                         if len > 0 {
                             let mut chunk = pool.take();
                             chunk.room_mut()[..len].fill(1);

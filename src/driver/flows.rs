@@ -143,7 +143,7 @@ impl Core {
                 return;
             }
             let Some(datagram) = stream.receive_datagram() else {
-                if stream.is_at_end() {
+                if stream.poll_end() {
                     self.end_flow(flow, "closed");
                 }
                 return;

@@ -299,7 +299,7 @@ impl Session {
                 if let Some(round_trip) = self.mux.take_answer() {
                     relay.handle_round_trip(now, round_trip);
                 }
-                if relay.wants_ping(now) {
+                if relay.poll_ping(now) {
                     self.mux.ping_now(now);
                 }
                 // Without these no room would ever be made again, whatever is not answered yet.

@@ -176,7 +176,7 @@ impl Session {
         if let Some(relay) = &mut self.relay
             && Some(relay.carrier) == carrier
         {
-            if relay.wants_ping(now) {
+            if relay.poll_ping(now) {
                 self.mux.ping_now(now);
             }
             if relay.trouble_at(self.mux.round_trip()).is_some_and(|at| at <= now)

@@ -352,11 +352,11 @@ impl World {
             4 | 5 => {
                 let readable: usize = stream.readable().map(<[u8]>::len).sum();
                 stream.consume(script.below(readable + 1));
-                stream.is_at_end();
+                stream.poll_end();
             }
             _ => {
                 let mut chunk = side.pool.take();
-                let len = stream.send_capacity().min(script.pick(&[1, 100, 16_384])).min(chunk.room_mut().len());
+                let len = stream.poll_send_capacity().min(script.pick(&[1, 100, 16_384])).min(chunk.room_mut().len());
                 // What does not fit is given back.
                 chunk.set_len(if script.once_in(8) { 16_384 } else { len });
                 if let Err(chunk) = stream.send(chunk) {

@@ -104,7 +104,7 @@ impl Mux {
         let datagram = self.next_datagram(now);
         let data = self.next_to_send();
         let others_wait = matches!(control, Control::Waits) || data.is_some();
-        if (datagram.is_some() || data.is_some()) && !self.rate_allows(now) {
+        if (datagram.is_some() || data.is_some()) && !self.poll_rate(now) {
             return None;
         }
         if let Some((key, len)) = datagram

@@ -115,7 +115,7 @@ impl Rates {
 
 impl Mux {
     /// Tells whether streams may send now, or notes when they may.
-    pub(super) fn rate_allows(&mut self, now: Instant) -> bool {
+    pub(super) fn poll_rate(&mut self, now: Instant) -> bool {
         self.rates.as_mut().is_none_or(|rates| rates.send.is_open(now))
     }
 
@@ -124,7 +124,7 @@ impl Mux {
         self.rates.as_ref().is_some_and(|rates| rates.send.wakes_at.is_some())
     }
 
-    /// Counts a message that goes out because [`Mux::rate_allows`] it.
+    /// Counts a message that goes out because [`Mux::poll_rate`] it.
     pub(super) fn rate_sent(&mut self, now: Instant, len: usize) {
         if let Some(rates) = &mut self.rates {
             rates.send.pass(now, len as u64);

@@ -233,16 +233,16 @@ mod tests {
         let key = mux.open(1, &ConnectTarget::Service(0)).unwrap();
         let mut chunk = pool.take();
         chunk.set_len(12_000);
-        assert!(mux.stream(key).unwrap().send_capacity() >= 12_000);
+        assert!(mux.stream(key).unwrap().poll_send_capacity() >= 12_000);
         mux.stream(key).unwrap().send(chunk).unwrap();
         while mux.poll_transmit(now, usize::MAX, &mut pool).is_some() {}
         for _ in 0..1000 {
-            assert_eq!(mux.stream(key).unwrap().send_capacity(), 0);
+            assert_eq!(mux.stream(key).unwrap().poll_send_capacity(), 0);
             mux.credited(key, 0, Sequence(0));
         }
         assert_eq!(mux.starved.len(), 1);
         mux.credited(key, 0, Sequence(2));
         assert_eq!((mux.starved.len(), mux.retained), (0, 0));
-        assert!(mux.stream(key).unwrap().send_capacity() > 0);
+        assert!(mux.stream(key).unwrap().poll_send_capacity() > 0);
     }
 }

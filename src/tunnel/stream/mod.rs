@@ -178,7 +178,7 @@ impl StreamMut<'_> {
 
     /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A UDP flow
     /// carries datagrams instead: see [`StreamMut::send_datagram`].
-    pub fn send_capacity(&mut self) -> usize {
+    pub fn poll_send_capacity(&mut self) -> usize {
         let (limit, is_over_budget) = (self.mux.payload_limit(), self.mux.is_over_send_budget());
         let stream = self.state_mut();
         let payload = if stream.is_udp() { 0 } else { limit };
@@ -189,7 +189,7 @@ impl StreamMut<'_> {
         capacity
     }
 
-    /// Queues a chunk of at least one byte and at most [`StreamMut::send_capacity`].
+    /// Queues a chunk of at least one byte and at most [`StreamMut::poll_send_capacity`].
     ///
     /// # Errors
     /// The chunk is empty, beyond what the peer's credit allows, or nothing follows after `finish`: it is given back.
@@ -235,7 +235,7 @@ impl StreamMut<'_> {
 
     /// Tells whether the peer's direction ended and everything was consumed. Once it has said so, a stream whose other
     /// direction is done, too, goes at the next `Mux::poll_event`.
-    pub fn is_at_end(&mut self) -> bool {
+    pub fn poll_end(&mut self) -> bool {
         let Stream { receive, application, .. } = self.state_mut();
         let is_at_end = receive.state().has_ended() && receive.has_close() && receive.is_read_up();
         if is_at_end && std::mem::replace(application, Application::SawEnd) == Application::Holds {
