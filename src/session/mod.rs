@@ -9,13 +9,13 @@
 //! ```
 //!
 //! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
-//! They come and go, the streams stay in the mux. `reach` decides which carriers to make and when one is given up.
+//! They come and go, the streams stay in the mux. `carriers` decides which carriers to make and when one is given up.
 
+mod carriers;
 pub mod diagnosis;
 mod direct;
 mod event;
 mod plain;
-mod reach;
 mod relay;
 mod signals;
 

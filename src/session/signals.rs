@@ -8,7 +8,7 @@ use log::{debug, info};
 use super::diagnosis;
 use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
-use super::reach::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
+use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::relay::Relay;
 use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
