@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::{debug, info};
 
+use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::diagnosis;
 use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
-use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::relay::Relay;
 use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
