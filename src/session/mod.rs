@@ -15,6 +15,7 @@ mod carriers;
 pub mod diagnosis;
 mod direct;
 mod event;
+mod link;
 mod plain;
 mod relay;
 mod signals;
@@ -33,8 +34,8 @@ use crate::signaling::network::Network;
 use crate::signaling::{ResumeKey, SessionId};
 use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
 use direct::Direct;
+use link::{Cipher, Link};
 use relay::Relay;
-use signals::{Cipher, Link};
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::link::{Cipher, Link};
 use super::relay::Relay;
-use super::signals::{Cipher, Link};
 use super::{Reach, Session, State};
 use crate::signaling::SessionId;
 use crate::tunnel::Config;

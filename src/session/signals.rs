@@ -9,13 +9,14 @@ use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::diagnosis;
 use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
+use super::link::{Cipher, Link};
 use super::relay::Relay;
 use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
-use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
+use crate::signaling::sealing::{Opener, Sealer};
 use crate::tunnel::Role;
 
 /// News of the peer's network is acted on once in this time.
@@ -23,60 +24,6 @@ const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What keeps messages from those who forward them.
-pub(super) enum Cipher {
-    /// Between a client and a host.
-    Sealed(Sealer, Opener),
-    /// Nobody forwards them.
-    Plain,
-}
-
-/// One signaling WebSocket of a session.
-pub(super) struct Link {
-    pub(super) cipher: Cipher,
-    /// Bytes that wait for the network, as far as we know.
-    pub(super) waiting: usize,
-    /// A relay was started on it; there is one for each WebSocket.
-    pub(super) has_relayed: bool,
-    /// Nothing came for long: a further one is wanted.
-    pub(super) is_suspect: bool,
-    /// Our side has said something on it.
-    pub(super) has_begun: bool,
-    /// The session's carrier when it began.
-    pub(super) carrier: Option<u32>,
-    /// When something came on it last.
-    pub(super) heard_at: Instant,
-    /// It was said that it is not needed any more.
-    pub(super) is_done: bool,
-}
-
-impl Link {
-    pub(super) fn new(now: Instant, carrier: Option<u32>, cipher: Cipher) -> Link {
-        Link {
-            cipher,
-            waiting: 0,
-            has_relayed: false,
-            is_suspect: false,
-            has_begun: false,
-            carrier,
-            heard_at: now,
-            is_done: false,
-        }
-    }
-
-    pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
-        self.waiting += message.len() + RELAY_OVERHEAD;
-        Signal::Binary(match &mut self.cipher {
-            Cipher::Sealed(sealer, _) => sealer.seal_binary(message),
-            Cipher::Plain => message.to_vec(),
-        })
-    }
-
-    pub(super) fn is_usable(&self) -> bool {
-        !self.is_suspect && !self.is_done
-    }
-}
 
 impl Session {
     /// Takes a sealed signaling message.
