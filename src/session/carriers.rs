@@ -10,6 +10,7 @@ use log::{debug, info};
 
 use super::diagnosis;
 use super::event::{End, Event, Path};
+use super::link::Link;
 use super::relay::Relay;
 use super::{FIRST_DIRECT, NO_PATH, Session, State};
 use crate::peer;
@@ -32,9 +33,6 @@ const MAX_GRACES: u32 = 3;
 
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
-
-/// A signaling WebSocket without a relay is suspect after this much silence at the earliest, while there is no path.
-const LINK_SILENCE: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
@@ -73,7 +71,7 @@ impl Session {
     /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
     /// direct path again, and an attempt under way gets sockets for addresses that are new.
     pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
-        if !self.link.as_ref().is_none_or(|link| link.has_begun) {
+        if !self.link.as_ref().is_none_or(Link::has_begun) {
             return;
         }
         let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
@@ -107,8 +105,9 @@ impl Session {
             self.offer_if_due(now);
             let Some(link) = &mut self.link else { return };
             // A client that joined again wants something, even if all seems well from here.
-            if is_direct && self.state == State::Established && carrier > link.carrier {
-                link.is_done = true;
+            if is_direct && self.state == State::Established && carrier.is_some_and(|number| link.is_older_than(number))
+            {
+                link.finish();
                 self.wanted_offer = None;
                 self.events.push_back(Event::SignalingDone);
                 self.drop_attempts(now);
@@ -116,12 +115,12 @@ impl Session {
             return;
         }
         if is_direct && self.state == State::Established {
-            link.is_done = true;
+            link.finish();
             self.events.push_back(Event::SignalingDone);
             return self.drop_attempts(now);
         }
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-        let starts_relay = may_relay && !link.has_relayed;
+        let starts_relay = may_relay && !link.has_relayed();
         if starts_relay && self.relay_due().is_some_and(|at| at <= now) {
             self.start_relay(now);
         }
@@ -145,7 +144,12 @@ impl Session {
                 times.extend(current.map(|direct| direct.trouble_at()));
             }
             State::Recovering { .. } => {
-                times.extend(self.link.as_ref().filter(|link| link.is_usable()).map(|link| self.quiet_at(link)));
+                times.extend(
+                    self.link
+                        .as_ref()
+                        .filter(|link| link.is_usable())
+                        .map(|link| link.quiet_at(self.reach.p2p_timeout)),
+                );
             }
             State::Established | State::Connecting { .. } => {}
             State::Closing { .. } | State::Closed => return None,
@@ -156,13 +160,13 @@ impl Session {
         times.extend(self.unready_at().filter(|_| self.state == State::Established));
         if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
             times.extend(relay.asks_at());
-            if self.link.as_ref().is_some_and(|link| !link.is_suspect) {
+            if self.link.as_ref().is_some_and(|link| !link.is_suspect()) {
                 times.extend(relay.trouble_at(self.mux.round_trip()));
             }
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
             let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-            times.extend(self.relay_due().filter(|_| may_relay && !link.has_relayed));
+            times.extend(self.relay_due().filter(|_| may_relay && !link.has_relayed()));
             let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
             let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
             times.extend(self.retry_at.filter(|_| may_connect && !has_attempt));
@@ -181,17 +185,18 @@ impl Session {
             }
             if relay.trouble_at(self.mux.round_trip()).is_some_and(|at| at <= now)
                 && let Some(link) = &mut self.link
-                && !std::mem::replace(&mut link.is_suspect, true)
+                && !link.is_suspect()
             {
+                link.suspect();
                 self.recover(now, "nothing comes over the relay any more".to_owned());
             }
         }
         // One that was joined again may be gone as well, and nobody says so.
         if matches!(self.state, State::Recovering { .. })
-            && self.link.as_ref().is_some_and(|link| link.is_usable() && self.quiet_at(link) <= now)
+            && self.link.as_ref().is_some_and(|link| link.is_usable() && link.quiet_at(self.reach.p2p_timeout) <= now)
             && let Some(link) = &mut self.link
         {
-            link.is_suspect = true;
+            link.suspect();
         }
         match self.state {
             State::Established => {
@@ -240,12 +245,6 @@ impl Session {
     /// Returns when a carrier that opened is suspect because the lists did not come.
     fn unready_at(&self) -> Option<Instant> {
         self.opened_at.filter(|_| self.mux.carrier().is_some() && !self.mux.is_ready()).map(|at| at + READY_TIMEOUT)
-    }
-
-    /// Returns when a WebSocket on which nothing came is not believed any more while there is no path: an attempt that was
-    /// negotiated on it has had its time by then.
-    fn quiet_at(&self, link: &super::Link) -> Instant {
-        link.heard_at + LINK_SILENCE.max(self.reach.p2p_timeout)
     }
 
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
@@ -395,7 +394,7 @@ impl Session {
         }
         self.signal(&Inner::Relay { carrier });
         if let Some(link) = &mut self.link {
-            link.has_relayed = true;
+            link.begin_relay();
         }
         self.relay = Some(Relay::new(now, carrier));
         self.opened_at = Some(now);

@@ -304,7 +304,7 @@ impl Session {
                     self.mux.ping_now(now);
                 }
                 // Without these no room would ever be made again, whatever is not answered yet.
-                let mut room = relay.room(link.waiting);
+                let mut room = relay.room(link.waiting());
                 room.messages = room.messages.max(self.mux.urgent_len());
                 let Some(Outbound::Message(message) | Outbound::Datagram(message)) =
                     self.mux.poll_channels(now, room, pool)

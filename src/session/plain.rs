@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::{Cipher, Link};
+use super::link::Link;
 use super::relay::Relay;
 use super::{Reach, Session, State};
 use crate::signaling::SessionId;
@@ -19,7 +19,7 @@ impl Session {
     /// Starts a session whose messages are those of the WebSocket itself: what comes goes to [`Session::handle_binary`], and
     /// [`Session::poll_signal`] gives binary messages only. Whether the WebSocket is alive is its owner's to know.
     pub fn plain(now: Instant, config: Config) -> Session {
-        let link = Link { has_begun: true, has_relayed: true, ..Link::new(now, None, Cipher::Plain) };
+        let link = Link::plain(now);
         let reach = Reach { direct: false, ..Reach::default() };
         let state = State::Connecting { deadline: now + ANSWER_TIMEOUT };
         let mut session = Session::with(now, SessionId::random(), None, config, reach, state, link);

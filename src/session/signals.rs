@@ -33,15 +33,13 @@ impl Session {
     /// has ended; an established one goes on without the WebSocket.
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let Cipher::Sealed(_, opener) = &mut link.cipher else { return Ok(()) };
-        match opener.open(text) {
-            Ok(inner) => {
-                link.heard_at = now;
-                link.is_suspect = false;
+        match link.open(now, text) {
+            Some(Ok(inner)) => {
                 self.begin(now);
                 self.handle_inner(now, inner);
             }
-            Err(error) => return Err(self.handle_signaling_error(now, error)),
+            Some(Err(error)) => return Err(self.handle_signaling_error(now, error)),
+            None => return Ok(()),
         }
         self.pursue(now);
         Ok(())
@@ -53,18 +51,14 @@ impl Session {
     /// Those of [`Session::handle_signal`].
     pub fn handle_binary(&mut self, now: Instant, bytes: Bytes) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let message = match &mut link.cipher {
-            Cipher::Sealed(_, opener) => match opener.open_binary(bytes) {
-                Ok(message) => message,
-                Err(error) => return Err(self.handle_signaling_error(now, error)),
-            },
-            Cipher::Plain => bytes,
+        let message = match link.open_binary(now, bytes) {
+            Ok(message) => message,
+            Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
-        link.heard_at = now;
         // One that was left behind still delivers what was under way.
         if let Some(relay) = &mut self.relay {
             relay.handle_heard(now);
-            link.is_suspect = false;
+            link.trust();
             self.mux.handle_message(now, relay.carrier, message);
             if matches!(self.state, State::Recovering { .. }) {
                 self.check_path(now);
@@ -76,7 +70,7 @@ impl Session {
     /// Takes note of how many bytes wait in the WebSocket.
     pub fn set_signaling_buffered(&mut self, bytes: usize) {
         if let Some(link) = &mut self.link {
-            link.waiting = bytes;
+            link.set_waiting(bytes);
         }
     }
 
@@ -102,7 +96,7 @@ impl Session {
     /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come
     /// up. A plain session ends.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
-        if self.link.take().is_some_and(|link| matches!(link.cipher, Cipher::Plain)) {
+        if self.link.take().is_some_and(|link| link.is_plain()) {
             return self.fail(now, "the connection to the server was lost");
         }
         self.wanted_offer = None;
@@ -123,7 +117,7 @@ impl Session {
 
     /// Tells whether the signaling WebSocket is still of use.
     pub fn needs_signaling(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| !link.is_done)
+        self.link.as_ref().is_some_and(|link| !link.is_done())
     }
 
     /// Returns which of the session's WebSockets is in use; what was sealed for another must not be sent on it.
@@ -138,11 +132,9 @@ impl Session {
 
     pub(super) fn signal(&mut self, inner: &Inner) {
         if let Some(link) = &mut self.link
-            && let Cipher::Sealed(sealer, _) = &mut link.cipher
+            && let Some(signal) = link.seal(inner)
         {
-            let text = sealer.seal(inner);
-            link.waiting += text.len();
-            self.signals.push_back(Signal::Text(text));
+            self.signals.push_back(signal);
         }
     }
 
@@ -208,7 +200,7 @@ impl Session {
     /// Begins to look for a path: a host at once, a client with the host's first message, before which the host takes none.
     pub(super) fn begin(&mut self, now: Instant) {
         let Some(link) = &mut self.link else { return };
-        if std::mem::replace(&mut link.has_begun, true) {
+        if !link.begin() {
             return;
         }
         self.tell_network();
@@ -302,10 +294,10 @@ impl Session {
 
     /// Opens the relay the client started.
     fn handle_relay(&mut self, now: Instant, carrier: u32) {
-        let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed) else { return };
+        let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed()) else { return };
         let is_first = carrier < FIRST_DIRECT && self.highest == FIRST_DIRECT;
         if self.reach.relay && (is_first || carrier > self.highest) && self.mux.open_carrier(now, carrier) {
-            link.has_relayed = true;
+            link.begin_relay();
             self.highest = self.highest.max(carrier);
             self.relay = Some(Relay::new(now, carrier));
             self.opened_at = Some(now);
