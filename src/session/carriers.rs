@@ -12,7 +12,8 @@ use super::diagnosis;
 use super::event::{End, Event, Path};
 use super::link::Link;
 use super::relay::Relay;
-use super::{FIRST_DIRECT, NO_PATH, Session, State};
+use super::state::{State, Step};
+use super::{FIRST_DIRECT, NO_PATH, Session};
 use crate::peer;
 use crate::signaling::message::Inner;
 use crate::tunnel::Role;
@@ -27,9 +28,6 @@ pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 /// How long both lists of a carrier may take, and the first answer on one.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How many grace periods a session may last on a path that passes datagrams and no messages.
-const MAX_GRACES: u32 = 3;
 
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
@@ -94,7 +92,7 @@ impl Session {
     /// Does what a client can do for a better path: nothing while a direct one works; a relay where there is no path; an offer
     /// asked for where there is no direct one. Calling it again changes nothing.
     pub(super) fn pursue(&mut self, now: Instant) {
-        if !matches!(self.state, State::Connecting { .. } | State::Established | State::Recovering { .. }) {
+        if self.state.is_ending() {
             return;
         }
         let Some(link) = self.link.as_mut().filter(|link| link.is_usable()) else { return };
@@ -192,7 +190,7 @@ impl Session {
             }
         }
         // One that was joined again may be gone as well, and nobody says so.
-        if matches!(self.state, State::Recovering { .. })
+        if self.state.is_recovering()
             && self.link.as_ref().is_some_and(|link| link.is_usable() && link.quiet_at(self.reach.p2p_timeout) <= now)
             && let Some(link) = &mut self.link
         {
@@ -212,17 +210,13 @@ impl Session {
             }
             State::Recovering { since, .. } => {
                 if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
-                    // The path is there, and what SCTP holds follows when its timer says so: that is no time without a path. But
-                    // a peer that answers checks and nothing else shall not have that for ever.
-                    let deadline = (now + self.reach.grace).min(since + self.reach.grace * MAX_GRACES);
-                    self.state = State::Recovering { since, deadline };
+                    self.step(Step::Hear { now, grace: self.reach.grace });
                 }
                 let is_back = match self.current_direct() {
                     Some(index) => self.directs[index].is_back(now, since),
                     None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
                 };
-                if is_back && self.mux.is_ready() {
-                    self.transition(State::Established);
+                if is_back && self.mux.is_ready() && self.step(Step::Pass) {
                     let path = self.path();
                     self.reported = Some(path.clone());
                     let after = now.saturating_duration_since(since);
@@ -249,11 +243,10 @@ impl Session {
 
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
     pub(super) fn recover(&mut self, now: Instant, reason: String) {
-        if self.state != State::Established || self.mux.is_going_away() {
+        if self.mux.is_going_away() || !self.step(Step::Lose { now, grace: self.reach.grace }) {
             return;
         }
         info!("session={} no path: {reason}", self.id);
-        self.transition(State::Recovering { since: now, deadline: now + self.reach.grace });
         // Only a client joins again, and it cannot know this: it has to hear nothing any more.
         if self.role == Role::Host
             && let Some(index) = self.current_direct().filter(|index| self.directs[*index].is_remapped())
@@ -384,7 +377,7 @@ impl Session {
     }
 
     fn start_relay(&mut self, now: Instant) {
-        let is_connecting = matches!(self.state, State::Connecting { .. });
+        let is_connecting = self.state.is_connecting();
         let is_first = is_connecting && self.highest == FIRST_DIRECT && self.opened_at.is_none();
         let carrier = if is_first { FIRST_DIRECT - 1 } else { self.next_carrier() };
         self.relay_at = None;
@@ -424,9 +417,11 @@ impl Session {
     }
 
     fn connected_if_ready(&mut self, now: Instant) {
-        let State::Connecting { .. } = self.state else { return };
+        if !self.state.is_connecting() {
+            return;
+        }
         let Some(round_trip) = self.mux.round_trip().filter(|_| self.mux.is_ready()) else { return };
-        self.transition(State::Established);
+        self.step(Step::Pass);
         let path = self.path();
         if matches!(path, Path::Relayed { .. }) {
             self.retry_at = Some(now + RETRY_RELAYED);

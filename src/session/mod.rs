@@ -1,12 +1,5 @@
 //! The relation with one peer, from the end of the PAKE to the last datagram: joins signaling, peer and tunnel, and
-//! still does no I/O.
-//!
-//! ```text
-//!   Connecting ──messages pass──▶ Established ⇄ Recovering
-//!       │ deadline                    │ GOAWAY      │ grace period over
-//!       ▼                             ▼             ▼
-//!     Closed ◀──all acknowledged── Closing        Closed
-//! ```
+//! still does no I/O. What becomes of one: `state`.
 //!
 //! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
 //! They come and go, the streams stay in the mux. `carriers` decides which carriers to make and when one is given up.
@@ -19,6 +12,7 @@ mod link;
 mod plain;
 mod relay;
 mod signals;
+mod state;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -36,6 +30,7 @@ use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound
 use direct::Direct;
 use link::{Cipher, Link};
 use relay::Relay;
+use state::{State, Step};
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};
@@ -77,23 +72,6 @@ impl Default for Reach {
         let (p2p_timeout, grace) = (Duration::from_secs(10), Duration::from_secs(60));
         Reach { direct: true, relay: true, p2p_timeout, grace }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Connecting {
-        deadline: Instant,
-    },
-    Established,
-    /// The carrier is suspect or gone: the old one may come back, a new one may open.
-    Recovering {
-        since: Instant,
-        deadline: Instant,
-    },
-    Closing {
-        deadline: Instant,
-    },
-    Closed,
 }
 
 /// One peer, from the end of the PAKE on.
@@ -260,7 +238,7 @@ impl Session {
             self.trickle(now);
         }
         self.handle_connection_events(now);
-        if matches!(self.state, State::Recovering { .. }) {
+        if self.state.is_recovering() {
             self.check_path(now);
         }
     }
@@ -360,7 +338,7 @@ impl Session {
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
                 // A peer's first stream may overtake its PONG; what is told comes in order all the same.
                 _ if self.held.len() >= MAX_HELD => self.fail(now, "the peer opened streams before it answered"),
-                event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
+                event if self.state.is_connecting() => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
             }
         }
@@ -368,15 +346,11 @@ impl Session {
 
     /// Returns when [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let own = match self.state {
-            State::Connecting { deadline } | State::Recovering { deadline, .. } | State::Closing { deadline } => {
-                Some(deadline)
-            }
-            State::Established => None,
-            State::Closed => return None,
-        };
+        if self.is_closed() {
+            return None;
+        }
         let directs = self.directs.iter().filter_map(Direct::poll_timeout);
-        let others = [own, self.reach_timeout(), self.mux.poll_timeout()];
+        let others = [self.state.deadline(), self.reach_timeout(), self.mux.poll_timeout()];
         directs.chain(others.into_iter().flatten()).min()
     }
 
@@ -390,8 +364,7 @@ impl Session {
         };
         self.end.get_or_insert(end);
         self.drop_attempts(now);
-        if !matches!(self.state, State::Closing { .. } | State::Closed) {
-            self.transition(State::Closing { deadline: now + CLOSE_TIMEOUT });
+        if self.step(Step::End { deadline: now + CLOSE_TIMEOUT }) {
             self.close_if_delivered(now);
         }
     }
@@ -402,7 +375,7 @@ impl Session {
 
     /// Ends the session without waiting for the peer.
     fn finish(&mut self, now: Instant, end: End) {
-        if matches!(self.state, State::Closed) {
+        if self.is_closed() {
             return;
         }
         self.end.get_or_insert(end);
@@ -438,13 +411,19 @@ impl Session {
                 self.events.push_back(Event::Stream(event));
             }
         }
-        self.transition(State::Closed);
+        self.step(Step::Close);
         self.events.push_back(Event::Ended(end));
     }
 
-    fn transition(&mut self, state: State) {
-        info!("session={} state={:?} → {state:?}", self.id, self.state);
+    /// Goes where `step` leads. Returns false if that is nowhere.
+    fn step(&mut self, step: Step) -> bool {
+        let Some(state) = self.state.after(step) else { return false };
+        // With every datagram.
+        if !matches!(step, Step::Hear { .. }) {
+            info!("session={} state={:?} → {state:?}", self.id, self.state);
+        }
         self.state = state;
+        true
     }
 }
 

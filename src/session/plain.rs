@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::relay::Relay;
-use super::{Reach, Session, State};
+use super::state::State;
+use super::{Reach, Session};
 use crate::signaling::SessionId;
 use crate::tunnel::Config;
 

@@ -11,7 +11,8 @@ use super::direct::{Direct, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
 use super::link::{Cipher, Link};
 use super::relay::Relay;
-use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
+use super::state::{State, Step};
+use super::{CHECK, FIRST_DIRECT, NO_PATH, Session};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
@@ -60,7 +61,7 @@ impl Session {
             relay.handle_heard(now);
             link.trust();
             self.mux.handle_message(now, relay.carrier, message);
-            if matches!(self.state, State::Recovering { .. }) {
+            if self.state.is_recovering() {
                 self.check_path(now);
             }
         }
@@ -77,7 +78,7 @@ impl Session {
     /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is not
     /// used any more.
     pub fn handle_resumed_signaling(&mut self, now: Instant, sealer: Sealer, opener: Opener) {
-        if matches!(self.state, State::Closing { .. } | State::Closed) {
+        if self.state.is_ending() {
             return;
         }
         self.leave_relay(now);
@@ -103,7 +104,7 @@ impl Session {
         self.signals.clear();
         self.leave_relay(now);
         let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
-        if matches!(self.state, State::Connecting { .. }) && !has_descriptions {
+        if self.state.is_connecting() && !has_descriptions {
             self.fail(now, "the signaling connection was lost before the peers could meet");
         }
     }
@@ -111,7 +112,7 @@ impl Session {
     /// Tells whether a further signaling WebSocket is wanted, to repair the session.
     pub fn wants_signaling(&self) -> bool {
         self.role == Role::Client
-            && matches!(self.state, State::Recovering { .. })
+            && self.state.is_recovering()
             && self.link.as_ref().is_none_or(|link| !link.is_usable())
     }
 
@@ -205,8 +206,8 @@ impl Session {
         }
         self.tell_network();
         // The time for connecting is not given anew with every WebSocket.
-        if matches!(self.state, State::Connecting { .. }) && self.link_count == 1 {
-            self.transition(State::Connecting { deadline: now + self.reach.p2p_timeout + OPEN_TIMEOUT });
+        let deadline = now + self.reach.p2p_timeout + OPEN_TIMEOUT;
+        if self.link_count == 1 && self.step(Step::Begin { deadline }) {
             self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
         }
     }
@@ -246,13 +247,11 @@ impl Session {
                 let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
                 debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
             }
-            (Inner::Bye { reason }, Role::Host)
-                if reason == CHECK && matches!(self.state, State::Connecting { .. }) =>
-            {
+            (Inner::Bye { reason }, Role::Host) if reason == CHECK && self.state.is_connecting() => {
                 self.finish(now, End::Visit);
             }
             (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
-            (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
+            (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Its content may be the secrets of a carrier.
             (_, role) => debug!("session={} signaling message ignored, role={role:?}", self.id),
@@ -305,7 +304,7 @@ impl Session {
     }
 
     fn handle_signaling_error(&mut self, now: Instant, error: SignalingError) -> SignalingError {
-        if matches!(self.state, State::Connecting { .. }) {
+        if self.state.is_connecting() {
             self.fail(now, &format!("signaling failed: {error}"));
         } else {
             self.handle_signaling_closed(now);
