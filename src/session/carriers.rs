@@ -13,9 +13,12 @@ use super::event::{End, Event, Path};
 use super::link::Link;
 use super::relay::Relay;
 use super::state::{State, Step};
+use super::timers::{Timer, TimerTable};
+use super::wants::{self, Carrying, Facts};
 use super::{FIRST_DIRECT, NO_PATH, Session};
 use crate::peer;
 use crate::signaling::message::Inner;
+use crate::signaling::network::Network;
 use crate::tunnel::Role;
 
 /// How long a direct path may take to come up before the session begins on the relay.
@@ -24,10 +27,6 @@ pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 /// How often a direct path is looked for while the session is relayed, and while it has no path at all.
 pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
 pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
-
-/// How long both lists of a carrier may take, and the first answer on one.
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
@@ -89,156 +88,135 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Does what a client can do for a better path: nothing while a direct one works; a relay where there is no path; an offer
-    /// asked for where there is no direct one. Calling it again changes nothing.
+    /// Does what can be done for a better path now. Calling it again changes nothing.
     pub(super) fn pursue(&mut self, now: Instant) {
-        if self.state.is_ending() {
-            return;
-        }
-        let Some(link) = self.link.as_mut().filter(|link| link.is_usable()) else { return };
-        let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
-        let carrier = self.mux.carrier();
-        let is_direct = self.directs.iter().any(|direct| Some(direct.carrier) == carrier) && self.mux.is_ready();
-        if self.role == Role::Host {
-            self.offer_if_due(now);
-            let Some(link) = &mut self.link else { return };
-            // A client that joined again wants something, even if all seems well from here.
-            if is_direct && self.state == State::Established && carrier.is_some_and(|number| link.is_older_than(number))
-            {
-                link.finish();
-                self.wanted_offer = None;
-                self.events.push_back(Event::SignalingDone);
-                self.drop_attempts(now);
-            }
-            return;
-        }
-        if is_direct && self.state == State::Established {
-            link.finish();
-            self.events.push_back(Event::SignalingDone);
-            return self.drop_attempts(now);
-        }
-        let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-        let starts_relay = may_relay && !link.has_relayed();
-        if starts_relay && self.relay_due().is_some_and(|at| at <= now) {
-            self.start_relay(now);
-        }
-        let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
-        if may_connect && !has_attempt && self.retry_at.is_some_and(|at| at <= now) {
-            let carrier = self.next_carrier();
-            self.asked = Some(carrier);
-            // An offer that does not come is asked for again.
-            self.retry_at = Some(now + self.reach.p2p_timeout);
-            self.signal(&Inner::Connect { carrier });
-        }
-    }
-
-    /// Returns when [`Session::pursue`] or [`Session::check_path`] has something to do.
-    pub(super) fn reach_timeout(&self) -> Option<Instant> {
-        let mut times = Vec::with_capacity(4);
-        let carrier = self.mux.carrier();
-        match self.state {
-            State::Established if !self.mux.is_going_away() => {
-                let current = self.directs.iter().find(|direct| Some(direct.carrier) == carrier);
-                times.extend(current.map(|direct| direct.trouble_at()));
-            }
-            State::Recovering { .. } => {
-                times.extend(
-                    self.link
-                        .as_ref()
-                        .filter(|link| link.is_usable())
-                        .map(|link| link.quiet_at(self.reach.p2p_timeout)),
-                );
-            }
-            State::Established | State::Connecting { .. } => {}
-            State::Closing { .. } | State::Closed => return None,
-        }
-        if self.link.as_ref().is_some_and(|link| link.is_usable()) {
-            times.extend(self.wanted_offer.map(|_| self.offer_at));
-        }
-        times.extend(self.unready_at().filter(|_| self.state == State::Established));
-        if let Some(relay) = self.relay.as_ref().filter(|relay| Some(relay.carrier) == carrier) {
-            times.extend(relay.asks_at());
-            if self.link.as_ref().is_some_and(|link| !link.is_suspect()) {
-                times.extend(relay.trouble_at(self.mux.round_trip()));
-            }
-        }
-        if let Some(link) = self.link.as_ref().filter(|link| link.is_usable() && self.role == Role::Client) {
-            let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay);
-            times.extend(self.relay_due().filter(|_| may_relay && !link.has_relayed()));
-            let has_attempt = self.directs.iter().any(|direct| direct.deadline.is_some());
-            let may_connect = self.reach.direct && self.theirs.is_none_or(|theirs| theirs.direct);
-            times.extend(self.retry_at.filter(|_| may_connect && !has_attempt));
-        }
-        times.into_iter().min()
+        self.serve(now, &Timer::PURSUIT);
     }
 
     /// Looks whether the carrier works, and goes from Established to Recovering or back.
     pub(super) fn check_path(&mut self, now: Instant) {
-        let carrier = self.mux.carrier();
-        if let Some(relay) = &mut self.relay
-            && Some(relay.carrier) == carrier
-        {
-            if relay.poll_ping(now) {
-                self.mux.ping_now(now);
-            }
-            if relay.trouble_at(self.mux.round_trip()).is_some_and(|at| at <= now)
-                && let Some(link) = &mut self.link
-                && !link.is_suspect()
-            {
-                link.suspect();
-                self.recover(now, "nothing comes over the relay any more".to_owned());
-            }
-        }
-        // One that was joined again may be gone as well, and nobody says so.
-        if self.state.is_recovering()
-            && self.link.as_ref().is_some_and(|link| link.is_usable() && link.quiet_at(self.reach.p2p_timeout) <= now)
-            && let Some(link) = &mut self.link
-        {
-            link.suspect();
-        }
-        match self.state {
-            State::Established => {
-                let direct = self.current_direct().map(|index| &mut self.directs[index]);
-                match direct.map(|direct| direct.trouble(now)) {
-                    Some(Some(trouble)) => self.recover(now, trouble.to_owned()),
-                    _ if self.unready_at().is_some_and(|at| at <= now) => {
-                        self.recover(now, "the peer did not go over to the new path".to_owned());
-                    }
-                    None if carrier.is_none() => self.recover(now, "the connection to the peer was lost".to_owned()),
-                    _ => {}
-                }
-            }
-            State::Recovering { since, .. } => {
-                if self.current_direct().is_some_and(|index| self.directs[index].is_heard(now)) {
+        self.serve(now, &Timer::PATH);
+        let State::Recovering { since, .. } = self.state else { return };
+        let is_back = match self.current_direct() {
+            Some(index) => {
+                if self.directs[index].is_heard(now) {
                     self.step(Step::Hear { now, grace: self.reach.grace });
                 }
-                let is_back = match self.current_direct() {
-                    Some(index) => self.directs[index].is_back(now, since),
-                    None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
-                };
-                if is_back && self.mux.is_ready() && self.step(Step::Pass) {
-                    let path = self.path();
-                    self.reported = Some(path.clone());
-                    let after = now.saturating_duration_since(since);
-                    self.events.push_back(Event::Recovered { path, after });
-                    self.pursue(now);
+                self.directs[index].is_back(now, since)
+            }
+            None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
+        };
+        if is_back && self.mux.is_ready() && self.step(Step::Pass) {
+            let path = self.path();
+            self.reported = Some(path.clone());
+            let after = now.saturating_duration_since(since);
+            self.events.push_back(Event::Recovered { path, after });
+            self.pursue(now);
+        }
+    }
+
+    /// Does what is due of these, in their order.
+    pub(super) fn serve(&mut self, now: Instant, timers: &[Timer]) {
+        let mut wanted = self.wants();
+        for &timer in timers {
+            if wanted.is_due(timer, now) {
+                self.handle_timer(now, timer);
+                // What was done may have changed what else is wanted.
+                wanted = self.wants();
+            }
+        }
+    }
+
+    /// Returns what is wanted, and when.
+    pub(super) fn wants(&self) -> TimerTable {
+        let theirs = self.theirs.unwrap_or(Network::unknown(true, true));
+        wants::wants(&Facts {
+            role: self.role,
+            state: self.state,
+            is_going_away: self.mux.is_going_away(),
+            carrying: self.carrying(),
+            is_ready: self.mux.is_ready(),
+            opened_at: self.opened_at,
+            link: self.link.as_ref(),
+            attempt_ends_at: self.directs.iter().filter_map(|direct| direct.deadline).min(),
+            p2p_timeout: self.reach.p2p_timeout,
+            may_connect: self.reach.direct && theirs.direct,
+            may_relay: self.reach.relay && theirs.relay,
+            offer_at: self.wanted_offer.map(|_| self.offer_at),
+            relay_at: self.relay_at,
+            retry_at: self.retry_at,
+        })
+    }
+
+    fn carrying(&self) -> Carrying {
+        let Some(carrier) = self.mux.carrier() else { return Carrying::Nothing };
+        if let Some(index) = self.current_direct() {
+            return Carrying::Direct { carrier, trouble_at: self.directs[index].trouble_at() };
+        }
+        match self.relay.as_ref().filter(|relay| relay.carrier == carrier) {
+            Some(relay) => {
+                Carrying::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
+            }
+            None => Carrying::Nothing,
+        }
+    }
+
+    fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::State => self.handle_deadline(now),
+            Timer::Attempt => self.expire_attempts(now),
+            Timer::AskRelay => {
+                if self.relay.as_mut().is_some_and(|relay| relay.poll_ping(now)) {
+                    self.mux.ping_now(now);
                 }
             }
-            State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
+            Timer::RelaySilent => {
+                self.suspect_link();
+                self.recover(now, "nothing comes over the relay any more".to_owned());
+            }
+            Timer::LinkSilent => self.suspect_link(),
+            Timer::DirectTrouble => {
+                let direct = self.current_direct().map(|index| &self.directs[index]);
+                if let Some(trouble) = direct.and_then(|direct| direct.trouble(now)) {
+                    self.recover(now, trouble.to_string());
+                }
+            }
+            Timer::Unready => self.recover(now, "the peer did not go over to the new path".to_owned()),
+            Timer::NoCarrier => self.recover(now, "the connection to the peer was lost".to_owned()),
+            Timer::Offer => self.make_offer(now),
+            Timer::LinkDone => {
+                if let Some(link) = &mut self.link {
+                    link.finish();
+                }
+                self.wanted_offer = None;
+                self.events.push_back(Event::SignalingDone);
+                self.drop_attempts(now);
+            }
+            Timer::StartRelay => self.start_relay(now),
+            Timer::AskOffer => {
+                let carrier = self.next_carrier();
+                self.asked = Some(carrier);
+                // An offer that does not come is asked for again.
+                self.retry_at = Some(now + self.reach.p2p_timeout);
+                self.signal(&Inner::Connect { carrier });
+            }
         }
     }
 
-    /// Returns when a relay is to be started: also where a channel opened first, but nothing is answered there.
-    fn relay_due(&self) -> Option<Instant> {
-        match (self.state, self.opened_at) {
-            (State::Connecting { .. }, Some(opened_at)) => Some(self.relay_at?.max(opened_at + ANSWER_TIMEOUT)),
-            _ => self.relay_at,
+    /// The state has lasted for as long as it may.
+    fn handle_deadline(&mut self, now: Instant) {
+        match self.state {
+            State::Connecting { .. } => self.give_up_connecting(now),
+            State::Recovering { .. } => self.finish(now, End::PathLost),
+            State::Closing { .. } => self.close(now),
+            State::Established | State::Closed => {}
         }
     }
 
-    /// Returns when a carrier that opened is suspect because the lists did not come.
-    fn unready_at(&self) -> Option<Instant> {
-        self.opened_at.filter(|_| self.mux.carrier().is_some() && !self.mux.is_ready()).map(|at| at + READY_TIMEOUT)
+    fn suspect_link(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.suspect();
+        }
     }
 
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
@@ -452,7 +430,7 @@ impl Session {
     }
 
     fn why_relayed(&self) -> String {
-        let theirs = self.theirs.unwrap_or_else(|| crate::signaling::network::Network::unknown(true, true));
+        let theirs = self.theirs.unwrap_or_else(|| Network::unknown(true, true));
         if !self.ours.direct || !theirs.direct {
             let side = if self.ours.direct { "the other side" } else { "this side" };
             return format!("{side} was started with --relay-only");

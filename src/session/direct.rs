@@ -1,5 +1,6 @@
 //! One PeerConnection of a session: being made, carrying, or left behind but perhaps coming back.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,26 @@ const LOSSY: u64 = 3;
 /// What follows once ICE found a path (DTLS, SCTP, the channel) may take this long on top: a lossy path needs many
 /// repetitions for that.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Why a path is not to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Silent,
+    Remapped,
+    IceDown,
+    Stalled,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trouble::Silent => "nothing comes from the peer any more",
+            Trouble::Remapped => "this side has another address on the internet",
+            Trouble::IceDown => "nothing that is sent reaches the peer any more",
+            Trouble::Stalled => "nothing that is sent is acknowledged any more",
+        })
+    }
+}
 
 pub(super) struct Direct {
     /// Number of the carrier it is or will be.
@@ -136,10 +157,11 @@ impl Direct {
         if self.connection.poll_timeout().is_some_and(|at| at <= now) {
             self.connection.handle_timeout(now);
         }
+        self.observe(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let times = [self.deadline, self.gatherer.poll_timeout(), self.connection.poll_timeout()];
+        let times = [self.gatherer.poll_timeout(), self.connection.poll_timeout()];
         times.into_iter().flatten().min()
     }
 
@@ -211,28 +233,26 @@ impl Direct {
         self.is_ice_down = true;
     }
 
+    /// Returns when each kind of trouble begins if nothing happens, the one to be told first.
+    fn troubles(&self) -> [(Trouble, Option<Instant>); 4] {
+        let is_waiting = self.acknowledged < self.written;
+        [
+            (Trouble::Silent, Some(self.heard_at + SILENCE)),
+            (Trouble::Remapped, self.is_remapped.then_some(self.heard_at)),
+            (Trouble::IceDown, self.is_ice_down.then_some(self.heard_at)),
+            (Trouble::Stalled, is_waiting.then(|| self.progressed_at + self.stall())),
+        ]
+    }
+
     /// Says why the path is not to be trusted, if it is not.
-    pub(super) fn trouble(&mut self, now: Instant) -> Option<&'static str> {
-        if self.heard_at + SILENCE <= now {
-            Some("nothing comes from the peer any more")
-        } else if self.is_remapped {
-            Some("this side has another address on the internet")
-        } else if self.is_ice_down {
-            Some("nothing that is sent reaches the peer any more")
-        } else if self.progressed_at + self.stall() <= now && self.connection.unacknowledged() > 0 {
-            Some("nothing that is sent is acknowledged any more")
-        } else {
-            None
-        }
+    pub(super) fn trouble(&self, now: Instant) -> Option<Trouble> {
+        let begun = self.troubles().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now));
+        begun.map(|(trouble, _)| trouble)
     }
 
     /// Returns when there will be trouble if nothing happens.
     pub(super) fn trouble_at(&self) -> Instant {
-        if self.is_remapped {
-            return self.heard_at;
-        }
-        let stall = (self.acknowledged < self.written).then_some(self.progressed_at + self.stall());
-        stall.into_iter().fold(self.heard_at + SILENCE, Instant::min)
+        self.troubles().into_iter().filter_map(|(_, at)| at).fold(self.heard_at + SILENCE, Instant::min)
     }
 
     /// Tells whether datagrams pass.

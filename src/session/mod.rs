@@ -13,6 +13,8 @@ mod plain;
 mod relay;
 mod signals;
 mod state;
+mod timers;
+mod wants;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use direct::Direct;
 use link::{Cipher, Link};
 use relay::Relay;
 use state::{State, Step};
+use timers::Timer;
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};
@@ -249,17 +252,9 @@ impl Session {
         self.trickle(now);
         self.handle_connection_events(now);
         self.mux.handle_timeout(now);
-        match self.state {
-            State::Connecting { deadline } if deadline <= now => self.give_up_connecting(now),
-            State::Recovering { deadline, .. } if deadline <= now => self.finish(now, End::PathLost),
-            State::Closing { deadline } if deadline <= now => self.close(now),
-            State::Connecting { .. } | State::Established | State::Recovering { .. } => {
-                self.expire_attempts(now);
-                self.check_path(now);
-                self.pursue(now);
-            }
-            State::Closing { .. } | State::Closed => {}
-        }
+        self.serve(now, &[Timer::State, Timer::Attempt]);
+        self.check_path(now);
+        self.pursue(now);
     }
 
     /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`, then
@@ -350,7 +345,7 @@ impl Session {
             return None;
         }
         let directs = self.directs.iter().filter_map(Direct::poll_timeout);
-        let others = [self.state.deadline(), self.reach_timeout(), self.mux.poll_timeout()];
+        let others = [self.wants().next(), self.mux.poll_timeout()];
         directs.chain(others.into_iter().flatten()).min()
     }
 

@@ -179,9 +179,8 @@ impl Session {
     }
 
     /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its sockets.
-    pub(super) fn offer_if_due(&mut self, now: Instant) {
-        if self.offer_at <= now
-            && let Some(carrier) = self.wanted_offer.take()
+    pub(super) fn make_offer(&mut self, now: Instant) {
+        if let Some(carrier) = self.wanted_offer.take()
             && let Err(error) = self.offer(now, carrier)
         {
             debug!("session={} no offer: {error}", self.id);
