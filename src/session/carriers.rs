@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 
 use super::diagnosis;
+use super::direct::Failure;
 use super::event::{End, Event, Path};
 use super::link::Link;
 use super::relay::Relay;
 use super::state::{State, Step};
 use super::timers::{Timer, TimerTable};
 use super::wants::{self, Carrying, Facts};
-use super::{FIRST_DIRECT, NO_PATH, Session};
+use super::{FIRST_DIRECT, Session};
 use crate::peer;
+use crate::signaling::farewell::Farewell;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 use crate::tunnel::Role;
@@ -36,7 +38,7 @@ impl Session {
     pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
         let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
         if addresses.is_empty() && self.directs[index].sockets.is_empty() {
-            return self.attempt_failed(now, index, "no UDP socket could be bound");
+            return self.attempt_failed(now, index, &Failure::Broken("no UDP socket could be bound".to_owned()));
         }
         for &address in addresses {
             let direct = &mut self.directs[index];
@@ -306,12 +308,12 @@ impl Session {
     pub(super) fn expire_attempts(&mut self, now: Instant) {
         let is_over = |direct: &super::Direct| direct.deadline.is_some_and(|deadline| deadline <= now);
         if let Some(index) = self.directs.iter().position(is_over) {
-            self.attempt_failed(now, index, NO_PATH);
+            self.attempt_failed(now, index, &Failure::TimedOut);
         }
     }
 
     pub(super) fn give_up_connecting(&mut self, now: Instant) {
-        self.say_bye(NO_PATH);
+        self.say_bye(Farewell::NoPath);
         self.finish(now, End::NoPath);
     }
 
@@ -372,14 +374,14 @@ impl Session {
         self.mux.open_carrier(now, carrier);
     }
 
-    pub(super) fn attempt_failed(&mut self, now: Instant, index: usize, reason: &str) {
+    pub(super) fn attempt_failed(&mut self, now: Instant, index: usize, failure: &Failure) {
         self.drop_direct(now, index);
-        self.direct_failed(now, reason);
+        self.direct_failed(now, failure);
     }
 
     fn handle_connection_closed(&mut self, now: Instant, index: usize, reason: &str) {
         if self.directs[index].deadline.is_some() {
-            return self.attempt_failed(now, index, reason);
+            return self.attempt_failed(now, index, &Failure::Broken(reason.to_owned()));
         }
         let is_current = self.mux.carrier() == Some(self.directs[index].carrier);
         self.drop_direct(now, index);

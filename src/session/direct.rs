@@ -26,6 +26,24 @@ const LOSSY: u64 = 3;
 /// repetitions for that.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Why an attempt at a direct path came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Its time was over.
+    TimedOut,
+    /// Something else, in words.
+    Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::TimedOut => "no direct path was found",
+            Failure::Broken(reason) => reason,
+        })
+    }
+}
+
 /// Why a path is not to be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {

@@ -47,15 +47,9 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 /// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
 const MAX_HELD: usize = 16 * 1024;
 
-/// What the side says that first gives up looking for a path.
-const NO_PATH: &str = "no direct path was found";
-
 /// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers the
 /// higher one is used.
 const FIRST_DIRECT: u32 = 2;
-
-/// What a visitor says who only checks whether the two could connect.
-pub const CHECK: &str = "check";
 
 /// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,7 +292,7 @@ impl Session {
     pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
         match self.state {
             State::Connecting { .. } => {
-                self.say_bye(detail);
+                self.say_bye(detail.into());
                 self.finish(now, End::Local);
             }
             State::Established | State::Recovering { .. } => self.mux.go_away(now, reason, detail),

@@ -7,14 +7,15 @@ use log::{debug, info};
 
 use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::diagnosis;
-use super::direct::{Direct, OPEN_TIMEOUT};
+use super::direct::{Direct, Failure, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
 use super::link::{Cipher, Link};
 use super::relay::Relay;
 use super::state::{State, Step};
-use super::{CHECK, FIRST_DIRECT, NO_PATH, Session};
+use super::{FIRST_DIRECT, Session};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
+use crate::signaling::farewell::Farewell;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, Sealer};
@@ -139,8 +140,8 @@ impl Session {
         }
     }
 
-    pub(super) fn say_bye(&mut self, reason: &str) {
-        self.signal(&Inner::Bye { reason: reason.to_owned() });
+    pub(super) fn say_bye(&mut self, reason: Farewell) {
+        self.signal(&Inner::Bye { reason });
     }
 
     pub(super) fn tell_network(&mut self) {
@@ -228,7 +229,7 @@ impl Session {
                         self.add_direct(now, direct);
                     }
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
-                    Err(error) => self.direct_failed(now, &error.to_string()),
+                    Err(error) => self.direct_failed(now, &Failure::Broken(error.to_string())),
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
@@ -238,7 +239,7 @@ impl Session {
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
                     // A second answer changes nothing.
                     Err(PeerError::Unasked) => {}
-                    Err(error) => self.attempt_failed(now, index, &error.to_string()),
+                    Err(error) => self.attempt_failed(now, index, &Failure::Broken(error.to_string())),
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
@@ -246,10 +247,10 @@ impl Session {
                 let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
                 debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
             }
-            (Inner::Bye { reason }, Role::Host) if reason == CHECK && self.state.is_connecting() => {
+            (Inner::Bye { reason: Farewell::Check }, Role::Host) if self.state.is_connecting() => {
                 self.finish(now, End::Visit);
             }
-            (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
+            (Inner::Bye { reason: Farewell::NoPath }, _) => self.finish(now, End::NoPath),
             (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Its content may be the secrets of a carrier.
@@ -258,13 +259,15 @@ impl Session {
     }
 
     /// Goes on without a direct path, where it can.
-    pub(super) fn direct_failed(&mut self, now: Instant, reason: &str) {
-        info!("session={} no direct path: {reason}", self.id);
+    pub(super) fn direct_failed(&mut self, now: Instant, failure: &Failure) {
+        info!("session={} no direct path: {failure}", self.id);
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
         match self.state {
             State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
-            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
-            State::Connecting { .. } => self.fail(now, reason),
+            State::Connecting { .. } => match failure {
+                Failure::TimedOut => self.give_up_connecting(now),
+                Failure::Broken(reason) => self.fail(now, reason),
+            },
             State::Established | State::Recovering { .. } => {
                 let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
                 self.retry_at = Some(now + pause);

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pinhole::session::{End, Event, Reach, Session, Signal};
+use pinhole::signaling::farewell::Farewell;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::signaling::message::{ClientMessage, Inner, Outer};
 use pinhole::signaling::pin::Pin;
@@ -275,7 +276,7 @@ impl World {
                 );
                 self.say(&Inner::Candidate { carrier, candidate });
             }
-            4 => self.say(&Inner::Bye { reason: "check".to_owned() }),
+            4 => self.say(&Inner::Bye { reason: Farewell::Check }),
             5 => {
                 let sdp = change(script, "v=0\r\na=ice-ufrag:abcd\r\n");
                 self.say(&if script.once_in(2) {
