@@ -16,7 +16,7 @@ use crate::forward::proxy::Negotiation;
 use crate::forward::pump::{Progress, Pump};
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
-use crate::status::event::Event as StatusEvent;
+use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
 
 /// A connection, established or on its way, and its stream.
@@ -213,7 +213,7 @@ impl Core {
                 Progress::Waiting => {}
                 Progress::More => self.wake(connection),
                 Progress::Done => {
-                    self.remove_connection(connection, "closed");
+                    self.remove_connection(connection, StreamEnd::Closed);
                 }
                 Progress::Failed(error) => self.fail_connection(connection, &error),
             }
@@ -240,7 +240,7 @@ impl Core {
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
             && let Phase::Open(_) = self.connections[connection].phase
-            && let Phase::Open(forward) = self.remove_connection(connection, &text)
+            && let Phase::Open(forward) = self.remove_connection(connection, StreamEnd::failed(&text))
         {
             // It was told what came before, but may not have it yet.
             let (stream, has_finished) = forward.into_stream();
@@ -251,7 +251,7 @@ impl Core {
 
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, connection: usize, reason: &str) {
-        match self.remove_connection(connection, reason) {
+        match self.remove_connection(connection, StreamEnd::failed(reason)) {
             Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
@@ -349,7 +349,7 @@ impl Core {
     }
 
     /// Takes a connection out of every table and reports its end.
-    fn remove_connection(&mut self, connection: usize, reason: &str) -> Phase {
+    fn remove_connection(&mut self, connection: usize, end: StreamEnd) -> Phase {
         self.deregister(connection);
         let entry = self.connections.remove(connection);
         if let Phase::Resolving = entry.phase {
@@ -365,11 +365,11 @@ impl Core {
         session.sent += sent;
         session.received += received;
         let name = session.name.clone();
-        let (stream, reason) = (entry.id.value(), reason.to_owned());
+        let stream = entry.id.value();
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            self.notices.push_back(Notice::Closed { serial: entry.serial, reason: reason.clone() });
-            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+            self.notices.push_back(Notice::Closed { serial: entry.serial, end: end.clone() });
+            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase
     }

@@ -22,7 +22,7 @@ use crate::config::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
-use crate::status::event::Event as StatusEvent;
+use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
 /// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the session with the
@@ -91,7 +91,7 @@ impl Core {
         let largest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(session, _)| session);
         let own = of_peers().filter(|(_, entry)| Some(entry.session) == largest);
         if let Some((oldest, _)) = own.min_by_key(|(_, entry)| entry.used_at) {
-            self.end_flow(oldest, "another flow needs its place");
+            self.end_flow(oldest, StreamEnd::failed("another flow needs its place"));
         }
     }
 
@@ -144,7 +144,7 @@ impl Core {
             }
             let Some(datagram) = stream.receive_datagram() else {
                 if stream.poll_end() {
-                    self.end_flow(flow, "closed");
+                    self.end_flow(flow, StreamEnd::Closed);
                 }
                 return;
             };
@@ -177,7 +177,7 @@ impl Core {
         let Some(entry) = self.flows.get(flow).filter(|entry| entry.serial == serial) else { return };
         let end = entry.used_at + self.udp_idle;
         if end <= self.now {
-            self.end_flow(flow, "idle");
+            self.end_flow(flow, StreamEnd::failed("idle"));
         } else {
             self.deadlines.add(end, Due::FlowIdle { index: flow, serial });
         }
@@ -185,18 +185,18 @@ impl Core {
 
     /// The mux ended a flow's stream.
     pub(super) fn flow_aborted(&mut self, flow: usize, reason: &str) {
-        self.remove_flow(flow, reason);
+        self.remove_flow(flow, StreamEnd::failed(reason));
     }
 
     /// Says that nothing follows, and forgets a flow.
-    pub(super) fn end_flow(&mut self, flow: usize, reason: &str) {
+    pub(super) fn end_flow(&mut self, flow: usize, end: StreamEnd) {
         let Some(entry) = self.flows.get(flow) else { return };
         let (session, key) = (entry.session, entry.key);
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.finish();
         }
         self.touch(session);
-        self.remove_flow(flow, reason);
+        self.remove_flow(flow, end);
     }
 
     /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
@@ -204,7 +204,7 @@ impl Core {
         let Some((flow, entry)) = self.flows.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
         let (session, key) = (entry.session, entry.key);
         self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
-        self.remove_flow(flow, LEADS_BACK);
+        self.remove_flow(flow, StreamEnd::failed(LEADS_BACK));
     }
 
     pub(super) fn insert_flow(&mut self, session: usize, key: StreamKey, side: Side, address: String) -> Option<usize> {
@@ -298,7 +298,7 @@ impl Core {
         let (session, key) = (entry.session, entry.key);
         self.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
         self.abort_stream(session, key, reason, detail);
-        self.remove_flow(flow, reason.as_str());
+        self.remove_flow(flow, StreamEnd::failed(reason.as_str()));
     }
 
     pub(super) fn report_opened(&mut self, flow: usize) {
@@ -308,7 +308,7 @@ impl Core {
         self.report(&StatusEvent::StreamOpened { session, stream, address });
     }
 
-    fn remove_flow(&mut self, flow: usize, reason: &str) {
+    fn remove_flow(&mut self, flow: usize, end: StreamEnd) {
         let entry = self.flows.remove(flow);
         self.trails.remove(&entry.hops);
         entry.round.into_iter().for_each(|round| self.rounds.leave(round));
@@ -331,7 +331,7 @@ impl Core {
             }
             Side::Resolving { .. } => return self.resolver.forget(entry.serial),
         }
-        let (stream, reason) = (entry.id.value(), reason.to_owned());
-        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+        let stream = entry.id.value();
+        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
     }
 }

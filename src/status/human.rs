@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::check;
-use super::event::{Event, Way};
+use super::event::{Event, StreamEnd, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
 use super::serving;
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
-
-/// The reason of a stream that ended as streams should.
-const CLOSED: &str = "closed";
 
 /// Turns events into text, and remembers what a later sentence needs.
 pub(super) struct Human {
@@ -105,10 +102,11 @@ impl Human {
             Event::StreamClosed { session, stream, sent, received, reason } => {
                 let name = self.stream_name(session, *stream);
                 let moved = moved(*sent, *received);
-                if reason == CLOSED {
-                    paint.dim(&format!("stream {name} closed: {moved}"))
-                } else {
-                    format!("stream {name} failed: {}; {moved}", sanitize(reason, MAX_PEER_TEXT))
+                match reason {
+                    StreamEnd::Closed => paint.dim(&format!("stream {name} closed: {moved}")),
+                    StreamEnd::Failed(reason) => {
+                        format!("stream {name} failed: {}; {moved}", sanitize(reason, MAX_PEER_TEXT))
+                    }
                 }
             }
             Event::Disconnected { session, reason, sent, received, duration_ms } => format!(
@@ -249,14 +247,8 @@ mod tests {
         }
     }
 
-    fn closed(reason: &str) -> Event {
-        Event::StreamClosed {
-            session: "ab12".into(),
-            stream: 3,
-            sent: 1200,
-            received: 34_500_000,
-            reason: reason.into(),
-        }
+    fn closed(reason: StreamEnd) -> Event {
+        Event::StreamClosed { session: "ab12".into(), stream: 3, sent: 1200, received: 34_500_000, reason }
     }
 
     #[test]
@@ -285,8 +277,11 @@ mod tests {
             (reverse("udp:10.0.0.1:53"), "udp:127.0.0.1:53 on the other side is now udp:10.0.0.1:53 here"),
             (reverse(""), "connections to udp:127.0.0.1:53 go to the client"),
             (opened, "stream 3 opened: 127.0.0.1:51822"),
-            (closed(CLOSED), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
-            (closed("connection refused\r"), r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB"),
+            (closed(StreamEnd::Closed), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
+            (
+                closed(StreamEnd::failed("connection refused\r")),
+                r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB",
+            ),
             (disconnected, "disconnected: the host ended the session; sent 10 B, received 2.0 MB in 2 min 3 s"),
             (warning, r"warning: a wrong pin was tried\nfrom 192.0.2.1"),
         ];
@@ -299,7 +294,7 @@ mod tests {
     fn a_host_names_sessions() {
         let text = |event| host().describe(&event).unwrap();
         assert!(text(connected(1.0)).starts_with("session ab12: connected directly to 192.0.2.1:2000"));
-        assert!(text(closed(CLOSED)).starts_with("stream ab12/3 closed: "));
+        assert!(text(closed(StreamEnd::Closed)).starts_with("stream ab12/3 closed: "));
     }
 
     #[test]
@@ -322,7 +317,7 @@ mod tests {
 
     #[test]
     fn long_peer_text_is_cut() {
-        let text = client().describe(&closed(&"x".repeat(10_000))).unwrap();
+        let text = client().describe(&closed(StreamEnd::failed("x".repeat(10_000)))).unwrap();
         assert!(text.chars().count() < MAX_PEER_TEXT + 100, "{text}");
     }
 
@@ -330,8 +325,8 @@ mod tests {
     fn quiet_leaves_out_streams_only() {
         let style = Style { streams: false, ..Style::plain() };
         let mut human = Human::new(Role::Client, style);
-        assert_eq!(human.describe(&closed(CLOSED)), None);
-        assert_eq!(human.describe(&closed("connection refused")), None);
+        assert_eq!(human.describe(&closed(StreamEnd::Closed)), None);
+        assert_eq!(human.describe(&closed(StreamEnd::failed("connection refused"))), None);
         let id = || "myhost".parse().unwrap();
         let remote = "192.0.2.1:9".parse().unwrap();
         assert_eq!(human.describe(&Event::ClientJoined { id: id(), remote, conversation: 7 }), None);
@@ -346,7 +341,7 @@ mod tests {
         let event = Event::Error { code: "x".into(), message: "it failed".into() };
         assert_eq!(human.describe(&event).as_deref(), Some("\x1b[1;31merror:\x1b[0m it failed"));
         assert_eq!(
-            human.describe(&closed(CLOSED)).as_deref(),
+            human.describe(&closed(StreamEnd::Closed)).as_deref(),
             Some("\x1b[2mstream 3 closed: sent 1.2 kB, received 34.5 MB\x1b[0m")
         );
     }

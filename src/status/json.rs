@@ -39,7 +39,7 @@ impl Formatter for Printable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::event::Way;
+    use crate::status::event::{StreamEnd, Way};
     use crate::status::refusal::Refusal;
     use proptest::prelude::*;
 
@@ -123,7 +123,7 @@ mod tests {
                     stream: 3,
                     sent: 1,
                     received: u64::MAX,
-                    reason: "closed".into(),
+                    reason: StreamEnd::Closed,
                 },
                 r#"{"event":"stream-closed","session":"ab12","stream":3,"sent":1,"received":18446744073709551615,"reason":"closed"}"#,
             ),

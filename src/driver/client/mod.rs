@@ -185,7 +185,7 @@ impl Client {
             Notice::Negotiation { index } => self.handle_negotiation(index),
             Notice::NegotiationDue { index, serial } => self.handle_negotiation_due(index, serial),
             #[cfg(unix)]
-            Notice::Closed { serial, reason } => self.handle_closed(serial, &reason),
+            Notice::Closed { serial, end } => self.handle_closed(serial, &end),
             #[cfg(not(unix))]
             Notice::Closed { .. } => {}
             Notice::Link { index, event } => self.handle_link_event(index, &event),
