@@ -29,6 +29,30 @@ pub enum Way {
     },
 }
 
+/// What appears at a local address; in JSON its name, or `proxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appearance {
+    /// A service, by the name the host announced, or what the host dials.
+    Target(String),
+    /// A proxy: whatever the program asks for.
+    Proxy,
+}
+
+impl fmt::Display for Appearance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Appearance::Target(name) => name,
+            Appearance::Proxy => "proxy",
+        })
+    }
+}
+
+impl Serialize for Appearance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// How a stream ended; in JSON `closed`, or why it ended otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEnd {
@@ -152,8 +176,8 @@ pub enum Event {
     Forwarding {
         /// The local address, `host:port` or `unix:/path`.
         local: String,
-        /// The service's name as the host announced it, what the host dials, or `proxy`.
-        service: String,
+        /// What appears there.
+        service: Appearance,
     },
     /// A host listens for a client's reverse forward.
     ReverseForwarding {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::check;
-use super::event::{Event, StreamEnd, Way};
+use super::event::{Appearance, Event, StreamEnd, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
@@ -72,8 +72,10 @@ impl Human {
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
                 paint.bold(&sanitize(local, MAX_PEER_TEXT)),
-                // A service of that name would be no less one.
-                if service == "proxy" { "a proxy".to_owned() } else { sanitize(service, MAX_PEER_TEXT) },
+                match service {
+                    Appearance::Target(name) => sanitize(name, MAX_PEER_TEXT),
+                    Appearance::Proxy => "a proxy".to_owned(),
+                },
             ),
             Event::ReverseForwarding { session, local, target } if target.is_empty() => format!(
                 "{}connections to {} go to the client",
@@ -253,8 +255,10 @@ mod tests {
 
     #[test]
     fn events_are_sentences() {
-        let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: "web\x1b[2J\n".into() };
-        let proxy = Event::Forwarding { local: "127.0.0.1:1080".into(), service: "proxy".into() };
+        let target = |name: &str| Appearance::Target(name.to_owned());
+        let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: target("web\x1b[2J\n") };
+        let called_proxy = Event::Forwarding { local: "127.0.0.1:8080".into(), service: target("proxy") };
+        let proxy = Event::Forwarding { local: "127.0.0.1:1080".into(), service: Appearance::Proxy };
         let reverse = |target: &str| Event::ReverseForwarding {
             session: "ab12".into(),
             local: "udp:127.0.0.1:53".into(),
@@ -273,6 +277,7 @@ mod tests {
         let cases = [
             (connected(0.42), "connected directly to 192.0.2.1:2000 (host/host), round trip 0.4 ms"),
             (forwarding, r"127.0.0.1:25565 is now web\u{1b}[2J\n on the other side"),
+            (called_proxy, "127.0.0.1:8080 is now proxy on the other side"),
             (proxy, "127.0.0.1:1080 is now a proxy on the other side"),
             (reverse("udp:10.0.0.1:53"), "udp:127.0.0.1:53 on the other side is now udp:10.0.0.1:53 here"),
             (reverse(""), "connections to udp:127.0.0.1:53 go to the client"),
