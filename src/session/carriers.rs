@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 use log::{debug, info};
 
 use super::diagnosis;
-use super::direct::Failure;
+use super::direct::{Direct, Failure};
 use super::event::{End, Event, Path};
 use super::link::Link;
 use super::relay::Relay;
 use super::state::{State, Step};
-use super::timers::{Timer, TimerTable};
-use super::wants::{self, Carrying, Facts};
 use super::{FIRST_DIRECT, Session};
 use crate::peer;
 use crate::signaling::farewell::Farewell;
@@ -33,15 +31,94 @@ pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
 
+/// The carriers of a session, each known by its number: PeerConnections, of which at most one carries or carried and one is
+/// being made, and the relay.
+pub(super) struct Carriers {
+    directs: Vec<Direct>,
+    pub(super) relay: Option<Relay>,
+    /// Highest number in use.
+    highest: u32,
+}
+
+impl Carriers {
+    pub(super) fn new() -> Carriers {
+        Carriers { directs: Vec::new(), relay: None, highest: FIRST_DIRECT }
+    }
+
+    /// Adds a PeerConnection.
+    pub(super) fn add(&mut self, direct: Direct) {
+        self.directs.push(direct);
+    }
+
+    /// Takes out a PeerConnection.
+    fn take(&mut self, carrier: u32) -> Option<Direct> {
+        let index = self.directs.iter().position(|direct| direct.carrier == carrier)?;
+        Some(self.directs.remove(index))
+    }
+
+    /// Tells whether a number is higher than those of all carriers so far.
+    pub(super) fn is_new(&self, carrier: u32) -> bool {
+        carrier > self.highest
+    }
+
+    /// Takes note of a number that the client chose.
+    pub(super) fn use_number(&mut self, carrier: u32) {
+        self.highest = self.highest.max(carrier);
+    }
+
+    /// Chooses the number of a further carrier.
+    pub(super) fn next_number(&mut self) -> u32 {
+        self.highest = self.highest.saturating_add(1);
+        self.highest
+    }
+
+    /// Tells whether there is no carrier yet but the host's first offer.
+    pub(super) fn is_first(&self) -> bool {
+        self.highest == FIRST_DIRECT
+    }
+
+    /// Returns what a PeerConnection tells next, and its number.
+    fn poll_event(&mut self) -> Option<(u32, peer::Event)> {
+        self.directs.iter_mut().find_map(|direct| Some((direct.carrier, direct.connection.poll_event()?)))
+    }
+
+    /// Returns the PeerConnection of that number.
+    pub(super) fn direct(&self, carrier: u32) -> Option<&Direct> {
+        self.directs.iter().find(|direct| direct.carrier == carrier)
+    }
+
+    pub(super) fn direct_mut(&mut self, carrier: u32) -> Option<&mut Direct> {
+        self.directs.iter_mut().find(|direct| direct.carrier == carrier)
+    }
+
+    /// Returns the PeerConnection that is being made.
+    pub(super) fn attempt(&self) -> Option<&Direct> {
+        self.directs.iter().find(|direct| direct.deadline.is_some())
+    }
+
+    pub(super) fn attempt_mut(&mut self) -> Option<&mut Direct> {
+        self.directs.iter_mut().find(|direct| direct.deadline.is_some())
+    }
+
+    /// Returns all PeerConnections.
+    pub(super) fn directs(&self) -> &[Direct] {
+        &self.directs
+    }
+
+    pub(super) fn directs_mut(&mut self) -> &mut [Direct] {
+        &mut self.directs
+    }
+}
+
 impl Session {
     /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
     pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
-        let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
-        if addresses.is_empty() && self.directs[index].sockets.is_empty() {
-            return self.attempt_failed(now, index, &Failure::Broken("no UDP socket could be bound".to_owned()));
+        let Some(direct) = self.carriers.direct(carrier) else { return };
+        if addresses.is_empty() && direct.sockets.is_empty() {
+            return self.attempt_failed(now, carrier, &Failure::Broken("no UDP socket could be bound".to_owned()));
         }
         for &address in addresses {
-            let direct = &mut self.directs[index];
+            let Some(direct) = self.carriers.direct_mut(carrier) else { break };
             direct.sockets.push(address);
             direct.gatherer.add_socket(now, address);
             if let Some(candidate) = direct.connection.add_local_candidate(now, address) {
@@ -59,7 +136,7 @@ impl Session {
                 continue;
             }
             self.stun_servers.push(server);
-            for direct in self.directs.iter_mut().filter(|direct| direct.deadline.is_some()) {
+            if let Some(direct) = self.carriers.attempt_mut() {
                 direct.gatherer.add_server(now, server);
             }
         }
@@ -73,8 +150,7 @@ impl Session {
         if !self.link.as_ref().is_none_or(Link::has_begun) {
             return;
         }
-        let path = self.current_direct().and_then(|index| self.directs[index].connection.path());
-        if let Some(path) = path
+        if let Some(path) = self.current_direct().and_then(|direct| direct.connection.path())
             && self.state == State::Established
             && vanished.contains(&path.local.ip())
         {
@@ -84,141 +160,10 @@ impl Session {
             self.retry_at = Some(now);
             self.tell_network();
         }
-        for direct in self.directs.iter().filter(|direct| direct.deadline.is_some()) {
+        if let Some(direct) = self.carriers.attempt() {
             self.events.push_back(Event::Gather { carrier: direct.carrier });
         }
         self.pursue(now);
-    }
-
-    /// Does what can be done for a better path now. Calling it again changes nothing.
-    pub(super) fn pursue(&mut self, now: Instant) {
-        self.serve(now, &Timer::PURSUIT);
-    }
-
-    /// Looks whether the carrier works, and goes from Established to Recovering or back.
-    pub(super) fn check_path(&mut self, now: Instant) {
-        self.serve(now, &Timer::PATH);
-        let State::Recovering { since, .. } = self.state else { return };
-        let is_back = match self.current_direct() {
-            Some(index) => {
-                if self.directs[index].is_heard(now) {
-                    self.step(Step::Hear { now, grace: self.reach.grace });
-                }
-                self.directs[index].is_back(now, since)
-            }
-            None => self.relay.as_ref().is_some_and(|relay| relay.is_back(since)),
-        };
-        if is_back && self.mux.is_ready() && self.step(Step::Pass) {
-            let path = self.path();
-            self.reported = Some(path.clone());
-            let after = now.saturating_duration_since(since);
-            self.events.push_back(Event::Recovered { path, after });
-            self.pursue(now);
-        }
-    }
-
-    /// Does what is due of these, in their order.
-    pub(super) fn serve(&mut self, now: Instant, timers: &[Timer]) {
-        let mut wanted = self.wants();
-        for &timer in timers {
-            if wanted.is_due(timer, now) {
-                self.handle_timer(now, timer);
-                // What was done may have changed what else is wanted.
-                wanted = self.wants();
-            }
-        }
-    }
-
-    /// Returns what is wanted, and when.
-    pub(super) fn wants(&self) -> TimerTable {
-        let theirs = self.theirs.unwrap_or(Network::unknown(true, true));
-        wants::wants(&Facts {
-            role: self.role,
-            state: self.state,
-            is_going_away: self.mux.is_going_away(),
-            carrying: self.carrying(),
-            is_ready: self.mux.is_ready(),
-            opened_at: self.opened_at,
-            link: self.link.as_ref(),
-            attempt_ends_at: self.directs.iter().filter_map(|direct| direct.deadline).min(),
-            p2p_timeout: self.reach.p2p_timeout,
-            may_connect: self.reach.direct && theirs.direct,
-            may_relay: self.reach.relay && theirs.relay,
-            offer_at: self.wanted_offer.map(|_| self.offer_at),
-            relay_at: self.relay_at,
-            retry_at: self.retry_at,
-        })
-    }
-
-    fn carrying(&self) -> Carrying {
-        let Some(carrier) = self.mux.carrier() else { return Carrying::Nothing };
-        if let Some(index) = self.current_direct() {
-            return Carrying::Direct { carrier, trouble_at: self.directs[index].trouble_at() };
-        }
-        match self.relay.as_ref().filter(|relay| relay.carrier == carrier) {
-            Some(relay) => {
-                Carrying::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
-            }
-            None => Carrying::Nothing,
-        }
-    }
-
-    fn handle_timer(&mut self, now: Instant, timer: Timer) {
-        match timer {
-            Timer::State => self.handle_deadline(now),
-            Timer::Attempt => self.expire_attempts(now),
-            Timer::AskRelay => {
-                if self.relay.as_mut().is_some_and(|relay| relay.poll_ping(now)) {
-                    self.mux.ping_now(now);
-                }
-            }
-            Timer::RelaySilent => {
-                self.suspect_link();
-                self.recover(now, "nothing comes over the relay any more".to_owned());
-            }
-            Timer::LinkSilent => self.suspect_link(),
-            Timer::DirectTrouble => {
-                let direct = self.current_direct().map(|index| &self.directs[index]);
-                if let Some(trouble) = direct.and_then(|direct| direct.trouble(now)) {
-                    self.recover(now, trouble.to_string());
-                }
-            }
-            Timer::Unready => self.recover(now, "the peer did not go over to the new path".to_owned()),
-            Timer::NoCarrier => self.recover(now, "the connection to the peer was lost".to_owned()),
-            Timer::Offer => self.make_offer(now),
-            Timer::LinkDone => {
-                if let Some(link) = &mut self.link {
-                    link.finish();
-                }
-                self.wanted_offer = None;
-                self.events.push_back(Event::SignalingDone);
-                self.drop_attempts(now);
-            }
-            Timer::StartRelay => self.start_relay(now),
-            Timer::AskOffer => {
-                let carrier = self.next_carrier();
-                self.asked = Some(carrier);
-                // An offer that does not come is asked for again.
-                self.retry_at = Some(now + self.reach.p2p_timeout);
-                self.signal(&Inner::Connect { carrier });
-            }
-        }
-    }
-
-    /// The state has lasted for as long as it may.
-    fn handle_deadline(&mut self, now: Instant) {
-        match self.state {
-            State::Connecting { .. } => self.give_up_connecting(now),
-            State::Recovering { .. } => self.finish(now, End::PathLost),
-            State::Closing { .. } => self.close(now),
-            State::Established | State::Closed => {}
-        }
-    }
-
-    fn suspect_link(&mut self) {
-        if let Some(link) = &mut self.link {
-            link.suspect();
-        }
     }
 
     /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
@@ -229,11 +174,11 @@ impl Session {
         info!("session={} no path: {reason}", self.id);
         // Only a client joins again, and it cannot know this: it has to hear nothing any more.
         if self.role == Role::Host
-            && let Some(index) = self.current_direct().filter(|index| self.directs[*index].is_remapped())
+            && let Some(carrier) = self.current_direct().filter(|direct| direct.is_remapped()).map(Direct::number)
         {
-            self.drop_direct(now, index);
+            self.drop_direct(now, carrier);
         }
-        self.directs.iter_mut().for_each(super::Direct::suspect);
+        self.carriers.directs_mut().iter_mut().for_each(Direct::suspect);
         self.events.push_back(Event::Recovering { reason });
         if self.role == Role::Client {
             (self.relay_at, self.retry_at) = (Some(now), Some(now));
@@ -250,11 +195,9 @@ impl Session {
     /// Both lists of a carrier are complete: lower ones have nothing to give any more.
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         let Some(carrier) = self.mux.carrier() else { return };
-        while let Some(index) = self.directs.iter().position(|direct| direct.carrier < carrier) {
-            self.drop_direct(now, index);
-        }
-        if self.relay.as_ref().is_some_and(|relay| relay.carrier < carrier) {
-            self.relay = None;
+        self.drop_directs(now, |direct| direct.carrier < carrier);
+        if self.carriers.relay.as_ref().is_some_and(|relay| relay.carrier < carrier) {
+            self.carriers.relay = None;
         }
         self.retry_at = if self.is_direct() { None } else { self.retry_at.or(Some(now + RETRY_RELAYED)) };
         match self.state {
@@ -270,45 +213,40 @@ impl Session {
     }
 
     pub(super) fn handle_connection_events(&mut self, now: Instant) {
-        let mut index = 0;
-        while index < self.directs.len() {
-            let direct = &mut self.directs[index];
-            let Some(event) = direct.connection.poll_event() else {
-                index += 1;
-                continue;
-            };
+        while let Some((carrier, event)) = self.carriers.poll_event() {
             match event {
-                peer::Event::Open => {
-                    direct.deadline = None;
-                    let (carrier, before) = (direct.carrier, self.mux.carrier());
-                    if self.mux.open_carrier(now, carrier) {
-                        self.opened_at = Some(now);
-                        // The one before may still deliver; any other was left behind without RESUME.
-                        let is_kept = |number| number >= carrier || Some(number) == before;
-                        while let Some(index) = self.directs.iter().position(|direct| !is_kept(direct.carrier)) {
-                            self.drop_direct(now, index);
-                        }
-                    } else {
-                        self.drop_direct(now, index);
-                    }
-                    index = 0;
-                }
-                peer::Event::Message(message) => self.mux.handle_message(now, direct.carrier, message),
-                peer::Event::Datagram(datagram) => self.mux.handle_datagram(now, direct.carrier, datagram),
-                peer::Event::PathUp => direct.path_up(),
-                peer::Event::PathDown => direct.path_down(),
+                peer::Event::Open => self.handle_open(now, carrier),
+                peer::Event::Message(message) => self.mux.handle_message(now, carrier, message),
+                peer::Event::Datagram(datagram) => self.mux.handle_datagram(now, carrier, datagram),
+                peer::Event::PathUp => self.carriers.direct_mut(carrier).into_iter().for_each(Direct::path_up),
+                peer::Event::PathDown => self.carriers.direct_mut(carrier).into_iter().for_each(Direct::path_down),
                 peer::Event::Violation(reason) => return self.fail(now, &reason),
                 peer::Event::Fault(fault) => return self.finish(now, End::Fault(fault)),
-                peer::Event::Closed(reason) => self.handle_connection_closed(now, index, &reason),
+                peer::Event::Closed(reason) => self.handle_connection_closed(now, carrier, &reason),
             }
         }
     }
 
-    /// Gives up attempts whose time is over.
-    pub(super) fn expire_attempts(&mut self, now: Instant) {
-        let is_over = |direct: &super::Direct| direct.deadline.is_some_and(|deadline| deadline <= now);
-        if let Some(index) = self.directs.iter().position(is_over) {
-            self.attempt_failed(now, index, &Failure::TimedOut);
+    /// The channel of a PeerConnection opened.
+    fn handle_open(&mut self, now: Instant, carrier: u32) {
+        if let Some(direct) = self.carriers.direct_mut(carrier) {
+            direct.deadline = None;
+        }
+        let before = self.mux.carrier();
+        if self.mux.open_carrier(now, carrier) {
+            self.opened_at = Some(now);
+            // The one before may still deliver; any other was left behind without RESUME.
+            self.drop_directs(now, |direct| direct.carrier < carrier && Some(direct.carrier) != before);
+        } else {
+            self.drop_direct(now, carrier);
+        }
+    }
+
+    /// Gives up an attempt whose time is over.
+    pub(super) fn expire_attempt(&mut self, now: Instant) {
+        let attempt = self.carriers.attempt().filter(|direct| direct.deadline.is_some_and(|deadline| deadline <= now));
+        if let Some(carrier) = attempt.map(Direct::number) {
+            self.attempt_failed(now, carrier, &Failure::TimedOut);
         }
     }
 
@@ -319,15 +257,20 @@ impl Session {
 
     /// Drops PeerConnections that are still being made.
     pub(super) fn drop_attempts(&mut self, now: Instant) {
-        while let Some(index) = self.directs.iter().position(|direct| direct.deadline.is_some()) {
-            self.drop_direct(now, index);
-        }
+        self.drop_directs(now, |direct| direct.deadline.is_some());
         self.asked = None;
     }
 
+    /// Takes those PeerConnections out of the session.
+    pub(super) fn drop_directs(&mut self, now: Instant, is_dropped: impl Fn(&Direct) -> bool) {
+        while let Some(direct) = self.carriers.directs().iter().find(|direct| is_dropped(direct)) {
+            self.drop_direct(now, direct.carrier);
+        }
+    }
+
     /// Takes a PeerConnection out of the session; its good-bye goes out with the session's datagrams.
-    pub(super) fn drop_direct(&mut self, now: Instant, index: usize) {
-        let mut direct = self.directs.remove(index);
+    pub(super) fn drop_direct(&mut self, now: Instant, carrier: u32) {
+        let Some(mut direct) = self.carriers.take(carrier) else { return };
         if self.mux.carrier() == Some(direct.carrier) {
             self.mux.lose_carrier(now, direct.carrier);
         }
@@ -340,7 +283,7 @@ impl Session {
 
     /// The WebSocket under the relay is gone, and with it what was under way there.
     pub(super) fn leave_relay(&mut self, now: Instant) {
-        if let Some(relay) = self.relay.take()
+        if let Some(relay) = self.carriers.relay.take()
             && self.mux.carrier() == Some(relay.carrier)
         {
             self.mux.lose_carrier(now, relay.carrier);
@@ -356,10 +299,10 @@ impl Session {
         }
     }
 
-    fn start_relay(&mut self, now: Instant) {
+    pub(super) fn start_relay(&mut self, now: Instant) {
         let is_connecting = self.state.is_connecting();
-        let is_first = is_connecting && self.highest == FIRST_DIRECT && self.opened_at.is_none();
-        let carrier = if is_first { FIRST_DIRECT - 1 } else { self.next_carrier() };
+        let is_first = is_connecting && self.carriers.is_first() && self.opened_at.is_none();
+        let carrier = if is_first { FIRST_DIRECT - 1 } else { self.carriers.next_number() };
         self.relay_at = None;
         if !is_first {
             // Lower than the relay's, its number is of no use any more.
@@ -369,22 +312,22 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.begin_relay();
         }
-        self.relay = Some(Relay::new(now, carrier));
+        self.carriers.relay = Some(Relay::new(now, carrier));
         self.opened_at = Some(now);
         self.mux.open_carrier(now, carrier);
     }
 
-    pub(super) fn attempt_failed(&mut self, now: Instant, index: usize, failure: &Failure) {
-        self.drop_direct(now, index);
+    pub(super) fn attempt_failed(&mut self, now: Instant, carrier: u32, failure: &Failure) {
+        self.drop_direct(now, carrier);
         self.direct_failed(now, failure);
     }
 
-    fn handle_connection_closed(&mut self, now: Instant, index: usize, reason: &str) {
-        if self.directs[index].deadline.is_some() {
-            return self.attempt_failed(now, index, &Failure::Broken(reason.to_owned()));
+    fn handle_connection_closed(&mut self, now: Instant, carrier: u32, reason: &str) {
+        if self.carriers.direct(carrier).is_some_and(|direct| direct.deadline.is_some()) {
+            return self.attempt_failed(now, carrier, &Failure::Broken(reason.to_owned()));
         }
-        let is_current = self.mux.carrier() == Some(self.directs[index].carrier);
-        self.drop_direct(now, index);
+        let is_current = self.mux.carrier() == Some(carrier);
+        self.drop_direct(now, carrier);
         match self.state {
             _ if !is_current => {}
             State::Closing { .. } => self.close(now),
@@ -420,14 +363,14 @@ impl Session {
         }
     }
 
-    fn path(&self) -> Path {
-        let direct = self.current_direct().and_then(|index| self.directs[index].connection.path());
+    pub(super) fn path(&self) -> Path {
+        let direct = self.current_direct().and_then(|direct| direct.connection.path());
         direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
     }
 
     /// Returns between which addresses the peers talk, the peer's first; `None` while they are relayed.
     pub fn peer_path(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let path = self.current_direct().and_then(|index| self.directs[index].connection.path())?;
+        let path = self.current_direct().and_then(|direct| direct.connection.path())?;
         Some((path.remote, path.local))
     }
 
@@ -437,23 +380,18 @@ impl Session {
             let side = if self.ours.direct { "the other side" } else { "this side" };
             return format!("{side} was started with --relay-only");
         }
-        if self.asked.is_some() || self.directs.iter().any(|direct| direct.deadline.is_some()) {
+        if self.asked.is_some() || self.carriers.attempt().is_some() {
             return "a direct path is still being looked for".to_owned();
         }
         diagnosis::diagnose(self.role, &self.ours, &theirs).why_not_direct()
     }
 
-    fn is_direct(&self) -> bool {
+    pub(super) fn is_direct(&self) -> bool {
         self.current_direct().is_some()
     }
 
-    fn current_direct(&self) -> Option<usize> {
-        let carrier = self.mux.carrier()?;
-        self.directs.iter().position(|direct| direct.carrier == carrier)
-    }
-
-    fn next_carrier(&mut self) -> u32 {
-        self.highest = self.highest.saturating_add(1);
-        self.highest
+    /// Returns the PeerConnection that carries messages.
+    pub(super) fn current_direct(&self) -> Option<&Direct> {
+        self.carriers.direct(self.mux.carrier()?)
     }
 }

@@ -163,6 +163,11 @@ impl Direct {
         }
     }
 
+    /// Returns the number of its carrier.
+    pub(super) fn number(&self) -> u32 {
+        self.carrier
+    }
+
     /// Tells whether the peer writes to an address that is ours no more.
     pub(super) fn is_remapped(&self) -> bool {
         self.is_remapped

@@ -2,7 +2,7 @@
 //! still does no I/O. What becomes of one: `state`.
 //!
 //! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
-//! They come and go, the streams stay in the mux. `carriers` decides which carriers to make and when one is given up.
+//! They come and go, the streams stay in the mux. `wants` says which to make and when one is given up.
 
 mod carriers;
 pub mod diagnosis;
@@ -11,6 +11,7 @@ mod event;
 mod link;
 mod plain;
 mod relay;
+mod service;
 mod signals;
 mod state;
 mod timers;
@@ -29,9 +30,9 @@ use crate::signaling::handshake::Established;
 use crate::signaling::network::Network;
 use crate::signaling::{ResumeKey, SessionId};
 use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
+use carriers::Carriers;
 use direct::Direct;
 use link::{Cipher, Link};
-use relay::Relay;
 use state::{State, Step};
 use timers::Timer;
 
@@ -93,11 +94,7 @@ pub struct Session {
     theirs: Option<Network>,
     stun_servers: Vec<SocketAddr>,
     is_stun_complete: bool,
-    /// PeerConnections: at most one that carries or carried, and one that is being made.
-    directs: Vec<Direct>,
-    relay: Option<Relay>,
-    /// Highest carrier number in use.
-    highest: u32,
+    carriers: Carriers,
     /// Number of the offer the client waits for.
     asked: Option<u32>,
     /// When the client starts a relay if nothing carries by then.
@@ -165,9 +162,7 @@ impl Session {
             theirs: None,
             stun_servers: Vec::new(),
             is_stun_complete: false,
-            directs: Vec::new(),
-            relay: None,
-            highest: FIRST_DIRECT,
+            carriers: Carriers::new(),
             asked: (role == Role::Client && reach.direct).then_some(FIRST_DIRECT),
             relay_at: None,
             retry_at: None,
@@ -201,14 +196,15 @@ impl Session {
     /// Gives access to the connection that carries messages, for measurements.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         let carrier = self.mux.carrier();
-        let direct = self.directs.iter_mut().find(|direct| carrier.is_none_or(|number| direct.carrier == number));
+        let mut directs = self.carriers.directs_mut().iter_mut();
+        let direct = directs.find(|direct| carrier.is_none_or(|number| direct.carrier == number));
         direct.map(|direct| &mut direct.connection)
     }
 
     /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements.
     pub fn fix_flight(&mut self, bytes: usize) {
         self.fixed_flight = Some(bytes);
-        for direct in &mut self.directs {
+        for direct in self.carriers.directs_mut() {
             direct.connection.set_flight(Flight::fixed(bytes));
         }
     }
@@ -228,7 +224,8 @@ impl Session {
 
     /// Takes a datagram that the socket bound to `local` received from `remote`.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
-        let Some(direct) = self.directs.iter_mut().find(|direct| direct.sockets.contains(&local)) else { return };
+        let mut directs = self.carriers.directs_mut().iter_mut();
+        let Some(direct) = directs.find(|direct| direct.sockets.contains(&local)) else { return };
         let is_attempt = direct.deadline.is_some();
         direct.handle_datagram(now, local, remote, datagram);
         if is_attempt {
@@ -242,7 +239,7 @@ impl Session {
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.directs.iter_mut().for_each(|direct| direct.handle_timeout(now));
+        self.carriers.directs_mut().iter_mut().for_each(|direct| direct.handle_timeout(now));
         self.trickle(now);
         self.handle_connection_events(now);
         self.mux.handle_timeout(now);
@@ -255,13 +252,13 @@ impl Session {
     /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
-            if let Some(direct) = self.directs.iter_mut().find(|direct| direct.carrier == carrier) {
+            if let Some(direct) = self.carriers.direct_mut(carrier) {
                 match self.mux.poll_channels(now, direct.room(now), pool) {
                     Some(Outbound::Message(message)) => direct.send(now, message),
                     Some(Outbound::Datagram(datagram)) => direct.send_datagram(now, datagram),
                     None => break,
                 }
-            } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
+            } else if let (Some(relay), Some(link)) = (&mut self.carriers.relay, &mut self.link)
                 && relay.carrier == carrier
             {
                 if let Some(round_trip) = self.mux.take_answer() {
@@ -307,7 +304,7 @@ impl Session {
 
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front().or_else(|| self.directs.iter_mut().find_map(Direct::poll_transmit))
+        self.transmits.pop_front().or_else(|| self.carriers.directs_mut().iter_mut().find_map(Direct::poll_transmit))
     }
 
     /// Returns the next event.
@@ -338,7 +335,7 @@ impl Session {
         if self.is_closed() {
             return None;
         }
-        let directs = self.directs.iter().filter_map(Direct::poll_timeout);
+        let directs = self.carriers.directs().iter().filter_map(Direct::poll_timeout);
         let others = [self.wants().next(), self.mux.poll_timeout()];
         directs.chain(others.into_iter().flatten()).min()
     }
@@ -374,8 +371,7 @@ impl Session {
     /// Closes a session that only waits for its last messages to be acknowledged, once they are.
     fn close_if_delivered(&mut self, now: Instant) {
         let State::Closing { .. } = self.state else { return };
-        let carrier = self.mux.carrier();
-        let direct = self.directs.iter_mut().find(|direct| Some(direct.carrier) == carrier);
+        let direct = self.mux.carrier().and_then(|carrier| self.carriers.direct_mut(carrier));
         let is_delivered = match direct {
             Some(direct) => direct.connection.unacknowledged() == 0,
             // What the WebSocket was given it sends before it closes.
@@ -388,10 +384,8 @@ impl Session {
 
     fn close(&mut self, now: Instant) {
         let end = self.end.clone().unwrap_or(End::Local);
-        while let Some(index) = self.directs.len().checked_sub(1) {
-            self.drop_direct(now, index);
-        }
-        self.relay = None;
+        self.drop_directs(now, |_| true);
+        self.carriers.relay = None;
         let origin = if end == End::Local { Origin::Local } else { Origin::Peer };
         self.mux.close(GoAwayReason::Shutdown, &end.to_string(), origin);
         // What the streams are told comes before the end of the session.

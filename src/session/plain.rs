@@ -24,7 +24,7 @@ impl Session {
         let reach = Reach { direct: false, ..Reach::default() };
         let state = State::Connecting { deadline: now + ANSWER_TIMEOUT };
         let mut session = Session::with(now, SessionId::random(), None, config, reach, state, link);
-        session.relay = Some(Relay::unwatched(now, CARRIER));
+        session.carriers.relay = Some(Relay::unwatched(now, CARRIER));
         session.opened_at = Some(now);
         session.mux.open_carrier(now, CARRIER);
         session

@@ -58,7 +58,7 @@ impl Session {
             Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
         // One that was left behind still delivers what was under way.
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.carriers.relay {
             relay.handle_heard(now);
             link.trust();
             self.mux.handle_message(now, relay.carrier, message);
@@ -104,7 +104,7 @@ impl Session {
         self.wanted_offer = None;
         self.signals.clear();
         self.leave_relay(now);
-        let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
+        let has_descriptions = self.carriers.directs().iter().any(|direct| !direct.connection.awaits_answer());
         if self.state.is_connecting() && !has_descriptions {
             self.fail(now, "the signaling connection was lost before the peers could meet");
         }
@@ -150,28 +150,20 @@ impl Session {
 
     /// Tells the peer of candidates that STUN servers found, and of what that says of our network.
     pub(super) fn trickle(&mut self, now: Instant) {
-        let mut ours = self.ours;
-        for index in 0..self.directs.len() {
-            let direct = &mut self.directs[index];
-            if direct.deadline.is_none() {
-                continue;
-            }
-            let carrier = direct.carrier;
-            let mut candidates = Vec::new();
-            while let Some(mapped) = direct.gatherer.poll_mapped() {
-                candidates.extend(direct.connection.add_server_reflexive(now, mapped.mapped, mapped.local));
-            }
-            let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
-            let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
-            if is_done {
-                ours = diagnosis::network(ours, direct.gatherer.findings());
-            }
-            for candidate in candidates {
-                self.signal(&Inner::Candidate { carrier, candidate });
-            }
-            if tells_all {
-                self.signal(&Inner::EndOfCandidates { carrier });
-            }
+        let Some(direct) = self.carriers.attempt_mut() else { return };
+        let carrier = direct.carrier;
+        let mut candidates = Vec::new();
+        while let Some(mapped) = direct.gatherer.poll_mapped() {
+            candidates.extend(direct.connection.add_server_reflexive(now, mapped.mapped, mapped.local));
+        }
+        let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
+        let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
+        let ours = if is_done { diagnosis::network(self.ours, direct.gatherer.findings()) } else { self.ours };
+        for candidate in candidates {
+            self.signal(&Inner::Candidate { carrier, candidate });
+        }
+        if tells_all {
+            self.signal(&Inner::EndOfCandidates { carrier });
         }
         if ours != self.ours {
             self.ours = ours;
@@ -215,8 +207,8 @@ impl Session {
     fn handle_inner(&mut self, now: Instant, inner: Inner) {
         match (inner, self.role) {
             (Inner::Network(network), _) => self.handle_network(now, network),
-            (Inner::Connect { carrier }, Role::Host) if carrier > self.highest && self.reach.direct => {
-                self.highest = carrier;
+            (Inner::Connect { carrier }, Role::Host) if self.carriers.is_new(carrier) && self.reach.direct => {
+                self.carriers.use_number(carrier);
                 self.wanted_offer = Some(carrier);
             }
             (Inner::Relay { carrier }, Role::Host) => self.handle_relay(now, carrier),
@@ -233,17 +225,17 @@ impl Session {
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
-                let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
-                match self.directs[index].connection.handle_answer(now, &sdp) {
+                let Some(direct) = self.carriers.direct_mut(carrier) else { return };
+                match direct.connection.handle_answer(now, &sdp) {
                     Ok(()) => {}
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
                     // A second answer changes nothing.
                     Err(PeerError::Unasked) => {}
-                    Err(error) => self.attempt_failed(now, index, &Failure::Broken(error.to_string())),
+                    Err(error) => self.attempt_failed(now, carrier, &Failure::Broken(error.to_string())),
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
-                let direct = self.attempt(carrier);
+                let direct = self.carriers.direct_mut(carrier);
                 let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
                 debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
             }
@@ -269,7 +261,7 @@ impl Session {
                 Failure::Broken(reason) => self.fail(now, reason),
             },
             State::Established | State::Recovering { .. } => {
-                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
+                let pause = if self.carriers.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
                 self.retry_at = Some(now + pause);
                 self.update_reason();
             }
@@ -296,11 +288,11 @@ impl Session {
     /// Opens the relay the client started.
     fn handle_relay(&mut self, now: Instant, carrier: u32) {
         let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed()) else { return };
-        let is_first = carrier < FIRST_DIRECT && self.highest == FIRST_DIRECT;
-        if self.reach.relay && (is_first || carrier > self.highest) && self.mux.open_carrier(now, carrier) {
+        let is_first = carrier < FIRST_DIRECT && self.carriers.is_first();
+        if self.reach.relay && (is_first || self.carriers.is_new(carrier)) && self.mux.open_carrier(now, carrier) {
             link.begin_relay();
-            self.highest = self.highest.max(carrier);
-            self.relay = Some(Relay::new(now, carrier));
+            self.carriers.use_number(carrier);
+            self.carriers.relay = Some(Relay::new(now, carrier));
             self.opened_at = Some(now);
         }
     }
@@ -315,10 +307,6 @@ impl Session {
         error
     }
 
-    fn attempt(&mut self, carrier: u32) -> Option<&mut Direct> {
-        self.directs.iter_mut().find(|direct| direct.carrier == carrier)
-    }
-
     fn add_direct(&mut self, now: Instant, mut direct: Direct) {
         for &server in &self.stun_servers {
             direct.gatherer.add_server(now, server);
@@ -327,6 +315,6 @@ impl Session {
             direct.connection.set_flight(crate::peer::flight::Flight::fixed(bytes));
         }
         self.events.push_back(Event::Gather { carrier: direct.carrier });
-        self.directs.push(direct);
+        self.carriers.add(direct);
     }
 }
