@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
-use super::diagnosis;
 use super::direct::{Direct, Failure};
 use super::event::{End, Event, Path};
 use super::link::Link;
@@ -18,7 +17,6 @@ use super::{FIRST_DIRECT, Session};
 use crate::peer;
 use crate::signaling::farewell::Farewell;
 use crate::signaling::message::Inner;
-use crate::signaling::network::Network;
 use crate::tunnel::Role;
 
 /// How long a direct path may take to come up before the session begins on the relay.
@@ -291,14 +289,6 @@ impl Session {
         }
     }
 
-    /// Says why the session is relayed if that became clearer.
-    pub(super) fn update_reason(&mut self) {
-        if matches!(self.reported, Some(Path::Relayed { .. })) && !self.is_direct() && self.state == State::Established
-        {
-            self.report_path("more is known of the networks".to_owned());
-        }
-    }
-
     pub(super) fn start_relay(&mut self, now: Instant) {
         let is_connecting = self.state.is_connecting();
         let is_first = is_connecting && self.carriers.is_first() && self.opened_at.is_none();
@@ -353,37 +343,6 @@ impl Session {
         self.events.push_back(Event::Connected { path, round_trip });
         self.events.append(&mut self.held);
         self.pursue(now);
-    }
-
-    fn report_path(&mut self, reason: String) {
-        let path = self.path();
-        if self.reported.as_ref() != Some(&path) {
-            self.reported = Some(path.clone());
-            self.events.push_back(Event::PathChanged { path, reason });
-        }
-    }
-
-    pub(super) fn path(&self) -> Path {
-        let direct = self.current_direct().and_then(|direct| direct.connection.path());
-        direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
-    }
-
-    /// Returns between which addresses the peers talk, the peer's first; `None` while they are relayed.
-    pub fn peer_path(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let path = self.current_direct().and_then(|direct| direct.connection.path())?;
-        Some((path.remote, path.local))
-    }
-
-    fn why_relayed(&self) -> String {
-        let theirs = self.theirs.unwrap_or_else(|| Network::unknown(true, true));
-        if !self.ours.direct || !theirs.direct {
-            let side = if self.ours.direct { "the other side" } else { "this side" };
-            return format!("{side} was started with --relay-only");
-        }
-        if self.asked.is_some() || self.carriers.attempt().is_some() {
-            return "a direct path is still being looked for".to_owned();
-        }
-        diagnosis::diagnose(self.role, &self.ours, &theirs).why_not_direct()
     }
 
     pub(super) fn is_direct(&self) -> bool {

@@ -9,6 +9,7 @@ pub mod diagnosis;
 mod direct;
 mod event;
 mod link;
+mod path;
 mod plain;
 mod relay;
 mod service;
