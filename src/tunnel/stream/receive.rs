@@ -342,3 +342,7 @@ impl ReceiveHalf {
         self.bytes
     }
 }
+
+#[cfg(test)]
+#[path = "receive_tests.rs"]
+mod receive_tests;

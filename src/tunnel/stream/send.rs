@@ -262,3 +262,75 @@ impl SendHalf {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tunnel::ChunkPool;
+
+    const BOUNDS: Bounds = Bounds { payload: 16_384, is_over_budget: false };
+
+    /// A half that may send much, and a head in its queue.
+    fn half() -> SendHalf {
+        let mut half = SendHalf::new();
+        half.raise_credit(1 << 30);
+        half.push(Outgoing::Bare([0; HEADER_LEN]));
+        half
+    }
+
+    fn push_data(half: &mut SendHalf, pool: &mut ChunkPool) {
+        let mut chunk = pool.take();
+        chunk.set_len(1);
+        assert!(half.spend(1));
+        half.push(Outgoing::Data(chunk));
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_goes_again_and_what_never_went_cannot_be() {
+        let (mut half, mut pool, mut retired) = (half(), ChunkPool::new(), Vec::new());
+        push_data(&mut half, &mut pool);
+        assert_eq!(half.acknowledge(Sequence(1), &mut retired), None, "nothing went out yet");
+        half.mark_sent();
+        half.mark_sent();
+        assert!(!half.has_unsent());
+        assert_eq!(half.acknowledge(Sequence(1), &mut retired), Some(0));
+        assert_eq!(half.acknowledge(Sequence(0), &mut retired), Some(0), "said before, and overtaken since");
+        half.rewind();
+        assert!(half.has_unsent() && half.has_begun());
+        assert_eq!(half.acknowledge(Sequence(3), &mut retired), None);
+        let capacity = 16_384 + HEADER_LEN;
+        assert_eq!(half.acknowledge(Sequence(2), &mut retired), Some(capacity), "it came on an earlier carrier");
+        assert_eq!((retired.len(), half.has_unsent()), (1, false));
+        half.push_last(Outgoing::Bare([0; HEADER_LEN]));
+        assert_eq!((half.state(), half.has_said_all()), (SendState::Closing, false));
+        half.mark_sent();
+        assert!(half.has_said_all());
+        half.acknowledge(Sequence(3), &mut retired);
+        assert_eq!(half.state(), SendState::Done);
+    }
+
+    #[test]
+    fn a_blocked_application_is_told_once() {
+        let (mut half, mut pool, mut retired) = (half(), ChunkPool::new(), Vec::new());
+        while half.poll_capacity(BOUNDS) > 0 {
+            assert!(!half.poll_unblocked());
+            push_data(&mut half, &mut pool);
+        }
+        assert_eq!(half.bytes(), (MAX_UNSENT / 16_384) as u64, "one byte in each chunk, and those count whole");
+        assert!(half.poll_unblocked() && !half.poll_unblocked());
+        let over = Bounds { is_over_budget: true, ..BOUNDS };
+        half.stop(&mut retired);
+        assert_eq!((half.poll_capacity(over), half.state()), (0, SendState::Done), "the peer takes nothing any more");
+        assert!(!half.spend(1));
+    }
+
+    #[test]
+    fn over_the_budget_a_stream_may_have_one_frame() {
+        let mut half = SendHalf::new();
+        half.raise_credit(1 << 30);
+        let over = Bounds { is_over_budget: true, ..BOUNDS };
+        assert_eq!(half.poll_capacity(over), 16_384);
+        half.push(Outgoing::Bare([0; HEADER_LEN]));
+        assert_eq!(half.poll_capacity(over), 0);
+    }
+}
