@@ -15,7 +15,6 @@ use super::relay::Relay;
 use super::state::{State, Step};
 use super::{FIRST_DIRECT, Session};
 use crate::peer;
-use crate::signaling::farewell::Farewell;
 use crate::signaling::message::Inner;
 use crate::tunnel::Role;
 
@@ -246,11 +245,6 @@ impl Session {
         if let Some(carrier) = attempt.map(Direct::number) {
             self.attempt_failed(now, carrier, &Failure::TimedOut);
         }
-    }
-
-    pub(super) fn give_up_connecting(&mut self, now: Instant) {
-        self.say_bye(Farewell::NoPath);
-        self.finish(now, End::NoPath);
     }
 
     /// Drops PeerConnections that are still being made.

@@ -7,6 +7,7 @@
 mod carriers;
 pub mod diagnosis;
 mod direct;
+mod ending;
 mod event;
 mod link;
 mod path;
@@ -30,7 +31,7 @@ use crate::peer::{self, Connection};
 use crate::signaling::handshake::Established;
 use crate::signaling::network::Network;
 use crate::signaling::{ResumeKey, SessionId};
-use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
+use crate::tunnel::{self, ChunkPool, Config, Mux, Outbound, Role};
 use carriers::Carriers;
 use direct::Direct;
 use link::{Cipher, Link};
@@ -39,9 +40,6 @@ use timers::Timer;
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};
-
-/// How long the last messages may take to be acknowledged when a session closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a client waits for the host's first sealed message: a person may be asked before.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
@@ -286,23 +284,6 @@ impl Session {
         self.close_if_delivered(now);
     }
 
-    /// Ends the session: no new streams, a GOAWAY, and what is open may finish for up to two seconds.
-    pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
-        match self.state {
-            State::Connecting { .. } => {
-                self.say_bye(detail.into());
-                self.finish(now, End::Local);
-            }
-            State::Established | State::Recovering { .. } => self.mux.go_away(now, reason, detail),
-            State::Closing { .. } | State::Closed => {}
-        }
-    }
-
-    /// Ends the session without waiting for the peer: its process was replaced, or its place is needed.
-    pub fn abandon(&mut self, now: Instant, end: End) {
-        self.finish(now, end);
-    }
-
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front().or_else(|| self.carriers.directs_mut().iter_mut().find_map(Direct::poll_transmit))
@@ -339,64 +320,6 @@ impl Session {
         let directs = self.carriers.directs().iter().filter_map(Direct::poll_timeout);
         let others = [self.wants().next(), self.mux.poll_timeout()];
         directs.chain(others.into_iter().flatten()).min()
-    }
-
-    fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
-        let end = match (reason, origin) {
-            (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
-            (GoAwayReason::Shutdown, Origin::Peer) => End::Peer,
-            (GoAwayReason::Restart, Origin::Peer) => End::Restart,
-            (_, Origin::Local) => End::Failed(format!("the peer broke the protocol: {detail}")),
-            (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
-        };
-        self.end.get_or_insert(end);
-        self.drop_attempts(now);
-        if self.step(Step::End { deadline: now + CLOSE_TIMEOUT }) {
-            self.close_if_delivered(now);
-        }
-    }
-
-    fn fail(&mut self, now: Instant, reason: &str) {
-        self.finish(now, End::Failed(reason.to_owned()));
-    }
-
-    /// Ends the session without waiting for the peer.
-    fn finish(&mut self, now: Instant, end: End) {
-        if self.is_closed() {
-            return;
-        }
-        self.end.get_or_insert(end);
-        self.close(now);
-    }
-
-    /// Closes a session that only waits for its last messages to be acknowledged, once they are.
-    fn close_if_delivered(&mut self, now: Instant) {
-        let State::Closing { .. } = self.state else { return };
-        let direct = self.mux.carrier().and_then(|carrier| self.carriers.direct_mut(carrier));
-        let is_delivered = match direct {
-            Some(direct) => direct.connection.unacknowledged() == 0,
-            // What the WebSocket was given it sends before it closes.
-            None => true,
-        };
-        if is_delivered {
-            self.close(now);
-        }
-    }
-
-    fn close(&mut self, now: Instant) {
-        let end = self.end.clone().unwrap_or(End::Local);
-        self.drop_directs(now, |_| true);
-        self.carriers.relay = None;
-        let origin = if end == End::Local { Origin::Local } else { Origin::Peer };
-        self.mux.close(GoAwayReason::Shutdown, &end.to_string(), origin);
-        // What the streams are told comes before the end of the session.
-        while let Some(event) = self.mux.poll_event() {
-            if matches!(event, tunnel::Event::Aborted { .. } | tunnel::Event::Finished(_)) {
-                self.events.push_back(Event::Stream(event));
-            }
-        }
-        self.step(Step::Close);
-        self.events.push_back(Event::Ended(end));
     }
 
     /// Goes where `step` leads. Returns false if that is nowhere.
