@@ -26,6 +26,22 @@ const LOSSY: u64 = 3;
 /// repetitions for that.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Some time in which loss is judged.
+struct LossWindow {
+    began_at: Instant,
+    /// Checks without an answer when it began.
+    unanswered: u64,
+    /// The window before had losses.
+    was_lossy: bool,
+}
+
+/// How the peer saw our end of a path.
+struct Seen {
+    local: SocketAddr,
+    remote: SocketAddr,
+    mapped: SocketAddr,
+}
+
 /// Why an attempt at a direct path came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
@@ -83,10 +99,9 @@ pub(super) struct Direct {
     acknowledged_before: u64,
     /// When something was acknowledged last, or nothing was waiting to be.
     progressed_at: Instant,
-    /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was lossy.
-    loss_window: (Instant, u64, bool),
-    /// The ends of the path and how the peer sees ours; and whether that became another, so that the peer writes to nowhere.
-    mapped: Option<(SocketAddr, SocketAddr, SocketAddr)>,
+    loss_window: LossWindow,
+    seen: Option<Seen>,
+    /// The peer sees us elsewhere than before, so that it writes to nowhere.
     is_remapped: bool,
     /// The peer was told that there are no further candidates.
     pub(super) has_told_all: bool,
@@ -122,8 +137,8 @@ impl Direct {
             acknowledged: 0,
             acknowledged_before: 0,
             progressed_at: now,
-            loss_window: (now, 0, false),
-            mapped: None,
+            loss_window: LossWindow { began_at: now, unanswered: 0, was_lossy: false },
+            seen: None,
             is_remapped: false,
             has_told_all: false,
         }
@@ -155,11 +170,10 @@ impl Direct {
         if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
             return;
         }
-        match self.mapped.replace((local, remote, mapped)) {
-            Some((its_local, its_remote, before)) if (its_local, its_remote) == (local, remote) => {
-                self.is_remapped |= before != mapped;
-            }
-            _ => {}
+        if let Some(before) = self.seen.replace(Seen { local, remote, mapped })
+            && (before.local, before.remote) == (local, remote)
+        {
+            self.is_remapped |= before.mapped != mapped;
         }
     }
 
@@ -224,10 +238,9 @@ impl Direct {
             self.acknowledged = acknowledged;
             self.progressed_at = now;
         }
-        let (begun_at, before, _) = self.loss_window;
-        if begun_at + LOSS_WINDOW <= now {
-            let unanswered = self.unanswered();
-            self.loss_window = (now, unanswered, unanswered.saturating_sub(before) >= LOSSY);
+        if self.loss_window.began_at + LOSS_WINDOW <= now {
+            let (unanswered, was_lossy) = (self.unanswered(), self.is_lossy());
+            self.loss_window = LossWindow { began_at: now, unanswered, was_lossy };
         }
     }
 
@@ -237,10 +250,13 @@ impl Direct {
         checks.saturating_sub(answers)
     }
 
+    /// Tells whether datagrams were lost in this window.
+    fn is_lossy(&self) -> bool {
+        self.unanswered().saturating_sub(self.loss_window.unanswered) >= LOSSY
+    }
+
     fn stall(&self) -> Duration {
-        let (_, before, was_lossy) = self.loss_window;
-        let is_lossy = was_lossy || self.unanswered().saturating_sub(before) >= LOSSY;
-        if is_lossy { STALL_LOSSY } else { STALL }
+        if self.loss_window.was_lossy || self.is_lossy() { STALL_LOSSY } else { STALL }
     }
 
     pub(super) fn path_up(&mut self) {
