@@ -1,7 +1,7 @@
 //! Which carriers are made, which one is used, and when one is given up (`docs/protocol.md`, "Carriers").
 //!
-//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path is
-//! lost. The host follows.
+//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path
+//! is lost. The host follows.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -28,8 +28,8 @@ pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 /// STUN servers that a session knows.
 const MAX_SERVERS: usize = 16;
 
-/// The carriers of a session, each known by its number: PeerConnections, of which at most one carries or carried and one is
-/// being made, and the relay.
+/// The carriers of a session, each known by its number: PeerConnections, of which at most one carries or carried and
+/// one is being made, and the relay.
 pub(super) struct Carriers {
     directs: Vec<Direct>,
     pub(super) relay: Option<Relay>,
@@ -141,8 +141,8 @@ impl Session {
         self.trickle(now);
     }
 
-    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks for a
-    /// direct path again, and an attempt under way gets sockets for addresses that are new.
+    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks
+    /// for a direct path again, and an attempt under way gets sockets for addresses that are new.
     pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
         if !self.link.as_ref().is_none_or(Link::has_begun) {
             return;
@@ -315,7 +315,8 @@ impl Session {
         match self.state {
             _ if !is_current => {}
             State::Closing { .. } => self.close(now),
-            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our applications.
+            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our
+            // applications.
             State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
             State::Established => self.recover(now, reason.to_owned()),
             State::Connecting { .. } => self.fail(now, reason),

@@ -163,8 +163,8 @@ impl Direct {
         true
     }
 
-    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table was
-    /// emptied, may have given us another address, while the peer goes on writing to the old one.
+    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table
+    /// was emptied, may have given us another address, while the peer goes on writing to the old one.
     fn look_at_mapping(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let Some(mapped) = mapped_address(datagram, local) else { return };
         if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
@@ -304,7 +304,8 @@ impl Direct {
         self.acknowledged_before = self.acknowledged;
     }
 
-    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has nothing to do.
+    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has
+    /// nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
         let is_moving = self.acknowledged > self.acknowledged_before || self.connection.unacknowledged() == 0;
         is_moving && self.heard_at > since && self.trouble(now).is_none()

@@ -160,8 +160,8 @@ impl Link {
         self.carrier.is_none_or(|before| before < carrier)
     }
 
-    /// Returns when it is not believed any more if nothing comes, while there is no path: an attempt that was negotiated on it
-    /// has had its time by then.
+    /// Returns when it is not believed any more if nothing comes, while there is no path: an attempt that was
+    /// negotiated on it has had its time by then.
     pub(super) fn quiet_at(&self, p2p_timeout: Duration) -> Instant {
         self.heard_at + SILENCE.max(p2p_timeout)
     }

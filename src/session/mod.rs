@@ -47,8 +47,8 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 /// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
 const MAX_HELD: usize = 16 * 1024;
 
-/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers the
-/// higher one is used.
+/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers
+/// the higher one is used.
 const FIRST_DIRECT: u32 = 2;
 
 /// Which ways a session may take, and how long it waits for one.
@@ -247,8 +247,9 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`, then
-    /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an event.
+    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`,
+    /// then `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an
+    /// event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
             if let Some(direct) = self.carriers.direct_mut(carrier) {

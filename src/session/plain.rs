@@ -1,5 +1,5 @@
-//! A session between a host and a server: the streams of `docs/protocol.md` section 2 on the WebSocket that the two have
-//! anyway, unsealed, for they are each other's peer. It has this one carrier and ends with it.
+//! A session between a host and a server: the streams of `docs/protocol.md` section 2 on the WebSocket that the two
+//! have anyway, unsealed, for they are each other's peer. It has this one carrier and ends with it.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CARRIER: u32 = 1;
 
 impl Session {
-    /// Starts a session whose messages are those of the WebSocket itself: what comes goes to [`Session::handle_binary`], and
-    /// [`Session::poll_signal`] gives binary messages only. Whether the WebSocket is alive is its owner's to know.
+    /// Starts a session whose messages are those of the WebSocket itself: what comes goes to
+    /// [`Session::handle_binary`], and [`Session::poll_signal`] gives binary messages only. Whether the WebSocket is
+    /// alive is its owner's to know.
     pub fn plain(now: Instant, config: Config) -> Session {
         let link = Link::plain(now);
         let reach = Reach { direct: false, ..Reach::default() };

@@ -1,7 +1,7 @@
 //! The relay carrier: the tunnel's messages on the signaling WebSocket.
 //!
-//! Nobody on the way says how much waits there, so what was not answered yet is bounded here: a PING goes through the same
-//! order as the data, and its PONG proves that everything before it arrived.
+//! Nobody on the way says how much waits there, so what was not answered yet is bounded here: a PING goes through the
+//! same order as the data, and its PONG proves that everything before it arrived.
 
 use std::time::{Duration, Instant};
 
@@ -75,8 +75,8 @@ impl Relay {
         self.heard_at = now;
     }
 
-    /// Returns how many bytes may be written, given what waits in the WebSocket. A datagram goes as long as there is any room
-    /// at all, and has a quarter more of it, so that it does not wait for the answers to what others sent.
+    /// Returns how many bytes may be written, given what waits in the WebSocket. A datagram goes as long as there is
+    /// any room at all, and has a quarter more of it, so that it does not wait for the answers to what others sent.
     pub(super) fn room(&self, waiting: usize) -> Room {
         let unanswered = self.written - self.answered;
         let room = usize::try_from(self.target.saturating_sub(unanswered)).unwrap_or(usize::MAX);
@@ -136,7 +136,8 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// Keeps a path of that rate (bytes a second) and round trip busy for five seconds; bytes that arrived in the last one.
+    /// Keeps a path of that rate (bytes a second) and round trip busy for five seconds; bytes that arrived in the last
+    /// one.
     fn throughput(rate: f64, round_trip: Duration) -> f64 {
         let start = Instant::now();
         let mut now = start;

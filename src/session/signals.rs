@@ -31,8 +31,8 @@ impl Session {
     /// Takes a sealed signaling message.
     ///
     /// # Errors
-    /// It is not the peer's next message, or makes no sense: the WebSocket is to be closed. A session that was not established
-    /// has ended; an established one goes on without the WebSocket.
+    /// It is not the peer's next message, or makes no sense: the WebSocket is to be closed. A session that was not
+    /// established has ended; an established one goes on without the WebSocket.
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.open(now, text) {
@@ -76,8 +76,8 @@ impl Session {
         }
     }
 
-    /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is not
-    /// used any more.
+    /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is
+    /// not used any more.
     pub fn handle_resumed_signaling(&mut self, now: Instant, sealer: Sealer, opener: Opener) {
         if self.state.is_ending() {
             return;
@@ -171,7 +171,8 @@ impl Session {
         }
     }
 
-    /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its sockets.
+    /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its
+    /// sockets.
     pub(super) fn make_offer(&mut self, now: Instant) {
         if let Some(carrier) = self.wanted_offer.take()
             && let Err(error) = self.offer(now, carrier)
@@ -190,7 +191,8 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to look for a path: a host at once, a client with the host's first message, before which the host takes none.
+    /// Begins to look for a path: a host at once, a client with the host's first message, before which the host takes
+    /// none.
     pub(super) fn begin(&mut self, now: Instant) {
         let Some(link) = &mut self.link else { return };
         if !link.begin() {

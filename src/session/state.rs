@@ -39,8 +39,8 @@ pub(super) enum Step {
     Pass,
     /// Messages do not pass any more; for so long the session lives without a path.
     Lose { now: Instant, grace: Duration },
-    /// Datagrams pass, though messages do not: what SCTP holds follows when its timer says so, and that is no time without a
-    /// path. But a peer that answers checks and nothing else shall not have that for ever.
+    /// Datagrams pass, though messages do not: what SCTP holds follows when its timer says so, and that is no time
+    /// without a path. But a peer that answers checks and nothing else shall not have that for ever.
     Hear { now: Instant, grace: Duration },
     /// The session ends, and the peer has so long to acknowledge what was said last.
     End { deadline: Instant },

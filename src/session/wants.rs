@@ -1,5 +1,5 @@
-//! What a session wants to do for its path, and when: one function of what is known. Whatever is done is done because this
-//! says so, and it is called when this says so.
+//! What a session wants to do for its path, and when: one function of what is known. Whatever is done is done because
+//! this says so, and it is called when this says so.
 
 use std::time::{Duration, Instant};
 
@@ -99,8 +99,8 @@ fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
     }
 }
 
-/// What is done for a better path: nothing while a direct one works; a relay where there is no path; an offer where there is no
-/// direct one.
+/// What is done for a better path: nothing while a direct one works; a relay where there is no path; an offer where
+/// there is no direct one.
 fn pursue(facts: &Facts<'_>, link: &Link, timers: &mut TimerTable) {
     let direct = match facts.carrying {
         Carrying::Direct { carrier, .. } if facts.is_ready && facts.state == State::Established => Some(carrier),

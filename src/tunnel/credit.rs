@@ -97,8 +97,8 @@ impl ReceiveWindow {
         self.consumed + self.window - self.limit >= self.window / 4
     }
 
-    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a whole one in
-    /// less than two round trips: then the window, not the path, is what holds it back.
+    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a
+    /// whole one in less than two round trips: then the window, not the path, is what holds it back.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
@@ -151,7 +151,8 @@ impl SendCredit {
         usize::try_from((self.limit - self.used).saturating_sub(FRAME_COST)).unwrap_or(usize::MAX)
     }
 
-    /// Spends the credit of a frame with `len` bytes of payload. Returns false, and spends nothing, if there is not enough.
+    /// Spends the credit of a frame with `len` bytes of payload. Returns false, and spends nothing, if there is not
+    /// enough.
     #[must_use]
     pub fn spend(&mut self, len: usize) -> bool {
         let used = self.used.saturating_add(cost(len));

@@ -1,7 +1,7 @@
 //! What a UDP flow holds: datagrams that wait to be sent, such as arrived, and such as overtook their CONNECT.
 //!
-//! Nothing here is ever sent again or put into order. A queue that is full loses its oldest datagram, because the newest
-//! is what an application that sends in real time would rather have; and nobody waits.
+//! Nothing here is ever sent again or put into order. A queue that is full loses its oldest datagram, because the
+//! newest is what an application that sends in real time would rather have; and nobody waits.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use super::chunk::Chunk;
 use super::id::{Generation, StreamId};
 
-/// What the datagrams of one flow may hold in each direction, in bytes: half a second of 8 Mbit/s, and room for several of the
-/// largest.
+/// What the datagrams of one flow may hold in each direction, in bytes: half a second of 8 Mbit/s, and room for several
+/// of the largest.
 pub(super) const MAX_FLOW: usize = 512 * 1024;
 
 /// What the datagrams of all flows may hold in each direction, in bytes.
@@ -67,8 +67,8 @@ impl Held for (Instant, Chunk) {
     }
 }
 
-/// A queue of one flow that shares its room with those of all others: it may hold as much as is left free, so that one flow that
-/// floods takes half of the room, and a hundred that flood leave some to the next.
+/// A queue of one flow that shares its room with those of all others: it may hold as much as is left free, so that one
+/// flow that floods takes half of the room, and a hundred that flood leave some to the next.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     items: VecDeque<T>,
@@ -82,8 +82,8 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: Held> Queue<T> {
-    /// Adds an item, given what all queues hold together. What is dropped for that goes to `dropped`: the oldest ones, or the
-    /// item itself if there is no room at all.
+    /// Adds an item, given what all queues hold together. What is dropped for that goes to `dropped`: the oldest ones,
+    /// or the item itself if there is no room at all.
     pub(super) fn push(&mut self, item: T, shared: &mut usize, mut dropped: impl FnMut(T)) {
         let cost = item.cost();
         while !self.items.is_empty() && self.held + cost > MAX_FLOW.min(MAX_SESSION - *shared) {

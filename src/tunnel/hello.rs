@@ -11,8 +11,8 @@ pub const VERSION: u32 = 1;
 /// The feature of those who take and send datagrams.
 pub const DATAGRAMS: &str = "datagrams";
 
-/// Bytes of a HELLO we are willing to parse: [`MAX_SERVICES`] with the longest names fit, and it goes out in one piece wherever two
-/// messages may be in flight.
+/// Bytes of a HELLO we are willing to parse: [`MAX_SERVICES`] with the longest names fit, and it goes out in one piece
+/// wherever two messages may be in flight.
 const MAX_HELLO: usize = 30 * 1024;
 
 /// Services a peer may announce.

@@ -16,8 +16,8 @@ pub enum Arrival<T> {
     Duplicate,
 }
 
-/// Holds what came early. How much that can be is bounded by credit, outside; what one costs grows with the logarithm of that, in
-/// whatever order the peer sends.
+/// Holds what came early. How much that can be is bounded by credit, outside; what one costs grows with the logarithm
+/// of that, in whatever order the peer sends.
 #[derive(Debug)]
 pub struct Reorder<T> {
     next: Sequence,

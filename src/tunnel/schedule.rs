@@ -1,8 +1,8 @@
 //! Which stream sends next: deficit round robin, with streams that were idle served first.
 //!
-//! As in FQ-CoDel (RFC 8290, section 4.2), a stream that becomes active joins a list of new streams that goes before the
-//! others for one quantum. A key press or a request is therefore not queued behind everybody's bulk data, and a stream
-//! cannot stay ahead by emptying itself: from the new list it moves to the old one first.
+//! As in FQ-CoDel (RFC 8290, section 4.2), a stream that becomes active joins a list of new streams that goes before
+//! the others for one quantum. A key press or a request is therefore not queued behind everybody's bulk data, and a
+//! stream cannot stay ahead by emptying itself: from the new list it moves to the old one first.
 
 use std::collections::VecDeque;
 

@@ -31,9 +31,9 @@ pub struct Config {
     /// What may be queued or unacknowledged, over all streams, in bytes of chunk capacity. Beyond it a stream keeps one
     /// chunk at a time.
     pub send_budget: usize,
-    /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it message by
-    /// message; what it receives by granting credit no faster, beyond the initial credit of each stream. Datagrams
-    /// that come need no credit and are not held to it.
+    /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it
+    /// message by message; what it receives by granting credit no faster, beyond the initial credit of each stream.
+    /// Datagrams that come need no credit and are not held to it.
     pub rate: Option<u64>,
     /// What we offer.
     pub services: Vec<Service>,
@@ -62,10 +62,11 @@ impl Config {
 
     /// Bounds what the session's streams hold, in bytes; less than [`Config::MIN_MEMORY`] counts as that.
     ///
-    /// At most half is for the initial windows of streams, of 64 KiB each, or down to 17 KiB to have more of them; so many streams are
-    /// announced as fit, 4096 at the most. The rest is shared evenly by what windows grow by and what waits to be sent or
-    /// acknowledged. Of the latter each stream has one chunk of 16 KiB even if that is used up. Beside it a session holds what is no
-    /// payload of streams: about 1 KiB for each stream, datagrams, and buffers of its carriers.
+    /// At most half is for the initial windows of streams, of 64 KiB each, or down to 17 KiB to have more of them; so
+    /// many streams are announced as fit, 4096 at the most. The rest is shared evenly by what windows grow by and what
+    /// waits to be sent or acknowledged. Of the latter each stream has one chunk of 16 KiB even if that is used up.
+    /// Beside it a session holds what is no payload of streams: about 1 KiB for each stream, datagrams, and buffers of
+    /// its carriers.
     #[must_use]
     pub fn with_memory(mut self, bytes: u64) -> Config {
         let bytes = bytes.max(Config::MIN_MEMORY);
@@ -80,8 +81,8 @@ impl Config {
     /// Lets the peer have this many streams open at once, from 1 to [`Config::MOST_STREAMS`]. Comes after
     /// [`Config::with_memory`].
     ///
-    /// They share the receive budget there is: many have a smaller initial credit, down to 4 KiB. What does not fit even then is not
-    /// announced.
+    /// They share the receive budget there is: many have a smaller initial credit, down to 4 KiB. What does not fit
+    /// even then is not announced.
     #[must_use]
     pub fn with_max_streams(mut self, count: u32) -> Config {
         let count = count.clamp(1, Config::MOST_STREAMS);
@@ -100,8 +101,8 @@ impl Config {
     }
 }
 
-/// Returns how many streams are taken of a peer that was told of `max_streams`. The opener counts a stream as ended once it sent its
-/// last CREDIT, which its next CONNECT may overtake: hence a quarter more.
+/// Returns how many streams are taken of a peer that was told of `max_streams`. The opener counts a stream as ended
+/// once it sent its last CREDIT, which its next CONNECT may overtake: hence a quarter more.
 pub(super) fn taken_streams(max_streams: u32) -> usize {
     let count = max_streams as usize;
     count + count / 4

@@ -15,8 +15,8 @@ use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::schedule::Schedule;
 use crate::tunnel::stream::{ReceiveState, SendState};
 
-/// How many bytes datagrams may be ahead of everything else while that waits. Those of a call or a game never are; a flood
-/// gets half of what the carrier can do.
+/// How many bytes datagrams may be ahead of everything else while that waits. Those of a call or a game never are; a
+/// flood gets half of what the carrier can do.
 const MAX_LEAD: usize = 32 * 1024;
 
 /// Bytes of datagrams a flow may send in one turn: one of the usual length.
@@ -90,8 +90,8 @@ pub(super) fn accepted_flow(target: &ConnectTarget, services: &[Service]) -> Opt
 }
 
 impl Mux {
-    /// Returns what the datagrams of all flows hold, in bytes: those to be sent, those that arrived, and those that wait for
-    /// their CONNECT.
+    /// Returns what the datagrams of all flows hold, in bytes: those to be sent, those that arrived, and those that
+    /// wait for their CONNECT.
     pub fn datagram_memory(&self) -> [usize; 3] {
         [self.datagrams.outgoing, self.datagrams.incoming, self.datagrams.early.len()]
     }
@@ -228,15 +228,16 @@ impl Mux {
 }
 
 impl StreamMut<'_> {
-    /// Tells whether the stream is a UDP flow: datagrams go both ways, and no bytes. Of a reverse forward's stream only the
-    /// application knows.
+    /// Tells whether the stream is a UDP flow: datagrams go both ways, and no bytes. Of a reverse forward's stream only
+    /// the application knows.
     pub fn is_udp(&self) -> bool {
         self.state().is_udp()
     }
 
-    /// Queues a datagram of a UDP flow for the peer, at once after `open` or `accept`. It goes once there is room, before any
-    /// stream's bytes; or never: a full queue loses its oldest, and so does one whose oldest waited for 0.2 s, the last for 1 s
-    /// ([`Dropped`](crate::tunnel::Dropped) counts). One that no UDP datagram can be long enough for is dropped, too.
+    /// Queues a datagram of a UDP flow for the peer, at once after `open` or `accept`. It goes once there is room,
+    /// before any stream's bytes; or never: a full queue loses its oldest, and so does one whose oldest waited for 0.2
+    /// s, the last for 1 s ([`Dropped`](crate::tunnel::Dropped) counts). One that no UDP datagram can be long enough
+    /// for is dropped, too.
     pub fn send_datagram(&mut self, now: Instant, payload: &[u8], pool: &mut ChunkPool) {
         let (mux, key) = (&mut *self.mux, self.key);
         let takes_datagrams = mux.peer_takes_datagrams();

@@ -15,8 +15,8 @@ use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::{Application, Arrived, Head, Opening, ReceiveState, Violation};
 
 impl Mux {
-    /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the session,
-    /// ends it with a GOAWAY; one of a carrier that was left behind, or is not open here, is dropped.
+    /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the
+    /// session, ends it with a GOAWAY; one of a carrier that was left behind, or is not open here, is dropped.
     pub fn handle_message(&mut self, now: Instant, carrier: u32, message: Bytes) {
         let is_over = matches!(self.life, Life::Failed { .. } | Life::Ended);
         if is_over || carrier < self.resumption.floor() || carrier > self.carrier {
@@ -33,8 +33,8 @@ impl Mux {
         }
     }
 
-    /// Takes a message that arrived on the carrier's channel for datagrams. Nothing else is sent there; what is, is dropped and
-    /// counted.
+    /// Takes a message that arrived on the carrier's channel for datagrams. Nothing else is sent there; what is, is
+    /// dropped and counted.
     pub fn handle_datagram(&mut self, now: Instant, carrier: u32, message: Bytes) {
         if message.first() == Some(&kind::DATAGRAM) {
             self.handle_message(now, carrier, message);

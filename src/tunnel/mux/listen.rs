@@ -57,8 +57,9 @@ impl Listens {
 }
 
 impl Mux {
-    /// Asks the host to listen at `bind`; an event says what came of it. Streams that it opens to `ConnectTarget::Reverse(id)`
-    /// come from there. An id is asked for once: again changes nothing, and so does asking a client.
+    /// Asks the host to listen at `bind`; an event says what came of it. Streams that it opens to
+    /// `ConnectTarget::Reverse(id)` come from there. An id is asked for once: again changes nothing, and so does asking
+    /// a client.
     pub fn listen(&mut self, id: u16, bind: &str) {
         if self.config.role != Role::Client || self.listens.asked.contains_key(&id) {
             return;
@@ -82,8 +83,9 @@ impl Mux {
         }
     }
 
-    /// Tells whether the peer may open streams to `ConnectTarget::Reverse(id)`: we asked for it, and it was not refused. A
-    /// CONNECT may overtake the LISTENED, so the answer need not be there. All others are to be aborted as denied.
+    /// Tells whether the peer may open streams to `ConnectTarget::Reverse(id)`: we asked for it, and it was not
+    /// refused. A CONNECT may overtake the LISTENED, so the answer need not be there. All others are to be aborted as
+    /// denied.
     pub fn takes_reverse(&self, id: u16) -> bool {
         matches!(self.listens.asked.get(&id), Some(Asked::Waiting(_) | Asked::Granted))
     }

@@ -1,7 +1,8 @@
 //! The table of streams and everything that concerns the session as a whole.
 //!
 //! The owner feeds messages ([`Mux::handle_message`]) and the time ([`Mux::handle_timeout`]), opens, reads and writes
-//! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the specification.
+//! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the
+//! specification.
 
 mod config;
 mod datagrams;
@@ -78,7 +79,8 @@ const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
 /// DATA that came before its CONNECT is kept up to this many bytes over all streams.
 const MAX_BEFORE_CONNECT: u64 = 4 * 1024 * 1024;
 
-/// Aborts waiting to be sent, or twice as many as there may be streams; a peer that causes more than this at once is out to hurt.
+/// Aborts waiting to be sent, or twice as many as there may be streams; a peer that causes more than this at once is
+/// out to hurt.
 const MAX_PENDING_ABORTS: usize = 8192;
 
 /// Many byte streams over one carrier at a time.
@@ -167,8 +169,9 @@ impl Mux {
         }
     }
 
-    /// Opens a stream to `target`; data may follow at once. `hash` is where the search for a free id begins. A UDP address or
-    /// service opens a UDP flow, and the peer's HELLO says which services are such: it must have come before.
+    /// Opens a stream to `target`; data may follow at once. `hash` is where the search for a free id begins. A UDP
+    /// address or service opens a UDP flow, and the peer's HELLO says which services are such: it must have come
+    /// before.
     ///
     /// # Errors
     /// The session is ending, too many streams are open, or the peer carries no UDP.

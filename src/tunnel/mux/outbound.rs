@@ -26,8 +26,8 @@ pub(super) struct Pending {
     pub(super) scratch: Vec<u8>,
 }
 
-/// How long a message may be now, on each of a carrier's channels. A channel for datagrams of its own may have room when the
-/// other has none; datagrams then go ahead of the messages that wait, by 32 KiB at the most.
+/// How long a message may be now, on each of a carrier's channels. A channel for datagrams of its own may have room
+/// when the other has none; datagrams then go ahead of the messages that wait, by 32 KiB at the most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// For all that must arrive.
@@ -70,8 +70,8 @@ impl Pending {
 }
 
 impl Mux {
-    /// Returns the next message to send on a carrier that takes everything in one order, at most `max_len` bytes long; a
-    /// longer one waits.
+    /// Returns the next message to send on a carrier that takes everything in one order, at most `max_len` bytes long;
+    /// a longer one waits.
     ///
     /// The message counts as sent: the carrier must take it. Chunks the peer acknowledged go back to `pool`.
     pub fn poll_transmit(&mut self, now: Instant, max_len: usize, pool: &mut ChunkPool) -> Option<&[u8]> {
@@ -83,8 +83,8 @@ impl Mux {
 
     /// Returns the next message to send and the channel it belongs on, given the room on either; a longer one waits.
     ///
-    /// Control frames go first, then datagrams, then the data of streams. Where datagrams have room and the others, who wait,
-    /// have none, datagrams go, but only so many: see [`Room`].
+    /// Control frames go first, then datagrams, then the data of streams. Where datagrams have room and the others, who
+    /// wait, have none, datagrams go, but only so many: see [`Room`].
     pub fn poll_channels(&mut self, now: Instant, room: Room, pool: &mut ChunkPool) -> Option<Outbound<'_>> {
         self.reclaim(pool);
         if !self.carrier_is_up || self.life == Life::Ended {
@@ -149,8 +149,8 @@ impl Mux {
         control || (may_send && (self.next_to_send().is_some() || self.has_datagram()))
     }
 
-    /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does. They go before
-    /// all but HELLO.
+    /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does.
+    /// They go before all but HELLO.
     pub fn urgent_len(&self) -> usize {
         match self.pending.resume.front() {
             _ if self.peer.is_none() => 0,

@@ -1,8 +1,8 @@
 //! How fast a session may be: what goes out, and how fast what comes in is let come.
 //!
-//! Nothing of ours can slow a peer down but credit, so the other direction is held to the rate by granting no more of it. What a
-//! peer may send on a new stream without being asked, the initial credit, comes at whatever speed it likes; it is counted, and
-//! streams that live on get their next credit so much later.
+//! Nothing of ours can slow a peer down but credit, so the other direction is held to the rate by granting no more of
+//! it. What a peer may send on a new stream without being asked, the initial credit, comes at whatever speed it likes;
+//! it is counted, and streams that live on get their next credit so much later.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -22,15 +22,15 @@ const BURST: Duration = Duration::from_millis(20);
 /// The longest that debts keep a direction quiet: those of control frames and initial credit have no other bound.
 const MAX_DEBT: Duration = Duration::from_secs(2);
 
-/// The time at the rate that a stream's turn to send takes at the most, if it can be helped: so long a small message may have to
-/// wait for each bulk stream beside it.
+/// The time at the rate that a stream's turn to send takes at the most, if it can be helped: so long a small message
+/// may have to wait for each bulk stream beside it.
 const MAX_TURN: Duration = Duration::from_millis(10);
 
 /// The least that DATA frames are cut down to for that, in bytes of payload.
 const MIN_PAYLOAD: usize = 1024;
 
-/// The longest that anything waits for the rate, whatever passes without asking meanwhile. Longer than [`MAX_DEBT`], so that it
-/// counts only then.
+/// The longest that anything waits for the rate, whatever passes without asking meanwhile. Longer than [`MAX_DEBT`], so
+/// that it counts only then.
 const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// A token bucket, as the time until which its rate is used up.
@@ -147,8 +147,8 @@ impl Mux {
         }
     }
 
-    /// Grants a stream credit, as much as the rate allows, and returns its limit. Where that is not all it is due, the rest is
-    /// granted later.
+    /// Grants a stream credit, as much as the rate allows, and returns its limit. Where that is not all it is due, the
+    /// rest is granted later.
     pub(super) fn grant(&mut self, now: Instant, key: StreamKey) -> u64 {
         let Some(stream) = self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
             return 0;

@@ -10,8 +10,8 @@ use crate::tunnel::reason::AbortReason;
 use crate::tunnel::stream::{Application, ReceiveState, ResetArrival, SendState, Violation};
 
 impl Mux {
-    /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with it; the
-    /// stream lives on until the peer has everything.
+    /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with
+    /// it; the stream lives on until the peer has everything.
     pub(super) fn reset(&mut self, key: StreamKey, detail: &str) {
         let role = self.config.role;
         let Some(stream) = self.get_mut(key) else { return };
@@ -87,8 +87,9 @@ impl Mux {
         Some(Event::Aborted { key, reason: AbortReason::Reset, detail, origin: Origin::Peer })
     }
 
-    /// Drops a stream of ours whose CONNECT never went out. The peer cannot have heard of it: no ABORT, or they would pile up
-    /// without a carrier; and the generation was not used, or the peer would take the one after 128 such streams for an old one.
+    /// Drops a stream of ours whose CONNECT never went out. The peer cannot have heard of it: no ABORT, or they would
+    /// pile up without a carrier; and the generation was not used, or the peer would take the one after 128 such
+    /// streams for an old one.
     pub(super) fn forget_unheard(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         let (id, generation) = (stream.id, stream.generation.previous());
@@ -96,7 +97,8 @@ impl Mux {
         self.remove(key);
     }
 
-    /// Drops what waits to be sent on a stream whose peer takes nothing any more. The application hears that it need not wait.
+    /// Drops what waits to be sent on a stream whose peer takes nothing any more. The application hears that it need
+    /// not wait.
     fn stop_sending(&mut self, key: StreamKey) {
         let mut retired = std::mem::take(&mut self.retired);
         let freed = self.get_mut(key).map_or(0, |stream| stream.send.stop(&mut retired));
@@ -105,7 +107,8 @@ impl Mux {
         self.notify_writable(key);
     }
 
-    /// Frees what only the application needed of a stream that it is done with, and the stream if nothing else needs it.
+    /// Frees what only the application needed of a stream that it is done with, and the stream if nothing else needs
+    /// it.
     fn let_go(&mut self, key: StreamKey) {
         if let Some(flow) = self.get_mut(key).and_then(|stream| stream.flow.take()) {
             self.drop_flow(*flow);

@@ -50,7 +50,8 @@ impl Resumption {
 }
 
 impl Mux {
-    /// Moves the session to a carrier that opened. Returns false, and changes nothing, unless its number is the highest yet.
+    /// Moves the session to a carrier that opened. Returns false, and changes nothing, unless its number is the highest
+    /// yet.
     pub fn open_carrier(&mut self, now: Instant, number: u32) -> bool {
         if number <= self.carrier {
             return false;

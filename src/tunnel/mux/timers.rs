@@ -167,8 +167,8 @@ impl Mux {
     }
 }
 
-/// Makes room in a queue of streams: whoever is gone leaves once they can outnumber the living. However fast a peer opens
-/// and aborts, the queue stays in proportion to the table.
+/// Makes room in a queue of streams: whoever is gone leaves once they can outnumber the living. However fast a peer
+/// opens and aborts, the queue stays in proportion to the table.
 pub(super) fn prune<T>(queue: &mut VecDeque<T>, streams: &Slab<Stream>, key: impl Fn(&T) -> StreamKey) {
     if queue.len() >= 2 * streams.len() + MIN_PRUNED {
         queue.retain(|entry| {

@@ -9,8 +9,8 @@
 //!   application    Holds ──saw the end──▶ SawEnd
 //!                  Holds, SawEnd ──reset, or told of one──▶ Gone
 //! ```
-//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or discards. It
-//! stays in the table until the local application took everything, or is gone.
+//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or
+//! discards. It stays in the table until the local application took everything, or is gone.
 
 mod arrival;
 mod receive;
@@ -131,8 +131,8 @@ impl Stream {
         self.send.state() == SendState::Done && is_received
     }
 
-    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end if there
-    /// was one.
+    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end
+    /// if there was one.
     pub(super) fn is_reset_due(&self) -> bool {
         let has_all = match self.application {
             Application::Holds => !self.receive.has_close(),
@@ -176,8 +176,8 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A UDP flow
-    /// carries datagrams instead: see [`StreamMut::send_datagram`].
+    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A
+    /// UDP flow carries datagrams instead: see [`StreamMut::send_datagram`].
     pub fn poll_send_capacity(&mut self) -> usize {
         let (limit, is_over_budget) = (self.mux.payload_limit(), self.mux.is_over_send_budget());
         let stream = self.state_mut();
@@ -216,14 +216,14 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still readable, and
-    /// the event comes behind that.
+    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still
+    /// readable, and the event comes behind that.
     pub fn is_refused(&self) -> bool {
         self.state().receive.reset_at().is_some()
     }
 
-    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that is
-    /// dropped.
+    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that
+    /// is dropped.
     pub fn abort(self, reason: AbortReason, detail: &str) {
         self.mux.abort(self.key, reason, detail);
     }

@@ -77,7 +77,8 @@ impl ReceiveHalf {
         }
     }
 
-    /// Checks a frame that arrived, other than a reset, and counts what it costs. A new one belongs into [`ReceiveHalf::put`].
+    /// Checks a frame that arrived, other than a reset, and counts what it costs. A new one belongs into
+    /// [`ReceiveHalf::put`].
     ///
     /// # Errors
     /// It breaks a rule.
@@ -282,7 +283,8 @@ impl ReceiveHalf {
         self.is_ack_queued = false;
     }
 
-    /// Enters the queue of those that wait for the rate. Returns false if no grant is due, or the stream is there already.
+    /// Enters the queue of those that wait for the rate. Returns false if no grant is due, or the stream is there
+    /// already.
     #[must_use]
     pub(in crate::tunnel) fn enter_grants(&mut self) -> bool {
         self.window.is_grant_due() && !std::mem::replace(&mut self.is_grant_held, true)

@@ -113,7 +113,8 @@ impl SendHalf {
         self.state = SendState::Closing;
     }
 
-    /// Spends the credit of a chunk that [`SendHalf::push`] gets next. Returns false, and spends nothing, if it must not go.
+    /// Spends the credit of a chunk that [`SendHalf::push`] gets next. Returns false, and spends nothing, if it must
+    /// not go.
     #[must_use]
     pub(super) fn spend(&mut self, len: usize) -> bool {
         let goes = len > 0 && self.state == SendState::Open && self.credit.spend(len);
@@ -128,7 +129,8 @@ impl SendHalf {
         self.bytes += len as u64;
     }
 
-    /// Returns how many bytes the next chunk may carry. At 0 the application is blocked until [`SendHalf::poll_unblocked`].
+    /// Returns how many bytes the next chunk may carry. At 0 the application is blocked until
+    /// [`SendHalf::poll_unblocked`].
     pub(super) fn poll_capacity(&mut self, bounds: Bounds) -> usize {
         let is_held = self.state != SendState::Open
             || self.unsent_bytes >= MAX_UNSENT
@@ -174,8 +176,8 @@ impl SendHalf {
         self.queue.get(self.unsent.checked_sub(1)?).map(Outgoing::message)
     }
 
-    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out; otherwise
-    /// the capacity of the chunks that were freed.
+    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out;
+    /// otherwise the capacity of the chunks that were freed.
     pub(in crate::tunnel) fn acknowledge(&mut self, received: Sequence, retired: &mut Vec<Chunk>) -> Option<usize> {
         let count = received.since(self.acknowledged);
         if count > self.never_sent.since(self.acknowledged) {
