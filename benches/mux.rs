@@ -78,7 +78,7 @@ impl Pair {
         while read < share * self.streams.len() {
             for (key, left) in self.streams.iter().zip(&mut left) {
                 let mut stream = self.client.stream(*key).expect("nobody ends a stream");
-                let len = stream.send_capacity().min(*left);
+                let len = stream.poll_send_capacity().min(*left);
                 if len > 0 {
                     let mut chunk = self.pools[0].take();
                     chunk.set_len(len);

@@ -1,7 +1,11 @@
-//! Steady-state forwarding allocates nothing in our layers: a counting allocator watches two muxes forward data.
+//! Steady-state forwarding allocates nothing in our layers: a counting allocator watches two muxes forward data, and two
+//! sessions that are asked what they wait for.
 //!
 //! An allocator cannot be written without `unsafe`; the counting is all that this one adds to the system's.
 #![allow(unsafe_code)]
+
+#[path = "alloc/session.rs"]
+mod session;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -104,7 +108,7 @@ impl Pair {
                 counted(|| {
                     let mut stream = mux.stream(*key).expect("nobody ends a stream");
                     for _ in 0..2 {
-                        let len = stream.send_capacity().min(len);
+                        let len = stream.poll_send_capacity().min(len);
                         if len > 0 {
                             let mut chunk = pool.take();
                             chunk.room_mut()[..len].fill(1);

@@ -15,7 +15,7 @@ use pinhole::run::{Client, Host, RunError};
 use pinhole::session::End;
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
-use pinhole::status::event::Event;
+use pinhole::status::event::{Event, StreamEnd};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -64,7 +64,7 @@ fn connect_echo_and_stop() {
         Event::StreamClosed { sent, received, reason, .. } => Some((sent, received, reason)),
         _ => None,
     });
-    assert_eq!(moved, (5, 5, "closed".to_owned()));
+    assert_eq!(moved, (5, 5, StreamEnd::Closed));
     client.stop();
     host.find("the end of the session", |event| matches!(event, Event::Disconnected { .. }).then_some(()));
     host.stop();

@@ -322,7 +322,7 @@ impl Run {
                 entry.expect("picked from the list").may_send = true;
             }
             Op::Send { len, .. } if local.may_send => {
-                let len = stream.send_capacity().min(usize::from(*len));
+                let len = stream.poll_send_capacity().min(usize::from(*len));
                 if len > 0 {
                     let mut chunk = self.pool.take();
                     chunk.set_len(len);
@@ -334,7 +334,7 @@ impl Run {
             Op::Read { len, .. } => {
                 let ready: usize = stream.readable().map(<[u8]>::len).sum();
                 stream.consume(ready.min(usize::from(*len)));
-                stream.is_at_end();
+                stream.poll_end();
             }
             _ => {}
         }

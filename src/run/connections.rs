@@ -20,7 +20,7 @@ use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::pump::{Progress, Pump};
 use crate::socks::Negotiation;
-use crate::status::event::Event as StatusEvent;
+use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
 
 /// Finds a connection.
@@ -230,7 +230,7 @@ impl Core {
                 Progress::Waiting => {}
                 Progress::More => self.wake(connection),
                 Progress::Done => {
-                    self.remove_connection(connection, "closed");
+                    self.remove_connection(connection, StreamEnd::Closed);
                 }
                 Progress::Failed(error) => self.fail_connection(connection, &error),
             }
@@ -257,7 +257,7 @@ impl Core {
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
             && let Phase::Open(_) = self.connections[connection].phase
-            && let Phase::Open(forward) = self.remove_connection(connection, &text)
+            && let Phase::Open(forward) = self.remove_connection(connection, StreamEnd::failed(&text))
         {
             // It was told what came before, but may not have it yet.
             let (stream, has_finished) = forward.into_stream();
@@ -268,7 +268,7 @@ impl Core {
 
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
-        match self.remove_connection(connection, reason) {
+        match self.remove_connection(connection, StreamEnd::failed(reason)) {
             Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
@@ -363,7 +363,7 @@ impl Core {
     }
 
     /// Takes a connection out of every table and reports its end.
-    fn remove_connection(&mut self, connection: ConnectionKey, reason: &str) -> Phase {
+    fn remove_connection(&mut self, connection: ConnectionKey, end: StreamEnd) -> Phase {
         self.deregister(connection);
         let entry = self.connections.remove(connection).expect("it was found by its stream, or as this");
         if let Phase::Resolving = entry.phase {
@@ -379,11 +379,11 @@ impl Core {
         session.sent += sent;
         session.received += received;
         let name = session.name.clone();
-        let (stream, reason) = (entry.id.value(), reason.to_owned());
+        let stream = entry.id.value();
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            self.notices.push_back(Notice::Closed { connection, reason: reason.clone() });
-            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+            self.notices.push_back(Notice::Closed { connection, end: end.clone() });
+            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase
     }

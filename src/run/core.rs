@@ -34,7 +34,7 @@ use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
 use crate::net::watch::InterfaceWatch;
 use crate::session::{End, Reach, Signal};
-use crate::status::event::Event;
+use crate::status::event::{Event, StreamEnd};
 use crate::tunnel::{self, ChunkPool, GoAwayReason};
 
 /// Events taken from the system at once.
@@ -97,7 +97,7 @@ pub(super) enum Notice {
     UplinkDue { step: u64 },
     /// A connection that was open is gone.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { connection: ConnectionKey, reason: String },
+    Closed { connection: ConnectionKey, end: StreamEnd },
     /// A signaling WebSocket's socket is ready.
     Link { place: Place, event: MioEvent },
     /// A signaling WebSocket's time for its step is up.

@@ -26,7 +26,7 @@ use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
-use crate::status::event::Event as StatusEvent;
+use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
 /// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the
@@ -96,7 +96,7 @@ impl Core {
         let largest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(session, _)| session);
         let own = of_peers().filter(|(_, entry)| Some(entry.session) == largest);
         if let Some((oldest, _)) = own.min_by_key(|(_, entry)| entry.used_at) {
-            self.end_flow(oldest, "another flow needs its place");
+            self.end_flow(oldest, StreamEnd::failed("another flow needs its place"));
         }
     }
 
@@ -148,8 +148,8 @@ impl Core {
                 return;
             }
             let Some(datagram) = stream.receive_datagram() else {
-                if stream.is_at_end() {
-                    self.end_flow(flow, "closed");
+                if stream.poll_end() {
+                    self.end_flow(flow, StreamEnd::Closed);
                 }
                 return;
             };
@@ -182,7 +182,7 @@ impl Core {
         let Some(entry) = self.flows.get(flow) else { return };
         let end = entry.used_at + self.udp_idle;
         if end <= self.now {
-            self.end_flow(flow, "idle");
+            self.end_flow(flow, StreamEnd::failed("idle"));
         } else {
             self.deadlines.add(end, Due::FlowIdle(flow));
         }
@@ -190,18 +190,18 @@ impl Core {
 
     /// The mux ended a flow's stream.
     pub(super) fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
-        self.remove_flow(flow, reason);
+        self.remove_flow(flow, StreamEnd::failed(reason));
     }
 
     /// Says that nothing follows, and forgets a flow.
-    pub(super) fn end_flow(&mut self, flow: FlowKey, reason: &str) {
+    pub(super) fn end_flow(&mut self, flow: FlowKey, end: StreamEnd) {
         let Some(entry) = self.flows.get(flow) else { return };
         let (session, key) = (entry.session, entry.key);
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.finish();
         }
         self.touch(session);
-        self.remove_flow(flow, reason);
+        self.remove_flow(flow, end);
     }
 
     /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
@@ -209,7 +209,7 @@ impl Core {
         let Some((flow, entry)) = self.flows.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
         let (session, key) = (entry.session, entry.key);
         self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
-        self.remove_flow(flow, LEADS_BACK);
+        self.remove_flow(flow, StreamEnd::failed(LEADS_BACK));
     }
 
     pub(super) fn insert_flow(
@@ -306,7 +306,7 @@ impl Core {
         let (session, key) = (entry.session, entry.key);
         self.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
         self.abort_stream(session, key, reason, detail);
-        self.remove_flow(flow, reason.as_str());
+        self.remove_flow(flow, StreamEnd::failed(reason.as_str()));
     }
 
     pub(super) fn report_opened(&mut self, flow: FlowKey) {
@@ -316,7 +316,7 @@ impl Core {
         self.report(&StatusEvent::StreamOpened { session, stream, address });
     }
 
-    fn remove_flow(&mut self, flow: FlowKey, reason: &str) {
+    fn remove_flow(&mut self, flow: FlowKey, end: StreamEnd) {
         let entry = self.flows.remove(flow).expect("it was found by its stream, or as this");
         self.trails.remove(&entry.hops);
         entry.round.into_iter().for_each(|round| self.rounds.leave(round));
@@ -339,7 +339,7 @@ impl Core {
             }
             Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(flow)),
         }
-        let (stream, reason) = (entry.id.value(), reason.to_owned());
-        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+        let stream = entry.id.value();
+        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
     }
 }

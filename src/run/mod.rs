@@ -41,7 +41,7 @@ pub use self::server::{DialError, ServerDialer};
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
-use crate::net::websocket::WebSocketError;
+use crate::net::websocket::{Dialled, WebSocketError};
 use crate::session::End;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::exposure::MAX_UNPROVEN;
@@ -69,7 +69,7 @@ pub enum RunError {
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
     /// The server at which a host is to be registered cannot be reached.
-    #[error("cannot reach the server: {}", .0.to_string().replace("pinhole host", "pinhole server"))]
+    #[error("cannot reach the server: {}", .0.sentence(Dialled::Server))]
     Server(WebSocketError),
     /// What was wanted at the start is not there yet, and nobody said to wait for it.
     #[error("{0} (--retry waits for it)")]

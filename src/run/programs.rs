@@ -19,6 +19,7 @@ use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
 use crate::socks::datagram;
+use crate::status::event::StreamEnd;
 use crate::tunnel::ConnectTarget;
 
 /// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
@@ -167,7 +168,7 @@ impl Core {
             debug!("deregister error={error}");
         }
         for flow in entry.flows.into_values() {
-            self.end_flow(flow, "closed");
+            self.end_flow(flow, StreamEnd::Closed);
         }
     }
 
@@ -181,7 +182,7 @@ impl Core {
         if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
             let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
             let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
-            self.end_flow(oldest, "another flow needs its place");
+            self.end_flow(oldest, StreamEnd::failed("another flow needs its place"));
         }
         let mut local = self.udp_listeners.get(listener)?.socket.local();
         if let Some(asked) = program.asked {

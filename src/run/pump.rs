@@ -134,7 +134,7 @@ impl Pump {
                 return Ok(true);
             }
             let is_refused = stream.is_refused();
-            let capacity = if is_refused { usize::MAX } else { stream.send_capacity() };
+            let capacity = if is_refused { usize::MAX } else { stream.poll_send_capacity() };
             if capacity == 0 {
                 return Ok(false);
             }
@@ -202,7 +202,7 @@ impl Pump {
                 }
                 continue;
             }
-            if stream.is_at_end() {
+            if stream.poll_end() {
                 self.write_ended = true;
                 // A connection that is gone already needs no shutdown; reading tells how it ended.
                 return match self.stream.finish() {
@@ -244,5 +244,5 @@ impl Pump {
 fn drop_readable(stream: &mut StreamMut<'_>) {
     let len = stream.readable().map(<[u8]>::len).sum();
     stream.consume(len);
-    stream.is_at_end();
+    stream.poll_end();
 }

@@ -1,5 +1,6 @@
 //! One PeerConnection of a session: being made, carrying, or left behind but perhaps coming back.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,60 @@ const LOSSY: u64 = 3;
 /// repetitions for that.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Some time in which loss is judged.
+struct LossWindow {
+    began_at: Instant,
+    /// Checks without an answer when it began.
+    unanswered: u64,
+    /// The window before had losses.
+    was_lossy: bool,
+}
+
+/// How the peer saw our end of a path.
+struct Seen {
+    local: SocketAddr,
+    remote: SocketAddr,
+    mapped: SocketAddr,
+}
+
+/// Why an attempt at a direct path came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Its time was over.
+    TimedOut,
+    /// Something else, in words.
+    Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::TimedOut => "no direct path was found",
+            Failure::Broken(reason) => reason,
+        })
+    }
+}
+
+/// Why a path is not to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Silent,
+    Remapped,
+    IceDown,
+    Stalled,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trouble::Silent => "nothing comes from the peer any more",
+            Trouble::Remapped => "this side has another address on the internet",
+            Trouble::IceDown => "nothing that is sent reaches the peer any more",
+            Trouble::Stalled => "nothing that is sent is acknowledged any more",
+        })
+    }
+}
+
 pub(super) struct Direct {
     /// Number of the carrier it is or will be.
     pub(super) carrier: u32,
@@ -44,12 +99,9 @@ pub(super) struct Direct {
     acknowledged_before: u64,
     /// When something was acknowledged last, or nothing was waiting to be.
     progressed_at: Instant,
-    /// When the window in which loss is judged began, the checks without an answer then, and whether the one before was
-    /// lossy.
-    loss_window: (Instant, u64, bool),
-    /// The ends of the path and how the peer sees ours; and whether that became another, so that the peer writes to
-    /// nowhere.
-    mapped: Option<(SocketAddr, SocketAddr, SocketAddr)>,
+    loss_window: LossWindow,
+    seen: Option<Seen>,
+    /// The peer sees us elsewhere than before, so that it writes to nowhere.
     is_remapped: bool,
     /// The peer was told that there are no further candidates.
     pub(super) has_told_all: bool,
@@ -85,8 +137,8 @@ impl Direct {
             acknowledged: 0,
             acknowledged_before: 0,
             progressed_at: now,
-            loss_window: (now, 0, false),
-            mapped: None,
+            loss_window: LossWindow { began_at: now, unanswered: 0, was_lossy: false },
+            seen: None,
             is_remapped: false,
             has_told_all: false,
         }
@@ -118,12 +170,16 @@ impl Direct {
         if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
             return;
         }
-        match self.mapped.replace((local, remote, mapped)) {
-            Some((its_local, its_remote, before)) if (its_local, its_remote) == (local, remote) => {
-                self.is_remapped |= before != mapped;
-            }
-            _ => {}
+        if let Some(before) = self.seen.replace(Seen { local, remote, mapped })
+            && (before.local, before.remote) == (local, remote)
+        {
+            self.is_remapped |= before.mapped != mapped;
         }
+    }
+
+    /// Returns the number of its carrier.
+    pub(super) fn number(&self) -> u32 {
+        self.carrier
     }
 
     /// Tells whether the peer writes to an address that is ours no more.
@@ -138,10 +194,11 @@ impl Direct {
         if self.connection.poll_timeout().is_some_and(|at| at <= now) {
             self.connection.handle_timeout(now);
         }
+        self.observe(now);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let times = [self.deadline, self.gatherer.poll_timeout(), self.connection.poll_timeout()];
+        let times = [self.gatherer.poll_timeout(), self.connection.poll_timeout()];
         times.into_iter().flatten().min()
     }
 
@@ -181,10 +238,9 @@ impl Direct {
             self.acknowledged = acknowledged;
             self.progressed_at = now;
         }
-        let (begun_at, before, _) = self.loss_window;
-        if begun_at + LOSS_WINDOW <= now {
-            let unanswered = self.unanswered();
-            self.loss_window = (now, unanswered, unanswered.saturating_sub(before) >= LOSSY);
+        if self.loss_window.began_at + LOSS_WINDOW <= now {
+            let (unanswered, was_lossy) = (self.unanswered(), self.is_lossy());
+            self.loss_window = LossWindow { began_at: now, unanswered, was_lossy };
         }
     }
 
@@ -194,10 +250,13 @@ impl Direct {
         checks.saturating_sub(answers)
     }
 
+    /// Tells whether datagrams were lost in this window.
+    fn is_lossy(&self) -> bool {
+        self.unanswered().saturating_sub(self.loss_window.unanswered) >= LOSSY
+    }
+
     fn stall(&self) -> Duration {
-        let (_, before, was_lossy) = self.loss_window;
-        let is_lossy = was_lossy || self.unanswered().saturating_sub(before) >= LOSSY;
-        if is_lossy { STALL_LOSSY } else { STALL }
+        if self.loss_window.was_lossy || self.is_lossy() { STALL_LOSSY } else { STALL }
     }
 
     pub(super) fn path_up(&mut self) {
@@ -213,28 +272,26 @@ impl Direct {
         self.is_ice_down = true;
     }
 
+    /// Returns when each kind of trouble begins if nothing happens, the one to be told first.
+    fn troubles(&self) -> [(Trouble, Option<Instant>); 4] {
+        let is_waiting = self.acknowledged < self.written;
+        [
+            (Trouble::Silent, Some(self.heard_at + SILENCE)),
+            (Trouble::Remapped, self.is_remapped.then_some(self.heard_at)),
+            (Trouble::IceDown, self.is_ice_down.then_some(self.heard_at)),
+            (Trouble::Stalled, is_waiting.then(|| self.progressed_at + self.stall())),
+        ]
+    }
+
     /// Says why the path is not to be trusted, if it is not.
-    pub(super) fn trouble(&mut self, now: Instant) -> Option<&'static str> {
-        if self.heard_at + SILENCE <= now {
-            Some("nothing comes from the peer any more")
-        } else if self.is_remapped {
-            Some("this side has another address on the internet")
-        } else if self.is_ice_down {
-            Some("nothing that is sent reaches the peer any more")
-        } else if self.progressed_at + self.stall() <= now && self.connection.waiting() > 0 {
-            Some("nothing that is sent is acknowledged any more")
-        } else {
-            None
-        }
+    pub(super) fn trouble(&self, now: Instant) -> Option<Trouble> {
+        let begun = self.troubles().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now));
+        begun.map(|(trouble, _)| trouble)
     }
 
     /// Returns when there will be trouble if nothing happens.
     pub(super) fn trouble_at(&self) -> Instant {
-        if self.is_remapped {
-            return self.heard_at;
-        }
-        let stall = (self.acknowledged < self.written).then_some(self.progressed_at + self.stall());
-        stall.into_iter().fold(self.heard_at + SILENCE, Instant::min)
+        self.troubles().into_iter().filter_map(|(_, at)| at).fold(self.heard_at + SILENCE, Instant::min)
     }
 
     /// Tells whether datagrams pass.

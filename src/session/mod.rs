@@ -1,23 +1,23 @@
 //! The relation with one peer, from the end of the PAKE to the last datagram: joins signaling, peer and tunnel, and
-//! still does no I/O.
-//!
-//! ```text
-//!   Connecting ──messages pass──▶ Established ⇄ Recovering
-//!       │ deadline                    │ GOAWAY      │ grace period over
-//!       ▼                             ▼             ▼
-//!     Closed ◀──all acknowledged── Closing        Closed
-//! ```
+//! still does no I/O. What becomes of one: `state`.
 //!
 //! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
-//! They come and go, the streams stay in the mux. `reach` decides which carriers to make and when one is given up.
+//! They come and go, the streams stay in the mux. `wants` says which to make and when one is given up.
 
+mod carriers;
 pub mod diagnosis;
 mod direct;
+mod ending;
 mod event;
+mod link;
+mod path;
 mod plain;
-mod reach;
 mod relay;
+mod service;
 mod signals;
+mod state;
+mod timers;
+mod wants;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -30,16 +30,15 @@ use crate::peer::{self, Connection};
 use crate::signaling::handshake::Established;
 use crate::signaling::network::Network;
 use crate::signaling::{ResumeKey, SessionId};
-use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, Mux, Origin, Outbound, Role};
+use crate::tunnel::{self, ChunkPool, Config, Mux, Outbound, Role};
+use carriers::Carriers;
 use direct::Direct;
-use relay::Relay;
-use signals::{Cipher, Link};
+use link::{Cipher, Link};
+use state::{State, Step};
+use timers::Timer;
 
 pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
 pub use event::{End, Event, Path, Signal};
-
-/// How long the last messages may take to be acknowledged when a session closes.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a client waits for the host's first sealed message: a person may be asked before.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
@@ -47,15 +46,9 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 /// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
 const MAX_HELD: usize = 16 * 1024;
 
-/// What the side says that first gives up looking for a path.
-const NO_PATH: &str = "no direct path was found";
-
 /// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers
 /// the higher one is used.
 const FIRST_DIRECT: u32 = 2;
-
-/// What a visitor says who only checks whether the two could connect.
-pub const CHECK: &str = "check";
 
 /// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,23 +68,6 @@ impl Default for Reach {
         let (p2p_timeout, grace) = (Duration::from_secs(10), Duration::from_secs(60));
         Reach { direct: true, relay: true, p2p_timeout, grace }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Connecting {
-        deadline: Instant,
-    },
-    Established,
-    /// The carrier is suspect or gone: the old one may come back, a new one may open.
-    Recovering {
-        since: Instant,
-        deadline: Instant,
-    },
-    Closing {
-        deadline: Instant,
-    },
-    Closed,
 }
 
 /// One peer, from the end of the PAKE on.
@@ -116,11 +92,7 @@ pub struct Session {
     theirs: Option<Network>,
     stun_servers: Vec<SocketAddr>,
     is_stun_complete: bool,
-    /// PeerConnections: at most one that carries or carried, and one that is being made.
-    directs: Vec<Direct>,
-    relay: Option<Relay>,
-    /// Highest carrier number in use.
-    highest: u32,
+    carriers: Carriers,
     /// Number of the offer the client waits for.
     asked: Option<u32>,
     /// When the client starts a relay if nothing carries by then.
@@ -187,9 +159,7 @@ impl Session {
             theirs: None,
             stun_servers: Vec::new(),
             is_stun_complete: false,
-            directs: Vec::new(),
-            relay: None,
-            highest: FIRST_DIRECT,
+            carriers: Carriers::new(),
             asked: (role == Role::Client && reach.direct).then_some(FIRST_DIRECT),
             relay_at: None,
             retry_at: None,
@@ -222,7 +192,8 @@ impl Session {
     /// Gives access to the connection that carries messages, for measurements.
     pub fn connection(&mut self) -> Option<&mut Connection> {
         let carrier = self.mux.carrier();
-        let direct = self.directs.iter_mut().find(|direct| carrier.is_none_or(|number| direct.carrier == number));
+        let mut directs = self.carriers.directs_mut().iter_mut();
+        let direct = directs.find(|direct| carrier.is_none_or(|number| direct.carrier == number));
         direct.map(|direct| &mut direct.connection)
     }
 
@@ -241,35 +212,28 @@ impl Session {
 
     /// Takes a datagram that the socket bound to `local` received from `remote`.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
-        let Some(direct) = self.directs.iter_mut().find(|direct| direct.sockets.contains(&local)) else { return };
+        let mut directs = self.carriers.directs_mut().iter_mut();
+        let Some(direct) = directs.find(|direct| direct.sockets.contains(&local)) else { return };
         let is_attempt = direct.deadline.is_some();
         direct.handle_datagram(now, local, remote, datagram);
         if is_attempt {
             self.trickle(now);
         }
         self.handle_connection_events(now);
-        if matches!(self.state, State::Recovering { .. }) {
+        if self.state.is_recovering() {
             self.check_path(now);
         }
     }
 
     /// Does what is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.directs.iter_mut().for_each(|direct| direct.handle_timeout(now));
+        self.carriers.directs_mut().iter_mut().for_each(|direct| direct.handle_timeout(now));
         self.trickle(now);
         self.handle_connection_events(now);
         self.mux.handle_timeout(now);
-        match self.state {
-            State::Connecting { deadline } if deadline <= now => self.give_up_connecting(now),
-            State::Recovering { deadline, .. } if deadline <= now => self.finish(now, End::PathLost),
-            State::Closing { deadline } if deadline <= now => self.close(now),
-            State::Connecting { .. } | State::Established | State::Recovering { .. } => {
-                self.expire_attempts(now);
-                self.check_path(now);
-                self.pursue(now);
-            }
-            State::Closing { .. } | State::Closed => {}
-        }
+        self.serve(now, &[Timer::State, Timer::Attempt]);
+        self.check_path(now);
+        self.pursue(now);
     }
 
     /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`,
@@ -277,7 +241,7 @@ impl Session {
     /// event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
-            if let Some(direct) = self.directs.iter_mut().find(|direct| direct.carrier == carrier) {
+            if let Some(direct) = self.carriers.direct_mut(carrier) {
                 match self.mux.poll_channels(now, direct.room(now), pool) {
                     Some(Outbound::Message(message)) => direct.send(now, message),
                     Some(Outbound::Datagram(datagram)) => direct.send_datagram(now, datagram),
@@ -285,17 +249,17 @@ impl Session {
                     None if direct.connection.settle() => {}
                     None => break,
                 }
-            } else if let (Some(relay), Some(link)) = (&mut self.relay, &mut self.link)
+            } else if let (Some(relay), Some(link)) = (&mut self.carriers.relay, &mut self.link)
                 && relay.carrier == carrier
             {
                 if let Some(round_trip) = self.mux.take_answer() {
                     relay.handle_round_trip(now, round_trip);
                 }
-                if relay.wants_ping(now) {
+                if relay.poll_ping(now) {
                     self.mux.ping_now(now);
                 }
                 // Without these no room would ever be made again, whatever is not answered yet.
-                let mut room = relay.room(link.waiting);
+                let mut room = relay.room(link.waiting());
                 room.messages = room.messages.max(self.mux.urgent_len());
                 let Some(Outbound::Message(message) | Outbound::Datagram(message)) =
                     self.mux.poll_channels(now, room, pool)
@@ -312,26 +276,9 @@ impl Session {
         self.close_if_delivered(now);
     }
 
-    /// Ends the session: no new streams, a GOAWAY, and what is open may finish for up to two seconds.
-    pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
-        match self.state {
-            State::Connecting { .. } => {
-                self.say_bye(detail);
-                self.finish(now, End::Local);
-            }
-            State::Established | State::Recovering { .. } => self.mux.go_away(now, reason, detail),
-            State::Closing { .. } | State::Closed => {}
-        }
-    }
-
-    /// Ends the session without waiting for the peer: its process was replaced, or its place is needed.
-    pub fn abandon(&mut self, now: Instant, end: End) {
-        self.finish(now, end);
-    }
-
     /// Returns the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front().or_else(|| self.directs.iter_mut().find_map(Direct::poll_transmit))
+        self.transmits.pop_front().or_else(|| self.carriers.directs_mut().iter_mut().find_map(Direct::poll_transmit))
     }
 
     /// Returns the next event.
@@ -351,7 +298,7 @@ impl Session {
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
                 // A peer's first stream may overtake its PONG; what is told comes in order all the same.
                 _ if self.held.len() >= MAX_HELD => self.fail(now, "the peer opened streams before it answered"),
-                event if matches!(self.state, State::Connecting { .. }) => self.held.push_back(Event::Stream(event)),
+                event if self.state.is_connecting() => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
             }
         }
@@ -359,83 +306,23 @@ impl Session {
 
     /// Returns when [`Session::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let own = match self.state {
-            State::Connecting { deadline } | State::Recovering { deadline, .. } | State::Closing { deadline } => {
-                Some(deadline)
-            }
-            State::Established => None,
-            State::Closed => return None,
-        };
-        let directs = self.directs.iter().filter_map(Direct::poll_timeout);
-        let others = [own, self.reach_timeout(), self.mux.poll_timeout()];
+        if self.is_closed() {
+            return None;
+        }
+        let directs = self.carriers.directs().iter().filter_map(Direct::poll_timeout);
+        let others = [self.wants().next(), self.mux.poll_timeout()];
         directs.chain(others.into_iter().flatten()).min()
     }
 
-    fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
-        let end = match (reason, origin) {
-            (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
-            (GoAwayReason::Shutdown, Origin::Peer) => End::Peer,
-            (GoAwayReason::Restart, Origin::Peer) => End::Restart,
-            (_, Origin::Local) => End::Failed(format!("the peer broke the protocol: {detail}")),
-            (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
-        };
-        self.end.get_or_insert(end);
-        self.drop_attempts(now);
-        if !matches!(self.state, State::Closing { .. } | State::Closed) {
-            self.transition(State::Closing { deadline: now + CLOSE_TIMEOUT });
-            self.close_if_delivered(now);
+    /// Goes where `step` leads. Returns false if that is nowhere.
+    fn step(&mut self, step: Step) -> bool {
+        let Some(state) = self.state.after(step) else { return false };
+        // With every datagram.
+        if !matches!(step, Step::Hear { .. }) {
+            info!("session={} state={:?} → {state:?}", self.id, self.state);
         }
-    }
-
-    fn fail(&mut self, now: Instant, reason: &str) {
-        self.finish(now, End::Failed(reason.to_owned()));
-    }
-
-    /// Ends the session without waiting for the peer.
-    fn finish(&mut self, now: Instant, end: End) {
-        if matches!(self.state, State::Closed) {
-            return;
-        }
-        self.end.get_or_insert(end);
-        self.close(now);
-    }
-
-    /// Closes a session that only waits for its last messages to be acknowledged, once they are.
-    fn close_if_delivered(&mut self, now: Instant) {
-        let State::Closing { .. } = self.state else { return };
-        let carrier = self.mux.carrier();
-        let direct = self.directs.iter_mut().find(|direct| Some(direct.carrier) == carrier);
-        let is_delivered = match direct {
-            Some(direct) => direct.connection.waiting() == 0,
-            // What the WebSocket was given it sends before it closes.
-            None => true,
-        };
-        if is_delivered {
-            self.close(now);
-        }
-    }
-
-    fn close(&mut self, now: Instant) {
-        let end = self.end.clone().unwrap_or(End::Local);
-        while let Some(index) = self.directs.len().checked_sub(1) {
-            self.drop_direct(now, index);
-        }
-        self.relay = None;
-        let origin = if end == End::Local { Origin::Local } else { Origin::Peer };
-        self.mux.close(GoAwayReason::Shutdown, &end.to_string(), origin);
-        // What the streams are told comes before the end of the session.
-        while let Some(event) = self.mux.poll_event() {
-            if matches!(event, tunnel::Event::Aborted { .. } | tunnel::Event::Finished(_)) {
-                self.events.push_back(Event::Stream(event));
-            }
-        }
-        self.transition(State::Closed);
-        self.events.push_back(Event::Ended(end));
-    }
-
-    fn transition(&mut self, state: State) {
-        info!("session={} state={:?} → {state:?}", self.id, self.state);
         self.state = state;
+        true
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::link::Link;
 use super::relay::Relay;
-use super::signals::{Cipher, Link};
-use super::{Reach, Session, State};
+use super::state::State;
+use super::{Reach, Session};
 use crate::signaling::SessionId;
 use crate::tunnel::Config;
 
@@ -20,11 +21,11 @@ impl Session {
     /// [`Session::handle_binary`], and [`Session::poll_signal`] gives binary messages only. Whether the WebSocket is
     /// alive is its owner's to know.
     pub fn plain(now: Instant, config: Config) -> Session {
-        let link = Link { has_begun: true, has_relayed: true, ..Link::new(now, None, Cipher::Plain) };
+        let link = Link::plain(now);
         let reach = Reach { direct: false, ..Reach::default() };
         let state = State::Connecting { deadline: now + ANSWER_TIMEOUT };
         let mut session = Session::with(now, SessionId::random(), None, config, reach, state, link);
-        session.relay = Some(Relay::unwatched(now, CARRIER));
+        session.carriers.relay = Some(Relay::unwatched(now, CARRIER));
         session.opened_at = Some(now);
         session.mux.open_carrier(now, CARRIER);
         session

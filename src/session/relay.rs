@@ -107,7 +107,7 @@ impl Relay {
     }
 
     /// Tells whether a PING should go out now, to learn what arrived or whether the peer is still there.
-    pub(super) fn wants_ping(&mut self, now: Instant) -> bool {
+    pub(super) fn poll_ping(&mut self, now: Instant) -> bool {
         let is_quiet = self.asks_at().is_some_and(|at| at <= now);
         if is_quiet {
             self.asked_at = now;
@@ -155,7 +155,7 @@ mod tests {
                 relay.handle_round_trip(now, now - sent_at);
             }
             while relay.room(0).messages >= message.len() {
-                let is_ping = relay.wants_ping(now);
+                let is_ping = relay.poll_ping(now);
                 message[0] = if is_ping { kind::PING } else { kind::DATA };
                 relay.handle_sent(now, &message);
                 busy_until = busy_until.max(now) + Duration::from_secs_f64(message.len() as f64 / rate);
@@ -204,9 +204,9 @@ mod tests {
     fn silence_is_asked_about_before_it_is_trouble() {
         let now = Instant::now();
         let mut relay = Relay::new(now, 1);
-        assert!(!relay.wants_ping(now + QUIET - Duration::from_millis(1)));
-        assert!(relay.wants_ping(now + QUIET));
-        assert!(!relay.wants_ping(now + QUIET), "once");
+        assert!(!relay.poll_ping(now + QUIET - Duration::from_millis(1)));
+        assert!(relay.poll_ping(now + QUIET));
+        assert!(!relay.poll_ping(now + QUIET), "once");
         assert!(relay.trouble_at(None) > relay.asks_at());
         assert_eq!(relay.trouble_at(Some(Duration::from_secs(2))), Some(now + Duration::from_secs(8)));
     }

@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use log::{debug, info};
 
+use super::carriers::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
 use super::diagnosis;
-use super::direct::{Direct, OPEN_TIMEOUT};
+use super::direct::{Direct, Failure, OPEN_TIMEOUT};
 use super::event::{End, Event, Signal};
-use super::reach::{RELAY_DELAY, RETRY_LOST, RETRY_RELAYED};
+use super::link::{Cipher, Link};
 use super::relay::Relay;
-use super::{CHECK, FIRST_DIRECT, NO_PATH, Session, State};
+use super::state::{State, Step};
+use super::{FIRST_DIRECT, Session};
 use crate::peer::PeerError;
 use crate::signaling::error::SignalingError;
+use crate::signaling::farewell::Farewell;
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
-use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
+use crate::signaling::sealing::{Opener, Sealer};
 use crate::tunnel::Role;
 
 /// News of the peer's network is acted on once in this time.
@@ -23,60 +26,6 @@ const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What keeps messages from those who forward them.
-pub(super) enum Cipher {
-    /// Between a client and a host.
-    Sealed(Sealer, Opener),
-    /// Nobody forwards them.
-    Plain,
-}
-
-/// One signaling WebSocket of a session.
-pub(super) struct Link {
-    pub(super) cipher: Cipher,
-    /// Bytes that wait for the network, as far as we know.
-    pub(super) waiting: usize,
-    /// A relay was started on it; there is one for each WebSocket.
-    pub(super) has_relayed: bool,
-    /// Nothing came for long: a further one is wanted.
-    pub(super) is_suspect: bool,
-    /// Our side has said something on it.
-    pub(super) has_begun: bool,
-    /// The session's carrier when it began.
-    pub(super) carrier: Option<u32>,
-    /// When something came on it last.
-    pub(super) heard_at: Instant,
-    /// It was said that it is not needed any more.
-    pub(super) is_done: bool,
-}
-
-impl Link {
-    pub(super) fn new(now: Instant, carrier: Option<u32>, cipher: Cipher) -> Link {
-        Link {
-            cipher,
-            waiting: 0,
-            has_relayed: false,
-            is_suspect: false,
-            has_begun: false,
-            carrier,
-            heard_at: now,
-            is_done: false,
-        }
-    }
-
-    pub(super) fn seal_binary(&mut self, message: &[u8]) -> Signal {
-        self.waiting += message.len() + RELAY_OVERHEAD;
-        Signal::Binary(match &mut self.cipher {
-            Cipher::Sealed(sealer, _) => sealer.seal_binary(message),
-            Cipher::Plain => message.to_vec(),
-        })
-    }
-
-    pub(super) fn is_usable(&self) -> bool {
-        !self.is_suspect && !self.is_done
-    }
-}
 
 impl Session {
     /// Takes a sealed signaling message.
@@ -86,15 +35,13 @@ impl Session {
     /// established has ended; an established one goes on without the WebSocket.
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let Cipher::Sealed(_, opener) = &mut link.cipher else { return Ok(()) };
-        match opener.open(text) {
-            Ok(inner) => {
-                link.heard_at = now;
-                link.is_suspect = false;
+        match link.open(now, text) {
+            Some(Ok(inner)) => {
                 self.begin(now);
                 self.handle_inner(now, inner);
             }
-            Err(error) => return Err(self.handle_signaling_error(now, error)),
+            Some(Err(error)) => return Err(self.handle_signaling_error(now, error)),
+            None => return Ok(()),
         }
         self.pursue(now);
         Ok(())
@@ -106,20 +53,16 @@ impl Session {
     /// Those of [`Session::handle_signal`].
     pub fn handle_binary(&mut self, now: Instant, bytes: Bytes) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
-        let message = match &mut link.cipher {
-            Cipher::Sealed(_, opener) => match opener.open_binary(bytes) {
-                Ok(message) => message,
-                Err(error) => return Err(self.handle_signaling_error(now, error)),
-            },
-            Cipher::Plain => bytes,
+        let message = match link.open_binary(now, bytes) {
+            Ok(message) => message,
+            Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
-        link.heard_at = now;
         // One that was left behind still delivers what was under way.
-        if let Some(relay) = &mut self.relay {
+        if let Some(relay) = &mut self.carriers.relay {
             relay.handle_heard(now);
-            link.is_suspect = false;
+            link.trust();
             self.mux.handle_message(now, relay.carrier, message);
-            if matches!(self.state, State::Recovering { .. }) {
+            if self.state.is_recovering() {
                 self.check_path(now);
             }
         }
@@ -129,14 +72,14 @@ impl Session {
     /// Takes note of how many bytes wait in the WebSocket.
     pub fn set_signaling_buffered(&mut self, bytes: usize) {
         if let Some(link) = &mut self.link {
-            link.waiting = bytes;
+            link.set_waiting(bytes);
         }
     }
 
     /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is
     /// not used any more.
     pub fn handle_resumed_signaling(&mut self, now: Instant, sealer: Sealer, opener: Opener) {
-        if matches!(self.state, State::Closing { .. } | State::Closed) {
+        if self.state.is_ending() {
             return;
         }
         self.leave_relay(now);
@@ -155,14 +98,14 @@ impl Session {
     /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come
     /// up. A plain session ends.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
-        if self.link.take().is_some_and(|link| matches!(link.cipher, Cipher::Plain)) {
+        if self.link.take().is_some_and(|link| link.is_plain()) {
             return self.fail(now, "the connection to the server was lost");
         }
         self.wanted_offer = None;
         self.signals.clear();
         self.leave_relay(now);
-        let has_descriptions = self.directs.iter().any(|direct| !direct.connection.awaits_answer());
-        if matches!(self.state, State::Connecting { .. }) && !has_descriptions {
+        let has_descriptions = self.carriers.directs().iter().any(|direct| !direct.connection.awaits_answer());
+        if self.state.is_connecting() && !has_descriptions {
             self.fail(now, "the signaling connection was lost before the peers could meet");
         }
     }
@@ -170,13 +113,13 @@ impl Session {
     /// Tells whether a further signaling WebSocket is wanted, to repair the session.
     pub fn wants_signaling(&self) -> bool {
         self.role == Role::Client
-            && matches!(self.state, State::Recovering { .. })
+            && self.state.is_recovering()
             && self.link.as_ref().is_none_or(|link| !link.is_usable())
     }
 
     /// Tells whether the signaling WebSocket is still of use.
     pub fn needs_signaling(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| !link.is_done)
+        self.link.as_ref().is_some_and(|link| !link.is_done())
     }
 
     /// Returns which of the session's WebSockets is in use; what was sealed for another must not be sent on it.
@@ -191,16 +134,14 @@ impl Session {
 
     pub(super) fn signal(&mut self, inner: &Inner) {
         if let Some(link) = &mut self.link
-            && let Cipher::Sealed(sealer, _) = &mut link.cipher
+            && let Some(signal) = link.seal(inner)
         {
-            let text = sealer.seal(inner);
-            link.waiting += text.len();
-            self.signals.push_back(Signal::Text(text));
+            self.signals.push_back(signal);
         }
     }
 
-    pub(super) fn say_bye(&mut self, reason: &str) {
-        self.signal(&Inner::Bye { reason: reason.to_owned() });
+    pub(super) fn say_bye(&mut self, reason: Farewell) {
+        self.signal(&Inner::Bye { reason });
     }
 
     pub(super) fn tell_network(&mut self) {
@@ -209,28 +150,20 @@ impl Session {
 
     /// Tells the peer of candidates that STUN servers found, and of what that says of our network.
     pub(super) fn trickle(&mut self, now: Instant) {
-        let mut ours = self.ours;
-        for index in 0..self.directs.len() {
-            let direct = &mut self.directs[index];
-            if direct.deadline.is_none() {
-                continue;
-            }
-            let carrier = direct.carrier;
-            let mut candidates = Vec::new();
-            while let Some(mapped) = direct.gatherer.poll_mapped() {
-                candidates.extend(direct.connection.add_server_reflexive(now, mapped.mapped, mapped.local));
-            }
-            let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
-            let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
-            if is_done {
-                ours = diagnosis::network(ours, direct.gatherer.findings());
-            }
-            for candidate in candidates {
-                self.signal(&Inner::Candidate { carrier, candidate });
-            }
-            if tells_all {
-                self.signal(&Inner::EndOfCandidates { carrier });
-            }
+        let Some(direct) = self.carriers.attempt_mut() else { return };
+        let carrier = direct.carrier;
+        let mut candidates = Vec::new();
+        while let Some(mapped) = direct.gatherer.poll_mapped() {
+            candidates.extend(direct.connection.add_server_reflexive(now, mapped.mapped, mapped.local));
+        }
+        let is_done = self.is_stun_complete && direct.gatherer.is_done() && !direct.sockets.is_empty();
+        let tells_all = is_done && !std::mem::replace(&mut direct.has_told_all, is_done);
+        let ours = if is_done { diagnosis::network(self.ours, direct.gatherer.findings()) } else { self.ours };
+        for candidate in candidates {
+            self.signal(&Inner::Candidate { carrier, candidate });
+        }
+        if tells_all {
+            self.signal(&Inner::EndOfCandidates { carrier });
         }
         if ours != self.ours {
             self.ours = ours;
@@ -240,9 +173,8 @@ impl Session {
 
     /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its
     /// sockets.
-    pub(super) fn offer_if_due(&mut self, now: Instant) {
-        if self.offer_at <= now
-            && let Some(carrier) = self.wanted_offer.take()
+    pub(super) fn make_offer(&mut self, now: Instant) {
+        if let Some(carrier) = self.wanted_offer.take()
             && let Err(error) = self.offer(now, carrier)
         {
             debug!("session={} no offer: {error}", self.id);
@@ -263,13 +195,13 @@ impl Session {
     /// none.
     pub(super) fn begin(&mut self, now: Instant) {
         let Some(link) = &mut self.link else { return };
-        if std::mem::replace(&mut link.has_begun, true) {
+        if !link.begin() {
             return;
         }
         self.tell_network();
         // The time for connecting is not given anew with every WebSocket.
-        if matches!(self.state, State::Connecting { .. }) && self.link_count == 1 {
-            self.transition(State::Connecting { deadline: now + self.reach.p2p_timeout + OPEN_TIMEOUT });
+        let deadline = now + self.reach.p2p_timeout + OPEN_TIMEOUT;
+        if self.link_count == 1 && self.step(Step::Begin { deadline }) {
             self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
         }
     }
@@ -277,8 +209,8 @@ impl Session {
     fn handle_inner(&mut self, now: Instant, inner: Inner) {
         match (inner, self.role) {
             (Inner::Network(network), _) => self.handle_network(now, network),
-            (Inner::Connect { carrier }, Role::Host) if carrier > self.highest && self.reach.direct => {
-                self.highest = carrier;
+            (Inner::Connect { carrier }, Role::Host) if self.carriers.is_new(carrier) && self.reach.direct => {
+                self.carriers.use_number(carrier);
                 self.wanted_offer = Some(carrier);
             }
             (Inner::Relay { carrier }, Role::Host) => self.handle_relay(now, carrier),
@@ -291,31 +223,29 @@ impl Session {
                         self.add_direct(now, direct);
                     }
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
-                    Err(error) => self.direct_failed(now, &error.to_string()),
+                    Err(error) => self.direct_failed(now, &Failure::Broken(error.to_string())),
                 }
             }
             (Inner::Answer { carrier, sdp }, Role::Host) => {
-                let Some(index) = self.directs.iter().position(|direct| direct.carrier == carrier) else { return };
-                match self.directs[index].connection.handle_answer(now, &sdp) {
+                let Some(direct) = self.carriers.direct_mut(carrier) else { return };
+                match direct.connection.handle_answer(now, &sdp) {
                     Ok(()) => {}
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
                     // A second answer changes nothing.
                     Err(PeerError::Unasked) => {}
-                    Err(error) => self.attempt_failed(now, index, &error.to_string()),
+                    Err(error) => self.attempt_failed(now, carrier, &Failure::Broken(error.to_string())),
                 }
             }
             (Inner::Candidate { carrier, candidate }, _) => {
-                let direct = self.attempt(carrier);
+                let direct = self.carriers.direct_mut(carrier);
                 let is_used = direct.is_some_and(|direct| direct.connection.add_remote_candidate(now, &candidate));
                 debug!("session={} carrier={carrier} remote candidate used={is_used}", self.id);
             }
-            (Inner::Bye { reason }, Role::Host)
-                if reason == CHECK && matches!(self.state, State::Connecting { .. }) =>
-            {
+            (Inner::Bye { reason: Farewell::Check }, Role::Host) if self.state.is_connecting() => {
                 self.finish(now, End::Visit);
             }
-            (Inner::Bye { reason }, _) if reason == NO_PATH => self.finish(now, End::NoPath),
-            (Inner::Bye { .. }, _) if !matches!(self.state, State::Connecting { .. }) => self.finish(now, End::Peer),
+            (Inner::Bye { reason: Farewell::NoPath }, _) => self.finish(now, End::NoPath),
+            (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Its content may be the secrets of a carrier.
             (_, role) => debug!("session={} signaling message ignored, role={role:?}", self.id),
@@ -323,15 +253,17 @@ impl Session {
     }
 
     /// Goes on without a direct path, where it can.
-    pub(super) fn direct_failed(&mut self, now: Instant, reason: &str) {
-        info!("session={} no direct path: {reason}", self.id);
+    pub(super) fn direct_failed(&mut self, now: Instant, failure: &Failure) {
+        info!("session={} no direct path: {failure}", self.id);
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
         match self.state {
             State::Connecting { .. } if may_relay => self.relay_at = self.relay_at.map(|_| now),
-            State::Connecting { .. } if reason == NO_PATH => self.give_up_connecting(now),
-            State::Connecting { .. } => self.fail(now, reason),
+            State::Connecting { .. } => match failure {
+                Failure::TimedOut => self.give_up_connecting(now),
+                Failure::Broken(reason) => self.fail(now, reason),
+            },
             State::Established | State::Recovering { .. } => {
-                let pause = if self.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
+                let pause = if self.carriers.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
                 self.retry_at = Some(now + pause);
                 self.update_reason();
             }
@@ -357,18 +289,18 @@ impl Session {
 
     /// Opens the relay the client started.
     fn handle_relay(&mut self, now: Instant, carrier: u32) {
-        let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed) else { return };
-        let is_first = carrier < FIRST_DIRECT && self.highest == FIRST_DIRECT;
-        if self.reach.relay && (is_first || carrier > self.highest) && self.mux.open_carrier(now, carrier) {
-            link.has_relayed = true;
-            self.highest = self.highest.max(carrier);
-            self.relay = Some(Relay::new(now, carrier));
+        let Some(link) = self.link.as_mut().filter(|link| !link.has_relayed()) else { return };
+        let is_first = carrier < FIRST_DIRECT && self.carriers.is_first();
+        if self.reach.relay && (is_first || self.carriers.is_new(carrier)) && self.mux.open_carrier(now, carrier) {
+            link.begin_relay();
+            self.carriers.use_number(carrier);
+            self.carriers.relay = Some(Relay::new(now, carrier));
             self.opened_at = Some(now);
         }
     }
 
     fn handle_signaling_error(&mut self, now: Instant, error: SignalingError) -> SignalingError {
-        if matches!(self.state, State::Connecting { .. }) {
+        if self.state.is_connecting() {
             self.fail(now, &format!("signaling failed: {error}"));
         } else {
             self.handle_signaling_closed(now);
@@ -377,15 +309,11 @@ impl Session {
         error
     }
 
-    fn attempt(&mut self, carrier: u32) -> Option<&mut Direct> {
-        self.directs.iter_mut().find(|direct| direct.carrier == carrier)
-    }
-
     fn add_direct(&mut self, now: Instant, mut direct: Direct) {
         for &server in &self.stun_servers {
             direct.gatherer.add_server(now, server);
         }
         self.events.push_back(Event::Gather { carrier: direct.carrier });
-        self.directs.push(direct);
+        self.carriers.add(direct);
     }
 }

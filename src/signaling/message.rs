@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
+use super::farewell::Farewell;
 use super::keys::SessionId;
 use super::network::Network;
 
@@ -265,9 +266,9 @@ pub enum Inner {
     },
     /// The sender ends the session.
     Bye {
-        /// The reason, for people; shortened and stripped of control characters when parsed.
-        #[serde(default, deserialize_with = "words")]
-        reason: String,
+        /// Why.
+        #[serde(default)]
+        reason: Farewell,
     },
     /// A type this release does not know; to be ignored.
     #[serde(other)]
@@ -350,7 +351,7 @@ fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Erro
 
 /// Takes free text from a peer such that it can be printed: a terminal obeys control characters, and right-to-left
 /// marks can make a line read as another.
-fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     let harmless = |c: &char| {
         !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -474,8 +475,8 @@ mod tests {
     fn words_of_a_peer_are_safe_to_print() {
         let text = r#"{"type":"bye","reason":"a\u001b[2J\nb\u202ec"}"#;
         assert_eq!(Inner::parse(text), Ok(Inner::Bye { reason: "a[2Jbc".into() }));
-        let text = Inner::Bye { reason: "é".repeat(1000) }.to_text();
-        assert_eq!(Inner::parse(&text), Ok(Inner::Bye { reason: "é".repeat(MAX_WORDS) }));
+        let text = Inner::Bye { reason: "é".repeat(1000).into() }.to_text();
+        assert_eq!(Inner::parse(&text), Ok(Inner::Bye { reason: "é".repeat(MAX_WORDS).into() }));
     }
 
     proptest! {

@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod exposure;
+pub mod farewell;
 pub mod handshake;
 mod keys;
 pub mod limiter;

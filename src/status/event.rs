@@ -1,8 +1,9 @@
 //! Events a run reports: one JSON object a line with `--json`, sentences for people otherwise.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::check::Finding;
 use super::refusal::Refusal;
@@ -26,6 +27,61 @@ pub enum Way {
         /// Why not directly, in a sentence.
         reason: String,
     },
+}
+
+/// What appears at a local address; in JSON its name, or `proxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appearance {
+    /// A service, by the name the host announced, or what the host dials.
+    Target(String),
+    /// A proxy: whatever the program asks for.
+    Proxy,
+}
+
+impl fmt::Display for Appearance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Appearance::Target(name) => name,
+            Appearance::Proxy => "proxy",
+        })
+    }
+}
+
+impl Serialize for Appearance {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How a stream ended; in JSON `closed`, or why it ended otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Both directions ended in order.
+    Closed,
+    /// Otherwise, and why; in words that may be a peer's.
+    Failed(String),
+}
+
+impl StreamEnd {
+    /// Says that it ended otherwise than in order.
+    pub fn failed(reason: impl Into<String>) -> StreamEnd {
+        StreamEnd::Failed(reason.into())
+    }
+}
+
+impl fmt::Display for StreamEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StreamEnd::Closed => "closed",
+            StreamEnd::Failed(reason) => reason,
+        })
+    }
+}
+
+impl Serialize for StreamEnd {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Something that a person or a program that started pinhole wants to know. Never carries a key or a token; the pin
@@ -120,8 +176,8 @@ pub enum Event {
     Forwarding {
         /// The local address, `host:port` or `unix:/path`.
         local: String,
-        /// The service's name as the host announced it, what the host dials, or `proxy`.
-        service: String,
+        /// What appears there.
+        service: Appearance,
     },
     /// A host listens for a client's reverse forward.
     ReverseForwarding {
@@ -152,8 +208,8 @@ pub enum Event {
         sent: u64,
         /// Bytes received from the peer.
         received: u64,
-        /// `closed`, or why it was aborted.
-        reason: String,
+        /// How.
+        reason: StreamEnd,
     },
     /// A session ended.
     Disconnected {

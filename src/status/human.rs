@@ -4,15 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::check;
-use super::event::{Event, Way};
+use super::event::{Appearance, Event, StreamEnd, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
 use super::report::{Role, Style};
 use super::serving;
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
-
-/// The reason of a stream that ended as streams should.
-const CLOSED: &str = "closed";
 
 /// Turns events into text, and remembers what a later sentence needs.
 pub(super) struct Human {
@@ -75,8 +72,10 @@ impl Human {
             Event::Forwarding { local, service } => format!(
                 "{} is now {} on the other side",
                 paint.bold(&sanitize(local, MAX_PEER_TEXT)),
-                // A service of that name would be no less one.
-                if service == "proxy" { "a proxy".to_owned() } else { sanitize(service, MAX_PEER_TEXT) },
+                match service {
+                    Appearance::Target(name) => sanitize(name, MAX_PEER_TEXT),
+                    Appearance::Proxy => "a proxy".to_owned(),
+                },
             ),
             Event::ReverseForwarding { session, local, target } if target.is_empty() => format!(
                 "{}connections to {} go to the client",
@@ -105,10 +104,11 @@ impl Human {
             Event::StreamClosed { session, stream, sent, received, reason } => {
                 let name = self.stream_name(session, *stream);
                 let moved = moved(*sent, *received);
-                if reason == CLOSED {
-                    paint.dim(&format!("stream {name} closed: {moved}"))
-                } else {
-                    format!("stream {name} failed: {}; {moved}", sanitize(reason, MAX_PEER_TEXT))
+                match reason {
+                    StreamEnd::Closed => paint.dim(&format!("stream {name} closed: {moved}")),
+                    StreamEnd::Failed(reason) => {
+                        format!("stream {name} failed: {}; {moved}", sanitize(reason, MAX_PEER_TEXT))
+                    }
                 }
             }
             Event::Disconnected { session, reason, sent, received, duration_ms } => format!(
@@ -235,20 +235,16 @@ mod tests {
         }
     }
 
-    fn closed(reason: &str) -> Event {
-        Event::StreamClosed {
-            session: "ab12".into(),
-            stream: 3,
-            sent: 1200,
-            received: 34_500_000,
-            reason: reason.into(),
-        }
+    fn closed(reason: StreamEnd) -> Event {
+        Event::StreamClosed { session: "ab12".into(), stream: 3, sent: 1200, received: 34_500_000, reason }
     }
 
     #[test]
     fn events_are_sentences() {
-        let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: "web\x1b[2J\n".into() };
-        let proxy = Event::Forwarding { local: "127.0.0.1:1080".into(), service: "proxy".into() };
+        let target = |name: &str| Appearance::Target(name.to_owned());
+        let forwarding = Event::Forwarding { local: "127.0.0.1:25565".into(), service: target("web\x1b[2J\n") };
+        let called_proxy = Event::Forwarding { local: "127.0.0.1:8080".into(), service: target("proxy") };
+        let proxy = Event::Forwarding { local: "127.0.0.1:1080".into(), service: Appearance::Proxy };
         let reverse = |target: &str| Event::ReverseForwarding {
             session: "ab12".into(),
             local: "udp:127.0.0.1:53".into(),
@@ -267,12 +263,16 @@ mod tests {
         let cases = [
             (connected(0.42), "connected directly to 192.0.2.1:2000 (host/host), round trip 0.4 ms"),
             (forwarding, r"127.0.0.1:25565 is now web\u{1b}[2J\n on the other side"),
+            (called_proxy, "127.0.0.1:8080 is now proxy on the other side"),
             (proxy, "127.0.0.1:1080 is now a proxy on the other side"),
             (reverse("udp:10.0.0.1:53"), "udp:127.0.0.1:53 on the other side is now udp:10.0.0.1:53 here"),
             (reverse(""), "connections to udp:127.0.0.1:53 go to the client"),
             (opened, "stream 3 opened: 127.0.0.1:51822"),
-            (closed(CLOSED), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
-            (closed("connection refused\r"), r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB"),
+            (closed(StreamEnd::Closed), "stream 3 closed: sent 1.2 kB, received 34.5 MB"),
+            (
+                closed(StreamEnd::failed("connection refused\r")),
+                r"stream 3 failed: connection refused\r; sent 1.2 kB, received 34.5 MB",
+            ),
             (disconnected, "disconnected: the host ended the session; sent 10 B, received 2.0 MB in 2 min 3 s"),
             (warning, r"warning: a wrong pin was tried\nfrom 192.0.2.1"),
         ];
@@ -285,7 +285,7 @@ mod tests {
     fn a_host_names_sessions() {
         let text = |event| host().describe(&event).unwrap();
         assert!(text(connected(1.0)).starts_with("session ab12: connected directly to 192.0.2.1:2000"));
-        assert!(text(closed(CLOSED)).starts_with("stream ab12/3 closed: "));
+        assert!(text(closed(StreamEnd::Closed)).starts_with("stream ab12/3 closed: "));
     }
 
     #[test]
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn long_peer_text_is_cut() {
-        let text = client().describe(&closed(&"x".repeat(10_000))).unwrap();
+        let text = client().describe(&closed(StreamEnd::failed("x".repeat(10_000)))).unwrap();
         assert!(text.chars().count() < MAX_PEER_TEXT + 100, "{text}");
     }
 
@@ -316,8 +316,8 @@ mod tests {
     fn quiet_leaves_out_streams_only() {
         let style = Style { streams: false, ..Style::plain() };
         let mut human = Human::new(Role::Client, style);
-        assert_eq!(human.describe(&closed(CLOSED)), None);
-        assert_eq!(human.describe(&closed("connection refused")), None);
+        assert_eq!(human.describe(&closed(StreamEnd::Closed)), None);
+        assert_eq!(human.describe(&closed(StreamEnd::failed("connection refused"))), None);
         let id = || "myhost".parse().unwrap();
         let remote = "192.0.2.1:9".parse().unwrap();
         assert_eq!(human.describe(&Event::ClientJoined { id: id(), remote, conversation: 7 }), None);
@@ -332,7 +332,7 @@ mod tests {
         let event = Event::Error { code: "x".into(), message: "it failed".into() };
         assert_eq!(human.describe(&event).as_deref(), Some("\x1b[1;31merror:\x1b[0m it failed"));
         assert_eq!(
-            human.describe(&closed(CLOSED)).as_deref(),
+            human.describe(&closed(StreamEnd::Closed)).as_deref(),
             Some("\x1b[2mstream 3 closed: sent 1.2 kB, received 34.5 MB\x1b[0m")
         );
     }

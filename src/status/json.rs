@@ -39,7 +39,7 @@ impl Formatter for Printable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::event::Way;
+    use crate::status::event::{Appearance, StreamEnd, Way};
     use crate::status::refusal::Refusal;
     use proptest::prelude::*;
 
@@ -110,8 +110,12 @@ mod tests {
             ),
             (Event::Reconnecting { message: "x".into() }, r#"{"event":"reconnecting","message":"x"}"#),
             (
-                Event::Forwarding { local: address().to_string(), service: "web \"1\"".into() },
+                Event::Forwarding { local: address().to_string(), service: Appearance::Target("web \"1\"".into()) },
                 r#"{"event":"forwarding","local":"127.0.0.1:43211","service":"web \"1\""}"#,
+            ),
+            (
+                Event::Forwarding { local: address().to_string(), service: Appearance::Proxy },
+                r#"{"event":"forwarding","local":"127.0.0.1:43211","service":"proxy"}"#,
             ),
             (
                 Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:5000".into() },
@@ -123,7 +127,7 @@ mod tests {
                     stream: 3,
                     sent: 1,
                     received: u64::MAX,
-                    reason: "closed".into(),
+                    reason: StreamEnd::Closed,
                 },
                 r#"{"event":"stream-closed","session":"ab12","stream":3,"sent":1,"received":18446744073709551615,"reason":"closed"}"#,
             ),
@@ -208,8 +212,10 @@ mod tests {
 
     #[test]
     fn unprintable_text_is_escaped_without_loss() {
-        let event =
-            Event::Forwarding { local: "127.0.0.1:1".into(), service: "a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into() };
+        let event = Event::Forwarding {
+            local: "127.0.0.1:1".into(),
+            service: Appearance::Target("a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into()),
+        };
         assert_eq!(
             line(&event),
             concat!(

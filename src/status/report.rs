@@ -162,6 +162,7 @@ fn colours_wanted() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::event::Appearance;
     use std::sync::{Arc, Mutex};
 
     /// A buffer that two owners share; fails after `room` bytes.
@@ -197,7 +198,7 @@ mod tests {
     }
 
     fn forwarding() -> Event {
-        Event::Forwarding { local: "127.0.0.1:25565".parse().unwrap(), service: "web".into() }
+        Event::Forwarding { local: "127.0.0.1:25565".parse().unwrap(), service: Appearance::Target("web".into()) }
     }
 
     fn error() -> Event {

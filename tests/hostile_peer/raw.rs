@@ -112,7 +112,7 @@ impl Victim {
         for key in if self.floods { self.streams.as_slice() } else { &[] } {
             let Some(mut stream) = self.session.mux().stream(*key) else { continue };
             loop {
-                let len = stream.send_capacity().min(16_384);
+                let len = stream.poll_send_capacity().min(16_384);
                 if len == 0 {
                     break;
                 }

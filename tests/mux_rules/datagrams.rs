@@ -82,7 +82,7 @@ fn a_flow_opens_and_ends_as_a_stream_and_carries_datagrams_both_ways() {
     assert_eq!(rig.events(), [Event::Readable(key)]);
     assert_eq!(rig.sent(), [acknowledged(id, 0, 2), bare(id, 0, 1, Sequenced::Close)]);
     rig.feed(crate::rig::credit(id, 0, 65536, 2));
-    assert!(rig.mux.stream(key).unwrap().is_at_end());
+    assert!(rig.mux.stream(key).unwrap().poll_end());
     assert_eq!(rig.events(), [Event::Finished(key)]);
     rig.sent();
     assert_eq!((rig.pool.outstanding(), rig.mux.datagram_memory()), (0, [0; 3]));
@@ -225,7 +225,7 @@ fn bytes_on_a_flow_abort_it() {
 fn a_flow_takes_no_bytes_to_send() {
     let mut rig = host();
     let key = rig.accepted_udp(ID, 0);
-    assert_eq!(rig.mux.stream(key).unwrap().send_capacity(), 0);
+    assert_eq!(rig.mux.stream(key).unwrap().poll_send_capacity(), 0);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_reverse_stream_may_carry_either() {
     let mut rig = host();
     let key = rig.mux.open(1, &ConnectTarget::Reverse(0)).unwrap();
     let id = rig.mux.stream(key).unwrap().id().value();
-    assert!(rig.mux.stream(key).unwrap().send_capacity() > 0);
+    assert!(rig.mux.stream(key).unwrap().poll_send_capacity() > 0);
     rig.send_datagram(key, b"x");
     assert!(rig.sent().contains(&sent_datagram(id, b"x")));
 }
@@ -336,7 +336,7 @@ fn shares(rig: &mut Rig, size: usize, room: impl Fn(usize) -> Room) -> [usize; 2
     while sent[0] + sent[1] < 1_000_000 {
         rig.send_datagram(flow, &vec![1; size]);
         rig.send_datagram(flow, &vec![1; size]);
-        let len = rig.mux.stream(bulk).unwrap().send_capacity();
+        let len = rig.mux.stream(bulk).unwrap().poll_send_capacity();
         if len > 0 {
             rig.write(bulk, &vec![0; len]);
         }

@@ -22,7 +22,7 @@ fn data_and_close_before_connect_are_kept() {
     let [Event::Opened(key, _), Event::Readable(_)] = events[..] else { panic!("{events:?}") };
     assert_eq!(rig.sent(), [acknowledged(ID, 0, 4)], "CLOSE is acknowledged at once");
     assert_eq!(rig.read(key), b"hello world");
-    assert!(rig.mux.stream(key).unwrap().is_at_end());
+    assert!(rig.mux.stream(key).unwrap().poll_end());
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn credit_before_connect_is_kept() {
     let [Event::Opened(key, _)] = events[..] else { panic!("{events:?}") };
     rig.mux.stream(key).unwrap().accept();
     let mut room = 0;
-    while room < 80_000 && rig.mux.stream(key).unwrap().send_capacity() > 0 {
+    while room < 80_000 && rig.mux.stream(key).unwrap().poll_send_capacity() > 0 {
         rig.write(key, &[0; 1000]);
         room += 1000;
         rig.sent();
@@ -313,7 +313,7 @@ fn both_directions_close_on_their_own() {
     let key = rig.accepted(0);
     rig.feed(close(ID, 0, 1));
     assert_eq!(rig.events(), [Event::Readable(key)]);
-    assert!(rig.mux.stream(key).unwrap().is_at_end());
+    assert!(rig.mux.stream(key).unwrap().poll_end());
     rig.write(key, b"still here");
     assert_eq!(rig.sent(), [acknowledged(ID, 0, 2), sent_data(ID, 0, 1, b"still here")]);
     rig.finish(key);

@@ -41,7 +41,7 @@ fn what_was_sent_before_a_reset_is_read_before_it() {
     assert_eq!(rig.sent(), [acknowledged(ID, 0, 4)], "at once: the peer keeps its frames until then");
     let mut stream = rig.mux.stream(key).unwrap();
     stream.consume(7);
-    assert!(!stream.is_at_end());
+    assert!(!stream.poll_end());
     assert_eq!(rig.events(), []);
     assert_eq!(rig.read(key), b"rds");
     let events = rig.events();
@@ -189,7 +189,7 @@ fn a_reset_after_close_comes_behind_the_end() {
     let mut stream = rig.mux.stream(key).unwrap();
     stream.consume(3);
     assert_eq!(rig.events(), [], "not before the end was seen");
-    assert!(rig.mux.stream(key).unwrap().is_at_end());
+    assert!(rig.mux.stream(key).unwrap().poll_end());
     let events = rig.events();
     assert!(events.len() == 1 && is_reset(&events[0], key), "{events:?}");
     assert_empty(&mut rig);
@@ -198,7 +198,7 @@ fn a_reset_after_close_comes_behind_the_end() {
     let key = rig.accepted(1);
     rig.feed(close(ID, 1, 1));
     rig.events();
-    assert!(rig.mux.stream(key).unwrap().is_at_end());
+    assert!(rig.mux.stream(key).unwrap().poll_end());
     rig.feed(reset(ID, 1, 2));
     assert!(is_reset(&rig.events()[0], key));
     rig.sent();
@@ -240,7 +240,7 @@ fn a_reset_drops_what_waits_to_be_sent() {
     rig.feed(reset(ID, 0, 2));
     rig.mux.reclaim(&mut rig.pool);
     assert_eq!((rig.sent(), rig.mux.memory().1, rig.pool.outstanding()), (vec![], 0, 0));
-    assert_eq!(rig.mux.stream(key).unwrap().send_capacity(), 0);
+    assert_eq!(rig.mux.stream(key).unwrap().poll_send_capacity(), 0);
     rig.finish(key);
     assert_eq!(rig.sent(), []);
     // An acknowledgement of what went before changes nothing.
@@ -255,7 +255,7 @@ fn a_blocked_application_hears_that_nothing_more_is_taken() {
     let mut rig = Rig::host();
     let key = rig.accepted(0);
     loop {
-        let capacity = rig.mux.stream(key).unwrap().send_capacity();
+        let capacity = rig.mux.stream(key).unwrap().poll_send_capacity();
         if capacity == 0 {
             break;
         }

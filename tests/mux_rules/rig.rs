@@ -156,7 +156,7 @@ impl Rig {
         chunk.room_mut()[..bytes.len()].copy_from_slice(bytes);
         chunk.set_len(bytes.len());
         let mut stream = self.mux.stream(key).unwrap();
-        assert!(stream.send_capacity() >= bytes.len());
+        assert!(stream.poll_send_capacity() >= bytes.len());
         stream.send(self.pool.fit(chunk)).expect("there is capacity");
     }
 
@@ -169,7 +169,7 @@ impl Rig {
         let mut stream = self.mux.stream(key).unwrap();
         let bytes: Vec<u8> = stream.readable().flatten().copied().collect();
         stream.consume(bytes.len());
-        stream.is_at_end();
+        stream.poll_end();
         bytes
     }
 }

@@ -140,7 +140,7 @@ impl World {
         if !end.is_writable {
             return false;
         }
-        let capacity = stream.send_capacity();
+        let capacity = stream.poll_send_capacity();
         if capacity == 0 {
             end.is_writable = false;
             return false;
@@ -172,11 +172,11 @@ impl World {
         }
         assert!(offset <= peer, "stream {uid}: more arrived than was sent");
         end.is_readable = ready > most;
-        end.saw_end |= stream.is_at_end();
+        end.saw_end |= stream.poll_end();
         end.read += ready.min(most) as u64;
         stream.consume(ready.min(most));
         if let Some(mut stream) = end.key.and_then(|key| self.sides[side].mux.stream(key)) {
-            end.saw_end |= stream.is_at_end();
+            end.saw_end |= stream.poll_end();
             assert!(stream.is_udp() || stream.bytes().1 == offset);
         }
         let saw_end = end.saw_end;

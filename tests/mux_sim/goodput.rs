@@ -100,7 +100,7 @@ impl Path {
     fn fill(&mut self, key: StreamKey) {
         let mut stream = self.muxes[0].stream(key).expect("nobody ends a stream");
         loop {
-            let room = stream.send_capacity();
+            let room = stream.poll_send_capacity();
             if room == 0 {
                 return;
             }
@@ -199,7 +199,7 @@ fn a_small_message_waits_for_little_beside_bulk() {
         let mut chunk = path.pools[0].take();
         chunk.set_len(64);
         let mut stream = path.muxes[0].stream(small).unwrap();
-        assert!(stream.send_capacity() >= 64);
+        assert!(stream.poll_send_capacity() >= 64);
         stream.send(path.pools[0].fit(chunk)).expect("there is capacity");
         path.run(Duration::from_millis(40), BULK);
         assert!(path.sent_before_small >= before, "it went out");

@@ -57,7 +57,7 @@ fn a_small_message_waits_for_a_turn_of_each_bulk_stream() {
             let mut chunk = path.pools[0].take();
             chunk.set_len(64);
             let mut stream = path.muxes[0].stream(small).unwrap();
-            assert!(stream.send_capacity() >= 64);
+            assert!(stream.poll_send_capacity() >= 64);
             stream.send(path.pools[0].fit(chunk)).expect("there is capacity");
             let (before, since) = (path.read[BULK], path.now);
             while path.read[BULK] == before {

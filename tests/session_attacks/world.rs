@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use pinhole::session::{End, Event, Reach, Session, Signal};
+use pinhole::signaling::farewell::Farewell;
 use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::signaling::message::{ClientMessage, Inner, Outer};
 use pinhole::signaling::pin::Pin;
@@ -276,7 +277,7 @@ impl World {
                 );
                 self.say(&Inner::Candidate { carrier, candidate });
             }
-            4 => self.say(&Inner::Bye { reason: "check".to_owned() }),
+            4 => self.say(&Inner::Bye { reason: Farewell::Check }),
             5 => {
                 let sdp = change(script, "v=0\r\na=ice-ufrag:abcd\r\n");
                 self.say(&if script.once_in(2) {
@@ -353,11 +354,11 @@ impl World {
             4 | 5 => {
                 let readable: usize = stream.readable().map(<[u8]>::len).sum();
                 stream.consume(script.below(readable + 1));
-                stream.is_at_end();
+                stream.poll_end();
             }
             _ => {
                 let mut chunk = side.pool.take();
-                let len = stream.send_capacity().min(script.pick(&[1, 100, 16_384])).min(chunk.room_mut().len());
+                let len = stream.poll_send_capacity().min(script.pick(&[1, 100, 16_384])).min(chunk.room_mut().len());
                 // What does not fit is given back.
                 chunk.set_len(if script.once_in(8) { 16_384 } else { len });
                 if let Err(chunk) = stream.send(chunk) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pinhole::peer::Connection;
 use pinhole::session::{End, Event, OPEN_TIMEOUT, Reach, Session, Signal};
+use pinhole::signaling::farewell::Farewell;
 use pinhole::signaling::message::Inner;
 use pinhole::tunnel::{Config, Role};
 use str0m_netem::Probability;
@@ -108,7 +109,7 @@ fn a_signaling_text_altered_dropped_or_repeated_ends_the_session() {
         ("of another number", |text| vec![text.replacen("\"n\":", "\"n\":1", 1)]),
         ("repeated", |text| vec![text.clone(), text]),
         ("garbage", |_| vec!["{".to_owned()]),
-        ("in clear", |_| vec![Inner::Bye { reason: String::new() }.to_text()]),
+        ("in clear", |_| vec![Inner::Bye { reason: Farewell::default() }.to_text()]),
     ];
     for (name, attack) in attacks {
         for victim in [HOST, CLIENT] {

@@ -151,7 +151,7 @@ impl End {
         let direction = if let Task::Echo { .. } = self.task { self.direction - 1 } else { self.direction };
         let mut left = wanted;
         while left > 0 {
-            let len = stream.send_capacity().min(usize::try_from(left).unwrap_or(usize::MAX)).min(MAX_PIECE);
+            let len = stream.poll_send_capacity().min(usize::try_from(left).unwrap_or(usize::MAX)).min(MAX_PIECE);
             if len == 0 {
                 break;
             }
@@ -183,7 +183,7 @@ impl End {
             }
         }
         stream.consume(taken);
-        self.saw_end |= stream.is_at_end();
+        self.saw_end |= stream.poll_end();
         match &mut self.task {
             Task::Bulk { to_receive, .. } => {
                 assert!(self.received <= *to_receive, "more came than was sent");

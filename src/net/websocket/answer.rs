@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::error::Dialled;
+
 /// The largest head of an answer: front ends add long redirections and cookies.
 pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
 
@@ -26,26 +28,27 @@ pub struct HttpAnswer {
 const PRIVATE: &str = "the port is private: in VS Code set its visibility to Public, or pass --header \
     'X-Tunnel-Authorization: tunnel <token>'";
 
-const UPGRADE: &str = "a proxy in front of pinhole host does not pass WebSockets on, it leaves out the headers of the upgrade: have it \
-    forward them (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; \
-    Apache: ProxyPass … upgrade=websocket)";
+const UPGRADE: &str = "does not pass WebSockets on, it leaves out the headers of the upgrade: have it forward them \
+    (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; Apache: \
+    ProxyPass … upgrade=websocket)";
 
 impl fmt::Display for HttpAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (HTTP status {}", self.sentence(), self.status)?;
-        if let Some(server) = &self.server {
-            write!(f, " from {server}")?;
-        }
-        // Pages of HTML help nobody at a terminal.
-        if !self.snippet.is_empty() && !self.is_html() {
-            write!(f, ": {}", self.snippet)?;
-        }
-        f.write_str(")")
+        f.write_str(&self.sentence(Dialled::Host))
     }
 }
 
 impl HttpAnswer {
-    fn sentence(&self) -> String {
+    /// Returns what it means to one who dialled that program, and what to do about it.
+    pub(super) fn sentence(&self, dialled: Dialled) -> String {
+        let from = self.server.as_ref().map_or_else(String::new, |server| format!(" from {server}"));
+        // Pages of HTML help nobody at a terminal.
+        let is_shown = !self.snippet.is_empty() && !self.is_html();
+        let snippet = if is_shown { format!(": {}", self.snippet) } else { String::new() };
+        format!("{} (HTTP status {}{from}{snippet})", self.advice(dialled), self.status)
+    }
+
+    fn advice(&self, dialled: Dialled) -> String {
         let is_success = (200..=299).contains(&self.status);
         let sentence = match (self.status, self.location.as_deref()) {
             _ if self.says(&["http request was sent to https", "http request to an https", "plain http to an ssl"]) => {
@@ -57,7 +60,9 @@ impl HttpAnswer {
                 return format!("the address has moved: use {} instead", websocket_url(target));
             }
             (404, _) => {
-                "nothing answers at this path: check the address, and that the port of pinhole host is forwarded"
+                return format!(
+                    "nothing answers at this path: check the address, and that the port of {dialled} is forwarded"
+                );
             }
             _ if is_success && self.is_html() && self.says(&["you are about to", "developer tunnel"]) => {
                 "the forwarder answered with a page that is to be confirmed in a browser: pass --header \
@@ -67,27 +72,40 @@ impl HttpAnswer {
                 PRIVATE
             }
             _ if is_success && self.is_html() && self.says(&["<title>pinhole</title>"]) => {
-                "the page of pinhole host answered, and its WebSocket is at /ws: have the proxy in front of it leave the path as it is"
+                return format!(
+                    "the page of {dialled} answered, and its WebSocket is at /ws: have the proxy in front of it leave \
+                     the path as it is"
+                );
             }
             _ if is_success && self.is_html() => {
-                "a web page answered instead of a WebSocket: is this the signaling port that pinhole host printed?"
+                return format!(
+                    "a web page answered instead of a WebSocket: is this the signaling port that {dialled} printed?"
+                );
             }
             _ if is_success => "the port answers HTTP, but not as pinhole's WebSocket does: is it the right port?",
-            (426, _) => UPGRADE,
-            (400, _) if self.says(&["sec-websocket", "upgrade", "websocket"]) => UPGRADE,
+            (426, _) => return format!("a proxy in front of {dialled} {UPGRADE}"),
+            (400, _) if self.says(&["sec-websocket", "upgrade", "websocket"]) => {
+                return format!("a proxy in front of {dialled} {UPGRADE}");
+            }
             (400, _) => {
-                "the request for a WebSocket was not understood: is this the signaling port of pinhole host, and does a proxy in \
-                 front of it pass WebSockets on?"
+                return format!(
+                    "the request for a WebSocket was not understood: is this the signaling port of {dialled}, and does \
+                     a proxy in front of it pass WebSockets on?"
+                );
             }
             (429, _) => "the server says that there were too many requests: wait before trying again",
             (502..=504, _) => {
-                "the forwarder does not reach pinhole host, or the host is busy: is it running, and is its port the one that is \
-                 forwarded?"
+                return format!(
+                    "the forwarder does not reach {dialled}, or the host is busy: is it running, and is its port the \
+                     one that is forwarded?"
+                );
             }
             // Cloudflare's own.
             (520..=524 | 530, _) => {
-                "Cloudflare does not reach what is behind it: is pinhole host running, and does the tunnel or the origin lead to its \
-                 port?"
+                return format!(
+                    "Cloudflare does not reach what is behind it: is {dialled} running, and does the tunnel or the \
+                     origin lead to its port?"
+                );
             }
             (525 | 526, _) => {
                 "Cloudflare does not accept the TLS of what is behind it: has that a certificate, or is it to be reached by http://?"

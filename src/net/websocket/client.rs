@@ -202,7 +202,7 @@ fn check_agreement(headers: &Headers<'_>, accept_key: &str) -> Result<(), WebSoc
         "it uses an extension that was not asked for"
     } else if headers.first("sec-websocket-protocol").is_some_and(|name| name != SUB_PROTOCOL) {
         // Some forwarders drop the field altogether: its absence is no refusal.
-        "it speaks another sub-protocol; is this a pinhole host?"
+        return Err(WebSocketError::SubProtocol);
     } else {
         return Ok(());
     };

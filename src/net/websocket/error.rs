@@ -32,7 +32,25 @@ pub enum Phase {
     Closed,
 }
 
-/// Why a WebSocket could not be opened, or ended.
+/// Which program is dialled, for sentences that name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialled {
+    /// A host.
+    Host,
+    /// A server.
+    Server,
+}
+
+impl fmt::Display for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialled::Host => "pinhole host",
+            Dialled::Server => "pinhole server",
+        })
+    }
+}
+
+/// Why a WebSocket could not be opened, or ended. Its `Display` is the sentence of one who dialled a host.
 #[derive(Debug, Error)]
 pub enum WebSocketError {
     /// The host name could not be resolved. Made by whoever looked it up.
@@ -44,7 +62,7 @@ pub enum WebSocketError {
         reason: String,
     },
     /// The TCP connection could not be made.
-    #[error("cannot connect to {authority}: {source}; {advice}", advice = connect_advice(.source))]
+    #[error("{}", connect_sentence(authority, source, Dialled::Host))]
     Connect {
         /// Host and port as asked for.
         authority: String,
@@ -88,6 +106,9 @@ pub enum WebSocketError {
     /// The peer broke the rules of HTTP or WebSocket.
     #[error("the other side does not follow the protocol: {0}")]
     Protocol(String),
+    /// The peer speaks WebSocket, and not our sub-protocol.
+    #[error("{}", subprotocol_sentence(Dialled::Host))]
+    SubProtocol,
     /// A library panicked over what the peer sent.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -107,10 +128,10 @@ pub enum WebSocketError {
     #[error("the WebSocket is {0}, not open")]
     NotOpen(Phase),
     /// The connection ended without a closing handshake.
-    #[error("{}", disconnected_sentence(*.0))]
+    #[error("{}", disconnected_sentence(*.0, Dialled::Host))]
     Disconnected(Phase),
     /// Nothing happened in time. Made by [`super::WebSocket::timed_out`].
-    #[error("{}", timeout_sentence(*.0))]
+    #[error("{}", timeout_sentence(*.0, Dialled::Host))]
     Timeout(Phase),
     /// Another failure of the socket.
     #[error("the connection failed: {0}")]
@@ -133,9 +154,34 @@ impl WebSocketError {
             Self::Tls(_)
             | Self::Request { .. }
             | Self::Protocol(_)
+            | Self::SubProtocol
             | Self::TooLarge { .. }
             | Self::Fault(_)
             | Self::NotOpen(_) => false,
+        }
+    }
+
+    /// Returns the sentence of one who dialled that program.
+    pub fn sentence(&self, dialled: Dialled) -> String {
+        match self {
+            Self::Connect { authority, source } => connect_sentence(authority, source, dialled),
+            Self::Http(answer) => answer.sentence(dialled),
+            Self::SubProtocol => subprotocol_sentence(dialled),
+            Self::Disconnected(phase) => disconnected_sentence(*phase, dialled),
+            Self::Timeout(phase) => timeout_sentence(*phase, dialled),
+            Self::Dns { .. }
+            | Self::Proxy(_)
+            | Self::Certificate { .. }
+            | Self::Tls(_)
+            | Self::Ended(_)
+            | Self::Busy { .. }
+            | Self::Request { .. }
+            | Self::Protocol(_)
+            | Self::Fault(_)
+            | Self::TooLarge { .. }
+            | Self::Full { .. }
+            | Self::NotOpen(_)
+            | Self::Io(_) => self.to_string(),
         }
     }
 
@@ -236,18 +282,27 @@ fn alert_sentence(alert: AlertDescription) -> String {
     format!("the server refused: {sentence} (alert {alert:?})")
 }
 
-fn connect_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "is pinhole host still running, and is the port right?",
+fn connect_sentence(authority: &str, error: &io::Error, dialled: Dialled) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            return format!(
+                "cannot connect to {authority}: {error}; is {dialled} still running, and is the port right?"
+            );
+        }
         io::ErrorKind::TimedOut => "the machine may be off, or a firewall drops the connection",
         io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "does this machine have a network?",
         io::ErrorKind::PermissionDenied => "a local firewall or sandbox forbids it",
         _ => "check the address and the network",
-    }
+    };
+    format!("cannot connect to {authority}: {error}; {advice}")
 }
 
-fn disconnected_sentence(phase: Phase) -> &'static str {
-    match phase {
+fn subprotocol_sentence(dialled: Dialled) -> String {
+    format!("the other side does not follow the protocol: it speaks another sub-protocol; is this a {dialled}?")
+}
+
+fn disconnected_sentence(phase: Phase, dialled: Dialled) -> String {
+    let sentence = match phase {
         Phase::Connecting => "the connection was cut at once: is this the right port?",
         Phase::Proxy => {
             "the proxy cut the connection before it had connected: is the address of the proxy (HTTPS_PROXY, ALL_PROXY or \
@@ -257,17 +312,20 @@ fn disconnected_sentence(phase: Phase) -> &'static str {
             "the connection was cut during the TLS handshake: does the port speak TLS? Use ws:// if it does not"
         }
         Phase::Upgrading => {
-            "the connection was cut before the WebSocket was accepted: is this the signaling port of pinhole host, \
-             and is wss:// (with TLS) or ws:// (without) right?"
+            return format!(
+                "the connection was cut before the WebSocket was accepted: is this the signaling port of {dialled}, \
+                 and is wss:// (with TLS) or ws:// (without) right?"
+            );
         }
         Phase::Open | Phase::Closing | Phase::Closed => {
             "the signaling connection was cut by the other side or the network"
         }
-    }
+    };
+    sentence.to_owned()
 }
 
-fn timeout_sentence(phase: Phase) -> &'static str {
-    match phase {
+fn timeout_sentence(phase: Phase, dialled: Dialled) -> String {
+    let sentence = match phase {
         Phase::Connecting => "no answer to the connection attempt: the machine may be off, or a firewall drops it",
         Phase::Proxy => {
             "no answer from the proxy: is its address (HTTPS_PROXY, ALL_PROXY or http_proxy) right, and does it reach the \
@@ -275,12 +333,15 @@ fn timeout_sentence(phase: Phase) -> &'static str {
         }
         Phase::Tls => "no answer in the TLS handshake: does the port speak TLS? Use ws:// if it does not",
         Phase::Upgrading => {
-            "the port takes connections but does not answer: is it the signaling port of pinhole host, and is wss:// \
-             (with TLS) or ws:// (without) right?"
+            return format!(
+                "the port takes connections but does not answer: is it the signaling port of {dialled}, and is \
+                 wss:// (with TLS) or ws:// (without) right?"
+            );
         }
         Phase::Open => "the other side does not answer any more",
         Phase::Closing | Phase::Closed => "the other side did not answer the close",
-    }
+    };
+    sentence.to_owned()
 }
 
 #[cfg(test)]
@@ -291,7 +352,7 @@ mod tests {
     fn causes_are_explained() {
         let refused = io::ErrorKind::ConnectionRefused.into();
         let error = WebSocketError::Connect { authority: "a.test:1".into(), source: refused };
-        assert!(error.to_string().contains("is pinhole host still running, and is the port right?"), "{error}");
+        assert!(error.to_string().ends_with("; is pinhole host still running, and is the port right?"), "{error}");
 
         let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let error = WebSocketError::from_io(io::Error::new(io::ErrorKind::InvalidData, tls), Phase::Tls);
@@ -300,6 +361,27 @@ mod tests {
 
         let error = WebSocketError::from_io(io::ErrorKind::ConnectionReset.into(), Phase::Upgrading);
         assert!(matches!(error, WebSocketError::Disconnected(Phase::Upgrading)), "{error}");
+    }
+
+    #[test]
+    fn whoever_dialled_a_server_reads_of_a_server() {
+        let refused = || io::ErrorKind::ConnectionRefused.into();
+        let answers = [301, 404, 400, 426, 502, 521, 200].map(|status| {
+            let content_type = Some("text/html".to_owned());
+            WebSocketError::Http(Box::new(HttpAnswer { status, content_type, ..HttpAnswer::default() }))
+        });
+        let others = [
+            WebSocketError::Connect { authority: "a.test:1".into(), source: refused() },
+            WebSocketError::SubProtocol,
+            WebSocketError::Disconnected(Phase::Upgrading),
+            WebSocketError::Timeout(Phase::Upgrading),
+            WebSocketError::Timeout(Phase::Open),
+            WebSocketError::Io(refused()),
+        ];
+        for error in answers.iter().chain(&others) {
+            let expected = error.to_string().replace("pinhole host", "pinhole server");
+            assert_eq!((error.sentence(Dialled::Server), error.sentence(Dialled::Host)), (expected, error.to_string()));
+        }
     }
 
     #[test]

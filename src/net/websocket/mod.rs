@@ -26,7 +26,7 @@ use tungstenite::protocol::{Message, Role, WebSocketContext};
 
 pub use answer::HttpAnswer;
 pub use client::UpgradeRequest;
-pub use error::{Phase, WebSocketError};
+pub use error::{Dialled, Phase, WebSocketError};
 pub use frame::close_code;
 pub use proxy_answer::{ProxyFailure, ProxyProblem};
 pub use server::{Admission, Incoming, IncomingEvent};
@@ -438,7 +438,7 @@ impl WebSocket {
     fn fail(&mut self, error: &WebSocketError) {
         let code = match error {
             WebSocketError::TooLarge { .. } => Some(close_code::TOO_LARGE),
-            WebSocketError::Protocol(_) => Some(close_code::PROTOCOL),
+            WebSocketError::Protocol(_) | WebSocketError::SubProtocol => Some(close_code::PROTOCOL),
             _ => None,
         };
         let state = std::mem::replace(&mut self.state, State::Closed);

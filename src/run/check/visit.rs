@@ -21,8 +21,8 @@ use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
-use crate::session::CHECK;
 use crate::signaling::error::SignalingError;
+use crate::signaling::farewell::Farewell;
 use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};
 use crate::signaling::message::Inner;
 use crate::signaling::network::{Network, Udp};
@@ -293,7 +293,7 @@ impl Visit {
         let Phase::Talking(mut websocket, mut established) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return;
         };
-        let text = established.sealer.seal(&Inner::Bye { reason: CHECK.to_owned() });
+        let text = established.sealer.seal(&Inner::Bye { reason: Farewell::Check });
         if let Err(error) = websocket.send_text(text) {
             debug!("good-bye error={error}");
         }
@@ -301,7 +301,7 @@ impl Visit {
     }
 
     fn leave(&mut self, now: Instant, mut websocket: WebSocket) {
-        websocket.close(close_code::NORMAL, CHECK);
+        websocket.close(close_code::NORMAL, Farewell::Check.as_str());
         self.phase = Phase::Leaving(websocket);
         self.deadline = now + CLOSE_TIMEOUT;
     }

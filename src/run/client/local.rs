@@ -19,7 +19,7 @@ use crate::run::deadlines::Due;
 use crate::run::programs::{UdpListener, UdpListenerKey};
 use crate::run::table::Table;
 use crate::run::token::Source;
-use crate::status::event::Event;
+use crate::status::event::{Appearance, Event};
 use crate::tunnel::{ConnectTarget, Service};
 
 /// Connections accepted in one turn.
@@ -91,12 +91,17 @@ impl What {
         }
     }
 
+    /// Tells whether it names that service.
+    fn is(&self, service: &Service) -> bool {
+        matches!(self, What::Service(name) if *name == service.name)
+    }
+
     /// Finds the target among what the host has now.
     fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
         match self {
             What::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
-            What::Service(name) => {
-                services.iter().find(|service| service.name == *name).map(|service| ConnectTarget::Service(service.id))
+            What::Service(_) => {
+                services.iter().find(|service| self.is(service)).map(|service| ConnectTarget::Service(service.id))
             }
             What::Dial(target, _) => Some(target.clone()),
             What::Proxy => None,
@@ -252,7 +257,7 @@ impl Client {
     /// Binds what was left until it was known which protocol each service is of.
     fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
         for (address, what) in std::mem::take(&mut self.local.deferred) {
-            let is_udp = services.iter().any(|service| service.is_udp() && service.name == what.name());
+            let is_udp = services.iter().any(|service| service.is_udp() && what.is(service));
             if !is_udp && let Some(other) = self.local.taken_by(address) {
                 let message = format!(
                     "{other} and {} are both of TCP and cannot both appear at {address}; choose another port for one of them",
@@ -317,7 +322,11 @@ impl Client {
         let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.what, &port.name)));
         for (what, name) in all {
             let Some(local) = name.clone() else { continue };
-            let service = if *what == What::Only { first.clone() } else { what.name() };
+            let service = match what {
+                What::Only => Appearance::Target(first.clone()),
+                What::Service(name) | What::Dial(_, name) => Appearance::Target(name.clone()),
+                What::Proxy => Appearance::Proxy,
+            };
             self.core.report(&Event::Forwarding { local, service });
         }
         Ok(())

@@ -183,7 +183,7 @@ impl Client {
             }
             Notice::NegotiationDue { program } => self.handle_negotiation_due(program),
             #[cfg(unix)]
-            Notice::Closed { connection, reason } => self.handle_closed(connection, &reason),
+            Notice::Closed { connection, end } => self.handle_closed(connection, &end),
             #[cfg(not(unix))]
             Notice::Closed { .. } => {}
             Notice::Link { place, event } => self.handle_link_event(place, &event),

@@ -19,6 +19,7 @@ use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::RunError;
 use crate::run::connections::{ConnectionKey, Incoming};
+use crate::status::event::StreamEnd;
 use crate::tunnel::{ConnectTarget, Service};
 
 /// The pipe of a client.
@@ -90,11 +91,10 @@ impl Client {
     }
 
     /// The pipe's connection is gone: the run ends once everything is written.
-    pub(super) fn handle_closed(&mut self, connection: ConnectionKey, reason: &str) {
+    pub(super) fn handle_closed(&mut self, connection: ConnectionKey, end: &StreamEnd) {
         if self.pipe.connection != Some(connection) {
             return;
         }
-        let is_complete = reason == "closed";
         if let Some(writer) = self.pipe.writer.take() {
             // It has what came, and the socket behind it has ended.
             let _ = writer.join();
@@ -102,10 +102,9 @@ impl Client {
         if self.handle_unwritten() {
             return;
         }
-        if is_complete {
-            self.stop();
-        } else {
-            self.leave(RunError::Pipe(reason.to_owned()));
+        match end {
+            StreamEnd::Closed => self.stop(),
+            StreamEnd::Failed(reason) => self.leave(RunError::Pipe(reason.clone())),
         }
     }
 

@@ -69,7 +69,7 @@ impl Server {
             return;
         };
         stream.finish();
-        if stream.is_at_end() {
+        if stream.poll_end() {
             return self.core.touch(session);
         }
         if self.leaving.count(session) >= MAX_LEAVING
@@ -101,7 +101,7 @@ impl Server {
             stream.consume(len);
             *dropped += len;
         }
-        let (is_over, is_too_much) = (stream.is_at_end(), *dropped > MAX_DROPPED);
+        let (is_over, is_too_much) = (stream.poll_end(), *dropped > MAX_DROPPED);
         self.core.touch(session);
         if is_over {
             self.leaving.forget(session, key);

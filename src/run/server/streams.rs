@@ -84,7 +84,7 @@ impl Server {
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
         while !exchange.to_service().is_empty() {
-            let capacity = stream.send_capacity();
+            let capacity = stream.poll_send_capacity();
             if capacity == 0 {
                 break;
             }
@@ -107,7 +107,7 @@ impl Server {
             stream.consume(len);
             has_moved = true;
         }
-        if !carrying.end_told && stream.is_at_end() {
+        if !carrying.end_told && stream.poll_end() {
             carrying.end_told = true;
             exchange.handle_service_end();
             has_moved = true;

@@ -128,7 +128,7 @@ impl Mux {
         let Some(stream) = self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
             return;
         };
-        if stream.receive.state == ReceiveState::Head && stream.id.opener() != self.config.role {
+        if stream.receive.state() == ReceiveState::Head && stream.id.opener() != self.config.role {
             let (id, generation) = (stream.id, stream.generation);
             self.counters.datagrams.early += self.datagrams.early.keep(now, id, generation, datagram);
             return;
@@ -137,7 +137,7 @@ impl Mux {
             self.counters.datagrams.stray += 1;
             return;
         };
-        stream.receive.bytes += datagram.len() as u64;
+        stream.receive.count_datagram(datagram.len());
         let untaken = &mut self.counters.datagrams.untaken;
         flow.incoming.push(datagram, &mut self.datagrams.incoming, |_| *untaken += 1);
         self.timers.activity();
@@ -244,14 +244,14 @@ impl StreamMut<'_> {
         let Mux { streams, counters, datagrams, retired, .. } = mux;
         let stream = streams.get_mut(key.index as usize).expect("a StreamMut is made for a live stream");
         let unsent = &mut counters.datagrams.unsent;
-        let is_open = stream.send.state == SendState::Open && takes_datagrams;
+        let is_open = stream.send.state() == SendState::Open && takes_datagrams;
         let Some(flow) = stream.flow.as_mut().filter(|_| is_open && payload.len() <= MAX_DATAGRAM) else {
             *unsent += 1;
             return;
         };
         let mut chunk = pool.copy(payload);
         chunk.set_header(header(kind::DATAGRAM, stream.generation, stream.id.value(), Sequence(0)));
-        stream.send.bytes += payload.len() as u64;
+        stream.send.count_datagram(payload.len());
         flow.outgoing.push((now, chunk), &mut datagrams.outgoing, |(_, chunk)| {
             *unsent += 1;
             retired.push(chunk);

@@ -7,15 +7,12 @@ use bytes::Bytes;
 use super::config::taken_streams;
 use super::datagrams::accepted_flow;
 use super::{IdState, IdStatus, Life, MAX_BEFORE_CONNECT, MAX_BEFORE_HELLO, MAX_PENDING_ABORTS, Mux};
-use crate::tunnel::chunk::MAX_PAYLOAD;
-use crate::tunnel::credit::cost;
 use crate::tunnel::event::{Event, Origin};
 use crate::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
 use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
-use crate::tunnel::reorder::Arrival;
-use crate::tunnel::stream::{Application, ReceiveState, SendState};
+use crate::tunnel::stream::{Application, Arrived, Head, Opening, ReceiveState, Violation};
 
 impl Mux {
     /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the
@@ -59,7 +56,7 @@ impl Mux {
         let keys: Vec<StreamKey> = self.keys().collect();
         for key in keys {
             if let Some(stream) = self.get_mut(key) {
-                stream.send.credit.raise(u64::from(hello.initial_credit));
+                stream.send.raise_credit(u64::from(hello.initial_credit));
             }
             self.notify_writable(key);
         }
@@ -149,13 +146,13 @@ impl Mux {
     /// Lets go of a stream whose id the opener uses again, which proves that the opener is done with it.
     fn supersede(&mut self, key: StreamKey) {
         let Some(stream) = self.get_mut(key) else { return };
-        let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent);
+        let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent());
         // An opener that ended the stream in order had all of ours; what never went out says that it aborted.
-        let has_said_all = stream.send.state != SendState::Open && end == stream.send.next_sequence();
+        let has_said_all = stream.send.has_said_all();
         if stream.application == Application::Gone {
             self.end_id(id, generation, IdStatus::Ended);
             self.remove(key);
-        } else if stream.receive.state.has_ended() && has_said_all {
+        } else if stream.receive.state().has_ended() && has_said_all {
             let mut retired = std::mem::take(&mut self.retired);
             let freed = self.get_mut(key).and_then(|stream| stream.send.acknowledge(end, &mut retired));
             self.retired = retired;
@@ -189,7 +186,7 @@ impl Mux {
         }
         let key = self.insert(id, generation);
         self.deliver(now, key, frame);
-        if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
+        if self.get(key).is_some_and(|stream| stream.receive.state() == ReceiveState::Head) {
             self.await_connect(now, key);
         }
     }
@@ -207,7 +204,7 @@ impl Mux {
                 self.handle_reset(now, key, sequence, detail);
             }
             StreamFrame::Sequenced(sequence, frame) => {
-                if let Err((reason, detail)) = self.receive(now, key, sequence, frame) {
+                if let Err(Violation { reason, detail }) = self.receive(now, key, sequence, frame) {
                     self.abort_with_event(key, reason, detail);
                 }
             }
@@ -217,13 +214,7 @@ impl Mux {
         }
     }
 
-    fn receive(
-        &mut self,
-        now: Instant,
-        key: StreamKey,
-        sequence: Sequence,
-        frame: Sequenced,
-    ) -> Result<(), (AbortReason, &'static str)> {
+    fn receive(&mut self, now: Instant, key: StreamKey, sequence: Sequence, frame: Sequenced) -> Result<(), Violation> {
         let (role, carrier) = (self.config.role, self.carrier);
         let Some(stream) = self.get_mut(key) else { return Ok(()) };
         let is_ours = stream.id.opener() == role;
@@ -231,54 +222,24 @@ impl Mux {
             // Whoever answers a stream has its CONNECT, even if the CREDIT that says so is lost.
             stream.known_on.get_or_insert(carrier);
         }
-        let receive = &mut stream.receive;
         if stream.application == Application::Gone {
             self.counters.stale += 1;
             return Ok(());
         }
-        if receive.reorder.has(sequence) {
+        let expected = if is_ours { Head::Accept } else { Head::Connect };
+        let Arrived::New { units, unasked } = stream.receive.arrive(sequence, &frame, expected)? else {
             self.counters.duplicate += 1;
             return Ok(());
-        }
-        let is_head = match frame {
-            Sequenced::Connect(..) => !is_ours,
-            Sequenced::Accept => is_ours,
-            Sequenced::Data(_) | Sequenced::Close | Sequenced::Reset(_) => false,
         };
-        let expects_head = receive.state == ReceiveState::Head && sequence == Sequence(0);
-        if is_head != expects_head {
-            return Err((AbortReason::Protocol, "a direction must begin with CONNECT or ACCEPT"));
+        if stream.receive.state() == ReceiveState::Head && !is_ours {
+            self.before_connect += units;
         }
-        if receive.close_at.is_some_and(|close| !sequence.is_before(close)) {
-            return Err((AbortReason::Protocol, "a frame after CLOSE"));
-        }
-        if receive.reset_at.is_some_and(|reset| !sequence.is_before(reset)) {
-            return Err((AbortReason::Protocol, "a frame after a reset"));
-        }
-        if let Sequenced::Data(payload) = &frame {
-            if payload.len() > MAX_PAYLOAD {
-                return Err((AbortReason::Protocol, "a payload longer than announced"));
-            }
-            let units = cost(payload.len());
-            let Ok(unasked) = receive.window.arrive(units) else {
-                return Err((AbortReason::FlowControl, "more was sent than granted"));
-            };
-            if receive.state == ReceiveState::Head && !is_ours {
-                self.before_connect += units;
-            }
-            self.rate_arrived(now, unasked);
-        } else if matches!(frame, Sequenced::Close) {
-            let is_last = |last| receive.reset_at == Some(last) && last == sequence.next();
-            if receive.reorder.last_early().is_some_and(|last| sequence.is_before(last) && !is_last(last)) {
-                return Err((AbortReason::Protocol, "a frame after CLOSE"));
-            }
-            receive.close_at = Some(sequence);
-        }
+        self.rate_arrived(now, unasked);
         self.accept_in_order(now, key, sequence, frame)?;
         self.timers.activity();
         self.acknowledge_later(now, key);
         if self.before_connect > MAX_BEFORE_CONNECT {
-            return Err((AbortReason::TooManyStreams, "too much came before its CONNECT"));
+            return Err(Violation::new(AbortReason::TooManyStreams, "too much came before its CONNECT"));
         }
         Ok(())
     }
@@ -289,65 +250,43 @@ impl Mux {
         key: StreamKey,
         sequence: Sequence,
         frame: Sequenced,
-    ) -> Result<(), (AbortReason, &'static str)> {
+    ) -> Result<(), Violation> {
         let Mux { config, carrier, streams, .. } = self;
         let Some(stream) = streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
             return Ok(());
         };
-        let Arrival::Next(first) = stream.receive.reorder.insert(sequence, frame) else {
-            return Ok(());
-        };
-        let mut next = Some(first);
-        let (mut opened, mut accepted, mut readable, mut early, mut has_bytes) = (false, false, false, 0, false);
-        while let Some(frame) = next {
-            let receive = &mut stream.receive;
-            match frame {
-                Sequenced::Connect(target, trail) => {
-                    early = receive.window.held();
-                    receive.state = ReceiveState::Open;
-                    stream.flow = accepted_flow(&target, &config.services);
-                    stream.target = Some(target);
-                    stream.trail = trail;
-                    stream.known_on = Some(*carrier);
-                    opened = true;
-                }
-                Sequenced::Accept => {
-                    receive.state = ReceiveState::Open;
-                    accepted = true;
-                }
-                Sequenced::Data(_) if stream.flow.as_ref().is_some_and(|flow| flow.is_udp) => has_bytes = true,
-                Sequenced::Data(payload) => {
-                    receive.bytes += payload.len() as u64;
-                    receive.ready.push_back(payload);
-                    readable = true;
-                }
-                Sequenced::Close => {
-                    receive.state = ReceiveState::Closed;
-                    readable = true;
-                }
-                Sequenced::Reset(detail) => {
-                    receive.state = ReceiveState::Reset;
-                    receive.reset_detail = detail;
-                }
+        let Some(in_order) = stream.receive.put(sequence, frame) else { return Ok(()) };
+        let (mut is_opened, mut is_accepted) = (false, false);
+        let mut before_connect = 0;
+        match in_order.opening {
+            Some(Opening::Connect { target, trail, early }) => {
+                stream.flow = accepted_flow(&target, &config.services);
+                stream.target = Some(target);
+                stream.trail = trail;
+                stream.known_on = Some(*carrier);
+                before_connect = early;
+                is_opened = true;
             }
-            next = stream.receive.reorder.pop();
+            Some(Opening::Accept) => is_accepted = true,
+            None => {}
         }
-        let has_ended = stream.receive.state.has_ended();
-        if opened {
-            self.before_connect -= early;
+        let (is_udp, has_ended) = (stream.is_udp(), stream.receive.state().has_ended());
+        if is_opened {
+            self.before_connect -= before_connect;
             self.take_early(now, key);
         }
-        if has_bytes {
-            return Err((AbortReason::Protocol, "DATA on a UDP flow"));
+        if in_order.has_data && is_udp {
+            return Err(Violation::new(AbortReason::Protocol, "DATA on a UDP flow"));
         }
         if has_ended {
             self.queue_credit(key);
         }
-        if opened || accepted || readable || has_ended {
+        let is_readable = in_order.is_readable;
+        if is_opened || is_accepted || is_readable || has_ended {
             self.notify(key, |notices| {
-                notices.opened |= opened;
-                notices.accepted |= accepted;
-                notices.readable |= readable;
+                notices.opened |= is_opened;
+                notices.accepted |= is_accepted;
+                notices.readable |= is_readable;
             });
         }
         Ok(())
@@ -361,7 +300,7 @@ impl Mux {
             self.retired = retired;
             return;
         };
-        stream.send.credit.raise(limit);
+        stream.send.raise_credit(limit);
         if received != Sequence(0) && stream.known_on.is_none() {
             stream.known_on = Some(carrier);
         }
@@ -381,7 +320,7 @@ impl Mux {
         if freed > 0 && !self.is_over_send_budget() {
             while let Some(key) = self.starved.pop_front() {
                 if let Some(stream) = self.get_mut(key) {
-                    stream.send.is_starved = false;
+                    stream.send.feed();
                 }
                 self.notify_writable(key);
             }

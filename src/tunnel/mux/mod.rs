@@ -328,11 +328,11 @@ impl Mux {
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         let receive = &stream.receive;
-        if receive.state.has_ended() {
+        if receive.state().has_ended() {
             if stream.is_reset_due() {
                 self.notify(key, |_| {});
             }
-        } else if !receive.grant_held && receive.window.is_grant_due() {
+        } else if receive.is_credit_due() {
             self.queue_credit(key);
         }
     }

@@ -104,7 +104,7 @@ impl Mux {
         let datagram = self.next_datagram(now);
         let data = self.next_to_send();
         let others_wait = matches!(control, Control::Waits) || data.is_some();
-        if (datagram.is_some() || data.is_some()) && !self.rate_allows(now) {
+        if (datagram.is_some() || data.is_some()) && !self.poll_rate(now) {
             return None;
         }
         if let Some((key, len)) = datagram
@@ -120,8 +120,7 @@ impl Mux {
             return None;
         }
         let key = data?;
-        let stream = self.get_mut(key)?;
-        let len = stream.send.queue[stream.send.unsent].message().len();
+        let len = self.get(key)?.send.next_message()?.len();
         if len > room.messages {
             return None;
         }
@@ -133,8 +132,7 @@ impl Mux {
         self.timers.activity();
         self.notify_writable(key);
         self.activate_flow(key);
-        let send = &self.get(key)?.send;
-        Some(Outbound::Message(send.queue[send.unsent - 1].message()))
+        self.get(key)?.send.last_message().map(Outbound::Message)
     }
 
     /// Tells whether anything waits for room on the carrier; not what waits for the session's rate.
@@ -242,11 +240,10 @@ impl Mux {
                 continue;
             };
             let receive = &mut stream.receive;
-            receive.credit_queued = false;
-            let owed_ack = receive.acknowledged != receive.reorder.next();
-            receive.acknowledged = receive.reorder.next();
-            let (id, generation, received) = (stream.id, stream.generation, receive.acknowledged);
-            let before = receive.window.limit();
+            receive.leave_credits();
+            let owed_ack = receive.owes_ack();
+            let (id, generation, received) = (stream.id, stream.generation, receive.acknowledge());
+            let before = receive.limit();
             let limit = self.grant(now, key);
             // Where the rate grants nothing, and nothing new arrived, there is nothing to say.
             let has_news = limit != before || owed_ack || self.rates.is_none();
@@ -264,7 +261,7 @@ impl Mux {
     pub(super) fn queue_credit(&mut self, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
             && stream.attached
-            && !std::mem::replace(&mut stream.receive.credit_queued, true)
+            && stream.receive.enter_credits()
         {
             prune(&mut self.pending.credits, &self.streams, |key| *key);
             self.pending.credits.push_back(key);

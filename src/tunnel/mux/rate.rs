@@ -115,7 +115,7 @@ impl Rates {
 
 impl Mux {
     /// Tells whether streams may send now, or notes when they may.
-    pub(super) fn rate_allows(&mut self, now: Instant) -> bool {
+    pub(super) fn poll_rate(&mut self, now: Instant) -> bool {
         self.rates.as_mut().is_none_or(|rates| rates.send.is_open(now))
     }
 
@@ -124,7 +124,7 @@ impl Mux {
         self.rates.as_ref().is_some_and(|rates| rates.send.wakes_at.is_some())
     }
 
-    /// Counts a message that goes out because [`Mux::rate_allows`] it.
+    /// Counts a message that goes out because [`Mux::poll_rate`] it.
     pub(super) fn rate_sent(&mut self, now: Instant, len: usize) {
         if let Some(rates) = &mut self.rates {
             rates.send.pass(now, len as u64);
@@ -155,19 +155,19 @@ impl Mux {
         };
         let receive = &mut stream.receive;
         let Some(rates) = &mut self.rates else {
-            return receive.window.grant(now, self.round_trip, &mut self.budget, u64::MAX);
+            return receive.grant(now, self.round_trip, &mut self.budget, u64::MAX);
         };
-        let before = receive.window.limit();
-        if !matches!(receive.state, ReceiveState::Head | ReceiveState::Open) {
+        let before = receive.limit();
+        if !matches!(receive.state(), ReceiveState::Head | ReceiveState::Open) {
             return before;
         }
         let mut limit = before;
         if rates.receive.is_open(now) {
             let most = rates.receive.bytes_in(BURST).max(cost(MAX_PAYLOAD));
-            limit = receive.window.grant(now, self.round_trip, &mut self.budget, most);
+            limit = receive.grant(now, self.round_trip, &mut self.budget, most);
             rates.receive.pass(now, limit - before);
         }
-        if receive.window.is_grant_due() && !std::mem::replace(&mut receive.grant_held, true) {
+        if receive.enter_grants() {
             prune(&mut rates.held, &self.streams, |key| *key);
             rates.held.push_back(key);
         }
@@ -183,7 +183,7 @@ impl Mux {
         {
             let Some(key) = rates.held.pop_front() else { return };
             if let Some(stream) = self.get_mut(key) {
-                stream.receive.grant_held = false;
+                stream.receive.leave_grants();
                 return self.queue_credit(key);
             }
         }

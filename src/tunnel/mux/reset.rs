@@ -1,14 +1,13 @@
 //! Resets: one direction ends behind what was sent, the other at once (`docs/protocol.md`, "Reset").
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{IdStatus, Mux};
 use crate::tunnel::event::{Event, Origin};
-use crate::tunnel::frame::{Sequenced, encode_reset};
+use crate::tunnel::frame::Sequenced;
 use crate::tunnel::id::{Sequence, StreamKey};
 use crate::tunnel::reason::AbortReason;
-use crate::tunnel::stream::{Application, Outgoing, ReceiveHalf, ReceiveState, SendState, Stream};
+use crate::tunnel::stream::{Application, ReceiveState, ResetArrival, SendState, Violation};
 
 impl Mux {
     /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with
@@ -21,24 +20,24 @@ impl Mux {
             // Both directions had ended on the wire: there is nobody to tell.
             return self.remove(key);
         }
-        let has_begun = stream.send.never_sent != Sequence(0) || stream.send.bytes > 0;
+        let has_begun = stream.send.never_sent() != Sequence(0) || stream.send.bytes() > 0;
         if id.opener() == role && !has_begun {
             return self.forget_unheard(key);
         }
-        if stream.send.next_sequence() == Sequence(0) && stream.send.queue.is_empty() {
+        if stream.send.is_untouched() {
             // The peer has nothing of ours that it could wait for.
             self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
             self.queue_abort(id, generation, AbortReason::Reset, detail);
             return self.remove(key);
         }
         stream.application = Application::Gone;
-        match (stream.send.state, stream.receive.state) {
+        match (stream.send.state(), stream.receive.state()) {
             // The peer has ended, too, and needs nothing but what is queued.
             (SendState::Closing | SendState::Done, ReceiveState::Closed) | (_, ReceiveState::Reset) => {
-                stream.receive.ready.clear();
+                stream.receive.drop_ready();
             }
             // The peer's reset is here, and some of what it sent before is not.
-            (SendState::Done, _) if let Some(reset) = stream.receive.reset_at => {
+            (SendState::Done, _) if let Some(reset) = stream.receive.reset_at() => {
                 stream.receive.discard();
                 stream.receive.skip_to_reset(reset);
                 self.queue_credit(key);
@@ -58,37 +57,21 @@ impl Mux {
         if stream.id.opener() == role {
             stream.known_on.get_or_insert(carrier);
         }
-        let receive = &mut stream.receive;
-        if receive.reset_at == Some(sequence) {
-            self.counters.duplicate += 1;
-            return;
+        match stream.receive.arrive_reset(sequence) {
+            Ok(ResetArrival::InOrder) => {}
+            Ok(ResetArrival::Duplicate) => {
+                self.counters.duplicate += 1;
+                return;
+            }
+            Ok(ResetArrival::Unheard) => {
+                self.stop_sending(key);
+                return self.queue_credit(key);
+            }
+            Ok(ResetArrival::AtOnce) => return self.aborted_by_peer(key, AbortReason::Reset, detail),
+            Err(Violation { reason, detail }) => return self.abort_with_event(key, reason, detail),
         }
-        if receive.state == ReceiveState::Discarding {
-            receive.skip_to_reset(sequence);
-            self.stop_sending(key);
-            return self.queue_credit(key);
-        }
-        let comes_first = receive.state == ReceiveState::Head && sequence == Sequence(0);
-        if comes_first || sequence.is_before(receive.reorder.next()) {
-            // Nothing before it is missing, and what is here behind it was not to come.
-            return self.aborted_by_peer(key, AbortReason::Reset, detail);
-        }
-        let follows = match receive.close_at {
-            Some(close) => sequence == close.next(),
-            None => receive.reorder.last_early().is_none_or(|last| last.is_before(sequence)),
-        };
-        if receive.reset_at.is_some() || !follows {
-            return self.abort_with_event(key, AbortReason::Protocol, "a reset in a wrong place");
-        }
-        // Beside DATA, the head and CLOSE may be missing.
-        let missing =
-            u64::from(sequence.since(receive.reorder.next())).saturating_sub(receive.reorder.early_count() as u64);
-        if missing > receive.window.frames_left() + 2 {
-            return self.abort_with_event(key, AbortReason::FlowControl, "a reset behind more than was granted");
-        }
-        receive.reset_at = Some(sequence);
         self.stop_sending(key);
-        if let Err((reason, detail)) = self.accept_in_order(now, key, sequence, Sequenced::Reset(detail)) {
+        if let Err(Violation { reason, detail }) = self.accept_in_order(now, key, sequence, Sequenced::Reset(detail)) {
             return self.abort_with_event(key, reason, detail);
         }
         self.timers.activity();
@@ -99,7 +82,7 @@ impl Mux {
     pub(super) fn tell_of_reset(&mut self, key: StreamKey) -> Option<Event> {
         let stream = self.get_mut(key).filter(|stream| stream.is_reset_due())?;
         stream.application = Application::Gone;
-        let detail = std::mem::take(&mut stream.receive.reset_detail);
+        let detail = stream.receive.take_reset_detail();
         self.let_go(key);
         Some(Event::Aborted { key, reason: AbortReason::Reset, detail, origin: Origin::Peer })
     }
@@ -132,42 +115,5 @@ impl Mux {
         }
         self.activate(key);
         self.settle(key);
-    }
-}
-
-impl Stream {
-    /// Ends the sending half with a reset behind what is queued.
-    pub(super) fn push_reset(&mut self, detail: &str) {
-        let message = encode_reset(self.id, self.generation, self.send.next_sequence(), detail);
-        self.send.push(Outgoing::Boxed(message.into_boxed_slice()));
-        self.send.state = SendState::Closing;
-    }
-
-    /// Tells whether the local application is to hear of the peer's reset: it took everything before, and saw the end
-    /// if there was one.
-    pub(super) fn is_reset_due(&self) -> bool {
-        let has_all = match self.application {
-            Application::Holds => self.receive.close_at.is_none(),
-            Application::SawEnd => true,
-            Application::Gone => false,
-        };
-        has_all && self.receive.state == ReceiveState::Reset && self.receive.ready.is_empty()
-    }
-}
-
-impl ReceiveHalf {
-    /// Gives up on the direction: what is held is dropped, and so is what comes.
-    pub(super) fn discard(&mut self) {
-        self.state = ReceiveState::Discarding;
-        self.ready = VecDeque::new();
-        self.reorder.skip_to(self.reorder.next());
-        self.acknowledged = self.reorder.next();
-    }
-
-    /// Takes everything up to the peer's reset for arrived: nobody wants it any more.
-    pub(super) fn skip_to_reset(&mut self, reset: Sequence) {
-        self.state = ReceiveState::Reset;
-        self.reset_at = Some(reset);
-        self.reorder.skip_to(reset.next());
     }
 }

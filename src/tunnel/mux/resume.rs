@@ -13,7 +13,7 @@ use crate::tunnel::event::Event;
 use crate::tunnel::frame::{self, RESUME_ENTRY_LEN, ResumeEntry};
 use crate::tunnel::id::StreamId;
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
-use crate::tunnel::stream::{Application, SendState};
+use crate::tunnel::stream::Application;
 
 /// Parts a RESUME list may have: more entries than streams can exist are nobody's list.
 const MAX_PARTS: u16 = 128;
@@ -99,11 +99,9 @@ impl Mux {
         self.resumption = Resumption::AwaitsList { carrier: self.carrier, parts: BTreeMap::new() };
         let mut entries = Vec::new();
         for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| stream.attached) {
-            let receive = &mut stream.receive;
-            receive.acknowledged = receive.reorder.next();
-            let limit = receive.window.limit();
             let (id, generation) = (stream.id, stream.generation);
-            entries.push(ResumeEntry { id, generation, received: receive.acknowledged, limit });
+            let (received, limit) = (stream.receive.acknowledge(), stream.receive.limit());
+            entries.push(ResumeEntry { id, generation, received, limit });
         }
         let parts: Vec<&[ResumeEntry]> = match entries.len() {
             0 => vec![&[]],
@@ -171,11 +169,8 @@ impl Mux {
             // The peer has our reset, or ended the stream itself.
             self.end_id(id, generation, super::IdStatus::Aborted { told_on: carrier });
             return self.remove(key);
-        } else if stream.send.state != SendState::Open
-            && stream.send.never_sent == stream.send.next_sequence()
-            && stream.receive.state.has_ended()
-        {
-            let everything = stream.send.never_sent;
+        } else if stream.send.has_said_all() && stream.receive.state().has_ended() {
+            let everything = stream.send.never_sent();
             self.credited(key, 0, everything);
         } else {
             // The peer dropped it on an earlier carrier, and the ABORT was lost with that one.

@@ -5,7 +5,7 @@ use crate::tunnel::credit::ReceiveWindow;
 use crate::tunnel::event::{Event, Origin};
 use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::AbortReason;
-use crate::tunnel::stream::{Application, Notices, Outgoing, ReceiveState, Stream};
+use crate::tunnel::stream::{Application, Notices, ReceiveState, Stream};
 
 /// What is known about a stream id beyond its live stream.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ impl Mux {
         self.next_serial = self.next_serial.wrapping_add(1);
         let mut stream = Stream::new(serial, id, generation, window);
         if let Some(hello) = &self.peer {
-            stream.send.credit.raise(u64::from(hello.initial_credit));
+            stream.send.raise_credit(u64::from(hello.initial_credit));
         }
         let key = StreamKey { index: self.streams.insert(stream) as u32, serial };
         self.ids.insert(id, IdState { generation, status: IdStatus::Live(key) });
@@ -69,14 +69,14 @@ impl Mux {
                 return;
             }
             let (id, generation) = (stream.id, stream.generation);
-            let status = match stream.receive.state {
+            let status = match stream.receive.state() {
                 // A reset ends a stream before the peer answered: it may not know, and send it all again.
                 ReceiveState::Reset | ReceiveState::Discarding => IdStatus::Aborted { told_on: self.carrier },
                 ReceiveState::Head | ReceiveState::Open | ReceiveState::Closed => IdStatus::Ended,
             };
             self.end_id(id, generation, status);
         }
-        match self.get(key).map(|stream| (stream.application, stream.receive.state)) {
+        match self.get(key).map(|stream| (stream.application, stream.receive.state())) {
             Some((Application::Gone, _)) => self.remove(key),
             Some((Application::SawEnd, ReceiveState::Closed)) => {
                 self.remove(key);
@@ -94,7 +94,7 @@ impl Mux {
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
             let (id, generation) = (stream.id, stream.generation);
-            if id.opener() == self.config.role && stream.send.never_sent == Sequence(0) {
+            if id.opener() == self.config.role && stream.send.never_sent() == Sequence(0) {
                 return self.forget_unheard(key);
             }
             self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
@@ -125,27 +125,21 @@ impl Mux {
 
     pub(super) fn remove(&mut self, key: StreamKey) {
         let mut stream = self.streams.remove(key.index as usize);
-        if stream.receive.state == ReceiveState::Head {
+        if stream.receive.state() == ReceiveState::Head {
             self.before_connect -= self.counts_before_connect(&stream);
             self.counters.datagrams.early += self.datagrams.early.forget(stream.id, stream.generation);
         }
         if let Some(flow) = stream.flow.take() {
             self.drop_flow(*flow);
         }
-        stream.receive.window.release(&mut self.budget);
-        let mut freed = 0;
-        for outgoing in stream.send.queue.drain(..) {
-            if let Outgoing::Data(chunk) = outgoing {
-                freed += chunk.capacity();
-                self.retired.push(chunk);
-            }
-        }
+        stream.receive.release(&mut self.budget);
+        let freed = stream.send.stop(&mut self.retired);
         self.retained_less(freed);
     }
 
     /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.
     pub(super) fn counts_before_connect(&self, stream: &Stream) -> u64 {
-        if stream.id.opener() == self.config.role { 0 } else { stream.receive.window.held() }
+        if stream.id.opener() == self.config.role { 0 } else { stream.receive.held() }
     }
 
     pub(in crate::tunnel) fn notify(&mut self, key: StreamKey, set: impl FnOnce(&mut Notices)) {
@@ -159,7 +153,7 @@ impl Mux {
     /// Tells a stream that was out of capacity that it may have some now.
     pub(super) fn notify_writable(&mut self, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
-            && std::mem::take(&mut stream.send.is_blocked)
+            && stream.send.poll_unblocked()
         {
             self.notify(key, |notices| notices.writable = true);
         }

@@ -107,8 +107,8 @@ impl Mux {
         {
             self.timers.acks.pop_front();
             if let Some(stream) = self.get_mut(key) {
-                stream.receive.ack_pending = false;
-                if stream.owes_ack() {
+                stream.receive.leave_acks();
+                if stream.receive.owes_ack() {
                     self.queue_credit(key);
                 }
             }
@@ -117,7 +117,7 @@ impl Mux {
             && deadline <= now
         {
             self.timers.connects.pop_front();
-            if self.get(key).is_some_and(|stream| stream.receive.state == ReceiveState::Head) {
+            if self.get(key).is_some_and(|stream| stream.receive.state() == ReceiveState::Head) {
                 self.abort(key, AbortReason::Timeout, "the CONNECT never came");
             }
         }
@@ -153,8 +153,7 @@ impl Mux {
     /// Sees to it that what arrived is acknowledged, if nothing else does so earlier.
     pub(super) fn acknowledge_later(&mut self, now: Instant, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
-            && stream.owes_ack()
-            && !std::mem::replace(&mut stream.receive.ack_pending, true)
+            && stream.receive.enter_acks()
         {
             prune(&mut self.timers.acks, &self.streams, |(_, key)| *key);
             self.timers.acks.push_back((now + ACK_DELAY, key));
@@ -234,16 +233,16 @@ mod tests {
         let key = mux.open(1, &ConnectTarget::Service(0)).unwrap();
         let mut chunk = pool.take();
         chunk.set_len(12_000);
-        assert!(mux.stream(key).unwrap().send_capacity() >= 12_000);
+        assert!(mux.stream(key).unwrap().poll_send_capacity() >= 12_000);
         mux.stream(key).unwrap().send(chunk).unwrap();
         while mux.poll_transmit(now, usize::MAX, &mut pool).is_some() {}
         for _ in 0..1000 {
-            assert_eq!(mux.stream(key).unwrap().send_capacity(), 0);
+            assert_eq!(mux.stream(key).unwrap().poll_send_capacity(), 0);
             mux.credited(key, 0, Sequence(0));
         }
         assert_eq!(mux.starved.len(), 1);
         mux.credited(key, 0, Sequence(2));
         assert_eq!((mux.starved.len(), mux.retained), (0, 0));
-        assert!(mux.stream(key).unwrap().send_capacity() > 0);
+        assert!(mux.stream(key).unwrap().poll_send_capacity() > 0);
     }
 }

@@ -1,0 +1,136 @@
+//! What a session wants to do for its path, and when: one function of what is known. Whatever is done is done because
+//! this says so, and it is called when this says so.
+
+use std::time::{Duration, Instant};
+
+use super::link::Link;
+use super::state::State;
+use super::timers::{Timer, TimerTable};
+use crate::tunnel::Role;
+
+/// How long both lists of a carrier may take, and the first answer on one.
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What carries messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrying {
+    Nothing,
+    /// A PeerConnection.
+    Direct {
+        carrier: u32,
+        /// When it is not to be trusted any more if nothing happens.
+        trouble_at: Instant,
+    },
+    /// The signaling WebSocket.
+    Relay {
+        /// When the silence is long enough to ask.
+        ask_at: Option<Instant>,
+        /// When it is not to be trusted any more if nothing comes.
+        trouble_at: Option<Instant>,
+    },
+}
+
+/// What decides about carriers.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) role: Role,
+    pub(super) state: State,
+    /// A GOAWAY was said: there is no more to be saved.
+    pub(super) is_going_away: bool,
+    pub(super) carrying: Carrying,
+    /// Streams can move on the carrier.
+    pub(super) is_ready: bool,
+    /// When the last carrier opened.
+    pub(super) opened_at: Option<Instant>,
+    pub(super) link: Option<&'a Link>,
+    /// By when the PeerConnection that is being made must be open.
+    pub(super) attempt_ends_at: Option<Instant>,
+    pub(super) p2p_timeout: Duration,
+    /// Both sides allow direct paths.
+    pub(super) may_connect: bool,
+    /// Both sides allow the relay.
+    pub(super) may_relay: bool,
+    /// When an offer may be made, if the client asked for one.
+    pub(super) offer_at: Option<Instant>,
+    /// When a relay is to be started.
+    pub(super) relay_at: Option<Instant>,
+    /// When an offer is to be asked for.
+    pub(super) retry_at: Option<Instant>,
+}
+
+/// Says what is wanted. What is wanted at once is so since the carrier opened.
+pub(super) fn wants(facts: &Facts<'_>) -> TimerTable {
+    let mut timers = TimerTable::default();
+    timers.set(Timer::State, facts.state.deadline());
+    if !facts.state.is_ending() {
+        timers.set(Timer::Attempt, facts.attempt_ends_at);
+        watch(facts, &mut timers);
+        if let Some(link) = facts.link.filter(|link| link.is_usable()) {
+            pursue(facts, link, &mut timers);
+        }
+    }
+    timers
+}
+
+/// What is to work: the carrier, and the WebSocket while there is no path.
+fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
+    if let Carrying::Relay { ask_at, trouble_at } = facts.carrying {
+        timers.set(Timer::AskRelay, ask_at);
+        // Nothing is gained by saying it again of the same WebSocket.
+        timers.set(Timer::RelaySilent, trouble_at.filter(|_| facts.link.is_some_and(|link| !link.is_suspect())));
+    }
+    match facts.state {
+        State::Established if !facts.is_going_away => match facts.carrying {
+            Carrying::Nothing => timers.set(Timer::NoCarrier, facts.opened_at),
+            Carrying::Direct { trouble_at, .. } => timers.set(Timer::DirectTrouble, trouble_at),
+            Carrying::Relay { .. } => {}
+        },
+        // One that was joined again may be gone as well, and nobody says so.
+        State::Recovering { .. } => {
+            let link = facts.link.filter(|link| link.is_usable());
+            timers.set(Timer::LinkSilent, link.map(|link| link.quiet_at(facts.p2p_timeout)));
+        }
+        State::Established | State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
+    }
+    let is_unready = facts.carrying != Carrying::Nothing && !facts.is_ready;
+    if is_unready && facts.state == State::Established && !facts.is_going_away {
+        timers.set(Timer::Unready, facts.opened_at.map(|at| at + READY_TIMEOUT));
+    }
+}
+
+/// What is done for a better path: nothing while a direct one works; a relay where there is no path; an offer where
+/// there is no direct one.
+fn pursue(facts: &Facts<'_>, link: &Link, timers: &mut TimerTable) {
+    let direct = match facts.carrying {
+        Carrying::Direct { carrier, .. } if facts.is_ready && facts.state == State::Established => Some(carrier),
+        Carrying::Direct { .. } | Carrying::Relay { .. } | Carrying::Nothing => None,
+    };
+    match (facts.role, direct) {
+        (Role::Host, direct) => {
+            timers.set(Timer::Offer, facts.offer_at);
+            // A client that joined again wants something, even if all seems well from here.
+            let is_done = direct.is_some_and(|carrier| link.is_older_than(carrier));
+            timers.set(Timer::LinkDone, facts.opened_at.filter(|_| is_done));
+        }
+        (Role::Client, Some(_)) => timers.set(Timer::LinkDone, facts.opened_at),
+        (Role::Client, None) => {
+            let starts_relay = facts.may_relay && !link.has_relayed();
+            timers.set(Timer::StartRelay, relay_due(facts).filter(|_| starts_relay));
+            let asks = facts.may_connect && facts.attempt_ends_at.is_none();
+            timers.set(Timer::AskOffer, facts.retry_at.filter(|_| asks));
+        }
+    }
+}
+
+/// Returns when a relay is to be started: also where a channel opened first, but nothing is answered there.
+fn relay_due(facts: &Facts<'_>) -> Option<Instant> {
+    match facts.opened_at {
+        Some(opened_at) if facts.state.is_connecting() => Some(facts.relay_at?.max(opened_at + ANSWER_TIMEOUT)),
+        _ => facts.relay_at,
+    }
+}
+
+#[cfg(test)]
+#[path = "wants_tests.rs"]
+mod wants_tests;

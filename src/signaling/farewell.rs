@@ -1,0 +1,85 @@
+//! Why a side ends a session over signaling: the `reason` of `bye`.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The `reason` of a `bye` (`docs/protocol.md`, "Sealed messages").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Farewell {
+    /// No path was found in time.
+    NoPath,
+    /// The visitor only looked whether the two could connect.
+    Check,
+    /// Words for people. Of a peer they are shortened and without control characters.
+    Other(String),
+}
+
+impl Farewell {
+    /// Returns the reason as it is said.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Farewell::NoPath => "no direct path was found",
+            Farewell::Check => "check",
+            Farewell::Other(words) => words,
+        }
+    }
+}
+
+impl Default for Farewell {
+    fn default() -> Farewell {
+        Farewell::Other(String::new())
+    }
+}
+
+impl From<String> for Farewell {
+    fn from(words: String) -> Farewell {
+        let known = [Farewell::NoPath, Farewell::Check].into_iter().find(|known| known.as_str() == words);
+        known.unwrap_or(Farewell::Other(words))
+    }
+}
+
+impl From<&str> for Farewell {
+    fn from(words: &str) -> Farewell {
+        Farewell::from(words.to_owned())
+    }
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Farewell {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Farewell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Farewell, D::Error> {
+        super::message::words(deserializer).map(Farewell::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signaling::message::Inner;
+
+    #[test]
+    fn the_words_on_the_wire_are_those_of_the_protocol() {
+        for (reason, text) in [
+            (Farewell::NoPath, "no direct path was found"),
+            (Farewell::Check, "check"),
+            (Farewell::Other("done".to_owned()), "done"),
+            (Farewell::default(), ""),
+        ] {
+            let bye = Inner::Bye { reason };
+            let json = format!(r#"{{"type":"bye","reason":"{text}"}}"#);
+            assert_eq!((bye.to_text(), Inner::parse(&json)), (json.clone(), Ok(bye)));
+        }
+        assert_eq!(Inner::parse(r#"{"type":"bye"}"#), Ok(Inner::Bye { reason: Farewell::default() }));
+    }
+}
