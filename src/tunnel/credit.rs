@@ -102,7 +102,7 @@ impl ReceiveWindow {
     }
 
     /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a
-    /// whole one in less than [`GROWTH_ROUNDS`]: then the window, not the path, may be what holds it back.
+    /// whole one in less than four round trips: then the window, not the path, may be what holds it back.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
