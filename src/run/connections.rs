@@ -117,7 +117,7 @@ impl Core {
                 Some(connection)
             }
             Err(error) => {
-                self.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
+                self.turn.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
                 stream.reset();
                 None
             }
@@ -141,7 +141,7 @@ impl Core {
                 Err(error) => self.fail_connection(connection, &error),
             },
             Err(error) => {
-                self.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
+                self.turn.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
                 asker.refuse(AbortReason::TooManyStreams);
                 asker.end(stream);
             }
@@ -253,7 +253,7 @@ impl Core {
         if let Phase::Asking(asking) = &mut self.connections[connection].phase {
             asking.asker.refuse(reason);
             let address = self.connections[connection].address.clone();
-            self.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
+            self.turn.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
             && let Phase::Open(_) = self.connections[connection].phase
@@ -317,13 +317,13 @@ impl Core {
         entry.phase = Phase::Open(Pump::new(stream).with_prefix(std::mem::take(&mut entry.prefix)).with_early(early));
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
-        self.report(&StatusEvent::StreamOpened { session, stream, address });
+        self.turn.report(&StatusEvent::StreamOpened { session, stream, address });
         self.wake(connection);
     }
 
     pub(super) fn register(&mut self, connection: ConnectionKey, mut stream: Stream) -> io::Result<Stream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
+        self.turn.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
         Ok(stream)
     }
 
@@ -343,7 +343,7 @@ impl Core {
             }
             Phase::Resolving | Phase::Starved(_) => return,
         };
-        if let Err(error) = self.poll.registry().deregister(stream) {
+        if let Err(error) = self.turn.registry().deregister(stream) {
             warn!("deregister error={error}");
         }
     }
@@ -382,8 +382,8 @@ impl Core {
         let (stream, reason) = (entry.id.value(), reason.to_owned());
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            self.notices.push_back(Notice::Closed { connection, reason: reason.clone() });
-            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+            self.turn.tell(Notice::Closed { connection, reason: reason.clone() });
+            self.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
         }
         entry.phase
     }

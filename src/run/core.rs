@@ -1,4 +1,4 @@
-//! The machinery a host and a client share: one `mio::Poll`, the clock, and the tables of everything that is open.
+//! What a host, a client and a server share: the turn of the loop, and the tables of everything that is open.
 //!
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
@@ -6,39 +6,32 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, info, trace};
+use log::{debug, info};
 use mio::event::Event as MioEvent;
-use mio::{Events, Poll, Waker};
 
 use super::connections::{ConnectionEntry, ConnectionKey};
-use super::deadlines::{Deadlines, Due};
-use super::dial::{Dialer, EXHAUSTED_PAUSE, Waiter};
+use super::deadlines::Due;
+use super::dial::{Dialer, Waiter};
 use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
 use super::leaving::Leaving;
 use super::programs::{UdpListener, UdpListenerKey};
 use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
-use super::signals::{HangUp, Signals, Wish};
 use super::stun::Stun;
 use super::table::{Mark, Place, Table};
 use super::token::Source;
 use super::trails::Trails;
+use super::turn::Turn;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
 use crate::net::udp::ReceiveBuffers;
-use crate::net::watch::InterfaceWatch;
 use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
 use crate::tunnel::{self, ChunkPool, GoAwayReason};
-
-/// Events taken from the system at once.
-const EVENTS: usize = 1024;
 
 /// Receive calls a socket gets in a turn before others have theirs.
 const RECEIVES_PER_TURN: usize = 4;
@@ -136,32 +129,9 @@ pub(super) enum Notice {
     Stop,
 }
 
-/// Ends a run from another thread.
-#[derive(Debug, Clone)]
-pub struct Stopper {
-    sender: Sender<()>,
-    waker: Arc<Waker>,
-}
-
-impl Stopper {
-    /// Asks for an orderly end, as Ctrl-C does; the second time for an end at once.
-    pub fn stop(&self) {
-        // A full queue means that enough was asked already; a dead loop needs no waking.
-        let _ = self.sender.try_send(());
-        let _ = self.waker.wake();
-    }
-
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
-    }
-}
-
 /// What a host and a client have in common.
 pub(super) struct Core {
-    pub(super) poll: Poll,
-    events: Events,
-    /// The time of this turn.
-    pub(super) now: Instant,
+    pub(super) turn: Turn,
     pub(super) sessions: Table<SessionEntry>,
     pub(super) sockets: Table<SocketEntry>,
     pub(super) connections: Table<ConnectionEntry>,
@@ -181,43 +151,27 @@ pub(super) struct Core {
     pub(super) stun: Stun,
     pub(super) pool: ChunkPool,
     pub(super) buffers: ReceiveBuffers,
-    pub(super) deadlines: Deadlines,
     /// Connections that can go on.
     pub(super) ready: VecDeque<ConnectionKey>,
     /// Sessions that may have something to say.
     pub(super) dirty: VecDeque<SessionKey>,
     /// UDP sockets with something left to receive.
     receivable: VecDeque<SocketKey>,
-    pub(super) notices: VecDeque<Notice>,
-    interfaces: InterfaceWatch,
     /// This machine's addresses, as far as they were told.
     pub(super) addresses: Vec<IpAddr>,
     /// Those of them that peers were not told of for want of room.
     pub(super) left_out: Vec<IpAddr>,
-    /// When the next guess of the pin may be verified.
-    pub(super) verify_at: Option<Instant>,
-    /// No descriptors are free: the listener is left alone until a deadline.
-    is_accepting_paused: bool,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
     /// Bytes in flight that measurements ask for.
     pub(super) fixed_flight: Option<usize>,
-    reporter: Reporter,
-    signals: Signals,
-    stops: Receiver<()>,
-    stopper: Stopper,
 }
 
 impl Core {
     pub(super) fn new(dialer: Dialer, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
-        let poll = Poll::new()?;
-        let interfaces = InterfaceWatch::start(poll.registry(), Source::Interfaces.token());
-        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
-        let (sender, stops) = bounded(2);
+        let turn = Turn::new(reporter)?;
+        let waker = turn.waker();
         Ok(Core {
-            poll,
-            events: Events::with_capacity(EVENTS),
-            now: Instant::now(),
             sessions: Table::new(),
             sockets: Table::new(),
             connections: Table::new(),
@@ -230,45 +184,19 @@ impl Core {
             trails: Trails::new(),
             rounds: Rounds::default(),
             resolver: Resolver::new(waker.clone()),
-            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
+            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker),
             reach,
             pool: ChunkPool::new(),
             buffers: ReceiveBuffers::default(),
-            deadlines: Deadlines::default(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
             receivable: VecDeque::new(),
-            notices: VecDeque::new(),
-            interfaces,
             addresses: usable_addresses(true).unwrap_or_default(),
             left_out: Vec::new(),
-            verify_at: None,
-            is_accepting_paused: false,
-            redial_at: Instant::now(),
+            redial_at: turn.now,
             fixed_flight: None,
-            reporter,
-            signals: Signals::default(),
-            stops,
-            stopper: Stopper { sender, waker },
+            turn,
         })
-    }
-
-    /// Returns what ends this loop from another thread.
-    pub(super) fn stopper(&self) -> Stopper {
-        self.stopper.clone()
-    }
-
-    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
-    pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
-        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
-    }
-
-    pub(super) fn report(&mut self, event: &Event) {
-        (self.reporter)(event);
-    }
-
-    pub(super) fn warn(&mut self, code: &str, message: String) {
-        self.report(&Event::Warning { code: code.to_owned(), message });
     }
 
     /// Reports the end of a session: a summary if it was connected, a warning if it never was.
@@ -278,31 +206,24 @@ impl Core {
             Some(duration) => {
                 let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
                 let reason = end.to_string();
-                self.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
+                self.turn.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
             }
             // Nothing went wrong, and nobody has to do anything.
             None if *end == End::Visit => info!("session={name} ended: {end}"),
             // Somebody pressed Ctrl-C.
             None if *end == End::Local => {}
-            None => self.warn("not-connected", format!("session {name} was not established: {end}")),
+            None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),
         }
     }
 
     /// Waits until something happens or is due, and takes it in.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let timeout = self.timeout();
-        trace!("wait timeout={timeout:?}");
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            return Err(error);
-        }
-        self.now = Instant::now();
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let has_work = !self.ready.is_empty() || !self.dirty.is_empty() || !self.receivable.is_empty();
+        let events = self.turn.wait(has_work)?;
         for event in &events {
             self.latch(event);
         }
-        self.events = events;
+        self.turn.put_back(events);
         self.receive_datagrams();
         self.handle_lookups();
         self.handle_stun_lookups();
@@ -326,63 +247,32 @@ impl Core {
 
     /// Ends every session in order.
     pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
-        let now = self.now;
+        let now = self.turn.now;
         for (_, entry) in self.sessions.iter_mut() {
             entry.session.go_away(now, reason, detail);
         }
         self.touch_all();
     }
 
-    /// Leaves the listener alone for a while: a descriptor may be free then.
-    pub(super) fn pause_accepting(&mut self) {
-        if !std::mem::replace(&mut self.is_accepting_paused, true) {
-            self.deadlines.add(self.now + EXHAUSTED_PAUSE, Due::Accept);
-        }
-    }
-
-    fn timeout(&self) -> Option<Duration> {
-        let has_work =
-            !self.ready.is_empty() || !self.dirty.is_empty() || !self.notices.is_empty() || !self.receivable.is_empty();
-        if has_work {
-            return Some(Duration::ZERO);
-        }
-        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
-        let next = times.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
-    }
-
     fn latch(&mut self, event: &MioEvent) {
         match Source::from_token(event.token()) {
-            Some(Source::Waker) => {
-                while self.stops.try_recv().is_ok() {
-                    self.notices.push_back(Notice::Stop);
-                }
-                self.notices.push_back(Notice::Woken);
-            }
-            Some(Source::Signals) => {
-                let wishes = self.signals.pending().into_iter().map(|wish| match wish {
-                    Wish::Stop => Notice::Stop,
-                    Wish::Reload => Notice::Reload,
-                });
-                self.notices.extend(wishes);
-            }
-            Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
-            // While accepting is paused the readiness stays with the listener, and the deadline looks again.
-            Some(Source::Signaling | Source::Listener(_)) if self.is_accepting_paused => {}
-            Some(Source::Signaling) => self.notices.push_back(Notice::Acceptable(Listening::Signaling)),
-            Some(Source::Listener(place)) => self.notices.push_back(Notice::Acceptable(Listening::At(place))),
+            Some(Source::Waker) => self.turn.handle_wake(),
+            Some(Source::Signals) => self.turn.handle_signal(),
+            Some(Source::Interfaces) => self.turn.handle_interfaces(),
+            Some(Source::Signaling) => self.turn.handle_listener(Listening::Signaling),
+            Some(Source::Listener(place)) => self.turn.handle_listener(Listening::At(place)),
+            Some(Source::Negotiation(place)) => self.turn.tell(Notice::Negotiation { place }),
+            Some(Source::Web(place)) => self.turn.tell(Notice::Web { place, event: event.clone() }),
+            Some(Source::Uplink) => self.turn.tell(Notice::Uplink { event: event.clone() }),
+            Some(Source::Link(place)) => self.turn.tell(Notice::Link { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
-                self.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
+                self.turn.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
             }
             Some(Source::Flow(place)) => {
                 if let Some(flow) = self.flows.at(place) {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Negotiation(place)) => self.notices.push_back(Notice::Negotiation { place }),
-            Some(Source::Web(place)) => self.notices.push_back(Notice::Web { place, event: event.clone() }),
-            Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
-            Some(Source::Link(place)) => self.notices.push_back(Notice::Link { place, event: event.clone() }),
             Some(Source::Udp(place)) => {
                 let Some(key) = self.sockets.at(place) else { return };
                 if let Some(entry) = self.sockets.get_mut(key) {
@@ -423,38 +313,32 @@ impl Core {
     }
 
     fn handle_due(&mut self) {
-        if let Some(addresses) = self.interfaces.handle_timeout(self.now) {
+        if let Some(addresses) = self.turn.poll_addresses() {
             self.handle_addresses(&addresses);
         }
-        if self.verify_at.is_some_and(|at| at <= self.now) {
-            self.verify_at = None;
-            self.notices.push_back(Notice::Verify);
-        }
-        while let Some(due) = self.deadlines.pop(self.now) {
+        while let Some(due) = self.turn.poll_due() {
             match due {
-                Due::Accept => {
-                    self.is_accepting_paused = false;
-                    self.notices.push_back(Notice::Acceptable(Listening::All));
-                }
+                Due::Accept => self.turn.resume_accepting(),
                 Due::Session(key) => self.session_due(key),
-                Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
-                Due::Rejoin => self.notices.push_back(Notice::Rejoin),
-                Due::Waiting => self.notices.push_back(Notice::Waiting),
+                Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
+                Due::Rejoin => self.turn.tell(Notice::Rejoin),
+                Due::Waiting => self.turn.tell(Notice::Waiting),
                 Due::Leaving(key) => self.handle_leaving_due(key),
                 Due::FlowIdle(flow) => self.handle_flow_idle(flow),
-                Due::Negotiation(program) => self.notices.push_back(Notice::NegotiationDue { program }),
-                Due::Web(web) => self.notices.push_back(Notice::WebDue { web }),
+                Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
+                Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
-                Due::Uplink { step } => self.notices.push_back(Notice::UplinkDue { step }),
-                Due::Link { link, step } => self.notices.push_back(Notice::LinkDue { link, step }),
+                Due::Uplink { step } => self.turn.tell(Notice::UplinkDue { step }),
+                Due::Link { link, step } => self.turn.tell(Notice::LinkDue { link, step }),
                 Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
             }
         }
     }
+
     /// Forgets deadlines of flows and connections that are gone, if there are many.
     pub(super) fn prune_deadlines(&mut self) {
-        let Core { deadlines, flows, connections, .. } = self;
-        deadlines.prune(|due| match *due {
+        let Core { turn, flows, connections, .. } = self;
+        turn.deadlines.prune(|due| match *due {
             Due::FlowIdle(flow) => flows.contains(flow),
             Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
                 connections.contains(connection)

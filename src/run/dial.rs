@@ -11,6 +11,7 @@ use super::deadlines::Due;
 use super::flows::FlowKey;
 use super::sessions::{Scope, SessionKey};
 use super::trails::LEADS_BACK;
+use super::turn::EXHAUSTED_PAUSE;
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::config::{ProxyProtocol, SharedService};
@@ -27,9 +28,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one address of a target may take while there are others to try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long to wait for a descriptor when none is free.
-pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What this side dials for its peers.
 #[derive(Debug, Default)]
@@ -151,7 +149,7 @@ impl Core {
             Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
             Err(Refusal { reason, detail }) => {
                 let name = self.sessions[session].name.clone();
-                self.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
+                self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
                 return self.abort_stream(session, key, reason, detail);
             }
         };
@@ -184,7 +182,7 @@ impl Core {
         let entry = &mut self.connections[connection];
         (entry.trail, entry.round) = (trail, Some(round));
         entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
-        self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial(connection));
+        self.turn.set(DIAL_TIMEOUT, Due::Dial(connection));
         self.prune_deadlines();
         match endpoint {
             Endpoint::Tcp(address) => {
@@ -225,7 +223,7 @@ impl Core {
     pub(super) fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match (waiter, answer) {
-                (Waiter::Side, answer) => self.notices.push_back(Notice::Resolved { answer }),
+                (Waiter::Side, answer) => self.turn.tell(Notice::Resolved { answer }),
                 (Waiter::Flow(flow), answer) => self.handle_flow_lookup(flow, &answer),
                 (Waiter::Connection(connection), _) if !self.connections.contains(connection) => {}
                 (Waiter::Connection(connection), Ok(addresses)) => self.dial_allowed(connection, &addresses),
@@ -275,7 +273,7 @@ impl Core {
         match denied {
             Some(denied) if allowed.is_empty() => {
                 let session = self.sessions[self.connections[connection].session].name.clone();
-                self.warn("denied", format!("session {session} asked for {named}: {denied}"));
+                self.turn.warn("denied", format!("session {session} asked for {named}: {denied}"));
                 let entry = &self.connections[connection];
                 let (session, key) = (entry.session, entry.key);
                 self.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
@@ -300,10 +298,10 @@ impl Core {
                     addresses.push_front(address);
                     self.connections[connection].phase = Phase::Starved(addresses);
                     // All at the same moment, so that the oldest comes first.
-                    if self.redial_at <= self.now {
-                        self.redial_at = self.now + EXHAUSTED_PAUSE;
+                    if self.redial_at <= self.turn.now {
+                        self.redial_at = self.turn.now + EXHAUSTED_PAUSE;
                     }
-                    self.deadlines.add(self.redial_at, Due::Redial(connection));
+                    self.turn.deadlines.add(self.redial_at, Due::Redial(connection));
                     return;
                 }
                 Err(error) => last_error = error,
@@ -353,7 +351,7 @@ impl Core {
                 let is_worth_while = further.iter().any(|address| !address.ip().is_loopback());
                 self.connections[connection].phase = Phase::Dialing(stream, further);
                 if is_worth_while {
-                    self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { connection, left });
+                    self.turn.set(ATTEMPT_TIMEOUT, Due::Attempt { connection, left });
                 }
             }
             Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
@@ -363,7 +361,8 @@ impl Core {
     fn fail_dial(&mut self, connection: ConnectionKey, reason: AbortReason, detail: &str) {
         let entry = &self.connections[connection];
         let (session, key) = (entry.session, entry.key);
-        self.warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
+        self.turn
+            .warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
         self.abort_stream(session, key, reason, detail);
         self.reset_connection(connection, reason.as_str());
     }

@@ -117,7 +117,7 @@ impl Core {
                 break;
             };
             if count == DATAGRAMS_PER_TURN {
-                self.notices.push_back(Notice::Target { flow });
+                self.turn.tell(Notice::Target { flow });
                 break;
             }
             match socket.recv(&mut buffer) {
@@ -153,7 +153,7 @@ impl Core {
                 }
                 return;
             };
-            entry.used_at = self.now;
+            entry.used_at = self.turn.now;
             let sent = match &entry.side {
                 Side::Program { listener, program } => match self.udp_listeners.get(*listener) {
                     Some(listener) => listener.send(program, &datagram),
@@ -181,10 +181,10 @@ impl Core {
     pub(super) fn handle_flow_idle(&mut self, flow: FlowKey) {
         let Some(entry) = self.flows.get(flow) else { return };
         let end = entry.used_at + self.udp_idle;
-        if end <= self.now {
+        if end <= self.turn.now {
             self.end_flow(flow, "idle");
         } else {
-            self.deadlines.add(end, Due::FlowIdle(flow));
+            self.turn.deadlines.add(end, Due::FlowIdle(flow));
         }
     }
 
@@ -220,11 +220,11 @@ impl Core {
         address: String,
     ) -> Option<FlowKey> {
         let id = self.sessions[session].session.mux().stream(key)?.id();
-        let (trail, hops, used_at) = (Trail::default(), Vec::new(), self.now);
+        let (trail, hops, used_at) = (Trail::default(), Vec::new(), self.turn.now);
         let flow = self.flows.insert(FlowEntry { session, key, id, side, address, trail, hops, round: None, used_at });
         self.sessions[session].flows.insert(key, flow);
         self.prune_deadlines();
-        self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle(flow));
+        self.turn.set(self.udp_idle, Due::FlowIdle(flow));
         Some(flow)
     }
 
@@ -270,7 +270,7 @@ impl Core {
         let Ok(connected) = self.connected_socket(flow, address) else { return false };
         let side = Side::Target(connected, Some(tried));
         if let Side::Target(mut socket, _) = std::mem::replace(&mut self.flows[flow].side, side)
-            && let Err(error) = self.poll.registry().deregister(&mut socket)
+            && let Err(error) = self.turn.registry().deregister(&mut socket)
         {
             debug!("deregister error={error}");
         }
@@ -282,7 +282,7 @@ impl Core {
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let mut socket = UdpSocket::bind(any)?;
         socket.connect(address)?;
-        self.poll.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
+        self.turn.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
         let entry = &mut self.flows[flow];
         self.trails.remove(&entry.hops);
         let ends = Ends::Ports { local: socket.local_addr()?, remote: address };
@@ -291,7 +291,7 @@ impl Core {
     }
 
     pub(super) fn send_to_peer(&mut self, flow: FlowKey, datagram: &[u8]) {
-        let now = self.now;
+        let now = self.turn.now;
         let Some(entry) = self.flows.get_mut(flow) else { return };
         entry.used_at = now;
         let session = entry.session;
@@ -304,7 +304,7 @@ impl Core {
     fn fail_flow(&mut self, flow: FlowKey, reason: AbortReason, detail: &str) {
         let entry = &self.flows[flow];
         let (session, key) = (entry.session, entry.key);
-        self.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
+        self.turn.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
         self.abort_stream(session, key, reason, detail);
         self.remove_flow(flow, reason.as_str());
     }
@@ -313,7 +313,7 @@ impl Core {
         let entry = &self.flows[flow];
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = self.sessions[entry.session].name.clone();
-        self.report(&StatusEvent::StreamOpened { session, stream, address });
+        self.turn.report(&StatusEvent::StreamOpened { session, stream, address });
     }
 
     fn remove_flow(&mut self, flow: FlowKey, reason: &str) {
@@ -333,13 +333,13 @@ impl Core {
                 }
             }
             Side::Target(mut socket, _) => {
-                if let Err(error) = self.poll.registry().deregister(&mut socket) {
+                if let Err(error) = self.turn.registry().deregister(&mut socket) {
                     debug!("deregister error={error}");
                 }
             }
             Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(flow)),
         }
         let (stream, reason) = (entry.id.value(), reason.to_owned());
-        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
+        self.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason });
     }
 }

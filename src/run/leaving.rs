@@ -64,13 +64,13 @@ impl Core {
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Leaving(self.leaving.next_key().place()).token();
         // Whoever registers is told at once what is ready already.
-        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+        if let Err(error) = self.turn.registry().register(&mut stream, token, interest) {
             debug!("register error={error}");
             return stream.reset();
         }
         let key = self.leaving.insert(Leaving { stream, until });
         let timeout = if until == Until::Sent { LEAVE_TIMEOUT } else { SHORT_TIMEOUT };
-        self.deadlines.add(self.now + timeout, Due::Leaving(key));
+        self.turn.set(timeout, Due::Leaving(key));
     }
 
     /// Takes an event of such a connection's socket.
@@ -97,7 +97,7 @@ impl Core {
         }
         // There is more: the next turn hears of it again.
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err()
+        if self.turn.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err()
         {
             self.take_leaving(key).reset();
         }
@@ -112,7 +112,7 @@ impl Core {
 
     fn take_leaving(&mut self, key: LeavingKey) -> Stream {
         let Leaving { mut stream, .. } = self.leaving.remove(key).expect("it was found a moment ago");
-        if let Err(error) = self.poll.registry().deregister(&mut stream) {
+        if let Err(error) = self.turn.registry().deregister(&mut stream) {
             debug!("deregister error={error}");
         }
         stream

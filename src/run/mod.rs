@@ -27,16 +27,18 @@ mod stun;
 mod table;
 mod token;
 mod trails;
+mod turn;
 
 use std::io;
 
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
-pub use self::core::{Reporter, Stopper};
+pub use self::core::Reporter;
 pub use self::host::Host;
 pub use self::server::Server;
 #[cfg(unix)]
 pub use self::server::{DialError, ServerDialer};
+pub use self::turn::Stopper;
 
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;

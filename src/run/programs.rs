@@ -120,7 +120,7 @@ impl Core {
         for count in 0.. {
             let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
             if count == DATAGRAMS_PER_TURN {
-                self.notices.push_back(Notice::Programs { listener });
+                self.turn.tell(Notice::Programs { listener });
                 break;
             }
             let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {
@@ -156,14 +156,14 @@ impl Core {
     /// Adds a listener to the loop.
     pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<UdpListenerKey> {
         let token = Source::Programs(self.udp_listeners.next_key().place()).token();
-        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        self.turn.registry().register(&mut listener.socket, token, Interest::READABLE)?;
         Ok(self.udp_listeners.insert(listener))
     }
 
     /// Closes a listener and ends its flows.
     pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
         let Some(mut entry) = self.udp_listeners.remove(listener) else { return };
-        if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
+        if let Err(error) = self.turn.registry().deregister(&mut entry.socket) {
             debug!("deregister error={error}");
         }
         for flow in entry.flows.into_values() {

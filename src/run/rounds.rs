@@ -151,7 +151,7 @@ impl Rounds {
 impl Core {
     /// Dials a target, now or in a moment, unless it is known to lead back.
     pub(super) fn admit(&mut self, wanted: Wanted) {
-        let (now, session) = (self.now, wanted.session);
+        let (now, session) = (self.turn.now, wanted.session);
         let key = self.rounds.find(session, &wanted.target());
         let is_watched = matches!(self.rounds.targets[key].state, State::Watched { .. });
         let is_suspect = !is_watched && self.is_suspect(key);
@@ -166,7 +166,7 @@ impl Core {
                     Watch::Following => {
                         *rounds += 1;
                         (*watch, *until) = (Watch::Quiet, now + QUIET);
-                        self.deadlines.add(now + QUIET, Due::Round(key));
+                        self.turn.deadlines.add(now + QUIET, Due::Round(key));
                     }
                 }
             }
@@ -175,7 +175,7 @@ impl Core {
                 let (held, until) = (VecDeque::from([wanted]), now + QUIET);
                 let watch = Watch::Settling;
                 round.state = State::Watched { held, watch, until, rounds: 0, has_ended: false };
-                self.deadlines.add(until, Due::Round(key));
+                self.turn.deadlines.add(until, Due::Round(key));
             }
             State::Calm | State::Refused { .. } => {
                 round.state = State::Calm;
@@ -188,7 +188,7 @@ impl Core {
     /// Tells whether a target has many connections, and none of them ever got an answer.
     fn is_suspect(&mut self, key: RoundKey) -> bool {
         let round = &self.rounds.targets[key];
-        if round.open < round.look_at || round.rest_until.is_some_and(|until| self.now < until) {
+        if round.open < round.look_at || round.rest_until.is_some_and(|until| self.turn.now < until) {
             return false;
         }
         let Some(entry) = self.sessions.get(round.session) else { return false };
@@ -213,7 +213,7 @@ impl Core {
 
     /// What was waited for at a target is over.
     pub(super) fn handle_round_due(&mut self, key: RoundKey) {
-        let now = self.now;
+        let now = self.turn.now;
         let Some(round) = self.rounds.targets.get_mut(key) else { return };
         let (held, watch, until, rounds, has_ended) = match &mut round.state {
             State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
@@ -230,13 +230,13 @@ impl Core {
             let held = std::mem::take(held);
             let until = now + REFUSAL;
             round.state = State::Refused { until };
-            self.deadlines.add(until, Due::Round(key));
+            self.turn.deadlines.add(until, Due::Round(key));
             return held.into_iter().for_each(|wanted| self.refuse_round(wanted));
         }
         match (!has_ended && *watch != Watch::Following).then(|| held.pop_front()).flatten() {
             Some(wanted) => {
                 (*watch, *until) = (Watch::Following, now + FOLLOWS);
-                self.deadlines.add(now + FOLLOWS, Due::Round(key));
+                self.turn.deadlines.add(now + FOLLOWS, Due::Round(key));
                 self.dial_target(wanted);
             }
             None => self.let_all_go(key),
@@ -256,7 +256,7 @@ impl Core {
         let state = std::mem::replace(&mut round.state, State::Calm);
         // Two that suspect each other are not to do so in step for ever.
         let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
-        round.rest_until = Some(self.now + rest);
+        round.rest_until = Some(self.turn.now + rest);
         round.rest = (round.rest * 2).min(REST[1]);
         if let State::Watched { held, .. } = state {
             held.into_iter().for_each(|wanted| self.dial_target(wanted));

@@ -100,17 +100,17 @@ impl Core {
     /// Starts a session with a peer that knows the pin.
     pub(super) fn add_session(&mut self, established: Established, config: Config) -> Result<SessionKey, String> {
         let name = established.session.to_string();
-        let mut session = Session::new(self.now, established, config, self.reach.clone())
+        let mut session = Session::new(self.turn.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
         self.fixed_flight.into_iter().for_each(|bytes| session.fix_flight(bytes));
-        let (servers, is_complete) = self.stun.known(self.now);
-        session.add_stun_servers(self.now, servers, is_complete);
+        let (servers, is_complete) = self.stun.known(self.turn.now);
+        session.add_stun_servers(self.turn.now, servers, is_complete);
         Ok(self.insert_session(session, Scope::Peer, name))
     }
 
     /// Starts the session between a host and a server, on the WebSocket that joins them.
     pub(super) fn add_plain_session(&mut self, name: String, config: Config) -> SessionKey {
-        self.insert_session(Session::plain(self.now, config), Scope::Server, name)
+        self.insert_session(Session::plain(self.turn.now, config), Scope::Server, name)
     }
 
     fn insert_session(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
@@ -150,17 +150,17 @@ impl Core {
     /// only just lost theirs are left alone.
     pub(super) fn evict(&mut self) -> bool {
         let recovering = self.sessions.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
-        let Some((_, key)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.now) else {
+        let Some((_, key)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.turn.now) else {
             return false;
         };
-        self.sessions[key].session.abandon(self.now, End::PathLost);
+        self.sessions[key].session.abandon(self.turn.now, End::PathLost);
         self.service(key);
         true
     }
 
     /// Ends a session without waiting for the peer, if it is still there.
     pub(super) fn abandon(&mut self, key: SessionKey, end: End) {
-        let now = self.now;
+        let now = self.turn.now;
         if let Some(entry) = self.session(key) {
             entry.session.abandon(now, end);
             self.service(key);
@@ -193,7 +193,7 @@ impl Core {
 
     /// Feeds a session what one of its sockets received.
     pub(super) fn receive(&mut self, socket: SocketKey) {
-        let now = self.now;
+        let now = self.turn.now;
         let Some(SocketEntry { socket, session, .. }) = self.sockets.get_mut(socket) else { return };
         let (local, key) = (socket.local(), *session);
         let Some(entry) = self.sessions.get_mut(key) else { return };
@@ -207,19 +207,19 @@ impl Core {
     /// Hands a session's channel what it has room for, sends its datagrams, and handles its events. Events may give the
     /// session more to say, so it is touched again after any.
     pub(super) fn service(&mut self, key: SessionKey) {
-        let now = self.now;
+        let now = self.turn.now;
         let Some(entry) = self.sessions.get_mut(key) else { return };
         entry.is_dirty = false;
         entry.session.flush(now, &mut self.pool);
         while let Some(signal) = entry.session.poll_signal() {
             let number = entry.session.signaling_number();
-            self.notices.push_back(Notice::Signal { session: key, number, signal });
+            self.turn.tell(Notice::Signal { session: key, number, signal });
         }
         self.transmit(key);
         while let Some(event) = self.sessions[key].session.poll_event(now) {
             if let Event::Ended(end) = event {
                 let summary = self.remove_session(key);
-                self.notices.push_back(Notice::Ended { session: key, end, summary });
+                self.turn.tell(Notice::Ended { session: key, end, summary });
                 return;
             }
             self.handle_session_event(key, event);
@@ -229,7 +229,7 @@ impl Core {
     }
 
     fn handle_session_event(&mut self, key: SessionKey, event: Event) {
-        let now = self.now;
+        let now = self.turn.now;
         let entry = &mut self.sessions[key];
         match event {
             Event::Gather { carrier } => self.gather(key, carrier),
@@ -239,27 +239,27 @@ impl Core {
                 if entry.scope == Scope::Peer {
                     let session = entry.name.clone();
                     let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
-                    self.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
+                    self.turn.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
                 }
-                self.notices.push_back(Notice::Connected { session: key });
+                self.turn.tell(Notice::Connected { session: key });
             }
             Event::PathChanged { path, reason } => {
                 let session = entry.name.clone();
                 let cause = matches!(path, Path::Direct(_)).then_some(reason);
-                self.report(&StatusEvent::Path { session, way: way(path), cause });
+                self.turn.report(&StatusEvent::Path { session, way: way(path), cause });
             }
             Event::Recovering { reason } => {
                 let session = entry.name.clone();
-                self.report(&StatusEvent::Recovering { session, reason });
-                self.notices.push_back(Notice::Recovering { session: key });
+                self.turn.report(&StatusEvent::Recovering { session, reason });
+                self.turn.tell(Notice::Recovering { session: key });
             }
             Event::Recovered { path, after } => {
                 let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-                self.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
-                self.notices.push_back(Notice::Connected { session: key });
+                self.turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
+                self.turn.tell(Notice::Connected { session: key });
             }
-            Event::SignalingDone => self.notices.push_back(Notice::SignalingDone { session: key }),
-            Event::GoAway(reason) => self.notices.push_back(Notice::GoAway(reason)),
+            Event::SignalingDone => self.turn.tell(Notice::SignalingDone { session: key }),
+            Event::GoAway(reason) => self.turn.tell(Notice::GoAway(reason)),
             Event::Stream(event) => self.handle_stream_event(key, event),
             Event::Ended(_) => {}
         }
@@ -267,8 +267,8 @@ impl Core {
 
     /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
     fn gather(&mut self, key: SessionKey, carrier: u32) {
-        let (servers, is_complete) = self.stun.known(self.now);
-        self.sessions[key].session.add_stun_servers(self.now, servers, is_complete);
+        let (servers, is_complete) = self.stun.known(self.turn.now);
+        self.sessions[key].session.add_stun_servers(self.turn.now, servers, is_complete);
         let own = self.sessions[key].sockets.iter().filter(|socket| socket.carrier == carrier);
         let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.key].socket.local().ip()).collect();
         let offered = offered_addresses(self.sessions[key].signaling_address);
@@ -287,7 +287,7 @@ impl Core {
                 Err(error) => debug!("address={address} bind error={error}"),
             }
         }
-        self.sessions[key].session.add_sockets(self.now, carrier, &locals);
+        self.sessions[key].session.add_sockets(self.turn.now, carrier, &locals);
     }
 
     /// Says which addresses peers are not told of, once.
@@ -305,7 +305,7 @@ impl Core {
              direct paths do not use {names}"
         );
         self.left_out = left_out.into_iter().map(|(address, _)| address).collect();
-        self.warn("addresses", message);
+        self.turn.warn("addresses", message);
     }
 
     /// Closes the sockets of a PeerConnection that is gone.
@@ -326,7 +326,7 @@ impl Core {
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
-                    self.notices.push_back(Notice::Stream { session, event });
+                    self.turn.tell(Notice::Stream { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
@@ -335,15 +335,15 @@ impl Core {
                 } else if self.sessions[session].connections.contains_key(&key) {
                     self.stream_aborted(session, key, reason, detail, origin);
                 } else {
-                    self.notices.push_back(Notice::Stream { session, event });
+                    self.turn.tell(Notice::Stream { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
                 self.stream_accepted(session, key);
             }
-            tunnel::Event::Accepted(_) => self.notices.push_back(Notice::Stream { session, event }),
-            tunnel::Event::Listen { id, bind } => self.notices.push_back(Notice::Listen { session, id, bind }),
-            tunnel::Event::Listened { id, result } => self.notices.push_back(Notice::Listened { session, id, result }),
+            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.turn.tell(Notice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
@@ -359,17 +359,17 @@ impl Core {
         info!("addresses changed: {addresses:?}");
         let known = std::mem::replace(&mut self.addresses, addresses.to_vec());
         let vanished: Vec<IpAddr> = known.into_iter().filter(|address| !addresses.contains(address)).collect();
-        self.stun.look_up(self.now);
+        self.stun.look_up(self.turn.now);
         for (_, entry) in self.sessions.iter_mut() {
-            entry.session.handle_addresses(self.now, &vanished);
+            entry.session.handle_addresses(self.turn.now, &vanished);
         }
-        self.notices.push_back(Notice::Addresses { vanished });
+        self.turn.tell(Notice::Addresses { vanished });
         self.touch_all();
     }
 
     /// Does what is due in a session, if anything is. Its deadline may have moved since it was set.
     pub(super) fn session_due(&mut self, key: SessionKey) {
-        let now = self.now;
+        let now = self.turn.now;
         // One that was set for later than another is of no use any more.
         let Some(entry) = self.session(key).filter(|entry| entry.due_at.is_some_and(|at| at <= now)) else { return };
         entry.due_at = None;
@@ -389,7 +389,7 @@ impl Core {
             && entry.due_at.is_none_or(|due_at| at < due_at)
         {
             entry.due_at = Some(at);
-            self.deadlines.add(at, Due::Session(key));
+            self.turn.deadlines.add(at, Due::Session(key));
         }
     }
 
@@ -431,20 +431,20 @@ impl Core {
             name: entry.name,
             sent: entry.sent,
             received: entry.received,
-            duration: entry.connected_at.map(|at| self.now.saturating_duration_since(at)),
+            duration: entry.connected_at.map(|at| self.turn.now.saturating_duration_since(at)),
         }
     }
 
     fn add_socket(&mut self, address: IpAddr, session: SessionKey) -> io::Result<SocketKey> {
         let mut socket = UdpSocket::bind(address)?;
         let token = Source::Udp(self.sockets.next_key().place()).token();
-        self.poll.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
+        self.turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(self.sockets.insert(SocketEntry { socket, session, is_queued: false }))
     }
 
     fn remove_socket(&mut self, socket: SocketKey) {
         let mut entry = self.sockets.remove(socket).expect("its session alone removes it");
-        if let Err(error) = self.poll.registry().deregister(entry.socket.source_mut()) {
+        if let Err(error) = self.turn.registry().deregister(entry.socket.source_mut()) {
             warn!("deregister error={error}");
         }
     }

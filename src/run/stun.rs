@@ -78,7 +78,7 @@ impl Core {
             };
             let is_complete = self.stun.resolver.pending() == 0;
             for (_, entry) in self.sessions.iter_mut() {
-                entry.session.add_stun_servers(self.now, &addresses, is_complete);
+                entry.session.add_stun_servers(self.turn.now, &addresses, is_complete);
             }
             if !addresses.is_empty() {
                 self.stun.found[index] = addresses;

@@ -130,16 +130,16 @@ impl Core {
     /// Says that a target was not dialled again, now and then: datagrams may ask for it a thousand times a second.
     pub(super) fn warn_of_loop(&mut self, session: SessionKey, target: &str) {
         let entry = &mut self.sessions[session];
-        if entry.loop_told_at.is_some_and(|at| self.now < at + TELL_INTERVAL) {
+        if entry.loop_told_at.is_some_and(|at| self.turn.now < at + TELL_INTERVAL) {
             return;
         }
-        entry.loop_told_at = Some(self.now);
+        entry.loop_told_at = Some(self.turn.now);
         let name = entry.name.clone();
         let message = format!(
             "session {name} asked for {target}, and so did the connection that was made to it: {LEADS_BACK}. Is the service \
              down, and does the other side's forward have its port? Choose another port for the forward"
         );
-        self.warn("loop", message);
+        self.turn.warn("loop", message);
     }
 }
 

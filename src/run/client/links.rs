@@ -68,7 +68,7 @@ impl Client {
         if let Some(link) = self.links.get_mut(key) {
             link.step += 1;
             let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.deadlines.add(self.core.now + timeout, due);
+            self.core.turn.set(timeout, due);
         }
     }
 
@@ -100,7 +100,7 @@ impl Client {
                 }
                 Ok(None) => {
                     if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
-                        self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
+                        self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
                     }
                     return self.note_buffered(key);
                 }
@@ -147,7 +147,7 @@ impl Client {
                 }
             }
             Phase::Session(session) => {
-                let (session, now) = (*session, self.core.now);
+                let (session, now) = (*session, self.core.turn.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
                 self.core.touch(session);
                 if let Some(Err(error)) = result {
@@ -164,7 +164,7 @@ impl Client {
             let error = WebSocketError::Protocol("a binary message where text is expected".to_owned());
             return self.link_closed(key, error);
         };
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
         self.core.touch(session);
         if let Some(Err(error)) = result {
@@ -196,7 +196,7 @@ impl Client {
 
     /// The host answered a request to join the session again.
     fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let wants = self.core.session(session).is_some_and(|entry| entry.session.wants_signaling());
         match resume.handle_text(text) {
             Ok((proof, sealer, opener)) if wants => {
@@ -322,7 +322,7 @@ impl Client {
 
     fn remove_link(&mut self, key: LinkKey) -> Option<Link> {
         let mut link = self.links.remove(key)?;
-        if let Err(error) = self.core.poll.registry().deregister(link.websocket.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(link.websocket.source()) {
             debug!("deregister error={error}");
         }
         Some(link)
@@ -364,7 +364,7 @@ impl Client {
     }
 
     fn signaling_closed(&mut self, session: SessionKey) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         if let Some(entry) = self.core.session(session) {
             entry.session.handle_signaling_closed(now);
         }
@@ -402,6 +402,6 @@ impl Client {
             let error = self.links[key].websocket.timed_out();
             self.link_closed(key, error);
         }
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 }

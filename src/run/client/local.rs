@@ -159,7 +159,7 @@ impl LocalPorts {
         what: What,
     ) -> Result<(), RunError> {
         let token = Source::Listener(self.listeners.next_key().place()).token();
-        core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
         Ok(())
     }
@@ -204,7 +204,7 @@ fn decide<T>(
                 "another program has {addr}: whoever asks for localhost:{port} may reach that one. Use {bound}, end that \
                  program, or choose another port"
             );
-            core.warn("port-shared", message);
+            core.turn.warn("port-shared", message);
             Ok(None)
         }
     }
@@ -243,7 +243,7 @@ impl Client {
                      USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
                     address.port()
                 );
-                self.core.warn("open-proxy", message);
+                self.core.turn.warn("open-proxy", message);
             }
         }
         Ok(())
@@ -318,7 +318,7 @@ impl Client {
         for (what, name) in all {
             let Some(local) = name.clone() else { continue };
             let service = if *what == What::Only { first.clone() } else { what.name() };
-            self.core.report(&Event::Forwarding { local, service });
+            self.core.turn.report(&Event::Forwarding { local, service });
         }
         Ok(())
     }
@@ -345,7 +345,7 @@ impl Client {
         let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
         for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
             let Some(mut port) = self.local.listeners.remove(key) else { continue };
-            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
             // The second address of a port goes with the first.
@@ -415,13 +415,13 @@ impl Client {
                     }
                     Accepted::Exhausted(error) => {
                         debug!("accept paused: {error}");
-                        return self.core.pause_accepting();
+                        return self.core.turn.pause_accepting();
                     }
                     Accepted::Fatal(error) => return self.fail(error),
                 }
             }
             if self.local.listeners.get(key).is_some_and(|port| port.is_acceptable) {
-                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
             }
         }
     }
@@ -435,7 +435,7 @@ impl Client {
 
     /// Resets those who waited for too long.
     pub(super) fn expire_waiting(&mut self) {
-        while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.now) {
+        while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.turn.now) {
             if let Some((_, incoming, _)) = self.local.waiting.pop_front() {
                 debug!("local={} reset: no session within {WAIT:?}", incoming.name);
                 incoming.stream.reset();
@@ -447,7 +447,7 @@ impl Client {
     pub(super) fn stop_listening(&mut self) {
         self.local.is_closed = true;
         for mut port in self.local.listeners.drain() {
-            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
         }
@@ -475,8 +475,8 @@ impl Client {
         if self.local.waiting.len() >= MAX_WAITING {
             return incoming.stream.reset();
         }
-        let deadline = self.core.now + WAIT;
+        let deadline = self.core.turn.now + WAIT;
         self.local.waiting.push_back((deadline, incoming, what));
-        self.core.deadlines.add(deadline, Due::Waiting);
+        self.core.turn.deadlines.add(deadline, Due::Waiting);
     }
 }

@@ -35,13 +35,14 @@ use self::local::LocalPorts;
 use self::pipe::PipeEnds;
 use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
-use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::sessions::{SessionKey, Summary};
 use super::signals::HangUp;
 use super::table::Table;
+use super::turn::Stopper;
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 use crate::net::tls;
@@ -134,7 +135,7 @@ impl Client {
 
     /// Returns what ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
-        self.core.stopper()
+        self.core.turn.stopper()
     }
 
     /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements;
@@ -149,7 +150,7 @@ impl Client {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(HangUp::Ends)?)
+        Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
     /// Runs until somebody stops it, the host ends the session, or there never was one.
@@ -157,14 +158,14 @@ impl Client {
     /// # Errors
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
-        self.core.stun.look_up(self.core.now);
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.stun.look_up(self.core.turn.now);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
         loop {
             for _ in 0..ROUNDS_PER_TURN {
                 // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.notices.len() {
-                    let Some(notice) = self.core.notices.pop_front() else { break };
+                for _ in 0..self.core.turn.notices.len() {
+                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
                     self.handle(notice);
                 }
                 self.core.work();
@@ -272,11 +273,11 @@ impl Client {
             Ok(local) => {
                 let session = self.session.and_then(|session| self.core.session(session));
                 let session = session.map_or_else(String::new, |entry| entry.name.clone());
-                self.core.report(&Event::ReverseForwarding { session, local, target });
+                self.core.turn.report(&Event::ReverseForwarding { session, local, target });
             }
             Err(reason) => {
                 let message = format!("the host does not listen on {} for {target}: {reason}", reverse.bind);
-                self.core.warn("reverse-refused", message);
+                self.core.turn.warn("reverse-refused", message);
             }
         }
     }
@@ -304,6 +305,7 @@ impl Client {
                 self.backoff = MIN_BACKOFF;
                 self.last_failure.clear();
                 self.core
+                    .turn
                     .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
                 self.rejoin_after(Duration::ZERO);
             }
@@ -313,16 +315,16 @@ impl Client {
 
     /// Dials the host after that time, or earlier if that was wanted already.
     fn rejoin_after(&mut self, pause: Duration) {
-        let at = self.core.now + pause;
+        let at = self.core.turn.now + pause;
         if self.rejoin_at.is_none_or(|earlier| at < earlier) {
             self.rejoin_at = Some(at);
-            self.core.deadlines.add(at, Due::Rejoin);
+            self.core.turn.deadlines.add(at, Due::Rejoin);
         }
     }
 
     /// Dials the host: for a new session, or to join the one that has no path again.
     fn rejoin(&mut self) {
-        if self.rejoin_at.is_none_or(|at| at > self.core.now) || self.is_stopping {
+        if self.rejoin_at.is_none_or(|at| at > self.core.turn.now) || self.is_stopping {
             return;
         }
         self.rejoin_at = None;

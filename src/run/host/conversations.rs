@@ -110,7 +110,7 @@ impl Host {
         let Payload::Binary(bytes) = payload else { return };
         let Some(session) = self.uplink.as_ref().map(|uplink| uplink.conversations.session) else { return };
         let session = session.unwrap_or_else(|| self.start_server_session());
-        let now = self.core.now;
+        let now = self.core.turn.now;
         if let Some(entry) = self.core.session(session)
             && let Err(error) = entry.session.handle_binary(now, bytes)
         {

@@ -48,13 +48,13 @@ impl Host {
                 Accepted::Empty => return Ok(()),
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    self.core.pause_accepting();
+                    self.core.turn.pause_accepting();
                     return Ok(());
                 }
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable(Listening::Signaling));
+        self.core.turn.tell(Notice::Acceptable(Listening::Signaling));
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Host {
         let mut incoming = Incoming::new(stream, admission);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(error) = self.core.poll.registry().register(incoming.source(), token, interest) {
+        if let Err(error) = self.core.turn.registry().register(incoming.source(), token, interest) {
             debug!("register error={error}");
             return;
         }
@@ -91,7 +91,7 @@ impl Host {
         if let Some(link) = self.links.get_mut(key) {
             link.step += 1;
             let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.deadlines.add(self.core.now + timeout, due);
+            self.core.turn.set(timeout, due);
         }
     }
 
@@ -164,7 +164,7 @@ impl Host {
             Phase::Resuming(..) => self.finish_resume(key, text),
             Phase::Returning(..) => self.finish_return(key, text),
             Phase::Session(session) => {
-                let (session, now) = (*session, self.core.now);
+                let (session, now) = (*session, self.core.turn.now);
                 let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
                 self.core.touch(session);
                 if let Some(Err(error)) = result {
@@ -184,7 +184,7 @@ impl Host {
         let Some(Phase::Session(session)) = self.links.get(key).map(|link| &link.phase) else {
             return self.drop_link(key);
         };
-        let (session, now) = (*session, self.core.now);
+        let (session, now) = (*session, self.core.turn.now);
         let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
         self.core.touch(session);
         if let Some(Err(error)) = result {
@@ -223,7 +223,7 @@ impl Host {
                     self.links[older].phase = Phase::Closing;
                     self.close_link(older, "resumed");
                 }
-                let now = self.core.now;
+                let now = self.core.turn.now;
                 match self.core.session(session) {
                     Some(entry) => {
                         info!("session={} signaling resumed", entry.name);
@@ -254,7 +254,7 @@ impl Host {
             self.drop_link(key);
         }
         self.keep_uplink_alive();
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
     /// Drops WebSockets of sessions that hang on an address this machine has no more.
@@ -355,7 +355,7 @@ impl Host {
         if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
+            self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
         }
     }
 
@@ -378,7 +378,7 @@ impl Host {
     pub(super) fn drop_link(&mut self, key: LinkKey) {
         let Some(mut link) = self.links.remove(key) else { return };
         if let Some(source) = link.end.source()
-            && let Err(error) = self.core.poll.registry().deregister(source)
+            && let Err(error) = self.core.turn.registry().deregister(source)
         {
             debug!("deregister error={error}");
         }
@@ -395,7 +395,7 @@ impl Host {
     }
 
     pub(super) fn signaling_closed(&mut self, session: SessionKey) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         if let Some(entry) = self.core.session(session) {
             entry.session.handle_signaling_closed(now);
         }

@@ -56,8 +56,12 @@ impl Host {
         }
         self.core.touch(session);
         match result {
-            Ok(local) => self.core.report(&Event::ReverseForwarding { session: name, local, target: String::new() }),
-            Err(reason) => self.core.warn("denied", format!("session {name} asked us to listen on {text}: {reason}")),
+            Ok(local) => {
+                self.core.turn.report(&Event::ReverseForwarding { session: name, local, target: String::new() })
+            }
+            Err(reason) => {
+                self.core.turn.warn("denied", format!("session {name} asked us to listen on {text}: {reason}"))
+            }
         }
     }
 
@@ -106,7 +110,7 @@ impl Host {
 
     fn add_reverse(&mut self, session: SessionKey, id: u16, bind: &Bind, mut listener: Listener) -> io::Result<()> {
         let token = Source::Listener(self.reverse.next_key().place()).token();
-        self.core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.reverse.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Host {
                     "another program has {addr}: whoever asks for localhost:{} may reach that one, and not a client's forward",
                     addr.port()
                 );
-                self.core.warn("port-shared", message);
+                self.core.turn.warn("port-shared", message);
                 None
             }
         }
@@ -153,7 +157,7 @@ impl Host {
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
             return Err("the host listens there for a client already".to_owned());
         }
-        self.core.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
+        self.core.turn.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
         same.into_iter().for_each(|(key, _)| self.close_listener(key));
         Ok(())
     }
@@ -163,7 +167,7 @@ impl Host {
         match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),
             Socket::Streams(mut listener) => {
-                if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
+                if let Err(error) = self.core.turn.registry().deregister(&mut listener) {
                     debug!("deregister error={error}");
                 }
             }
@@ -184,7 +188,7 @@ impl Host {
                 break;
             };
             if count == ACCEPTS_PER_TURN {
-                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
                 break;
             }
             match listener.accept() {
@@ -201,7 +205,7 @@ impl Host {
                 Accepted::Empty => break,
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    return self.core.pause_accepting();
+                    return self.core.turn.pause_accepting();
                 }
                 Accepted::Fatal(error) => {
                     debug!("a reverse forward is of no use any more: {error}");

@@ -142,7 +142,7 @@ impl Server {
             Ok(packet) => packet,
             Err(error) => return self.refuse(key, Refusal::Protocol, &error.to_string()),
         };
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(host) = self.host(key) else { return };
         if conversation != SERVER {
             // One that just left may still be spoken to.
@@ -275,7 +275,7 @@ impl Server {
             self.names.remove(&host.id);
         }
         self.metrics.hosts = self.names.len();
-        let now = self.core.now;
+        let now = self.core.turn.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session);
             self.leaving.forget_host(session);
@@ -290,7 +290,7 @@ impl Server {
         let mut silent = host.blocked;
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
         self.dismiss(host.conversations.into_values().chain(silent));
-        self.core.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
+        self.core.turn.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
         if let Some((contender, _)) = host.contender {
             self.succeed(contender);
         }

@@ -64,7 +64,7 @@ impl Leaving {
 impl Server {
     /// Ends our half of a stream, and has the rest of it read for a moment.
     pub(super) fn leave_stream(&mut self, session: SessionKey, key: StreamKey) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
             return;
         };
@@ -78,7 +78,7 @@ impl Server {
             self.give_up(session, oldest);
         }
         if self.leaving.order.is_empty() {
-            self.core.deadlines.add(now + TIMEOUT, Due::Waiting);
+            self.core.turn.deadlines.add(now + TIMEOUT, Due::Waiting);
         }
         self.leaving.order.push_back((now + TIMEOUT, session, key));
         self.leaving.hosts.entry(session).or_default().insert(key, 0);
@@ -124,8 +124,8 @@ impl Server {
     /// Resets those that have had their time.
     pub(super) fn give_up_late(&mut self) {
         while let Some(&(at, session, key)) = self.leaving.order.front() {
-            if at > self.core.now {
-                return self.core.deadlines.add(at, Due::Waiting);
+            if at > self.core.turn.now {
+                return self.core.turn.deadlines.add(at, Due::Waiting);
             }
             self.leaving.order.pop_front();
             if self.leaving.has(session, key) {
