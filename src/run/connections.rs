@@ -261,7 +261,7 @@ impl Core {
         {
             // It was told what came before, but may not have it yet.
             let (stream, has_finished) = forward.into_stream();
-            return self.leave(stream, has_finished);
+            return self.leaving.add(&mut self.turn, stream, has_finished);
         }
         self.reset_connection(connection, &text);
     }

@@ -15,7 +15,7 @@ use super::connections::{ConnectionEntry, ConnectionKey};
 use super::deadlines::Due;
 use super::dial::{Dialer, Waiter};
 use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
-use super::leaving::Leaving;
+use super::leaving::Leavings;
 use super::programs::{UdpListener, UdpListenerKey};
 use super::rounds::Rounds;
 use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
@@ -136,7 +136,7 @@ pub(super) struct Core {
     pub(super) sockets: Table<SocketEntry>,
     pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
-    pub(super) leaving: Table<Leaving>,
+    pub(super) leaving: Leavings,
     pub(super) flows: Table<FlowEntry>,
     pub(super) udp_listeners: Table<UdpListener>,
     /// How long a flow may be idle.
@@ -175,7 +175,7 @@ impl Core {
             sessions: Table::new(),
             sockets: Table::new(),
             connections: Table::new(),
-            leaving: Table::new(),
+            leaving: Leavings::default(),
             flows: Table::new(),
             udp_listeners: Table::new(),
             udp_idle: DEFAULT_UDP_IDLE,
@@ -286,11 +286,7 @@ impl Core {
                 }
             }
             Some(Source::Connection(place)) => self.handle_connection_event(place, event),
-            Some(Source::Leaving(place)) => {
-                if let Some(key) = self.leaving.at(place) {
-                    self.handle_leaving_event(key, event);
-                }
-            }
+            Some(Source::Leaving(place)) => self.leaving.handle_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
@@ -323,7 +319,7 @@ impl Core {
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
                 Due::Rejoin => self.turn.tell(Notice::Rejoin),
                 Due::Waiting => self.turn.tell(Notice::Waiting),
-                Due::Leaving(key) => self.handle_leaving_due(key),
+                Due::Leaving(key) => self.leaving.handle_due(&self.turn, key),
                 Due::FlowIdle(flow) => self.handle_flow_idle(flow),
                 Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
                 Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
