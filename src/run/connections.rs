@@ -157,10 +157,10 @@ impl Core {
     ) -> Result<ConnectionKey, OpenError> {
         let number = self.connections.next_key().number();
         let flow = ends.ports().map_or_else(|| number.to_string(), |(local, remote)| format!("{local}|{remote}"));
-        let trail = self.trail_of(session, Protocol::Tcp, ends);
+        let trail = self.trails.of_accepted(&self.sessions, session, Protocol::Tcp, ends);
         let entry = &mut self.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
-        self.touch(session);
+        self.sessions.touch(session);
         self.insert(session, key, name).ok_or(OpenError::GoingAway)
     }
 
@@ -224,7 +224,7 @@ impl Core {
             let Some(mut stream) = self.sessions[session].session.mux().stream(key) else { continue };
             let progress = forward.pump(&mut stream, &mut self.pool);
             let answered = entry.round.filter(|_| forward.bytes().0 > 0);
-            self.touch(session);
+            self.sessions.touch(session);
             answered.into_iter().for_each(|round| self.target_answered(round));
             match progress {
                 Progress::Waiting => {}
@@ -359,7 +359,7 @@ impl Core {
         if let Some(stream) = self.sessions[session].session.mux().stream(key) {
             stream.abort(reason, detail);
         }
-        self.touch(session);
+        self.sessions.touch(session);
     }
 
     /// Takes a connection out of every table and reports its end.

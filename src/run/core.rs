@@ -18,23 +18,17 @@ use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
 use super::leaving::Leavings;
 use super::programs::{UdpListener, UdpListenerKey};
 use super::rounds::Rounds;
-use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
-use super::stun::Stun;
+use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::table::{Mark, Place, Table};
 use super::token::Source;
 use super::trails::Trails;
 use super::turn::Turn;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
-use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
-use crate::net::udp::ReceiveBuffers;
 use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
 use crate::tunnel::{self, ChunkPool, GoAwayReason};
-
-/// Receive calls a socket gets in a turn before others have theirs.
-const RECEIVES_PER_TURN: usize = 4;
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -132,8 +126,7 @@ pub(super) enum Notice {
 /// What a host and a client have in common.
 pub(super) struct Core {
     pub(super) turn: Turn,
-    pub(super) sessions: Table<SessionEntry>,
-    pub(super) sockets: Table<SocketEntry>,
+    pub(super) sessions: Sessions,
     pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
     pub(super) leaving: Leavings,
@@ -147,24 +140,11 @@ pub(super) struct Core {
     pub(super) trails: Trails,
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
-    pub(super) reach: Reach,
-    pub(super) stun: Stun,
     pub(super) pool: ChunkPool,
-    pub(super) buffers: ReceiveBuffers,
     /// Connections that can go on.
     pub(super) ready: VecDeque<ConnectionKey>,
-    /// Sessions that may have something to say.
-    pub(super) dirty: VecDeque<SessionKey>,
-    /// UDP sockets with something left to receive.
-    receivable: VecDeque<SocketKey>,
-    /// This machine's addresses, as far as they were told.
-    pub(super) addresses: Vec<IpAddr>,
-    /// Those of them that peers were not told of for want of room.
-    pub(super) left_out: Vec<IpAddr>,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
-    /// Bytes in flight that measurements ask for.
-    pub(super) fixed_flight: Option<usize>,
 }
 
 impl Core {
@@ -172,8 +152,7 @@ impl Core {
         let turn = Turn::new(reporter)?;
         let waker = turn.waker();
         Ok(Core {
-            sessions: Table::new(),
-            sockets: Table::new(),
+            sessions: Sessions::new(reach, stun, waker.clone()),
             connections: Table::new(),
             leaving: Leavings::default(),
             flows: Table::new(),
@@ -183,18 +162,10 @@ impl Core {
             dialer,
             trails: Trails::new(),
             rounds: Rounds::default(),
-            resolver: Resolver::new(waker.clone()),
-            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker),
-            reach,
+            resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
-            buffers: ReceiveBuffers::default(),
             ready: VecDeque::new(),
-            dirty: VecDeque::new(),
-            receivable: VecDeque::new(),
-            addresses: usable_addresses(true).unwrap_or_default(),
-            left_out: Vec::new(),
             redial_at: turn.now,
-            fixed_flight: None,
             turn,
         })
     }
@@ -218,15 +189,15 @@ impl Core {
 
     /// Waits until something happens or is due, and takes it in.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let has_work = !self.ready.is_empty() || !self.dirty.is_empty() || !self.receivable.is_empty();
+        let has_work = !self.ready.is_empty() || self.sessions.has_work();
         let events = self.turn.wait(has_work)?;
         for event in &events {
             self.latch(event);
         }
         self.turn.put_back(events);
-        self.receive_datagrams();
+        self.sessions.receive_datagrams(self.turn.now);
         self.handle_lookups();
-        self.handle_stun_lookups();
+        self.sessions.handle_stun_lookups(self.turn.now);
         self.handle_due();
         Ok(())
     }
@@ -235,11 +206,11 @@ impl Core {
     pub(super) fn work(&mut self) {
         for _ in 0..PASSES_PER_TURN {
             self.pump();
-            for _ in 0..self.dirty.len() {
-                let Some(session) = self.dirty.pop_front() else { break };
+            for _ in 0..self.sessions.dirty() {
+                let Some(session) = self.sessions.poll_dirty() else { break };
                 self.service(session);
             }
-            if self.ready.is_empty() && self.dirty.is_empty() {
+            if self.ready.is_empty() && self.sessions.dirty() == 0 {
                 break;
             }
         }
@@ -247,11 +218,85 @@ impl Core {
 
     /// Ends every session in order.
     pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
-        let now = self.turn.now;
-        for (_, entry) in self.sessions.iter_mut() {
-            entry.session.go_away(now, reason, detail);
+        self.sessions.go_away(self.turn.now, reason, detail);
+    }
+
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
+    /// only just lost theirs are left alone.
+    pub(super) fn evict(&mut self) -> bool {
+        let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
+        self.abandon(session, End::PathLost);
+        true
+    }
+
+    /// Ends a session without waiting for the peer, if it is still there.
+    pub(super) fn abandon(&mut self, session: SessionKey, end: End) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.session.abandon(self.turn.now, end);
+            self.service(session);
         }
-        self.touch_all();
+    }
+
+    /// Lets a session say what it has to say, and handles its events.
+    fn service(&mut self, session: SessionKey) {
+        self.sessions.flush(&mut self.turn, &mut self.pool, session);
+        while let Some(event) = self.sessions.poll_event(&mut self.turn, session) {
+            match event {
+                SessionEvent::Stream(event) => self.handle_stream_event(session, event),
+                SessionEvent::Ended(end) => return self.end_session(session, end),
+            }
+        }
+        self.sessions.set_deadline(&mut self.turn, session);
+    }
+
+    fn end_session(&mut self, session: SessionKey, end: End) {
+        let connections: Vec<ConnectionKey> = self.sessions[session].connections.values().copied().collect();
+        for connection in connections {
+            self.reset_connection(connection, "the session ended");
+        }
+        let flows: Vec<FlowKey> = self.sessions[session].flows.values().copied().collect();
+        for flow in flows {
+            self.flow_aborted(flow, "the session ended");
+        }
+        let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
+        self.turn.tell(Notice::Ended { session, end, summary });
+    }
+
+    fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {
+        match event {
+            tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
+            tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
+                if let Some(&connection) = self.sessions[session].connections.get(&key) {
+                    self.wake(connection);
+                } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
+                    self.flow_readable(flow);
+                } else {
+                    self.turn.tell(Notice::Stream { session, event });
+                }
+            }
+            tunnel::Event::Aborted { key, reason, ref detail, origin } => {
+                if let Some(&flow) = self.sessions[session].flows.get(&key) {
+                    self.flow_aborted(flow, reason.as_str());
+                } else if self.sessions[session].connections.contains_key(&key) {
+                    self.stream_aborted(session, key, reason, detail, origin);
+                } else {
+                    self.turn.tell(Notice::Stream { session, event });
+                }
+            }
+            tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
+                self.stream_accepted(session, key);
+            }
+            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.turn.tell(Notice::Listened { session, id, result }),
+            tunnel::Event::Finished(_) => {}
+            // Those of the session as a whole: the session has handled them.
+            tunnel::Event::Hello(_)
+            | tunnel::Event::RoundTrip(_)
+            | tunnel::Event::GoAway(..)
+            | tunnel::Event::Resumed
+            | tunnel::Event::Ended(..) => {}
+        }
     }
 
     fn latch(&mut self, event: &MioEvent) {
@@ -273,49 +318,21 @@ impl Core {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Udp(place)) => {
-                let Some(key) = self.sockets.at(place) else { return };
-                if let Some(entry) = self.sockets.get_mut(key) {
-                    entry.socket.readiness.handle_event(event);
-                    if entry.socket.readiness.writable {
-                        entry.socket.flush();
-                    }
-                    if !std::mem::replace(&mut entry.is_queued, true) {
-                        self.receivable.push_back(key);
-                    }
-                }
-            }
+            Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
             Some(Source::Connection(place)) => self.handle_connection_event(place, event),
             Some(Source::Leaving(place)) => self.leaving.handle_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
 
-    fn receive_datagrams(&mut self) {
-        for _ in 0..self.receivable.len() {
-            let Some(key) = self.receivable.pop_front() else { break };
-            for _ in 0..RECEIVES_PER_TURN {
-                if self.sockets.get(key).is_some_and(|entry| entry.socket.readiness.readable) {
-                    self.receive(key);
-                }
-            }
-            if let Some(entry) = self.sockets.get_mut(key) {
-                entry.is_queued = entry.socket.readiness.readable;
-                if entry.is_queued {
-                    self.receivable.push_back(key);
-                }
-            }
-        }
-    }
-
     fn handle_due(&mut self) {
         if let Some(addresses) = self.turn.poll_addresses() {
-            self.handle_addresses(&addresses);
+            self.sessions.handle_addresses(&mut self.turn, &addresses);
         }
         while let Some(due) = self.turn.poll_due() {
             match due {
                 Due::Accept => self.turn.resume_accepting(),
-                Due::Session(key) => self.session_due(key),
+                Due::Session(key) => self.sessions.handle_due(&mut self.turn, key),
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
                 Due::Rejoin => self.turn.tell(Notice::Rejoin),
                 Due::Waiting => self.turn.tell(Notice::Waiting),

@@ -10,7 +10,7 @@ use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::flows::FlowKey;
 use super::sessions::{Scope, SessionKey};
-use super::trails::LEADS_BACK;
+use super::trails::{LEADS_BACK, warn_of_loop};
 use super::turn::EXHAUSTED_PAUSE;
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
@@ -158,7 +158,7 @@ impl Core {
         let trail = self.trails.complete(&told.unwrap_or_default());
         let wanted = Wanted { session, key, endpoint, header, is_named, trail };
         if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
-            self.warn_of_loop(session, &wanted.target());
+            warn_of_loop(&mut self.turn, &mut self.sessions[session], &wanted.target());
             self.end_looping_flow(hop);
             return self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
         }
@@ -168,7 +168,7 @@ impl Core {
     /// Dials what a stream is to be joined to, if there still is one.
     pub(super) fn dial_target(&mut self, wanted: Wanted) {
         let target = wanted.target();
-        if self.session(wanted.session).is_none() {
+        if self.sessions.get_mut(wanted.session).is_none() {
             return;
         }
         if let Endpoint::Udp(address) = &wanted.endpoint {

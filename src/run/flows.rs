@@ -200,7 +200,7 @@ impl Core {
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.finish();
         }
-        self.touch(session);
+        self.sessions.touch(session);
         self.remove_flow(flow, reason);
     }
 
@@ -253,7 +253,7 @@ impl Core {
                 if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
                     stream.accept();
                 }
-                self.touch(session);
+                self.sessions.touch(session);
                 self.report_opened(flow);
                 self.flow_readable(flow);
             }
@@ -298,7 +298,7 @@ impl Core {
         if let Some(mut stream) = self.sessions[session].session.mux().stream(entry.key) {
             stream.send_datagram(now, datagram, &mut self.pool);
         }
-        self.touch(session);
+        self.sessions.touch(session);
     }
 
     fn fail_flow(&mut self, flow: FlowKey, reason: AbortReason, detail: &str) {

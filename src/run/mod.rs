@@ -23,6 +23,7 @@ mod rounds;
 mod server;
 mod sessions;
 mod signals;
+mod sockets;
 mod stun;
 mod table;
 mod token;

@@ -188,7 +188,7 @@ impl Core {
             local.set_ip(asked);
         }
         let ends = Ends::Ports { local, remote: program.source };
-        let trail = self.trail_of(session, Protocol::Udp, &ends);
+        let trail = self.trails.of_accepted(&self.sessions, session, Protocol::Udp, &ends);
         let entry = &mut self.sessions[session];
         let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
         let key = match entry.session.mux().open_from(hash, target, &trail) {

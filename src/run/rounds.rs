@@ -16,7 +16,7 @@ use super::deadlines::Due;
 use super::dial::Wanted;
 use super::sessions::SessionKey;
 use super::table::{Key, Table};
-use super::trails::LEADS_BACK;
+use super::trails::{LEADS_BACK, warn_of_loop};
 use crate::tunnel::AbortReason;
 
 /// Connections that are open to a target, and silent, before one is suspected.
@@ -266,8 +266,8 @@ impl Core {
 
     fn refuse_round(&mut self, wanted: Wanted) {
         // The session may be gone by now.
-        if self.session(wanted.session).is_some() {
-            self.warn_of_loop(wanted.session, &wanted.target());
+        if self.sessions.get_mut(wanted.session).is_some() {
+            warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &wanted.target());
             self.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
         }
     }

@@ -379,13 +379,13 @@ impl Client {
     /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
     pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
         // The session may have ended in this turn, and nobody was told yet.
-        let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
+        let session = self.session.filter(|key| self.local.is_connected && self.core.sessions.get_mut(*key).is_some());
         let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
             // The relay of a program that asked our proxy: every datagram says where to.
             return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
-            .and_then(|session| self.core.session(session))
+            .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
         let target = services.and_then(|services| what.target(&services));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
@@ -459,7 +459,7 @@ impl Client {
             return self.negotiate(incoming);
         }
         let session = self.session.filter(|_| self.local.is_connected);
-        let entry = session.and_then(|session| self.core.session(session));
+        let entry = session.and_then(|session| self.core.sessions.get_mut(session));
         let Some(entry) = entry else { return self.wait(incoming, what) };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         match (session, what.target(&services)) {

@@ -141,7 +141,7 @@ impl Client {
     /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements;
     /// less than one message (16,392 bytes) never sends a full one.
     pub fn fix_flight(&mut self, bytes: usize) {
-        self.core.fixed_flight = Some(bytes);
+        self.core.sessions.fixed_flight = Some(bytes);
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
@@ -158,7 +158,7 @@ impl Client {
     /// # Errors
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
-        self.core.stun.look_up(self.core.turn.now);
+        self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
         loop {
@@ -240,7 +240,7 @@ impl Client {
             return;
         }
         self.local.is_connected = true;
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         if !std::mem::replace(&mut self.was_connected, true) {
             if let Err(error) = self.forward(&services) {
@@ -258,11 +258,11 @@ impl Client {
 
     /// Asks the host to listen for our reverse forwards; asking again changes nothing.
     fn ask_to_listen(&mut self, session: SessionKey) {
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         for (reverse, id) in self.config.reverse.iter().zip(0..) {
             entry.session.mux().listen(id, &reverse.bind.to_string());
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     /// The host listens for a reverse forward, or does not.
@@ -271,7 +271,7 @@ impl Client {
         let target = reverse.endpoint.to_string();
         match result {
             Ok(local) => {
-                let session = self.session.and_then(|session| self.core.session(session));
+                let session = self.session.and_then(|session| self.core.sessions.get_mut(session));
                 let session = session.map_or_else(String::new, |entry| entry.name.clone());
                 self.core.turn.report(&Event::ReverseForwarding { session, local, target });
             }
@@ -330,7 +330,7 @@ impl Client {
         self.rejoin_at = None;
         match self.session {
             Some(session) => {
-                let Some(entry) = self.core.session(session) else { return };
+                let Some(entry) = self.core.sessions.get_mut(session) else { return };
                 let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
                 if wants {
                     self.dial_again(Some(session));

@@ -168,7 +168,7 @@ impl Client {
         let Some(mut entry) = self.end_negotiation(key) else { return };
         let session = self.session.filter(|_| self.local.is_connected);
         match (request, session) {
-            (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
+            (Request::Connect(target), Some(session)) if self.core.sessions.get_mut(session).is_some() => {
                 let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
                 let target = ConnectTarget::Tcp(target.to_string());
                 self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early), &target);

@@ -131,7 +131,7 @@ impl Host {
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
-        let is_full = self.core.peer_count() >= self.config.max_sessions;
+        let is_full = self.core.sessions.peer_count() >= self.config.max_sessions;
         if self.is_stopping || (is_full && !self.core.evict()) {
             let remote = &self.links[key].remote;
             if !self.is_stopping {
@@ -145,13 +145,13 @@ impl Host {
         let remote = self.links[key].remote.clone();
         let (name, ticket) = (established.session.to_string(), established.ticket.clone());
         info!("session={name} remote={remote} joins");
-        match self.core.add_session(established, config) {
+        match self.core.sessions.add(&self.core.turn, established, config) {
             Ok(session) => {
                 let link = &mut self.links[key];
                 link.phase = Phase::Session(session);
                 // Our end of the connection that led here may lead to the client directly, too.
                 let local = link.end.source().and_then(|source| source.local_addr().ok());
-                if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+                if let (Some(entry), Some(local)) = (self.core.sessions.get_mut(session), local) {
                     entry.signaling_address = Some(local.ip().to_canonical());
                 }
                 self.places.leave(key);

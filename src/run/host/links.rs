@@ -165,8 +165,8 @@ impl Host {
             Phase::Returning(..) => self.finish_return(key, text),
             Phase::Session(session) => {
                 let (session, now) = (*session, self.core.turn.now);
-                let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.touch(session);
+                let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_signal(now, text));
+                self.core.sessions.touch(session);
                 if let Some(Err(error)) = result {
                     self.refuse(key, &error);
                 }
@@ -185,8 +185,8 @@ impl Host {
             return self.drop_link(key);
         };
         let (session, now) = (*session, self.core.turn.now);
-        let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.touch(session);
+        let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_binary(now, bytes));
+        self.core.sessions.touch(session);
         if let Some(Err(error)) = result {
             self.refuse(key, &error);
         }
@@ -200,10 +200,11 @@ impl Host {
             self.send(key, text);
             return self.expect(key, STEP_TIMEOUT);
         }
-        let Some(session) = self.core.find_session(&request.session) else {
+        let Some(session) = self.core.sessions.find(&request.session) else {
             return self.refuse(key, &SignalingError::UnknownSession);
         };
-        let Some(secret) = self.core.session(session).and_then(|entry| entry.session.resume_key().cloned()) else {
+        let Some(secret) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.resume_key().cloned())
+        else {
             return self.refuse(key, &SignalingError::UnknownSession);
         };
         let (resume, text) = HostResume::answer(secret, request);
@@ -224,13 +225,13 @@ impl Host {
                     self.close_link(older, "resumed");
                 }
                 let now = self.core.turn.now;
-                match self.core.session(session) {
+                match self.core.sessions.get_mut(session) {
                     Some(entry) => {
                         info!("session={} signaling resumed", entry.name);
                         entry.session.handle_resumed_signaling(now, sealer, opener);
                         self.links[key].phase = Phase::Session(session);
                         self.places.leave(key);
-                        self.core.touch(session);
+                        self.core.sessions.touch(session);
                     }
                     None => self.refuse(key, &SignalingError::UnknownSession),
                 }
@@ -274,15 +275,17 @@ impl Host {
     fn note_buffered(&mut self, key: LinkKey) {
         let Some(Link { phase: Phase::Session(session), end, .. }) = self.links.get(key) else { return };
         let (session, waiting) = (*session, end.waiting());
-        if let Some(entry) = self.core.session(session) {
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
         // What was sealed for a WebSocket that was replaced meanwhile is of no use.
-        let Some(entry) = self.core.session(session).filter(|entry| entry.session.signaling_number() == number) else {
+        let Some(entry) =
+            self.core.sessions.get_mut(session).filter(|entry| entry.session.signaling_number() == number)
+        else {
             return;
         };
         let message = match signal {
@@ -365,7 +368,7 @@ impl Host {
         match link.phase {
             Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key),
             Phase::Session(session)
-                if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
+                if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
             {
                 self.close_link(key, "connected");
             }
@@ -396,9 +399,9 @@ impl Host {
 
     pub(super) fn signaling_closed(&mut self, session: SessionKey) {
         let now = self.core.turn.now;
-        if let Some(entry) = self.core.session(session) {
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.handle_signaling_closed(now);
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 }

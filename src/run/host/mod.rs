@@ -212,7 +212,7 @@ impl Host {
     /// Keeps this many bytes in flight instead of what the path is measured to need. For measurements;
     /// less than one message (16,392 bytes) never sends a full one.
     pub fn fix_flight(&mut self, bytes: usize) {
-        self.core.fixed_flight = Some(bytes);
+        self.core.sessions.fixed_flight = Some(bytes);
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
@@ -235,7 +235,7 @@ impl Host {
             self.core.turn.report(&Event::Listening { addr, url, pin });
         }
         self.dial_server();
-        self.core.stun.look_up(self.core.turn.now);
+        self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         loop {
             for _ in 0..ROUNDS_PER_TURN {

@@ -43,18 +43,18 @@ enum Socket {
 impl Host {
     /// A client wants us to listen.
     pub(super) fn handle_listen(&mut self, session: SessionKey, id: u16, text: &str) {
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let result = match entry.scope {
             Scope::Peer => self.listen_for(session, id, text),
             Scope::Server => Err("servers are not listened for".to_owned()),
         };
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let name = entry.name.clone();
         match &result {
             Ok(bound) => entry.session.mux().listened(id, Ok(bound)),
             Err(reason) => entry.session.mux().listened(id, Err(reason)),
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
         match result {
             Ok(local) => {
                 self.core.turn.report(&Event::ReverseForwarding { session: name, local, target: String::new() })
@@ -153,7 +153,7 @@ impl Host {
         let same = self.reverse.iter().filter(|(_, entry)| entry.bind == *bind);
         let same: Vec<(ReverseKey, SessionKey)> = same.map(|(key, entry)| (key, entry.session)).collect();
         let Some((_, session)) = same.first() else { return Ok(()) };
-        let session = self.core.session(*session);
+        let session = self.core.sessions.get_mut(*session);
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
             return Err("the host listens there for a client already".to_owned());
         }
@@ -194,7 +194,7 @@ impl Host {
             match listener.accept() {
                 Accepted::Connection(stream, name, ends) => {
                     let (session, target) = (*session, ConnectTarget::Reverse(*id));
-                    match self.core.session(session) {
+                    match self.core.sessions.get_mut(session) {
                         Some(_) => {
                             let incoming = Incoming { stream, name, ends };
                             self.core.open_stream(session, incoming, &target);
@@ -221,7 +221,7 @@ impl Host {
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(key) if key == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
         let target = ConnectTarget::Reverse(id);
-        let wanted = self.core.session(session).is_some().then_some((session, Some(&target)));
+        let wanted = self.core.sessions.get_mut(session).is_some().then_some((session, Some(&target)));
         self.core.receive_from_programs(listener, wanted);
     }
 

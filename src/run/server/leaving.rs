@@ -65,12 +65,13 @@ impl Server {
     /// Ends our half of a stream, and has the rest of it read for a moment.
     pub(super) fn leave_stream(&mut self, session: SessionKey, key: StreamKey) {
         let now = self.core.turn.now;
-        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+        let Some(mut stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key))
+        else {
             return;
         };
         stream.finish();
         if stream.is_at_end() {
-            return self.core.touch(session);
+            return self.core.sessions.touch(session);
         }
         if self.leaving.count(session) >= MAX_LEAVING
             && let Some(oldest) = self.leaving.oldest(session)
@@ -89,7 +90,8 @@ impl Server {
     pub(super) fn drop_rest(&mut self, session: SessionKey, key: StreamKey) -> bool {
         let dropped = self.leaving.hosts.get_mut(&session).and_then(|streams| streams.get_mut(&key));
         let Some(dropped) = dropped else { return false };
-        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+        let Some(mut stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key))
+        else {
             self.leaving.forget(session, key);
             return true;
         };
@@ -102,7 +104,7 @@ impl Server {
             *dropped += len;
         }
         let (is_over, is_too_much) = (stream.is_at_end(), *dropped > MAX_DROPPED);
-        self.core.touch(session);
+        self.core.sessions.touch(session);
         if is_over {
             self.leaving.forget(session, key);
         } else if is_too_much {
@@ -115,9 +117,9 @@ impl Server {
     /// fails.
     fn give_up(&mut self, session: SessionKey, key: StreamKey) {
         self.leaving.forget(session, key);
-        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+        if let Some(stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key)) {
             stream.abort(AbortReason::Reset, "");
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 
