@@ -351,15 +351,8 @@ impl Core {
     pub(super) fn fail_connection(&mut self, connection: ConnectionKey, error: &io::Error) {
         let entry = &self.connections[connection];
         let (session, key) = (entry.session, entry.key);
-        self.abort_stream(session, key, AbortReason::Reset, &error.to_string());
+        self.sessions.abort_stream(session, key, AbortReason::Reset, &error.to_string());
         self.reset_connection(connection, &format!("reset: {error}"));
-    }
-
-    pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
-        if let Some(stream) = self.sessions[session].session.mux().stream(key) {
-            stream.abort(reason, detail);
-        }
-        self.sessions.touch(session);
     }
 
     /// Takes a connection out of every table and reports its end.

@@ -6,17 +6,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::{debug, info};
 use mio::event::Event as MioEvent;
 
 use super::connections::{ConnectionEntry, ConnectionKey};
 use super::deadlines::Due;
-use super::dial::{Dialer, Waiter};
-use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
+use super::dial::{Dialer, Waiter, Wanted};
+use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
 use super::leaving::Leavings;
-use super::programs::{UdpListener, UdpListenerKey};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::table::{Mark, Place, Table};
@@ -24,11 +23,10 @@ use super::token::Source;
 use super::trails::Trails;
 use super::turn::Turn;
 use crate::address::Target;
-use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::resolver::Resolver;
 use crate::session::{End, Reach, Signal};
 use crate::status::event::Event;
-use crate::tunnel::{self, ChunkPool, GoAwayReason};
+use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason, Hop};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -130,12 +128,7 @@ pub(super) struct Core {
     pub(super) connections: Table<ConnectionEntry>,
     /// Connections that wait for their reset.
     pub(super) leaving: Leavings,
-    pub(super) flows: Table<FlowEntry>,
-    pub(super) udp_listeners: Table<UdpListener>,
-    /// How long a flow may be idle.
-    pub(super) udp_idle: Duration,
-    /// Where one datagram of a flow lands.
-    pub(super) datagram: Vec<u8>,
+    pub(super) flows: Flows,
     pub(super) dialer: Dialer,
     pub(super) trails: Trails,
     pub(super) rounds: Rounds,
@@ -147,6 +140,17 @@ pub(super) struct Core {
     pub(super) redial_at: Instant,
 }
 
+/// What the owners of tables work with beside their own.
+pub(super) struct Shared<'a> {
+    pub(super) turn: &'a mut Turn,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) pool: &'a mut ChunkPool,
+    pub(super) dialer: &'a Dialer,
+    pub(super) trails: &'a mut Trails,
+    pub(super) rounds: &'a mut Rounds,
+    pub(super) resolver: &'a mut Resolver<Waiter>,
+}
+
 impl Core {
     pub(super) fn new(dialer: Dialer, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
         let turn = Turn::new(reporter)?;
@@ -155,10 +159,7 @@ impl Core {
             sessions: Sessions::new(reach, stun, waker.clone()),
             connections: Table::new(),
             leaving: Leavings::default(),
-            flows: Table::new(),
-            udp_listeners: Table::new(),
-            udp_idle: DEFAULT_UDP_IDLE,
-            datagram: vec![0; MAX_DATAGRAM],
+            flows: Flows::new(),
             dialer,
             trails: Trails::new(),
             rounds: Rounds::default(),
@@ -299,6 +300,71 @@ impl Core {
         }
     }
 
+    /// Borrows the flows, and what they work with.
+    fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
+        let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
+        (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
+    }
+
+    /// Adds a socket that local programs send to.
+    pub(super) fn add_listener(&mut self, listener: UdpListener) -> io::Result<UdpListenerKey> {
+        self.flows.add_listener(&self.turn, listener)
+    }
+
+    /// Closes such a socket and ends its flows.
+    pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.close_listener(&mut shared, listener);
+    }
+
+    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
+    /// session only; without one, they are lost.
+    pub(super) fn receive_from_programs(
+        &mut self,
+        listener: UdpListenerKey,
+        wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
+    ) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.receive_from_programs(&mut shared, listener, wanted);
+        self.prune_deadlines();
+    }
+
+    /// Takes what the target of a flow sent.
+    pub(super) fn receive_from_target(&mut self, flow: FlowKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        let answered = flows.receive_from_target(&mut shared, flow);
+        answered.into_iter().for_each(|round| self.target_answered(round));
+    }
+
+    /// Prepares the flow of a stream the peer opened.
+    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.open_target_flow(&mut shared, wanted, target);
+        self.prune_deadlines();
+    }
+
+    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
+    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.end_looping_flow(&mut shared, hop);
+    }
+
+    /// Takes the resolver's answer for a flow.
+    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.handle_flow_lookup(&mut shared, flow, answer);
+    }
+
+    fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.flow_aborted(&mut shared, flow, reason);
+    }
+
+    fn flow_readable(&mut self, flow: FlowKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.flow_readable(&mut shared, flow);
+    }
+
     fn latch(&mut self, event: &MioEvent) {
         match Source::from_token(event.token()) {
             Some(Source::Waker) => self.turn.handle_wake(),
@@ -311,7 +377,7 @@ impl Core {
             Some(Source::Uplink) => self.turn.tell(Notice::Uplink { event: event.clone() }),
             Some(Source::Link(place)) => self.turn.tell(Notice::Link { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
-                self.turn.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
+                self.turn.notices.extend(self.flows.listener_at(place).map(|listener| Notice::Programs { listener }));
             }
             Some(Source::Flow(place)) => {
                 if let Some(flow) = self.flows.at(place) {
@@ -337,7 +403,10 @@ impl Core {
                 Due::Rejoin => self.turn.tell(Notice::Rejoin),
                 Due::Waiting => self.turn.tell(Notice::Waiting),
                 Due::Leaving(key) => self.leaving.handle_due(&self.turn, key),
-                Due::FlowIdle(flow) => self.handle_flow_idle(flow),
+                Due::FlowIdle(flow) => {
+                    let (flows, mut shared) = self.flows_and_shared();
+                    flows.handle_flow_idle(&mut shared, flow);
+                }
                 Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
                 Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),

@@ -140,7 +140,12 @@ impl Core {
         if let ConnectTarget::Reverse(id) = target
             && !self.sessions[session].session.mux().takes_reverse(*id)
         {
-            return self.abort_stream(session, key, AbortReason::Denied, "nothing was forwarded in that direction");
+            return self.sessions.abort_stream(
+                session,
+                key,
+                AbortReason::Denied,
+                "nothing was forwarded in that direction",
+            );
         }
         let is_served = self.sessions[session].scope == Scope::Peer || self.dialer.serves(target);
         let refusal = Refusal { reason: AbortReason::Denied, detail: "the host does not let its server have that" };
@@ -150,7 +155,7 @@ impl Core {
             Err(Refusal { reason, detail }) => {
                 let name = self.sessions[session].name.clone();
                 self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
-                return self.abort_stream(session, key, reason, detail);
+                return self.sessions.abort_stream(session, key, reason, detail);
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
@@ -160,7 +165,7 @@ impl Core {
         if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
             warn_of_loop(&mut self.turn, &mut self.sessions[session], &wanted.target());
             self.end_looping_flow(hop);
-            return self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+            return self.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
         }
         self.admit(wanted);
     }
@@ -276,7 +281,7 @@ impl Core {
                 self.turn.warn("denied", format!("session {session} asked for {named}: {denied}"));
                 let entry = &self.connections[connection];
                 let (session, key) = (entry.session, entry.key);
-                self.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
+                self.sessions.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
                 self.reset_connection(connection, AbortReason::Denied.as_str());
             }
             _ => self.dial(connection, allowed),
@@ -363,7 +368,7 @@ impl Core {
         let (session, key) = (entry.session, entry.key);
         self.turn
             .warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
-        self.abort_stream(session, key, reason, detail);
+        self.sessions.abort_stream(session, key, reason, detail);
         self.reset_connection(connection, reason.as_str());
     }
 }

@@ -16,7 +16,6 @@ mod host;
 mod leaving;
 mod liveness;
 mod outbox;
-mod programs;
 mod proxy_header;
 mod pump;
 mod rounds;

@@ -201,8 +201,7 @@ impl Core {
         let round = &mut self.rounds.targets[key];
         let session = &mut self.sessions[round.session].session;
         let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
-        let mut own =
-            flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(key)));
+        let mut own = flows.into_iter().filter(|(_, flow)| self.flows.round(*flow) == Some(key));
         let is_suspect = is_silent && !own.any(|(key, _)| has_answer(key));
         if !is_suspect {
             // So that many are not looked at for each that is added.
@@ -268,7 +267,7 @@ impl Core {
         // The session may be gone by now.
         if self.sessions.get_mut(wanted.session).is_some() {
             warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &wanted.target());
-            self.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
+            self.sessions.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
         }
     }
 }

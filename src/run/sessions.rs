@@ -25,7 +25,7 @@ use crate::session::{End, Event, Path, Reach, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
 use crate::status::event::{Event as StatusEvent, Way};
-use crate::tunnel::{self, ChunkPool, Config, GoAwayReason, StreamKey};
+use crate::tunnel::{self, AbortReason, ChunkPool, Config, GoAwayReason, StreamKey};
 
 /// How long a session must have been without a path before it gives way to another client.
 const MIN_EVICTED: Duration = Duration::from_secs(5);
@@ -168,6 +168,15 @@ impl Sessions {
     /// Finds the session of that id.
     pub(super) fn find(&self, id: &SessionId) -> Option<SessionKey> {
         self.table.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
+    }
+
+    /// Aborts a stream, if it is still there.
+    pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
+        let entry = &mut self.table[session];
+        if let Some(stream) = entry.session.mux().stream(key) {
+            stream.abort(reason, detail);
+        }
+        entry.touch(session, &mut self.dirty);
     }
 
     /// Returns the session that has been without a path for longest, if that is long enough for it to give way.

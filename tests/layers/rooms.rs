@@ -124,7 +124,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/turn", &[], &["Instant::now"]),
     room("run/dial", &["access"], &[]),
     room("run/host", &[], &["rustls", "socket2"]),
-    room("run/programs", &["socks"], &[]),
+    room("run/flows/programs", &["socks"], &[]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
     room("run/server/dial", &[], &["std::os"]),

@@ -16,7 +16,7 @@ use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::core::{Core, Listening, Notice};
 use crate::run::deadlines::Due;
-use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::flows::{UdpListener, UdpListenerKey};
 use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::status::event::Event;

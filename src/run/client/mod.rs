@@ -123,7 +123,7 @@ impl Client {
             left_because: None,
             outcome: None,
         };
-        client.core.udp_idle = client.config.udp_idle;
+        client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
     }

@@ -144,7 +144,7 @@ impl Host {
         });
         let dialer = Dialer { services, allow, server, ..Dialer::default() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
-        core.udp_idle = config.udp_idle;
+        core.flows.idle = config.udp_idle;
         let mut listener = config.listen.map(listen::listen).transpose()?;
         let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
         if let Some(listener) = &mut listener {

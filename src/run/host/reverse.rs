@@ -13,7 +13,7 @@ use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::run::connections::Incoming;
 use crate::run::core::{Listening, Notice};
-use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::flows::{UdpListener, UdpListenerKey};
 use crate::run::sessions::{Scope, SessionKey};
 use crate::run::table::Key;
 use crate::run::token::Source;
