@@ -3,28 +3,26 @@
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::{debug, info};
 use mio::event::Event as MioEvent;
 
-use super::connections::{ConnectionEntry, ConnectionKey};
+use super::connections::{Asker, ConnectionKey, Connections, Incoming};
 use super::deadlines::Due;
 use super::dial::{Dialer, Waiter, Wanted};
 use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
-use super::leaving::Leavings;
+use super::notice::{Listening, Notice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
-use super::table::{Mark, Place, Table};
 use super::token::Source;
 use super::trails::Trails;
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::resolver::Resolver;
-use crate::session::{End, Reach, Signal};
+use crate::session::{End, Reach};
 use crate::status::event::Event;
 use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason, Hop};
 
@@ -38,104 +36,17 @@ pub(super) const ROUNDS_PER_TURN: usize = 2;
 /// Takes what a run reports.
 pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
-/// Which listener may have a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listening {
-    /// Each may.
-    All,
-    /// The one of a host's signaling.
-    Signaling,
-    /// The one at that place of the side's table.
-    At(Place),
-}
-
-/// Something for the side to handle.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// A listener may have a connection.
-    Acceptable(Listening),
-    /// Local programs sent datagrams.
-    Programs { listener: UdpListenerKey },
-    /// The target of a flow sent datagrams.
-    Target { flow: FlowKey },
-    /// A program that talks to our proxy has something to say.
-    Negotiation { place: Place },
-    /// A program has talked to our proxy for too long.
-    NegotiationDue { program: Mark },
-    /// A client wants its host to listen.
-    Listen { session: SessionKey, id: u16, bind: String },
-    /// A host answered that: where it listens, or why not.
-    Listened { session: SessionKey, id: u16, result: Result<String, String> },
-    /// Something about a stream that is neither a connection's nor a flow's.
-    Stream { session: SessionKey, event: tunnel::Event },
-    /// The connection of a browser is ready.
-    Web { place: Place, event: MioEvent },
-    /// The connection of a browser may have more to do although no event says so.
-    WebPoll { web: Mark },
-    /// The connection of a browser may have been at what it does for too long.
-    WebDue { web: Mark },
-    /// The WebSocket to the server is ready.
-    Uplink { event: MioEvent },
-    /// The WebSocket to the server may have more to give although no event says so.
-    UplinkPoll,
-    /// The WebSocket to the server has been at its step for too long.
-    UplinkDue { step: u64 },
-    /// A connection that was open is gone.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { connection: ConnectionKey, reason: String },
-    /// A signaling WebSocket's socket is ready.
-    Link { place: Place, event: MioEvent },
-    /// A signaling WebSocket's time for its step is up.
-    LinkDue { link: Mark, step: u64 },
-    /// A signaling WebSocket may have more to give although no event says so.
-    LinkPoll { link: Mark },
-    /// A guess of the pin may be verified now.
-    Verify,
-    /// Somebody woke the loop: a helper thread may have an answer.
-    Woken,
-    /// A name look-up of the side's own was answered.
-    Resolved { answer: Result<Vec<SocketAddr>, String> },
-    /// A session has something to say through signaling.
-    Signal { session: SessionKey, number: u32, signal: Signal },
-    /// This machine's addresses changed.
-    Addresses { vanished: Vec<IpAddr> },
-    /// Messages pass, for the first time or again.
-    Connected { session: SessionKey },
-    /// Messages pass no more.
-    Recovering { session: SessionKey },
-    /// A session needs signaling no more.
-    SignalingDone { session: SessionKey },
-    /// It is time to see whether the signaling WebSockets are alive.
-    KeepAlive,
-    /// The client may dial the host again.
-    Rejoin,
-    /// A local connection has waited for a session for too long.
-    Waiting,
-    /// The peer announced the end of a session.
-    GoAway(GoAwayReason),
-    /// A session is over and gone.
-    Ended { session: SessionKey, end: End, summary: Summary },
-    /// Files may have changed.
-    Reload,
-    /// Somebody wants us to end: in order the first time, at once the second.
-    Stop,
-}
-
-/// What a host and a client have in common.
+/// What a host, a client and a server have in common.
 pub(super) struct Core {
     pub(super) turn: Turn,
     pub(super) sessions: Sessions,
-    pub(super) connections: Table<ConnectionEntry>,
-    /// Connections that wait for their reset.
-    pub(super) leaving: Leavings,
+    pub(super) connections: Connections,
     pub(super) flows: Flows,
     pub(super) dialer: Dialer,
     pub(super) trails: Trails,
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
     pub(super) pool: ChunkPool,
-    /// Connections that can go on.
-    pub(super) ready: VecDeque<ConnectionKey>,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
 }
@@ -157,15 +68,13 @@ impl Core {
         let waker = turn.waker();
         Ok(Core {
             sessions: Sessions::new(reach, stun, waker.clone()),
-            connections: Table::new(),
-            leaving: Leavings::default(),
+            connections: Connections::default(),
             flows: Flows::new(),
             dialer,
             trails: Trails::new(),
             rounds: Rounds::default(),
             resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
-            ready: VecDeque::new(),
             redial_at: turn.now,
             turn,
         })
@@ -190,7 +99,7 @@ impl Core {
 
     /// Waits until something happens or is due, and takes it in.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let has_work = !self.ready.is_empty() || self.sessions.has_work();
+        let has_work = self.connections.ready() > 0 || self.sessions.has_work();
         let events = self.turn.wait(has_work)?;
         for event in &events {
             self.latch(event);
@@ -206,12 +115,16 @@ impl Core {
     /// Pumps connections and services sessions until nobody has anything to do, or it is time to look at the system.
     pub(super) fn work(&mut self) {
         for _ in 0..PASSES_PER_TURN {
-            self.pump();
+            for _ in 0..self.connections.ready() {
+                let (connections, mut shared) = self.connections_and_shared();
+                let answered = connections.pump_next(&mut shared);
+                answered.into_iter().for_each(|round| self.target_answered(round));
+            }
             for _ in 0..self.sessions.dirty() {
                 let Some(session) = self.sessions.poll_dirty() else { break };
                 self.service(session);
             }
-            if self.ready.is_empty() && self.sessions.dirty() == 0 {
+            if self.connections.ready() == 0 && self.sessions.dirty() == 0 {
                 break;
             }
         }
@@ -268,7 +181,7 @@ impl Core {
             tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
                 if let Some(&connection) = self.sessions[session].connections.get(&key) {
-                    self.wake(connection);
+                    self.connections.wake(connection);
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
@@ -279,13 +192,15 @@ impl Core {
                 if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_aborted(flow, reason.as_str());
                 } else if self.sessions[session].connections.contains_key(&key) {
-                    self.stream_aborted(session, key, reason, detail, origin);
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
                 } else {
                     self.turn.tell(Notice::Stream { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
-                self.stream_accepted(session, key);
+                let (connections, mut shared) = self.connections_and_shared();
+                connections.stream_accepted(&mut shared, session, key);
             }
             tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
             tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
@@ -304,6 +219,47 @@ impl Core {
     fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
         (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
+    }
+
+    /// Borrows the connections, and what they work with.
+    pub(super) fn connections_and_shared(&mut self) -> (&mut Connections, Shared<'_>) {
+        let Core { turn, sessions, pool, dialer, trails, rounds, resolver, connections, .. } = self;
+        (connections, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
+    }
+
+    /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
+    pub(super) fn open_stream(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        target: &ConnectTarget,
+    ) -> Option<ConnectionKey> {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open_stream(&mut shared, session, incoming, target)
+    }
+
+    /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
+    pub(super) fn open_asking(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        asker: Asker,
+        target: &ConnectTarget,
+    ) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open_asking(&mut shared, session, incoming, asker, target);
+    }
+
+    /// Ends a connection with a reset, without a word to the stream.
+    pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.reset_connection(&mut shared, connection, reason);
+    }
+
+    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
+    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.deregister(&mut shared, connection);
     }
 
     /// Adds a socket that local programs send to.
@@ -385,8 +341,11 @@ impl Core {
                 }
             }
             Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
-            Some(Source::Connection(place)) => self.handle_connection_event(place, event),
-            Some(Source::Leaving(place)) => self.leaving.handle_event(&self.turn, place, event),
+            Some(Source::Connection(place)) => {
+                let dialled = self.connections.handle_event(place, event);
+                dialled.into_iter().for_each(|connection| self.check_dial(connection));
+            }
+            Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
@@ -402,7 +361,7 @@ impl Core {
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
                 Due::Rejoin => self.turn.tell(Notice::Rejoin),
                 Due::Waiting => self.turn.tell(Notice::Waiting),
-                Due::Leaving(key) => self.leaving.handle_due(&self.turn, key),
+                Due::Leaving(key) => self.connections.handle_leaving_due(&self.turn, key),
                 Due::FlowIdle(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_idle(&mut shared, flow);

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connections::{ConnectionKey, Phase};
-use super::core::{Core, Notice};
+use super::core::Core;
 use super::deadlines::Due;
 use super::flows::FlowKey;
+use super::notice::Notice;
 use super::sessions::{Scope, SessionKey};
 use super::trails::{LEADS_BACK, warn_of_loop};
 use super::turn::EXHAUSTED_PAUSE;
@@ -181,7 +182,8 @@ impl Core {
             return self.open_target_flow(wanted, &address);
         }
         let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
-        let Some(connection) = self.insert(session, key, target) else { return };
+        let (connections, mut shared) = self.connections_and_shared();
+        let Some(connection) = connections.insert(&mut shared, session, key, target) else { return };
         let round = self.rounds.enter(session, &self.connections[connection].address);
         let path = self.sessions[session].session.peer_path();
         let entry = &mut self.connections[connection];
@@ -341,7 +343,8 @@ impl Core {
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.accept();
         }
-        self.open(connection, stream);
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open(&mut shared, connection, stream);
         if let (Some(error), Phase::Open(forward)) = (failure, &mut self.connections[connection].phase) {
             forward.handle_failure(error);
         }
@@ -349,7 +352,8 @@ impl Core {
 
     /// Waits for an attempt, for so long if there are other addresses to try.
     fn dialling(&mut self, connection: ConnectionKey, stream: Stream, further: VecDeque<SocketAddr>) {
-        match self.register(connection, stream) {
+        let (connections, mut shared) = self.connections_and_shared();
+        match connections.register(&mut shared, connection, stream) {
             Ok(stream) => {
                 let left = further.len();
                 // This machine answers at once, or is too busy: then another address has nothing better to offer.

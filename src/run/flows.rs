@@ -15,9 +15,10 @@ use log::debug;
 use mio::Interest;
 use mio::net::UdpSocket;
 
-use super::core::{Notice, Shared};
+use super::core::Shared;
 use super::deadlines::Due;
 use super::dial::{Waiter, Wanted, asker};
+use super::notice::Notice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::{Key, Place, Table};

@@ -12,9 +12,9 @@ use mio::event::Event as MioEvent;
 use rand::Rng;
 
 use super::connections::ConnectionKey;
-use super::core::Notice;
 use super::deadlines::Due;
 use super::flows::FlowKey;
+use super::notice::Notice;
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
 use super::table::{Key, Place, Table};

@@ -10,8 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::trace;
 use mio::{Events, Poll, Registry, Waker};
 
-use super::core::{Listening, Notice, Reporter};
+use super::core::Reporter;
 use super::deadlines::{Deadlines, Due};
+use super::notice::{Listening, Notice};
 use super::signals::{HangUp, Signals, Wish};
 use super::token::Source;
 use crate::net::watch::InterfaceWatch;

@@ -9,9 +9,9 @@ use mio::Interest;
 
 use super::Client;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
 use crate::run::flows::{UdpListener, UdpListenerKey};
+use crate::run::notice::Notice;
 use crate::run::table::{Key, Mark};
 use crate::run::token::Source as Token;
 use crate::shares::Source;

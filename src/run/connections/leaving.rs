@@ -8,11 +8,11 @@ use log::debug;
 use mio::Interest;
 use mio::event::Event as MioEvent;
 
-use super::deadlines::Due;
-use super::table::{Key, Place, Table};
-use super::token::Source;
-use super::turn::Turn;
 use crate::net::stream::Stream;
+use crate::run::deadlines::Due;
+use crate::run::table::{Key, Place, Table};
+use crate::run::token::Source;
+use crate::run::turn::Turn;
 
 /// Connections that may wait for their reset. Beyond that the one that has waited for longest is reset.
 const MAX_LEAVING: usize = 256;
@@ -27,10 +27,10 @@ const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_BUDGET: usize = 256 * 1024;
 
 /// Finds a connection that waits for its reset.
-pub(super) type LeavingKey = Key<Leaving>;
+pub(in crate::run) type LeavingKey = Key<Leaving>;
 
 /// A connection that waits for its reset.
-pub(super) struct Leaving {
+pub(in crate::run) struct Leaving {
     stream: Stream,
     until: Until,
 }
