@@ -1,27 +1,37 @@
 //! Forwarded connections: accepted ones open a stream, dialled ones answer one (`dial`).
 
+mod asker;
+mod leaving;
+
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::SocketAddr;
+use std::ops::{Index, IndexMut};
 
 use log::{debug, warn};
 use mio::Interest;
 use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
-use super::core::{Core, Notice};
+use super::core::Shared;
 use super::dial::Waiter;
+use super::notice::Notice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
-use super::table::{Key, Place};
+use super::table::{Key, Place, Table};
 use super::token::Source;
+use super::turn::Turn;
 use crate::address::{Protocol, Target};
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::pump::{Progress, Pump};
-use crate::socks::Negotiation;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
+
+pub(super) use asker::{Asker, answer, answer_and_end};
+pub(super) use leaving::LeavingKey;
+
+use leaving::Leavings;
 
 /// Finds a connection.
 pub(super) type ConnectionKey = Key<ConnectionEntry>;
@@ -66,33 +76,6 @@ pub(super) struct Asking {
     asker: Asker,
 }
 
-/// Who waits until the other side has dialled.
-pub(super) enum Asker {
-    /// A program that talks to a proxy; with what it sent already.
-    Program(Negotiation, Vec<u8>),
-    /// A thread of this process, which is told what came of it; false says that it does not wait any more.
-    Caller(Box<dyn FnMut(Result<(), AbortReason>) -> bool + Send>),
-}
-
-impl Asker {
-    fn refuse(&mut self, reason: AbortReason) {
-        match self {
-            Asker::Program(negotiation, _) => negotiation.refuse(reason),
-            Asker::Caller(tell) => {
-                tell(Err(reason));
-            }
-        }
-    }
-
-    /// Ends the connection with the last words there are.
-    fn end(self, stream: Stream) {
-        match self {
-            Asker::Program(mut negotiation, _) => answer_and_end(stream, &mut negotiation),
-            Asker::Caller(_) => stream.reset(),
-        }
-    }
-}
-
 /// A connection that a local program made.
 pub(super) struct Incoming {
     pub(super) stream: Stream,
@@ -102,22 +85,53 @@ pub(super) struct Incoming {
     pub(super) ends: Ends,
 }
 
-impl Core {
+/// The connections of a loop.
+#[derive(Default)]
+pub(super) struct Connections {
+    table: Table<ConnectionEntry>,
+    /// Those that can go on.
+    ready: VecDeque<ConnectionKey>,
+    /// Those that wait for their reset.
+    leaving: Leavings,
+}
+
+impl Connections {
+    /// Tells whether a connection is still there.
+    pub(super) fn contains(&self, connection: ConnectionKey) -> bool {
+        self.table.contains(connection)
+    }
+
+    /// Finds a connection.
+    pub(super) fn get(&self, connection: ConnectionKey) -> Option<&ConnectionEntry> {
+        self.table.get(connection)
+    }
+
+    /// Finds a connection.
+    pub(super) fn get_mut(&mut self, connection: ConnectionKey) -> Option<&mut ConnectionEntry> {
+        self.table.get_mut(connection)
+    }
+
+    /// Returns how many connections can go on.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
     pub(super) fn open_stream(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         incoming: Incoming,
         target: &ConnectTarget,
     ) -> Option<ConnectionKey> {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(session, name.clone(), &ends, target) {
+        match self.open_connection(shared, session, name.clone(), &ends, target) {
             Ok(connection) => {
-                self.join(connection, stream);
+                self.join(shared, connection, stream);
                 Some(connection)
             }
             Err(error) => {
-                self.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
+                shared.turn.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
                 stream.reset();
                 None
             }
@@ -127,21 +141,22 @@ impl Core {
     /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
     pub(super) fn open_asking(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         incoming: Incoming,
         mut asker: Asker,
         target: &ConnectTarget,
     ) {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(session, name.clone(), &ends, target) {
-            Ok(connection) => match self.register(connection, stream) {
+        match self.open_connection(shared, session, name.clone(), &ends, target) {
+            Ok(connection) => match self.register(shared, connection, stream) {
                 Ok(stream) => {
-                    self.connections[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
+                    self.table[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
                 }
-                Err(error) => self.fail_connection(connection, &error),
+                Err(error) => self.fail_connection(shared, connection, &error),
             },
             Err(error) => {
-                self.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
+                shared.turn.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
                 asker.refuse(AbortReason::TooManyStreams);
                 asker.end(stream);
             }
@@ -150,24 +165,25 @@ impl Core {
 
     fn open_connection(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         name: String,
         ends: &Ends,
         target: &ConnectTarget,
     ) -> Result<ConnectionKey, OpenError> {
-        let number = self.connections.next_key().number();
+        let number = self.table.next_key().number();
         let flow = ends.ports().map_or_else(|| number.to_string(), |(local, remote)| format!("{local}|{remote}"));
-        let trail = self.trail_of(session, Protocol::Tcp, ends);
-        let entry = &mut self.sessions[session];
+        let trail = shared.trails.of_accepted(shared.sessions, session, Protocol::Tcp, ends);
+        let entry = &mut shared.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
-        self.touch(session);
-        self.insert(session, key, name).ok_or(OpenError::GoingAway)
+        shared.sessions.touch(session);
+        self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
     }
 
     /// The other side has dialled: a program that waits may proceed.
-    pub(super) fn stream_accepted(&mut self, session: SessionKey, key: StreamKey) {
-        let Some(&connection) = self.sessions[session].connections.get(&key) else { return };
-        let entry = &mut self.connections[connection];
+    pub(super) fn stream_accepted(&mut self, shared: &mut Shared<'_>, session: SessionKey, key: StreamKey) {
+        let Some(&connection) = shared.sessions[session].connections.get(&key) else { return };
+        let entry = &mut self.table[connection];
         let Phase::Asking(asking) = &mut entry.phase else { return };
         let is_heard = match &mut asking.asker {
             Asker::Program(negotiation, _) => {
@@ -177,7 +193,7 @@ impl Core {
             Asker::Caller(tell) => tell(Ok(())),
         };
         if !is_heard {
-            return self.fail_connection(connection, &io::ErrorKind::BrokenPipe.into());
+            return self.fail_connection(shared, connection, &io::ErrorKind::BrokenPipe.into());
         }
         let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
         let Asking { stream, asker } = *asking;
@@ -185,27 +201,28 @@ impl Core {
             Asker::Program(_, early) => early,
             Asker::Caller(_) => Vec::new(),
         };
-        self.open_with(connection, stream, early);
+        self.open_with(shared, connection, stream, early);
     }
 
-    /// Takes an event of a connection's socket.
-    pub(super) fn handle_connection_event(&mut self, place: Place, event: &MioEvent) {
-        let Some(connection) = self.connections.at(place) else { return };
-        let entry = &mut self.connections[connection];
+    /// Takes an event of a connection's socket. Returns the connection if its dial is to be looked at.
+    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) -> Option<ConnectionKey> {
+        let connection = self.table.at(place)?;
+        let entry = &mut self.table[connection];
         match &mut entry.phase {
             Phase::Open(forward) => {
                 forward.readiness.handle_event(event);
                 self.wake(connection);
             }
-            Phase::Dialing(..) => self.check_dial(connection),
+            Phase::Dialing(..) => return Some(connection),
             // Who hangs up before the other side has dialled is noticed when it has.
             Phase::Asking(_) | Phase::Resolving | Phase::Starved(_) => {}
         }
+        None
     }
 
     /// Puts a connection in the queue of those that can go on.
     pub(super) fn wake(&mut self, connection: ConnectionKey) {
-        if let Some(entry) = self.connections.get_mut(connection)
+        if let Some(entry) = self.table.get_mut(connection)
             && matches!(entry.phase, Phase::Open(_))
             && !std::mem::replace(&mut entry.queued, true)
         {
@@ -213,70 +230,85 @@ impl Core {
         }
     }
 
-    /// Gives every connection that was ready at the start of the call one turn.
-    pub(super) fn pump(&mut self) {
-        for _ in 0..self.ready.len() {
-            let Some(connection) = self.ready.pop_front() else { break };
-            let Some(entry) = self.connections.get_mut(connection) else { continue };
-            entry.queued = false;
-            let (session, key) = (entry.session, entry.key);
-            let Phase::Open(forward) = &mut entry.phase else { continue };
-            let Some(mut stream) = self.sessions[session].session.mux().stream(key) else { continue };
-            let progress = forward.pump(&mut stream, &mut self.pool);
-            let answered = entry.round.filter(|_| forward.bytes().0 > 0);
-            self.touch(session);
-            answered.into_iter().for_each(|round| self.target_answered(round));
-            match progress {
-                Progress::Waiting => {}
-                Progress::More => self.wake(connection),
-                Progress::Done => {
-                    self.remove_connection(connection, StreamEnd::Closed);
-                }
-                Progress::Failed(error) => self.fail_connection(connection, &error),
+    /// Gives the next connection that is ready its turn. Returns its target if that has answered.
+    pub(super) fn pump_next(&mut self, shared: &mut Shared<'_>) -> Option<RoundKey> {
+        let connection = self.ready.pop_front()?;
+        let entry = self.table.get_mut(connection)?;
+        entry.queued = false;
+        let (session, key) = (entry.session, entry.key);
+        let Phase::Open(forward) = &mut entry.phase else { return None };
+        let mut stream = shared.sessions[session].session.mux().stream(key)?;
+        let progress = forward.pump(&mut stream, shared.pool);
+        let answered = entry.round.filter(|_| forward.bytes().0 > 0);
+        shared.sessions.touch(session);
+        match progress {
+            Progress::Waiting => {}
+            Progress::More => self.wake(connection),
+            Progress::Done => {
+                self.remove_connection(shared, connection, StreamEnd::Closed);
             }
+            Progress::Failed(error) => self.fail_connection(shared, connection, &error),
         }
+        answered
+    }
+
+    /// Takes an event of a connection that waits for its reset.
+    pub(super) fn handle_leaving_event(&mut self, turn: &Turn, place: Place, event: &MioEvent) {
+        self.leaving.handle_event(turn, place, event);
+    }
+
+    /// The time of a connection that waits for its reset is up.
+    pub(super) fn handle_leaving_due(&mut self, turn: &Turn, key: LeavingKey) {
+        self.leaving.handle_due(turn, key);
     }
 
     /// The mux ended a stream: its connection is reset.
     pub(super) fn stream_aborted(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         key: StreamKey,
         reason: AbortReason,
         detail: &str,
         origin: Origin,
     ) {
-        let Some(&connection) = self.sessions[session].connections.get(&key) else { return };
+        let Some(&connection) = shared.sessions[session].connections.get(&key) else { return };
         let name = reason.as_str();
-        debug!("stream={} aborted reason={name} detail={detail:?} origin={origin:?}", self.connections[connection].id);
+        debug!("stream={} aborted reason={name} detail={detail:?} origin={origin:?}", self.table[connection].id);
         let text = if detail.is_empty() { name.to_owned() } else { format!("{name}: {detail}") };
-        if let Phase::Asking(asking) = &mut self.connections[connection].phase {
+        if let Phase::Asking(asking) = &mut self.table[connection].phase {
             asking.asker.refuse(reason);
-            let address = self.connections[connection].address.clone();
-            self.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
+            let address = self.table[connection].address.clone();
+            shared.turn.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
-            && let Phase::Open(_) = self.connections[connection].phase
-            && let Phase::Open(forward) = self.remove_connection(connection, StreamEnd::failed(&text))
+            && let Phase::Open(_) = self.table[connection].phase
+            && let Phase::Open(forward) = self.remove_connection(shared, connection, StreamEnd::failed(&text))
         {
             // It was told what came before, but may not have it yet.
             let (stream, has_finished) = forward.into_stream();
-            return self.leave(stream, has_finished);
+            return self.leaving.add(shared.turn, stream, has_finished);
         }
-        self.reset_connection(connection, &text);
+        self.reset_connection(shared, connection, &text);
     }
 
     /// Ends a connection with a reset, without a word to the stream.
-    pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
-        match self.remove_connection(connection, StreamEnd::failed(reason)) {
+    pub(super) fn reset_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, reason: &str) {
+        match self.remove_connection(shared, connection, StreamEnd::failed(reason)) {
             Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
         }
     }
 
-    pub(super) fn insert(&mut self, session: SessionKey, key: StreamKey, address: String) -> Option<ConnectionKey> {
-        let id = self.sessions[session].session.mux().stream(key)?.id();
+    pub(super) fn insert(
+        &mut self,
+        shared: &mut Shared<'_>,
+        session: SessionKey,
+        key: StreamKey,
+        address: String,
+    ) -> Option<ConnectionKey> {
+        let id = shared.sessions[session].session.mux().stream(key)?.id();
         let phase = Phase::Resolving;
         let entry = ConnectionEntry {
             session,
@@ -291,46 +323,51 @@ impl Core {
             prefix: Vec::new(),
             queued: false,
         };
-        let connection = self.connections.insert(entry);
-        self.sessions[session].connections.insert(key, connection);
+        let connection = self.table.insert(entry);
+        shared.sessions[session].connections.insert(key, connection);
         Some(connection)
     }
 
     /// Registers an accepted connection and joins it to its stream.
-    pub(super) fn join(&mut self, connection: ConnectionKey, stream: Stream) {
-        match self.register(connection, stream) {
-            Ok(stream) => self.open(connection, stream),
-            Err(error) => self.fail_connection(connection, &error),
+    pub(super) fn join(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
+        match self.register(shared, connection, stream) {
+            Ok(stream) => self.open(shared, connection, stream),
+            Err(error) => self.fail_connection(shared, connection, &error),
         }
     }
 
-    pub(super) fn open(&mut self, connection: ConnectionKey, stream: Stream) {
-        self.open_with(connection, stream, Vec::new());
+    pub(super) fn open(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
+        self.open_with(shared, connection, stream, Vec::new());
     }
 
     /// Joins a connection, of which something was read already, to its stream.
-    fn open_with(&mut self, connection: ConnectionKey, stream: Stream, early: Vec<u8>) {
+    fn open_with(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream, early: Vec<u8>) {
         if let Err(error) = stream.set_nodelay() {
             debug!("nodelay error={error}");
         }
-        let entry = &mut self.connections[connection];
+        let entry = &mut self.table[connection];
         entry.phase = Phase::Open(Pump::new(stream).with_prefix(std::mem::take(&mut entry.prefix)).with_early(early));
         let (stream, address) = (entry.id.value(), entry.address.clone());
-        let session = self.sessions[entry.session].name.clone();
-        self.report(&StatusEvent::StreamOpened { session, stream, address });
+        let session = shared.sessions[entry.session].name.clone();
+        shared.turn.report(&StatusEvent::StreamOpened { session, stream, address });
         self.wake(connection);
     }
 
-    pub(super) fn register(&mut self, connection: ConnectionKey, mut stream: Stream) -> io::Result<Stream> {
+    pub(super) fn register(
+        &mut self,
+        shared: &mut Shared<'_>,
+        connection: ConnectionKey,
+        mut stream: Stream,
+    ) -> io::Result<Stream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
+        shared.turn.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
         Ok(stream)
     }
 
     /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
-    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
-        let entry = &mut self.connections[connection];
-        self.trails.remove(&std::mem::take(&mut entry.hops));
+    pub(super) fn deregister(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
+        let entry = &mut self.table[connection];
+        shared.trails.remove(&std::mem::take(&mut entry.hops));
         let phase = &mut entry.phase;
         let mut dialled;
         let stream = match phase {
@@ -343,34 +380,27 @@ impl Core {
             }
             Phase::Resolving | Phase::Starved(_) => return,
         };
-        if let Err(error) = self.poll.registry().deregister(stream) {
+        if let Err(error) = shared.turn.registry().deregister(stream) {
             warn!("deregister error={error}");
         }
     }
 
-    pub(super) fn fail_connection(&mut self, connection: ConnectionKey, error: &io::Error) {
-        let entry = &self.connections[connection];
+    pub(super) fn fail_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, error: &io::Error) {
+        let entry = &self.table[connection];
         let (session, key) = (entry.session, entry.key);
-        self.abort_stream(session, key, AbortReason::Reset, &error.to_string());
-        self.reset_connection(connection, &format!("reset: {error}"));
-    }
-
-    pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
-        if let Some(stream) = self.sessions[session].session.mux().stream(key) {
-            stream.abort(reason, detail);
-        }
-        self.touch(session);
+        shared.sessions.abort_stream(session, key, AbortReason::Reset, &error.to_string());
+        self.reset_connection(shared, connection, &format!("reset: {error}"));
     }
 
     /// Takes a connection out of every table and reports its end.
-    fn remove_connection(&mut self, connection: ConnectionKey, end: StreamEnd) -> Phase {
-        self.deregister(connection);
-        let entry = self.connections.remove(connection).expect("it was found by its stream, or as this");
+    fn remove_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, end: StreamEnd) -> Phase {
+        self.deregister(shared, connection);
+        let entry = self.table.remove(connection).expect("it was found by its stream, or as this");
         if let Phase::Resolving = entry.phase {
-            self.resolver.forget(Waiter::Connection(connection));
+            shared.resolver.forget(Waiter::Connection(connection));
         }
-        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
-        let session = &mut self.sessions[entry.session];
+        entry.round.into_iter().for_each(|round| shared.rounds.leave(round));
+        let session = &mut shared.sessions[entry.session];
         session.connections.remove(&entry.key);
         let (sent, received) = match &entry.phase {
             Phase::Open(forward) => forward.bytes(),
@@ -382,31 +412,26 @@ impl Core {
         let stream = entry.id.value();
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            self.notices.push_back(Notice::Closed { connection, end: end.clone() });
-            self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
+            shared.turn.tell(Notice::Closed { connection, end: end.clone() });
+            shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase
     }
 }
 
-/// Writes what a negotiation has to say. The answers are a few bytes and the program waits for them, so a socket that
-/// does not take them at once is of no use; false says so.
-pub(super) fn answer(stream: &mut Stream, negotiation: &mut Negotiation) -> bool {
-    while let Some(output) = negotiation.poll_output() {
-        if stream.write_all(&output).is_err() {
-            return false;
-        }
+/// For those who keep the connection from going.
+impl Index<ConnectionKey> for Connections {
+    type Output = ConnectionEntry;
+
+    fn index(&self, key: ConnectionKey) -> &ConnectionEntry {
+        &self.table[key]
     }
-    true
 }
 
-/// Says the last words of a negotiation and ends the connection in order: a reset would overtake them.
-pub(super) fn answer_and_end(mut stream: Stream, negotiation: &mut Negotiation) {
-    answer(&mut stream, negotiation);
-    // What came meanwhile is taken, or closing would reset.
-    let mut rest = [0; 4096];
-    while matches!(stream.read(&mut rest), Ok(len) if len > 0) {}
-    let _ = stream.finish();
+impl IndexMut<ConnectionKey> for Connections {
+    fn index_mut(&mut self, key: ConnectionKey) -> &mut ConnectionEntry {
+        &mut self.table[key]
+    }
 }
 
 /// Returns where the search for a free stream id begins: 15 bits of SHA-256(salt ‖ 4-tuple).

@@ -1,47 +1,30 @@
-//! The machinery a host and a client share: one `mio::Poll`, the clock, and the tables of everything that is open.
+//! What a host, a client and a server share: the turn of the loop, and the tables of everything that is open.
 //!
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
-use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use log::{debug, info, trace};
+use log::{debug, info};
 use mio::event::Event as MioEvent;
-use mio::{Events, Poll, Waker};
 
-use super::connections::{ConnectionEntry, ConnectionKey};
-use super::deadlines::{Deadlines, Due};
-use super::dial::{Dialer, EXHAUSTED_PAUSE, Waiter};
-use super::flows::{FlowEntry, FlowKey, MAX_DATAGRAM};
-use super::leaving::Leaving;
-use super::programs::{UdpListener, UdpListenerKey};
+use super::connections::{Asker, ConnectionKey, Connections, Incoming};
+use super::deadlines::Due;
+use super::dial::{Dialer, Waiter, Wanted};
+use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
+use super::notice::{Listening, Notice};
 use super::rounds::Rounds;
-use super::sessions::{SessionEntry, SessionKey, SocketEntry, SocketKey, Summary};
-use super::signals::{HangUp, Signals, Wish};
-use super::stun::Stun;
-use super::table::{Mark, Place, Table};
+use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::token::Source;
 use super::trails::Trails;
+use super::turn::Turn;
 use crate::address::Target;
-use crate::config::DEFAULT_UDP_IDLE;
-use crate::net::interfaces::usable_addresses;
 use crate::net::resolver::Resolver;
-use crate::net::udp::ReceiveBuffers;
-use crate::net::watch::InterfaceWatch;
-use crate::session::{End, Reach, Signal};
-use crate::status::event::{Event, StreamEnd};
-use crate::tunnel::{self, ChunkPool, GoAwayReason};
-
-/// Events taken from the system at once.
-const EVENTS: usize = 1024;
-
-/// Receive calls a socket gets in a turn before others have theirs.
-const RECEIVES_PER_TURN: usize = 4;
+use crate::session::{End, Reach};
+use crate::status::event::Event;
+use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason, Hop};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -53,222 +36,48 @@ pub(super) const ROUNDS_PER_TURN: usize = 2;
 /// Takes what a run reports.
 pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
-/// Which listener may have a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listening {
-    /// Each may.
-    All,
-    /// The one of a host's signaling.
-    Signaling,
-    /// The one at that place of the side's table.
-    At(Place),
-}
-
-/// Something for the side to handle.
-#[derive(Debug)]
-pub(super) enum Notice {
-    /// A listener may have a connection.
-    Acceptable(Listening),
-    /// Local programs sent datagrams.
-    Programs { listener: UdpListenerKey },
-    /// The target of a flow sent datagrams.
-    Target { flow: FlowKey },
-    /// A program that talks to our proxy has something to say.
-    Negotiation { place: Place },
-    /// A program has talked to our proxy for too long.
-    NegotiationDue { program: Mark },
-    /// A client wants its host to listen.
-    Listen { session: SessionKey, id: u16, bind: String },
-    /// A host answered that: where it listens, or why not.
-    Listened { session: SessionKey, id: u16, result: Result<String, String> },
-    /// Something about a stream that is neither a connection's nor a flow's.
-    Stream { session: SessionKey, event: tunnel::Event },
-    /// The connection of a browser is ready.
-    Web { place: Place, event: MioEvent },
-    /// The connection of a browser may have more to do although no event says so.
-    WebPoll { web: Mark },
-    /// The connection of a browser may have been at what it does for too long.
-    WebDue { web: Mark },
-    /// The WebSocket to the server is ready.
-    Uplink { event: MioEvent },
-    /// The WebSocket to the server may have more to give although no event says so.
-    UplinkPoll,
-    /// The WebSocket to the server has been at its step for too long.
-    UplinkDue { step: u64 },
-    /// A connection that was open is gone.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { connection: ConnectionKey, end: StreamEnd },
-    /// A signaling WebSocket's socket is ready.
-    Link { place: Place, event: MioEvent },
-    /// A signaling WebSocket's time for its step is up.
-    LinkDue { link: Mark, step: u64 },
-    /// A signaling WebSocket may have more to give although no event says so.
-    LinkPoll { link: Mark },
-    /// A guess of the pin may be verified now.
-    Verify,
-    /// Somebody woke the loop: a helper thread may have an answer.
-    Woken,
-    /// A name look-up of the side's own was answered.
-    Resolved { answer: Result<Vec<SocketAddr>, String> },
-    /// A session has something to say through signaling.
-    Signal { session: SessionKey, number: u32, signal: Signal },
-    /// This machine's addresses changed.
-    Addresses { vanished: Vec<IpAddr> },
-    /// Messages pass, for the first time or again.
-    Connected { session: SessionKey },
-    /// Messages pass no more.
-    Recovering { session: SessionKey },
-    /// A session needs signaling no more.
-    SignalingDone { session: SessionKey },
-    /// It is time to see whether the signaling WebSockets are alive.
-    KeepAlive,
-    /// The client may dial the host again.
-    Rejoin,
-    /// A local connection has waited for a session for too long.
-    Waiting,
-    /// The peer announced the end of a session.
-    GoAway(GoAwayReason),
-    /// A session is over and gone.
-    Ended { session: SessionKey, end: End, summary: Summary },
-    /// Files may have changed.
-    Reload,
-    /// Somebody wants us to end: in order the first time, at once the second.
-    Stop,
-}
-
-/// Ends a run from another thread.
-#[derive(Debug, Clone)]
-pub struct Stopper {
-    sender: Sender<()>,
-    waker: Arc<Waker>,
-}
-
-impl Stopper {
-    /// Asks for an orderly end, as Ctrl-C does; the second time for an end at once.
-    pub fn stop(&self) {
-        // A full queue means that enough was asked already; a dead loop needs no waking.
-        let _ = self.sender.try_send(());
-        let _ = self.waker.wake();
-    }
-
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        self.waker.clone()
-    }
-}
-
-/// What a host and a client have in common.
+/// What a host, a client and a server have in common.
 pub(super) struct Core {
-    pub(super) poll: Poll,
-    events: Events,
-    /// The time of this turn.
-    pub(super) now: Instant,
-    pub(super) sessions: Table<SessionEntry>,
-    pub(super) sockets: Table<SocketEntry>,
-    pub(super) connections: Table<ConnectionEntry>,
-    /// Connections that wait for their reset.
-    pub(super) leaving: Table<Leaving>,
-    pub(super) flows: Table<FlowEntry>,
-    pub(super) udp_listeners: Table<UdpListener>,
-    /// How long a flow may be idle.
-    pub(super) udp_idle: Duration,
-    /// Where one datagram of a flow lands.
-    pub(super) datagram: Vec<u8>,
+    pub(super) turn: Turn,
+    pub(super) sessions: Sessions,
+    pub(super) connections: Connections,
+    pub(super) flows: Flows,
     pub(super) dialer: Dialer,
     pub(super) trails: Trails,
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
-    pub(super) reach: Reach,
-    pub(super) stun: Stun,
     pub(super) pool: ChunkPool,
-    pub(super) buffers: ReceiveBuffers,
-    pub(super) deadlines: Deadlines,
-    /// Connections that can go on.
-    pub(super) ready: VecDeque<ConnectionKey>,
-    /// Sessions that may have something to say.
-    pub(super) dirty: VecDeque<SessionKey>,
-    /// UDP sockets with something left to receive.
-    receivable: VecDeque<SocketKey>,
-    pub(super) notices: VecDeque<Notice>,
-    interfaces: InterfaceWatch,
-    /// This machine's addresses, as far as they were told.
-    pub(super) addresses: Vec<IpAddr>,
-    /// Those of them that peers were not told of for want of room.
-    pub(super) left_out: Vec<IpAddr>,
-    /// When the next guess of the pin may be verified.
-    pub(super) verify_at: Option<Instant>,
-    /// No descriptors are free: the listener is left alone until a deadline.
-    is_accepting_paused: bool,
-    /// The log says that the system keeps less for a socket than was asked for.
-    pub(super) told_of_buffers: bool,
     /// When dials that found no descriptor are tried again.
     pub(super) redial_at: Instant,
-    reporter: Reporter,
-    signals: Signals,
-    stops: Receiver<()>,
-    stopper: Stopper,
+}
+
+/// What the owners of tables work with beside their own.
+pub(super) struct Shared<'a> {
+    pub(super) turn: &'a mut Turn,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) pool: &'a mut ChunkPool,
+    pub(super) dialer: &'a Dialer,
+    pub(super) trails: &'a mut Trails,
+    pub(super) rounds: &'a mut Rounds,
+    pub(super) resolver: &'a mut Resolver<Waiter>,
 }
 
 impl Core {
     pub(super) fn new(dialer: Dialer, reach: Reach, stun: Vec<Target>, reporter: Reporter) -> io::Result<Core> {
-        let poll = Poll::new()?;
-        let interfaces = InterfaceWatch::start(poll.registry(), Source::Interfaces.token());
-        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
-        let (sender, stops) = bounded(2);
+        let turn = Turn::new(reporter)?;
+        let waker = turn.waker();
         Ok(Core {
-            poll,
-            events: Events::with_capacity(EVENTS),
-            now: Instant::now(),
-            sessions: Table::new(),
-            sockets: Table::new(),
-            connections: Table::new(),
-            leaving: Table::new(),
-            flows: Table::new(),
-            udp_listeners: Table::new(),
-            udp_idle: DEFAULT_UDP_IDLE,
-            datagram: vec![0; MAX_DATAGRAM],
+            sessions: Sessions::new(reach, stun, waker.clone()),
+            connections: Connections::default(),
+            flows: Flows::new(),
             dialer,
             trails: Trails::new(),
             rounds: Rounds::default(),
-            resolver: Resolver::new(waker.clone()),
-            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker.clone()),
-            reach,
+            resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
-            buffers: ReceiveBuffers::default(),
-            deadlines: Deadlines::default(),
-            ready: VecDeque::new(),
-            dirty: VecDeque::new(),
-            receivable: VecDeque::new(),
-            notices: VecDeque::new(),
-            interfaces,
-            addresses: usable_addresses(true).unwrap_or_default(),
-            left_out: Vec::new(),
-            verify_at: None,
-            is_accepting_paused: false,
-            told_of_buffers: false,
-            redial_at: Instant::now(),
-            reporter,
-            signals: Signals::default(),
-            stops,
-            stopper: Stopper { sender, waker },
+            redial_at: turn.now,
+            turn,
         })
-    }
-
-    /// Returns what ends this loop from another thread.
-    pub(super) fn stopper(&self) -> Stopper {
-        self.stopper.clone()
-    }
-
-    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
-    pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
-        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
-    }
-
-    pub(super) fn report(&mut self, event: &Event) {
-        (self.reporter)(event);
-    }
-
-    pub(super) fn warn(&mut self, code: &str, message: String) {
-        self.report(&Event::Warning { code: code.to_owned(), message });
     }
 
     /// Reports the end of a session: a summary if it was connected, a warning if it never was.
@@ -278,34 +87,27 @@ impl Core {
             Some(duration) => {
                 let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
                 let reason = end.to_string();
-                self.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
+                self.turn.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
             }
             // Nothing went wrong, and nobody has to do anything.
             None if *end == End::Visit => info!("session={name} ended: {end}"),
             // Somebody pressed Ctrl-C.
             None if *end == End::Local => {}
-            None => self.warn("not-connected", format!("session {name} was not established: {end}")),
+            None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),
         }
     }
 
     /// Waits until something happens or is due, and takes it in.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let timeout = self.timeout();
-        trace!("wait timeout={timeout:?}");
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            return Err(error);
-        }
-        self.now = Instant::now();
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        let has_work = self.connections.ready() > 0 || self.sessions.has_work();
+        let events = self.turn.wait(has_work)?;
         for event in &events {
             self.latch(event);
         }
-        self.events = events;
-        self.receive_datagrams();
+        self.turn.put_back(events);
+        self.sessions.receive_datagrams(self.turn.now);
         self.handle_lookups();
-        self.handle_stun_lookups();
+        self.sessions.handle_stun_lookups(self.turn.now);
         self.handle_due();
         Ok(())
     }
@@ -313,12 +115,16 @@ impl Core {
     /// Pumps connections and services sessions until nobody has anything to do, or it is time to look at the system.
     pub(super) fn work(&mut self) {
         for _ in 0..PASSES_PER_TURN {
-            self.pump();
-            for _ in 0..self.dirty.len() {
-                let Some(session) = self.dirty.pop_front() else { break };
+            for _ in 0..self.connections.ready() {
+                let (connections, mut shared) = self.connections_and_shared();
+                let answered = connections.pump_next(&mut shared);
+                answered.into_iter().for_each(|round| self.target_answered(round));
+            }
+            for _ in 0..self.sessions.dirty() {
+                let Some(session) = self.sessions.poll_dirty() else { break };
                 self.service(session);
             }
-            if self.ready.is_empty() && self.dirty.is_empty() {
+            if self.connections.ready() == 0 && self.sessions.dirty() == 0 {
                 break;
             }
         }
@@ -326,135 +132,254 @@ impl Core {
 
     /// Ends every session in order.
     pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
-        let now = self.now;
-        for (_, entry) in self.sessions.iter_mut() {
-            entry.session.go_away(now, reason, detail);
-        }
-        self.touch_all();
+        self.sessions.go_away(self.turn.now, reason, detail);
     }
 
-    /// Leaves the listener alone for a while: a descriptor may be free then.
-    pub(super) fn pause_accepting(&mut self) {
-        if !std::mem::replace(&mut self.is_accepting_paused, true) {
-            self.deadlines.add(self.now + EXHAUSTED_PAUSE, Due::Accept);
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
+    /// only just lost theirs are left alone.
+    pub(super) fn evict(&mut self) -> bool {
+        let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
+        self.abandon(session, End::PathLost);
+        true
+    }
+
+    /// Ends a session without waiting for the peer, if it is still there.
+    pub(super) fn abandon(&mut self, session: SessionKey, end: End) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.session.abandon(self.turn.now, end);
+            self.service(session);
         }
     }
 
-    fn timeout(&self) -> Option<Duration> {
-        let has_work =
-            !self.ready.is_empty() || !self.dirty.is_empty() || !self.notices.is_empty() || !self.receivable.is_empty();
-        if has_work {
-            return Some(Duration::ZERO);
+    /// Lets a session say what it has to say, and handles its events.
+    fn service(&mut self, session: SessionKey) {
+        self.sessions.flush(&mut self.turn, &mut self.pool, session);
+        while let Some(event) = self.sessions.poll_event(&mut self.turn, session) {
+            match event {
+                SessionEvent::Stream(event) => self.handle_stream_event(session, event),
+                SessionEvent::Ended(end) => return self.end_session(session, end),
+            }
         }
-        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
-        let next = times.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        self.sessions.set_deadline(&mut self.turn, session);
+    }
+
+    fn end_session(&mut self, session: SessionKey, end: End) {
+        let connections: Vec<ConnectionKey> = self.sessions[session].connections.values().copied().collect();
+        for connection in connections {
+            self.reset_connection(connection, "the session ended");
+        }
+        let flows: Vec<FlowKey> = self.sessions[session].flows.values().copied().collect();
+        for flow in flows {
+            self.flow_aborted(flow, "the session ended");
+        }
+        let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
+        self.turn.tell(Notice::Ended { session, end, summary });
+    }
+
+    fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {
+        match event {
+            tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
+            tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
+                if let Some(&connection) = self.sessions[session].connections.get(&key) {
+                    self.connections.wake(connection);
+                } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
+                    self.flow_readable(flow);
+                } else {
+                    self.turn.tell(Notice::Stream { session, event });
+                }
+            }
+            tunnel::Event::Aborted { key, reason, ref detail, origin } => {
+                if let Some(&flow) = self.sessions[session].flows.get(&key) {
+                    self.flow_aborted(flow, reason.as_str());
+                } else if self.sessions[session].connections.contains_key(&key) {
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
+                } else {
+                    self.turn.tell(Notice::Stream { session, event });
+                }
+            }
+            tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
+                let (connections, mut shared) = self.connections_and_shared();
+                connections.stream_accepted(&mut shared, session, key);
+            }
+            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.turn.tell(Notice::Listened { session, id, result }),
+            tunnel::Event::Finished(_) => {}
+            // Those of the session as a whole: the session has handled them.
+            tunnel::Event::Hello(_)
+            | tunnel::Event::RoundTrip(_)
+            | tunnel::Event::GoAway(..)
+            | tunnel::Event::Resumed
+            | tunnel::Event::Ended(..) => {}
+        }
+    }
+
+    /// Borrows the flows, and what they work with.
+    fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
+        let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
+        (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
+    }
+
+    /// Borrows the connections, and what they work with.
+    pub(super) fn connections_and_shared(&mut self) -> (&mut Connections, Shared<'_>) {
+        let Core { turn, sessions, pool, dialer, trails, rounds, resolver, connections, .. } = self;
+        (connections, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
+    }
+
+    /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
+    pub(super) fn open_stream(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        target: &ConnectTarget,
+    ) -> Option<ConnectionKey> {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open_stream(&mut shared, session, incoming, target)
+    }
+
+    /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
+    pub(super) fn open_asking(
+        &mut self,
+        session: SessionKey,
+        incoming: Incoming,
+        asker: Asker,
+        target: &ConnectTarget,
+    ) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open_asking(&mut shared, session, incoming, asker, target);
+    }
+
+    /// Ends a connection with a reset, without a word to the stream.
+    pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.reset_connection(&mut shared, connection, reason);
+    }
+
+    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
+    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.deregister(&mut shared, connection);
+    }
+
+    /// Adds a socket that local programs send to.
+    pub(super) fn add_listener(&mut self, listener: UdpListener) -> io::Result<UdpListenerKey> {
+        self.flows.add_listener(&self.turn, listener)
+    }
+
+    /// Closes such a socket and ends its flows.
+    pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.close_listener(&mut shared, listener);
+    }
+
+    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
+    /// session only; without one, they are lost.
+    pub(super) fn receive_from_programs(
+        &mut self,
+        listener: UdpListenerKey,
+        wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
+    ) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.receive_from_programs(&mut shared, listener, wanted);
+        self.prune_deadlines();
+    }
+
+    /// Takes what the target of a flow sent.
+    pub(super) fn receive_from_target(&mut self, flow: FlowKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        let answered = flows.receive_from_target(&mut shared, flow);
+        answered.into_iter().for_each(|round| self.target_answered(round));
+    }
+
+    /// Prepares the flow of a stream the peer opened.
+    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.open_target_flow(&mut shared, wanted, target);
+        self.prune_deadlines();
+    }
+
+    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
+    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.end_looping_flow(&mut shared, hop);
+    }
+
+    /// Takes the resolver's answer for a flow.
+    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.handle_flow_lookup(&mut shared, flow, answer);
+    }
+
+    fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.flow_aborted(&mut shared, flow, reason);
+    }
+
+    fn flow_readable(&mut self, flow: FlowKey) {
+        let (flows, mut shared) = self.flows_and_shared();
+        flows.flow_readable(&mut shared, flow);
     }
 
     fn latch(&mut self, event: &MioEvent) {
         match Source::from_token(event.token()) {
-            Some(Source::Waker) => {
-                while self.stops.try_recv().is_ok() {
-                    self.notices.push_back(Notice::Stop);
-                }
-                self.notices.push_back(Notice::Woken);
-            }
-            Some(Source::Signals) => {
-                let wishes = self.signals.pending().into_iter().map(|wish| match wish {
-                    Wish::Stop => Notice::Stop,
-                    Wish::Reload => Notice::Reload,
-                });
-                self.notices.extend(wishes);
-            }
-            Some(Source::Interfaces) => self.interfaces.handle_event(self.now),
-            // While accepting is paused the readiness stays with the listener, and the deadline looks again.
-            Some(Source::Signaling | Source::Listener(_)) if self.is_accepting_paused => {}
-            Some(Source::Signaling) => self.notices.push_back(Notice::Acceptable(Listening::Signaling)),
-            Some(Source::Listener(place)) => self.notices.push_back(Notice::Acceptable(Listening::At(place))),
+            Some(Source::Waker) => self.turn.handle_wake(),
+            Some(Source::Signals) => self.turn.handle_signal(),
+            Some(Source::Interfaces) => self.turn.handle_interfaces(),
+            Some(Source::Signaling) => self.turn.handle_listener(Listening::Signaling),
+            Some(Source::Listener(place)) => self.turn.handle_listener(Listening::At(place)),
+            Some(Source::Negotiation(place)) => self.turn.tell(Notice::Negotiation { place }),
+            Some(Source::Web(place)) => self.turn.tell(Notice::Web { place, event: event.clone() }),
+            Some(Source::Uplink) => self.turn.tell(Notice::Uplink { event: event.clone() }),
+            Some(Source::Link(place)) => self.turn.tell(Notice::Link { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
-                self.notices.extend(self.udp_listeners.at(place).map(|listener| Notice::Programs { listener }));
+                self.turn.notices.extend(self.flows.listener_at(place).map(|listener| Notice::Programs { listener }));
             }
             Some(Source::Flow(place)) => {
                 if let Some(flow) = self.flows.at(place) {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Negotiation(place)) => self.notices.push_back(Notice::Negotiation { place }),
-            Some(Source::Web(place)) => self.notices.push_back(Notice::Web { place, event: event.clone() }),
-            Some(Source::Uplink) => self.notices.push_back(Notice::Uplink { event: event.clone() }),
-            Some(Source::Link(place)) => self.notices.push_back(Notice::Link { place, event: event.clone() }),
-            Some(Source::Udp(place)) => {
-                let Some(key) = self.sockets.at(place) else { return };
-                if let Some(entry) = self.sockets.get_mut(key) {
-                    entry.socket.readiness.handle_event(event);
-                    if entry.socket.readiness.writable {
-                        entry.socket.flush();
-                    }
-                    if !std::mem::replace(&mut entry.is_queued, true) {
-                        self.receivable.push_back(key);
-                    }
-                }
+            Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
+            Some(Source::Connection(place)) => {
+                let dialled = self.connections.handle_event(place, event);
+                dialled.into_iter().for_each(|connection| self.check_dial(connection));
             }
-            Some(Source::Connection(place)) => self.handle_connection_event(place, event),
-            Some(Source::Leaving(place)) => {
-                if let Some(key) = self.leaving.at(place) {
-                    self.handle_leaving_event(key, event);
-                }
-            }
+            Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }
 
-    fn receive_datagrams(&mut self) {
-        for _ in 0..self.receivable.len() {
-            let Some(key) = self.receivable.pop_front() else { break };
-            for _ in 0..RECEIVES_PER_TURN {
-                if self.sockets.get(key).is_some_and(|entry| entry.socket.readiness.readable) {
-                    self.receive(key);
-                }
-            }
-            if let Some(entry) = self.sockets.get_mut(key) {
-                entry.is_queued = entry.socket.readiness.readable;
-                if entry.is_queued {
-                    self.receivable.push_back(key);
-                }
-            }
-        }
-    }
-
     fn handle_due(&mut self) {
-        if let Some(addresses) = self.interfaces.handle_timeout(self.now) {
-            self.handle_addresses(&addresses);
+        if let Some(addresses) = self.turn.poll_addresses() {
+            self.sessions.handle_addresses(&mut self.turn, &addresses);
         }
-        if self.verify_at.is_some_and(|at| at <= self.now) {
-            self.verify_at = None;
-            self.notices.push_back(Notice::Verify);
-        }
-        while let Some(due) = self.deadlines.pop(self.now) {
+        while let Some(due) = self.turn.poll_due() {
             match due {
-                Due::Accept => {
-                    self.is_accepting_paused = false;
-                    self.notices.push_back(Notice::Acceptable(Listening::All));
+                Due::Accept => self.turn.resume_accepting(),
+                Due::Session(key) => self.sessions.handle_due(&mut self.turn, key),
+                Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
+                Due::Rejoin => self.turn.tell(Notice::Rejoin),
+                Due::Waiting => self.turn.tell(Notice::Waiting),
+                Due::Leaving(key) => self.connections.handle_leaving_due(&self.turn, key),
+                Due::FlowIdle(flow) => {
+                    let (flows, mut shared) = self.flows_and_shared();
+                    flows.handle_flow_idle(&mut shared, flow);
                 }
-                Due::Session(key) => self.session_due(key),
-                Due::KeepAlive => self.notices.push_back(Notice::KeepAlive),
-                Due::Rejoin => self.notices.push_back(Notice::Rejoin),
-                Due::Waiting => self.notices.push_back(Notice::Waiting),
-                Due::Leaving(key) => self.handle_leaving_due(key),
-                Due::FlowIdle(flow) => self.handle_flow_idle(flow),
-                Due::Negotiation(program) => self.notices.push_back(Notice::NegotiationDue { program }),
-                Due::Web(web) => self.notices.push_back(Notice::WebDue { web }),
+                Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
+                Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
-                Due::Uplink { step } => self.notices.push_back(Notice::UplinkDue { step }),
-                Due::Link { link, step } => self.notices.push_back(Notice::LinkDue { link, step }),
+                Due::Uplink { step } => self.turn.tell(Notice::UplinkDue { step }),
+                Due::Link { link, step } => self.turn.tell(Notice::LinkDue { link, step }),
                 Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
             }
         }
     }
+
     /// Forgets deadlines of flows and connections that are gone, if there are many.
     pub(super) fn prune_deadlines(&mut self) {
-        let Core { deadlines, flows, connections, .. } = self;
-        deadlines.prune(|due| match *due {
+        let Core { turn, flows, connections, .. } = self;
+        turn.deadlines.prune(|due| match *due {
             Due::FlowIdle(flow) => flows.contains(flow),
             Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
                 connections.contains(connection)

@@ -4,9 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::connections::ConnectionKey;
+use super::connections::{ConnectionKey, LeavingKey};
 use super::flows::FlowKey;
-use super::leaving::LeavingKey;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::Mark;

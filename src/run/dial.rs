@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::connections::{ConnectionKey, Phase};
-use super::core::{Core, Notice};
+use super::core::Core;
 use super::deadlines::Due;
 use super::flows::FlowKey;
+use super::notice::Notice;
 use super::sessions::{Scope, SessionKey};
-use super::trails::LEADS_BACK;
+use super::trails::{LEADS_BACK, warn_of_loop};
+use super::turn::EXHAUSTED_PAUSE;
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::config::{ProxyProtocol, SharedService};
@@ -27,9 +29,6 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one address of a target may take while there are others to try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How long to wait for a descriptor when none is free.
-pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What this side dials for its peers.
 #[derive(Debug, Default)]
@@ -142,7 +141,12 @@ impl Core {
         if let ConnectTarget::Reverse(id) = target
             && !self.sessions[session].session.mux().takes_reverse(*id)
         {
-            return self.abort_stream(session, key, AbortReason::Denied, "nothing was forwarded in that direction");
+            return self.sessions.abort_stream(
+                session,
+                key,
+                AbortReason::Denied,
+                "nothing was forwarded in that direction",
+            );
         }
         let is_served = self.sessions[session].scope == Scope::Peer || self.dialer.serves(target);
         let refusal = Refusal { reason: AbortReason::Denied, detail: "the host does not let its server have that" };
@@ -151,8 +155,8 @@ impl Core {
             Ok((endpoint, service)) => (endpoint, service.and_then(|service| service.proxy_protocol)),
             Err(Refusal { reason, detail }) => {
                 let name = self.sessions[session].name.clone();
-                self.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
-                return self.abort_stream(session, key, reason, detail);
+                self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
+                return self.sessions.abort_stream(session, key, reason, detail);
             }
         };
         let is_named = !is_reverse && !matches!(target, ConnectTarget::Service(_));
@@ -160,9 +164,9 @@ impl Core {
         let trail = self.trails.complete(&told.unwrap_or_default());
         let wanted = Wanted { session, key, endpoint, header, is_named, trail };
         if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
-            self.warn_of_loop(session, &wanted.target());
+            warn_of_loop(&mut self.turn, &mut self.sessions[session], &wanted.target());
             self.end_looping_flow(hop);
-            return self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+            return self.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
         }
         self.admit(wanted);
     }
@@ -170,7 +174,7 @@ impl Core {
     /// Dials what a stream is to be joined to, if there still is one.
     pub(super) fn dial_target(&mut self, wanted: Wanted) {
         let target = wanted.target();
-        if self.session(wanted.session).is_none() {
+        if self.sessions.get_mut(wanted.session).is_none() {
             return;
         }
         if let Endpoint::Udp(address) = &wanted.endpoint {
@@ -178,13 +182,14 @@ impl Core {
             return self.open_target_flow(wanted, &address);
         }
         let Wanted { session, key, endpoint, header, is_named, trail } = wanted;
-        let Some(connection) = self.insert(session, key, target) else { return };
+        let (connections, mut shared) = self.connections_and_shared();
+        let Some(connection) = connections.insert(&mut shared, session, key, target) else { return };
         let round = self.rounds.enter(session, &self.connections[connection].address);
         let path = self.sessions[session].session.peer_path();
         let entry = &mut self.connections[connection];
         (entry.trail, entry.round) = (trail, Some(round));
         entry.prefix = header.map_or_else(Vec::new, |version| proxy_header(version, path));
-        self.deadlines.add(self.now + DIAL_TIMEOUT, Due::Dial(connection));
+        self.turn.set(DIAL_TIMEOUT, Due::Dial(connection));
         self.prune_deadlines();
         match endpoint {
             Endpoint::Tcp(address) => {
@@ -225,7 +230,7 @@ impl Core {
     pub(super) fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match (waiter, answer) {
-                (Waiter::Side, answer) => self.notices.push_back(Notice::Resolved { answer }),
+                (Waiter::Side, answer) => self.turn.tell(Notice::Resolved { answer }),
                 (Waiter::Flow(flow), answer) => self.handle_flow_lookup(flow, &answer),
                 (Waiter::Connection(connection), _) if !self.connections.contains(connection) => {}
                 (Waiter::Connection(connection), Ok(addresses)) => self.dial_allowed(connection, &addresses),
@@ -275,10 +280,10 @@ impl Core {
         match denied {
             Some(denied) if allowed.is_empty() => {
                 let session = self.sessions[self.connections[connection].session].name.clone();
-                self.warn("denied", format!("session {session} asked for {named}: {denied}"));
+                self.turn.warn("denied", format!("session {session} asked for {named}: {denied}"));
                 let entry = &self.connections[connection];
                 let (session, key) = (entry.session, entry.key);
-                self.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
+                self.sessions.abort_stream(session, key, AbortReason::Denied, "no --allow rule of the host has it");
                 self.reset_connection(connection, AbortReason::Denied.as_str());
             }
             _ => self.dial(connection, allowed),
@@ -300,10 +305,10 @@ impl Core {
                     addresses.push_front(address);
                     self.connections[connection].phase = Phase::Starved(addresses);
                     // All at the same moment, so that the oldest comes first.
-                    if self.redial_at <= self.now {
-                        self.redial_at = self.now + EXHAUSTED_PAUSE;
+                    if self.redial_at <= self.turn.now {
+                        self.redial_at = self.turn.now + EXHAUSTED_PAUSE;
                     }
-                    self.deadlines.add(self.redial_at, Due::Redial(connection));
+                    self.turn.deadlines.add(self.redial_at, Due::Redial(connection));
                     return;
                 }
                 Err(error) => last_error = error,
@@ -338,7 +343,8 @@ impl Core {
         if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
             stream.accept();
         }
-        self.open(connection, stream);
+        let (connections, mut shared) = self.connections_and_shared();
+        connections.open(&mut shared, connection, stream);
         if let (Some(error), Phase::Open(forward)) = (failure, &mut self.connections[connection].phase) {
             forward.handle_failure(error);
         }
@@ -346,14 +352,15 @@ impl Core {
 
     /// Waits for an attempt, for so long if there are other addresses to try.
     fn dialling(&mut self, connection: ConnectionKey, stream: Stream, further: VecDeque<SocketAddr>) {
-        match self.register(connection, stream) {
+        let (connections, mut shared) = self.connections_and_shared();
+        match connections.register(&mut shared, connection, stream) {
             Ok(stream) => {
                 let left = further.len();
                 // This machine answers at once, or is too busy: then another address has nothing better to offer.
                 let is_worth_while = further.iter().any(|address| !address.ip().is_loopback());
                 self.connections[connection].phase = Phase::Dialing(stream, further);
                 if is_worth_while {
-                    self.deadlines.add(self.now + ATTEMPT_TIMEOUT, Due::Attempt { connection, left });
+                    self.turn.set(ATTEMPT_TIMEOUT, Due::Attempt { connection, left });
                 }
             }
             Err(error) => self.fail_dial(connection, dial_reason(&error), &error.to_string()),
@@ -363,8 +370,9 @@ impl Core {
     fn fail_dial(&mut self, connection: ConnectionKey, reason: AbortReason, detail: &str) {
         let entry = &self.connections[connection];
         let (session, key) = (entry.session, entry.key);
-        self.warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
-        self.abort_stream(session, key, reason, detail);
+        self.turn
+            .warn("dial-failed", format!("{} cannot be reached: {detail}. Is the service running?", entry.address));
+        self.sessions.abort_stream(session, key, reason, detail);
         self.reset_connection(connection, reason.as_str());
     }
 }

@@ -4,30 +4,37 @@
 //! has a socket of its own for each flow, so that answers find their way. Datagrams that find no room are lost, as on
 //! any network.
 
+mod programs;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::debug;
 use mio::Interest;
 use mio::net::UdpSocket;
 
-use super::core::{Core, Notice};
+use super::core::Shared;
 use super::deadlines::Due;
 use super::dial::{Waiter, Wanted, asker};
-use super::programs::{Program, UdpListenerKey};
+use super::notice::Notice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
-use super::table::Key;
+use super::table::{Key, Place, Table};
 use super::token::Source;
 use super::trails::LEADS_BACK;
 use crate::address::{Protocol, Target};
+use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
+
+pub(super) use programs::{UdpListener, UdpListenerKey};
+
+use programs::Program;
 
 /// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the
 /// session with the most of them goes that was idle for longest.
@@ -66,28 +73,63 @@ pub(super) enum Side {
     Target(UdpSocket, Option<SocketAddr>),
 }
 
-impl Core {
+/// The UDP flows of a loop, and the sockets that local programs send to.
+pub(super) struct Flows {
+    table: Table<FlowEntry>,
+    listeners: Table<UdpListener>,
+    /// How long a flow may be idle.
+    pub(super) idle: Duration,
+    /// Read buffer for one datagram.
+    datagram: Vec<u8>,
+}
+
+impl Flows {
+    /// Makes a table without flows.
+    pub(super) fn new() -> Flows {
+        Flows { table: Table::new(), listeners: Table::new(), idle: DEFAULT_UDP_IDLE, datagram: vec![0; MAX_DATAGRAM] }
+    }
+
+    /// Tells whether a flow is still there.
+    pub(super) fn contains(&self, flow: FlowKey) -> bool {
+        self.table.contains(flow)
+    }
+
+    /// Returns which of its session's targets a flow is connected to.
+    pub(super) fn round(&self, flow: FlowKey) -> Option<RoundKey> {
+        self.table.get(flow)?.round
+    }
+
+    /// Returns the flow whose socket has a place.
+    pub(super) fn at(&self, place: Place) -> Option<FlowKey> {
+        self.table.at(place)
+    }
+
+    /// Returns the socket for programs that has a place.
+    pub(super) fn listener_at(&self, place: Place) -> Option<UdpListenerKey> {
+        self.listeners.at(place)
+    }
+
     /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
-        self.make_room_for_target();
+    pub(super) fn open_target_flow(&mut self, shared: &mut Shared<'_>, wanted: Wanted, target: &Target) {
+        self.make_room_for_target(shared);
         let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(session, key, Side::Resolving { named }, wanted.target()) else {
+        let Some(flow) = self.insert_flow(shared, session, key, Side::Resolving { named }, wanted.target()) else {
             return;
         };
-        self.flows[flow].trail = trail.clone();
-        self.flows[flow].round = Some(self.rounds.enter(session, &wanted.target()));
+        self.table[flow].trail = trail.clone();
+        self.table[flow].round = Some(shared.rounds.enter(session, &wanted.target()));
         let asker = asker(session, is_named);
-        match self.resolver.resolve(asker, Waiter::Flow(flow), &target.host, target.port) {
-            Ok(Lookup::Ready(addresses)) => self.connect_flow(flow, &addresses),
+        match shared.resolver.resolve(asker, Waiter::Flow(flow), &target.host, target.port) {
+            Ok(Lookup::Ready(addresses)) => self.connect_flow(shared, flow, &addresses),
             Ok(Lookup::Pending) => {}
-            Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
+            Err(error) => self.fail_flow(shared, flow, AbortReason::Unreachable, &error.to_string()),
         }
     }
 
     /// Ends a flow that a peer opened if there are as many as there may be.
-    fn make_room_for_target(&mut self) {
-        let of_peers = || self.flows.iter().filter(|(_, entry)| !matches!(entry.side, Side::Program { .. }));
+    fn make_room_for_target(&mut self, shared: &mut Shared<'_>) {
+        let of_peers = || self.table.iter().filter(|(_, entry)| !matches!(entry.side, Side::Program { .. }));
         if of_peers().count() < MAX_TARGET_FLOWS {
             return;
         }
@@ -96,66 +138,73 @@ impl Core {
         let largest = counts.into_iter().max_by_key(|(_, count)| *count).map(|(session, _)| session);
         let own = of_peers().filter(|(_, entry)| Some(entry.session) == largest);
         if let Some((oldest, _)) = own.min_by_key(|(_, entry)| entry.used_at) {
-            self.end_flow(oldest, StreamEnd::failed("another flow needs its place"));
+            self.end_flow(shared, oldest, StreamEnd::failed("another flow needs its place"));
         }
     }
 
     /// Takes the resolver's answer for a flow.
-    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
+    pub(super) fn handle_flow_lookup(
+        &mut self,
+        shared: &mut Shared<'_>,
+        flow: FlowKey,
+        answer: &Result<Vec<SocketAddr>, String>,
+    ) {
         match answer {
-            _ if !self.flows.contains(flow) => {}
-            Ok(addresses) => self.connect_flow(flow, addresses),
-            Err(error) => self.fail_flow(flow, AbortReason::Unreachable, error),
+            _ if !self.table.contains(flow) => {}
+            Ok(addresses) => self.connect_flow(shared, flow, addresses),
+            Err(error) => self.fail_flow(shared, flow, AbortReason::Unreachable, error),
         }
     }
 
-    /// Takes what a target sent.
-    pub(super) fn receive_from_target(&mut self, flow: FlowKey) {
+    /// Takes what a target sent. Returns the target if it said something.
+    pub(super) fn receive_from_target(&mut self, shared: &mut Shared<'_>, flow: FlowKey) -> Option<RoundKey> {
         let mut buffer = std::mem::take(&mut self.datagram);
+        let mut answered = None;
         for count in 0.. {
-            let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.flows.get_mut(flow) else {
+            let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.table.get_mut(flow) else {
                 break;
             };
             if count == DATAGRAMS_PER_TURN {
-                self.notices.push_back(Notice::Target { flow });
+                shared.turn.tell(Notice::Target { flow });
                 break;
             }
             match socket.recv(&mut buffer) {
                 Ok(len) => {
                     *further = None;
                     let round = *round;
-                    self.send_to_peer(flow, &buffer[..len]);
-                    round.into_iter().for_each(|round| self.target_answered(round));
+                    self.send_to_peer(shared, flow, &buffer[..len]);
+                    answered = round.or(answered);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody is at the target now; somebody may be later.
                 Err(error) => {
                     debug!("flow={flow} receive error={error}");
-                    self.try_further(flow);
+                    self.try_further(shared, flow);
                 }
             }
         }
         self.datagram = buffer;
+        answered
     }
 
     /// Takes what the peer sent, and the end of the flow.
-    pub(super) fn flow_readable(&mut self, flow: FlowKey) {
+    pub(super) fn flow_readable(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
         loop {
-            let Some(entry) = self.flows.get_mut(flow) else { return };
-            let Some(mut stream) = self.sessions[entry.session].session.mux().stream(entry.key) else { return };
+            let Some(entry) = self.table.get_mut(flow) else { return };
+            let Some(mut stream) = shared.sessions[entry.session].session.mux().stream(entry.key) else { return };
             // Before the socket is there, the mux keeps what comes, within its bound.
             if matches!(entry.side, Side::Resolving { .. }) {
                 return;
             }
             let Some(datagram) = stream.receive_datagram() else {
                 if stream.poll_end() {
-                    self.end_flow(flow, StreamEnd::Closed);
+                    self.end_flow(shared, flow, StreamEnd::Closed);
                 }
                 return;
             };
-            entry.used_at = self.now;
+            entry.used_at = shared.turn.now;
             let sent = match &entry.side {
-                Side::Program { listener, program } => match self.udp_listeners.get(*listener) {
+                Side::Program { listener, program } => match self.listeners.get(*listener) {
                     Some(listener) => listener.send(program, &datagram),
                     None => return,
                 },
@@ -168,8 +217,8 @@ impl Core {
             };
             let Err(error) = sent else { continue };
             debug!("flow={flow} send error={error}");
-            if self.try_further(flow)
-                && let Some(FlowEntry { side: Side::Target(socket, _), .. }) = self.flows.get(flow)
+            if self.try_further(shared, flow)
+                && let Some(FlowEntry { side: Side::Target(socket, _), .. }) = self.table.get(flow)
             {
                 // Lost if nobody is there either.
                 let _ = socket.send(&datagram);
@@ -178,60 +227,60 @@ impl Core {
     }
 
     /// A flow has been idle for long enough, or is looked at again later.
-    pub(super) fn handle_flow_idle(&mut self, flow: FlowKey) {
-        let Some(entry) = self.flows.get(flow) else { return };
-        let end = entry.used_at + self.udp_idle;
-        if end <= self.now {
-            self.end_flow(flow, StreamEnd::failed("idle"));
+    pub(super) fn handle_flow_idle(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
+        let Some(entry) = self.table.get(flow) else { return };
+        let end = entry.used_at + self.idle;
+        if end <= shared.turn.now {
+            self.end_flow(shared, flow, StreamEnd::failed("idle"));
         } else {
-            self.deadlines.add(end, Due::FlowIdle(flow));
+            shared.turn.deadlines.add(end, Due::FlowIdle(flow));
         }
     }
 
     /// The mux ended a flow's stream.
-    pub(super) fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
-        self.remove_flow(flow, StreamEnd::failed(reason));
+    pub(super) fn flow_aborted(&mut self, shared: &mut Shared<'_>, flow: FlowKey, reason: &str) {
+        self.remove_flow(shared, flow, StreamEnd::failed(reason));
     }
 
     /// Says that nothing follows, and forgets a flow.
-    pub(super) fn end_flow(&mut self, flow: FlowKey, end: StreamEnd) {
-        let Some(entry) = self.flows.get(flow) else { return };
+    pub(super) fn end_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, end: StreamEnd) {
+        let Some(entry) = self.table.get(flow) else { return };
         let (session, key) = (entry.session, entry.key);
-        if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
+        if let Some(mut stream) = shared.sessions[session].session.mux().stream(key) {
             stream.finish();
         }
-        self.touch(session);
-        self.remove_flow(flow, end);
+        shared.sessions.touch(session);
+        self.remove_flow(shared, flow, end);
     }
 
     /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
-    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
-        let Some((flow, entry)) = self.flows.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
+    pub(super) fn end_looping_flow(&mut self, shared: &mut Shared<'_>, hop: Hop) {
+        let Some((flow, entry)) = self.table.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
         let (session, key) = (entry.session, entry.key);
-        self.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
-        self.remove_flow(flow, StreamEnd::failed(LEADS_BACK));
+        shared.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+        self.remove_flow(shared, flow, StreamEnd::failed(LEADS_BACK));
     }
 
     pub(super) fn insert_flow(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         key: StreamKey,
         side: Side,
         address: String,
     ) -> Option<FlowKey> {
-        let id = self.sessions[session].session.mux().stream(key)?.id();
-        let (trail, hops, used_at) = (Trail::default(), Vec::new(), self.now);
-        let flow = self.flows.insert(FlowEntry { session, key, id, side, address, trail, hops, round: None, used_at });
-        self.sessions[session].flows.insert(key, flow);
-        self.prune_deadlines();
-        self.deadlines.add(self.now + self.udp_idle, Due::FlowIdle(flow));
+        let id = shared.sessions[session].session.mux().stream(key)?.id();
+        let (trail, hops, used_at) = (Trail::default(), Vec::new(), shared.turn.now);
+        let flow = self.table.insert(FlowEntry { session, key, id, side, address, trail, hops, round: None, used_at });
+        shared.sessions[session].flows.insert(key, flow);
+        shared.turn.set(self.idle, Due::FlowIdle(flow));
         Some(flow)
     }
 
     /// Connects a flow to the first of its addresses that may be dialled.
-    fn connect_flow(&mut self, flow: FlowKey, addresses: &[SocketAddr]) {
-        let Side::Resolving { named } = &self.flows[flow].side else { return };
-        let allow = &self.dialer.allow;
+    fn connect_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, addresses: &[SocketAddr]) {
+        let Side::Resolving { named } = &self.table[flow].side else { return };
+        let allow = &shared.dialer.allow;
         let is_allowed = |address: &&SocketAddr| match named {
             Some(named) => {
                 let checked = allow.check_address(Protocol::Udp, &named.host, address.ip(), named.port, is_own_address);
@@ -241,86 +290,91 @@ impl Core {
         };
         let mut allowed = addresses.iter().filter(is_allowed).copied();
         let Some(address) = allowed.next() else {
-            return self.fail_flow(flow, AbortReason::Denied, "no --allow rule of the host has it");
+            return self.fail_flow(shared, flow, AbortReason::Denied, "no --allow rule of the host has it");
         };
         // Only this machine says at once that nobody is at the first.
         let further = allowed.next().filter(|further| address.ip().is_loopback() && further.ip().is_loopback());
-        match self.connected_socket(flow, address) {
+        match self.connected_socket(shared, flow, address) {
             Ok(socket) => {
-                let entry = &mut self.flows[flow];
+                let entry = &mut self.table[flow];
                 entry.side = Side::Target(socket, further);
                 let (session, key) = (entry.session, entry.key);
-                if let Some(mut stream) = self.sessions[session].session.mux().stream(key) {
+                if let Some(mut stream) = shared.sessions[session].session.mux().stream(key) {
                     stream.accept();
                 }
-                self.touch(session);
-                self.report_opened(flow);
-                self.flow_readable(flow);
+                shared.sessions.touch(session);
+                self.report_opened(shared, flow);
+                self.flow_readable(shared, flow);
             }
-            Err(error) => self.fail_flow(flow, AbortReason::Unreachable, &error.to_string()),
+            Err(error) => self.fail_flow(shared, flow, AbortReason::Unreachable, &error.to_string()),
         }
     }
 
     /// Turns to the other address of a target where nobody is at the one tried so far. Tells whether there was another.
-    fn try_further(&mut self, flow: FlowKey) -> bool {
-        let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.flows.get_mut(flow) else {
+    fn try_further(&mut self, shared: &mut Shared<'_>, flow: FlowKey) -> bool {
+        let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.table.get_mut(flow) else {
             return false;
         };
         let Some((address, tried)) = further.take().zip(socket.peer_addr().ok()) else { return false };
-        let Ok(connected) = self.connected_socket(flow, address) else { return false };
+        let Ok(connected) = self.connected_socket(shared, flow, address) else { return false };
         let side = Side::Target(connected, Some(tried));
-        if let Side::Target(mut socket, _) = std::mem::replace(&mut self.flows[flow].side, side)
-            && let Err(error) = self.poll.registry().deregister(&mut socket)
+        if let Side::Target(mut socket, _) = std::mem::replace(&mut self.table[flow].side, side)
+            && let Err(error) = shared.turn.registry().deregister(&mut socket)
         {
             debug!("deregister error={error}");
         }
         true
     }
 
-    fn connected_socket(&mut self, flow: FlowKey, address: SocketAddr) -> io::Result<UdpSocket> {
+    fn connected_socket(
+        &mut self,
+        shared: &mut Shared<'_>,
+        flow: FlowKey,
+        address: SocketAddr,
+    ) -> io::Result<UdpSocket> {
         let any: SocketAddr =
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let mut socket = UdpSocket::bind(any)?;
         socket.connect(address)?;
-        self.poll.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
-        let entry = &mut self.flows[flow];
-        self.trails.remove(&entry.hops);
+        shared.turn.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
+        let entry = &mut self.table[flow];
+        shared.trails.remove(&entry.hops);
         let ends = Ends::Ports { local: socket.local_addr()?, remote: address };
-        entry.hops = self.trails.add(Protocol::Udp, &ends, &entry.address, &entry.trail);
+        entry.hops = shared.trails.add(Protocol::Udp, &ends, &entry.address, &entry.trail);
         Ok(socket)
     }
 
-    pub(super) fn send_to_peer(&mut self, flow: FlowKey, datagram: &[u8]) {
-        let now = self.now;
-        let Some(entry) = self.flows.get_mut(flow) else { return };
+    pub(super) fn send_to_peer(&mut self, shared: &mut Shared<'_>, flow: FlowKey, datagram: &[u8]) {
+        let now = shared.turn.now;
+        let Some(entry) = self.table.get_mut(flow) else { return };
         entry.used_at = now;
         let session = entry.session;
-        if let Some(mut stream) = self.sessions[session].session.mux().stream(entry.key) {
-            stream.send_datagram(now, datagram, &mut self.pool);
+        if let Some(mut stream) = shared.sessions[session].session.mux().stream(entry.key) {
+            stream.send_datagram(now, datagram, shared.pool);
         }
-        self.touch(session);
+        shared.sessions.touch(session);
     }
 
-    fn fail_flow(&mut self, flow: FlowKey, reason: AbortReason, detail: &str) {
-        let entry = &self.flows[flow];
+    fn fail_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, reason: AbortReason, detail: &str) {
+        let entry = &self.table[flow];
         let (session, key) = (entry.session, entry.key);
-        self.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
-        self.abort_stream(session, key, reason, detail);
-        self.remove_flow(flow, StreamEnd::failed(reason.as_str()));
+        shared.turn.warn("dial-failed", format!("{} cannot be reached: {detail}", entry.address));
+        shared.sessions.abort_stream(session, key, reason, detail);
+        self.remove_flow(shared, flow, StreamEnd::failed(reason.as_str()));
     }
 
-    pub(super) fn report_opened(&mut self, flow: FlowKey) {
-        let entry = &self.flows[flow];
+    pub(super) fn report_opened(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
+        let entry = &self.table[flow];
         let (stream, address) = (entry.id.value(), entry.address.clone());
-        let session = self.sessions[entry.session].name.clone();
-        self.report(&StatusEvent::StreamOpened { session, stream, address });
+        let session = shared.sessions[entry.session].name.clone();
+        shared.turn.report(&StatusEvent::StreamOpened { session, stream, address });
     }
 
-    fn remove_flow(&mut self, flow: FlowKey, end: StreamEnd) {
-        let entry = self.flows.remove(flow).expect("it was found by its stream, or as this");
-        self.trails.remove(&entry.hops);
-        entry.round.into_iter().for_each(|round| self.rounds.leave(round));
-        let session = &mut self.sessions[entry.session];
+    fn remove_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, end: StreamEnd) {
+        let entry = self.table.remove(flow).expect("it was found by its stream, or as this");
+        shared.trails.remove(&entry.hops);
+        entry.round.into_iter().for_each(|round| shared.rounds.leave(round));
+        let session = &mut shared.sessions[entry.session];
         session.flows.remove(&entry.key);
         let (sent, received) = session.session.mux().stream(entry.key).map_or((0, 0), |stream| stream.bytes());
         session.sent += sent;
@@ -328,18 +382,18 @@ impl Core {
         let name = session.name.clone();
         match entry.side {
             Side::Program { listener, program } => {
-                if let Some(listener) = self.udp_listeners.get_mut(listener) {
+                if let Some(listener) = self.listeners.get_mut(listener) {
                     listener.flows.remove(&program);
                 }
             }
             Side::Target(mut socket, _) => {
-                if let Err(error) = self.poll.registry().deregister(&mut socket) {
+                if let Err(error) = shared.turn.registry().deregister(&mut socket) {
                     debug!("deregister error={error}");
                 }
             }
-            Side::Resolving { .. } => return self.resolver.forget(Waiter::Flow(flow)),
+            Side::Resolving { .. } => return shared.resolver.forget(Waiter::Flow(flow)),
         }
         let stream = entry.id.value();
-        self.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
+        shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
     }
 }

@@ -13,30 +13,32 @@ mod deadlines;
 mod dial;
 mod flows;
 mod host;
-mod leaving;
 mod liveness;
+mod notice;
 mod outbox;
-mod programs;
 mod proxy_header;
 mod pump;
 mod rounds;
 mod server;
 mod sessions;
 mod signals;
+mod sockets;
 mod stun;
 mod table;
 mod token;
 mod trails;
+mod turn;
 
 use std::io;
 
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
-pub use self::core::{Reporter, Stopper};
+pub use self::core::Reporter;
 pub use self::host::Host;
 pub use self::server::Server;
 #[cfg(unix)]
 pub use self::server::{DialError, ServerDialer};
+pub use self::turn::Stopper;
 
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;

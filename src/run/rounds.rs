@@ -16,7 +16,7 @@ use super::deadlines::Due;
 use super::dial::Wanted;
 use super::sessions::SessionKey;
 use super::table::{Key, Table};
-use super::trails::LEADS_BACK;
+use super::trails::{LEADS_BACK, warn_of_loop};
 use crate::tunnel::AbortReason;
 
 /// Connections that are open to a target, and silent, before one is suspected.
@@ -40,11 +40,21 @@ const REST: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(64)];
 /// How long nothing is dialled for a session at a target that leads back.
 const REFUSAL: Duration = Duration::from_secs(10);
 
-/// The targets that sessions have connections to.
-#[derive(Debug, Default)]
-pub(super) struct Rounds {
-    targets: Table<Round>,
-    places: HashMap<(SessionKey, String), RoundKey>,
+/// The targets that sessions have connections to, and the dials `W` that wait there.
+#[derive(Debug)]
+pub(super) struct Rounds<W = Wanted> {
+    targets: Table<Round<W>>,
+    places: HashMap<(SessionKey, String), Key<Round<W>>>,
+    orders: VecDeque<Order<W>>,
+}
+
+/// What becomes of a dial.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Order<W = Wanted> {
+    /// It is let go; the target is to be [forgotten](Rounds::forget) if nothing comes of it.
+    Dial(Key<Round<W>>, W),
+    /// It leads back.
+    Refuse(W),
 }
 
 /// Finds a target of a session.
@@ -52,7 +62,7 @@ pub(super) type RoundKey = Key<Round>;
 
 /// A target of a session.
 #[derive(Debug)]
-pub(super) struct Round {
+pub(super) struct Round<W = Wanted> {
     session: SessionKey,
     target: String,
     /// Its connections, those that are being made included.
@@ -62,7 +72,7 @@ pub(super) struct Round {
     /// It is not suspected before.
     rest_until: Option<Instant>,
     rest: Duration,
-    state: State,
+    state: State<W>,
 }
 
 /// ```text
@@ -71,10 +81,10 @@ pub(super) struct Round {
 ///     └───────────────────────────────┘
 /// ```
 #[derive(Debug)]
-enum State {
+enum State<W> {
     Calm,
     Watched {
-        held: VecDeque<Wanted>,
+        held: VecDeque<W>,
         watch: Watch,
         /// When the present part of it is over.
         until: Instant,
@@ -99,8 +109,9 @@ enum Watch {
     Following,
 }
 
-impl Rounds {
-    fn find(&mut self, session: SessionKey, target: &str) -> RoundKey {
+impl<W> Rounds<W> {
+    /// Returns a target of a session, which is known from now on.
+    pub(super) fn find(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
         let place = (session, target.to_owned());
         if let Some(&key) = self.places.get(&place) {
             return key;
@@ -119,14 +130,14 @@ impl Rounds {
     }
 
     /// Takes note that a connection is being made.
-    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> RoundKey {
+    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
         let key = self.find(session, target);
         self.targets[key].open += 1;
         key
     }
 
     /// Takes note that a connection is over.
-    pub(super) fn leave(&mut self, key: RoundKey) {
+    pub(super) fn leave(&mut self, key: Key<Round<W>>) {
         let Some(round) = self.targets.get_mut(key) else { return };
         round.open -= 1;
         if let State::Watched { has_ended, .. } = &mut round.state {
@@ -139,136 +150,199 @@ impl Rounds {
     }
 
     /// Forgets a target that nothing is known of any more.
-    fn forget(&mut self, key: RoundKey) {
-        let is_idle = |round: &Round| round.open == 0 && matches!(round.state, State::Calm);
-        if self.targets.get(key).is_some_and(is_idle) {
-            let round = self.targets.remove(key).expect("it was found a moment ago");
+    pub(super) fn forget(&mut self, key: Key<Round<W>>) {
+        let is_idle = |round: &Round<W>| round.open == 0 && matches!(round.state, State::Calm);
+        if self.targets.get(key).is_some_and(is_idle)
+            && let Some(round) = self.targets.remove(key)
+        {
             self.places.remove(&(round.session, round.target));
         }
+    }
+
+    /// Tells whether a target has so many connections that somebody should look whether any ever got an answer.
+    pub(super) fn is_to_be_looked_at(&self, key: Key<Round<W>>, now: Instant) -> bool {
+        let round = &self.targets[key];
+        let is_watched = matches!(round.state, State::Watched { .. });
+        !is_watched && round.open >= round.look_at && round.rest_until.is_none_or(|until| now >= until)
+    }
+
+    /// Takes note that a target has answered, so that many connections are not looked at for each that is added.
+    pub(super) fn is_fine(&mut self, key: Key<Round<W>>) {
+        let round = &mut self.targets[key];
+        round.look_at = round.open * 2;
+    }
+
+    /// Takes a dial: it is let go, refused, or held until it is known whether the target leads back. `is_suspect` says
+    /// that it has many connections, and none of them ever got an answer. Returns when the target is looked at again.
+    pub(super) fn admit(&mut self, now: Instant, key: Key<Round<W>>, wanted: W, is_suspect: bool) -> Option<Instant> {
+        let round = &mut self.targets[key];
+        match &mut round.state {
+            State::Watched { held, watch, until, rounds, .. } => {
+                held.push_back(wanted);
+                match watch {
+                    Watch::Settling => None,
+                    // It came by itself.
+                    Watch::Quiet => {
+                        self.let_all_go(now, key);
+                        None
+                    }
+                    Watch::Following => {
+                        *rounds += 1;
+                        (*watch, *until) = (Watch::Quiet, now + QUIET);
+                        Some(*until)
+                    }
+                }
+            }
+            State::Refused { until } if now < *until => {
+                self.orders.push_back(Order::Refuse(wanted));
+                None
+            }
+            State::Calm | State::Refused { .. } if is_suspect => {
+                let (held, until) = (VecDeque::from([wanted]), now + QUIET);
+                let watch = Watch::Settling;
+                round.state = State::Watched { held, watch, until, rounds: 0, has_ended: false };
+                Some(until)
+            }
+            State::Calm | State::Refused { .. } => {
+                round.state = State::Calm;
+                self.orders.push_back(Order::Dial(key, wanted));
+                None
+            }
+        }
+    }
+
+    /// What was waited for at a target is over. Returns when it is looked at again.
+    pub(super) fn handle_due(&mut self, now: Instant, key: Key<Round<W>>) -> Option<Instant> {
+        let round = self.targets.get_mut(key)?;
+        let (held, watch, until, rounds, has_ended) = match &mut round.state {
+            State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
+            State::Refused { until } if now >= *until => {
+                round.state = State::Calm;
+                self.forget(key);
+                return None;
+            }
+            State::Calm | State::Refused { .. } => return None,
+        };
+        if now < *until {
+            return None;
+        }
+        if rounds == ROUNDS && !has_ended {
+            self.orders.extend(held.drain(..).map(Order::Refuse));
+            let until = now + REFUSAL;
+            round.state = State::Refused { until };
+            return Some(until);
+        }
+        match (!has_ended && *watch != Watch::Following).then(|| held.pop_front()).flatten() {
+            Some(wanted) => {
+                (*watch, *until) = (Watch::Following, now + FOLLOWS);
+                self.orders.push_back(Order::Dial(key, wanted));
+                Some(now + FOLLOWS)
+            }
+            None => {
+                self.let_all_go(now, key);
+                None
+            }
+        }
+    }
+
+    /// A target answered on one of its connections.
+    pub(super) fn answered(&mut self, now: Instant, key: Key<Round<W>>) {
+        if self.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
+            self.let_all_go(now, key);
+        }
+    }
+
+    /// Returns what becomes of the next dial.
+    pub(super) fn poll(&mut self) -> Option<Order<W>> {
+        self.orders.pop_front()
+    }
+
+    /// Nothing leads back there.
+    fn let_all_go(&mut self, now: Instant, key: Key<Round<W>>) {
+        let round = &mut self.targets[key];
+        let state = std::mem::replace(&mut round.state, State::Calm);
+        // Two that suspect each other are not to do so in step for ever.
+        let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
+        round.rest_until = Some(now + rest);
+        round.rest = (round.rest * 2).min(REST[1]);
+        if let State::Watched { held, .. } = state {
+            self.orders.extend(held.into_iter().map(|wanted| Order::Dial(key, wanted)));
+        }
+        // Those that are let go come back to it.
+        if self.orders.is_empty() {
+            self.forget(key);
+        }
+    }
+}
+
+impl<W> Default for Rounds<W> {
+    fn default() -> Rounds<W> {
+        Rounds { targets: Table::new(), places: HashMap::new(), orders: VecDeque::new() }
     }
 }
 
 impl Core {
     /// Dials a target, now or in a moment, unless it is known to lead back.
     pub(super) fn admit(&mut self, wanted: Wanted) {
-        let (now, session) = (self.now, wanted.session);
-        let key = self.rounds.find(session, &wanted.target());
-        let is_watched = matches!(self.rounds.targets[key].state, State::Watched { .. });
-        let is_suspect = !is_watched && self.is_suspect(key);
-        let round = &mut self.rounds.targets[key];
-        match &mut round.state {
-            State::Watched { held, watch, until, rounds, .. } => {
-                held.push_back(wanted);
-                match watch {
-                    Watch::Settling => {}
-                    // It came by itself.
-                    Watch::Quiet => self.let_all_go(key),
-                    Watch::Following => {
-                        *rounds += 1;
-                        (*watch, *until) = (Watch::Quiet, now + QUIET);
-                        self.deadlines.add(now + QUIET, Due::Round(key));
-                    }
+        let now = self.turn.now;
+        let key = self.rounds.find(wanted.session, &wanted.target());
+        let is_suspect = self.rounds.is_to_be_looked_at(key, now) && self.is_silent(wanted.session, key);
+        let look_at = self.rounds.admit(now, key, wanted, is_suspect);
+        self.obey_rounds(key, look_at);
+    }
+
+    /// What was waited for at a target is over.
+    pub(super) fn handle_round_due(&mut self, key: RoundKey) {
+        let look_at = self.rounds.handle_due(self.turn.now, key);
+        self.obey_rounds(key, look_at);
+    }
+
+    /// A target answered on one of its connections.
+    pub(super) fn target_answered(&mut self, key: RoundKey) {
+        self.rounds.answered(self.turn.now, key);
+        self.obey_rounds(key, None);
+    }
+
+    /// Does with dials what was decided.
+    fn obey_rounds(&mut self, key: RoundKey, look_at: Option<Instant>) {
+        look_at.into_iter().for_each(|at| self.turn.deadlines.add(at, Due::Round(key)));
+        while let Some(order) = self.rounds.poll() {
+            match order {
+                Order::Dial(key, wanted) => {
+                    self.dial_target(wanted);
+                    self.rounds.forget(key);
                 }
-            }
-            State::Refused { until } if now < *until => self.refuse_round(wanted),
-            State::Calm | State::Refused { .. } if is_suspect => {
-                let (held, until) = (VecDeque::from([wanted]), now + QUIET);
-                let watch = Watch::Settling;
-                round.state = State::Watched { held, watch, until, rounds: 0, has_ended: false };
-                self.deadlines.add(until, Due::Round(key));
-            }
-            State::Calm | State::Refused { .. } => {
-                round.state = State::Calm;
-                self.dial_target(wanted);
-                self.rounds.forget(key);
+                // The session may be gone by now.
+                Order::Refuse(wanted) if self.sessions.get(wanted.session).is_none() => {}
+                Order::Refuse(wanted) => {
+                    let target = wanted.target();
+                    warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &target);
+                    self.sessions.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
+                }
             }
         }
     }
 
-    /// Tells whether a target has many connections, and none of them ever got an answer.
-    fn is_suspect(&mut self, key: RoundKey) -> bool {
-        let round = &self.rounds.targets[key];
-        if round.open < round.look_at || round.rest_until.is_some_and(|until| self.now < until) {
-            return false;
-        }
-        let Some(entry) = self.sessions.get(round.session) else { return false };
+    /// Tells whether none of a target's connections and flows ever got an answer.
+    fn is_silent(&mut self, session: SessionKey, key: RoundKey) -> bool {
+        let Some(entry) = self.sessions.get(session) else { return false };
         let mut connections = entry.connections.values().filter_map(|&connection| self.connections.get(connection));
         let is_silent = connections.all(|entry| match &entry.phase {
             Phase::Open(pump) if entry.round == Some(key) => pump.bytes().0 == 0,
             _ => true,
         });
         let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
-        let round = &mut self.rounds.targets[key];
-        let session = &mut self.sessions[round.session].session;
+        let session = &mut self.sessions[session].session;
         let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
-        let mut own =
-            flows.into_iter().filter(|(_, flow)| self.flows.get(*flow).is_some_and(|flow| flow.round == Some(key)));
-        let is_suspect = is_silent && !own.any(|(key, _)| has_answer(key));
-        if !is_suspect {
-            // So that many are not looked at for each that is added.
-            round.look_at = round.open * 2;
+        let mut own = flows.into_iter().filter(|(_, flow)| self.flows.round(*flow) == Some(key));
+        let is_silent = is_silent && !own.any(|(key, _)| has_answer(key));
+        if !is_silent {
+            self.rounds.is_fine(key);
         }
-        is_suspect
-    }
-
-    /// What was waited for at a target is over.
-    pub(super) fn handle_round_due(&mut self, key: RoundKey) {
-        let now = self.now;
-        let Some(round) = self.rounds.targets.get_mut(key) else { return };
-        let (held, watch, until, rounds, has_ended) = match &mut round.state {
-            State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
-            State::Refused { until } if now >= *until => {
-                round.state = State::Calm;
-                return self.rounds.forget(key);
-            }
-            State::Calm | State::Refused { .. } => return,
-        };
-        if now < *until {
-            return;
-        }
-        if rounds == ROUNDS && !has_ended {
-            let held = std::mem::take(held);
-            let until = now + REFUSAL;
-            round.state = State::Refused { until };
-            self.deadlines.add(until, Due::Round(key));
-            return held.into_iter().for_each(|wanted| self.refuse_round(wanted));
-        }
-        match (!has_ended && *watch != Watch::Following).then(|| held.pop_front()).flatten() {
-            Some(wanted) => {
-                (*watch, *until) = (Watch::Following, now + FOLLOWS);
-                self.deadlines.add(now + FOLLOWS, Due::Round(key));
-                self.dial_target(wanted);
-            }
-            None => self.let_all_go(key),
-        }
-    }
-
-    /// A target answered on one of its connections.
-    pub(super) fn target_answered(&mut self, key: RoundKey) {
-        if self.rounds.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
-            self.let_all_go(key);
-        }
-    }
-
-    /// Nothing leads back there.
-    fn let_all_go(&mut self, key: RoundKey) {
-        let round = &mut self.rounds.targets[key];
-        let state = std::mem::replace(&mut round.state, State::Calm);
-        // Two that suspect each other are not to do so in step for ever.
-        let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
-        round.rest_until = Some(self.now + rest);
-        round.rest = (round.rest * 2).min(REST[1]);
-        if let State::Watched { held, .. } = state {
-            held.into_iter().for_each(|wanted| self.dial_target(wanted));
-        }
-        self.rounds.forget(key);
-    }
-
-    fn refuse_round(&mut self, wanted: Wanted) {
-        // The session may be gone by now.
-        if self.session(wanted.session).is_some() {
-            self.warn_of_loop(wanted.session, &wanted.target());
-            self.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
-        }
+        is_silent
     }
 }
+
+#[cfg(test)]
+#[path = "rounds_tests.rs"]
+mod tests;

@@ -1,33 +1,34 @@
 //! The sessions of a loop and the sockets each of them owns.
 
-use std::collections::HashMap;
-use std::io;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, trace, warn};
-use mio::Interest;
+use log::{debug, info, trace};
+use mio::Waker;
+use mio::event::Event as MioEvent;
 use rand::Rng;
 
 use super::connections::ConnectionKey;
-use super::core::{Core, Notice};
 use super::deadlines::Due;
 use super::flows::FlowKey;
-use super::table::Key;
-use super::token::Source;
-use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
-use crate::net::udp::{KERNEL_BUFFER, UdpSocket};
-use crate::session::{End, Event, Path, Session};
+use super::notice::Notice;
+use super::sockets::{SocketKey, Sockets};
+use super::stun::Stun;
+use super::table::{Key, Place, Table};
+use super::turn::Turn;
+use crate::address::Target;
+use crate::net::interfaces::usable_addresses;
+use crate::session::{End, Event, Path, Reach, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
 use crate::status::event::{Event as StatusEvent, Way};
-use crate::tunnel::{self, Config, StreamKey};
+use crate::tunnel::{self, AbortReason, ChunkPool, Config, GoAwayReason, StreamKey};
 
 /// How long a session must have been without a path before it gives way to another client.
 const MIN_EVICTED: Duration = Duration::from_secs(5);
-
-/// Addresses that one sentence names.
-const MAX_NAMED: usize = 8;
 
 /// Finds a session.
 pub(super) type SessionKey = Key<SessionEntry>;
@@ -84,38 +85,58 @@ struct OwnSocket {
     key: SocketKey,
 }
 
-/// Finds a UDP socket.
-pub(super) type SocketKey = Key<SocketEntry>;
-
-/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
-/// and a datagram's socket says whose it is.
-pub(super) struct SocketEntry {
-    pub(super) socket: UdpSocket,
-    session: SessionKey,
-    /// The loop knows that there is something to receive.
-    pub(super) is_queued: bool,
+/// What a session has to say that is not for itself.
+pub(super) enum SessionEvent {
+    /// Something about a stream.
+    Stream(tunnel::Event),
+    /// It is over: what belongs to it goes, and then the session.
+    Ended(End),
 }
 
-impl Core {
+/// The sessions of a loop, and the UDP sockets that carry them.
+pub(super) struct Sessions {
+    table: Table<SessionEntry>,
+    sockets: Sockets,
+    /// Those that may have something to say.
+    dirty: VecDeque<SessionKey>,
+    reach: Reach,
+    stun: Stun,
+    /// This machine's addresses, as far as they were told.
+    addresses: Vec<IpAddr>,
+}
+
+impl Sessions {
+    /// Makes a table without sessions; those that come are reached by these ways, and ask these STUN servers.
+    pub(super) fn new(reach: Reach, stun: Vec<Target>, waker: Arc<Waker>) -> Sessions {
+        Sessions {
+            table: Table::new(),
+            sockets: Sockets::default(),
+            dirty: VecDeque::new(),
+            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker),
+            reach,
+            addresses: usable_addresses(true).unwrap_or_default(),
+        }
+    }
+
     /// Starts a session with a peer that knows the pin.
-    pub(super) fn add_session(&mut self, established: Established, config: Config) -> Result<SessionKey, String> {
+    pub(super) fn add(&mut self, turn: &Turn, established: Established, config: Config) -> Result<SessionKey, String> {
         let name = established.session.to_string();
-        let mut session = Session::new(self.now, established, config, self.reach.clone())
+        let mut session = Session::new(turn.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
-        let (servers, is_complete) = self.stun.known(self.now);
-        session.add_stun_servers(self.now, servers, is_complete);
-        Ok(self.insert_session(session, Scope::Peer, name))
+        let (servers, is_complete) = self.stun.known(turn.now);
+        session.add_stun_servers(turn.now, servers, is_complete);
+        Ok(self.insert(session, Scope::Peer, name))
     }
 
     /// Starts the session between a host and a server, on the WebSocket that joins them.
-    pub(super) fn add_plain_session(&mut self, name: String, config: Config) -> SessionKey {
-        self.insert_session(Session::plain(self.now, config), Scope::Server, name)
+    pub(super) fn add_plain(&mut self, turn: &Turn, name: String, config: Config) -> SessionKey {
+        self.insert(Session::plain(turn.now, config), Scope::Server, name)
     }
 
-    fn insert_session(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
+    fn insert(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
-        let key = self.sessions.insert(SessionEntry {
+        let key = self.table.insert(SessionEntry {
             session,
             scope,
             name,
@@ -137,322 +158,310 @@ impl Core {
 
     /// Returns how many sessions with peers there are.
     pub(super) fn peer_count(&self) -> usize {
-        self.sessions.iter().filter(|(_, entry)| entry.scope == Scope::Peer).count()
+        self.table.iter().filter(|(_, entry)| entry.scope == Scope::Peer).count()
     }
 
     /// Finds the session of that id.
-    pub(super) fn find_session(&self, id: &SessionId) -> Option<SessionKey> {
-        self.sessions.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
+    pub(super) fn find(&self, id: &SessionId) -> Option<SessionKey> {
+        self.table.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
     }
 
-    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
-    /// only just lost theirs are left alone.
-    pub(super) fn evict(&mut self) -> bool {
-        let recovering = self.sessions.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
-        let Some((_, key)) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= self.now) else {
-            return false;
-        };
-        self.sessions[key].session.abandon(self.now, End::PathLost);
-        self.service(key);
-        true
-    }
-
-    /// Ends a session without waiting for the peer, if it is still there.
-    pub(super) fn abandon(&mut self, key: SessionKey, end: End) {
-        let now = self.now;
-        if let Some(entry) = self.session(key) {
-            entry.session.abandon(now, end);
-            self.service(key);
+    /// Aborts a stream, if it is still there.
+    pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
+        let entry = &mut self.table[session];
+        if let Some(stream) = entry.session.mux().stream(key) {
+            stream.abort(reason, detail);
         }
+        entry.touch(session, &mut self.dirty);
+    }
+
+    /// Returns the session that has been without a path for longest, if that is long enough for it to give way.
+    pub(super) fn poll_evicted(&self, now: Instant) -> Option<SessionKey> {
+        let recovering = self.table.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
+        let (_, key) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= now)?;
+        Some(key)
     }
 
     /// Finds a live session.
-    pub(super) fn session(&mut self, key: SessionKey) -> Option<&mut SessionEntry> {
-        self.sessions.get_mut(key)
+    pub(super) fn get(&self, key: SessionKey) -> Option<&SessionEntry> {
+        self.table.get(key)
+    }
+
+    /// Finds a live session.
+    pub(super) fn get_mut(&mut self, key: SessionKey) -> Option<&mut SessionEntry> {
+        self.table.get_mut(key)
+    }
+
+    /// Tells whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Tells whether this machine has an address.
+    pub(super) fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// Begins to look up where the STUN servers are.
+    pub(super) fn look_up_stun(&mut self, now: Instant) {
+        self.stun.look_up(now);
+    }
+
+    /// Takes the addresses of STUN servers and passes them on to the sessions.
+    pub(super) fn handle_stun_lookups(&mut self, now: Instant) {
+        while let Some((addresses, is_complete)) = self.stun.poll() {
+            for (_, entry) in self.table.iter_mut() {
+                entry.session.add_stun_servers(now, &addresses, is_complete);
+            }
+            self.touch_all();
+        }
+    }
+
+    /// Ends every session in order.
+    pub(super) fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
+        for (_, entry) in self.table.iter_mut() {
+            entry.session.go_away(now, reason, detail);
+        }
+        self.touch_all();
     }
 
     /// Marks a session as one that may have something to say.
     pub(super) fn touch(&mut self, key: SessionKey) {
-        if let Some(entry) = self.sessions.get_mut(key)
-            && !std::mem::replace(&mut entry.is_dirty, true)
-        {
-            self.dirty.push_back(key);
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.touch(key, &mut self.dirty);
         }
     }
 
     /// Marks every session as one that may have something to say.
     pub(super) fn touch_all(&mut self) {
-        let Core { sessions, dirty, .. } = self;
-        for (key, entry) in sessions.iter_mut() {
-            if !std::mem::replace(&mut entry.is_dirty, true) {
-                dirty.push_back(key);
-            }
-        }
+        let Sessions { table, dirty, .. } = self;
+        table.iter_mut().for_each(|(key, entry)| entry.touch(key, dirty));
     }
 
-    /// Feeds a session what one of its sockets received.
-    pub(super) fn receive(&mut self, socket: SocketKey) {
-        let now = self.now;
-        let Some(SocketEntry { socket, session, .. }) = self.sockets.get_mut(socket) else { return };
-        let (local, key) = (socket.local(), *session);
-        let Some(entry) = self.sessions.get_mut(key) else { return };
-        socket.receive(&mut self.buffers, |remote, datagram| {
-            trace!("in local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
+    /// Takes an event of a UDP socket.
+    pub(super) fn handle_socket_event(&mut self, place: Place, event: &MioEvent) {
+        self.sockets.handle_event(place, event);
+    }
+
+    /// Feeds sessions what their sockets received.
+    pub(super) fn receive_datagrams(&mut self, now: Instant) {
+        let Sessions { table, sockets, dirty, .. } = self;
+        sockets.receive(|key, local, remote, datagram| {
+            let Some(entry) = table.get_mut(key) else { return };
             entry.session.handle_datagram(now, local, remote, datagram);
+            entry.touch(key, dirty);
         });
-        self.touch(key);
     }
 
-    /// Hands a session's channel what it has room for, sends its datagrams, and handles its events. Events may give the
-    /// session more to say, so it is touched again after any.
-    pub(super) fn service(&mut self, key: SessionKey) {
-        let now = self.now;
-        let Some(entry) = self.sessions.get_mut(key) else { return };
+    /// Returns the next session that may have something to say.
+    pub(super) fn poll_dirty(&mut self) -> Option<SessionKey> {
+        self.dirty.pop_front()
+    }
+
+    /// Returns how many sessions may have something to say.
+    pub(super) fn dirty(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Tells whether a session may have something to say, or a socket something to receive.
+    pub(super) fn has_work(&self) -> bool {
+        !self.dirty.is_empty() || self.sockets.has_work()
+    }
+
+    /// Hands a session's channel what it has room for, sends its datagrams, and tells the side what is for signaling.
+    pub(super) fn flush(&mut self, turn: &mut Turn, pool: &mut ChunkPool, key: SessionKey) {
+        let Some(entry) = self.table.get_mut(key) else { return };
         entry.is_dirty = false;
-        entry.session.flush(now, &mut self.pool);
+        entry.session.flush(turn.now, pool);
         while let Some(signal) = entry.session.poll_signal() {
             let number = entry.session.signaling_number();
-            self.notices.push_back(Notice::Signal { session: key, number, signal });
+            turn.tell(Notice::Signal { session: key, number, signal });
         }
         self.transmit(key);
-        while let Some(event) = self.sessions[key].session.poll_event(now) {
-            if let Event::Ended(end) = event {
-                let summary = self.remove_session(key);
-                self.notices.push_back(Notice::Ended { session: key, end, summary });
-                return;
-            }
-            self.handle_session_event(key, event);
-            self.touch(key);
-        }
-        self.set_deadline(key);
     }
 
-    fn handle_session_event(&mut self, key: SessionKey, event: Event) {
-        let now = self.now;
-        let entry = &mut self.sessions[key];
+    /// Returns the next event of a session that others handle. Events may give the session more to say, so it is
+    /// touched again after any.
+    pub(super) fn poll_event(&mut self, turn: &mut Turn, key: SessionKey) -> Option<SessionEvent> {
+        while let Some(event) = self.table.get_mut(key)?.session.poll_event(turn.now) {
+            match event {
+                Event::Ended(end) => return Some(SessionEvent::Ended(end)),
+                Event::Stream(event) => {
+                    self.touch(key);
+                    return Some(SessionEvent::Stream(event));
+                }
+                event => {
+                    self.handle(turn, key, event);
+                    self.touch(key);
+                }
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, turn: &mut Turn, key: SessionKey, event: Event) {
+        let now = turn.now;
+        let entry = &mut self.table[key];
         match event {
-            Event::Gather { carrier } => self.gather(key, carrier),
-            Event::Release { carrier } => self.release(key, carrier),
+            Event::Gather { carrier } => self.gather(turn, key, carrier),
+            Event::Release { carrier } => self.release(turn, key, carrier),
             Event::Connected { path, round_trip } => {
                 entry.connected_at = Some(now);
                 if entry.scope == Scope::Peer {
                     let session = entry.name.clone();
                     let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
-                    self.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
+                    turn.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
                 }
-                self.notices.push_back(Notice::Connected { session: key });
+                turn.tell(Notice::Connected { session: key });
             }
             Event::PathChanged { path, reason } => {
                 let session = entry.name.clone();
                 let cause = matches!(path, Path::Direct(_)).then_some(reason);
-                self.report(&StatusEvent::Path { session, way: way(path), cause });
+                turn.report(&StatusEvent::Path { session, way: way(path), cause });
             }
             Event::Recovering { reason } => {
                 let session = entry.name.clone();
-                self.report(&StatusEvent::Recovering { session, reason });
-                self.notices.push_back(Notice::Recovering { session: key });
+                turn.report(&StatusEvent::Recovering { session, reason });
+                turn.tell(Notice::Recovering { session: key });
             }
             Event::Recovered { path, after } => {
                 let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-                self.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
-                self.notices.push_back(Notice::Connected { session: key });
+                turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
+                turn.tell(Notice::Connected { session: key });
             }
-            Event::SignalingDone => self.notices.push_back(Notice::SignalingDone { session: key }),
-            Event::GoAway(reason) => self.notices.push_back(Notice::GoAway(reason)),
-            Event::Stream(event) => self.handle_stream_event(key, event),
-            Event::Ended(_) => {}
+            Event::SignalingDone => turn.tell(Notice::SignalingDone { session: key }),
+            Event::GoAway(reason) => turn.tell(Notice::GoAway(reason)),
+            Event::Stream(_) | Event::Ended(_) => {}
         }
     }
 
     /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
-    fn gather(&mut self, key: SessionKey, carrier: u32) {
-        let (servers, is_complete) = self.stun.known(self.now);
-        self.sessions[key].session.add_stun_servers(self.now, servers, is_complete);
-        let own = self.sessions[key].sockets.iter().filter(|socket| socket.carrier == carrier);
-        let bound: Vec<IpAddr> = own.map(|socket| self.sockets[socket.key].socket.local().ip()).collect();
-        let offered = offered_addresses(self.sessions[key].signaling_address);
-        let Offered { addresses, left_out } = offered.unwrap_or_else(|error| {
-            debug!("interfaces cannot be listed: {error}");
-            Offered::default()
-        });
-        self.warn_of_left_out(left_out);
+    fn gather(&mut self, turn: &mut Turn, key: SessionKey, carrier: u32) {
+        let (servers, is_complete) = self.stun.known(turn.now);
+        self.table[key].session.add_stun_servers(turn.now, servers, is_complete);
+        let own = self.table[key].sockets.iter().filter(|socket| socket.carrier == carrier);
+        let bound: Vec<IpAddr> = own.map(|socket| self.sockets.local(socket.key).ip()).collect();
+        let addresses = self.sockets.offered(turn, self.table[key].signaling_address);
         let mut locals = Vec::new();
         for address in addresses.into_iter().filter(|address| !bound.contains(address)) {
-            match self.add_socket(address, key) {
+            match self.sockets.bind(turn, address, key) {
                 Ok(socket) => {
-                    locals.push(self.sockets[socket].socket.local());
-                    self.sessions[key].sockets.push(OwnSocket { carrier, key: socket });
+                    locals.push(self.sockets.local(socket));
+                    self.table[key].sockets.push(OwnSocket { carrier, key: socket });
                 }
                 Err(error) => debug!("address={address} bind error={error}"),
             }
         }
-        self.sessions[key].session.add_sockets(self.now, carrier, &locals);
-    }
-
-    /// Says which addresses peers are not told of, once.
-    fn warn_of_left_out(&mut self, left_out: Vec<(IpAddr, String)>) {
-        if left_out.iter().all(|(address, _)| self.left_out.contains(address)) {
-            return;
-        }
-        let named = left_out.iter().take(MAX_NAMED).map(|(address, name)| format!("{address} ({name})"));
-        let mut names = named.collect::<Vec<_>>().join(", ");
-        if left_out.len() > MAX_NAMED {
-            names += &format!(" and {} more", left_out.len() - MAX_NAMED);
-        }
-        let message = format!(
-            "this machine has more addresses than the {MAX_IPV4} of IPv4 and {MAX_IPV6} of IPv6 that peers are told of; \
-             direct paths do not use {names}"
-        );
-        self.left_out = left_out.into_iter().map(|(address, _)| address).collect();
-        self.warn("addresses", message);
+        self.table[key].session.add_sockets(turn.now, carrier, &locals);
     }
 
     /// Closes the sockets of a PeerConnection that is gone.
-    fn release(&mut self, key: SessionKey, carrier: u32) {
+    fn release(&mut self, turn: &Turn, key: SessionKey, carrier: u32) {
         // Its good-bye goes out before.
         self.transmit(key);
-        let sockets = &mut self.sessions[key].sockets;
+        let sockets = &mut self.table[key].sockets;
         let gone: Vec<OwnSocket> = sockets.extract_if(.., |socket| socket.carrier == carrier).collect();
-        gone.into_iter().for_each(|socket| self.remove_socket(socket.key));
-    }
-
-    fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {
-        match event {
-            tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
-            tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
-                if let Some(&connection) = self.sessions[session].connections.get(&key) {
-                    self.wake(connection);
-                } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
-                    self.flow_readable(flow);
-                } else {
-                    self.notices.push_back(Notice::Stream { session, event });
-                }
-            }
-            tunnel::Event::Aborted { key, reason, ref detail, origin } => {
-                if let Some(&flow) = self.sessions[session].flows.get(&key) {
-                    self.flow_aborted(flow, reason.as_str());
-                } else if self.sessions[session].connections.contains_key(&key) {
-                    self.stream_aborted(session, key, reason, detail, origin);
-                } else {
-                    self.notices.push_back(Notice::Stream { session, event });
-                }
-            }
-            tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
-                self.stream_accepted(session, key);
-            }
-            tunnel::Event::Accepted(_) => self.notices.push_back(Notice::Stream { session, event }),
-            tunnel::Event::Listen { id, bind } => self.notices.push_back(Notice::Listen { session, id, bind }),
-            tunnel::Event::Listened { id, result } => self.notices.push_back(Notice::Listened { session, id, result }),
-            tunnel::Event::Finished(_) => {}
-            // Those of the session as a whole: the session has handled them.
-            tunnel::Event::Hello(_)
-            | tunnel::Event::RoundTrip(_)
-            | tunnel::Event::GoAway(..)
-            | tunnel::Event::Resumed
-            | tunnel::Event::Ended(..) => {}
-        }
+        gone.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
     }
 
     /// Tells every session that this machine's addresses changed.
-    pub(super) fn handle_addresses(&mut self, addresses: &[IpAddr]) {
+    pub(super) fn handle_addresses(&mut self, turn: &mut Turn, addresses: &[IpAddr]) {
         info!("addresses changed: {addresses:?}");
         let known = std::mem::replace(&mut self.addresses, addresses.to_vec());
         let vanished: Vec<IpAddr> = known.into_iter().filter(|address| !addresses.contains(address)).collect();
-        self.stun.look_up(self.now);
-        for (_, entry) in self.sessions.iter_mut() {
-            entry.session.handle_addresses(self.now, &vanished);
+        self.stun.look_up(turn.now);
+        for (_, entry) in self.table.iter_mut() {
+            entry.session.handle_addresses(turn.now, &vanished);
         }
-        self.notices.push_back(Notice::Addresses { vanished });
+        turn.tell(Notice::Addresses { vanished });
         self.touch_all();
     }
 
     /// Does what is due in a session, if anything is. Its deadline may have moved since it was set.
-    pub(super) fn session_due(&mut self, key: SessionKey) {
-        let now = self.now;
+    pub(super) fn handle_due(&mut self, turn: &mut Turn, key: SessionKey) {
+        let now = turn.now;
         // One that was set for later than another is of no use any more.
-        let Some(entry) = self.session(key).filter(|entry| entry.due_at.is_some_and(|at| at <= now)) else { return };
+        let Some(entry) = self.table.get_mut(key).filter(|entry| entry.due_at.is_some_and(|at| at <= now)) else {
+            return;
+        };
         entry.due_at = None;
         if entry.session.poll_timeout().is_some_and(|at| at <= now) {
             entry.session.handle_timeout(now);
             self.touch(key);
         } else {
-            self.set_deadline(key);
+            self.set_deadline(turn, key);
         }
     }
 
     /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines
     /// only move away, and nothing is looked at that did not change, however many sessions there are.
-    fn set_deadline(&mut self, key: SessionKey) {
-        let Some(entry) = self.sessions.get_mut(key) else { return };
+    pub(super) fn set_deadline(&mut self, turn: &mut Turn, key: SessionKey) {
+        let Some(entry) = self.table.get_mut(key) else { return };
         if let Some(at) = entry.session.poll_timeout()
             && entry.due_at.is_none_or(|due_at| at < due_at)
         {
             entry.due_at = Some(at);
-            self.deadlines.add(at, Due::Session(key));
+            turn.deadlines.add(at, Due::Session(key));
         }
     }
 
     /// Sends a session's datagrams, each from the socket it belongs to.
     fn transmit(&mut self, key: SessionKey) {
-        let entry = &mut self.sessions[key];
+        let entry = &mut self.table[key];
         while let Some(transmit) = entry.session.poll_transmit() {
             let (local, remote, datagram) = (transmit.source, transmit.destination, &transmit.contents);
             trace!("out local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
-            let socket = entry.sockets.iter().find(|socket| self.sockets[socket.key].socket.local() == local);
+            let socket = entry.sockets.iter().find(|socket| self.sockets.local(socket.key) == local);
             if let Some(socket) = socket {
-                self.sockets[socket.key].socket.send(remote, datagram);
+                self.sockets.send(socket.key, remote, datagram);
             }
         }
         for socket in &entry.sockets {
-            self.sockets[socket.key].socket.flush();
+            self.sockets.flush(socket.key);
         }
     }
 
-    fn remove_session(&mut self, key: SessionKey) -> Summary {
-        let connections: Vec<ConnectionKey> = self.sessions[key].connections.values().copied().collect();
-        for connection in connections {
-            self.reset_connection(connection, "the session ended");
-        }
-        let flows: Vec<FlowKey> = self.sessions[key].flows.values().copied().collect();
-        for flow in flows {
-            self.flow_aborted(flow, "the session ended");
-        }
+    /// Takes out a session that is over. What belongs to it is gone already.
+    pub(super) fn remove(&mut self, turn: &Turn, pool: &mut ChunkPool, key: SessionKey) -> Summary {
         // Good-byes go out before their sockets go.
         self.transmit(key);
-        let entry = &mut self.sessions[key];
+        let entry = &mut self.table[key];
         let sockets = std::mem::take(&mut entry.sockets);
         // Chunks of streams that were cut off go back to the pool.
-        entry.session.mux().reclaim(&mut self.pool);
-        sockets.into_iter().for_each(|socket| self.remove_socket(socket.key));
-        let entry = self.sessions.remove(key).expect("it is there");
+        entry.session.mux().reclaim(pool);
+        sockets.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
+        let entry = self.table.remove(key).expect("it is there");
         Summary {
             scope: entry.scope,
             name: entry.name,
             sent: entry.sent,
             received: entry.received,
-            duration: entry.connected_at.map(|at| self.now.saturating_duration_since(at)),
+            duration: entry.connected_at.map(|at| turn.now.saturating_duration_since(at)),
         }
     }
+}
 
-    fn add_socket(&mut self, address: IpAddr, session: SessionKey) -> io::Result<SocketKey> {
-        let mut socket = UdpSocket::bind(address)?;
-        let granted = socket.receive_buffer();
-        if granted < KERNEL_BUFFER && !std::mem::replace(&mut self.told_of_buffers, true) {
-            info!(
-                "the system keeps {granted} bytes for a socket, not {KERNEL_BUFFER}: bursts of a fast path may be lost; \
-                 on Linux net.core.rmem_max and net.core.wmem_max set the limit"
-            );
+impl SessionEntry {
+    /// Puts the session in the list of those that may have something to say.
+    fn touch(&mut self, key: SessionKey, dirty: &mut VecDeque<SessionKey>) {
+        if !std::mem::replace(&mut self.is_dirty, true) {
+            dirty.push_back(key);
         }
-        let token = Source::Udp(self.sockets.next_key().place()).token();
-        self.poll.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(self.sockets.insert(SocketEntry { socket, session, is_queued: false }))
     }
+}
 
-    fn remove_socket(&mut self, socket: SocketKey) {
-        let mut entry = self.sockets.remove(socket).expect("its session alone removes it");
-        if let Err(error) = self.poll.registry().deregister(entry.socket.source_mut()) {
-            warn!("deregister error={error}");
-        }
+/// For those who keep the session from going.
+impl Index<SessionKey> for Sessions {
+    type Output = SessionEntry;
+
+    fn index(&self, key: SessionKey) -> &SessionEntry {
+        &self.table[key]
+    }
+}
+
+impl IndexMut<SessionKey> for Sessions {
+    fn index_mut(&mut self, key: SessionKey) -> &mut SessionEntry {
+        &mut self.table[key]
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use log::debug;
 use mio::Waker;
 
-use super::core::Core;
 use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 
@@ -56,35 +55,28 @@ impl Stun {
         }
     }
 
+    /// Takes the next answer: the addresses of a server, and whether they are the last for now.
+    pub(super) fn poll(&mut self) -> Option<(Vec<SocketAddr>, bool)> {
+        let (index, answer) = self.resolver.poll()?;
+        let addresses = match answer {
+            Ok(addresses) => one_of_each_family(&addresses),
+            Err(error) => {
+                debug!("stun look-up error={error}");
+                self.has_failed = true;
+                Vec::new()
+            }
+        };
+        if !addresses.is_empty() {
+            self.found[index].clone_from(&addresses);
+        }
+        Some((addresses, self.resolver.pending() == 0))
+    }
+
     /// Returns the addresses known by now, and whether they are all there will be.
     pub(super) fn known(&mut self, now: Instant) -> (&[SocketAddr], bool) {
         self.look_up(now);
         self.addresses = self.found.concat();
         (&self.addresses, self.resolver.pending() == 0)
-    }
-}
-
-impl Core {
-    /// Takes the addresses of STUN servers and passes them on to the sessions.
-    pub(super) fn handle_stun_lookups(&mut self) {
-        while let Some((index, answer)) = self.stun.resolver.poll() {
-            let addresses = match answer {
-                Ok(addresses) => one_of_each_family(&addresses),
-                Err(error) => {
-                    debug!("stun look-up error={error}");
-                    self.stun.has_failed = true;
-                    Vec::new()
-                }
-            };
-            let is_complete = self.stun.resolver.pending() == 0;
-            for (_, entry) in self.sessions.iter_mut() {
-                entry.session.add_stun_servers(self.now, &addresses, is_complete);
-            }
-            if !addresses.is_empty() {
-                self.stun.found[index] = addresses;
-            }
-            self.touch_all();
-        }
     }
 }
 

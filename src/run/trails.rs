@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::core::Core;
-use super::sessions::SessionKey;
+use super::sessions::{SessionEntry, SessionKey, Sessions};
+use super::turn::Turn;
 use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::machine::Machine;
@@ -103,44 +103,47 @@ fn hop(hasher: Sha256) -> Hop {
     Hop(std::array::from_fn(|index| digest[index]))
 }
 
-impl Core {
+impl Trails {
     /// Returns what the peer of a session is told of a connection that was accepted for it: nothing unless it came from
     /// this machine or from the peer's, so it is never told who else connects.
-    pub(super) fn trail_of(&self, session: SessionKey, protocol: Protocol, ends: &Ends) -> Trail {
+    pub(super) fn of_accepted(
+        &self,
+        sessions: &Sessions,
+        session: SessionKey,
+        protocol: Protocol,
+        ends: &Ends,
+    ) -> Trail {
         let hop = match ends {
             Ends::Ports { local, remote } => {
                 let (near, far) = (local.ip().to_canonical(), remote.ip().to_canonical());
-                let peer = self.sessions.get(session).and_then(|entry| entry.session.peer_path());
-                if far.is_loopback() || far == near || self.addresses.contains(&far) {
-                    self.trails.here(protocol, ends)
+                let peer = sessions.get(session).and_then(|entry| entry.session.peer_path());
+                if far.is_loopback() || far == near || sessions.has_address(far) {
+                    self.here(protocol, ends)
                 } else if peer.is_some_and(|(peer, _)| peer.ip().to_canonical() == far) {
                     between(protocol, ends)
                 } else {
                     None
                 }
             }
-            Ends::File { .. } => self.trails.here(protocol, ends),
+            Ends::File { .. } => self.here(protocol, ends),
             Ends::Unknown => None,
         };
-        self.trails.complete(&hop.into_iter().collect())
+        self.complete(&hop.into_iter().collect())
     }
 }
 
-impl Core {
-    /// Says that a target was not dialled again, now and then: datagrams may ask for it a thousand times a second.
-    pub(super) fn warn_of_loop(&mut self, session: SessionKey, target: &str) {
-        let entry = &mut self.sessions[session];
-        if entry.loop_told_at.is_some_and(|at| self.now < at + TELL_INTERVAL) {
-            return;
-        }
-        entry.loop_told_at = Some(self.now);
-        let name = entry.name.clone();
-        let message = format!(
-            "session {name} asked for {target}, and so did the connection that was made to it: {LEADS_BACK}. Is the service \
-             down, and does the other side's forward have its port? Choose another port for the forward"
-        );
-        self.warn("loop", message);
+/// Says that a target was not dialled again, now and then: datagrams may ask for it a thousand times a second.
+pub(super) fn warn_of_loop(turn: &mut Turn, entry: &mut SessionEntry, target: &str) {
+    if entry.loop_told_at.is_some_and(|at| turn.now < at + TELL_INTERVAL) {
+        return;
     }
+    entry.loop_told_at = Some(turn.now);
+    let name = &entry.name;
+    let message = format!(
+        "session {name} asked for {target}, and so did the connection that was made to it: {LEADS_BACK}. Is the service \
+         down, and does the other side's forward have its port? Choose another port for the forward"
+    );
+    turn.warn("loop", message);
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net/udp", &[], &["quinn_udp"]),
     room("net/watch", &[], &["Instant::now", "rustix", "std::net::UdpSocket", "std::os", "std::time::Instant"]),
     room("net/websocket", &["fault", "http", "signaling"], &["bytes", "httparse", "rustls", "tungstenite"]),
-    // The loop. Only its core asks what time it is.
+    // The loop. Only its turn asks what time it is.
     room(
         "run",
         &["address", "config", "net", "session", "shares", "signaling", "status", "tunnel"],
@@ -121,10 +121,10 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/client", &["access", "socks"], &["rustls"]),
     room("run/client/pipe", &[], &["std::fs", "std::os", "std::thread"]),
     room("run/connections", &["socks"], &["sha2"]),
-    room("run/core", &[], &["Instant::now"]),
+    room("run/turn", &[], &["Instant::now"]),
     room("run/dial", &["access"], &[]),
     room("run/host", &[], &["rustls", "socket2"]),
-    room("run/programs", &["socks"], &[]),
+    room("run/flows/programs", &["socks"], &[]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
     room("run/server/dial", &[], &["std::os"]),

@@ -102,7 +102,7 @@ impl Client {
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(source) = self.core.poll.registry().register(websocket.source(), token, interest) {
+        if let Err(source) = self.core.turn.registry().register(websocket.source(), token, interest) {
             let authority = self.config.url.authority();
             return self.join_failed(WebSocketError::Connect { authority, source }.into());
         }

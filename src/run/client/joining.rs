@@ -44,7 +44,8 @@ pub(super) struct Joining {
 impl Client {
     /// Begins the exchange on a WebSocket that was opened for a new session.
     pub(super) fn introduce(&mut self, key: LinkKey) {
-        let is_pin_due = self.joining.is_forgotten && self.joining.exposure.next(self.core.now) <= self.core.now;
+        let is_pin_due =
+            self.joining.is_forgotten && self.joining.exposure.next(self.core.turn.now) <= self.core.turn.now;
         let ticket = self.joining.ticket.as_ref().filter(|_| !is_pin_due);
         let (phase, text, timeout) = match ticket.map(ClientResume::with_ticket) {
             Some((resume, text)) => (Phase::Returning(Some(resume)), text, OPEN_TIMEOUT),
@@ -61,7 +62,7 @@ impl Client {
 
     /// Sends what proves that we know the pin, to somebody who has proved nothing yet.
     pub(super) fn confirm(&mut self, key: LinkKey, confirm: String) {
-        self.joining.exposure.confirmed(self.core.now);
+        self.joining.exposure.confirmed(self.core.turn.now);
         self.send(key, Signal::Text(confirm));
     }
 
@@ -87,7 +88,8 @@ impl Client {
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession | ErrorCode::Protocol, .. }) => {
                 self.close_link(key);
                 self.joining.is_forgotten = true;
-                let pause = self.joining.exposure.next(self.core.now).saturating_duration_since(self.core.now);
+                let pause =
+                    self.joining.exposure.next(self.core.turn.now).saturating_duration_since(self.core.turn.now);
                 if !pause.is_zero() {
                     let seconds = pause.as_secs() + 1;
                     self.reconnecting(
@@ -142,8 +144,8 @@ impl Client {
 
     /// Asks a host that is busy again after a while, for so long as a person may want to wait.
     fn wait_while_busy(&mut self, asked: Duration, error: RunError) {
-        let since = *self.joining.busy_since.get_or_insert(self.core.now);
-        if self.core.now.saturating_duration_since(since) >= BUSY_PATIENCE && !self.config.retry {
+        let since = *self.joining.busy_since.get_or_insert(self.core.turn.now);
+        if self.core.turn.now.saturating_duration_since(since) >= BUSY_PATIENCE && !self.config.retry {
             return self.finish(Err(RunError::Busy { seconds: BUSY_PATIENCE.as_secs() }));
         }
         let patience = match self.config.retry {
@@ -158,7 +160,7 @@ impl Client {
     /// Says why there is no session yet. The same kind of failure is told once, however its words vary.
     fn reconnecting(&mut self, code: &str, message: String) {
         if code != self.last_failure {
-            self.core.report(&Event::Reconnecting { message });
+            self.core.turn.report(&Event::Reconnecting { message });
             self.last_failure = code.to_owned();
         }
     }

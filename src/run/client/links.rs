@@ -11,9 +11,9 @@ use super::{Client, MIN_BACKOFF};
 use crate::net::websocket::{WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::notice::Notice;
 use crate::run::sessions::SessionKey;
 use crate::run::table::{Key, Mark, Place};
 use crate::session::{End, Signal};
@@ -68,7 +68,7 @@ impl Client {
         if let Some(link) = self.links.get_mut(key) {
             link.step += 1;
             let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.deadlines.add(self.core.now + timeout, due);
+            self.core.turn.set(timeout, due);
         }
     }
 
@@ -100,7 +100,7 @@ impl Client {
                 }
                 Ok(None) => {
                     if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
-                        self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
+                        self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
                     }
                     return self.note_buffered(key);
                 }
@@ -116,7 +116,7 @@ impl Client {
         match session {
             None => self.introduce(key),
             Some(session) => {
-                let entry = self.core.session(session).map(|entry| &entry.session);
+                let entry = self.core.sessions.get_mut(session).map(|entry| &entry.session);
                 let Some((id, secret)) = entry.and_then(|session| Some((*session.id(), session.resume_key()?.clone())))
                 else {
                     return self.close_link(key);
@@ -147,9 +147,9 @@ impl Client {
                 }
             }
             Phase::Session(session) => {
-                let (session, now) = (*session, self.core.now);
-                let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.touch(session);
+                let (session, now) = (*session, self.core.turn.now);
+                let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_signal(now, text));
+                self.core.sessions.touch(session);
                 if let Some(Err(error)) = result {
                     self.refuse(key, error);
                 }
@@ -164,16 +164,17 @@ impl Client {
             let error = WebSocketError::Protocol("a binary message where text is expected".to_owned());
             return self.link_closed(key, error);
         };
-        let now = self.core.now;
-        let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.touch(session);
+        let now = self.core.turn.now;
+        let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_binary(now, bytes));
+        self.core.sessions.touch(session);
         if let Some(Err(error)) = result {
             self.refuse(key, error);
         }
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
-        match self.core.add_session(established, self.config.bounds.apply(Config::new(Role::Client))) {
+        match self.core.sessions.add(&self.core.turn, established, self.config.bounds.apply(Config::new(Role::Client)))
+        {
             Ok(session) => {
                 self.session = Some(session);
                 self.note_signaling(key, session);
@@ -189,15 +190,15 @@ impl Client {
     /// Our end of the connection that led to the host may lead to it directly, too.
     fn note_signaling(&mut self, key: LinkKey, session: SessionKey) {
         let local = self.links[key].websocket.source().local_addr().ok();
-        if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+        if let (Some(entry), Some(local)) = (self.core.sessions.get_mut(session), local) {
             entry.signaling_address = Some(local.ip().to_canonical());
         }
     }
 
     /// The host answered a request to join the session again.
     fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
-        let now = self.core.now;
-        let wants = self.core.session(session).is_some_and(|entry| entry.session.wants_signaling());
+        let now = self.core.turn.now;
+        let wants = self.core.sessions.get_mut(session).is_some_and(|entry| entry.session.wants_signaling());
         match resume.handle_text(text) {
             Ok((proof, sealer, opener)) if wants => {
                 self.close_links_of(session);
@@ -205,19 +206,19 @@ impl Client {
                 let Some(link) = self.links.get_mut(key) else { return };
                 link.phase = Phase::Session(session);
                 self.note_signaling(key, session);
-                if let Some(entry) = self.core.session(session) {
+                if let Some(entry) = self.core.sessions.get_mut(session) {
                     info!("session={} signaling resumed", entry.name);
                     entry.session.handle_resumed_signaling(now, sealer, opener);
                 }
-                self.core.touch(session);
+                self.core.sessions.touch(session);
             }
             Ok(_) => self.close_link(key),
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if wants => {
                 self.close_link(key);
-                if let Some(entry) = self.core.session(session) {
+                if let Some(entry) = self.core.sessions.get_mut(session) {
                     entry.session.abandon(now, End::Replaced);
                 }
-                self.core.touch(session);
+                self.core.sessions.touch(session);
             }
             Err(error) => {
                 info!("joining the session again failed: {error}");
@@ -233,9 +234,9 @@ impl Client {
         }
         let Some(link) = self.links.get(key) else { return };
         let is_joining = matches!(link.phase, Phase::Pake(_) | Phase::Returning(_));
-        let is_connected = self
-            .session
-            .is_some_and(|session| self.core.session(session).is_some_and(|entry| entry.connected_at.is_some()));
+        let is_connected = self.session.is_some_and(|session| {
+            self.core.sessions.get_mut(session).is_some_and(|entry| entry.connected_at.is_some())
+        });
         self.close_link(key);
         if is_joining {
             self.join_failed(error.into());
@@ -250,7 +251,7 @@ impl Client {
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
         // What was sealed for a WebSocket that was replaced meanwhile is of no use.
-        if self.core.session(session).is_some_and(|entry| entry.session.signaling_number() != number) {
+        if self.core.sessions.get_mut(session).is_some_and(|entry| entry.session.signaling_number() != number) {
             return;
         }
         if let Some(key) = self.link_of(session) {
@@ -277,9 +278,9 @@ impl Client {
     fn note_buffered(&mut self, key: LinkKey) {
         let Some(Link { phase: Phase::Session(session), websocket, .. }) = self.links.get(key) else { return };
         let (session, waiting) = (*session, websocket.buffered());
-        if let Some(entry) = self.core.session(session) {
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 
@@ -289,7 +290,7 @@ impl Client {
     }
 
     pub(super) fn signaling_done(&mut self, session: SessionKey) {
-        if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) {
+        if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) {
             self.close_links_of(session);
         }
     }
@@ -322,7 +323,7 @@ impl Client {
 
     fn remove_link(&mut self, key: LinkKey) -> Option<Link> {
         let mut link = self.links.remove(key)?;
-        if let Err(error) = self.core.poll.registry().deregister(link.websocket.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(link.websocket.source()) {
             debug!("deregister error={error}");
         }
         Some(link)
@@ -364,11 +365,11 @@ impl Client {
     }
 
     fn signaling_closed(&mut self, session: SessionKey) {
-        let now = self.core.now;
-        if let Some(entry) = self.core.session(session) {
+        let now = self.core.turn.now;
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.handle_signaling_closed(now);
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was
@@ -402,6 +403,6 @@ impl Client {
             let error = self.links[key].websocket.timed_out();
             self.link_closed(key, error);
         }
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 }

@@ -14,9 +14,10 @@ use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
 use crate::run::RunError;
 use crate::run::connections::Incoming;
-use crate::run::core::{Core, Listening, Notice};
+use crate::run::core::Core;
 use crate::run::deadlines::Due;
-use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::flows::{UdpListener, UdpListenerKey};
+use crate::run::notice::{Listening, Notice};
 use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::status::event::{Appearance, Event};
@@ -164,7 +165,7 @@ impl LocalPorts {
         what: What,
     ) -> Result<(), RunError> {
         let token = Source::Listener(self.listeners.next_key().place()).token();
-        core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
         Ok(())
     }
@@ -209,7 +210,7 @@ fn decide<T>(
                 "another program has {addr}: whoever asks for localhost:{port} may reach that one. Use {bound}, end that \
                  program, or choose another port"
             );
-            core.warn("port-shared", message);
+            core.turn.warn("port-shared", message);
             Ok(None)
         }
     }
@@ -248,7 +249,7 @@ impl Client {
                      USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
                     address.port()
                 );
-                self.core.warn("open-proxy", message);
+                self.core.turn.warn("open-proxy", message);
             }
         }
         Ok(())
@@ -327,7 +328,7 @@ impl Client {
                 What::Service(name) | What::Dial(_, name) => Appearance::Target(name.clone()),
                 What::Proxy => Appearance::Proxy,
             };
-            self.core.report(&Event::Forwarding { local, service });
+            self.core.turn.report(&Event::Forwarding { local, service });
         }
         Ok(())
     }
@@ -354,7 +355,7 @@ impl Client {
         let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
         for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
             let Some(mut port) = self.local.listeners.remove(key) else { continue };
-            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
             // The second address of a port goes with the first.
@@ -388,13 +389,13 @@ impl Client {
     /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
     pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
         // The session may have ended in this turn, and nobody was told yet.
-        let session = self.session.filter(|key| self.local.is_connected && self.core.session(*key).is_some());
+        let session = self.session.filter(|key| self.local.is_connected && self.core.sessions.get_mut(*key).is_some());
         let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
             // The relay of a program that asked our proxy: every datagram says where to.
             return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
-            .and_then(|session| self.core.session(session))
+            .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
         let target = services.and_then(|services| what.target(&services));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
@@ -424,13 +425,13 @@ impl Client {
                     }
                     Accepted::Exhausted(error) => {
                         debug!("accept paused: {error}");
-                        return self.core.pause_accepting();
+                        return self.core.turn.pause_accepting();
                     }
                     Accepted::Fatal(error) => return self.fail(error),
                 }
             }
             if self.local.listeners.get(key).is_some_and(|port| port.is_acceptable) {
-                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
             }
         }
     }
@@ -444,7 +445,7 @@ impl Client {
 
     /// Resets those who waited for too long.
     pub(super) fn expire_waiting(&mut self) {
-        while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.now) {
+        while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.turn.now) {
             if let Some((_, incoming, _)) = self.local.waiting.pop_front() {
                 debug!("local={} reset: no session within {WAIT:?}", incoming.name);
                 incoming.stream.reset();
@@ -456,7 +457,7 @@ impl Client {
     pub(super) fn stop_listening(&mut self) {
         self.local.is_closed = true;
         for mut port in self.local.listeners.drain() {
-            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
         }
@@ -468,7 +469,7 @@ impl Client {
             return self.negotiate(incoming);
         }
         let session = self.session.filter(|_| self.local.is_connected);
-        let entry = session.and_then(|session| self.core.session(session));
+        let entry = session.and_then(|session| self.core.sessions.get_mut(session));
         let Some(entry) = entry else { return self.wait(incoming, what) };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         match (session, what.target(&services)) {
@@ -484,8 +485,8 @@ impl Client {
         if self.local.waiting.len() >= MAX_WAITING {
             return incoming.stream.reset();
         }
-        let deadline = self.core.now + WAIT;
+        let deadline = self.core.turn.now + WAIT;
         self.local.waiting.push_back((deadline, incoming, what));
-        self.core.deadlines.add(deadline, Due::Waiting);
+        self.core.turn.deadlines.add(deadline, Due::Waiting);
     }
 }

@@ -35,13 +35,15 @@ use self::local::LocalPorts;
 use self::pipe::PipeEnds;
 use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
-use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::core::{Core, ROUNDS_PER_TURN, Reporter};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
+use super::notice::{Listening, Notice};
 use super::sessions::{SessionKey, Summary};
 use super::signals::HangUp;
 use super::table::Table;
+use super::turn::Stopper;
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 use crate::net::tls;
@@ -122,7 +124,7 @@ impl Client {
             left_because: None,
             outcome: None,
         };
-        client.core.udp_idle = client.config.udp_idle;
+        client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
     }
@@ -134,7 +136,7 @@ impl Client {
 
     /// Returns what ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
-        self.core.stopper()
+        self.core.turn.stopper()
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
@@ -143,7 +145,7 @@ impl Client {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(HangUp::Ends)?)
+        Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
     /// Runs until somebody stops it, the host ends the session, or there never was one.
@@ -151,14 +153,14 @@ impl Client {
     /// # Errors
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
-        self.core.stun.look_up(self.core.now);
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.sessions.look_up_stun(self.core.turn.now);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
         loop {
             for _ in 0..ROUNDS_PER_TURN {
                 // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.notices.len() {
-                    let Some(notice) = self.core.notices.pop_front() else { break };
+                for _ in 0..self.core.turn.notices.len() {
+                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
                     self.handle(notice);
                 }
                 self.core.work();
@@ -233,7 +235,7 @@ impl Client {
             return;
         }
         self.local.is_connected = true;
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         if !std::mem::replace(&mut self.was_connected, true) {
             if let Err(error) = self.forward(&services) {
@@ -251,11 +253,11 @@ impl Client {
 
     /// Asks the host to listen for our reverse forwards; asking again changes nothing.
     fn ask_to_listen(&mut self, session: SessionKey) {
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         for (reverse, id) in self.config.reverse.iter().zip(0..) {
             entry.session.mux().listen(id, &reverse.bind.to_string());
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     /// The host listens for a reverse forward, or does not.
@@ -264,13 +266,13 @@ impl Client {
         let target = reverse.endpoint.to_string();
         match result {
             Ok(local) => {
-                let session = self.session.and_then(|session| self.core.session(session));
+                let session = self.session.and_then(|session| self.core.sessions.get_mut(session));
                 let session = session.map_or_else(String::new, |entry| entry.name.clone());
-                self.core.report(&Event::ReverseForwarding { session, local, target });
+                self.core.turn.report(&Event::ReverseForwarding { session, local, target });
             }
             Err(reason) => {
                 let message = format!("the host does not listen on {} for {target}: {reason}", reverse.bind);
-                self.core.warn("reverse-refused", message);
+                self.core.turn.warn("reverse-refused", message);
             }
         }
     }
@@ -298,6 +300,7 @@ impl Client {
                 self.backoff = MIN_BACKOFF;
                 self.last_failure.clear();
                 self.core
+                    .turn
                     .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
                 self.rejoin_after(Duration::ZERO);
             }
@@ -307,22 +310,22 @@ impl Client {
 
     /// Dials the host after that time, or earlier if that was wanted already.
     fn rejoin_after(&mut self, pause: Duration) {
-        let at = self.core.now + pause;
+        let at = self.core.turn.now + pause;
         if self.rejoin_at.is_none_or(|earlier| at < earlier) {
             self.rejoin_at = Some(at);
-            self.core.deadlines.add(at, Due::Rejoin);
+            self.core.turn.deadlines.add(at, Due::Rejoin);
         }
     }
 
     /// Dials the host: for a new session, or to join the one that has no path again.
     fn rejoin(&mut self) {
-        if self.rejoin_at.is_none_or(|at| at > self.core.now) || self.is_stopping {
+        if self.rejoin_at.is_none_or(|at| at > self.core.turn.now) || self.is_stopping {
             return;
         }
         self.rejoin_at = None;
         match self.session {
             Some(session) => {
-                let Some(entry) = self.core.session(session) else { return };
+                let Some(entry) = self.core.sessions.get_mut(session) else { return };
                 let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
                 if wants {
                     self.dial_again(Some(session));

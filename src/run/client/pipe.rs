@@ -68,7 +68,7 @@ impl Client {
         })?;
         let (failed, failure) = bounded(1);
         self.pipe.failure = Some(failure);
-        let waker = self.core.stopper().waker();
+        let waker = self.core.turn.stopper().waker();
         self.pipe.writer = Some(thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             if let Err(error) = copy(&mut to_stdout, &mut stdout) {
                 // There is room for one. A loop that has ended needs no waking.

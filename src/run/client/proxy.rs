@@ -9,9 +9,9 @@ use mio::Interest;
 
 use super::Client;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
-use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::flows::{UdpListener, UdpListenerKey};
+use crate::run::notice::Notice;
 use crate::run::table::{Key, Mark};
 use crate::run::token::Source as Token;
 use crate::shares::Source;
@@ -49,13 +49,13 @@ impl Client {
         }
         let token = Token::Negotiation(self.negotiations.next_key().place()).token();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.core.poll.registry().register(&mut incoming.stream, token, interest) {
+        if let Err(error) = self.core.turn.registry().register(&mut incoming.stream, token, interest) {
             info!("a program cannot be served: {error}");
             return incoming.stream.reset();
         }
         let negotiation = Negotiation::new(self.config.credentials.clone());
         let key = self.negotiations.insert(Negotiating { incoming, negotiation, has_turn: false, relay: None });
-        self.core.deadlines.add(self.core.now + NEGOTIATION_TIMEOUT, Due::Negotiation(key.mark()));
+        self.core.turn.set(NEGOTIATION_TIMEOUT, Due::Negotiation(key.mark()));
     }
 
     /// A program has talked for too long.
@@ -85,7 +85,7 @@ impl Client {
             // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
             // busy.
             if entry.relay.is_some() {
-                return self.core.notices.push_back(Notice::Negotiation { place: key.place() });
+                return self.core.turn.tell(Notice::Negotiation { place: key.place() });
             }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
@@ -105,7 +105,7 @@ impl Client {
 
     /// Tells whether a program has to wait before what it says is looked at: it may be a login, and others were wrong.
     fn waits_for_login(&mut self, key: NegotiationKey) -> bool {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(entry) = self.negotiations.get_mut(key) else { return false };
         let source = source(&entry.incoming);
         if !entry.negotiation.may_log_in() || std::mem::take(&mut entry.has_turn) || self.logins.is_free(now, source) {
@@ -123,7 +123,7 @@ impl Client {
 
     /// Hears those whose turn to log in it is.
     pub(super) fn serve_logins(&mut self) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         while let Some(key) = self.logins.poll_turn(now, rand::random()) {
             if let Some(entry) = self.negotiations.get_mut(key) {
                 entry.has_turn = true;
@@ -139,7 +139,7 @@ impl Client {
 
     fn await_logins(&mut self) {
         if let Some(turn) = self.logins.poll_timeout() {
-            self.core.deadlines.add(turn, Due::Waiting);
+            self.core.turn.deadlines.add(turn, Due::Waiting);
         }
     }
 
@@ -147,14 +147,14 @@ impl Client {
     fn note_refused(&mut self, incoming: &Incoming, refusal: Refusal) {
         let name = &incoming.name;
         if refusal != Refusal::LoginWrong {
-            return self.core.warn("proxy-refused", format!("{name}: {refusal}"));
+            return self.core.turn.warn("proxy-refused", format!("{name}: {refusal}"));
         }
-        match self.logins.failed(self.core.now, source(incoming)) {
-            Some(1) => self.core.warn("proxy-refused", format!("{name}: {refusal}")),
+        match self.logins.failed(self.core.turn.now, source(incoming)) {
+            Some(1) => self.core.turn.warn("proxy-refused", format!("{name}: {refusal}")),
             Some(count) => {
                 let message =
                     format!("{name}: {refusal}; that were {count}, and each has to wait for the one before it");
-                self.core.warn("proxy-refused", message);
+                self.core.turn.warn("proxy-refused", message);
             }
             None => {}
         }
@@ -168,7 +168,7 @@ impl Client {
         let Some(mut entry) = self.end_negotiation(key) else { return };
         let session = self.session.filter(|_| self.local.is_connected);
         match (request, session) {
-            (Request::Connect(target), Some(session)) if self.core.session(session).is_some() => {
+            (Request::Connect(target), Some(session)) if self.core.sessions.get_mut(session).is_some() => {
                 let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
                 let target = ConnectTarget::Tcp(target.to_string());
                 self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early), &target);
@@ -195,7 +195,7 @@ impl Client {
                     return self.close_negotiation(key);
                 }
                 // Its end may have come with the request.
-                self.core.notices.push_back(Notice::Negotiation { place: key.place() });
+                self.core.turn.tell(Notice::Negotiation { place: key.place() });
             }
             _ => {
                 let Some(mut entry) = self.end_negotiation(key) else { return };
@@ -218,7 +218,7 @@ impl Client {
         if let Some(listener) = entry.relay {
             self.core.close_listener(listener);
         }
-        if let Err(error) = self.core.poll.registry().deregister(&mut entry.incoming.stream) {
+        if let Err(error) = self.core.turn.registry().deregister(&mut entry.incoming.stream) {
             info!("deregister error={error}");
         }
         Some(entry)

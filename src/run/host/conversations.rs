@@ -110,20 +110,20 @@ impl Host {
         let Payload::Binary(bytes) = payload else { return };
         let Some(session) = self.uplink.as_ref().map(|uplink| uplink.conversations.session) else { return };
         let session = session.unwrap_or_else(|| self.start_server_session());
-        let now = self.core.now;
-        if let Some(entry) = self.core.session(session)
+        let now = self.core.turn.now;
+        if let Some(entry) = self.core.sessions.get_mut(session)
             && let Err(error) = entry.session.handle_binary(now, bytes)
         {
             debug!("server session error={error}");
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     fn start_server_session(&mut self) -> SessionKey {
         let mut config = self.config.bounds.apply(Config::new(Role::Host));
         let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
         config.services = public.map(|public| self.announced(Some(public.service))).unwrap_or_default();
-        let session = self.core.add_plain_session("server".to_owned(), config);
+        let session = self.core.sessions.add_plain(&self.core.turn, "server".to_owned(), config);
         if let Some(uplink) = &mut self.uplink {
             uplink.conversations.session = Some(session);
         }
@@ -218,10 +218,10 @@ impl Host {
 
     fn note_waiting(&mut self, session: Option<SessionKey>, waiting: usize) {
         if let Some(session) = session
-            && let Some(entry) = self.core.session(session)
+            && let Some(entry) = self.core.sessions.get_mut(session)
         {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 

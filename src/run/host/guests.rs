@@ -25,7 +25,7 @@ impl Host {
     pub(super) fn enqueue(&mut self, key: LinkKey) {
         let link = &mut self.links[key];
         link.step += 1;
-        self.limiter.enqueue(self.core.now, link.source, key);
+        self.limiter.enqueue(self.core.turn.now, link.source, key);
         link.phase = match std::mem::replace(&mut link.phase, Phase::Closing) {
             Phase::Pake(handshake) => Phase::Verifying(handshake),
             other => other,
@@ -35,7 +35,7 @@ impl Host {
 
     /// Verifies the proofs whose turn has come.
     pub(super) fn verify(&mut self) {
-        while let Some(key) = self.limiter.poll_verify(self.core.now, rand::random()) {
+        while let Some(key) = self.limiter.poll_verify(self.core.turn.now, rand::random()) {
             let link = self.links.get_mut(key);
             let verdict = match link.map(|link| std::mem::replace(&mut link.phase, Phase::Closing)) {
                 Some(Phase::Verifying(mut handshake)) => handshake.verify(),
@@ -53,9 +53,9 @@ impl Host {
                 Err(error) => {
                     let remote = self.links[key].remote.clone();
                     if matches!(error, SignalingError::BadPin) {
-                        let replace = self.limiter.record_failure(self.core.now).is_some();
+                        let replace = self.limiter.record_failure(self.core.turn.now).is_some();
                         let count = self.limiter.failures();
-                        self.core.warn(
+                        self.core.turn.warn(
                             "bad-pin",
                             format!(
                                 "a client from {remote} tried a wrong pin ({count} so far); guesses are slowed down"
@@ -73,7 +73,7 @@ impl Host {
                 }
             }
         }
-        self.core.verify_at = self.limiter.poll_timeout();
+        self.core.turn.verify_at = self.limiter.poll_timeout();
     }
 
     /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
@@ -105,7 +105,7 @@ impl Host {
         link.phase = Phase::Asking(Box::new(established));
         self.places.set(key, Standing::Settled);
         let due = Due::Link { link: key.mark(), step: link.step };
-        self.core.deadlines.add(self.core.now + ASK_TIMEOUT, due);
+        self.core.turn.set(ASK_TIMEOUT, due);
         if let Some(former) = former.and_then(|former| self.asked(former)) {
             self.refuse_busy(former);
         }
@@ -131,12 +131,12 @@ impl Host {
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
-        let is_full = self.core.peer_count() >= self.config.max_sessions;
+        let is_full = self.core.sessions.peer_count() >= self.config.max_sessions;
         if self.is_stopping || (is_full && !self.core.evict()) {
             let remote = &self.links[key].remote;
             if !self.is_stopping {
                 let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
-                self.core.warn("full", message);
+                self.core.turn.warn("full", message);
             }
             return self.refuse(key, &SignalingError::Full);
         }
@@ -145,22 +145,22 @@ impl Host {
         let remote = self.links[key].remote.clone();
         let (name, ticket) = (established.session.to_string(), established.ticket.clone());
         info!("session={name} remote={remote} joins");
-        match self.core.add_session(established, config) {
+        match self.core.sessions.add(&self.core.turn, established, config) {
             Ok(session) => {
                 let link = &mut self.links[key];
                 link.phase = Phase::Session(session);
                 // Our end of the connection that led here may lead to the client directly, too.
                 let local = link.end.source().and_then(|source| source.local_addr().ok());
-                if let (Some(entry), Some(local)) = (self.core.session(session), local) {
+                if let (Some(entry), Some(local)) = (self.core.sessions.get_mut(session), local) {
                     entry.signaling_address = Some(local.ip().to_canonical());
                 }
                 self.places.leave(key);
                 if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
-                    self.core.report(&Event::Returned { session: name, before, remote });
+                    self.core.turn.report(&Event::Returned { session: name, before, remote });
                 }
             }
             Err(reason) => {
-                self.core.warn("start", format!("a client could not be served: {reason}"));
+                self.core.turn.warn("start", format!("a client could not be served: {reason}"));
                 self.refuse(key, &SignalingError::Full);
             }
         }
@@ -178,7 +178,7 @@ impl Host {
         if self.config.pin.is_some() {
             let failures = self.limiter.failures();
             let message = format!("the pin was guessed at {failures} times: choose a longer one and start again");
-            return self.core.warn("pin-attacked", message);
+            return self.core.turn.warn("pin-attacked", message);
         }
         self.pin = Pin::generate();
         for key in self.limiter.pin_replaced() {
@@ -188,7 +188,7 @@ impl Host {
         let unproven: Vec<LinkKey> = unproven.map(|(key, _)| key).collect();
         unproven.into_iter().for_each(|key| self.drop_link(key));
         let pin = self.pin.reveal().to_owned();
-        self.core.report(&Event::PinReplaced { pin });
+        self.core.turn.report(&Event::PinReplaced { pin });
     }
 }
 

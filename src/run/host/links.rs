@@ -13,9 +13,9 @@ use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
 use crate::run::RunError;
-use crate::run::core::{Listening, Notice};
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::notice::{Listening, Notice};
 use crate::run::sessions::{Scope, SessionKey};
 use crate::run::table::{Mark, Place};
 use crate::run::token::Source;
@@ -48,13 +48,13 @@ impl Host {
                 Accepted::Empty => return Ok(()),
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    self.core.pause_accepting();
+                    self.core.turn.pause_accepting();
                     return Ok(());
                 }
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable(Listening::Signaling));
+        self.core.turn.tell(Notice::Acceptable(Listening::Signaling));
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Host {
         let mut incoming = Incoming::new(stream, admission);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(error) = self.core.poll.registry().register(incoming.source(), token, interest) {
+        if let Err(error) = self.core.turn.registry().register(incoming.source(), token, interest) {
             debug!("register error={error}");
             return;
         }
@@ -91,7 +91,7 @@ impl Host {
         if let Some(link) = self.links.get_mut(key) {
             link.step += 1;
             let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.deadlines.add(self.core.now + timeout, due);
+            self.core.turn.set(timeout, due);
         }
     }
 
@@ -164,9 +164,9 @@ impl Host {
             Phase::Resuming(..) => self.finish_resume(key, text),
             Phase::Returning(..) => self.finish_return(key, text),
             Phase::Session(session) => {
-                let (session, now) = (*session, self.core.now);
-                let result = self.core.session(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.touch(session);
+                let (session, now) = (*session, self.core.turn.now);
+                let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_signal(now, text));
+                self.core.sessions.touch(session);
                 if let Some(Err(error)) = result {
                     self.refuse(key, &error);
                 }
@@ -184,9 +184,9 @@ impl Host {
         let Some(Phase::Session(session)) = self.links.get(key).map(|link| &link.phase) else {
             return self.drop_link(key);
         };
-        let (session, now) = (*session, self.core.now);
-        let result = self.core.session(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.touch(session);
+        let (session, now) = (*session, self.core.turn.now);
+        let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_binary(now, bytes));
+        self.core.sessions.touch(session);
         if let Some(Err(error)) = result {
             self.refuse(key, &error);
         }
@@ -200,10 +200,11 @@ impl Host {
             self.send(key, text);
             return self.expect(key, STEP_TIMEOUT);
         }
-        let Some(session) = self.core.find_session(&request.session) else {
+        let Some(session) = self.core.sessions.find(&request.session) else {
             return self.refuse(key, &SignalingError::UnknownSession);
         };
-        let Some(secret) = self.core.session(session).and_then(|entry| entry.session.resume_key().cloned()) else {
+        let Some(secret) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.resume_key().cloned())
+        else {
             return self.refuse(key, &SignalingError::UnknownSession);
         };
         let (resume, text) = HostResume::answer(secret, request);
@@ -223,14 +224,14 @@ impl Host {
                     self.links[older].phase = Phase::Closing;
                     self.close_link(older, "resumed");
                 }
-                let now = self.core.now;
-                match self.core.session(session) {
+                let now = self.core.turn.now;
+                match self.core.sessions.get_mut(session) {
                     Some(entry) => {
                         info!("session={} signaling resumed", entry.name);
                         entry.session.handle_resumed_signaling(now, sealer, opener);
                         self.links[key].phase = Phase::Session(session);
                         self.places.leave(key);
-                        self.core.touch(session);
+                        self.core.sessions.touch(session);
                     }
                     None => self.refuse(key, &SignalingError::UnknownSession),
                 }
@@ -254,7 +255,7 @@ impl Host {
             self.drop_link(key);
         }
         self.keep_uplink_alive();
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
     /// Drops WebSockets of sessions that hang on an address this machine has no more.
@@ -274,15 +275,17 @@ impl Host {
     fn note_buffered(&mut self, key: LinkKey) {
         let Some(Link { phase: Phase::Session(session), end, .. }) = self.links.get(key) else { return };
         let (session, waiting) = (*session, end.waiting());
-        if let Some(entry) = self.core.session(session) {
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.set_signaling_buffered(waiting);
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
         // What was sealed for a WebSocket that was replaced meanwhile is of no use.
-        let Some(entry) = self.core.session(session).filter(|entry| entry.session.signaling_number() == number) else {
+        let Some(entry) =
+            self.core.sessions.get_mut(session).filter(|entry| entry.session.signaling_number() == number)
+        else {
             return;
         };
         let message = match signal {
@@ -355,7 +358,7 @@ impl Host {
         if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
+            self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
         }
     }
 
@@ -365,7 +368,7 @@ impl Host {
         match link.phase {
             Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key),
             Phase::Session(session)
-                if self.core.session(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
+                if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
             {
                 self.close_link(key, "connected");
             }
@@ -378,7 +381,7 @@ impl Host {
     pub(super) fn drop_link(&mut self, key: LinkKey) {
         let Some(mut link) = self.links.remove(key) else { return };
         if let Some(source) = link.end.source()
-            && let Err(error) = self.core.poll.registry().deregister(source)
+            && let Err(error) = self.core.turn.registry().deregister(source)
         {
             debug!("deregister error={error}");
         }
@@ -395,10 +398,10 @@ impl Host {
     }
 
     pub(super) fn signaling_closed(&mut self, session: SessionKey) {
-        let now = self.core.now;
-        if let Some(entry) = self.core.session(session) {
+        let now = self.core.turn.now;
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.handle_signaling_closed(now);
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 }

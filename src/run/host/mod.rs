@@ -26,14 +26,16 @@ use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::run::RunError;
 use crate::run::approval::Approval;
-use crate::run::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use crate::run::core::{Core, ROUNDS_PER_TURN, Reporter};
 use crate::run::deadlines::Due;
 use crate::run::dial::{Dialer, ServerAccess};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::notice::{Listening, Notice};
 use crate::run::sessions::{Scope, SessionKey, Summary};
 use crate::run::signals::HangUp;
 use crate::run::table::{Key, Table};
 use crate::run::token::Source;
+use crate::run::turn::Stopper;
 use crate::session::End;
 use crate::shares::{self, Shares};
 use crate::signaling::handshake::{Established, HostHandshake};
@@ -143,24 +145,24 @@ impl Host {
         });
         let dialer = Dialer { services, allow, server, ..Dialer::default() };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
-        core.udp_idle = config.udp_idle;
+        core.flows.idle = config.udp_idle;
         let mut listener = config.listen.map(listen::listen).transpose()?;
         let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
         if let Some(listener) = &mut listener {
-            core.poll.registry().register(listener, Source::Signaling.token(), Interest::READABLE)?;
+            core.turn.registry().register(listener, Source::Signaling.token(), Interest::READABLE)?;
         }
         let uplink = config.server.clone().map(Uplink::new).transpose()?;
-        let approval = if config.ask { Some(Approval::start(core.stopper().waker())?) } else { None };
+        let approval = if config.ask { Some(Approval::start(core.turn.stopper().waker())?) } else { None };
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
         for rule in config.allow.rules() {
             if let Some(remark) = rule.remark() {
-                core.warn("allow", format!("--allow {rule}: {remark}"));
+                core.turn.warn("allow", format!("--allow {rule}: {remark}"));
             }
         }
         for service in &config.services {
             if !is_listened_on(&service.endpoint) {
                 let message = format!("nothing listens on {} yet; clients can use it once it does", service.endpoint);
-                core.warn("target-down", message);
+                core.turn.warn("target-down", message);
             }
         }
         Ok(Host {
@@ -205,7 +207,7 @@ impl Host {
 
     /// Returns what ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
-        self.core.stopper()
+        self.core.turn.stopper()
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
@@ -214,7 +216,7 @@ impl Host {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(HangUp::Ends)?)
+        Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
     /// Runs until somebody stops it, or, with `once`, until the first established session ended.
@@ -225,21 +227,22 @@ impl Host {
         // Only here signals are handled, and whoever reads this may send one.
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
-            self.core.report(&Event::Listening { addr, url, pin });
+            self.core.turn.report(&Event::Listening { addr, url, pin });
         }
         self.dial_server();
-        self.core.stun.look_up(self.core.now);
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.sessions.look_up_stun(self.core.turn.now);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         loop {
             for _ in 0..ROUNDS_PER_TURN {
                 // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.notices.len() {
-                    let Some(notice) = self.core.notices.pop_front() else { break };
+                for _ in 0..self.core.turn.notices.len() {
+                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
                     self.handle(notice)?;
                 }
                 self.core.work();
             }
-            if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.notices.is_empty()) {
+            if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.turn.notices.is_empty())
+            {
                 self.hang_up();
                 return self.failure.take().map_or(Ok(()), Err);
             }
@@ -330,7 +333,7 @@ impl Host {
         }
         self.is_stopping = true;
         if let Some(mut listener) = self.listener.take()
-            && let Err(error) = self.core.poll.registry().deregister(&mut listener)
+            && let Err(error) = self.core.turn.registry().deregister(&mut listener)
         {
             debug!("deregister error={error}");
         }

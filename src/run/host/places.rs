@@ -25,7 +25,7 @@ impl Host {
     /// Refuses a client for which there is no place now, and says when to come again.
     pub(super) fn refuse_busy(&mut self, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
-        let retry_after = self.limiter.retry_after(self.core.now, link.source);
+        let retry_after = self.limiter.retry_after(self.core.turn.now, link.source);
         self.refuse(key, &SignalingError::Busy { retry_after });
     }
 

@@ -12,8 +12,8 @@ use crate::address::{Bind, ListenAddress};
 use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::run::connections::Incoming;
-use crate::run::core::{Listening, Notice};
-use crate::run::programs::{UdpListener, UdpListenerKey};
+use crate::run::flows::{UdpListener, UdpListenerKey};
+use crate::run::notice::{Listening, Notice};
 use crate::run::sessions::{Scope, SessionKey};
 use crate::run::table::Key;
 use crate::run::token::Source;
@@ -43,21 +43,25 @@ enum Socket {
 impl Host {
     /// A client wants us to listen.
     pub(super) fn handle_listen(&mut self, session: SessionKey, id: u16, text: &str) {
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let result = match entry.scope {
             Scope::Peer => self.listen_for(session, id, text),
             Scope::Server => Err("servers are not listened for".to_owned()),
         };
-        let Some(entry) = self.core.session(session) else { return };
+        let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let name = entry.name.clone();
         match &result {
             Ok(bound) => entry.session.mux().listened(id, Ok(bound)),
             Err(reason) => entry.session.mux().listened(id, Err(reason)),
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
         match result {
-            Ok(local) => self.core.report(&Event::ReverseForwarding { session: name, local, target: String::new() }),
-            Err(reason) => self.core.warn("denied", format!("session {name} asked us to listen on {text}: {reason}")),
+            Ok(local) => {
+                self.core.turn.report(&Event::ReverseForwarding { session: name, local, target: String::new() })
+            }
+            Err(reason) => {
+                self.core.turn.warn("denied", format!("session {name} asked us to listen on {text}: {reason}"))
+            }
         }
     }
 
@@ -106,7 +110,7 @@ impl Host {
 
     fn add_reverse(&mut self, session: SessionKey, id: u16, bind: &Bind, mut listener: Listener) -> io::Result<()> {
         let token = Source::Listener(self.reverse.next_key().place()).token();
-        self.core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.reverse.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Host {
                     "another program has {addr}: whoever asks for localhost:{} may reach that one, and not a client's forward",
                     addr.port()
                 );
-                self.core.warn("port-shared", message);
+                self.core.turn.warn("port-shared", message);
                 None
             }
         }
@@ -149,11 +153,11 @@ impl Host {
         let same = self.reverse.iter().filter(|(_, entry)| entry.bind == *bind);
         let same: Vec<(ReverseKey, SessionKey)> = same.map(|(key, entry)| (key, entry.session)).collect();
         let Some((_, session)) = same.first() else { return Ok(()) };
-        let session = self.core.session(*session);
+        let session = self.core.sessions.get_mut(*session);
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
             return Err("the host listens there for a client already".to_owned());
         }
-        self.core.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
+        self.core.turn.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
         same.into_iter().for_each(|(key, _)| self.close_listener(key));
         Ok(())
     }
@@ -163,7 +167,7 @@ impl Host {
         match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),
             Socket::Streams(mut listener) => {
-                if let Err(error) = self.core.poll.registry().deregister(&mut listener) {
+                if let Err(error) = self.core.turn.registry().deregister(&mut listener) {
                     debug!("deregister error={error}");
                 }
             }
@@ -184,13 +188,13 @@ impl Host {
                 break;
             };
             if count == ACCEPTS_PER_TURN {
-                self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
                 break;
             }
             match listener.accept() {
                 Accepted::Connection(stream, name, ends) => {
                     let (session, target) = (*session, ConnectTarget::Reverse(*id));
-                    match self.core.session(session) {
+                    match self.core.sessions.get_mut(session) {
                         Some(_) => {
                             let incoming = Incoming { stream, name, ends };
                             self.core.open_stream(session, incoming, &target);
@@ -201,7 +205,7 @@ impl Host {
                 Accepted::Empty => break,
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    return self.core.pause_accepting();
+                    return self.core.turn.pause_accepting();
                 }
                 Accepted::Fatal(error) => {
                     debug!("a reverse forward is of no use any more: {error}");
@@ -217,7 +221,7 @@ impl Host {
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(key) if key == listener));
         let Some((session, id)) = found.map(|(_, entry)| (entry.session, entry.id)) else { return };
         let target = ConnectTarget::Reverse(id);
-        let wanted = self.core.session(session).is_some().then_some((session, Some(&target)));
+        let wanted = self.core.sessions.get_mut(session).is_some().then_some((session, Some(&target)));
         self.core.receive_from_programs(listener, wanted);
     }
 

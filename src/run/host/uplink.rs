@@ -26,10 +26,10 @@ use crate::net::tls;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
 use crate::run::dial::Waiter;
 use crate::run::liveness::Liveness;
+use crate::run::notice::Notice;
 use crate::run::token::Source;
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
@@ -175,7 +175,7 @@ impl Host {
         let request = UpgradeRequest::new(&server.host_endpoint(), headers, proxy.as_ref());
         while let Some(address) = attempts.next() {
             let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.core.poll.registry();
+            let registry = self.core.turn.registry();
             let dialled = WebSocket::dial(address, &request, uplink.tls.clone()).and_then(|mut websocket| {
                 let registered = registry.register(websocket.source(), Source::Uplink.token(), interest);
                 let failed = |source| WebSocketError::Connect { authority: server.authority(), source };
@@ -197,7 +197,7 @@ impl Host {
     fn expect_of_server(&mut self, timeout: Duration) {
         if let Some(uplink) = &mut self.uplink {
             uplink.step += 1;
-            self.core.deadlines.add(self.core.now + timeout, Due::Uplink { step: uplink.step });
+            self.core.turn.set(timeout, Due::Uplink { step: uplink.step });
         }
     }
 
@@ -233,7 +233,7 @@ impl Host {
                 }
                 Ok(None) => {
                     if websocket.is_ready() && !std::mem::replace(&mut uplink.is_queued, true) {
-                        self.core.notices.push_back(Notice::UplinkPoll);
+                        self.core.turn.tell(Notice::UplinkPoll);
                     }
                     return self.pump_uplink();
                 }
@@ -295,7 +295,7 @@ impl Host {
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
         info!("registered id={id}");
-        self.core.report(&Event::Registered { id, url, pin, web });
+        self.core.turn.report(&Event::Registered { id, url, pin, web });
     }
 
     /// The server gives us up, and says why.
@@ -342,16 +342,16 @@ impl Host {
         info!("server lost: {error}");
         let pause = uplink.backoff.mul_f64(rand::rng().random_range(0.5..1.0));
         uplink.backoff = (uplink.backoff * 2).min(MAX_BACKOFF);
-        let at = self.core.now + pause;
+        let at = self.core.turn.now + pause;
         uplink.redial_at = Some(at);
-        self.core.deadlines.add(at, Due::Rejoin);
+        self.core.turn.deadlines.add(at, Due::Rejoin);
         if !std::mem::replace(&mut uplink.is_told, true) {
-            self.core.report(&Event::ServerLost { message: format!("{error}; trying again") });
+            self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
         }
     }
 
     fn deregister_uplink(&self, websocket: &mut WebSocket) {
-        if let Err(error) = self.core.poll.registry().deregister(websocket.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(websocket.source()) {
             debug!("deregister error={error}");
         }
     }
@@ -359,7 +359,7 @@ impl Host {
     /// Dials the server anew, if its time has come.
     pub(super) fn redial_server(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
-        if uplink.redial_at.is_some_and(|at| at <= self.core.now) && !self.is_stopping {
+        if uplink.redial_at.is_some_and(|at| at <= self.core.turn.now) && !self.is_stopping {
             uplink.redial_at = None;
             self.dial_server();
         }

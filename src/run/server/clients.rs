@@ -89,7 +89,7 @@ impl Server {
         self.metrics.conversations += 1;
         let joined = FromServer::Joined { conversation, remote };
         self.send_to_host(host, joined.to_text());
-        self.core.report(&Event::ClientJoined { id, remote, conversation });
+        self.core.turn.report(&Event::ClientJoined { id, remote, conversation });
         Some(conversation)
     }
 
@@ -225,7 +225,7 @@ impl Server {
             self.send_to_host(host, FromServer::Left { conversation: number }.to_text());
         }
         let reason = reason.to_owned();
-        self.core.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
+        self.core.turn.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
     }
 
     /// Tells the clients of a host that is gone.

@@ -102,7 +102,7 @@ impl Server {
                     let asker = Asker::Caller(Box::new(move |result| tell(result.map_err(DialError::Failed))));
                     self.metrics.dials += 1;
                     self.core.open_asking(session, incoming, asker, &target);
-                    self.core.touch(session);
+                    self.core.sessions.touch(session);
                 }
                 Err(error) => {
                     tell(Err(error));

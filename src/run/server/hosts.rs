@@ -142,7 +142,7 @@ impl Server {
             Ok(packet) => packet,
             Err(error) => return self.refuse(key, Refusal::Protocol, &error.to_string()),
         };
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(host) = self.host(key) else { return };
         if conversation != SERVER {
             // One that just left may still be spoken to.
@@ -154,12 +154,12 @@ impl Server {
         let (Some(session), Payload::Binary(bytes)) = (host.session, payload) else {
             return self.refuse(key, Refusal::Protocol, "there is no session of the server's own");
         };
-        if let Some(entry) = self.core.session(session)
+        if let Some(entry) = self.core.sessions.get_mut(session)
             && let Err(error) = entry.session.handle_binary(now, bytes)
         {
             debug!("session error={error}");
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     pub(super) fn send_to_host(&mut self, key: LinkKey, text: String) {
@@ -191,7 +191,7 @@ impl Server {
             send_budget: SEND_BUDGET,
             ..Config::new(Role::Client)
         };
-        let session = self.core.add_plain_session(name, config);
+        let session = self.core.sessions.add_plain(&self.core.turn, name, config);
         self.sessions.insert(session, key);
         self.host(key)?.session = Some(session);
         Some(session)
@@ -204,7 +204,7 @@ impl Server {
         let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
         host.outbox.push(Payload::Binary(bytes.into()));
         let waiting = host.outbox.bytes();
-        if let Some(entry) = self.core.session(session) {
+        if let Some(entry) = self.core.sessions.get_mut(session) {
             entry.session.set_signaling_buffered(waiting);
         }
         self.pump_host(key);
@@ -222,10 +222,10 @@ impl Server {
                 let (session, waiting) = (host.session, host.outbox.bytes());
                 self.send_packet(key, Packet { conversation: SERVER, payload });
                 if let Some(session) = session
-                    && let Some(entry) = self.core.session(session)
+                    && let Some(entry) = self.core.sessions.get_mut(session)
                 {
                     entry.session.set_signaling_buffered(waiting);
-                    self.core.touch(session);
+                    self.core.sessions.touch(session);
                 }
             }
             let Some(host) = self.host(key) else { return };
@@ -243,7 +243,7 @@ impl Server {
     pub(super) fn bound_memory(&mut self) {
         let mut held: Vec<(u64, LinkKey)> = Vec::new();
         for (key, &link) in &self.sessions {
-            if let Some(entry) = self.core.session(*key) {
+            if let Some(entry) = self.core.sessions.get_mut(*key) {
                 let (windows, queued) = entry.session.mux().memory();
                 held.push((windows + queued as u64, link));
             }
@@ -275,14 +275,14 @@ impl Server {
             self.names.remove(&host.id);
         }
         self.metrics.hosts = self.names.len();
-        let now = self.core.now;
+        let now = self.core.turn.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session);
             self.leaving.forget_host(session);
-            if let Some(entry) = self.core.session(session) {
+            if let Some(entry) = self.core.sessions.get_mut(session) {
                 entry.session.handle_signaling_closed(now);
             }
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
         self.hosts.leave(key);
         // Those that said nothing yet wait for room in vain.
@@ -290,7 +290,7 @@ impl Server {
         let mut silent = host.blocked;
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
         self.dismiss(host.conversations.into_values().chain(silent));
-        self.core.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
+        self.core.turn.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
         if let Some((contender, _)) = host.contender {
             self.succeed(contender);
         }

@@ -64,13 +64,14 @@ impl Leaving {
 impl Server {
     /// Ends our half of a stream, and has the rest of it read for a moment.
     pub(super) fn leave_stream(&mut self, session: SessionKey, key: StreamKey) {
-        let now = self.core.now;
-        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+        let now = self.core.turn.now;
+        let Some(mut stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key))
+        else {
             return;
         };
         stream.finish();
         if stream.poll_end() {
-            return self.core.touch(session);
+            return self.core.sessions.touch(session);
         }
         if self.leaving.count(session) >= MAX_LEAVING
             && let Some(oldest) = self.leaving.oldest(session)
@@ -78,7 +79,7 @@ impl Server {
             self.give_up(session, oldest);
         }
         if self.leaving.order.is_empty() {
-            self.core.deadlines.add(now + TIMEOUT, Due::Waiting);
+            self.core.turn.deadlines.add(now + TIMEOUT, Due::Waiting);
         }
         self.leaving.order.push_back((now + TIMEOUT, session, key));
         self.leaving.hosts.entry(session).or_default().insert(key, 0);
@@ -89,7 +90,8 @@ impl Server {
     pub(super) fn drop_rest(&mut self, session: SessionKey, key: StreamKey) -> bool {
         let dropped = self.leaving.hosts.get_mut(&session).and_then(|streams| streams.get_mut(&key));
         let Some(dropped) = dropped else { return false };
-        let Some(mut stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) else {
+        let Some(mut stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key))
+        else {
             self.leaving.forget(session, key);
             return true;
         };
@@ -102,7 +104,7 @@ impl Server {
             *dropped += len;
         }
         let (is_over, is_too_much) = (stream.poll_end(), *dropped > MAX_DROPPED);
-        self.core.touch(session);
+        self.core.sessions.touch(session);
         if is_over {
             self.leaving.forget(session, key);
         } else if is_too_much {
@@ -115,17 +117,17 @@ impl Server {
     /// fails.
     fn give_up(&mut self, session: SessionKey, key: StreamKey) {
         self.leaving.forget(session, key);
-        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+        if let Some(stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key)) {
             stream.abort(AbortReason::Reset, "");
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
     }
 
     /// Resets those that have had their time.
     pub(super) fn give_up_late(&mut self) {
         while let Some(&(at, session, key)) = self.leaving.order.front() {
-            if at > self.core.now {
-                return self.core.deadlines.add(at, Due::Waiting);
+            if at > self.core.turn.now {
+                return self.core.turn.deadlines.add(at, Due::Waiting);
             }
             self.leaving.order.pop_front();
             if self.leaving.has(session, key) {

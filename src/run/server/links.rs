@@ -18,9 +18,9 @@ use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
 use crate::run::RunError;
-use crate::run::core::{Listening, Notice};
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::notice::{Listening, Notice};
 use crate::run::table::{Key, Mark, Place};
 use crate::run::token::Source;
 use crate::shares::Standing;
@@ -124,13 +124,13 @@ impl Server {
                 Accepted::Exhausted(_) if self.free_descriptor() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
-                    self.core.pause_accepting();
+                    self.core.turn.pause_accepting();
                     return Ok(());
                 }
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.notices.push_back(Notice::Acceptable(Listening::At(key.place())));
+        self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Server {
         }
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(error) = self.core.poll.registry().register(incoming.source(), token, interest) {
+        if let Err(error) = self.core.turn.registry().register(incoming.source(), token, interest) {
             debug!("register error={error}");
             return;
         }
@@ -182,7 +182,7 @@ impl Server {
         if let Some(link) = self.links.get_mut(key) {
             link.step += 1;
             let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.deadlines.add(self.core.now + timeout, due);
+            self.core.turn.set(timeout, due);
         }
     }
 
@@ -267,7 +267,7 @@ impl Server {
         if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.notices.push_back(Notice::LinkPoll { link: key.mark() });
+            self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
         }
     }
 
@@ -362,7 +362,7 @@ impl Server {
     pub(super) fn note_refusal(&mut self, key: LinkKey, code: Refusal, message: &str) {
         let Some(remote) = self.links.get(key).map(|link| link.remote) else { return };
         self.metrics.refused(code);
-        self.core.report(&Event::Refused { code, remote, message: message.to_owned() });
+        self.core.turn.report(&Event::Refused { code, remote, message: message.to_owned() });
     }
 
     /// Tells a host or a client why it is given up, and closes its WebSocket.
@@ -404,7 +404,7 @@ impl Server {
         let Some(mut link) = self.links.remove(key) else { return };
         self.asking.leave(key);
         debug!("remote={} dropped: {reason}", link.remote);
-        if let Err(error) = self.core.poll.registry().deregister(link.end.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(link.end.source()) {
             debug!("deregister error={error}");
         }
         self.left(key, link.state, reason);
@@ -435,7 +435,7 @@ impl Server {
         dead.into_iter().for_each(|key| self.drop_link(key, "it did not answer any more"));
         self.bound_memory();
         self.forget_logins();
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 }
 

@@ -7,8 +7,8 @@ use super::places::source;
 use super::web::{Web, WebKey};
 use crate::access::logins::LoginLimiter;
 use crate::gateway::{Refusal, Request};
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
+use crate::run::notice::Notice;
 use crate::shares::Source;
 use crate::signaling::rendezvous::HostId;
 use crate::socks::Credentials;
@@ -58,7 +58,7 @@ impl Server {
         id: &HostId,
         auth: &Credentials,
     ) -> Result<Verdict, Refusal> {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let login = request.login.as_ref().ok_or(Refusal::LoginWanted)?;
         let Some(web) = self.webs.get_mut(key) else { return Ok(Verdict::Waits) };
         let source = source(web.remote);
@@ -83,14 +83,14 @@ impl Server {
             let message = format!(
                 "{count} wrong logins for what {id} publishes, the last from {source}; each has to wait for the one before it"
             );
-            self.core.warn("wrong-logins", message);
+            self.core.turn.warn("wrong-logins", message);
         }
         Err(Refusal::LoginWanted)
     }
 
     /// Has a request wait for its login's turn.
     fn hold(&mut self, key: WebKey, request: &Request, id: &HostId, source: Source) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return };
         web.login = LoginState::Waits(Box::new(request.clone()), id.clone());
         let limiter = self.limiter(id);
@@ -100,7 +100,7 @@ impl Server {
             self.turn_away(key);
         }
         if let Some(turn) = turn {
-            self.core.deadlines.add(turn, Due::Waiting);
+            self.core.turn.deadlines.add(turn, Due::Waiting);
         }
     }
 
@@ -111,13 +111,13 @@ impl Server {
         web.login = LoginState::Unknown;
         web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
         if web.queue() {
-            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
+            self.core.turn.tell(Notice::WebPoll { web: key.mark() });
         }
     }
 
     /// Verifies the logins whose turn it is.
     pub(super) fn serve_logins(&mut self) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let ids: Vec<HostId> = self.logins.keys().cloned().collect();
         for id in ids {
             while let Some(key) = self.logins.get_mut(&id).and_then(|limiter| limiter.poll_turn(now, rand::random())) {
@@ -135,7 +135,7 @@ impl Server {
                 self.pump_web(key);
             }
             if let Some(turn) = self.logins.get(&id).and_then(Limiter::poll_timeout) {
-                self.core.deadlines.add(turn, Due::Waiting);
+                self.core.turn.deadlines.add(turn, Due::Waiting);
             }
         }
     }
@@ -159,7 +159,7 @@ impl Server {
 
     /// Forgets what was long ago.
     pub(super) fn forget_logins(&mut self) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         self.logins.retain(|_, limiter| !limiter.is_forgotten(now));
     }
 

@@ -41,13 +41,15 @@ use self::links::{Link, LinkKey};
 use self::logins::Limiter;
 use self::web::{Web, WebKey};
 use super::RunError;
-use super::core::{Core, Listening, Notice, ROUNDS_PER_TURN, Reporter, Stopper};
+use super::core::{Core, ROUNDS_PER_TURN, Reporter};
 use super::deadlines::Due;
 use super::dial::Dialer;
 use super::liveness::LOOK_INTERVAL;
+use super::notice::{Listening, Notice};
 use super::sessions::SessionKey;
 use super::signals::HangUp;
 use super::table::{Key, Table};
+use super::turn::Stopper;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
@@ -170,14 +172,14 @@ impl Server {
         for (address, serves) in wanted {
             let mut listener = listen::listen(address)?;
             let token = super::token::Source::Listener(ports.next_key().place()).token();
-            core.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
             ports.insert(Port { listener, serves });
         }
         if let Some(address) = config.admin_listen
             && !address.ip().is_loopback()
         {
             let message = format!("everybody who reaches {address} can list and end what is on this server");
-            core.warn("admin-listen", message);
+            core.turn.warn("admin-listen", message);
         }
         if let Some(address) = config.proxy_listen
             && !address.ip().to_canonical().is_loopback()
@@ -187,10 +189,10 @@ impl Server {
                 "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
                  --tls-key, or listen on 127.0.0.1"
             );
-            core.warn("proxy-listen", message);
+            core.turn.warn("proxy-listen", message);
         }
         #[cfg(unix)]
-        let (dialer, dials) = ServerDialer::new(core.stopper().waker());
+        let (dialer, dials) = ServerDialer::new(core.turn.stopper().waker());
         let (max_hosts, max_clients) = (config.max_hosts, config.max_clients);
         Ok(Server {
             #[cfg(unix)]
@@ -239,7 +241,7 @@ impl Server {
 
     /// Returns what ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
-        self.core.stopper()
+        self.core.turn.stopper()
     }
 
     /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if
@@ -248,7 +250,7 @@ impl Server {
     /// # Errors
     /// The system's.
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.handle_signals(HangUp::Reloads)?)
+        Ok(self.core.turn.handle_signals(HangUp::Reloads)?)
     }
 
     /// Runs until somebody stops it.
@@ -268,34 +270,34 @@ impl Server {
             open: matches!(self.access, Access::Open),
             descriptors,
         };
-        self.core.report(&serving);
-        self.core.deadlines.add(self.core.now + LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.report(&serving);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         loop {
             for _ in 0..ROUNDS_PER_TURN {
                 // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.notices.len() {
-                    let Some(notice) = self.core.notices.pop_front() else { break };
+                for _ in 0..self.core.turn.notices.len() {
+                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
                     self.handle(notice)?;
                 }
                 self.core.work();
             }
             if let Stage::Draining(by) = self.stage
-                && (by <= self.core.now || self.is_drained())
+                && (by <= self.core.turn.now || self.is_drained())
             {
-                self.stage = Stage::Parting(self.core.now + FAREWELL);
-                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.stage = Stage::Parting(self.core.turn.now + FAREWELL);
+                self.core.turn.set(FAREWELL, Due::Waiting);
                 self.end_streams();
                 self.core.work();
             }
             if let Stage::Parting(by) = self.stage
-                && (by <= self.core.now || self.leaving.is_empty())
+                && (by <= self.core.turn.now || self.leaving.is_empty())
             {
-                self.stage = Stage::Leaving(self.core.now + FAREWELL);
-                self.core.deadlines.add(self.core.now + FAREWELL, Due::Waiting);
+                self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
+                self.core.turn.set(FAREWELL, Due::Waiting);
                 self.say_good_bye();
             }
             match self.stage {
-                Stage::Leaving(by) if by <= self.core.now || self.links.is_empty() => return Ok(()),
+                Stage::Leaving(by) if by <= self.core.turn.now || self.links.is_empty() => return Ok(()),
                 Stage::Over => return Ok(()),
                 Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
             }
@@ -362,26 +364,26 @@ impl Server {
         match read_tls(&self.config, &mut self.core) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls);
-                self.core.report(&Event::Reloaded { what: "certificate".to_owned() });
+                self.core.turn.report(&Event::Reloaded { what: "certificate".to_owned() });
             }
             Ok(None) => {}
-            Err(error) => self.core.warn("reload", format!("the certificate stays as it was: {error}")),
+            Err(error) => self.core.turn.warn("reload", format!("the certificate stays as it was: {error}")),
         }
         match read_access(&self.config) {
             Ok(Access::Tokens(tokens)) => {
                 self.access = Access::Tokens(tokens);
-                self.core.report(&Event::Reloaded { what: "tokens".to_owned() });
+                self.core.turn.report(&Event::Reloaded { what: "tokens".to_owned() });
                 self.drop_unwanted();
             }
             Ok(Access::Open) => {}
-            Err(error) => self.core.warn("reload", format!("the tokens stay as they were: {error}")),
+            Err(error) => self.core.turn.warn("reload", format!("the tokens stay as they were: {error}")),
         }
     }
 
     /// Takes nobody in any more, and lets what is under way end; at once when asked again.
     fn stop(&mut self) {
         match self.stage {
-            Stage::Serving => self.stage = Stage::Draining(self.core.now + DRAIN),
+            Stage::Serving => self.stage = Stage::Draining(self.core.turn.now + DRAIN),
             Stage::Draining(_) | Stage::Parting(_) => {
                 self.say_good_bye();
                 self.stage = Stage::Over;
@@ -392,9 +394,9 @@ impl Server {
                 return;
             }
         }
-        self.core.deadlines.add(self.core.now + DRAIN, Due::Waiting);
+        self.core.turn.set(DRAIN, Due::Waiting);
         for (_, port) in self.ports.iter_mut() {
-            if let Err(error) = self.core.poll.registry().deregister(&mut port.listener) {
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");
             }
         }
@@ -430,7 +432,7 @@ fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConf
     let Some(files) = &config.tls else { return Ok(None) };
     let tls = tls::server_config(&files.certificate, &files.key)?;
     if let Some(remark) = tls.remark {
-        core.warn("certificate", remark);
+        core.turn.warn("certificate", remark);
     }
     Ok(Some(tls.config))
 }

@@ -115,7 +115,7 @@ impl Server {
         self.hosts.enter(key, source(remote), Standing::Settled);
         self.names.insert(id.clone(), key);
         self.metrics.hosts = self.names.len();
-        self.core.report(&Event::HostJoined { id, remote, replaced });
+        self.core.turn.report(&Event::HostJoined { id, remote, replaced });
         self.send_to_host(key, FromServer::Registered { version, web }.to_text());
     }
 

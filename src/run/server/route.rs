@@ -91,7 +91,7 @@ impl Server {
         let strip_authorization = place.strip_authorization;
         if !is_kept {
             self.end_stream(key);
-            let entry = self.core.session(place.session).ok_or(Refusal::HostGone)?;
+            let entry = self.core.sessions.get_mut(place.session).ok_or(Refusal::HostGone)?;
             let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
             if carrying >= MAX_STREAMS || !self.make_place_for_request(key, place.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });

@@ -77,7 +77,7 @@ impl Server {
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
         let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
         let (session, key) = (carrying.session, carrying.key);
-        if self.core.session(session).is_none() {
+        if self.core.sessions.get_mut(session).is_none() {
             return false;
         }
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
@@ -121,7 +121,7 @@ impl Server {
             Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
         }
         if has_moved {
-            self.core.touch(session);
+            self.core.sessions.touch(session);
         }
         has_moved
     }
@@ -143,10 +143,10 @@ impl Server {
         if !is_reset {
             return self.leave_stream(session, key);
         }
-        if let Some(stream) = self.core.session(session).and_then(|entry| entry.session.mux().stream(key)) {
+        if let Some(stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key)) {
             stream.abort(AbortReason::Reset, "");
         }
-        self.core.touch(session);
+        self.core.sessions.touch(session);
     }
 
     /// Ends every stream, so that services see it in order before their hosts go.
@@ -172,11 +172,11 @@ impl Server {
         let flow = self.opened.to_string();
         let session = place.session;
         let ends = self.webs.get(visitor).map_or(Ends::Unknown, Web::ends);
-        let trail = self.core.trail_of(session, Protocol::Tcp, &ends);
-        let entry = self.core.session(session).ok_or(OpenError::GoingAway)?;
+        let trail = self.core.trails.of_accepted(&self.core.sessions, session, Protocol::Tcp, &ends);
+        let entry = self.core.sessions.get_mut(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
         let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
-        self.core.touch(session);
+        self.core.sessions.touch(session);
         self.streams.insert((session, key), visitor);
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);

@@ -22,8 +22,8 @@ use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
-use crate::run::core::Notice;
 use crate::run::deadlines::Due;
+use crate::run::notice::Notice;
 use crate::run::table::{self, Key, Mark};
 use crate::run::token::Source;
 use crate::shares::Standing;
@@ -171,10 +171,10 @@ impl Server {
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Web(self.webs.next_key().place()).token();
-        if let Err(error) = self.core.poll.registry().register(transport.source(), token, interest) {
+        if let Err(error) = self.core.turn.registry().register(transport.source(), token, interest) {
             return debug!("register error={error}");
         }
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let key = self.webs.insert(Web {
             transport,
             exchange: Exchange::new(kind, visitor),
@@ -237,7 +237,7 @@ impl Server {
         let Some(web) = self.webs.get_mut(key) else { return };
         web.transport.end_turn();
         if (has_more || web.transport.is_paused()) && web.queue() {
-            self.core.notices.push_back(Notice::WebPoll { web: key.mark() });
+            self.core.turn.tell(Notice::WebPoll { web: key.mark() });
         }
         self.look_at_clock(key);
     }
@@ -249,7 +249,7 @@ impl Server {
         has_moved |= self.move_stream(key);
         let Some(moved) = self.write_browser(key) else { return false };
         has_moved |= moved;
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return false };
         if has_moved {
             web.moved_at = now;
@@ -289,7 +289,7 @@ impl Server {
             }
         }
         let piece = &mut self.piece;
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let mut has_moved = false;
         while !web.read_ended {
             let room = web.exchange.room().min(piece.len());
@@ -332,7 +332,7 @@ impl Server {
 
     /// Finds out where the request goes that waits for that.
     fn route_web(&mut self, key: WebKey) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return };
         if web.exchange.wants_retry() {
             return self.retry(key);
@@ -353,7 +353,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
         let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
@@ -412,12 +412,12 @@ impl Server {
             && web.due_at.is_none_or(|at| at > deadline)
         {
             web.due_at = Some(deadline);
-            self.core.deadlines.add(deadline, Due::Web(key.mark()));
+            self.core.turn.deadlines.add(deadline, Due::Web(key.mark()));
         }
     }
 
     pub(super) fn handle_web_due(&mut self, web: Mark) {
-        let now = self.core.now;
+        let now = self.core.turn.now;
         let Some(key) = self.webs.find(web) else { return };
         // One that was set for later than another is of no use any more.
         let is_set = |web: &&mut Web| web.due_at.is_some_and(|at| at <= now);
@@ -454,7 +454,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.poll.registry().deregister(web.transport.source()) {
+        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
             debug!("deregister error={error}");
         }
         while let Some(finished) = web.exchange.poll_finished() {
@@ -479,11 +479,11 @@ impl Server {
         let (routed_at, answered_after) = times;
         let Finished { method, host, path, status, to_browser, from_browser } = finished;
         let status = status.unwrap_or(NO_ANSWER);
-        let duration = self.core.now.saturating_duration_since(routed_at);
+        let duration = self.core.turn.now.saturating_duration_since(routed_at);
         self.metrics.answered(status, answered_after.unwrap_or(duration));
         self.metrics.gateway.to_client += to_browser;
         self.metrics.gateway.to_host += from_browser;
-        self.core.report(&Event::Request {
+        self.core.turn.report(&Event::Request {
             host: (!host.is_empty()).then_some(host),
             remote: remote.ip().to_canonical(),
             method,

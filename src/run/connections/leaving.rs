@@ -8,11 +8,11 @@ use log::debug;
 use mio::Interest;
 use mio::event::Event as MioEvent;
 
-use super::core::Core;
-use super::deadlines::Due;
-use super::table::Key;
-use super::token::Source;
 use crate::net::stream::Stream;
+use crate::run::deadlines::Due;
+use crate::run::table::{Key, Place, Table};
+use crate::run::token::Source;
+use crate::run::turn::Turn;
 
 /// Connections that may wait for their reset. Beyond that the one that has waited for longest is reset.
 const MAX_LEAVING: usize = 256;
@@ -27,10 +27,10 @@ const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_BUDGET: usize = 256 * 1024;
 
 /// Finds a connection that waits for its reset.
-pub(super) type LeavingKey = Key<Leaving>;
+pub(in crate::run) type LeavingKey = Key<Leaving>;
 
 /// A connection that waits for its reset.
-pub(super) struct Leaving {
+pub(in crate::run) struct Leaving {
     stream: Stream,
     until: Until,
 }
@@ -46,15 +46,21 @@ enum Until {
     Timeout,
 }
 
-impl Core {
+/// The connections of a loop that wait for their reset.
+#[derive(Default)]
+pub(super) struct Leavings {
+    table: Table<Leaving>,
+}
+
+impl Leavings {
     /// Resets a connection once what was written to it is on its way, given whether its end was.
-    pub(super) fn leave(&mut self, mut stream: Stream, has_finished: bool) {
+    pub(super) fn add(&mut self, turn: &mut Turn, mut stream: Stream, has_finished: bool) {
         if stream.delivers_at_once() {
             return stream.reset();
         }
-        if self.leaving.len() >= MAX_LEAVING {
-            let oldest = self.leaving.iter().map(|(key, _)| key).min();
-            oldest.into_iter().for_each(|oldest| self.take_leaving(oldest).reset());
+        if self.table.len() >= MAX_LEAVING {
+            let oldest = self.table.iter().map(|(key, _)| key).min();
+            oldest.into_iter().for_each(|oldest| self.take(turn, oldest).reset());
         }
         let until = match has_finished {
             true => Until::Ended,
@@ -62,23 +68,24 @@ impl Core {
             false => Until::Timeout,
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Leaving(self.leaving.next_key().place()).token();
+        let token = Source::Leaving(self.table.next_key().place()).token();
         // Whoever registers is told at once what is ready already.
-        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+        if let Err(error) = turn.registry().register(&mut stream, token, interest) {
             debug!("register error={error}");
             return stream.reset();
         }
-        let key = self.leaving.insert(Leaving { stream, until });
+        let key = self.table.insert(Leaving { stream, until });
         let timeout = if until == Until::Sent { LEAVE_TIMEOUT } else { SHORT_TIMEOUT };
-        self.deadlines.add(self.now + timeout, Due::Leaving(key));
+        turn.set(timeout, Due::Leaving(key));
     }
 
     /// Takes an event of such a connection's socket.
-    pub(super) fn handle_leaving_event(&mut self, key: LeavingKey, event: &MioEvent) {
-        let Some(leaving) = self.leaving.get_mut(key) else { return };
+    pub(super) fn handle_event(&mut self, turn: &Turn, place: Place, event: &MioEvent) {
+        let Some(key) = self.table.at(place) else { return };
+        let leaving = &mut self.table[key];
         let is_sent = leaving.until == Until::Sent && (event.is_writable() || event.is_write_closed());
         if is_sent || event.is_error() {
-            return self.take_leaving(key).reset();
+            return self.take(turn, key).reset();
         }
         // What it still says is taken, or a program that does not read until it has said all would wait for ever.
         let mut piece = [0; 16 * 1024];
@@ -89,30 +96,29 @@ impl Core {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Both directions have ended in order: the system does the rest.
-                Ok(_) if leaving.until == Until::Ended => return drop(self.take_leaving(key)),
+                Ok(_) if leaving.until == Until::Ended => return drop(self.take(turn, key)),
                 // It has said all, and may still read.
                 Ok(_) => return,
-                Err(_) => return self.take_leaving(key).reset(),
+                Err(_) => return self.take(turn, key).reset(),
             }
         }
         // There is more: the next turn hears of it again.
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err()
-        {
-            self.take_leaving(key).reset();
+        if turn.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err() {
+            self.take(turn, key).reset();
         }
     }
 
     /// The time of such a connection is up.
-    pub(super) fn handle_leaving_due(&mut self, key: LeavingKey) {
-        if self.leaving.contains(key) {
-            self.take_leaving(key).reset();
+    pub(super) fn handle_due(&mut self, turn: &Turn, key: LeavingKey) {
+        if self.table.contains(key) {
+            self.take(turn, key).reset();
         }
     }
 
-    fn take_leaving(&mut self, key: LeavingKey) -> Stream {
-        let Leaving { mut stream, .. } = self.leaving.remove(key).expect("it was found a moment ago");
-        if let Err(error) = self.poll.registry().deregister(&mut stream) {
+    fn take(&mut self, turn: &Turn, key: LeavingKey) -> Stream {
+        let Leaving { mut stream, .. } = self.table.remove(key).expect("it was found a moment ago");
+        if let Err(error) = turn.registry().deregister(&mut stream) {
             debug!("deregister error={error}");
         }
         stream

@@ -8,16 +8,18 @@ use std::net::{IpAddr, SocketAddr};
 use log::{debug, info};
 use mio::Interest;
 
-use super::connections::stream_hash;
-use super::core::{Core, Notice};
-use super::flows::{DATAGRAMS_PER_TURN, FlowKey, Side};
-use super::sessions::SessionKey;
-use super::table::Key;
-use super::token::Source;
+use super::{DATAGRAMS_PER_TURN, FlowKey, Flows, Side};
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
+use crate::run::connections::stream_hash;
+use crate::run::core::Shared;
+use crate::run::notice::Notice;
+use crate::run::sessions::SessionKey;
+use crate::run::table::Key;
+use crate::run::token::Source;
+use crate::run::turn::Turn;
 use crate::socks::datagram;
 use crate::status::event::StreamEnd;
 use crate::tunnel::ConnectTarget;
@@ -26,21 +28,21 @@ use crate::tunnel::ConnectTarget;
 const MAX_FLOWS: usize = 1024;
 
 /// Finds a socket that local programs send to.
-pub(super) type UdpListenerKey = Key<UdpListener>;
+pub(in crate::run) type UdpListenerKey = Key<UdpListener>;
 
 /// A socket that local programs send to.
-pub(super) struct UdpListener {
-    pub(super) socket: ProgramSocket,
+pub(in crate::run) struct UdpListener {
+    pub(in crate::run) socket: ProgramSocket,
     /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address
     /// only. Its port is that of the first datagram, and 0 before.
     owner: Option<SocketAddr>,
     /// The flow of each program.
-    pub(super) flows: HashMap<Program, FlowKey>,
+    pub(in crate::run) flows: HashMap<Program, FlowKey>,
 }
 
 /// Who sent a datagram; through a relay, also where to. Those are flows of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Program {
+pub(in crate::run) struct Program {
     source: SocketAddr,
     /// Which of our addresses it sent to, where there are several; answers come from there.
     asked: Option<IpAddr>,
@@ -49,7 +51,7 @@ pub(super) struct Program {
 
 impl UdpListener {
     /// Listens there, and where else the port is free that is asked for.
-    pub(super) fn take_both(
+    pub(in crate::run) fn take_both(
         address: ListenAddress,
     ) -> Result<(UdpListener, SocketAddr, Second<UdpListener>), ListenError> {
         listen::take_both(address.addresses(), |one| {
@@ -59,17 +61,17 @@ impl UdpListener {
         })
     }
 
-    pub(super) fn bind(address: SocketAddr) -> io::Result<UdpListener> {
+    pub(in crate::run) fn bind(address: SocketAddr) -> io::Result<UdpListener> {
         Ok(UdpListener { socket: ProgramSocket::bind(address)?, owner: None, flows: HashMap::new() })
     }
 
     /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
-    pub(super) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
+    pub(in crate::run) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
         address.set_port(0);
         Ok(UdpListener { owner: Some(SocketAddr::new(owner, 0)), ..UdpListener::bind(address)? })
     }
 
-    pub(super) fn send(&self, program: &Program, payload: &[u8]) -> io::Result<()> {
+    pub(in crate::run) fn send(&self, program: &Program, payload: &[u8]) -> io::Result<()> {
         match program.target.as_ref().and_then(|target| datagram::encode(target, payload)) {
             Some(datagram) => self.socket.send(&datagram, program.source, program.asked),
             None => self.socket.send(payload, program.source, program.asked),
@@ -109,19 +111,20 @@ impl fmt::Display for Program {
     }
 }
 
-impl Core {
+impl Flows {
     /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
     /// session only; without one, they are lost.
-    pub(super) fn receive_from_programs(
+    pub(in crate::run) fn receive_from_programs(
         &mut self,
+        shared: &mut Shared<'_>,
         listener: UdpListenerKey,
         wanted: Option<(SessionKey, Option<&ConnectTarget>)>,
     ) {
         let mut buffer = std::mem::take(&mut self.datagram);
         for count in 0.. {
-            let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
+            let Some(entry) = self.listeners.get_mut(listener) else { break };
             if count == DATAGRAMS_PER_TURN {
-                self.notices.push_back(Notice::Programs { listener });
+                shared.turn.tell(Notice::Programs { listener });
                 break;
             }
             let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {
@@ -135,15 +138,15 @@ impl Core {
             loop {
                 let datagram;
                 (datagram, rest) = rest.split_at(stride.min(rest.len()));
-                let Some(entry) = self.udp_listeners.get_mut(listener) else { break };
+                let Some(entry) = self.listeners.get_mut(listener) else { break };
                 if let Some((program, payload)) = entry.take(source, asked, datagram) {
                     let flow = entry.flows.get(&program).copied().or_else(|| {
                         let (session, wanted) = wanted?;
                         let named = program.target.as_ref().map(|target| ConnectTarget::Udp(target.to_string()));
-                        self.open_flow(session, named.as_ref().or(wanted)?, listener, program)
+                        self.open_flow(shared, session, named.as_ref().or(wanted)?, listener, program)
                     });
                     if let Some(flow) = flow {
-                        self.send_to_peer(flow, payload);
+                        self.send_to_peer(shared, flow, payload);
                     }
                 }
                 if rest.is_empty() {
@@ -155,42 +158,47 @@ impl Core {
     }
 
     /// Adds a listener to the loop.
-    pub(super) fn add_listener(&mut self, mut listener: UdpListener) -> io::Result<UdpListenerKey> {
-        let token = Source::Programs(self.udp_listeners.next_key().place()).token();
-        self.poll.registry().register(&mut listener.socket, token, Interest::READABLE)?;
-        Ok(self.udp_listeners.insert(listener))
+    pub(in crate::run) fn add_listener(
+        &mut self,
+        turn: &Turn,
+        mut listener: UdpListener,
+    ) -> io::Result<UdpListenerKey> {
+        let token = Source::Programs(self.listeners.next_key().place()).token();
+        turn.registry().register(&mut listener.socket, token, Interest::READABLE)?;
+        Ok(self.listeners.insert(listener))
     }
 
     /// Closes a listener and ends its flows.
-    pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
-        let Some(mut entry) = self.udp_listeners.remove(listener) else { return };
-        if let Err(error) = self.poll.registry().deregister(&mut entry.socket) {
+    pub(in crate::run) fn close_listener(&mut self, shared: &mut Shared<'_>, listener: UdpListenerKey) {
+        let Some(mut entry) = self.listeners.remove(listener) else { return };
+        if let Err(error) = shared.turn.registry().deregister(&mut entry.socket) {
             debug!("deregister error={error}");
         }
         for flow in entry.flows.into_values() {
-            self.end_flow(flow, StreamEnd::Closed);
+            self.end_flow(shared, flow, StreamEnd::Closed);
         }
     }
 
     fn open_flow(
         &mut self,
+        shared: &mut Shared<'_>,
         session: SessionKey,
         target: &ConnectTarget,
         listener: UdpListenerKey,
         program: Program,
     ) -> Option<FlowKey> {
-        if self.sessions.get(session)?.flows.len() >= MAX_FLOWS {
-            let own = self.flows.iter().filter(|(_, entry)| entry.session == session);
+        if shared.sessions.get(session)?.flows.len() >= MAX_FLOWS {
+            let own = self.table.iter().filter(|(_, entry)| entry.session == session);
             let oldest = own.min_by_key(|(_, entry)| entry.used_at).map(|(flow, _)| flow)?;
-            self.end_flow(oldest, StreamEnd::failed("another flow needs its place"));
+            self.end_flow(shared, oldest, StreamEnd::failed("another flow needs its place"));
         }
-        let mut local = self.udp_listeners.get(listener)?.socket.local();
+        let mut local = self.listeners.get(listener)?.socket.local();
         if let Some(asked) = program.asked {
             local.set_ip(asked);
         }
         let ends = Ends::Ports { local, remote: program.source };
-        let trail = self.trail_of(session, Protocol::Udp, &ends);
-        let entry = &mut self.sessions[session];
+        let trail = shared.trails.of_accepted(shared.sessions, session, Protocol::Udp, &ends);
+        let entry = &mut shared.sessions[session];
         let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
         let key = match entry.session.mux().open_from(hash, target, &trail) {
             Ok(key) => key,
@@ -200,9 +208,10 @@ impl Core {
             }
         };
         let name = program.to_string();
-        let flow = self.insert_flow(session, key, Side::Program { listener, program: program.clone() }, name)?;
-        self.udp_listeners.get_mut(listener)?.flows.insert(program, flow);
-        self.report_opened(flow);
+        let flow =
+            self.insert_flow(shared, session, key, Side::Program { listener, program: program.clone() }, name)?;
+        self.listeners.get_mut(listener)?.flows.insert(program, flow);
+        self.report_opened(shared, flow);
         Some(flow)
     }
 }

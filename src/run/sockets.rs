@@ -1,0 +1,162 @@
+//! The UDP sockets that carry sessions.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use log::{debug, info, trace, warn};
+use mio::Interest;
+use mio::event::Event as MioEvent;
+
+use super::sessions::SessionKey;
+use super::table::{Key, Place, Table};
+use super::token::Source;
+use super::turn::Turn;
+use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
+use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
+
+/// Addresses that one sentence names.
+const MAX_NAMED: usize = 8;
+
+/// Receive calls a socket gets in a turn before others have theirs.
+const RECEIVES_PER_TURN: usize = 4;
+
+/// Finds a socket.
+pub(super) type SocketKey = Key<SocketEntry>;
+
+/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
+/// and a datagram's socket says whose it is.
+pub(super) struct SocketEntry {
+    socket: UdpSocket,
+    session: SessionKey,
+    /// It is in the list of those with something to receive.
+    is_queued: bool,
+}
+
+/// The UDP sockets of a loop's sessions.
+#[derive(Default)]
+pub(super) struct Sockets {
+    table: Table<SocketEntry>,
+    /// Those with something left to receive.
+    receivable: VecDeque<SocketKey>,
+    buffers: ReceiveBuffers,
+    /// Addresses that peers were not told of for want of room.
+    left_out: Vec<IpAddr>,
+    has_told_of_kernel_buffers: bool,
+}
+
+impl Sockets {
+    /// Returns the addresses of this machine that a peer is told of, whose signaling came to `signaling`; says which it
+    /// is not told of.
+    pub(super) fn offered(&mut self, turn: &mut Turn, signaling: Option<IpAddr>) -> Vec<IpAddr> {
+        let Offered { addresses, left_out } = offered_addresses(signaling).unwrap_or_else(|error| {
+            debug!("interfaces cannot be listed: {error}");
+            Offered::default()
+        });
+        self.warn_of_left_out(turn, left_out);
+        addresses
+    }
+
+    /// Says which addresses peers are not told of, once.
+    fn warn_of_left_out(&mut self, turn: &mut Turn, left_out: Vec<(IpAddr, String)>) {
+        if left_out.iter().all(|(address, _)| self.left_out.contains(address)) {
+            return;
+        }
+        let named = left_out.iter().take(MAX_NAMED).map(|(address, name)| format!("{address} ({name})"));
+        let mut names = named.collect::<Vec<_>>().join(", ");
+        if left_out.len() > MAX_NAMED {
+            names += &format!(" and {} more", left_out.len() - MAX_NAMED);
+        }
+        let message = format!(
+            "this machine has more addresses than the {MAX_IPV4} of IPv4 and {MAX_IPV6} of IPv6 that peers are told of; \
+             direct paths do not use {names}"
+        );
+        self.left_out = left_out.into_iter().map(|(address, _)| address).collect();
+        turn.warn("addresses", message);
+    }
+
+    /// Binds a socket for a session, at any port of an address.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn bind(&mut self, turn: &Turn, address: IpAddr, session: SessionKey) -> io::Result<SocketKey> {
+        let mut socket = UdpSocket::bind(address)?;
+        self.tell_of_kernel_buffers(socket.receive_buffer());
+        let token = Source::Udp(self.table.next_key().place()).token();
+        turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(self.table.insert(SocketEntry { socket, session, is_queued: false }))
+    }
+
+    /// Says once if the system keeps less for a socket than was asked for.
+    fn tell_of_kernel_buffers(&mut self, granted: usize) {
+        if granted < KERNEL_BUFFER && !std::mem::replace(&mut self.has_told_of_kernel_buffers, true) {
+            info!(
+                "the system keeps {granted} bytes for a socket, not {KERNEL_BUFFER}: bursts of a fast path may be lost; \
+                 on Linux net.core.rmem_max and net.core.wmem_max set the limit"
+            );
+        }
+    }
+
+    /// Closes a socket.
+    pub(super) fn remove(&mut self, turn: &Turn, key: SocketKey) {
+        let Some(mut entry) = self.table.remove(key) else { return };
+        if let Err(error) = turn.registry().deregister(entry.socket.source_mut()) {
+            warn!("deregister error={error}");
+        }
+    }
+
+    /// Takes an event of a socket.
+    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
+        let Some(key) = self.table.at(place) else { return };
+        let entry = &mut self.table[key];
+        entry.socket.readiness.handle_event(event);
+        if entry.socket.readiness.writable {
+            entry.socket.flush();
+        }
+        if !std::mem::replace(&mut entry.is_queued, true) {
+            self.receivable.push_back(key);
+        }
+    }
+
+    /// Tells whether a socket may have something to receive.
+    pub(super) fn has_work(&self) -> bool {
+        !self.receivable.is_empty()
+    }
+
+    /// Receives what is there, a few batches of each socket: for which session, at which address of ours, from which of
+    /// the peer's, and what.
+    pub(super) fn receive(&mut self, mut take: impl FnMut(SessionKey, SocketAddr, SocketAddr, &[u8])) {
+        for _ in 0..self.receivable.len() {
+            let Some(key) = self.receivable.pop_front() else { break };
+            let Some(SocketEntry { socket, session, is_queued }) = self.table.get_mut(key) else { continue };
+            let local = socket.local();
+            for _ in 0..RECEIVES_PER_TURN {
+                if socket.readiness.readable {
+                    socket.receive(&mut self.buffers, |remote, datagram| {
+                        trace!("in local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
+                        take(*session, local, remote, datagram);
+                    });
+                }
+            }
+            *is_queued = socket.readiness.readable;
+            if *is_queued {
+                self.receivable.push_back(key);
+            }
+        }
+    }
+
+    /// Returns a socket's own address.
+    pub(super) fn local(&self, key: SocketKey) -> SocketAddr {
+        self.table[key].socket.local()
+    }
+
+    /// Sends a datagram, or keeps it until there is room.
+    pub(super) fn send(&mut self, key: SocketKey, remote: SocketAddr, datagram: &[u8]) {
+        self.table[key].socket.send(remote, datagram);
+    }
+
+    /// Sends what was kept for a batch.
+    pub(super) fn flush(&mut self, key: SocketKey) {
+        self.table[key].socket.flush();
+    }
+}

@@ -1,0 +1,208 @@
+//! What every part of the loop works with: the time, the system's events, deadlines, and who is told what.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::trace;
+use mio::{Events, Poll, Registry, Waker};
+
+use super::core::Reporter;
+use super::deadlines::{Deadlines, Due};
+use super::notice::{Listening, Notice};
+use super::signals::{HangUp, Signals, Wish};
+use super::token::Source;
+use crate::net::watch::InterfaceWatch;
+use crate::status::event::Event;
+
+/// Events taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// How long the listeners are left alone when no descriptor is free.
+pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Ends a run from another thread.
+#[derive(Debug, Clone)]
+pub struct Stopper {
+    sender: Sender<()>,
+    waker: Arc<Waker>,
+}
+
+impl Stopper {
+    /// Asks for an orderly end, as Ctrl-C does; the second time for an end at once.
+    pub fn stop(&self) {
+        // A full queue means that enough was asked already; a dead loop needs no waking.
+        let _ = self.sender.try_send(());
+        let _ = self.waker.wake();
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+}
+
+/// The present turn of a loop.
+pub(super) struct Turn {
+    /// The time of this turn.
+    pub(super) now: Instant,
+    pub(super) deadlines: Deadlines,
+    /// What the side is to be told.
+    pub(super) notices: VecDeque<Notice>,
+    /// When the next guess of the pin may be verified.
+    pub(super) verify_at: Option<Instant>,
+    poll: Poll,
+    events: Events,
+    interfaces: InterfaceWatch,
+    /// No descriptors are free: the listeners are left alone until a deadline.
+    is_accepting_paused: bool,
+    reporter: Reporter,
+    signals: Signals,
+    stops: Receiver<()>,
+    stopper: Stopper,
+}
+
+impl Turn {
+    pub(super) fn new(reporter: Reporter) -> io::Result<Turn> {
+        let poll = Poll::new()?;
+        let interfaces = InterfaceWatch::start(poll.registry(), Source::Interfaces.token());
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
+        let (sender, stops) = bounded(2);
+        Ok(Turn {
+            now: Instant::now(),
+            deadlines: Deadlines::default(),
+            notices: VecDeque::new(),
+            verify_at: None,
+            poll,
+            events: Events::with_capacity(EVENTS),
+            interfaces,
+            is_accepting_paused: false,
+            reporter,
+            signals: Signals::default(),
+            stops,
+            stopper: Stopper { sender, waker },
+        })
+    }
+
+    /// Returns where sockets are registered.
+    pub(super) fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// Returns what ends this loop from another thread.
+    pub(super) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Returns what wakes this loop from another thread.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.stopper.waker()
+    }
+
+    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
+    pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
+        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
+    }
+
+    pub(super) fn report(&mut self, event: &Event) {
+        (self.reporter)(event);
+    }
+
+    pub(super) fn warn(&mut self, code: &str, message: String) {
+        self.report(&Event::Warning { code: code.to_owned(), message });
+    }
+
+    /// Tells the side something.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+    }
+
+    /// Sets a deadline, counted from now.
+    pub(super) fn set(&mut self, after: Duration, due: Due) {
+        self.deadlines.add(self.now + after, due);
+    }
+
+    /// Leaves the listeners alone for a while: a descriptor may be free then.
+    pub(super) fn pause_accepting(&mut self) {
+        if !std::mem::replace(&mut self.is_accepting_paused, true) {
+            self.set(EXHAUSTED_PAUSE, Due::Accept);
+        }
+    }
+
+    /// Waits until something happens or is due; not at all if there is something to do. The events are to be
+    /// [put back](Turn::put_back).
+    pub(super) fn wait(&mut self, has_work: bool) -> io::Result<Events> {
+        let timeout = if has_work || !self.notices.is_empty() { Some(Duration::ZERO) } else { self.timeout() };
+        trace!("wait timeout={timeout:?}");
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        self.now = Instant::now();
+        Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
+    }
+
+    /// Takes the buffer of the events back.
+    pub(super) fn put_back(&mut self, events: Events) {
+        self.events = events;
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
+        let next = times.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Somebody woke the loop: another thread may want it to stop, or have an answer.
+    pub(super) fn handle_wake(&mut self) {
+        while self.stops.try_recv().is_ok() {
+            self.notices.push_back(Notice::Stop);
+        }
+        self.tell(Notice::Woken);
+    }
+
+    /// Signals of the system came.
+    pub(super) fn handle_signal(&mut self) {
+        let wishes = self.signals.pending().into_iter().map(|wish| match wish {
+            Wish::Stop => Notice::Stop,
+            Wish::Reload => Notice::Reload,
+        });
+        self.notices.extend(wishes);
+    }
+
+    /// This machine's addresses may have changed.
+    pub(super) fn handle_interfaces(&mut self) {
+        self.interfaces.handle_event(self.now);
+    }
+
+    /// A listener may have a connection. While accepting is paused the readiness stays with it, and the deadline looks
+    /// again.
+    pub(super) fn handle_listener(&mut self, which: Listening) {
+        if !self.is_accepting_paused {
+            self.tell(Notice::Acceptable(which));
+        }
+    }
+
+    /// The pause of accepting is over.
+    pub(super) fn resume_accepting(&mut self) {
+        self.is_accepting_paused = false;
+        self.tell(Notice::Acceptable(Listening::All));
+    }
+
+    /// Returns this machine's addresses if they changed.
+    pub(super) fn poll_addresses(&mut self) -> Option<Vec<IpAddr>> {
+        self.interfaces.handle_timeout(self.now)
+    }
+
+    /// Returns what is due next.
+    pub(super) fn poll_due(&mut self) -> Option<Due> {
+        if self.verify_at.is_some_and(|at| at <= self.now) {
+            self.verify_at = None;
+            self.tell(Notice::Verify);
+        }
+        self.deadlines.pop(self.now)
+    }
+}
