@@ -1,5 +1,5 @@
-//! Steady-state forwarding allocates nothing in our layers: a counting allocator watches two muxes forward data, and two
-//! sessions that are asked what they wait for.
+//! Steady-state forwarding allocates nothing in our layers: a counting allocator watches two muxes forward data, and
+//! two sessions that are asked what they wait for.
 //!
 //! An allocator cannot be written without `unsafe`; the counting is all that this one adds to the system's.
 #![allow(unsafe_code)]

@@ -73,7 +73,8 @@ fn a_host_that_is_killed_and_comes_back() {
     let middle = Answer::read(&mut middle.stream);
     assert!(middle.is_err(), "half of an answer looked whole: {middle:?}");
     let refused = upload.answer();
-    assert_eq!(refused.status, 502, "{}", refused.text());
+    // 404 if the gateway saw the host go before it read the request.
+    assert!([502, 404].contains(&refused.status), "{}", refused.text());
     wait_until("the host to be gone", || status(&server, "myhost") == 404);
     figure(&format!("a host that was killed is gone after {:?}", start.elapsed()));
     idle.send(get(&authority, "/at-once", ""));

@@ -2,13 +2,29 @@
 
 use std::fmt;
 
-use super::error::Dialled;
-
 /// The largest head of an answer: front ends add long redirections and cookies.
 pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
 
 /// The most header fields of an answer.
 pub(super) const MAX_ANSWER_HEADERS: usize = 100;
+
+/// Which program is dialled, for sentences that name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialled {
+    /// A host.
+    Host,
+    /// A server.
+    Server,
+}
+
+impl fmt::Display for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dialled::Host => "pinhole host",
+            Dialled::Server => "pinhole server",
+        })
+    }
+}
 
 /// An answer to an upgrade request other than 101; what to do about it is its `Display`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

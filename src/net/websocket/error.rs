@@ -8,7 +8,7 @@ use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 use tungstenite::error::{CapacityError, Error as ProtocolLayerError, ProtocolError};
 
-use super::answer::HttpAnswer;
+use super::answer::{Dialled, HttpAnswer};
 use super::proxy_answer::{ProxyFailure, ProxyProblem};
 use crate::fault::Fault;
 use crate::net::trust;
@@ -30,24 +30,6 @@ pub enum Phase {
     Closing,
     /// Nothing more happens.
     Closed,
-}
-
-/// Which program is dialled, for sentences that name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialled {
-    /// A host.
-    Host,
-    /// A server.
-    Server,
-}
-
-impl fmt::Display for Dialled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dialled::Host => "pinhole host",
-            Dialled::Server => "pinhole server",
-        })
-    }
 }
 
 /// Why a WebSocket could not be opened, or ended. Its `Display` is the sentence of one who dialled a host.

@@ -24,9 +24,9 @@ use rustls::pki_types::ServerName;
 use tungstenite::error::Error as ProtocolLayerError;
 use tungstenite::protocol::{Message, Role, WebSocketContext};
 
-pub use answer::HttpAnswer;
+pub use answer::{Dialled, HttpAnswer};
 pub use client::UpgradeRequest;
-pub use error::{Dialled, Phase, WebSocketError};
+pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
 pub use proxy_answer::{ProxyFailure, ProxyProblem};
 pub use server::{Admission, Incoming, IncomingEvent};
