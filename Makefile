@@ -13,8 +13,8 @@ help:
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
-	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link"
-	@echo "make sctp-interop   our SCTP against the published one, both ways"
+	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link, SCTP's tables"
+	@echo "make sctp-interop   our SCTP against sctp-proto, dcsctp and aiortc (pip), both ways"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
@@ -49,9 +49,10 @@ bench:
 sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
 	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
+	GOODPUT_FULL=1 $(CARGO) test --release -p pinhole-sctp --test goodput tables -- --nocapture
 
 sctp-interop:
-	$(CARGO) test --manifest-path sctp/interop/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/interop
+	$(CARGO) test --manifest-path sctp/interop/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/interop -- --show-output
 
 natlab:
 	NATLAB_FULL=1 $(CARGO) test --release --test natlab -- --nocapture --test-threads=1

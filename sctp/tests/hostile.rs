@@ -314,3 +314,14 @@ fn any_bytes_are_survived() {
         assert!(round < 3000);
     }
 }
+
+/// A message of which a part was skipped is not waited for, although the peer does not name it.
+#[test]
+fn a_message_whose_rest_is_skipped_without_its_name_holds_nothing_up() {
+    let mut raw = Raw::new(1, 100);
+    raw.say(&data(BEGIN, 100, 1, 0, b"never whole"));
+    raw.say(&data(WHOLE, 102, 1, 1, b"whole"));
+    raw.say(&forward(101, &[]));
+    let message = raw.association.stream(1).expect("it has a message").receive().expect("open").expect("arrived");
+    assert_eq!(&message.into_bytes()[..], b"whole");
+}

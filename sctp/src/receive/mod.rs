@@ -146,8 +146,11 @@ impl Receiver {
         self.cumulative = tsn;
         self.beyond.remove_below(tsn.next());
         self.advance();
-        self.kept -= self.reassembly.skip(tsn);
-        for (stream, order) in forward.skipped() {
+        // A message of which a part was dropped is never whole, whether the peer names it or not: dcsctp 0.1.16 does not name one of
+        // which it gave up the rest before that left.
+        let mut dropped = Vec::new();
+        self.kept -= self.reassembly.skip(tsn, |stream, order| dropped.push((stream, order)));
+        for (stream, order) in forward.skipped().chain(dropped) {
             if stream < self.inbound {
                 let (state, is_new) = target.streams.entry(stream);
                 if is_new {

@@ -106,13 +106,17 @@ impl Reassembly {
     }
 
     /// Drops what has begun at or before `tsn`, up to which all is skipped (RFC 3758, section 3.6), and returns what of the window
-    /// becomes free.
-    pub(crate) fn skip(&mut self, tsn: Tsn) -> usize {
+    /// becomes free. `dropped` is told the stream and the number of each ordered message of which that was a part.
+    pub(crate) fn skip(&mut self, tsn: Tsn, mut dropped: impl FnMut(u16, u16)) -> usize {
         let mut freed = 0;
         while let Some(run) = self.runs.first_entry()
             && (*run.key() <= tsn || (*run.key() == tsn.next() && !run.get().has_begin))
         {
-            freed += run.remove().cost();
+            let run = run.remove();
+            freed += run.cost();
+            if let Some(number) = order(&run.header) {
+                dropped(run.header.stream, number);
+            }
         }
         freed
     }
