@@ -4,7 +4,7 @@ CARGO ?= cargo
 SEEDS ?= 20000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop natlab fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-arm clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench          criterion benches as a table"
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link, SCTP's tables"
 	@echo "make sctp-interop   our SCTP against sctp-proto, dcsctp and aiortc (pip), both ways"
+	@echo "make outside        a program that depends on pinhole, with the published SCTP and with ours"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binary for x86_64 (needs musl-tools)"
@@ -53,6 +54,13 @@ sim:
 
 sctp-interop:
 	$(CARGO) test --manifest-path sctp/interop/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}/interop -- --show-output
+
+# One lock file for both, so that what is built already is not built again.
+outside:
+	cp Cargo.lock tests/outside/Cargo.lock
+	$(CARGO) run --manifest-path tests/outside/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target}
+	$(CARGO) run --manifest-path tests/outside/Cargo.toml --target-dir $${CARGO_TARGET_DIR:-target} \
+		--config 'patch.crates-io.sctp-proto.path="sctp/adapter"'
 
 natlab:
 	NATLAB_FULL=1 $(CARGO) test --release --test natlab -- --nocapture --test-threads=1
