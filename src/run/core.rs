@@ -4,27 +4,25 @@
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
 use std::io;
-use std::net::SocketAddr;
-use std::time::Instant;
 
 use log::{debug, info};
 use mio::event::Event as MioEvent;
 
 use super::connections::{Asker, ConnectionKey, Connections, Incoming};
 use super::deadlines::Due;
-use super::dial::{Dialer, Waiter, Wanted};
+use super::dialer::{Dialer, NOT_FORWARDED, Refusal, Waiter, Wanted, describe};
 use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
 use super::notice::{Listening, Notice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::token::Source;
-use super::trails::Trails;
+use super::trails::{LEADS_BACK, Trails, warn_of_loop};
 use super::turn::Turn;
-use crate::address::Target;
+use crate::address::{Endpoint, Target};
 use crate::net::resolver::Resolver;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
-use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason, Hop};
+use crate::tunnel::{self, AbortReason, ChunkPool, ConnectTarget, GoAwayReason, Hop, StreamKey};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -47,8 +45,6 @@ pub(super) struct Core {
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
     pub(super) pool: ChunkPool,
-    /// When dials that found no descriptor are tried again.
-    pub(super) redial_at: Instant,
 }
 
 /// What the owners of tables work with beside their own.
@@ -75,7 +71,6 @@ impl Core {
             rounds: Rounds::default(),
             resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
-            redial_at: turn.now,
             turn,
         })
     }
@@ -215,6 +210,68 @@ impl Core {
         }
     }
 
+    /// Dials the target of a stream the peer opened, if there is one and it is allowed.
+    fn open_target(&mut self, session: SessionKey, key: StreamKey, target: &ConnectTarget) {
+        let entry = &mut self.sessions[session];
+        // Only what was asked for, and was not refused, comes back.
+        if let ConnectTarget::Reverse(id) = target
+            && !entry.session.mux().takes_reverse(*id)
+        {
+            return self.sessions.abort_stream(session, key, AbortReason::Denied, NOT_FORWARDED);
+        }
+        let (endpoint, header) = match self.dialer.endpoint(entry.scope, target) {
+            Ok(found) => found,
+            Err(Refusal { reason, detail }) => {
+                let name = &entry.name;
+                self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
+                return self.sessions.abort_stream(session, key, reason, detail);
+            }
+        };
+        let is_named = !matches!(target, ConnectTarget::Reverse(_) | ConnectTarget::Service(_));
+        let told = entry.session.mux().stream(key).map(|mut stream| stream.take_trail());
+        let trail = self.trails.complete(&told.unwrap_or_default());
+        let wanted = Wanted { session, key, endpoint, header, is_named, trail };
+        if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
+            warn_of_loop(&mut self.turn, entry, &wanted.target());
+            self.end_looping_flow(hop);
+            return self.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+        }
+        self.admit(wanted);
+    }
+
+    /// Dials what a stream is to be joined to, if there still is one.
+    pub(super) fn dial_target(&mut self, wanted: Wanted) {
+        if self.sessions.get(wanted.session).is_none() {
+            return;
+        }
+        if let Endpoint::Udp(address) = &wanted.endpoint {
+            let address = address.clone();
+            let (flows, mut shared) = self.flows_and_shared();
+            flows.open_target_flow(&mut shared, wanted, &address);
+        } else {
+            let (connections, mut shared) = self.connections_and_shared();
+            connections.open_target(&mut shared, wanted);
+        }
+        self.prune_deadlines();
+    }
+
+    /// Takes the resolver's answers.
+    fn handle_lookups(&mut self) {
+        while let Some((waiter, answer)) = self.resolver.poll() {
+            match waiter {
+                Waiter::Side => self.turn.tell(Notice::Resolved { answer }),
+                Waiter::Flow(flow) => {
+                    let (flows, mut shared) = self.flows_and_shared();
+                    flows.handle_flow_lookup(&mut shared, flow, &answer);
+                }
+                Waiter::Connection(connection) => {
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.handle_lookup(&mut shared, connection, answer);
+                }
+            }
+        }
+    }
+
     /// Borrows the flows, and what they work with.
     fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
@@ -256,12 +313,6 @@ impl Core {
         connections.reset_connection(&mut shared, connection, reason);
     }
 
-    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
-    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
-        let (connections, mut shared) = self.connections_and_shared();
-        connections.deregister(&mut shared, connection);
-    }
-
     /// Adds a socket that local programs send to.
     pub(super) fn add_listener(&mut self, listener: UdpListener) -> io::Result<UdpListenerKey> {
         self.flows.add_listener(&self.turn, listener)
@@ -292,23 +343,10 @@ impl Core {
         answered.into_iter().for_each(|round| self.target_answered(round));
     }
 
-    /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.open_target_flow(&mut shared, wanted, target);
-        self.prune_deadlines();
-    }
-
     /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
     pub(super) fn end_looping_flow(&mut self, hop: Hop) {
         let (flows, mut shared) = self.flows_and_shared();
         flows.end_looping_flow(&mut shared, hop);
-    }
-
-    /// Takes the resolver's answer for a flow.
-    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.handle_flow_lookup(&mut shared, flow, answer);
     }
 
     fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
@@ -342,8 +380,8 @@ impl Core {
             }
             Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
             Some(Source::Connection(place)) => {
-                let dialled = self.connections.handle_event(place, event);
-                dialled.into_iter().for_each(|connection| self.check_dial(connection));
+                let (connections, mut shared) = self.connections_and_shared();
+                connections.handle_event(&mut shared, place, event);
             }
             Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
@@ -371,7 +409,10 @@ impl Core {
                 Due::Round(key) => self.handle_round_due(key),
                 Due::Uplink { step } => self.turn.tell(Notice::UplinkDue { step }),
                 Due::Link { link, step } => self.turn.tell(Notice::LinkDue { link, step }),
-                Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
+                Due::Dial(due) => {
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.handle_dial_due(&mut shared, due);
+                }
             }
         }
     }
@@ -381,9 +422,7 @@ impl Core {
         let Core { turn, flows, connections, .. } = self;
         turn.deadlines.prune(|due| match *due {
             Due::FlowIdle(flow) => flows.contains(flow),
-            Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
-                connections.contains(connection)
-            }
+            Due::Dial(due) => connections.contains(due.connection()),
             _ => true,
         });
     }

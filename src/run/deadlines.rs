@@ -35,15 +35,33 @@ pub(super) enum Due {
     Web(Mark),
     /// The WebSocket to the server has been at its step for too long.
     Uplink { step: u64 },
-    /// A target did not answer at any of its addresses.
-    Dial(ConnectionKey),
-    /// A target did not answer at one address; `left` more are to be tried.
-    Attempt { connection: ConnectionKey, left: usize },
     /// A target that is watched because it may lead back has had its moment.
     Round(RoundKey),
-    /// A dial that failed for want of descriptors may be tried again. Keys are in the order of their entries: of those
-    /// that wait for the same moment, the oldest is served first.
-    Redial(ConnectionKey),
+    /// A dial has had its time.
+    Dial(DialDue),
+}
+
+/// What is due of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DialDue {
+    /// A target did not answer at any of its addresses.
+    Timeout(ConnectionKey),
+    /// A target did not answer at one address; `left` more are to be tried.
+    Attempt { connection: ConnectionKey, left: usize },
+    /// One that found no descriptor may be tried again. Keys are in the order of their entries: of those that wait for
+    /// the same moment, the oldest is served first.
+    Retry(ConnectionKey),
+}
+
+impl DialDue {
+    /// Returns whose dial it is.
+    pub(super) fn connection(self) -> ConnectionKey {
+        match self {
+            DialDue::Timeout(connection) | DialDue::Attempt { connection, .. } | DialDue::Retry(connection) => {
+                connection
+            }
+        }
+    }
 }
 
 /// Deadlines are not searched for dead ones below this number.

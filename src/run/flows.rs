@@ -17,7 +17,7 @@ use mio::net::UdpSocket;
 
 use super::core::Shared;
 use super::deadlines::Due;
-use super::dial::{Waiter, Wanted, asker};
+use super::dialer::{Waiter, Wanted, asker};
 use super::notice::Notice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;

@@ -10,7 +10,7 @@ mod client;
 mod connections;
 mod core;
 mod deadlines;
-mod dial;
+mod dialer;
 mod flows;
 mod host;
 mod liveness;

@@ -13,7 +13,7 @@ use rand::RngExt as _;
 use super::connections::Phase;
 use super::core::Core;
 use super::deadlines::Due;
-use super::dial::Wanted;
+use super::dialer::Wanted;
 use super::sessions::SessionKey;
 use super::table::{Key, Table};
 use super::trails::{LEADS_BACK, warn_of_loop};

@@ -122,7 +122,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/client/pipe", &[], &["std::fs", "std::os", "std::thread"]),
     room("run/connections", &["socks"], &["sha2"]),
     room("run/turn", &[], &["Instant::now"]),
-    room("run/dial", &["access"], &[]),
+    room("run/dialer", &["access"], &[]),
     room("run/host", &[], &["rustls", "socket2"]),
     room("run/flows/programs", &["socks"], &[]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),

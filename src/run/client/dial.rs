@@ -11,7 +11,7 @@ use super::links::{Link, Phase};
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 use crate::run::attempts::Attempts;
-use crate::run::dial::Waiter;
+use crate::run::dialer::Waiter;
 use crate::run::liveness::Liveness;
 use crate::run::sessions::SessionKey;
 use crate::run::token::Source;

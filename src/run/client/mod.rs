@@ -37,7 +37,7 @@ use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
 use super::core::{Core, ROUNDS_PER_TURN, Reporter};
 use super::deadlines::Due;
-use super::dial::Dialer;
+use super::dialer::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::notice::{Listening, Notice};
 use super::sessions::{SessionKey, Summary};

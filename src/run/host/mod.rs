@@ -28,7 +28,7 @@ use crate::run::RunError;
 use crate::run::approval::Approval;
 use crate::run::core::{Core, ROUNDS_PER_TURN, Reporter};
 use crate::run::deadlines::Due;
-use crate::run::dial::{Dialer, ServerAccess};
+use crate::run::dialer::{Dialer, ServerAccess};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::notice::{Listening, Notice};
 use crate::run::sessions::{Scope, SessionKey, Summary};

@@ -27,7 +27,7 @@ use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocket
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
 use crate::run::deadlines::Due;
-use crate::run::dial::Waiter;
+use crate::run::dialer::Waiter;
 use crate::run::liveness::Liveness;
 use crate::run::notice::Notice;
 use crate::run::token::Source;

@@ -43,7 +43,7 @@ use self::web::{Web, WebKey};
 use super::RunError;
 use super::core::{Core, ROUNDS_PER_TURN, Reporter};
 use super::deadlines::Due;
-use super::dial::Dialer;
+use super::dialer::Dialer;
 use super::liveness::LOOK_INTERVAL;
 use super::notice::{Listening, Notice};
 use super::sessions::SessionKey;
