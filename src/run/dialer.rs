@@ -139,3 +139,33 @@ pub(super) fn describe(target: &ConnectTarget) -> String {
         ConnectTarget::Reverse(id) => format!("reverse forward {id}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_what_is_published_and_what_the_host_lets_it_dial() {
+        let mut dialer = Dialer {
+            services: ["localhost:1", "localhost:2"].map(|text| SharedService::of(text.parse().unwrap())).to_vec(),
+            allow: AccessList::parse(["localhost:3", "udp:localhost:3"]).unwrap(),
+            ..Dialer::default()
+        };
+        let (first, second) = (ConnectTarget::Service(0), ConnectTarget::Service(1));
+        let (tcp, udp) = (ConnectTarget::Tcp("localhost:3".to_owned()), ConnectTarget::Udp("localhost:3".to_owned()));
+        let has = |dialer: &Dialer, scope| {
+            [&first, &second, &tcp, &udp].map(|target| u8::from(dialer.endpoint(scope, target).is_ok()))
+        };
+        assert_eq!(has(&dialer, Scope::Peer), [1, 1, 1, 1]);
+        assert_eq!(has(&dialer, Scope::Server), [0, 0, 0, 0]);
+        dialer.server.public = Some(1);
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
+        dialer.server.dials = true;
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 1, 0]);
+        dialer.allow = AccessList::default();
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
+        let unknown = dialer.endpoint(Scope::Peer, &ConnectTarget::Service(2)).unwrap_err();
+        assert_eq!(unknown.reason, AbortReason::UnknownService);
+        assert_eq!(dialer.endpoint(Scope::Peer, &ConnectTarget::Reverse(0)).unwrap_err().detail, NOT_FORWARDED);
+    }
+}

@@ -1,4 +1,4 @@
-//! The dials of a loop that have not ended: their sockets, the addresses they try, and those that wait for a descriptor.
+//! The dials of a loop that have not ended: their sockets, and the addresses they try. Some wait for a descriptor.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
