@@ -16,7 +16,7 @@ use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
 use super::core::Shared;
-use super::notice::Notice;
+use super::notice::ClientNotice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::{Key, Place, Table};
@@ -391,7 +391,7 @@ impl Connections {
         let stream = entry.id.value();
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            shared.turn.tell(Notice::Closed { connection, end: end.clone() });
+            shared.turn.tell(ClientNotice::Closed { connection, end: end.clone() });
             shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase

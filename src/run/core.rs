@@ -12,7 +12,7 @@ use super::connections::{Asker, ConnectionKey, Connections, Incoming};
 use super::deadlines::Due;
 use super::dialer::{Dialer, NOT_FORWARDED, Refusal, Waiter, Wanted, describe};
 use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
-use super::notice::{Listening, Notice};
+use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::token::Source;
@@ -180,7 +180,7 @@ impl Core {
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
-                    self.turn.tell(Notice::Stream { session, event });
+                    self.turn.tell(ServerNotice::Stream { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
@@ -190,16 +190,16 @@ impl Core {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
                 } else {
-                    self.turn.tell(Notice::Stream { session, event });
+                    self.turn.tell(ServerNotice::Stream { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
                 let (connections, mut shared) = self.connections_and_shared();
                 connections.stream_accepted(&mut shared, session, key);
             }
-            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
-            tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
-            tunnel::Event::Listened { id, result } => self.turn.tell(Notice::Listened { session, id, result }),
+            tunnel::Event::Accepted(_) => self.turn.tell(ServerNotice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.turn.tell(HostNotice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.turn.tell(ClientNotice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
@@ -259,7 +259,7 @@ impl Core {
     fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match waiter {
-                Waiter::Side => self.turn.tell(Notice::Resolved { answer }),
+                Waiter::Side => self.turn.tell(PeerNotice::Resolved { answer }),
                 Waiter::Flow(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_lookup(&mut shared, flow, &answer);
@@ -364,14 +364,16 @@ impl Core {
             Some(Source::Waker) => self.turn.handle_wake(),
             Some(Source::Signals) => self.turn.handle_signal(),
             Some(Source::Interfaces) => self.turn.handle_interfaces(),
-            Some(Source::Signaling) => self.turn.handle_listener(Listening::Signaling),
-            Some(Source::Listener(place)) => self.turn.handle_listener(Listening::At(place)),
-            Some(Source::Negotiation(place)) => self.turn.tell(Notice::Negotiation { place }),
-            Some(Source::Web(place)) => self.turn.tell(Notice::Web { place, event: event.clone() }),
-            Some(Source::Uplink) => self.turn.tell(Notice::Uplink { event: event.clone() }),
-            Some(Source::Link(place)) => self.turn.tell(Notice::Link { place, event: event.clone() }),
+            Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
+            Some(Source::Listener(place)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(place))),
+            Some(Source::Negotiation(place)) => self.turn.tell(ClientNotice::Negotiation { place }),
+            Some(Source::Web(place)) => self.turn.tell(ServerNotice::Web { place, event: event.clone() }),
+            Some(Source::Uplink) => self.turn.tell(HostNotice::Uplink { event: event.clone() }),
+            Some(Source::Link(place)) => self.turn.tell(LinkNotice::Ready { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
-                self.turn.notices.extend(self.flows.listener_at(place).map(|listener| Notice::Programs { listener }));
+                if let Some(listener) = self.flows.listener_at(place) {
+                    self.turn.tell(PeerNotice::Programs { listener });
+                }
             }
             Some(Source::Flow(place)) => {
                 if let Some(flow) = self.flows.at(place) {
@@ -397,18 +399,16 @@ impl Core {
                 Due::Accept => self.turn.resume_accepting(),
                 Due::Session(key) => self.sessions.handle_due(&mut self.turn, key),
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
-                Due::Rejoin => self.turn.tell(Notice::Rejoin),
-                Due::Waiting => self.turn.tell(Notice::Waiting),
                 Due::Leaving(key) => self.connections.handle_leaving_due(&self.turn, key),
                 Due::FlowIdle(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_idle(&mut shared, flow);
                 }
-                Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
-                Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
-                Due::Uplink { step } => self.turn.tell(Notice::UplinkDue { step }),
-                Due::Link { link, step } => self.turn.tell(Notice::LinkDue { link, step }),
+                Due::Link { link, step } => self.turn.tell(LinkNotice::Due { link, step }),
+                Due::Host(due) => self.turn.tell(HostNotice::Due(due)),
+                Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
+                Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
                 Due::Dial(due) => {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.handle_dial_due(&mut shared, due);

@@ -18,7 +18,7 @@ use mio::net::UdpSocket;
 use super::core::Shared;
 use super::deadlines::Due;
 use super::dialer::{Waiter, Wanted, asker};
-use super::notice::Notice;
+use super::notice::PeerNotice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
 use super::table::{Key, Place, Table};
@@ -165,7 +165,7 @@ impl Flows {
                 break;
             };
             if count == DATAGRAMS_PER_TURN {
-                shared.turn.tell(Notice::Target { flow });
+                shared.turn.tell(PeerNotice::Target { flow });
                 break;
             }
             match socket.recv(&mut buffer) {

@@ -14,7 +14,7 @@ use rand::Rng;
 use super::connections::ConnectionKey;
 use super::deadlines::Due;
 use super::flows::FlowKey;
-use super::notice::Notice;
+use super::notice::{ClientNotice, Notice, PeerNotice};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
 use super::table::{Key, Place, Table};
@@ -312,7 +312,7 @@ impl Sessions {
                     let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
                     turn.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
                 }
-                turn.tell(Notice::Connected { session: key });
+                turn.tell(ClientNotice::Connected { session: key });
             }
             Event::PathChanged { path, reason } => {
                 let session = entry.name.clone();
@@ -322,15 +322,15 @@ impl Sessions {
             Event::Recovering { reason } => {
                 let session = entry.name.clone();
                 turn.report(&StatusEvent::Recovering { session, reason });
-                turn.tell(Notice::Recovering { session: key });
+                turn.tell(ClientNotice::Recovering { session: key });
             }
             Event::Recovered { path, after } => {
                 let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
-                turn.tell(Notice::Connected { session: key });
+                turn.tell(ClientNotice::Connected { session: key });
             }
-            Event::SignalingDone => turn.tell(Notice::SignalingDone { session: key }),
-            Event::GoAway(reason) => turn.tell(Notice::GoAway(reason)),
+            Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
+            Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
             Event::Stream(_) | Event::Ended(_) => {}
         }
     }
@@ -373,7 +373,7 @@ impl Sessions {
         for (_, entry) in self.table.iter_mut() {
             entry.session.handle_addresses(turn.now, &vanished);
         }
-        turn.tell(Notice::Addresses { vanished });
+        turn.tell(PeerNotice::Addresses { vanished });
         self.touch_all();
     }
 

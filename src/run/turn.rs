@@ -12,7 +12,7 @@ use mio::{Events, Poll, Registry, Waker};
 
 use super::core::Reporter;
 use super::deadlines::{Deadlines, Due};
-use super::notice::{Listening, Notice};
+use super::notice::{HostNotice, Listening, Notice, ServerNotice};
 use super::signals::{HangUp, Signals, Wish};
 use super::token::Source;
 use crate::net::watch::InterfaceWatch;
@@ -115,8 +115,8 @@ impl Turn {
     }
 
     /// Tells the side something.
-    pub(super) fn tell(&mut self, notice: Notice) {
-        self.notices.push_back(notice);
+    pub(super) fn tell(&mut self, notice: impl Into<Notice>) {
+        self.notices.push_back(notice.into());
     }
 
     /// Sets a deadline, counted from now.
@@ -168,7 +168,7 @@ impl Turn {
     pub(super) fn handle_signal(&mut self) {
         let wishes = self.signals.pending().into_iter().map(|wish| match wish {
             Wish::Stop => Notice::Stop,
-            Wish::Reload => Notice::Reload,
+            Wish::Reload => ServerNotice::Reload.into(),
         });
         self.notices.extend(wishes);
     }
@@ -180,9 +180,9 @@ impl Turn {
 
     /// A listener may have a connection. While accepting is paused the readiness stays with it, and the deadline looks
     /// again.
-    pub(super) fn handle_listener(&mut self, which: Listening) {
+    pub(super) fn handle_listener(&mut self, notice: impl Into<Notice>) {
         if !self.is_accepting_paused {
-            self.tell(Notice::Acceptable(which));
+            self.tell(notice);
         }
     }
 
@@ -201,7 +201,7 @@ impl Turn {
     pub(super) fn poll_due(&mut self) -> Option<Due> {
         if self.verify_at.is_some_and(|at| at <= self.now) {
             self.verify_at = None;
-            self.tell(Notice::Verify);
+            self.tell(HostNotice::Verify);
         }
         self.deadlines.pop(self.now)
     }

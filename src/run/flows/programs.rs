@@ -15,7 +15,7 @@ use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
 use crate::run::connections::stream_hash;
 use crate::run::core::Shared;
-use crate::run::notice::Notice;
+use crate::run::notice::PeerNotice;
 use crate::run::sessions::SessionKey;
 use crate::run::table::Key;
 use crate::run::token::Source;
@@ -124,7 +124,7 @@ impl Flows {
         for count in 0.. {
             let Some(entry) = self.listeners.get_mut(listener) else { break };
             if count == DATAGRAMS_PER_TURN {
-                shared.turn.tell(Notice::Programs { listener });
+                shared.turn.tell(PeerNotice::Programs { listener });
                 break;
             }
             let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {
