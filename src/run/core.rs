@@ -17,7 +17,7 @@ use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
 use super::token::Source;
 use super::trails::{LEADS_BACK, Trails, warn_of_loop};
-use super::turn::Turn;
+use super::turn::{Reporter, Turn};
 use crate::address::{Endpoint, Target};
 use crate::net::resolver::Resolver;
 use crate::session::{End, Reach};
@@ -30,9 +30,6 @@ const PASSES_PER_TURN: usize = 8;
 /// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking
 /// the system in between.
 pub(super) const ROUNDS_PER_TURN: usize = 2;
-
-/// Takes what a run reports.
-pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
 /// What a host, a client and a server have in common.
 pub(super) struct Core {

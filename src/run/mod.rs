@@ -33,12 +33,11 @@ use std::io;
 
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
-pub use self::core::Reporter;
 pub use self::host::Host;
 pub use self::server::Server;
 #[cfg(unix)]
 pub use self::server::{DialError, ServerDialer};
-pub use self::turn::Stopper;
+pub use self::turn::{Reporter, Stopper};
 
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;

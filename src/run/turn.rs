@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::trace;
 use mio::{Events, Poll, Registry, Waker};
 
-use super::core::Reporter;
 use super::deadlines::{Deadlines, Due};
 use super::notice::{HostNotice, Listening, Notice, ServerNotice};
 use super::signals::{HangUp, Signals, Wish};
@@ -23,6 +22,9 @@ const EVENTS: usize = 1024;
 
 /// How long the listeners are left alone when no descriptor is free.
 pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes what a run reports.
+pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
 /// Ends a run from another thread.
 #[derive(Debug, Clone)]
