@@ -15,10 +15,10 @@ use mio::Interest;
 use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
-use super::core::Shared;
 use super::notice::ClientNotice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
+use super::shared::Shared;
 use super::table::{Key, Place, Table};
 use super::token::Source;
 use super::turn::Turn;

@@ -3,6 +3,8 @@
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
+mod targets;
+
 use std::io;
 
 use log::{debug, info};
@@ -10,19 +12,20 @@ use mio::event::Event as MioEvent;
 
 use super::connections::{Asker, ConnectionKey, Connections, Incoming};
 use super::deadlines::Due;
-use super::dialer::{Dialer, NOT_FORWARDED, Refusal, Waiter, Wanted, describe};
+use super::dialer::{Dialer, Waiter};
 use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
 use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
+use super::shared::Shared;
 use super::token::Source;
-use super::trails::{LEADS_BACK, Trails, warn_of_loop};
+use super::trails::Trails;
 use super::turn::{Reporter, Turn};
-use crate::address::{Endpoint, Target};
+use crate::address::Target;
 use crate::net::resolver::Resolver;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
-use crate::tunnel::{self, AbortReason, ChunkPool, ConnectTarget, GoAwayReason, Hop, StreamKey};
+use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -42,17 +45,6 @@ pub(super) struct Core {
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
     pub(super) pool: ChunkPool,
-}
-
-/// What the owners of tables work with beside their own.
-pub(super) struct Shared<'a> {
-    pub(super) turn: &'a mut Turn,
-    pub(super) sessions: &'a mut Sessions,
-    pub(super) pool: &'a mut ChunkPool,
-    pub(super) dialer: &'a Dialer,
-    pub(super) trails: &'a mut Trails,
-    pub(super) rounds: &'a mut Rounds,
-    pub(super) resolver: &'a mut Resolver<Waiter>,
 }
 
 impl Core {
@@ -207,51 +199,6 @@ impl Core {
         }
     }
 
-    /// Dials the target of a stream the peer opened, if there is one and it is allowed.
-    fn open_target(&mut self, session: SessionKey, key: StreamKey, target: &ConnectTarget) {
-        let entry = &mut self.sessions[session];
-        // Only what was asked for, and was not refused, comes back.
-        if let ConnectTarget::Reverse(id) = target
-            && !entry.session.mux().takes_reverse(*id)
-        {
-            return self.sessions.abort_stream(session, key, AbortReason::Denied, NOT_FORWARDED);
-        }
-        let (endpoint, header) = match self.dialer.endpoint(entry.scope, target) {
-            Ok(found) => found,
-            Err(Refusal { reason, detail }) => {
-                let name = &entry.name;
-                self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
-                return self.sessions.abort_stream(session, key, reason, detail);
-            }
-        };
-        let is_named = !matches!(target, ConnectTarget::Reverse(_) | ConnectTarget::Service(_));
-        let told = entry.session.mux().stream(key).map(|mut stream| stream.take_trail());
-        let trail = self.trails.complete(&told.unwrap_or_default());
-        let wanted = Wanted { session, key, endpoint, header, is_named, trail };
-        if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
-            warn_of_loop(&mut self.turn, entry, &wanted.target());
-            self.end_looping_flow(hop);
-            return self.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
-        }
-        self.admit(wanted);
-    }
-
-    /// Dials what a stream is to be joined to, if there still is one.
-    pub(super) fn dial_target(&mut self, wanted: Wanted) {
-        if self.sessions.get(wanted.session).is_none() {
-            return;
-        }
-        if let Endpoint::Udp(address) = &wanted.endpoint {
-            let address = address.clone();
-            let (flows, mut shared) = self.flows_and_shared();
-            flows.open_target_flow(&mut shared, wanted, &address);
-        } else {
-            let (connections, mut shared) = self.connections_and_shared();
-            connections.open_target(&mut shared, wanted);
-        }
-        self.prune_deadlines();
-    }
-
     /// Takes the resolver's answers.
     fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
@@ -270,7 +217,7 @@ impl Core {
     }
 
     /// Borrows the flows, and what they work with.
-    fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
+    pub(super) fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
         (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
     }
@@ -338,12 +285,6 @@ impl Core {
         let (flows, mut shared) = self.flows_and_shared();
         let answered = flows.receive_from_target(&mut shared, flow);
         answered.into_iter().for_each(|round| self.target_answered(round));
-    }
-
-    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
-    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.end_looping_flow(&mut shared, hop);
     }
 
     fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {

@@ -15,12 +15,12 @@ use log::debug;
 use mio::Interest;
 use mio::net::UdpSocket;
 
-use super::core::Shared;
 use super::deadlines::Due;
 use super::dialer::{Waiter, Wanted, asker};
 use super::notice::PeerNotice;
 use super::rounds::RoundKey;
 use super::sessions::SessionKey;
+use super::shared::Shared;
 use super::table::{Key, Place, Table};
 use super::token::Source;
 use super::trails::LEADS_BACK;

@@ -21,6 +21,7 @@ mod pump;
 mod rounds;
 mod server;
 mod sessions;
+mod shared;
 mod signals;
 mod sockets;
 mod stun;

@@ -10,14 +10,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
-use super::connections::Phase;
-use super::core::Core;
-use super::deadlines::Due;
 use super::dialer::Wanted;
 use super::sessions::SessionKey;
 use super::table::{Key, Table};
-use super::trails::{LEADS_BACK, warn_of_loop};
-use crate::tunnel::AbortReason;
 
 /// Connections that are open to a target, and silent, before one is suspected.
 const MANY: usize = 16;
@@ -278,68 +273,6 @@ impl<W> Rounds<W> {
 impl<W> Default for Rounds<W> {
     fn default() -> Rounds<W> {
         Rounds { targets: Table::new(), places: HashMap::new(), orders: VecDeque::new() }
-    }
-}
-
-impl Core {
-    /// Dials a target, now or in a moment, unless it is known to lead back.
-    pub(super) fn admit(&mut self, wanted: Wanted) {
-        let now = self.turn.now;
-        let key = self.rounds.find(wanted.session, &wanted.target());
-        let is_suspect = self.rounds.is_to_be_looked_at(key, now) && self.is_silent(wanted.session, key);
-        let look_at = self.rounds.admit(now, key, wanted, is_suspect);
-        self.obey_rounds(key, look_at);
-    }
-
-    /// What was waited for at a target is over.
-    pub(super) fn handle_round_due(&mut self, key: RoundKey) {
-        let look_at = self.rounds.handle_due(self.turn.now, key);
-        self.obey_rounds(key, look_at);
-    }
-
-    /// A target answered on one of its connections.
-    pub(super) fn target_answered(&mut self, key: RoundKey) {
-        self.rounds.answered(self.turn.now, key);
-        self.obey_rounds(key, None);
-    }
-
-    /// Does with dials what was decided.
-    fn obey_rounds(&mut self, key: RoundKey, look_at: Option<Instant>) {
-        look_at.into_iter().for_each(|at| self.turn.deadlines.add(at, Due::Round(key)));
-        while let Some(order) = self.rounds.poll() {
-            match order {
-                Order::Dial(key, wanted) => {
-                    self.dial_target(wanted);
-                    self.rounds.forget(key);
-                }
-                // The session may be gone by now.
-                Order::Refuse(wanted) if self.sessions.get(wanted.session).is_none() => {}
-                Order::Refuse(wanted) => {
-                    let target = wanted.target();
-                    warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &target);
-                    self.sessions.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
-                }
-            }
-        }
-    }
-
-    /// Tells whether none of a target's connections and flows ever got an answer.
-    fn is_silent(&mut self, session: SessionKey, key: RoundKey) -> bool {
-        let Some(entry) = self.sessions.get(session) else { return false };
-        let mut connections = entry.connections.values().filter_map(|&connection| self.connections.get(connection));
-        let is_silent = connections.all(|entry| match &entry.phase {
-            Phase::Open(pump) if entry.round == Some(key) => pump.bytes().0 == 0,
-            _ => true,
-        });
-        let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
-        let session = &mut self.sessions[session].session;
-        let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
-        let mut own = flows.into_iter().filter(|(_, flow)| self.flows.round(*flow) == Some(key));
-        let is_silent = is_silent && !own.any(|(key, _)| has_answer(key));
-        if !is_silent {
-            self.rounds.is_fine(key);
-        }
-        is_silent
     }
 }
 

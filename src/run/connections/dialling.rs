@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use super::dials::Outcome;
 use super::{ConnectionKey, Connections, Phase};
-use crate::run::core::Shared;
 use crate::run::deadlines::DialDue;
 use crate::run::dialer::Wanted;
 use crate::run::proxy_header::proxy_header;
+use crate::run::shared::Shared;
 use crate::tunnel::AbortReason;
 
 impl Connections {
