@@ -15,11 +15,10 @@ use mio::Interest;
 use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
+use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
-use super::rounds::RoundKey;
-use super::sessions::SessionKey;
 use super::shared::Shared;
-use super::table::{Key, Place, Table};
+use super::table::{Place, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::address::Protocol;
@@ -30,13 +29,9 @@ use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey};
 
 pub(super) use asker::{Asker, answer, answer_and_end};
-pub(super) use leaving::LeavingKey;
 
 use dials::Dials;
 use leaving::Leavings;
-
-/// Finds a connection.
-pub(super) type ConnectionKey = Key<ConnectionEntry>;
 
 /// A connection, established or on its way, and its stream.
 pub(super) struct ConnectionEntry {
@@ -83,7 +78,7 @@ pub(super) struct Incoming {
 /// The connections of a loop.
 #[derive(Default)]
 pub(super) struct Connections {
-    table: Table<ConnectionEntry>,
+    table: Table<ConnectionEntry, keys::Connection>,
     /// Those that can go on.
     ready: VecDeque<ConnectionKey>,
     /// Of those that are not open, what is dialled.

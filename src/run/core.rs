@@ -10,13 +10,14 @@ use std::io;
 use log::{debug, info};
 use mio::event::Event as MioEvent;
 
-use super::connections::{Asker, ConnectionKey, Connections, Incoming};
+use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
 use super::dialer::{Dialer, Waiter};
-use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
-use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
+use super::flows::{Flows, UdpListener};
+use super::keys::{ConnectionKey, FlowKey, SessionKey, UdpListenerKey};
+use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice, Summary};
 use super::rounds::Rounds;
-use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
+use super::sessions::{SessionEvent, Sessions};
 use super::shared::Shared;
 use super::token::Source;
 use super::trails::Trails;

@@ -4,10 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::connections::{ConnectionKey, LeavingKey};
-use super::flows::FlowKey;
-use super::rounds::RoundKey;
-use super::sessions::SessionKey;
+use super::keys::{ConnectionKey, FlowKey, LeavingKey, RoundKey, SessionKey};
 use super::table::Mark;
 
 /// What is due.

@@ -1,8 +1,6 @@
 //! What a peer's streams may be joined to: which target, and whether it may be dialled.
 
-use super::connections::ConnectionKey;
-use super::flows::FlowKey;
-use super::sessions::{Scope, SessionKey};
+use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey};
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::config::{ProxyProtocol, SharedService};

@@ -13,6 +13,7 @@ mod deadlines;
 mod dialer;
 mod flows;
 mod host;
+mod keys;
 mod liveness;
 mod notice;
 mod outbox;

@@ -1,13 +1,12 @@
 //! What the loop tells a side: what is for all of them, and what is for one kind.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use mio::event::Event as MioEvent;
 
-use super::connections::ConnectionKey;
 use super::deadlines::{ClientDue, HostDue, ServerDue};
-use super::flows::{FlowKey, UdpListenerKey};
-use super::sessions::{SessionKey, Summary};
+use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey, UdpListenerKey};
 use super::table::{Mark, Place};
 use crate::session::{End, Signal};
 use crate::status::event::StreamEnd;
@@ -20,6 +19,17 @@ pub(super) enum Listening {
     All,
     /// The one at that place.
     At(Place),
+}
+
+/// What there is to say about a session at its end.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub(super) scope: Scope,
+    pub(super) name: String,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// How long it was connected; `None` if it never was.
+    pub(super) duration: Option<Duration>,
 }
 
 /// Something for the side to handle.

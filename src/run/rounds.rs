@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use super::dialer::Wanted;
-use super::sessions::SessionKey;
-use super::table::{Key, Table};
+use super::keys::{self, RoundKey, SessionKey};
+use super::table::Table;
 
 /// Connections that are open to a target, and silent, before one is suspected.
 const MANY: usize = 16;
@@ -38,8 +38,8 @@ const REFUSAL: Duration = Duration::from_secs(10);
 /// The targets that sessions have connections to, and the dials `W` that wait there.
 #[derive(Debug)]
 pub(super) struct Rounds<W = Wanted> {
-    targets: Table<Round<W>>,
-    places: HashMap<(SessionKey, String), Key<Round<W>>>,
+    targets: Table<Round<W>, keys::Round>,
+    places: HashMap<(SessionKey, String), RoundKey>,
     orders: VecDeque<Order<W>>,
 }
 
@@ -47,13 +47,10 @@ pub(super) struct Rounds<W = Wanted> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order<W = Wanted> {
     /// It is let go; the target is to be [forgotten](Rounds::forget) if nothing comes of it.
-    Dial(Key<Round<W>>, W),
+    Dial(RoundKey, W),
     /// It leads back.
     Refuse(W),
 }
-
-/// Finds a target of a session.
-pub(super) type RoundKey = Key<Round>;
 
 /// A target of a session.
 #[derive(Debug)]
@@ -106,7 +103,7 @@ enum Watch {
 
 impl<W> Rounds<W> {
     /// Returns a target of a session, which is known from now on.
-    pub(super) fn find(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
+    pub(super) fn find(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let place = (session, target.to_owned());
         if let Some(&key) = self.places.get(&place) {
             return key;
@@ -125,14 +122,14 @@ impl<W> Rounds<W> {
     }
 
     /// Takes note that a connection is being made.
-    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
+    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let key = self.find(session, target);
         self.targets[key].open += 1;
         key
     }
 
     /// Takes note that a connection is over.
-    pub(super) fn leave(&mut self, key: Key<Round<W>>) {
+    pub(super) fn leave(&mut self, key: RoundKey) {
         let Some(round) = self.targets.get_mut(key) else { return };
         round.open -= 1;
         if let State::Watched { has_ended, .. } = &mut round.state {
@@ -145,7 +142,7 @@ impl<W> Rounds<W> {
     }
 
     /// Forgets a target that nothing is known of any more.
-    pub(super) fn forget(&mut self, key: Key<Round<W>>) {
+    pub(super) fn forget(&mut self, key: RoundKey) {
         let is_idle = |round: &Round<W>| round.open == 0 && matches!(round.state, State::Calm);
         if self.targets.get(key).is_some_and(is_idle)
             && let Some(round) = self.targets.remove(key)
@@ -155,21 +152,21 @@ impl<W> Rounds<W> {
     }
 
     /// Tells whether a target has so many connections that somebody should look whether any ever got an answer.
-    pub(super) fn is_to_be_looked_at(&self, key: Key<Round<W>>, now: Instant) -> bool {
+    pub(super) fn is_to_be_looked_at(&self, key: RoundKey, now: Instant) -> bool {
         let round = &self.targets[key];
         let is_watched = matches!(round.state, State::Watched { .. });
         !is_watched && round.open >= round.look_at && round.rest_until.is_none_or(|until| now >= until)
     }
 
     /// Takes note that a target has answered, so that many connections are not looked at for each that is added.
-    pub(super) fn is_fine(&mut self, key: Key<Round<W>>) {
+    pub(super) fn is_fine(&mut self, key: RoundKey) {
         let round = &mut self.targets[key];
         round.look_at = round.open * 2;
     }
 
     /// Takes a dial: it is let go, refused, or held until it is known whether the target leads back. `is_suspect` says
     /// that it has many connections, and none of them ever got an answer. Returns when the target is looked at again.
-    pub(super) fn admit(&mut self, now: Instant, key: Key<Round<W>>, wanted: W, is_suspect: bool) -> Option<Instant> {
+    pub(super) fn admit(&mut self, now: Instant, key: RoundKey, wanted: W, is_suspect: bool) -> Option<Instant> {
         let round = &mut self.targets[key];
         match &mut round.state {
             State::Watched { held, watch, until, rounds, .. } => {
@@ -207,7 +204,7 @@ impl<W> Rounds<W> {
     }
 
     /// What was waited for at a target is over. Returns when it is looked at again.
-    pub(super) fn handle_due(&mut self, now: Instant, key: Key<Round<W>>) -> Option<Instant> {
+    pub(super) fn handle_due(&mut self, now: Instant, key: RoundKey) -> Option<Instant> {
         let round = self.targets.get_mut(key)?;
         let (held, watch, until, rounds, has_ended) = match &mut round.state {
             State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
@@ -241,7 +238,7 @@ impl<W> Rounds<W> {
     }
 
     /// A target answered on one of its connections.
-    pub(super) fn answered(&mut self, now: Instant, key: Key<Round<W>>) {
+    pub(super) fn answered(&mut self, now: Instant, key: RoundKey) {
         if self.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
             self.let_all_go(now, key);
         }
@@ -253,7 +250,7 @@ impl<W> Rounds<W> {
     }
 
     /// Nothing leads back there.
-    fn let_all_go(&mut self, now: Instant, key: Key<Round<W>>) {
+    fn let_all_go(&mut self, now: Instant, key: RoundKey) {
         let round = &mut self.targets[key];
         let state = std::mem::replace(&mut round.state, State::Calm);
         // Two that suspect each other are not to do so in step for ever.

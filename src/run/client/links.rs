@@ -12,9 +12,9 @@ use crate::net::websocket::{WebSocket, WebSocketError, WebSocketEvent, close_cod
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
 use crate::run::deadlines::Due;
+use crate::run::keys::SessionKey;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
 use crate::run::notice::LinkNotice;
-use crate::run::sessions::SessionKey;
 use crate::run::table::{Key, Mark, Place};
 use crate::session::{End, Signal};
 use crate::signaling::error::SignalingError;

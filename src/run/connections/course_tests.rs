@@ -2,8 +2,8 @@
 //! waiting.
 
 use super::*;
-use crate::run::connections::ConnectionKey;
 use crate::run::deadlines::{Deadlines, DialDue, Due};
+use crate::run::keys::ConnectionKey;
 
 /// What becomes of an attempt at once.
 #[derive(Debug, Clone, Copy)]

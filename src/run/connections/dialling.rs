@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use super::dials::Outcome;
-use super::{ConnectionKey, Connections, Phase};
+use super::{Connections, Phase};
 use crate::run::deadlines::DialDue;
 use crate::run::dialer::Wanted;
+use crate::run::keys::ConnectionKey;
 use crate::run::proxy_header::proxy_header;
 use crate::run::shared::Shared;
 use crate::tunnel::AbortReason;

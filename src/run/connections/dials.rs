@@ -8,7 +8,6 @@ use std::time::Duration;
 use log::warn;
 use mio::Interest;
 
-use super::ConnectionKey;
 use super::course::{Course, Overtake, Retry, Step};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::net::interfaces::is_own_address;
@@ -17,6 +16,7 @@ use crate::net::resolver::Lookup;
 use crate::net::stream::{Attempt, Stream};
 use crate::run::deadlines::{DialDue, Due};
 use crate::run::dialer::{Waiter, Wanted, asker};
+use crate::run::keys::ConnectionKey;
 use crate::run::shared::Shared;
 use crate::run::token::Source;
 use crate::run::trails::Trails;

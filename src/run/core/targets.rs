@@ -7,8 +7,8 @@ use crate::address::Endpoint;
 use crate::run::connections::Phase;
 use crate::run::deadlines::Due;
 use crate::run::dialer::{NOT_FORWARDED, Refusal, Wanted, describe};
-use crate::run::rounds::{Order, RoundKey};
-use crate::run::sessions::SessionKey;
+use crate::run::keys::{RoundKey, SessionKey};
+use crate::run::rounds::Order;
 use crate::run::trails::{LEADS_BACK, warn_of_loop};
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::run::deadlines::{Due, ServerDue};
-use crate::run::sessions::SessionKey;
+use crate::run::keys::SessionKey;
 use crate::tunnel::{AbortReason, StreamKey};
 
 /// How long a service may take to end its side.
