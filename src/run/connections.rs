@@ -1,11 +1,13 @@
-//! Forwarded connections: accepted ones open a stream, dialled ones answer one (`dial`).
+//! Forwarded connections: accepted ones open a stream, dialled ones answer one (`dialling`).
 
 mod asker;
+mod course;
+mod dialling;
+mod dials;
 mod leaving;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 
 use log::{debug, warn};
@@ -13,28 +15,23 @@ use mio::Interest;
 use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
-use super::core::Shared;
-use super::dial::Waiter;
-use super::notice::Notice;
-use super::rounds::RoundKey;
-use super::sessions::SessionKey;
-use super::table::{Key, Place, Table};
+use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
+use super::notice::ClientNotice;
+use super::shared::Shared;
+use super::table::{Place, Table};
 use super::token::Source;
 use super::turn::Turn;
-use crate::address::{Protocol, Target};
+use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
-use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey, Trail};
+use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey};
 
 pub(super) use asker::{Asker, answer, answer_and_end};
-pub(super) use leaving::LeavingKey;
 
+use dials::Dials;
 use leaving::Leavings;
-
-/// Finds a connection.
-pub(super) type ConnectionKey = Key<ConnectionEntry>;
 
 /// A connection, established or on its way, and its stream.
 pub(super) struct ConnectionEntry {
@@ -44,26 +41,19 @@ pub(super) struct ConnectionEntry {
     pub(super) phase: Phase,
     /// The local program's address, or the target.
     pub(super) address: String,
-    /// The host that a peer named, whose addresses are to be checked; `None` for a service.
-    pub(super) named: Option<Target>,
-    /// The connections that led to one that is dialled, and what that one is called.
-    pub(super) trail: Trail,
-    pub(super) hops: Vec<Hop>,
+    /// What one that was dialled is called.
+    hops: Vec<Hop>,
     /// Which of the session's targets it is dialled to.
     pub(super) round: Option<RoundKey>,
     /// What is written to the target before anything else.
-    pub(super) prefix: Vec<u8>,
+    prefix: Vec<u8>,
     /// Waits for its turn to be pumped.
     queued: bool,
 }
 
 pub(super) enum Phase {
-    /// No socket yet: the target's name is being looked up, or the socket is being set up.
-    Resolving,
-    /// The first of these addresses is to be dialled once a descriptor is free.
-    Starved(VecDeque<SocketAddr>),
-    /// Dialling; the addresses are those to try next.
-    Dialing(Stream, VecDeque<SocketAddr>),
+    /// It is being dialled, or set up.
+    Opening,
     /// Whoever asked for it waits until the other side has dialled.
     Asking(Box<Asking>),
     /// Joined to its stream.
@@ -88,9 +78,11 @@ pub(super) struct Incoming {
 /// The connections of a loop.
 #[derive(Default)]
 pub(super) struct Connections {
-    table: Table<ConnectionEntry>,
+    table: Table<ConnectionEntry, keys::Connection>,
     /// Those that can go on.
     ready: VecDeque<ConnectionKey>,
+    /// Of those that are not open, what is dialled.
+    dials: Dials,
     /// Those that wait for their reset.
     leaving: Leavings,
 }
@@ -104,11 +96,6 @@ impl Connections {
     /// Finds a connection.
     pub(super) fn get(&self, connection: ConnectionKey) -> Option<&ConnectionEntry> {
         self.table.get(connection)
-    }
-
-    /// Finds a connection.
-    pub(super) fn get_mut(&mut self, connection: ConnectionKey) -> Option<&mut ConnectionEntry> {
-        self.table.get_mut(connection)
     }
 
     /// Returns how many connections can go on.
@@ -195,7 +182,7 @@ impl Connections {
         if !is_heard {
             return self.fail_connection(shared, connection, &io::ErrorKind::BrokenPipe.into());
         }
-        let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Resolving) else { return };
+        let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Opening) else { return };
         let Asking { stream, asker } = *asking;
         let early = match asker {
             Asker::Program(_, early) => early,
@@ -204,20 +191,19 @@ impl Connections {
         self.open_with(shared, connection, stream, early);
     }
 
-    /// Takes an event of a connection's socket. Returns the connection if its dial is to be looked at.
-    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) -> Option<ConnectionKey> {
-        let connection = self.table.at(place)?;
+    /// Takes an event of a connection's socket.
+    pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, place: Place, event: &MioEvent) {
+        let Some(connection) = self.table.at(place) else { return };
         let entry = &mut self.table[connection];
         match &mut entry.phase {
             Phase::Open(forward) => {
                 forward.readiness.handle_event(event);
                 self.wake(connection);
             }
-            Phase::Dialing(..) => return Some(connection),
+            Phase::Opening => self.handle_dial_event(shared, connection),
             // Who hangs up before the other side has dialled is noticed when it has.
-            Phase::Asking(_) | Phase::Resolving | Phase::Starved(_) => {}
+            Phase::Asking(_) => {}
         }
-        None
     }
 
     /// Puts a connection in the queue of those that can go on.
@@ -297,11 +283,11 @@ impl Connections {
         match self.remove_connection(shared, connection, StreamEnd::failed(reason)) {
             Phase::Open(forward) => forward.into_stream().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
-            Phase::Dialing(..) | Phase::Resolving | Phase::Starved(_) => {}
+            Phase::Opening => {}
         }
     }
 
-    pub(super) fn insert(
+    fn insert(
         &mut self,
         shared: &mut Shared<'_>,
         session: SessionKey,
@@ -309,15 +295,13 @@ impl Connections {
         address: String,
     ) -> Option<ConnectionKey> {
         let id = shared.sessions[session].session.mux().stream(key)?.id();
-        let phase = Phase::Resolving;
+        let phase = Phase::Opening;
         let entry = ConnectionEntry {
             session,
             key,
             id,
             phase,
             address,
-            named: None,
-            trail: Trail::default(),
             hops: Vec::new(),
             round: None,
             prefix: Vec::new(),
@@ -329,14 +313,14 @@ impl Connections {
     }
 
     /// Registers an accepted connection and joins it to its stream.
-    pub(super) fn join(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
+    fn join(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
         match self.register(shared, connection, stream) {
             Ok(stream) => self.open(shared, connection, stream),
             Err(error) => self.fail_connection(shared, connection, &error),
         }
     }
 
-    pub(super) fn open(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
+    fn open(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream) {
         self.open_with(shared, connection, stream, Vec::new());
     }
 
@@ -353,7 +337,7 @@ impl Connections {
         self.wake(connection);
     }
 
-    pub(super) fn register(
+    fn register(
         &mut self,
         shared: &mut Shared<'_>,
         connection: ConnectionKey,
@@ -364,28 +348,21 @@ impl Connections {
         Ok(stream)
     }
 
-    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
-    pub(super) fn deregister(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
+    /// Takes a connection's socket from the poll; one that is only being dialled is given up.
+    fn deregister(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
         let entry = &mut self.table[connection];
         shared.trails.remove(&std::mem::take(&mut entry.hops));
-        let phase = &mut entry.phase;
-        let mut dialled;
-        let stream = match phase {
+        let stream = match &mut entry.phase {
             Phase::Open(forward) => forward.source_mut(),
             Phase::Asking(asking) => &mut asking.stream,
-            Phase::Dialing(..) => {
-                dialled = std::mem::replace(phase, Phase::Resolving);
-                let Phase::Dialing(stream, _) = &mut dialled else { return };
-                stream
-            }
-            Phase::Resolving | Phase::Starved(_) => return,
+            Phase::Opening => return self.dials.forget(shared, connection),
         };
         if let Err(error) = shared.turn.registry().deregister(stream) {
             warn!("deregister error={error}");
         }
     }
 
-    pub(super) fn fail_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, error: &io::Error) {
+    fn fail_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, error: &io::Error) {
         let entry = &self.table[connection];
         let (session, key) = (entry.session, entry.key);
         shared.sessions.abort_stream(session, key, AbortReason::Reset, &error.to_string());
@@ -396,9 +373,6 @@ impl Connections {
     fn remove_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, end: StreamEnd) -> Phase {
         self.deregister(shared, connection);
         let entry = self.table.remove(connection).expect("it was found by its stream, or as this");
-        if let Phase::Resolving = entry.phase {
-            shared.resolver.forget(Waiter::Connection(connection));
-        }
         entry.round.into_iter().for_each(|round| shared.rounds.leave(round));
         let session = &mut shared.sessions[entry.session];
         session.connections.remove(&entry.key);
@@ -412,7 +386,7 @@ impl Connections {
         let stream = entry.id.value();
         // One that never opened has had its warning.
         if let Phase::Open(_) = entry.phase {
-            shared.turn.tell(Notice::Closed { connection, end: end.clone() });
+            shared.turn.tell(ClientNotice::Closed { connection, end: end.clone() });
             shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase

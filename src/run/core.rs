@@ -3,28 +3,30 @@
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
+mod targets;
+
 use std::io;
-use std::net::SocketAddr;
-use std::time::Instant;
 
 use log::{debug, info};
 use mio::event::Event as MioEvent;
 
-use super::connections::{Asker, ConnectionKey, Connections, Incoming};
+use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
-use super::dial::{Dialer, Waiter, Wanted};
-use super::flows::{FlowKey, Flows, UdpListener, UdpListenerKey};
-use super::notice::{Listening, Notice};
+use super::dialer::{Dialer, Waiter};
+use super::flows::{Flows, UdpListener};
+use super::keys::{ConnectionKey, FlowKey, SessionKey, UdpListenerKey};
+use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice, Summary};
 use super::rounds::Rounds;
-use super::sessions::{SessionEvent, SessionKey, Sessions, Summary};
+use super::sessions::{SessionEvent, Sessions};
+use super::shared::Shared;
 use super::token::Source;
 use super::trails::Trails;
-use super::turn::Turn;
+use super::turn::{Reporter, Turn};
 use crate::address::Target;
 use crate::net::resolver::Resolver;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
-use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason, Hop};
+use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -32,9 +34,6 @@ const PASSES_PER_TURN: usize = 8;
 /// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking
 /// the system in between.
 pub(super) const ROUNDS_PER_TURN: usize = 2;
-
-/// Takes what a run reports.
-pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
 /// What a host, a client and a server have in common.
 pub(super) struct Core {
@@ -47,19 +46,6 @@ pub(super) struct Core {
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
     pub(super) pool: ChunkPool,
-    /// When dials that found no descriptor are tried again.
-    pub(super) redial_at: Instant,
-}
-
-/// What the owners of tables work with beside their own.
-pub(super) struct Shared<'a> {
-    pub(super) turn: &'a mut Turn,
-    pub(super) sessions: &'a mut Sessions,
-    pub(super) pool: &'a mut ChunkPool,
-    pub(super) dialer: &'a Dialer,
-    pub(super) trails: &'a mut Trails,
-    pub(super) rounds: &'a mut Rounds,
-    pub(super) resolver: &'a mut Resolver<Waiter>,
 }
 
 impl Core {
@@ -75,7 +61,6 @@ impl Core {
             rounds: Rounds::default(),
             resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
-            redial_at: turn.now,
             turn,
         })
     }
@@ -185,7 +170,7 @@ impl Core {
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
-                    self.turn.tell(Notice::Stream { session, event });
+                    self.turn.tell(ServerNotice::Stream { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
@@ -195,16 +180,16 @@ impl Core {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
                 } else {
-                    self.turn.tell(Notice::Stream { session, event });
+                    self.turn.tell(ServerNotice::Stream { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
                 let (connections, mut shared) = self.connections_and_shared();
                 connections.stream_accepted(&mut shared, session, key);
             }
-            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Stream { session, event }),
-            tunnel::Event::Listen { id, bind } => self.turn.tell(Notice::Listen { session, id, bind }),
-            tunnel::Event::Listened { id, result } => self.turn.tell(Notice::Listened { session, id, result }),
+            tunnel::Event::Accepted(_) => self.turn.tell(ServerNotice::Stream { session, event }),
+            tunnel::Event::Listen { id, bind } => self.turn.tell(HostNotice::Listen { session, id, bind }),
+            tunnel::Event::Listened { id, result } => self.turn.tell(ClientNotice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
             // Those of the session as a whole: the session has handled them.
             tunnel::Event::Hello(_)
@@ -215,8 +200,25 @@ impl Core {
         }
     }
 
+    /// Takes the resolver's answers.
+    fn handle_lookups(&mut self) {
+        while let Some((waiter, answer)) = self.resolver.poll() {
+            match waiter {
+                Waiter::Side => self.turn.tell(PeerNotice::Resolved { answer }),
+                Waiter::Flow(flow) => {
+                    let (flows, mut shared) = self.flows_and_shared();
+                    flows.handle_flow_lookup(&mut shared, flow, &answer);
+                }
+                Waiter::Connection(connection) => {
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.handle_lookup(&mut shared, connection, answer);
+                }
+            }
+        }
+    }
+
     /// Borrows the flows, and what they work with.
-    fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
+    pub(super) fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
         (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
     }
@@ -256,12 +258,6 @@ impl Core {
         connections.reset_connection(&mut shared, connection, reason);
     }
 
-    /// Takes a connection's socket from the poll; one that was only being dialled is dropped.
-    pub(super) fn deregister(&mut self, connection: ConnectionKey) {
-        let (connections, mut shared) = self.connections_and_shared();
-        connections.deregister(&mut shared, connection);
-    }
-
     /// Adds a socket that local programs send to.
     pub(super) fn add_listener(&mut self, listener: UdpListener) -> io::Result<UdpListenerKey> {
         self.flows.add_listener(&self.turn, listener)
@@ -292,25 +288,6 @@ impl Core {
         answered.into_iter().for_each(|round| self.target_answered(round));
     }
 
-    /// Prepares the flow of a stream the peer opened.
-    pub(super) fn open_target_flow(&mut self, wanted: Wanted, target: &Target) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.open_target_flow(&mut shared, wanted, target);
-        self.prune_deadlines();
-    }
-
-    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
-    pub(super) fn end_looping_flow(&mut self, hop: Hop) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.end_looping_flow(&mut shared, hop);
-    }
-
-    /// Takes the resolver's answer for a flow.
-    pub(super) fn handle_flow_lookup(&mut self, flow: FlowKey, answer: &Result<Vec<SocketAddr>, String>) {
-        let (flows, mut shared) = self.flows_and_shared();
-        flows.handle_flow_lookup(&mut shared, flow, answer);
-    }
-
     fn flow_aborted(&mut self, flow: FlowKey, reason: &str) {
         let (flows, mut shared) = self.flows_and_shared();
         flows.flow_aborted(&mut shared, flow, reason);
@@ -326,14 +303,16 @@ impl Core {
             Some(Source::Waker) => self.turn.handle_wake(),
             Some(Source::Signals) => self.turn.handle_signal(),
             Some(Source::Interfaces) => self.turn.handle_interfaces(),
-            Some(Source::Signaling) => self.turn.handle_listener(Listening::Signaling),
-            Some(Source::Listener(place)) => self.turn.handle_listener(Listening::At(place)),
-            Some(Source::Negotiation(place)) => self.turn.tell(Notice::Negotiation { place }),
-            Some(Source::Web(place)) => self.turn.tell(Notice::Web { place, event: event.clone() }),
-            Some(Source::Uplink) => self.turn.tell(Notice::Uplink { event: event.clone() }),
-            Some(Source::Link(place)) => self.turn.tell(Notice::Link { place, event: event.clone() }),
+            Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
+            Some(Source::Listener(place)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(place))),
+            Some(Source::Negotiation(place)) => self.turn.tell(ClientNotice::Negotiation { place }),
+            Some(Source::Web(place)) => self.turn.tell(ServerNotice::Web { place, event: event.clone() }),
+            Some(Source::Uplink) => self.turn.tell(HostNotice::Uplink { event: event.clone() }),
+            Some(Source::Link(place)) => self.turn.tell(LinkNotice::Ready { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
-                self.turn.notices.extend(self.flows.listener_at(place).map(|listener| Notice::Programs { listener }));
+                if let Some(listener) = self.flows.listener_at(place) {
+                    self.turn.tell(PeerNotice::Programs { listener });
+                }
             }
             Some(Source::Flow(place)) => {
                 if let Some(flow) = self.flows.at(place) {
@@ -342,8 +321,8 @@ impl Core {
             }
             Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
             Some(Source::Connection(place)) => {
-                let dialled = self.connections.handle_event(place, event);
-                dialled.into_iter().for_each(|connection| self.check_dial(connection));
+                let (connections, mut shared) = self.connections_and_shared();
+                connections.handle_event(&mut shared, place, event);
             }
             Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
             None => debug!("event of an unknown token {:?}", event.token()),
@@ -359,19 +338,20 @@ impl Core {
                 Due::Accept => self.turn.resume_accepting(),
                 Due::Session(key) => self.sessions.handle_due(&mut self.turn, key),
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
-                Due::Rejoin => self.turn.tell(Notice::Rejoin),
-                Due::Waiting => self.turn.tell(Notice::Waiting),
                 Due::Leaving(key) => self.connections.handle_leaving_due(&self.turn, key),
                 Due::FlowIdle(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_idle(&mut shared, flow);
                 }
-                Due::Negotiation(program) => self.turn.tell(Notice::NegotiationDue { program }),
-                Due::Web(web) => self.turn.tell(Notice::WebDue { web }),
                 Due::Round(key) => self.handle_round_due(key),
-                Due::Uplink { step } => self.turn.tell(Notice::UplinkDue { step }),
-                Due::Link { link, step } => self.turn.tell(Notice::LinkDue { link, step }),
-                Due::Dial(_) | Due::Attempt { .. } | Due::Redial(_) => self.handle_dial_due(due),
+                Due::Link { link, step } => self.turn.tell(LinkNotice::Due { link, step }),
+                Due::Host(due) => self.turn.tell(HostNotice::Due(due)),
+                Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
+                Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
+                Due::Dial(due) => {
+                    let (connections, mut shared) = self.connections_and_shared();
+                    connections.handle_dial_due(&mut shared, due);
+                }
             }
         }
     }
@@ -381,9 +361,7 @@ impl Core {
         let Core { turn, flows, connections, .. } = self;
         turn.deadlines.prune(|due| match *due {
             Due::FlowIdle(flow) => flows.contains(flow),
-            Due::Dial(connection) | Due::Attempt { connection, .. } | Due::Redial(connection) => {
-                connections.contains(connection)
-            }
+            Due::Dial(due) => connections.contains(due.connection()),
             _ => true,
         });
     }

@@ -4,10 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::connections::{ConnectionKey, LeavingKey};
-use super::flows::FlowKey;
-use super::rounds::RoundKey;
-use super::sessions::SessionKey;
+use super::keys::{ConnectionKey, FlowKey, LeavingKey, RoundKey, SessionKey};
 use super::table::Mark;
 
 /// What is due.
@@ -19,31 +16,80 @@ pub(super) enum Due {
     Session(SessionKey),
     /// It is time to see whether the signaling WebSockets are alive.
     KeepAlive,
-    /// A client may dial the host again, or a host its server.
-    Rejoin,
     /// A connection whose stream was reset has waited for its program for too long.
     Leaving(LeavingKey),
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
-    /// A program has talked to our proxy for too long.
-    Negotiation(Mark),
-    /// A local connection has waited for a session for too long.
-    Waiting,
     /// A signaling WebSocket has been at its step for too long.
     Link { link: Mark, step: u64 },
-    /// The connection of a browser may have been at what it does for too long.
-    Web(Mark),
-    /// The WebSocket to the server has been at its step for too long.
-    Uplink { step: u64 },
-    /// A target did not answer at any of its addresses.
-    Dial(ConnectionKey),
-    /// A target did not answer at one address; `left` more are to be tried.
-    Attempt { connection: ConnectionKey, left: usize },
+    /// Something of a host's own.
+    Host(HostDue),
+    /// Something of a client's own.
+    Client(ClientDue),
+    /// Something of a server's own.
+    Server(ServerDue),
     /// A target that is watched because it may lead back has had its moment.
     Round(RoundKey),
-    /// A dial that failed for want of descriptors may be tried again. Keys are in the order of their entries: of those
-    /// that wait for the same moment, the oldest is served first.
-    Redial(ConnectionKey),
+    /// A dial has had its time.
+    Dial(DialDue),
+}
+
+/// What is due of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum HostDue {
+    /// It may dial its server again.
+    Redial,
+    /// The WebSocket to the server has been at its step for too long.
+    Uplink { step: u64 },
+}
+
+/// What is due of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ClientDue {
+    /// It may dial the host again.
+    Rejoin,
+    /// A local connection has waited for a session for too long.
+    Waiting,
+    /// A login of a program that talks to our proxy has its turn.
+    Logins,
+    /// A program has talked to our proxy for too long.
+    Negotiation(Mark),
+}
+
+/// What is due of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ServerDue {
+    /// Its stage has had its time.
+    Stage,
+    /// A stream that is leaving has had its time.
+    Leaving,
+    /// A login of a browser has its turn.
+    Logins,
+    /// The connection of a browser may have been at what it does for too long.
+    Web(Mark),
+}
+
+/// What is due of a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DialDue {
+    /// A target did not answer at any of its addresses.
+    Timeout(ConnectionKey),
+    /// A target did not answer at one address; `left` more are to be tried.
+    Attempt { connection: ConnectionKey, left: usize },
+    /// One that found no descriptor may be tried again. Keys are in the order of their entries: of those that wait for
+    /// the same moment, the oldest is served first.
+    Retry(ConnectionKey),
+}
+
+impl DialDue {
+    /// Returns whose dial it is.
+    pub(super) fn connection(self) -> ConnectionKey {
+        match self {
+            DialDue::Timeout(connection) | DialDue::Attempt { connection, .. } | DialDue::Retry(connection) => {
+                connection
+            }
+        }
+    }
 }
 
 /// Deadlines are not searched for dead ones below this number.

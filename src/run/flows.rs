@@ -15,13 +15,12 @@ use log::debug;
 use mio::Interest;
 use mio::net::UdpSocket;
 
-use super::core::Shared;
 use super::deadlines::Due;
-use super::dial::{Waiter, Wanted, asker};
-use super::notice::Notice;
-use super::rounds::RoundKey;
-use super::sessions::SessionKey;
-use super::table::{Key, Place, Table};
+use super::dialer::{Waiter, Wanted, asker};
+use super::keys::{self, FlowKey, RoundKey, SessionKey, UdpListenerKey};
+use super::notice::PeerNotice;
+use super::shared::Shared;
+use super::table::{Place, Table};
 use super::token::Source;
 use super::trails::LEADS_BACK;
 use crate::address::{Protocol, Target};
@@ -32,7 +31,7 @@ use crate::net::resolver::Lookup;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
-pub(super) use programs::{UdpListener, UdpListenerKey};
+pub(super) use programs::UdpListener;
 
 use programs::Program;
 
@@ -45,9 +44,6 @@ pub(super) const MAX_DATAGRAM: usize = 65_535;
 
 /// Datagrams taken from a socket before others have their turn.
 pub(super) const DATAGRAMS_PER_TURN: usize = 64;
-
-/// Finds a flow.
-pub(super) type FlowKey = Key<FlowEntry>;
 
 /// A flow and its stream.
 pub(super) struct FlowEntry {
@@ -75,8 +71,8 @@ pub(super) enum Side {
 
 /// The UDP flows of a loop, and the sockets that local programs send to.
 pub(super) struct Flows {
-    table: Table<FlowEntry>,
-    listeners: Table<UdpListener>,
+    table: Table<FlowEntry, keys::Flow>,
+    listeners: Table<UdpListener, keys::Programs>,
     /// How long a flow may be idle.
     pub(super) idle: Duration,
     /// Read buffer for one datagram.
@@ -165,7 +161,7 @@ impl Flows {
                 break;
             };
             if count == DATAGRAMS_PER_TURN {
-                shared.turn.tell(Notice::Target { flow });
+                shared.turn.tell(PeerNotice::Target { flow });
                 break;
             }
             match socket.recv(&mut buffer) {

@@ -10,9 +10,10 @@ mod client;
 mod connections;
 mod core;
 mod deadlines;
-mod dial;
+mod dialer;
 mod flows;
 mod host;
+mod keys;
 mod liveness;
 mod notice;
 mod outbox;
@@ -21,6 +22,7 @@ mod pump;
 mod rounds;
 mod server;
 mod sessions;
+mod shared;
 mod signals;
 mod sockets;
 mod stun;
@@ -33,12 +35,11 @@ use std::io;
 
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
-pub use self::core::Reporter;
 pub use self::host::Host;
 pub use self::server::Server;
 #[cfg(unix)]
 pub use self::server::{DialError, ServerDialer};
-pub use self::turn::Stopper;
+pub use self::turn::{Reporter, Stopper};
 
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;

@@ -1,26 +1,35 @@
-//! What the loop tells a side.
+//! What the loop tells a side: what is for all of them, and what is for one kind.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use mio::event::Event as MioEvent;
 
-use super::connections::ConnectionKey;
-use super::flows::{FlowKey, UdpListenerKey};
-use super::sessions::{SessionKey, Summary};
+use super::deadlines::{ClientDue, HostDue, ServerDue};
+use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey, UdpListenerKey};
 use super::table::{Mark, Place};
 use crate::session::{End, Signal};
 use crate::status::event::StreamEnd;
 use crate::tunnel::{self, GoAwayReason};
 
-/// Which listener may have a connection.
+/// Which listeners of a side's table may have a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listening {
-    /// Each may.
+    /// Each may, and so may all others of the side.
     All,
-    /// The one of a host's signaling.
-    Signaling,
-    /// The one at that place of the side's table.
+    /// The one at that place.
     At(Place),
+}
+
+/// What there is to say about a session at its end.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub(super) scope: Scope,
+    pub(super) name: String,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// How long it was connected; `None` if it never was.
+    pub(super) duration: Option<Duration>,
 }
 
 /// Something for the side to handle.
@@ -28,69 +37,132 @@ pub(super) enum Listening {
 pub(super) enum Notice {
     /// A listener may have a connection.
     Acceptable(Listening),
+    /// Something about a signaling WebSocket.
+    Link(LinkNotice),
+    /// A session has something to say through signaling.
+    Signal { session: SessionKey, number: u32, signal: Signal },
+    /// A session is over and gone.
+    Ended { session: SessionKey, end: End, summary: Summary },
+    /// It is time to see whether the signaling WebSockets are alive.
+    KeepAlive,
+    /// Somebody woke the loop: a helper thread may have an answer.
+    Woken,
+    /// Somebody wants us to end: in order the first time, at once the second.
+    Stop,
+    /// For a host or a client.
+    Peer(PeerNotice),
+    /// For a host.
+    Host(HostNotice),
+    /// For a client.
+    Client(ClientNotice),
+    /// For a server.
+    Server(ServerNotice),
+}
+
+/// Something about a signaling WebSocket.
+#[derive(Debug)]
+pub(super) enum LinkNotice {
+    /// Its socket is ready.
+    Ready { place: Place, event: MioEvent },
+    /// It may have more to give although no event says so.
+    Poll { link: Mark },
+    /// Its time for its step is up.
+    Due { link: Mark, step: u64 },
+}
+
+/// Something for either side of a session with a peer.
+#[derive(Debug)]
+pub(super) enum PeerNotice {
     /// Local programs sent datagrams.
     Programs { listener: UdpListenerKey },
     /// The target of a flow sent datagrams.
     Target { flow: FlowKey },
+    /// A name look-up of the side's own was answered.
+    Resolved { answer: Result<Vec<SocketAddr>, String> },
+    /// This machine's addresses changed.
+    Addresses { vanished: Vec<IpAddr> },
+    /// A session needs signaling no more.
+    SignalingDone { session: SessionKey },
+}
+
+/// Something for a host.
+#[derive(Debug)]
+pub(super) enum HostNotice {
+    /// The listener of its signaling may have a connection.
+    Acceptable,
+    /// A client wants it to listen.
+    Listen { session: SessionKey, id: u16, bind: String },
+    /// A guess of the pin may be verified now.
+    Verify,
+    /// The WebSocket to the server is ready.
+    Uplink { event: MioEvent },
+    /// The WebSocket to the server may have more to give although no event says so.
+    UplinkPoll,
+    /// A deadline of its own came up.
+    Due(HostDue),
+}
+
+/// Something for a client.
+#[derive(Debug)]
+pub(super) enum ClientNotice {
+    /// Messages pass, for the first time or again.
+    Connected { session: SessionKey },
+    /// Messages pass no more.
+    Recovering { session: SessionKey },
+    /// The host announced the end of a session.
+    GoAway { session: SessionKey, reason: GoAwayReason },
+    /// The host was asked to listen: where it does, or why not.
+    Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A program that talks to our proxy has something to say.
     Negotiation { place: Place },
-    /// A program has talked to our proxy for too long.
-    NegotiationDue { program: Mark },
-    /// A client wants its host to listen.
-    Listen { session: SessionKey, id: u16, bind: String },
-    /// A host answered that: where it listens, or why not.
-    Listened { session: SessionKey, id: u16, result: Result<String, String> },
+    /// A connection that was open is gone.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
+    Closed { connection: ConnectionKey, end: StreamEnd },
+    /// A deadline of its own came up.
+    Due(ClientDue),
+}
+
+/// Something for a server.
+#[derive(Debug)]
+pub(super) enum ServerNotice {
     /// Something about a stream that is neither a connection's nor a flow's.
     Stream { session: SessionKey, event: tunnel::Event },
     /// The connection of a browser is ready.
     Web { place: Place, event: MioEvent },
     /// The connection of a browser may have more to do although no event says so.
     WebPoll { web: Mark },
-    /// The connection of a browser may have been at what it does for too long.
-    WebDue { web: Mark },
-    /// The WebSocket to the server is ready.
-    Uplink { event: MioEvent },
-    /// The WebSocket to the server may have more to give although no event says so.
-    UplinkPoll,
-    /// The WebSocket to the server has been at its step for too long.
-    UplinkDue { step: u64 },
-    /// A connection that was open is gone.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { connection: ConnectionKey, end: StreamEnd },
-    /// A signaling WebSocket's socket is ready.
-    Link { place: Place, event: MioEvent },
-    /// A signaling WebSocket's time for its step is up.
-    LinkDue { link: Mark, step: u64 },
-    /// A signaling WebSocket may have more to give although no event says so.
-    LinkPoll { link: Mark },
-    /// A guess of the pin may be verified now.
-    Verify,
-    /// Somebody woke the loop: a helper thread may have an answer.
-    Woken,
-    /// A name look-up of the side's own was answered.
-    Resolved { answer: Result<Vec<SocketAddr>, String> },
-    /// A session has something to say through signaling.
-    Signal { session: SessionKey, number: u32, signal: Signal },
-    /// This machine's addresses changed.
-    Addresses { vanished: Vec<IpAddr> },
-    /// Messages pass, for the first time or again.
-    Connected { session: SessionKey },
-    /// Messages pass no more.
-    Recovering { session: SessionKey },
-    /// A session needs signaling no more.
-    SignalingDone { session: SessionKey },
-    /// It is time to see whether the signaling WebSockets are alive.
-    KeepAlive,
-    /// The client may dial the host again.
-    Rejoin,
-    /// A local connection has waited for a session for too long.
-    Waiting,
-    /// The peer announced the end of a session.
-    GoAway(GoAwayReason),
-    /// A session is over and gone.
-    Ended { session: SessionKey, end: End, summary: Summary },
     /// Files may have changed.
     Reload,
-    /// Somebody wants us to end: in order the first time, at once the second.
-    Stop,
+    /// A deadline of its own came up.
+    Due(ServerDue),
+}
+
+impl From<LinkNotice> for Notice {
+    fn from(notice: LinkNotice) -> Notice {
+        Notice::Link(notice)
+    }
+}
+
+impl From<PeerNotice> for Notice {
+    fn from(notice: PeerNotice) -> Notice {
+        Notice::Peer(notice)
+    }
+}
+
+impl From<HostNotice> for Notice {
+    fn from(notice: HostNotice) -> Notice {
+        Notice::Host(notice)
+    }
+}
+
+impl From<ClientNotice> for Notice {
+    fn from(notice: ClientNotice) -> Notice {
+        Notice::Client(notice)
+    }
+}
+
+impl From<ServerNotice> for Notice {
+    fn from(notice: ServerNotice) -> Notice {
+        Notice::Server(notice)
+    }
 }

@@ -10,14 +10,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 
-use super::connections::Phase;
-use super::core::Core;
-use super::deadlines::Due;
-use super::dial::Wanted;
-use super::sessions::SessionKey;
-use super::table::{Key, Table};
-use super::trails::{LEADS_BACK, warn_of_loop};
-use crate::tunnel::AbortReason;
+use super::dialer::Wanted;
+use super::keys::{self, RoundKey, SessionKey};
+use super::table::Table;
 
 /// Connections that are open to a target, and silent, before one is suspected.
 const MANY: usize = 16;
@@ -43,8 +38,8 @@ const REFUSAL: Duration = Duration::from_secs(10);
 /// The targets that sessions have connections to, and the dials `W` that wait there.
 #[derive(Debug)]
 pub(super) struct Rounds<W = Wanted> {
-    targets: Table<Round<W>>,
-    places: HashMap<(SessionKey, String), Key<Round<W>>>,
+    targets: Table<Round<W>, keys::Round>,
+    places: HashMap<(SessionKey, String), RoundKey>,
     orders: VecDeque<Order<W>>,
 }
 
@@ -52,13 +47,10 @@ pub(super) struct Rounds<W = Wanted> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order<W = Wanted> {
     /// It is let go; the target is to be [forgotten](Rounds::forget) if nothing comes of it.
-    Dial(Key<Round<W>>, W),
+    Dial(RoundKey, W),
     /// It leads back.
     Refuse(W),
 }
-
-/// Finds a target of a session.
-pub(super) type RoundKey = Key<Round>;
 
 /// A target of a session.
 #[derive(Debug)]
@@ -111,7 +103,7 @@ enum Watch {
 
 impl<W> Rounds<W> {
     /// Returns a target of a session, which is known from now on.
-    pub(super) fn find(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
+    pub(super) fn find(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let place = (session, target.to_owned());
         if let Some(&key) = self.places.get(&place) {
             return key;
@@ -130,14 +122,14 @@ impl<W> Rounds<W> {
     }
 
     /// Takes note that a connection is being made.
-    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> Key<Round<W>> {
+    pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let key = self.find(session, target);
         self.targets[key].open += 1;
         key
     }
 
     /// Takes note that a connection is over.
-    pub(super) fn leave(&mut self, key: Key<Round<W>>) {
+    pub(super) fn leave(&mut self, key: RoundKey) {
         let Some(round) = self.targets.get_mut(key) else { return };
         round.open -= 1;
         if let State::Watched { has_ended, .. } = &mut round.state {
@@ -150,7 +142,7 @@ impl<W> Rounds<W> {
     }
 
     /// Forgets a target that nothing is known of any more.
-    pub(super) fn forget(&mut self, key: Key<Round<W>>) {
+    pub(super) fn forget(&mut self, key: RoundKey) {
         let is_idle = |round: &Round<W>| round.open == 0 && matches!(round.state, State::Calm);
         if self.targets.get(key).is_some_and(is_idle)
             && let Some(round) = self.targets.remove(key)
@@ -160,21 +152,21 @@ impl<W> Rounds<W> {
     }
 
     /// Tells whether a target has so many connections that somebody should look whether any ever got an answer.
-    pub(super) fn is_to_be_looked_at(&self, key: Key<Round<W>>, now: Instant) -> bool {
+    pub(super) fn is_to_be_looked_at(&self, key: RoundKey, now: Instant) -> bool {
         let round = &self.targets[key];
         let is_watched = matches!(round.state, State::Watched { .. });
         !is_watched && round.open >= round.look_at && round.rest_until.is_none_or(|until| now >= until)
     }
 
     /// Takes note that a target has answered, so that many connections are not looked at for each that is added.
-    pub(super) fn is_fine(&mut self, key: Key<Round<W>>) {
+    pub(super) fn is_fine(&mut self, key: RoundKey) {
         let round = &mut self.targets[key];
         round.look_at = round.open * 2;
     }
 
     /// Takes a dial: it is let go, refused, or held until it is known whether the target leads back. `is_suspect` says
     /// that it has many connections, and none of them ever got an answer. Returns when the target is looked at again.
-    pub(super) fn admit(&mut self, now: Instant, key: Key<Round<W>>, wanted: W, is_suspect: bool) -> Option<Instant> {
+    pub(super) fn admit(&mut self, now: Instant, key: RoundKey, wanted: W, is_suspect: bool) -> Option<Instant> {
         let round = &mut self.targets[key];
         match &mut round.state {
             State::Watched { held, watch, until, rounds, .. } => {
@@ -212,7 +204,7 @@ impl<W> Rounds<W> {
     }
 
     /// What was waited for at a target is over. Returns when it is looked at again.
-    pub(super) fn handle_due(&mut self, now: Instant, key: Key<Round<W>>) -> Option<Instant> {
+    pub(super) fn handle_due(&mut self, now: Instant, key: RoundKey) -> Option<Instant> {
         let round = self.targets.get_mut(key)?;
         let (held, watch, until, rounds, has_ended) = match &mut round.state {
             State::Watched { held, watch, until, rounds, has_ended } => (held, watch, until, *rounds, *has_ended),
@@ -246,7 +238,7 @@ impl<W> Rounds<W> {
     }
 
     /// A target answered on one of its connections.
-    pub(super) fn answered(&mut self, now: Instant, key: Key<Round<W>>) {
+    pub(super) fn answered(&mut self, now: Instant, key: RoundKey) {
         if self.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
             self.let_all_go(now, key);
         }
@@ -258,7 +250,7 @@ impl<W> Rounds<W> {
     }
 
     /// Nothing leads back there.
-    fn let_all_go(&mut self, now: Instant, key: Key<Round<W>>) {
+    fn let_all_go(&mut self, now: Instant, key: RoundKey) {
         let round = &mut self.targets[key];
         let state = std::mem::replace(&mut round.state, State::Calm);
         // Two that suspect each other are not to do so in step for ever.
@@ -278,68 +270,6 @@ impl<W> Rounds<W> {
 impl<W> Default for Rounds<W> {
     fn default() -> Rounds<W> {
         Rounds { targets: Table::new(), places: HashMap::new(), orders: VecDeque::new() }
-    }
-}
-
-impl Core {
-    /// Dials a target, now or in a moment, unless it is known to lead back.
-    pub(super) fn admit(&mut self, wanted: Wanted) {
-        let now = self.turn.now;
-        let key = self.rounds.find(wanted.session, &wanted.target());
-        let is_suspect = self.rounds.is_to_be_looked_at(key, now) && self.is_silent(wanted.session, key);
-        let look_at = self.rounds.admit(now, key, wanted, is_suspect);
-        self.obey_rounds(key, look_at);
-    }
-
-    /// What was waited for at a target is over.
-    pub(super) fn handle_round_due(&mut self, key: RoundKey) {
-        let look_at = self.rounds.handle_due(self.turn.now, key);
-        self.obey_rounds(key, look_at);
-    }
-
-    /// A target answered on one of its connections.
-    pub(super) fn target_answered(&mut self, key: RoundKey) {
-        self.rounds.answered(self.turn.now, key);
-        self.obey_rounds(key, None);
-    }
-
-    /// Does with dials what was decided.
-    fn obey_rounds(&mut self, key: RoundKey, look_at: Option<Instant>) {
-        look_at.into_iter().for_each(|at| self.turn.deadlines.add(at, Due::Round(key)));
-        while let Some(order) = self.rounds.poll() {
-            match order {
-                Order::Dial(key, wanted) => {
-                    self.dial_target(wanted);
-                    self.rounds.forget(key);
-                }
-                // The session may be gone by now.
-                Order::Refuse(wanted) if self.sessions.get(wanted.session).is_none() => {}
-                Order::Refuse(wanted) => {
-                    let target = wanted.target();
-                    warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &target);
-                    self.sessions.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
-                }
-            }
-        }
-    }
-
-    /// Tells whether none of a target's connections and flows ever got an answer.
-    fn is_silent(&mut self, session: SessionKey, key: RoundKey) -> bool {
-        let Some(entry) = self.sessions.get(session) else { return false };
-        let mut connections = entry.connections.values().filter_map(|&connection| self.connections.get(connection));
-        let is_silent = connections.all(|entry| match &entry.phase {
-            Phase::Open(pump) if entry.round == Some(key) => pump.bytes().0 == 0,
-            _ => true,
-        });
-        let flows: Vec<_> = entry.flows.iter().map(|(key, flow)| (*key, *flow)).collect();
-        let session = &mut self.sessions[session].session;
-        let mut has_answer = |key| session.mux().stream(key).is_some_and(|stream| stream.bytes().0 > 0);
-        let mut own = flows.into_iter().filter(|(_, flow)| self.flows.round(*flow) == Some(key));
-        let is_silent = is_silent && !own.any(|(key, _)| has_answer(key));
-        if !is_silent {
-            self.rounds.is_fine(key);
-        }
-        is_silent
     }
 }
 

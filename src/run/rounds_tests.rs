@@ -5,7 +5,7 @@ use super::*;
 /// A target with that many silent connections, and what is decided there.
 struct Rig {
     rounds: Rounds<usize>,
-    key: Key<Round<usize>>,
+    key: RoundKey,
     now: Instant,
     /// When the target is looked at.
     look_at: Option<Instant>,

@@ -11,13 +11,12 @@ use mio::Waker;
 use mio::event::Event as MioEvent;
 use rand::Rng;
 
-use super::connections::ConnectionKey;
 use super::deadlines::Due;
-use super::flows::FlowKey;
-use super::notice::Notice;
+use super::keys::{self, ConnectionKey, FlowKey, Scope, SessionKey};
+use super::notice::{ClientNotice, Notice, PeerNotice, Summary};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
-use super::table::{Key, Place, Table};
+use super::table::{Place, Table};
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::interfaces::usable_addresses;
@@ -29,30 +28,6 @@ use crate::tunnel::{self, AbortReason, ChunkPool, Config, GoAwayReason, StreamKe
 
 /// How long a session must have been without a path before it gives way to another client.
 const MIN_EVICTED: Duration = Duration::from_secs(5);
-
-/// Finds a session.
-pub(super) type SessionKey = Key<SessionEntry>;
-
-/// What there is to say about a session at its end.
-#[derive(Debug)]
-pub(super) struct Summary {
-    pub(super) scope: Scope,
-    pub(super) name: String,
-    pub(super) sent: u64,
-    pub(super) received: u64,
-    /// How long it was connected; `None` if it never was.
-    pub(super) duration: Option<Duration>,
-}
-
-/// Whose session it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// A client's or a host's that knows the pin.
-    Peer,
-    /// The one between a host and a server. Nobody proved a pin: on the host it reaches what is published, and what the
-    /// host lets the server dial.
-    Server,
-}
 
 /// A session and what belongs to it.
 pub(super) struct SessionEntry {
@@ -95,7 +70,7 @@ pub(super) enum SessionEvent {
 
 /// The sessions of a loop, and the UDP sockets that carry them.
 pub(super) struct Sessions {
-    table: Table<SessionEntry>,
+    table: Table<SessionEntry, keys::Session>,
     sockets: Sockets,
     /// Those that may have something to say.
     dirty: VecDeque<SessionKey>,
@@ -312,7 +287,7 @@ impl Sessions {
                     let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
                     turn.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
                 }
-                turn.tell(Notice::Connected { session: key });
+                turn.tell(ClientNotice::Connected { session: key });
             }
             Event::PathChanged { path, reason } => {
                 let session = entry.name.clone();
@@ -322,15 +297,15 @@ impl Sessions {
             Event::Recovering { reason } => {
                 let session = entry.name.clone();
                 turn.report(&StatusEvent::Recovering { session, reason });
-                turn.tell(Notice::Recovering { session: key });
+                turn.tell(ClientNotice::Recovering { session: key });
             }
             Event::Recovered { path, after } => {
                 let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
                 turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
-                turn.tell(Notice::Connected { session: key });
+                turn.tell(ClientNotice::Connected { session: key });
             }
-            Event::SignalingDone => turn.tell(Notice::SignalingDone { session: key }),
-            Event::GoAway(reason) => turn.tell(Notice::GoAway(reason)),
+            Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
+            Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
             Event::Stream(_) | Event::Ended(_) => {}
         }
     }
@@ -373,7 +348,7 @@ impl Sessions {
         for (_, entry) in self.table.iter_mut() {
             entry.session.handle_addresses(turn.now, &vanished);
         }
-        turn.tell(Notice::Addresses { vanished });
+        turn.tell(PeerNotice::Addresses { vanished });
         self.touch_all();
     }
 

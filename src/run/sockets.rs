@@ -8,7 +8,7 @@ use log::{debug, info, trace, warn};
 use mio::Interest;
 use mio::event::Event as MioEvent;
 
-use super::sessions::SessionKey;
+use super::keys::SessionKey;
 use super::table::{Key, Place, Table};
 use super::token::Source;
 use super::turn::Turn;

@@ -8,11 +8,12 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Entries by their keys. A place that is free is used again, the last one first.
-pub(super) struct Table<T> {
+/// Entries by their keys, which are called `K`. A place that is free is used again, the last one first.
+pub(super) struct Table<T, K = T> {
     slots: Slab<Slot<T>>,
     /// Entries that there ever were.
     count: u64,
+    keys: PhantomData<fn() -> K>,
 }
 
 struct Slot<T> {
@@ -20,7 +21,7 @@ struct Slot<T> {
     entry: T,
 }
 
-/// Finds an entry of a table of `T`s. Keys of one table are in the order in which their entries came.
+/// Finds an entry of a table whose keys are called `T`. Keys of one table are in the order in which their entries came.
 pub(super) struct Key<T> {
     /// No two entries of a table ever have the same, so it tells the entry from others at its place.
     number: u64,
@@ -51,19 +52,19 @@ impl Place {
     }
 }
 
-impl<T> Table<T> {
+impl<T, K> Table<T, K> {
     /// Makes a table without entries.
-    pub(super) fn new() -> Table<T> {
-        Table { slots: Slab::new(), count: 0 }
+    pub(super) fn new() -> Table<T, K> {
+        Table { slots: Slab::new(), count: 0, keys: PhantomData }
     }
 
     /// Returns the key that the next entry will have.
-    pub(super) fn next_key(&self) -> Key<T> {
+    pub(super) fn next_key(&self) -> Key<K> {
         Key { number: self.count, place: Place(self.slots.vacant_key()), of: PhantomData }
     }
 
     /// Adds an entry.
-    pub(super) fn insert(&mut self, entry: T) -> Key<T> {
+    pub(super) fn insert(&mut self, entry: T) -> Key<K> {
         let key = self.next_key();
         self.slots.insert(Slot { number: key.number, entry });
         self.count += 1;
@@ -71,17 +72,17 @@ impl<T> Table<T> {
     }
 
     /// Takes an entry out, if it is still there.
-    pub(super) fn remove(&mut self, key: Key<T>) -> Option<T> {
+    pub(super) fn remove(&mut self, key: Key<K>) -> Option<T> {
         self.contains(key).then(|| self.slots.remove(key.place.0).entry)
     }
 
     /// Returns an entry, if it is still there.
-    pub(super) fn get(&self, key: Key<T>) -> Option<&T> {
+    pub(super) fn get(&self, key: Key<K>) -> Option<&T> {
         self.slots.get(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &slot.entry)
     }
 
     /// Returns an entry to be changed, if it is still there.
-    pub(super) fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+    pub(super) fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
         self.slots.get_mut(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &mut slot.entry)
     }
 
@@ -91,23 +92,23 @@ impl<T> Table<T> {
     }
 
     /// Tells whether an entry is still there.
-    pub(super) fn contains(&self, key: Key<T>) -> bool {
+    pub(super) fn contains(&self, key: Key<K>) -> bool {
         self.get(key).is_some()
     }
 
     /// Returns the key of whoever has a place now.
-    pub(super) fn at(&self, place: Place) -> Option<Key<T>> {
+    pub(super) fn at(&self, place: Place) -> Option<Key<K>> {
         let slot = self.slots.get(place.0)?;
         Some(Key { number: slot.number, place, of: PhantomData })
     }
 
     /// Returns the key of a marked entry, if it is still there.
-    pub(super) fn find(&self, mark: Mark) -> Option<Key<T>> {
+    pub(super) fn find(&self, mark: Mark) -> Option<Key<K>> {
         self.at(mark.place).filter(|key| key.number == mark.number)
     }
 
     /// Puts in an entry's place what is made of it, and keeps the key; without anything it is gone.
-    pub(super) fn change(&mut self, key: Key<T>, change: impl FnOnce(T) -> Option<T>) {
+    pub(super) fn change(&mut self, key: Key<K>, change: impl FnOnce(T) -> Option<T>) {
         let Some(entry) = self.remove(key).and_then(change) else { return };
         let place = self.slots.insert(Slot { number: key.number, entry });
         assert_eq!(place, key.place.0, "the place that was left last is taken first");
@@ -124,42 +125,42 @@ impl<T> Table<T> {
     }
 
     /// Returns the entries, by their places.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Key<T>, &T)> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Key<K>, &T)> {
         self.slots.iter().map(|(place, slot)| (key(place, slot), &slot.entry))
     }
 
     /// Returns the entries to be changed, by their places.
-    pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (Key<T>, &mut T)> {
+    pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (Key<K>, &mut T)> {
         self.slots.iter_mut().map(|(place, slot)| (key(place, slot), &mut slot.entry))
     }
 }
 
-fn key<T>(place: usize, slot: &Slot<T>) -> Key<T> {
+fn key<T, K>(place: usize, slot: &Slot<T>) -> Key<K> {
     Key { number: slot.number, place: Place(place), of: PhantomData }
 }
 
 /// For entries that whoever has the key keeps from going.
-impl<T> Index<Key<T>> for Table<T> {
+impl<T, K> Index<Key<K>> for Table<T, K> {
     type Output = T;
 
-    fn index(&self, key: Key<T>) -> &T {
+    fn index(&self, key: Key<K>) -> &T {
         self.get(key).expect("whoever has this key keeps the entry")
     }
 }
 
-impl<T> IndexMut<Key<T>> for Table<T> {
-    fn index_mut(&mut self, key: Key<T>) -> &mut T {
+impl<T, K> IndexMut<Key<K>> for Table<T, K> {
+    fn index_mut(&mut self, key: Key<K>) -> &mut T {
         self.get_mut(key).expect("whoever has this key keeps the entry")
     }
 }
 
-impl<T> Default for Table<T> {
-    fn default() -> Table<T> {
+impl<T, K> Default for Table<T, K> {
+    fn default() -> Table<T, K> {
         Table::new()
     }
 }
 
-impl<T> fmt::Debug for Table<T> {
+impl<T, K> fmt::Debug for Table<T, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("len", &self.len()).finish_non_exhaustive()
     }
@@ -246,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_key_does_not_find_who_came_later() {
-        let mut table = Table::new();
+        let mut table: Table<_> = Table::new();
         let first = table.insert("a");
         assert_eq!((table.remove(first), table.remove(first)), (Some("a"), None));
         let second = table.insert("b");
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_entry_may_become_another() {
-        let mut table = Table::new();
+        let mut table: Table<_> = Table::new();
         let keys = ["a", "b", "c"].map(|name| table.insert(name.to_owned()));
         table.remove(keys[0]);
         table.change(keys[1], |name| Some(name + "!"));
@@ -272,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_next_key_is_known_before() {
-        let mut table = Table::new();
+        let mut table: Table<_> = Table::new();
         for name in ["a", "b", "c"] {
             let key = table.next_key();
             assert!(!table.contains(key) && table.at(key.place()).is_none());
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "whoever has this key")]
     fn nobody_is_taken_for_another() {
-        let mut table = Table::new();
+        let mut table: Table<_> = Table::new();
         let first = table.insert("a");
         table.remove(first);
         table.insert("b");
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn keys_are_in_the_order_of_their_entries() {
-        let mut table = Table::new();
+        let mut table: Table<_> = Table::new();
         let keys = ["a", "b", "c"].map(|name| table.insert(name));
         table.remove(keys[0]);
         let last = table.insert("d");
@@ -311,7 +312,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_table_is_a_map(operations in prop::collection::vec((0..3u8, 0..64usize), 0..300)) {
-            let (mut table, mut map, mut keys) = (Table::new(), HashMap::new(), Vec::new());
+            let (mut table, mut map, mut keys): (Table<_>, _, _) = (Table::new(), HashMap::new(), Vec::new());
             for (number, (what, which)) in operations.into_iter().enumerate() {
                 match (what, keys.len()) {
                     (0, _) | (_, 0) => {

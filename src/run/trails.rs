@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::sessions::{SessionEntry, SessionKey, Sessions};
+use super::keys::SessionKey;
+use super::sessions::{SessionEntry, Sessions};
 use super::turn::Turn;
 use crate::address::Protocol;
 use crate::net::listener::Ends;

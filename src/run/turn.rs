@@ -10,9 +10,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::trace;
 use mio::{Events, Poll, Registry, Waker};
 
-use super::core::Reporter;
 use super::deadlines::{Deadlines, Due};
-use super::notice::{Listening, Notice};
+use super::notice::{HostNotice, Listening, Notice, ServerNotice};
 use super::signals::{HangUp, Signals, Wish};
 use super::token::Source;
 use crate::net::watch::InterfaceWatch;
@@ -23,6 +22,9 @@ const EVENTS: usize = 1024;
 
 /// How long the listeners are left alone when no descriptor is free.
 pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Takes what a run reports.
+pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
 /// Ends a run from another thread.
 #[derive(Debug, Clone)]
@@ -115,8 +117,8 @@ impl Turn {
     }
 
     /// Tells the side something.
-    pub(super) fn tell(&mut self, notice: Notice) {
-        self.notices.push_back(notice);
+    pub(super) fn tell(&mut self, notice: impl Into<Notice>) {
+        self.notices.push_back(notice.into());
     }
 
     /// Sets a deadline, counted from now.
@@ -168,7 +170,7 @@ impl Turn {
     pub(super) fn handle_signal(&mut self) {
         let wishes = self.signals.pending().into_iter().map(|wish| match wish {
             Wish::Stop => Notice::Stop,
-            Wish::Reload => Notice::Reload,
+            Wish::Reload => ServerNotice::Reload.into(),
         });
         self.notices.extend(wishes);
     }
@@ -180,9 +182,9 @@ impl Turn {
 
     /// A listener may have a connection. While accepting is paused the readiness stays with it, and the deadline looks
     /// again.
-    pub(super) fn handle_listener(&mut self, which: Listening) {
+    pub(super) fn handle_listener(&mut self, notice: impl Into<Notice>) {
         if !self.is_accepting_paused {
-            self.tell(Notice::Acceptable(which));
+            self.tell(notice);
         }
     }
 
@@ -201,7 +203,7 @@ impl Turn {
     pub(super) fn poll_due(&mut self) -> Option<Due> {
         if self.verify_at.is_some_and(|at| at <= self.now) {
             self.verify_at = None;
-            self.tell(Notice::Verify);
+            self.tell(HostNotice::Verify);
         }
         self.deadlines.pop(self.now)
     }

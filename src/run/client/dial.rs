@@ -11,9 +11,9 @@ use super::links::{Link, Phase};
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 use crate::run::attempts::Attempts;
-use crate::run::dial::Waiter;
+use crate::run::dialer::Waiter;
+use crate::run::keys::SessionKey;
 use crate::run::liveness::Liveness;
-use crate::run::sessions::SessionKey;
 use crate::run::token::Source;
 
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.

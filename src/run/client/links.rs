@@ -12,9 +12,9 @@ use crate::net::websocket::{WebSocket, WebSocketError, WebSocketEvent, close_cod
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
 use crate::run::deadlines::Due;
+use crate::run::keys::SessionKey;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
-use crate::run::notice::Notice;
-use crate::run::sessions::SessionKey;
+use crate::run::notice::LinkNotice;
 use crate::run::table::{Key, Mark, Place};
 use crate::session::{End, Signal};
 use crate::signaling::error::SignalingError;
@@ -100,7 +100,7 @@ impl Client {
                 }
                 Ok(None) => {
                     if link.websocket.is_ready() && !std::mem::replace(&mut link.is_queued, true) {
-                        self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
+                        self.core.turn.tell(LinkNotice::Poll { link: key.mark() });
                     }
                     return self.note_buffered(key);
                 }

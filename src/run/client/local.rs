@@ -15,8 +15,9 @@ use crate::net::listener::{Accepted, Listener};
 use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::core::Core;
-use crate::run::deadlines::Due;
-use crate::run::flows::{UdpListener, UdpListenerKey};
+use crate::run::deadlines::{ClientDue, Due};
+use crate::run::flows::UdpListener;
+use crate::run::keys::UdpListenerKey;
 use crate::run::notice::{Listening, Notice};
 use crate::run::table::Table;
 use crate::run::token::Source;
@@ -487,6 +488,6 @@ impl Client {
         }
         let deadline = self.core.turn.now + WAIT;
         self.local.waiting.push_back((deadline, incoming, what));
-        self.core.turn.deadlines.add(deadline, Due::Waiting);
+        self.core.turn.deadlines.add(deadline, Due::Client(ClientDue::Waiting));
     }
 }

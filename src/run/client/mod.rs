@@ -35,15 +35,15 @@ use self::local::LocalPorts;
 use self::pipe::PipeEnds;
 use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
-use super::core::{Core, ROUNDS_PER_TURN, Reporter};
-use super::deadlines::Due;
-use super::dial::Dialer;
+use super::core::{Core, ROUNDS_PER_TURN};
+use super::deadlines::{ClientDue, Due};
+use super::dialer::Dialer;
+use super::keys::SessionKey;
 use super::liveness::LOOK_INTERVAL;
-use super::notice::{Listening, Notice};
-use super::sessions::{SessionKey, Summary};
+use super::notice::{ClientNotice, LinkNotice, Listening, Notice, PeerNotice, Summary};
 use super::signals::HangUp;
 use super::table::Table;
-use super::turn::Stopper;
+use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 use crate::net::tls;
@@ -175,57 +175,65 @@ impl Client {
     fn handle(&mut self, notice: Notice) {
         match notice {
             Notice::Acceptable(which) => self.accept(which),
-            Notice::Programs { listener } => self.receive_datagrams(listener),
-            Notice::Target { flow } => self.core.receive_from_target(flow),
-            Notice::Listened { session, id, result } if self.session == Some(session) => self.listened(id, result),
-            Notice::Negotiation { place } => {
-                if let Some(program) = self.negotiations.at(place) {
-                    self.handle_negotiation(program);
-                }
-            }
-            Notice::NegotiationDue { program } => self.handle_negotiation_due(program),
-            #[cfg(unix)]
-            Notice::Closed { connection, end } => self.handle_closed(connection, &end),
-            #[cfg(not(unix))]
-            Notice::Closed { .. } => {}
-            Notice::Link { place, event } => self.handle_link_event(place, &event),
-            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
-            Notice::LinkPoll { link } => self.poll_link_again(link),
-            Notice::Resolved { answer } => self.resolved(answer),
+            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
+            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
+            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
-            Notice::Addresses { vanished } => self.handle_addresses(&vanished),
-            Notice::Connected { session } => self.connected(session),
-            Notice::Recovering { session } if self.session == Some(session) => {
-                self.local.is_connected = false;
-                self.rejoin_after(Duration::ZERO);
-            }
-            Notice::SignalingDone { session } => self.signaling_done(session),
-            Notice::KeepAlive => self.keep_alive(),
-            Notice::Rejoin => self.rejoin(),
-            Notice::Waiting => {
-                self.expire_waiting();
-                self.serve_logins();
-            }
-            Notice::GoAway(GoAwayReason::Shutdown) => self.stop_listening(),
-            Notice::GoAway(_) => self.local.is_connected = false,
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
-            Notice::Stop => self.stop(),
+            Notice::KeepAlive => self.keep_alive(),
             #[cfg(unix)]
             Notice::Woken => drop(self.handle_unwritten()),
             #[cfg(not(unix))]
             Notice::Woken => {}
-            Notice::Recovering { .. }
-            | Notice::Verify
-            | Notice::Listen { .. }
-            | Notice::Reload
-            | Notice::Web { .. }
-            | Notice::WebPoll { .. }
-            | Notice::WebDue { .. }
-            | Notice::Stream { .. }
-            | Notice::Uplink { .. }
-            | Notice::UplinkDue { .. }
-            | Notice::UplinkPoll
-            | Notice::Listened { .. } => {}
+            Notice::Stop => self.stop(),
+            Notice::Peer(PeerNotice::Programs { listener }) => self.receive_datagrams(listener),
+            Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
+            Notice::Peer(PeerNotice::Resolved { answer }) => self.resolved(answer),
+            Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
+            Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
+            Notice::Client(notice) => self.handle_own(notice),
+            Notice::Host(_) | Notice::Server(_) => {}
+        }
+    }
+
+    fn handle_own(&mut self, notice: ClientNotice) {
+        match notice {
+            ClientNotice::Connected { session } => self.connected(session),
+            ClientNotice::Recovering { session } => self.recovering(session),
+            ClientNotice::GoAway { session, reason } => self.going_away(session, reason),
+            ClientNotice::Listened { session, id, result } => self.listened(session, id, result),
+            ClientNotice::Negotiation { place } => {
+                if let Some(program) = self.negotiations.at(place) {
+                    self.handle_negotiation(program);
+                }
+            }
+            #[cfg(unix)]
+            ClientNotice::Closed { connection, end } => self.handle_closed(connection, &end),
+            #[cfg(not(unix))]
+            ClientNotice::Closed { .. } => {}
+            ClientNotice::Due(ClientDue::Rejoin) => self.rejoin(),
+            ClientNotice::Due(ClientDue::Waiting) => self.expire_waiting(),
+            ClientNotice::Due(ClientDue::Logins) => self.serve_logins(),
+            ClientNotice::Due(ClientDue::Negotiation(program)) => self.handle_negotiation_due(program),
+        }
+    }
+
+    /// Messages pass no more.
+    fn recovering(&mut self, session: SessionKey) {
+        if self.session == Some(session) {
+            self.local.is_connected = false;
+            self.rejoin_after(Duration::ZERO);
+        }
+    }
+
+    /// The host announced the end of a session.
+    fn going_away(&mut self, session: SessionKey, reason: GoAwayReason) {
+        if self.session != Some(session) {
+            return;
+        }
+        match reason {
+            GoAwayReason::Shutdown => self.stop_listening(),
+            _ => self.local.is_connected = false,
         }
     }
 
@@ -261,12 +269,15 @@ impl Client {
     }
 
     /// The host listens for a reverse forward, or does not.
-    fn listened(&mut self, id: u16, result: Result<String, String>) {
+    fn listened(&mut self, session: SessionKey, id: u16, result: Result<String, String>) {
+        if self.session != Some(session) {
+            return;
+        }
         let Some(reverse) = self.config.reverse.get(usize::from(id)) else { return };
         let target = reverse.endpoint.to_string();
         match result {
             Ok(local) => {
-                let session = self.session.and_then(|session| self.core.sessions.get_mut(session));
+                let session = self.core.sessions.get(session);
                 let session = session.map_or_else(String::new, |entry| entry.name.clone());
                 self.core.turn.report(&Event::ReverseForwarding { session, local, target });
             }
@@ -313,7 +324,7 @@ impl Client {
         let at = self.core.turn.now + pause;
         if self.rejoin_at.is_none_or(|earlier| at < earlier) {
             self.rejoin_at = Some(at);
-            self.core.turn.deadlines.add(at, Due::Rejoin);
+            self.core.turn.deadlines.add(at, Due::Client(ClientDue::Rejoin));
         }
     }
 

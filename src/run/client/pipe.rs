@@ -18,7 +18,8 @@ use crate::config::Pipe;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::RunError;
-use crate::run::connections::{ConnectionKey, Incoming};
+use crate::run::connections::Incoming;
+use crate::run::keys::ConnectionKey;
 use crate::status::event::StreamEnd;
 use crate::tunnel::{ConnectTarget, Service};
 

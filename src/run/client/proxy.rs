@@ -9,9 +9,10 @@ use mio::Interest;
 
 use super::Client;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
-use crate::run::deadlines::Due;
-use crate::run::flows::{UdpListener, UdpListenerKey};
-use crate::run::notice::Notice;
+use crate::run::deadlines::{ClientDue, Due};
+use crate::run::flows::UdpListener;
+use crate::run::keys::UdpListenerKey;
+use crate::run::notice::ClientNotice;
 use crate::run::table::{Key, Mark};
 use crate::run::token::Source as Token;
 use crate::shares::Source;
@@ -55,7 +56,7 @@ impl Client {
         }
         let negotiation = Negotiation::new(self.config.credentials.clone());
         let key = self.negotiations.insert(Negotiating { incoming, negotiation, has_turn: false, relay: None });
-        self.core.turn.set(NEGOTIATION_TIMEOUT, Due::Negotiation(key.mark()));
+        self.core.turn.set(NEGOTIATION_TIMEOUT, Due::Client(ClientDue::Negotiation(key.mark())));
     }
 
     /// A program has talked for too long.
@@ -85,7 +86,7 @@ impl Client {
             // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
             // busy.
             if entry.relay.is_some() {
-                return self.core.turn.tell(Notice::Negotiation { place: key.place() });
+                return self.core.turn.tell(ClientNotice::Negotiation { place: key.place() });
             }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
@@ -139,7 +140,7 @@ impl Client {
 
     fn await_logins(&mut self) {
         if let Some(turn) = self.logins.poll_timeout() {
-            self.core.turn.deadlines.add(turn, Due::Waiting);
+            self.core.turn.deadlines.add(turn, Due::Client(ClientDue::Logins));
         }
     }
 
@@ -195,7 +196,7 @@ impl Client {
                     return self.close_negotiation(key);
                 }
                 // Its end may have come with the request.
-                self.core.turn.tell(Notice::Negotiation { place: key.place() });
+                self.core.turn.tell(ClientNotice::Negotiation { place: key.place() });
             }
             _ => {
                 let Some(mut entry) = self.end_negotiation(key) else { return };

@@ -10,7 +10,8 @@ use mio::event::Event as MioEvent;
 
 use crate::net::stream::Stream;
 use crate::run::deadlines::Due;
-use crate::run::table::{Key, Place, Table};
+use crate::run::keys::{self, LeavingKey};
+use crate::run::table::{Place, Table};
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 
@@ -25,9 +26,6 @@ const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is taken of a program, to no purpose but to let it go on, before others have their turn.
 const READ_BUDGET: usize = 256 * 1024;
-
-/// Finds a connection that waits for its reset.
-pub(in crate::run) type LeavingKey = Key<Leaving>;
 
 /// A connection that waits for its reset.
 pub(in crate::run) struct Leaving {
@@ -49,7 +47,7 @@ enum Until {
 /// The connections of a loop that wait for their reset.
 #[derive(Default)]
 pub(super) struct Leavings {
-    table: Table<Leaving>,
+    table: Table<Leaving, keys::Leaving>,
 }
 
 impl Leavings {

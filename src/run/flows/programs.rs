@@ -8,16 +8,15 @@ use std::net::{IpAddr, SocketAddr};
 use log::{debug, info};
 use mio::Interest;
 
-use super::{DATAGRAMS_PER_TURN, FlowKey, Flows, Side};
+use super::{DATAGRAMS_PER_TURN, Flows, Side};
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
 use crate::run::connections::stream_hash;
-use crate::run::core::Shared;
-use crate::run::notice::Notice;
-use crate::run::sessions::SessionKey;
-use crate::run::table::Key;
+use crate::run::keys::{FlowKey, SessionKey, UdpListenerKey};
+use crate::run::notice::PeerNotice;
+use crate::run::shared::Shared;
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 use crate::socks::datagram;
@@ -26,9 +25,6 @@ use crate::tunnel::ConnectTarget;
 
 /// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
 const MAX_FLOWS: usize = 1024;
-
-/// Finds a socket that local programs send to.
-pub(in crate::run) type UdpListenerKey = Key<UdpListener>;
 
 /// A socket that local programs send to.
 pub(in crate::run) struct UdpListener {
@@ -124,7 +120,7 @@ impl Flows {
         for count in 0.. {
             let Some(entry) = self.listeners.get_mut(listener) else { break };
             if count == DATAGRAMS_PER_TURN {
-                shared.turn.tell(Notice::Programs { listener });
+                shared.turn.tell(PeerNotice::Programs { listener });
                 break;
             }
             let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {

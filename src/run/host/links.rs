@@ -14,9 +14,9 @@ use crate::net::listen::{self, Accepted};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
+use crate::run::keys::{Scope, SessionKey};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
-use crate::run::notice::{Listening, Notice};
-use crate::run::sessions::{Scope, SessionKey};
+use crate::run::notice::{HostNotice, LinkNotice};
 use crate::run::table::{Mark, Place};
 use crate::run::token::Source;
 use crate::session::Signal;
@@ -54,7 +54,7 @@ impl Host {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.turn.tell(Notice::Acceptable(Listening::Signaling));
+        self.core.turn.tell(HostNotice::Acceptable);
         Ok(())
     }
 
@@ -358,7 +358,7 @@ impl Host {
         if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
+            self.core.turn.tell(LinkNotice::Poll { link: key.mark() });
         }
     }
 

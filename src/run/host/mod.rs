@@ -26,16 +26,16 @@ use crate::net::listen;
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::run::RunError;
 use crate::run::approval::Approval;
-use crate::run::core::{Core, ROUNDS_PER_TURN, Reporter};
-use crate::run::deadlines::Due;
-use crate::run::dial::{Dialer, ServerAccess};
+use crate::run::core::{Core, ROUNDS_PER_TURN};
+use crate::run::deadlines::{Due, HostDue};
+use crate::run::dialer::{Dialer, ServerAccess};
+use crate::run::keys::{Scope, SessionKey};
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
-use crate::run::notice::{Listening, Notice};
-use crate::run::sessions::{Scope, SessionKey, Summary};
+use crate::run::notice::{HostNotice, LinkNotice, Listening, Notice, PeerNotice, Summary};
 use crate::run::signals::HangUp;
 use crate::run::table::{Key, Table};
 use crate::run::token::Source;
-use crate::run::turn::Stopper;
+use crate::run::turn::{Reporter, Stopper};
 use crate::session::End;
 use crate::shares::{self, Shares};
 use crate::signaling::handshake::{Established, HostHandshake};
@@ -252,7 +252,6 @@ impl Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable(Listening::Signaling) => self.accept()?,
             Notice::Acceptable(Listening::At(place)) => {
                 if let Some(listener) = self.reverse.at(place) {
                     self.accept_reverse(listener);
@@ -262,43 +261,39 @@ impl Host {
                 self.accept()?;
                 self.accept_all_reverse();
             }
-            Notice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
-            Notice::Programs { listener } => self.receive_reverse(listener),
-            Notice::Link { place, event } => self.handle_link_event(place, &event),
-            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
-            Notice::LinkPoll { link } => self.poll_link_again(link),
-            Notice::Verify => self.verify(),
-            Notice::Woken => self.handle_answers(),
+            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
+            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
+            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
-            Notice::Addresses { vanished } => self.handle_addresses(&vanished),
-            Notice::SignalingDone { session } => {
+            Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
+            Notice::KeepAlive => self.keep_alive(),
+            Notice::Woken => self.handle_answers(),
+            Notice::Stop => self.stop(),
+            Notice::Peer(PeerNotice::Programs { listener }) => self.receive_reverse(listener),
+            Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
+            Notice::Peer(PeerNotice::Resolved { answer }) => self.server_resolved(answer),
+            Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
+            Notice::Peer(PeerNotice::SignalingDone { session }) => {
                 // The client closes it; one that does not has its time.
                 if let Some(link) = self.link_of(session) {
                     self.expect(link, DONE_TIMEOUT);
                 }
             }
-            Notice::Target { flow } => self.core.receive_from_target(flow),
-            Notice::KeepAlive => self.keep_alive(),
-            Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
-            Notice::Stop => self.stop(),
-            Notice::Resolved { answer } => self.server_resolved(answer),
-            Notice::Uplink { event } => self.handle_uplink_event(&event),
-            Notice::UplinkPoll => self.poll_uplink_again(),
-            Notice::UplinkDue { step } => self.handle_uplink_due(step),
-            Notice::Rejoin => self.redial_server(),
-            Notice::GoAway(_)
-            | Notice::Connected { .. }
-            | Notice::Recovering { .. }
-            | Notice::Reload
-            | Notice::Web { .. }
-            | Notice::WebPoll { .. }
-            | Notice::WebDue { .. }
-            | Notice::Stream { .. }
-            | Notice::Listened { .. }
-            | Notice::Negotiation { .. }
-            | Notice::NegotiationDue { .. }
-            | Notice::Closed { .. }
-            | Notice::Waiting => {}
+            Notice::Host(notice) => self.handle_own(notice)?,
+            Notice::Client(_) | Notice::Server(_) => {}
+        }
+        Ok(())
+    }
+
+    fn handle_own(&mut self, notice: HostNotice) -> Result<(), RunError> {
+        match notice {
+            HostNotice::Acceptable => self.accept()?,
+            HostNotice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
+            HostNotice::Verify => self.verify(),
+            HostNotice::Uplink { event } => self.handle_uplink_event(&event),
+            HostNotice::UplinkPoll => self.poll_uplink_again(),
+            HostNotice::Due(HostDue::Uplink { step }) => self.handle_uplink_due(step),
+            HostNotice::Due(HostDue::Redial) => self.redial_server(),
         }
         Ok(())
     }

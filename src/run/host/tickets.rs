@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::run::sessions::SessionKey;
+use crate::run::keys::SessionKey;
 use crate::signaling::{ResumeKey, SessionId, Ticket};
 
 /// Clients that are remembered. Each is some hundred bytes, and one that is forgotten proves the pin once more.

@@ -26,10 +26,10 @@ use crate::net::tls;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;
-use crate::run::deadlines::Due;
-use crate::run::dial::Waiter;
+use crate::run::deadlines::{Due, HostDue};
+use crate::run::dialer::Waiter;
 use crate::run::liveness::Liveness;
-use crate::run::notice::Notice;
+use crate::run::notice::HostNotice;
 use crate::run::token::Source;
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
@@ -197,7 +197,7 @@ impl Host {
     fn expect_of_server(&mut self, timeout: Duration) {
         if let Some(uplink) = &mut self.uplink {
             uplink.step += 1;
-            self.core.turn.set(timeout, Due::Uplink { step: uplink.step });
+            self.core.turn.set(timeout, Due::Host(HostDue::Uplink { step: uplink.step }));
         }
     }
 
@@ -233,7 +233,7 @@ impl Host {
                 }
                 Ok(None) => {
                     if websocket.is_ready() && !std::mem::replace(&mut uplink.is_queued, true) {
-                        self.core.turn.tell(Notice::UplinkPoll);
+                        self.core.turn.tell(HostNotice::UplinkPoll);
                     }
                     return self.pump_uplink();
                 }
@@ -344,7 +344,7 @@ impl Host {
         uplink.backoff = (uplink.backoff * 2).min(MAX_BACKOFF);
         let at = self.core.turn.now + pause;
         uplink.redial_at = Some(at);
-        self.core.turn.deadlines.add(at, Due::Rejoin);
+        self.core.turn.deadlines.add(at, Due::Host(HostDue::Redial));
         if !std::mem::replace(&mut uplink.is_told, true) {
             self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
         }

@@ -12,7 +12,7 @@ use crate::address::Target;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::connections::{Asker, Incoming};
-use crate::run::sessions::SessionKey;
+use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{AbortReason, ConnectTarget};
 

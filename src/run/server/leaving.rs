@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Server;
-use crate::run::deadlines::Due;
-use crate::run::sessions::SessionKey;
+use crate::run::deadlines::{Due, ServerDue};
+use crate::run::keys::SessionKey;
 use crate::tunnel::{AbortReason, StreamKey};
 
 /// How long a service may take to end its side.
@@ -79,7 +79,7 @@ impl Server {
             self.give_up(session, oldest);
         }
         if self.leaving.order.is_empty() {
-            self.core.turn.deadlines.add(now + TIMEOUT, Due::Waiting);
+            self.core.turn.deadlines.add(now + TIMEOUT, Due::Server(ServerDue::Leaving));
         }
         self.leaving.order.push_back((now + TIMEOUT, session, key));
         self.leaving.hosts.entry(session).or_default().insert(key, 0);
@@ -127,7 +127,7 @@ impl Server {
     pub(super) fn give_up_late(&mut self) {
         while let Some(&(at, session, key)) = self.leaving.order.front() {
             if at > self.core.turn.now {
-                return self.core.turn.deadlines.add(at, Due::Waiting);
+                return self.core.turn.deadlines.add(at, Due::Server(ServerDue::Leaving));
             }
             self.leaving.order.pop_front();
             if self.leaving.has(session, key) {

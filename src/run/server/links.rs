@@ -20,7 +20,7 @@ use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, 
 use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::liveness::{LOOK_INTERVAL, Liveness};
-use crate::run::notice::{Listening, Notice};
+use crate::run::notice::{LinkNotice, Listening, Notice};
 use crate::run::table::{Key, Mark, Place};
 use crate::run::token::Source;
 use crate::shares::Standing;
@@ -267,7 +267,7 @@ impl Server {
         if let Some(link) = self.links.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            self.core.turn.tell(Notice::LinkPoll { link: key.mark() });
+            self.core.turn.tell(LinkNotice::Poll { link: key.mark() });
         }
     }
 

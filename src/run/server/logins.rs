@@ -7,8 +7,8 @@ use super::places::source;
 use super::web::{Web, WebKey};
 use crate::access::logins::LoginLimiter;
 use crate::gateway::{Refusal, Request};
-use crate::run::deadlines::Due;
-use crate::run::notice::Notice;
+use crate::run::deadlines::{Due, ServerDue};
+use crate::run::notice::ServerNotice;
 use crate::shares::Source;
 use crate::signaling::rendezvous::HostId;
 use crate::socks::Credentials;
@@ -100,7 +100,7 @@ impl Server {
             self.turn_away(key);
         }
         if let Some(turn) = turn {
-            self.core.turn.deadlines.add(turn, Due::Waiting);
+            self.core.turn.deadlines.add(turn, Due::Server(ServerDue::Logins));
         }
     }
 
@@ -111,7 +111,7 @@ impl Server {
         web.login = LoginState::Unknown;
         web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
         if web.queue() {
-            self.core.turn.tell(Notice::WebPoll { web: key.mark() });
+            self.core.turn.tell(ServerNotice::WebPoll { web: key.mark() });
         }
     }
 
@@ -135,7 +135,7 @@ impl Server {
                 self.pump_web(key);
             }
             if let Some(turn) = self.logins.get(&id).and_then(Limiter::poll_timeout) {
-                self.core.turn.deadlines.add(turn, Due::Waiting);
+                self.core.turn.deadlines.add(turn, Due::Server(ServerDue::Logins));
             }
         }
     }

@@ -41,15 +41,15 @@ use self::links::{Link, LinkKey};
 use self::logins::Limiter;
 use self::web::{Web, WebKey};
 use super::RunError;
-use super::core::{Core, ROUNDS_PER_TURN, Reporter};
-use super::deadlines::Due;
-use super::dial::Dialer;
+use super::core::{Core, ROUNDS_PER_TURN};
+use super::deadlines::{Due, ServerDue};
+use super::dialer::Dialer;
+use super::keys::SessionKey;
 use super::liveness::LOOK_INTERVAL;
-use super::notice::{Listening, Notice};
-use super::sessions::SessionKey;
+use super::notice::{LinkNotice, Listening, Notice, ServerNotice};
 use super::signals::HangUp;
 use super::table::{Key, Table};
-use super::turn::Stopper;
+use super::turn::{Reporter, Stopper};
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
@@ -285,7 +285,7 @@ impl Server {
                 && (by <= self.core.turn.now || self.is_drained())
             {
                 self.stage = Stage::Parting(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Waiting);
+                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
                 self.end_streams();
                 self.core.work();
             }
@@ -293,7 +293,7 @@ impl Server {
                 && (by <= self.core.turn.now || self.leaving.is_empty())
             {
                 self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Waiting);
+                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
                 self.say_good_bye();
             }
             match self.stage {
@@ -316,47 +316,35 @@ impl Server {
                 let ports: Vec<PortKey> = self.ports.iter().map(|(key, _)| key).collect();
                 ports.into_iter().try_for_each(|port| self.accept(port))?;
             }
-            Notice::Link { place, event } => self.handle_link_event(place, &event),
-            Notice::LinkDue { link, step } => self.handle_link_due(link, step),
-            Notice::LinkPoll { link } => self.poll_link_again(link),
-            Notice::Web { place, event } => self.handle_web_event(place, &event),
-            Notice::WebPoll { web } => self.poll_web(web),
-            Notice::WebDue { web } => self.handle_web_due(web),
-            Notice::Stream { session, event } => self.handle_stream(session, event),
+            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
+            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
+            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            Notice::KeepAlive => self.keep_alive(),
             #[cfg(unix)]
             Notice::Woken => self.handle_dials(),
             #[cfg(not(unix))]
             Notice::Woken => {}
-            Notice::KeepAlive => self.keep_alive(),
-            Notice::Waiting => {
-                self.give_up_late();
-                self.serve_logins();
-            }
-            Notice::Reload => self.reload(),
             Notice::Stop => self.stop(),
-            Notice::Acceptable(Listening::Signaling)
-            | Notice::Programs { .. }
-            | Notice::Target { .. }
-            | Notice::Negotiation { .. }
-            | Notice::NegotiationDue { .. }
-            | Notice::Listen { .. }
-            | Notice::Listened { .. }
-            | Notice::Uplink { .. }
-            | Notice::UplinkPoll
-            | Notice::UplinkDue { .. }
-            | Notice::Closed { .. }
-            | Notice::Verify
-            | Notice::Resolved { .. }
-            | Notice::Addresses { .. }
-            | Notice::Connected { .. }
-            | Notice::Recovering { .. }
-            | Notice::SignalingDone { .. }
-            | Notice::Rejoin
-            | Notice::GoAway(_) => {}
+            Notice::Server(notice) => self.handle_own(notice),
+            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) => {}
         }
         Ok(())
+    }
+
+    fn handle_own(&mut self, notice: ServerNotice) {
+        match notice {
+            ServerNotice::Stream { session, event } => self.handle_stream(session, event),
+            ServerNotice::Web { place, event } => self.handle_web_event(place, &event),
+            ServerNotice::WebPoll { web } => self.poll_web(web),
+            ServerNotice::Reload => self.reload(),
+            // It is looked at in each turn.
+            ServerNotice::Due(ServerDue::Stage) => {}
+            ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
+            ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
+            ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
+        }
     }
 
     /// Reads tokens and certificate again; what cannot be read stays as it was.
@@ -394,7 +382,7 @@ impl Server {
                 return;
             }
         }
-        self.core.turn.set(DRAIN, Due::Waiting);
+        self.core.turn.set(DRAIN, Due::Server(ServerDue::Stage));
         for (_, port) in self.ports.iter_mut() {
             if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
                 debug!("deregister error={error}");

@@ -6,7 +6,7 @@ use super::Server;
 use super::links::LinkKey;
 use super::web::{MAX_CONNECTIONS, WebKey};
 use crate::gateway::{Refusal, Stage};
-use crate::run::sessions::SessionKey;
+use crate::run::keys::SessionKey;
 use crate::shares::{Admission, Source, Standing};
 use crate::status::refusal::Refusal as Counted;
 

@@ -7,7 +7,7 @@ use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
 use crate::run::connections::stream_hash;
-use crate::run::sessions::SessionKey;
+use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 

@@ -22,8 +22,8 @@ use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
-use crate::run::deadlines::Due;
-use crate::run::notice::Notice;
+use crate::run::deadlines::{Due, ServerDue};
+use crate::run::notice::ServerNotice;
 use crate::run::table::{self, Key, Mark};
 use crate::run::token::Source;
 use crate::shares::Standing;
@@ -237,7 +237,7 @@ impl Server {
         let Some(web) = self.webs.get_mut(key) else { return };
         web.transport.end_turn();
         if (has_more || web.transport.is_paused()) && web.queue() {
-            self.core.turn.tell(Notice::WebPoll { web: key.mark() });
+            self.core.turn.tell(ServerNotice::WebPoll { web: key.mark() });
         }
         self.look_at_clock(key);
     }
@@ -412,7 +412,7 @@ impl Server {
             && web.due_at.is_none_or(|at| at > deadline)
         {
             web.due_at = Some(deadline);
-            self.core.turn.deadlines.add(deadline, Due::Web(key.mark()));
+            self.core.turn.deadlines.add(deadline, Due::Server(ServerDue::Web(key.mark())));
         }
     }
 

@@ -1,0 +1,158 @@
+//! The course of a dial: which address is tried when, and what it comes to. The socket is somebody else's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::net::listen;
+use crate::run::turn::EXHAUSTED_PAUSE;
+
+/// How long one address of a target may take while there are others to try.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A dial that has not ended, with its socket `S` once there is one.
+#[derive(Debug)]
+pub(super) struct Course<S> {
+    stage: Stage<S>,
+    /// The addresses to try next, in this order.
+    left: VecDeque<SocketAddr>,
+    /// Why the last address that failed did.
+    failure: Option<io::Error>,
+}
+
+#[derive(Debug)]
+enum Stage<S> {
+    /// The target's name is being looked up.
+    Resolving,
+    /// The first address is to be dialled once a descriptor is free.
+    Starved,
+    /// The socket that tries an address.
+    Trying(S),
+}
+
+/// What an address came to that was to be tried.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// There is a socket. If it got no answer by then, the [next address](Course::skip) is tried.
+    Trying(Option<Overtake>),
+    /// No descriptor is free for it.
+    Starved,
+    /// No address is left.
+    Failed(io::Error),
+}
+
+/// When an address has had its time, and how many were left then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overtake {
+    pub(super) at: Instant,
+    pub(super) left: usize,
+}
+
+impl<S> Course<S> {
+    /// Begins with a name that is being looked up.
+    pub(super) fn new() -> Course<S> {
+        Course { stage: Stage::Resolving, left: VecDeque::new(), failure: None }
+    }
+
+    /// Tells whether the target's name is being looked up.
+    pub(super) fn is_resolving(&self) -> bool {
+        matches!(self.stage, Stage::Resolving)
+    }
+
+    /// Returns the socket that tries an address.
+    pub(super) fn socket(&mut self) -> Option<&mut S> {
+        match &mut self.stage {
+            Stage::Trying(socket) => Some(socket),
+            Stage::Resolving | Stage::Starved => None,
+        }
+    }
+
+    /// Tries the only place there is, which has no address.
+    pub(super) fn try_only(&mut self, socket: S) {
+        self.stage = Stage::Trying(socket);
+    }
+
+    /// Tries the addresses of the name.
+    pub(super) fn resolved(
+        &mut self,
+        now: Instant,
+        addresses: VecDeque<SocketAddr>,
+        connect: impl FnMut(SocketAddr) -> io::Result<S>,
+    ) -> Step {
+        self.left = addresses;
+        self.advance(now, connect)
+    }
+
+    /// Tries the next address.
+    pub(super) fn advance(&mut self, now: Instant, mut connect: impl FnMut(SocketAddr) -> io::Result<S>) -> Step {
+        while let Some(address) = self.left.pop_front() {
+            match connect(address) {
+                Ok(socket) => {
+                    self.stage = Stage::Trying(socket);
+                    return Step::Trying(self.overtake(now));
+                }
+                Err(error) if listen::is_exhaustion(&error) => {
+                    self.left.push_front(address);
+                    self.stage = Stage::Starved;
+                    return Step::Starved;
+                }
+                Err(error) => self.failure = Some(error),
+            }
+        }
+        Step::Failed(self.failure.take().unwrap_or_else(|| io::Error::other("the name has no address")))
+    }
+
+    /// Takes the socket that tries an address, if there is one.
+    pub(super) fn take_socket(&mut self) -> Option<S> {
+        match std::mem::replace(&mut self.stage, Stage::Resolving) {
+            Stage::Trying(socket) => Some(socket),
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
+    }
+
+    /// Takes the socket of an address that has failed.
+    pub(super) fn failed(&mut self, failure: io::Error) -> Option<S> {
+        self.failure = Some(failure);
+        self.take_socket()
+    }
+
+    /// Takes the socket of an address that has had its time, unless another is being tried meanwhile.
+    pub(super) fn skip(&mut self, left: usize) -> Option<S> {
+        if self.left.len() == left { self.take_socket() } else { None }
+    }
+
+    /// Tells whether the dial waits for a descriptor.
+    pub(super) fn is_starved(&self) -> bool {
+        matches!(self.stage, Stage::Starved)
+    }
+
+    /// This machine answers at once, or is too busy: then another address has nothing better to offer.
+    fn overtake(&self, now: Instant) -> Option<Overtake> {
+        let is_worth_while = self.left.iter().any(|address| !address.ip().is_loopback());
+        is_worth_while.then(|| Overtake { at: now + ATTEMPT_TIMEOUT, left: self.left.len() })
+    }
+}
+
+/// When dials that found no descriptor are tried again: all at the same moment, so that the oldest comes first.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    at: Option<Instant>,
+}
+
+impl Retry {
+    /// Returns when a dial that found no descriptor just now is tried again.
+    pub(super) fn after(&mut self, now: Instant) -> Instant {
+        match self.at {
+            Some(at) if at > now => at,
+            _ => *self.at.insert(now + EXHAUSTED_PAUSE),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "course_tests.rs"]
+mod tests;

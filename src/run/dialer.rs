@@ -1,0 +1,169 @@
+//! What a peer's streams may be joined to: which target, and whether it may be dialled.
+
+use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey};
+use crate::access::{AccessList, Verdict};
+use crate::address::{Endpoint, Protocol, Target};
+use crate::config::{ProxyProtocol, SharedService};
+use crate::net::resolver::Asker;
+use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
+
+/// What a peer is told that comes back by a way nobody opened.
+pub(super) const NOT_FORWARDED: &str = "nothing was forwarded in that direction";
+
+/// What this side dials for its peers.
+#[derive(Debug, Default)]
+pub(super) struct Dialer {
+    /// By number, as in HELLO.
+    pub(super) services: Vec<SharedService>,
+    /// What a peer may name itself.
+    pub(super) allow: AccessList,
+    /// By number, what a client dials for connections that its host took.
+    pub(super) reverse: Vec<Endpoint>,
+    /// What a server may have dialled.
+    pub(super) server: ServerAccess,
+}
+
+/// What a host dials for the server that it is registered at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ServerAccess {
+    /// The number of the service that is published.
+    pub(super) public: Option<u16>,
+    /// What the access list has, too.
+    pub(super) dials: bool,
+}
+
+/// What waits for the look-up of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiter {
+    /// The side itself: a client for its host, a host for its server.
+    Side,
+    /// A connection that is to be dialled.
+    Connection(ConnectionKey),
+    /// A flow.
+    Flow(FlowKey),
+}
+
+/// What a stream of the peer's is to be joined to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) session: SessionKey,
+    pub(super) key: StreamKey,
+    pub(super) endpoint: Endpoint,
+    /// What a service is told of the client first.
+    pub(super) header: Option<ProxyProtocol>,
+    /// The peer named it.
+    pub(super) is_named: bool,
+    /// The connections that led there.
+    pub(super) trail: Trail,
+}
+
+impl Wanted {
+    /// Returns the target as people read it.
+    pub(super) fn target(&self) -> String {
+        self.endpoint.to_string()
+    }
+}
+
+/// Why a stream gets no target.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: AbortReason,
+    pub(super) detail: &'static str,
+}
+
+impl Dialer {
+    /// Tells whether a server may have that dialled at all.
+    fn serves(&self, target: &ConnectTarget) -> bool {
+        match target {
+            ConnectTarget::Service(id) => self.server.public == Some(*id),
+            ConnectTarget::Tcp(_) => self.server.dials,
+            ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_) => false,
+        }
+    }
+
+    /// Finds what a stream of such a session is to be joined to, and what a service is told of the client first.
+    pub(super) fn endpoint(
+        &self,
+        scope: Scope,
+        target: &ConnectTarget,
+    ) -> Result<(Endpoint, Option<ProxyProtocol>), Refusal> {
+        let denied = |detail| Refusal { reason: AbortReason::Denied, detail };
+        if scope == Scope::Server && !self.serves(target) {
+            return Err(denied("the host does not let its server have that"));
+        }
+        match target {
+            ConnectTarget::Service(id) => match self.services.get(usize::from(*id)) {
+                Some(service) => Ok((service.endpoint.clone(), service.proxy_protocol)),
+                None => Err(Refusal { reason: AbortReason::UnknownService, detail: "no such service" }),
+            },
+            ConnectTarget::Tcp(text) => {
+                let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
+                match self.allow.check_name(Protocol::Tcp, &target.host, target.port) {
+                    Verdict::Resolve => Ok((Endpoint::Tcp(target), None)),
+                    Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
+                }
+            }
+            ConnectTarget::Unix(path) => match self.allow.check_unix(path.as_ref()) {
+                Ok(path) => Ok((Endpoint::Unix(path), None)),
+                Err(_) => Err(denied("no --allow rule of the host has it")),
+            },
+            ConnectTarget::Udp(text) => {
+                let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
+                match self.allow.check_name(Protocol::Udp, &target.host, target.port) {
+                    Verdict::Resolve => Ok((Endpoint::Udp(target), None)),
+                    Verdict::Denied(_) => Err(denied("no --allow rule of the host has it")),
+                }
+            }
+            ConnectTarget::Reverse(id) => match self.reverse.get(usize::from(*id)) {
+                Some(endpoint) => Ok((endpoint.clone(), None)),
+                None => Err(denied(NOT_FORWARDED)),
+            },
+        }
+    }
+}
+
+/// Tells for whom a name is looked up: the peer of that session, if it chose the name.
+pub(super) fn asker(session: SessionKey, is_named: bool) -> Asker {
+    if is_named { Asker::Peer(session.number()) } else { Asker::Own }
+}
+
+/// Returns what a peer asked for as people read it.
+pub(super) fn describe(target: &ConnectTarget) -> String {
+    match target {
+        ConnectTarget::Service(id) => format!("service {id}"),
+        ConnectTarget::Tcp(text) => text.clone(),
+        ConnectTarget::Unix(path) => format!("unix:{path}"),
+        ConnectTarget::Udp(text) => format!("udp:{text}"),
+        ConnectTarget::Reverse(id) => format!("reverse forward {id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_what_is_published_and_what_the_host_lets_it_dial() {
+        let mut dialer = Dialer {
+            services: ["localhost:1", "localhost:2"].map(|text| SharedService::of(text.parse().unwrap())).to_vec(),
+            allow: AccessList::parse(["localhost:3", "udp:localhost:3"]).unwrap(),
+            ..Dialer::default()
+        };
+        let (first, second) = (ConnectTarget::Service(0), ConnectTarget::Service(1));
+        let (tcp, udp) = (ConnectTarget::Tcp("localhost:3".to_owned()), ConnectTarget::Udp("localhost:3".to_owned()));
+        let has = |dialer: &Dialer, scope| {
+            [&first, &second, &tcp, &udp].map(|target| u8::from(dialer.endpoint(scope, target).is_ok()))
+        };
+        assert_eq!(has(&dialer, Scope::Peer), [1, 1, 1, 1]);
+        assert_eq!(has(&dialer, Scope::Server), [0, 0, 0, 0]);
+        dialer.server.public = Some(1);
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
+        dialer.server.dials = true;
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 1, 0]);
+        dialer.allow = AccessList::default();
+        assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
+        let unknown = dialer.endpoint(Scope::Peer, &ConnectTarget::Service(2)).unwrap_err();
+        assert_eq!(unknown.reason, AbortReason::UnknownService);
+        assert_eq!(dialer.endpoint(Scope::Peer, &ConnectTarget::Reverse(0)).unwrap_err().detail, NOT_FORWARDED);
+    }
+}
