@@ -92,6 +92,9 @@ pub struct Connection {
     bad_datagrams: u64,
     checks: u64,
     answers: u64,
+    /// DTLS records of messages, each in a datagram of its own.
+    sent_records: u64,
+    received_records: u64,
     dropped_datagrams: u64,
 }
 
@@ -198,6 +201,8 @@ impl Connection {
             bad_datagrams: 0,
             checks: 0,
             answers: 0,
+            sent_records: 0,
+            received_records: 0,
         }
     }
 
@@ -261,6 +266,7 @@ impl Connection {
         }
         let is_taken = self.ask(|rtc| rtc.handle_input(input).is_ok()).unwrap_or(false);
         self.clock = now;
+        self.received_records += u64::from(is_taken && is_record(datagram));
         self.pending.datagrams += 1;
         if !self.is_open || self.pending.datagrams >= MAX_FED || !is_dtls(datagram) {
             self.drain(now);
@@ -317,6 +323,12 @@ impl Connection {
         (self.checks, self.answers)
     }
 
+    /// Returns how many DTLS records with messages went the way on which there were more: each direction has one key. Those
+    /// that came are counted before they are opened.
+    pub fn records(&self) -> u64 {
+        self.sent_records.max(self.received_records)
+    }
+
     /// Asks what follows from what str0m was handed. Tells whether it was handed anything since it was last asked.
     pub fn settle(&mut self) -> bool {
         let is_pending = self.pending.datagrams + self.pending.messages > 0;
@@ -352,6 +364,7 @@ impl Connection {
                     if is_dtls(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
+                    self.sent_records += u64::from(is_record(&transmit.contents));
                     // Those between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));
                     self.checks += u64::from(is_of_path && transmit.contents.starts_with(&BINDING_REQUEST));
@@ -456,6 +469,11 @@ fn is_reachable(address: SocketAddr) -> bool {
 /// Tells DTLS from STUN by the first byte (RFC 7983).
 fn is_dtls(datagram: &[u8]) -> bool {
     datagram.first().is_some_and(|first| (20..64).contains(first))
+}
+
+/// Tells whether a datagram begins with a DTLS record of application data (RFC 5246, section 6.2.1).
+fn is_record(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&23)
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use crate::tunnel::Role;
 /// How long a direct path may take to come up before the session begins on the relay.
 pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 
-/// How often a direct path is looked for while the session is relayed, and while it has no path at all.
+/// How often a direct path is looked for while the session is relayed or has one with keys that are used up, and while
+/// it has no path at all.
 pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
 pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 
@@ -192,6 +193,7 @@ impl Session {
     /// Both lists of a carrier are complete: lower ones have nothing to give any more.
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         let Some(carrier) = self.mux.carrier() else { return };
+        let was_direct = self.carriers.directs().iter().any(|direct| direct.carrier < carrier);
         self.drop_directs(now, |direct| direct.carrier < carrier);
         if self.carriers.relay.as_ref().is_some_and(|relay| relay.carrier < carrier) {
             self.carriers.relay = None;
@@ -200,7 +202,11 @@ impl Session {
         match self.state {
             State::Connecting { .. } => self.connected_if_ready(now),
             State::Established => {
-                let reason = if self.is_direct() { "a direct path was found" } else { "the peer lost the direct path" };
+                let reason = match self.is_direct() {
+                    true if was_direct => "another connection took the place of the one before",
+                    true => "a direct path was found",
+                    false => "the peer lost the direct path",
+                };
                 self.report_path(reason.to_owned());
                 self.pursue(now);
             }
