@@ -193,7 +193,6 @@ impl Session {
     /// Both lists of a carrier are complete: lower ones have nothing to give any more.
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         let Some(carrier) = self.mux.carrier() else { return };
-        let was_direct = self.carriers.directs().iter().any(|direct| direct.carrier < carrier);
         self.drop_directs(now, |direct| direct.carrier < carrier);
         if self.carriers.relay.as_ref().is_some_and(|relay| relay.carrier < carrier) {
             self.carriers.relay = None;
@@ -202,6 +201,7 @@ impl Session {
         match self.state {
             State::Connecting { .. } => self.connected_if_ready(now),
             State::Established => {
+                let was_direct = matches!(self.reported, Some(Path::Direct(_)));
                 let reason = match self.is_direct() {
                     true if was_direct => "another connection took the place of the one before",
                     true => "a direct path was found",
