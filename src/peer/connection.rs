@@ -37,9 +37,10 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Datagrams that str0m is handed before it is asked what follows from them: its DTLS keeps thirty records and ends the
-/// connection over one more.
+/// Datagrams that str0m is handed before it is asked what follows from them: DTLS keeps so many and a few more, and ends
+/// the connection over one too many. With all 64 that can come together nothing was measured to be faster.
 const MAX_FED: usize = 24;
+const _: () = assert!(MAX_FED < dtls::MAX_QUEUED);
 
 /// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP
 /// finds out itself how much more this one does, so nothing shall be said of packets that are larger.
