@@ -107,11 +107,12 @@ fn a_connection_outlives_the_keys_that_it_began_under() {
     };
     check(&[7; 100_000]);
     for side in [&client, &host] {
-        side.find("another connection", |event| match event {
-            Event::Path { cause, .. } => Some(assert!(cause.as_ref().unwrap().contains("took the place"), "{cause:?}")),
+        let cause = side.find("another connection", |event| match event {
+            Event::Path { cause, .. } => cause,
             Event::Recovering { .. } => panic!("the path was lost"),
             _ => None,
         });
+        assert!(cause.contains("took the place"), "{cause}");
     }
     check(&[8; 100_000]);
     client.stop();
