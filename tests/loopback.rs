@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use pinhole::address::Target;
 use pinhole::config::{ClientConfig, HostConfig};
 use pinhole::run::{Client, Host, RunError};
-use pinhole::session::End;
+use pinhole::session::{End, Reach};
 use pinhole::signaling::pin::Pin;
 use pinhole::signaling::url::SignalingUrl;
 use pinhole::status::event::{Event, StreamEnd};
@@ -39,8 +39,12 @@ fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
 }
 
 fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
+    client_with(Reach::default(), url, pin)
+}
+
+fn client_with(reach: Reach, url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let config = ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, pin, any_port()) };
+    let config = ClientConfig { stun: Vec::new(), reach, ..ClientConfig::joining(url, pin, any_port()) };
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local.expect("a port is bound"))
@@ -87,6 +91,32 @@ fn a_client_learns_that_its_host_ended() {
     forwarding(&client);
     host.stop();
     assert!(matches!(client.end(), Err(RunError::Session(End::Peer))));
+}
+
+#[test]
+fn a_connection_outlives_the_keys_that_it_began_under() {
+    let (host, url, pin) = host(echo());
+    let (client, local) = client_with(Reach { records_per_key: 20, ..Reach::default() }, url, pin);
+    forwarding(&client);
+    let mut stream = connect(local);
+    let mut check = |text: &[u8]| {
+        let mut answer = vec![0; text.len()];
+        stream.write_all(text).unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, text);
+    };
+    check(&[7; 100_000]);
+    for side in [&client, &host] {
+        let cause = side.find("another connection", |event| match event {
+            Event::Path { cause, .. } => cause,
+            Event::Recovering { .. } => panic!("the path was lost"),
+            _ => None,
+        });
+        assert!(cause.contains("took the place"), "{cause}");
+    }
+    check(&[8; 100_000]);
+    client.stop();
+    host.stop();
 }
 
 #[test]

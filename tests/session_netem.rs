@@ -8,6 +8,8 @@ mod datagrams;
 mod endings;
 #[path = "session_netem/goodput.rs"]
 mod goodput;
+#[path = "session_netem/keys.rs"]
+mod keys;
 #[path = "session_netem/link.rs"]
 mod link;
 #[path = "session_netem/meeting.rs"]

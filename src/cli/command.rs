@@ -365,6 +365,7 @@ fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError>
         relay: !arguments.no_relay,
         p2p_timeout: parse::seconds("--p2p-timeout", &arguments.p2p_timeout, 120)?,
         grace: parse::seconds("--grace", &arguments.grace, 86_400)?,
+        ..Reach::default()
     };
     Ok((reach, stun_servers(&arguments.stun, arguments.no_stun)?))
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::{ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::{CipherSuite, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use thiserror::Error;
 
 use super::trust::{self, Verifier};
+use crate::processor::Processor;
 
 /// The largest file that is read; the usual bundle of all public authorities has about 250 KiB.
 const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
@@ -91,6 +93,10 @@ pub enum TlsConfigError {
 /// # Errors
 /// [`TlsConfigError`], naming the file.
 pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
+    client_config_on(Processor::here(), ca)
+}
+
+fn client_config_on(processor: Processor, ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigError> {
     let (roots, listed) = match ca {
         Some(path) => {
             let listed = certificates(path)?;
@@ -98,8 +104,7 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsConfigEr
         }
         None => (system_roots(), None),
     };
-    // The provider is given here, never installed for the process: a program using the library may have its own.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = provider(processor);
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
     let verifier = verifier.map_err(|error| TlsConfigError::Library(rustls::Error::General(error.to_string())))?;
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -129,6 +134,10 @@ pub struct ServerTls {
 /// # Errors
 /// [`TlsConfigError`], naming the file.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerTls, TlsConfigError> {
+    server_config_on(Processor::here(), certificate, key)
+}
+
+fn server_config_on(processor: Processor, certificate: &Path, key: &Path) -> Result<ServerTls, TlsConfigError> {
     let chain = certificates(certificate)?;
     let pem = read(key)?;
     let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
@@ -139,15 +148,31 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerTls, TlsCon
         let path = certificate.display();
         format!("the certificate in {path} {fault}, and clients refuse it: put a valid one there, then send SIGHUP")
     });
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider(processor))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|reason| TlsConfigError::Mismatch { certificate: certificate.into(), key: key.into(), reason })?;
     // Browsers would rather speak HTTP/2, which is not spoken here.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A client without AES says by its order that it would rather have ChaCha20; a server without has its own way.
+    config.ignore_client_order = processor.wants_chacha20();
     Ok(ServerTls { config: Arc::new(config), remark })
+}
+
+/// Returns what TLS is made of. It is given to each configuration, never installed for the process: a program using the
+/// library may have its own.
+fn provider(processor: Processor) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    processor.sort(&mut provider.cipher_suites, |suite| {
+        matches!(
+            suite.suite(),
+            CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+        )
+    });
+    Arc::new(provider)
 }
 
 fn roots_of(path: &Path, certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsConfigError> {
@@ -264,107 +289,5 @@ fn system_roots() -> RootCertStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(name: &str, content: &[u8]) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("pinhole-tls-{}-{name}", std::process::id()));
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn outcome(name: &str, content: &[u8]) -> Result<RootCertStore, TlsConfigError> {
-        let path = file(name, content);
-        let result = certificates(&path).and_then(|found| roots_of(&path, &found));
-        std::fs::remove_file(path).unwrap();
-        result
-    }
-
-    #[test]
-    fn the_default_has_roots() {
-        assert!(!system_roots().is_empty());
-        assert_eq!(client_config(None).unwrap().alpn_protocols, [b"http/1.1"]);
-    }
-
-    #[test]
-    fn a_file_is_used_or_the_error_names_it() {
-        let good = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap().cert.pem();
-        assert_eq!(outcome("good", good.repeat(2).as_bytes()).unwrap().len(), 2);
-
-        let missing = Path::new("/nonexistent/ca.pem");
-        let error = client_config(Some(missing)).unwrap_err();
-        assert!(matches!(error, TlsConfigError::Unreadable { .. }));
-        assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
-
-        for content in ["", "hello", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            assert!(matches!(outcome("none", content.as_bytes()), Err(TlsConfigError::NoCertificate { .. })));
-        }
-        let damaged = [
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
-            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n".to_owned(),
-            format!("{good}-----BEGIN CERTIFICATE-----\n"),
-        ];
-        for content in damaged {
-            let error = outcome("bad", content.as_bytes()).unwrap_err();
-            assert!(matches!(error, TlsConfigError::BadCertificate { .. }), "{error}");
-        }
-        let large = vec![b'\n'; MAX_CA_FILE as usize + 1];
-        assert!(matches!(outcome("large", &large), Err(TlsConfigError::Unreadable { .. })));
-    }
-
-    #[test]
-    fn what_a_file_holds_instead_is_said() {
-        let rows: [(&[u8], &str); 8] = [
-            (b"", "it is empty"),
-            (b" \n", "it is empty"),
-            (b"hello", "no line that begins with '-----BEGIN'"),
-            (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it has 'PRIVATE KEY'"),
-            (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "has a passphrase"),
-            (b"-----BEGIN TRUSTED CERTIFICATE-----\n", "without -trustout"),
-            (b"-----BEGIN \x1b[2J", "it has ''"),
-            (b"\x30\x82\x01\x00", "binary form"),
-        ];
-        for (content, part) in rows {
-            let said = contents(content);
-            assert!(said.contains(part) && !said.contains(char::is_control), "{said} should say: {part}");
-        }
-        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
-        assert!(outcome("cut", cut.as_bytes()).unwrap_err().to_string().contains("was cut off"));
-        let certificate = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap().cert.pem();
-        let certificate = file("only-cert", certificate.as_bytes());
-        let error = server_config(&certificate, &certificate).unwrap_err().to_string();
-        assert!(error.contains("no private key that can be used: it has 'CERTIFICATE'"), "{error}");
-        std::fs::remove_file(certificate).unwrap();
-    }
-
-    #[test]
-    fn an_expired_certificate_of_ones_own_is_remarked_on() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(["host.test".to_owned()]).unwrap();
-        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
-        let certificate = file("expired", params.self_signed(&key).unwrap().pem().as_bytes());
-        let key = file("expired-key", key.serialize_pem().as_bytes());
-        let remark = server_config(&certificate, &key).unwrap().remark.unwrap();
-        assert!(remark.contains("expired") && remark.contains(certificate.to_str().unwrap()), "{remark}");
-        [certificate, key].iter().for_each(|path| std::fs::remove_file(path).unwrap());
-    }
-
-    #[test]
-    fn a_server_needs_a_certificate_and_its_key() {
-        let own = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
-        let other = rcgen::generate_simple_self_signed(["host.test".to_owned()]).unwrap();
-        let certificate = file("server-cert", own.cert.pem().as_bytes());
-        let key = file("server-key", own.signing_key.serialize_pem().as_bytes());
-        let wrong = file("wrong-key", other.signing_key.serialize_pem().as_bytes());
-        let tls = server_config(&certificate, &key).unwrap();
-        assert_eq!(tls.config.alpn_protocols, [b"http/1.1"]);
-        assert_eq!(tls.remark, None);
-        let error = server_config(&certificate, &wrong).unwrap_err();
-        assert!(matches!(error, TlsConfigError::Mismatch { .. }));
-        assert!(error.to_string().contains("the key is not the certificate's"), "{error}");
-        assert!(matches!(server_config(&certificate, &certificate), Err(TlsConfigError::NoKey { .. })));
-        assert!(matches!(server_config(&key, &key), Err(TlsConfigError::NoCertificate { .. })));
-        assert!(matches!(server_config(Path::new("/none"), &key), Err(TlsConfigError::Unreadable { .. })));
-        [certificate, key, wrong].iter().for_each(|path| std::fs::remove_file(path).unwrap());
-    }
-}
+#[path = "tls_tests.rs"]
+mod tests;

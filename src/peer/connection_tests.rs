@@ -180,7 +180,7 @@ fn a_panic_of_the_stack_is_the_end_of_its_connection_and_of_nothing_else() {
     let (mut host, mut client, now) = connected();
     // Below the check of descriptions.
     let (_, offer) = offer_with_user_name(now, &"u".repeat(200));
-    let (mut broken, _) = Connection::answer_to(now, &offer).unwrap();
+    let (mut broken, _) = Connection::answer_to(Processor::WithAes, now, &offer).unwrap();
     check(now, &mut broken);
     assert!(broken.rtc.is_none() && broken.poll_timeout().is_none());
     assert!(matches!(broken.poll_event(), Some(Event::Fault(_))));

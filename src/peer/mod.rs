@@ -6,6 +6,7 @@
 pub mod backlog;
 pub mod connection;
 mod description;
+mod dtls;
 mod learned;
 pub mod stun;
 

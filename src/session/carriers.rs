@@ -21,7 +21,8 @@ use crate::tunnel::Role;
 /// How long a direct path may take to come up before the session begins on the relay.
 pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 
-/// How often a direct path is looked for while the session is relayed, and while it has no path at all.
+/// How often a direct path is looked for while the session is relayed or has one with keys that are used up, and while
+/// it has no path at all.
 pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
 pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 
@@ -200,7 +201,12 @@ impl Session {
         match self.state {
             State::Connecting { .. } => self.connected_if_ready(now),
             State::Established => {
-                let reason = if self.is_direct() { "a direct path was found" } else { "the peer lost the direct path" };
+                let was_direct = matches!(self.reported, Some(Path::Direct(_)));
+                let reason = match self.is_direct() {
+                    true if was_direct => "another connection took the place of the one before",
+                    true => "a direct path was found",
+                    false => "the peer lost the direct path",
+                };
                 self.report_path(reason.to_owned());
                 self.pursue(now);
             }

@@ -50,6 +50,11 @@ const MAX_HELD: usize = 16 * 1024;
 /// the higher one is used.
 const FIRST_DIRECT: u32 = 2;
 
+/// About 170 GB. The nonce of an AES-GCM record is 64 random bits here, so two of 2^28 records are alike once in 500
+/// times, which would tell their difference. Half of that leaves time for what comes next, and for records that the side
+/// that counts has not seen because they were lost.
+pub const RECORDS_PER_KEY: u64 = 1 << 27;
+
 /// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reach {
@@ -61,12 +66,15 @@ pub struct Reach {
     pub p2p_timeout: Duration,
     /// How long a session lives without any path.
     pub grace: Duration,
+    /// How many DTLS records a PeerConnection carries in one direction before another one, with keys of its own, takes its
+    /// place.
+    pub records_per_key: u64,
 }
 
 impl Default for Reach {
     fn default() -> Reach {
         let (p2p_timeout, grace) = (Duration::from_secs(10), Duration::from_secs(60));
-        Reach { direct: true, relay: true, p2p_timeout, grace }
+        Reach { direct: true, relay: true, p2p_timeout, grace, records_per_key: RECORDS_PER_KEY }
     }
 }
 

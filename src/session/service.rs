@@ -70,10 +70,16 @@ impl Session {
         })
     }
 
+    /// Tells whether a direct path works whose PeerConnection is to make way for another one.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.state == State::Established && matches!(self.carrying(), Carrying::Direct { is_used_up: true, .. })
+    }
+
     fn carrying(&self) -> Carrying {
         let Some(carrier) = self.mux.carrier() else { return Carrying::Nothing };
         if let Some(direct) = self.carriers.direct(carrier) {
-            return Carrying::Direct { carrier, trouble_at: direct.trouble_at() };
+            let is_used_up = direct.connection.records() >= self.reach.records_per_key && !self.mux.is_going_away();
+            return Carrying::Direct { carrier, trouble_at: direct.trouble_at(), is_used_up };
         }
         match self.carriers.relay.as_ref().filter(|relay| relay.carrier == carrier) {
             Some(relay) => {

@@ -110,10 +110,11 @@ impl Session {
         }
     }
 
-    /// Tells whether a further signaling WebSocket is wanted, to repair the session.
+    /// Tells whether a further signaling WebSocket is wanted: to repair the session, or, while it works, for a
+    /// PeerConnection with new keys.
     pub fn wants_signaling(&self) -> bool {
         self.role == Role::Client
-            && self.state.is_recovering()
+            && (self.state.is_recovering() || self.is_used_up())
             && self.link.as_ref().is_none_or(|link| !link.is_usable())
     }
 
@@ -263,7 +264,8 @@ impl Session {
                 Failure::Broken(reason) => self.fail(now, reason),
             },
             State::Established | State::Recovering { .. } => {
-                let pause = if self.carriers.relay.is_some() { RETRY_RELAYED } else { RETRY_LOST };
+                let is_urgent = self.carriers.relay.is_none() && !self.is_used_up();
+                let pause = if is_urgent { RETRY_LOST } else { RETRY_RELAYED };
                 self.retry_at = Some(now + pause);
                 self.update_reason();
             }

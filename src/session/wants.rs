@@ -21,6 +21,8 @@ pub(super) enum Carrying {
         carrier: u32,
         /// When it is not to be trusted any more if nothing happens.
         trouble_at: Instant,
+        /// Another one is to take its place.
+        is_used_up: bool,
     },
     /// The signaling WebSocket.
     Relay {
@@ -100,25 +102,30 @@ fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
 }
 
 /// What is done for a better path: nothing while a direct one works; a relay where there is no path; an offer where
-/// there is no direct one.
+/// there is no direct one, or the keys of that are used up.
 fn pursue(facts: &Facts<'_>, link: &Link, timers: &mut TimerTable) {
     let direct = match facts.carrying {
-        Carrying::Direct { carrier, .. } if facts.is_ready && facts.state == State::Established => Some(carrier),
+        Carrying::Direct { carrier, is_used_up, .. } if facts.is_ready && facts.state == State::Established => {
+            Some((carrier, is_used_up))
+        }
         Carrying::Direct { .. } | Carrying::Relay { .. } | Carrying::Nothing => None,
     };
+    let asks = |_: &Instant| facts.may_connect && facts.attempt_ends_at.is_none();
     match (facts.role, direct) {
         (Role::Host, direct) => {
             timers.set(Timer::Offer, facts.offer_at);
             // A client that joined again wants something, even if all seems well from here.
-            let is_done = direct.is_some_and(|carrier| link.is_older_than(carrier));
+            let is_done = direct.is_some_and(|(carrier, _)| link.is_older_than(carrier));
             timers.set(Timer::LinkDone, facts.opened_at.filter(|_| is_done));
         }
-        (Role::Client, Some(_)) => timers.set(Timer::LinkDone, facts.opened_at),
+        (Role::Client, Some((_, false))) => timers.set(Timer::LinkDone, facts.opened_at),
+        (Role::Client, Some((_, true))) => timers.set(Timer::AskOffer, facts.retry_at.or(facts.opened_at).filter(asks)),
         (Role::Client, None) => {
-            let starts_relay = facts.may_relay && !link.has_relayed();
+            // A PeerConnection that takes the place of another has some time to get ready.
+            let is_replaced = facts.state == State::Established && matches!(facts.carrying, Carrying::Direct { .. });
+            let starts_relay = facts.may_relay && !link.has_relayed() && !is_replaced;
             timers.set(Timer::StartRelay, relay_due(facts).filter(|_| starts_relay));
-            let asks = facts.may_connect && facts.attempt_ends_at.is_none();
-            timers.set(Timer::AskOffer, facts.retry_at.filter(|_| asks));
+            timers.set(Timer::AskOffer, facts.retry_at.filter(asks));
         }
     }
 }

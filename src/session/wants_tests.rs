@@ -25,7 +25,7 @@ fn quiet(now: Instant, link: Option<&Link>) -> Facts<'_> {
 }
 
 fn direct(now: Instant) -> Carrying {
-    Carrying::Direct { carrier: 2, trouble_at: now + SECOND }
+    Carrying::Direct { carrier: 2, trouble_at: now + SECOND, is_used_up: false }
 }
 
 /// Which timers are set, and when they go off.
@@ -45,6 +45,23 @@ fn a_direct_path_is_watched_and_needs_nothing_else() {
     let facts = Facts { carrying: direct(now), relay_at: Some(now), retry_at: Some(now), ..quiet(now, Some(&link)) };
     assert_eq!(set(&facts), [(Timer::DirectTrouble, now + SECOND), (Timer::LinkDone, now)]);
     assert_eq!(set(&Facts { link: None, ..facts }), [(Timer::DirectTrouble, now + SECOND)]);
+}
+
+#[test]
+fn a_client_asks_for_another_connection_when_one_is_used_up() {
+    let now = Instant::now();
+    let link = Link::new(now, None, Cipher::Plain);
+    let carrying = Carrying::Direct { carrier: 2, trouble_at: now + SECOND, is_used_up: true };
+    let facts = Facts { carrying, relay_at: Some(now), ..quiet(now, Some(&link)) };
+    let trouble = (Timer::DirectTrouble, now + SECOND);
+    assert_eq!(set(&facts), [trouble, (Timer::AskOffer, now)]);
+    assert_eq!(set(&Facts { retry_at: Some(now + SECOND * 30), ..facts })[1], (Timer::AskOffer, now + SECOND * 30));
+    assert_eq!(set(&Facts { attempt_ends_at: Some(now + SECOND), ..facts })[2..], []);
+    assert_eq!(set(&Facts { role: Role::Host, ..facts }), [trouble, (Timer::LinkDone, now)]);
+    // One that opened is waited for.
+    let carrying = Carrying::Direct { carrier: 3, trouble_at: now + SECOND, is_used_up: false };
+    let times = set(&Facts { carrying, is_ready: false, ..facts });
+    assert_eq!(times, [trouble, (Timer::Unready, now + READY_TIMEOUT)]);
 }
 
 #[test]

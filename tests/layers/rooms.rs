@@ -40,7 +40,11 @@ pub(crate) const CIRCULAR: &[&str] = &["cli", "gateway", "run/server", "signalin
 pub(crate) const ROOMS: &[Room] = &[
     // Pure: values in, values out. A clock is a value, an `Instant` that comes in.
     room("tunnel", &[], &["bytes", "serde", "serde_json", "slab", "std::time::Instant", "thiserror"]),
-    room("peer", &["fault"], &["bytes", "log", "std::net", "std::time::Instant", "str0m", "stun_types", "thiserror"]),
+    room(
+        "peer",
+        &["fault", "processor"],
+        &["bytes", "dimpl", "log", "std::net", "std::time::Instant", "str0m", "stun_types", "thiserror"],
+    ),
     room(
         "signaling",
         &["shares"],
@@ -71,6 +75,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("access/logins", &[], &["std::time::Instant"]),
     room("shares", &[], &["std::net"]),
     room("fault", &[], &["log", "thiserror"]),
+    room("processor", &[], &[]),
     // Of the system, `Read` and `Error` only.
     room(
         "http",
@@ -93,7 +98,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net/machine", &[], &["if_addrs", "rand", "sha2", "std::fs"]),
     room("net/program_socket", &[], &["quinn_udp", "rustix"]),
     room("net/resolver", &[], &["crossbeam_channel", "std::net::ToSocketAddrs", "std::net::UdpSocket", "std::thread"]),
-    room("net/tls", &[], &["rustls", "rustls_native_certs", "std::fs", "webpki_roots"]),
+    room("net/tls", &["processor"], &["rustls", "rustls_native_certs", "std::fs", "webpki_roots"]),
     room("net/transport", &[], &["rustls"]),
     room("net/trust", &[], &["rustls", "webpki"]),
     room("net/udp", &[], &["quinn_udp"]),

@@ -1,6 +1,6 @@
 //! One direction of an emulated path.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -34,6 +34,10 @@ pub(crate) struct Link {
     /// Pairs of addresses that were used, and those of them that do not work any more.
     known: HashSet<(SocketAddr, SocketAddr)>,
     cut: HashSet<(SocketAddr, SocketAddr)>,
+    /// No further pairs work.
+    is_closed: bool,
+    /// DTLS records of application data that went in, by the port they come from: each PeerConnection has its own.
+    pub(crate) records: BTreeMap<u16, u64>,
     pub(crate) offered: u64,
     pub(crate) delivered: u64,
 }
@@ -46,6 +50,8 @@ impl Link {
             is_down: false,
             known: HashSet::new(),
             cut: HashSet::new(),
+            is_closed: false,
+            records: BTreeMap::new(),
             offered: 0,
             delivered: 0,
         }
@@ -63,10 +69,20 @@ impl Link {
         self.cut.extend(self.known.iter());
     }
 
+    /// Loses from now on what goes between addresses that were never used before.
+    pub(crate) fn cut_unknown_paths(&mut self) {
+        self.is_closed = true;
+    }
+
     pub(crate) fn send(&mut self, now: Instant, datagram: Datagram) {
         self.offered += 1;
         let pair = (datagram.source, datagram.destination);
-        self.known.insert(pair);
+        if datagram.contents.first() == Some(&23) {
+            *self.records.entry(datagram.source.port()).or_default() += 1;
+        }
+        if self.known.insert(pair) && self.is_closed {
+            self.cut.insert(pair);
+        }
         if !self.is_down && !self.cut.contains(&pair) {
             let route = if self.routes.len() > 1 { self.rng.random_range(0..self.routes.len()) } else { 0 };
             self.routes[route].handle_input(Input::Packet(now, datagram));

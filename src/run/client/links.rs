@@ -198,7 +198,10 @@ impl Client {
     /// The host answered a request to join the session again.
     fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
         let now = self.core.turn.now;
-        let wants = self.core.sessions.get_mut(session).is_some_and(|entry| entry.session.wants_signaling());
+        let entry = self.core.sessions.get_mut(session);
+        let (wants, recovers) = entry.map_or((false, false), |entry| {
+            (entry.session.wants_signaling(), entry.session.recovering_since().is_some())
+        });
         match resume.handle_text(text) {
             Ok((proof, sealer, opener)) if wants => {
                 self.close_links_of(session);
@@ -213,7 +216,8 @@ impl Client {
                 self.core.sessions.touch(session);
             }
             Ok(_) => self.close_link(key),
-            Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if wants => {
+            // Nobody proved that, so it ends no session that works.
+            Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if recovers => {
                 self.close_link(key);
                 if let Some(entry) = self.core.sessions.get_mut(session) {
                     entry.session.abandon(now, End::Replaced);
@@ -391,7 +395,7 @@ impl Client {
         }
     }
 
-    /// Pings the WebSockets of the session, and drops those that are dead.
+    /// Pings the WebSockets of the session, drops those that are dead, and opens one that is wanted for new keys.
     pub(super) fn keep_alive(&mut self) {
         let mut dead = Vec::new();
         for (key, link) in self.links.iter_mut() {
@@ -402,6 +406,14 @@ impl Client {
         for key in dead {
             let error = self.links[key].websocket.timed_out();
             self.link_closed(key, error);
+        }
+        if let Some(session) = self.session
+            && let Some(entry) = self.core.sessions.get_mut(session)
+            && entry.session.wants_signaling()
+            && entry.session.recovering_since().is_none()
+        {
+            info!("session={} new keys are due", entry.name);
+            self.dial_again(Some(session));
         }
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
