@@ -69,6 +69,7 @@ impl<S> Course<S> {
     }
 
     /// Tries the only place there is, which has no address.
+    #[cfg(unix)]
     pub(super) fn try_only(&mut self, socket: S) {
         self.stage = Stage::Trying(socket);
     }
