@@ -34,9 +34,11 @@ fn connections(world: &World) -> (usize, u64) {
 
 #[test]
 fn bulk_goes_on_while_one_connection_after_the_other_is_used_up() {
-    for loss in [0.0, 0.01] {
+    // While the next connection is made the last one goes on: for ten round trips, or, where a part of a handshake is lost,
+    // until that is sent again, which takes a second or two.
+    for (loss, limit) in [(0.0, 4000), (0.01, 10_000)] {
         for seed in seeds() {
-            for [up, down] in [[8_000_000, 0], [0, 8_000_000], [8_000_000, 8_000_000]] {
+            for [up, down] in [[12_000_000, 0], [0, 12_000_000], [12_000_000, 12_000_000]] {
                 let mut world = connected(1000, loss, seed);
                 world.open(CLIENT, Traffic::Bulk { up, down });
                 let begin = world.now;
@@ -44,10 +46,9 @@ fn bulk_goes_on_while_one_connection_after_the_other_is_used_up() {
                 let seconds = world.now.duration_since(begin).as_secs_f64();
                 let (count, most) = connections(&world);
                 println!("{up} up, {down} down, loss {loss}: {count} connections, {most} records, {seconds:.1} s");
-                assert!(count >= 4, "{count} connections");
-                // What goes out while the next one is made, which takes a good ten round trips.
-                assert!(most < 4000, "{most} records under one key");
-                assert!(seconds < 8.0, "{seconds} s");
+                assert!(count >= 3, "{count} connections");
+                assert!(most < limit, "{most} records under one key");
+                assert!(seconds < 10.0, "{seconds} s");
                 world.run_for(Duration::from_secs(5));
                 assert!(world.sides.iter().all(|side| !side.session.needs_signaling()));
             }
