@@ -37,8 +37,8 @@ const MAX_CHECKED_AGAIN: u32 = 32;
 /// DTLS datagrams kept that came too early; more are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Datagrams that str0m is handed before it is asked what follows from them: DTLS keeps so many and a few more, and ends
-/// the connection over one too many. With all 64 that can come together nothing was measured to be faster.
+/// Datagrams that str0m is handed before it is asked what follows from them: DTLS keeps so many and a few more, and
+/// ends the connection over one too many. With all 64 that can come together nothing was measured to be faster.
 const MAX_FED: usize = 24;
 const _: () = assert!(MAX_FED < dtls::MAX_QUEUED);
 
@@ -324,8 +324,8 @@ impl Connection {
         (self.checks, self.answers)
     }
 
-    /// Returns how many DTLS records with messages went the way on which there were more: each direction has one key. Those
-    /// that came are counted before they are opened.
+    /// Returns how many DTLS records with messages went the way on which there were more: each direction has one key.
+    /// Those that came are counted before they are opened.
     pub fn records(&self) -> u64 {
         self.sent_records.max(self.received_records)
     }

@@ -17,8 +17,8 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 use crate::processor::Processor;
 
-/// Datagrams that one end keeps until it is asked for output; one more ends the connection. So a connection keeps 2 MiB at
-/// the most, and 45 KiB of a peer whose packets are as long as its path takes.
+/// Datagrams that one end keeps until it is asked for output; one more ends the connection. So a connection keeps 2 MiB
+/// at the most, and 45 KiB of a peer whose packets are as long as its path takes.
 pub(super) const MAX_QUEUED: usize = 30;
 
 /// The number of `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256` (RFC 7905, section 2).

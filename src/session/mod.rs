@@ -51,8 +51,8 @@ const MAX_HELD: usize = 16 * 1024;
 const FIRST_DIRECT: u32 = 2;
 
 /// About 170 GB. The nonce of an AES-GCM record is 64 random bits here, so two of 2^28 records are alike once in 500
-/// times, which would tell their difference. Half of that leaves time for what comes next, and for records that the side
-/// that counts has not seen because they were lost.
+/// times, which would tell their difference. Half of that leaves time for what comes next, and for records that the
+/// side that counts has not seen because they were lost.
 pub const RECORDS_PER_KEY: u64 = 1 << 27;
 
 /// Which ways a session may take, and how long it waits for one.
@@ -66,8 +66,8 @@ pub struct Reach {
     pub p2p_timeout: Duration,
     /// How long a session lives without any path.
     pub grace: Duration,
-    /// How many DTLS records a PeerConnection carries in one direction before another one, with keys of its own, takes its
-    /// place.
+    /// How many DTLS records a PeerConnection carries in one direction before another one, with keys of its own, takes
+    /// its place.
     pub records_per_key: u64,
 }
 

@@ -34,8 +34,8 @@ fn connections(world: &World) -> (usize, u64) {
 
 #[test]
 fn bulk_goes_on_while_one_connection_after_the_other_is_used_up() {
-    // While the next connection is made the last one goes on: for ten round trips, or, where a part of a handshake is lost,
-    // until that is sent again, which takes a second or two.
+    // While the next connection is made the last one goes on: for ten round trips, or, where a part of a handshake is
+    // lost, until that is sent again, which takes a second or two.
     for (loss, limit) in [(0.0, 4000), (0.01, 10_000)] {
         for seed in seeds() {
             for [up, down] in [[12_000_000, 0], [0, 12_000_000], [12_000_000, 12_000_000]] {

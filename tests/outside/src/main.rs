@@ -1,5 +1,5 @@
-//! Moves bytes through a host and a client in one process, as a program does that embeds pinhole. `make outside` runs it with the
-//! SCTP that str0m names itself, and with ours.
+//! Moves bytes through a host and a client in one process, as a program does that embeds pinhole. `make outside` runs
+//! it with the SCTP that str0m names itself, and with ours.
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let target = service.local_addr()?;
     thread::spawn(move || {
         for stream in service.incoming().flatten() {
-            thread::spawn(move || std::io::copy(&mut &stream, &mut &stream).and_then(|_| stream.shutdown(Shutdown::Write)));
+            thread::spawn(move || {
+                std::io::copy(&mut &stream, &mut &stream).and_then(|_| stream.shutdown(Shutdown::Write))
+            });
         }
     });
 
