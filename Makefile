@@ -27,9 +27,8 @@ demo:
 build:
 	$(CARGO) build --release
 
-# Tests with programs wait more than they compute, so there is one more at a time than processors.
 test:
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(getconf _NPROCESSORS_ONLN) + 1))} $(CARGO) test --workspace
+	$(CARGO) test --workspace
 
 full:
 	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test cli --test programs --test gateway --test server
