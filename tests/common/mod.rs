@@ -12,7 +12,8 @@ pub(crate) mod sides;
 pub(crate) mod system;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,22 @@ impl ReservedPort {
         self.socket.listen(128).unwrap();
         self.socket.into()
     }
+}
+
+/// Returns a port of localhost that is free for TCP and UDP and in both families, and that the system gives to nobody who asks
+/// for any: the sockets of the tests beside this one come from its ephemeral range, which starts at 32768.
+pub(crate) fn quiet_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
+    let is_free = |port: &u16| {
+        let mut loopbacks = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+        loopbacks
+            .extend(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok().then_some(IpAddr::from(Ipv6Addr::LOCALHOST)));
+        loopbacks
+            .into_iter()
+            .all(|address| TcpListener::bind((address, *port)).is_ok() && UdpSocket::bind((address, *port)).is_ok())
+    };
+    (0..2_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed)).find(is_free).unwrap()
 }
 
 /// Looks until something is so that nobody announces: a port that is free, a descriptor that is closed.

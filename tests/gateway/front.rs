@@ -2,7 +2,7 @@
 //! whom.
 
 use std::io::{BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::system::program;
-use crate::common::{any_port, try_connect, wait_until};
+use crate::common::{quiet_port, try_connect, wait_until};
 use crate::http::{Answer, Connection, Request, get, ok, service};
 use crate::rig::{DOMAIN, Folder, Server};
 use crate::tls::Authority;
@@ -42,7 +42,7 @@ impl Front {
     /// Starts it with the configuration of the documentation, but for addresses and paths.
     fn start(name: &str, program: &Path, authority: &Authority, server: SocketAddr) -> Front {
         let folder = Folder::new(&format!("front-{name}"));
-        let port = TcpListener::bind(any_port()).unwrap().local_addr().unwrap().port();
+        let port = quiet_port();
         let config = block(name)
             .replace("127.0.0.1:8080", &server.to_string())
             .replace("/etc/pinhole/fullchain.pem", &authority.path("certificate.pem"))

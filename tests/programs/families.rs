@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, echo_once, serve, serve_on};
 use crate::common::system::skipped;
-use crate::common::{DEADLINE, connect, wait_until};
+use crate::common::{DEADLINE, connect, quiet_port, wait_until};
 
 const BOTH: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
@@ -133,8 +133,8 @@ fn who_has_the_other_address_is_told() {
         return;
     }
     let service = echo();
-    let other = TcpListener::bind((BOTH[1], 0)).unwrap();
-    let port = other.local_addr().unwrap().port();
+    let port = quiet_port();
+    let _other = TcpListener::bind((BOTH[1], port)).unwrap();
     let bare = port.to_string();
     let (mut host, url) = host(&[&format!("web={service}"), "--allow-reverse", "*"]);
     let mut asked = client(&url, &[&bare]);
@@ -178,7 +178,7 @@ fn one_number_serves_both_protocols() {
     let (streams, datagrams) = (echo(), echo_datagrams((BOTH[0], 0).into()));
     let targets = [format!("dns={streams}"), format!("dnsu=udp:{datagrams}")];
     let (mut host, url) = host(&[&targets[0], &targets[1]]);
-    let free = TcpListener::bind((BOTH[0], 0)).unwrap().local_addr().unwrap().port();
+    let free = quiet_port();
     for order in [["dns", "dnsu"], ["dnsu", "dns"]] {
         let locals = order.map(|name| format!("{name}={free}"));
         let mut client = client(&url, &[&locals[0], &locals[1]]);

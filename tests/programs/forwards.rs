@@ -15,7 +15,7 @@ use crate::common::bytes::{Digester, check_pattern, pattern_digest, write_patter
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, serve};
 use crate::common::system::{figure, program};
-use crate::common::{DEADLINE, connect, try_connect};
+use crate::common::{DEADLINE, connect, quiet_port, try_connect};
 
 /// Length of what most transfers here move.
 const LEN: u64 = 3_000_000;
@@ -278,7 +278,7 @@ fn a_reverse_forward_listens_on_the_host_as_long_as_its_client_is_there() {
     let service = source(LEN);
     let answers = UdpSocket::bind("127.0.0.1:0").unwrap();
     let target = answers.local_addr().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = quiet_port();
     // The host shares nothing of its own.
     let (mut host, url) = host(&["--allow-reverse", &free.to_string(), "--allow-reverse", &format!("udp:{free}")]);
     let (tcp, udp) = (format!("{free}:{service}"), format!("udp:{free}:{target}"));
@@ -317,7 +317,7 @@ fn a_reverse_forward_listens_on_the_host_as_long_as_its_client_is_there() {
 #[test]
 fn a_client_that_is_started_again_gets_its_port_back() {
     let service = source(LEN);
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = quiet_port();
     let (mut host, url) = host(&["--allow-reverse", &free.to_string()]);
     let forward = format!("{free}:{service}");
     let granted = |client: &mut Pinhole| client.find("the port", |event| event["event"] == "reverse-forwarding");
@@ -339,7 +339,7 @@ fn a_client_that_is_started_again_gets_its_port_back() {
 
 #[test]
 fn a_host_listens_nowhere_unless_it_is_allowed() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let taken = quiet_port();
     for arguments in [vec!["22"], vec!["22", "--allow-reverse", "1-1023"]] {
         let (mut host, url) = host(&arguments);
         let mut client = client(&url, &["-R", &format!("{taken}:127.0.0.1:22")]);

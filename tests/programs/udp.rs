@@ -1,8 +1,7 @@
 //! UDP through the tunnel: many programs at once, datagrams of any length, dig, iperf3.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::system::{figure, program};
-use crate::common::{DEADLINE, any_port, wait_until};
+use crate::common::{DEADLINE, any_port, quiet_port, wait_until};
 
 /// Answers every datagram with `answer` of it.
 fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
@@ -186,34 +185,20 @@ fn dig_is_answered() {
     host.stop();
 }
 
-/// A port that is free for TCP and UDP alike, and that the system gives to nobody who asks for any: the sockets of the
-/// tests beside this one come from its ephemeral range, which starts at 32768.
-fn port_of_both() -> u16 {
-    let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    (0..2_000)
-        .map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed))
-        .find(|port| {
-            let address = (Ipv4Addr::LOCALHOST, *port);
-            TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
-        })
-        .unwrap()
-}
-
 #[test]
 fn iperf3_loses_little() {
     let Some(iperf3) = program("iperf3", "UDP at 50 Mbit/s") else { return };
-    let port = port_of_both().to_string();
+    let port = quiet_port().to_string();
     let mut server =
         Command::new(&iperf3).args(["-s", "-1", "-p", &port]).stdout(std::process::Stdio::null()).spawn().unwrap();
     let (control, data) = (format!("control={port}"), format!("data=udp:{port}"));
     let mut host = Pinhole::start("host", &["host", &control, &data, "--json", "--no-stun"]);
     // Both have one port here, too: iperf3 knows no other way.
-    let local = port_of_both().to_string();
+    let local = quiet_port().to_string();
     let (control, data) = (format!("control={local}"), format!("data=udp:{local}"));
     let mut client = Pinhole::start("client", &["client", &host.url(), &control, &data, "--json", "--no-stun"]);
     client.event("forwarding");
-    wait_until("iperf3 to listen", || TcpListener::bind(("127.0.0.1", port.parse().unwrap())).is_err());
+    wait_until("iperf3 to listen", || std::net::TcpListener::bind(("127.0.0.1", port.parse().unwrap())).is_err());
     let output = Command::new(iperf3)
         .args(["-c", "127.0.0.1", "-p", &local, "-u", "-b", "50M", "-l", "1200", "-t", "3", "-J"])
         .output();
