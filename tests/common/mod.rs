@@ -75,8 +75,8 @@ impl ReservedPort {
     }
 }
 
-/// Returns a port of localhost that is free for TCP and UDP and in both families, and that the system gives to nobody who asks
-/// for any: the sockets of the tests beside this one come from its ephemeral range, which starts at 32768.
+/// Returns a port of localhost that is free for TCP and UDP and in both families, and that the system gives to nobody
+/// who asks for any: the sockets of the tests beside this one come from its ephemeral range, which starts at 32768.
 pub(crate) fn quiet_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
