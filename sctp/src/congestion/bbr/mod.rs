@@ -1,4 +1,4 @@
-//! BBR: a model of the path in place of loss as the only sign (draft-ietf-ccwg-bbr), with four stated departures.
+//! BBR: a model of the path in place of loss as the only sign (draft-ietf-ccwg-bbr), with five stated departures.
 //!
 //! ```text
 //!   Startup ──bandwidth no longer grows──▶ Drain ──queue is empty──▶ Down ──▶ Cruise ──▶ Refill ──▶ Up ──┐
@@ -15,6 +15,8 @@
 //!   the short-term bounds nor puts off the next probe. As drafted with the two corrections above, CUBIC is left with a tenth of the link.
 //! - **The first round trip corrects the first rate.** As drafted, the initial pacing rate assumes a round trip of one millisecond and only
 //!   ever grows, which overruns a short queue on a long path.
+//! - **What is acknowledged at once has a bound.** As drafted, only the window bounds it. Where the other end is a busy process
+//!   close by, what waits for that process comes back at once, so that the two raise each other without end, and every stream waits.
 
 mod bounds;
 mod probe;
@@ -43,6 +45,10 @@ const MIN_PACKETS: u64 = 4;
 const INITIAL_PACKETS: u64 = 10;
 /// Round trip assumed until there is a sample.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(1);
+
+/// What is acknowledged at once beyond the bandwidth counts up to one pipe, and up to this many bytes where a pipe is less: a few
+/// trains of receive offload, or what a wireless link sends at once.
+const MAX_EXTRA_ACKED: u64 = 256 * 1024;
 
 /// Gains are in percent.
 const fn percent(value: u64) -> u64 {
@@ -338,7 +344,8 @@ impl Bbr {
             expected = 0;
         }
         self.extra_acked.delivered += sample.newly_acked;
-        let extra = self.extra_acked.delivered.saturating_sub(expected).min(self.window);
+        let most = self.pipe(self.usable_bandwidth(), percent(100)).max(MAX_EXTRA_ACKED).min(self.window);
+        let extra = self.extra_acked.delivered.saturating_sub(expected).min(most);
         let window = if self.full.is_reached { 10 } else { 1 };
         self.extra_acked.filter.update(self.rounds.count, extra, window);
     }
