@@ -5,6 +5,7 @@ mod course;
 mod dialling;
 mod dials;
 mod leaving;
+mod opening;
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +14,6 @@ use std::ops::{Index, IndexMut};
 use log::{debug, warn};
 use mio::Interest;
 use mio::event::Event as MioEvent;
-use sha2::{Digest, Sha256};
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
@@ -21,14 +21,14 @@ use super::shared::Shared;
 use super::table::{Place, Table};
 use super::token::Source;
 use super::turn::Turn;
-use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
-use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey};
+use crate::tunnel::{AbortReason, Hop, Origin, StreamId, StreamKey};
 
 pub(super) use asker::{Asker, answer, answer_and_end};
+pub(super) use opening::stream_hash;
 
 use dials::Dials;
 use leaving::Leavings;
@@ -101,94 +101,6 @@ impl Connections {
     /// Returns how many connections can go on.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
-    }
-
-    /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
-    pub(super) fn open_stream(
-        &mut self,
-        shared: &mut Shared<'_>,
-        session: SessionKey,
-        incoming: Incoming,
-        target: &ConnectTarget,
-    ) -> Option<ConnectionKey> {
-        let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(shared, session, name.clone(), &ends, target) {
-            Ok(connection) => {
-                self.join(shared, connection, stream);
-                Some(connection)
-            }
-            Err(error) => {
-                shared.turn.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
-                stream.reset();
-                None
-            }
-        }
-    }
-
-    /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
-    pub(super) fn open_asking(
-        &mut self,
-        shared: &mut Shared<'_>,
-        session: SessionKey,
-        incoming: Incoming,
-        mut asker: Asker,
-        target: &ConnectTarget,
-    ) {
-        let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(shared, session, name.clone(), &ends, target) {
-            Ok(connection) => match self.register(shared, connection, stream) {
-                Ok(stream) => {
-                    self.table[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
-                }
-                Err(error) => self.fail_connection(shared, connection, &error),
-            },
-            Err(error) => {
-                shared.turn.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
-                asker.refuse(AbortReason::TooManyStreams);
-                asker.end(stream);
-            }
-        }
-    }
-
-    fn open_connection(
-        &mut self,
-        shared: &mut Shared<'_>,
-        session: SessionKey,
-        name: String,
-        ends: &Ends,
-        target: &ConnectTarget,
-    ) -> Result<ConnectionKey, OpenError> {
-        let number = self.table.next_key().number();
-        let flow = ends.ports().map_or_else(|| number.to_string(), |(local, remote)| format!("{local}|{remote}"));
-        let trail = shared.trails.of_accepted(shared.sessions, session, Protocol::Tcp, ends);
-        let entry = &mut shared.sessions[session];
-        let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
-        shared.sessions.touch(session);
-        self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
-    }
-
-    /// The other side has dialled: a program that waits may proceed.
-    pub(super) fn stream_accepted(&mut self, shared: &mut Shared<'_>, session: SessionKey, key: StreamKey) {
-        let Some(&connection) = shared.sessions[session].connections.get(&key) else { return };
-        let entry = &mut self.table[connection];
-        let Phase::Asking(asking) = &mut entry.phase else { return };
-        let is_heard = match &mut asking.asker {
-            Asker::Program(negotiation, _) => {
-                negotiation.accept(None);
-                answer(&mut asking.stream, negotiation)
-            }
-            Asker::Caller(tell) => tell(Ok(())),
-        };
-        if !is_heard {
-            return self.fail_connection(shared, connection, &io::ErrorKind::BrokenPipe.into());
-        }
-        let Phase::Asking(asking) = std::mem::replace(&mut entry.phase, Phase::Opening) else { return };
-        let Asking { stream, asker } = *asking;
-        let early = match asker {
-            Asker::Program(_, early) => early,
-            Asker::Caller(_) => Vec::new(),
-        };
-        self.open_with(shared, connection, stream, early);
     }
 
     /// Takes an event of a connection's socket.
@@ -405,29 +317,5 @@ impl Index<ConnectionKey> for Connections {
 impl IndexMut<ConnectionKey> for Connections {
     fn index_mut(&mut self, key: ConnectionKey) -> &mut ConnectionEntry {
         &mut self.table[key]
-    }
-}
-
-/// Returns where the search for a free stream id begins: 15 bits of SHA-256(salt ‖ 4-tuple).
-pub(super) fn stream_hash(salt: &[u8], flow: &str) -> u16 {
-    let mut hasher = Sha256::new();
-    hasher.update(salt);
-    hasher.update(flow);
-    let digest = hasher.finalize();
-    u16::from_be_bytes([digest[0], digest[1]]) & 0x7fff
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stream_hashes_depend_on_everything_and_fit() {
-        let (near, far) = ("127.0.0.1:1|127.0.0.1:2", "127.0.0.1:2|127.0.0.1:1");
-        let hash = stream_hash(b"salt", near);
-        assert!(hash < 0x8000);
-        assert_eq!(hash, stream_hash(b"salt", near));
-        assert_ne!(hash, stream_hash(b"pepper", near));
-        assert_ne!(hash, stream_hash(b"salt", far));
     }
 }
