@@ -1,7 +1,9 @@
 //! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their
 //! sockets, their clocks, and the streams that carry requests to hosts.
 
-use std::io::{self, Read as _, Write as _};
+mod browser;
+mod clock;
+
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,17 +14,15 @@ use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::Server;
-use super::logins::{self, LoginState};
+use super::logins::LoginState;
 use super::pace::Pace;
 use super::places::source;
 use super::streams::{Carrying, Place};
-use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
-use crate::http;
+use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
-use crate::run::deadlines::{Due, ServerDue};
 use crate::run::notice::ServerNotice;
 use crate::run::table::{self, Key, Mark};
 use crate::run::token::Source;
@@ -34,20 +34,6 @@ use crate::status::refusal::Refusal as Counted;
 /// are not taken.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 const MAX_SURPLUS: usize = 256;
-
-/// How long a connection may be idle, and how long a head may take.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a service may take to begin its answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a browser may not take what is there for it, and a service not take a body.
-const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long the end of a connection may take; and how long if the browser goes on sending what nobody reads.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rounds that one connection has before others have their turn.
 const ROUNDS_PER_TURN: usize = 4;
@@ -97,30 +83,6 @@ pub(super) struct Web {
 }
 
 impl Web {
-    /// Returns when the connection has been at what it does for too long.
-    fn deadline(&self) -> Option<Instant> {
-        match self.stage {
-            // The end of the answer before is under way.
-            Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
-            // A handshake has no more time than a head.
-            Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
-            Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
-            Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
-            Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
-            Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
-            Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
-            // A stream of events may be silent for as long as it likes.
-            Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
-            Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
-            // What it still sends is read for a while: reset by what was not, it might never see the answer.
-            Stage::Closing | Stage::Done => {
-                Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
-            }
-        }
-    }
-
     /// Returns what it is doing.
     pub(super) fn stage(&self) -> Stage {
         self.stage
@@ -271,65 +233,6 @@ impl Server {
         self.make_place_for_head(key) && has_moved
     }
 
-    fn read_browser(&mut self, key: WebKey) -> bool {
-        let Some(web) = self.webs.get_mut(key) else { return false };
-        match web.transport.handshake() {
-            // One that was reset meanwhile stays so.
-            Ok(true) if !web.is_secured && !web.read_ended => {
-                web.is_secured = true;
-                web.exchange.set_tls(web.transport.is_tls());
-            }
-            Ok(true) => {}
-            Ok(false) => return false,
-            Err(error) => {
-                debug!("remote={} tls error={error}", web.remote);
-                self.metrics.refused(Counted::Tls);
-                self.drop_web(key);
-                return false;
-            }
-        }
-        let piece = &mut self.piece;
-        let now = self.core.turn.now;
-        let mut has_moved = false;
-        while !web.read_ended {
-            let room = web.exchange.room().min(piece.len());
-            web.pace.set_room(now, room > 0);
-            if room == 0 {
-                break;
-            }
-            match web.transport.read(&mut piece[..room]) {
-                Ok(0) => {
-                    web.read_ended = true;
-                    web.exchange.handle_end();
-                }
-                Ok(len) => {
-                    web.pace.received(now, len);
-                    // More than the server takes itself is not for it.
-                    if let Some(early) = &mut web.early
-                        && early.len() < http::MAX_HEAD
-                        && matches!(web.exchange.stage(), Stage::Idle | Stage::Head | Stage::Routing)
-                    {
-                        early.extend_from_slice(&piece[..len]);
-                    }
-                    web.exchange.handle_bytes(&piece[..len]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    // TLS without its own good-bye: most browsers leave it out.
-                    web.read_ended = true;
-                    web.exchange.handle_end();
-                }
-                Err(error) => {
-                    debug!("remote={} read error={error}", web.remote);
-                    web.read_ended = true;
-                    web.exchange.handle_browser_gone();
-                }
-            }
-            has_moved = true;
-        }
-        has_moved
-    }
-
     /// Finds out where the request goes that waits for that.
     fn route_web(&mut self, key: WebKey) {
         let now = self.core.turn.now;
@@ -358,87 +261,6 @@ impl Server {
         }
         let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
-    }
-
-    /// Writes what there is for the browser. `None` says that the connection is gone.
-    fn write_browser(&mut self, key: WebKey) -> Option<bool> {
-        let web = self.webs.get_mut(key)?;
-        let mut has_moved = false;
-        while !web.exchange.to_browser().is_empty() && !web.write_ended {
-            match web.transport.write(web.exchange.to_browser()) {
-                Ok(len) if len > 0 => {
-                    web.exchange.handle_sent_to_browser(len);
-                    has_moved = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                result => {
-                    debug!("remote={} write failed: {result:?}", web.remote);
-                    web.write_ended = true;
-                    web.exchange.handle_browser_gone();
-                }
-            }
-        }
-        if let Err(error) = web.transport.flush()
-            && error.kind() != io::ErrorKind::WouldBlock
-        {
-            web.write_ended = true;
-            web.exchange.handle_browser_gone();
-        }
-        match web.exchange.browser_ending() {
-            None => {}
-            Some(Ending::Reset) => {
-                self.drop_web(key);
-                return None;
-            }
-            Some(ending @ (Ending::Close | Ending::HalfClose)) => {
-                if !web.write_ended && !web.transport.holds_back() {
-                    web.write_ended = true;
-                    web.transport.finish();
-                }
-                let is_over = ending == Ending::Close || web.stream.is_none();
-                if is_over && web.read_ended && web.write_ended {
-                    self.drop_web(key);
-                    return None;
-                }
-            }
-        }
-        Some(has_moved)
-    }
-
-    /// Sets the clock for what the connection does now.
-    fn look_at_clock(&mut self, key: WebKey) {
-        let Some(web) = self.webs.get_mut(key) else { return };
-        if let Some(deadline) = web.deadline()
-            && web.due_at.is_none_or(|at| at > deadline)
-        {
-            web.due_at = Some(deadline);
-            self.core.turn.deadlines.add(deadline, Due::Server(ServerDue::Web(key.mark())));
-        }
-    }
-
-    pub(super) fn handle_web_due(&mut self, web: Mark) {
-        let now = self.core.turn.now;
-        let Some(key) = self.webs.find(web) else { return };
-        // One that was set for later than another is of no use any more.
-        let is_set = |web: &&mut Web| web.due_at.is_some_and(|at| at <= now);
-        let Some(web) = self.webs.get_mut(key).filter(is_set) else { return };
-        web.due_at = None;
-        if web.deadline().is_none_or(|deadline| deadline > now) {
-            return self.look_at_clock(key);
-        }
-        let refusal = match web.stage {
-            Stage::Routing if web.waits_for_login() => return self.login_late(key),
-            Stage::Head | Stage::Sending => Refusal::SlowRequest,
-            Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
-            Stage::Answering | Stage::Piped => {
-                self.metrics.refused(Counted::Slow);
-                return self.drop_web(key);
-            }
-            Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(key),
-        };
-        self.metrics.refused(Counted::Timeout);
-        web.exchange.refuse(refusal);
-        self.pump_web(key);
     }
 
     /// Ends a connection at once; with a reset if its answer is not whole.
