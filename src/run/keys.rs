@@ -11,6 +11,9 @@ pub(super) type ConnectionKey = Key<Connection>;
 /// Finds a connection that waits for its reset.
 pub(super) type LeavingKey = Key<Leaving>;
 
+/// Finds a signaling WebSocket of a side.
+pub(super) type LinkKey = Key<Link>;
+
 /// Finds a flow.
 pub(super) type FlowKey = Key<Flow>;
 
@@ -28,6 +31,9 @@ pub(super) enum Connection {}
 
 /// The keys of connections that wait for their reset.
 pub(super) enum Leaving {}
+
+/// The keys of signaling WebSockets.
+pub(super) enum Link {}
 
 /// The keys of flows.
 pub(super) enum Flow {}

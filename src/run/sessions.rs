@@ -1,29 +1,32 @@
 //! The sessions of a loop and the sockets each of them owns.
 
+mod events;
+mod paths;
+mod signaling;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, trace};
+use log::info;
 use mio::Waker;
 use mio::event::Event as MioEvent;
 use rand::Rng;
 
 use super::deadlines::Due;
 use super::keys::{self, ConnectionKey, FlowKey, Scope, SessionKey};
-use super::notice::{ClientNotice, Notice, PeerNotice, Summary};
+use super::notice::{Notice, PeerNotice, Summary};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
 use super::table::{Place, Table};
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::interfaces::usable_addresses;
-use crate::session::{End, Event, Path, Reach, Session};
+use crate::session::{End, Reach, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
-use crate::status::event::{Event as StatusEvent, Way};
 use crate::tunnel::{self, AbortReason, ChunkPool, Config, GoAwayReason, StreamKey};
 
 /// How long a session must have been without a path before it gives way to another client.
@@ -255,90 +258,6 @@ impl Sessions {
         self.transmit(key);
     }
 
-    /// Returns the next event of a session that others handle. Events may give the session more to say, so it is
-    /// touched again after any.
-    pub(super) fn poll_event(&mut self, turn: &mut Turn, key: SessionKey) -> Option<SessionEvent> {
-        while let Some(event) = self.table.get_mut(key)?.session.poll_event(turn.now) {
-            match event {
-                Event::Ended(end) => return Some(SessionEvent::Ended(end)),
-                Event::Stream(event) => {
-                    self.touch(key);
-                    return Some(SessionEvent::Stream(event));
-                }
-                event => {
-                    self.handle(turn, key, event);
-                    self.touch(key);
-                }
-            }
-        }
-        None
-    }
-
-    fn handle(&mut self, turn: &mut Turn, key: SessionKey, event: Event) {
-        let now = turn.now;
-        let entry = &mut self.table[key];
-        match event {
-            Event::Gather { carrier } => self.gather(turn, key, carrier),
-            Event::Release { carrier } => self.release(turn, key, carrier),
-            Event::Connected { path, round_trip } => {
-                entry.connected_at = Some(now);
-                if entry.scope == Scope::Peer {
-                    let session = entry.name.clone();
-                    let rtt_ms = (round_trip.as_secs_f64() * 1e6).round() / 1e3;
-                    turn.report(&StatusEvent::Connected { session, way: way(path), rtt_ms });
-                }
-                turn.tell(ClientNotice::Connected { session: key });
-            }
-            Event::PathChanged { path, reason } => {
-                let session = entry.name.clone();
-                let cause = matches!(path, Path::Direct(_)).then_some(reason);
-                turn.report(&StatusEvent::Path { session, way: way(path), cause });
-            }
-            Event::Recovering { reason } => {
-                let session = entry.name.clone();
-                turn.report(&StatusEvent::Recovering { session, reason });
-                turn.tell(ClientNotice::Recovering { session: key });
-            }
-            Event::Recovered { path, after } => {
-                let (session, after_ms) = (entry.name.clone(), u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
-                turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
-                turn.tell(ClientNotice::Connected { session: key });
-            }
-            Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
-            Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
-            Event::Stream(_) | Event::Ended(_) => {}
-        }
-    }
-
-    /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
-    fn gather(&mut self, turn: &mut Turn, key: SessionKey, carrier: u32) {
-        let (servers, is_complete) = self.stun.known(turn.now);
-        self.table[key].session.add_stun_servers(turn.now, servers, is_complete);
-        let own = self.table[key].sockets.iter().filter(|socket| socket.carrier == carrier);
-        let bound: Vec<IpAddr> = own.map(|socket| self.sockets.local(socket.key).ip()).collect();
-        let addresses = self.sockets.offered(turn, self.table[key].signaling_address);
-        let mut locals = Vec::new();
-        for address in addresses.into_iter().filter(|address| !bound.contains(address)) {
-            match self.sockets.bind(turn, address, key) {
-                Ok(socket) => {
-                    locals.push(self.sockets.local(socket));
-                    self.table[key].sockets.push(OwnSocket { carrier, key: socket });
-                }
-                Err(error) => debug!("address={address} bind error={error}"),
-            }
-        }
-        self.table[key].session.add_sockets(turn.now, carrier, &locals);
-    }
-
-    /// Closes the sockets of a PeerConnection that is gone.
-    fn release(&mut self, turn: &Turn, key: SessionKey, carrier: u32) {
-        // Its good-bye goes out before.
-        self.transmit(key);
-        let sockets = &mut self.table[key].sockets;
-        let gone: Vec<OwnSocket> = sockets.extract_if(.., |socket| socket.carrier == carrier).collect();
-        gone.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
-    }
-
     /// Tells every session that this machine's addresses changed.
     pub(super) fn handle_addresses(&mut self, turn: &mut Turn, addresses: &[IpAddr]) {
         info!("addresses changed: {addresses:?}");
@@ -377,22 +296,6 @@ impl Sessions {
         {
             entry.due_at = Some(at);
             turn.deadlines.add(at, Due::Session(key));
-        }
-    }
-
-    /// Sends a session's datagrams, each from the socket it belongs to.
-    fn transmit(&mut self, key: SessionKey) {
-        let entry = &mut self.table[key];
-        while let Some(transmit) = entry.session.poll_transmit() {
-            let (local, remote, datagram) = (transmit.source, transmit.destination, &transmit.contents);
-            trace!("out local={local} remote={remote} len={} first={:?}", datagram.len(), datagram.first());
-            let socket = entry.sockets.iter().find(|socket| self.sockets.local(socket.key) == local);
-            if let Some(socket) = socket {
-                self.sockets.send(socket.key, remote, datagram);
-            }
-        }
-        for socket in &entry.sockets {
-            self.sockets.flush(socket.key);
         }
     }
 
@@ -437,12 +340,5 @@ impl Index<SessionKey> for Sessions {
 impl IndexMut<SessionKey> for Sessions {
     fn index_mut(&mut self, key: SessionKey) -> &mut SessionEntry {
         &mut self.table[key]
-    }
-}
-
-fn way(path: Path) -> Way {
-    match path {
-        Path::Direct(path) => Way::Direct { candidates: path.candidates, local: path.local, remote: path.remote },
-        Path::Relayed { reason } => Way::Relayed { reason },
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::peer::PathInfo;
+use crate::signaling::rendezvous::Payload;
 use crate::tunnel::{self, GoAwayReason};
 
 /// Why a session ended.
@@ -117,4 +118,13 @@ pub enum Signal {
     Text(String),
     /// A sealed message of the relay carrier.
     Binary(Vec<u8>),
+}
+
+impl From<Signal> for Payload {
+    fn from(signal: Signal) -> Payload {
+        match signal {
+            Signal::Text(text) => Payload::Text(text),
+            Signal::Binary(bytes) => Payload::Binary(bytes.into()),
+        }
+    }
 }

@@ -4,23 +4,28 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{debug, info};
-use mio::Interest;
 
 use super::Client;
-use super::links::{Link, Phase};
+use super::links::Phase;
 use crate::net::resolver::{Asker, Lookup};
-use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
-use crate::run::attempts::Attempts;
+use crate::net::websocket::WebSocketError;
+use crate::run::deadlines::{ClientDue, Due};
 use crate::run::dialer::Waiter;
 use crate::run::keys::SessionKey;
-use crate::run::liveness::Liveness;
-use crate::run::token::Source;
+use crate::run::links::{Attempts, Patience};
 
 /// How long the WebSocket may take to open: connect, TLS and upgrade together.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long joining a session again may take, all of it: the next attempt has begun long before.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it is waited for that in a new session.
+const NEW: Patience = Patience { last: OPEN_TIMEOUT, others: Duration::from_secs(3) };
+
+/// The same where a session is joined again, all of it: the next attempt has begun long before.
+const AGAIN: Patience = Patience { last: Duration::from_secs(3), others: Duration::from_secs(1) };
+
+/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not
+/// come back, so fresh ones must follow.
+const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Redials at a time.
 const MAX_LINKS: usize = 8;
@@ -38,26 +43,22 @@ impl Client {
 
     /// Takes the addresses of the host. Those found before serve on if there are no newer ones.
     pub(super) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
-        match answer {
-            Ok(addresses) => self.addresses = addresses,
-            Err(reason) if self.addresses.is_empty() => {
-                let host = self.config.first_hop().0.to_owned();
-                return self.join_failed(WebSocketError::Dns { host, reason }.into());
-            }
-            Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
+        if let Err(reason) = self.redial.resolved(answer) {
+            let host = self.config.first_hop().0.to_owned();
+            return self.join_failed(WebSocketError::Dns { host, reason }.into());
         }
         // While a pause is kept, the answer only serves the next attempt.
-        if self.session.is_none() && !self.is_joining() && self.rejoin_at.is_none() {
-            self.dial(None, Attempts::at(self.addresses.clone()));
+        if self.session.is_none() && !self.is_joining() && !self.redial.is_planned() {
+            self.dial(None, self.redial.attempts(NEW));
         }
     }
 
     /// Dials the host where it was found last, while its name is looked up again.
     pub(super) fn dial_again(&mut self, session: Option<SessionKey>) {
-        if self.addresses.is_empty() {
+        if self.redial.is_unknown() {
             return self.look_up();
         }
-        self.dial(session, Attempts::at(self.addresses.clone()));
+        self.dial(session, self.redial.attempts(if session.is_some() { AGAIN } else { NEW }));
         let (host, port) = self.config.first_hop();
         if let Err(error) = self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
             debug!("look-up error={error}");
@@ -66,56 +67,49 @@ impl Client {
 
     /// Tells whether a WebSocket for a new session is being opened.
     pub(super) fn is_joining(&self) -> bool {
-        self.links
-            .iter()
-            .any(|(_, link)| matches!(link.phase, Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_)))
-            || (self.addresses.is_empty() && self.core.resolver.is_pending(Waiter::Side))
+        let joins = |phase: &Phase| matches!(phase, Phase::Opening(None) | Phase::Pake(_) | Phase::Returning(_));
+        self.links.find(joins).is_some() || (self.redial.is_unknown() && self.core.resolver.is_pending(Waiter::Side))
     }
 
     /// Tries the next address of the host.
-    pub(super) fn dial(&mut self, session: Option<SessionKey>, mut attempts: Attempts) {
-        let url = &self.config.url;
-        let authority = url.authority();
-        while let Some(address) = attempts.next() {
-            let request = UpgradeRequest::new(url, &self.config.headers, self.config.proxy.as_ref());
-            match WebSocket::dial(address, &request, self.tls.clone()) {
-                Ok(websocket) => return self.add_link(websocket, session, address, attempts),
-                Err(failure) => attempts.failed(failure),
-            }
-        }
-        let failure = attempts.into_failure(authority);
-        match session {
-            None => self.join_failed(failure.into()),
-            Some(_) => info!("redial failed: {failure}"),
-        }
-    }
-
-    fn add_link(
-        &mut self,
-        mut websocket: WebSocket,
-        session: Option<SessionKey>,
-        address: SocketAddr,
-        further: Attempts,
-    ) {
+    pub(super) fn dial(&mut self, session: Option<SessionKey>, attempts: Attempts) {
         if self.links.len() >= MAX_LINKS && session.is_some() {
             return;
         }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(source) = self.core.turn.registry().register(websocket.source(), token, interest) {
-            let authority = self.config.url.authority();
-            return self.join_failed(WebSocketError::Connect { authority, source }.into());
+        match (self.links.dial(&mut self.core.turn, &self.way, attempts, Phase::Opening(session)), session) {
+            (Ok(_), _) => {}
+            (Err(failure), None) => self.join_failed(failure.into()),
+            (Err(failure), Some(_)) => info!("redial failed: {failure}"),
         }
-        let phase = Phase::Opening(session);
-        let liveness = Liveness::default();
-        let timeout = match (session.is_some(), further.is_last()) {
-            (true, true) => RESUME_TIMEOUT,
-            (false, true) => OPEN_TIMEOUT,
-            // Others are to have their turn: one that answers does so sooner.
-            (true, false) => RESUME_TIMEOUT / 3,
-            (false, false) => OPEN_TIMEOUT / 5,
-        };
-        let key = self.links.insert(Link { websocket, step: 0, phase, address, further, is_queued: false, liveness });
-        self.expect(key, timeout);
+    }
+
+    /// Dials the host after that time, or earlier if that was wanted already.
+    pub(super) fn rejoin_after(&mut self, pause: Duration) {
+        let at = self.core.turn.now + pause;
+        if self.redial.plan(at) {
+            self.core.turn.deadlines.add(at, Due::Client(ClientDue::Rejoin));
+        }
+    }
+
+    /// Dials the host: for a new session, or to join the one that has no path again.
+    pub(super) fn rejoin(&mut self) {
+        if self.is_stopping() || !self.redial.poll(self.core.turn.now) {
+            return;
+        }
+        match self.session {
+            Some(session) => {
+                let Some(entry) = self.core.sessions.get_mut(session) else { return };
+                let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
+                if wants {
+                    self.dial_again(Some(session));
+                }
+                // As long as there is no path: a WebSocket that was joined may be lost again.
+                if recovers {
+                    self.rejoin_after(REDIAL_INTERVAL);
+                }
+            }
+            None if self.is_joining() => {}
+            None => self.dial_again(None),
+        }
     }
 }

@@ -9,10 +9,11 @@ use log::info;
 use rand::RngExt;
 
 use super::dial::OPEN_TIMEOUT;
-use super::links::{ANSWER_TIMEOUT, LinkKey, Phase};
-use super::{Client, MAX_BACKOFF, MIN_BACKOFF};
+use super::links::{ANSWER_TIMEOUT, Phase};
+use super::{Client, MIN_BACKOFF, Stage};
 use crate::net::websocket::WebSocketError;
 use crate::run::RunError;
+use crate::run::keys::LinkKey;
 use crate::session::Signal;
 use crate::signaling::Ticket;
 use crate::signaling::error::{SignalingError, Violation};
@@ -32,6 +33,8 @@ const MAX_BUSY_PAUSE: Duration = Duration::from_secs(5);
 /// What attempts to join leave behind.
 #[derive(Default)]
 pub(super) struct Joining {
+    /// The code of the failure that was told last.
+    pub(super) last_failure: String,
     /// What the pin was exchanged for.
     ticket: Option<Ticket>,
     /// The host says that it does not have the ticket: the next attempt is the pin's.
@@ -56,7 +59,7 @@ impl Client {
             }
         };
         self.links[key].phase = phase;
-        self.expect(key, timeout);
+        self.links.begin_step(&mut self.core.turn, key, timeout);
         self.send(key, Signal::Text(text));
     }
 
@@ -116,9 +119,12 @@ impl Client {
         if asked.is_none() {
             self.joining.busy_since = None;
         }
-        if !self.was_connected
-            && let Some(asked) = asked
-        {
+        let was_connected = match self.stage {
+            Stage::Joining => false,
+            Stage::Serving => true,
+            Stage::Leaving(_) | Stage::Over(_) => return self.finish(Err(error)),
+        };
+        if !was_connected && let Some(asked) = asked {
             return self.wait_while_busy(asked, error);
         }
         let is_final = match &error {
@@ -126,20 +132,17 @@ impl Client {
             RunError::WebSocket(_) | RunError::Start(_) | RunError::Session(_) => false,
             _ => true,
         };
-        let may_wait = self.was_connected || error.may_pass();
+        let may_wait = was_connected || error.may_pass();
         if is_final || !may_wait {
             return self.finish(Err(error));
         }
-        if !self.was_connected && !self.config.retry {
+        if !was_connected && !self.config.retry {
             return self.finish(Err(RunError::NotYet(Box::new(error))));
         }
         info!("joining failed: {error}");
         self.reconnecting(error.code(), format!("{error}; trying again"));
-        // Many clients of one host shall not come back in step.
-        let jitter = rand::rng().random_range(0.5..1.0);
-        let pause = self.backoff.mul_f64(jitter) + asked.unwrap_or_default().min(MAX_BUSY_PAUSE);
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-        self.rejoin_after(pause);
+        let pause = self.redial.fail(rand::rng().random_range(0.5..1.0));
+        self.rejoin_after(pause + asked.unwrap_or_default().min(MAX_BUSY_PAUSE));
     }
 
     /// Asks a host that is busy again after a while, for so long as a person may want to wait.
@@ -159,9 +162,9 @@ impl Client {
 
     /// Says why there is no session yet. The same kind of failure is told once, however its words vary.
     fn reconnecting(&mut self, code: &str, message: String) {
-        if code != self.last_failure {
+        if code != self.joining.last_failure {
             self.core.turn.report(&Event::Reconnecting { message });
-            self.last_failure = code.to_owned();
+            self.joining.last_failure = code.to_owned();
         }
     }
 }

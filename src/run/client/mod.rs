@@ -1,7 +1,7 @@
 //! The client's side of the loop: signaling WebSockets to the host, one session at a time, one local port.
 //!
 //! ```text
-//!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──backoff──▶ Joining
+//!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──pause──▶ Joining
 //!      │ first time, refused      │ ends for good
 //!      ▼                          ▼
 //!    error                      done
@@ -22,31 +22,31 @@ mod pipe;
 mod proxy;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::debug;
-use rustls::ClientConfig as TlsConfig;
 
 use self::joining::Joining;
-use self::links::Link;
+use self::links::Phase;
 use self::local::LocalPorts;
 #[cfg(unix)]
 use self::pipe::PipeEnds;
 use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
-use super::core::{Core, ROUNDS_PER_TURN};
+use super::core::Core;
 use super::deadlines::{ClientDue, Due};
 use super::dialer::Dialer;
 use super::keys::SessionKey;
-use super::liveness::LOOK_INTERVAL;
-use super::notice::{ClientNotice, LinkNotice, Listening, Notice, PeerNotice, Summary};
+use super::links::{LOOK_INTERVAL, Links, Redial, Way};
+use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
+use super::side::Side;
 use super::signals::HangUp;
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 use crate::net::tls;
+use crate::net::websocket::UpgradeRequest;
 use crate::session::End;
 use crate::shares::Source;
 use crate::status::event::Event;
@@ -59,10 +59,6 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// A session that was connected for this long was no failure: the next one is begun at once.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not
-/// come back, so fresh ones must follow.
-const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Makes a host's service appear on a local port.
 pub struct Client {
     core: Core,
@@ -74,23 +70,28 @@ pub struct Client {
     logins: LoginLimiter<NegotiationKey, Source>,
     #[cfg(unix)]
     pipe: PipeEnds,
-    tls: Option<Arc<TlsConfig>>,
-    /// Where the host's signaling was found last.
-    addresses: Vec<SocketAddr>,
-    links: Table<Link>,
+    way: Way,
+    redial: Redial,
+    links: Links<Phase>,
     session: Option<SessionKey>,
     joining: Joining,
-    /// A session was connected in this run: failures from then on are waited out.
-    was_connected: bool,
-    backoff: Duration,
-    /// When the host is dialled next.
-    rejoin_at: Option<Instant>,
-    /// The code of the failure that was told last.
-    last_failure: String,
-    is_stopping: bool,
-    /// Why the client itself ended the session.
-    left_because: Option<RunError>,
-    outcome: Option<Result<(), RunError>>,
+    stage: Stage,
+}
+
+/// ```text
+///  Joining ──connected──▶ Serving ──no more use──▶ Leaving ──session over──▶ Over
+///     │ └────────────────────┼─────────────────────▲                          ▲
+///     └── refused, nobody waits ── host ended ─────┴──────────────────────────┘
+/// ```
+enum Stage {
+    /// No session was connected in this run: what fails is the end of it, unless somebody said to wait.
+    Joining,
+    /// One was: failures from then on are waited out.
+    Serving,
+    /// The client ends the session, and the run with it; with an error if the session was of no use.
+    Leaving(Option<RunError>),
+    /// What the run came to.
+    Over(Result<(), RunError>),
 }
 
 impl Client {
@@ -103,6 +104,7 @@ impl Client {
         let dialer = Dialer { reverse, ..Dialer::default() };
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
+        let request = UpgradeRequest::new(&config.url, &config.headers, config.proxy.as_ref());
         let mut client = Client {
             core,
             config,
@@ -111,18 +113,12 @@ impl Client {
             logins: LoginLimiter::default(),
             #[cfg(unix)]
             pipe: PipeEnds::default(),
-            tls,
-            addresses: Vec::new(),
-            links: Table::new(),
+            way: Way { request, tls },
+            redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
+            links: Links::new(),
             session: None,
             joining: Joining::default(),
-            was_connected: false,
-            backoff: MIN_BACKOFF,
-            rejoin_at: None,
-            last_failure: String::new(),
-            is_stopping: false,
-            left_because: None,
-            outcome: None,
+            stage: Stage::Joining,
         };
         client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
@@ -156,44 +152,7 @@ impl Client {
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice);
-                }
-                self.core.work();
-            }
-            if let Some(outcome) = self.outcome.take() {
-                return outcome;
-            }
-            self.core.wait()?;
-        }
-    }
-
-    fn handle(&mut self, notice: Notice) {
-        match notice {
-            Notice::Acceptable(which) => self.accept(which),
-            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
-            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
-            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
-            Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
-            Notice::Ended { session, end, summary } => self.ended(session, end, summary),
-            Notice::KeepAlive => self.keep_alive(),
-            #[cfg(unix)]
-            Notice::Woken => drop(self.handle_unwritten()),
-            #[cfg(not(unix))]
-            Notice::Woken => {}
-            Notice::Stop => self.stop(),
-            Notice::Peer(PeerNotice::Programs { listener }) => self.receive_datagrams(listener),
-            Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
-            Notice::Peer(PeerNotice::Resolved { answer }) => self.resolved(answer),
-            Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
-            Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
-            Notice::Client(notice) => self.handle_own(notice),
-            Notice::Host(_) | Notice::Server(_) => {}
-        }
+        self.drive()
     }
 
     fn handle_own(&mut self, notice: ClientNotice) {
@@ -245,13 +204,14 @@ impl Client {
         self.local.is_connected = true;
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
-        if !std::mem::replace(&mut self.was_connected, true) {
+        if let Stage::Joining = self.stage {
+            self.stage = Stage::Serving;
             if let Err(error) = self.forward(&services) {
-                return self.leave(error);
+                return self.leave(Some(error));
             }
             #[cfg(unix)]
             if let Err(error) = self.open_pipe(&services) {
-                return self.leave(error);
+                return self.leave(Some(error));
             }
         }
         self.ask_to_listen(session);
@@ -299,17 +259,17 @@ impl Client {
         self.local.is_connected = false;
         match end {
             End::Local => {
-                let outcome = self.left_because.take().map_or(Ok(()), Err);
-                self.finish(outcome);
+                let reason = if let Stage::Leaving(reason) = &mut self.stage { reason.take() } else { None };
+                self.finish(reason.map_or(Ok(()), Err));
             }
             End::Peer if self.config.once => self.finish(Ok(())),
             End::Peer => self.fail(RunError::Session(End::Peer)),
             // The host said that it ends, although the last of it was lost.
-            _ if !self.local.is_open() && !self.is_stopping => self.fail(RunError::Session(End::Peer)),
-            end if self.config.once || !self.was_connected || self.is_stopping => self.fail(RunError::Session(end)),
+            _ if !self.local.is_open() && !self.is_stopping() => self.fail(RunError::Session(End::Peer)),
+            end if self.config.once || !matches!(self.stage, Stage::Serving) => self.fail(RunError::Session(end)),
             end if lasted => {
-                self.backoff = MIN_BACKOFF;
-                self.last_failure.clear();
+                self.redial.reset();
+                self.joining.last_failure.clear();
                 self.core
                     .turn
                     .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
@@ -319,53 +279,22 @@ impl Client {
         }
     }
 
-    /// Dials the host after that time, or earlier if that was wanted already.
-    fn rejoin_after(&mut self, pause: Duration) {
-        let at = self.core.turn.now + pause;
-        if self.rejoin_at.is_none_or(|earlier| at < earlier) {
-            self.rejoin_at = Some(at);
-            self.core.turn.deadlines.add(at, Due::Client(ClientDue::Rejoin));
-        }
-    }
-
-    /// Dials the host: for a new session, or to join the one that has no path again.
-    fn rejoin(&mut self) {
-        if self.rejoin_at.is_none_or(|at| at > self.core.turn.now) || self.is_stopping {
-            return;
-        }
-        self.rejoin_at = None;
-        match self.session {
-            Some(session) => {
-                let Some(entry) = self.core.sessions.get_mut(session) else { return };
-                let (wants, recovers) = (entry.session.wants_signaling(), entry.session.recovering_since().is_some());
-                if wants {
-                    self.dial_again(Some(session));
-                }
-                // As long as there is no path: a WebSocket that was joined may be lost again.
-                if recovers {
-                    self.rejoin_after(REDIAL_INTERVAL);
-                }
-            }
-            None if self.is_joining() => {}
-            None => self.dial_again(None),
-        }
-    }
-
     fn stop(&mut self) {
-        if self.is_stopping || self.session.is_none() {
+        if self.is_stopping() || self.session.is_none() {
             return self.finish(Ok(()));
         }
-        self.is_stopping = true;
-        self.stop_listening();
-        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
+        self.leave(None);
     }
 
-    /// Ends a session that is of no use, and the run with it.
-    fn leave(&mut self, error: RunError) {
-        self.is_stopping = true;
+    /// Ends the session, and the run with it; with an error if the session is of no use.
+    fn leave(&mut self, error: Option<RunError>) {
+        match &mut self.stage {
+            Stage::Joining | Stage::Serving => self.stage = Stage::Leaving(error),
+            Stage::Leaving(earlier) => *earlier = earlier.take().or(error),
+            Stage::Over(_) => return,
+        }
         self.stop_listening();
         self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
-        self.left_because.get_or_insert(error);
     }
 
     fn fail(&mut self, error: impl Into<RunError>) {
@@ -374,6 +303,46 @@ impl Client {
 
     fn finish(&mut self, outcome: Result<(), RunError>) {
         debug!("finish outcome={outcome:?}");
-        self.outcome.get_or_insert(outcome);
+        if !matches!(self.stage, Stage::Over(_)) {
+            self.stage = Stage::Over(outcome);
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self.stage, Stage::Leaving(_) | Stage::Over(_))
+    }
+}
+
+impl Side for Client {
+    fn core(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::Acceptable(which) => self.accept(which),
+            Notice::Link(notice) => self.handle_link(notice),
+            Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
+            Notice::Ended { session, end, summary } => self.ended(session, end, summary),
+            Notice::KeepAlive => self.keep_alive(),
+            #[cfg(unix)]
+            Notice::Woken => drop(self.handle_unwritten()),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
+            Notice::Stop => self.stop(),
+            Notice::Peer(PeerNotice::Programs { listener }) => self.receive_datagrams(listener),
+            Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
+            Notice::Peer(PeerNotice::Resolved { answer }) => self.resolved(answer),
+            Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
+            Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
+            Notice::Client(notice) => self.handle_own(notice),
+            Notice::Host(_) | Notice::Server(_) => {}
+        }
+        Ok(())
+    }
+
+    fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
+        let Stage::Over(outcome) = &mut self.stage else { return None };
+        Some(std::mem::replace(outcome, Ok(())))
     }
 }

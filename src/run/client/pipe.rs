@@ -12,8 +12,8 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, bounded};
 
-use super::Client;
 use super::local::named_target;
+use super::{Client, Stage};
 use crate::config::Pipe;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
@@ -105,7 +105,7 @@ impl Client {
         }
         match end {
             StreamEnd::Closed => self.stop(),
-            StreamEnd::Failed(reason) => self.leave(RunError::Pipe(reason.clone())),
+            StreamEnd::Failed(reason) => self.leave(Some(RunError::Pipe(reason.clone()))),
         }
     }
 
@@ -113,9 +113,9 @@ impl Client {
     /// soon as anybody would who writes there.
     pub(super) fn handle_unwritten(&mut self) -> bool {
         if let Some(error) = self.pipe.failure.as_ref().and_then(|failure| failure.try_recv().ok()) {
-            self.leave(RunError::Pipe(format!("stdout takes no more: {error}")));
+            self.leave(Some(RunError::Pipe(format!("stdout takes no more: {error}"))));
         }
-        self.left_because.is_some()
+        matches!(self.stage, Stage::Leaving(Some(_)))
     }
 }
 

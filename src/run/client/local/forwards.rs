@@ -1,0 +1,182 @@
+//! Which ports there are to be, and what the host has to say about that.
+
+use log::debug;
+
+use super::{LocalDatagrams, Sharing, What, named_target};
+use crate::address::{Bind, ListenAddress, Protocol};
+use crate::config::{LocalForward, ServiceBind};
+use crate::run::RunError;
+use crate::run::client::Client;
+use crate::status::event::{Appearance, Event};
+use crate::tunnel::Service;
+
+impl Client {
+    /// Binds what can be bound before the host's services are known.
+    pub(in crate::run::client) fn bind_forwards(&mut self) -> Result<(), RunError> {
+        // A bare address may turn out to be one for datagrams.
+        let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
+        for forward in &self.config.forwards {
+            let (bind, what) = match forward {
+                LocalForward::Only { bind } => (first(bind), What::Only),
+                LocalForward::Service { name, bind: Some(bind) } => (first(bind), What::Service(name.clone())),
+                LocalForward::Dial { bind, endpoint } => {
+                    (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
+                }
+                // Their ports are the host's to say.
+                LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
+            };
+            match bind {
+                // A port of each protocol: the host says which service has which.
+                Some(Bind::Tcp(address)) if self.local.taken_by(address).is_some() => {
+                    self.local.deferred.push((address, what));
+                }
+                Some(bind) => self.local.add(&mut self.core, &bind, what, Sharing::Warned)?,
+                None => {}
+            }
+        }
+        for address in &self.config.dynamic {
+            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy, Sharing::Warned)?;
+            let is_open = address.addresses().any(|one| !one.ip().to_canonical().is_loopback());
+            if self.config.credentials.is_none() && is_open {
+                let message = format!(
+                    "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
+                     USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
+                    address.port()
+                );
+                self.core.turn.warn("open-proxy", message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds what was left until it was known which protocol each service is of.
+    fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
+        for (address, what) in std::mem::take(&mut self.local.deferred) {
+            let is_udp = services.iter().any(|service| service.is_udp() && what.is(service));
+            if !is_udp && let Some(other) = self.local.taken_by(address) {
+                let message = format!(
+                    "{other} and {} are both of TCP and cannot both appear at {address}; choose another port for one of them",
+                    what.name()
+                );
+                return Err(RunError::NoService(message));
+            }
+            let bind = if is_udp { Bind::Udp(address) } else { Bind::Tcp(address) };
+            self.local.add(&mut self.core, &bind, what, Sharing::Warned)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the forwards against what the host has, binds the rest, and says what appears where.
+    pub(in crate::run::client) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+        let bound = self.local.listeners.iter().map(|(_, port)| &port.what);
+        for what in bound.chain(self.local.deferred.iter().map(|(_, what)| what)) {
+            match what {
+                What::Only if services.len() != 1 => {
+                    let message = if services.is_empty() {
+                        "the host shares no service; ask for something it allows with -L or -D".to_owned()
+                    } else {
+                        format!(
+                            "the host has several services: {}; say which, as in {}=8080",
+                            names(),
+                            services[0].name
+                        )
+                    };
+                    return Err(RunError::NoService(message));
+                }
+                What::Service(name) if !services.iter().any(|service| service.name == *name) => {
+                    let message = format!("the host has no service {name:?}; it has: {}", names());
+                    return Err(RunError::NoService(message));
+                }
+                _ => {}
+            }
+        }
+        for forward in self.config.forwards.clone() {
+            match forward {
+                LocalForward::Every => {
+                    for service in services {
+                        self.bind_service(service)?;
+                    }
+                }
+                LocalForward::Service { name, bind: None } => {
+                    match services.iter().find(|service| service.name == name) {
+                        Some(service) => self.bind_service(service)?,
+                        None => {
+                            let message = format!("the host has no service {name:?}; it has: {}", names());
+                            return Err(RunError::NoService(message));
+                        }
+                    }
+                }
+                LocalForward::Only { .. } | LocalForward::Service { .. } | LocalForward::Dial { .. } => {}
+            }
+        }
+        self.suit_protocols(services)?;
+        self.bind_deferred(services)?;
+        let first = services.first().map_or_else(String::new, |service| service.name.clone());
+        let datagrams = self.local.datagrams.values().map(|datagrams| (&datagrams.what, &datagrams.name));
+        let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.what, &port.name)));
+        for (what, name) in all {
+            let Some(local) = name.clone() else { continue };
+            let service = match what {
+                What::Only => Appearance::Target(first.clone()),
+                What::Service(name) | What::Dial(_, name) => Appearance::Target(name.clone()),
+                What::Proxy => Appearance::Proxy,
+            };
+            self.core.turn.report(&Event::Forwarding { local, service });
+        }
+        Ok(())
+    }
+
+    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
+        let find = |what: &What| match what {
+            What::Only => services.first(),
+            What::Service(name) => services.iter().find(|service| service.name == *name),
+            What::Dial(..) | What::Proxy => None,
+        };
+        let mismatch = |service: &Service, local: &str| {
+            let proto = if service.is_udp() { "datagrams (UDP)" } else { "streams (TCP)" };
+            RunError::NoService(format!(
+                "the service {} is one of {proto}, which cannot appear at {local}",
+                service.name
+            ))
+        };
+        for LocalDatagrams { what, name } in self.local.datagrams.values() {
+            if let (Some(service), Some(name)) = (find(what).filter(|service| !service.is_udp()), name) {
+                return Err(mismatch(service, name));
+            }
+        }
+        let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
+        for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
+            let Some(mut port) = self.local.listeners.remove(key) else { continue };
+            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
+                debug!("deregister error={error}");
+            }
+            // The second address of a port goes with the first.
+            let Some(name) = port.name else { continue };
+            let Some(address) = port.address else {
+                return Err(
+                    find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
+                );
+            };
+            self.local.add(&mut self.core, &Bind::Udp(address), port.what, Sharing::Warned)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a service at its own port where that is free, otherwise at any.
+    fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
+        let what = What::Service(service.name.clone());
+        if self.local.has(&what) {
+            return Ok(());
+        }
+        let bind = |port: u16| {
+            let address = ListenAddress::Localhost(port);
+            if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
+        };
+        match service.port.filter(|port| *port != 0) {
+            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone(), Sharing::Refused).is_ok() => Ok(()),
+            _ => self.local.add(&mut self.core, &bind(0), what, Sharing::Warned),
+        }
+    }
+}

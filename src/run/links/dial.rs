@@ -1,0 +1,50 @@
+//! Links to a side that is dialled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig as TlsConfig;
+
+use super::{Attempts, Links, Socket};
+use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
+use crate::run::keys::LinkKey;
+use crate::run::turn::Turn;
+
+/// How the other side is dialled, wherever it is.
+pub(in crate::run) struct Way {
+    pub(in crate::run) request: UpgradeRequest,
+    pub(in crate::run) tls: Option<Arc<TlsConfig>>,
+}
+
+impl<P> Links<P> {
+    /// Dials the next address, and gives it its time; one at which nothing can be begun is passed over.
+    ///
+    /// # Errors
+    /// The most telling failure, once no address is left.
+    pub(in crate::run) fn dial(
+        &mut self,
+        turn: &mut Turn,
+        way: &Way,
+        mut attempts: Attempts,
+        phase: P,
+    ) -> Result<LinkKey, WebSocketError> {
+        while let Some(address) = attempts.next() {
+            match self.open(turn, way, address) {
+                Ok(websocket) => {
+                    let timeout = attempts.timeout();
+                    let socket = Socket::Opening(Box::new(websocket), attempts);
+                    return Ok(self.insert(turn, socket, address, phase, timeout));
+                }
+                Err(failure) => attempts.failed(failure),
+            }
+        }
+        Err(attempts.into_failure(way.request.authority.clone()))
+    }
+
+    fn open(&self, turn: &Turn, way: &Way, address: SocketAddr) -> Result<WebSocket, WebSocketError> {
+        let mut websocket = WebSocket::dial(address, &way.request, way.tls.clone())?;
+        let failed = |source| WebSocketError::Connect { authority: way.request.authority.clone(), source };
+        self.register(turn, websocket.source()).map_err(failed)?;
+        Ok(websocket)
+    }
+}

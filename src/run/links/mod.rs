@@ -1,0 +1,308 @@
+//! Signaling WebSockets: every one of every side, from its first packet to the closing handshake.
+//!
+//! ```text
+//!   accepted ─── Incoming ──upgraded──┐
+//!   dialled ──── Opening ──open───────┼─▶ Open ──close──▶ Open, until both sides have closed ──▶ gone
+//!                 ▲    │ failed       │
+//!                 └────┴ next address │
+//!   on another link: Conversation ────┘ never has a socket
+//! ```
+//!
+//! What a link is at beside that is its phase `P`, which the side knows. Here is what all of them need: when something
+//! is read, how long a step may take, whether the other side lives, where it is dialled next, how a WebSocket ends.
+
+mod attempts;
+mod dial;
+mod link;
+mod liveness;
+mod redial;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use bytes::Bytes;
+use log::debug;
+use mio::Interest;
+use mio::net::TcpStream;
+
+pub(super) use self::attempts::{Attempts, Patience};
+pub(super) use self::dial::Way;
+pub(super) use self::link::Link;
+use self::link::Socket;
+pub(super) use self::redial::Redial;
+use super::deadlines::Due;
+use super::keys::{self, LinkKey};
+use super::notice::LinkNotice;
+use super::table::Table;
+use super::token::Source;
+use super::turn::Turn;
+use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent, close_code};
+use crate::signaling::rendezvous::Payload;
+
+/// Time between looks at whether links are alive.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a closing handshake may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The links of a side.
+pub(super) struct Links<P> {
+    table: Table<Link<P>, keys::Link>,
+}
+
+/// What a link has to say.
+#[derive(Debug)]
+pub(super) enum LinkEvent {
+    /// It made a request, which whoever has the link decides ([`Link::incoming`]).
+    Asked,
+    /// Messages may be sent.
+    Open,
+    Text(String),
+    Binary(Bytes),
+    /// Its request has its answer; it is over.
+    Answered,
+    /// The other side closed it, with that reason, which may be empty; it is over.
+    Closed(String),
+    /// It is over.
+    Failed(WebSocketError),
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// The link may have something to say.
+    Ready(LinkKey),
+    /// The link has been at its step for too long.
+    Late(LinkKey),
+}
+
+impl<P> Links<P> {
+    pub(super) fn new() -> Links<P> {
+        Links { table: Table::new() }
+    }
+
+    /// Adds a connection that was accepted, and gives it so long for its first step. `None` if the system refuses it.
+    pub(super) fn accept(
+        &mut self,
+        turn: &mut Turn,
+        mut incoming: Incoming,
+        remote: SocketAddr,
+        phase: P,
+        timeout: Duration,
+    ) -> Option<LinkKey> {
+        if let Err(error) = self.register(turn, incoming.source()) {
+            debug!("register error={error}");
+            return None;
+        }
+        Some(self.insert(turn, Socket::Incoming(Box::new(incoming)), remote, phase, timeout))
+    }
+
+    /// Adds a conversation on another link, and gives it so long for its first step.
+    pub(super) fn converse(
+        &mut self,
+        turn: &mut Turn,
+        number: u32,
+        remote: SocketAddr,
+        phase: P,
+        timeout: Duration,
+    ) -> LinkKey {
+        self.insert(turn, Socket::Conversation(number), remote, phase, timeout)
+    }
+
+    /// Takes a notice in, and says what is to be done; nothing if it is out of date.
+    pub(super) fn handle(&mut self, notice: LinkNotice) -> Option<Wake> {
+        match notice {
+            LinkNotice::Ready { place, event } => {
+                let key = self.table.at(place)?;
+                match &mut self.table[key].socket {
+                    Socket::Incoming(incoming) => incoming.handle_event(&event),
+                    Socket::Opening(websocket, _) | Socket::Open(websocket) => websocket.handle_event(&event),
+                    Socket::Conversation(_) | Socket::Lost => return None,
+                }
+                Some(Wake::Ready(key))
+            }
+            LinkNotice::Poll { link } => {
+                let key = self.table.find(link)?;
+                self.table[key].is_queued = false;
+                Some(Wake::Ready(key))
+            }
+            LinkNotice::Due { link, step } => {
+                let key = self.table.find(link)?;
+                (self.table[key].step == step).then_some(Wake::Late(key))
+            }
+        }
+    }
+
+    /// Returns what a link has to say. After `None` it will be polled again if it stopped for the sake of others.
+    pub(super) fn poll(&mut self, turn: &mut Turn, key: LinkKey) -> Option<LinkEvent> {
+        let link = self.table.get_mut(key)?;
+        let polled = match &mut link.socket {
+            Socket::Incoming(incoming) => match incoming.poll() {
+                Ok(event) => event.map(|event| match event {
+                    IncomingEvent::Asked => LinkEvent::Asked,
+                    IncomingEvent::Upgraded => LinkEvent::Open,
+                    IncomingEvent::Answered { .. } => LinkEvent::Answered,
+                }),
+                Err(error) => Some(LinkEvent::Failed(error)),
+            },
+            Socket::Opening(websocket, _) | Socket::Open(websocket) => match websocket.poll() {
+                Ok(event) => event.map(|event| match event {
+                    WebSocketEvent::Open => LinkEvent::Open,
+                    WebSocketEvent::Text(text) => LinkEvent::Text(text),
+                    WebSocketEvent::Binary(bytes) => LinkEvent::Binary(bytes),
+                    WebSocketEvent::Closed { reason, .. } => LinkEvent::Closed(reason),
+                }),
+                Err(error) => Some(LinkEvent::Failed(error)),
+            },
+            Socket::Conversation(_) | Socket::Lost => None,
+        };
+        match polled {
+            Some(LinkEvent::Open) => link.socket = std::mem::replace(&mut link.socket, Socket::Lost).opened(),
+            None if link.websocket().is_some_and(|websocket| websocket.is_ready()) => self.poll_later(turn, key),
+            _ => {}
+        }
+        polled
+    }
+
+    /// Has a link polled again in the next turn, whether or not its socket says anything.
+    pub(super) fn poll_later(&mut self, turn: &mut Turn, key: LinkKey) {
+        if let Some(link) = self.table.get_mut(key)
+            && !std::mem::replace(&mut link.is_queued, true)
+        {
+            turn.tell(LinkNotice::Poll { link: key.mark() });
+        }
+    }
+
+    /// Begins a link's next step, which has a deadline: [`Wake::Late`] follows unless another begins before.
+    pub(super) fn begin_step(&mut self, turn: &mut Turn, key: LinkKey, timeout: Duration) {
+        if let Some(step) = self.begin_endless_step(key) {
+            turn.set(timeout, Due::Link { link: key.mark(), step });
+        }
+    }
+
+    /// Begins a link's next step, whose time is somebody else's to keep. Returns its number.
+    pub(super) fn begin_endless_step(&mut self, key: LinkKey) -> Option<u64> {
+        let link = self.table.get_mut(key)?;
+        link.step += 1;
+        Some(link.step)
+    }
+
+    /// Sends a message; one that is not open loses it.
+    ///
+    /// # Errors
+    /// The link is over.
+    pub(super) fn send(&mut self, key: LinkKey, message: Payload) -> Result<(), WebSocketError> {
+        match (self.table.get_mut(key).and_then(Link::websocket), message) {
+            (Some(websocket), Payload::Text(text)) => websocket.send_text(text),
+            (Some(websocket), Payload::Binary(bytes)) => websocket.send_binary(bytes),
+            (None, _) => Ok(()),
+        }
+    }
+
+    /// Begins the closing handshake; false says that there is none to be had, and nothing keeps the link.
+    pub(super) fn close(&mut self, turn: &mut Turn, key: LinkKey, reason: &str) -> bool {
+        let Some(Link { socket: Socket::Open(websocket), .. }) = self.table.get_mut(key) else { return false };
+        websocket.close(close_code::NORMAL, reason);
+        self.begin_step(turn, key, CLOSE_TIMEOUT);
+        // The peer's close may be here already.
+        self.poll_later(turn, key);
+        true
+    }
+
+    /// Takes a link out and ends its connection at once.
+    pub(super) fn remove(&mut self, turn: &Turn, key: LinkKey) -> Option<Link<P>> {
+        let mut link = self.table.remove(key)?;
+        if let Some(source) = link.socket.source()
+            && let Err(error) = turn.registry().deregister(source)
+        {
+            debug!("deregister error={error}");
+        }
+        Some(link)
+    }
+
+    /// Looks at the WebSockets that serve somebody, pings them every second time, and returns those that are dead. To
+    /// be called every [`LOOK_INTERVAL`].
+    pub(super) fn keep_alive(&mut self, serves: impl Fn(&P) -> bool) -> Vec<LinkKey> {
+        let links = self.table.iter_mut().filter(|(_, link)| serves(&link.phase));
+        links.filter_map(|(key, link)| (!link.is_alive()).then_some(key)).collect()
+    }
+
+    /// Returns the links that hang on an address which this machine has no more.
+    pub(super) fn bound_to(&mut self, vanished: &[IpAddr]) -> Vec<LinkKey> {
+        let is_at = |link: &mut Link<P>| link.local_ip().is_some_and(|local| vanished.contains(&local));
+        self.table.iter_mut().filter_map(|(key, link)| is_at(link).then_some(key)).collect()
+    }
+
+    pub(super) fn get(&self, key: LinkKey) -> Option<&Link<P>> {
+        self.table.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link<P>> {
+        self.table.get_mut(key)
+    }
+
+    pub(super) fn contains(&self, key: LinkKey) -> bool {
+        self.table.contains(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LinkKey, &Link<P>)> {
+        self.table.iter()
+    }
+
+    /// Returns the links in such a phase.
+    pub(super) fn of(&self, is_wanted: impl Fn(&P) -> bool) -> Vec<LinkKey> {
+        self.iter().filter(|(_, link)| is_wanted(&link.phase)).map(|(key, _)| key).collect()
+    }
+
+    /// Returns the first link in such a phase.
+    pub(super) fn find(&self, is_wanted: impl Fn(&P) -> bool) -> Option<LinkKey> {
+        self.iter().find(|(_, link)| is_wanted(&link.phase)).map(|(key, _)| key)
+    }
+
+    fn insert(&mut self, turn: &mut Turn, socket: Socket, remote: SocketAddr, phase: P, timeout: Duration) -> LinkKey {
+        let key = self.table.insert(Link::new(socket, remote, phase));
+        self.begin_step(turn, key, timeout);
+        key
+    }
+
+    /// Registers the socket of the next link.
+    fn register(&self, turn: &Turn, socket: &mut TcpStream) -> io::Result<()> {
+        let token = Source::Link(self.table.next_key().place()).token();
+        turn.registry().register(socket, token, Interest::READABLE | Interest::WRITABLE)
+    }
+}
+
+/// For links that whoever has the key keeps from going.
+impl<P> Index<LinkKey> for Links<P> {
+    type Output = Link<P>;
+
+    fn index(&self, key: LinkKey) -> &Link<P> {
+        &self.table[key]
+    }
+}
+
+impl<P> IndexMut<LinkKey> for Links<P> {
+    fn index_mut(&mut self, key: LinkKey) -> &mut Link<P> {
+        &mut self.table[key]
+    }
+}
+
+/// Says that the other side closed a link, which was not to end.
+pub(super) fn closed_by(whom: &str, reason: &str) -> WebSocketError {
+    let detail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    WebSocketError::Ended(format!("{whom} closed it{detail}"))
+}
+
+#[cfg(test)]
+#[path = "links_tests.rs"]
+mod tests;

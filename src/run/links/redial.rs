@@ -1,0 +1,149 @@
+//! Where the other side was found last, and when it is dialled again.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use log::info;
+
+use super::{Attempts, Patience};
+
+/// The addresses of the other side, and the pause before they are tried again. It doubles with every failure.
+#[derive(Debug)]
+pub(in crate::run) struct Redial {
+    addresses: Vec<SocketAddr>,
+    shortest: Duration,
+    longest: Duration,
+    pause: Duration,
+    at: Option<Instant>,
+}
+
+impl Redial {
+    pub(in crate::run) fn new(shortest: Duration, longest: Duration) -> Redial {
+        Redial { addresses: Vec::new(), shortest, longest, pause: shortest, at: None }
+    }
+
+    /// Takes the answer to a look-up. Addresses that were found before serve on if there are no newer ones.
+    ///
+    /// # Errors
+    /// Why there are none at all.
+    pub(in crate::run) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) -> Result<(), String> {
+        match answer {
+            Ok(addresses) => self.addresses = addresses,
+            Err(reason) if self.addresses.is_empty() => return Err(reason),
+            Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
+        }
+        Ok(())
+    }
+
+    /// Tells whether nothing was found yet.
+    pub(in crate::run) fn is_unknown(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// Returns the addresses to try, the best first.
+    pub(in crate::run) fn attempts(&self, patience: Patience) -> Attempts {
+        Attempts::at(self.addresses.iter().copied(), patience)
+    }
+
+    /// Has an address tried first the next time: the other side answered there.
+    pub(in crate::run) fn prefer(&mut self, address: SocketAddr) {
+        self.addresses.sort_by_key(|other| *other != address);
+    }
+
+    /// Returns how long to wait after a failure. Chance says which part of the pause, at most all of it: many that lost
+    /// the same side shall not come back in step.
+    pub(in crate::run) fn fail(&mut self, part: f64) -> Duration {
+        let pause = self.pause.mul_f64(part);
+        self.pause = (self.pause * 2).min(self.longest);
+        pause
+    }
+
+    /// The other side asks for a pause that is no shorter.
+    pub(in crate::run) fn wait_at_least(&mut self, pause: Duration) {
+        self.pause = self.pause.max(pause);
+    }
+
+    /// The other side was reached, or is to be tried as if nothing had failed.
+    pub(in crate::run) fn reset(&mut self) {
+        self.pause = self.shortest;
+    }
+
+    /// Has the other side dialled at that time, or earlier if that was wanted already. Returns whether there is a new
+    /// deadline.
+    pub(in crate::run) fn plan(&mut self, at: Instant) -> bool {
+        let is_sooner = self.at.is_none_or(|earlier| at < earlier);
+        if is_sooner {
+            self.at = Some(at);
+        }
+        is_sooner
+    }
+
+    /// Tells whether a pause is kept.
+    pub(in crate::run) fn is_planned(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Tells whether the time has come, once.
+    pub(in crate::run) fn poll(&mut self, now: Instant) -> bool {
+        self.at.take_if(|at| *at <= now).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience { last: Duration::from_secs(9), others: Duration::from_secs(3) };
+
+    fn redial() -> Redial {
+        Redial::new(Duration::from_millis(250), Duration::from_secs(15))
+    }
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew() {
+        let mut redial = redial();
+        let pauses: Vec<u128> = (0..8).map(|_| redial.fail(1.0).as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 15000, 15000]);
+        redial.reset();
+        assert_eq!(redial.fail(0.5), Duration::from_millis(125));
+        assert_eq!(redial.fail(0.5), Duration::from_millis(250), "chance takes a part of one pause only");
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_is_kept_even_if_it_is_longer_than_the_longest() {
+        let mut redial = redial();
+        redial.wait_at_least(Duration::from_secs(60));
+        redial.wait_at_least(Duration::from_secs(1));
+        assert_eq!((redial.fail(1.0), redial.fail(1.0)), (Duration::from_secs(60), Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn the_earliest_plan_holds_and_comes_up_once() {
+        let (mut redial, now) = (redial(), Instant::now());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert!(!redial.poll(after(100)), "nothing was planned");
+        assert!(redial.plan(after(5)) && !redial.plan(after(7)) && redial.plan(after(3)));
+        assert!(!redial.poll(after(2)) && redial.is_planned());
+        assert!(redial.poll(after(3)) && !redial.is_planned() && !redial.poll(after(9)));
+        assert!(redial.plan(after(9)));
+    }
+
+    #[test]
+    fn addresses_serve_on_where_a_later_look_up_fails() {
+        let mut redial = redial();
+        assert_eq!(
+            (redial.resolved(Err("no answer".to_owned())), redial.is_unknown()),
+            (Err("no answer".to_owned()), true)
+        );
+        redial.resolved(Ok(vec![at(1), at(2), at(3)])).unwrap();
+        redial.resolved(Err("no answer".to_owned())).unwrap();
+        redial.prefer(at(3));
+        let mut attempts = redial.attempts(PATIENCE);
+        assert_eq!([attempts.next(), attempts.next(), attempts.next()], [Some(at(3)), Some(at(1)), Some(at(2))]);
+        assert!(attempts.next().is_none() && !redial.is_unknown());
+    }
+}

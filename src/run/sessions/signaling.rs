@@ -1,0 +1,65 @@
+//! What sessions have to do with the links that serve them.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Sessions;
+use crate::run::keys::SessionKey;
+use crate::signaling::error::SignalingError;
+
+impl Sessions {
+    /// Gives a session a message of signaling.
+    ///
+    /// # Errors
+    /// The link is to be given up.
+    pub(in crate::run) fn handle_signal(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        text: &str,
+    ) -> Result<(), SignalingError> {
+        let result = self.table.get_mut(key).map(|entry| entry.session.handle_signal(now, text));
+        self.touch(key);
+        result.unwrap_or(Ok(()))
+    }
+
+    /// Gives a session a message of the relay.
+    ///
+    /// # Errors
+    /// The link is to be given up.
+    pub(in crate::run) fn handle_relayed(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        bytes: Bytes,
+    ) -> Result<(), SignalingError> {
+        let result = self.table.get_mut(key).map(|entry| entry.session.handle_binary(now, bytes));
+        self.touch(key);
+        result.unwrap_or(Ok(()))
+    }
+
+    /// Tells a session how many bytes wait in its link.
+    pub(in crate::run) fn set_buffered(&mut self, key: SessionKey, waiting: usize) {
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.session.set_signaling_buffered(waiting);
+            entry.touch(key, &mut self.dirty);
+        }
+    }
+
+    /// Tells a session that it has no link any more.
+    pub(in crate::run) fn handle_link_gone(&mut self, now: Instant, key: SessionKey) {
+        if let Some(entry) = self.table.get_mut(key) {
+            entry.session.handle_signaling_closed(now);
+            entry.touch(key, &mut self.dirty);
+        }
+    }
+
+    /// Our end of the connection that led to the peer may lead to it directly, too.
+    pub(in crate::run) fn set_link_address(&mut self, key: SessionKey, local: Option<IpAddr>) {
+        if let (Some(entry), Some(local)) = (self.table.get_mut(key), local) {
+            entry.signaling_address = Some(local.to_canonical());
+        }
+    }
+}
