@@ -307,7 +307,6 @@ impl Core {
             Some(Source::Listener(place)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(place))),
             Some(Source::Negotiation(place)) => self.turn.tell(ClientNotice::Negotiation { place }),
             Some(Source::Web(place)) => self.turn.tell(ServerNotice::Web { place, event: event.clone() }),
-            Some(Source::Uplink) => self.turn.tell(HostNotice::Uplink { event: event.clone() }),
             Some(Source::Link(place)) => self.turn.tell(LinkNotice::Ready { place, event: event.clone() }),
             Some(Source::Programs(place)) => {
                 if let Some(listener) = self.flows.listener_at(place) {

@@ -39,8 +39,6 @@ pub(super) enum Due {
 pub(super) enum HostDue {
     /// It may dial its server again.
     Redial,
-    /// The WebSocket to the server has been at its step for too long.
-    Uplink { step: u64 },
 }
 
 /// What is due of a client.

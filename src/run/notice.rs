@@ -94,10 +94,6 @@ pub(super) enum HostNotice {
     Listen { session: SessionKey, id: u16, bind: String },
     /// A guess of the pin may be verified now.
     Verify,
-    /// The WebSocket to the server is ready.
-    Uplink { event: MioEvent },
-    /// The WebSocket to the server may have more to give although no event says so.
-    UplinkPoll,
     /// A deadline of its own came up.
     Due(HostDue),
 }

@@ -40,7 +40,7 @@ pub(super) struct SessionEntry {
     pub(super) name: String,
     sockets: Vec<OwnSocket>,
     /// Our end of the signaling connection.
-    pub(super) signaling_address: Option<IpAddr>,
+    signaling_address: Option<IpAddr>,
     /// The TCP connection of each stream.
     pub(super) connections: HashMap<StreamKey, ConnectionKey>,
     /// The UDP flow of each stream that is one.

@@ -27,8 +27,6 @@ pub(super) enum Source {
     Programs(Place),
     /// The UDP socket of a flow's target.
     Flow(Place),
-    /// A host's WebSocket to its server.
-    Uplink,
     /// The connection of a browser.
     Web(Place),
     /// A forwarded connection.
@@ -53,10 +51,9 @@ impl Source {
             Source::Negotiation(place) => (7, place.to_bits()),
             Source::Programs(place) => (8, place.to_bits()),
             Source::Flow(place) => (9, place.to_bits()),
-            Source::Uplink => (10, 0),
-            Source::Web(place) => (11, place.to_bits()),
-            Source::Leaving(place) => (12, place.to_bits()),
-            Source::Signaling => (13, 0),
+            Source::Web(place) => (10, place.to_bits()),
+            Source::Leaving(place) => (11, place.to_bits()),
+            Source::Signaling => (12, 0),
         };
         Token(place << KIND_BITS | kind)
     }
@@ -74,10 +71,9 @@ impl Source {
             7 => Source::Negotiation(place),
             8 => Source::Programs(place),
             9 => Source::Flow(place),
-            10 => Source::Uplink,
-            11 => Source::Web(place),
-            12 => Source::Leaving(place),
-            13 => Source::Signaling,
+            10 => Source::Web(place),
+            11 => Source::Leaving(place),
+            12 => Source::Signaling,
             _ => return None,
         })
     }
@@ -92,7 +88,6 @@ mod tests {
         let at = Place::from_bits;
         for source in [
             Source::Waker,
-            Source::Uplink,
             Source::Signaling,
             Source::Web(at(5)),
             Source::Signals,

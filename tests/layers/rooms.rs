@@ -129,7 +129,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/connections", &["socks"], &["sha2"]),
     room("run/turn", &[], &["Instant::now"]),
     room("run/dialer", &["access"], &[]),
-    room("run/host", &[], &["rustls", "socket2"]),
+    room("run/host", &[], &["socket2"]),
     room("run/flows/programs", &["socks"], &[]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),

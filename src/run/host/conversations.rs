@@ -7,13 +7,12 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use log::debug;
 
-use super::links::STEP_TIMEOUT;
-use super::{Host, Link, LinkEnd, LinkKey, Phase};
+use super::Host;
+use super::links::{Phase, STEP_TIMEOUT};
 use crate::net::websocket::WebSocketError;
-use crate::run::keys::SessionKey;
-use crate::run::liveness::Liveness;
+use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::outbox::Outbox;
-use crate::shares::{self, Standing};
+use crate::shares::{Source, Standing};
 use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
@@ -27,8 +26,7 @@ const MAX_WAITING: usize = 256 * 1024;
 /// What goes over the WebSocket to the server.
 #[derive(Default)]
 pub(super) struct Conversations {
-    /// The link of each.
-    links: HashMap<u32, LinkKey>,
+    open: HashMap<u32, Conversation>,
     /// Those with something to send, in the order of their turns; each is in it once.
     turns: VecDeque<u32>,
     /// The session with the server itself, and what it has to say.
@@ -36,29 +34,23 @@ pub(super) struct Conversations {
     outbox: Outbox,
 }
 
-impl Conversations {
-    /// Forgets a conversation, and returns its link.
-    pub(super) fn remove(&mut self, number: u32) -> Option<LinkKey> {
-        self.links.remove(&number)
-    }
-}
-
-/// A link's end that is a conversation.
-pub(super) struct Conversation {
-    number: u32,
+/// What a client's link sends by.
+struct Conversation {
+    link: LinkKey,
     outbox: Outbox,
     /// It is over once everything is sent.
     is_leaving: bool,
 }
 
-impl Conversation {
-    /// Returns what waits to be sent, in bytes.
-    pub(super) fn waiting(&self) -> usize {
-        self.outbox.bytes()
+impl Conversations {
+    /// Forgets a conversation, and returns its link.
+    pub(super) fn remove(&mut self, number: u32) -> Option<LinkKey> {
+        self.open.remove(&number).map(|conversation| conversation.link)
     }
 
-    pub(super) fn number(&self) -> u32 {
-        self.number
+    /// Returns what waits to be sent in a conversation, in bytes.
+    pub(super) fn waiting(&self, number: u32) -> usize {
+        self.open.get(&number).map_or(0, |conversation| conversation.outbox.bytes())
     }
 }
 
@@ -67,24 +59,16 @@ impl Host {
     pub(super) fn add_conversation(&mut self, number: u32, remote: SocketAddr) {
         // A server that uses a number twice ends the first conversation by it.
         self.leave(number);
-        let source = shares::Source::of(remote.ip());
+        let source = Source::of(remote.ip());
         let has_place = self.make_place(source);
-        let end = Conversation { number, outbox: Outbox::default(), is_leaving: false };
-        let key = self.links.insert(Link {
-            end: LinkEnd::Conversation(end),
-            step: 0,
-            remote: remote.to_string(),
-            source,
-            phase: Phase::Pake(HostHandshake::new()),
-            is_queued: false,
-            liveness: Liveness::default(),
-        });
         let Some(uplink) = &mut self.uplink else { return };
-        uplink.conversations.links.insert(number, key);
-        self.places.enter(key, source, Standing::Asking);
-        self.expect(key, STEP_TIMEOUT);
+        let phase = Phase::Pake(HostHandshake::new());
+        let link = self.links.converse(&mut self.core.turn, number, remote, phase, STEP_TIMEOUT);
+        let conversation = Conversation { link, outbox: Outbox::default(), is_leaving: false };
+        uplink.conversations.open.insert(number, conversation);
+        self.places.enter(link, source, Standing::Asking);
         if !has_place {
-            self.refuse_busy(key);
+            self.refuse_busy(link);
         }
     }
 
@@ -98,7 +82,8 @@ impl Host {
         }
         let Some(uplink) = &self.uplink else { return };
         // One that we left may still have something under way.
-        let Some(&key) = uplink.conversations.links.get(&packet.conversation) else { return };
+        let Some(conversation) = uplink.conversations.open.get(&packet.conversation) else { return };
+        let key = conversation.link;
         match packet.payload {
             Payload::Text(text) => self.handle_text(key, &text),
             Payload::Binary(bytes) => self.handle_binary(key, bytes),
@@ -110,13 +95,9 @@ impl Host {
         let Payload::Binary(bytes) = payload else { return };
         let Some(session) = self.uplink.as_ref().map(|uplink| uplink.conversations.session) else { return };
         let session = session.unwrap_or_else(|| self.start_server_session());
-        let now = self.core.turn.now;
-        if let Some(entry) = self.core.sessions.get_mut(session)
-            && let Err(error) = entry.session.handle_binary(now, bytes)
-        {
+        if let Err(error) = self.core.sessions.handle_relayed(self.core.turn.now, session, bytes) {
             debug!("server session error={error}");
         }
-        self.core.sessions.touch(session);
     }
 
     fn start_server_session(&mut self) -> SessionKey {
@@ -137,22 +118,20 @@ impl Host {
             return;
         }
         uplink.conversations.session = None;
-        if !self.is_stopping {
+        if !self.is_ending() {
             self.uplink_lost(WebSocketError::Ended("the session with the server ended".to_owned()));
         }
     }
 
     /// Sends a message of a conversation once it is its turn; fails if too much waits already.
-    pub(super) fn send_packet(&mut self, key: LinkKey, message: Payload) -> Result<(), WebSocketError> {
-        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(key).map(|link| &mut link.end) else {
-            return Ok(());
-        };
-        let waiting = conversation.outbox.bytes();
+    pub(super) fn send_packet(&mut self, number: u32, message: Payload) -> Result<(), WebSocketError> {
+        let Some(uplink) = &mut self.uplink else { return Ok(()) };
+        let Some(Conversation { outbox, .. }) = uplink.conversations.open.get_mut(&number) else { return Ok(()) };
+        let (waiting, is_first) = (outbox.bytes(), outbox.is_empty());
         if waiting >= MAX_WAITING {
             return Err(WebSocketError::Full { waiting });
         }
-        let (number, is_first) = (conversation.number, conversation.outbox.is_empty());
-        conversation.outbox.push(message);
+        outbox.push(message);
         if is_first {
             self.take_turn(number);
         }
@@ -165,8 +144,9 @@ impl Host {
         let Conversations { outbox, session, .. } = &mut uplink.conversations;
         let is_first = outbox.is_empty();
         outbox.push(message);
-        let (session, waiting) = (*session, outbox.bytes());
-        self.note_waiting(session, waiting);
+        if let Some(session) = *session {
+            self.core.sessions.set_buffered(session, outbox.bytes());
+        }
         if is_first {
             self.take_turn(SERVER);
         }
@@ -181,65 +161,52 @@ impl Host {
 
     /// Gives the WebSocket what it has room for, a message of each conversation in turn.
     pub(super) fn pump_uplink(&mut self) {
-        loop {
-            let registered = self.uplink.as_mut().and_then(|uplink| uplink.registered());
-            let Some((websocket, conversations)) = registered else { return };
-            if websocket.buffered() >= MAX_AHEAD {
-                return;
-            }
+        while let Some(key) = self.registered()
+            && self.links[key].buffered() < MAX_AHEAD
+            && let Some(uplink) = &mut self.uplink
+        {
+            let conversations = &mut uplink.conversations;
             let Some(number) = conversations.turns.pop_front() else { return };
             let (outbox, session, is_leaving) = if number == SERVER {
                 (&mut conversations.outbox, conversations.session, false)
             } else {
-                let key = conversations.links.get(&number);
-                match key.and_then(|key| self.links.get_mut(*key)) {
-                    Some(Link { end: LinkEnd::Conversation(conversation), phase, .. }) => {
-                        let session = if let Phase::Session(session) = phase { Some(*session) } else { None };
-                        (&mut conversation.outbox, session, conversation.is_leaving)
-                    }
-                    _ => continue,
-                }
+                let Some(Conversation { link, outbox, is_leaving }) = conversations.open.get_mut(&number) else {
+                    continue;
+                };
+                let phase = self.links.get(*link).map(|link| &link.phase);
+                let session = if let Some(Phase::Session(session)) = phase { Some(*session) } else { None };
+                (outbox, session, *is_leaving)
             };
             let Some(payload) = outbox.pop() else { continue };
             let (waiting, is_empty) = (outbox.bytes(), outbox.is_empty());
             if !is_empty {
                 conversations.turns.push_back(number);
             }
-            if let Err(error) = websocket.send_binary(Packet { conversation: number, payload }.encode()) {
+            let packet = Packet { conversation: number, payload }.encode();
+            if let Err(error) = self.links.send(key, Payload::Binary(packet)) {
                 return self.uplink_lost(error);
             }
             if is_leaving && is_empty {
                 self.leave(number);
-            } else {
-                self.note_waiting(session, waiting);
+            } else if let Some(session) = session {
+                self.core.sessions.set_buffered(session, waiting);
             }
         }
     }
 
-    fn note_waiting(&mut self, session: Option<SessionKey>, waiting: usize) {
-        if let Some(session) = session
-            && let Some(entry) = self.core.sessions.get_mut(session)
-        {
-            entry.session.set_signaling_buffered(waiting);
-            self.core.sessions.touch(session);
-        }
-    }
-
     /// Ends a conversation once everything that waits is sent.
-    pub(super) fn leave_later(&mut self, key: LinkKey) {
-        let Some(LinkEnd::Conversation(conversation)) = self.links.get_mut(key).map(|link| &mut link.end) else {
-            return;
-        };
+    pub(super) fn leave_later(&mut self, number: u32) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let Some(conversation) = uplink.conversations.open.get_mut(&number) else { return };
         conversation.is_leaving = true;
         if conversation.outbox.is_empty() {
-            let number = conversation.number;
             self.leave(number);
         }
     }
 
     fn leave(&mut self, number: u32) {
-        if let Some(&key) = self.uplink.as_ref().and_then(|uplink| uplink.conversations.links.get(&number)) {
-            self.drop_link(key);
+        if let Some(conversation) = self.uplink.as_ref().and_then(|uplink| uplink.conversations.open.get(&number)) {
+            self.drop_link(conversation.link);
         }
     }
 
@@ -248,9 +215,9 @@ impl Host {
         if self.uplink.as_mut().is_none_or(|uplink| uplink.conversations.remove(number).is_none()) {
             return;
         }
-        let registered = self.uplink.as_mut().and_then(|uplink| uplink.registered());
-        if let Some((websocket, _)) = registered
-            && let Err(error) = websocket.send_text(FromHost::Left { conversation: number }.to_text())
+        let left = Payload::Text(FromHost::Left { conversation: number }.to_text());
+        if let Some(key) = self.registered()
+            && let Err(error) = self.links.send(key, left)
         {
             debug!("conversation={number} end not told: {error}");
         }
@@ -259,10 +226,10 @@ impl Host {
     /// Ends what went over the WebSocket.
     pub(super) fn end_conversations(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
-        let Conversations { links, session, .. } = std::mem::take(&mut uplink.conversations);
-        links.into_values().for_each(|key| self.drop_link(key));
+        let Conversations { open, session, .. } = std::mem::take(&mut uplink.conversations);
+        open.into_values().for_each(|conversation| self.drop_link(conversation.link));
         if let Some(session) = session {
-            self.signaling_closed(session);
+            self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }
     }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use log::{debug, info};
 
-use super::{Host, Link, LinkKey, Phase};
+use super::Host;
+use super::links::Phase;
 use crate::address::Endpoint;
 use crate::config::SharedService;
 use crate::run::approval::Approval;
-use crate::run::deadlines::Due;
-use crate::session::End;
+use crate::run::keys::LinkKey;
 use crate::shares::{Admission, Standing};
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::Established;
@@ -23,9 +23,9 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 impl Host {
     /// Queues a client's proof; from here on its time is the limiter's.
     pub(super) fn enqueue(&mut self, key: LinkKey) {
+        self.links.begin_endless_step(key);
         let link = &mut self.links[key];
-        link.step += 1;
-        self.limiter.enqueue(self.core.turn.now, link.source, key);
+        self.limiter.enqueue(self.core.turn.now, link.source(), key);
         link.phase = match std::mem::replace(&mut link.phase, Phase::Closing) {
             Phase::Pake(handshake) => Phase::Verifying(handshake),
             other => other,
@@ -51,7 +51,7 @@ impl Host {
                     self.admit(key, established);
                 }
                 Err(error) => {
-                    let remote = self.links[key].remote.clone();
+                    let remote = self.links[key].remote;
                     if matches!(error, SignalingError::BadPin) {
                         let replace = self.limiter.record_failure(self.core.turn.now).is_some();
                         let count = self.limiter.failures();
@@ -76,36 +76,20 @@ impl Host {
         self.core.turn.verify_at = self.limiter.poll_timeout();
     }
 
-    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
-    /// know of it; not a later one, should somebody have held this proof back.
-    pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
-        let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
-            return;
-        };
-        match resume.handle_returning(text) {
-            Ok(established) => {
-                self.core.abandon(last, End::Peer);
-                self.admit(key, established);
-            }
-            Err(error) => self.refuse(key, &error),
-        }
-    }
-
     /// Lets a client in that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, key: LinkKey, established: Established) {
         // A client that is gone already took its link along.
         let Some(link) = self.links.get_mut(key) else { return };
         let Some(approval) = &mut self.approval else { return self.start_session(key, established) };
         let question = format!("Let a client from {} join (session {})?", link.remote, established.session);
-        let former = match approval.ask(key.number(), link.source, question) {
+        let former = match approval.ask(key.number(), link.source(), question) {
             Admission::Free => None,
             Admission::InsteadOf(former) => Some(former),
             Admission::Full => return self.refuse(key, &SignalingError::Full),
         };
         link.phase = Phase::Asking(Box::new(established));
         self.places.set(key, Standing::Settled);
-        let due = Due::Link { link: key.mark(), step: link.step };
-        self.core.turn.set(ASK_TIMEOUT, due);
+        self.begin_step(key, ASK_TIMEOUT);
         if let Some(former) = former.and_then(|former| self.asked(former)) {
             self.refuse_busy(former);
         }
@@ -124,17 +108,15 @@ impl Host {
 
     /// Returns the link that a question is about, if it still waits for the answer.
     fn asked(&self, question: u64) -> Option<LinkKey> {
-        let mut links = self.links.iter();
-        let is_asked =
-            |(key, link): &(LinkKey, &Link)| key.number() == question && matches!(link.phase, Phase::Asking(_));
-        links.find(is_asked).map(|(key, _)| key)
+        let (key, link) = self.links.iter().find(|(key, _)| key.number() == question)?;
+        matches!(link.phase, Phase::Asking(_)).then_some(key)
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
         let is_full = self.core.sessions.peer_count() >= self.config.max_sessions;
-        if self.is_stopping || (is_full && !self.core.evict()) {
-            let remote = &self.links[key].remote;
-            if !self.is_stopping {
+        if self.is_ending() || (is_full && !self.core.evict()) {
+            let remote = self.links[key].remote;
+            if !self.is_ending() {
                 let message = format!("a client from {remote} was refused: all sessions are taken (--max-sessions)");
                 self.core.turn.warn("full", message);
             }
@@ -142,18 +124,13 @@ impl Host {
         }
         let mut config = self.config.bounds.apply(Config::new(Role::Host));
         config.services = self.announced(None);
-        let remote = self.links[key].remote.clone();
+        let remote = self.links[key].remote.to_string();
         let (name, ticket) = (established.session.to_string(), established.ticket.clone());
         info!("session={name} remote={remote} joins");
         match self.core.sessions.add(&self.core.turn, established, config) {
             Ok(session) => {
-                let link = &mut self.links[key];
-                link.phase = Phase::Session(session);
-                // Our end of the connection that led here may lead to the client directly, too.
-                let local = link.end.source().and_then(|source| source.local_addr().ok());
-                if let (Some(entry), Some(local)) = (self.core.sessions.get_mut(session), local) {
-                    entry.signaling_address = Some(local.ip().to_canonical());
-                }
+                self.links[key].phase = Phase::Session(session);
+                self.core.sessions.set_link_address(session, self.links[key].local_ip());
                 self.places.leave(key);
                 if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
                     self.core.turn.report(&Event::Returned { session: name, before, remote });
@@ -184,8 +161,7 @@ impl Host {
         for key in self.limiter.pin_replaced() {
             debug!("guess of the old pin dropped link={key}");
         }
-        let unproven = self.links.iter().filter(|(_, link)| matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)));
-        let unproven: Vec<LinkKey> = unproven.map(|(key, _)| key).collect();
+        let unproven = self.links.of(|phase| matches!(phase, Phase::Pake(_) | Phase::Verifying(_)));
         unproven.into_iter().for_each(|key| self.drop_link(key));
         let pin = self.pin.reveal().to_owned();
         self.core.turn.report(&Event::PinReplaced { pin });

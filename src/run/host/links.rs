@@ -4,40 +4,71 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use log::{debug, info};
-use mio::Interest;
-use mio::event::Event as MioEvent;
+use log::debug;
 use mio::net::TcpStream;
 
-use super::{Host, Link, LinkEnd, LinkKey, Phase};
+use super::Host;
 use crate::net::listen::{self, Accepted};
-use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
+use crate::net::websocket::{Admission, Incoming, WebSocketError};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
-use crate::run::keys::{Scope, SessionKey};
-use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::keys::{LinkKey, Scope, SessionKey};
+use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
 use crate::run::notice::{HostNotice, LinkNotice};
-use crate::run::table::{Mark, Place};
-use crate::run::token::Source;
 use crate::session::Signal;
-use crate::shares::{self, Standing};
+use crate::shares::{Source, Standing};
 use crate::signaling::error::{SignalingError, Violation};
-use crate::signaling::handshake::{HostHandshake, HostStep};
-use crate::signaling::message::Resume;
+use crate::signaling::handshake::{Established, HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
 
 /// How long a connection to the signaling port may take to become a WebSocket, and a WebSocket to say hello.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a closing handshake may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// What a refused client is told to wait, in seconds, when the signaling port is full.
 const RETRY_AFTER: u32 = 5;
+
+/// What a link is at: the one to the server, or a client's, whether it came to the signaling port or by the server.
+///
+/// ```text
+///  Opening ──open──▶ Registering ──registered──▶ Registered
+///
+///        ┌─▶ Verifying ─────────┐
+///  Pake ─┼─▶ Returning ─────────┼─▶ (Asking ─▶) Session ─▶ Closing
+///        └─▶ Resuming ─▶ Session
+/// ```
+pub(super) enum Phase {
+    /// The WebSocket to the server is being opened.
+    Opening,
+    /// We asked the server for our name.
+    Registering,
+    /// We have it.
+    Registered,
+    /// The peers prove that they know the pin.
+    Pake(HostHandshake),
+    /// The client's proof waits for its turn.
+    Verifying(HostHandshake),
+    /// A client joins a session again.
+    Resuming(HostResume, SessionKey),
+    /// A client with a ticket begins a session; this one was its last when it came.
+    Returning(HostResume, SessionKey),
+    /// A person is asked.
+    Asking(Box<Established>),
+    /// A session is being negotiated or relayed.
+    Session(SessionKey),
+    /// Nothing more is to be said.
+    Closing,
+}
+
+impl Phase {
+    /// Tells whether it is that of the link to the server.
+    pub(super) fn is_uplink(&self) -> bool {
+        matches!(self, Phase::Opening | Phase::Registering | Phase::Registered)
+    }
+}
 
 impl Host {
     pub(super) fn accept(&mut self) -> Result<(), RunError> {
@@ -58,104 +89,71 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
-        let source = shares::Source::of(remote.ip());
+    fn add_link(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let source = Source::of(remote.ip());
         let admission = match self.make_place(source) {
             true => Admission::Open,
             false => Admission::Busy { retry_after_seconds: RETRY_AFTER },
         };
-        let mut incoming = Incoming::new(stream, admission);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(error) = self.core.turn.registry().register(incoming.source(), token, interest) {
-            debug!("register error={error}");
-            return;
-        }
-        let phase = Phase::Pake(HostHandshake::new());
-        let link = Link {
-            end: LinkEnd::Incoming(incoming),
-            step: 0,
-            remote: remote.to_string(),
-            source,
-            phase,
-            is_queued: false,
-            liveness: Liveness::default(),
-        };
-        let key = self.links.insert(link);
-        self.places.enter(key, source, Standing::Asking);
-        self.expect(key, STEP_TIMEOUT);
-    }
-
-    /// Sets the deadline of a link's current step.
-    pub(super) fn expect(&mut self, key: LinkKey, timeout: Duration) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.step += 1;
-            let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.turn.set(timeout, due);
+        let (incoming, phase) = (Incoming::new(stream, admission), Phase::Pake(HostHandshake::new()));
+        if let Some(key) = self.links.accept(&mut self.core.turn, incoming, remote, phase, STEP_TIMEOUT) {
+            self.places.enter(key, source, Standing::Asking);
         }
     }
 
-    pub(super) fn handle_link_event(&mut self, place: Place, event: &MioEvent) {
-        let Some(key) = self.links.at(place) else { return };
-        match self.links.get_mut(key).map(|link| &mut link.end) {
-            Some(LinkEnd::Incoming(incoming)) => incoming.handle_event(event),
-            Some(LinkEnd::WebSocket(websocket)) => websocket.handle_event(event),
-            Some(LinkEnd::Conversation(_)) | None => return,
-        }
-        self.poll_link(key);
+    /// Gives a client so long for its next step.
+    pub(super) fn begin_step(&mut self, key: LinkKey, timeout: Duration) {
+        self.links.begin_step(&mut self.core.turn, key, timeout);
     }
 
-    pub(super) fn poll_link_again(&mut self, link: Mark) {
-        if let Some(key) = self.links.find(link) {
-            self.links[key].is_queued = false;
-            self.poll_link(key);
+    pub(super) fn handle_link(&mut self, notice: LinkNotice) {
+        match self.links.handle(notice) {
+            Some(Wake::Ready(key)) => self.poll_link(key),
+            Some(Wake::Late(key)) => self.handle_link_late(key),
+            None => {}
         }
     }
 
-    pub(super) fn poll_link(&mut self, key: LinkKey) {
-        while let Some(link) = self.links.get_mut(key) {
-            match &mut link.end {
-                LinkEnd::Incoming(incoming) => match incoming.poll() {
-                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(key),
-                    Ok(None) => return,
-                    Ok(Some(IncomingEvent::Asked | IncomingEvent::Answered { .. })) | Err(_) => self.drop_link(key),
-                },
-                LinkEnd::Conversation(_) => return,
-                LinkEnd::WebSocket(websocket) => match websocket.poll() {
-                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(key, &text),
-                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(key, bytes),
-                    Ok(Some(WebSocketEvent::Open)) => {}
-                    Ok(None) => {
-                        if websocket.is_ready() {
-                            self.poll_link_later(key);
-                        }
-                        return self.note_buffered(key);
-                    }
-                    Ok(Some(WebSocketEvent::Closed { .. })) => self.drop_link(key),
-                    Err(error) => {
-                        debug!("remote={} signaling error={error}", link.remote);
-                        self.drop_link(key);
-                    }
-                },
+    fn poll_link(&mut self, key: LinkKey) {
+        while !self.is_given_up_by(key)
+            && let Some(event) = self.links.poll(&mut self.core.turn, key)
+        {
+            match event {
+                LinkEvent::Open if self.links[key].phase.is_uplink() => self.uplink_opened(key),
+                LinkEvent::Open => self.begin_step(key, STEP_TIMEOUT),
+                LinkEvent::Text(text) => self.handle_text(key, &text),
+                LinkEvent::Binary(bytes) => self.handle_binary(key, bytes),
+                LinkEvent::Closed(reason) => {
+                    let whom = if self.links[key].phase.is_uplink() { "the server" } else { "the client" };
+                    self.link_lost(key, closed_by(whom, &reason));
+                }
+                LinkEvent::Failed(error) => self.link_lost(key, error),
+                LinkEvent::Asked | LinkEvent::Answered => self.drop_link(key),
             }
         }
+        match self.links.get(key).map(|link| &link.phase) {
+            Some(Phase::Registered) => self.pump_uplink(),
+            _ => self.note_buffered(key),
+        }
     }
 
-    pub(super) fn upgraded(&mut self, key: LinkKey) {
-        self.links.change(key, |link| {
-            let LinkEnd::Incoming(incoming) = link.end else { return None };
-            Some(Link { end: LinkEnd::WebSocket(incoming.into_websocket()?), ..link })
-        });
-        self.expect(key, STEP_TIMEOUT);
+    fn link_lost(&mut self, key: LinkKey, error: WebSocketError) {
+        let Some(link) = self.links.get(key) else { return };
+        if link.phase.is_uplink() {
+            return self.uplink_lost(error);
+        }
+        debug!("remote={} signaling lost: {error}", link.remote);
+        self.drop_link(key);
     }
 
     pub(super) fn handle_text(&mut self, key: LinkKey, text: &str) {
         let Some(link) = self.links.get_mut(key) else { return };
         match &mut link.phase {
+            Phase::Registering | Phase::Registered => self.handle_server_text(key, text),
             Phase::Pake(handshake) => match handshake.handle_text(text, &self.pin) {
                 Ok(HostStep::Send(reply)) => {
                     self.send(key, reply);
-                    self.expect(key, STEP_TIMEOUT);
+                    self.begin_step(key, STEP_TIMEOUT);
                 }
                 Ok(HostStep::Verify) => self.enqueue(key),
                 Ok(HostStep::Resume(request)) => self.resume(key, &request),
@@ -164,10 +162,7 @@ impl Host {
             Phase::Resuming(..) => self.finish_resume(key, text),
             Phase::Returning(..) => self.finish_return(key, text),
             Phase::Session(session) => {
-                let (session, now) = (*session, self.core.turn.now);
-                let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_signal(now, text));
-                self.core.sessions.touch(session);
-                if let Some(Err(error)) = result {
+                if let Err(error) = self.core.sessions.handle_signal(self.core.turn.now, *session, text) {
                     self.refuse(key, &error);
                 }
             }
@@ -175,110 +170,52 @@ impl Host {
                 let error = SignalingError::Protocol(Violation::OutOfTurn("message"));
                 self.refuse(key, &error);
             }
-            Phase::Closing => {}
+            Phase::Opening | Phase::Closing => {}
         }
     }
 
-    /// Takes a message of the relay.
+    /// Takes a message of the relay, or the server's packet.
     pub(super) fn handle_binary(&mut self, key: LinkKey, bytes: Bytes) {
-        let Some(Phase::Session(session)) = self.links.get(key).map(|link| &link.phase) else {
-            return self.drop_link(key);
-        };
-        let (session, now) = (*session, self.core.turn.now);
-        let result = self.core.sessions.get_mut(session).map(|entry| entry.session.handle_binary(now, bytes));
-        self.core.sessions.touch(session);
-        if let Some(Err(error)) = result {
-            self.refuse(key, &error);
-        }
-    }
-
-    /// Answers a client that comes back: to its session, or with a ticket for another.
-    fn resume(&mut self, key: LinkKey, request: &Resume) {
-        if let Some((secret, last)) = self.tickets.find(&request.session) {
-            let (resume, text) = HostResume::answer(secret, request);
-            self.links[key].phase = Phase::Returning(resume, last);
-            self.send(key, text);
-            return self.expect(key, STEP_TIMEOUT);
-        }
-        let Some(session) = self.core.sessions.find(&request.session) else {
-            return self.refuse(key, &SignalingError::UnknownSession);
-        };
-        let Some(secret) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.resume_key().cloned())
-        else {
-            return self.refuse(key, &SignalingError::UnknownSession);
-        };
-        let (resume, text) = HostResume::answer(secret, request);
-        self.links[key].phase = Phase::Resuming(resume, session);
-        self.send(key, text);
-        self.expect(key, STEP_TIMEOUT);
-    }
-
-    /// Gives a session its further WebSocket, if the client proves itself.
-    fn finish_resume(&mut self, key: LinkKey, text: &str) {
-        let Phase::Resuming(resume, session) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
-            return;
-        };
-        match resume.handle_text(text) {
-            Ok((sealer, opener)) => {
-                if let Some(older) = self.link_of(session) {
-                    self.links[older].phase = Phase::Closing;
-                    self.close_link(older, "resumed");
-                }
-                let now = self.core.turn.now;
-                match self.core.sessions.get_mut(session) {
-                    Some(entry) => {
-                        info!("session={} signaling resumed", entry.name);
-                        entry.session.handle_resumed_signaling(now, sealer, opener);
-                        self.links[key].phase = Phase::Session(session);
-                        self.places.leave(key);
-                        self.core.sessions.touch(session);
-                    }
-                    None => self.refuse(key, &SignalingError::UnknownSession),
+        match self.links.get(key).map(|link| &link.phase) {
+            Some(Phase::Session(session)) => {
+                if let Err(error) = self.core.sessions.handle_relayed(self.core.turn.now, *session, bytes) {
+                    self.refuse(key, &error);
                 }
             }
-            Err(error) => self.refuse(key, &error),
+            Some(phase) if phase.is_uplink() => self.handle_server_binary(bytes),
+            _ => self.drop_link(key),
         }
     }
 
     /// Pings the WebSockets of sessions, and drops those that are dead.
     pub(super) fn keep_alive(&mut self) {
-        let mut dead = Vec::new();
-        for (key, link) in self.links.iter_mut() {
-            if let (Phase::Session(_), LinkEnd::WebSocket(websocket)) = (&link.phase, &mut link.end)
-                && !link.liveness.check(websocket)
-            {
-                dead.push(key);
-            }
+        let serves = |phase: &Phase| matches!(phase, Phase::Session(_) | Phase::Registered);
+        for key in self.links.keep_alive(serves) {
+            let error = self.links[key].timed_out();
+            self.link_lost(key, error);
         }
-        for key in dead {
-            debug!("remote={} signaling is dead", self.links[key].remote);
-            self.drop_link(key);
-        }
-        self.keep_uplink_alive();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
-    /// Drops WebSockets of sessions that hang on an address this machine has no more.
+    /// Drops WebSockets of sessions, and the one to the server, that hang on an address this machine has no more.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
-        let mut dead = Vec::new();
-        for (key, link) in self.links.iter_mut() {
-            let local = link.end.source().and_then(|source| source.local_addr().ok());
-            if matches!(link.phase, Phase::Session(_)) && local.is_some_and(|local| vanished.contains(&local.ip())) {
-                dead.push(key);
+        for key in self.links.bound_to(vanished) {
+            let phase = self.links.get(key).map(|link| &link.phase);
+            if phase.is_some_and(|phase| phase.is_uplink() || matches!(phase, Phase::Session(_))) {
+                self.link_lost(key, WebSocketError::Ended("this machine's address changed".to_owned()));
             }
         }
-        dead.into_iter().for_each(|key| self.drop_link(key));
-        self.handle_uplink_addresses(vanished);
     }
 
     /// Tells a session how much waits on its link.
     fn note_buffered(&mut self, key: LinkKey) {
-        let Some(Link { phase: Phase::Session(session), end, .. }) = self.links.get(key) else { return };
-        let (session, waiting) = (*session, end.waiting());
-        if let Some(entry) = self.core.sessions.get_mut(session) {
-            entry.session.set_signaling_buffered(waiting);
-            self.core.sessions.touch(session);
-        }
+        let Some(link) = self.links.get_mut(key) else { return };
+        let Phase::Session(session) = link.phase else { return };
+        let waiting = match link.conversation() {
+            Some(number) => self.uplink.as_ref().map_or(0, |uplink| uplink.conversations.waiting(number)),
+            None => link.buffered(),
+        };
+        self.core.sessions.set_buffered(session, waiting);
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
@@ -288,21 +225,16 @@ impl Host {
         else {
             return;
         };
-        let message = match signal {
-            Signal::Text(text) => Payload::Text(text),
-            Signal::Binary(bytes) => Payload::Binary(bytes.into()),
-        };
         if entry.scope == Scope::Server {
-            return self.send_to_server(message);
+            return self.send_to_server(signal.into());
         }
         if let Some(key) = self.link_of(session) {
-            self.send_message(key, message);
+            self.send_message(key, signal.into());
         }
     }
 
     pub(super) fn link_of(&self, session: SessionKey) -> Option<LinkKey> {
-        let mut links = self.links.iter();
-        links.find(|(_, link)| matches!(link.phase, Phase::Session(key) if key == session)).map(|(key, _)| key)
+        self.links.find(|phase| matches!(phase, Phase::Session(key) if *key == session))
     }
 
     pub(super) fn send(&mut self, key: LinkKey, text: String) {
@@ -310,11 +242,10 @@ impl Host {
     }
 
     fn send_message(&mut self, key: LinkKey, message: Payload) {
-        let result = match (self.links.get_mut(key).map(|link| &mut link.end), message) {
-            (Some(LinkEnd::WebSocket(websocket)), Payload::Text(text)) => websocket.send_text(text),
-            (Some(LinkEnd::WebSocket(websocket)), Payload::Binary(bytes)) => websocket.send_binary(bytes),
-            (Some(LinkEnd::Conversation(_)), message) => self.send_packet(key, message),
-            (Some(LinkEnd::Incoming(_)) | None, _) => return,
+        let Some(link) = self.links.get(key) else { return };
+        let result = match link.conversation() {
+            Some(number) => self.send_packet(number, message),
+            None => self.links.send(key, message),
         };
         match result {
             Ok(()) => self.note_buffered(key),
@@ -334,38 +265,25 @@ impl Host {
 
     pub(super) fn close_link(&mut self, key: LinkKey, reason: &str) {
         let Some(link) = self.links.get_mut(key) else { return };
+        let (source, conversation) = (link.source(), link.conversation());
+        let phase = std::mem::replace(&mut link.phase, Phase::Closing);
         // One of a session had no place until now.
-        self.places.enter(key, link.source, Standing::Idle);
-        match std::mem::replace(&mut link.phase, Phase::Closing) {
-            Phase::Verifying(_) => self.limiter.cancel(link.source, key),
-            Phase::Session(session) => self.signaling_closed(session),
-            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(key.number())),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
-        }
-        let Some(link) = self.links.get_mut(key) else { return };
-        match &mut link.end {
-            LinkEnd::WebSocket(websocket) => websocket.close(close_code::NORMAL, reason),
-            LinkEnd::Incoming(_) => return self.drop_link(key),
-            LinkEnd::Conversation(_) => return self.leave_later(key),
-        }
-        self.expect(key, CLOSE_TIMEOUT);
-        // The peer's close may be here already.
-        self.poll_link_later(key);
-    }
-
-    /// Has a link polled again in the next turn, whether or not its socket says anything.
-    fn poll_link_later(&mut self, key: LinkKey) {
-        if let Some(link) = self.links.get_mut(key)
-            && !std::mem::replace(&mut link.is_queued, true)
-        {
-            self.core.turn.tell(LinkNotice::Poll { link: key.mark() });
+        self.places.enter(key, source, Standing::Idle);
+        self.left(key, source, &phase);
+        if let Some(number) = conversation {
+            self.leave_later(number);
+        } else if !self.links.close(&mut self.core.turn, key, reason) {
+            self.drop_link(key);
         }
     }
 
-    pub(super) fn handle_link_due(&mut self, link: Mark, step: u64) {
-        let Some(key) = self.links.find(link).filter(|key| self.links[*key].step == step) else { return };
-        let link = &self.links[key];
-        match link.phase {
+    /// A link has been at its step for too long.
+    fn handle_link_late(&mut self, key: LinkKey) {
+        match self.links[key].phase {
+            Phase::Opening | Phase::Registering => {
+                let error = self.links[key].timed_out();
+                self.uplink_lost(error);
+            }
             Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key),
             Phase::Session(session)
                 if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
@@ -374,34 +292,28 @@ impl Host {
             }
             Phase::Asking(_) => self.refuse(key, &SignalingError::Denied),
             // The limiter and the session have their own clocks.
-            Phase::Verifying(_) | Phase::Session(_) => {}
+            Phase::Verifying(_) | Phase::Session(_) | Phase::Registered => {}
         }
     }
 
     pub(super) fn drop_link(&mut self, key: LinkKey) {
-        let Some(mut link) = self.links.remove(key) else { return };
-        if let Some(source) = link.end.source()
-            && let Err(error) = self.core.turn.registry().deregister(source)
-        {
-            debug!("deregister error={error}");
-        }
-        if let LinkEnd::Conversation(conversation) = &link.end {
-            self.forget_conversation(conversation.number());
+        let Some(link) = self.links.remove(&self.core.turn, key) else { return };
+        if let Some(number) = link.conversation() {
+            self.forget_conversation(number);
         }
         self.places.leave(key);
-        match link.phase {
-            Phase::Verifying(_) => self.limiter.cancel(link.source, key),
-            Phase::Session(session) => self.signaling_closed(session),
-            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(key.number())),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
-        }
+        self.left(key, link.source(), &link.phase);
     }
 
-    pub(super) fn signaling_closed(&mut self, session: SessionKey) {
-        let now = self.core.turn.now;
-        if let Some(entry) = self.core.sessions.get_mut(session) {
-            entry.session.handle_signaling_closed(now);
+    /// A client is no longer at what it was at.
+    fn left(&mut self, key: LinkKey, source: Source, phase: &Phase) {
+        match phase {
+            Phase::Verifying(_) => self.limiter.cancel(source, key),
+            Phase::Session(session) => self.core.sessions.handle_link_gone(self.core.turn.now, *session),
+            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(key.number())),
+            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
+            // These are the server's.
+            Phase::Opening | Phase::Registering | Phase::Registered => {}
         }
-        self.core.sessions.touch(session);
     }
 }

@@ -4,6 +4,7 @@ mod conversations;
 mod guests;
 mod links;
 mod places;
+mod returning;
 mod reverse;
 mod tickets;
 mod uplink;
@@ -13,35 +14,33 @@ use std::time::Duration;
 
 use log::debug;
 use mio::Interest;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use socket2::{Domain, Socket, Type};
 
-use self::conversations::Conversation;
+use self::links::Phase;
 use self::reverse::ReverseListener;
 use self::tickets::Tickets;
 use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
 use crate::config::HostConfig;
 use crate::net::listen;
-use crate::net::websocket::{Incoming, WebSocket};
 use crate::run::RunError;
 use crate::run::approval::Approval;
-use crate::run::core::{Core, ROUNDS_PER_TURN};
+use crate::run::core::Core;
 use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::{Dialer, ServerAccess};
-use crate::run::keys::{Scope, SessionKey};
-use crate::run::liveness::{LOOK_INTERVAL, Liveness};
-use crate::run::notice::{HostNotice, LinkNotice, Listening, Notice, PeerNotice, Summary};
+use crate::run::keys::{LinkKey, Scope, SessionKey};
+use crate::run::links::{LOOK_INTERVAL, Links};
+use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
+use crate::run::side::Side;
 use crate::run::signals::HangUp;
-use crate::run::table::{Key, Table};
+use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::run::turn::{Reporter, Stopper};
 use crate::session::End;
-use crate::shares::{self, Shares};
-use crate::signaling::handshake::{Established, HostHandshake};
+use crate::shares::Shares;
 use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
-use crate::signaling::resume::HostResume;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
@@ -58,7 +57,7 @@ pub struct Host {
     local: Option<SocketAddr>,
     /// The registration at a server, if there is to be one.
     uplink: Option<Uplink>,
-    links: Table<Link>,
+    links: Links<Phase>,
     /// Links that are no session's.
     places: Shares<LinkKey>,
     limiter: GuessLimiter<LinkKey>,
@@ -66,70 +65,19 @@ pub struct Host {
     /// Where clients have us listen.
     reverse: Table<ReverseListener>,
     approval: Option<Approval>,
-    is_stopping: bool,
-    is_done: bool,
-    /// Why the run cannot go on.
-    failure: Option<RunError>,
+    stage: Stage,
 }
 
-/// Finds a link.
-type LinkKey = Key<Link>;
-
-/// A connection to the signaling port, or one through the server.
-struct Link {
-    end: LinkEnd,
-    /// The number of the step that its deadline is for.
-    step: u64,
-    /// Where it comes from, for people.
-    remote: String,
-    /// Whose it is, as far as that is known.
-    source: shares::Source,
-    phase: Phase,
-    /// A notice to poll it again is under way.
-    is_queued: bool,
-    liveness: Liveness,
-}
-
-enum LinkEnd {
-    Incoming(Incoming),
-    WebSocket(WebSocket),
-    Conversation(Conversation),
-}
-
-impl LinkEnd {
-    fn source(&mut self) -> Option<&mut TcpStream> {
-        match self {
-            LinkEnd::Incoming(incoming) => Some(incoming.source()),
-            LinkEnd::WebSocket(websocket) => Some(websocket.source()),
-            LinkEnd::Conversation(_) => None,
-        }
-    }
-
-    /// Returns how many bytes wait to be sent.
-    fn waiting(&self) -> usize {
-        match self {
-            LinkEnd::Incoming(_) => 0,
-            LinkEnd::WebSocket(websocket) => websocket.buffered(),
-            LinkEnd::Conversation(conversation) => conversation.waiting(),
-        }
-    }
-}
-
-enum Phase {
-    /// The peers prove that they know the pin.
-    Pake(HostHandshake),
-    /// The client's proof waits for its turn.
-    Verifying(HostHandshake),
-    /// A client joins a session again.
-    Resuming(HostResume, SessionKey),
-    /// A client with a ticket begins a session; this one was its last when it came.
-    Returning(HostResume, SessionKey),
-    /// A person is asked.
-    Asking(Box<Established>),
-    /// A session is being negotiated or relayed.
-    Session(SessionKey),
-    /// Nothing more is to be said.
-    Closing,
+/// ```text
+///  Serving ──asked to stop, --once, given up──▶ Ending ──sessions have ended──▶ over
+///                                                 └────asked again──▶ Over ───▶ over
+/// ```
+enum Stage {
+    Serving,
+    /// Sessions end in order; the run comes to that.
+    Ending(Result<(), RunError>),
+    /// They are not waited for.
+    Over(Result<(), RunError>),
 }
 
 impl Host {
@@ -172,15 +120,13 @@ impl Host {
             listener,
             local,
             uplink,
-            links: Table::new(),
+            links: Links::new(),
             places: Shares::new(places::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
             reverse: Table::new(),
             approval,
-            is_stopping: false,
-            is_done: false,
-            failure: None,
+            stage: Stage::Serving,
         })
     }
 
@@ -232,22 +178,77 @@ impl Host {
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice)?;
-                }
-                self.core.work();
-            }
-            if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.turn.notices.is_empty())
-            {
-                self.hang_up();
-                return self.failure.take().map_or(Ok(()), Err);
-            }
-            self.core.wait()?;
+        self.drive()
+    }
+
+    fn handle_own(&mut self, notice: HostNotice) -> Result<(), RunError> {
+        match notice {
+            HostNotice::Acceptable => self.accept()?,
+            HostNotice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
+            HostNotice::Verify => self.verify(),
+            HostNotice::Due(HostDue::Redial) => self.redial_server(),
         }
+        Ok(())
+    }
+
+    fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
+        if summary.scope == Scope::Server {
+            return self.server_session_ended(session);
+        }
+        self.close_reverse(session);
+        if let Some(link) = self.link_of(session) {
+            self.close_link(link, "the session ended");
+        }
+        let is_last = self.config.once && summary.duration.is_some() && !self.is_ending();
+        self.core.report_end(summary, end);
+        if is_last {
+            self.end(Ok(()));
+        }
+    }
+
+    fn stop(&mut self) {
+        match &mut self.stage {
+            Stage::Serving => self.end(Ok(())),
+            Stage::Ending(outcome) | Stage::Over(outcome) => {
+                self.stage = Stage::Over(std::mem::replace(outcome, Ok(())));
+            }
+        }
+    }
+
+    /// Ends the run with an error, as soon as the sessions there are have ended in order.
+    fn fail(&mut self, failure: RunError) {
+        match &mut self.stage {
+            Stage::Serving => self.end(Err(failure)),
+            Stage::Ending(outcome) | Stage::Over(outcome) if outcome.is_ok() => *outcome = Err(failure),
+            Stage::Ending(_) | Stage::Over(_) => {}
+        }
+    }
+
+    /// Takes nobody in any more, and ends the sessions there are.
+    fn end(&mut self, outcome: Result<(), RunError>) {
+        if let Some(mut listener) = self.listener.take()
+            && let Err(error) = self.core.turn.registry().deregister(&mut listener)
+        {
+            debug!("deregister error={error}");
+        }
+        // One whose name another process has taken over may be followed there.
+        let reason = if outcome.is_err() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
+        self.stage = Stage::Ending(outcome);
+        self.core.go_away(reason, "the host ended the session");
+    }
+
+    fn is_ending(&self) -> bool {
+        !matches!(self.stage, Stage::Serving)
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Ending(Err(_)) | Stage::Over(Err(_)))
+    }
+}
+
+impl Side for Host {
+    fn core(&mut self) -> &mut Core {
+        &mut self.core
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -261,9 +262,7 @@ impl Host {
                 self.accept()?;
                 self.accept_all_reverse();
             }
-            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
-            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
-            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
+            Notice::Link(notice) => self.handle_link(notice),
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::KeepAlive => self.keep_alive(),
@@ -276,7 +275,7 @@ impl Host {
             Notice::Peer(PeerNotice::SignalingDone { session }) => {
                 // The client closes it; one that does not has its time.
                 if let Some(link) = self.link_of(session) {
-                    self.expect(link, DONE_TIMEOUT);
+                    self.begin_step(link, DONE_TIMEOUT);
                 }
             }
             Notice::Host(notice) => self.handle_own(notice)?,
@@ -285,56 +284,14 @@ impl Host {
         Ok(())
     }
 
-    fn handle_own(&mut self, notice: HostNotice) -> Result<(), RunError> {
-        match notice {
-            HostNotice::Acceptable => self.accept()?,
-            HostNotice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
-            HostNotice::Verify => self.verify(),
-            HostNotice::Uplink { event } => self.handle_uplink_event(&event),
-            HostNotice::UplinkPoll => self.poll_uplink_again(),
-            HostNotice::Due(HostDue::Uplink { step }) => self.handle_uplink_due(step),
-            HostNotice::Due(HostDue::Redial) => self.redial_server(),
-        }
-        Ok(())
-    }
-
-    /// Ends the run with an error, as soon as the sessions there are have ended in order.
-    fn fail(&mut self, failure: RunError) {
-        self.failure.get_or_insert(failure);
-        if !self.is_stopping {
-            self.stop();
-        }
-    }
-
-    fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
-        if summary.scope == Scope::Server {
-            return self.server_session_ended(session);
-        }
-        self.close_reverse(session);
-        if let Some(link) = self.link_of(session) {
-            self.close_link(link, "the session ended");
-        }
-        let is_last = self.config.once && summary.duration.is_some() && !self.is_stopping;
-        self.core.report_end(summary, end);
-        if is_last {
-            self.stop();
-        }
-    }
-
-    fn stop(&mut self) {
-        if self.is_stopping {
-            self.is_done = true;
-            return;
-        }
-        self.is_stopping = true;
-        if let Some(mut listener) = self.listener.take()
-            && let Err(error) = self.core.turn.registry().deregister(&mut listener)
-        {
-            debug!("deregister error={error}");
-        }
-        // One whose name another process has taken over may be followed there.
-        let reason = if self.failure.is_some() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
-        self.core.go_away(reason, "the host ended the session");
+    fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
+        let outcome = match &mut self.stage {
+            Stage::Serving => return None,
+            Stage::Ending(_) if !self.core.sessions.is_empty() || !self.core.turn.notices.is_empty() => return None,
+            Stage::Ending(outcome) | Stage::Over(outcome) => std::mem::replace(outcome, Ok(())),
+        };
+        self.hang_up();
+        Some(outcome)
     }
 }
 

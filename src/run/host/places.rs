@@ -1,6 +1,8 @@
 //! Places for clients that have proved nothing yet: who comes from where, and who gives way.
 
-use super::{Host, LinkEnd, LinkKey, Phase};
+use super::Host;
+use super::links::Phase;
+use crate::run::keys::LinkKey;
 use crate::shares::{Admission, Source};
 use crate::signaling::error::SignalingError;
 
@@ -25,7 +27,7 @@ impl Host {
     /// Refuses a client for which there is no place now, and says when to come again.
     pub(super) fn refuse_busy(&mut self, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
-        let retry_after = self.limiter.retry_after(self.core.turn.now, link.source);
+        let retry_after = self.limiter.retry_after(self.core.turn.now, link.source());
         self.refuse(key, &SignalingError::Busy { retry_after });
     }
 
@@ -40,8 +42,8 @@ impl Host {
 
     /// Gives up a link in favour of another. Its place is free at once: it is not waited for.
     fn give_up(&mut self, key: LinkKey) {
-        let is_open = self.links.get(key).is_some_and(|link| {
-            matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)) && !matches!(link.end, LinkEnd::Incoming(_))
+        let is_open = self.links.get_mut(key).is_some_and(|link| {
+            matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)) && link.incoming().is_none()
         });
         if is_open {
             self.refuse_busy(key);

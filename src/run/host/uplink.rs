@@ -9,36 +9,32 @@
 //! Sessions that have a direct path do not notice when it is lost; relayed ones are joined again once it is back.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bytes::Bytes;
 use log::{debug, info};
-use mio::Interest;
-use mio::event::Event as MioEvent;
 use rand::RngExt;
-use rustls::ClientConfig as TlsConfig;
 
 use super::Host;
 use super::conversations::Conversations;
+use super::links::Phase;
 use crate::config::{PublicService, Registration};
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::tls;
-use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
+use crate::net::websocket::{UpgradeRequest, WebSocketError};
 use crate::run::RunError;
-use crate::run::attempts::Attempts;
 use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::Waiter;
-use crate::run::liveness::Liveness;
-use crate::run::notice::HostNotice;
-use crate::run::token::Source;
+use crate::run::keys::LinkKey;
+use crate::run::links::{Attempts, Patience, Redial, Way};
 use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
-use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
+use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
 
-/// How long the WebSocket may take to open, at one of several addresses, and how long the server may take to register
-/// us: it may have to look first whether another process lives.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the WebSocket may take to open.
+const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: Duration::from_secs(3) };
+
+/// How long the server may take to register us: it may have to look first whether another process lives.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The shortest and the longest pause before the server is dialled anew; it doubles with every failure.
@@ -49,72 +45,33 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub(super) struct Uplink {
     registration: Registration,
     instance: Instance,
-    tls: Option<Arc<TlsConfig>>,
-    /// Where the server was found last.
-    addresses: Vec<SocketAddr>,
-    state: State,
-    /// The number of the step that its deadline is for.
-    step: u64,
+    way: Way,
+    redial: Redial,
+    /// The WebSocket, unless the server is away.
+    link: Option<LinkKey>,
     pub(super) conversations: Conversations,
-    backoff: Duration,
-    redial_at: Option<Instant>,
     /// We were registered in this run: failures from then on are waited out.
     was_registered: bool,
     /// It was told that the server is away.
     is_told: bool,
-    is_queued: bool,
-    liveness: Liveness,
-}
-
-enum State {
-    /// No WebSocket.
-    Away,
-    /// It is being opened; these addresses are tried next.
-    Opening(WebSocket, Attempts),
-    /// It is open, and we asked for our name.
-    Registering(WebSocket),
-    /// We have it.
-    Registered(WebSocket),
-}
-
-impl State {
-    fn websocket(&mut self) -> Option<&mut WebSocket> {
-        match self {
-            State::Away => None,
-            State::Opening(websocket, _) | State::Registering(websocket) | State::Registered(websocket) => {
-                Some(websocket)
-            }
-        }
-    }
 }
 
 impl Uplink {
     /// Prepares a registration; nothing is dialled yet.
     pub(super) fn new(registration: Registration) -> Result<Uplink, RunError> {
         let tls = registration.server.tls.then(|| tls::client_config(registration.ca.as_deref())).transpose()?;
+        let Registration { server, headers, proxy, .. } = &registration;
+        let request = UpgradeRequest::new(&server.host_endpoint(), headers, proxy.as_ref());
         Ok(Uplink {
             registration,
             instance: rendezvous::instance(),
-            tls,
-            addresses: Vec::new(),
-            state: State::Away,
-            step: 0,
+            way: Way { request, tls },
+            redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
+            link: None,
             conversations: Conversations::default(),
-            backoff: MIN_BACKOFF,
-            redial_at: None,
             was_registered: false,
             is_told: false,
-            is_queued: false,
-            liveness: Liveness::default(),
         })
-    }
-
-    /// Returns the WebSocket while we are registered, and what goes over it.
-    pub(super) fn registered(&mut self) -> Option<(&mut WebSocket, &mut Conversations)> {
-        match &mut self.state {
-            State::Registered(websocket) => Some((websocket, &mut self.conversations)),
-            State::Away | State::Opening(..) | State::Registering(_) => None,
-        }
     }
 
     fn register(&self) -> FromHost {
@@ -138,8 +95,8 @@ impl Host {
     /// Finds the server and dials it.
     pub(super) fn dial_server(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
-        if !uplink.addresses.is_empty() {
-            let attempts = Attempts::at(uplink.addresses.clone());
+        if !uplink.redial.is_unknown() {
+            let attempts = uplink.redial.attempts(PATIENCE);
             self.open_uplink(attempts);
         }
         let Some(uplink) = &self.uplink else { return };
@@ -154,128 +111,61 @@ impl Host {
     /// Takes the addresses of the server. Those found before serve on if there are no newer ones.
     pub(super) fn server_resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
         let Some(uplink) = &mut self.uplink else { return };
-        match answer {
-            Ok(addresses) => uplink.addresses = addresses,
-            Err(reason) if uplink.addresses.is_empty() => {
-                let host = uplink.registration.first_hop().0.to_owned();
-                return self.uplink_lost(WebSocketError::Dns { host, reason });
-            }
-            Err(reason) => info!("look-up of the server failed, the last addresses are used: {reason}"),
+        if let Err(reason) = uplink.redial.resolved(answer) {
+            let host = uplink.registration.first_hop().0.to_owned();
+            return self.uplink_lost(WebSocketError::Dns { host, reason });
         }
-        if matches!(uplink.state, State::Away) && uplink.redial_at.is_none() {
-            let attempts = Attempts::at(uplink.addresses.clone());
+        if uplink.link.is_none() && !uplink.redial.is_planned() {
+            let attempts = uplink.redial.attempts(PATIENCE);
             self.open_uplink(attempts);
         }
     }
 
     /// Tries the next address of the server.
-    fn open_uplink(&mut self, mut attempts: Attempts) {
+    fn open_uplink(&mut self, attempts: Attempts) {
         let Some(uplink) = &mut self.uplink else { return };
-        let Registration { server, headers, proxy, .. } = &uplink.registration;
-        let request = UpgradeRequest::new(&server.host_endpoint(), headers, proxy.as_ref());
-        while let Some(address) = attempts.next() {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registry = self.core.turn.registry();
-            let dialled = WebSocket::dial(address, &request, uplink.tls.clone()).and_then(|mut websocket| {
-                let registered = registry.register(websocket.source(), Source::Uplink.token(), interest);
-                let failed = |source| WebSocketError::Connect { authority: server.authority(), source };
-                registered.map(|()| websocket).map_err(failed)
-            });
-            match dialled {
-                Ok(websocket) => {
-                    let timeout = if attempts.is_last() { OPEN_TIMEOUT } else { ATTEMPT_TIMEOUT };
-                    uplink.state = State::Opening(websocket, attempts);
-                    return self.expect_of_server(timeout);
-                }
-                Err(failure) => attempts.failed(failure),
-            }
-        }
-        let authority = server.authority();
-        self.uplink_lost(attempts.into_failure(authority));
-    }
-
-    fn expect_of_server(&mut self, timeout: Duration) {
-        if let Some(uplink) = &mut self.uplink {
-            uplink.step += 1;
-            self.core.turn.set(timeout, Due::Host(HostDue::Uplink { step: uplink.step }));
+        match self.links.dial(&mut self.core.turn, &uplink.way, attempts, Phase::Opening) {
+            Ok(key) => uplink.link = Some(key),
+            Err(failure) => self.uplink_lost(failure),
         }
     }
 
-    pub(super) fn handle_uplink_due(&mut self, step: u64) {
-        let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.step == step) else { return };
-        if let State::Opening(websocket, _) | State::Registering(websocket) = &uplink.state {
-            let error = websocket.timed_out();
+    /// Returns the WebSocket to the server while we are registered.
+    pub(super) fn registered(&self) -> Option<LinkKey> {
+        let key = self.uplink.as_ref()?.link?;
+        matches!(self.links.get(key)?.phase, Phase::Registered).then_some(key)
+    }
+
+    /// Tells whether that is the WebSocket to a server that has said why it gives us up: its end is nothing further.
+    pub(super) fn is_given_up_by(&self, key: LinkKey) -> bool {
+        self.has_failed() && self.uplink.as_ref().is_some_and(|uplink| uplink.link == Some(key))
+    }
+
+    pub(super) fn uplink_opened(&mut self, key: LinkKey) {
+        let Some(uplink) = &self.uplink else { return };
+        let text = uplink.register().to_text();
+        self.links[key].phase = Phase::Registering;
+        self.begin_step(key, REGISTER_TIMEOUT);
+        if let Err(error) = self.links.send(key, Payload::Text(text)) {
             self.uplink_lost(error);
         }
     }
 
-    pub(super) fn handle_uplink_event(&mut self, event: &MioEvent) {
-        if let Some(websocket) = self.uplink.as_mut().and_then(|uplink| uplink.state.websocket()) {
-            websocket.handle_event(event);
-            self.poll_uplink();
-        }
-    }
-
-    /// Takes what the server sends, until there is no more, or others have their turn.
-    pub(super) fn poll_uplink(&mut self) {
-        // Once the server has said why it gives us up, its end is nothing further.
-        while self.failure.is_none() {
-            let Some(uplink) = &mut self.uplink else { return };
-            let Some(websocket) = uplink.state.websocket() else { return };
-            match websocket.poll() {
-                Ok(Some(WebSocketEvent::Open)) => self.uplink_opened(),
-                Ok(Some(WebSocketEvent::Text(text))) => self.handle_server_text(&text),
-                Ok(Some(WebSocketEvent::Binary(bytes))) if uplink.was_registered => self.handle_packet(bytes),
-                Ok(Some(WebSocketEvent::Binary(_))) => return self.uplink_lost(nonsense()),
-                Ok(Some(WebSocketEvent::Closed { reason, .. })) => {
-                    let detail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-                    return self.uplink_lost(WebSocketError::Ended(format!("the server closed it{detail}")));
-                }
-                Ok(None) => {
-                    if websocket.is_ready() && !std::mem::replace(&mut uplink.is_queued, true) {
-                        self.core.turn.tell(HostNotice::UplinkPoll);
-                    }
-                    return self.pump_uplink();
-                }
-                Err(error) => return self.uplink_lost(error),
-            }
-        }
-    }
-
-    pub(super) fn poll_uplink_again(&mut self) {
-        if let Some(uplink) = &mut self.uplink {
-            uplink.is_queued = false;
-        }
-        self.poll_uplink();
-    }
-
-    fn uplink_opened(&mut self) {
+    pub(super) fn handle_server_text(&mut self, key: LinkKey, text: &str) {
         let Some(uplink) = &mut self.uplink else { return };
-        let State::Opening(mut websocket, _) = std::mem::replace(&mut uplink.state, State::Away) else { return };
-        let result = websocket.send_text(uplink.register().to_text());
-        uplink.state = State::Registering(websocket);
-        uplink.liveness = Liveness::default();
-        match result {
-            Ok(()) => self.expect_of_server(REGISTER_TIMEOUT),
-            Err(error) => self.uplink_lost(error),
-        }
-    }
-
-    fn handle_server_text(&mut self, text: &str) {
-        let Some(uplink) = &mut self.uplink else { return };
-        match (FromServer::parse(text), &uplink.state) {
-            (Ok(FromServer::Registered { version, web }), State::Registering(_))
-                if rendezvous::VERSIONS.contains(&version) =>
-            {
-                self.registered(web);
+        let is_registered = matches!(self.links[key].phase, Phase::Registered);
+        match (FromServer::parse(text), is_registered) {
+            (Ok(FromServer::Registered { version, web }), false) if rendezvous::VERSIONS.contains(&version) => {
+                self.links[key].phase = Phase::Registered;
+                self.note_registered(web);
             }
             (Ok(FromServer::Error(error)), _) => self.refused_by_server(error),
-            (Ok(FromServer::Joined { conversation, remote }), State::Registered(_)) if conversation != SERVER => {
+            (Ok(FromServer::Joined { conversation, remote }), true) if conversation != SERVER => {
                 self.add_conversation(conversation, remote);
             }
-            (Ok(FromServer::Left { conversation }), State::Registered(_)) => {
-                if let Some(index) = uplink.conversations.remove(conversation) {
-                    self.drop_link(index);
+            (Ok(FromServer::Left { conversation }), true) => {
+                if let Some(link) = uplink.conversations.remove(conversation) {
+                    self.drop_link(link);
                 }
             }
             (message, _) => {
@@ -285,12 +175,17 @@ impl Host {
         }
     }
 
-    fn registered(&mut self, web: Option<String>) {
-        let Some(uplink) = &mut self.uplink else { return };
-        if let State::Registering(websocket) = std::mem::replace(&mut uplink.state, State::Away) {
-            uplink.state = State::Registered(websocket);
+    pub(super) fn handle_server_binary(&mut self, bytes: Bytes) {
+        match &self.uplink {
+            Some(uplink) if uplink.was_registered => self.handle_packet(bytes),
+            _ => self.uplink_lost(nonsense()),
         }
-        (uplink.backoff, uplink.was_registered, uplink.is_told) = (MIN_BACKOFF, true, false);
+    }
+
+    fn note_registered(&mut self, web: Option<String>) {
+        let Some(uplink) = &mut self.uplink else { return };
+        (uplink.was_registered, uplink.is_told) = (true, false);
+        uplink.redial.reset();
         let id = uplink.registration.id.clone();
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
@@ -311,7 +206,7 @@ impl Host {
             return self.fail(failure);
         }
         let asked = error.retry_after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        uplink.backoff = uplink.backoff.max(asked.unwrap_or_default());
+        uplink.redial.wait_at_least(asked.unwrap_or_default());
         uplink.was_registered = true;
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
@@ -320,19 +215,17 @@ impl Host {
     /// it is waited out.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
-        let state = std::mem::replace(&mut uplink.state, State::Away);
-        if let State::Opening(mut websocket, mut further) = state {
-            self.deregister_uplink(&mut websocket);
-            further.failed(error);
-            return self.open_uplink(further);
-        } else if let State::Registering(mut websocket) | State::Registered(mut websocket) = state {
-            self.deregister_uplink(&mut websocket);
+        if let Some(key) = uplink.link.take()
+            && let Some(link) = self.links.remove(&self.core.turn, key)
+            && let Phase::Opening = link.phase
+        {
+            return self.open_uplink(link.into_attempts(error));
         }
         self.end_conversations();
-        let Some(uplink) = &mut self.uplink else { return };
-        if self.is_stopping {
+        if self.is_ending() {
             return;
         }
+        let Some(uplink) = &mut self.uplink else { return };
         let error = RunError::Server(error);
         match (uplink.was_registered, error.may_pass(), uplink.registration.retry) {
             (true, ..) | (false, true, true) => {}
@@ -340,54 +233,27 @@ impl Host {
             (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
-        let pause = uplink.backoff.mul_f64(rand::rng().random_range(0.5..1.0));
-        uplink.backoff = (uplink.backoff * 2).min(MAX_BACKOFF);
-        let at = self.core.turn.now + pause;
-        uplink.redial_at = Some(at);
-        self.core.turn.deadlines.add(at, Due::Host(HostDue::Redial));
+        let at = self.core.turn.now + uplink.redial.fail(rand::rng().random_range(0.5..1.0));
+        if uplink.redial.plan(at) {
+            self.core.turn.deadlines.add(at, Due::Host(HostDue::Redial));
+        }
         if !std::mem::replace(&mut uplink.is_told, true) {
             self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
         }
     }
 
-    fn deregister_uplink(&self, websocket: &mut WebSocket) {
-        if let Err(error) = self.core.turn.registry().deregister(websocket.source()) {
-            debug!("deregister error={error}");
-        }
-    }
-
     /// Dials the server anew, if its time has come.
     pub(super) fn redial_server(&mut self) {
-        let Some(uplink) = &mut self.uplink else { return };
-        if uplink.redial_at.is_some_and(|at| at <= self.core.turn.now) && !self.is_stopping {
-            uplink.redial_at = None;
+        let now = self.core.turn.now;
+        if !self.is_ending() && self.uplink.as_mut().is_some_and(|uplink| uplink.redial.poll(now)) {
             self.dial_server();
         }
     }
 
     /// Closes the WebSocket to the server at the end of the run, as well as that goes without waiting.
     pub(super) fn hang_up(&mut self) {
-        if let Some(websocket) = self.uplink.as_mut().and_then(|uplink| uplink.state.websocket()) {
-            websocket.close(close_code::NORMAL, "the host ended");
-        }
-    }
-
-    /// Drops the WebSocket to the server if it hangs on an address that this machine has no more.
-    pub(super) fn handle_uplink_addresses(&mut self, vanished: &[std::net::IpAddr]) {
-        let websocket = self.uplink.as_mut().and_then(|uplink| uplink.state.websocket());
-        let local = websocket.and_then(|websocket| websocket.source().local_addr().ok());
-        if local.is_some_and(|local| vanished.contains(&local.ip())) {
-            self.uplink_lost(WebSocketError::Ended("this machine's address changed".to_owned()));
-        }
-    }
-
-    /// Pings the server; one that is dead is given up.
-    pub(super) fn keep_uplink_alive(&mut self) {
-        let Some(uplink) = &mut self.uplink else { return };
-        let State::Registered(websocket) = &mut uplink.state else { return };
-        if !uplink.liveness.check(websocket) {
-            let error = websocket.timed_out();
-            self.uplink_lost(error);
+        if let Some(key) = self.uplink.as_ref().and_then(|uplink| uplink.link) {
+            self.links.close(&mut self.core.turn, key, "the host ended");
         }
     }
 }

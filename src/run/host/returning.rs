@@ -1,0 +1,76 @@
+//! Clients that have been here: they join their session again, or begin another without the pin.
+
+use log::info;
+
+use super::Host;
+use super::links::{Phase, STEP_TIMEOUT};
+use crate::run::keys::LinkKey;
+use crate::session::End;
+use crate::signaling::error::SignalingError;
+use crate::signaling::message::Resume;
+use crate::signaling::resume::HostResume;
+
+impl Host {
+    /// Answers a client that comes back: to its session, or with a ticket for another.
+    pub(super) fn resume(&mut self, key: LinkKey, request: &Resume) {
+        if let Some((secret, last)) = self.tickets.find(&request.session) {
+            let (resume, text) = HostResume::answer(secret, request);
+            self.links[key].phase = Phase::Returning(resume, last);
+            self.send(key, text);
+            return self.begin_step(key, STEP_TIMEOUT);
+        }
+        let Some(session) = self.core.sessions.find(&request.session) else {
+            return self.refuse(key, &SignalingError::UnknownSession);
+        };
+        let Some(secret) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.resume_key().cloned())
+        else {
+            return self.refuse(key, &SignalingError::UnknownSession);
+        };
+        let (resume, text) = HostResume::answer(secret, request);
+        self.links[key].phase = Phase::Resuming(resume, session);
+        self.send(key, text);
+        self.begin_step(key, STEP_TIMEOUT);
+    }
+
+    /// Gives a session its further WebSocket, if the client proves itself.
+    pub(super) fn finish_resume(&mut self, key: LinkKey, text: &str) {
+        let Phase::Resuming(resume, session) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
+            return;
+        };
+        match resume.handle_text(text) {
+            Ok((sealer, opener)) => {
+                if let Some(older) = self.link_of(session) {
+                    self.links[older].phase = Phase::Closing;
+                    self.close_link(older, "resumed");
+                }
+                let now = self.core.turn.now;
+                match self.core.sessions.get_mut(session) {
+                    Some(entry) => {
+                        info!("session={} signaling resumed", entry.name);
+                        entry.session.handle_resumed_signaling(now, sealer, opener);
+                        self.links[key].phase = Phase::Session(session);
+                        self.places.leave(key);
+                        self.core.sessions.touch(session);
+                    }
+                    None => self.refuse(key, &SignalingError::UnknownSession),
+                }
+            }
+            Err(error) => self.refuse(key, &error),
+        }
+    }
+
+    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
+    /// know of it; not a later one, should somebody have held this proof back.
+    pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
+        let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
+            return;
+        };
+        match resume.handle_returning(text) {
+            Ok(established) => {
+                self.core.abandon(last, End::Peer);
+                self.admit(key, established);
+            }
+            Err(error) => self.refuse(key, &error),
+        }
+    }
+}
