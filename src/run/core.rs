@@ -31,10 +31,6 @@ use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason};
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
 
-/// Rounds of notices and work in a turn. What sessions have to say in the first goes out in the second, without asking
-/// the system in between.
-pub(super) const ROUNDS_PER_TURN: usize = 2;
-
 /// What a host, a client and a server have in common.
 pub(super) struct Core {
     pub(super) turn: Turn,

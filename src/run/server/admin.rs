@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::Server;
-use super::links::State;
+use super::links::Phase;
 use crate::http::{Answer, Request};
 use crate::signaling::rendezvous::HostId;
 use crate::status::metrics;
@@ -65,11 +65,11 @@ impl Server {
     fn list(&self) -> Value {
         let mut hosts: Vec<(&HostId, Value)> = Vec::new();
         for (_, link) in self.links.iter() {
-            let State::Host(host) = &link.state else { continue };
+            let Phase::Host(host) = &link.phase else { continue };
             let mut clients: Vec<(u32, Value)> = Vec::new();
             for (&number, &client) in &host.conversations {
                 if let Some(link) = self.links.get(client)
-                    && let State::Client(client) = &link.state
+                    && let Phase::Client(client) = &link.phase
                 {
                     let (remote, sent, received) = (link.remote.to_string(), client.sent, client.received);
                     clients.push((

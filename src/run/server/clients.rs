@@ -10,8 +10,10 @@ use log::debug;
 
 use super::Server;
 use super::hosts::MAX_AHEAD;
-use super::links::{Link, LinkKey, STEP_TIMEOUT, State};
+use super::links::{Phase, STEP_TIMEOUT};
 use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::run::keys::LinkKey;
+use crate::run::links::Link;
 use crate::run::outbox::Outbox;
 use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
 use crate::status::event::Event;
@@ -50,7 +52,7 @@ impl Server {
     pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
         let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
         if let Some(link) = self.links.get_mut(key) {
-            link.state = State::Client(Box::new(Client {
+            link.phase = Phase::Client(Box::new(Client {
                 id: id.clone(),
                 host,
                 number: None,
@@ -61,7 +63,7 @@ impl Server {
                 received: 0,
             }));
         }
-        self.expect(key, STEP_TIMEOUT);
+        self.begin_step(key, STEP_TIMEOUT);
     }
 
     fn refuse_unknown(&mut self, key: LinkKey, id: &HostId) {
@@ -94,8 +96,8 @@ impl Server {
     }
 
     pub(super) fn client(&mut self, key: LinkKey) -> Option<&mut Client> {
-        match &mut self.links.get_mut(key)?.state {
-            State::Client(client) => Some(client),
+        match &mut self.links.get_mut(key)?.phase {
+            Phase::Client(client) => Some(client),
             _ => None,
         }
     }
@@ -146,7 +148,7 @@ impl Server {
     /// Passes on what a host says to a client.
     pub(super) fn send_to_client(&mut self, key: LinkKey, payload: Payload) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let State::Client(client) = &mut link.state else { return };
+        let Phase::Client(client) = &mut link.phase else { return };
         client.sent += payload.len() as u64;
         self.metrics.relayed.to_client += payload.len() as u64;
         let before = client.outbox.bytes();
@@ -169,8 +171,8 @@ impl Server {
 
     /// Returns the client for which most is waiting.
     fn slowest(&self) -> Option<LinkKey> {
-        let clients = self.links.iter().filter_map(|(key, link)| match &link.state {
-            State::Client(client) => Some((client.outbox.bytes(), key)),
+        let clients = self.links.iter().filter_map(|(key, link)| match &link.phase {
+            Phase::Client(client) => Some((client.outbox.bytes(), key)),
             _ => None,
         });
         clients.max().map(|(_, key)| key)
@@ -178,8 +180,8 @@ impl Server {
 
     /// Gives a client's WebSocket what it has room for.
     pub(super) fn pump_client(&mut self, key: LinkKey) {
-        let Some(Link { end, state: State::Client(client), .. }) = self.links.get_mut(key) else { return };
-        let super::links::End::WebSocket(websocket) = end else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
+        let (Phase::Client(client), Some(websocket)) = link.parts() else { return };
         let before = client.outbox.bytes();
         // It may not be read at the moment, and still has to get on.
         let mut result = websocket.flush_now();
@@ -205,7 +207,7 @@ impl Server {
     pub(super) fn end_conversation(&mut self, key: LinkKey) {
         if let Some(client) = self.client(key) {
             client.is_leaving = true;
-            self.expect(key, LEAVE_TIMEOUT);
+            self.begin_step(key, LEAVE_TIMEOUT);
             self.pump_client(key);
         }
     }

@@ -7,11 +7,12 @@ use log::debug;
 
 use super::Server;
 use super::clients::Client;
-use super::links::{Link, LinkKey, State};
+use super::links::Phase;
 use super::places::MAX_REQUESTS;
 use super::web::WebKey;
 use crate::net::websocket::close_code;
-use crate::run::keys::SessionKey;
+use crate::run::keys::{LinkKey, SessionKey};
+use crate::run::links::Link;
 use crate::run::outbox::Outbox;
 use crate::session::{End, Signal};
 use crate::shares::Shares;
@@ -111,16 +112,15 @@ impl Host {
 
 impl Server {
     pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Host> {
-        match &mut self.links.get_mut(key)?.state {
-            State::Host(host) => Some(host),
+        match &mut self.links.get_mut(key)?.phase {
+            Phase::Host(host) => Some(host),
             _ => None,
         }
     }
 
     /// Tells whether a host's WebSocket has room for more.
     pub(super) fn has_room(&mut self, key: LinkKey) -> bool {
-        let websocket = self.links.get_mut(key).and_then(Link::websocket);
-        websocket.is_some_and(|websocket| websocket.buffered() < MAX_AHEAD)
+        self.links.get_mut(key).is_some_and(|link| link.buffered() < MAX_AHEAD)
     }
 
     pub(super) fn handle_host_text(&mut self, key: LinkKey, text: &str) {
@@ -142,7 +142,6 @@ impl Server {
             Ok(packet) => packet,
             Err(error) => return self.refuse(key, Refusal::Protocol, &error.to_string()),
         };
-        let now = self.core.turn.now;
         let Some(host) = self.host(key) else { return };
         if conversation != SERVER {
             // One that just left may still be spoken to.
@@ -154,26 +153,19 @@ impl Server {
         let (Some(session), Payload::Binary(bytes)) = (host.session, payload) else {
             return self.refuse(key, Refusal::Protocol, "there is no session of the server's own");
         };
-        if let Some(entry) = self.core.sessions.get_mut(session)
-            && let Err(error) = entry.session.handle_binary(now, bytes)
-        {
+        if let Err(error) = self.core.sessions.handle_relayed(self.core.turn.now, session, bytes) {
             debug!("session error={error}");
         }
-        self.core.sessions.touch(session);
     }
 
     pub(super) fn send_to_host(&mut self, key: LinkKey, text: String) {
-        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
-            && let Err(error) = websocket.send_text(text)
-        {
+        if let Err(error) = self.links.send(key, Payload::Text(text)) {
             self.drop_link(key, &error.to_string());
         }
     }
 
     pub(super) fn send_packet(&mut self, key: LinkKey, packet: Packet) {
-        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
-            && let Err(error) = websocket.send_binary(packet.encode())
-        {
+        if let Err(error) = self.links.send(key, Payload::Binary(packet.encode())) {
             self.drop_link(key, &error.to_string());
         }
     }
@@ -199,14 +191,11 @@ impl Server {
 
     /// Sends what the session with a host has to say.
     pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
-        let Signal::Binary(bytes) = signal else { return };
         let Some(&key) = self.sessions.get(&session) else { return };
         let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
-        host.outbox.push(Payload::Binary(bytes.into()));
+        host.outbox.push(signal.into());
         let waiting = host.outbox.bytes();
-        if let Some(entry) = self.core.sessions.get_mut(session) {
-            entry.session.set_signaling_buffered(waiting);
-        }
+        self.core.sessions.set_buffered(session, waiting);
         self.pump_host(key);
     }
 
@@ -221,12 +210,7 @@ impl Server {
                 is_idle = false;
                 let (session, waiting) = (host.session, host.outbox.bytes());
                 self.send_packet(key, Packet { conversation: SERVER, payload });
-                if let Some(session) = session
-                    && let Some(entry) = self.core.sessions.get_mut(session)
-                {
-                    entry.session.set_signaling_buffered(waiting);
-                    self.core.sessions.touch(session);
-                }
+                session.into_iter().for_each(|session| self.core.sessions.set_buffered(session, waiting));
             }
             let Some(host) = self.host(key) else { return };
             if let Some(client) = host.blocked.pop_front() {
@@ -275,14 +259,10 @@ impl Server {
             self.names.remove(&host.id);
         }
         self.metrics.hosts = self.names.len();
-        let now = self.core.turn.now;
         if let Some(session) = host.session {
             self.sessions.remove(&session);
             self.leaving.forget_host(session);
-            if let Some(entry) = self.core.sessions.get_mut(session) {
-                entry.session.handle_signaling_closed(now);
-            }
-            self.core.sessions.touch(session);
+            self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }
         self.hosts.leave(key);
         // Those that said nothing yet wait for room in vain.
@@ -300,7 +280,7 @@ impl Server {
     pub(super) fn say_good_bye(&mut self) {
         let reason = "the server goes away";
         let (hosts, others): (Vec<_>, Vec<_>) =
-            self.links.iter().map(|(key, link)| (key, matches!(link.state, State::Host(_)))).partition(|link| link.1);
+            self.links.iter().map(|(key, link)| (key, matches!(link.phase, Phase::Host(_)))).partition(|link| link.1);
         // Clients first: they would be told that their host is gone.
         for (key, _) in others {
             if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use mio::Interest;
-use mio::event::Event as MioEvent;
 use mio::net::TcpStream;
 
 use super::clients::Client;
@@ -16,13 +14,12 @@ use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
-use crate::net::websocket::{Incoming, IncomingEvent, WebSocket, WebSocketEvent, close_code};
+use crate::net::websocket::{Incoming, WebSocketError};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
-use crate::run::liveness::{LOOK_INTERVAL, Liveness};
+use crate::run::keys::LinkKey;
+use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
-use crate::run::table::{Key, Mark, Place};
-use crate::run::token::Source;
 use crate::shares::Standing;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
@@ -31,9 +28,6 @@ use crate::status::refusal::Refusal;
 
 /// How long a connection may take to say what it wants, and a WebSocket to say its first words.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a closing handshake may take.
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -45,23 +39,6 @@ const MESSAGES_PER_TURN: usize = 64;
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
 
-/// Finds a link.
-pub(super) type LinkKey = Key<Link>;
-
-/// A connection.
-pub(super) struct Link {
-    pub(super) end: End,
-    pub(super) step: u64,
-    /// Whose it is; behind a proxy that is believed, that one's word, without a port.
-    pub(super) remote: SocketAddr,
-    /// How it came to the proxy in front.
-    pub(super) front: Option<Front>,
-    pub(super) state: State,
-    /// A notice to poll it again is under way.
-    pub(super) is_queued: bool,
-    pub(super) liveness: Liveness,
-}
-
 /// What a proxy in front of the server is to those behind it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Front {
@@ -70,47 +47,24 @@ pub(super) struct Front {
     pub(super) port: Option<u16>,
 }
 
-pub(super) enum End {
-    Incoming(Box<Incoming>),
-    WebSocket(Box<WebSocket>),
-}
-
-impl End {
-    fn source(&mut self) -> &mut TcpStream {
-        match self {
-            End::Incoming(incoming) => incoming.source(),
-            End::WebSocket(websocket) => websocket.source(),
-        }
-    }
-}
-
 /// ```text
 ///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
 ///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
 ///            └─▶ answered                              │
 /// ```
-pub(super) enum State {
+pub(super) enum Phase {
     /// Its request is to come.
     Asking(Serves),
     /// It becomes a WebSocket for a client of that host.
     Visiting(HostId),
-    /// It becomes a WebSocket for a host, or is one that is to say who it is.
-    Registering,
+    /// It becomes a WebSocket for a host, or is one that is to say who it is; there may be a proxy in front.
+    Registering(Option<Front>),
     /// It wants a name that another process with the same token has; whether that one lives is being found out.
-    Contending(Box<Register>),
+    Contending(Box<Register>, Option<Front>),
     Host(Box<Host>),
     Client(Box<Client>),
     /// Nothing more is to be said.
     Closing,
-}
-
-impl Link {
-    pub(super) fn websocket(&mut self) -> Option<&mut WebSocket> {
-        match &mut self.end {
-            End::WebSocket(websocket) => Some(websocket),
-            End::Incoming(_) => None,
-        }
-    }
 }
 
 impl Server {
@@ -151,73 +105,45 @@ impl Server {
         }
     }
 
-    pub(super) fn insert_link(&mut self, mut incoming: Incoming, remote: SocketAddr, serves: Serves) {
+    pub(super) fn insert_link(&mut self, incoming: Incoming, remote: SocketAddr, serves: Serves) {
         let source = source(remote);
         if !self.make_place_for_asking(source) {
             return self.metrics.refused(Refusal::Busy);
         }
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Link(self.links.next_key().place()).token();
-        if let Err(error) = self.core.turn.registry().register(incoming.source(), token, interest) {
-            debug!("register error={error}");
-            return;
-        }
-        let key = self.links.insert(Link {
-            end: End::Incoming(Box::new(incoming)),
-            step: 0,
-            remote,
-            front: None,
-            state: State::Asking(serves),
-            is_queued: false,
-            liveness: Liveness::default(),
-        });
+        let (turn, phase) = (&mut self.core.turn, Phase::Asking(serves));
+        let Some(key) = self.links.accept(turn, incoming, remote, phase, STEP_TIMEOUT) else { return };
         self.asking.enter(key, source, Standing::Asking);
-        self.expect(key, STEP_TIMEOUT);
         // Some of it may have been read already.
-        self.poll_later(key);
+        self.links.poll_later(&mut self.core.turn, key);
     }
 
     /// Gives a link so long for its next step.
-    pub(super) fn expect(&mut self, key: LinkKey, timeout: Duration) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.step += 1;
-            let due = Due::Link { link: key.mark(), step: link.step };
-            self.core.turn.set(timeout, due);
+    pub(super) fn begin_step(&mut self, key: LinkKey, timeout: Duration) {
+        self.links.begin_step(&mut self.core.turn, key, timeout);
+    }
+
+    pub(super) fn handle_link(&mut self, notice: LinkNotice) {
+        match self.links.handle(notice) {
+            Some(Wake::Ready(key)) => self.poll_link(key),
+            Some(Wake::Late(key)) => self.handle_link_late(key),
+            None => {}
         }
     }
 
-    pub(super) fn handle_link_due(&mut self, link: Mark, step: u64) {
-        let Some(key) = self.links.find(link).filter(|key| self.links[*key].step == step) else { return };
-        let link = &self.links[key];
-        match &link.state {
-            State::Contending(_) => self.contest_lost(key),
-            State::Client(client) if client.is_leaving => self.drop_link(key, "it did not take what its host said"),
-            State::Client(client) if client.number.is_some() => {}
+    /// A link has been at its step for too long.
+    fn handle_link_late(&mut self, key: LinkKey) {
+        match &self.links[key].phase {
+            Phase::Contending(..) => self.contest_lost(key),
+            Phase::Client(client) if client.is_leaving => self.drop_link(key, "it did not take what its host said"),
+            Phase::Client(client) if client.number.is_some() => {}
             // What it says cannot be heard at the moment.
-            State::Client(client) if client.is_blocked => self.expect(key, STEP_TIMEOUT),
-            State::Host(_) => {}
-            State::Closing => self.drop_link(key, "closed"),
-            State::Asking(_) | State::Visiting(_) => self.drop_link(key, "it said nothing"),
-            State::Registering | State::Client(_) => {
+            Phase::Client(client) if client.is_blocked => self.begin_step(key, STEP_TIMEOUT),
+            Phase::Host(_) => {}
+            Phase::Closing => self.drop_link(key, "closed"),
+            Phase::Asking(_) | Phase::Visiting(_) => self.drop_link(key, "it said nothing"),
+            Phase::Registering(_) | Phase::Client(_) => {
                 self.refuse(key, Refusal::Timeout, "nothing was said within 10 s");
             }
-        }
-    }
-
-    pub(super) fn handle_link_event(&mut self, place: Place, event: &MioEvent) {
-        let Some(key) = self.links.at(place) else { return };
-        match self.links.get_mut(key).map(|link| &mut link.end) {
-            Some(End::Incoming(incoming)) => incoming.handle_event(event),
-            Some(End::WebSocket(websocket)) => websocket.handle_event(event),
-            None => return,
-        }
-        self.poll_link(key);
-    }
-
-    pub(super) fn poll_link_again(&mut self, link: Mark) {
-        if let Some(key) = self.links.find(link) {
-            self.links[key].is_queued = false;
-            self.poll_link(key);
         }
     }
 
@@ -227,63 +153,38 @@ impl Server {
             if self.is_blocked(key) {
                 return self.drained(key);
             }
-            let Some(link) = self.links.get_mut(key) else { return };
-            match &mut link.end {
-                End::Incoming(incoming) => match incoming.poll() {
-                    Ok(Some(IncomingEvent::Asked)) => self.asked(key),
-                    Ok(Some(IncomingEvent::Upgraded)) => self.upgraded(key),
-                    Ok(None) => return,
-                    Ok(Some(IncomingEvent::Answered { .. })) => return self.drop_link(key, "answered"),
-                    Err(error) => return self.drop_link(key, &error.to_string()),
-                },
-                End::WebSocket(websocket) => match websocket.poll() {
-                    Ok(Some(WebSocketEvent::Text(text))) => self.handle_text(key, text),
-                    Ok(Some(WebSocketEvent::Binary(bytes))) => self.handle_binary(key, bytes),
-                    Ok(Some(WebSocketEvent::Open)) => {}
-                    Ok(None) => {
-                        if websocket.is_ready() {
-                            self.poll_later(key);
-                        }
-                        return self.drained(key);
+            match self.links.poll(&mut self.core.turn, key) {
+                Some(LinkEvent::Asked) => self.asked(key),
+                Some(LinkEvent::Open) => self.upgraded(key),
+                Some(LinkEvent::Text(text)) => self.handle_text(key, text),
+                Some(LinkEvent::Binary(bytes)) => self.handle_binary(key, bytes),
+                Some(LinkEvent::Answered) => return self.drop_link(key, "answered"),
+                Some(LinkEvent::Closed(_)) => return self.drop_link(key, "it closed the connection"),
+                Some(LinkEvent::Failed(error)) => {
+                    if let WebSocketError::TooLarge { .. } = error {
+                        self.note_refusal(key, Refusal::TooLarge, "a message was too large");
                     }
-                    Ok(Some(WebSocketEvent::Closed { .. })) => {
-                        return self.drop_link(key, "it closed the connection");
-                    }
-                    Err(error) => {
-                        if matches!(error, crate::net::websocket::WebSocketError::TooLarge { .. }) {
-                            self.note_refusal(key, Refusal::TooLarge, "a message was too large");
-                        }
-                        return self.drop_link(key, &error.to_string());
-                    }
-                },
+                    return self.drop_link(key, &error.to_string());
+                }
+                None => return self.drained(key),
             }
         }
-        self.poll_later(key);
+        self.links.poll_later(&mut self.core.turn, key);
         self.drained(key);
-    }
-
-    /// Has a link polled again in the next turn, whether or not its socket says anything.
-    pub(super) fn poll_later(&mut self, key: LinkKey) {
-        if let Some(link) = self.links.get_mut(key)
-            && !std::mem::replace(&mut link.is_queued, true)
-        {
-            self.core.turn.tell(LinkNotice::Poll { link: key.mark() });
-        }
     }
 
     /// Decides what a request gets.
     fn asked(&mut self, key: LinkKey) {
-        let Some(Link { end: End::Incoming(incoming), state: State::Asking(serves), .. }) = self.links.get(key) else {
-            return;
-        };
-        let (Some(request), serves) = (incoming.request().cloned(), *serves) else { return };
-        self.note_sender(key, &request);
+        let Some(link) = self.links.get_mut(key) else { return };
+        let Phase::Asking(serves) = link.phase else { return };
+        let Some(request) = link.incoming().and_then(|incoming| incoming.request().cloned()) else { return };
+        let front = self.note_sender(key, &request);
         let path = request.plain_path();
         let client = path.strip_prefix(CLIENT_PATH).and_then(|id| id.parse::<HostId>().ok());
         let next = match (serves, path.as_str(), client) {
             _ if self.is_stopping() => None,
-            (Serves::Signaling, HOST_PATH, _) => Some(State::Registering),
-            (Serves::Signaling, _, Some(id)) => Some(State::Visiting(id)),
+            (Serves::Signaling, HOST_PATH, _) => Some(Phase::Registering(front)),
+            (Serves::Signaling, _, Some(id)) => Some(Phase::Visiting(id)),
             _ => None,
         };
         let answer = match (&next, serves) {
@@ -291,69 +192,60 @@ impl Server {
             (None, Serves::Signaling | Serves::Gateway | Serves::Proxy) => Some(self.page(&request)),
             (None, Serves::Administration) => Some(self.administer(&request)),
         };
-        let Some(Link { end: End::Incoming(incoming), state, .. }) = self.links.get_mut(key) else { return };
-        match (next, answer) {
-            (Some(next), _) => {
-                *state = next;
-                incoming.agree();
-            }
-            (None, answer) => incoming.answer(&answer.unwrap_or_else(Answer::not_found)),
+        let Some(link) = self.links.get_mut(key) else { return };
+        if let Some(next) = next {
+            link.phase = next;
+            link.incoming().into_iter().for_each(Incoming::agree);
+        } else if let Some(incoming) = link.incoming() {
+            incoming.answer(&answer.unwrap_or_else(Answer::not_found));
         }
     }
 
-    /// Finds out who is behind a connection, if it is a proxy's.
-    fn note_sender(&mut self, key: LinkKey, request: &Request) {
-        let Some(link) = self.links.get_mut(key) else { return };
+    /// Finds out who is behind a connection, if it is a proxy's, and how that one reached it.
+    fn note_sender(&mut self, key: LinkKey, request: &Request) -> Option<Front> {
+        let link = self.links.get_mut(key)?;
         let sender = self.proxies.sender(link.remote.ip(), self.tls.is_some(), &request.forwarded);
         link.remote = super::source_of(link.remote, &sender);
-        self.asking.set_source(key, source(link.remote));
-        if sender.is_told {
-            link.front = Some(Front {
-                is_tls: sender.is_tls,
-                port: port_of(sender.host.as_deref().or(request.host.as_deref())),
-            });
-        }
+        self.asking.set_source(key, link.source());
+        let port = port_of(sender.host.as_deref().or(request.host.as_deref()));
+        sender.is_told.then_some(Front { is_tls: sender.is_tls, port })
     }
 
     fn upgraded(&mut self, key: LinkKey) {
-        self.links.change(key, |link| {
-            let End::Incoming(incoming) = link.end else { return None };
-            Some(Link { end: End::WebSocket(Box::new(incoming.into_websocket()?)), ..link })
-        });
-        let state = self.links.get(key).map(|link| &link.state);
-        let visited = if let Some(State::Visiting(id)) = state { Some(id.clone()) } else { None };
-        self.expect(key, STEP_TIMEOUT);
+        let phase = self.links.get(key).map(|link| &link.phase);
+        let visited = if let Some(Phase::Visiting(id)) = phase { Some(id.clone()) } else { None };
+        self.begin_step(key, STEP_TIMEOUT);
         if let Some(id) = visited {
             self.join(key, &id);
         }
     }
 
     fn handle_text(&mut self, key: LinkKey, text: String) {
-        match self.links.get(key).map(|link| &link.state) {
-            Some(State::Registering) => self.handle_registration(key, &text),
-            Some(State::Host(_)) => self.handle_host_text(key, &text),
-            Some(State::Client(_)) => self.handle_client_message(key, Payload::Text(text)),
-            Some(State::Contending(_)) => self.refuse(key, Refusal::Protocol, "a message came out of turn"),
-            Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
+        match self.links.get(key).map(|link| &link.phase) {
+            Some(Phase::Registering(_)) => self.handle_registration(key, &text),
+            Some(Phase::Host(_)) => self.handle_host_text(key, &text),
+            Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Text(text)),
+            Some(Phase::Contending(..)) => self.refuse(key, Refusal::Protocol, "a message came out of turn"),
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Closing) | None => {}
         }
     }
 
     fn handle_binary(&mut self, key: LinkKey, bytes: Bytes) {
-        match self.links.get(key).map(|link| &link.state) {
-            Some(State::Host(_)) => self.handle_packet(key, bytes),
-            Some(State::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
-            Some(State::Registering | State::Contending(_)) => {
+        match self.links.get(key).map(|link| &link.phase) {
+            Some(Phase::Host(_)) => self.handle_packet(key, bytes),
+            Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
+            Some(Phase::Registering(_) | Phase::Contending(..)) => {
                 self.refuse(key, Refusal::Protocol, "a host registers before it sends anything else");
             }
-            Some(State::Asking(_) | State::Visiting(_) | State::Closing) | None => {}
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Closing) | None => {}
         }
     }
 
     /// There may be room again in a link's WebSocket.
     pub(super) fn drained(&mut self, key: LinkKey) {
-        match self.links.get(key).map(|link| &link.state) {
-            Some(State::Host(_)) => self.pump_host(key),
-            Some(State::Client(_)) => self.pump_client(key),
+        match self.links.get(key).map(|link| &link.phase) {
+            Some(Phase::Host(_)) => self.pump_host(key),
+            Some(Phase::Client(_)) => self.pump_client(key),
             _ => {}
         }
     }
@@ -373,9 +265,8 @@ impl Server {
     }
 
     pub(super) fn send_error(&mut self, key: LinkKey, code: ErrorCode, message: &str) {
-        if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket)
-            && let Err(error) = websocket.send_text(FromServer::error(code, message).to_text())
-        {
+        let message = Payload::Text(FromServer::error(code, message).to_text());
+        if let Err(error) = self.links.send(key, message) {
             debug!("send error={error}");
         }
     }
@@ -383,55 +274,41 @@ impl Server {
     /// Ends a link in order: what belongs to it ends at once, its WebSocket with a handshake.
     pub(super) fn close_link(&mut self, key: LinkKey, reason: &str) {
         let Some(link) = self.links.get_mut(key) else { return };
-        let state = std::mem::replace(&mut link.state, State::Closing);
+        let phase = std::mem::replace(&mut link.phase, Phase::Closing);
         // A host's or a client's had no place among these until now.
-        self.asking.enter(key, source(link.remote), Standing::Idle);
-        match link.websocket() {
-            Some(websocket) => websocket.close(close_code::NORMAL, reason),
-            None => {
-                self.drop_link(key, reason);
-                return;
-            }
+        self.asking.enter(key, link.source(), Standing::Idle);
+        if !self.links.close(&mut self.core.turn, key, reason) {
+            return self.drop_link(key, reason);
         }
-        self.expect(key, CLOSE_TIMEOUT);
-        // The peer's close may be here already.
-        self.poll_later(key);
-        self.left(key, state, reason);
+        self.left(key, phase, reason);
     }
 
     /// Ends a link at once.
     pub(super) fn drop_link(&mut self, key: LinkKey, reason: &str) {
-        let Some(mut link) = self.links.remove(key) else { return };
+        let Some(link) = self.links.remove(&self.core.turn, key) else { return };
         self.asking.leave(key);
         debug!("remote={} dropped: {reason}", link.remote);
-        if let Err(error) = self.core.turn.registry().deregister(link.end.source()) {
-            debug!("deregister error={error}");
-        }
-        self.left(key, link.state, reason);
+        self.left(key, link.phase, reason);
     }
 
-    fn left(&mut self, key: LinkKey, state: State, reason: &str) {
-        match state {
-            State::Host(host) => self.host_left(key, *host, reason),
-            State::Client(client) => self.client_left(key, *client, reason),
-            State::Contending(register) => self.contender_left(key, &register),
-            State::Asking(_) | State::Visiting(_) | State::Registering | State::Closing => {}
+    fn left(&mut self, key: LinkKey, phase: Phase, reason: &str) {
+        match phase {
+            Phase::Host(host) => self.host_left(key, *host, reason),
+            Phase::Client(client) => self.client_left(key, *client, reason),
+            Phase::Contending(register, _) => self.contender_left(key, &register),
+            Phase::Asking(_) | Phase::Visiting(_) | Phase::Registering(_) | Phase::Closing => {}
         }
     }
 
     /// Pings hosts and clients, and drops those that are dead.
     pub(super) fn keep_alive(&mut self) {
-        let mut dead = Vec::new();
-        for (key, link) in self.links.iter_mut() {
-            // One that is not read says nothing, as far as we know.
-            let is_blocked = matches!(&link.state, State::Client(client) if client.is_blocked);
-            if let (State::Host(_) | State::Client(_), End::WebSocket(websocket)) = (&link.state, &mut link.end)
-                && !is_blocked
-                && !link.liveness.check(websocket)
-            {
-                dead.push(key);
-            }
-        }
+        // One that is not read says nothing, as far as we know.
+        let serves = |phase: &Phase| match phase {
+            Phase::Host(_) => true,
+            Phase::Client(client) => !client.is_blocked,
+            _ => false,
+        };
+        let dead = self.links.keep_alive(serves);
         dead.into_iter().for_each(|key| self.drop_link(key, "it did not answer any more"));
         self.bound_memory();
         self.forget_logins();

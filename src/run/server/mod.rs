@@ -9,6 +9,8 @@ mod admin;
 mod clients;
 #[cfg(unix)]
 mod dial;
+mod ending;
+mod files;
 mod hosts;
 mod leaving;
 mod links;
@@ -23,11 +25,9 @@ mod web;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 #[cfg(unix)]
 use crossbeam_channel::Receiver;
-use log::debug;
 use mio::Interest;
 use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
@@ -36,36 +36,33 @@ use rustls::ServerConfig as TlsConfig;
 use self::dial::Dial;
 #[cfg(unix)]
 pub use self::dial::{DialError, Dialer as ServerDialer};
+use self::ending::Stage;
+use self::files::{read_access, read_tls};
 use self::leaving::Leaving;
-use self::links::{Link, LinkKey};
+use self::links::Phase;
 use self::logins::Limiter;
 use self::web::{Web, WebKey};
 use super::RunError;
-use super::core::{Core, ROUNDS_PER_TURN};
+use super::core::Core;
 use super::deadlines::{Due, ServerDue};
 use super::dialer::Dialer;
-use super::keys::SessionKey;
-use super::liveness::LOOK_INTERVAL;
-use super::notice::{LinkNotice, Listening, Notice, ServerNotice};
+use super::keys::{LinkKey, SessionKey};
+use super::links::{LOOK_INTERVAL, Links};
+use super::notice::{Listening, Notice, ServerNotice};
+use super::side::Side;
 use super::signals::HangUp;
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
+use crate::config::ServerConfig;
 use crate::config::tokens::Tokens;
-use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
-use crate::net::{limits, listen, tls};
+use crate::net::{limits, listen};
 use crate::session::Reach;
 use crate::shares::Shares;
 use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::metrics::Metrics;
 use crate::tunnel::StreamKey;
-
-/// How long what is under way may take to end once somebody asked us to stop.
-const DRAIN: Duration = Duration::from_secs(10);
-
-/// How long hosts and clients may take to hear that the server goes away.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
@@ -76,7 +73,7 @@ pub struct Server {
     /// The front ends that are believed about who is behind them.
     proxies: Arc<TrustedProxies>,
     ports: Table<Port>,
-    links: Table<Link>,
+    links: Links<Phase>,
     /// The link of each host that is registered.
     names: HashMap<HostId, LinkKey>,
     /// The link of the host of each session.
@@ -108,22 +105,6 @@ pub struct Server {
     queued: usize,
     metrics: Metrics,
     stage: Stage,
-}
-
-/// ```text
-///  Serving ──asked to stop──▶ Draining ──nothing under way──▶ Parting ──services saw it──▶ Leaving ──all left──▶ over
-///                                └────────────asked again────────┴─────────────────────────┴───────────────────▶ over
-/// ```
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    Serving,
-    /// Nobody is taken in any more; until then what is under way may end.
-    Draining(Instant),
-    /// Services are told that nobody asks any more; until then they may end, too.
-    Parting(Instant),
-    /// Everybody was told; until then they may take it in.
-    Leaving(Instant),
-    Over,
 }
 
 /// Who may register.
@@ -205,7 +186,7 @@ impl Server {
             proxies: Arc::new(trusted_proxies(&config)),
             config,
             ports,
-            links: Table::new(),
+            links: Links::new(),
             names: HashMap::new(),
             sessions: HashMap::new(),
             webs: Table::new(),
@@ -272,65 +253,7 @@ impl Server {
         };
         self.core.turn.report(&serving);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice)?;
-                }
-                self.core.work();
-            }
-            if let Stage::Draining(by) = self.stage
-                && (by <= self.core.turn.now || self.is_drained())
-            {
-                self.stage = Stage::Parting(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
-                self.end_streams();
-                self.core.work();
-            }
-            if let Stage::Parting(by) = self.stage
-                && (by <= self.core.turn.now || self.leaving.is_empty())
-            {
-                self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
-                self.say_good_bye();
-            }
-            match self.stage {
-                Stage::Leaving(by) if by <= self.core.turn.now || self.links.is_empty() => return Ok(()),
-                Stage::Over => return Ok(()),
-                Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
-            }
-            self.core.wait()?;
-        }
-    }
-
-    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
-        match notice {
-            Notice::Acceptable(Listening::At(place)) => {
-                if let Some(port) = self.ports.at(place) {
-                    self.accept(port)?;
-                }
-            }
-            Notice::Acceptable(Listening::All) => {
-                let ports: Vec<PortKey> = self.ports.iter().map(|(key, _)| key).collect();
-                ports.into_iter().try_for_each(|port| self.accept(port))?;
-            }
-            Notice::Link(LinkNotice::Ready { place, event }) => self.handle_link_event(place, &event),
-            Notice::Link(LinkNotice::Poll { link }) => self.poll_link_again(link),
-            Notice::Link(LinkNotice::Due { link, step }) => self.handle_link_due(link, step),
-            Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
-            Notice::Ended { session, end, .. } => self.session_ended(session, &end),
-            Notice::KeepAlive => self.keep_alive(),
-            #[cfg(unix)]
-            Notice::Woken => self.handle_dials(),
-            #[cfg(not(unix))]
-            Notice::Woken => {}
-            Notice::Stop => self.stop(),
-            Notice::Server(notice) => self.handle_own(notice),
-            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) => {}
-        }
-        Ok(())
+        self.drive()
     }
 
     fn handle_own(&mut self, notice: ServerNotice) {
@@ -346,58 +269,47 @@ impl Server {
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }
     }
+}
 
-    /// Reads tokens and certificate again; what cannot be read stays as it was.
-    fn reload(&mut self) {
-        match read_tls(&self.config, &mut self.core) {
-            Ok(Some(tls)) => {
-                self.tls = Some(tls);
-                self.core.turn.report(&Event::Reloaded { what: "certificate".to_owned() });
-            }
-            Ok(None) => {}
-            Err(error) => self.core.turn.warn("reload", format!("the certificate stays as it was: {error}")),
-        }
-        match read_access(&self.config) {
-            Ok(Access::Tokens(tokens)) => {
-                self.access = Access::Tokens(tokens);
-                self.core.turn.report(&Event::Reloaded { what: "tokens".to_owned() });
-                self.drop_unwanted();
-            }
-            Ok(Access::Open) => {}
-            Err(error) => self.core.turn.warn("reload", format!("the tokens stay as they were: {error}")),
-        }
+impl Side for Server {
+    fn core(&mut self) -> &mut Core {
+        &mut self.core
     }
 
-    /// Takes nobody in any more, and lets what is under way end; at once when asked again.
-    fn stop(&mut self) {
-        match self.stage {
-            Stage::Serving => self.stage = Stage::Draining(self.core.turn.now + DRAIN),
-            Stage::Draining(_) | Stage::Parting(_) => {
-                self.say_good_bye();
-                self.stage = Stage::Over;
-                return;
+    fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
+        match notice {
+            Notice::Acceptable(Listening::At(place)) => {
+                if let Some(port) = self.ports.at(place) {
+                    self.accept(port)?;
+                }
             }
-            Stage::Leaving(_) | Stage::Over => {
-                self.stage = Stage::Over;
-                return;
+            Notice::Acceptable(Listening::All) => {
+                let ports: Vec<PortKey> = self.ports.iter().map(|(key, _)| key).collect();
+                ports.into_iter().try_for_each(|port| self.accept(port))?;
             }
+            Notice::Link(notice) => self.handle_link(notice),
+            Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
+            Notice::Ended { session, end, .. } => self.session_ended(session, &end),
+            Notice::KeepAlive => self.keep_alive(),
+            #[cfg(unix)]
+            Notice::Woken => self.handle_dials(),
+            #[cfg(not(unix))]
+            Notice::Woken => {}
+            Notice::Stop => self.stop(),
+            Notice::Server(notice) => self.handle_own(notice),
+            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) => {}
         }
-        self.core.turn.set(DRAIN, Due::Server(ServerDue::Stage));
-        for (_, port) in self.ports.iter_mut() {
-            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
-                debug!("deregister error={error}");
-            }
-        }
-        self.ports.drain().for_each(drop);
+        Ok(())
     }
 
-    /// Tells whether nothing is under way that an end would cut off.
-    fn is_drained(&self) -> bool {
-        self.webs.iter().all(|(_, web)| !web.is_busy())
-    }
-
-    fn is_stopping(&self) -> bool {
-        !matches!(self.stage, Stage::Serving)
+    fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
+        self.go_on_ending();
+        let is_over = match self.stage {
+            Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),
+            Stage::Over => true,
+            Stage::Serving | Stage::Draining(_) | Stage::Parting(_) => false,
+        };
+        is_over.then_some(Ok(()))
     }
 }
 
@@ -414,20 +326,4 @@ fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
 /// there itself.
 fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
     if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
-}
-
-fn read_tls(config: &ServerConfig, core: &mut Core) -> Result<Option<Arc<TlsConfig>>, RunError> {
-    let Some(files) = &config.tls else { return Ok(None) };
-    let tls = tls::server_config(&files.certificate, &files.key)?;
-    if let Some(remark) = tls.remark {
-        core.turn.warn("certificate", remark);
-    }
-    Ok(Some(tls.config))
-}
-
-fn read_access(config: &ServerConfig) -> Result<Access, RunError> {
-    match &config.access {
-        ServerAccess::Open => Ok(Access::Open),
-        ServerAccess::Tokens(path) => Ok(Access::Tokens(Tokens::read(path)?)),
-    }
 }

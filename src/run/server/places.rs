@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use super::Server;
-use super::links::LinkKey;
 use super::web::{MAX_CONNECTIONS, WebKey};
 use crate::gateway::{Refusal, Stage};
-use crate::run::keys::SessionKey;
+use crate::run::keys::{LinkKey, SessionKey};
+use crate::run::links::Link;
 use crate::shares::{Admission, Source, Standing};
 use crate::status::refusal::Refusal as Counted;
 
@@ -67,7 +67,7 @@ impl Server {
 
     /// Makes a place for a host that may register.
     pub(super) fn make_place_for_host(&mut self, key: LinkKey) -> bool {
-        let Some(source) = self.links.get(key).map(|link| source(link.remote)) else { return false };
+        let Some(source) = self.links.get(key).map(Link::source) else { return false };
         let admission = self.hosts.admit(source, rand::random());
         self.make_way(admission, |server, other| {
             server.refuse(other, Counted::Busy, "there are too many hosts from its address");
@@ -76,7 +76,7 @@ impl Server {
 
     /// Makes a place for a client, on the server and at its host.
     pub(super) fn make_place_for_client(&mut self, key: LinkKey, host: LinkKey) -> bool {
-        let Some(source) = self.links.get(key).map(|link| source(link.remote)) else { return false };
+        let Some(source) = self.links.get(key).map(Link::source) else { return false };
         let give_up = |server: &mut Server, other| {
             server.refuse(other, Counted::Busy, "there are too many clients from its address");
         };

@@ -5,10 +5,10 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 use super::hosts::{Host, Owner};
-use super::links::{Front, Link, LinkKey, State};
-use super::places::source;
+use super::links::{Front, Phase};
 use super::{Access, Server, Serves};
-use crate::run::liveness::Liveness;
+use crate::run::keys::LinkKey;
+use crate::run::links::Link;
 use crate::shares::Standing;
 use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSIONS};
 use crate::status::event::Event;
@@ -92,9 +92,8 @@ impl Server {
 
     /// Registers a host under a name that is free.
     fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
-        let own = |link: &Link| matches!(&link.state, State::Host(host) if host.owner.is(&claim.owner));
-        let is_full =
-            claim.max_hosts < usize::MAX && self.links.iter().filter(|(_, link)| own(link)).count() >= claim.max_hosts;
+        let own = |phase: &Phase| matches!(phase, Phase::Host(host) if host.owner.is(&claim.owner));
+        let is_full = claim.max_hosts < usize::MAX && self.links.of(own).len() >= claim.max_hosts;
         if is_full || !self.make_place_for_host(key) {
             return self.refuse(key, Refusal::Full, "there are as many hosts as there may be; try again later");
         }
@@ -104,15 +103,15 @@ impl Server {
     fn enter(&mut self, key: LinkKey, register: Register, claim: &Claim, replaced: bool) {
         let Register { versions, id, instance, public, dial, .. } = register;
         let version = versions.into_iter().filter(|version| VERSIONS.contains(version)).max().unwrap_or(VERSIONS[0]);
-        let front = self.links.get(key).and_then(|link| link.front);
+        let phase = self.links.get(key).map(|link| &link.phase);
+        let front = if let Some(Phase::Registering(front)) = phase { *front } else { None };
         let web = public.as_ref().and_then(|_| self.web_url(&id, front));
         let Some(link) = self.links.get_mut(key) else { return };
-        let remote = link.remote;
-        link.state =
-            State::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
-        link.liveness = Liveness::default();
+        let (remote, source) = (link.remote, link.source());
+        link.phase =
+            Phase::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         self.asking.leave(key);
-        self.hosts.enter(key, source(remote), Standing::Settled);
+        self.hosts.enter(key, source, Standing::Settled);
         self.names.insert(id.clone(), key);
         self.metrics.hosts = self.names.len();
         self.core.turn.report(&Event::HostJoined { id, remote, replaced });
@@ -131,8 +130,7 @@ impl Server {
         self.drop_link(holder, reason);
         self.enter(key, register, &claim, true);
         if let Some((contender, _)) = contender
-            && let Some(link) = self.links.get_mut(contender)
-            && let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering)
+            && let Some(register) = self.take_contender(contender)
         {
             self.contest(key, contender, *register);
         }
@@ -146,10 +144,12 @@ impl Server {
         let _ = websocket.send_ping();
         let Some(host) = self.host(holder) else { return };
         let former = host.contender.replace((key, received));
-        if let Some(link) = self.links.get_mut(key) {
-            link.state = State::Contending(Box::new(register));
+        if let Some(link) = self.links.get_mut(key)
+            && let Phase::Registering(front) = link.phase
+        {
+            link.phase = Phase::Contending(Box::new(register), front);
         }
-        self.expect(key, CONTEST);
+        self.begin_step(key, CONTEST);
         if let Some((former, _)) = former {
             self.refuse(former, Refusal::Replaced, "another process wants the same id");
         }
@@ -171,7 +171,7 @@ impl Server {
 
     /// The one that has the name did not show that it lives.
     pub(super) fn contest_lost(&mut self, contender: LinkKey) {
-        let Some(State::Contending(register)) = self.links.get(contender).map(|link| &link.state) else { return };
+        let Some(Phase::Contending(register, _)) = self.links.get(contender).map(|link| &link.phase) else { return };
         if let Some(&holder) = self.names.get(&register.id) {
             // It is succeeded as it leaves.
             self.drop_link(holder, "it did not answer, and another process wants its id");
@@ -182,8 +182,7 @@ impl Server {
 
     /// Gives the name to the one that waited for it.
     pub(super) fn succeed(&mut self, contender: LinkKey) {
-        let Some(link) = self.links.get_mut(contender) else { return };
-        let State::Contending(register) = std::mem::replace(&mut link.state, State::Registering) else { return };
+        let Some(register) = self.take_contender(contender) else { return };
         match self.claim(&register) {
             Ok(claim) if !self.names.contains_key(&register.id) => {
                 self.metrics.replacements += 1;
@@ -192,6 +191,15 @@ impl Server {
             Ok(_) => self.refuse(contender, Refusal::IdTaken, "another host has the id"),
             Err((refusal, message)) => self.refuse(contender, refusal, &message),
         }
+    }
+
+    /// Takes what a host registers that waits for a name, which it does no more.
+    fn take_contender(&mut self, key: LinkKey) -> Option<Box<Register>> {
+        let link = self.links.get_mut(key)?;
+        let Phase::Contending(_, front) = &link.phase else { return None };
+        let front = *front;
+        let phase = std::mem::replace(&mut link.phase, Phase::Registering(front));
+        if let Phase::Contending(register, _) = phase { Some(register) } else { None }
     }
 
     /// One that waited for a name is gone.
@@ -211,9 +219,7 @@ impl Server {
             Owner::Token(hash) => tokens.find_hash(&hash).is_some_and(|grant| grant.owns(&host.id)),
             Owner::Process(_) => false,
         };
-        let unwanted =
-            self.links.iter().filter(|(_, link)| matches!(&link.state, State::Host(host) if !is_wanted(host)));
-        for key in unwanted.map(|(key, _)| key).collect::<Vec<_>>() {
+        for key in self.links.of(|phase| matches!(phase, Phase::Host(host) if !is_wanted(host))) {
             self.refuse(key, Refusal::BadToken, "the server does not know the token any more");
         }
         let Access::Tokens(tokens) = &self.access else { return };
