@@ -343,6 +343,8 @@ impl Core {
                 Due::Host(due) => self.turn.tell(HostNotice::Due(due)),
                 Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
                 Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
+                // A check has a loop of its own.
+                Due::Check => {}
                 Due::Dial(due) => {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.handle_dial_due(&mut shared, due);

@@ -32,6 +32,8 @@ pub(super) enum Due {
     Round(RoundKey),
     /// A dial has had its time.
     Dial(DialDue),
+    /// A check may have something to do.
+    Check,
 }
 
 /// What is due of a host.

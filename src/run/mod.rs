@@ -4,7 +4,6 @@
 //! Each is made with its settings, reports what happens to a closure, and runs until it is done or stopped.
 
 mod approval;
-mod attempts;
 mod check;
 mod client;
 mod connections;
@@ -15,7 +14,6 @@ mod flows;
 mod host;
 mod keys;
 mod links;
-mod liveness;
 mod notice;
 mod outbox;
 mod proxy_header;

@@ -107,13 +107,6 @@ impl<T, K> Table<T, K> {
         self.at(mark.place).filter(|key| key.number == mark.number)
     }
 
-    /// Puts in an entry's place what is made of it, and keeps the key; without anything it is gone.
-    pub(super) fn change(&mut self, key: Key<K>, change: impl FnOnce(T) -> Option<T>) {
-        let Some(entry) = self.remove(key).and_then(change) else { return };
-        let place = self.slots.insert(Slot { number: key.number, entry });
-        assert_eq!(place, key.place.0, "the place that was left last is taken first");
-    }
-
     /// Returns how many entries there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
@@ -256,19 +249,6 @@ mod tests {
         assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
         assert_eq!((table.remove(first), table.len()), (None, 1));
         assert_eq!(table.at(first.place()), Some(second), "a place is whoever's who has it");
-    }
-
-    #[test]
-    fn an_entry_may_become_another() {
-        let mut table: Table<_> = Table::new();
-        let keys = ["a", "b", "c"].map(|name| table.insert(name.to_owned()));
-        table.remove(keys[0]);
-        table.change(keys[1], |name| Some(name + "!"));
-        table.change(keys[2], |_| None);
-        assert_eq!((table.get(keys[1]).map(String::as_str), table.get(keys[2])), (Some("b!"), None));
-        table.change(keys[2], |_| panic!("it is gone"));
-        assert_eq!((table.find(keys[1].mark()), table.find(keys[2].mark())), (Some(keys[1]), None));
-        assert_ne!(table.insert("d".to_owned()).place(), keys[1].place());
     }
 
     #[test]

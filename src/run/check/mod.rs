@@ -5,38 +5,29 @@ mod survey;
 mod visit;
 
 use std::io;
-use std::sync::Arc;
-use std::time::Instant;
 
-use mio::{Events, Poll, Token, Waker};
 use thiserror::Error;
 
 use self::survey::Survey;
 use self::visit::{Visit, Visited};
+use super::deadlines::Due;
+use super::links::Way;
+use super::notice::{LinkNotice, Notice};
+use super::token::Source;
+use super::turn::Turn;
 use super::{Reporter, RunError};
-use crate::config::CheckConfig;
+use crate::config::{CheckConfig, VisitConfig};
 use crate::net::interfaces::{interface_name, offered_addresses};
 use crate::net::tls;
+use crate::net::websocket::UpgradeRequest;
 use crate::session::diagnosis::{self, Diagnosis, Direct};
 use crate::signaling::network::Network;
 use crate::status::check::{Expectation, Finding, Side};
 use crate::status::event::Event;
 use crate::tunnel::Role;
 
-/// The waker of the helper threads.
-const WAKER: Token = Token(0);
-
-/// The signaling WebSocket.
-const LINK: Token = Token(1);
-
-/// The first UDP socket; the others follow.
-const FIRST_SOCKET: usize = 2;
-
 /// What is said of a host that lets us in and says nothing.
 const SILENT_HOST: &str = "knows the pin and says nothing of its network; somebody there may be asked first (--ask)";
-
-/// Events taken from the system at once.
-const EVENTS: usize = 64;
 
 /// What keeps this machine from connecting.
 #[derive(Debug, Error)]
@@ -85,92 +76,100 @@ impl Check {
     ///
     /// # Errors
     /// What would keep a session from being established, or what the check itself failed of.
-    pub fn run(mut self) -> Result<(), CheckError> {
-        let mut poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let visit = self.config.visit.take();
+    pub fn run(self) -> Result<(), CheckError> {
+        let Check { config, reporter } = self;
+        let mut turn = Turn::new(reporter)?;
         // A file that cannot be read is said before anything takes time.
-        let tls = match &visit {
-            Some(visit) if visit.url.tls => Some(tls::client_config(visit.ca.as_deref()).map_err(RunError::from)?),
-            _ => None,
-        };
+        let visit = config.visit.map(|visit| Ok::<_, RunError>((way(&visit)?, visit))).transpose()?;
         let mut addresses = offered_addresses(None)?.addresses;
         addresses.retain(|address| !address.is_loopback());
         for &address in &addresses {
-            self.report(Finding::Interface { address, name: interface_name(address).unwrap_or_default() });
+            report(&mut turn, Finding::Interface { address, name: interface_name(address).unwrap_or_default() });
         }
-        let now = Instant::now();
-        let mut survey = Survey::start(now, poll.registry(), &waker, &addresses, &self.config.stun);
-        let mut visit = visit.map(|visit| Visit::start(now, poll.registry(), waker.clone(), visit, tls));
+        let mut survey = Survey::start(&turn, &addresses, &config.stun);
+        let mut visit = visit.map(|(way, visit)| Visit::start(&mut turn, visit, way));
         let mut ours = None;
-        let mut events = Events::with_capacity(EVENTS);
         loop {
-            let now = Instant::now();
-            survey.advance(now);
-            if let Some(visit) = &mut visit {
-                visit.advance(now, poll.registry());
+            survey.advance(turn.now);
+            for _ in 0..turn.notices.len() {
+                if let (Some(Notice::Link(notice)), Some(visit)) = (turn.notices.pop_front(), &mut visit) {
+                    visit.handle_link(&mut turn, notice);
+                }
             }
             if ours.is_none() && survey.is_done() {
                 let network = survey.network();
                 ours = Some(network);
-                survey.findings().for_each(|finding| self.report(finding));
-                self.report(Finding::Network { side: Side::Here, network, message: diagnosis::outlook(&network) });
-                // A visit may be waiting for this alone.
-                if let Some(visit) = &mut visit {
-                    visit.handle_findings(network);
-                    visit.advance(now, poll.registry());
-                }
+                survey.findings().for_each(|finding| report(&mut turn, finding));
+                let message = diagnosis::outlook(&network);
+                report(&mut turn, Finding::Network { side: Side::Here, network, message });
+                visit.iter_mut().for_each(|visit| visit.handle_findings(&turn, network));
             }
+            visit.iter_mut().for_each(|visit| visit.advance(&mut turn));
             if ours.is_some() && visit.as_ref().is_none_or(Visit::is_over) {
                 break;
             }
-            let visiting = visit.as_ref().and_then(|visit| visit.poll_timeout(now));
-            let next = [survey.poll_timeout(now), visiting].into_iter().flatten().min();
-            let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
-            if let Err(error) = poll.poll(&mut events, timeout)
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                return Err(error.into());
-            }
-            for event in &events {
-                match (event.token(), &mut visit) {
-                    (WAKER, _) => {}
-                    (LINK, Some(visit)) => visit.handle_event(event),
-                    _ => survey.handle_event(event),
-                }
-            }
+            let next = [survey.poll_timeout(turn.now), visit.as_ref().and_then(Visit::poll_timeout)];
+            next.into_iter().flatten().for_each(|at| turn.deadlines.add(at, Due::Check));
+            wait(&mut turn, &mut survey)?;
         }
         let ours = ours.unwrap_or(Network::unknown(true, true));
         match visit.map(Visit::into_result) {
-            Some(visited) => self.conclude(&ours, visited),
+            Some(visited) => conclude(&mut turn, &ours, visited),
             None if addresses.is_empty() => Err(CheckError::NoNetwork),
             None => Ok(()),
         }
     }
+}
 
-    /// Says what a visit came to.
-    fn conclude(&mut self, ours: &Network, visited: Visited) -> Result<(), CheckError> {
-        let Visited { url, open_time, is_proven, theirs, failure } = visited;
-        let open_ms = open_time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);
-        self.report(Finding::Signaling { url, ok: open_ms.is_some(), open_ms });
-        let (theirs, message) = match theirs {
-            Some(theirs) => (theirs, diagnosis::situation(&theirs)),
-            None if is_proven && failure.is_none() => (Network::unknown(true, true), SILENT_HOST.to_owned()),
-            None => return failure.map_or(Ok(()), |error| Err(error.into())),
-        };
-        self.report(Finding::Network { side: Side::Host, network: theirs, message });
-        let diagnosis = diagnosis::diagnose(Role::Client, ours, &theirs);
-        self.report(verdict(&diagnosis));
-        match failure {
-            Some(error) => Err(error.into()),
-            None if diagnosis.connects() => Ok(()),
-            None => Err(CheckError::NoPath(diagnosis.sentence())),
+/// Waits until something happens or is due, and takes it in.
+fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
+    let events = turn.wait(false)?;
+    for event in &events {
+        match Source::from_token(event.token()) {
+            Some(Source::Link(place)) => turn.tell(LinkNotice::Ready { place, event: event.clone() }),
+            Some(Source::Udp(place)) => survey.handle_event(place, event),
+            _ => {}
         }
     }
-
-    fn report(&mut self, finding: Finding) {
-        (self.reporter)(&Event::Check(finding));
+    turn.put_back(events);
+    // What a check says is of the addresses that there were when it began.
+    turn.poll_addresses();
+    while let Some(due) = turn.poll_due() {
+        if let Due::Link { link, step } = due {
+            turn.tell(LinkNotice::Due { link, step });
+        }
     }
+    Ok(())
+}
+
+/// Returns how the host is dialled.
+fn way(visit: &VisitConfig) -> Result<Way, RunError> {
+    let tls = visit.url.tls.then(|| tls::client_config(visit.ca.as_deref())).transpose()?;
+    Ok(Way { request: UpgradeRequest::new(&visit.url, &visit.headers, visit.proxy.as_ref()), tls })
+}
+
+/// Says what a visit came to.
+fn conclude(turn: &mut Turn, ours: &Network, visited: Visited) -> Result<(), CheckError> {
+    let Visited { url, open_time, is_proven, theirs, failure } = visited;
+    let open_ms = open_time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);
+    report(turn, Finding::Signaling { url, ok: open_ms.is_some(), open_ms });
+    let (theirs, message) = match theirs {
+        Some(theirs) => (theirs, diagnosis::situation(&theirs)),
+        None if is_proven && failure.is_none() => (Network::unknown(true, true), SILENT_HOST.to_owned()),
+        None => return failure.map_or(Ok(()), |error| Err(error.into())),
+    };
+    report(turn, Finding::Network { side: Side::Host, network: theirs, message });
+    let diagnosis = diagnosis::diagnose(Role::Client, ours, &theirs);
+    report(turn, verdict(&diagnosis));
+    match failure {
+        Some(error) => Err(error.into()),
+        None if diagnosis.connects() => Ok(()),
+        None => Err(CheckError::NoPath(diagnosis.sentence())),
+    }
+}
+
+fn report(turn: &mut Turn, finding: Finding) {
+    turn.report(&Event::Check(finding));
 }
 
 fn verdict(diagnosis: &Diagnosis) -> Finding {

@@ -2,18 +2,19 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
+use mio::Interest;
 use mio::event::Event as MioEvent;
-use mio::{Interest, Registry, Token, Waker};
 
-use super::FIRST_SOCKET;
 use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
+use crate::run::table::Place;
+use crate::run::token::Source;
+use crate::run::turn::Turn;
 use crate::session::diagnosis;
 use crate::signaling::network::Network;
 use crate::status::check::{Asked, Finding};
@@ -51,13 +52,8 @@ enum Found {
 
 impl Survey {
     /// Binds a socket to each address and starts to look up the servers.
-    pub(super) fn start(
-        now: Instant,
-        registry: &Registry,
-        waker: &Arc<Waker>,
-        addresses: &[IpAddr],
-        servers: &[Target],
-    ) -> Survey {
+    pub(super) fn start(turn: &Turn, addresses: &[IpAddr], servers: &[Target]) -> Survey {
+        let now = turn.now;
         let mut survey = Survey {
             sockets: Vec::new(),
             buffers: ReceiveBuffers::default(),
@@ -68,12 +64,12 @@ impl Survey {
             lookups_end: now + LOOKUP_TIMEOUT,
         };
         for &address in addresses {
-            if let Err(error) = survey.add_socket(now, registry, address) {
+            if let Err(error) = survey.add_socket(turn, address) {
                 debug!("address={address} bind error={error}");
             }
         }
         for target in servers {
-            let mut resolver = Resolver::new(waker.clone());
+            let mut resolver = Resolver::new(turn.waker());
             let state = match resolver.resolve(Asker::Own, (), &target.host, target.port) {
                 Ok(Lookup::Ready(addresses)) => survey.found(now, &addresses),
                 Ok(Lookup::Pending) => Found::Pending(resolver),
@@ -85,9 +81,8 @@ impl Survey {
     }
 
     /// Takes note of what a socket's event says.
-    pub(super) fn handle_event(&mut self, event: &MioEvent) {
-        let index = event.token().0.checked_sub(FIRST_SOCKET);
-        if let Some(socket) = index.and_then(|index| self.sockets.get_mut(index)) {
+    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
+        if let Some(socket) = self.sockets.get_mut(place.to_bits()) {
             socket.readiness.handle_event(event);
         }
     }
@@ -201,11 +196,11 @@ impl Survey {
         Found::At(picked)
     }
 
-    fn add_socket(&mut self, now: Instant, registry: &Registry, address: IpAddr) -> io::Result<()> {
+    fn add_socket(&mut self, turn: &Turn, address: IpAddr) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
-        let token = Token(FIRST_SOCKET + self.sockets.len());
-        registry.register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
-        self.gatherer.add_socket(now, socket.local());
+        let token = Source::Udp(Place::from_bits(self.sockets.len())).token();
+        turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
+        self.gatherer.add_socket(turn.now, socket.local());
         self.sockets.push(socket);
         Ok(())
     }
