@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
-use super::keys::{ConnectionKey, FlowKey, LeavingKey, RoundKey, SessionKey};
+use super::keys::{ConnectionKey, FlowKey, LeavingKey, LinkKey, RoundKey, SessionKey};
 use super::table::Mark;
 
 /// What is due.
@@ -21,7 +21,7 @@ pub(super) enum Due {
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
     /// A signaling WebSocket has been at its step for too long.
-    Link { link: Mark, step: u64 },
+    Link { link: LinkKey, step: u64 },
     /// Something of a host's own.
     Host(HostDue),
     /// Something of a client's own.

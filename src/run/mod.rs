@@ -15,7 +15,6 @@ mod host;
 mod keys;
 mod links;
 mod notice;
-mod outbox;
 mod proxy_header;
 mod pump;
 mod rounds;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mio::event::Event as MioEvent;
 
 use super::deadlines::{ClientDue, HostDue, ServerDue};
-use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey, UdpListenerKey};
+use super::keys::{ConnectionKey, FlowKey, LinkKey, Scope, SessionKey, UdpListenerKey};
 use super::table::{Mark, Place};
 use crate::session::{End, Signal};
 use crate::status::event::StreamEnd;
@@ -65,9 +65,9 @@ pub(super) enum LinkNotice {
     /// Its socket is ready.
     Ready { place: Place, event: MioEvent },
     /// It may have more to give although no event says so.
-    Poll { link: Mark },
+    Poll { link: LinkKey },
     /// Its time for its step is up.
-    Due { link: Mark, step: u64 },
+    Due { link: LinkKey, step: u64 },
 }
 
 /// Something for either side of a session with a peer.

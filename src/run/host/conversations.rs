@@ -11,7 +11,7 @@ use super::Host;
 use super::links::{Phase, STEP_TIMEOUT};
 use crate::net::websocket::WebSocketError;
 use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::outbox::Outbox;
+use crate::run::links::Outbox;
 use crate::shares::{Source, Standing};
 use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};

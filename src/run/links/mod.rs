@@ -15,6 +15,7 @@ mod attempts;
 mod dial;
 mod link;
 mod liveness;
+mod outbox;
 mod redial;
 
 use std::io;
@@ -31,6 +32,7 @@ pub(super) use self::attempts::{Attempts, Patience};
 pub(super) use self::dial::Way;
 pub(super) use self::link::Link;
 use self::link::Socket;
+pub(super) use self::outbox::Outbox;
 pub(super) use self::redial::Redial;
 use super::deadlines::Due;
 use super::keys::{self, LinkKey};
@@ -124,14 +126,10 @@ impl<P> Links<P> {
                 Some(Wake::Ready(key))
             }
             LinkNotice::Poll { link } => {
-                let key = self.table.find(link)?;
-                self.table[key].is_queued = false;
-                Some(Wake::Ready(key))
+                self.table.get_mut(link)?.is_queued = false;
+                Some(Wake::Ready(link))
             }
-            LinkNotice::Due { link, step } => {
-                let key = self.table.find(link)?;
-                (self.table[key].step == step).then_some(Wake::Late(key))
-            }
+            LinkNotice::Due { link, step } => (self.table.get(link)?.step == step).then_some(Wake::Late(link)),
         }
     }
 
@@ -171,14 +169,14 @@ impl<P> Links<P> {
         if let Some(link) = self.table.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
         {
-            turn.tell(LinkNotice::Poll { link: key.mark() });
+            turn.tell(LinkNotice::Poll { link: key });
         }
     }
 
     /// Begins a link's next step, which has a deadline: [`Wake::Late`] follows unless another begins before.
     pub(super) fn begin_step(&mut self, turn: &mut Turn, key: LinkKey, timeout: Duration) {
         if let Some(step) = self.begin_endless_step(key) {
-            turn.set(timeout, Due::Link { link: key.mark(), step });
+            turn.set(timeout, Due::Link { link: key, step });
         }
     }
 

@@ -12,18 +12,18 @@ const KEPT_MESSAGES: usize = 32;
 
 /// Messages that wait for their turn.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(in crate::run) struct Outbox {
     messages: VecDeque<Payload>,
     bytes: usize,
 }
 
 impl Outbox {
-    pub(super) fn push(&mut self, message: Payload) {
+    pub(in crate::run) fn push(&mut self, message: Payload) {
         self.bytes += message.len() + MESSAGE_COST;
         self.messages.push_back(message);
     }
 
-    pub(super) fn pop(&mut self) -> Option<Payload> {
+    pub(in crate::run) fn pop(&mut self) -> Option<Payload> {
         let message = self.messages.pop_front()?;
         self.bytes -= message.len() + MESSAGE_COST;
         if self.messages.is_empty() {
@@ -33,11 +33,11 @@ impl Outbox {
     }
 
     /// Returns what waits, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::run) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::run) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 }
