@@ -129,7 +129,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/turn", &[], &["Instant::now"]),
     room("run/dialer", &["access"], &[]),
     room("run/host", &[], &["socket2"]),
-    room("run/links", &[], &["rustls"]),
+    room("run/links", &["http"], &["rustls"]),
     room("run/flows/programs", &["socks"], &[]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),

@@ -11,15 +11,12 @@ use thiserror::Error;
 use self::survey::Survey;
 use self::visit::{Visit, Visited};
 use super::deadlines::Due;
-use super::links::Way;
 use super::notice::{LinkNotice, Notice};
 use super::token::Source;
 use super::turn::Turn;
 use super::{Reporter, RunError};
-use crate::config::{CheckConfig, VisitConfig};
+use crate::config::CheckConfig;
 use crate::net::interfaces::{interface_name, offered_addresses};
-use crate::net::tls;
-use crate::net::websocket::UpgradeRequest;
 use crate::session::diagnosis::{self, Diagnosis, Direct};
 use crate::signaling::network::Network;
 use crate::status::check::{Expectation, Finding, Side};
@@ -80,14 +77,14 @@ impl Check {
         let Check { config, reporter } = self;
         let mut turn = Turn::new(reporter)?;
         // A file that cannot be read is said before anything takes time.
-        let visit = config.visit.map(|visit| Ok::<_, RunError>((way(&visit)?, visit))).transpose()?;
+        let mut visit = config.visit.map(|visit| Visit::new(&turn, visit)).transpose()?;
         let mut addresses = offered_addresses(None)?.addresses;
         addresses.retain(|address| !address.is_loopback());
         for &address in &addresses {
             report(&mut turn, Finding::Interface { address, name: interface_name(address).unwrap_or_default() });
         }
         let mut survey = Survey::start(&turn, &addresses, &config.stun);
-        let mut visit = visit.map(|(way, visit)| Visit::start(&mut turn, visit, way));
+        visit.iter_mut().for_each(|visit| visit.look_up(&mut turn));
         let mut ours = None;
         loop {
             survey.advance(turn.now);
@@ -140,12 +137,6 @@ fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Returns how the host is dialled.
-fn way(visit: &VisitConfig) -> Result<Way, RunError> {
-    let tls = visit.url.tls.then(|| tls::client_config(visit.ca.as_deref())).transpose()?;
-    Ok(Way { request: UpgradeRequest::new(&visit.url, &visit.headers, visit.proxy.as_ref()), tls })
 }
 
 /// Says what a visit came to.

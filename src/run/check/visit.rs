@@ -13,7 +13,7 @@ use log::debug;
 
 use crate::config::VisitConfig;
 use crate::net::resolver::{Asker, Lookup, Resolver};
-use crate::net::websocket::WebSocketError;
+use crate::net::websocket::{WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::keys::LinkKey;
 use crate::run::links::{Attempts, LinkEvent, Links, Patience, Wake, Way};
@@ -89,13 +89,14 @@ pub(super) struct Visited {
 }
 
 impl Visit {
-    /// Starts to look up the host.
-    pub(super) fn start(turn: &mut Turn, config: VisitConfig, way: Way) -> Visit {
-        let (host, port) = config.first_hop();
-        let host = host.to_owned();
-        let mut visit = Visit {
+    /// Prepares a visit.
+    ///
+    /// # Errors
+    /// Certificates cannot be read.
+    pub(super) fn new(turn: &Turn, config: VisitConfig) -> Result<Visit, RunError> {
+        Ok(Visit {
+            way: Way::new(&config.url, &config.headers, config.proxy.as_ref(), config.ca.as_deref())?,
             config,
-            way,
             resolver: Resolver::new(turn.waker()),
             links: Links::new(),
             stage: Stage::LookingUp(turn.now + OPEN_TIMEOUT),
@@ -106,13 +107,17 @@ impl Visit {
             is_final: false,
             theirs: None,
             failure: None,
-        };
-        match visit.resolver.resolve(Asker::Own, (), &host, port) {
-            Ok(Lookup::Ready(addresses)) => visit.found(turn, addresses),
+        })
+    }
+
+    /// Starts to look up the host.
+    pub(super) fn look_up(&mut self, turn: &mut Turn) {
+        let (host, port) = self.config.first_hop();
+        match self.resolver.resolve(Asker::Own, (), host, port) {
+            Ok(Lookup::Ready(addresses)) => self.found(turn, addresses),
             Ok(Lookup::Pending) => {}
-            Err(error) => visit.not_found(error.to_string()),
+            Err(error) => self.not_found(error.to_string()),
         }
-        visit
     }
 
     /// Takes note of what happens to the WebSocket.
@@ -263,7 +268,7 @@ impl Visit {
 
     fn leave(&mut self, turn: &mut Turn, key: LinkKey) {
         self.links[key].phase = Phase::Leaving;
-        self.links.close(turn, key, Farewell::Check.as_str());
+        self.links.close(turn, key, close_code::NORMAL, Farewell::Check.as_str());
     }
 
     /// The WebSocket has been at its step for too long.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use log::info;
 
 use super::{Client, Stage};
-use crate::net::websocket::WebSocketError;
+use crate::net::websocket::{WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::keys::{LinkKey, SessionKey};
@@ -158,10 +158,7 @@ impl Client {
             // Nobody proved that, so it ends no session that works.
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if recovers => {
                 self.close_link(key);
-                if let Some(entry) = self.core.sessions.get_mut(session) {
-                    entry.session.abandon(now, End::Replaced);
-                }
-                self.core.sessions.touch(session);
+                self.core.abandon(session, End::Replaced);
             }
             Err(error) => {
                 info!("joining the session again failed: {error}");
@@ -241,7 +238,7 @@ impl Client {
     pub(super) fn close_link(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
-        let is_closing = self.links.close(&mut self.core.turn, key, "done");
+        let is_closing = self.links.close(&mut self.core.turn, key, close_code::NORMAL, "done");
         if let Phase::Session(session) = phase {
             self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }

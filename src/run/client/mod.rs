@@ -45,8 +45,6 @@ use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
-use crate::net::tls;
-use crate::net::websocket::UpgradeRequest;
 use crate::session::End;
 use crate::shares::Source;
 use crate::status::event::Event;
@@ -103,8 +101,7 @@ impl Client {
         let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
         let dialer = Dialer { reverse, ..Dialer::default() };
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
-        let tls = if config.url.tls { Some(tls::client_config(config.ca.as_deref())?) } else { None };
-        let request = UpgradeRequest::new(&config.url, &config.headers, config.proxy.as_ref());
+        let way = Way::new(&config.url, &config.headers, config.proxy.as_ref(), config.ca.as_deref())?;
         let mut client = Client {
             core,
             config,
@@ -113,7 +110,7 @@ impl Client {
             logins: LoginLimiter::default(),
             #[cfg(unix)]
             pipe: PipeEnds::default(),
-            way: Way { request, tls },
+            way,
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             links: Links::new(),
             session: None,

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 
 use super::Host;
 use crate::net::listen::{self, Accepted};
-use crate::net::websocket::{Admission, Incoming, WebSocketError};
+use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::keys::{LinkKey, Scope, SessionKey};
@@ -272,7 +272,7 @@ impl Host {
         self.left(key, source, &phase);
         if let Some(number) = conversation {
             self.leave_later(number);
-        } else if !self.links.close(&mut self.core.turn, key, reason) {
+        } else if !self.links.close(&mut self.core.turn, key, close_code::NORMAL, reason) {
             self.drop_link(key);
         }
     }

@@ -20,8 +20,7 @@ use super::conversations::Conversations;
 use super::links::Phase;
 use crate::config::{PublicService, Registration};
 use crate::net::resolver::{Asker, Lookup};
-use crate::net::tls;
-use crate::net::websocket::{UpgradeRequest, WebSocketError};
+use crate::net::websocket::{WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::Waiter;
@@ -59,13 +58,12 @@ pub(super) struct Uplink {
 impl Uplink {
     /// Prepares a registration; nothing is dialled yet.
     pub(super) fn new(registration: Registration) -> Result<Uplink, RunError> {
-        let tls = registration.server.tls.then(|| tls::client_config(registration.ca.as_deref())).transpose()?;
-        let Registration { server, headers, proxy, .. } = &registration;
-        let request = UpgradeRequest::new(&server.host_endpoint(), headers, proxy.as_ref());
+        let Registration { server, headers, proxy, ca, .. } = &registration;
+        let way = Way::new(&server.host_endpoint(), headers, proxy.as_ref(), ca.as_deref())?;
         Ok(Uplink {
             registration,
             instance: rendezvous::instance(),
-            way: Way { request, tls },
+            way,
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             link: None,
             conversations: Conversations::default(),
@@ -253,7 +251,7 @@ impl Host {
     /// Closes the WebSocket to the server at the end of the run, as well as that goes without waiting.
     pub(super) fn hang_up(&mut self) {
         if let Some(key) = self.uplink.as_ref().and_then(|uplink| uplink.link) {
-            self.links.close(&mut self.core.turn, key, "the host ended");
+            self.links.close(&mut self.core.turn, key, close_code::NORMAL, "the host ended");
         }
     }
 }

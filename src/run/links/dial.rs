@@ -1,19 +1,39 @@
 //! Links to a side that is dialled.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ClientConfig as TlsConfig;
 
 use super::{Attempts, Links, Socket};
+use crate::http::proxy::Proxy;
+use crate::net::tls::{self, TlsConfigError};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 use crate::run::keys::LinkKey;
 use crate::run::turn::Turn;
+use crate::signaling::url::SignalingUrl;
 
 /// How the other side is dialled, wherever it is.
 pub(in crate::run) struct Way {
-    pub(in crate::run) request: UpgradeRequest,
-    pub(in crate::run) tls: Option<Arc<TlsConfig>>,
+    request: UpgradeRequest,
+    tls: Option<Arc<TlsConfig>>,
+}
+
+impl Way {
+    /// Leads to what a URL names, by that proxy if there is one. With `ca` its authorities are trusted and no others.
+    ///
+    /// # Errors
+    /// Certificates cannot be read.
+    pub(in crate::run) fn new(
+        url: &SignalingUrl,
+        headers: &[(String, String)],
+        proxy: Option<&Proxy>,
+        ca: Option<&Path>,
+    ) -> Result<Way, TlsConfigError> {
+        let tls = url.tls.then(|| tls::client_config(ca)).transpose()?;
+        Ok(Way { request: UpgradeRequest::new(url, headers, proxy), tls })
+    }
 }
 
 impl<P> Links<P> {

@@ -40,7 +40,7 @@ use super::notice::LinkNotice;
 use super::table::Table;
 use super::token::Source;
 use super::turn::Turn;
-use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent, close_code};
+use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent};
 use crate::signaling::rendezvous::Payload;
 
 /// Time between looks at whether links are alive.
@@ -200,9 +200,9 @@ impl<P> Links<P> {
     }
 
     /// Begins the closing handshake; false says that there is none to be had, and nothing keeps the link.
-    pub(super) fn close(&mut self, turn: &mut Turn, key: LinkKey, reason: &str) -> bool {
+    pub(super) fn close(&mut self, turn: &mut Turn, key: LinkKey, code: u16, reason: &str) -> bool {
         let Some(Link { socket: Socket::Open(websocket), .. }) = self.table.get_mut(key) else { return false };
-        websocket.close(close_code::NORMAL, reason);
+        websocket.close(code, reason);
         self.begin_step(turn, key, CLOSE_TIMEOUT);
         // The peer's close may be here already.
         self.poll_later(turn, key);

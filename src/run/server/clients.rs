@@ -6,14 +6,13 @@
 
 use std::time::Duration;
 
-use log::debug;
-
 use super::Server;
 use super::hosts::MAX_AHEAD;
 use super::links::{Phase, STEP_TIMEOUT};
 use crate::net::websocket::{MAX_MESSAGE, close_code};
 use crate::run::keys::LinkKey;
-use crate::run::links::{Link, Outbox};
+use crate::run::links::Outbox;
+use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
@@ -232,14 +231,8 @@ impl Server {
     /// Tells the clients of a host that is gone.
     pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
         for key in clients {
-            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
-                let gone = FromServer::error(crate::signaling::message::ErrorCode::UnknownHost, "the host is gone");
-                if let Err(error) = websocket.send_text(gone.to_text()) {
-                    debug!("send error={error}");
-                }
-                websocket.close(close_code::GOING_AWAY, "the host is gone");
-            }
-            self.close_link(key, "the host is gone");
+            self.send_error(key, ErrorCode::UnknownHost, "the host is gone");
+            self.close_link_for(key, close_code::GOING_AWAY, "the host is gone");
         }
     }
 }

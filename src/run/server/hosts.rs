@@ -12,7 +12,7 @@ use super::places::MAX_REQUESTS;
 use super::web::WebKey;
 use crate::net::websocket::close_code;
 use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::links::{Link, Outbox};
+use crate::run::links::Outbox;
 use crate::session::{End, Signal};
 use crate::shares::Shares;
 use crate::signaling::message::ErrorCode;
@@ -278,25 +278,17 @@ impl Server {
     /// Lets everybody go, and tells every host to come back in a moment.
     pub(super) fn say_good_bye(&mut self) {
         let reason = "the server goes away";
-        let (hosts, others): (Vec<_>, Vec<_>) =
-            self.links.iter().map(|(key, link)| (key, matches!(link.phase, Phase::Host(_)))).partition(|link| link.1);
         // Clients first: they would be told that their host is gone.
-        for (key, _) in others {
-            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
-                websocket.close(close_code::GOING_AWAY, reason);
-            }
-            self.close_link(key, reason);
+        for key in self.links.of(|phase| !matches!(phase, Phase::Host(_))) {
+            self.close_link_for(key, close_code::GOING_AWAY, reason);
         }
-        for (key, _) in hosts {
+        for key in self.links.of(|phase| matches!(phase, Phase::Host(_))) {
             let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
             if let FromServer::Error(error) = &mut error {
                 error.retry_after = Some(1);
             }
             self.send_to_host(key, error.to_text());
-            if let Some(websocket) = self.links.get_mut(key).and_then(Link::websocket) {
-                websocket.close(close_code::GOING_AWAY, reason);
-            }
-            self.close_link(key, reason);
+            self.close_link_for(key, close_code::GOING_AWAY, reason);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
-use crate::net::websocket::{Incoming, WebSocketError};
+use crate::net::websocket::{Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::keys::LinkKey;
@@ -273,11 +273,16 @@ impl Server {
 
     /// Ends a link in order: what belongs to it ends at once, its WebSocket with a handshake.
     pub(super) fn close_link(&mut self, key: LinkKey, reason: &str) {
+        self.close_link_for(key, close_code::NORMAL, reason);
+    }
+
+    /// The same with a code that says more.
+    pub(super) fn close_link_for(&mut self, key: LinkKey, code: u16, reason: &str) {
         let Some(link) = self.links.get_mut(key) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
         // A host's or a client's had no place among these until now.
         self.asking.enter(key, link.source(), Standing::Idle);
-        if !self.links.close(&mut self.core.turn, key, reason) {
+        if !self.links.close(&mut self.core.turn, key, code, reason) {
             return self.drop_link(key, reason);
         }
         self.left(key, phase, reason);
