@@ -146,9 +146,6 @@ impl Client {
     /// # Errors
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
-        self.core.sessions.look_up_stun(self.core.turn.now);
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
-        self.look_up();
         self.drive()
     }
 
@@ -313,6 +310,12 @@ impl Client {
 impl Side for Client {
     fn core(&mut self) -> &mut Core {
         &mut self.core
+    }
+
+    fn start(&mut self) {
+        self.core.sessions.look_up_stun(self.core.turn.now);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.look_up();
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {

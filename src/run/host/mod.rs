@@ -170,14 +170,6 @@ impl Host {
     /// # Errors
     /// The loop cannot go on, or the server does not want us.
     pub fn run(mut self) -> Result<(), RunError> {
-        // Only here signals are handled, and whoever reads this may send one.
-        if let (Some(addr), Some(url)) = (self.local, self.url()) {
-            let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
-            self.core.turn.report(&Event::Listening { addr, url, pin });
-        }
-        self.dial_server();
-        self.core.sessions.look_up_stun(self.core.turn.now);
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.drive()
     }
 
@@ -249,6 +241,17 @@ impl Host {
 impl Side for Host {
     fn core(&mut self) -> &mut Core {
         &mut self.core
+    }
+
+    fn start(&mut self) {
+        // Only here signals are handled, and whoever reads this may send one.
+        if let (Some(addr), Some(url)) = (self.local, self.url()) {
+            let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
+            self.core.turn.report(&Event::Listening { addr, url, pin });
+        }
+        self.dial_server();
+        self.core.sessions.look_up_stun(self.core.turn.now);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {

@@ -239,20 +239,6 @@ impl Server {
     /// # Errors
     /// The loop cannot go on.
     pub fn run(mut self) -> Result<(), RunError> {
-        let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
-        self.fit_places(descriptors);
-        let serving = Event::Serving {
-            listen: self.local_addr(),
-            tls: self.tls.is_some(),
-            gateway: self.addresses(Serves::Gateway).collect(),
-            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
-            proxy: self.address(Serves::Proxy),
-            admin: self.address(Serves::Administration),
-            open: matches!(self.access, Access::Open),
-            descriptors,
-        };
-        self.core.turn.report(&serving);
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.drive()
     }
 
@@ -274,6 +260,23 @@ impl Server {
 impl Side for Server {
     fn core(&mut self) -> &mut Core {
         &mut self.core
+    }
+
+    fn start(&mut self) {
+        let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
+        self.fit_places(descriptors);
+        let serving = Event::Serving {
+            listen: self.local_addr(),
+            tls: self.tls.is_some(),
+            gateway: self.addresses(Serves::Gateway).collect(),
+            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
+            proxy: self.address(Serves::Proxy),
+            admin: self.address(Serves::Administration),
+            open: matches!(self.access, Access::Open),
+            descriptors,
+        };
+        self.core.turn.report(&serving);
+        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
