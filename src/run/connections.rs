@@ -11,8 +11,6 @@ use std::io;
 use std::ops::{Index, IndexMut};
 
 use log::{debug, warn};
-use mio::Interest;
-use mio::event::Event as MioEvent;
 use sha2::{Digest, Sha256};
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
@@ -24,6 +22,7 @@ use super::turn::Turn;
 use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, ConnectTarget, Hop, OpenError, Origin, StreamId, StreamKey};

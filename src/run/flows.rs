@@ -12,8 +12,6 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
-use mio::net::UdpSocket;
 
 use super::deadlines::Due;
 use super::dialer::{Waiter, Wanted, asker};
@@ -28,6 +26,7 @@ use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
+use crate::net::system::{Interest, UdpSocket};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 

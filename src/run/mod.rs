@@ -30,6 +30,8 @@ mod table;
 mod token;
 mod trails;
 mod turn;
+#[cfg(test)]
+mod world;
 
 use std::io;
 

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info, trace};
-use mio::Waker;
-use mio::event::Event as MioEvent;
 use rand::Rng;
 
 use super::deadlines::Due;
@@ -20,6 +18,7 @@ use super::table::{Place, Table};
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::interfaces::usable_addresses;
+use crate::net::system::{Event as MioEvent, Waker};
 use crate::session::{End, Event, Path, Reach, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;

@@ -6,9 +6,7 @@ mod visit;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
-use mio::{Events, Poll, Token, Waker};
 use thiserror::Error;
 
 use self::survey::Survey;
@@ -16,6 +14,7 @@ use self::visit::{Visit, Visited};
 use super::{Reporter, RunError};
 use crate::config::CheckConfig;
 use crate::net::interfaces::{interface_name, offered_addresses};
+use crate::net::system::{self, Events, Poll, Token, Waker};
 use crate::net::tls;
 use crate::session::diagnosis::{self, Diagnosis, Direct};
 use crate::signaling::network::Network;
@@ -99,13 +98,13 @@ impl Check {
         for &address in &addresses {
             self.report(Finding::Interface { address, name: interface_name(address).unwrap_or_default() });
         }
-        let now = Instant::now();
+        let now = system::now();
         let mut survey = Survey::start(now, poll.registry(), &waker, &addresses, &self.config.stun);
         let mut visit = visit.map(|visit| Visit::start(now, poll.registry(), waker.clone(), visit, tls));
         let mut ours = None;
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let now = Instant::now();
+            let now = system::now();
             survey.advance(now);
             if let Some(visit) = &mut visit {
                 visit.advance(now, poll.registry());
@@ -126,7 +125,7 @@ impl Check {
             }
             let visiting = visit.as_ref().and_then(|visit| visit.poll_timeout(now));
             let next = [survey.poll_timeout(now), visiting].into_iter().flatten().min();
-            let timeout = next.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = next.map(|at| at.saturating_duration_since(system::now()));
             if let Err(error) = poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {

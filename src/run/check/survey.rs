@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::event::Event as MioEvent;
-use mio::{Interest, Registry, Token, Waker};
 
 use super::FIRST_SOCKET;
 use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
+use crate::net::system::{Event as MioEvent, Interest, Registry, Token, Waker};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
 use crate::session::diagnosis;

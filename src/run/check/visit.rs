@@ -11,13 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::event::Event as MioEvent;
-use mio::{Interest, Registry, Waker};
 use rustls::ClientConfig as TlsConfig;
 
 use super::LINK;
 use crate::config::VisitConfig;
 use crate::net::resolver::{Asker, Lookup, Resolver};
+use crate::net::system::{Event as MioEvent, Interest, Registry, Waker};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;

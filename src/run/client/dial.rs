@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{debug, info};
-use mio::Interest;
 
 use super::Client;
 use super::links::{Link, Phase};
 use crate::net::resolver::{Asker, Lookup};
+use crate::net::system::Interest;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
 use crate::run::attempts::Attempts;
 use crate::run::dialer::Waiter;

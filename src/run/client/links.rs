@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::{debug, info};
-use mio::event::Event as MioEvent;
 
 use super::{Client, MIN_BACKOFF};
+use crate::net::system::Event as MioEvent;
 use crate::net::websocket::{WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::attempts::Attempts;

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
 
 use super::Client;
 use crate::address::{Bind, Endpoint, ListenAddress, Protocol};
 use crate::config::{LocalForward, ServiceBind};
 use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
+use crate::net::system::Interest;
 use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::core::Core;

@@ -65,7 +65,7 @@ const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes a host's service appear on a local port.
 pub struct Client {
-    core: Core,
+    pub(super) core: Core,
     config: ClientConfig,
     local: LocalPorts,
     /// Programs that say what they want of the proxy.
@@ -153,23 +153,31 @@ impl Client {
     /// # Errors
     /// Why there is no session, or why it ended for good.
     pub fn run(mut self) -> Result<(), RunError> {
+        self.start();
+        while !self.turn()? {
+            self.core.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Dials the host for the first time.
+    pub(super) fn start(&mut self) {
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.look_up();
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice);
-                }
-                self.core.work();
+    }
+
+    /// Does what came up. Tells whether the run is over.
+    pub(super) fn turn(&mut self) -> Result<bool, RunError> {
+        for _ in 0..ROUNDS_PER_TURN {
+            // Not those that come up meanwhile: a flood of them would stop everything else.
+            for _ in 0..self.core.turn.notices.len() {
+                let Some(notice) = self.core.turn.notices.pop_front() else { break };
+                self.handle(notice);
             }
-            if let Some(outcome) = self.outcome.take() {
-                return outcome;
-            }
-            self.core.wait()?;
+            self.core.work();
         }
+        self.outcome.take().map_or(Ok(false), |outcome| outcome.map(|()| true))
     }
 
     fn handle(&mut self, notice: Notice) {

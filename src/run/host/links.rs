@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::{debug, info};
-use mio::Interest;
-use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 
 use super::{Host, Link, LinkEnd, LinkKey, Phase};
 use crate::net::listen::{self, Accepted};
+use crate::net::system::{Event as MioEvent, Interest, TcpStream};
 use crate::net::websocket::{Admission, Incoming, IncomingEvent, WebSocketEvent, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;

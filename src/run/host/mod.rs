@@ -12,9 +12,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::debug;
-use mio::Interest;
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Socket, Type};
 
 use self::conversations::Conversation;
 use self::reverse::ReverseListener;
@@ -23,6 +20,7 @@ use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
 use crate::config::HostConfig;
 use crate::net::listen;
+use crate::net::system::{Interest, TcpListener, TcpStream};
 use crate::net::websocket::{Incoming, WebSocket};
 use crate::run::RunError;
 use crate::run::approval::Approval;
@@ -51,7 +49,7 @@ const DONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shares a local service with the clients that know the pin.
 pub struct Host {
-    core: Core,
+    pub(super) core: Core,
     config: HostConfig,
     pin: Pin,
     listener: Option<TcpListener>,
@@ -224,6 +222,15 @@ impl Host {
     /// # Errors
     /// The loop cannot go on, or the server does not want us.
     pub fn run(mut self) -> Result<(), RunError> {
+        self.start();
+        while !self.turn()? {
+            self.core.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Says where it listens, and dials the server for the first time.
+    pub(super) fn start(&mut self) {
         // Only here signals are handled, and whoever reads this may send one.
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
@@ -232,22 +239,23 @@ impl Host {
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice)?;
-                }
-                self.core.work();
+    }
+
+    /// Does what came up. Tells whether the run is over.
+    pub(super) fn turn(&mut self) -> Result<bool, RunError> {
+        for _ in 0..ROUNDS_PER_TURN {
+            // Not those that come up meanwhile: a flood of them would stop everything else.
+            for _ in 0..self.core.turn.notices.len() {
+                let Some(notice) = self.core.turn.notices.pop_front() else { break };
+                self.handle(notice)?;
             }
-            if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.turn.notices.is_empty())
-            {
-                self.hang_up();
-                return self.failure.take().map_or(Ok(()), Err);
-            }
-            self.core.wait()?;
+            self.core.work();
         }
+        if self.is_done || (self.is_stopping && self.core.sessions.is_empty() && self.core.turn.notices.is_empty()) {
+            self.hang_up();
+            return self.failure.take().map_or(Ok(true), Err);
+        }
+        Ok(false)
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -350,21 +358,8 @@ fn is_listened_on(endpoint: &Endpoint) -> bool {
         Endpoint::Udp(_) => return true,
     };
     if target.host.eq_ignore_ascii_case("localhost") {
-        return ListenAddress::Localhost(target.port).addresses().any(is_taken);
+        return ListenAddress::Localhost(target.port).addresses().any(listen::is_taken);
     }
     let ip = target.host.parse().ok().filter(IpAddr::is_loopback);
-    ip.is_none_or(|ip| is_taken(SocketAddr::new(ip, target.port)))
-}
-
-/// Tells whether a port of this machine is in use.
-fn is_taken(address: SocketAddr) -> bool {
-    let probe = Socket::new(Domain::for_address(address), Type::STREAM, None).and_then(|socket| {
-        // On Unix this tells a port in use from one that merely was.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())
-    });
-    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has
-    // nobody.
-    probe.is_err_and(|error| !listen::lacks_family(&error))
+    ip.is_none_or(|ip| listen::is_taken(SocketAddr::new(ip, target.port)))
 }

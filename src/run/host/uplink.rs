@@ -13,8 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
-use mio::Interest;
-use mio::event::Event as MioEvent;
 use rand::RngExt;
 use rustls::ClientConfig as TlsConfig;
 
@@ -22,6 +20,7 @@ use super::Host;
 use super::conversations::Conversations;
 use crate::config::{PublicService, Registration};
 use crate::net::resolver::{Asker, Lookup};
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::tls;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;

@@ -28,8 +28,6 @@ use std::time::{Duration, Instant};
 #[cfg(unix)]
 use crossbeam_channel::Receiver;
 use log::debug;
-use mio::Interest;
-use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
 
 #[cfg(unix)]
@@ -53,6 +51,7 @@ use super::turn::{Reporter, Stopper};
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::http::forwarded::{Sender, TrustedProxies};
+use crate::net::system::{Interest, TcpListener};
 use crate::net::{limits, listen, tls};
 use crate::session::Reach;
 use crate::shares::Shares;
@@ -69,7 +68,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
-    core: Core,
+    pub(super) core: Core,
     config: ServerConfig,
     tls: Option<Arc<TlsConfig>>,
     access: Access,
@@ -258,6 +257,15 @@ impl Server {
     /// # Errors
     /// The loop cannot go on.
     pub fn run(mut self) -> Result<(), RunError> {
+        self.start();
+        while !self.turn()? {
+            self.core.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Says where it listens.
+    pub(super) fn start(&mut self) {
         let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
         self.fit_places(descriptors);
         let serving = Event::Serving {
@@ -272,37 +280,38 @@ impl Server {
         };
         self.core.turn.report(&serving);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
-        loop {
-            for _ in 0..ROUNDS_PER_TURN {
-                // Not those that come up meanwhile: a flood of them would stop everything else.
-                for _ in 0..self.core.turn.notices.len() {
-                    let Some(notice) = self.core.turn.notices.pop_front() else { break };
-                    self.handle(notice)?;
-                }
-                self.core.work();
+    }
+
+    /// Does what came up. Tells whether the run is over.
+    pub(super) fn turn(&mut self) -> Result<bool, RunError> {
+        for _ in 0..ROUNDS_PER_TURN {
+            // Not those that come up meanwhile: a flood of them would stop everything else.
+            for _ in 0..self.core.turn.notices.len() {
+                let Some(notice) = self.core.turn.notices.pop_front() else { break };
+                self.handle(notice)?;
             }
-            if let Stage::Draining(by) = self.stage
-                && (by <= self.core.turn.now || self.is_drained())
-            {
-                self.stage = Stage::Parting(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
-                self.end_streams();
-                self.core.work();
-            }
-            if let Stage::Parting(by) = self.stage
-                && (by <= self.core.turn.now || self.leaving.is_empty())
-            {
-                self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
-                self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
-                self.say_good_bye();
-            }
-            match self.stage {
-                Stage::Leaving(by) if by <= self.core.turn.now || self.links.is_empty() => return Ok(()),
-                Stage::Over => return Ok(()),
-                Stage::Serving | Stage::Draining(_) | Stage::Parting(_) | Stage::Leaving(_) => {}
-            }
-            self.core.wait()?;
+            self.core.work();
         }
+        if let Stage::Draining(by) = self.stage
+            && (by <= self.core.turn.now || self.is_drained())
+        {
+            self.stage = Stage::Parting(self.core.turn.now + FAREWELL);
+            self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
+            self.end_streams();
+            self.core.work();
+        }
+        if let Stage::Parting(by) = self.stage
+            && (by <= self.core.turn.now || self.leaving.is_empty())
+        {
+            self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
+            self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));
+            self.say_good_bye();
+        }
+        Ok(match self.stage {
+            Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),
+            Stage::Over => true,
+            Stage::Serving | Stage::Draining(_) | Stage::Parting(_) => false,
+        })
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {

@@ -7,9 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
-use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 
 use super::Server;
 use super::logins::{self, LoginState};
@@ -20,6 +17,7 @@ use crate::gateway::{Ending, Exchange, Finished, Kind, Refusal, Stage, Visitor};
 use crate::http;
 use crate::net::listen;
 use crate::net::listener::Ends;
+use crate::net::system::{Event as MioEvent, Interest, TcpStream};
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::run::deadlines::{Due, ServerDue};
