@@ -86,8 +86,8 @@ impl TcpStream {
 
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         either!(self, TcpStream, socket => socket.shutdown(how), world => {
-            assert_eq!(how, Shutdown::Write, "nothing else is asked for");
-            world.network().shut_down(world.id)
+            assert_ne!(how, Shutdown::Read, "nobody asks for that");
+            world.network().shut_down(world.id, how == Shutdown::Both)
         })
     }
 

@@ -22,8 +22,7 @@ use std::time::Instant;
 use if_addrs::{IfAddr, IfOperStatus, Ifv4Addr, Ifv6Addr, Interface};
 
 pub use either::{SockRef, TcpListener, TcpStream, UdpSocket, UdpSocketState};
-pub use network::{Network, Process};
-pub(crate) use network::Machine;
+pub(crate) use network::{Machine, Network, Process};
 pub use poll::{Event, Events, Poll, Registry, Source, Waker};
 pub(crate) use traffic::Way;
 

@@ -253,12 +253,16 @@ impl Network {
         Ok(len)
     }
 
-    pub(super) fn shut_down(&mut self, id: u64) -> io::Result<()> {
+    pub(super) fn shut_down(&mut self, id: u64, ends_reading: bool) -> io::Result<()> {
         let process = self.sockets.get(&id).map(|socket| socket.process);
         let own = self.machine_of(process.ok_or(io::ErrorKind::NotConnected)?);
         let tcp = self.open_tcp(id)?;
         if tcp.state != State::Open {
             return Err(io::ErrorKind::NotConnected.into());
+        }
+        if ends_reading {
+            tcp.arrived.clear();
+            tcp.has_end_arrived = true;
         }
         if !std::mem::replace(&mut tcp.has_sent_end, true) {
             let (to, machine) = (tcp.peer, tcp.machine);

@@ -324,7 +324,7 @@ fn a_wrong_pin_ends_a_client_and_a_busy_host_is_asked_again() {
 
 #[test]
 fn a_client_that_ends_in_order_delivers_what_was_said() {
-    let Trio { mut world, home, office, server, host, client, .. } = Trio::new();
+    let Trio { mut world, home, server, host, client, .. } = Trio::new();
     let visitor = world.visit(home, "127.0.0.1:9000");
     world.say(visitor, &[7; 500_000]);
     world.until("some of the echo", |world| world.heard(visitor).len() > 100_000);
@@ -334,5 +334,15 @@ fn a_client_that_ends_in_order_delivers_what_was_said() {
     world.pass(seconds(60));
     assert_eq!((world.sockets(client), world.sockets(host), world.sockets(server)), (0, 1, 2));
     assert!(!world.has_sessions(host));
-    let _ = office;
+}
+
+#[test]
+fn a_client_whose_address_changes_comes_back_from_another() {
+    let mut pair = Pair::new(relayed());
+    let client = pair.client;
+    pair.world.readdress(pair.home, "10.0.0.22");
+    let took =
+        pair.world.until("the path", |world| world.said(client, |event| matches!(event, Event::Recovered { .. })));
+    assert!(took <= seconds(11), "{took:?}");
+    pair.check(b"hello");
 }

@@ -134,6 +134,11 @@ impl World {
         self.change_way(one, other, |way| way.is_cut = is_cut);
     }
 
+    /// Gives a machine another address.
+    pub(super) fn readdress(&mut self, machine: Machine, address: &str) {
+        self.network().readdress(machine, &[address.parse().unwrap()]);
+    }
+
     fn process_of(&self, side: Side) -> Process {
         self.sides[side.0].here.process
     }

@@ -282,7 +282,7 @@ fn a_server_that_is_asked_to_end_waits_ten_seconds_for_what_is_under_way() {
     let server = published.server;
     let took = published.world.until("the server's end", |world| world.end(server).is_some());
     assert!(took >= seconds(10) && took <= seconds(13), "{took:?}");
-    assert!(published.world.ended(visitor).is_some());
+    published.world.until("the visitor knows", |world| world.ended(visitor).is_some());
     // With nothing under way it does not wait.
     let mut published = Published::new();
     published.world.stop(published.server);
