@@ -314,6 +314,10 @@ impl Client {
             End::Peer => self.fail(RunError::Session(End::Peer)),
             // The host said that it ends, although the last of it was lost.
             _ if !self.local.is_open() && !self.is_stopping => self.fail(RunError::Session(End::Peer)),
+            // It was on its way to the first, and may come there another time.
+            End::SignalingLost if !self.was_connected && !self.is_stopping => {
+                self.join_failed(RunError::Session(End::SignalingLost));
+            }
             end if self.config.once || !self.was_connected || self.is_stopping => self.fail(RunError::Session(end)),
             end if lasted => {
                 self.backoff = MIN_BACKOFF;

@@ -346,3 +346,26 @@ fn a_client_whose_address_changes_comes_back_from_another() {
     assert!(took <= seconds(11), "{took:?}");
     pair.check(b"hello");
 }
+
+#[test]
+fn a_first_session_that_is_cut_off_before_it_is_connected_is_waited_for_where_that_is_wanted() {
+    for retry in [true, false] {
+        let mut world = World::new();
+        let [office, home] = ["10.0.0.1", "10.0.0.2"].map(|address| world.machine(&[address]));
+        world.echo(office, SERVICE);
+        let host = world.host(office, host_of(SERVICE));
+        let client = world.client(home, ClientConfig { retry, ..client_of("10.0.0.1") });
+        // Both have proved that they know the pin, and nothing else has come.
+        world.pass(Duration::from_millis(85));
+        assert!(world.has_sessions(client) && !world.said(client, is_connected));
+        world.kill(host);
+        world.pass(seconds(1));
+        if retry {
+            world.host(office, host_of(SERVICE));
+            world.until("a session", |world| world.said(client, is_forwarding));
+        } else {
+            let Some(Err(error @ RunError::NotYet(_))) = world.end(client) else { panic!("{}", world.report()) };
+            assert_eq!(error.code(), "session");
+        }
+    }
+}
