@@ -181,9 +181,9 @@ impl World {
         self.sides[side.0].end.as_ref()
     }
 
-    /// Tells whether a side has nothing left: no session, no connection.
-    pub(super) fn has_sessions(&mut self, side: Side) -> bool {
-        self.sides[side.0].kind.as_mut().is_some_and(|kind| !kind.core().sessions.is_empty())
+    /// Tells whether a side has a session.
+    pub(super) fn has_sessions(&self, side: Side) -> bool {
+        self.sides[side.0].kind.as_ref().is_some_and(|kind| !kind.core_ref().sessions.is_empty())
     }
 
     /// Starts a service that sends back what it gets.
@@ -239,16 +239,25 @@ impl World {
     #[track_caller]
     pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&World) -> bool) -> Duration {
         let begin = self.time();
+        assert!(self.within(PATIENCE, is_so), "{what}: not after {:?}\n{}", self.time() - begin, self.report());
+        self.time() - begin
+    }
+
+    /// Lets time pass until something is so, but no longer than that. Tells whether it is.
+    #[track_caller]
+    pub(super) fn within(&mut self, limit: Duration, is_so: impl Fn(&World) -> bool) -> bool {
+        let end = self.network().now + limit;
         loop {
             self.settle();
             if is_so(self) {
-                return self.time() - begin;
+                return true;
             }
-            let next = self.next();
-            let patience = self.start + begin + PATIENCE;
-            match next.filter(|next| *next <= patience) {
+            match self.next().filter(|next| *next <= end) {
                 Some(next) => self.network().advance(next),
-                None => panic!("{what}: not after {:?}\n{}", self.time() - begin, self.report()),
+                None => {
+                    self.network().advance(end);
+                    return false;
+                }
             }
         }
     }

@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    fn core_ref(&self) -> &Core {
+    pub(super) fn core_ref(&self) -> &Core {
         match self {
             Kind::Host(host) => &host.core,
             Kind::Client(client) => &client.core,
