@@ -40,6 +40,8 @@ const CLEANING: Duration = Duration::from_secs(180);
 struct Member {
     machine: Machine,
     side: Side,
+    /// For a client: it dials its host, and not the server.
+    is_by_itself: bool,
     office: usize,
 }
 
@@ -48,6 +50,8 @@ struct Simulation {
     random: StdRng,
     meeting: Machine,
     server: Side,
+    /// Direct paths are tried.
+    is_direct: bool,
     hosts: Vec<Member>,
     clients: Vec<Member>,
     visitors: Vec<(Visitor, usize)>,
@@ -66,6 +70,7 @@ impl Simulation {
             world,
             meeting,
             server,
+            is_direct: random.random_bool(0.25),
             hosts: Vec::new(),
             clients: Vec::new(),
             visitors: Vec::new(),
@@ -75,16 +80,17 @@ impl Simulation {
             random: StdRng::seed_from_u64(seed),
         };
         for office in 0..random.random_range(1..3) {
-            let machine = simulation.world.machine(&[&format!("10.0.1.{}", office + 1)]);
+            let machine = simulation.world.machine(&[&office_address(office)]);
             simulation.world.echo(machine, SERVICE);
-            let side = simulation.world.host(machine, host_config(office));
-            simulation.hosts.push(Member { machine, side, office });
+            let side = simulation.world.host(machine, host_config(office, simulation.is_direct));
+            simulation.hosts.push(Member { machine, side, is_by_itself: true, office });
         }
         for number in 0..random.random_range(1..4) {
             let machine = simulation.world.machine(&[&format!("10.0.2.{}", number + 1)]);
             let office = random.random_range(0..simulation.hosts.len());
-            let side = simulation.world.client(machine, client_config(office));
-            simulation.clients.push(Member { machine, side, office });
+            let is_by_itself = random.random_bool(0.3);
+            let side = simulation.world.client(machine, client_config(office, is_by_itself));
+            simulation.clients.push(Member { machine, side, is_by_itself, office });
         }
         simulation.random = random;
         simulation
@@ -102,7 +108,7 @@ impl Simulation {
 
     /// Something happens.
     fn strike(&mut self) {
-        let what = self.random.random_range(0..7);
+        let what = self.random.random_range(0..9);
         let all: Vec<(Side, Machine)> =
             self.hosts.iter().chain(&self.clients).map(|own| (own.side, own.machine)).collect();
         let (side, machine) = all[self.random.random_range(0..all.len())];
@@ -138,6 +144,16 @@ impl Simulation {
                 }
             }
             5 => {
+                let (loss, blocks) = (self.random.random_range(0.0..0.2), self.random.random_bool(0.5));
+                self.world.change_way(machine, all[0].1, |way| {
+                    (way.loss, way.blocks_datagrams) = (loss, blocks);
+                });
+            }
+            6 => {
+                let pause = self.random.random_range(0..400);
+                self.world.change_way(machine, self.meeting, |way| way.latency = Duration::from_millis(pause));
+            }
+            7 => {
                 self.world.power_off(self.meeting);
                 self.pass(0..30_000);
                 self.world.power_on(self.meeting);
@@ -154,12 +170,12 @@ impl Simulation {
 
     fn start_host(&mut self, host: usize) {
         let Member { machine, office, .. } = self.hosts[host];
-        self.hosts[host].side = self.world.host(machine, host_config(office));
+        self.hosts[host].side = self.world.host(machine, host_config(office, self.is_direct));
     }
 
     fn start_client(&mut self, client: usize) {
-        let Member { machine, office, .. } = self.clients[client];
-        self.clients[client].side = self.world.client(machine, client_config(office));
+        let Member { machine, office, is_by_itself, .. } = self.clients[client];
+        self.clients[client].side = self.world.client(machine, client_config(office, is_by_itself));
     }
 
     fn pass(&mut self, milliseconds: Range<u64>) {
@@ -261,17 +277,24 @@ fn name(office: usize) -> String {
     format!("office-{office}")
 }
 
-fn host_config(office: usize) -> HostConfig {
+fn host_config(office: usize, direct: bool) -> HostConfig {
     // With a token another process may have the name of one that is gone.
     let token = Some("abcdefghijklmnopqrst".parse().unwrap());
     let server = Registration { token, retry: true, ..registration(MEETING, &name(office)) };
-    HostConfig { server: Some(server), reach: Reach { direct: false, ..Reach::default() }, ..host_of(SERVICE) }
+    HostConfig { server: Some(server), reach: Reach { direct, ..Reach::default() }, ..host_of(SERVICE) }
 }
 
-fn client_config(office: usize) -> ClientConfig {
+fn client_config(office: usize, is_by_itself: bool) -> ClientConfig {
+    if is_by_itself {
+        return ClientConfig { retry: true, ..client_of(&office_address(office)) };
+    }
     let registration = registration(MEETING, &name(office));
     let url = registration.server.client_endpoint(&id(&name(office)));
     ClientConfig { url, retry: true, ..client_of(MEETING) }
+}
+
+fn office_address(office: usize) -> String {
+    format!("10.0.1.{}", office + 1)
 }
 
 /// Runs seeds. Returns those that failed.
