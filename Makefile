@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 SEEDS ?= 20000
+WORLD_SEEDS ?= 5000
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-arm clean
@@ -13,7 +14,7 @@ help:
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
-	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux simulation, every emulated link, SCTP's tables"
+	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux, WORLD_SEEDS=$(WORLD_SEEDS) of whole worlds, every emulated link, SCTP's tables"
 	@echo "make sctp-interop   our SCTP against sctp-proto, dcsctp and aiortc (pip), both ways"
 	@echo "make outside        a program that depends on pinhole, with the published SCTP and with ours"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
@@ -49,6 +50,7 @@ bench:
 
 sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
+	WORLD_SEEDS=$(WORLD_SEEDS) $(CARGO) test --release --lib run::world::simulation
 	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
 	GOODPUT_FULL=1 $(CARGO) test --release -p pinhole-sctp --test goodput tables -- --nocapture
 

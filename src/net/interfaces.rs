@@ -1,10 +1,12 @@
 //! This machine's addresses, and which of them are worth offering to a peer.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use if_addrs::{IfOperStatus, Interface};
+
+use super::system::{self, UdpSocket};
 
 /// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make
 /// the hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
@@ -33,7 +35,7 @@ pub struct Offered {
 /// # Errors
 /// The system's, if interfaces cannot be listed.
 pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
-    let (usable, loopback) = split(if_addrs::get_if_addrs()?);
+    let (usable, loopback) = split(system::interfaces()?);
     let mut addresses: Vec<IpAddr> = usable.iter().map(Interface::ip).collect();
     addresses.extend(loopback.into_iter().filter(|_| include_loopback));
     Ok(addresses)
@@ -46,7 +48,7 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
 /// # Errors
 /// The system's, if interfaces cannot be listed.
 pub fn offered_addresses(signaling: Option<IpAddr>) -> io::Result<Offered> {
-    let (usable, loopback) = split(if_addrs::get_if_addrs()?);
+    let (usable, loopback) = split(system::interfaces()?);
     let default = default_sources();
     let is_default = |name: &str| usable.iter().any(|found| found.name == name && default.contains(&found.ip()));
     let mut ranked: Vec<(Rank, &Interface)> = usable
@@ -139,7 +141,7 @@ pub fn is_own_address(address: IpAddr) -> bool {
     if address.is_loopback() {
         return true;
     }
-    let listed = if_addrs::get_if_addrs().map(|found| found.iter().any(|interface| interface.ip() == address));
+    let listed = system::interfaces().map(|found| found.iter().any(|interface| interface.ip() == address));
     // This machine talks to itself from the address that it talks to.
     match (listed, source_to(address)) {
         (Ok(true), _) => true,
@@ -151,14 +153,14 @@ pub fn is_own_address(address: IpAddr) -> bool {
 /// Returns the address that datagrams to an address go out from. None is sent.
 fn source_to(address: IpAddr) -> Option<IpAddr> {
     let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect((address, 9)).ok()?;
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(SocketAddr::new(address, 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
 /// Returns the name of the interface that has this address, if one has.
 pub fn interface_name(address: IpAddr) -> Option<String> {
-    let interfaces = if_addrs::get_if_addrs().ok()?;
+    let interfaces = system::interfaces().ok()?;
     interfaces.into_iter().find(|interface| interface.ip() == address).map(|interface| interface.name)
 }
 

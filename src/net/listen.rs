@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use log::debug;
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use thiserror::Error;
+
+use super::system::{SockRef, TcpListener, TcpStream};
 
 /// Connections the system keeps ready for `accept`.
 const BACKLOG: i32 = 1024;
@@ -133,6 +134,10 @@ fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
+    #[cfg(test)]
+    if let Some(bound) = TcpListener::in_world(addr) {
+        return bound;
+    }
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     reuse_address(&socket)?;
@@ -143,6 +148,23 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+/// Tells whether a port of this machine is in use.
+pub(crate) fn is_taken(addr: SocketAddr) -> bool {
+    #[cfg(test)]
+    if let Some(bound) = TcpListener::in_world(addr) {
+        return bound.is_err();
+    }
+    let probe = Socket::new(Domain::for_address(addr), Type::STREAM, None).and_then(|socket| {
+        // On Unix this tells a port in use from one that merely was.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.bind(&addr.into())
+    });
+    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has
+    // nobody.
+    probe.is_err_and(|error| !lacks_family(&error))
 }
 
 /// On Unix the option only skips the wait after a former listener's connections; on Windows it would let two

@@ -5,14 +5,11 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
-use mio::event::Source;
-use mio::net::TcpListener;
-#[cfg(unix)]
-use mio::net::UnixListener;
-use mio::{Interest, Registry, Token};
-
 use super::listen::{self, Accepted as AcceptedTcp, ListenError, Second};
 use super::stream::Stream;
+#[cfg(unix)]
+use super::system::UnixListener;
+use super::system::{Interest, Registry, Source, TcpListener, Token};
 
 /// A listening socket.
 #[derive(Debug)]

@@ -13,6 +13,10 @@ impl Machine {
     /// Returns this machine's. Where the system names neither its boot nor the namespace, the addresses of the
     /// interfaces tell machines apart; without any, only this process knows the number.
     pub fn this() -> Machine {
+        #[cfg(test)]
+        if let Some(here) = super::world::here() {
+            return Machine(Sha256::digest(here.machine().0.to_le_bytes()).into());
+        }
         let mut hasher = Sha256::new();
         match (fs::read("/proc/sys/kernel/random/boot_id"), fs::read_link("/proc/self/ns/net")) {
             (Ok(boot), Ok(namespace)) => {

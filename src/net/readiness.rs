@@ -1,7 +1,6 @@
 //! Latched readiness of one socket.
 
-use mio::event::Event;
-
+use super::system::Event;
 /// What a socket may be asked for without blocking, as far as is known.
 ///
 /// mio reports edges, so a bit stays set until the system answers `WouldBlock`; whoever stops earlier finds it still
@@ -44,9 +43,8 @@ mod tests {
     use std::io::Write as _;
     use std::time::Duration;
 
-    use mio::{Events, Interest, Poll, Token};
-
     use super::*;
+    use crate::net::system::{Events, Interest, Poll, TcpStream, Token};
 
     #[test]
     fn bits_stay_until_cleared() {
@@ -54,7 +52,7 @@ mod tests {
         let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (far, _) = listener.accept().unwrap();
         far.set_nonblocking(true).unwrap();
-        let mut far = mio::net::TcpStream::from_std(far);
+        let mut far = TcpStream::from_std(far);
         let mut poll = Poll::new().unwrap();
         poll.registry().register(&mut far, Token(0), Interest::READABLE | Interest::WRITABLE).unwrap();
         near.write_all(b"x").unwrap();

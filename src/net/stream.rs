@@ -4,13 +4,11 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use log::debug;
-use mio::event::Source;
-use mio::net::TcpStream;
-#[cfg(unix)]
-use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
 
 use super::listen;
+#[cfg(unix)]
+use super::system::UnixStream;
+use super::system::{Interest, Registry, Source, TcpStream, Token};
 
 /// A connection that a local program made, or that was made to a target.
 #[derive(Debug)]

@@ -5,11 +5,10 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 
-use mio::event::Event;
-use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
+use super::system::{Event, TcpStream};
 use crate::net::readiness::Readiness;
 
 /// Bytes that one turn may read: a peer that sends without pause shall not keep the loop to itself.

@@ -5,9 +5,9 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 
 use log::debug;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 use super::readiness::Readiness;
+use super::system::{self, BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
 /// Bytes of datagrams that wait for a socket that takes no more; beyond it new ones are dropped, as a router would.
 const MAX_PARKED: usize = 512 * 1024;
@@ -57,7 +57,7 @@ impl Default for ReceiveBuffers {
 
 /// A UDP socket bound to one local address.
 pub struct UdpSocket {
-    socket: mio::net::UdpSocket,
+    socket: system::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
     /// Latched readiness.
@@ -75,7 +75,7 @@ impl UdpSocket {
     /// # Errors
     /// The system's.
     pub fn bind(address: IpAddr) -> io::Result<UdpSocket> {
-        let socket = mio::net::UdpSocket::bind(SocketAddr::new(address, 0))?;
+        let socket = system::UdpSocket::bind(SocketAddr::new(address, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
         // Small buffers only cost speed, so a refusal is no error.
         let _ = state.set_send_buffer_size((&socket).into(), KERNEL_BUFFER);
@@ -97,7 +97,7 @@ impl UdpSocket {
     }
 
     /// Returns the socket, to register it.
-    pub fn source_mut(&mut self) -> &mut mio::net::UdpSocket {
+    pub fn source_mut(&mut self) -> &mut system::UdpSocket {
         &mut self.socket
     }
 

@@ -4,13 +4,13 @@
 //! that socket cannot be had, the addresses are listed every ten seconds.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::{Registry, Token};
 
 use super::interfaces::usable_addresses;
+use super::system::{self, Registry, Token, UdpSocket};
 
 /// How long nothing may be announced before the addresses are listed: changes come in bursts (link, then addresses).
 const SETTLE: Duration = Duration::from_millis(200);
@@ -40,7 +40,7 @@ impl InterfaceWatch {
         let announcements = announcements.inspect_err(|error| debug!("addresses are polled: {error}")).ok();
         let schedule = match announcements {
             Some(_) => Schedule::default(),
-            None => Schedule::polling(Instant::now()),
+            None => Schedule::polling(system::now()),
         };
         // After the subscription: what changes in between is announced.
         let known = list(&[]).unwrap_or_default();
@@ -140,7 +140,7 @@ fn list(known: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
 /// Whether the system lets sockets have an address it lists. When the check for duplicates is over it announces the
 /// address once more.
 fn can_be_bound(address: IpAddr) -> bool {
-    !UdpSocket::bind((address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
+    !UdpSocket::bind(SocketAddr::new(address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 /// Takes over the new list, and returns it if it has other addresses than the old one.
@@ -176,7 +176,7 @@ impl Announcements {
         // Protocol 0, which has no name there, is NETLINK_ROUTE.
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         bind(&socket, &SocketAddrNetlink::new(0, Self::GROUPS))?;
-        registry.register(&mut mio::unix::SourceFd(&socket.as_raw_fd()), token, mio::Interest::READABLE)?;
+        registry.register(&mut system::SourceFd(&socket.as_raw_fd()), token, system::Interest::READABLE)?;
         Ok(Announcements { socket })
     }
 
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn nothing_new_is_no_news() {
-        let poll = mio::Poll::new().unwrap();
+        let poll = system::Poll::new().unwrap();
         let mut watch = InterfaceWatch::start(poll.registry(), Token(1));
         let now = Instant::now();
         watch.schedule.handle_change(now);

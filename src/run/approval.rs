@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use mio::Waker;
 
+use crate::net::system::Waker;
 use crate::shares::{Admission, Shares, Source, Standing};
 
 /// Questions that may wait for the person, the one included that is asked.
@@ -21,6 +21,9 @@ pub(super) struct Approval {
     current: Option<u64>,
     questions: Sender<(u64, String)>,
     answers: Receiver<(u64, bool)>,
+    /// What the helper thread has, where a test is the person.
+    #[cfg(test)]
+    pub(super) person: Option<(Receiver<(u64, String)>, Sender<(u64, bool)>)>,
 }
 
 impl Approval {
@@ -28,6 +31,10 @@ impl Approval {
     pub(super) fn start(waker: Arc<Waker>) -> io::Result<Approval> {
         let (questions, asked) = bounded::<(u64, String)>(1);
         let (answer, answers) = bounded(1);
+        #[cfg(test)]
+        if waker.is_in_world() {
+            return Ok(Approval { person: Some((asked, answer)), ..Approval::new(questions, answers) });
+        }
         thread::Builder::new().name("pinhole-ask".to_owned()).spawn(move || {
             for (serial, question) in asked {
                 let verdict = ask(&question);
@@ -40,7 +47,15 @@ impl Approval {
     }
 
     fn new(questions: Sender<(u64, String)>, answers: Receiver<(u64, bool)>) -> Approval {
-        Approval { waiting: VecDeque::new(), places: Shares::new(MAX_QUESTIONS), current: None, questions, answers }
+        Approval {
+            waiting: VecDeque::new(),
+            places: Shares::new(MAX_QUESTIONS),
+            current: None,
+            questions,
+            answers,
+            #[cfg(test)]
+            person: None,
+        }
     }
 
     /// Asks about the client of that serial, once it is its turn. Says which question is to be

@@ -12,8 +12,6 @@ use std::io;
 use std::ops::{Index, IndexMut};
 
 use log::{debug, warn};
-use mio::Interest;
-use mio::event::Event as MioEvent;
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
@@ -23,6 +21,7 @@ use super::token::Source;
 use super::turn::Turn;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, Origin, StreamId, StreamKey};

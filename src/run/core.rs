@@ -8,7 +8,6 @@ mod targets;
 use std::io;
 
 use log::{debug, info};
-use mio::event::Event as MioEvent;
 
 use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
@@ -24,6 +23,7 @@ use super::trails::Trails;
 use super::turn::{Reporter, Turn};
 use crate::address::Target;
 use crate::net::resolver::Resolver;
+use crate::net::system::Event as MioEvent;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
 use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason};
@@ -80,8 +80,7 @@ impl Core {
 
     /// Waits until something happens or is due, and takes it in.
     pub(super) fn wait(&mut self) -> io::Result<()> {
-        let has_work = self.connections.ready() > 0 || self.sessions.has_work();
-        let events = self.turn.wait(has_work)?;
+        let events = self.turn.wait(self.has_work())?;
         for event in &events {
             self.latch(event);
         }
@@ -91,6 +90,11 @@ impl Core {
         self.sessions.handle_stun_lookups(self.turn.now);
         self.handle_due();
         Ok(())
+    }
+
+    /// Tells whether there is something to do without waiting.
+    pub(super) fn has_work(&self) -> bool {
+        self.connections.ready() > 0 || self.sessions.has_work()
     }
 
     /// Pumps connections and services sessions until nobody has anything to do, or it is time to look at the system.

@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::net::UdpSocket;
 
 use super::deadlines::Due;
 use super::dialer::Waiter;
@@ -23,6 +22,7 @@ use super::table::{Place, Table};
 use super::trails::LEADS_BACK;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
+use crate::net::system::UdpSocket;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 

@@ -29,6 +29,8 @@ mod table;
 mod token;
 mod trails;
 mod turn;
+#[cfg(test)]
+mod world;
 
 use std::io;
 
@@ -137,7 +139,9 @@ impl RunError {
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",
             RunError::Session(End::Replaced | End::Restart) => "host-restarted",
-            RunError::Session(End::Local | End::Visit | End::Failed(_) | End::Fault(_)) => "session",
+            RunError::Session(End::Local | End::Visit | End::SignalingLost | End::Failed(_) | End::Fault(_)) => {
+                "session"
+            }
             RunError::Start(_) => "start",
             RunError::System(_) => "system",
         }
@@ -149,6 +153,7 @@ impl RunError {
     fn may_pass(&self) -> bool {
         match self {
             RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),
+            RunError::Session(End::SignalingLost) => true,
             RunError::Signaling(SignalingError::Refused { code, .. }) => {
                 matches!(code, ErrorCode::UnknownHost | ErrorCode::Busy | ErrorCode::Full | ErrorCode::Restart)
             }

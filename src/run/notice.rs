@@ -3,11 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use mio::event::Event as MioEvent;
-
 use super::deadlines::{ClientDue, HostDue, ServerDue};
 use super::keys::{ConnectionKey, FlowKey, LinkKey, Scope, SessionKey, UdpListenerKey};
 use super::table::{Mark, Place};
+use crate::net::system::Event as MioEvent;
 use crate::session::{End, Signal};
 use crate::status::event::StreamEnd;
 use crate::tunnel::{self, GoAwayReason};

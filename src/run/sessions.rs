@@ -11,8 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::info;
-use mio::Waker;
-use mio::event::Event as MioEvent;
 use rand::Rng;
 
 use super::deadlines::Due;
@@ -24,6 +22,7 @@ use super::table::{Place, Table};
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::interfaces::usable_addresses;
+use crate::net::system::{Event as MioEvent, Waker};
 use crate::session::{End, Reach, Session};
 use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;

@@ -5,14 +5,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info, trace, warn};
-use mio::Interest;
-use mio::event::Event as MioEvent;
 
 use super::keys::SessionKey;
 use super::table::{Key, Place, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
 
 /// Addresses that one sentence names.

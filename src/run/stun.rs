@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Waker;
 
 use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
+use crate::net::system::Waker;
 
 /// Names are looked up again after this long, and after this long where a look-up failed.
 const FRESH: Duration = Duration::from_secs(300);

@@ -1,8 +1,7 @@
 //! What a mio token stands for: a kind in the low bits, the place in its table above them.
 
-use mio::Token;
-
 use super::table::Place;
+use crate::net::system::Token;
 
 /// Who is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::trace;
-use mio::{Events, Poll, Registry, Waker};
 
 use super::deadlines::{Deadlines, Due};
 use super::notice::{HostNotice, Listening, Notice, ServerNotice};
 use super::signals::{HangUp, Signals, Wish};
 use super::token::Source;
+use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
 
@@ -73,7 +73,7 @@ impl Turn {
         let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
         let (sender, stops) = bounded(2);
         Ok(Turn {
-            now: Instant::now(),
+            now: system::now(),
             deadlines: Deadlines::default(),
             notices: VecDeque::new(),
             verify_at: None,
@@ -143,7 +143,7 @@ impl Turn {
         {
             return Err(error);
         }
-        self.now = Instant::now();
+        self.now = system::now();
         Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
     }
 
@@ -153,9 +153,13 @@ impl Turn {
     }
 
     fn timeout(&self) -> Option<Duration> {
+        Some(self.due_at()?.saturating_duration_since(system::now()))
+    }
+
+    /// Returns when something is due.
+    pub(super) fn due_at(&self) -> Option<Instant> {
         let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
-        let next = times.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        times.into_iter().flatten().min()
     }
 
     /// Somebody woke the loop: another thread may want it to stop, or have an answer.

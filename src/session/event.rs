@@ -25,6 +25,8 @@ pub enum End {
     Visit,
     /// The peer goes away for a moment: it can be joined anew.
     Restart,
+    /// The signaling connection was lost before there was any path.
+    SignalingLost,
     /// The peer broke the protocol, speaks another version, or the connection failed.
     Failed(String),
     /// Code of others panicked over what the peer sent; other sessions do not notice.
@@ -44,6 +46,7 @@ impl fmt::Display for End {
             End::Peer => f.write_str("ended by the peer"),
             End::Visit => f.write_str("the peer only checked whether it could connect"),
             End::Restart => f.write_str("the peer restarts"),
+            End::SignalingLost => f.write_str("the signaling connection was lost before the peers could meet"),
             End::Failed(reason) => f.write_str(reason),
             End::Fault(fault) => fault.fmt(f),
         }

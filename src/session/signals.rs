@@ -106,7 +106,7 @@ impl Session {
         self.leave_relay(now);
         let has_descriptions = self.carriers.directs().iter().any(|direct| !direct.connection.awaits_answer());
         if self.state.is_connecting() && !has_descriptions {
-            self.fail(now, "the signaling connection was lost before the peers could meet");
+            self.finish(now, End::SignalingLost);
         }
     }
 

@@ -17,8 +17,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mio::event::Event;
-use mio::net::TcpStream;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tungstenite::error::Error as ProtocolLayerError;
@@ -32,6 +30,7 @@ pub use proxy_answer::{ProxyFailure, ProxyProblem};
 pub use server::{Admission, Incoming, IncomingEvent};
 
 use crate::fault::caught;
+use crate::net::system::{Event, TcpStream};
 use crate::net::transport::Transport;
 use client::Upgrade;
 use connect::Connect;

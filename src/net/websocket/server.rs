@@ -3,8 +3,6 @@
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use mio::event::Event;
-use mio::net::TcpStream;
 use rustls::ServerConfig;
 use tungstenite::handshake::derive_accept_key;
 
@@ -12,6 +10,7 @@ use super::error::{Phase, WebSocketError};
 use super::{SUB_PROTOCOL, WebSocket};
 use crate::fault::caught;
 use crate::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
+use crate::net::system::{Event, TcpStream};
 use crate::net::transport::{Transport, Unsent};
 
 /// Where the WebSocket answers.

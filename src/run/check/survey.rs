@@ -5,11 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
-use mio::event::Event as MioEvent;
 
 use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
 use crate::run::table::Place;

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
 
 use super::{Client, Stage};
 use crate::address::{Bind, Endpoint, ListenAddress};
 use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
+use crate::net::system::Interest;
 use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::core::Core;

@@ -59,7 +59,7 @@ const LASTING: Duration = Duration::from_secs(5);
 
 /// Makes a host's service appear on a local port.
 pub struct Client {
-    core: Core,
+    pub(super) core: Core,
     config: ClientConfig,
     local: LocalPorts,
     /// Programs that say what they want of the proxy.
@@ -260,6 +260,10 @@ impl Client {
             End::Peer => self.fail(RunError::Session(End::Peer)),
             // The host said that it ends, although the last of it was lost.
             _ if !self.local.is_open() && !self.is_stopping() => self.fail(RunError::Session(End::Peer)),
+            // It was on its way to the first, and may come there another time.
+            End::SignalingLost if matches!(self.stage, Stage::Joining) => {
+                self.join_failed(RunError::Session(End::SignalingLost));
+            }
             end if self.config.once || !matches!(self.stage, Stage::Serving) => self.fail(RunError::Session(end)),
             end if lasted => {
                 self.redial.reset();

@@ -17,6 +17,7 @@ use super::{Client, Stage};
 use crate::config::Pipe;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::net::system;
 use crate::run::RunError;
 use crate::run::connections::Incoming;
 use crate::run::keys::ConnectionKey;
@@ -80,7 +81,7 @@ impl Client {
             let _ = to_stdout.shutdown(Shutdown::Both);
         })?);
         near.set_nonblocking(true)?;
-        let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
+        let stream = Stream::Unix(system::UnixStream::from_std(near));
         let incoming = Incoming { stream, name: "stdin".to_owned(), ends: Ends::Unknown };
         match self.core.open_stream(session, incoming, &target) {
             Some(connection) => {

@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use log::info;
-use mio::Interest;
 
 use super::Client;
+use crate::net::system::Interest;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::run::deadlines::{ClientDue, Due};
 use crate::run::flows::UdpListener;

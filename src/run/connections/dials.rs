@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::warn;
-use mio::Interest;
 
 use super::course::{Course, Overtake, Retry, Step};
 use crate::address::{Endpoint, Protocol, Target};
@@ -14,6 +13,7 @@ use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
 use crate::net::stream::{Attempt, Stream};
+use crate::net::system::{self, Interest};
 use crate::run::deadlines::{DialDue, Due};
 use crate::run::dialer::{Waiter, Wanted, asker};
 use crate::run::keys::ConnectionKey;
@@ -106,7 +106,7 @@ impl Dials {
                 }
             }
             #[cfg(unix)]
-            Endpoint::Unix(path) => match mio::net::UnixStream::connect(&path) {
+            Endpoint::Unix(path) => match system::UnixStream::connect(&path) {
                 Ok(stream) => {
                     dial.origin.remember(shared.trails, &Ends::of_file(&path));
                     dial.course.try_only(Stream::Unix(stream));
@@ -254,7 +254,7 @@ impl Dials {
 }
 
 fn connect(origin: &mut Origin, trails: &mut Trails, address: SocketAddr) -> io::Result<Stream> {
-    let stream = mio::net::TcpStream::connect(address)?;
+    let stream = system::TcpStream::connect(address)?;
     // It may be accepted before the loop hears of it.
     if let Ok(local) = stream.local_addr() {
         origin.remember(trails, &Ends::Ports { local, remote: address });

@@ -5,10 +5,9 @@ use std::io::{self, Read as _};
 use std::time::Duration;
 
 use log::debug;
-use mio::Interest;
-use mio::event::Event as MioEvent;
 
 use crate::net::stream::Stream;
+use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::deadlines::Due;
 use crate::run::keys::{self, LeavingKey};
 use crate::run::table::{Place, Table};

@@ -6,13 +6,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info};
-use mio::Interest;
 
 use super::{DATAGRAMS_PER_TURN, Flows, Side};
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
 use crate::net::program_socket::{ProgramSocket, Received};
+use crate::net::system::Interest;
 use crate::run::connections::stream_hash;
 use crate::run::keys::{FlowKey, SessionKey, UdpListenerKey};
 use crate::run::notice::PeerNotice;

@@ -5,14 +5,13 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use log::debug;
-use mio::Interest;
-use mio::net::UdpSocket;
 
 use super::{FlowEntry, Flows, Side};
 use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
 use crate::net::resolver::Lookup;
+use crate::net::system::{Interest, UdpSocket};
 use crate::run::dialer::{Waiter, Wanted, asker};
 use crate::run::keys::FlowKey;
 use crate::run::shared::Shared;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use mio::net::TcpStream;
 
 use super::Host;
 use crate::net::listen::{self, Accepted};
+use crate::net::system::TcpStream;
 use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;

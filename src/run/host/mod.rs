@@ -13,9 +13,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use log::debug;
-use mio::Interest;
-use mio::net::TcpListener;
-use socket2::{Domain, Socket, Type};
 
 use self::links::Phase;
 use self::reverse::ReverseListener;
@@ -24,6 +21,7 @@ use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
 use crate::config::HostConfig;
 use crate::net::listen;
+use crate::net::system::{Interest, TcpListener};
 use crate::run::RunError;
 use crate::run::approval::Approval;
 use crate::run::core::Core;
@@ -50,7 +48,7 @@ const DONE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shares a local service with the clients that know the pin.
 pub struct Host {
-    core: Core,
+    pub(super) core: Core,
     config: HostConfig,
     pin: Pin,
     listener: Option<TcpListener>,
@@ -310,21 +308,8 @@ fn is_listened_on(endpoint: &Endpoint) -> bool {
         Endpoint::Udp(_) => return true,
     };
     if target.host.eq_ignore_ascii_case("localhost") {
-        return ListenAddress::Localhost(target.port).addresses().any(is_taken);
+        return ListenAddress::Localhost(target.port).addresses().any(listen::is_taken);
     }
     let ip = target.host.parse().ok().filter(IpAddr::is_loopback);
-    ip.is_none_or(|ip| is_taken(SocketAddr::new(ip, target.port)))
-}
-
-/// Tells whether a port of this machine is in use.
-fn is_taken(address: SocketAddr) -> bool {
-    let probe = Socket::new(Domain::for_address(address), Type::STREAM, None).and_then(|socket| {
-        // On Unix this tells a port in use from one that merely was.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())
-    });
-    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has
-    // nobody.
-    probe.is_err_and(|error| !listen::lacks_family(&error))
+    ip.is_none_or(|ip| listen::is_taken(SocketAddr::new(ip, target.port)))
 }

@@ -5,12 +5,12 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use log::debug;
-use mio::Interest;
 
 use super::Host;
 use crate::address::{Bind, ListenAddress};
 use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
+use crate::net::system::Interest;
 use crate::run::connections::Incoming;
 use crate::run::flows::UdpListener;
 use crate::run::keys::{Scope, SessionKey, UdpListenerKey};

@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mio::net::TcpStream;
-
 use super::Attempts;
 use super::liveness::{Liveness, Look};
+use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocket, WebSocketError};
 use crate::shares;
 

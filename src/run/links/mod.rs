@@ -25,8 +25,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use mio::Interest;
-use mio::net::TcpStream;
 
 pub(super) use self::attempts::{Attempts, Patience};
 pub(super) use self::dial::Way;
@@ -40,6 +38,7 @@ use super::notice::LinkNotice;
 use super::table::Table;
 use super::token::Source;
 use super::turn::Turn;
+use crate::net::system::{Interest, TcpStream};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent};
 use crate::signaling::rendezvous::Payload;
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use mio::Waker;
 
 use super::Server;
 use crate::address::Target;
 use crate::net::listener::Ends;
 use crate::net::stream::Stream;
+use crate::net::system::{self, Waker};
 use crate::run::connections::{Asker, Incoming};
 use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::HostId;
@@ -96,7 +96,7 @@ impl Server {
             let tell = move |result| answer.try_send(result).is_ok();
             match self.dialling(&id) {
                 Ok(session) => {
-                    let stream = Stream::Unix(mio::net::UnixStream::from_std(near));
+                    let stream = Stream::Unix(system::UnixStream::from_std(near));
                     let incoming = Incoming { stream, name: format!("{target} (this process)"), ends: Ends::Unknown };
                     let target = ConnectTarget::Tcp(target.to_string());
                     let asker = Asker::Caller(Box::new(move |result| tell(result.map_err(DialError::Failed))));

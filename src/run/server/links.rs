@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
-use mio::net::TcpStream;
 
 use super::clients::Client;
 use super::hosts::Host;
@@ -14,6 +13,7 @@ use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};
 use crate::net::listen::{self, Accepted};
+use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;

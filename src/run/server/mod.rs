@@ -28,8 +28,6 @@ use std::sync::Arc;
 
 #[cfg(unix)]
 use crossbeam_channel::Receiver;
-use mio::Interest;
-use mio::net::TcpListener;
 use rustls::ServerConfig as TlsConfig;
 
 #[cfg(unix)]
@@ -56,6 +54,7 @@ use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
 use crate::config::tokens::Tokens;
 use crate::http::forwarded::{Sender, TrustedProxies};
+use crate::net::system::{Interest, TcpListener};
 use crate::net::{limits, listen};
 use crate::session::Reach;
 use crate::shares::Shares;
@@ -66,7 +65,7 @@ use crate::tunnel::StreamKey;
 
 /// Gives hosts lasting names, and lets clients and visitors in there.
 pub struct Server {
-    core: Core,
+    pub(super) core: Core,
     config: ServerConfig,
     tls: Option<Arc<TlsConfig>>,
     access: Access,

@@ -9,9 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
-use mio::Interest;
-use mio::event::Event as MioEvent;
-use mio::net::TcpStream;
 
 use super::Server;
 use super::logins::LoginState;
@@ -21,6 +18,7 @@ use super::streams::{Carrying, Place};
 use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
+use crate::net::system::{Event as MioEvent, Interest, TcpStream};
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::run::notice::ServerNotice;

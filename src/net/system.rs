@@ -1,0 +1,52 @@
+//! What this program has of the system: sockets, their readiness, and the clock. No other file names the packages behind
+//! it, so tests put a network in memory and a clock of their own in its place (`net/world`). Outside of them this is
+//! nothing but names.
+
+use std::time::Instant;
+
+#[cfg(all(not(test), unix))]
+pub use mio::net::{UnixListener, UnixStream};
+#[cfg(not(test))]
+pub use mio::{
+    Events, Interest, Poll, Registry, Token, Waker,
+    event::{Event, Source},
+    net::{TcpListener, TcpStream, UdpSocket},
+};
+pub use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit};
+#[cfg(not(test))]
+pub use {quinn_udp::UdpSocketState, socket2::SockRef};
+
+#[cfg(test)]
+pub use super::world::{
+    Event, Events, Poll, Registry, SockRef, Source, TcpListener, TcpStream, UdpSocket, UdpSocketState, Waker,
+};
+#[cfg(all(test, unix))]
+pub use mio::net::{UnixListener, UnixStream};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use mio::unix::SourceFd;
+#[cfg(test)]
+pub use mio::{Interest, Token};
+
+/// Returns what time it is.
+#[cfg(not(test))]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Returns what time it is, in the world that a test is in if it is in one.
+#[cfg(test)]
+pub fn now() -> Instant {
+    super::world::here().map_or_else(Instant::now, |here| here.now())
+}
+
+/// Lists the interfaces of this machine.
+///
+/// # Errors
+/// The system's.
+pub fn interfaces() -> std::io::Result<Vec<if_addrs::Interface>> {
+    #[cfg(test)]
+    if let Some(here) = super::world::here() {
+        return Ok(here.interfaces());
+    }
+    if_addrs::get_if_addrs()
+}

@@ -1,0 +1,134 @@
+//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a clock
+//! of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
+//!
+//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and waits
+//! for an event, waits for ever. So a test in here finds what a lost edge does in the field.
+
+#![allow(missing_docs, reason = "the names are those of the packages that these stand in for")]
+
+mod either;
+mod network;
+mod poll;
+mod tcp;
+mod traffic;
+mod udp;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use if_addrs::{IfAddr, IfOperStatus, Ifv4Addr, Ifv6Addr, Interface};
+
+pub use either::{SockRef, TcpListener, TcpStream, UdpSocket, UdpSocketState};
+pub(crate) use network::{Machine, Network, Process};
+pub use poll::{Event, Events, Poll, Registry, Source, Waker};
+pub(crate) use traffic::Way;
+
+thread_local! {
+    static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
+}
+
+/// Where a piece of a test runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Here {
+    network: Arc<Mutex<Network>>,
+    pub(crate) process: Process,
+}
+
+/// Returns where this runs; `None` for the real machine.
+pub(crate) fn here() -> Option<Here> {
+    HERE.with_borrow(Clone::clone)
+}
+
+impl Here {
+    pub(crate) fn new(network: &Arc<Mutex<Network>>, process: Process) -> Here {
+        Here { network: network.clone(), process }
+    }
+
+    /// Runs something there.
+    pub(crate) fn enter<T>(&self, run: impl FnOnce() -> T) -> T {
+        /// Goes back where we were, also if a test fails.
+        struct Back(Option<Here>);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                HERE.set(self.0.take());
+            }
+        }
+        let _back = Back(HERE.replace(Some(self.clone())));
+        run()
+    }
+
+    pub(crate) fn network(&self) -> MutexGuard<'_, Network> {
+        lock(&self.network)
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.network().now
+    }
+
+    /// Tells this machine from others.
+    pub(crate) fn machine(&self) -> Machine {
+        self.network().machine_of(self.process)
+    }
+
+    pub(crate) fn interfaces(&self) -> Vec<Interface> {
+        let addresses = self.network().addresses(self.process);
+        addresses.into_iter().map(interface).collect()
+    }
+
+    /// Looks a name up: the answer comes later, and wakes whoever waits there.
+    pub(crate) fn look_up(&self, host: &str, waker: &Waker, answer: impl FnOnce(Found) + Send + 'static) {
+        let Waker::World(_, process, token) = waker else { return };
+        self.network().look_up((*process, *token), host, Box::new(answer));
+    }
+}
+
+/// What a look-up found.
+pub(crate) type Found = Result<Vec<IpAddr>, String>;
+
+fn lock(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
+    // Nothing is left half-done by a test that failed.
+    network.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn interface(address: IpAddr) -> Interface {
+    let addr = match address {
+        IpAddr::V4(ip) => {
+            IfAddr::V4(Ifv4Addr { ip, netmask: [255, 255, 255, 0].into(), prefixlen: 24, broadcast: None })
+        }
+        IpAddr::V6(ip) => IfAddr::V6(Ifv6Addr { ip, netmask: ip, prefixlen: 128, broadcast: None }),
+    };
+    Interface { name: "world0".to_owned(), addr, index: None, oper_status: IfOperStatus::Up, is_p2p: false }
+}
+
+/// A socket of the network; dropping it closes it, as the system does for a process that ends.
+#[derive(Debug)]
+pub struct Handle {
+    network: Arc<Mutex<Network>>,
+    id: u64,
+}
+
+impl Handle {
+    /// Makes a socket where this runs, if that is in a network.
+    fn made(make: impl FnOnce(&mut Network, Process) -> io::Result<u64>) -> Option<io::Result<Handle>> {
+        let here = here()?;
+        let made = make(&mut here.network(), here.process);
+        Some(made.map(|id| Handle { network: here.network.clone(), id }))
+    }
+
+    fn beside(&self, id: u64) -> Handle {
+        Handle { network: self.network.clone(), id }
+    }
+
+    fn network(&self) -> MutexGuard<'_, Network> {
+        lock(&self.network)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.network().close(self.id);
+    }
+}

@@ -1,0 +1,216 @@
+//! The ways between machines, and what is under way.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+use rand::RngExt;
+
+use super::Found;
+use super::network::{Kind, Machine, Network, Process};
+
+/// How long what a machine says to itself takes.
+const LOOPBACK: Duration = Duration::from_micros(20);
+
+/// How long the answer to a look-up takes.
+const LOOK_UP: Duration = Duration::from_millis(5);
+
+/// What there is between two machines.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Way {
+    /// Time from one to the other.
+    pub(crate) latency: Duration,
+    /// How much of what may be lost is.
+    pub(crate) loss: f64,
+    /// Nothing passes. What cannot be lost waits, and is sent again later.
+    pub(crate) is_cut: bool,
+    /// Datagrams do not pass.
+    pub(crate) blocks_datagrams: bool,
+}
+
+/// Something under way.
+pub(super) struct Packet {
+    from: Machine,
+    to: Machine,
+    body: Body,
+}
+
+pub(super) enum Body {
+    /// A part of a TCP connection: to a socket, from a socket.
+    Segment {
+        to: u64,
+        from: u64,
+        segment: Segment,
+    },
+    /// A connection is to be made.
+    Syn {
+        from: u64,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    Datagram {
+        from: u64,
+        source: SocketAddr,
+        destination: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// Nobody is where a datagram went.
+    Nobody {
+        to: u64,
+    },
+    /// A connection was not made in time.
+    Expired {
+        socket: u64,
+    },
+    /// A look-up has its answer.
+    Answer {
+        host: String,
+        waker: (Process, Token),
+        answer: Box<dyn FnOnce(Found) + Send>,
+    },
+}
+
+pub(super) enum Segment {
+    /// The connection stands: with the socket at the other end.
+    Accepted,
+    Refused,
+    Data(Vec<u8>),
+    End,
+    Reset,
+}
+
+impl Body {
+    /// Tells whether it is sent again until it arrives.
+    fn is_repeated(&self) -> bool {
+        matches!(self, Body::Segment { .. } | Body::Syn { .. })
+    }
+}
+
+impl Way {
+    pub(super) fn new(latency: Duration) -> Way {
+        Way { latency, loss: 0.0, is_cut: false, blocks_datagrams: false }
+    }
+}
+
+impl Network {
+    /// Changes the way between two machines, in both directions. One that is not cut any more brings what waited for it.
+    pub(crate) fn change_way(&mut self, between: (Machine, Machine), change: impl Fn(&mut Way)) {
+        let (one, other) = between;
+        for key in [(one, other), (other, one)] {
+            let mut way = self.way(key.0, key.1);
+            change(&mut way);
+            self.ways.insert(key, way);
+        }
+        self.resend();
+    }
+
+    /// What waited is sent anew, after a pause as long as TCP may make after that time.
+    pub(super) fn resend(&mut self) {
+        let pause = Duration::from_millis(self.random.random_range(200..1500));
+        for packet in std::mem::take(&mut self.held) {
+            let at = self.now + pause + self.way(packet.from, packet.to).latency;
+            self.delay(&packet, at);
+            self.send_at(at, packet);
+        }
+    }
+
+    /// Whatever follows on a connection arrives behind what is late.
+    fn delay(&mut self, packet: &Packet, at: Instant) {
+        if let Body::Segment { from, .. } = packet.body
+            && let Some(Kind::Tcp(tcp)) = self.sockets.get_mut(&from).map(|socket| &mut socket.kind)
+        {
+            tcp.arrives_at = tcp.arrives_at.max(at);
+        }
+    }
+
+    fn way(&self, from: Machine, to: Machine) -> Way {
+        match self.ways.get(&(from, to)) {
+            Some(way) => *way,
+            None if from == to => Way::new(LOOPBACK),
+            None => self.default_way,
+        }
+    }
+
+    /// Returns when something happens next.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.packets.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&mut self, to: Instant) {
+        while let Some(entry) = self.packets.first_entry().filter(|entry| entry.key().0 <= to) {
+            let ((at, _), packet) = entry.remove_entry();
+            self.now = self.now.max(at);
+            self.arrive(packet);
+        }
+        self.now = self.now.max(to);
+    }
+
+    fn arrive(&mut self, packet: Packet) {
+        let way = self.way(packet.from, packet.to);
+        if way.is_cut || !self.machines[packet.to.0].is_up {
+            if packet.body.is_repeated() {
+                self.held.push_back(packet);
+            }
+            return;
+        }
+        let Packet { from, to, body } = packet;
+        match body {
+            Body::Segment { to, from, segment } => self.take_segment(to, from, segment),
+            Body::Syn { from, local, remote } => self.take_syn(to, from, local, remote),
+            Body::Datagram { .. } if way.blocks_datagrams => {}
+            Body::Datagram { from: sender, source, destination, bytes } => {
+                if !self.take_datagram(to, source, destination, bytes) {
+                    self.send(to, from, Body::Nobody { to: sender });
+                }
+            }
+            Body::Nobody { to } => self.take_nobody(to),
+            Body::Expired { socket } => self.expire(socket),
+            Body::Answer { host, waker: (process, token), answer } => {
+                match self.names.get(&host) {
+                    Some(Some(addresses)) => answer(Ok(addresses.clone())),
+                    Some(None) => return,
+                    None => answer(Err("no such name".to_owned())),
+                }
+                self.wake(process, token);
+            }
+        }
+    }
+
+    /// Sends something from one machine to another.
+    pub(super) fn send(&mut self, from: Machine, to: Machine, body: Body) {
+        let way = self.way(from, to);
+        if !body.is_repeated() && way.loss > 0.0 && self.random.random_bool(way.loss) {
+            return;
+        }
+        let mut at = self.now + way.latency;
+        if let Body::Segment { from, .. } = body
+            && let Some(Kind::Tcp(tcp)) = self.sockets.get_mut(&from).map(|socket| &mut socket.kind)
+        {
+            at = at.max(tcp.arrives_at);
+            tcp.arrives_at = at;
+        }
+        self.send_at(at, Packet { from, to, body });
+    }
+
+    /// Sends something that arrives after other things that are under way for so long.
+    pub(super) fn send_after(&mut self, from: Machine, to: Machine, earlier: Duration, body: Body) {
+        let at = self.now + earlier.max(self.way(from, to).latency);
+        self.send_at(at, Packet { from, to, body });
+    }
+
+    /// Has something happen on a machine after a while.
+    pub(super) fn later(&mut self, machine: Machine, after: Duration, body: Body) {
+        self.send_at(self.now + after, Packet { from: machine, to: machine, body });
+    }
+
+    fn send_at(&mut self, at: Instant, packet: Packet) {
+        self.count += 1;
+        self.packets.insert((at, self.count), packet);
+    }
+
+    pub(super) fn look_up(&mut self, waker: (Process, Token), host: &str, answer: Box<dyn FnOnce(Found) + Send>) {
+        let machine = self.machine_of(waker.0);
+        self.later(machine, LOOK_UP, Body::Answer { host: host.to_owned(), waker, answer });
+    }
+}
