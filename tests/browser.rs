@@ -64,8 +64,8 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     Some(Seen { candidates: candidates.collect(), connected, datagrams })
 }
 
-/// Lets a foreign peer post through a host and checks what came at both ends; returns its report and the host's event about
-/// the path.
+/// Lets a foreign peer post through a host and checks what came at both ends; returns its report and the host's event
+/// about the path.
 fn post(test: &'static str, page: &str, open: impl FnOnce(&str) -> Process) -> (Value, Value) {
     let (service, upload) = upload_and_download();
     let site = Site::start();

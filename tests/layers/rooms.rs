@@ -146,7 +146,8 @@ pub(crate) const ROOMS: &[Room] = &[
         &[],
         &["Instant::now", "crossbeam_channel", "std::fs", "std::os", "std::thread", "std::time::Instant"],
     ),
-    room("status/report", &[], &["log", "std::env"]),
+    room("status/report", &[], &["log"]),
+    room("status/style", &[], &["std::env"]),
     // What starts it.
     room(
         "cli",
