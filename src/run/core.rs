@@ -3,18 +3,19 @@
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
 //! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
+mod ends;
 mod targets;
 
 use std::io;
 
-use log::{debug, info};
+use log::debug;
 
 use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
 use super::dialer::{Dialer, Waiter};
 use super::flows::{Flows, UdpListener};
 use super::keys::{ConnectionKey, FlowKey, SessionKey, UdpListenerKey};
-use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice, Summary};
+use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, Sessions};
 use super::shared::Shared;
@@ -24,9 +25,8 @@ use super::turn::{Reporter, Turn};
 use crate::address::Target;
 use crate::net::resolver::Resolver;
 use crate::net::system::Event as MioEvent;
-use crate::session::{End, Reach};
-use crate::status::event::Event;
-use crate::tunnel::{self, ChunkPool, ConnectTarget, GoAwayReason};
+use crate::session::Reach;
+use crate::tunnel::{self, ChunkPool, ConnectTarget};
 
 /// Passes over ready connections and touched sessions before the loop looks at the system again.
 const PASSES_PER_TURN: usize = 8;
@@ -59,23 +59,6 @@ impl Core {
             pool: ChunkPool::new(),
             turn,
         })
-    }
-
-    /// Reports the end of a session: a summary if it was connected, a warning if it never was.
-    pub(super) fn report_end(&mut self, summary: Summary, end: &End) {
-        let Summary { name, sent, received, duration, .. } = summary;
-        match duration {
-            Some(duration) => {
-                let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-                let reason = end.to_string();
-                self.turn.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
-            }
-            // Nothing went wrong, and nobody has to do anything.
-            None if *end == End::Visit => info!("session={name} ended: {end}"),
-            // Somebody pressed Ctrl-C.
-            None if *end == End::Local => {}
-            None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),
-        }
     }
 
     /// Waits until something happens or is due, and takes it in.
@@ -115,27 +98,6 @@ impl Core {
         }
     }
 
-    /// Ends every session in order.
-    pub(super) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
-        self.sessions.go_away(self.turn.now, reason, detail);
-    }
-
-    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
-    /// only just lost theirs are left alone.
-    pub(super) fn evict(&mut self) -> bool {
-        let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
-        self.abandon(session, End::PathLost);
-        true
-    }
-
-    /// Ends a session without waiting for the peer, if it is still there.
-    pub(super) fn abandon(&mut self, session: SessionKey, end: End) {
-        if let Some(entry) = self.sessions.get_mut(session) {
-            entry.session.abandon(self.turn.now, end);
-            self.service(session);
-        }
-    }
-
     /// Lets a session say what it has to say, and handles its events.
     fn service(&mut self, session: SessionKey) {
         self.sessions.flush(&mut self.turn, &mut self.pool, session);
@@ -146,19 +108,6 @@ impl Core {
             }
         }
         self.sessions.set_deadline(&mut self.turn, session);
-    }
-
-    fn end_session(&mut self, session: SessionKey, end: End) {
-        let connections: Vec<ConnectionKey> = self.sessions[session].connections.values().copied().collect();
-        for connection in connections {
-            self.reset_connection(connection, "the session ended");
-        }
-        let flows: Vec<FlowKey> = self.sessions[session].flows.values().copied().collect();
-        for flow in flows {
-            self.flow_aborted(flow, "the session ended");
-        }
-        let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
-        self.turn.tell(Notice::Ended { session, end, summary });
     }
 
     fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {

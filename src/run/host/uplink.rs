@@ -26,7 +26,8 @@ use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::Waiter;
 use crate::run::keys::LinkKey;
 use crate::run::links::{Attempts, Patience, Redial, Way};
-use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
+use crate::signaling::binary::Binary;
+use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
 

@@ -1,0 +1,63 @@
+//! How sessions end, and what belongs to them.
+
+use log::info;
+
+use super::Core;
+use crate::run::keys::{ConnectionKey, FlowKey, SessionKey};
+use crate::run::notice::{Notice, Summary};
+use crate::session::End;
+use crate::status::event::Event;
+use crate::tunnel::GoAwayReason;
+
+impl Core {
+    /// Ends every session in order.
+    pub(in crate::run) fn go_away(&mut self, reason: GoAwayReason, detail: &str) {
+        self.sessions.go_away(self.turn.now, reason, detail);
+    }
+
+    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
+    /// only just lost theirs are left alone.
+    pub(in crate::run) fn evict(&mut self) -> bool {
+        let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
+        self.abandon(session, End::PathLost);
+        true
+    }
+
+    /// Ends a session without waiting for the peer, if it is still there.
+    pub(in crate::run) fn abandon(&mut self, session: SessionKey, end: End) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.session.abandon(self.turn.now, end);
+            self.service(session);
+        }
+    }
+
+    pub(super) fn end_session(&mut self, session: SessionKey, end: End) {
+        let connections: Vec<ConnectionKey> = self.sessions[session].connections.values().copied().collect();
+        for connection in connections {
+            self.reset_connection(connection, "the session ended");
+        }
+        let flows: Vec<FlowKey> = self.sessions[session].flows.values().copied().collect();
+        for flow in flows {
+            self.flow_aborted(flow, "the session ended");
+        }
+        let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
+        self.turn.tell(Notice::Ended { session, end, summary });
+    }
+
+    /// Reports the end of a session: a summary if it was connected, a warning if it never was.
+    pub(in crate::run) fn report_end(&mut self, summary: Summary, end: &End) {
+        let Summary { name, sent, received, duration, .. } = summary;
+        match duration {
+            Some(duration) => {
+                let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+                let reason = end.to_string();
+                self.turn.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
+            }
+            // Nothing went wrong, and nobody has to do anything.
+            None if *end == End::Visit => info!("session={name} ended: {end}"),
+            // Somebody pressed Ctrl-C.
+            None if *end == End::Local => {}
+            None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),
+        }
+    }
+}
