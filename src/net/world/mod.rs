@@ -1,8 +1,8 @@
-//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a clock
-//! of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
+//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a
+//! clock of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
 //!
-//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and waits
-//! for an event, waits for ever. So a test in here finds what a lost edge does in the field.
+//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and
+//! waits for an event, waits for ever. So a test in here finds what a lost edge does in the field.
 
 #![allow(missing_docs, reason = "the names are those of the packages that these stand in for")]
 
