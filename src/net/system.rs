@@ -39,6 +39,12 @@ pub fn now() -> Instant {
     super::world::here().map_or_else(Instant::now, |here| here.now())
 }
 
+#[cfg(test)]
+pub use super::world::rng;
+/// Where pauses get what keeps them from being in step.
+#[cfg(not(test))]
+pub use rand::rng;
+
 /// Lists the interfaces of this machine.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use rand::RngExt;
 use super::dial::OPEN_TIMEOUT;
 use super::links::{ANSWER_TIMEOUT, LinkKey, Phase};
 use super::{Client, MAX_BACKOFF, MIN_BACKOFF};
+use crate::net::system;
 use crate::net::websocket::WebSocketError;
 use crate::run::RunError;
 use crate::session::Signal;
@@ -136,7 +137,7 @@ impl Client {
         info!("joining failed: {error}");
         self.reconnecting(error.code(), format!("{error}; trying again"));
         // Many clients of one host shall not come back in step.
-        let jitter = rand::rng().random_range(0.5..1.0);
+        let jitter = system::rng().random_range(0.5..1.0);
         let pause = self.backoff.mul_f64(jitter) + asked.unwrap_or_default().min(MAX_BUSY_PAUSE);
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
         self.rejoin_after(pause);
@@ -153,7 +154,7 @@ impl Client {
             false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
         };
         self.reconnecting("busy", format!("the host is busy ({error}); it is asked again{patience}"));
-        let jitter = rand::rng().random_range(1.0..1.5);
+        let jitter = system::rng().random_range(1.0..1.5);
         self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
     }
 

@@ -20,7 +20,7 @@ use super::Host;
 use super::conversations::Conversations;
 use crate::config::{PublicService, Registration};
 use crate::net::resolver::{Asker, Lookup};
-use crate::net::system::{Event as MioEvent, Interest};
+use crate::net::system::{self, Event as MioEvent, Interest};
 use crate::net::tls;
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent, close_code};
 use crate::run::RunError;
@@ -339,7 +339,7 @@ impl Host {
             (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
-        let pause = uplink.backoff.mul_f64(rand::rng().random_range(0.5..1.0));
+        let pause = uplink.backoff.mul_f64(system::rng().random_range(0.5..1.0));
         uplink.backoff = (uplink.backoff * 2).min(MAX_BACKOFF);
         let at = self.core.turn.now + pause;
         uplink.redial_at = Some(at);
