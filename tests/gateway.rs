@@ -31,6 +31,8 @@ mod life;
 mod logins;
 #[path = "gateway/parallel.rs"]
 mod parallel;
+#[path = "browser/process.rs"]
+mod process;
 #[path = "gateway/proxy.rs"]
 mod proxy;
 #[path = "gateway/refusals.rs"]

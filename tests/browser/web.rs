@@ -7,10 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use crossbeam_channel::{Receiver, unbounded};
 use serde_json::Value;
 
-use crate::chromium::Chromium;
 use crate::common::bytes::{Digester, write_pattern};
 use crate::common::services::{OneShot, one_shot, serve};
 use crate::common::wait_until;
+use crate::process::Process;
 
 /// What the page is made of: name, type, content.
 const FILES: [(&str, &str, &str); 6] = [
@@ -82,10 +82,10 @@ impl Site {
 
     /// Waits for what the page reports.
     #[track_caller]
-    pub(crate) fn report(&self, browser: &mut Chromium) -> Value {
+    pub(crate) fn report(&self, peer: &mut Process) -> Value {
         let mut report = None;
         wait_until("a report of the page", || {
-            browser.expect_running();
+            peer.expect_running();
             report = self.reports.try_recv().ok();
             report.is_some()
         });
