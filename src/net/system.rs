@@ -1,6 +1,6 @@
-//! What this program has of the system: sockets, their readiness, and the clock. No other file names the packages behind
-//! it, so tests put a network in memory and a clock of their own in its place (`net/world`). Outside of them this is
-//! nothing but names.
+//! What this program has of the system: sockets, their readiness, and the clock. No other file names the packages
+//! behind it, so tests put a network in memory and a clock of their own in its place (`net/world`). Outside of them
+//! this is nothing but names.
 
 use std::time::Instant;
 
@@ -38,6 +38,12 @@ pub fn now() -> Instant {
 pub fn now() -> Instant {
     super::world::here().map_or_else(Instant::now, |here| here.now())
 }
+
+#[cfg(test)]
+pub use super::world::rng;
+/// Where pauses get what keeps them from being in step.
+#[cfg(not(test))]
+pub use rand::rng;
 
 /// Lists the interfaces of this machine.
 ///

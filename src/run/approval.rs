@@ -13,6 +13,10 @@ use crate::shares::{Admission, Shares, Source, Standing};
 /// Questions that may wait for the person, the one included that is asked.
 const MAX_QUESTIONS: usize = 16;
 
+/// Where questions come out, and where the answers go in.
+#[cfg(test)]
+pub(super) type Person = (Receiver<(u64, String)>, Sender<(u64, bool)>);
+
 /// Asks questions one after the other.
 pub(super) struct Approval {
     waiting: VecDeque<(u64, String)>,
@@ -23,7 +27,7 @@ pub(super) struct Approval {
     answers: Receiver<(u64, bool)>,
     /// What the helper thread has, where a test is the person.
     #[cfg(test)]
-    pub(super) person: Option<(Receiver<(u64, String)>, Sender<(u64, bool)>)>,
+    pub(super) person: Option<Person>,
 }
 
 impl Approval {

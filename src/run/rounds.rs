@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use super::dialer::Wanted;
 use super::keys::{self, RoundKey, SessionKey};
 use super::table::Table;
+use crate::net::system;
 
 /// Connections that are open to a target, and silent, before one is suspected.
 const MANY: usize = 16;
@@ -254,7 +255,7 @@ impl<W> Rounds<W> {
         let round = &mut self.targets[key];
         let state = std::mem::replace(&mut round.state, State::Calm);
         // Two that suspect each other are not to do so in step for ever.
-        let rest = round.rest.mul_f64(rand::rng().random_range(0.5..1.5));
+        let rest = round.rest.mul_f64(system::rng().random_range(0.5..1.5));
         round.rest_until = Some(now + rest);
         round.rest = (round.rest * 2).min(REST[1]);
         if let State::Watched { held, .. } = state {

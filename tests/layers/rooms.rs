@@ -98,7 +98,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net/machine", &[], &["if_addrs", "rand", "sha2", "std::fs"]),
     room("net/program_socket", &[], &["rustix"]),
     room("net/resolver", &[], &["crossbeam_channel", "std::net::ToSocketAddrs", "std::thread"]),
-    room("net/system", &[], &["Instant::now", "if_addrs", "mio", "quinn_udp", "socket2", "std::time::Instant"]),
+    room("net/system", &[], &["Instant::now", "if_addrs", "mio", "quinn_udp", "rand", "socket2", "std::time::Instant"]),
     room("net/tls", &["processor"], &["rustls", "rustls_native_certs", "std::fs", "webpki_roots"]),
     room("net/transport", &[], &["rustls"]),
     room("net/trust", &[], &["rustls", "webpki"]),

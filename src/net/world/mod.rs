@@ -1,8 +1,8 @@
-//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a clock
-//! of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
+//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a
+//! clock of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
 //!
-//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and waits
-//! for an event, waits for ever. So a test in here finds what a lost edge does in the field.
+//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and
+//! waits for an event, waits for ever. So a test in here finds what a lost edge does in the field.
 
 #![allow(missing_docs, reason = "the names are those of the packages that these stand in for")]
 
@@ -14,12 +14,14 @@ mod traffic;
 mod udp;
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use if_addrs::{IfAddr, IfOperStatus, Ifv4Addr, Ifv6Addr, Interface};
+use rand::{Rng as _, TryRng};
 
 pub use either::{SockRef, TcpListener, TcpStream, UdpSocket, UdpSocketState};
 pub(crate) use network::{Machine, Network, Process};
@@ -82,6 +84,34 @@ impl Here {
     pub(crate) fn look_up(&self, host: &str, waker: &Waker, answer: impl FnOnce(Found) + Send + 'static) {
         let Waker::World(_, process, token) = waker else { return };
         self.network().look_up((*process, *token), host, Box::new(answer));
+    }
+}
+
+/// What chance there is: in a world, that of its seed.
+#[derive(Debug)]
+pub struct Dice(Option<Here>);
+
+pub fn rng() -> Dice {
+    Dice(here())
+}
+
+impl TryRng for Dice {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.as_ref().map_or_else(rand::random, |here| here.network().random.next_u32()))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.as_ref().map_or_else(rand::random, |here| here.network().random.next_u64()))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        match &self.0 {
+            Some(here) => here.network().random.fill_bytes(bytes),
+            None => rand::rng().fill_bytes(bytes),
+        }
+        Ok(())
     }
 }
 

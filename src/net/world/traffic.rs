@@ -93,7 +93,8 @@ impl Way {
 }
 
 impl Network {
-    /// Changes the way between two machines, in both directions. One that is not cut any more brings what waited for it.
+    /// Changes the way between two machines, in both directions. One that is not cut any more brings what waited for
+    /// it.
     pub(crate) fn change_way(&mut self, between: (Machine, Machine), change: impl Fn(&mut Way)) {
         let (one, other) = between;
         for key in [(one, other), (other, one)] {

@@ -11,6 +11,7 @@ use rand::RngExt;
 use super::dial::OPEN_TIMEOUT;
 use super::links::{ANSWER_TIMEOUT, Phase};
 use super::{Client, MIN_BACKOFF, Stage};
+use crate::net::system;
 use crate::net::websocket::WebSocketError;
 use crate::run::RunError;
 use crate::run::keys::LinkKey;
@@ -141,7 +142,7 @@ impl Client {
         }
         info!("joining failed: {error}");
         self.reconnecting(error.code(), format!("{error}; trying again"));
-        let pause = self.redial.fail(rand::rng().random_range(0.5..1.0));
+        let pause = self.redial.fail(system::rng().random_range(0.5..1.0));
         self.rejoin_after(pause + asked.unwrap_or_default().min(MAX_BUSY_PAUSE));
     }
 
@@ -156,7 +157,7 @@ impl Client {
             false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
         };
         self.reconnecting("busy", format!("the host is busy ({error}); it is asked again{patience}"));
-        let jitter = rand::rng().random_range(1.0..1.5);
+        let jitter = system::rng().random_range(1.0..1.5);
         self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
     }
 

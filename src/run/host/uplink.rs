@@ -20,6 +20,7 @@ use super::conversations::Conversations;
 use super::links::Phase;
 use crate::config::{PublicService, Registration};
 use crate::net::resolver::{Asker, Lookup};
+use crate::net::system;
 use crate::net::websocket::{WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::{Due, HostDue};
@@ -232,7 +233,7 @@ impl Host {
             (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
-        let at = self.core.turn.now + uplink.redial.fail(rand::rng().random_range(0.5..1.0));
+        let at = self.core.turn.now + uplink.redial.fail(system::rng().random_range(0.5..1.0));
         if uplink.redial.plan(at) {
             self.core.turn.deadlines.add(at, Due::Host(HostDue::Redial));
         }

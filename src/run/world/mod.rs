@@ -1,5 +1,6 @@
-//! Hosts, clients and servers in a network in memory, whose loops a test turns by hand in virtual time: nothing sleeps, and
-//! a timeout of a minute takes a moment. What the loops stand on, sockets, readiness and the clock, is `net/world`.
+//! Hosts, clients and servers in a network in memory, whose loops a test turns by hand in virtual time: nothing
+//! sleeps, and a timeout of a minute takes a moment. What the loops stand on, sockets, readiness and the clock, is
+//! `net/world`.
 
 mod forwarding;
 mod meeting;

@@ -1,5 +1,6 @@
-//! A server, hosts, clients and programs, while processes are killed and stall, machines lose their power and ways are
-//! cut, by chance. Whatever happened, once all is mended everything works, bytes are what they were, and nothing is left.
+//! A server, hosts, clients and programs, while processes are killed and stall, machines lose their power and ways
+//! are cut, by chance. Whatever happened, once all is mended everything works, bytes are what they were, and nothing
+//! is left.
 //!
 //! `WORLD_SEED` runs one seed, `WORLD_SEEDS` that many (`make sim`).
 
