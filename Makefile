@@ -31,7 +31,7 @@ test:
 	$(CARGO) test --workspace
 
 full:
-	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test cli --test programs --test gateway --test server
+	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test programs --test server
 
 check:
 	$(CARGO) fmt --all --check
@@ -48,8 +48,8 @@ bench:
 	@grep -E 'time:|thrpt:' target/bench.log
 
 sim:
-	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test mux_sim --test mux_rules
-	NETEM_FULL=1 $(CARGO) test --release --test session_netem -- --nocapture
+	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test core mux_
+	NETEM_FULL=1 $(CARGO) test --release --test core session_netem -- --nocapture
 	GOODPUT_FULL=1 $(CARGO) test --release -p pinhole-sctp --test goodput tables -- --nocapture
 
 sctp-interop:

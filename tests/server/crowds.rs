@@ -18,8 +18,8 @@ use tungstenite::{Message, WebSocket};
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, peak_resident_kib, resident_kib, skipped};
-use crate::common::{ReservedPort, connect};
-use crate::lab::{Client, Honest, Server, Transfer, check_echo, ping, registered};
+use crate::common::{ReservedPort, connect, ping};
+use crate::lab::{Client, Honest, Server, Transfer, check_echo, registered};
 use crate::raw::Raw;
 
 /// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
