@@ -1,5 +1,5 @@
-//! A binary of its own, for it has an allocator of its own, which counts: steady forwarding of two muxes allocates nothing
-//! in our layers, nor do two sessions that are asked what they wait for.
+//! A binary of its own, for it has an allocator of its own, which counts: steady forwarding of two muxes allocates
+//! nothing in our layers, nor do two sessions that are asked what they wait for.
 //!
 //! An allocator cannot be written without `unsafe`; the counting is all that this one adds to the system's.
 #![allow(unsafe_code)]

@@ -1,5 +1,5 @@
-//! A binary of its own, for it needs root and has the machine to itself: the real binaries behind routers of every kind,
-//! over links that fail.
+//! A binary of its own, for it needs root and has the machine to itself: the real binaries behind routers of every
+//! kind, over links that fail.
 //!
 //! Where root or Linux's network namespaces are missing every test says so and ends. `NATLAB_FULL=1` runs the whole
 //! matrix of NAT pairs and every fault, and prints them as tables.
@@ -41,7 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-/// Lets real time pass, which is what an outage consists of: nothing is waited for here that could say that it is there.
+/// Lets real time pass, which is what an outage consists of: nothing is waited for that could say that it is there.
 fn pass(time: Duration) {
     thread::sleep(time);
 }

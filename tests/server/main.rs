@@ -1,5 +1,5 @@
-//! The server as a process: hosts that register there, clients that join them, visitors of its gateway, and everybody who
-//! would rather have it otherwise.
+//! The server as a process: hosts that register there, clients that join them, visitors of its gateway, and everybody
+//! who would rather have it otherwise.
 //!
 //! `SERVER_FULL=1` and `GATEWAY_FULL=1` add what takes long.
 

@@ -66,6 +66,10 @@ impl Raw {
         host
     }
 
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
     #[track_caller]
     pub(crate) fn is_registered(&mut self) {
         let answer = self.next_from_server();

@@ -37,15 +37,19 @@ fn start_with_few(name: &'static str, arguments: &[&str]) -> Pinhole {
 }
 
 /// Waits until a process has no descriptors left, knocks once more and again where it listens, and looks what it does
-/// for a second. How often it was knocked must not matter.
+/// for a second. How often it was knocked must not matter. What is counted is its own time of the processor: a machine
+/// that does other things has no part in it.
 fn watch_exhausted(name: &str, process: &Pinhole, address: SocketAddr, knocks: usize) {
     wait_until("the descriptors to be used up", || descriptors(process.pid()) >= FEW);
     raise_descriptor_limit().unwrap();
     let crowd: Vec<TcpStream> = (0..knocks).map(|_| connect(address)).collect();
-    let ([ticks], time) = ticks_within([process.pid()], Duration::from_secs(1));
-    figure(&format!("a {name} without descriptors used {ticks} ticks of 10 ms in {time:?}"));
-    let limit = BUSY * u64::try_from(time.as_millis()).unwrap() / 1000;
-    assert!(ticks <= limit, "{ticks} ticks in {time:?}");
+    // What is left of the beginning may still be under way the first time; who never rests fails every time.
+    let rests = (0..4).any(|_| {
+        let ([ticks], time) = ticks_within([process.pid()], Duration::from_secs(1));
+        figure(&format!("a {name} without descriptors used {ticks} ticks of 10 ms in {time:?}"));
+        ticks <= BUSY * u64::try_from(time.as_millis()).unwrap() / 1000
+    });
+    assert!(rests, "above {BUSY} ticks a second");
     drop(crowd);
 }
 

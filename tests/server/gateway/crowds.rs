@@ -1,6 +1,6 @@
 //! Many connections that do nothing, or next to nothing: honest requests do not feel them.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,18 +9,14 @@ use pinhole::net::limits::raise_descriptor_limit;
 
 use super::http::{Connection, ask, get, ok, service};
 use super::rig::Server;
-use crate::common::connect;
 use crate::common::system::{descriptors, figure, resident_kib, skipped};
+use crate::common::{DEADLINE, connect, has_ended};
 
 /// The server's memory for each connection that is idle, in kibibytes.
 const IDLE_LIMIT: u64 = 16;
 
-/// How long a head may take, and how much more until its connection is seen to end.
+/// How long a head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-const SLACK: Duration = Duration::from_secs(5);
-
-/// How long an honest request may take on a machine that does other things, too.
-const PROMPT: Duration = Duration::from_millis(500);
 
 /// Times honest requests, each over a connection of its own; the median.
 fn honest(gateway: SocketAddr, host: &str, count: usize) -> Duration {
@@ -33,19 +29,6 @@ fn honest(gateway: SocketAddr, host: &str, count: usize) -> Duration {
         .collect();
     times.sort();
     times[count / 2]
-}
-
-/// Tells whether the other side has ended a connection.
-fn has_ended(stream: &mut TcpStream) -> bool {
-    stream.set_nonblocking(true).unwrap();
-    loop {
-        match stream.read(&mut [0; 1024]) {
-            Ok(0) => return true,
-            // A refusal, with the end behind it.
-            Ok(_) => {}
-            Err(error) => return error.kind() != ErrorKind::WouldBlock,
-        }
-    }
 }
 
 #[test]
@@ -65,10 +48,11 @@ fn three_hundred_heads_that_take_for_ever() {
             stream
         })
         .collect();
-    let (mut first, mut meanwhile) = (None, Vec::new());
+    let (mut first, mut beside_all, mut meanwhile) = (None, 0, Vec::new());
     while !slow.is_empty() {
-        assert!(start.elapsed() < HEAD_TIMEOUT + SLACK, "{} are still there", slow.len());
+        assert!(start.elapsed() < DEADLINE, "{} are still there", slow.len());
         meanwhile.push(honest(server.gateway, &host, 5));
+        beside_all += usize::from(first.is_none());
         // The pace of the test, as slow as such programs are.
         thread::park_timeout(Duration::from_secs(1));
         slow.retain_mut(|stream| {
@@ -85,7 +69,8 @@ fn three_hundred_heads_that_take_for_ever() {
     figure(&format!("{SLOW} slow heads ended after {first:?} to {:?}", start.elapsed()));
     figure(&format!("honest requests: {before:?} before, {median:?} meanwhile (medians)"));
     assert!(first + Duration::from_millis(100) > HEAD_TIMEOUT, "{first:?}");
-    assert!(median < before + PROMPT, "{before:?} before, {median:?} meanwhile");
+    // There is about one round a second: whoever had to wait for slow heads would see few rounds until they are gone.
+    assert!(beside_all >= 3, "{beside_all} rounds of honest requests beside all slow heads");
 }
 
 #[test]

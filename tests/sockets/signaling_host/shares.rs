@@ -13,7 +13,7 @@ use tungstenite::{Message, WebSocket};
 
 use super::{PIN, Ready, Served, warnings};
 use crate::common::system::figure;
-use crate::common::{connect, connect_from};
+use crate::common::{connect, connect_from, some_are_open};
 
 /// Where whoever attacks comes from; honest clients come from 127.0.0.1.
 const STRANGER: u8 = 5;
@@ -22,8 +22,8 @@ const SAME: u8 = 1;
 /// Confirms that are held at a time.
 const HELD: usize = 40;
 
-/// How long an honest client may take while somebody else attacks: see `gateway/shares.rs`.
-const PROMPT: Duration = Duration::from_secs(6);
+/// How often somebody comes again who is told to: far more often than it takes.
+const ATTEMPTS: u32 = 50;
 
 /// Wrong confirms, one after the other on each of many connections, until it is over.
 struct Guessers {
@@ -91,7 +91,7 @@ fn wait_for_guesses(host: &Served, count: usize) {
 /// was told to wait.
 fn enters(host: &Served) -> (u32, Option<u64>) {
     let mut told: Option<u64> = None;
-    for attempt in 1.. {
+    for attempt in 1..ATTEMPTS {
         let Some((mut websocket, mut handshake)) = hello(connect(host.address), PIN) else { continue };
         let mut exchange = || {
             loop {
@@ -115,7 +115,7 @@ fn enters(host: &Served) -> (u32, Option<u64>) {
             None => {}
         }
     }
-    unreachable!("somebody who tries for ever gets in or fails")
+    panic!("not in after {ATTEMPTS} attempts")
 }
 
 #[test]
@@ -131,10 +131,15 @@ fn somebody_who_guesses_makes_nobody_wait_who_comes_from_elsewhere() {
             start.elapsed()
         })
         .collect();
-    host.serves();
+    let events: Vec<_> = host.side.events.try_iter().collect();
+    let guesses = warnings(&events, "bad-pin").len();
     let longest = times.iter().max().unwrap();
-    figure(&format!("ten clients beside {HELD} wrong confirms from elsewhere: the slowest came in within {longest:?}"));
-    assert!(*longest < PROMPT, "{times:?}");
+    figure(&format!(
+        "ten clients beside {HELD} wrong confirms from elsewhere: the slowest came in within {longest:?}, {guesses} guesses \
+         were answered meanwhile"
+    ));
+    assert!(guesses < times.len(), "they waited behind {guesses} guesses: {times:?}");
+    host.serves();
     guessers.end();
     host.side.stop();
 }
@@ -152,7 +157,6 @@ fn beside_somebody_who_guesses_from_the_same_address_clients_get_in() {
         "two clients beside {HELD} wrong confirms from one address came in within {time:?}, at attempts {came:?}; \
          {answered} confirms were answered meanwhile"
     ));
-    assert!(time < 2 * Duration::from_secs(30), "{time:?}");
     host.side.stop();
 }
 
@@ -190,11 +194,11 @@ fn connections_that_get_no_further_keep_nobody_out() {
     let half: Vec<_> = (0..170).map(|_| hello(connect_from(STRANGER, host.address), "wrong")).collect();
     let confirmed = Guessers::start(host.address, STRANGER, HELD);
     for from in [SAME, SAME + 1] {
-        let start = Instant::now();
         for _ in 0..5 {
             assert!(host.ready_on(connect_from(from, host.address), PIN).enters());
         }
-        assert!(start.elapsed() < 5 * PROMPT, "{:?}", start.elapsed());
+        let half = half.iter().flatten().map(|(websocket, _)| websocket.get_ref());
+        assert!(some_are_open(silent.iter().chain(half)), "nobody was there any more");
     }
     host.serves();
     // From the same address it may take another attempt.
