@@ -72,7 +72,9 @@ fn datagrams_beside_bulk_table() {
     let rows: &[(u64, u64)] = &[(10, 20), (10, 100), (50, 20), (50, 100), (100, 1)];
     println!(" rate   rtt  loss |  came | p50     p99     max (ms, one way) | bulk Mbit/s, KiB waiting");
     for &(mbits, round_trip) in rows {
-        for loss in [0.0, 0.001, 0.01] {
+        // Without loss there is more to be held than that each comes once.
+        let losses: &[f32] = if is_full() || (mbits, round_trip) == (10, 20) { &[0.0, 0.001, 0.01] } else { &[0.0] };
+        for &loss in losses {
             let mut world = World::connected(&[bottleneck(mbits, round_trip, loss)], 1);
             let bulk = world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: 0 });
             let flow = world.open_udp(CLIENT, 200, millis(10));
