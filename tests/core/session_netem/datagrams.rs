@@ -9,7 +9,7 @@ use str0m_netem::{Bitrate, DataSize, NetemConfig};
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, World};
-use super::{is_full, millis, path, seeds};
+use super::{is_full, line, millis, path, seeds};
 
 /// A path of that rate whose buffer holds one product of bandwidth and round trip beside what is under way.
 fn bottleneck(mbits: u64, round_trip_ms: u64, loss: f32) -> NetemConfig {
@@ -125,6 +125,7 @@ fn large_datagrams_pass_in_one_piece() {
             assert_eq!(flow.arrivals.len(), flow.sent());
         }
         let mut world = relayed(20);
+        world.signaling.rate = 50.0 * 125_000.0;
         world.connect();
         world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: 0 });
         let flow = world.open_udp_echo(CLIENT, len, millis(50));
@@ -229,7 +230,7 @@ fn datagrams_over_the_relay_wait_for_no_more_than_is_under_way() {
 
 #[test]
 fn flows_move_with_the_session_from_carrier_to_carrier() {
-    let mut world = World::reaching(&[path(millis(20), 0.0)], 1, [Reach::default(), Reach::default()]);
+    let mut world = World::reaching(&[line(millis(20), 0.0)], 1, [Reach::default(), Reach::default()]);
     world.signaling.delay = millis(10);
     world.signaling.is_reachable = true;
     world.links.iter_mut().for_each(|link| link.is_down = true);

@@ -8,7 +8,7 @@ use pinhole::tunnel::{AbortReason, ConnectTarget, GoAwayReason, OpenError};
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, Outcome, World};
-use super::{millis, path};
+use super::{line, millis, path};
 
 /// What comes on top of a round trip and the streams' own time until both sides know.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ fn open_streams_finish_within_the_time() {
 #[test]
 fn streams_that_go_on_are_cut_off_when_the_time_is_up() {
     for who in [HOST, CLIENT] {
-        let mut world = World::connected(&[path(millis(20), 0.01)], 1);
+        let mut world = World::connected(&[line(millis(20), 0.01)], 1);
         let bulk = world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: u64::MAX });
         world.run_for(millis(500));
         go_away(&mut world, who);
@@ -99,7 +99,7 @@ fn both_may_go_away_at_once() {
 
 #[test]
 fn a_goaway_that_nobody_hears_ends_in_time_all_the_same() {
-    let mut world = World::connected(&[path(millis(20), 0.0)], 1);
+    let mut world = World::connected(&[line(millis(20), 0.0)], 1);
     world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: 0 });
     world.run_for(millis(500));
     world.links.iter_mut().for_each(|link| link.is_down = true);

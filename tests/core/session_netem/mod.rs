@@ -18,7 +18,7 @@ mod world;
 
 use std::time::Duration;
 
-use str0m_netem::{NetemConfig, Probability, RandomLoss};
+use str0m_netem::{Bitrate, DataSize, NetemConfig, Probability, RandomLoss};
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -27,6 +27,12 @@ fn millis(millis: u64) -> Duration {
 /// A path of that round trip and loss each way.
 fn path(round_trip: Duration, loss: f32) -> NetemConfig {
     NetemConfig::new().latency(round_trip / 2).loss(RandomLoss::new(Probability::new(loss)))
+}
+
+/// The same with the rate of a broadband line, and room for all that is sent ahead: for streams without end, which
+/// otherwise move as much as the machine can compute.
+fn line(round_trip: Duration, loss: f32) -> NetemConfig {
+    path(round_trip, loss).link(Bitrate::mbps(20), DataSize::bytes(1_000_000))
 }
 
 /// Tells whether the long sweep was asked for.

@@ -7,7 +7,7 @@ use pinhole::tunnel::AbortReason;
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, Outcome, World};
-use super::{millis, path, seeds};
+use super::{line, millis, path, seeds};
 
 /// Within this time a path that is dead in one direction is noticed by the side whose datagrams are lost: by SCTP's
 /// lack of progress, or by a PING that is not acknowledged.
@@ -89,7 +89,7 @@ fn five_seconds_in_one_direction() {
 
 /// Opens a stream that never ends, lets `vanish` happen, and checks that those who remain end with `PathLost` in time.
 fn is_lost(vanish: impl Fn(&mut World), remaining: &[usize]) {
-    let mut world = World::connected(&[path(millis(20), 0.0)], 1);
+    let mut world = World::connected(&[line(millis(20), 0.0)], 1);
     let bulk = world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: u64::MAX });
     world.run_for(millis(500));
     let begin: Instant = world.now;
@@ -128,7 +128,7 @@ fn an_outage_in_one_direction_beyond_the_grace_period_ends_the_session() {
 fn whose_datagrams_are_lost_ends_when_the_peer_gives_up() {
     // str0m counts a path on which the peer's checks still come as a path; the peer ends the session then.
     for down in [HOST, CLIENT] {
-        let mut world = World::connected(&[path(millis(20), 0.0)], 1);
+        let mut world = World::connected(&[line(millis(20), 0.0)], 1);
         world.open(CLIENT, Traffic::Bulk { up: u64::MAX, down: u64::MAX });
         world.run_for(millis(500));
         world.links[down].is_down = true;
