@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 SEEDS ?= 20000
+# More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
+TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
 
 .PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-arm clean
@@ -28,7 +30,7 @@ build:
 	$(CARGO) build --release
 
 test:
-	$(CARGO) test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
 
 full:
 	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test programs --test server
