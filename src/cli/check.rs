@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::command::{nearest_pin, proxy, stun_servers};
+use super::choices::{nearest_pin, proxy, stun_servers};
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{CheckConfig, VisitConfig};

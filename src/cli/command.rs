@@ -6,9 +6,11 @@ use clap::Parser;
 
 use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, PIN_VARIABLE, ReachArguments};
 use super::check;
+use super::choices::{nearest_pin, proxy, stun_servers};
 use super::failure::{Failure, UsageError};
 use super::forwards;
 use super::logging::Verbosity;
+use super::output::Output;
 use super::parse::{self};
 use super::quantity;
 use super::question::Ask;
@@ -18,54 +20,11 @@ use super::secrets::{self, PROXY_AUTH};
 use super::server;
 use super::wizard::{self, Answers};
 use crate::address::Target;
-use crate::config::{
-    Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig, default_stun_servers,
-};
-use crate::http::proxy::{Proxy, ProxyVariables};
+use crate::config::{Bounds, CheckConfig, ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, ServerConfig};
+use crate::http::proxy::ProxyVariables;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
-use crate::status::printer::{Format, Printer};
-use crate::status::report::{Reporter, Role, Style};
-
-/// How a run talks to whoever started it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Output {
-    /// One JSON object a line on stdout, and nothing else there.
-    pub json: bool,
-    /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
-    pub verbosity: Verbosity,
-}
-
-impl Output {
-    /// Builds the reporter of one side on stderr alone, without a line for every stream: stdout carries something else.
-    pub fn reporter_on_stderr(&self, role: Role, printer: &Printer) -> Reporter {
-        if self.json {
-            Reporter::json(printer.err())
-        } else {
-            Reporter::human(printer.err(), printer.err(), role, Style::of_process(false))
-        }
-    }
-
-    /// Builds the reporter of one side on this process's stdout and stderr.
-    pub fn reporter(&self, role: Role, printer: &Printer) -> Reporter {
-        if self.json {
-            Reporter::json(printer.out())
-        } else {
-            let style = Style::of_process(self.verbosity != Verbosity::Quiet);
-            Reporter::human(printer.out(), printer.err(), role, style)
-        }
-    }
-
-    /// Takes over stdout and stderr; where stdout carries something else, what there is to say goes to stderr.
-    pub fn printer(&self, is_on_stderr: bool) -> Printer {
-        match (self.json, is_on_stderr) {
-            (true, false) => Printer::of_process(Format::Json, Format::Text),
-            (true, true) => Printer::of_process(Format::Text, Format::Json),
-            (false, _) => Printer::of_process(Format::Text, Format::Text),
-        }
-    }
-}
 
 /// What a command line asks for, ready to run.
 #[derive(Debug, Clone)]
@@ -340,25 +299,6 @@ fn client_settings(
     Ok((settings, pin))
 }
 
-/// Picks the pin of the URL, or else of the flag, or else of the environment.
-pub(super) fn nearest_pin(
-    url: Option<Pin>,
-    flag: Option<&str>,
-    environment: Option<Pin>,
-) -> Result<Option<Pin>, UsageError> {
-    let flag = flag.map(|pin| parse::pin("--pin", pin)).transpose()?;
-    match (url, flag) {
-        (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
-        (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
-        (None, None) => Ok(environment),
-    }
-}
-
-/// Finds the proxy that signaling goes through.
-pub(super) fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
-    Ok(proxies.find(url.tls, &url.host, url.port)?)
-}
-
 fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError> {
     let reach = Reach {
         direct: !arguments.relay_only,
@@ -368,16 +308,6 @@ fn reach(arguments: &ReachArguments) -> Result<(Reach, Vec<Target>), UsageError>
         ..Reach::default()
     };
     Ok((reach, stun_servers(&arguments.stun, arguments.no_stun)?))
-}
-
-/// Picks the STUN servers that were named, or else those that are asked by default, or none.
-pub(super) fn stun_servers(named: &[String], none: bool) -> Result<Vec<Target>, UsageError> {
-    let named = named.iter().map(|server| parse::stun_server(server)).collect::<Result<Vec<_>, _>>()?;
-    Ok(match (none, named.is_empty()) {
-        (true, _) => Vec::new(),
-        (false, true) => default_stun_servers(),
-        (false, false) => named,
-    })
 }
 
 fn bounds(arguments: &BoundsArguments) -> Result<Bounds, UsageError> {

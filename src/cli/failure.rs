@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::command::Output;
+use super::output::Output;
 use super::parse::ArgumentError;
 use super::question::NoAnswer;
 use super::secret_file::SecretFileError;

@@ -7,7 +7,7 @@ use std::io::Write;
 use env_logger::{Target, WriteStyle};
 use log::LevelFilter;
 
-use crate::status::report::Style;
+use crate::status::style::Style;
 use crate::status::text::sanitize;
 
 /// How much a person wants to read, from `-v` and `-q`.

@@ -2,10 +2,12 @@
 
 pub mod args;
 pub mod check;
+mod choices;
 pub mod command;
 pub mod failure;
 pub mod forwards;
 pub mod logging;
+mod output;
 pub mod parse;
 mod problem;
 pub mod prompt;
@@ -23,8 +25,9 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-pub use command::{Command, Output, Parsed, Surroundings, parse};
+pub use command::{Command, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
+pub use output::Output;
 
 use crate::config::ClientConfig;
 use crate::http::proxy::ProxyVariables;
@@ -32,7 +35,8 @@ use crate::net::limits;
 use crate::run::{Check, Client, Host, Server};
 use crate::status::event::Event;
 use crate::status::printer::Printer;
-use crate::status::report::{Reporter, Role};
+use crate::status::report::Reporter;
+use crate::status::style::Role;
 use crate::{demo, fault};
 use args::{Arguments, PIN_VARIABLE};
 use prompt::Prompter;

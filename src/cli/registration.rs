@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::command::proxy;
+use super::choices::proxy;
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};

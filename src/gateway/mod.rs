@@ -15,7 +15,7 @@
 //! | what is no acceptable answer | `answer` |
 //! | which fields pass, and which are set | `fields` |
 //! | how a body is delimited | `body`, `chunks` |
-//! | what is said instead of a service's answer | `refusal` |
+//! | what is said instead of a service's answer, and in which form | `refusal`, `format` |
 
 mod answer;
 mod authority;
@@ -24,6 +24,7 @@ mod buffer;
 mod chunks;
 mod exchange;
 mod fields;
+mod format;
 mod framing;
 mod malformed;
 mod refusal;

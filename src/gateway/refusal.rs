@@ -6,13 +6,11 @@ use serde_json::json;
 
 use super::Malformed;
 use super::answer::AnswerFault;
-use crate::http::{Answer, Headers};
+use super::format::Format;
+use crate::http::Answer;
 
 /// How long to wait before trying again, where nothing better is known, in seconds.
 const RETRY_AFTER: u32 = 5;
-
-/// How much of `Accept` is looked at; browsers send fewer than ten.
-const MAX_RANGES: usize = 32;
 
 const LOGIN: &str = "Basic realm=\"pinhole\", charset=\"UTF-8\"";
 
@@ -53,36 +51,6 @@ pub enum Refusal {
     BadAnswer(AnswerFault),
     /// 400 and others: what came is no acceptable request.
     Malformed(Malformed),
-}
-
-/// What a program or a person would rather read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    /// For browsers.
-    Page,
-    /// For programs that say so.
-    Json,
-    /// For all others; `curl` shows it as it is.
-    Text,
-}
-
-impl Format {
-    /// Reads `Accept`, roughly: quality values would not decide anything between a page and JSON.
-    pub(super) fn of(headers: &Headers<'_>) -> Format {
-        let accepts = |check: fn(&str) -> bool| {
-            headers.tokens("accept").take(MAX_RANGES).any(|range| {
-                let kind = range.split(';').next().unwrap_or(range).trim().to_ascii_lowercase();
-                check(&kind)
-            })
-        };
-        if accepts(|kind| kind == "text/html") {
-            Format::Page
-        } else if accepts(|kind| kind == "application/json" || kind.ends_with("+json")) {
-            Format::Json
-        } else {
-            Format::Text
-        }
-    }
 }
 
 impl Refusal {
@@ -205,6 +173,7 @@ fn capitalized(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::gateway::FramingError;
+    use crate::http::Headers;
 
     const ALL: &[Refusal] = &[
         Refusal::NoHost,

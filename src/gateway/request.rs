@@ -6,9 +6,9 @@ use httparse::Header;
 
 use super::authority::Authority;
 use super::fields::{self, Forgeries, Options};
+use super::format::Format;
 use super::framing::Framing;
 use super::malformed::Malformed;
-use super::refusal::Format;
 use super::{Finished, Kind, Login, MAX_FIELDS, MAX_TARGET, Request, Visitor, path_of};
 use crate::http::forwarded::{Forwarded, Sender};
 use crate::http::{Headers, basic_login};

@@ -268,7 +268,7 @@ mod tests {
         backlog.handle_settled(start, 0);
         backlog.handle_unsent(start + 10 * MS, 0);
         let target = backlog.target();
-        assert_eq!(target, 400_000, "100 MB/s for 4 ms");
+        assert_eq!(target, 100_000, "100 MB/s for 1 ms");
         backlog.handle_written(start + 60_000 * MS, 1000);
         backlog.handle_unsent(start + 60_001 * MS, 0);
         assert_eq!(backlog.target(), target);

@@ -59,7 +59,7 @@ impl Serialize for Farewell {
 
 impl<'de> Deserialize<'de> for Farewell {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Farewell, D::Error> {
-        super::message::words(deserializer).map(Farewell::from)
+        super::words::words(deserializer).map(Farewell::from)
     }
 }
 

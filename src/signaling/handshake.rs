@@ -12,36 +12,15 @@
 
 use std::{fmt, mem};
 
+use super::binary::{Binary, MAC_LEN};
 use super::error::{SignalingError, Violation};
-use super::keys::{Keys, Pake, ResumeKey, Role, SessionId, Ticket, Transcript};
-use super::message::{Binary, ClientHello, ClientMessage, Confirm, HostHello, HostMessage, MAC_LEN, Outer, Resume};
+pub use super::established::Established;
+use super::keys::{Keys, Pake, Role, Transcript};
+use super::message::{ClientHello, ClientMessage, Confirm, HostHello, HostMessage, Outer, Resume};
 use super::pin::Pin;
-use super::sealing::{Opener, Sealer};
 
 /// The protocol versions this release speaks.
 pub const VERSIONS: &[u32] = &[1];
-
-/// What a completed handshake leaves: both sides hold the same pin, and hold these. `Debug` shows no key.
-#[derive(Debug)]
-pub struct Established {
-    /// The session's name, the same on both sides.
-    pub session: SessionId,
-    /// Seals what we send.
-    pub sealer: Sealer,
-    /// Opens what the peer sends.
-    pub opener: Opener,
-    /// The secret under which the session is joined again on a further WebSocket.
-    pub resume_key: ResumeKey,
-    /// What the client comes back with once the session is over.
-    pub ticket: Ticket,
-}
-
-impl Established {
-    fn new(keys: &Keys, role: Role) -> Established {
-        let (sealer, opener) = keys.sealing(role);
-        Established { session: keys.session(), sealer, opener, resume_key: keys.resume_key(), ticket: keys.ticket() }
-    }
-}
 
 /// What the client does next.
 #[derive(Debug)]

@@ -3,36 +3,24 @@
 //! [`Outer`] messages travel in clear; [`Inner`] messages travel inside `sealed` ones. Unknown fields are ignored;
 //! a field that appears twice, a missing field, or an unknown outer type makes the text malformed.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use data_encoding::BASE64;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::binary::{Binary, MAC_LEN, NONCE_LEN, PAKE_LEN, decode, encode};
 use super::farewell::Farewell;
-use super::keys::SessionId;
 use super::network::Network;
+use super::session_id::SessionId;
+use super::words::words;
 
 /// Longest text that is parsed at all, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 
 /// Longest waiting time that is believed from a peer.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
-
-/// Longest free text that is taken from a peer, in characters.
-const MAX_WORDS: usize = 200;
-
-/// Length of a SPAKE2 message: a role byte and a compressed curve point.
-pub const PAKE_LEN: usize = 33;
-
-/// Length of a confirm or a proof: an HMAC-SHA256 tag.
-pub const MAC_LEN: usize = 32;
-
-/// Length of a nonce of a resumption.
-pub const NONCE_LEN: usize = 32;
 
 /// A message in clear. `H` is the form of its sender's hello.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,30 +289,6 @@ pub enum MessageError {
     NotAMessage,
 }
 
-/// Exactly `N` bytes, standard base64 with padding on the wire.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Binary<const N: usize>(pub [u8; N]);
-
-impl<const N: usize> fmt::Debug for Binary<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
-    }
-}
-
-impl<const N: usize> Serialize for Binary<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        encode(&self.0, serializer)
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Binary<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = decode(deserializer)?;
-        let bytes = bytes.try_into().map_err(|_| D::Error::custom("wrong length"))?;
-        Ok(Binary(bytes))
-    }
-}
-
 pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, MessageError> {
     if text.len() > MAX_TEXT {
         return Err(MessageError::TooLong(text.len()));
@@ -340,28 +304,10 @@ pub(super) fn to_text<T: Serialize>(message: &T) -> String {
     serde_json::to_string(message).expect("messages are structs of numbers and strings, which always serialize")
 }
 
-fn encode<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&BASE64.encode(bytes))
-}
-
-fn decode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    let text = Cow::<str>::deserialize(deserializer)?;
-    BASE64.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64"))
-}
-
-/// Takes free text from a peer such that it can be printed: a terminal obeys control characters, and right-to-left
-/// marks can make a line read as another.
-pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let text = Cow::<str>::deserialize(deserializer)?;
-    let harmless = |c: &char| {
-        !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    Ok(text.chars().filter(harmless).take(MAX_WORDS).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signaling::words::MAX_WORDS;
     use proptest::prelude::*;
 
     fn inner_messages() -> Vec<(Inner, &'static str)> {

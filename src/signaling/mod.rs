@@ -6,7 +6,9 @@
 //! says to a server that gives it a lasting name. Time comes in as `now`; texts come in and go out as strings, one per
 //! WebSocket message.
 
+pub mod binary;
 pub mod error;
+mod established;
 pub mod exposure;
 pub mod farewell;
 pub mod handshake;
@@ -18,6 +20,9 @@ pub mod pin;
 pub mod rendezvous;
 pub mod resume;
 pub mod sealing;
+mod session_id;
 pub mod url;
+mod words;
 
-pub use keys::{ResumeKey, SessionId, Ticket};
+pub use keys::{ResumeKey, Ticket};
+pub use session_id::SessionId;

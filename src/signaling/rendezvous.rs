@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::message::{self, Binary, ErrorCode, ErrorMessage, MessageError};
+use super::binary::Binary;
+use super::message::{self, ErrorCode, ErrorMessage, MessageError};
 
 /// The versions of this protocol that this release speaks.
 pub const VERSIONS: &[u32] = &[1];

@@ -15,11 +15,13 @@ use std::fmt;
 
 use rand::Rng;
 
+use super::binary::{Binary, NONCE_LEN};
 use super::error::{SignalingError, Violation};
-use super::handshake::Established;
-use super::keys::{Exchange, ResumeKey, Role, SessionId, Ticket};
-use super::message::{Binary, ClientMessage, HostMessage, NONCE_LEN, Outer, Resume, ResumeProof, Resumed};
+use super::established::Established;
+use super::keys::{Exchange, ResumeKey, Role, Ticket};
+use super::message::{ClientMessage, HostMessage, Outer, Resume, ResumeProof, Resumed};
 use super::sealing::{Opener, Sealer};
+use super::session_id::SessionId;
 
 /// The client's side: waits for the host's proof.
 pub struct ClientResume {

@@ -7,8 +7,8 @@ use super::check;
 use super::event::{Appearance, Event, StreamEnd, Way};
 use super::invitation::Invitation;
 use super::paint::Paint;
-use super::report::{Role, Style};
 use super::serving;
+use super::style::{Role, Style};
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
 
 /// Turns events into text, and remembers what a later sentence needs.

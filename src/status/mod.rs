@@ -11,4 +11,5 @@ pub mod printer;
 pub mod refusal;
 pub mod report;
 mod serving;
+pub mod style;
 pub mod text;

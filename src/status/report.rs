@@ -1,57 +1,14 @@
 //! Says what happens: sentences for a person, or one JSON object a line for a program.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use super::event::Event;
 use super::human::Human;
 use super::json;
-use crate::config::SharedService;
+use super::style::{Role, Style};
 
 /// A writer that a reporter owns.
 pub type Writer = Box<dyn Write + Send>;
-
-/// Which side's events a person reads; the wording differs a little.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
-    /// A host, with what it shares.
-    Host {
-        /// Its services.
-        services: Vec<SharedService>,
-    },
-    /// A client.
-    Client,
-    /// A server.
-    Server,
-}
-
-/// How a person wants to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Style {
-    /// Colours on stdout.
-    pub colour: bool,
-    /// Colours on stderr.
-    pub error_colour: bool,
-    /// A line for every stream that opens, closes or fails.
-    pub streams: bool,
-}
-
-impl Style {
-    /// Plain text with everything in it.
-    pub fn plain() -> Style {
-        Style { colour: false, error_colour: false, streams: true }
-    }
-
-    /// What suits this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR` set.
-    pub fn of_process(streams: bool) -> Style {
-        let wanted = colours_wanted();
-        Style {
-            colour: wanted && io::stdout().is_terminal(),
-            error_colour: wanted && io::stderr().is_terminal(),
-            streams,
-        }
-    }
-}
 
 /// Prints events. A reader that goes away (a closed pipe) silences its output and nothing else: no error is returned,
 /// and the tunnel runs on.
@@ -149,14 +106,6 @@ impl Outlet {
             self.0 = None;
         }
     }
-}
-
-/// Follows <https://no-color.org>, leaves dumb terminals alone, and old Windows consoles, which print the codes.
-fn colours_wanted() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let understood = cfg!(not(windows)) || set("WT_SESSION") || set("TERM");
-    !set("NO_COLOR") && !dumb && understood
 }
 
 #[cfg(test)]

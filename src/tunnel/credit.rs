@@ -15,6 +15,10 @@ pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 /// follows a lost packet waits for another one or two before it can be taken, and the path is to be full meanwhile.
 const GROWTH_ROUNDS: u32 = 4;
 
+/// One that is used up within so many grows fourfold: a sender that has just begun doubles its rate each round trip,
+/// and the window is to stay ahead of it.
+const START_ROUNDS: u32 = 2;
+
 /// Returns the units a DATA frame with `len` bytes of payload costs.
 pub fn cost(len: usize) -> u64 {
     FRAME_COST + len as u64
@@ -102,16 +106,22 @@ impl ReceiveWindow {
     }
 
     /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a
-    /// whole one in less than four round trips: then the window, not the path, may be what holds it back.
+    /// whole one in less than four round trips: then the window, not the path, may be what holds it back. It doubles,
+    /// or grows fourfold if that took less than two.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
             Some((since, consumed)) if self.consumed - consumed >= self.window => {
                 let elapsed = now.saturating_duration_since(since);
-                let is_limit = round_trip.is_some_and(|round_trip| elapsed < round_trip * GROWTH_ROUNDS);
-                let growth = self.window.min(MAX_WINDOW - self.window.min(MAX_WINDOW));
-                if is_limit && growth > 0 && budget.try_take(growth) {
-                    self.window += growth;
+                let is_within = |rounds| round_trip.is_some_and(|round_trip| elapsed < round_trip * rounds);
+                let rest = MAX_WINDOW.saturating_sub(self.window);
+                let steps = [(START_ROUNDS, self.window * 3), (GROWTH_ROUNDS, self.window)];
+                for growth in steps.into_iter().filter(|(rounds, _)| is_within(*rounds)).map(|(_, step)| step.min(rest))
+                {
+                    if growth > 0 && budget.try_take(growth) {
+                        self.window += growth;
+                        break;
+                    }
                 }
                 self.measured_since = Some((now, self.consumed));
             }
@@ -189,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn a_window_doubles_while_it_is_the_limit_and_stays_inside_the_budget() {
+    fn a_window_grows_while_it_is_the_limit_and_stays_inside_the_budget() {
         let now = Instant::now();
         let round_trip = Some(Duration::from_millis(100));
-        let mut budget = Budget::new(INITIAL * 3);
+        let mut budget = Budget::new(INITIAL * 8);
         let mut window = ReceiveWindow::open(INITIAL);
         let turn = |window: &mut ReceiveWindow, at: u64, budget: &mut Budget| {
             let units = window.limit() - window.arrived;
@@ -201,12 +211,16 @@ mod tests {
             window.grant(now + Duration::from_millis(at), round_trip, budget, u64::MAX) - window.consumed
         };
         assert_eq!(turn(&mut window, 0, &mut budget), INITIAL, "the first window starts the clock");
-        assert_eq!(turn(&mut window, 100, &mut budget), INITIAL * 2);
+        assert_eq!(turn(&mut window, 300, &mut budget), INITIAL * 2, "three round trips: it doubles");
         assert_eq!(turn(&mut window, 1000, &mut budget), INITIAL * 2, "slow: the window is not the limit");
-        assert_eq!(turn(&mut window, 1100, &mut budget), INITIAL * 4);
-        assert_eq!(turn(&mut window, 1200, &mut budget), INITIAL * 4, "the budget is used up");
-        assert_eq!(budget.used(), INITIAL * 3);
+        assert_eq!(turn(&mut window, 1100, &mut budget), INITIAL * 8, "one round trip: fourfold");
+        assert_eq!(turn(&mut window, 1200, &mut budget), INITIAL * 8, "the budget has no room for a further step");
+        assert_eq!(budget.used(), INITIAL * 7);
+        let mut second = ReceiveWindow::open(INITIAL);
+        turn(&mut second, 0, &mut budget);
+        assert_eq!(turn(&mut second, 100, &mut budget), INITIAL * 2, "it doubles where there is no room for fourfold");
         window.release(&mut budget);
+        second.release(&mut budget);
         assert_eq!(budget.used(), 0);
     }
 

@@ -24,7 +24,6 @@ pub use flow::Dropped;
 pub use frame::ConnectTarget;
 pub use hello::{Hello, Service};
 pub use id::{Generation, Role, Sequence, StreamId, StreamKey};
-pub use mux::{Config, Mux, OpenError, Outbound, Room};
+pub use mux::{Config, Mux, OpenError, Outbound, Room, StreamMut};
 pub use reason::{AbortReason, GoAwayReason};
-pub use stream::StreamMut;
 pub use trail::{Hop, Trail};

@@ -9,7 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-/// Another implementation as the client: a page in headless Chromium (skips without one).
+/// Another implementation as the client: a page in headless Chromium, and its scripts in Node.js.
 mod browser;
 /// The command line: exit codes, events, words, the terminal, and a forwarder that plays host.
 mod cli;

@@ -66,6 +66,15 @@ fn cubic_keeps_a_share_beside_it() {
     }
 }
 
+/// Fails without the sixth departure: 93 Mbit/s, and 88 with the short queue.
+#[test]
+fn a_queue_that_is_empty_is_not_emptied() {
+    for queue in [18, 186] {
+        let goodput = alone(link(100, 20, queue, 0));
+        assert!(goodput > 94.0, "{queue} packets: {goodput}");
+    }
+}
+
 /// A process close by that reads now and then: what waits for it is acknowledged at once. Fails without the fifth departure: the
 /// window reaches 3.3 MB.
 #[test]

@@ -2,7 +2,7 @@
 
 use super::state::{Half, Link, State};
 use super::{Ending, Exchange, MAX_FINISHED};
-use crate::gateway::refusal::Format;
+use crate::gateway::format::Format;
 use crate::gateway::request::HeadReader;
 use crate::gateway::{Finished, Refusal};
 

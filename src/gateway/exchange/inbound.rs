@@ -3,7 +3,7 @@
 use super::state::{Answering, Half, Link, Pending, State};
 use super::{BUFFER, Ending, Exchange, MAX_AHEAD};
 use crate::gateway::chunks::MalformedChunk;
-use crate::gateway::refusal::Format;
+use crate::gateway::format::Format;
 use crate::gateway::request::{HeadReader, RequestHead, RequestLine};
 use crate::gateway::{Finished, MAX_FIELDS, MAX_HEAD, Malformed, Refusal, fields};
 use crate::http::Headers;

@@ -31,7 +31,8 @@ use crate::run::dialer::Waiter;
 use crate::run::liveness::Liveness;
 use crate::run::notice::HostNotice;
 use crate::run::token::Source;
-use crate::signaling::message::{Binary, ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
+use crate::signaling::binary::Binary;
+use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Public, Register, SERVER};
 use crate::status::event::Event;
 

@@ -4,6 +4,7 @@
 //! streams, and drains [`Mux::poll_transmit`] and [`Mux::poll_event`] afterwards. `docs/protocol.md` is the
 //! specification.
 
+mod access;
 mod config;
 mod datagrams;
 mod inbound;
@@ -30,8 +31,9 @@ use super::frame::ConnectTarget;
 use super::hello::{DATAGRAMS, Hello, VERSION};
 use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
-use super::stream::{Application, Notices, Stream, StreamMut};
+use super::stream::{Application, Notices, Stream};
 use super::trail::Trail;
+pub use access::StreamMut;
 pub use config::Config;
 use datagrams::Datagrams;
 pub use life::DRAIN;

@@ -219,7 +219,7 @@ impl ReceiveHalf {
     }
 
     /// Takes `count` bytes of what was readable.
-    pub(super) fn consume(&mut self, mut count: usize) {
+    pub(in crate::tunnel) fn consume(&mut self, mut count: usize) {
         while count > 0 {
             let front = self.ready.front_mut().expect("no more is consumed than was readable");
             let taken = count.min(front.len());
@@ -325,22 +325,22 @@ impl ReceiveHalf {
     }
 
     /// Tells whether the peer's CLOSE arrived.
-    pub(super) fn has_close(&self) -> bool {
+    pub(in crate::tunnel) fn has_close(&self) -> bool {
         self.close_at.is_some()
     }
 
     /// Returns the payloads that the local application has not taken.
-    pub(super) fn readable(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::tunnel) fn readable(&self) -> impl Iterator<Item = &[u8]> {
         self.ready.iter().map(Bytes::as_ref)
     }
 
     /// Tells whether the local application took everything that is in order.
-    pub(super) fn is_read_up(&self) -> bool {
+    pub(in crate::tunnel) fn is_read_up(&self) -> bool {
         self.ready.is_empty()
     }
 
     /// Returns the payload bytes that came into order so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::tunnel) fn bytes(&self) -> u64 {
         self.bytes
     }
 }

@@ -13,7 +13,7 @@ const MAX_UNSENT: usize = 64 * 1024;
 
 /// A sequenced frame of ours that the peer has not acknowledged.
 #[derive(Debug)]
-pub(super) enum Outgoing {
+pub(in crate::tunnel) enum Outgoing {
     /// DATA.
     Data(Chunk),
     /// CONNECT, or the ABORT of a reset.
@@ -53,11 +53,11 @@ pub(in crate::tunnel) enum SendState {
 
 /// What bounds a stream's next chunk from outside.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(in crate::tunnel) struct Bounds {
     /// Longest payload of one frame, in bytes.
-    pub(super) payload: usize,
+    pub(in crate::tunnel) payload: usize,
     /// The session holds as much as it may.
-    pub(super) is_over_budget: bool,
+    pub(in crate::tunnel) is_over_budget: bool,
 }
 
 /// The sending half.
@@ -102,13 +102,13 @@ impl SendHalf {
     }
 
     /// Queues a frame.
-    pub(super) fn push(&mut self, outgoing: Outgoing) {
+    pub(in crate::tunnel) fn push(&mut self, outgoing: Outgoing) {
         self.unsent_bytes += outgoing.capacity();
         self.queue.push_back(outgoing);
     }
 
     /// Queues the direction's last frame.
-    pub(super) fn push_last(&mut self, outgoing: Outgoing) {
+    pub(in crate::tunnel) fn push_last(&mut self, outgoing: Outgoing) {
         self.push(outgoing);
         self.state = SendState::Closing;
     }
@@ -116,7 +116,7 @@ impl SendHalf {
     /// Spends the credit of a chunk that [`SendHalf::push`] gets next. Returns false, and spends nothing, if it must
     /// not go.
     #[must_use]
-    pub(super) fn spend(&mut self, len: usize) -> bool {
+    pub(in crate::tunnel) fn spend(&mut self, len: usize) -> bool {
         let goes = len > 0 && self.state == SendState::Open && self.credit.spend(len);
         if goes {
             self.bytes += len as u64;
@@ -131,7 +131,7 @@ impl SendHalf {
 
     /// Returns how many bytes the next chunk may carry. At 0 the application is blocked until
     /// [`SendHalf::poll_unblocked`].
-    pub(super) fn poll_capacity(&mut self, bounds: Bounds) -> usize {
+    pub(in crate::tunnel) fn poll_capacity(&mut self, bounds: Bounds) -> usize {
         let is_held = self.state != SendState::Open
             || self.unsent_bytes >= MAX_UNSENT
             || (bounds.is_over_budget && !self.queue.is_empty());
@@ -147,7 +147,7 @@ impl SendHalf {
 
     /// Enters the queue of those that wait for the send budget. Returns false if the stream is there already.
     #[must_use]
-    pub(super) fn starve(&mut self) -> bool {
+    pub(in crate::tunnel) fn starve(&mut self) -> bool {
         !std::mem::replace(&mut self.is_starved, true)
     }
 
@@ -230,7 +230,7 @@ impl SendHalf {
     }
 
     /// Returns the sequence number of the next frame that is queued.
-    pub(super) fn next_sequence(&self) -> Sequence {
+    pub(in crate::tunnel) fn next_sequence(&self) -> Sequence {
         self.acknowledged.plus(self.queue.len() as u32)
     }
 

@@ -1,14 +1,17 @@
-//! A foreign peer: a page in headless Chromium speaks signaling and the tunnel's protocol from plain JavaScript, and
-//! posts to an HTTP service through a real host. So the channel is standard WebRTC, and `docs/protocol.md` is enough to
-//! write another implementation: the scripts beside this file are one, made of it. UDP it does not carry.
+//! Foreign peers: a page in headless Chromium, and the same scripts in Node.js over usrsctp, speak signaling and the
+//! tunnel's protocol from plain JavaScript, and post to an HTTP service through a real host. So the channel is standard
+//! WebRTC, and `docs/protocol.md` is enough to write another implementation: the scripts beside this file are one, made
+//! of it. UDP it does not carry.
 
+mod node;
 mod web;
 
 use serde_json::{Value, json};
 
 use crate::common::bytes::pattern_digest;
-use crate::common::chromium::Chromium;
+use crate::common::chromium;
 use crate::common::pinhole::{Pinhole, text};
+use crate::common::process::Process;
 use crate::common::system::figure;
 use web::{Site, refusal, upload_and_download};
 
@@ -35,9 +38,24 @@ impl Seen {
     }
 }
 
-/// Lets a page post through a host and checks all that went both ways; `None` if there is no Chromium.
+/// What the browser says of the channel that the host opened.
+const CHANNEL: &str = r#"{
+    "label": "pinhole", "protocol": "pinhole.1", "ordered": false, "maxRetransmits": null, "maxPacketLifeTime": null
+}"#;
+
+/// Lets a page in Chromium post through a host and checks all that went both ways; `None` if there is no Chromium.
 fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Option<Seen> {
-    let chromium = Chromium::find(test)?;
+    let program = chromium::find(test)?;
+    let (report, connected) = post(test, page, |page| chromium::open(&program, page, arguments));
+    assert_eq!(report["channel"], CHANNEL.parse::<Value>().unwrap());
+    let candidates = report["candidates"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+    let datagrams = report["datagrams"].clone();
+    Some(Seen { candidates: candidates.collect(), connected, datagrams })
+}
+
+/// Lets a foreign peer post through a host and checks what came at both ends; returns its report and the host's event
+/// about the path.
+fn post(test: &'static str, page: &str, open: impl FnOnce(&str) -> Process) -> (Value, Value) {
     let (service, upload) = upload_and_download();
     let site = Site::start();
     let mut host = Pinhole::host(service, &[]);
@@ -45,19 +63,12 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
     let url = url.split_once('?').unwrap().0;
     let page = format!("http://{}/index.html?url={url}&pin={pin}&len={LEN}{page}", site.address);
-    let mut browser = Chromium::open(&chromium, &page, arguments);
-    let report = site.report(&mut browser);
+    let report = site.report(&mut open(&page));
 
     assert_eq!(report["error"], Value::Null, "{report:#}");
     assert_eq!(report["received"], json!({ "len": LEN, "sha256": pattern_digest(LEN) }), "{report:#}");
     let (len, digest) = upload.result().unwrap();
     assert_eq!(report["sent"], json!({ "len": len, "sha256": digest }), "{report:#}");
-    let nothing = Value::Null;
-    let standard = json!({
-        "label": "pinhole", "protocol": "pinhole.1", "ordered": false,
-        "maxRetransmits": nothing, "maxPacketLifeTime": nothing,
-    });
-    assert_eq!(report["channel"], standard);
 
     let connected = host.event("connected");
     let ended = host.event("disconnected");
@@ -67,9 +78,17 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     assert!(warnings.is_empty(), "{warnings:#?}");
     host.stop();
     figure(&format!("{test}: carrier {}, ms: {}, {}", report["carrier"], report["steps"], report["frames"]));
-    let candidates = report["candidates"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
-    let datagrams = report["datagrams"].clone();
-    Some(Seen { candidates: candidates.collect(), connected, datagrams })
+    (report, connected)
+}
+
+/// usrsctp at the other end: the scripts of the page in Node.js.
+#[test]
+fn node_with_usrsctp() {
+    const TEST: &str = "Node.js with usrsctp";
+    let Some(found) = node::find(TEST) else { return };
+    let (report, connected) = post(TEST, "", |page| node::open(&found, page));
+    assert_eq!((&report["channel"]["label"], &report["channel"]["protocol"]), (&json!("pinhole"), &json!("pinhole.1")));
+    assert_eq!(text(&connected, "path"), "direct");
 }
 
 #[test]
@@ -92,7 +111,7 @@ fn chromium_with_a_channel_for_datagrams() {
 /// What a service said before it was reset arrives before the reset.
 #[test]
 fn chromium_hears_an_answer_before_a_reset() {
-    let Some(chromium) = Chromium::find("an answer before a reset in Chromium") else { return };
+    let Some(chromium) = chromium::find("an answer before a reset in Chromium") else { return };
     let (service, refused) = refusal();
     let site = Site::start();
     let mut host = Pinhole::host(service, &[]);
@@ -100,7 +119,7 @@ fn chromium_hears_an_answer_before_a_reset() {
     let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
     let url = url.split_once('?').unwrap().0;
     let page = format!("http://{}/index.html?url={url}&pin={pin}&len=0", site.address);
-    let mut browser = Chromium::open(&chromium, &page, &[REAL_ADDRESSES]);
+    let mut browser = chromium::open(&chromium, &page, &[REAL_ADDRESSES]);
     let report = site.report(&mut browser);
     refused.result().unwrap();
     assert_eq!((&report["error"], &report["reset"]), (&Value::Null, &json!(true)), "{report:#}");
@@ -134,7 +153,7 @@ fn chromium_with_candidates_in_its_answer() {
 #[test]
 fn chromium_with_a_page_of_another_site() {
     const RULES: &str = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
-    let Some(chromium) = Chromium::find("Chromium with a page of another site") else { return };
+    let Some(chromium) = chromium::find("Chromium with a page of another site") else { return };
     let (service, _) = upload_and_download();
     let site = Site::start();
     let mut host = Pinhole::host(service, &[]);
@@ -142,7 +161,7 @@ fn chromium_with_a_page_of_another_site() {
     let (url, pin) = (text(&listening, "url"), text(&listening, "pin"));
     let url = url.split_once('?').unwrap().0;
     let page = format!("http://evil.test:{}/index.html?url={url}&pin={pin}&len=1", site.address.port());
-    let mut browser = Chromium::open(&chromium, &page, &[RULES]);
+    let mut browser = chromium::open(&chromium, &page, &[RULES]);
     let report = site.report(&mut browser);
     let error = report["error"].as_str().unwrap_or_default();
     assert!(error.starts_with("Error: no WebSocket"), "{report:#}");

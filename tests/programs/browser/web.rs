@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, unbounded};
 use serde_json::Value;
 
 use crate::common::bytes::{Digester, write_pattern};
-use crate::common::chromium::Chromium;
+use crate::common::process::Process;
 use crate::common::services::{OneShot, one_shot, serve};
 use crate::common::wait_until;
 
@@ -82,10 +82,10 @@ impl Site {
 
     /// Waits for what the page reports.
     #[track_caller]
-    pub(crate) fn report(&self, browser: &mut Chromium) -> Value {
+    pub(crate) fn report(&self, peer: &mut Process) -> Value {
         let mut report = None;
         wait_until("a report of the page", || {
-            browser.expect_running();
+            peer.expect_running();
             report = self.reports.try_recv().ok();
             report.is_some()
         });

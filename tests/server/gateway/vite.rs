@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::http::{ok, service};
 use super::rig::Server;
-use crate::common::chromium::Chromium;
+use crate::common::chromium;
 use crate::common::system::{figure, program, skipped};
 use crate::common::{DEADLINE, wait_until};
 
@@ -149,7 +149,7 @@ fn write_text(folder: &Path, text: &str) {
 
 #[test]
 fn a_page_changes_as_its_source_does() {
-    let Some(chromium) = Chromium::find(TEST) else { return };
+    let Some(chromium) = chromium::find(TEST) else { return };
     let (Some(npm), Some(node)) = (program("npm", TEST), program("node", TEST)) else { return };
     let Some(installed) = install(&npm) else { return };
     let mut server = Server::start();
@@ -164,7 +164,7 @@ fn a_page_changes_as_its_source_does() {
     let origin = format!("http://{}", server.authority("myhost"));
     let rules = "--host-resolver-rules=MAP *.p.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
     let start = Instant::now();
-    let mut browser = Chromium::open(&chromium, &format!("{origin}/?secret"), &[rules]);
+    let mut browser = chromium::open(&chromium, &format!("{origin}/?secret"), &[rules]);
     let mut report = || {
         let mut report = None;
         wait_until("a report of the page", || {

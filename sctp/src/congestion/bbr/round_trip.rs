@@ -9,6 +9,8 @@ use super::{AckPhase, Bbr, ProbeRtt, Sample, State};
 const MAX_AGE: Duration = Duration::from_secs(10);
 /// How long after the last minimum the queue is emptied to see it again.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// A sample that is longer by no more than this part shows that the queue is nearly empty, so nothing need be emptied to see it.
+const SIMILAR: u32 = 8;
 /// How long that takes, at least.
 const HOLD: Duration = Duration::from_millis(200);
 
@@ -57,6 +59,9 @@ impl MinRoundTrip {
     }
 
     fn update(&mut self, now: Instant, round_trip: Option<Duration>) {
+        if round_trip.is_some_and(|sample| sample <= self.value.saturating_add(self.value / SIMILAR)) {
+            (self.recent_at, self.seen_at) = (now, now);
+        }
         self.is_due = now > self.recent_at + INTERVAL;
         if let Some(sample) = round_trip {
             self.largest.update(u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX));

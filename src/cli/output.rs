@@ -1,0 +1,45 @@
+//! Where a run says what it has to say, and in which form.
+
+use super::logging::Verbosity;
+use crate::status::printer::{Format, Printer};
+use crate::status::report::Reporter;
+use crate::status::style::{Role, Style};
+
+/// How a run talks to whoever started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Output {
+    /// One JSON object a line on stdout, and nothing else there.
+    pub json: bool,
+    /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
+    pub verbosity: Verbosity,
+}
+
+impl Output {
+    /// Builds the reporter of one side on stderr alone, without a line for every stream: stdout carries something else.
+    pub fn reporter_on_stderr(&self, role: Role, printer: &Printer) -> Reporter {
+        if self.json {
+            Reporter::json(printer.err())
+        } else {
+            Reporter::human(printer.err(), printer.err(), role, Style::of_process(false))
+        }
+    }
+
+    /// Builds the reporter of one side on this process's stdout and stderr.
+    pub fn reporter(&self, role: Role, printer: &Printer) -> Reporter {
+        if self.json {
+            Reporter::json(printer.out())
+        } else {
+            let style = Style::of_process(self.verbosity != Verbosity::Quiet);
+            Reporter::human(printer.out(), printer.err(), role, style)
+        }
+    }
+
+    /// Takes over stdout and stderr; where stdout carries something else, what there is to say goes to stderr.
+    pub fn printer(&self, is_on_stderr: bool) -> Printer {
+        match (self.json, is_on_stderr) {
+            (true, false) => Printer::of_process(Format::Json, Format::Text),
+            (true, true) => Printer::of_process(Format::Text, Format::Json),
+            (false, _) => Printer::of_process(Format::Text, Format::Text),
+        }
+    }
+}
