@@ -1,13 +1,15 @@
 //! A whole session, host or client, against a peer that knows the pin: signaling, descriptions, candidates, datagrams
-//! and frames begin honest, and the input says what is changed, said or sent instead. `tests/session_attacks` is the
+//! and frames begin honest, and the input says what is changed, said or sent instead. `tests/core/session_attacks` is the
 //! same with random scripts.
 #![no_main]
 
-#[path = "../../tests/session_attacks/frames.rs"]
+#[path = "../../tests/common/handshake.rs"]
+mod handshake;
+#[path = "../../tests/core/session_attacks/frames.rs"]
 mod frames;
-#[path = "../../tests/session_attacks/script.rs"]
+#[path = "../../tests/core/session_attacks/script.rs"]
 mod script;
-#[path = "../../tests/session_attacks/world.rs"]
+#[path = "../../tests/core/session_attacks/world.rs"]
 mod world;
 
 use libfuzzer_sys::fuzz_target;

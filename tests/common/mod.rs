@@ -5,13 +5,15 @@
 #![allow(dead_code)]
 
 pub(crate) mod bytes;
+pub(crate) mod chromium;
 pub(crate) mod pinhole;
+pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod services;
 pub(crate) mod sides;
 pub(crate) mod system;
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -51,6 +53,35 @@ pub(crate) fn connect_from(last: u8, address: SocketAddr) -> TcpStream {
     stream.set_write_timeout(Some(DEADLINE)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
+}
+
+/// Sends a word to an echo service and waits for it.
+#[track_caller]
+pub(crate) fn ping(stream: &mut TcpStream) {
+    stream.write_all(b"ping").unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"ping");
+}
+
+/// Tells whether the other side has ended a connection. What came on it is taken, and it does not block any more.
+pub(crate) fn has_ended(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    loop {
+        match stream.read(&mut [0; 1024]) {
+            Ok(0) => return true,
+            // A refusal, with the end behind it.
+            Ok(_) => {}
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// Tells whether the other side has not ended all of these connections. The last ones are looked at first.
+pub(crate) fn some_are_open<'a>(
+    streams: impl IntoIterator<Item = &'a TcpStream, IntoIter: DoubleEndedIterator>,
+) -> bool {
+    streams.into_iter().rev().any(|stream| !has_ended(stream))
 }
 
 /// A port on which nothing listens, and which nobody else is given while this lives.

@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use super::services::read_head;
+
 /// What most proxies answer.
 pub(crate) const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
@@ -25,7 +27,7 @@ impl ConnectProxy {
     /// Connects to `target`, wherever it is asked to, and says so piece by piece.
     pub(crate) fn to(target: SocketAddr, answer: Vec<Vec<u8>>) -> ConnectProxy {
         ConnectProxy::serve(move |mut client, seen| {
-            read_head(&mut client, &seen)?;
+            seen.lock().unwrap().heads.push(read_head(&mut client)?);
             let host = TcpStream::connect(target)?;
             client.set_nodelay(true)?;
             for piece in &answer {
@@ -39,7 +41,7 @@ impl ConnectProxy {
     pub(crate) fn saying(answer: impl Into<Vec<u8>>) -> ConnectProxy {
         let answer = answer.into();
         ConnectProxy::serve(move |mut client, seen| {
-            read_head(&mut client, &seen)?;
+            seen.lock().unwrap().heads.push(read_head(&mut client)?);
             client.write_all(&answer)?;
             client.shutdown(Shutdown::Write)?;
             // Until the client has left: unread bytes would turn the end into a reset.
@@ -75,17 +77,6 @@ impl ConnectProxy {
         });
         proxy
     }
-}
-
-fn read_head(client: &mut TcpStream, seen: &Mutex<Seen>) -> io::Result<()> {
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        client.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    seen.lock().unwrap().heads.push(String::from_utf8_lossy(&head).into_owned());
-    Ok(())
 }
 
 /// Passes bytes both ways until both sides have ended.

@@ -1,6 +1,6 @@
 //! Services to tunnel to, as threads over `std::net`. They live as long as the test process.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
@@ -40,6 +40,17 @@ pub(crate) fn echo_once(mut stream: TcpStream) -> io::Result<()> {
     let mut input = stream.try_clone()?;
     io::copy(&mut input, &mut stream)?;
     stream.shutdown(Shutdown::Write)
+}
+
+/// Takes a head of HTTP, and nothing of what follows it.
+pub(crate) fn read_head(input: &mut impl Read) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        input.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
 }
 
 /// Takes everything until the end, then answers `<bytes> <SHA-256>` and ends.

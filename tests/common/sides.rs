@@ -1,6 +1,7 @@
 //! Hosts, clients and servers on threads of the test itself, through the library.
 
 use std::io::{Read as _, Write as _};
+use std::iter;
 use std::net::{Shutdown, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -34,17 +35,25 @@ impl Side {
     /// Waits for the run to return; a loop that never does runs into the deadline.
     #[track_caller]
     pub(crate) fn end(self) -> Result<(), RunError> {
-        // The reporter goes with the loop.
-        let deadline = Instant::now() + DEADLINE;
-        while self.events.recv_deadline(deadline).is_ok() {}
-        assert!(Instant::now() < deadline, "the loop did not end");
-        self.thread.join().unwrap()
+        self.last().1
+    }
+
+    /// Ends the run in order and returns what was reported and not taken yet.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Vec<Event> {
+        self.stopper.stop();
+        let (events, result) = self.last();
+        result.unwrap();
+        events
     }
 
     #[track_caller]
-    pub(crate) fn stop(self) {
-        self.stopper.stop();
-        self.end().unwrap();
+    fn last(self) -> (Vec<Event>, Result<(), RunError>) {
+        // The reporter goes with the loop.
+        let deadline = Instant::now() + DEADLINE;
+        let events = iter::from_fn(|| self.events.recv_deadline(deadline).ok()).collect();
+        assert!(Instant::now() < deadline, "the loop did not end");
+        (events, self.thread.join().expect("the loop does not panic"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! HTTP: one large download by curl, and many connections at once.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier};
@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::common::bytes::{Digester, check_pattern, pattern_digest, write_pattern};
 use crate::common::connect;
 use crate::common::pinhole::Pair;
-use crate::common::services::serve;
+use crate::common::services::{read_head, serve};
 use crate::common::system::{figure, program};
 
 /// `GET /<n>` answers that much of the pattern; the connection stays.
@@ -88,13 +88,7 @@ fn a_hundred_connections_at_once_each_with_two_requests() {
 /// Asks for that much and checks what comes.
 fn get(stream: &mut BufReader<TcpStream>, len: u64) {
     write!(stream.get_mut(), "GET /{len} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
+    let head = read_head(stream).unwrap();
     assert!(head.contains(&format!("Content-Length: {len}\r\n")), "{head}");
     check_pattern(stream, 0, len);
 }

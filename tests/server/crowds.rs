@@ -18,9 +18,9 @@ use tungstenite::{Message, WebSocket};
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, peak_resident_kib, resident_kib, skipped};
-use crate::common::{ReservedPort, connect};
-use crate::lab::{Client, Honest, Server, Transfer, check_echo, ping, registered};
-use crate::raw::Raw;
+use crate::common::{ReservedPort, connect, ping, some_are_open};
+use crate::lab::{Client, Honest, Server, Transfer, check_echo, registered};
+use crate::raw::{Raw, conversation};
 
 /// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
 const MEMORY_LIMIT: u64 = 64 * 1024;
@@ -90,11 +90,7 @@ fn a_client_that_does_not_read_is_given_up_and_nobody_else_notices() {
     let mut honest = Honest::at(&server);
     let mut elsewhere = honest.host().relayed();
     let mut stream = elsewhere.stream();
-    let mut host = Raw::host(server.address(), "myhost");
-    let mut slow = Raw::client(server.address(), "myhost");
-    slow.text("hello");
-    let victim = host.joined();
-    host.packet();
+    let (host, slow, victim) = conversation(server.address());
     let mut other = Raw::client(server.address(), "myhost");
 
     let flood = Flood::of(host, victim);
@@ -310,11 +306,11 @@ fn a_server_without_descriptors_lets_those_in_who_say_what_they_want() {
         check_echo(newcomer.local, 10_000);
         newcomer.process.stop();
     }
-    let time = start.elapsed();
     figure(&format!(
-        "without descriptors the longest echo took {longest:?}, and three clients came in within {time:?}"
+        "without descriptors the longest echo took {longest:?}, and three clients came in within {:?}",
+        start.elapsed()
     ));
-    assert!(time < Duration::from_secs(9), "they had to wait until the others had had their time");
+    assert!(some_are_open(&idle), "they had to wait until the others had had their time");
     drop(idle);
     client.is_undisturbed();
     client.process.stop();

@@ -184,6 +184,6 @@ fn other_threads_dial_through_a_host() {
     for (id, target, expected) in rows {
         assert_eq!(dialer.dial(&id, target).unwrap_err(), expected, "{id}");
     }
-    [plain, dialling, server].into_iter().for_each(Side::stop);
+    [plain, dialling, server].into_iter().for_each(|side| drop(side.stop()));
     assert_eq!(dialer.dial(&id("dialling"), &allowed).unwrap_err(), DialError::Ended);
 }

@@ -1,6 +1,6 @@
 //! A server as a process, hosts and clients of it, and what tests do with their streams.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::common::bytes::{check_pattern, write_pattern};
 use crate::common::pinhole::{Ended, Pinhole, command, text};
 use crate::common::services::echo;
-use crate::common::{ReservedPort, connect};
+use crate::common::{ReservedPort, connect, ping};
 
 /// A `pinhole server` that can be started again where it was.
 pub(crate) struct Server {
@@ -141,15 +141,6 @@ impl Client {
             assert!(!["recovering", "disconnected", "reconnecting", "error"].contains(&name.as_str()), "{event}");
         }
     }
-}
-
-/// Sends a byte to an echo service and waits for it.
-#[track_caller]
-pub(crate) fn ping(stream: &mut TcpStream) {
-    stream.write_all(b"!").unwrap();
-    let mut answer = [0];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"!");
 }
 
 /// Tells whether the other side has ended a stream, in order or not; waits until it has.

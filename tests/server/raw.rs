@@ -12,6 +12,16 @@ use crate::common::connect;
 /// A WebSocket to a server.
 pub(crate) struct Raw(pub(crate) WebSocket<TcpStream>);
 
+/// A host `myhost`, a client of it that said hello, and the number of their conversation.
+#[track_caller]
+pub(crate) fn conversation(server: SocketAddr) -> (Raw, Raw, u32) {
+    let (mut host, mut client) = (Raw::host(server, "myhost"), Raw::client(server, "myhost"));
+    client.text("hello");
+    let number = host.joined();
+    assert_eq!(host.packet(), Packet { conversation: number, payload: Payload::Text("hello".to_owned()) });
+    (host, client, number)
+}
+
 /// How a server gave a WebSocket up.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -54,6 +64,10 @@ impl Raw {
         let mut host = Raw::connect(server, "/host");
         host.text(register(id, token, instance));
         host
+    }
+
+    pub(crate) fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
     }
 
     #[track_caller]

@@ -110,10 +110,10 @@ fn the_same_token_replaces_a_host_that_is_dead() {
     let mut second = server.host("myhost", echo(), TOKEN);
     let time = start.elapsed();
     figure(&format!("a host that does not answer was replaced after {time:?}"));
-    assert!(time < Duration::from_secs(20), "long before it counts as dead by itself");
     assert!(time > Duration::from_secs(1), "it had its time to answer");
     let left = server.process.event("host-left");
-    assert!(text(&left, "reason").contains("did not answer"), "{left}");
+    // Long before it counts as dead by itself.
+    assert_eq!(text(&left, "reason"), "it did not answer, and another process wants its id");
     let mut client = second.relayed();
     check_echo(client.local, 10_000);
     client.process.stop();

@@ -12,7 +12,7 @@ use crate::common::connect;
 use crate::common::pinhole::{Pinhole, read_all, text};
 use crate::common::system::figure;
 use crate::lab::{Honest, Server};
-use crate::raw::{Raw, Refused, register};
+use crate::raw::{Raw, Refused, conversation, register};
 
 const REGISTERED_ONCE: &str = "a host registers once";
 const NO_MESSAGE: &str = "a message has an unknown type, or a field is missing or out of range";
@@ -113,10 +113,7 @@ fn a_registered_host_that_makes_no_sense_is_given_up() {
 fn conversations_that_are_none_are_nobodys() {
     let server = Server::open(&[]);
     let honest = Honest::at(&server);
-    let mut host = Raw::host(server.address(), "myhost");
-    let mut client = Raw::client(server.address(), "myhost");
-    client.text("hello");
-    let number = host.joined();
+    let (mut host, mut client, number) = conversation(server.address());
     for other in [number + 1, 1000, u32::MAX] {
         host.say(other, "is anybody there?");
         host.text(format!(r#"{{"type":"left","conversation":{other}}}"#));
@@ -126,7 +123,6 @@ fn conversations_that_are_none_are_nobodys() {
     stranger.say(number, "not for you");
     host.say(number, "for you");
     assert_eq!(client.next_text(), "for you");
-    assert_eq!(host.packet(), Packet { conversation: number, payload: Payload::Text("hello".to_owned()) });
 
     host.text(format!(r#"{{"type":"left","conversation":{number}}}"#));
     host.say(number, "too late");
@@ -142,13 +138,7 @@ fn conversations_that_are_none_are_nobodys() {
 fn messages_that_are_too_large_end_those_who_send_them() {
     let mut server = Server::open(&[]);
     let honest = Honest::at(&server);
-    let mut host = Raw::host(server.address(), "myhost");
-    let mut client = Raw::client(server.address(), "myhost");
-    client.text("hello");
-    let number = host.joined();
-    let hello = Packet { conversation: number, payload: Payload::Text("hello".to_owned()) };
-    assert_eq!(host.packet(), hello);
-
+    let (mut host, mut client, number) = conversation(server.address());
     // The largest that leaves room for the number of the conversation.
     let largest = vec![7; MAX_MESSAGE - 5];
     client.binary(largest.clone());
@@ -165,6 +155,7 @@ fn messages_that_are_too_large_end_those_who_send_them() {
         }
     }
     client.text("hello");
+    let hello = Packet { conversation: number, payload: Payload::Text("hello".to_owned()) };
     assert_eq!(host.packet(), hello, "its host is still there");
     let mut other = Raw::host(server.address(), "otherhost");
     other.binary(vec![7; 1024 * 1024]);
@@ -196,10 +187,7 @@ fn clients_that_make_no_sense_to_their_host_are_refused_by_it() {
 fn what_a_client_says_once_its_host_left_it_reaches_nobody() {
     let server = Server::open(&[]);
     let honest = Honest::at(&server);
-    let mut host = Raw::host(server.address(), "myhost");
-    let mut client = Raw::client(server.address(), "myhost");
-    client.text("hello");
-    let number = host.joined();
+    let (mut host, mut client, number) = conversation(server.address());
     // More than the system takes, and less than what makes the client a slow one.
     for _ in 0..70 {
         host.binary(Packet { conversation: number, payload: Payload::Binary(vec![7; 60_000].into()) }.encode());

@@ -105,7 +105,7 @@ fn a_certificate_is_replaced_beside_what_is_open() {
     check_echo(newcomer.local, 100_000);
     newcomer.process.stop();
     Pinhole::client(&url, &["--ca", &first]).end().expect(1, &[r#""code":"certificate""#]);
-    crate::lab::ping(&mut stream);
+    crate::common::ping(&mut stream);
 
     // What cannot be read changes nothing.
     fs::write(files.path("key.pem"), "nonsense").unwrap();

@@ -185,7 +185,7 @@ fn tokens_are_read_again_beside_what_is_open() {
     file.replace(&server, &[&ann[..], &entry("token-of-eve", r#""eve""#, "")].concat());
     again.process.end().expect(1, &[r#""code":"bad-token""#, "the server does not know the token"]);
     server.start_host("bob", echo(), &["--token", "token-of-bob"]).end().expect(1, &[r#""code":"bad-token""#]);
-    crate::lab::ping(&mut stream);
+    crate::common::ping(&mut stream);
     client.is_undisturbed();
     for process in [&mut client.process, &mut host.process, &mut eve.process] {
         process.stop();

@@ -1,0 +1,36 @@
+//! Node.js with `node-datachannel` as a foreign peer: its WebRTC is libdatachannel, its SCTP usrsctp.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::process::Process;
+use crate::common::system::{find as find_program, skipped};
+
+/// Where the package is installed for the tests, below the folder of the tests' files.
+const FOLDER: &str = "node-datachannel";
+
+/// Finds the program and the folder of the package. A test that misses one says so, and how to have it.
+pub(crate) fn find(test: &str) -> Option<(PathBuf, PathBuf)> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
+    let Some(program) = find_program("node") else {
+        skipped(test, "Node.js is not installed; version 20 or later is needed");
+        return None;
+    };
+    if !folder.join("node_modules/node-datachannel/dist").exists() {
+        let prefix = folder.display();
+        skipped(test, &format!("node-datachannel is not installed: `npm install --prefix {prefix} node-datachannel`"));
+        return None;
+    }
+    Some((program, folder))
+}
+
+/// Runs the scripts of the page at that address.
+pub(crate) fn open((program, packages): &(PathBuf, PathBuf), page: &str) -> Process {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/browser/node.js");
+    Process::start("node", |_| {
+        let mut command = Command::new(program);
+        // From version 22 on it is there without the flag, which is still known.
+        command.arg("--experimental-websocket").arg(script).arg(page).arg(packages);
+        command
+    })
+}

@@ -1,0 +1,16 @@
+//! The command line as its users meet it: real processes, their exit codes, their events and their words.
+
+mod check;
+mod endings;
+mod failures;
+mod hangups;
+mod names;
+mod played_host;
+mod processor;
+mod proxies;
+mod recovery;
+mod sessions;
+mod signaling_port;
+mod stalled;
+mod usage;
+mod wizard;

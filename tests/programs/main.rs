@@ -1,0 +1,45 @@
+//! The real binary as a process: real programs, and programs' habits, through a host and a client.
+//!
+//! `PIPE_FULL=1` adds what takes long.
+
+// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+/// Another implementation as the client: a page in headless Chromium, and its scripts in Node.js.
+mod browser;
+/// The command line: exit codes, events, words, the terminal, and a forwarder that plays host.
+mod cli;
+/// A process that dies, as the programs at its connections see it.
+mod death;
+/// How connections end through every kind of forward, beside plain TCP, socat and `ssh -L`.
+mod endings;
+/// Localhost of both address families.
+mod families;
+/// Every kind of forward: services by name, unix sockets, `-L`, `-R`, `-D`, `-W`.
+mod forwards;
+/// Guesses at the login of a `-D` port.
+mod guesses;
+/// curl, and many HTTP connections at once.
+mod http;
+/// What processes hold after many connections.
+mod leaks;
+/// Forwards that lead back to themselves.
+mod loops;
+/// psql and PostgreSQL.
+mod postgres;
+/// Redis between unix sockets.
+mod redis;
+/// ssh and sshd.
+mod ssh;
+/// A reader that stalls beside others.
+mod stall;
+/// Half-close, who speaks first, and failures.
+mod streams;
+/// UDP: many programs, long datagrams, dig, iperf3.
+mod udp;
+/// A WebSocket through the tunnel.
+mod websocket;
