@@ -1,6 +1,6 @@
-//! What this program has of the system: sockets, their readiness, and the clock. No other file names the packages
-//! behind it, so tests put a network in memory and a clock of their own in its place (`net/world`). Outside of them
-//! this is nothing but names.
+//! What this program has of the system: sockets, their readiness, and the clock. No other file names `mio` or
+//! `quinn_udp`, and nothing else in the loop asks what time it is, so tests put a network in memory and a clock of
+//! their own in its place (`net/world`). Outside of them this is nothing but names.
 
 use std::time::Instant;
 

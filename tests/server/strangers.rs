@@ -1,15 +1,13 @@
 //! What no pinhole would send, on the WebSockets of a server: whoever sends it is told so, and nobody else notices.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 use pinhole::net::websocket::MAX_MESSAGE;
 use pinhole::signaling::rendezvous::{FromServer, Packet, Payload, instance};
 use serde_json::json;
 
 use crate::common::connect;
-use crate::common::pinhole::{Pinhole, read_all, text};
+use crate::common::pinhole::{Pinhole, read_all};
 use crate::common::system::figure;
 use crate::lab::{Honest, Server};
 use crate::raw::{Raw, Refused, conversation, register};
@@ -255,43 +253,4 @@ fn requests_that_lead_nowhere_are_answered() {
     }
     honest.is_served();
     server.stop();
-}
-
-#[test]
-fn those_who_say_nothing_have_ten_seconds() {
-    let mut server = Server::open(&[]);
-    let honest = Honest::at(&server);
-    let start = Instant::now();
-    let mut silent = connect(server.address());
-    // A head that goes on, but not to its end.
-    let mut slow = connect(server.address());
-    slow.write_all(b"GET /ws/honest HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
-    let (client, host) = (Raw::client(server.address(), "honest"), Raw::connect(server.address(), "/host"));
-    let drip = std::thread::spawn(move || {
-        // Until it is cut.
-        while slow.write_all(b"x").is_ok() && !is_ended(&slow, Duration::from_millis(200)) {}
-        start.elapsed()
-    });
-    honest.is_served();
-    for raw in [client, host] {
-        assert_eq!(raw.refused(), refused("protocol", "nothing was said within 10 s"));
-        assert_eq!(text(&server.process.event("refused"), "code"), "timeout");
-    }
-    let (bytes, _) = read_all(&mut silent);
-    assert_eq!(bytes, b"");
-    for (name, time) in [("a silent connection", start.elapsed()), ("half a head", drip.join().unwrap())] {
-        figure(&format!("{name} was cut after {time:?}"));
-        assert!(time > Duration::from_secs(5), "a slow client deserves some time");
-    }
-    honest.is_served();
-    server.stop();
-}
-
-/// Waits that long for the other side to end a connection on which nothing comes.
-fn is_ended(stream: &TcpStream, timeout: Duration) -> bool {
-    stream.set_read_timeout(Some(timeout)).unwrap();
-    match stream.peek(&mut [0]) {
-        Ok(_) => true,
-        Err(error) => !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut),
-    }
 }

@@ -194,7 +194,7 @@ impl UdpSocket {
     }
 
     /// The system's socket, for options that a world has none of.
-    #[cfg(unix)]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn real(&self) -> Option<&mio::net::UdpSocket> {
         either!(self, UdpSocket, socket => Some(socket), _world => None)
     }

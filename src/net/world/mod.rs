@@ -7,6 +7,7 @@
 #![allow(missing_docs, reason = "the names are those of the packages that these stand in for")]
 
 mod either;
+mod likeness;
 mod network;
 mod poll;
 mod tcp;

@@ -11,6 +11,7 @@ use crate::net::world::Machine;
 use crate::run::RunError;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
+use crate::status::refusal::Refusal;
 
 const SERVICE: &str = "127.0.0.1:80";
 const NOBODY: &str = "10.9.9.9";
@@ -102,7 +103,21 @@ fn whoever_says_nothing_at_a_signaling_port_is_let_go_after_ten_seconds() {
         world.say(visitor, words.as_bytes());
         let took = world.until("an end", |world| world.ended(visitor).is_some());
         assert_about(&format!("{port} {words:?}"), took, seconds(expected));
+        let heard = String::from_utf8_lossy(world.heard(visitor)).into_owned();
+        assert_eq!(heard.contains("nothing was said within 10 s"), expected == 12, "{heard}");
         world.leave(visitor);
+    }
+    assert_eq!(world.times_said(server, |event| matches!(event, Event::Refused { code: Refusal::Timeout, .. })), 1);
+    // What is said byte by byte gets no more time.
+    for port in [7000, 8080] {
+        let visitor = world.visit(home, &format!("10.0.0.1:{port}"));
+        world.say(visitor, b"GET /ws HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+        let begin = world.time();
+        while world.ended(visitor).is_none() && world.time() - begin < seconds(20) {
+            world.say(visitor, b"x");
+            world.pass(Duration::from_millis(100));
+        }
+        assert_about(&format!("{port} drips"), world.time() - begin, seconds(10));
     }
     world.pass(seconds(5));
     assert_eq!((world.sockets(host), world.sockets(server)), (1, 1));

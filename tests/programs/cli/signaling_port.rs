@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::common::pinhole::{Pinhole, read_all, text};
 use crate::common::services::echo;
@@ -59,8 +58,7 @@ fn end(stream: &mut TcpStream) -> Vec<u8> {
 fn two_hundred_idle_connections_and_a_stalled_handshake_keep_nobody_out() {
     let target = Target::new();
     let before = descriptors(target.host.pid());
-    let start = Instant::now();
-    let mut silent = connect(target.signaling);
+    let silent = connect(target.signaling);
     let mut half_a_head = connect(target.signaling);
     half_a_head.write_all(&UPGRADE.as_bytes()[..60]).unwrap();
     let mut no_hello = connect(target.signaling);
@@ -69,13 +67,8 @@ fn two_hundred_idle_connections_and_a_stalled_handshake_keep_nobody_out() {
     target.serves();
     figure(&format!("descriptors of a host with 203 idle connections: {}", descriptors(target.host.pid())));
 
-    for (name, stream) in [("silent", &mut silent), ("half a head", &mut half_a_head), ("no hello", &mut no_hello)] {
-        end(stream);
-        let time = start.elapsed();
-        figure(&format!("signaling connection ({name}) cut after {time:?}"));
-        assert!(time > Duration::from_secs(5), "a slow client deserves some time");
-    }
-    idle.into_iter().for_each(|mut stream| drop(end(&mut stream)));
+    // How long they may stay is told to the moment in `run/world`.
+    drop((silent, half_a_head, no_hello, idle));
     target.serves();
     wait_until("descriptors to be given back", || descriptors(target.host.pid()) <= before);
     target.end();
