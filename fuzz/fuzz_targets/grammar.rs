@@ -59,7 +59,7 @@ fn read(text: &str) {
         assert_eq!(quantity::rate(&rate.to_string()), Ok(rate));
     }
     let _ = (forwards::locals(&one), forwards::reverse(text), forwards::proxy(text), forwards::pipe(text));
-    let _ = (forwards::proxy_auth(text), quantity::memory(text), quantity::max_streams(text));
+    let _ = (quantity::memory(text), quantity::max_streams(text));
 }
 
 fn rules_of_reverse(lines: &[&str]) -> ReverseAccess {
