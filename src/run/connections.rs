@@ -304,7 +304,7 @@ impl Connections {
     }
 }
 
-/// For those who keep the connection from going.
+/// Panics if it is gone.
 impl Index<ConnectionKey> for Connections {
     type Output = ConnectionEntry;
 

@@ -1,7 +1,7 @@
 //! What a host, a client and a server share: the turn of the loop, and the tables of everything that is open.
 //!
-//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
-//! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host, client or
+//! server) handles its notices; then connections are pumped and sessions serviced until nobody has anything to do.
 
 mod ends;
 mod targets;

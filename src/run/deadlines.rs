@@ -1,4 +1,5 @@
-//! Deadlines of the loop, the nearest first. One that no longer matters is recognised by its serial when it comes up.
+//! Deadlines of the loop, the nearest first. One that no longer matters is recognised when it comes up: its
+//! key finds nothing any more, or the link is at a later step.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

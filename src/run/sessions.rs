@@ -327,7 +327,7 @@ impl SessionEntry {
     }
 }
 
-/// For those who keep the session from going.
+/// Panics if it is gone.
 impl Index<SessionKey> for Sessions {
     type Output = SessionEntry;
 

@@ -8,7 +8,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Entries by their keys, which are called `K`. A place that is free is used again, the last one first.
+/// Entries, each found by its [`Key<K>`]. A place that is free is used again, the last one first.
 pub(super) struct Table<T, K = T> {
     slots: Slab<Slot<T>>,
     /// Entries that there ever were.
@@ -21,7 +21,8 @@ struct Slot<T> {
     entry: T,
 }
 
-/// Finds an entry of a table whose keys are called `T`. Keys of one table are in the order in which their entries came.
+/// Key of an entry; `T` tells it from keys of other tables. Keys of one table are in the order in which their entries
+/// came.
 pub(super) struct Key<T> {
     /// No two entries of a table ever have the same, so it tells the entry from others at its place.
     number: u64,
@@ -132,7 +133,7 @@ fn key<T, K>(place: usize, slot: &Slot<T>) -> Key<K> {
     Key { number: slot.number, place: Place(place), of: PhantomData }
 }
 
-/// For entries that whoever has the key keeps from going.
+/// Panics if it is gone.
 impl<T, K> Index<Key<K>> for Table<T, K> {
     type Output = T;
 

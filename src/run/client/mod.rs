@@ -1,4 +1,4 @@
-//! The client's side of the loop: signaling WebSockets to the host, one session at a time, one local port.
+//! The client's side of the loop: signaling WebSockets to the host, one session at a time, and its local ports.
 //!
 //! ```text
 //!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──pause──▶ Joining
@@ -11,7 +11,7 @@
 //! pin is not shown to whoever answers.
 //!
 //! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
-//! port stays open all the time (`local`).
+//! ports stay open all the time (`local`).
 
 mod dial;
 mod joining;
@@ -57,7 +57,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// A session that was connected for this long was no failure: the next one is begun at once.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// Makes a host's service appear on a local port.
+/// Makes a host's services appear on local ports.
 pub struct Client {
     pub(super) core: Core,
     config: ClientConfig,

@@ -242,7 +242,7 @@ impl Side for Host {
     }
 
     fn start(&mut self) {
-        // Only here signals are handled, and whoever reads this may send one.
+        // Not in `bind`: whoever reads this may send a signal, and signals are handled only by now.
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
             self.core.turn.report(&Event::Listening { addr, url, pin });
