@@ -183,7 +183,7 @@ impl Connections {
             && let Phase::Open(forward) = self.remove_connection(shared, connection, StreamEnd::failed(&text))
         {
             // It was told what came before, but may not have it yet.
-            let (stream, has_finished) = forward.into_stream();
+            let (stream, has_finished) = forward.into_socket();
             return self.leaving.add(shared.turn, stream, has_finished);
         }
         self.reset_connection(shared, connection, &text);
@@ -192,7 +192,7 @@ impl Connections {
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, reason: &str) {
         match self.remove_connection(shared, connection, StreamEnd::failed(reason)) {
-            Phase::Open(forward) => forward.into_stream().0.reset(),
+            Phase::Open(forward) => forward.into_socket().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Opening => {}
         }

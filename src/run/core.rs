@@ -2,6 +2,18 @@
 //!
 //! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host, client or
 //! server) handles its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+//!
+//! A datagram's way to a program: the socket's readiness is latched (`Sessions::handle_socket_event`), and
+//! `Sessions::receive_datagrams` reads it and gives it to `Session::handle_datagram`. That feeds str0m
+//! (`peer::Connection::handle_datagram`), which makes messages of it; `Session::handle_connection_events` hands each to
+//! `Mux::handle_message`, where the stream takes what is in order. The session is touched, so in `Core::work`
+//! `Core::service` polls its events: `Readable` comes to `Core::handle_stream_event`, which calls `Connections::wake`.
+//! In the next pass `Connections::pump_next` gives that connection its turn, and `Pump::write` writes to its TCP socket.
+//! The way back: `Pump::read` gives to `StreamMut::send`, and `Sessions::flush` has the session fill its channel and
+//! sends the datagrams that come of it.
+//!
+//! A half-close is in the same two: `Pump::read` at the end of file calls `StreamMut::finish`, which queues CLOSE; on the
+//! other side `Mux::accept_in_order` takes it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` says so.
 
 mod ends;
 mod targets;
