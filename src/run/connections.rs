@@ -16,7 +16,7 @@ use log::{debug, warn};
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
 use super::shared::Shared;
-use super::table::{Place, Table};
+use super::table::{Slot, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::listener::Ends;
@@ -103,8 +103,8 @@ impl Connections {
     }
 
     /// Takes an event of a connection's socket.
-    pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, place: Place, event: &MioEvent) {
-        let Some(connection) = self.table.at(place) else { return };
+    pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, slot: Slot, event: &MioEvent) {
+        let Some(connection) = self.table.at(slot) else { return };
         let entry = &mut self.table[connection];
         match &mut entry.phase {
             Phase::Open(forward) => {
@@ -150,8 +150,8 @@ impl Connections {
     }
 
     /// Takes an event of a connection that waits for its reset.
-    pub(super) fn handle_leaving_event(&mut self, turn: &Turn, place: Place, event: &MioEvent) {
-        self.leaving.handle_event(turn, place, event);
+    pub(super) fn handle_leaving_event(&mut self, turn: &Turn, slot: Slot, event: &MioEvent) {
+        self.leaving.handle_event(turn, slot, event);
     }
 
     /// The time of a connection that waits for its reset is up.

@@ -265,26 +265,26 @@ impl Core {
             Some(Source::Signals) => self.turn.handle_signal(),
             Some(Source::Interfaces) => self.turn.handle_interfaces(),
             Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
-            Some(Source::Listener(place)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(place))),
-            Some(Source::Negotiation(place)) => self.turn.tell(ClientNotice::Negotiation { place }),
-            Some(Source::Web(place)) => self.turn.tell(ServerNotice::Web { place, event: event.clone() }),
-            Some(Source::Link(place)) => self.turn.tell(LinkNotice::Ready { place, event: event.clone() }),
-            Some(Source::Programs(place)) => {
-                if let Some(listener) = self.flows.listener_at(place) {
+            Some(Source::Listener(slot)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(slot))),
+            Some(Source::Negotiation(slot)) => self.turn.tell(ClientNotice::Negotiation { slot }),
+            Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
+            Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { place: slot, event: event.clone() }),
+            Some(Source::Programs(slot)) => {
+                if let Some(listener) = self.flows.listener_at(slot) {
                     self.turn.tell(PeerNotice::Programs { listener });
                 }
             }
-            Some(Source::Flow(place)) => {
-                if let Some(flow) = self.flows.at(place) {
+            Some(Source::Flow(slot)) => {
+                if let Some(flow) = self.flows.at(slot) {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
-            Some(Source::Connection(place)) => {
+            Some(Source::Udp(slot)) => self.sessions.handle_socket_event(slot, event),
+            Some(Source::Connection(slot)) => {
                 let (connections, mut shared) = self.connections_and_shared();
-                connections.handle_event(&mut shared, place, event);
+                connections.handle_event(&mut shared, slot, event);
             }
-            Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
+            Some(Source::Leaving(slot)) => self.connections.handle_leaving_event(&self.turn, slot, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }

@@ -18,7 +18,7 @@ use super::dialer::Waiter;
 use super::keys::{self, FlowKey, RoundKey, SessionKey, UdpListenerKey};
 use super::notice::PeerNotice;
 use super::shared::Shared;
-use super::table::{Place, Table};
+use super::table::{Slot, Table};
 use super::trails::LEADS_BACK;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
@@ -86,14 +86,14 @@ impl Flows {
         self.table.get(flow)?.round
     }
 
-    /// Returns the flow whose socket has a place.
-    pub(super) fn at(&self, place: Place) -> Option<FlowKey> {
-        self.table.at(place)
+    /// Returns the flow whose socket is in a slot.
+    pub(super) fn at(&self, slot: Slot) -> Option<FlowKey> {
+        self.table.at(slot)
     }
 
-    /// Returns the socket for programs that has a place.
-    pub(super) fn listener_at(&self, place: Place) -> Option<UdpListenerKey> {
-        self.listeners.at(place)
+    /// Returns the socket for programs that is in a slot.
+    pub(super) fn listener_at(&self, slot: Slot) -> Option<UdpListenerKey> {
+        self.listeners.at(slot)
     }
 
     /// Takes what a target sent. Returns the target if it said something.

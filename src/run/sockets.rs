@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use log::{debug, info, trace, warn};
 
 use super::keys::SessionKey;
-use super::table::{Key, Place, Table};
+use super::table::{Key, Slot, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
@@ -105,8 +105,8 @@ impl Sockets {
     }
 
     /// Takes an event of a socket.
-    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
-        let Some(key) = self.table.at(place) else { return };
+    pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
+        let Some(key) = self.table.at(slot) else { return };
         let entry = &mut self.table[key];
         entry.socket.readiness.handle_event(event);
         if entry.socket.readiness.writable {

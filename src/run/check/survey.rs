@@ -11,7 +11,7 @@ use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
-use crate::run::table::Place;
+use crate::run::table::Slot;
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 use crate::session::diagnosis;
@@ -80,8 +80,8 @@ impl Survey {
     }
 
     /// Takes note of what a socket's event says.
-    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
-        if let Some(socket) = self.sockets.get_mut(place.to_bits()) {
+    pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
+        if let Some(socket) = self.sockets.get_mut(slot.to_bits()) {
             socket.readiness.handle_event(event);
         }
     }
@@ -197,7 +197,7 @@ impl Survey {
 
     fn add_socket(&mut self, turn: &Turn, address: IpAddr) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
-        let token = Source::Udp(Place::from_bits(self.sockets.len())).token();
+        let token = Source::Udp(Slot::from_bits(self.sockets.len())).token();
         turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
         self.gatherer.add_socket(turn.now, socket.local());
         self.sockets.push(socket);

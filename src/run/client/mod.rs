@@ -155,8 +155,8 @@ impl Client {
             ClientNotice::Recovering { session } => self.recovering(session),
             ClientNotice::GoAway { session, reason } => self.going_away(session, reason),
             ClientNotice::Listened { session, id, result } => self.listened(session, id, result),
-            ClientNotice::Negotiation { place } => {
-                if let Some(program) = self.negotiations.at(place) {
+            ClientNotice::Negotiation { slot } => {
+                if let Some(program) = self.negotiations.at(slot) {
                     self.handle_negotiation(program);
                 }
             }

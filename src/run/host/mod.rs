@@ -3,7 +3,7 @@
 mod conversations;
 mod guests;
 mod links;
-mod places;
+mod quota;
 mod returning;
 mod reverse;
 mod tickets;
@@ -119,7 +119,7 @@ impl Host {
             local,
             uplink,
             links: Links::new(),
-            places: Shares::new(places::MAX_UNPROVEN),
+            places: Shares::new(quota::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
             reverse: Table::new(),
@@ -254,8 +254,8 @@ impl Side for Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable(Listening::At(place)) => {
-                if let Some(listener) = self.reverse.at(place) {
+            Notice::Acceptable(Listening::At(slot)) => {
+                if let Some(listener) = self.reverse.at(slot) {
                     self.accept_reverse(listener);
                 }
             }

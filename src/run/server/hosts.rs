@@ -8,7 +8,7 @@ use log::debug;
 use super::Server;
 use super::clients::Client;
 use super::links::Phase;
-use super::places::MAX_REQUESTS;
+use super::quota::MAX_REQUESTS;
 use super::web::WebKey;
 use crate::net::websocket::close_code;
 use crate::run::keys::{LinkKey, SessionKey};

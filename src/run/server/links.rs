@@ -8,7 +8,7 @@ use log::debug;
 
 use super::clients::Client;
 use super::hosts::Host;
-use super::places::source;
+use super::quota::source;
 use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};

@@ -16,7 +16,7 @@ mod leaving;
 mod links;
 mod logins;
 mod pace;
-mod places;
+mod quota;
 mod register;
 mod route;
 mod streams;
@@ -194,11 +194,11 @@ impl Server {
             leaving: Leaving::default(),
             logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
-            asking: Shares::new(places::MAX_ASKING),
+            asking: Shares::new(quota::MAX_ASKING),
             hosts: Shares::new(max_hosts),
             clients: Shares::new(max_clients),
             visitors: Shares::new(web::MAX_CONNECTIONS),
-            heads: Shares::new(places::MAX_LONG_HEADS),
+            heads: Shares::new(quota::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
             stage: Stage::Serving,
@@ -244,7 +244,7 @@ impl Server {
     fn handle_own(&mut self, notice: ServerNotice) {
         match notice {
             ServerNotice::Stream { session, event } => self.handle_stream(session, event),
-            ServerNotice::Web { place, event } => self.handle_web_event(place, &event),
+            ServerNotice::Web { slot, event } => self.handle_web_event(slot, &event),
             ServerNotice::WebPoll { web } => self.poll_web(web),
             ServerNotice::Reload => self.reload(),
             // It is looked at in each turn.
@@ -280,8 +280,8 @@ impl Side for Server {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable(Listening::At(place)) => {
-                if let Some(port) = self.ports.at(place) {
+            Notice::Acceptable(Listening::At(slot)) => {
+                if let Some(port) = self.ports.at(slot) {
                     self.accept(port)?;
                 }
             }

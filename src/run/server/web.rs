@@ -13,8 +13,8 @@ use log::debug;
 use super::Server;
 use super::logins::LoginState;
 use super::pace::Pace;
-use super::places::source;
-use super::streams::{Carrying, Place};
+use super::quota::source;
+use super::streams::{Carrying, Destination};
 use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
@@ -56,7 +56,7 @@ pub(super) struct Web {
     /// What came so far, as long as it may be for the server itself.
     early: Option<Vec<u8>>,
     /// Where requests go at present, and the stream that carries them there.
-    pub(super) place: Option<Place>,
+    pub(super) destination: Option<Destination>,
     pub(super) stream: Option<Carrying>,
     /// What is known of its visitor's login.
     pub(super) login: LoginState,
@@ -142,7 +142,7 @@ impl Server {
             remote,
             is_secured: false,
             early: is_shared.then(Vec::new),
-            place: None,
+            destination: None,
             stream: None,
             login: LoginState::default(),
             is_queued: false,
@@ -161,8 +161,8 @@ impl Server {
         self.pump_web(key);
     }
 
-    pub(super) fn handle_web_event(&mut self, place: table::Place, event: &MioEvent) {
-        let Some(key) = self.webs.at(place) else { return };
+    pub(super) fn handle_web_event(&mut self, slot: table::Slot, event: &MioEvent) {
+        let Some(key) = self.webs.at(slot) else { return };
         if let Some(web) = self.webs.get_mut(key) {
             web.transport.handle_event(event);
             // The event may have been another's who was here before.
