@@ -8,12 +8,12 @@
 //! (`peer::Connection::handle_datagram`), which makes messages of it; `Session::handle_connection_events` hands each to
 //! `Mux::handle_message`, where the stream takes what is in order. The session is touched, so in `Core::work`
 //! `Core::service` polls its events: `Readable` comes to `Core::handle_stream_event`, which calls `Connections::wake`.
-//! In the next pass `Connections::pump_next` gives that connection its turn, and `Pump::write` writes to its TCP socket.
+//! In the next pass `Connections::pump_next` gives that connection its turn: `Pump::write` writes to its TCP socket.
 //! The way back: `Pump::read` gives to `StreamMut::send`, and `Sessions::flush` has the session fill its channel and
 //! sends the datagrams that come of it.
 //!
-//! A half-close is in the same two: `Pump::read` at the end of file calls `StreamMut::finish`, which queues CLOSE; on the
-//! other side `Mux::accept_in_order` takes it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` says so.
+//! A half-close goes the same way: at the end of file `Pump::read` calls `StreamMut::finish`, which queues CLOSE;
+//! `Mux::handle_message` takes it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` says so.
 
 mod ends;
 mod targets;
@@ -131,7 +131,7 @@ impl Core {
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
-                    self.turn.tell(ServerNotice::Stream { session, event });
+                    self.turn.tell(Notice::Unowned { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
@@ -141,14 +141,14 @@ impl Core {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
                 } else {
-                    self.turn.tell(ServerNotice::Stream { session, event });
+                    self.turn.tell(Notice::Unowned { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
                 let (connections, mut shared) = self.connections_and_shared();
                 connections.stream_accepted(&mut shared, session, key);
             }
-            tunnel::Event::Accepted(_) => self.turn.tell(ServerNotice::Stream { session, event }),
+            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Unowned { session, event }),
             tunnel::Event::Listen { id, bind } => self.turn.tell(HostNotice::Listen { session, id, bind }),
             tunnel::Event::Listened { id, result } => self.turn.tell(ClientNotice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}

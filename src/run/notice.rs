@@ -40,6 +40,8 @@ pub(super) enum Notice {
     Link(LinkNotice),
     /// A session has something to say through signaling.
     Signal { session: SessionKey, number: u32, signal: Signal },
+    /// Something about a stream that is neither a connection's nor a flow's.
+    Unowned { session: SessionKey, event: tunnel::Event },
     /// A session is over and gone.
     Ended { session: SessionKey, end: End, summary: Summary },
     /// It is time to see whether the signaling WebSockets are alive.
@@ -120,8 +122,6 @@ pub(super) enum ClientNotice {
 /// Something for a server.
 #[derive(Debug)]
 pub(super) enum ServerNotice {
-    /// Something about a stream that is neither a connection's nor a flow's.
-    Stream { session: SessionKey, event: tunnel::Event },
     /// The connection of a browser is ready.
     Web { slot: Slot, event: MioEvent },
     /// The connection of a browser may have more to do although no event says so.

@@ -340,7 +340,8 @@ impl Side for Client {
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
             Notice::Client(notice) => self.handle_own(notice),
-            Notice::Host(_) | Notice::Server(_) => {}
+            // A stream whose connection or flow is gone.
+            Notice::Unowned { .. } | Notice::Host(_) | Notice::Server(_) => {}
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::run::flows::UdpListener;
 use crate::run::keys::UdpListenerKey;
 use crate::run::notice::ClientNotice;
 use crate::run::table::{Key, Mark};
-use crate::run::token::Source as Token;
+use crate::run::token;
 use crate::shares::Source;
 use crate::socks::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
@@ -48,7 +48,7 @@ impl Client {
         if self.negotiations.len() >= MAX_NEGOTIATIONS {
             return incoming.stream.reset();
         }
-        let token = Token::Negotiation(self.negotiations.next_key().place()).token();
+        let token = token::Source::Negotiation(self.negotiations.next_key().place()).token();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.core.turn.registry().register(&mut incoming.stream, token, interest) {
             info!("a program cannot be served: {error}");

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info};
 
-use super::{DATAGRAMS_PER_TURN, Flows, Side};
+use super::{DATAGRAMS_PER_TURN, FlowEnd, Flows};
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
@@ -205,7 +205,7 @@ impl Flows {
         };
         let name = program.to_string();
         let flow =
-            self.insert_flow(shared, session, key, Side::Program { listener, program: program.clone() }, name)?;
+            self.insert_flow(shared, session, key, FlowEnd::Program { listener, program: program.clone() }, name)?;
         self.listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(shared, flow);
         Some(flow)

@@ -280,7 +280,8 @@ impl Side for Host {
                 }
             }
             Notice::Host(notice) => self.handle_own(notice)?,
-            Notice::Client(_) | Notice::Server(_) => {}
+            // A stream whose connection or flow is gone.
+            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) => {}
         }
         Ok(())
     }

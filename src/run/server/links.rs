@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use log::debug;
 
-use super::clients::Client;
-use super::hosts::Host;
+use super::clients::Joined;
+use super::hosts::Registered;
 use super::quota::source;
 use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
@@ -61,8 +61,8 @@ pub(super) enum Phase {
     Registering(Option<Front>),
     /// It wants a name that another process with the same token has; whether that one lives is being found out.
     Contending(Box<Register>, Option<Front>),
-    Host(Box<Host>),
-    Client(Box<Client>),
+    Host(Box<Registered>),
+    Client(Box<Joined>),
     /// Nothing more is to be said.
     Closing,
 }
@@ -150,7 +150,7 @@ impl Server {
     /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
     pub(super) fn poll_link(&mut self, key: LinkKey) {
         for _ in 0..MESSAGES_PER_TURN {
-            if self.is_blocked(key) {
+            if self.block_if_full(key) {
                 return self.drained(key);
             }
             match self.links.poll(&mut self.core.turn, key) {

@@ -243,7 +243,6 @@ impl Server {
 
     fn handle_own(&mut self, notice: ServerNotice) {
         match notice {
-            ServerNotice::Stream { session, event } => self.handle_stream(session, event),
             ServerNotice::Web { slot, event } => self.handle_web_event(slot, &event),
             ServerNotice::WebPoll { web } => self.poll_web(web),
             ServerNotice::Reload => self.reload(),
@@ -291,6 +290,7 @@ impl Side for Server {
             }
             Notice::Link(notice) => self.handle_link(notice),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
+            Notice::Unowned { session, event } => self.handle_stream(session, event),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
             Notice::KeepAlive => self.keep_alive(),
             #[cfg(unix)]
