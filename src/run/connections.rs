@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::{Index, IndexMut};
 
-use log::{debug, warn};
+use log::debug;
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
@@ -268,9 +268,7 @@ impl Connections {
             Phase::Asking(asking) => &mut asking.stream,
             Phase::Opening => return self.dials.forget(shared, connection),
         };
-        if let Err(error) = shared.turn.registry().deregister(stream) {
-            warn!("deregister error={error}");
-        }
+        shared.turn.deregister(stream);
     }
 
     fn fail_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, error: &io::Error) {

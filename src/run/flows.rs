@@ -263,9 +263,7 @@ impl Flows {
                 }
             }
             FlowEnd::Target(mut socket, _) => {
-                if let Err(error) = shared.turn.registry().deregister(&mut socket) {
-                    debug!("deregister error={error}");
-                }
+                shared.turn.deregister(&mut socket);
             }
             FlowEnd::Resolving { .. } => return shared.resolver.forget(Waiter::Flow(flow)),
         }

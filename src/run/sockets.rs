@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use log::{debug, info, trace, warn};
+use log::{debug, info, trace};
 
 use super::keys::SessionKey;
 use super::table::{Key, Slot, Table};
@@ -18,7 +18,7 @@ use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
 const MAX_NAMED: usize = 8;
 
 /// Receive calls a socket gets in a turn before others have theirs.
-const RECEIVES_PER_TURN: usize = 4;
+pub(super) const RECEIVES_PER_TURN: usize = 4;
 
 /// Finds a socket.
 pub(super) type SocketKey = Key<SocketEntry>;
@@ -99,9 +99,7 @@ impl Sockets {
     /// Closes a socket.
     pub(super) fn remove(&mut self, turn: &Turn, key: SocketKey) {
         let Some(mut entry) = self.table.remove(key) else { return };
-        if let Err(error) = turn.registry().deregister(entry.socket.source_mut()) {
-            warn!("deregister error={error}");
-        }
+        turn.deregister(entry.socket.source_mut());
     }
 
     /// Takes an event of a socket.

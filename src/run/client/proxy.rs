@@ -219,9 +219,7 @@ impl Client {
         if let Some(listener) = entry.relay {
             self.core.close_listener(listener);
         }
-        if let Err(error) = self.core.turn.registry().deregister(&mut entry.incoming.stream) {
-            info!("deregister error={error}");
-        }
+        self.core.turn.deregister(&mut entry.incoming.stream);
         Some(entry)
     }
 }

@@ -115,9 +115,7 @@ impl Leavings {
 
     fn take(&mut self, turn: &Turn, key: LeavingKey) -> Stream {
         let Leaving { mut stream, .. } = self.table.remove(key).expect("it was found a moment ago");
-        if let Err(error) = turn.registry().deregister(&mut stream) {
-            debug!("deregister error={error}");
-        }
+        turn.deregister(&mut stream);
         stream
     }
 }

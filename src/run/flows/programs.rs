@@ -167,9 +167,7 @@ impl Flows {
     /// Closes a listener and ends its flows.
     pub(in crate::run) fn close_listener(&mut self, shared: &mut Shared<'_>, listener: UdpListenerKey) {
         let Some(mut entry) = self.listeners.remove(listener) else { return };
-        if let Err(error) = shared.turn.registry().deregister(&mut entry.socket) {
-            debug!("deregister error={error}");
-        }
+        shared.turn.deregister(&mut entry.socket);
         for flow in entry.flows.into_values() {
             self.end_flow(shared, flow, StreamEnd::Closed);
         }

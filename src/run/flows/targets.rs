@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use log::debug;
-
 use super::{FlowEnd, FlowEntry, Flows};
 use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
@@ -112,10 +110,8 @@ impl Flows {
         let Some((address, tried)) = further.take().zip(socket.peer_addr().ok()) else { return false };
         let Ok(connected) = self.connected_socket(shared, flow, address) else { return false };
         let our_end = FlowEnd::Target(connected, Some(tried));
-        if let FlowEnd::Target(mut socket, _) = std::mem::replace(&mut self.table[flow].our_end, our_end)
-            && let Err(error) = shared.turn.registry().deregister(&mut socket)
-        {
-            debug!("deregister error={error}");
+        if let FlowEnd::Target(mut socket, _) = std::mem::replace(&mut self.table[flow].our_end, our_end) {
+            shared.turn.deregister(&mut socket);
         }
         true
     }

@@ -12,8 +12,6 @@ mod uplink;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use log::debug;
-
 use self::links::Phase;
 use self::reverse::ReverseListener;
 use self::tickets::Tickets;
@@ -216,10 +214,8 @@ impl Host {
 
     /// Takes nobody in any more, and ends the sessions there are.
     fn end(&mut self, outcome: Result<(), RunError>) {
-        if let Some(mut listener) = self.listener.take()
-            && let Err(error) = self.core.turn.registry().deregister(&mut listener)
-        {
-            debug!("deregister error={error}");
+        if let Some(mut listener) = self.listener.take() {
+            self.core.turn.deregister(&mut listener);
         }
         // One whose name another process has taken over may be followed there.
         let reason = if outcome.is_err() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };

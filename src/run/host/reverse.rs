@@ -167,9 +167,7 @@ impl Host {
         match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),
             Socket::Streams(mut listener) => {
-                if let Err(error) = self.core.turn.registry().deregister(&mut listener) {
-                    debug!("deregister error={error}");
-                }
+                self.core.turn.deregister(&mut listener);
             }
         }
     }

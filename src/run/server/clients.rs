@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::Server;
-use super::hosts::MAX_AHEAD;
-use super::links::{Phase, STEP_TIMEOUT};
+use super::links::Phase;
 use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::run::links::Outbox;
 use crate::signaling::message::ErrorCode;
@@ -185,7 +185,7 @@ impl Server {
         // It may not be read at the moment, and still has to get on.
         let mut result = websocket.flush_now();
         while result.is_ok()
-            && websocket.buffered() < MAX_AHEAD
+            && websocket.buffered() < Outbox::MAX_AHEAD
             && let Some(payload) = client.outbox.pop()
         {
             result = match payload {

@@ -21,9 +21,6 @@ use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
 
-/// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
-pub(super) const MAX_AHEAD: usize = 64 * 1024;
-
 /// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that
 /// a visitor does not take waits in a window of its stream; windows grow by that much together.
 const INITIAL_CREDIT: u32 = 32 * 1024;
@@ -119,7 +116,7 @@ impl Server {
 
     /// Tells whether a host's WebSocket has room for more.
     pub(super) fn has_room(&mut self, key: LinkKey) -> bool {
-        self.links.get_mut(key).is_some_and(|link| link.buffered() < MAX_AHEAD)
+        self.links.get_mut(key).is_some_and(|link| link.buffered() < Outbox::MAX_AHEAD)
     }
 
     pub(super) fn handle_host_text(&mut self, key: LinkKey, text: &str) {

@@ -16,7 +16,7 @@ use crate::net::listen::{self, Accepted};
 use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocketError, close_code};
 use crate::run::RunError;
-use crate::run::deadlines::Due;
+use crate::run::deadlines::{Due, STEP_TIMEOUT};
 use crate::run::keys::LinkKey;
 use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
@@ -25,9 +25,6 @@ use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
-
-/// How long a connection may take to say what it wants, and a WebSocket to say its first words.
-pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -77,9 +77,6 @@ impl Server {
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
         let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
         let (session, key) = (carrying.session, carrying.key);
-        if self.core.sessions.get_mut(session).is_none() {
-            return false;
-        }
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };

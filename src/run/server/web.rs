@@ -254,9 +254,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        self.core.turn.deregister(web.transport.source());
         let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
     }
@@ -274,9 +272,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        self.core.turn.deregister(web.transport.source());
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
