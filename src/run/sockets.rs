@@ -20,7 +20,7 @@ const MAX_NAMED: usize = 8;
 /// Receive calls a socket gets in a turn before others have theirs.
 pub(super) const RECEIVES_PER_TURN: usize = 4;
 
-/// Finds a socket.
+/// Key of a socket.
 pub(super) type SocketKey = Key<SocketEntry>;
 
 /// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple

@@ -29,7 +29,7 @@ const MAX_RELAYS: usize = 256;
 /// Bytes that are read at once. What a program sends behind its request fits one message.
 const PIECE: usize = 8 * 1024;
 
-/// Finds a program that talks to the proxy.
+/// Key of a program that talks to the proxy.
 pub(super) type NegotiationKey = Key<Negotiating>;
 
 /// A program that has not said yet what it wants, or whose datagrams are relayed as long as its connection lasts.

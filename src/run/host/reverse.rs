@@ -23,7 +23,7 @@ use crate::tunnel::ConnectTarget;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Finds a listener that belongs to a client.
+/// Key of a listener that belongs to a client.
 pub(super) type ReverseKey = Key<ReverseListener>;
 
 /// A listener that belongs to a client.

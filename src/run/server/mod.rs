@@ -112,7 +112,7 @@ enum Access {
     Tokens(Tokens),
 }
 
-/// Finds a listener.
+/// Key of a listener.
 type PortKey = Key<Port>;
 
 /// A listener, and what is served there.

@@ -42,7 +42,7 @@ pub(super) const PIECE: usize = 16 * 1024;
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
 
-/// Finds a connection.
+/// Key of a connection.
 pub(super) type WebKey = Key<Web>;
 
 /// A connection.
