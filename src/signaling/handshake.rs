@@ -106,7 +106,7 @@ pub enum HostStep {
     /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter) and call
     /// [`HostHandshake::verify`] when its turn has come.
     Verify,
-    /// The client comes back instead, to a session or with a [`Ticket`]: look it up and go on with
+    /// The client comes back instead, to a session or with a [`Ticket`](super::Ticket): look it up and go on with
     /// [`HostResume`](super::resume::HostResume).
     Resume(Resume),
 }

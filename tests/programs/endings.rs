@@ -150,10 +150,12 @@ fn speak(ending: Ending, mut socket: Socket, gate: &Gate) -> io::Result<()> {
 fn listen(ending: Ending, mut socket: Socket, gate: &Gate) -> (bool, Option<ErrorKind>) {
     let words = said(ending.len());
     let mut heard = Vec::new();
+    // A reset is told once: to the write that it interrupts, or else to a read.
+    let mut interrupted = None;
     match ending {
         Ending::Unread | Ending::UnreadPending => socket.write_all(&said(UNREAD)).unwrap(),
         // What it cannot say any more it does not say.
-        Ending::EarlyAnswer => drop(socket.write_all(&said(1_000_000))),
+        Ending::EarlyAnswer => interrupted = socket.write_all(&said(1_000_000)).err(),
         Ending::CloseAnswered => {
             socket.write_all(&[0; 1000]).unwrap();
             gate.at_listener.recv_timeout(DEADLINE).unwrap();
@@ -170,7 +172,7 @@ fn listen(ending: Ending, mut socket: Socket, gate: &Gate) -> (bool, Option<Erro
         socket.read_exact(&mut heard).unwrap();
         gate.to_speaker.send(()).unwrap();
     }
-    let end = socket.read_to_end(&mut heard).err().map(|error| error.kind());
+    let end = socket.read_to_end(&mut heard).err().or(interrupted).map(|error| error.kind());
     if ending == Ending::HalfClose {
         socket.write_all(&words).unwrap();
     }

@@ -46,12 +46,21 @@ pub(super) struct LocalPorts {
 
 struct LocalPort {
     listener: Listener,
-    /// Where that is, its port known; `None` for a unix socket.
-    address: Option<ListenAddress>,
+    /// `None` for a unix socket.
+    address: Option<Address>,
     /// As people read it; `None` for the second address of a port.
     name: Option<String>,
     what: What,
     is_acceptable: bool,
+}
+
+/// Where a port is.
+#[derive(Debug, Clone, Copy)]
+struct Address {
+    /// As it was asked for: the port may be the system's to choose.
+    asked: ListenAddress,
+    /// Its port known.
+    known: ListenAddress,
 }
 
 struct LocalDatagrams {
@@ -136,7 +145,7 @@ impl LocalPorts {
             Bind::Tcp(address) => {
                 let (first, bound, second) = Listener::take_both(address.addresses())?;
                 let second = decide(core, second, bound, sharing)?;
-                let address = known(*address, bound);
+                let address = Address { asked: *address, known: known(*address, bound) };
                 self.insert(core, first, Some(address), Some(bound.to_string()), what.clone())?;
                 second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, what))
             }
@@ -161,7 +170,7 @@ impl LocalPorts {
         &mut self,
         core: &mut Core,
         mut listener: Listener,
-        address: Option<ListenAddress>,
+        address: Option<Address>,
         name: Option<String>,
         what: What,
     ) -> Result<(), RunError> {
@@ -180,7 +189,7 @@ impl LocalPorts {
     fn taken_by(&self, address: ListenAddress) -> Option<String> {
         let first = |address: ListenAddress| address.addresses().next();
         let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
-        let (_, port) = named.find(|(_, port)| port.address.and_then(first) == first(address))?;
+        let (_, port) = named.find(|(_, port)| port.address.and_then(|own| first(own.known)) == first(address))?;
         Some(port.what.name())
     }
 }

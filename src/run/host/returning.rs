@@ -49,6 +49,7 @@ impl Host {
                         info!("session={} signaling resumed", entry.name);
                         entry.session.handle_resumed_signaling(now, sealer, opener);
                         self.links[key].phase = Phase::Session(session);
+                        self.core.sessions.set_link_address(session, self.links[key].local_ip());
                         self.places.leave(key);
                         self.core.sessions.touch(session);
                     }

@@ -159,7 +159,8 @@ impl Client {
                     find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
                 );
             };
-            self.local.add(&mut self.core, &Bind::Udp(address), port.what, Sharing::Warned)?;
+            // A port that the system chose for TCP may be another's for UDP.
+            self.local.add(&mut self.core, &Bind::Udp(address.asked), port.what, Sharing::Warned)?;
         }
         Ok(())
     }
