@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::{Index, IndexMut};
 
-use log::{debug, warn};
+use log::debug;
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::notice::ClientNotice;
 use super::shared::Shared;
-use super::table::{Place, Table};
+use super::table::{Slot, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::listener::Ends;
@@ -103,8 +103,8 @@ impl Connections {
     }
 
     /// Takes an event of a connection's socket.
-    pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, place: Place, event: &MioEvent) {
-        let Some(connection) = self.table.at(place) else { return };
+    pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, slot: Slot, event: &MioEvent) {
+        let Some(connection) = self.table.at(slot) else { return };
         let entry = &mut self.table[connection];
         match &mut entry.phase {
             Phase::Open(forward) => {
@@ -150,8 +150,8 @@ impl Connections {
     }
 
     /// Takes an event of a connection that waits for its reset.
-    pub(super) fn handle_leaving_event(&mut self, turn: &Turn, place: Place, event: &MioEvent) {
-        self.leaving.handle_event(turn, place, event);
+    pub(super) fn handle_leaving_event(&mut self, turn: &Turn, slot: Slot, event: &MioEvent) {
+        self.leaving.handle_event(turn, slot, event);
     }
 
     /// The time of a connection that waits for its reset is up.
@@ -183,7 +183,7 @@ impl Connections {
             && let Phase::Open(forward) = self.remove_connection(shared, connection, StreamEnd::failed(&text))
         {
             // It was told what came before, but may not have it yet.
-            let (stream, has_finished) = forward.into_stream();
+            let (stream, has_finished) = forward.into_socket();
             return self.leaving.add(shared.turn, stream, has_finished);
         }
         self.reset_connection(shared, connection, &text);
@@ -192,7 +192,7 @@ impl Connections {
     /// Ends a connection with a reset, without a word to the stream.
     pub(super) fn reset_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, reason: &str) {
         match self.remove_connection(shared, connection, StreamEnd::failed(reason)) {
-            Phase::Open(forward) => forward.into_stream().0.reset(),
+            Phase::Open(forward) => forward.into_socket().0.reset(),
             Phase::Asking(asking) => asking.asker.end(asking.stream),
             Phase::Opening => {}
         }
@@ -268,9 +268,7 @@ impl Connections {
             Phase::Asking(asking) => &mut asking.stream,
             Phase::Opening => return self.dials.forget(shared, connection),
         };
-        if let Err(error) = shared.turn.registry().deregister(stream) {
-            warn!("deregister error={error}");
-        }
+        shared.turn.deregister(stream);
     }
 
     fn fail_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, error: &io::Error) {
@@ -304,7 +302,7 @@ impl Connections {
     }
 }
 
-/// For those who keep the connection from going.
+/// Panics if it is gone.
 impl Index<ConnectionKey> for Connections {
     type Output = ConnectionEntry;
 

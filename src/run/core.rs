@@ -1,7 +1,19 @@
 //! What a host, a client and a server share: the turn of the loop, and the tables of everything that is open.
 //!
-//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host or client) handles
-//! its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host, client or
+//! server) handles its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+//!
+//! A datagram's way to a program: the socket's readiness is latched (`Sessions::handle_socket_event`), and
+//! `Sessions::receive_datagrams` reads it and gives it to `Session::handle_datagram`. That feeds str0m
+//! (`peer::Connection::handle_datagram`), which makes messages of it; `Session::handle_connection_events` hands each to
+//! `Mux::handle_message`, where the stream takes what is in order. The session is touched, so in `Core::work`
+//! `Core::service` polls its events: `Readable` comes to `Core::handle_stream_event`, which calls `Connections::wake`.
+//! In the next pass `Connections::pump_next` gives that connection its turn: `Pump::write` writes to its TCP socket.
+//! The way back: `Pump::read` gives to `StreamMut::send`, and `Sessions::flush` has the session fill its channel and
+//! sends the datagrams that come of it.
+//!
+//! A half-close goes the same way: at the end of file `Pump::read` calls `StreamMut::finish`, which queues CLOSE;
+//! `Mux::handle_message` takes it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` says so.
 
 mod ends;
 mod targets;
@@ -119,7 +131,7 @@ impl Core {
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
                 } else {
-                    self.turn.tell(ServerNotice::Stream { session, event });
+                    self.turn.tell(Notice::Unowned { session, event });
                 }
             }
             tunnel::Event::Aborted { key, reason, ref detail, origin } => {
@@ -129,14 +141,14 @@ impl Core {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
                 } else {
-                    self.turn.tell(ServerNotice::Stream { session, event });
+                    self.turn.tell(Notice::Unowned { session, event });
                 }
             }
             tunnel::Event::Accepted(key) if self.sessions[session].connections.contains_key(&key) => {
                 let (connections, mut shared) = self.connections_and_shared();
                 connections.stream_accepted(&mut shared, session, key);
             }
-            tunnel::Event::Accepted(_) => self.turn.tell(ServerNotice::Stream { session, event }),
+            tunnel::Event::Accepted(_) => self.turn.tell(Notice::Unowned { session, event }),
             tunnel::Event::Listen { id, bind } => self.turn.tell(HostNotice::Listen { session, id, bind }),
             tunnel::Event::Listened { id, result } => self.turn.tell(ClientNotice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
@@ -253,26 +265,26 @@ impl Core {
             Some(Source::Signals) => self.turn.handle_signal(),
             Some(Source::Interfaces) => self.turn.handle_interfaces(),
             Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
-            Some(Source::Listener(place)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(place))),
-            Some(Source::Negotiation(place)) => self.turn.tell(ClientNotice::Negotiation { place }),
-            Some(Source::Web(place)) => self.turn.tell(ServerNotice::Web { place, event: event.clone() }),
-            Some(Source::Link(place)) => self.turn.tell(LinkNotice::Ready { place, event: event.clone() }),
-            Some(Source::Programs(place)) => {
-                if let Some(listener) = self.flows.listener_at(place) {
+            Some(Source::Listener(slot)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(slot))),
+            Some(Source::Negotiation(slot)) => self.turn.tell(ClientNotice::Negotiation { slot }),
+            Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
+            Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { place: slot, event: event.clone() }),
+            Some(Source::Programs(slot)) => {
+                if let Some(listener) = self.flows.listener_at(slot) {
                     self.turn.tell(PeerNotice::Programs { listener });
                 }
             }
-            Some(Source::Flow(place)) => {
-                if let Some(flow) = self.flows.at(place) {
+            Some(Source::Flow(slot)) => {
+                if let Some(flow) = self.flows.at(slot) {
                     self.receive_from_target(flow);
                 }
             }
-            Some(Source::Udp(place)) => self.sessions.handle_socket_event(place, event),
-            Some(Source::Connection(place)) => {
+            Some(Source::Udp(slot)) => self.sessions.handle_socket_event(slot, event),
+            Some(Source::Connection(slot)) => {
                 let (connections, mut shared) = self.connections_and_shared();
-                connections.handle_event(&mut shared, place, event);
+                connections.handle_event(&mut shared, slot, event);
             }
-            Some(Source::Leaving(place)) => self.connections.handle_leaving_event(&self.turn, place, event),
+            Some(Source::Leaving(slot)) => self.connections.handle_leaving_event(&self.turn, slot, event),
             None => debug!("event of an unknown token {:?}", event.token()),
         }
     }

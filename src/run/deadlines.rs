@@ -1,11 +1,15 @@
-//! Deadlines of the loop, the nearest first. One that no longer matters is recognised by its serial when it comes up.
+//! Deadlines of the loop, the nearest first. One that no longer matters is recognised when it comes up: its
+//! key finds nothing any more, or the link is at a later step.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::keys::{ConnectionKey, FlowKey, LeavingKey, LinkKey, RoundKey, SessionKey};
 use super::table::Mark;
+
+/// How long a connection to a signaling port may take to say what it wants, and a WebSocket to say its first words.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,8 +135,6 @@ impl Deadlines {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

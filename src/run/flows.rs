@@ -18,7 +18,7 @@ use super::dialer::Waiter;
 use super::keys::{self, FlowKey, RoundKey, SessionKey, UdpListenerKey};
 use super::notice::PeerNotice;
 use super::shared::Shared;
-use super::table::{Place, Table};
+use super::table::{Slot, Table};
 use super::trails::LEADS_BACK;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
@@ -41,7 +41,7 @@ pub(super) struct FlowEntry {
     pub(super) session: SessionKey,
     key: StreamKey,
     id: StreamId,
-    side: Side,
+    our_end: FlowEnd,
     address: String,
     /// The connections that led to one that is dialled, and what that one is called.
     trail: Trail,
@@ -51,7 +51,8 @@ pub(super) struct FlowEntry {
     pub(super) used_at: Instant,
 }
 
-pub(super) enum Side {
+/// Our end of a flow.
+pub(super) enum FlowEnd {
     /// Datagrams come from, and go to, a program, through a listener.
     Program { listener: UdpListenerKey, program: Program },
     /// The target's name is being looked up; the host that a peer named is to be checked.
@@ -86,14 +87,14 @@ impl Flows {
         self.table.get(flow)?.round
     }
 
-    /// Returns the flow whose socket has a place.
-    pub(super) fn at(&self, place: Place) -> Option<FlowKey> {
-        self.table.at(place)
+    /// Returns the flow whose socket is in a slot.
+    pub(super) fn at(&self, slot: Slot) -> Option<FlowKey> {
+        self.table.at(slot)
     }
 
-    /// Returns the socket for programs that has a place.
-    pub(super) fn listener_at(&self, place: Place) -> Option<UdpListenerKey> {
-        self.listeners.at(place)
+    /// Returns the socket for programs that is in a slot.
+    pub(super) fn listener_at(&self, slot: Slot) -> Option<UdpListenerKey> {
+        self.listeners.at(slot)
     }
 
     /// Takes what a target sent. Returns the target if it said something.
@@ -101,7 +102,8 @@ impl Flows {
         let mut buffer = std::mem::take(&mut self.datagram);
         let mut answered = None;
         for count in 0.. {
-            let Some(FlowEntry { side: Side::Target(socket, further), round, .. }) = self.table.get_mut(flow) else {
+            let Some(FlowEntry { our_end: FlowEnd::Target(socket, further), round, .. }) = self.table.get_mut(flow)
+            else {
                 break;
             };
             if count == DATAGRAMS_PER_TURN {
@@ -133,7 +135,7 @@ impl Flows {
             let Some(entry) = self.table.get_mut(flow) else { return };
             let Some(mut stream) = shared.sessions[entry.session].session.mux().stream(entry.key) else { return };
             // Before the socket is there, the mux keeps what comes, within its bound.
-            if matches!(entry.side, Side::Resolving { .. }) {
+            if matches!(entry.our_end, FlowEnd::Resolving { .. }) {
                 return;
             }
             let Some(datagram) = stream.receive_datagram() else {
@@ -143,22 +145,22 @@ impl Flows {
                 return;
             };
             entry.used_at = shared.turn.now;
-            let sent = match &entry.side {
-                Side::Program { listener, program } => match self.listeners.get(*listener) {
+            let sent = match &entry.our_end {
+                FlowEnd::Program { listener, program } => match self.listeners.get(*listener) {
                     Some(listener) => listener.send(program, &datagram),
                     None => return,
                 },
-                Side::Target(socket, None) => socket.send(&datagram).map(drop),
+                FlowEnd::Target(socket, None) => socket.send(&datagram).map(drop),
                 // On this machine it is known at once that nobody is there.
-                Side::Target(socket, Some(_)) => {
+                FlowEnd::Target(socket, Some(_)) => {
                     socket.send(&datagram).and_then(|_| socket.take_error()?.map_or(Ok(()), Err))
                 }
-                Side::Resolving { .. } => return,
+                FlowEnd::Resolving { .. } => return,
             };
             let Err(error) = sent else { continue };
             debug!("flow={flow} send error={error}");
             if self.try_further(shared, flow)
-                && let Some(FlowEntry { side: Side::Target(socket, _), .. }) = self.table.get(flow)
+                && let Some(FlowEntry { our_end: FlowEnd::Target(socket, _), .. }) = self.table.get(flow)
             {
                 // Lost if nobody is there either.
                 let _ = socket.send(&datagram);
@@ -206,12 +208,13 @@ impl Flows {
         shared: &mut Shared<'_>,
         session: SessionKey,
         key: StreamKey,
-        side: Side,
+        our_end: FlowEnd,
         address: String,
     ) -> Option<FlowKey> {
         let id = shared.sessions[session].session.mux().stream(key)?.id();
         let (trail, hops, used_at) = (Trail::default(), Vec::new(), shared.turn.now);
-        let flow = self.table.insert(FlowEntry { session, key, id, side, address, trail, hops, round: None, used_at });
+        let flow =
+            self.table.insert(FlowEntry { session, key, id, our_end, address, trail, hops, round: None, used_at });
         shared.sessions[session].flows.insert(key, flow);
         shared.turn.set(self.idle, Due::FlowIdle(flow));
         Some(flow)
@@ -253,18 +256,16 @@ impl Flows {
         session.sent += sent;
         session.received += received;
         let name = session.name.clone();
-        match entry.side {
-            Side::Program { listener, program } => {
+        match entry.our_end {
+            FlowEnd::Program { listener, program } => {
                 if let Some(listener) = self.listeners.get_mut(listener) {
                     listener.flows.remove(&program);
                 }
             }
-            Side::Target(mut socket, _) => {
-                if let Err(error) = shared.turn.registry().deregister(&mut socket) {
-                    debug!("deregister error={error}");
-                }
+            FlowEnd::Target(mut socket, _) => {
+                shared.turn.deregister(&mut socket);
             }
-            Side::Resolving { .. } => return shared.resolver.forget(Waiter::Flow(flow)),
+            FlowEnd::Resolving { .. } => return shared.resolver.forget(Waiter::Flow(flow)),
         }
         let stream = entry.id.value();
         shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });

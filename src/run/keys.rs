@@ -1,47 +1,47 @@
-//! What the parts of the loop call each other's entries, of which they know nothing else.
+//! Keys by which the parts of the loop name each other's entries without knowing their owners.
 
 use super::table::Key;
 
-/// Finds a session.
+/// Key of a session.
 pub(super) type SessionKey = Key<Session>;
 
-/// Finds a connection.
+/// Key of a connection.
 pub(super) type ConnectionKey = Key<Connection>;
 
-/// Finds a connection that waits for its reset.
+/// Key of a connection that waits for its reset.
 pub(super) type LeavingKey = Key<Leaving>;
 
-/// Finds a signaling WebSocket of a side.
+/// Key of a signaling WebSocket of a side.
 pub(super) type LinkKey = Key<Link>;
 
-/// Finds a flow.
+/// Key of a flow.
 pub(super) type FlowKey = Key<Flow>;
 
-/// Finds a socket that local programs send to.
+/// Key of a socket that local programs send to.
 pub(super) type UdpListenerKey = Key<Programs>;
 
-/// Finds a target of a session.
+/// Key of a target of a session.
 pub(super) type RoundKey = Key<Round>;
 
-/// The keys of sessions.
+/// Marks the key of a session.
 pub(super) enum Session {}
 
-/// The keys of connections.
+/// Marks the key of a connection.
 pub(super) enum Connection {}
 
-/// The keys of connections that wait for their reset.
+/// Marks the key of a connection that waits for its reset.
 pub(super) enum Leaving {}
 
-/// The keys of signaling WebSockets.
+/// Marks the key of a signaling WebSocket.
 pub(super) enum Link {}
 
-/// The keys of flows.
+/// Marks the key of a flow.
 pub(super) enum Flow {}
 
-/// The keys of sockets that local programs send to.
+/// Marks the key of a socket that local programs send to.
 pub(super) enum Programs {}
 
-/// The keys of targets.
+/// Marks the key of a target.
 pub(super) enum Round {}
 
 /// Whose session it is.

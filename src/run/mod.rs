@@ -10,6 +10,7 @@ mod connections;
 mod core;
 mod deadlines;
 mod dialer;
+mod error;
 mod flows;
 mod host;
 mod keys;
@@ -32,171 +33,11 @@ mod turn;
 #[cfg(test)]
 mod world;
 
-use std::io;
-
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
+pub use self::error::RunError;
 pub use self::host::Host;
 pub use self::server::Server;
 #[cfg(unix)]
 pub use self::server::{DialError, ServerDialer};
 pub use self::turn::{Reporter, Stopper};
-
-use crate::config::tokens::TokensFileError;
-use crate::net::listen::ListenError;
-use crate::net::tls::TlsConfigError;
-use crate::net::websocket::{Dialled, WebSocketError};
-use crate::session::End;
-use crate::signaling::error::{SignalingError, Violation};
-use crate::signaling::exposure::MAX_UNPROVEN;
-use crate::signaling::message::{ErrorCode, ErrorMessage};
-
-/// Why a run failed.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A local address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The host does not have what is to be forwarded; the words say what it has.
-    #[error("{0}")]
-    NoService(String),
-    /// What stdin and stdout were joined to ended before its time.
-    #[error("the connection was cut off: {0}")]
-    Pipe(String),
-    /// Certificates cannot be read.
-    #[error(transparent)]
-    Tls(#[from] TlsConfigError),
-    /// The tokens of a server cannot be read.
-    #[error(transparent)]
-    Tokens(#[from] TokensFileError),
-    /// The host's signaling WebSocket cannot be reached, or ended too early.
-    #[error("cannot reach the host: {0}")]
-    WebSocket(#[from] WebSocketError),
-    /// The server at which a host is to be registered cannot be reached.
-    #[error("cannot reach the server: {}", .0.sentence(Dialled::Server))]
-    Server(WebSocketError),
-    /// What was wanted at the start is not there yet, and nobody said to wait for it.
-    #[error("{0} (--retry waits for it)")]
-    NotYet(Box<RunError>),
-    /// The server does not register this host.
-    #[error("{}", refusal_sentence(id, error))]
-    Refused {
-        /// The id that was asked for.
-        id: String,
-        /// What the server said.
-        error: ErrorMessage,
-    },
-    /// The host refused us, or the exchange went wrong.
-    #[error("{}", signaling_sentence(.0))]
-    Signaling(#[from] SignalingError),
-    /// The host had no room for as long as it was asked.
-    #[error(
-        "the host is busy: too many others are trying to join, and no place was free for {seconds} s; try again later, or ask \
-         whoever started it"
-    )]
-    Busy {
-        /// How long it was asked.
-        seconds: u64,
-    },
-    /// Too many exchanges ended after our proof of the pin and before the host's.
-    #[error(
-        "the pin is not used any more: {MAX_UNPROVEN} times somebody asked for proof of it and gave none. Whoever forwards the \
-         connection may be guessing it, one guess each time. Check who that is, have the host started with a new pin (a longer \
-         one of its own: --pin), and start again"
-    )]
-    PinExposed,
-    /// The session with the host ended.
-    #[error("{}", end_sentence(.0))]
-    Session(End),
-    /// A session could not be started.
-    #[error("cannot start a session: {0}")]
-    Start(String),
-    /// The operating system refused something the loop cannot do without.
-    #[error("the system refused what pinhole needs: {0}")]
-    System(#[from] io::Error),
-}
-
-impl RunError {
-    /// Returns a stable word for programs (`docs/events.md`).
-    pub fn code(&self) -> &str {
-        match self {
-            RunError::Listen(ListenError::InUse { .. }) => "address-in-use",
-            RunError::NoService(_) => "no-service",
-            RunError::Pipe(_) => "pipe",
-            RunError::Listen(_) => "listen",
-            RunError::Tls(_) => "certificates",
-            RunError::Tokens(_) => "tokens",
-            RunError::WebSocket(WebSocketError::Certificate { .. })
-            | RunError::Server(WebSocketError::Certificate { .. }) => "certificate",
-            RunError::WebSocket(WebSocketError::Busy { .. }) => "busy",
-            RunError::NotYet(error) => error.code(),
-            RunError::WebSocket(_) | RunError::Server(_) => "unreachable",
-            RunError::Refused { error, .. } => error.code.as_str(),
-            RunError::Signaling(error) => error.code().as_str(),
-            RunError::Busy { .. } => "busy",
-            RunError::PinExposed => "pin-exposed",
-            RunError::Session(End::NoPath) => "no-path",
-            RunError::Session(End::PathLost) => "path-lost",
-            RunError::Session(End::Peer) => "host-ended",
-            RunError::Session(End::Replaced | End::Restart) => "host-restarted",
-            RunError::Session(End::Local | End::Visit | End::SignalingLost | End::Failed(_) | End::Fault(_)) => {
-                "session"
-            }
-            RunError::Start(_) => "start",
-            RunError::System(_) => "system",
-        }
-    }
-}
-
-impl RunError {
-    /// Tells whether who could not be reached may be reached later, without anybody changing anything here.
-    fn may_pass(&self) -> bool {
-        match self {
-            RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),
-            RunError::Session(End::SignalingLost) => true,
-            RunError::Signaling(SignalingError::Refused { code, .. }) => {
-                matches!(code, ErrorCode::UnknownHost | ErrorCode::Busy | ErrorCode::Full | ErrorCode::Restart)
-            }
-            _ => false,
-        }
-    }
-}
-
-fn signaling_sentence(error: &SignalingError) -> String {
-    match (error.code(), error) {
-        (ErrorCode::BadPin, _) => {
-            "the pin does not match: check it with whoever started the host; it changes with every start".to_owned()
-        }
-        (ErrorCode::Version, _) | (_, SignalingError::Protocol(Violation::VersionNotOffered(_))) => {
-            SignalingError::Version.to_string()
-        }
-        _ => error.to_string(),
-    }
-}
-
-fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
-    match error.code {
-        ErrorCode::BadToken => {
-            "the server does not know the token, or there was none: set PINHOLE_TOKEN or --token to what whoever runs the \
-             server gave you"
-                .to_owned()
-        }
-        ErrorCode::Denied => {
-            let reason = &error.message;
-            format!("the server refuses the id {id}: {reason}; choose another --id, or ask whoever runs the server")
-        }
-        ErrorCode::IdTaken => format!("another host has the id {id} on the server: choose another --id"),
-        ErrorCode::Replaced => {
-            format!("another process registered the id {id} with the same token, and has taken over")
-        }
-        ErrorCode::Version => SignalingError::Version.to_string(),
-        code => format!("the server refused ({code}): {}", error.message),
-    }
-}
-
-fn end_sentence(end: &End) -> String {
-    match end {
-        End::Peer => "the host ended the session".to_owned(),
-        other => other.to_string(),
-    }
-}

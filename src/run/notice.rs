@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::deadlines::{ClientDue, HostDue, ServerDue};
 use super::keys::{ConnectionKey, FlowKey, LinkKey, Scope, SessionKey, UdpListenerKey};
-use super::table::{Mark, Place};
+use super::table::{Mark, Slot};
 use crate::net::system::Event as MioEvent;
 use crate::session::{End, Signal};
 use crate::status::event::StreamEnd;
@@ -16,8 +16,8 @@ use crate::tunnel::{self, GoAwayReason};
 pub(super) enum Listening {
     /// Each may, and so may all others of the side.
     All,
-    /// The one at that place.
-    At(Place),
+    /// The one in that slot.
+    At(Slot),
 }
 
 /// What there is to say about a session at its end.
@@ -40,6 +40,8 @@ pub(super) enum Notice {
     Link(LinkNotice),
     /// A session has something to say through signaling.
     Signal { session: SessionKey, number: u32, signal: Signal },
+    /// Something about a stream that is neither a connection's nor a flow's.
+    Unowned { session: SessionKey, event: tunnel::Event },
     /// A session is over and gone.
     Ended { session: SessionKey, end: End, summary: Summary },
     /// It is time to see whether the signaling WebSockets are alive.
@@ -62,7 +64,7 @@ pub(super) enum Notice {
 #[derive(Debug)]
 pub(super) enum LinkNotice {
     /// Its socket is ready.
-    Ready { place: Place, event: MioEvent },
+    Ready { place: Slot, event: MioEvent },
     /// It may have more to give although no event says so.
     Poll { link: LinkKey },
     /// Its time for its step is up.
@@ -109,7 +111,7 @@ pub(super) enum ClientNotice {
     /// The host was asked to listen: where it does, or why not.
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A program that talks to our proxy has something to say.
-    Negotiation { place: Place },
+    Negotiation { slot: Slot },
     /// A connection that was open is gone.
     #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
     Closed { connection: ConnectionKey, end: StreamEnd },
@@ -120,10 +122,8 @@ pub(super) enum ClientNotice {
 /// Something for a server.
 #[derive(Debug)]
 pub(super) enum ServerNotice {
-    /// Something about a stream that is neither a connection's nor a flow's.
-    Stream { session: SessionKey, event: tunnel::Event },
     /// The connection of a browser is ready.
-    Web { place: Place, event: MioEvent },
+    Web { slot: Slot, event: MioEvent },
     /// The connection of a browser may have more to do although no event says so.
     WebPoll { web: Mark },
     /// Files may have changed.

@@ -38,7 +38,7 @@ pub(super) enum Progress {
 
 /// A connection that is joined to a stream of the tunnel.
 pub(super) struct Pump {
-    stream: Stream,
+    socket: Stream,
     /// Latched readiness.
     pub(super) readiness: Readiness,
     /// Bytes for the connection that come before the stream's.
@@ -55,11 +55,11 @@ pub(super) struct Pump {
 
 impl Pump {
     /// Joins a connection that is established.
-    pub(super) fn new(stream: Stream) -> Pump {
+    pub(super) fn new(socket: Stream) -> Pump {
         let readiness = Readiness::BOTH;
         let (prefix, early) = (Vec::new(), Vec::new());
         let (read_ended, write_ended) = (false, false);
-        Pump { stream, readiness, prefix, early, read_ended, write_ended, failure: None, sent: 0, received: 0 }
+        Pump { socket, readiness, prefix, early, read_ended, write_ended, failure: None, sent: 0, received: 0 }
     }
 
     /// Has bytes written to the connection before all that comes from the stream.
@@ -76,12 +76,12 @@ impl Pump {
 
     /// Returns the socket, to register it or let go of it.
     pub(super) fn source_mut(&mut self) -> &mut Stream {
-        &mut self.stream
+        &mut self.socket
     }
 
     /// Gives the socket back, and tells whether our direction of it has ended in order.
-    pub(super) fn into_stream(self) -> (Stream, bool) {
-        (self.stream, self.write_ended)
+    pub(super) fn into_socket(self) -> (Stream, bool) {
+        (self.socket, self.write_ended)
     }
 
     /// Returns bytes (read from the connection, written to it) so far.
@@ -183,7 +183,7 @@ impl Pump {
             self.early.drain(..len);
             return Ok(len);
         }
-        self.stream.read(&mut room[..len])
+        self.socket.read(&mut room[..len])
     }
 
     /// Stream to connection. Returns whether there is more to do.
@@ -191,7 +191,7 @@ impl Pump {
         let mut budget = WRITE_BUDGET;
         while self.readiness.writable && !self.write_ended {
             if !self.prefix.is_empty() {
-                match self.stream.write(&self.prefix) {
+                match self.socket.write(&self.prefix) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(len) => drop(self.prefix.drain(..len)),
                     Err(error) => match error.kind() {
@@ -205,7 +205,7 @@ impl Pump {
             if stream.poll_end() {
                 self.write_ended = true;
                 // A connection that is gone already needs no shutdown; reading tells how it ended.
-                return match self.stream.finish() {
+                return match self.socket.finish() {
                     Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
                     _ => Ok(false),
                 };
@@ -222,7 +222,7 @@ impl Pump {
             if count == 0 {
                 return Ok(false);
             }
-            match self.stream.write_vectored(&slices[..count]) {
+            match self.socket.write_vectored(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => {
                     stream.consume(len);

@@ -160,7 +160,7 @@ impl<W> Rounds<W> {
     }
 
     /// Takes note that a target has answered, so that many connections are not looked at for each that is added.
-    pub(super) fn is_fine(&mut self, key: RoundKey) {
+    pub(super) fn note_answered(&mut self, key: RoundKey) {
         let round = &mut self.targets[key];
         round.look_at = round.open * 2;
     }

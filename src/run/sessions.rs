@@ -18,7 +18,7 @@ use super::keys::{self, ConnectionKey, FlowKey, Scope, SessionKey};
 use super::notice::{Notice, PeerNotice, Summary};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
-use super::table::{Place, Table};
+use super::table::{Slot, Table};
 use super::turn::Turn;
 use crate::address::Target;
 use crate::net::interfaces::usable_addresses;
@@ -216,8 +216,8 @@ impl Sessions {
     }
 
     /// Takes an event of a UDP socket.
-    pub(super) fn handle_socket_event(&mut self, place: Place, event: &MioEvent) {
-        self.sockets.handle_event(place, event);
+    pub(super) fn handle_socket_event(&mut self, slot: Slot, event: &MioEvent) {
+        self.sockets.handle_event(slot, event);
     }
 
     /// Feeds sessions what their sockets received.
@@ -327,7 +327,7 @@ impl SessionEntry {
     }
 }
 
-/// For those who keep the session from going.
+/// Panics if it is gone.
 impl Index<SessionKey> for Sessions {
     type Output = SessionEntry;
 

@@ -17,9 +17,9 @@ pub(super) enum Wish {
 /// What SIGHUP is for, beside telling that the terminal is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HangUp {
-    /// Nothing.
+    /// Nothing more: the run ends.
     Ends,
-    /// Files are read again.
+    /// Files are read again, unless a terminal was closed.
     Reloads,
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use log::{debug, info, trace, warn};
+use log::{debug, info, trace};
 
 use super::keys::SessionKey;
-use super::table::{Key, Place, Table};
+use super::table::{Key, Slot, Table};
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
@@ -18,9 +18,9 @@ use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
 const MAX_NAMED: usize = 8;
 
 /// Receive calls a socket gets in a turn before others have theirs.
-const RECEIVES_PER_TURN: usize = 4;
+pub(super) const RECEIVES_PER_TURN: usize = 4;
 
-/// Finds a socket.
+/// Key of a socket.
 pub(super) type SocketKey = Key<SocketEntry>;
 
 /// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
@@ -99,14 +99,12 @@ impl Sockets {
     /// Closes a socket.
     pub(super) fn remove(&mut self, turn: &Turn, key: SocketKey) {
         let Some(mut entry) = self.table.remove(key) else { return };
-        if let Err(error) = turn.registry().deregister(entry.socket.source_mut()) {
-            warn!("deregister error={error}");
-        }
+        turn.deregister(entry.socket.source_mut());
     }
 
     /// Takes an event of a socket.
-    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
-        let Some(key) = self.table.at(place) else { return };
+    pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
+        let Some(key) = self.table.at(slot) else { return };
         let entry = &mut self.table[key];
         entry.socket.readiness.handle_event(event);
         if entry.socket.readiness.writable {

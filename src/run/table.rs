@@ -1,4 +1,4 @@
-//! Tables of what is open. A key finds its entry as long as that is there, and never another that took its place.
+//! Tables of what is open. A key finds its entry as long as that is there, and never another that took its slot.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,24 +8,25 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Entries by their keys, which are called `K`. A place that is free is used again, the last one first.
+/// Entries, each found by its [`Key<K>`]. A slot that is free is used again, the last one first.
 pub(super) struct Table<T, K = T> {
-    slots: Slab<Slot<T>>,
+    slots: Slab<Numbered<T>>,
     /// Entries that there ever were.
     count: u64,
     keys: PhantomData<fn() -> K>,
 }
 
-struct Slot<T> {
+struct Numbered<T> {
     number: u64,
     entry: T,
 }
 
-/// Finds an entry of a table whose keys are called `T`. Keys of one table are in the order in which their entries came.
+/// Key of an entry; `T` tells it from keys of other tables. Keys of one table are in the order in which their entries
+/// came.
 pub(super) struct Key<T> {
-    /// No two entries of a table ever have the same, so it tells the entry from others at its place.
+    /// No two entries of a table ever have the same, so it tells the entry from others in its slot.
     number: u64,
-    place: Place,
+    slot: Slot,
     of: PhantomData<fn() -> T>,
 }
 
@@ -33,20 +34,20 @@ pub(super) struct Key<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Mark {
     number: u64,
-    place: Place,
+    slot: Slot,
 }
 
-/// A place in a table, whoever has it: all that a token of the system's can hold. Only a table makes a key of it.
+/// A slot of a table, whoever is in it: all that a token of the system's can hold. Only a table makes a key of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place(usize);
+pub(super) struct Slot(usize);
 
-impl Place {
-    /// Reads what [`Place::to_bits`] gave.
-    pub(super) fn from_bits(bits: usize) -> Place {
-        Place(bits)
+impl Slot {
+    /// Reads what [`Slot::to_bits`] gave.
+    pub(super) fn from_bits(bits: usize) -> Slot {
+        Slot(bits)
     }
 
-    /// Returns the place as a small number.
+    /// Returns the slot as a small number.
     pub(super) fn to_bits(self) -> usize {
         self.0
     }
@@ -60,35 +61,35 @@ impl<T, K> Table<T, K> {
 
     /// Returns the key that the next entry will have.
     pub(super) fn next_key(&self) -> Key<K> {
-        Key { number: self.count, place: Place(self.slots.vacant_key()), of: PhantomData }
+        Key { number: self.count, slot: Slot(self.slots.vacant_key()), of: PhantomData }
     }
 
     /// Adds an entry.
     pub(super) fn insert(&mut self, entry: T) -> Key<K> {
         let key = self.next_key();
-        self.slots.insert(Slot { number: key.number, entry });
+        self.slots.insert(Numbered { number: key.number, entry });
         self.count += 1;
         key
     }
 
     /// Takes an entry out, if it is still there.
     pub(super) fn remove(&mut self, key: Key<K>) -> Option<T> {
-        self.contains(key).then(|| self.slots.remove(key.place.0).entry)
+        self.contains(key).then(|| self.slots.remove(key.slot.0).entry)
     }
 
     /// Returns an entry, if it is still there.
     pub(super) fn get(&self, key: Key<K>) -> Option<&T> {
-        self.slots.get(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &slot.entry)
+        self.slots.get(key.slot.0).filter(|found| found.number == key.number).map(|found| &found.entry)
     }
 
     /// Returns an entry to be changed, if it is still there.
     pub(super) fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
-        self.slots.get_mut(key.place.0).filter(|slot| slot.number == key.number).map(|slot| &mut slot.entry)
+        self.slots.get_mut(key.slot.0).filter(|found| found.number == key.number).map(|found| &mut found.entry)
     }
 
     /// Takes every entry out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
-        self.slots.drain().map(|slot| slot.entry)
+        self.slots.drain().map(|numbered| numbered.entry)
     }
 
     /// Tells whether an entry is still there.
@@ -96,15 +97,15 @@ impl<T, K> Table<T, K> {
         self.get(key).is_some()
     }
 
-    /// Returns the key of whoever has a place now.
-    pub(super) fn at(&self, place: Place) -> Option<Key<K>> {
-        let slot = self.slots.get(place.0)?;
-        Some(Key { number: slot.number, place, of: PhantomData })
+    /// Returns the key of whoever is in a slot now.
+    pub(super) fn at(&self, slot: Slot) -> Option<Key<K>> {
+        let number = self.slots.get(slot.0)?.number;
+        Some(Key { number, slot, of: PhantomData })
     }
 
     /// Returns the key of a marked entry, if it is still there.
     pub(super) fn find(&self, mark: Mark) -> Option<Key<K>> {
-        self.at(mark.place).filter(|key| key.number == mark.number)
+        self.at(mark.slot).filter(|key| key.number == mark.number)
     }
 
     /// Returns how many entries there are.
@@ -117,22 +118,22 @@ impl<T, K> Table<T, K> {
         self.slots.is_empty()
     }
 
-    /// Returns the entries, by their places.
+    /// Returns the entries, by their slots.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Key<K>, &T)> {
-        self.slots.iter().map(|(place, slot)| (key(place, slot), &slot.entry))
+        self.slots.iter().map(|(index, found)| (key(index, found), &found.entry))
     }
 
-    /// Returns the entries to be changed, by their places.
+    /// Returns the entries to be changed, by their slots.
     pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (Key<K>, &mut T)> {
-        self.slots.iter_mut().map(|(place, slot)| (key(place, slot), &mut slot.entry))
+        self.slots.iter_mut().map(|(index, found)| (key(index, found), &mut found.entry))
     }
 }
 
-fn key<T, K>(place: usize, slot: &Slot<T>) -> Key<K> {
-    Key { number: slot.number, place: Place(place), of: PhantomData }
+fn key<T, K>(index: usize, entry: &Numbered<T>) -> Key<K> {
+    Key { number: entry.number, slot: Slot(index), of: PhantomData }
 }
 
-/// For entries that whoever has the key keeps from going.
+/// Panics if it is gone.
 impl<T, K> Index<Key<K>> for Table<T, K> {
     type Output = T;
 
@@ -163,17 +164,17 @@ impl<T> Key<T> {
     /// Makes a key of no table.
     #[cfg(test)]
     pub(super) fn of_nothing(number: u64) -> Key<T> {
-        Key { number, place: Place(0), of: PhantomData }
+        Key { number, slot: Slot(0), of: PhantomData }
     }
 
     /// Returns the key without its table.
     pub(super) fn mark(self) -> Mark {
-        Mark { number: self.number, place: self.place }
+        Mark { number: self.number, slot: self.slot }
     }
 
     /// Returns where the entry is.
-    pub(super) fn place(self) -> Place {
-        self.place
+    pub(super) fn place(self) -> Slot {
+        self.slot
     }
 
     /// Returns a number that no other entry of the table ever has.
@@ -193,7 +194,7 @@ impl<T> Copy for Key<T> {}
 
 impl<T> PartialEq for Key<T> {
     fn eq(&self, other: &Key<T>) -> bool {
-        (self.number, self.place) == (other.number, other.place)
+        (self.number, self.slot) == (other.number, other.slot)
     }
 }
 
@@ -207,26 +208,26 @@ impl<T> PartialOrd for Key<T> {
 
 impl<T> Ord for Key<T> {
     fn cmp(&self, other: &Key<T>) -> Ordering {
-        (self.number, self.place).cmp(&(other.number, other.place))
+        (self.number, self.slot).cmp(&(other.number, other.slot))
     }
 }
 
 impl<T> Hash for Key<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.number, self.place).hash(state);
+        (self.number, self.slot).hash(state);
     }
 }
 
 impl<T> fmt::Debug for Key<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}#{}", self.place.0, self.number)
+        write!(f, "{}#{}", self.slot.0, self.number)
     }
 }
 
 /// For the log.
 impl<T> fmt::Display for Key<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.place.0)
+        write!(f, "{}", self.slot.0)
     }
 }
 
@@ -244,11 +245,11 @@ mod tests {
         let first = table.insert("a");
         assert_eq!((table.remove(first), table.remove(first)), (Some("a"), None));
         let second = table.insert("b");
-        assert_eq!(first.place(), second.place(), "the place is used again");
+        assert_eq!(first.place(), second.place(), "the slot is used again");
         assert_ne!(first, second);
         assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
         assert_eq!((table.remove(first), table.len()), (None, 1));
-        assert_eq!(table.at(first.place()), Some(second), "a place is whoever's who has it");
+        assert_eq!(table.at(first.place()), Some(second), "a slot is whoever's who is in it");
     }
 
     #[test]
@@ -259,7 +260,7 @@ mod tests {
             assert!(!table.contains(key) && table.at(key.place()).is_none());
             assert_eq!(table.insert(name), key);
         }
-        let second = table.at(Place(1)).unwrap();
+        let second = table.at(Slot(1)).unwrap();
         table.remove(second);
         let key = table.next_key();
         assert_eq!((table.insert("d"), table[key], key.place()), (key, "d", second.place()));

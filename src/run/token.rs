@@ -1,6 +1,6 @@
-//! What a mio token stands for: a kind in the low bits, the place in its table above them.
+//! What a mio token stands for: a kind in the low bits, the slot in its table above them.
 
-use super::table::Place;
+use super::table::Slot;
 use crate::net::system::Token;
 
 /// Who is ready.
@@ -15,23 +15,23 @@ pub(super) enum Source {
     /// A host's listener for signaling.
     Signaling,
     /// A listener: of a server, for programs of a client, for those that clients have a host listen for.
-    Listener(Place),
+    Listener(Slot),
     /// A signaling WebSocket.
-    Link(Place),
+    Link(Slot),
     /// A UDP socket.
-    Udp(Place),
+    Udp(Slot),
     /// A program that talks to our proxy.
-    Negotiation(Place),
+    Negotiation(Slot),
     /// A UDP socket that local programs send to.
-    Programs(Place),
+    Programs(Slot),
     /// The UDP socket of a flow's target.
-    Flow(Place),
+    Flow(Slot),
     /// The connection of a browser.
-    Web(Place),
+    Web(Slot),
     /// A forwarded connection.
-    Connection(Place),
+    Connection(Slot),
     /// A forwarded connection that waits for its reset.
-    Leaving(Place),
+    Leaving(Slot),
 }
 
 const KIND_BITS: u32 = 4;
@@ -39,39 +39,39 @@ const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 
 impl Source {
     pub(super) fn token(self) -> Token {
-        let (kind, place) = match self {
+        let (kind, slot) = match self {
             Source::Waker => (0, 0),
             Source::Signals => (1, 0),
-            Source::Listener(place) => (2, place.to_bits()),
-            Source::Link(place) => (3, place.to_bits()),
-            Source::Udp(place) => (4, place.to_bits()),
-            Source::Connection(place) => (5, place.to_bits()),
+            Source::Listener(slot) => (2, slot.to_bits()),
+            Source::Link(slot) => (3, slot.to_bits()),
+            Source::Udp(slot) => (4, slot.to_bits()),
+            Source::Connection(slot) => (5, slot.to_bits()),
             Source::Interfaces => (6, 0),
-            Source::Negotiation(place) => (7, place.to_bits()),
-            Source::Programs(place) => (8, place.to_bits()),
-            Source::Flow(place) => (9, place.to_bits()),
-            Source::Web(place) => (10, place.to_bits()),
-            Source::Leaving(place) => (11, place.to_bits()),
+            Source::Negotiation(slot) => (7, slot.to_bits()),
+            Source::Programs(slot) => (8, slot.to_bits()),
+            Source::Flow(slot) => (9, slot.to_bits()),
+            Source::Web(slot) => (10, slot.to_bits()),
+            Source::Leaving(slot) => (11, slot.to_bits()),
             Source::Signaling => (12, 0),
         };
-        Token(place << KIND_BITS | kind)
+        Token(slot << KIND_BITS | kind)
     }
 
     pub(super) fn from_token(token: Token) -> Option<Source> {
-        let place = Place::from_bits(token.0 >> KIND_BITS);
+        let slot = Slot::from_bits(token.0 >> KIND_BITS);
         Some(match token.0 & KIND_MASK {
             0 => Source::Waker,
             1 => Source::Signals,
-            2 => Source::Listener(place),
-            3 => Source::Link(place),
-            4 => Source::Udp(place),
-            5 => Source::Connection(place),
+            2 => Source::Listener(slot),
+            3 => Source::Link(slot),
+            4 => Source::Udp(slot),
+            5 => Source::Connection(slot),
             6 => Source::Interfaces,
-            7 => Source::Negotiation(place),
-            8 => Source::Programs(place),
-            9 => Source::Flow(place),
-            10 => Source::Web(place),
-            11 => Source::Leaving(place),
+            7 => Source::Negotiation(slot),
+            8 => Source::Programs(slot),
+            9 => Source::Flow(slot),
+            10 => Source::Web(slot),
+            11 => Source::Leaving(slot),
             12 => Source::Signaling,
             _ => return None,
         })
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn tokens_round_trip() {
-        let at = Place::from_bits;
+        let at = Slot::from_bits;
         for source in [
             Source::Waker,
             Source::Signaling,

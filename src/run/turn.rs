@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use log::trace;
+use log::{debug, trace};
 
 use super::deadlines::{Deadlines, Due};
 use super::notice::{HostNotice, Listening, Notice, ServerNotice};
@@ -91,6 +91,13 @@ impl Turn {
     /// Returns where sockets are registered.
     pub(super) fn registry(&self) -> &Registry {
         self.poll.registry()
+    }
+
+    /// Takes a socket from the poll. One that it does not know any more does no harm.
+    pub(super) fn deregister(&self, socket: &mut (impl system::Source + ?Sized)) {
+        if let Err(error) = self.registry().deregister(socket) {
+            debug!("deregister error={error}");
+        }
     }
 
     /// Returns what ends this loop from another thread.

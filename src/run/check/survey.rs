@@ -11,7 +11,8 @@ use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{ReceiveBuffers, UdpSocket};
 use crate::peer::stun::{Gatherer, MAX_SERVERS, Mapped};
-use crate::run::table::Place;
+use crate::run::sockets::RECEIVES_PER_TURN;
+use crate::run::table::{Slot, Table};
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 use crate::session::diagnosis;
@@ -21,12 +22,9 @@ use crate::status::check::{Asked, Finding};
 /// How long the name of a server may take to resolve: a machine without a network may wait for half a minute.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Receive calls a socket gets before others have their turn.
-const RECEIVES_PER_TURN: usize = 4;
-
 /// The questions to STUN servers and what came back.
 pub(super) struct Survey {
-    sockets: Vec<UdpSocket>,
+    sockets: Table<UdpSocket>,
     buffers: ReceiveBuffers,
     servers: Vec<Server>,
     /// The addresses that are asked.
@@ -54,7 +52,7 @@ impl Survey {
     pub(super) fn start(turn: &Turn, addresses: &[IpAddr], servers: &[Target]) -> Survey {
         let now = turn.now;
         let mut survey = Survey {
-            sockets: Vec::new(),
+            sockets: Table::new(),
             buffers: ReceiveBuffers::default(),
             servers: Vec::new(),
             asked: Vec::new(),
@@ -80,15 +78,15 @@ impl Survey {
     }
 
     /// Takes note of what a socket's event says.
-    pub(super) fn handle_event(&mut self, place: Place, event: &MioEvent) {
-        if let Some(socket) = self.sockets.get_mut(place.to_bits()) {
-            socket.readiness.handle_event(event);
+    pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
+        if let Some(key) = self.sockets.at(slot) {
+            self.sockets[key].readiness.handle_event(event);
         }
     }
 
     /// Takes in what came, and sends what is due.
     pub(super) fn advance(&mut self, now: Instant) {
-        for socket in &mut self.sockets {
+        for (_, socket) in self.sockets.iter_mut() {
             let local = socket.local();
             for _ in 0..RECEIVES_PER_TURN {
                 if socket.readiness.readable {
@@ -101,11 +99,11 @@ impl Survey {
         self.look_up(now);
         self.gatherer.handle_timeout(now);
         while let Some(request) = self.gatherer.poll_transmit() {
-            if let Some(socket) = self.sockets.iter_mut().find(|socket| socket.local() == request.source) {
+            if let Some((_, socket)) = self.sockets.iter_mut().find(|(_, socket)| socket.local() == request.source) {
                 socket.send(request.destination, &request.contents);
             }
         }
-        self.sockets.iter_mut().for_each(UdpSocket::flush);
+        self.sockets.iter_mut().for_each(|(_, socket)| socket.flush());
         while let Some(mapped) = self.gatherer.poll_mapped() {
             self.mapped.push(mapped);
         }
@@ -113,7 +111,7 @@ impl Survey {
 
     /// Returns when [`Survey::advance`] wants to be called.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        if self.sockets.iter().any(|socket| socket.readiness.readable) {
+        if self.sockets.iter().any(|(_, socket)| socket.readiness.readable) {
             return Some(now);
         }
         let lookups = self.is_looking_up().then_some(self.lookups_end);
@@ -149,7 +147,7 @@ impl Survey {
             let rtt_ms = (first.round_trip.as_secs_f64() * 1e6).round() / 1e3;
             return Asked::Answered { address, local: first.local, mapped: first.mapped, rtt_ms };
         }
-        let has_family = self.sockets.iter().any(|socket| socket.local().is_ipv4() == address.is_ipv4());
+        let has_family = self.sockets.iter().any(|(_, socket)| socket.local().is_ipv4() == address.is_ipv4());
         if !has_family {
             let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
             return Asked::NotAsked { address, message: format!("not asked: this machine has no {family} address") };
@@ -185,7 +183,7 @@ impl Survey {
             let of_family = || addresses.iter().filter(|address| address.is_ipv4() == is_ipv4);
             let address = of_family().find(|address| !self.asked.contains(address)).or_else(|| of_family().next());
             let Some(&address) = address else { continue };
-            let has_family = self.sockets.iter().any(|socket| socket.local().is_ipv4() == is_ipv4);
+            let has_family = self.sockets.iter().any(|(_, socket)| socket.local().is_ipv4() == is_ipv4);
             if has_family && self.asked.len() < MAX_SERVERS && !self.asked.contains(&address) {
                 self.gatherer.add_server(now, address);
                 self.asked.push(address);
@@ -197,10 +195,10 @@ impl Survey {
 
     fn add_socket(&mut self, turn: &Turn, address: IpAddr) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
-        let token = Source::Udp(Place::from_bits(self.sockets.len())).token();
+        let token = Source::Udp(self.sockets.next_key().place()).token();
         turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
         self.gatherer.add_socket(turn.now, socket.local());
-        self.sockets.push(socket);
+        self.sockets.insert(socket);
         Ok(())
     }
 }

@@ -69,8 +69,12 @@ enum Phase {
     Opening,
     /// Both sides prove that they know the pin.
     Pake(ClientHandshake),
-    /// Both sides say what they know; the host has until then.
-    Talking(Box<Established>, Instant),
+    /// Both sides say what they know.
+    Talking {
+        established: Box<Established>,
+        /// The host has had its time.
+        is_late: bool,
+    },
     Leaving,
 }
 
@@ -133,8 +137,8 @@ impl Visit {
     pub(super) fn handle_findings(&mut self, turn: &Turn, ours: Network) {
         self.ours = ours;
         self.is_final = true;
-        let Some(key) = self.links.find(|phase| matches!(phase, Phase::Talking(..))) else { return };
-        if let Phase::Talking(established, _) = &mut self.links[key].phase {
+        let Some(key) = self.links.find(|phase| matches!(phase, Phase::Talking { .. })) else { return };
+        if let Phase::Talking { established, .. } = &mut self.links[key].phase {
             let text = established.sealer.seal(&Inner::Network(ours));
             self.send(turn, key, text);
         }
@@ -207,7 +211,7 @@ impl Visit {
         match link.phase {
             Phase::Opening => self.dial(turn, link.into_attempts(error)),
             Phase::Leaving => self.stage = Stage::Over,
-            Phase::Pake(_) | Phase::Talking(..) => self.fail(error),
+            Phase::Pake(_) | Phase::Talking { .. } => self.fail(error),
         }
     }
 
@@ -231,7 +235,7 @@ impl Visit {
                 Ok(ClientStep::Done(established)) => self.established(turn, key, established),
                 Err(error) => self.refuse(turn, key, error),
             },
-            Phase::Talking(established, _) => match established.opener.open(text) {
+            Phase::Talking { established, .. } => match established.opener.open(text) {
                 Ok(Inner::Network(network)) => self.theirs = Some(network),
                 Ok(Inner::Bye { reason }) => {
                     self.lost(turn, key, WebSocketError::Protocol(format!("the host ended the visit: {reason}")));
@@ -247,7 +251,7 @@ impl Visit {
     fn established(&mut self, turn: &mut Turn, key: LinkKey, mut established: Established) {
         self.is_proven = true;
         let text = established.sealer.seal(&Inner::Network(self.ours));
-        self.links[key].phase = Phase::Talking(Box::new(established), turn.now + FINDINGS_TIMEOUT);
+        self.links[key].phase = Phase::Talking { established: Box::new(established), is_late: false };
         self.links.begin_step(turn, key, FINDINGS_TIMEOUT);
         self.send(turn, key, text);
     }
@@ -255,9 +259,9 @@ impl Visit {
     /// Says good-bye once both sides have said all they know, or the host's time is up.
     fn leave_if_done(&mut self, turn: &mut Turn) {
         let is_told = self.theirs.is_some_and(|theirs| theirs.udp != Udp::Unknown || !theirs.direct);
-        let is_done = |phase: &Phase| matches!(phase, Phase::Talking(_, by) if is_told || *by <= turn.now);
+        let is_done = |phase: &Phase| matches!(phase, Phase::Talking { is_late, .. } if is_told || *is_late);
         let Some(key) = self.links.find(is_done).filter(|_| self.is_final) else { return };
-        if let Phase::Talking(established, _) = &mut self.links[key].phase {
+        if let Phase::Talking { established, .. } = &mut self.links[key].phase {
             let bye = established.sealer.seal(&Inner::Bye { reason: Farewell::Check });
             if let Err(error) = self.links.send(key, Payload::Text(bye)) {
                 debug!("good-bye error={error}");
@@ -273,14 +277,17 @@ impl Visit {
 
     /// The WebSocket has been at its step for too long.
     fn handle_late(&mut self, turn: &mut Turn, key: LinkKey) {
-        let error = match &self.links[key].phase {
+        let error = match &mut self.links[key].phase {
             Phase::Opening | Phase::Leaving => self.links[key].timed_out(),
             Phase::Pake(_) => WebSocketError::Protocol(
                 "the host did not answer in time; it may be slowing down guesses of its pin, try again later"
                     .to_owned(),
             ),
             // Our own findings may be waited for.
-            Phase::Talking(..) => return,
+            Phase::Talking { is_late, .. } => {
+                *is_late = true;
+                return;
+            }
         };
         self.lost(turn, key, error);
     }

@@ -1,4 +1,4 @@
-//! The client's side of the loop: signaling WebSockets to the host, one session at a time, one local port.
+//! The client's side of the loop: signaling WebSockets to the host, one session at a time, and its local ports.
 //!
 //! ```text
 //!   Joining ──PAKE, session──▶ Session ──ends, but not for good──▶ Waiting ──pause──▶ Joining
@@ -11,7 +11,7 @@
 //! pin is not shown to whoever answers.
 //!
 //! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
-//! port stays open all the time (`local`).
+//! ports stay open all the time (`local`).
 
 mod dial;
 mod joining;
@@ -57,7 +57,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// A session that was connected for this long was no failure: the next one is begun at once.
 const LASTING: Duration = Duration::from_secs(5);
 
-/// Makes a host's service appear on a local port.
+/// Makes a host's services appear on local ports.
 pub struct Client {
     pub(super) core: Core,
     config: ClientConfig,
@@ -155,8 +155,8 @@ impl Client {
             ClientNotice::Recovering { session } => self.recovering(session),
             ClientNotice::GoAway { session, reason } => self.going_away(session, reason),
             ClientNotice::Listened { session, id, result } => self.listened(session, id, result),
-            ClientNotice::Negotiation { place } => {
-                if let Some(program) = self.negotiations.at(place) {
+            ClientNotice::Negotiation { slot } => {
+                if let Some(program) = self.negotiations.at(slot) {
                     self.handle_negotiation(program);
                 }
             }
@@ -340,7 +340,8 @@ impl Side for Client {
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
             Notice::Client(notice) => self.handle_own(notice),
-            Notice::Host(_) | Notice::Server(_) => {}
+            // A stream whose connection or flow is gone.
+            Notice::Unowned { .. } | Notice::Host(_) | Notice::Server(_) => {}
         }
         Ok(())
     }

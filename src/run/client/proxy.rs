@@ -14,7 +14,7 @@ use crate::run::flows::UdpListener;
 use crate::run::keys::UdpListenerKey;
 use crate::run::notice::ClientNotice;
 use crate::run::table::{Key, Mark};
-use crate::run::token::Source as Token;
+use crate::run::token;
 use crate::shares::Source;
 use crate::socks::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
@@ -29,7 +29,7 @@ const MAX_RELAYS: usize = 256;
 /// Bytes that are read at once. What a program sends behind its request fits one message.
 const PIECE: usize = 8 * 1024;
 
-/// Finds a program that talks to the proxy.
+/// Key of a program that talks to the proxy.
 pub(super) type NegotiationKey = Key<Negotiating>;
 
 /// A program that has not said yet what it wants, or whose datagrams are relayed as long as its connection lasts.
@@ -48,7 +48,7 @@ impl Client {
         if self.negotiations.len() >= MAX_NEGOTIATIONS {
             return incoming.stream.reset();
         }
-        let token = Token::Negotiation(self.negotiations.next_key().place()).token();
+        let token = token::Source::Negotiation(self.negotiations.next_key().place()).token();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.core.turn.registry().register(&mut incoming.stream, token, interest) {
             info!("a program cannot be served: {error}");
@@ -86,7 +86,7 @@ impl Client {
             // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
             // busy.
             if entry.relay.is_some() {
-                return self.core.turn.tell(ClientNotice::Negotiation { place: key.place() });
+                return self.core.turn.tell(ClientNotice::Negotiation { slot: key.place() });
             }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
@@ -196,7 +196,7 @@ impl Client {
                     return self.close_negotiation(key);
                 }
                 // Its end may have come with the request.
-                self.core.turn.tell(ClientNotice::Negotiation { place: key.place() });
+                self.core.turn.tell(ClientNotice::Negotiation { slot: key.place() });
             }
             _ => {
                 let Some(mut entry) = self.end_negotiation(key) else { return };
@@ -219,9 +219,7 @@ impl Client {
         if let Some(listener) = entry.relay {
             self.core.close_listener(listener);
         }
-        if let Err(error) = self.core.turn.registry().deregister(&mut entry.incoming.stream) {
-            info!("deregister error={error}");
-        }
+        self.core.turn.deregister(&mut entry.incoming.stream);
         Some(entry)
     }
 }

@@ -5,8 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use log::warn;
-
 use super::course::{Course, Overtake, Retry, Step};
 use crate::address::{Endpoint, Protocol, Target};
 use crate::net::interfaces::is_own_address;
@@ -204,7 +202,7 @@ impl Dials {
             shared.resolver.forget(Waiter::Connection(connection));
         }
         if let Some(mut socket) = course.take_socket() {
-            deregister(shared, &mut socket);
+            shared.turn.deregister(&mut socket);
         }
     }
 
@@ -249,7 +247,7 @@ impl Dials {
         if let Some(dial) = self.table.get_mut(&connection) {
             shared.trails.remove(&std::mem::take(&mut dial.origin.hops));
         }
-        socket.into_iter().for_each(|mut socket| deregister(shared, &mut socket));
+        socket.into_iter().for_each(|mut socket| shared.turn.deregister(&mut socket));
     }
 }
 
@@ -260,10 +258,4 @@ fn connect(origin: &mut Origin, trails: &mut Trails, address: SocketAddr) -> io:
         origin.remember(trails, &Ends::Ports { local, remote: address });
     }
     Ok(Stream::Tcp(stream))
-}
-
-fn deregister(shared: &Shared<'_>, socket: &mut Stream) {
-    if let Err(error) = shared.turn.registry().deregister(socket) {
-        warn!("deregister error={error}");
-    }
 }

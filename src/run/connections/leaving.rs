@@ -10,7 +10,7 @@ use crate::net::stream::Stream;
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::deadlines::Due;
 use crate::run::keys::{self, LeavingKey};
-use crate::run::table::{Place, Table};
+use crate::run::table::{Slot, Table};
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 
@@ -77,8 +77,8 @@ impl Leavings {
     }
 
     /// Takes an event of such a connection's socket.
-    pub(super) fn handle_event(&mut self, turn: &Turn, place: Place, event: &MioEvent) {
-        let Some(key) = self.table.at(place) else { return };
+    pub(super) fn handle_event(&mut self, turn: &Turn, slot: Slot, event: &MioEvent) {
+        let Some(key) = self.table.at(slot) else { return };
         let leaving = &mut self.table[key];
         let is_sent = leaving.until == Until::Sent && (event.is_writable() || event.is_write_closed());
         if is_sent || event.is_error() {
@@ -115,9 +115,7 @@ impl Leavings {
 
     fn take(&mut self, turn: &Turn, key: LeavingKey) -> Stream {
         let Leaving { mut stream, .. } = self.table.remove(key).expect("it was found a moment ago");
-        if let Err(error) = turn.registry().deregister(&mut stream) {
-            debug!("deregister error={error}");
-        }
+        turn.deregister(&mut stream);
         stream
     }
 }

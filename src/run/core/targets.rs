@@ -114,7 +114,7 @@ impl Core {
         let mut own = flows.into_iter().filter(|(_, flow)| self.flows.round(*flow) == Some(key));
         let is_silent = is_silent && !own.any(|(key, _)| has_answer(key));
         if !is_silent {
-            self.rounds.is_fine(key);
+            self.rounds.note_answered(key);
         }
         is_silent
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use log::{debug, info};
 
-use super::{DATAGRAMS_PER_TURN, Flows, Side};
+use super::{DATAGRAMS_PER_TURN, FlowEnd, Flows};
 use crate::address::{ListenAddress, Protocol, Target};
 use crate::net::listen::{self, ListenError, Second};
 use crate::net::listener::Ends;
@@ -167,9 +167,7 @@ impl Flows {
     /// Closes a listener and ends its flows.
     pub(in crate::run) fn close_listener(&mut self, shared: &mut Shared<'_>, listener: UdpListenerKey) {
         let Some(mut entry) = self.listeners.remove(listener) else { return };
-        if let Err(error) = shared.turn.registry().deregister(&mut entry.socket) {
-            debug!("deregister error={error}");
-        }
+        shared.turn.deregister(&mut entry.socket);
         for flow in entry.flows.into_values() {
             self.end_flow(shared, flow, StreamEnd::Closed);
         }
@@ -205,7 +203,7 @@ impl Flows {
         };
         let name = program.to_string();
         let flow =
-            self.insert_flow(shared, session, key, Side::Program { listener, program: program.clone() }, name)?;
+            self.insert_flow(shared, session, key, FlowEnd::Program { listener, program: program.clone() }, name)?;
         self.listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(shared, flow);
         Some(flow)

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use log::debug;
-
-use super::{FlowEntry, Flows, Side};
+use super::{FlowEnd, FlowEntry, Flows};
 use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
@@ -29,7 +27,7 @@ impl Flows {
         self.make_room_for_target(shared);
         let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(shared, session, key, Side::Resolving { named }, wanted.target()) else {
+        let Some(flow) = self.insert_flow(shared, session, key, FlowEnd::Resolving { named }, wanted.target()) else {
             return;
         };
         self.table[flow].trail = trail.clone();
@@ -44,7 +42,7 @@ impl Flows {
 
     /// Ends a flow that a peer opened if there are as many as there may be.
     fn make_room_for_target(&mut self, shared: &mut Shared<'_>) {
-        let of_peers = || self.table.iter().filter(|(_, entry)| !matches!(entry.side, Side::Program { .. }));
+        let of_peers = || self.table.iter().filter(|(_, entry)| !matches!(entry.our_end, FlowEnd::Program { .. }));
         if of_peers().count() < MAX_TARGET_FLOWS {
             return;
         }
@@ -73,7 +71,7 @@ impl Flows {
 
     /// Connects a flow to the first of its addresses that may be dialled.
     fn connect_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, addresses: &[SocketAddr]) {
-        let Side::Resolving { named } = &self.table[flow].side else { return };
+        let FlowEnd::Resolving { named } = &self.table[flow].our_end else { return };
         let allow = &shared.dialer.allow;
         let is_allowed = |address: &&SocketAddr| match named {
             Some(named) => {
@@ -91,7 +89,7 @@ impl Flows {
         match self.connected_socket(shared, flow, address) {
             Ok(socket) => {
                 let entry = &mut self.table[flow];
-                entry.side = Side::Target(socket, further);
+                entry.our_end = FlowEnd::Target(socket, further);
                 let (session, key) = (entry.session, entry.key);
                 if let Some(mut stream) = shared.sessions[session].session.mux().stream(key) {
                     stream.accept();
@@ -106,16 +104,14 @@ impl Flows {
 
     /// Turns to the other address of a target where nobody is at the one tried so far. Tells whether there was another.
     pub(super) fn try_further(&mut self, shared: &mut Shared<'_>, flow: FlowKey) -> bool {
-        let Some(FlowEntry { side: Side::Target(socket, further), .. }) = self.table.get_mut(flow) else {
+        let Some(FlowEntry { our_end: FlowEnd::Target(socket, further), .. }) = self.table.get_mut(flow) else {
             return false;
         };
         let Some((address, tried)) = further.take().zip(socket.peer_addr().ok()) else { return false };
         let Ok(connected) = self.connected_socket(shared, flow, address) else { return false };
-        let side = Side::Target(connected, Some(tried));
-        if let Side::Target(mut socket, _) = std::mem::replace(&mut self.table[flow].side, side)
-            && let Err(error) = shared.turn.registry().deregister(&mut socket)
-        {
-            debug!("deregister error={error}");
+        let our_end = FlowEnd::Target(connected, Some(tried));
+        if let FlowEnd::Target(mut socket, _) = std::mem::replace(&mut self.table[flow].our_end, our_end) {
+            shared.turn.deregister(&mut socket);
         }
         true
     }

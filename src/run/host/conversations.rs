@@ -17,9 +17,6 @@ use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
 
-/// Bytes that are ahead in the WebSocket: what is given to it later can still take turns.
-const MAX_AHEAD: usize = 64 * 1024;
-
 /// Bytes that may wait for their turn in a conversation. A session stops at much less.
 const MAX_WAITING: usize = 256 * 1024;
 
@@ -162,7 +159,7 @@ impl Host {
     /// Gives the WebSocket what it has room for, a message of each conversation in turn.
     pub(super) fn pump_uplink(&mut self) {
         while let Some(key) = self.registered()
-            && self.links[key].buffered() < MAX_AHEAD
+            && self.links[key].buffered() < Outbox::MAX_AHEAD
             && let Some(uplink) = &mut self.uplink
         {
             let conversations = &mut uplink.conversations;

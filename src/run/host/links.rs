@@ -12,6 +12,7 @@ use crate::net::system::TcpStream;
 use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
+pub(super) use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
 use crate::run::notice::{HostNotice, LinkNotice};
@@ -21,9 +22,6 @@ use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::handshake::{Established, HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
-
-/// How long a connection to the signaling port may take to become a WebSocket, and a WebSocket to say hello.
-pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;

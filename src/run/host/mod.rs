@@ -3,7 +3,7 @@
 mod conversations;
 mod guests;
 mod links;
-mod places;
+mod quota;
 mod returning;
 mod reverse;
 mod tickets;
@@ -11,8 +11,6 @@ mod uplink;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-
-use log::debug;
 
 use self::links::Phase;
 use self::reverse::ReverseListener;
@@ -119,7 +117,7 @@ impl Host {
             local,
             uplink,
             links: Links::new(),
-            places: Shares::new(places::MAX_UNPROVEN),
+            places: Shares::new(quota::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
             reverse: Table::new(),
@@ -216,10 +214,8 @@ impl Host {
 
     /// Takes nobody in any more, and ends the sessions there are.
     fn end(&mut self, outcome: Result<(), RunError>) {
-        if let Some(mut listener) = self.listener.take()
-            && let Err(error) = self.core.turn.registry().deregister(&mut listener)
-        {
-            debug!("deregister error={error}");
+        if let Some(mut listener) = self.listener.take() {
+            self.core.turn.deregister(&mut listener);
         }
         // One whose name another process has taken over may be followed there.
         let reason = if outcome.is_err() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
@@ -242,7 +238,7 @@ impl Side for Host {
     }
 
     fn start(&mut self) {
-        // Only here signals are handled, and whoever reads this may send one.
+        // Not in `bind`: whoever reads this may send a signal, and signals are handled only by now.
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
             self.core.turn.report(&Event::Listening { addr, url, pin });
@@ -254,8 +250,8 @@ impl Side for Host {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable(Listening::At(place)) => {
-                if let Some(listener) = self.reverse.at(place) {
+            Notice::Acceptable(Listening::At(slot)) => {
+                if let Some(listener) = self.reverse.at(slot) {
                     self.accept_reverse(listener);
                 }
             }
@@ -280,7 +276,8 @@ impl Side for Host {
                 }
             }
             Notice::Host(notice) => self.handle_own(notice)?,
-            Notice::Client(_) | Notice::Server(_) => {}
+            // A stream whose connection or flow is gone.
+            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) => {}
         }
         Ok(())
     }

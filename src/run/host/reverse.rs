@@ -23,7 +23,7 @@ use crate::tunnel::ConnectTarget;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Finds a listener that belongs to a client.
+/// Key of a listener that belongs to a client.
 pub(super) type ReverseKey = Key<ReverseListener>;
 
 /// A listener that belongs to a client.
@@ -167,9 +167,7 @@ impl Host {
         match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),
             Socket::Streams(mut listener) => {
-                if let Err(error) = self.core.turn.registry().deregister(&mut listener) {
-                    debug!("deregister error={error}");
-                }
+                self.core.turn.deregister(&mut listener);
             }
         }
     }

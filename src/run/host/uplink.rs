@@ -53,7 +53,7 @@ pub(super) struct Uplink {
     pub(super) conversations: Conversations,
     /// We were registered in this run: failures from then on are waited out.
     was_registered: bool,
-    /// It was told that the server is away.
+    /// The user was told that the server is away.
     is_told: bool,
 }
 

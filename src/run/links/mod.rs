@@ -279,7 +279,7 @@ impl<P> Links<P> {
     }
 }
 
-/// For links that whoever has the key keeps from going.
+/// Panics if it is gone.
 impl<P> Index<LinkKey> for Links<P> {
     type Output = Link<P>;
 

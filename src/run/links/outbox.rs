@@ -18,6 +18,9 @@ pub(in crate::run) struct Outbox {
 }
 
 impl Outbox {
+    /// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
+    pub(in crate::run) const MAX_AHEAD: usize = 64 * 1024;
+
     pub(in crate::run) fn push(&mut self, message: Payload) {
         self.bytes += message.len() + MESSAGE_COST;
         self.messages.push_back(message);

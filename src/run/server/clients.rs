@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use super::Server;
-use super::hosts::MAX_AHEAD;
-use super::links::{Phase, STEP_TIMEOUT};
+use super::links::Phase;
 use crate::net::websocket::{MAX_MESSAGE, close_code};
+use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::run::links::Outbox;
 use crate::signaling::message::ErrorCode;
@@ -27,7 +27,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_QUEUED: usize = 256 * 1024 * 1024;
 
 /// A client of a host.
-pub(super) struct Client {
+pub(super) struct Joined {
     id: HostId,
     /// The host's link. As long as it has no number there may be another host of that name by now.
     pub(super) host: LinkKey,
@@ -50,7 +50,7 @@ impl Server {
     pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
         let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
         if let Some(link) = self.links.get_mut(key) {
-            link.phase = Phase::Client(Box::new(Client {
+            link.phase = Phase::Client(Box::new(Joined {
                 id: id.clone(),
                 host,
                 number: None,
@@ -93,15 +93,16 @@ impl Server {
         Some(conversation)
     }
 
-    pub(super) fn client(&mut self, key: LinkKey) -> Option<&mut Client> {
+    pub(super) fn client(&mut self, key: LinkKey) -> Option<&mut Joined> {
         match &mut self.links.get_mut(key)?.phase {
             Phase::Client(client) => Some(client),
             _ => None,
         }
     }
 
-    /// Tells whether a client has to wait until its host takes more; it then is in that one's list.
-    pub(super) fn is_blocked(&mut self, key: LinkKey) -> bool {
+    /// Has a client wait until its host takes more, if there is no room now: it then is in that one's list. Tells
+    /// whether it waits.
+    pub(super) fn block_if_full(&mut self, key: LinkKey) -> bool {
         let Some(client) = self.client(key) else { return false };
         if client.number.is_none() {
             let id = client.id.clone();
@@ -184,7 +185,7 @@ impl Server {
         // It may not be read at the moment, and still has to get on.
         let mut result = websocket.flush_now();
         while result.is_ok()
-            && websocket.buffered() < MAX_AHEAD
+            && websocket.buffered() < Outbox::MAX_AHEAD
             && let Some(payload) = client.outbox.pop()
         {
             result = match payload {
@@ -211,8 +212,8 @@ impl Server {
     }
 
     /// A client is gone.
-    pub(super) fn client_left(&mut self, key: LinkKey, client: Client, reason: &str) {
-        let Client { id, host, number, is_leaving, outbox, sent, received, .. } = client;
+    pub(super) fn client_left(&mut self, key: LinkKey, client: Joined, reason: &str) {
+        let Joined { id, host, number, is_leaving, outbox, sent, received, .. } = client;
         self.clients.leave(key);
         self.queued -= outbox.bytes();
         let Some(number) = number else { return };

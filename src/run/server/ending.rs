@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use log::debug;
-
 use super::Server;
 use crate::run::deadlines::{Due, ServerDue};
 
@@ -65,9 +63,7 @@ impl Server {
         }
         self.core.turn.set(DRAIN, Due::Server(ServerDue::Stage));
         for (_, port) in self.ports.iter_mut() {
-            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
-                debug!("deregister error={error}");
-            }
+            self.core.turn.deregister(&mut port.listener);
         }
         self.ports.drain().for_each(drop);
     }

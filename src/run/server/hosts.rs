@@ -6,9 +6,9 @@ use bytes::Bytes;
 use log::debug;
 
 use super::Server;
-use super::clients::Client;
+use super::clients::Joined;
 use super::links::Phase;
-use super::places::MAX_REQUESTS;
+use super::quota::MAX_REQUESTS;
 use super::web::WebKey;
 use crate::net::websocket::close_code;
 use crate::run::keys::{LinkKey, SessionKey};
@@ -20,9 +20,6 @@ use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packe
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
-
-/// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
-pub(super) const MAX_AHEAD: usize = 64 * 1024;
 
 /// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that
 /// a visitor does not take waits in a window of its stream; windows grow by that much together.
@@ -37,7 +34,7 @@ const SEND_BUDGET: usize = 64 * 1024 * 1024;
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
 
 /// A registered host.
-pub(super) struct Host {
+pub(super) struct Registered {
     pub(super) id: HostId,
     /// Who may take its place.
     pub(super) owner: Owner,
@@ -71,7 +68,7 @@ pub(super) enum Owner {
     Process(Instance),
 }
 
-impl Host {
+impl Registered {
     pub(super) fn new(
         id: HostId,
         owner: Owner,
@@ -79,8 +76,8 @@ impl Host {
         public: Option<Public>,
         dials: bool,
         max_clients: usize,
-    ) -> Host {
-        Host {
+    ) -> Registered {
+        Registered {
             id,
             owner,
             instance,
@@ -110,7 +107,7 @@ impl Host {
 }
 
 impl Server {
-    pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Host> {
+    pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Registered> {
         match &mut self.links.get_mut(key)?.phase {
             Phase::Host(host) => Some(host),
             _ => None,
@@ -119,7 +116,7 @@ impl Server {
 
     /// Tells whether a host's WebSocket has room for more.
     pub(super) fn has_room(&mut self, key: LinkKey) -> bool {
-        self.links.get_mut(key).is_some_and(|link| link.buffered() < MAX_AHEAD)
+        self.links.get_mut(key).is_some_and(|link| link.buffered() < Outbox::MAX_AHEAD)
     }
 
     pub(super) fn handle_host_text(&mut self, key: LinkKey, text: &str) {
@@ -253,7 +250,7 @@ impl Server {
     }
 
     /// A host is gone, and with it all that it had.
-    pub(super) fn host_left(&mut self, key: LinkKey, host: Host, reason: &str) {
+    pub(super) fn host_left(&mut self, key: LinkKey, host: Registered, reason: &str) {
         if self.names.get(&host.id) == Some(&key) {
             self.names.remove(&host.id);
         }
@@ -265,7 +262,7 @@ impl Server {
         }
         self.hosts.leave(key);
         // Those that said nothing yet wait for room in vain.
-        let is_silent = |client: &mut Client| client.number.is_none() && client.is_blocked && client.host == key;
+        let is_silent = |client: &mut Joined| client.number.is_none() && client.is_blocked && client.host == key;
         let mut silent = host.blocked;
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
         self.dismiss(host.conversations.into_values().chain(silent));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use log::debug;
 
-use super::clients::Client;
-use super::hosts::Host;
-use super::places::source;
+use super::clients::Joined;
+use super::hosts::Registered;
+use super::quota::source;
 use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
 use crate::http::{Answer, Request};
@@ -16,7 +16,7 @@ use crate::net::listen::{self, Accepted};
 use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocketError, close_code};
 use crate::run::RunError;
-use crate::run::deadlines::Due;
+use crate::run::deadlines::{Due, STEP_TIMEOUT};
 use crate::run::keys::LinkKey;
 use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
@@ -25,9 +25,6 @@ use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
-
-/// How long a connection may take to say what it wants, and a WebSocket to say its first words.
-pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -61,8 +58,8 @@ pub(super) enum Phase {
     Registering(Option<Front>),
     /// It wants a name that another process with the same token has; whether that one lives is being found out.
     Contending(Box<Register>, Option<Front>),
-    Host(Box<Host>),
-    Client(Box<Client>),
+    Host(Box<Registered>),
+    Client(Box<Joined>),
     /// Nothing more is to be said.
     Closing,
 }
@@ -150,7 +147,7 @@ impl Server {
     /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
     pub(super) fn poll_link(&mut self, key: LinkKey) {
         for _ in 0..MESSAGES_PER_TURN {
-            if self.is_blocked(key) {
+            if self.block_if_full(key) {
                 return self.drained(key);
             }
             match self.links.poll(&mut self.core.turn, key) {

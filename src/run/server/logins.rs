@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Server;
-use super::places::source;
+use super::quota::source;
 use super::web::{Web, WebKey};
 use crate::access::logins::LoginLimiter;
 use crate::gateway::{Refusal, Request};

@@ -16,7 +16,7 @@ mod leaving;
 mod links;
 mod logins;
 mod pace;
-mod places;
+mod quota;
 mod register;
 mod route;
 mod streams;
@@ -112,7 +112,7 @@ enum Access {
     Tokens(Tokens),
 }
 
-/// Finds a listener.
+/// Key of a listener.
 type PortKey = Key<Port>;
 
 /// A listener, and what is served there.
@@ -194,11 +194,11 @@ impl Server {
             leaving: Leaving::default(),
             logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
-            asking: Shares::new(places::MAX_ASKING),
+            asking: Shares::new(quota::MAX_ASKING),
             hosts: Shares::new(max_hosts),
             clients: Shares::new(max_clients),
             visitors: Shares::new(web::MAX_CONNECTIONS),
-            heads: Shares::new(places::MAX_LONG_HEADS),
+            heads: Shares::new(quota::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
             stage: Stage::Serving,
@@ -243,8 +243,7 @@ impl Server {
 
     fn handle_own(&mut self, notice: ServerNotice) {
         match notice {
-            ServerNotice::Stream { session, event } => self.handle_stream(session, event),
-            ServerNotice::Web { place, event } => self.handle_web_event(place, &event),
+            ServerNotice::Web { slot, event } => self.handle_web_event(slot, &event),
             ServerNotice::WebPoll { web } => self.poll_web(web),
             ServerNotice::Reload => self.reload(),
             // It is looked at in each turn.
@@ -280,8 +279,8 @@ impl Side for Server {
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
-            Notice::Acceptable(Listening::At(place)) => {
-                if let Some(port) = self.ports.at(place) {
+            Notice::Acceptable(Listening::At(slot)) => {
+                if let Some(port) = self.ports.at(slot) {
                     self.accept(port)?;
                 }
             }
@@ -291,6 +290,7 @@ impl Side for Server {
             }
             Notice::Link(notice) => self.handle_link(notice),
             Notice::Signal { session, signal, .. } => self.send_signal(session, signal),
+            Notice::Unowned { session, event } => self.handle_stream(session, event),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
             Notice::KeepAlive => self.keep_alive(),
             #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::hosts::{Host, Owner};
+use super::hosts::{Owner, Registered};
 use super::links::{Front, Phase};
 use super::{Access, Server, Serves};
 use crate::run::keys::LinkKey;
@@ -109,7 +109,7 @@ impl Server {
         let Some(link) = self.links.get_mut(key) else { return };
         let (remote, source) = (link.remote, link.source());
         link.phase =
-            Phase::Host(Box::new(Host::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
+            Phase::Host(Box::new(Registered::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         self.asking.leave(key);
         self.hosts.enter(key, source, Standing::Settled);
         self.names.insert(id.clone(), key);
@@ -215,7 +215,7 @@ impl Server {
     /// Drops hosts whose token was taken from them.
     pub(super) fn drop_unwanted(&mut self) {
         let Access::Tokens(tokens) = &self.access else { return };
-        let is_wanted = |host: &Host| match host.owner {
+        let is_wanted = |host: &Registered| match host.owner {
             Owner::Token(hash) => tokens.find_hash(&hash).is_some_and(|grant| grant.owns(&host.id)),
             Owner::Process(_) => false,
         };

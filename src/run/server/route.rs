@@ -1,8 +1,8 @@
 //! Where requests go: to what a host publishes, or to what it dials for those who may have that.
 
 use super::logins::Verdict;
-use super::places::{MAX_STREAMS, RETRY_AFTER};
-use super::streams::Place;
+use super::quota::{MAX_STREAMS, RETRY_AFTER};
+use super::streams::Destination;
 use super::web::WebKey;
 use super::{Access, Server};
 use crate::gateway::{Kind, Refusal, Request, Route};
@@ -26,16 +26,16 @@ impl Server {
     pub(super) fn route(&mut self, key: WebKey, request: &Request) {
         self.note_visitor(key);
         let Some(kind) = self.webs.get(key).map(|web| web.kind) else { return };
-        let place = match kind {
+        let destination = match kind {
             _ if self.is_stopping() => Err(Refusal::ShuttingDown),
             _ if self.visitors.surplus() > 0 => Err(Refusal::TooMany { retry_after: RETRY_AFTER }),
             Kind::Web => match self.published(key, request).transpose() {
-                Some(place) => place,
+                Some(destination) => destination,
                 None => return,
             },
             Kind::Proxy => self.dialled(request),
         };
-        let result = place.and_then(|place| self.carry(key, request, place));
+        let result = destination.and_then(|destination| self.carry(key, request, destination));
         if let Err(refusal) = result
             && let Some(web) = self.webs.get_mut(key)
         {
@@ -45,7 +45,7 @@ impl Server {
 
     /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login
     /// waits.
-    fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Place>, Refusal> {
+    fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
         let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
         let host = self.host(link).ok_or(Refusal::NoHost)?;
@@ -58,11 +58,11 @@ impl Server {
             return Ok(None);
         }
         let session = self.session_of(link).ok_or(Refusal::HostGone)?;
-        Ok(Some(Place { id, session, target, strip_authorization: auth.is_some(), token: None }))
+        Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None }))
     }
 
     /// Finds the host that a program names as its user, if its token may have that dial.
-    fn dialled(&mut self, request: &Request) -> Result<Place, Refusal> {
+    fn dialled(&mut self, request: &Request) -> Result<Destination, Refusal> {
         let login = request.proxy_login.as_ref().ok_or(Refusal::ProxyLogin)?;
         let id: HostId = login.user.parse().map_err(|_| Refusal::ProxyLogin)?;
         let token: Token = login.password.parse().map_err(|_| Refusal::ProxyLogin)?;
@@ -81,22 +81,22 @@ impl Server {
         }
         self.metrics.dials += 1;
         let session = self.session_of(key).ok_or(Refusal::HostGone)?;
-        Ok(Place { id, session, target, strip_authorization: false, token: Some(hash) })
+        Ok(Destination { id, session, target, strip_authorization: false, token: Some(hash) })
     }
 
-    /// Has a stream carry a request: the one of the request before if it leads to the same place.
-    fn carry(&mut self, key: WebKey, request: &Request, place: Place) -> Result<(), Refusal> {
+    /// Has a stream carry a request: the one of the request before if it leads to the same service.
+    fn carry(&mut self, key: WebKey, request: &Request, destination: Destination) -> Result<(), Refusal> {
         let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
-        let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&place);
-        let strip_authorization = place.strip_authorization;
+        let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
+        let strip_authorization = destination.strip_authorization;
         if !is_kept {
             self.end_stream(key);
-            let entry = self.core.sessions.get_mut(place.session).ok_or(Refusal::HostGone)?;
-            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(place.session));
-            if carrying >= MAX_STREAMS || !self.make_place_for_request(key, place.session) {
+            let entry = self.core.sessions.get_mut(destination.session).ok_or(Refusal::HostGone)?;
+            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(destination.session));
+            if carrying >= MAX_STREAMS || !self.make_place_for_request(key, destination.session) {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
-            self.open_stream(key, place).map_err(refusal)?;
+            self.open_stream(key, destination).map_err(refusal)?;
         }
         if let Some(web) = self.webs.get_mut(key) {
             web.exchange.route(Route { fresh: !is_kept, strip_authorization });
@@ -106,9 +106,9 @@ impl Server {
 
     /// Sends a request again whose stream turned out to be closed: the service had ended it after the answer before.
     pub(super) fn retry(&mut self, key: WebKey) {
-        let Some(place) = self.webs.get(key).and_then(|web| web.place.clone()) else { return };
-        let strip_authorization = place.strip_authorization;
-        let result = self.open_stream(key, place);
+        let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
+        let strip_authorization = destination.strip_authorization;
+        let result = self.open_stream(key, destination);
         let Some(web) = self.webs.get_mut(key) else { return };
         match result {
             Ok(()) => web.exchange.route(Route { fresh: true, strip_authorization }),

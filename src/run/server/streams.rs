@@ -1,7 +1,7 @@
 //! The streams that carry visitors' requests to hosts.
 
 use super::Server;
-use super::places::source;
+use super::quota::source;
 use super::web::{Web, WebKey};
 use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
@@ -13,7 +13,7 @@ use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) id: HostId,
     pub(super) session: SessionKey,
     pub(super) target: ConnectTarget,
@@ -34,9 +34,9 @@ pub(super) struct Carrying {
 }
 
 impl Web {
-    /// Tells whether the stream that carries requests is there, and leads to that place.
-    pub(super) fn leads_to(&self, place: &Place) -> bool {
-        self.stream.is_some() && self.place.as_ref() == Some(place)
+    /// Tells whether the stream that carries requests is there, and leads to that destination.
+    pub(super) fn leads_to(&self, destination: &Destination) -> bool {
+        self.stream.is_some() && self.destination.as_ref() == Some(destination)
     }
 
     /// Returns the session of the stream that carries requests.
@@ -77,9 +77,6 @@ impl Server {
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
         let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
         let (session, key) = (carrying.session, carrying.key);
-        if self.core.sessions.get_mut(session).is_none() {
-            return false;
-        }
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
@@ -158,29 +155,31 @@ impl Server {
     /// Ends what is dialled for tokens that do not have it any more.
     pub(super) fn drop_undialled(&mut self, may_dial: impl Fn(&[u8; 32], &HostId) -> bool) {
         let is_over = |web: &Web| {
-            web.place.as_ref().is_some_and(|place| place.token.is_some_and(|token| !may_dial(&token, &place.id)))
+            web.destination
+                .as_ref()
+                .is_some_and(|destination| destination.token.is_some_and(|token| !may_dial(&token, &destination.id)))
         };
         let over = self.webs.iter().filter(|(_, web)| is_over(web));
         let over: Vec<WebKey> = over.map(|(visitor, _)| visitor).collect();
         over.into_iter().for_each(|visitor| self.drop_web(visitor));
     }
 
-    /// Opens a stream that carries the requests of a connection to a place.
-    pub(super) fn open_stream(&mut self, visitor: WebKey, place: Place) -> Result<(), OpenError> {
+    /// Opens a stream that carries the requests of a connection.
+    pub(super) fn open_stream(&mut self, visitor: WebKey, destination: Destination) -> Result<(), OpenError> {
         self.end_stream(visitor);
         self.opened += 1;
         let flow = self.opened.to_string();
-        let session = place.session;
+        let session = destination.session;
         let ends = self.webs.get(visitor).map_or(Ends::Unknown, Web::ends);
         let trail = self.core.trails.of_accepted(&self.core.sessions, session, Protocol::Tcp, &ends);
         let entry = self.core.sessions.get_mut(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
-        let key = entry.session.mux().open_from(hash, &place.target, &trail)?;
+        let key = entry.session.mux().open_from(hash, &destination.target, &trail)?;
         self.core.sessions.touch(session);
         self.streams.insert((session, key), visitor);
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
-            web.place = Some(place);
+            web.destination = Some(destination);
             web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
                 host.requests.enter(visitor, source, standing);

@@ -13,8 +13,8 @@ use log::debug;
 use super::Server;
 use super::logins::LoginState;
 use super::pace::Pace;
-use super::places::source;
-use super::streams::{Carrying, Place};
+use super::quota::source;
+use super::streams::{Carrying, Destination};
 use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
@@ -42,7 +42,7 @@ pub(super) const PIECE: usize = 16 * 1024;
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
 
-/// Finds a connection.
+/// Key of a connection.
 pub(super) type WebKey = Key<Web>;
 
 /// A connection.
@@ -56,7 +56,7 @@ pub(super) struct Web {
     /// What came so far, as long as it may be for the server itself.
     early: Option<Vec<u8>>,
     /// Where requests go at present, and the stream that carries them there.
-    pub(super) place: Option<Place>,
+    pub(super) destination: Option<Destination>,
     pub(super) stream: Option<Carrying>,
     /// What is known of its visitor's login.
     pub(super) login: LoginState,
@@ -142,7 +142,7 @@ impl Server {
             remote,
             is_secured: false,
             early: is_shared.then(Vec::new),
-            place: None,
+            destination: None,
             stream: None,
             login: LoginState::default(),
             is_queued: false,
@@ -161,8 +161,8 @@ impl Server {
         self.pump_web(key);
     }
 
-    pub(super) fn handle_web_event(&mut self, place: table::Place, event: &MioEvent) {
-        let Some(key) = self.webs.at(place) else { return };
+    pub(super) fn handle_web_event(&mut self, slot: table::Slot, event: &MioEvent) {
+        let Some(key) = self.webs.at(slot) else { return };
         if let Some(web) = self.webs.get_mut(key) {
             web.transport.handle_event(event);
             // The event may have been another's who was here before.
@@ -254,9 +254,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        self.core.turn.deregister(web.transport.source());
         let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
     }
@@ -274,9 +272,7 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        if let Err(error) = self.core.turn.registry().deregister(web.transport.source()) {
-            debug!("deregister error={error}");
-        }
+        self.core.turn.deregister(web.transport.source());
         while let Some(finished) = web.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
