@@ -255,7 +255,7 @@ impl Connections {
         mut stream: Stream,
     ) -> io::Result<Stream> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        shared.turn.registry().register(&mut stream, Source::Connection(connection.place()).token(), interest)?;
+        shared.turn.registry().register(&mut stream, Source::Connection(connection.slot()).token(), interest)?;
         Ok(stream)
     }
 

@@ -268,7 +268,7 @@ impl Core {
             Some(Source::Listener(slot)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(slot))),
             Some(Source::Negotiation(slot)) => self.turn.tell(ClientNotice::Negotiation { slot }),
             Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
-            Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { place: slot, event: event.clone() }),
+            Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { slot, event: event.clone() }),
             Some(Source::Programs(slot)) => {
                 if let Some(listener) = self.flows.listener_at(slot) {
                     self.turn.tell(PeerNotice::Programs { listener });

@@ -64,7 +64,7 @@ pub(super) enum Notice {
 #[derive(Debug)]
 pub(super) enum LinkNotice {
     /// Its socket is ready.
-    Ready { place: Slot, event: MioEvent },
+    Ready { slot: Slot, event: MioEvent },
     /// It may have more to give although no event says so.
     Poll { link: LinkKey },
     /// Its time for its step is up.

@@ -81,7 +81,7 @@ impl Sockets {
     pub(super) fn bind(&mut self, turn: &Turn, address: IpAddr, session: SessionKey) -> io::Result<SocketKey> {
         let mut socket = UdpSocket::bind(address)?;
         self.tell_of_kernel_buffers(socket.receive_buffer());
-        let token = Source::Udp(self.table.next_key().place()).token();
+        let token = Source::Udp(self.table.next_key().slot()).token();
         turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(self.table.insert(SocketEntry { socket, session, is_queued: false }))
     }

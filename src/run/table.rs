@@ -173,7 +173,7 @@ impl<T> Key<T> {
     }
 
     /// Returns where the entry is.
-    pub(super) fn place(self) -> Slot {
+    pub(super) fn slot(self) -> Slot {
         self.slot
     }
 
@@ -245,11 +245,11 @@ mod tests {
         let first = table.insert("a");
         assert_eq!((table.remove(first), table.remove(first)), (Some("a"), None));
         let second = table.insert("b");
-        assert_eq!(first.place(), second.place(), "the slot is used again");
+        assert_eq!(first.slot(), second.slot(), "the slot is used again");
         assert_ne!(first, second);
         assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
         assert_eq!((table.remove(first), table.len()), (None, 1));
-        assert_eq!(table.at(first.place()), Some(second), "a slot is whoever's who is in it");
+        assert_eq!(table.at(first.slot()), Some(second), "a slot is whoever's who is in it");
     }
 
     #[test]
@@ -257,13 +257,13 @@ mod tests {
         let mut table: Table<_> = Table::new();
         for name in ["a", "b", "c"] {
             let key = table.next_key();
-            assert!(!table.contains(key) && table.at(key.place()).is_none());
+            assert!(!table.contains(key) && table.at(key.slot()).is_none());
             assert_eq!(table.insert(name), key);
         }
         let second = table.at(Slot(1)).unwrap();
         table.remove(second);
         let key = table.next_key();
-        assert_eq!((table.insert("d"), table[key], key.place()), (key, "d", second.place()));
+        assert_eq!((table.insert("d"), table[key], key.slot()), (key, "d", second.slot()));
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let keys = ["a", "b", "c"].map(|name| table.insert(name));
         table.remove(keys[0]);
         let last = table.insert("d");
-        assert_eq!(last.place(), keys[0].place());
+        assert_eq!(last.slot(), keys[0].slot());
         assert!(keys[0] < keys[1] && keys[1] < keys[2] && keys[2] < last);
         assert_eq!(
             table.iter().map(|(key, name)| (key, *name)).collect::<Vec<_>>(),

@@ -123,7 +123,7 @@ fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
     let events = turn.wait(false)?;
     for event in &events {
         match Source::from_token(event.token()) {
-            Some(Source::Link(slot)) => turn.tell(LinkNotice::Ready { place: slot, event: event.clone() }),
+            Some(Source::Link(slot)) => turn.tell(LinkNotice::Ready { slot, event: event.clone() }),
             Some(Source::Udp(slot)) => survey.handle_event(slot, event),
             _ => {}
         }

@@ -195,7 +195,7 @@ impl Survey {
 
     fn add_socket(&mut self, turn: &Turn, address: IpAddr) -> io::Result<()> {
         let mut socket = UdpSocket::bind(address)?;
-        let token = Source::Udp(self.sockets.next_key().place()).token();
+        let token = Source::Udp(self.sockets.next_key().slot()).token();
         turn.registry().register(socket.source_mut(), token, Interest::READABLE | Interest::WRITABLE)?;
         self.gatherer.add_socket(turn.now, socket.local());
         self.sockets.insert(socket);

@@ -174,7 +174,7 @@ impl LocalPorts {
         name: Option<String>,
         what: What,
     ) -> Result<(), RunError> {
-        let token = Source::Listener(self.listeners.next_key().place()).token();
+        let token = Source::Listener(self.listeners.next_key().slot()).token();
         core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
         Ok(())
@@ -246,7 +246,7 @@ impl Client {
     /// Takes connections. Before the first session the system keeps them in its own queue.
     pub(super) fn accept(&mut self, which: Listening) {
         for (key, port) in self.local.listeners.iter_mut() {
-            port.is_acceptable |= [Listening::All, Listening::At(key.place())].contains(&which);
+            port.is_acceptable |= [Listening::All, Listening::At(key.slot())].contains(&which);
         }
         if let Stage::Joining = self.stage {
             return;
@@ -272,7 +272,7 @@ impl Client {
                 }
             }
             if self.local.listeners.get(key).is_some_and(|port| port.is_acceptable) {
-                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.slot())));
             }
         }
     }
@@ -298,9 +298,7 @@ impl Client {
     pub(super) fn stop_listening(&mut self) {
         self.local.is_closed = true;
         for mut port in self.local.listeners.drain() {
-            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
-                debug!("deregister error={error}");
-            }
+            self.core.turn.deregister(&mut port.listener);
         }
         self.local.waiting.drain(..).for_each(|(_, incoming, _)| incoming.stream.reset());
     }

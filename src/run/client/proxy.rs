@@ -48,7 +48,7 @@ impl Client {
         if self.negotiations.len() >= MAX_NEGOTIATIONS {
             return incoming.stream.reset();
         }
-        let token = token::Source::Negotiation(self.negotiations.next_key().place()).token();
+        let token = token::Source::Negotiation(self.negotiations.next_key().slot()).token();
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.core.turn.registry().register(&mut incoming.stream, token, interest) {
             info!("a program cannot be served: {error}");
@@ -86,7 +86,7 @@ impl Client {
             // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
             // busy.
             if entry.relay.is_some() {
-                return self.core.turn.tell(ClientNotice::Negotiation { slot: key.place() });
+                return self.core.turn.tell(ClientNotice::Negotiation { slot: key.slot() });
             }
             let taken = entry.negotiation.handle_bytes(&piece[..len]);
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
@@ -196,7 +196,7 @@ impl Client {
                     return self.close_negotiation(key);
                 }
                 // Its end may have come with the request.
-                self.core.turn.tell(ClientNotice::Negotiation { slot: key.place() });
+                self.core.turn.tell(ClientNotice::Negotiation { slot: key.slot() });
             }
             _ => {
                 let Some(mut entry) = self.end_negotiation(key) else { return };

@@ -217,7 +217,7 @@ impl Dials {
         match step {
             Step::Trying(overtake) => {
                 let socket = self.table.get_mut(&connection)?.course.socket()?;
-                let token = Source::Connection(connection.place()).token();
+                let token = Source::Connection(connection.slot()).token();
                 let interest = Interest::READABLE | Interest::WRITABLE;
                 if let Err(error) = shared.turn.registry().register(socket, token, interest) {
                     return Some(Outcome::failed(&error));

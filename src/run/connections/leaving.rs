@@ -65,7 +65,7 @@ impl Leavings {
             false => Until::Timeout,
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Leaving(self.table.next_key().place()).token();
+        let token = Source::Leaving(self.table.next_key().slot()).token();
         // Whoever registers is told at once what is ready already.
         if let Err(error) = turn.registry().register(&mut stream, token, interest) {
             debug!("register error={error}");
@@ -101,7 +101,7 @@ impl Leavings {
         }
         // There is more: the next turn hears of it again.
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if turn.registry().reregister(&mut leaving.stream, Source::Leaving(key.place()).token(), interest).is_err() {
+        if turn.registry().reregister(&mut leaving.stream, Source::Leaving(key.slot()).token(), interest).is_err() {
             self.take(turn, key).reset();
         }
     }

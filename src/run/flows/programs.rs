@@ -159,7 +159,7 @@ impl Flows {
         turn: &Turn,
         mut listener: UdpListener,
     ) -> io::Result<UdpListenerKey> {
-        let token = Source::Programs(self.listeners.next_key().place()).token();
+        let token = Source::Programs(self.listeners.next_key().slot()).token();
         turn.registry().register(&mut listener.socket, token, Interest::READABLE)?;
         Ok(self.listeners.insert(listener))
     }

@@ -126,7 +126,7 @@ impl Flows {
             if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let mut socket = UdpSocket::bind(any)?;
         socket.connect(address)?;
-        shared.turn.registry().register(&mut socket, Source::Flow(flow.place()).token(), Interest::READABLE)?;
+        shared.turn.registry().register(&mut socket, Source::Flow(flow.slot()).token(), Interest::READABLE)?;
         let entry = &mut self.table[flow];
         shared.trails.remove(&entry.hops);
         let ends = Ends::Ports { local: socket.local_addr()?, remote: address };

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use log::debug;
 
 use super::Host;
-use super::links::{Phase, STEP_TIMEOUT};
+use super::links::Phase;
 use crate::net::websocket::WebSocketError;
+use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::Outbox;
 use crate::shares::{Source, Standing};

@@ -12,7 +12,7 @@ use crate::net::system::TcpStream;
 use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
-pub(super) use crate::run::deadlines::STEP_TIMEOUT;
+use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
 use crate::run::notice::{HostNotice, LinkNotice};

@@ -3,7 +3,8 @@
 use log::info;
 
 use super::Host;
-use super::links::{Phase, STEP_TIMEOUT};
+use super::links::Phase;
+use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::session::End;
 use crate::signaling::error::SignalingError;

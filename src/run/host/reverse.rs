@@ -109,7 +109,7 @@ impl Host {
     }
 
     fn add_reverse(&mut self, session: SessionKey, id: u16, bind: &Bind, mut listener: Listener) -> io::Result<()> {
-        let token = Source::Listener(self.reverse.next_key().place()).token();
+        let token = Source::Listener(self.reverse.next_key().slot()).token();
         self.core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
         self.reverse.insert(ReverseListener { session, id, bind: bind.clone(), socket: Socket::Streams(listener) });
         Ok(())
@@ -186,7 +186,7 @@ impl Host {
                 break;
             };
             if count == ACCEPTS_PER_TURN {
-                self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
+                self.core.turn.tell(Notice::Acceptable(Listening::At(key.slot())));
                 break;
             }
             match listener.accept() {

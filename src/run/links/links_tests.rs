@@ -54,7 +54,7 @@ fn what_is_meant_for_a_link_that_is_gone_is_not_the_next_ones() {
     links.poll_later(&mut turn, first);
     assert_eq!(links.remove(&turn, first).map(|link| link.phase), Some("phase"));
     let second = links.converse(&mut turn, 2, ([192, 0, 2, 2], 2).into(), "phase", STEP * 2);
-    assert_eq!(first.place(), second.place());
+    assert_eq!(first.slot(), second.slot());
     let Some(Notice::Link(notice)) = turn.notices.pop_front() else { panic!("no notice") };
     assert_eq!(links.handle(notice), None);
     assert_eq!(pass(&mut turn, &mut links, STEP), []);

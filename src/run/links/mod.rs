@@ -115,8 +115,8 @@ impl<P> Links<P> {
     /// Takes a notice in, and says what is to be done; nothing if it is out of date.
     pub(super) fn handle(&mut self, notice: LinkNotice) -> Option<Wake> {
         match notice {
-            LinkNotice::Ready { place, event } => {
-                let key = self.table.at(place)?;
+            LinkNotice::Ready { slot, event } => {
+                let key = self.table.at(slot)?;
                 match &mut self.table[key].socket {
                     Socket::Incoming(incoming) => incoming.handle_event(&event),
                     Socket::Opening(websocket, _) | Socket::Open(websocket) => websocket.handle_event(&event),
@@ -211,10 +211,8 @@ impl<P> Links<P> {
     /// Takes a link out and ends its connection at once.
     pub(super) fn remove(&mut self, turn: &Turn, key: LinkKey) -> Option<Link<P>> {
         let mut link = self.table.remove(key)?;
-        if let Some(source) = link.socket.source()
-            && let Err(error) = turn.registry().deregister(source)
-        {
-            debug!("deregister error={error}");
+        if let Some(source) = link.socket.source() {
+            turn.deregister(source);
         }
         Some(link)
     }
@@ -274,7 +272,7 @@ impl<P> Links<P> {
 
     /// Registers the socket of the next link.
     fn register(&self, turn: &Turn, socket: &mut TcpStream) -> io::Result<()> {
-        let token = Source::Link(self.table.next_key().place()).token();
+        let token = Source::Link(self.table.next_key().slot()).token();
         turn.registry().register(socket, token, Interest::READABLE | Interest::WRITABLE)
     }
 }

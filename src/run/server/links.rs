@@ -81,7 +81,7 @@ impl Server {
                 Accepted::Fatal(error) => return Err(error.into()),
             }
         }
-        self.core.turn.tell(Notice::Acceptable(Listening::At(key.place())));
+        self.core.turn.tell(Notice::Acceptable(Listening::At(key.slot())));
         Ok(())
     }
 

@@ -151,7 +151,7 @@ impl Server {
         let mut ports = Table::new();
         for (address, serves) in wanted {
             let mut listener = listen::listen(address)?;
-            let token = super::token::Source::Listener(ports.next_key().place()).token();
+            let token = super::token::Source::Listener(ports.next_key().slot()).token();
             core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
             ports.insert(Port { listener, serves });
         }

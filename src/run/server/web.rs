@@ -130,7 +130,7 @@ impl Server {
             Err(error) => return debug!("remote={remote} tls error={error}"),
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let token = Source::Web(self.webs.next_key().place()).token();
+        let token = Source::Web(self.webs.next_key().slot()).token();
         if let Err(error) = self.core.turn.registry().register(transport.source(), token, interest) {
             return debug!("register error={error}");
         }

@@ -1,7 +1,5 @@
 //! Which ports there are to be, and what the host has to say about that.
 
-use log::debug;
-
 use super::{LocalDatagrams, Sharing, What, named_target};
 use crate::address::{Bind, ListenAddress, Protocol};
 use crate::config::{LocalForward, ServiceBind};
@@ -149,9 +147,7 @@ impl Client {
         let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
         for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
             let Some(mut port) = self.local.listeners.remove(key) else { continue };
-            if let Err(error) = self.core.turn.registry().deregister(&mut port.listener) {
-                debug!("deregister error={error}");
-            }
+            self.core.turn.deregister(&mut port.listener);
             // The second address of a port goes with the first.
             let Some(name) = port.name else { continue };
             let Some(address) = port.address else {
