@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reader::{Contents, Name};
-use rooms::{CIRCULAR, ROOMS, Room, WATCHED};
+use rooms::{ROOMS, Room, WATCHED};
 
 /// The longest line, in characters, as for `rustfmt`.
 const MAX_WIDTH: usize = 120;
@@ -184,7 +184,7 @@ fn parts_of_a_room_stand_in_an_order() {
     }
     let circular: Vec<&str> =
         below.iter().filter(|(_, parts)| has_circle(parts)).map(|(room, _)| room.as_str()).collect();
-    assert_eq!(circular, CIRCULAR, "a room where parts name each other in a circle; what is mended goes off the list");
+    assert!(circular.is_empty(), "parts of these rooms name each other in a circle: {circular:?}");
 }
 
 /// Whether names lead back to where they began.

@@ -34,9 +34,6 @@ pub(crate) const WATCHED: &[&str] = &[
     "elapsed",
 ];
 
-/// Rooms where a circle is left between parts that are not parent and child.
-pub(crate) const CIRCULAR: &[&str] = &["run/server"];
-
 pub(crate) const ROOMS: &[Room] = &[
     // Pure: values in, values out. A clock is a value, an `Instant` that comes in.
     room("tunnel", &[], &["bytes", "serde", "serde_json", "slab", "std::time::Instant", "thiserror"]),

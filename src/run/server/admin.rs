@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::Server;
-use super::links::Phase;
+use super::phase::Phase;
 use crate::http::{Answer, Request};
 use crate::signaling::rendezvous::HostId;
 use crate::status::metrics;

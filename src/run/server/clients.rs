@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Server;
-use super::links::Phase;
+use super::phase::{Joined, Phase};
 use crate::net::websocket::{MAX_MESSAGE, close_code};
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
@@ -25,25 +25,6 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What may wait for all clients together, in bytes.
 const MAX_QUEUED: usize = 256 * 1024 * 1024;
-
-/// A client of a host.
-pub(super) struct Joined {
-    id: HostId,
-    /// The host's link. As long as it has no number there may be another host of that name by now.
-    pub(super) host: LinkKey,
-    /// The number of the conversation. It has none until it says something: until then its host does not know of it,
-    /// and it takes no client's place.
-    pub(super) number: Option<u32>,
-    /// What waits for it.
-    outbox: Outbox,
-    /// It is over once everything is sent: its host knows it no more, and may be gone.
-    pub(super) is_leaving: bool,
-    /// It is in its host's list of those who wait for room.
-    pub(super) is_blocked: bool,
-    /// Bytes to the client, and from it.
-    pub(super) sent: u64,
-    pub(super) received: u64,
-}
 
 impl Server {
     /// A client wants to join a host.

@@ -1,22 +1,16 @@
 //! Hosts that are registered, and what goes over their WebSockets.
 
-use std::collections::{HashMap, VecDeque};
-
 use bytes::Bytes;
 use log::debug;
 
 use super::Server;
-use super::clients::Joined;
-use super::links::Phase;
-use super::quota::MAX_REQUESTS;
-use super::web::WebKey;
+use super::phase::{Joined, Phase, Registered};
 use crate::net::websocket::close_code;
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::Outbox;
 use crate::session::{End, Signal};
-use crate::shares::Shares;
 use crate::signaling::message::ErrorCode;
-use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Instance, Packet, Payload, Public, SERVER};
+use crate::signaling::rendezvous::{FromHost, FromServer, Packet, Payload, SERVER};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
@@ -32,79 +26,6 @@ const SEND_BUDGET: usize = 64 * 1024 * 1024;
 
 /// What is unacknowledged, and what windows grew by, of all hosts together; it is looked at now and then.
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
-
-/// A registered host.
-pub(super) struct Registered {
-    pub(super) id: HostId,
-    /// Who may take its place.
-    pub(super) owner: Owner,
-    /// The process.
-    pub(super) instance: Instance,
-    /// What is published.
-    pub(super) public: Option<Public>,
-    /// It dials for holders of tokens that may.
-    pub(super) dials: bool,
-    /// The link of each client, and their places.
-    pub(super) clients: Shares<LinkKey>,
-    pub(super) conversations: HashMap<u32, LinkKey>,
-    next_conversation: u32,
-    /// Clients that wait for room in the WebSocket, in the order of their turns.
-    pub(super) blocked: VecDeque<LinkKey>,
-    /// The session with the host itself, and what it has to say.
-    pub(super) session: Option<SessionKey>,
-    outbox: Outbox,
-    /// Connections of visitors whose requests it has.
-    pub(super) requests: Shares<WebKey>,
-    /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
-    pub(super) contender: Option<(LinkKey, u64)>,
-}
-
-/// Who has a name.
-#[derive(Clone, Copy)]
-pub(super) enum Owner {
-    /// Whoever has the token of this hash.
-    Token([u8; 32]),
-    /// One process: an open server takes hosts without tokens.
-    Process(Instance),
-}
-
-impl Registered {
-    pub(super) fn new(
-        id: HostId,
-        owner: Owner,
-        instance: Instance,
-        public: Option<Public>,
-        dials: bool,
-        max_clients: usize,
-    ) -> Registered {
-        Registered {
-            id,
-            owner,
-            instance,
-            public,
-            dials,
-            clients: Shares::new(max_clients),
-            requests: Shares::new(MAX_REQUESTS),
-            conversations: HashMap::new(),
-            next_conversation: SERVER + 1,
-            blocked: VecDeque::new(),
-            session: None,
-            outbox: Outbox::default(),
-            contender: None,
-        }
-    }
-
-    /// Returns a number that no conversation has: a new one, until four billions were used.
-    pub(super) fn next_number(&mut self) -> u32 {
-        loop {
-            let number = self.next_conversation;
-            self.next_conversation = number.checked_add(1).unwrap_or(SERVER + 1);
-            if !self.conversations.contains_key(&number) {
-                return number;
-            }
-        }
-    }
-}
 
 impl Server {
     pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Registered> {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use log::debug;
 
-use super::clients::Joined;
-use super::hosts::Registered;
+use super::phase::{Front, Phase};
 use super::quota::source;
 use super::{PortKey, Server, Serves};
 use crate::gateway::Kind;
@@ -22,7 +21,7 @@ use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
 use crate::shares::Standing;
 use crate::signaling::message::ErrorCode;
-use crate::signaling::rendezvous::{FromServer, HostId, Payload, Register};
+use crate::signaling::rendezvous::{FromServer, HostId, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
@@ -35,34 +34,6 @@ const MESSAGES_PER_TURN: usize = 64;
 /// Where hosts register, and what the paths of clients begin with.
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
-
-/// What a proxy in front of the server is to those behind it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Front {
-    pub(super) is_tls: bool,
-    /// The port that they connect to, unless it is the scheme's own.
-    pub(super) port: Option<u16>,
-}
-
-/// ```text
-///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
-///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
-///            └─▶ answered                              │
-/// ```
-pub(super) enum Phase {
-    /// Its request is to come.
-    Asking(Serves),
-    /// It becomes a WebSocket for a client of that host.
-    Visiting(HostId),
-    /// It becomes a WebSocket for a host, or is one that is to say who it is; there may be a proxy in front.
-    Registering(Option<Front>),
-    /// It wants a name that another process with the same token has; whether that one lives is being found out.
-    Contending(Box<Register>, Option<Front>),
-    Host(Box<Registered>),
-    Client(Box<Joined>),
-    /// Nothing more is to be said.
-    Closing,
-}
 
 impl Server {
     pub(super) fn accept(&mut self, key: PortKey) -> Result<(), RunError> {

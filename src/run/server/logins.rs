@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use super::quota::source;
-use super::web::{Web, WebKey};
+use super::visitor::{LoginState, Web, WebKey};
 use crate::access::logins::LoginLimiter;
 use crate::gateway::{Refusal, Request};
 use crate::run::deadlines::{Due, ServerDue};
@@ -28,20 +28,6 @@ const MANY: u64 = 10;
 
 /// Verifies the logins for one host in their turn. A connection is named by its key.
 pub(super) type Limiter = LoginLimiter<WebKey, Source>;
-
-/// What a connection has to do with logins.
-#[derive(Default)]
-pub(super) enum LoginState {
-    /// Nobody has logged in on it.
-    #[default]
-    Unknown,
-    /// Its request waits for its login's turn.
-    Waits(Box<Request>, HostId),
-    /// Its login is to be verified now.
-    HasTurn,
-    /// The last login from that source was right, so the next is no guess.
-    LoggedIn(HostId, Source),
-}
 
 /// What becomes of a request whose login was looked at.
 pub(super) enum Verdict {

@@ -16,10 +16,12 @@ mod leaving;
 mod links;
 mod logins;
 mod pace;
+mod phase;
 mod quota;
 mod register;
 mod route;
 mod streams;
+mod visitor;
 mod web;
 
 use std::collections::HashMap;
@@ -37,9 +39,9 @@ pub use self::dial::{DialError, Dialer as ServerDialer};
 use self::ending::Stage;
 use self::files::{read_access, read_tls};
 use self::leaving::Leaving;
-use self::links::Phase;
 use self::logins::Limiter;
-use self::web::{Web, WebKey};
+use self::phase::Phase;
+use self::visitor::{MAX_CONNECTIONS, Web, WebKey};
 use super::RunError;
 use super::core::Core;
 use super::deadlines::{Due, ServerDue};
@@ -197,7 +199,7 @@ impl Server {
             asking: Shares::new(quota::MAX_ASKING),
             hosts: Shares::new(max_hosts),
             clients: Shares::new(max_clients),
-            visitors: Shares::new(web::MAX_CONNECTIONS),
+            visitors: Shares::new(MAX_CONNECTIONS),
             heads: Shares::new(quota::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Server;
-use super::web::{MAX_CONNECTIONS, WebKey};
+use super::visitor::{MAX_CONNECTIONS, WebKey};
 use crate::gateway::{Refusal, Stage};
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::Link;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::hosts::{Owner, Registered};
-use super::links::{Front, Phase};
+use super::phase::{Front, Owner, Phase, Registered};
 use super::{Access, Server, Serves};
 use crate::run::keys::LinkKey;
 use crate::run::links::Link;

@@ -2,8 +2,7 @@
 
 use super::logins::Verdict;
 use super::quota::{MAX_STREAMS, RETRY_AFTER};
-use super::streams::Destination;
-use super::web::WebKey;
+use super::visitor::{Destination, WebKey};
 use super::{Access, Server};
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::signaling::rendezvous::{HostId, Token};

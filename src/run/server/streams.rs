@@ -2,36 +2,14 @@
 
 use super::Server;
 use super::quota::source;
-use super::web::{Web, WebKey};
+use super::visitor::{Carrying, Destination, Web, WebKey};
 use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
 use crate::run::connections::stream_hash;
 use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::HostId;
-use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
-
-/// Where requests go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) id: HostId,
-    pub(super) session: SessionKey,
-    pub(super) target: ConnectTarget,
-    /// The login was for the gateway.
-    pub(super) strip_authorization: bool,
-    /// The hash of the token that it may be dialled for.
-    pub(super) token: Option<[u8; 32]>,
-}
-
-/// A stream that carries requests.
-pub(super) struct Carrying {
-    session: SessionKey,
-    key: StreamKey,
-    /// The exchange knows that nothing follows.
-    end_told: bool,
-    /// The host knows that nothing follows.
-    is_half_closed: bool,
-}
+use crate::tunnel::{self, AbortReason, OpenError, StreamKey};
 
 impl Web {
     /// Tells whether the stream that carries requests is there, and leads to that destination.

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::Server;
-use super::logins::LoginState;
 use super::pace::Pace;
 use super::quota::source;
-use super::streams::{Carrying, Destination};
+use super::visitor::{LoginState, Web, WebKey};
 use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
@@ -22,15 +21,12 @@ use crate::net::system::{Event as MioEvent, Interest, TcpStream};
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
 use crate::run::notice::ServerNotice;
-use crate::run::table::{self, Key, Mark};
+use crate::run::table::{self, Mark};
 use crate::run::token::Source;
 use crate::shares::Standing;
 use crate::status::event::Event;
 use crate::status::refusal::Refusal as Counted;
 
-/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others
-/// are not taken.
-pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 const MAX_SURPLUS: usize = 256;
 
 /// Rounds that one connection has before others have their turn.
@@ -41,44 +37,6 @@ pub(super) const PIECE: usize = 16 * 1024;
 
 /// What the log says of a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
-
-/// Key of a connection.
-pub(super) type WebKey = Key<Web>;
-
-/// A connection.
-pub(super) struct Web {
-    transport: Transport,
-    pub(super) exchange: Exchange,
-    pub(super) kind: Kind,
-    pub(super) remote: SocketAddr,
-    /// It is known whether there is TLS, and its handshake is done.
-    is_secured: bool,
-    /// What came so far, as long as it may be for the server itself.
-    early: Option<Vec<u8>>,
-    /// Where requests go at present, and the stream that carries them there.
-    pub(super) destination: Option<Destination>,
-    pub(super) stream: Option<Carrying>,
-    /// What is known of its visitor's login.
-    pub(super) login: LoginState,
-    is_queued: bool,
-    /// Nothing more is read, or written.
-    read_ended: bool,
-    write_ended: bool,
-    stage: Stage,
-    stage_at: Instant,
-    /// What is known of it where places are short.
-    pub(super) standing: Standing,
-    /// The clock of a body.
-    pace: Pace,
-    /// When something moved last.
-    moved_at: Instant,
-    /// When the deadline that is set comes up.
-    due_at: Option<Instant>,
-    /// When the present request was complete.
-    pub(super) routed_at: Instant,
-    /// How long the head of its answer took.
-    answered_after: Option<Duration>,
-}
 
 impl Web {
     /// Returns what it is doing.
