@@ -9,6 +9,9 @@ use crate::common::system::{find as find_program, skipped};
 /// Where the package is installed for the tests, below the folder of the tests' files.
 const FOLDER: &str = "node-datachannel";
 
+/// From version 22 on a `WebSocket` is there without the flag, which is still known.
+const WEBSOCKET: &str = "--experimental-websocket";
+
 /// Finds the program and the folder of the package. A test that misses one says so, and how to have it.
 pub(crate) fn find(test: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
@@ -16,9 +19,15 @@ pub(crate) fn find(test: &str) -> Option<(PathBuf, PathBuf)> {
         skipped(test, "Node.js is not installed; version 20 or later is needed");
         return None;
     };
+    let prefix = folder.display();
     if !folder.join("node_modules/node-datachannel/dist").exists() {
-        let prefix = folder.display();
         skipped(test, &format!("node-datachannel is not installed: `npm install --prefix {prefix} node-datachannel`"));
+        return None;
+    }
+    let mut probe = Command::new(&program);
+    probe.arg(WEBSOCKET).arg("-e").arg("require('node-datachannel/polyfill'); process.exit()").current_dir(&folder);
+    if !probe.output().is_ok_and(|output| output.status.success()) {
+        skipped(test, &format!("Node.js is older than 20.10, or cannot load what is in {prefix}"));
         return None;
     }
     Some((program, folder))
@@ -29,8 +38,7 @@ pub(crate) fn open((program, packages): &(PathBuf, PathBuf), page: &str) -> Proc
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/browser/node.js");
     Process::start("node", |_| {
         let mut command = Command::new(program);
-        // From version 22 on it is there without the flag, which is still known.
-        command.arg("--experimental-websocket").arg(script).arg(page).arg(packages);
+        command.arg(WEBSOCKET).arg(script).arg(page).arg(packages);
         command
     })
 }
