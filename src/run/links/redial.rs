@@ -11,6 +11,8 @@ use super::{Attempts, Patience};
 #[derive(Debug)]
 pub(in crate::run) struct Redial {
     addresses: Vec<SocketAddr>,
+    /// Where the other side answered last.
+    preferred: Option<SocketAddr>,
     shortest: Duration,
     longest: Duration,
     pause: Duration,
@@ -19,7 +21,7 @@ pub(in crate::run) struct Redial {
 
 impl Redial {
     pub(in crate::run) fn new(shortest: Duration, longest: Duration) -> Redial {
-        Redial { addresses: Vec::new(), shortest, longest, pause: shortest, at: None }
+        Redial { addresses: Vec::new(), preferred: None, shortest, longest, pause: shortest, at: None }
     }
 
     /// Takes the answer to a look-up. Addresses that were found before serve on if there are no newer ones.
@@ -28,7 +30,10 @@ impl Redial {
     /// Why there are none at all.
     pub(in crate::run) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) -> Result<(), String> {
         match answer {
-            Ok(addresses) => self.addresses = addresses,
+            Ok(addresses) => {
+                self.addresses = addresses;
+                self.addresses.sort_by_key(|address| Some(*address) != self.preferred);
+            }
             Err(reason) if self.addresses.is_empty() => return Err(reason),
             Err(reason) => info!("look-up failed, the last addresses are used: {reason}"),
         }
@@ -45,8 +50,9 @@ impl Redial {
         Attempts::at(self.addresses.iter().copied(), patience)
     }
 
-    /// Has an address tried first the next time: the other side answered there.
+    /// Has an address tried first from now on, as long as look-ups find it: the other side answered there.
     pub(in crate::run) fn prefer(&mut self, address: SocketAddr) {
+        self.preferred = Some(address);
         self.addresses.sort_by_key(|other| *other != address);
     }
 
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_serve_on_where_a_later_look_up_fails() {
+    fn addresses_serve_on_and_the_one_that_answered_goes_first() {
         let mut redial = redial();
         assert_eq!(
             (redial.resolved(Err("no answer".to_owned())), redial.is_unknown()),
@@ -142,8 +148,14 @@ mod tests {
         redial.resolved(Ok(vec![at(1), at(2), at(3)])).unwrap();
         redial.resolved(Err("no answer".to_owned())).unwrap();
         redial.prefer(at(3));
-        let mut attempts = redial.attempts(PATIENCE);
-        assert_eq!([attempts.next(), attempts.next(), attempts.next()], [Some(at(3)), Some(at(1)), Some(at(2))]);
-        assert!(attempts.next().is_none() && !redial.is_unknown());
+        let tried = |redial: &Redial| {
+            let mut attempts = redial.attempts(PATIENCE);
+            std::iter::from_fn(move || attempts.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(tried(&redial), [at(3), at(1), at(2)]);
+        redial.resolved(Ok(vec![at(1), at(2), at(3), at(4)])).unwrap();
+        assert_eq!(tried(&redial), [at(3), at(1), at(2), at(4)], "where it answered goes first after a look-up, too");
+        redial.resolved(Ok(vec![at(4), at(2)])).unwrap();
+        assert_eq!(tried(&redial), [at(4), at(2)], "an address that is not found any more is not tried");
     }
 }
