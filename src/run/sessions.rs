@@ -95,14 +95,22 @@ impl Sessions {
         }
     }
 
-    /// Starts a session with a peer that knows the pin.
-    pub(super) fn add(&mut self, turn: &Turn, established: Established, config: Config) -> Result<SessionKey, String> {
+    /// Starts a session with a peer that knows the pin. `local` is our end of the link that it came by.
+    pub(super) fn add(
+        &mut self,
+        turn: &Turn,
+        established: Established,
+        config: Config,
+        local: Option<IpAddr>,
+    ) -> Result<SessionKey, String> {
         let name = established.session.to_string();
         let mut session = Session::new(turn.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
         let (servers, is_complete) = self.stun.known(turn.now);
         session.add_stun_servers(turn.now, servers, is_complete);
-        Ok(self.insert(session, Scope::Peer, name))
+        let key = self.insert(session, Scope::Peer, name);
+        self.table[key].came_by(local);
+        Ok(key)
     }
 
     /// Starts the session between a host and a server, on the WebSocket that joins them.

@@ -120,11 +120,10 @@ impl Client {
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
-        match self.core.sessions.add(&self.core.turn, established, self.config.bounds.apply(Config::new(Role::Client)))
-        {
+        let (config, local) = (self.config.bounds.apply(Config::new(Role::Client)), self.links[key].local_ip());
+        match self.core.sessions.add(&self.core.turn, established, config, local) {
             Ok(session) => {
                 self.session = Some(session);
-                self.core.sessions.set_link_address(session, self.links[key].local_ip());
                 self.links[key].phase = Phase::Session(session);
             }
             Err(reason) => {
@@ -147,12 +146,8 @@ impl Client {
                 self.send(key, Signal::Text(proof));
                 let Some(link) = self.links.get_mut(key) else { return };
                 link.phase = Phase::Session(session);
-                self.core.sessions.set_link_address(session, self.links[key].local_ip());
-                if let Some(entry) = self.core.sessions.get_mut(session) {
-                    info!("session={} signaling resumed", entry.name);
-                    entry.session.handle_resumed_signaling(now, sealer, opener);
-                }
-                self.core.sessions.touch(session);
+                let local = link.local_ip();
+                self.core.sessions.handle_resumed(now, session, local, (sealer, opener));
             }
             Ok(_) => self.close_link(key),
             // Nobody proved that, so it ends no session that works.

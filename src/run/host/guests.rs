@@ -137,10 +137,10 @@ impl Host {
         let remote = self.links[key].remote.to_string();
         let (name, ticket) = (established.session.to_string(), established.ticket.clone());
         info!("session={name} remote={remote} joins");
-        match self.core.sessions.add(&self.core.turn, established, config) {
+        let local = self.links[key].local_ip();
+        match self.core.sessions.add(&self.core.turn, established, config, local) {
             Ok(session) => {
                 self.links[key].phase = Phase::Session(session);
-                self.core.sessions.set_link_address(session, self.links[key].local_ip());
                 self.places.leave(key);
                 if let Some(before) = self.tickets.note(ticket, session, name.clone()) {
                     self.core.turn.report(&Event::Returned { session: name, before, remote });

@@ -1,7 +1,5 @@
 //! Clients that have been here: they join their session again, or begin another without the pin.
 
-use log::info;
-
 use super::Host;
 use super::links::Phase;
 use crate::run::deadlines::STEP_TIMEOUT;
@@ -39,23 +37,17 @@ impl Host {
             return;
         };
         match resume.handle_text(text) {
-            Ok((sealer, opener)) => {
+            Ok(keys) => {
                 if let Some(older) = self.link_of(session) {
                     self.links[older].phase = Phase::Closing;
                     self.close_link(older, "resumed");
                 }
-                let now = self.core.turn.now;
-                match self.core.sessions.get_mut(session) {
-                    Some(entry) => {
-                        info!("session={} signaling resumed", entry.name);
-                        entry.session.handle_resumed_signaling(now, sealer, opener);
-                        self.links[key].phase = Phase::Session(session);
-                        self.core.sessions.set_link_address(session, self.links[key].local_ip());
-                        self.places.leave(key);
-                        self.core.sessions.touch(session);
-                    }
-                    None => self.refuse(key, &SignalingError::UnknownSession),
+                let local = self.links[key].local_ip();
+                if !self.core.sessions.handle_resumed(self.core.turn.now, session, local, keys) {
+                    return self.refuse(key, &SignalingError::UnknownSession);
                 }
+                self.links[key].phase = Phase::Session(session);
+                self.places.leave(key);
             }
             Err(error) => self.refuse(key, &error),
         }

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use log::info;
 
-use super::Sessions;
+use super::{SessionEntry, Sessions};
 use crate::run::keys::SessionKey;
 use crate::signaling::error::SignalingError;
+use crate::signaling::sealing::{Opener, Sealer};
 
 impl Sessions {
     /// Gives a session a message of signaling.
@@ -56,10 +58,28 @@ impl Sessions {
         }
     }
 
-    /// Our end of the connection that led to the peer may lead to it directly, too.
-    pub(in crate::run) fn set_link_address(&mut self, key: SessionKey, local: Option<IpAddr>) {
-        if let (Some(entry), Some(local)) = (self.table.get_mut(key), local) {
-            entry.signaling_address = Some(local.to_canonical());
+    /// Gives a session a further link, whose own end is at `local`. Tells whether the session is still there.
+    pub(in crate::run) fn handle_resumed(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        local: Option<IpAddr>,
+        (sealer, opener): (Sealer, Opener),
+    ) -> bool {
+        let Some(entry) = self.table.get_mut(key) else { return false };
+        info!("session={} signaling resumed", entry.name);
+        entry.came_by(local);
+        entry.session.handle_resumed_signaling(now, sealer, opener);
+        entry.touch(key, &mut self.dirty);
+        true
+    }
+}
+
+impl SessionEntry {
+    /// Takes note of our end of a link that led to the peer: it may lead there directly, too.
+    pub(super) fn came_by(&mut self, local: Option<IpAddr>) {
+        if let Some(local) = local {
+            self.signaling_address = Some(local.to_canonical());
         }
     }
 }
