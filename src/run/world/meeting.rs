@@ -1,10 +1,12 @@
 //! Who meets whom, and when again: names, places, addresses, pauses, approval.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use super::forwarding::{Pair, check, is_forwarding, relayed};
 use super::{Ended, SERVER_PORT, Side, World, client_of, host_of, registration};
-use crate::config::{ClientConfig, HostConfig, Registration, ServerConfig};
+use crate::address::ListenAddress;
+use crate::config::{ClientConfig, HostConfig, LocalForward, Registration, ServerConfig, ServiceBind, SharedService};
 use crate::net::world::Machine;
 use crate::run::RunError;
 use crate::signaling::message::ErrorCode;
@@ -368,4 +370,34 @@ fn a_first_session_that_is_cut_off_before_it_is_connected_is_waited_for_where_th
             assert_eq!(error.code(), "session");
         }
     }
+}
+
+/// A client binds a port before it knows that the service is one of datagrams.
+#[test]
+fn a_port_that_the_system_chose_for_streams_may_be_somebody_elses_for_datagrams() {
+    let forwarded = |endpoint: &str, held: Option<&str>| {
+        let mut world = World::new();
+        let [office, home] = ["10.0.0.1", "10.0.0.2"].map(|address| world.machine(&[address]));
+        let service = SharedService { endpoint: endpoint.parse().unwrap(), ..host_of(SERVICE).services.remove(0) };
+        world.host(office, HostConfig { services: vec![service], ..host_of(SERVICE) });
+        if let Some(held) = held {
+            world.hold(home, held);
+        }
+        let bind = ServiceBind::Address(ListenAddress::Localhost(0));
+        let client =
+            world.client(home, ClientConfig { forwards: vec![LocalForward::Only { bind }], ..client_of("10.0.0.1") });
+        let local = RefCell::new(None);
+        world.until("a forwarding", |world| {
+            world.said(client, |event| {
+                if let Event::Forwarding { local: named, .. } = event {
+                    local.replace(Some(named.clone()));
+                }
+                local.borrow().is_some()
+            })
+        });
+        local.take().unwrap()
+    };
+    let chosen = forwarded(SERVICE, None);
+    let other = forwarded("udp:127.0.0.1:53", Some(&chosen));
+    assert!(other.starts_with("udp:127.0.0.1:") && other != format!("udp:{chosen}"), "{other}");
 }

@@ -19,6 +19,7 @@ use self::sides::Running;
 pub(super) use self::sides::{SERVER_PORT, client_of, host_of, id, registration};
 use super::{Client, Host, RunError, Server};
 use crate::config::{ClientConfig, HostConfig, ServerConfig};
+use crate::net::system::UdpSocket;
 use crate::net::world::{Here, Machine, Network, Process, Way};
 use crate::status::event::Event;
 
@@ -38,6 +39,8 @@ pub(super) struct World {
     start: Instant,
     sides: Vec<Running>,
     programs: Vec<Program>,
+    /// UDP ports of programs that do nothing with them.
+    held: Vec<UdpSocket>,
 }
 
 impl World {
@@ -49,7 +52,13 @@ impl World {
     pub(super) fn seeded(seed: u64) -> World {
         let network = Network::new(seed);
         let start = network.now;
-        World { network: Arc::new(Mutex::new(network)), start, sides: Vec::new(), programs: Vec::new() }
+        World {
+            network: Arc::new(Mutex::new(network)),
+            start,
+            sides: Vec::new(),
+            programs: Vec::new(),
+            held: Vec::new(),
+        }
     }
 
     pub(super) fn network(&self) -> MutexGuard<'_, Network> {
@@ -200,6 +209,12 @@ impl World {
     fn script(&mut self, machine: Machine, address: &str, script: Script) {
         let here = self.process(machine);
         self.programs.push(Program::service(here, address.parse().unwrap(), script));
+    }
+
+    /// Has a program take a UDP port.
+    pub(super) fn hold(&mut self, machine: Machine, address: &str) {
+        let here = self.process(machine);
+        self.held.push(here.enter(|| UdpSocket::bind(address.parse().unwrap())).unwrap());
     }
 
     /// Has a program connect somewhere.
