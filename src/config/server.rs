@@ -115,6 +115,21 @@ pub struct Registration {
 }
 
 impl Registration {
+    /// Asks a server for a name, and for nothing else.
+    pub fn new(server: SignalingUrl, id: HostId) -> Registration {
+        Registration {
+            server,
+            id,
+            token: None,
+            public: None,
+            dial: false,
+            ca: None,
+            headers: Vec::new(),
+            proxy: None,
+            retry: false,
+        }
+    }
+
     /// Returns host and port of the machine that is dialled: the proxy, or else the server.
     pub fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.server, self.proxy.as_ref())

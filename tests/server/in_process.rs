@@ -27,17 +27,7 @@ fn server(config: ServerConfig) -> (Side, SocketAddr) {
 }
 
 fn registration(server: SocketAddr, id: &str) -> Registration {
-    Registration {
-        server: SignalingUrl::parse_server(&format!("ws://{server}")).unwrap(),
-        id: id.parse().unwrap(),
-        token: None,
-        public: None,
-        dial: false,
-        ca: None,
-        headers: Vec::new(),
-        proxy: None,
-        retry: false,
-    }
+    Registration::new(SignalingUrl::parse_server(&format!("ws://{server}")).unwrap(), id.parse().unwrap())
 }
 
 fn host(registration: Registration, target: SocketAddr) -> Side {

@@ -175,15 +175,5 @@ pub(in crate::run) fn id(text: &str) -> HostId {
 /// A registration at a server, at an address or name.
 pub(in crate::run) fn registration(server: &str, name: &str) -> Registration {
     let server = SignalingUrl { tls: false, host: server.to_owned(), port: SERVER_PORT, path: String::new() };
-    Registration {
-        server,
-        id: id(name),
-        token: None,
-        public: None,
-        dial: false,
-        ca: None,
-        headers: Vec::new(),
-        proxy: None,
-        retry: false,
-    }
+    Registration::new(server, id(name))
 }
