@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::net::system::{self, Registry, Token};
+#[cfg(unix)]
+use crate::net::system::Interest;
+use crate::net::system::{Registry, Token};
 
 /// What somebody wants by a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,7 @@ impl Signals {
     /// Takes over SIGINT, SIGTERM and SIGHUP for the process. A SIGHUP that `nohup` has it ignore ends nothing.
     pub(super) fn register(&mut self, registry: &Registry, token: Token, hang_up: HangUp) -> io::Result<()> {
         let handled = self.handled.insert(unix::Handled::new(hang_up)?);
-        registry.register(handled.source(), token, system::Interest::READABLE)
+        registry.register(handled.source(), token, Interest::READABLE)
     }
 
     /// Returns what is wanted since the last call.

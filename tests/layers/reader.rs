@@ -384,7 +384,7 @@ mod tests {
             "let x = { mio::a(); mio::b() };",
         ] {
             expect(&format!("#[cfg(test)]\n{item}\n{rest}"), &["peer::go"]);
-            expect(&format!("#[cfg(all(test, unix))] #[allow(unused)] {item} {rest}"), &["peer::go"]);
+            expect(&format!("#[cfg(all(test, unix))] #[doc(hidden)] {item} {rest}"), &["peer::go"]);
         }
         expect("struct S { #[cfg(test)] a: HashMap<mio::A, mio::B>, b: peer::C }", &["peer::C"]);
         expect("struct S { b: peer::C, #[cfg(test)] a: mio::A }\nfn f() { peer::go() }", &["peer::C", "peer::go"]);
