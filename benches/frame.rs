@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pinhole::tunnel::frame::{Frame, HEADER_LEN, header, kind};
-use pinhole::tunnel::reorder::{Arrival, Reorder};
-use pinhole::tunnel::{Generation, Sequence};
+use pinhole::internals::tunnel::frame::{Frame, HEADER_LEN, header, kind};
+use pinhole::internals::tunnel::reorder::{Arrival, Reorder};
+use pinhole::internals::tunnel::{Generation, Sequence};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;

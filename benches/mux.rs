@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pinhole::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
+use pinhole::internals::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
 
 /// Bytes forwarded in one run, over all streams.
 const TOTAL: usize = 1024 * 1024;

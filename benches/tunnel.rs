@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
-use pinhole::address::Target;
-use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::run::{Client, Host, RunError, Stopper};
-use pinhole::status::event::Event;
+use pinhole::internals::config::{ClientConfig, HostConfig};
+use pinhole::internals::run::{Client, Host, RunError, Stopper};
+use pinhole::internals::status::event::Event;
 
 /// Bytes one iteration moves.
 const BULK: usize = 32 * 1024 * 1024;
@@ -70,21 +69,12 @@ struct Tunnel {
 impl Tunnel {
     fn open(service: SocketAddr) -> Tunnel {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let host = Host::bind(
-            HostConfig {
-                stun: Vec::new(),
-                ..HostConfig::sharing(Target { host: service.ip().to_string(), port: service.port() })
-            },
-            Box::new(|_| {}),
-        )
-        .expect("a host on loopback");
+        let host = Host::bind(HostConfig::sharing(service.into()), Box::new(|_| {})).expect("a host on loopback");
         let (sender, forwarding) = bounded(1);
+        let mut config = ClientConfig::joining(host.url().expect("the host listens"), host.pin().clone(), any);
+        config.once = true;
         let client = Client::bind(
-            ClientConfig {
-                once: true,
-                stun: Vec::new(),
-                ..ClientConfig::joining(host.url().expect("the host listens"), host.pin().clone(), any)
-            },
+            config,
             Box::new(move |event| {
                 if let Event::Forwarding { .. } = event {
                     let _ = sender.send(());

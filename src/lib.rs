@@ -1,27 +1,49 @@
-//! pinhole makes a TCP service on one machine appear on another, directly, peer to peer.
-//!
-//! The house, from the inside out (see `ARCHITECTURE.md`): [`tunnel`] is the pure multiplexer, [`peer`] wraps the
-//! WebRTC stack, [`signaling`] is how two peers meet, [`session`] joins the three without doing any I/O; [`net`] and
-//! [`run`] own the sockets and the clock. [`address`] and [`http`] are text, [`access`] says what the other side may
-//! reach, [`socks`] is what proxy programs say, [`gateway`] reads what browsers and web services say to each other,
-//! [`status`] says what is going on, [`processor`] which cipher suits this machine, and [`fault`] catches the panics of
-//! others.
+#![doc = include_str!("../docs/library.md")]
+// Parts of the rooms below serve the program or the server only.
+#![cfg_attr(not(all(feature = "cli", feature = "server")), allow(dead_code, unused_imports))]
 
-pub mod access;
-pub mod address;
-pub mod cli;
+mod access;
+mod address;
+mod api;
+#[cfg(feature = "cli")]
+mod cli;
 pub mod config;
-pub mod demo;
-pub mod fault;
-pub mod gateway;
-pub mod http;
-pub mod net;
-pub mod peer;
-pub mod processor;
-pub mod run;
-pub mod session;
-pub mod shares;
-pub mod signaling;
-pub mod socks;
-pub mod status;
-pub mod tunnel;
+#[cfg(feature = "cli")]
+mod demo;
+mod fault;
+#[cfg(feature = "server")]
+mod gateway;
+mod http;
+#[doc(hidden)]
+pub mod internals;
+mod net;
+mod peer;
+mod processor;
+mod run;
+mod session;
+mod shares;
+mod signaling;
+mod socks;
+mod status;
+mod tunnel;
+
+#[cfg(unix)]
+pub use api::Client;
+#[cfg(feature = "server")]
+pub use api::Server;
+pub use api::{Check, Error, Host, channel};
+#[cfg(feature = "server")]
+pub use config::ServerConfig;
+pub use config::{CheckConfig, ClientConfig, HostConfig};
+#[cfg(unix)]
+pub use net::program_stream::{ProgramListener as Listener, ProgramStream as Stream};
+#[cfg(unix)]
+pub use run::DialError;
+#[cfg(all(unix, feature = "server"))]
+pub use run::ServerDialer as Dialer;
+pub use run::Stopper;
+pub use signaling::pin::Pin;
+pub use status::event;
+#[doc(inline)]
+pub use status::event::Event;
+pub use tunnel::AbortReason;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pinhole::cli::run()
+    pinhole::internals::cli::run()
 }

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use pinhole::tunnel::frame::{
+use pinhole::internals::tunnel::frame::{
     self, Frame, FrameError, HEADER_LEN, ResumeEntry, Sequenced, SessionFrame, StreamFrame, header, kind,
 };
-use pinhole::tunnel::{Hello, Role};
+use pinhole::internals::tunnel::{Hello, Role};
 
 fuzz_target!(|message: &[u8]| {
     let bytes = Bytes::copy_from_slice(message);

@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use pinhole::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
-use pinhole::address::{Bind, Endpoint, Protocol};
-use pinhole::cli::{forwards, quantity};
-use pinhole::config::{LocalForward, Rate};
+use pinhole::internals::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
+use pinhole::internals::address::{Bind, Endpoint, Protocol};
+use pinhole::internals::cli::{forwards, quantity};
+use pinhole::internals::config::{LocalForward, Rate};
 
 fuzz_target!(|text: &str| {
     let lines: Vec<&str> = text.split('\n').take(16).collect();

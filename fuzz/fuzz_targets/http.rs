@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinhole::gateway::{
+use pinhole::internals::gateway::{
     Ending, Exchange, Finished, Kind, MAX_TO_BROWSER, MAX_TO_SERVICE, Refusal, Route, Stage, Visitor,
 };
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use pinhole::tunnel::frame::{self, Frame, ResumeEntry, header, kind};
-use pinhole::tunnel::hello::VERSION;
-use pinhole::tunnel::mux::MAX_LISTENS;
-use pinhole::tunnel::{
+use pinhole::internals::tunnel::frame::{self, Frame, ResumeEntry, header, kind};
+use pinhole::internals::tunnel::hello::VERSION;
+use pinhole::internals::tunnel::mux::MAX_LISTENS;
+use pinhole::internals::tunnel::{
     AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, GoAwayReason, Hello, Mux, Origin, Outbound, Role,
     Room, Sequence, Service, StreamId, StreamKey,
 };

@@ -6,12 +6,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
-use pinhole::signaling::message::{ClientMessage, HostMessage, Inner, Outer};
-use pinhole::signaling::pin::Pin;
-use pinhole::signaling::rendezvous::{FromHost, FromServer, Packet};
-use pinhole::signaling::resume::{ClientResume, HostResume};
-use pinhole::signaling::url::SignalingUrl;
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
+use pinhole::internals::signaling::message::{ClientMessage, HostMessage, Inner, Outer};
+use pinhole::internals::signaling::pin::Pin;
+use pinhole::internals::signaling::rendezvous::{FromHost, FromServer, Packet};
+use pinhole::internals::signaling::resume::{ClientResume, HostResume};
+use pinhole::internals::signaling::url::SignalingUrl;
 
 fuzz_target!(|text: &str| {
     if let Ok((url, _)) = SignalingUrl::parse(text) {

@@ -4,8 +4,8 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use pinhole::socks::{Credentials, Negotiation, Refusal, Request, datagram};
-use pinhole::tunnel::AbortReason;
+use pinhole::internals::socks::{Credentials, Negotiation, Refusal, Request, datagram};
+use pinhole::internals::tunnel::AbortReason;
 
 /// More than anything that is said to a program before the answer to its request, or instead of it.
 const MAX_OUTPUT: usize = 1024;

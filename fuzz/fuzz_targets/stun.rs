@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use pinhole::peer::stun::{GIVE_UP, Gatherer, MAX_SERVERS, MAX_SOCKETS, Request};
+use pinhole::internals::peer::stun::{GIVE_UP, Gatherer, MAX_SERVERS, MAX_SOCKETS, Request};
 
 #[derive(Debug, Arbitrary)]
 enum Step {

@@ -5,12 +5,11 @@ pub mod special;
 mod text;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 pub use endpoint::{Bind, Endpoint, ListenAddress, Protocol};
-pub use text::{
-    AddressError, Host, MAX_SOCKET_PATH, PortRange, Prefix, digits, host, port, socket_path, split, split_range,
-};
+pub use text::{AddressError, Host, PortRange, Prefix, digits, host, port, socket_path, split, split_range};
 
 /// An address to dial or ask: a host name or IP literal, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +27,12 @@ impl fmt::Display for Target {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(address: SocketAddr) -> Target {
+        Target { host: address.ip().to_string(), port: address.port() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
+use super::approval;
 use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, PIN_VARIABLE, ReachArguments};
 use super::check;
 use super::choices::{nearest_pin, proxy, stun_servers};
@@ -224,9 +225,10 @@ fn host_config(
         pin,
         once: arguments.once,
         max_sessions: parse::max_sessions(&arguments.max_sessions)?,
-        ask: arguments.ask,
+        approver: arguments.ask.then(approval::at_terminal),
+        ..HostConfig::new()
     };
-    if config.ask && !terminal {
+    if config.approver.is_some() && !terminal {
         return Err(UsageError::NobodyToAsk);
     }
     Ok((config, remarks))

@@ -39,7 +39,7 @@ fn a_host_has_defaults() {
     assert_eq!(config.services[0].endpoint.to_string(), "localhost:25565");
     assert_eq!(config.listen, Some(DEFAULT_HOST_LISTEN));
     assert_eq!(config.max_sessions, 16);
-    assert!(config.pin.is_none() && !config.once && !config.ask);
+    assert!(config.pin.is_none() && !config.once && config.approver.is_none());
     assert_eq!(output, Output::default());
 }
 
@@ -220,7 +220,7 @@ fn without_a_command_questions_are_asked_or_usage_is_shown() {
 #[test]
 fn ask_is_accepted_at_a_terminal() {
     let (result, asked) = attended(&["host", "80", "--ask"], &[]);
-    assert!(matches!(result.map(|parsed| parsed.command), Ok(Command::Host(config, _)) if config.ask));
+    assert!(matches!(result.map(|parsed| parsed.command), Ok(Command::Host(config, _)) if config.approver.is_some()));
     assert_eq!(asked, 0);
 }
 

@@ -1,5 +1,6 @@
 //! The command line: arguments, questions at the terminal, exit codes.
 
+mod approval;
 pub mod args;
 pub mod check;
 mod choices;
@@ -9,6 +10,8 @@ pub mod forwards;
 pub mod logging;
 mod output;
 pub mod parse;
+#[cfg(unix)]
+mod pipe;
 mod problem;
 pub mod prompt;
 pub mod quantity;
@@ -26,19 +29,21 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 pub use command::{Command, Parsed, Surroundings, parse};
-pub use failure::{Failure, UsageError};
+pub use failure::Failure;
 pub use output::Output;
 
 use crate::config::ClientConfig;
 use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
-use crate::run::{Check, Client, Host, Server};
+use crate::run::{Check, Client, Host, RunError, Server};
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
 use crate::status::style::Role;
 use crate::{demo, fault};
 use args::{Arguments, PIN_VARIABLE};
+#[cfg(unix)]
+use pipe::RunningPipe;
 use prompt::Prompter;
 use question::{NoAnswer, Question};
 use registration::TOKEN_VARIABLE;
@@ -101,11 +106,10 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
             })
         }
         Command::Client(config, output) => {
-            let reporter = client_reporter(&config, output, printer).into_callback();
-            Client::bind(config, reporter).and_then(|mut client| {
-                client.handle_signals()?;
-                client.run()
-            })
+            return match run_client(config, output, printer) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err((code, message)) => failed(output, printer, &code, message),
+            };
         }
         Command::Server(config, output) => {
             let reporter = output.reporter(Role::Server, printer).into_callback();
@@ -131,6 +135,24 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(output, printer, error.code(), error.to_string()),
     }
+}
+
+/// Runs a client, and the pipe between its stdin and stdout and the host. Returns the error's code and its sentence.
+fn run_client(mut config: ClientConfig, output: Output, printer: &Printer) -> Result<(), (String, String)> {
+    let told = |error: RunError| (error.code().to_owned(), error.to_string());
+    let reporter = client_reporter(&config, output, printer).into_callback();
+    let pipe = config.pipe.take();
+    let mut client = Client::bind(config, reporter).map_err(told)?;
+    client.handle_signals().map_err(told)?;
+    #[cfg(unix)]
+    let pipe =
+        pipe.map(|target| RunningPipe::start(&client, target)).transpose().map_err(|error| told(error.into()))?;
+    #[cfg(not(unix))]
+    drop(pipe);
+    client.run().map_err(told)?;
+    #[cfg(unix)]
+    pipe.map_or(Ok(()), RunningPipe::finish).map_err(|error| (error.code().to_owned(), error.to_string()))?;
+    Ok(())
 }
 
 /// A client whose stdout is a stream says what it has to say on stderr.

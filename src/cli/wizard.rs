@@ -3,7 +3,7 @@
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
 use crate::address::{Endpoint, ListenAddress, Target};
-use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind};
+use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind, default_stun_servers};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
@@ -55,7 +55,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
         Side::Host => {
             let target =
                 ask_until(ask, TARGET, |text| parse::target(text).map_err(|error| error.complaint().to_string()))?;
-            Ok(Answers::Host(HostConfig { pin, ..HostConfig::sharing(target) }))
+            Ok(Answers::Host(HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) }))
         }
         Side::Client => {
             let (url, url_pin) = ask_until(ask, URL, SignalingUrl::parse)?;
@@ -65,7 +65,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
             };
             let local =
                 ask_until(ask, LOCAL, |text| parse::local(text).map_err(|error| error.complaint().to_string()))?;
-            Ok(Answers::Client(ClientConfig::joining(url, pin, local)))
+            Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
         }
     }
 }

@@ -4,9 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::address::{Bind, Endpoint, ListenAddress, Protocol, Target};
+#[cfg(unix)]
+use crate::net::program_stream::Inlet;
 
 /// The header of the PROXY protocol that a service is sent before anything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProxyProtocol {
     /// A line of text.
     V1,
@@ -16,6 +19,7 @@ pub enum ProxyProtocol {
 
 /// Something a host shares, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SharedService {
     /// As [`is_service_name`] wants it, and no other service of the host has it.
     pub name: String,
@@ -26,6 +30,11 @@ pub struct SharedService {
 }
 
 impl SharedService {
+    /// Makes a service.
+    pub fn new(name: &str, endpoint: Endpoint) -> SharedService {
+        SharedService { name: name.to_owned(), endpoint, proxy_protocol: None }
+    }
+
     /// Makes a TCP service that has its port for a name.
     pub fn of(target: Target) -> SharedService {
         SharedService { name: target.port.to_string(), endpoint: Endpoint::Tcp(target), proxy_protocol: None }
@@ -38,8 +47,18 @@ impl fmt::Display for SharedService {
     }
 }
 
+/// A service whose streams this program takes itself.
+#[cfg(unix)]
+#[derive(Debug, Clone)]
+pub(crate) struct ProgramService {
+    /// As [`SharedService::name`].
+    pub(crate) name: String,
+    pub(crate) inlet: Inlet,
+}
+
 /// Something a client makes appear on its machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LocalForward {
     /// Every service the host has, each at its own port where that is free.
     Every,
@@ -66,6 +85,7 @@ pub enum LocalForward {
 
 /// Where a service appears. What is said without a protocol takes the service's, which only the host knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ServiceBind {
     /// A port of the service's own protocol.
     Address(ListenAddress),
@@ -89,11 +109,19 @@ impl ServiceBind {
 
 /// Something of the client's side that appears on the host's machine, if the host allows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReverseForward {
     /// Where the host listens; an absolute path, or an address of its machine.
     pub bind: Bind,
     /// What the client dials, of the same protocol, and the only thing the host reaches through this.
     pub endpoint: Endpoint,
+}
+
+impl ReverseForward {
+    /// Has the host listen there, and dials that.
+    pub fn new(bind: Bind, endpoint: Endpoint) -> ReverseForward {
+        ReverseForward { bind, endpoint }
+    }
 }
 
 /// What stdin and stdout are joined to.

@@ -1,14 +1,19 @@
-//! What a run is asked to do: validated settings, built by the command line, the wizard, or a program that uses the
-//! library. Nothing in here can be invalid once built.
+//! The settings of a run, and what they are made of.
 
+mod approver;
+mod error;
 mod forwards;
 mod server;
-pub mod tokens;
+#[cfg(feature = "server")]
+pub(crate) mod tokens;
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(unix)]
+pub(crate) use forwards::ProgramService;
 pub use forwards::{
     LocalForward, Pipe, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name,
 };
@@ -17,13 +22,20 @@ pub use server::{
     TlsFiles,
 };
 
-use crate::access::{AccessList, ReverseAccess};
-use crate::address::{ListenAddress, Target};
-use crate::http::proxy::Proxy;
-use crate::session::Reach;
+pub use self::approver::{Approver, JoinRequest};
+pub use self::error::ConfigError;
+// Settings hold these, and people write them as text: each is parsed with `str::parse` or its own `parse`.
+pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
+pub use crate::address::{AddressError, Bind, Endpoint, ListenAddress, Protocol, Target};
+pub use crate::http::proxy::{Proxy, ProxyError};
+pub use crate::session::Reach;
+pub use crate::signaling::rendezvous::{HostId, HostIdError, Token, TokenError};
+pub use crate::signaling::url::{SignalingUrl, UrlError};
+pub use crate::socks::{Credentials, CredentialsError};
+
+#[cfg(unix)]
+use crate::net::program_stream::{self, ProgramListener};
 use crate::signaling::pin::Pin;
-use crate::signaling::url::SignalingUrl;
-use crate::socks::Credentials;
 use crate::tunnel;
 
 /// Default for [`HostConfig::max_sessions`].
@@ -40,9 +52,13 @@ pub const DEFAULT_STUN_SERVERS: [(&str, u16); 2] = [("stun.l.google.com", 19302)
 
 /// What `pinhole host` shares, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct HostConfig {
     /// What is shared, by name; not empty unless something is allowed.
     pub services: Vec<SharedService>,
+    /// Services that this program serves itself.
+    #[cfg(unix)]
+    pub(crate) programs: Vec<ProgramService>,
     /// What clients may have dialled beside the services.
     pub allow: AccessList,
     /// Where clients may have us listen for them.
@@ -62,8 +78,8 @@ pub struct HostConfig {
     pub once: bool,
     /// How many clients may be connected at a time.
     pub max_sessions: usize,
-    /// Ask at the terminal before a client may join.
-    pub ask: bool,
+    /// Who decides about each client; `None` lets everybody in who knows the pin.
+    pub approver: Option<Approver>,
     /// Which ways to the clients are tried, and for how long.
     pub reach: Reach,
     /// Servers that tell how this machine is seen from outside.
@@ -72,6 +88,7 @@ pub struct HostConfig {
 
 /// What `pinhole client` joins, and where the service appears.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClientConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
@@ -108,10 +125,12 @@ pub struct ClientConfig {
 }
 
 impl HostConfig {
-    /// Shares one TCP service with everybody who knows the pin, and otherwise does what a host without flags does.
-    pub fn sharing(target: Target) -> HostConfig {
+    /// Shares nothing yet: at least one service has to be added, or a rule to [`HostConfig::allow`].
+    pub fn new() -> HostConfig {
         HostConfig {
-            services: vec![SharedService::of(target)],
+            services: Vec::new(),
+            #[cfg(unix)]
+            programs: Vec::new(),
             allow: AccessList::default(),
             allow_reverse: ReverseAccess::default(),
             bounds: Bounds::default(),
@@ -121,20 +140,87 @@ impl HostConfig {
             pin: None,
             once: false,
             max_sessions: DEFAULT_MAX_SESSIONS,
-            ask: false,
+            approver: None,
             reach: Reach::default(),
-            stun: default_stun_servers(),
+            stun: Vec::new(),
         }
+    }
+
+    /// Adds a service that this program serves itself, and returns what takes its streams.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: the name is none, or taken.
+    #[cfg(unix)]
+    pub fn serve(&mut self, name: &str) -> Result<ProgramListener, ConfigError> {
+        let (inlet, listener) = program_stream::listener();
+        self.programs.push(ProgramService { name: name.to_owned(), inlet });
+        match self.validate() {
+            Ok(()) => Ok(listener),
+            Err(error) => {
+                self.programs.pop();
+                Err(error)
+            }
+        }
+    }
+
+    /// Checks what one setting does not show by itself.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let names = self.services.iter().map(|service| &service.name);
+        #[cfg(unix)]
+        let names = names.chain(self.programs.iter().map(|service| &service.name));
+        let mut seen = HashSet::new();
+        for name in names {
+            if !is_service_name(name) {
+                return Err(ConfigError::ServiceName(name.clone()));
+            }
+            if !seen.insert(name) {
+                return Err(ConfigError::SameName(name.clone()));
+            }
+        }
+        match seen.len() {
+            0 if self.allow.is_empty() && self.allow_reverse.is_empty() => Err(ConfigError::NothingShared),
+            len if len > tunnel::hello::MAX_SERVICES => Err(ConfigError::ManyServices),
+            _ if self.max_sessions == 0 => Err(ConfigError::NoSessions),
+            _ if self.listen.is_none() && self.server.is_none() => Err(ConfigError::Unreachable),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shares one TCP service with everybody who knows the pin.
+    pub fn sharing(target: Target) -> HostConfig {
+        HostConfig { services: vec![SharedService::of(target)], ..HostConfig::new() }
+    }
+}
+
+impl Default for HostConfig {
+    fn default() -> HostConfig {
+        HostConfig::new()
     }
 }
 
 impl ClientConfig {
-    /// Makes the host's only service appear at an address, and otherwise does what a client without flags does.
-    pub fn joining(url: SignalingUrl, pin: Pin, local: impl Into<ListenAddress>) -> ClientConfig {
+    /// Joins the host whose URL has the pin in it, as the host prints it. What people paste is understood: `https://`
+    /// becomes `wss://`, and a missing `/ws` is added.
+    ///
+    /// ```
+    /// let config = pinhole::ClientConfig::from_url("https://abc-5000.example.net/?pin=123456")?;
+    /// assert_eq!(config.url.to_string(), "wss://abc-5000.example.net/ws");
+    /// # Ok::<(), pinhole::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`] and [`ConfigError::NoPin`].
+    pub fn from_url(url: &str) -> Result<ClientConfig, ConfigError> {
+        let (url, pin) = SignalingUrl::parse(url)?;
+        Ok(ClientConfig::new(url, pin.ok_or(ConfigError::NoPin)?))
+    }
+
+    /// Joins a host, and has nothing appear on this machine yet.
+    pub fn new(url: SignalingUrl, pin: Pin) -> ClientConfig {
         ClientConfig {
             url,
             pin,
-            forwards: vec![LocalForward::Only { bind: ServiceBind::Address(local.into()) }],
+            forwards: Vec::new(),
             reverse: Vec::new(),
             bounds: Bounds::default(),
             dynamic: Vec::new(),
@@ -147,8 +233,14 @@ impl ClientConfig {
             once: false,
             retry: false,
             reach: Reach::default(),
-            stun: default_stun_servers(),
+            stun: Vec::new(),
         }
+    }
+
+    /// Makes the host's only service appear at an address.
+    pub fn joining(url: SignalingUrl, pin: Pin, local: impl Into<ListenAddress>) -> ClientConfig {
+        let forwards = vec![LocalForward::Only { bind: ServiceBind::Address(local.into()) }];
+        ClientConfig { forwards, ..ClientConfig::new(url, pin) }
     }
 
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
@@ -159,6 +251,7 @@ impl ClientConfig {
 
 /// What a session may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Bounds {
     /// Streams that the peer may have open at once.
     pub max_streams: Option<u16>,
@@ -184,6 +277,7 @@ impl Bounds {
 
 /// What `pinhole check` looks at.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CheckConfig {
     /// The STUN servers to ask.
     pub stun: Vec<Target>,
@@ -193,6 +287,7 @@ pub struct CheckConfig {
 
 /// The host whose signaling a check visits.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct VisitConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
@@ -206,7 +301,19 @@ pub struct VisitConfig {
     pub proxy: Option<Proxy>,
 }
 
+impl CheckConfig {
+    /// Looks at this machine's network, with the help of those STUN servers.
+    pub fn new(stun: Vec<Target>) -> CheckConfig {
+        CheckConfig { stun, visit: None }
+    }
+}
+
 impl VisitConfig {
+    /// Visits a host.
+    pub fn new(url: SignalingUrl, pin: Option<Pin>) -> VisitConfig {
+        VisitConfig { url, pin, ca: None, headers: Vec::new(), proxy: None }
+    }
+
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
     pub fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.url, self.proxy.as_ref())

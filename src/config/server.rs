@@ -19,6 +19,7 @@ pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
 
 /// What `pinhole server` lets hosts and clients do.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system
     /// pick one.
@@ -44,6 +45,7 @@ pub struct ServerConfig {
 
 /// A server's own certificate, in PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TlsFiles {
     /// The certificate, and after it those that lead to an authority.
     pub certificate: PathBuf,
@@ -62,6 +64,7 @@ pub enum ServerAccess {
 
 /// Where published services are found by HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GatewayConfig {
     /// The domain under which each host has its name: in small letters and without dots at its ends.
     pub domain: String,
@@ -91,8 +94,23 @@ impl ServerConfig {
     }
 }
 
+impl TlsFiles {
+    /// Names a certificate and its key.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsFiles {
+        TlsFiles { certificate: certificate.into(), key: key.into() }
+    }
+}
+
+impl GatewayConfig {
+    /// Publishes services under a domain, at [`ServerConfig::listen`].
+    pub fn new(domain: &str) -> GatewayConfig {
+        GatewayConfig { domain: domain.trim_matches('.').to_ascii_lowercase(), listen: Vec::new() }
+    }
+}
+
 /// What a host asks of a server.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Registration {
     /// The base of the server's endpoints, as [`SignalingUrl::parse_server`] returns it.
     pub server: SignalingUrl,
@@ -138,9 +156,17 @@ impl Registration {
 
 /// A service that is published.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PublicService {
     /// Its index in [`HostConfig::services`](super::HostConfig::services); not one of UDP.
     pub service: usize,
     /// What visitors must log in with; `None` lets everybody in.
     pub auth: Option<Credentials>,
+}
+
+impl PublicService {
+    /// Publishes the service of that index for everybody.
+    pub fn new(service: usize) -> PublicService {
+        PublicService { service, auth: None }
+    }
 }

@@ -207,6 +207,7 @@ impl Tokens {
     }
 
     /// Returns every entry, in the order of the file.
+    #[cfg(test)]
     pub fn grants(&self) -> &[Grant] {
         &self.grants
     }

@@ -1,7 +1,8 @@
 //! What of an answer reaches the browser.
 
+use super::framing::FramingError;
 use super::talk_tests::Talk;
-use super::{AnswerFault, Ending, FramingError, MAX_FIELDS, MAX_HEAD, Refusal, Stage};
+use super::{AnswerFault, Ending, MAX_FIELDS, MAX_HEAD, Refusal, Stage};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const OLD: &str = "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n";

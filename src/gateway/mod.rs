@@ -38,7 +38,6 @@ use crate::http::forwarded::{Sender, TrustedProxies};
 
 pub use answer::AnswerFault;
 pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};
-pub use framing::FramingError;
 pub use malformed::Malformed;
 pub use refusal::Refusal;
 

@@ -172,7 +172,7 @@ fn capitalized(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway::FramingError;
+    use crate::gateway::framing::FramingError;
     use crate::http::Headers;
 
     const ALL: &[Refusal] = &[

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use data_encoding::BASE64;
 use httparse::Status;
 
-pub use answer::{Answer, CONTENT_SECURITY_POLICY};
+pub use answer::Answer;
 pub use initiator::Initiator;
 
 use forwarded::Forwarded;

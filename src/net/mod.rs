@@ -1,11 +1,14 @@
 //! Sockets: the only place, beside the loop, that touches the network.
 
 pub mod interfaces;
+#[cfg(any(feature = "cli", feature = "server"))]
 pub mod limits;
 pub mod listen;
 pub mod listener;
 pub mod machine;
 pub mod program_socket;
+#[cfg(unix)]
+pub mod program_stream;
 pub mod readiness;
 pub mod resolver;
 pub mod stream;

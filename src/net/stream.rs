@@ -1,4 +1,4 @@
-//! A connected byte stream of this machine: TCP, or a unix socket.
+//! A connected byte stream of this machine: TCP, a unix socket, or one to a thread of this process.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -6,6 +6,8 @@ use std::net::Shutdown;
 use log::debug;
 
 use super::listen;
+#[cfg(unix)]
+use super::program_stream::NearEnd;
 #[cfg(unix)]
 use super::system::UnixStream;
 use super::system::{Interest, Registry, Source, TcpStream, Token};
@@ -18,6 +20,9 @@ pub enum Stream {
     /// Over a unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
+    /// To a thread of this process.
+    #[cfg(unix)]
+    Program(NearEnd),
 }
 
 /// How far a connection attempt is.
@@ -38,6 +43,8 @@ macro_rules! either {
             Stream::Tcp($socket) => $result,
             #[cfg(unix)]
             Stream::Unix($socket) => $result,
+            #[cfg(unix)]
+            Stream::Program(NearEnd { socket: $socket, .. }) => $result,
         }
     };
 }
@@ -90,10 +97,26 @@ impl Stream {
     /// # Errors
     /// The system's.
     pub fn finish(&self) -> io::Result<()> {
-        if let Stream::Tcp(socket) = self {
-            listen::set_abrupt(socket, false)?;
+        match self {
+            Stream::Tcp(socket) => {
+                listen::set_abrupt(socket, false)?;
+                socket.shutdown(Shutdown::Write)
+            }
+            #[cfg(unix)]
+            Stream::Unix(socket) => socket.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Stream::Program(near) => near.finish(),
         }
-        either!(self, socket => socket.shutdown(Shutdown::Write))
+    }
+
+    /// Notes why the connection is about to be reset, for a program that can be told.
+    pub fn note_failure(&self, reason: &str) {
+        #[cfg(unix)]
+        if let Stream::Program(near) = self {
+            near.note_failure(reason);
+        }
+        #[cfg(not(unix))]
+        let _ = reason;
     }
 
     /// Has the socket count as writable only when everything that was written is on its way. False says that this
@@ -102,7 +125,7 @@ impl Stream {
         match self {
             Stream::Tcp(socket) => listen::TELLS_UNSENT && listen::set_notsent_lowat(socket, 1).is_ok(),
             #[cfg(unix)]
-            Stream::Unix(_) => false,
+            Stream::Unix(_) | Stream::Program(_) => false,
         }
     }
 
@@ -119,7 +142,7 @@ impl Stream {
         match self {
             Stream::Tcp(socket) => listen::set_nodelay(socket),
             #[cfg(unix)]
-            Stream::Unix(_) => Ok(()),
+            Stream::Unix(_) | Stream::Program(_) => Ok(()),
         }
     }
 
@@ -128,14 +151,20 @@ impl Stream {
         match self {
             Stream::Tcp(socket) => listen::reset(socket),
             #[cfg(unix)]
-            Stream::Unix(_) => {}
+            Stream::Unix(_) | Stream::Program(_) => {}
         }
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        either!(self, socket => socket.read(buffer))
+        match self {
+            Stream::Tcp(socket) => socket.read(buffer),
+            #[cfg(unix)]
+            Stream::Unix(socket) => socket.read(buffer),
+            #[cfg(unix)]
+            Stream::Program(near) => near.read(buffer),
+        }
     }
 }
 

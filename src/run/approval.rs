@@ -1,12 +1,13 @@
-//! `--ask`: a person at the terminal confirms each client. Reading a terminal blocks, so a helper thread does it.
+//! Somebody decides about each client. That may take time, so a thread of its own asks.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, Write};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::config::{Approver, JoinRequest};
 use crate::net::system::Waker;
 use crate::shares::{Admission, Shares, Source, Standing};
 
@@ -15,15 +16,15 @@ const MAX_QUESTIONS: usize = 16;
 
 /// Where questions come out, and where the answers go in.
 #[cfg(test)]
-pub(super) type Person = (Receiver<(u64, String)>, Sender<(u64, bool)>);
+pub(super) type Person = (Receiver<(u64, JoinRequest)>, Sender<(u64, bool)>);
 
 /// Asks questions one after the other.
 pub(super) struct Approval {
-    waiting: VecDeque<(u64, String)>,
+    waiting: VecDeque<(u64, JoinRequest)>,
     places: Shares<u64>,
     /// The question that the person sees.
     current: Option<u64>,
-    questions: Sender<(u64, String)>,
+    questions: Sender<(u64, JoinRequest)>,
     answers: Receiver<(u64, bool)>,
     /// What the helper thread has, where a test is the person.
     #[cfg(test)]
@@ -31,17 +32,17 @@ pub(super) struct Approval {
 }
 
 impl Approval {
-    /// Starts the helper thread. It ends with the process: nothing can interrupt a read of the terminal.
-    pub(super) fn start(waker: Arc<Waker>) -> io::Result<Approval> {
-        let (questions, asked) = bounded::<(u64, String)>(1);
+    /// Starts the thread. It may outlive the loop: nothing can interrupt somebody who thinks.
+    pub(super) fn start(waker: Arc<Waker>, approver: Approver) -> io::Result<Approval> {
+        let (questions, asked) = bounded::<(u64, JoinRequest)>(1);
         let (answer, answers) = bounded(1);
         #[cfg(test)]
         if waker.is_in_world() {
             return Ok(Approval { person: Some((asked, answer)), ..Approval::new(questions, answers) });
         }
         thread::Builder::new().name("pinhole-ask".to_owned()).spawn(move || {
-            for (serial, question) in asked {
-                let verdict = ask(&question);
+            for (serial, request) in asked {
+                let verdict = approver.decide(&request);
                 if answer.send((serial, verdict)).is_err() || waker.wake().is_err() {
                     break;
                 }
@@ -50,7 +51,7 @@ impl Approval {
         Ok(Approval::new(questions, answers))
     }
 
-    fn new(questions: Sender<(u64, String)>, answers: Receiver<(u64, bool)>) -> Approval {
+    fn new(questions: Sender<(u64, JoinRequest)>, answers: Receiver<(u64, bool)>) -> Approval {
         Approval {
             waiting: VecDeque::new(),
             places: Shares::new(MAX_QUESTIONS),
@@ -64,11 +65,11 @@ impl Approval {
 
     /// Asks about the client of that serial, once it is its turn. Says which question is to be
     /// [forgotten](Approval::forget) for that.
-    pub(super) fn ask(&mut self, serial: u64, source: Source, question: String) -> Admission<u64> {
+    pub(super) fn ask(&mut self, serial: u64, source: Source, request: JoinRequest) -> Admission<u64> {
         let admission = self.places.admit(source, rand::random());
         if admission != Admission::Full {
             self.places.enter(serial, source, Standing::Asking);
-            self.waiting.push_back((serial, question));
+            self.waiting.push_back((serial, request));
             self.ask_next();
         }
         admission
@@ -103,20 +104,6 @@ impl Approval {
     }
 }
 
-fn ask(question: &str) -> bool {
-    let mut stderr = io::stderr().lock();
-    // Without a terminal to write to there is none to answer at either: the answer is no.
-    if write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush()).is_err() {
-        return false;
-    }
-    drop(stderr);
-    let mut line = String::new();
-    match io::stdin().lock().read_line(&mut line) {
-        Ok(_) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,13 +112,17 @@ mod tests {
         Source::of([192, 0, 2, last].into())
     }
 
+    fn request() -> JoinRequest {
+        JoinRequest { remote: ([192, 0, 2, 1], 1).into(), session: "1".to_owned() }
+    }
+
     #[test]
     fn questions_of_one_source_leave_places_for_others_and_those_of_clients_that_left_are_not_asked() {
         let (questions, asked) = bounded(1);
         let (answer, answers) = bounded(1);
         let mut approval = Approval::new(questions, answers);
         for serial in 0..40 {
-            let admission = approval.ask(serial, source(1), format!("{serial}?"));
+            let admission = approval.ask(serial, source(1), request());
             if let Admission::InsteadOf(former) = admission {
                 assert_ne!(former, 0, "the person sees that one");
                 approval.forget(former);
@@ -140,8 +131,8 @@ mod tests {
         }
         let waiting = approval.waiting.len();
         assert!(waiting <= MAX_QUESTIONS / 2, "{waiting}");
-        assert_eq!(approval.ask(100, source(2), "honest?".to_owned()), Admission::Free);
-        let _ = approval.ask(101, source(3), "gone?".to_owned());
+        assert_eq!(approval.ask(100, source(2), request()), Admission::Free);
+        let _ = approval.ask(101, source(3), request());
         approval.forget(101);
         // One that is asked is not taken back: its answer is nobody's.
         approval.forget(0);
@@ -153,6 +144,6 @@ mod tests {
         }
         assert_eq!((seen[0], seen.len()), (0, waiting + 2));
         assert_eq!(seen.last(), Some(&100));
-        assert!(approval.places.is_empty());
+        assert_eq!(approval.places.len(), 0);
     }
 }

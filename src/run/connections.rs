@@ -14,7 +14,6 @@ use std::ops::{Index, IndexMut};
 use log::debug;
 
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
-use super::notice::ClientNotice;
 use super::shared::Shared;
 use super::table::{Slot, Table};
 use super::token::Source;
@@ -281,7 +280,7 @@ impl Connections {
     /// Takes a connection out of every table and reports its end.
     fn remove_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, end: StreamEnd) -> Phase {
         self.deregister(shared, connection);
-        let entry = self.table.remove(connection).expect("it was found by its stream, or as this");
+        let mut entry = self.table.remove(connection).expect("it was found by its stream, or as this");
         entry.round.into_iter().for_each(|round| shared.rounds.leave(round));
         let session = &mut shared.sessions[entry.session];
         session.connections.remove(&entry.key);
@@ -294,8 +293,10 @@ impl Connections {
         let name = session.name.clone();
         let stream = entry.id.value();
         // One that never opened has had its warning.
-        if let Phase::Open(_) = entry.phase {
-            shared.turn.tell(ClientNotice::Closed { connection, end: end.clone() });
+        if let Phase::Open(forward) = &mut entry.phase {
+            if let StreamEnd::Failed(reason) = &end {
+                forward.source_mut().note_failure(reason);
+            }
             shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
         }
         entry.phase

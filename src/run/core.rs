@@ -262,7 +262,10 @@ impl Core {
     fn latch(&mut self, event: &MioEvent) {
         match Source::from_token(event.token()) {
             Some(Source::Waker) => self.turn.handle_wake(),
+            #[cfg(feature = "cli")]
             Some(Source::Signals) => self.turn.handle_signal(),
+            #[cfg(not(feature = "cli"))]
+            Some(Source::Signals) => {}
             Some(Source::Interfaces) => self.turn.handle_interfaces(),
             Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
             Some(Source::Listener(slot)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(slot))),

@@ -3,6 +3,8 @@
 use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey};
 use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
+#[cfg(unix)]
+use crate::config::ProgramService;
 use crate::config::{ProxyProtocol, SharedService};
 use crate::net::resolver::Asker;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
@@ -15,6 +17,9 @@ pub(super) const NOT_FORWARDED: &str = "nothing was forwarded in that direction"
 pub(super) struct Dialer {
     /// By number, as in HELLO.
     pub(super) services: Vec<SharedService>,
+    /// Services of this program itself, whose numbers follow.
+    #[cfg(unix)]
+    pub(super) programs: Vec<ProgramService>,
     /// What a peer may name itself.
     pub(super) allow: AccessList,
     /// By number, what a client dials for connections that its host took.
@@ -79,6 +84,14 @@ impl Dialer {
             ConnectTarget::Tcp(_) => self.server.dials,
             ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_) => false,
         }
+    }
+
+    /// Finds the service of this program that a stream is to be joined to, if it is one.
+    #[cfg(unix)]
+    pub(super) fn program(&self, scope: Scope, target: &ConnectTarget) -> Option<&ProgramService> {
+        let ConnectTarget::Service(id) = target else { return None };
+        let service = self.programs.get(usize::from(*id).checked_sub(self.services.len())?)?;
+        (scope != Scope::Server || self.serves(target)).then_some(service)
     }
 
     /// Finds what a stream of such a session is to be joined to, and what a service is told of the client first.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::config::ConfigError;
+#[cfg(feature = "server")]
 use crate::config::tokens::TokensFileError;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
@@ -14,19 +16,20 @@ use crate::signaling::message::{ErrorCode, ErrorMessage};
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A local address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The host does not have what is to be forwarded; the words say what it has.
     #[error("{0}")]
     NoService(String),
-    /// What stdin and stdout were joined to ended before its time.
-    #[error("the connection was cut off: {0}")]
-    Pipe(String),
     /// Certificates cannot be read.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),
     /// The tokens of a server cannot be read.
+    #[cfg(feature = "server")]
     #[error(transparent)]
     Tokens(#[from] TokensFileError),
     /// The host's signaling WebSocket cannot be reached, or ended too early.
@@ -81,10 +84,11 @@ impl RunError {
     pub fn code(&self) -> &str {
         match self {
             RunError::Listen(ListenError::InUse { .. }) => "address-in-use",
+            RunError::Config(_) => "usage",
             RunError::NoService(_) => "no-service",
-            RunError::Pipe(_) => "pipe",
             RunError::Listen(_) => "listen",
             RunError::Tls(_) => "certificates",
+            #[cfg(feature = "server")]
             RunError::Tokens(_) => "tokens",
             RunError::WebSocket(WebSocketError::Certificate { .. })
             | RunError::Server(WebSocketError::Certificate { .. }) => "certificate",
@@ -108,7 +112,7 @@ impl RunError {
     }
 
     /// Tells whether who could not be reached may be reached later, without anybody changing anything here.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),
             RunError::Session(End::SignalingLost) => true,

@@ -16,13 +16,17 @@ mod host;
 mod keys;
 mod links;
 mod notice;
+#[cfg(unix)]
+mod opener;
 mod proxy_header;
 mod pump;
 mod rounds;
+#[cfg(feature = "server")]
 mod server;
 mod sessions;
 mod shared;
 mod side;
+#[cfg(feature = "cli")]
 mod signals;
 mod sockets;
 mod stun;
@@ -37,7 +41,15 @@ pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::error::RunError;
 pub use self::host::Host;
-pub use self::server::Server;
 #[cfg(unix)]
-pub use self::server::{DialError, ServerDialer};
+pub use self::opener::DialError;
+#[cfg(feature = "server")]
+pub use self::server::Server;
+#[cfg(all(unix, feature = "server"))]
+pub use self::server::ServerDialer;
 pub use self::turn::{Reporter, Stopper};
+#[cfg(unix)]
+pub(crate) use self::{
+    client::Connector,
+    opener::{PATIENCE, Until},
+};

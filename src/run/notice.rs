@@ -4,11 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::deadlines::{ClientDue, HostDue, ServerDue};
-use super::keys::{ConnectionKey, FlowKey, LinkKey, Scope, SessionKey, UdpListenerKey};
+use super::keys::{FlowKey, LinkKey, Scope, SessionKey, UdpListenerKey};
 use super::table::{Mark, Slot};
 use crate::net::system::Event as MioEvent;
 use crate::session::{End, Signal};
-use crate::status::event::StreamEnd;
 use crate::tunnel::{self, GoAwayReason};
 
 /// Which listeners of a side's table may have a connection.
@@ -112,9 +111,6 @@ pub(super) enum ClientNotice {
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A program that talks to our proxy has something to say.
     Negotiation { slot: Slot },
-    /// A connection that was open is gone.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "only `-W`, which needs Unix, waits for it"))]
-    Closed { connection: ConnectionKey, end: StreamEnd },
     /// A deadline of its own came up.
     Due(ClientDue),
 }

@@ -11,6 +11,7 @@ use log::{debug, trace};
 
 use super::deadlines::{Deadlines, Due};
 use super::notice::{HostNotice, Listening, Notice, ServerNotice};
+#[cfg(feature = "cli")]
 use super::signals::{HangUp, Signals, Wish};
 use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
@@ -61,6 +62,7 @@ pub(super) struct Turn {
     /// No descriptors are free: the listeners are left alone until a deadline.
     is_accepting_paused: bool,
     reporter: Reporter,
+    #[cfg(feature = "cli")]
     signals: Signals,
     stops: Receiver<()>,
     stopper: Stopper,
@@ -82,6 +84,7 @@ impl Turn {
             interfaces,
             is_accepting_paused: false,
             reporter,
+            #[cfg(feature = "cli")]
             signals: Signals::default(),
             stops,
             stopper: Stopper { sender, waker },
@@ -111,6 +114,7 @@ impl Turn {
     }
 
     /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
+    #[cfg(feature = "cli")]
     pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
         self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
     }
@@ -178,6 +182,7 @@ impl Turn {
     }
 
     /// Signals of the system came.
+    #[cfg(feature = "cli")]
     pub(super) fn handle_signal(&mut self) {
         let wishes = self.signals.pending().into_iter().map(|wish| match wish {
             Wish::Stop => Notice::Stop,

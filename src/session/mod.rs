@@ -37,7 +37,7 @@ use link::{Cipher, Link};
 use state::{State, Step};
 use timers::Timer;
 
-pub use direct::{OPEN_TIMEOUT, SILENCE, STALL};
+pub use direct::OPEN_TIMEOUT;
 pub use event::{End, Event, Path, Signal};
 
 /// How long a client waits for the host's first sealed message: a person may be asked before.
@@ -57,6 +57,7 @@ pub const RECORDS_PER_KEY: u64 = 1 << 27;
 
 /// Which ways a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reach {
     /// Direct paths are tried.
     pub direct: bool,
@@ -67,8 +68,21 @@ pub struct Reach {
     /// How long a session lives without any path.
     pub grace: Duration,
     /// How many DTLS records a PeerConnection carries in one direction before another one, with keys of its own, takes
-    /// its place.
+    /// its place. Tests make it small.
+    #[doc(hidden)]
     pub records_per_key: u64,
+}
+
+impl Reach {
+    /// Tries direct paths, and nothing else.
+    pub fn direct_only() -> Reach {
+        Reach { relay: false, ..Reach::default() }
+    }
+
+    /// Uses the relay, and nothing else.
+    pub fn relay_only() -> Reach {
+        Reach { direct: false, ..Reach::default() }
+    }
 }
 
 impl Default for Reach {

@@ -154,17 +154,13 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.holders.len()
     }
 
-    /// Tells whether no place is taken.
-    pub fn is_empty(&self) -> bool {
-        self.holders.is_empty()
-    }
-
     /// Returns how many hold a place that is none: they came although the table was full.
     pub fn surplus(&self) -> usize {
         self.holders.len().saturating_sub(self.places)
     }
 
     /// Returns how many places a source has.
+    #[cfg(test)]
     pub fn held_by(&self, source: Source) -> usize {
         self.sources.get(&source).map_or(0, Share::len)
     }

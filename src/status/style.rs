@@ -32,6 +32,7 @@ pub struct Style {
 
 impl Style {
     /// Plain text with everything in it.
+    #[cfg(test)]
     pub fn plain() -> Style {
         Style { colour: false, error_colour: false, streams: true }
     }

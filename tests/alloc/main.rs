@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
+use pinhole::internals::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
 
 thread_local! {
     static IS_COUNTING: Cell<bool> = const { Cell::new(false) };

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole::session::{Event, Path, Reach, Session, Signal};
-use pinhole::tunnel::{ChunkPool, Config, Role};
+use pinhole::internals::session::{Event, Path, Reach, Session, Signal};
+use pinhole::internals::tunnel::{ChunkPool, Config, Role};
 use str0m::net::Transmit;
 
 use crate::handshake::handshake;
@@ -85,8 +85,8 @@ impl Pair {
 
 #[test]
 fn a_session_that_is_asked_what_it_waits_for_allocates_nothing() {
-    let direct = Reach { relay: false, ..Reach::default() };
-    let relayed = Reach { direct: false, ..Reach::default() };
+    let direct = Reach::direct_only();
+    let relayed = Reach::relay_only();
     for reach in [direct, relayed] {
         COUNT.set(0);
         let mut pair = Pair::new(&reach);

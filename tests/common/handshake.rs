@@ -1,7 +1,7 @@
 //! The signaling exchange of two who have the same pin, without anything between them.
 
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
+use pinhole::internals::signaling::pin::Pin;
 
 /// Runs the real handshake; the host's result comes first.
 pub(crate) fn handshake() -> [Established; 2] {

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, unbounded};
-use pinhole::run::{Reporter, RunError, Stopper};
-use pinhole::status::event::Event;
+use pinhole::internals::run::{Reporter, RunError, Stopper};
+use pinhole::internals::status::event::Event;
 
 use super::{DEADLINE, connect};
 

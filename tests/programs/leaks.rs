@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 
 use crate::common::pinhole::{Pair, Pinhole};
 use crate::common::services::serve;

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinhole::net::interfaces::usable_addresses;
+use pinhole::internals::net::interfaces::usable_addresses;
 use serde_json::Value;
 
 use crate::common::pinhole::{Pinhole, text};

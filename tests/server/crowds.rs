@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pinhole::net::limits::raise_descriptor_limit;
-use pinhole::signaling::rendezvous::{Packet, Payload};
+use pinhole::internals::net::limits::raise_descriptor_limit;
+use pinhole::internals::signaling::rendezvous::{Packet, Payload};
 use serde_json::json;
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket};

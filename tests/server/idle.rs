@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 
 use crate::common::system::{figure, resident_kib, skipped, ticks_within};
 use crate::lab::Server;

@@ -4,16 +4,15 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::thread;
 
-use pinhole::access::AccessList;
-use pinhole::address::Target;
-use pinhole::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig};
-use pinhole::run::{Client, DialError, Host, Server};
-use pinhole::session::Reach;
-use pinhole::signaling::pin::Pin;
-use pinhole::signaling::rendezvous::HostId;
-use pinhole::signaling::url::SignalingUrl;
-use pinhole::status::event::{Event, Way};
-use pinhole::tunnel::AbortReason;
+use pinhole::internals::access::AccessList;
+use pinhole::internals::address::Target;
+use pinhole::internals::config::{ClientConfig, GatewayConfig, HostConfig, PublicService, Registration, ServerConfig};
+use pinhole::internals::run::{Client, DialError, Host, Server};
+use pinhole::internals::signaling::pin::Pin;
+use pinhole::internals::signaling::rendezvous::HostId;
+use pinhole::internals::signaling::url::SignalingUrl;
+use pinhole::internals::status::event::{Event, Way};
+use pinhole::internals::tunnel::AbortReason;
 
 use crate::common::services::{echo, serve};
 use crate::common::sides::{Side, check_echo, reporter};
@@ -40,13 +39,10 @@ fn host_allowing(registration: Registration, target: SocketAddr) -> Side {
 
 fn host_with(registration: Registration, target: SocketAddr, allow: AccessList) -> Side {
     let (reporter, events) = reporter();
-    let config = HostConfig {
-        stun: Vec::new(),
-        listen: None,
-        allow,
-        server: Some(registration),
-        ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
-    };
+    let mut config = HostConfig::sharing(target.into());
+    config.listen = None;
+    config.allow = allow;
+    config.server = Some(registration);
     let host = Host::bind(config, reporter).unwrap();
     let stopper = host.stopper();
     Side { events, stopper, thread: thread::spawn(move || host.run()) }
@@ -65,8 +61,8 @@ fn registered(host: &Side) -> (SignalingUrl, Pin) {
 
 fn client(url: SignalingUrl, pin: Pin, direct: bool) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let reach = Reach { direct, ..Reach::default() };
-    let config = ClientConfig { stun: Vec::new(), reach, ..ClientConfig::joining(url, pin, any_port()) };
+    let mut config = ClientConfig::joining(url, pin, any_port());
+    config.reach.direct = direct;
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local.expect("a port is bound"))
@@ -122,10 +118,12 @@ fn get(address: SocketAddr, host: &str, path: &str) -> String {
 
 #[test]
 fn a_published_service_is_found_by_its_name() {
-    let gateway = GatewayConfig { domain: "p.test".to_owned(), listen: Vec::new() };
-    let (server, address) = server(ServerConfig { gateway: Some(gateway), ..ServerConfig::open(any_port()) });
-    let public = Some(PublicService { service: 0, auth: None });
-    let host = host(Registration { public, ..registration(address, "myhost") }, mirror());
+    let mut config = ServerConfig::open(any_port());
+    config.gateway = Some(GatewayConfig::new("p.test"));
+    let (server, address) = server(config);
+    let mut registration = registration(address, "myhost");
+    registration.public = Some(PublicService::new(0));
+    let host = host(registration, mirror());
     let (url, pin) = registered(&host);
     let answer = get(address, "myhost.p.test", "/a?b");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -155,7 +153,9 @@ fn other_threads_dial_through_a_host() {
     let allowed = Target { host: target.ip().to_string(), port: target.port() };
     let plain = host(registration(address, "plain"), target);
     registered(&plain);
-    let dialling = host_allowing(Registration { dial: true, ..registration(address, "dialling") }, target);
+    let mut trusting = registration(address, "dialling");
+    trusting.dial = true;
+    let dialling = host_allowing(trusting, target);
     registered(&dialling);
 
     let id = |id: &str| id.parse::<HostId>().unwrap();

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
-use pinhole::signaling::rendezvous::Token;
+use pinhole::internals::signaling::rendezvous::Token;
 
 use crate::common::connect;
 use crate::common::pinhole::{Ended, Pinhole, command, text};

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep};
+use pinhole::internals::signaling::pin::Pin;
 
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::echo;

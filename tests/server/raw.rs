@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 
-use pinhole::signaling::rendezvous::{FromHost, FromServer, Instance, Packet, Payload, Register, instance};
+use pinhole::internals::signaling::rendezvous::{FromHost, FromServer, Instance, Packet, Payload, Register, instance};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Error, Message, WebSocket};
 

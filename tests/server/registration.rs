@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pinhole::signaling::rendezvous::{FromServer, instance};
+use pinhole::internals::signaling::rendezvous::{FromServer, instance};
 use serde_json::{Value, json};
 
 use crate::common::pinhole::{Ended, Pinhole, run, text};

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
-use pinhole::net::limits::raise_descriptor_limit;
-use pinhole::signaling::rendezvous::instance;
+use pinhole::internals::net::limits::raise_descriptor_limit;
+use pinhole::internals::signaling::rendezvous::instance;
 
 use crate::common::pinhole::Pinhole;
 use crate::common::services::echo;

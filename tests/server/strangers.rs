@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 
-use pinhole::net::websocket::MAX_MESSAGE;
-use pinhole::signaling::rendezvous::{FromServer, Packet, Payload, instance};
+use pinhole::internals::net::websocket::MAX_MESSAGE;
+use pinhole::internals::signaling::rendezvous::{FromServer, Packet, Payload, instance};
 use serde_json::json;
 
 use crate::common::connect;

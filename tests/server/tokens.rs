@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use nix::sys::signal::Signal;
-use pinhole::signaling::rendezvous::Token;
+use pinhole::internals::signaling::rendezvous::Token;
 use serde_json::json;
 
 use crate::common::pinhole::{Pinhole, command, run, text};

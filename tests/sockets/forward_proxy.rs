@@ -9,8 +9,8 @@ use std::thread;
 
 use crate::common::services::{read_head, serve};
 use crate::common::system::program;
-use pinhole::socks::{Credentials, Negotiation, Request};
-use pinhole::tunnel::AbortReason;
+use pinhole::internals::socks::{Credentials, Negotiation, Request};
+use pinhole::internals::tunnel::AbortReason;
 
 /// Exit codes of curl.
 const OK: i32 = 0;

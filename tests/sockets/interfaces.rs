@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
 use nix::sched::{CloneFlags, unshare};
-use pinhole::net::interfaces::{MAX_IPV4, offered_addresses};
-use pinhole::net::watch::InterfaceWatch;
+use pinhole::internals::net::interfaces::{MAX_IPV4, offered_addresses};
+use pinhole::internals::net::watch::InterfaceWatch;
 
 use crate::common::DEADLINE;
 use crate::common::system::{program, skipped};

@@ -4,13 +4,12 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::thread::{self, JoinHandle};
 
-use pinhole::address::Target;
-use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::run::{Client, Host, RunError};
-use pinhole::session::{End, Reach};
-use pinhole::signaling::pin::Pin;
-use pinhole::signaling::url::SignalingUrl;
-use pinhole::status::event::{Event, StreamEnd};
+use pinhole::internals::config::{ClientConfig, HostConfig};
+use pinhole::internals::run::{Client, Host, RunError};
+use pinhole::internals::session::{End, Reach};
+use pinhole::internals::signaling::pin::Pin;
+use pinhole::internals::signaling::url::SignalingUrl;
+use pinhole::internals::status::event::{Event, StreamEnd};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -24,11 +23,7 @@ const STREAMS: u64 = 50;
 
 fn host(target: SocketAddr) -> (Side, SignalingUrl, Pin) {
     let (reporter, events) = reporter();
-    let config = HostConfig {
-        stun: Vec::new(),
-        ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
-    };
-    let host = Host::bind(config, reporter).unwrap();
+    let host = Host::bind(HostConfig::sharing(target.into()), reporter).unwrap();
     let (url, pin, stopper) = (host.url().unwrap(), host.pin().clone(), host.stopper());
     (Side { events, stopper, thread: thread::spawn(move || host.run()) }, url, pin)
 }
@@ -39,7 +34,8 @@ fn client(url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
 
 fn client_with(reach: Reach, url: SignalingUrl, pin: Pin) -> (Side, SocketAddr) {
     let (reporter, events) = reporter();
-    let config = ClientConfig { stun: Vec::new(), reach, ..ClientConfig::joining(url, pin, any_port()) };
+    let mut config = ClientConfig::joining(url, pin, any_port());
+    config.reach = reach;
     let client = Client::bind(config, reporter).unwrap();
     let (local, stopper) = (client.local_addr(), client.stopper());
     (Side { events, stopper, thread: thread::spawn(move || client.run()) }, local.expect("a port is bound"))
@@ -91,7 +87,9 @@ fn a_client_learns_that_its_host_ended() {
 #[test]
 fn a_connection_outlives_the_keys_that_it_began_under() {
     let (host, url, pin) = host(echo());
-    let (client, local) = client_with(Reach { records_per_key: 20, ..Reach::default() }, url, pin);
+    let mut reach = Reach::default();
+    reach.records_per_key = 20;
+    let (client, local) = client_with(reach, url, pin);
     forwarding(&client);
     let mut stream = connect(local);
     let mut check = |text: &[u8]| {

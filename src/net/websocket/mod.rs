@@ -22,11 +22,11 @@ use rustls::pki_types::ServerName;
 use tungstenite::error::Error as ProtocolLayerError;
 use tungstenite::protocol::{Message, Role, WebSocketContext};
 
-pub use answer::{Dialled, HttpAnswer};
+pub use answer::Dialled;
 pub use client::UpgradeRequest;
 pub use error::{Phase, WebSocketError};
 pub use frame::close_code;
-pub use proxy_answer::{ProxyFailure, ProxyProblem};
+pub use proxy_answer::ProxyProblem;
 pub use server::{Admission, Incoming, IncomingEvent};
 
 use crate::fault::caught;

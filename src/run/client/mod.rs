@@ -18,19 +18,21 @@ mod joining;
 mod links;
 mod local;
 #[cfg(unix)]
-mod pipe;
+mod opening;
 mod proxy;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+#[cfg(unix)]
+use crossbeam_channel::Receiver;
 use log::debug;
 
 use self::joining::Joining;
 use self::links::Phase;
 use self::local::LocalPorts;
 #[cfg(unix)]
-use self::pipe::PipeEnds;
+pub(crate) use self::opening::Connector;
 use self::proxy::{Negotiating, NegotiationKey};
 use super::RunError;
 use super::core::Core;
@@ -39,12 +41,17 @@ use super::dialer::Dialer;
 use super::keys::SessionKey;
 use super::links::{LOOK_INTERVAL, Links, Redial, Way};
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
+#[cfg(unix)]
+use super::opener::{Opener, Request};
 use super::side::Side;
+#[cfg(feature = "cli")]
 use super::signals::HangUp;
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
+#[cfg(unix)]
+use crate::config::Pipe;
 use crate::session::End;
 use crate::shares::Source;
 use crate::status::event::Event;
@@ -66,8 +73,11 @@ pub struct Client {
     negotiations: Table<Negotiating>,
     /// What slows down guesses at the login that they want.
     logins: LoginLimiter<NegotiationKey, Source>,
+    /// What other threads open streams with, and what they want.
     #[cfg(unix)]
-    pipe: PipeEnds,
+    connector: Connector,
+    #[cfg(unix)]
+    requests: Receiver<Request<Pipe>>,
     way: Way,
     redial: Redial,
     links: Links<Phase>,
@@ -101,6 +111,8 @@ impl Client {
         let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
         let dialer = Dialer { reverse, ..Dialer::default() };
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
+        #[cfg(unix)]
+        let (opener, requests) = Opener::new(core.turn.waker());
         let way = Way::new(&config.url, &config.headers, config.proxy.as_ref(), config.ca.as_deref())?;
         let mut client = Client {
             core,
@@ -109,7 +121,9 @@ impl Client {
             negotiations: Table::new(),
             logins: LoginLimiter::default(),
             #[cfg(unix)]
-            pipe: PipeEnds::default(),
+            connector: Connector::new(opener),
+            #[cfg(unix)]
+            requests,
             way,
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             links: Links::new(),
@@ -137,6 +151,7 @@ impl Client {
     ///
     /// # Errors
     /// The system's.
+    #[cfg(feature = "cli")]
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
         Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
@@ -160,10 +175,6 @@ impl Client {
                     self.handle_negotiation(program);
                 }
             }
-            #[cfg(unix)]
-            ClientNotice::Closed { connection, end } => self.handle_closed(connection, &end),
-            #[cfg(not(unix))]
-            ClientNotice::Closed { .. } => {}
             ClientNotice::Due(ClientDue::Rejoin) => self.rejoin(),
             ClientNotice::Due(ClientDue::Waiting) => self.expire_waiting(),
             ClientNotice::Due(ClientDue::Logins) => self.serve_logins(),
@@ -203,13 +214,11 @@ impl Client {
             if let Err(error) = self.forward(&services) {
                 return self.leave(Some(error));
             }
-            #[cfg(unix)]
-            if let Err(error) = self.open_pipe(&services) {
-                return self.leave(Some(error));
-            }
         }
         self.ask_to_listen(session);
         self.serve_waiting();
+        #[cfg(unix)]
+        self.open_wanted();
         self.accept(Listening::All);
     }
 
@@ -330,7 +339,7 @@ impl Side for Client {
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
             Notice::KeepAlive => self.keep_alive(),
             #[cfg(unix)]
-            Notice::Woken => drop(self.handle_unwritten()),
+            Notice::Woken => self.open_wanted(),
             #[cfg(not(unix))]
             Notice::Woken => {}
             Notice::Stop => self.stop(),

@@ -28,7 +28,11 @@ impl Asker {
     pub(super) fn end(self, stream: Stream) {
         match self {
             Asker::Program(mut negotiation, _) => answer_and_end(stream, &mut negotiation),
-            Asker::Caller(_) => stream.reset(),
+            Asker::Caller(mut tell) => {
+                // Heard only by a thread that was told nothing better.
+                tell(Err(AbortReason::Reset));
+                stream.reset();
+            }
         }
     }
 }

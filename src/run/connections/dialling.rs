@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 
 use super::dials::Outcome;
 use super::{Connections, Phase};
+#[cfg(unix)]
+use crate::config::ProgramService;
+#[cfg(unix)]
+use crate::net::stream::Stream;
 use crate::run::deadlines::DialDue;
 use crate::run::dialer::Wanted;
-use crate::run::keys::ConnectionKey;
+use crate::run::keys::{ConnectionKey, SessionKey};
 use crate::run::proxy_header::proxy_header;
 use crate::run::shared::Shared;
-use crate::tunnel::AbortReason;
+use crate::tunnel::{AbortReason, StreamKey};
 
 impl Connections {
     /// Dials the target of a stream the peer opened, if that is still there.
@@ -22,6 +26,27 @@ impl Connections {
         entry.prefix = wanted.header.map_or_else(Vec::new, |version| proxy_header(version, path));
         let outcome = self.dials.begin(shared, connection, wanted);
         self.settle(shared, connection, outcome);
+    }
+
+    /// Joins a stream the peer opened to this program itself.
+    #[cfg(unix)]
+    pub(in crate::run) fn open_program(
+        &mut self,
+        shared: &mut Shared<'_>,
+        session: SessionKey,
+        key: StreamKey,
+        service: &ProgramService,
+    ) {
+        let address = format!("{} (this program)", service.name);
+        let Some(connection) = self.insert(shared, session, key, address) else { return };
+        let outcome = match service.inlet.offer() {
+            Ok(near) => match self.register(shared, connection, Stream::Program(near)) {
+                Ok(stream) => Outcome::Made(stream, Vec::new(), None),
+                Err(error) => Outcome::failed(&error),
+            },
+            Err(error) => Outcome::Failed(AbortReason::Refused, error.to_string()),
+        };
+        self.settle(shared, connection, Some(outcome));
     }
 
     /// Takes the resolver's answer for a dial.

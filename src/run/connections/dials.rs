@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    fn failed(error: &io::Error) -> Outcome {
+    pub(super) fn failed(error: &io::Error) -> Outcome {
         let reason = match error.kind() {
             io::ErrorKind::ConnectionRefused => AbortReason::Refused,
             io::ErrorKind::TimedOut => AbortReason::Timeout,

@@ -22,6 +22,11 @@ impl Core {
         {
             return self.sessions.abort_stream(session, key, AbortReason::Denied, NOT_FORWARDED);
         }
+        #[cfg(unix)]
+        if let Some(service) = self.dialer.program(entry.scope, target).cloned() {
+            let (connections, mut shared) = self.connections_and_shared();
+            return connections.open_program(&mut shared, session, key, &service);
+        }
         let (endpoint, header) = match self.dialer.endpoint(entry.scope, target) {
             Ok(found) => found,
             Err(Refusal { reason, detail }) => {

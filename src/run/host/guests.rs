@@ -7,7 +7,11 @@ use log::{debug, info};
 use super::Host;
 use super::links::Phase;
 use crate::address::Endpoint;
-use crate::config::SharedService;
+#[cfg(unix)]
+use crate::address::Protocol;
+#[cfg(unix)]
+use crate::config::ProgramService;
+use crate::config::{JoinRequest, SharedService};
 use crate::run::approval::Approval;
 use crate::run::keys::LinkKey;
 use crate::shares::{Admission, Standing};
@@ -81,8 +85,8 @@ impl Host {
         // A client that is gone already took its link along.
         let Some(link) = self.links.get_mut(key) else { return };
         let Some(approval) = &mut self.approval else { return self.start_session(key, established) };
-        let question = format!("Let a client from {} join (session {})?", link.remote, established.session);
-        let former = match approval.ask(key.number(), link.source(), question) {
+        let request = JoinRequest { remote: link.remote, session: established.session.to_string() };
+        let former = match approval.ask(key.number(), link.source(), request) {
             Admission::Free => None,
             Admission::InsteadOf(former) => Some(former),
             Admission::Full => return self.refuse(key, &SignalingError::Full),
@@ -110,10 +114,10 @@ impl Host {
     #[cfg(test)]
     pub(in crate::run) fn answer_question(&mut self, verdict: bool) -> Option<String> {
         let (asked, answer) = self.approval.as_ref()?.person.as_ref()?;
-        let (question, text) = asked.try_recv().ok()?;
+        let (question, request) = asked.try_recv().ok()?;
         answer.try_send((question, verdict)).ok()?;
         self.core.turn.stopper().waker().wake().ok()?;
-        Some(text)
+        Some(request.to_string())
     }
 
     /// Returns the link that a question is about, if it still waits for the answer.
@@ -155,9 +159,17 @@ impl Host {
 
     /// Says what is shared: everything, or that one service.
     pub(super) fn announced(&self, only: Option<usize>) -> Vec<Service> {
-        let services = self.config.services.iter().zip(0..);
-        let wanted = services.filter(|(_, id)| only.is_none_or(|only| only == usize::from(*id)));
-        wanted.map(|(service, id)| announced(service, id)).collect()
+        let services = self.config.services.iter().zip(0..).map(|(service, id)| announced(service, id));
+        #[cfg(unix)]
+        let services = {
+            let programs = self.config.programs.iter().zip(self.config.services.len()..);
+            let of_program = |(service, id): (&ProgramService, usize)| {
+                let proto = Protocol::Tcp.as_str().to_owned();
+                Some(Service { id: u16::try_from(id).ok()?, name: service.name.clone(), proto, port: None })
+            };
+            services.chain(programs.filter_map(of_program))
+        };
+        services.filter(|service| only.is_none_or(|only| only == usize::from(service.id))).collect()
     }
 
     /// A generated pin that was guessed at too often is replaced; one that was chosen stays, with a warning.

@@ -29,6 +29,7 @@ use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, Links};
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 use crate::run::side::Side;
+#[cfg(feature = "cli")]
 use crate::run::signals::HangUp;
 use crate::run::table::Table;
 use crate::run::token::Source;
@@ -80,14 +81,22 @@ impl Host {
     /// Binds the signaling port; [`Host::run`] reports where it is.
     ///
     /// # Errors
-    /// The port cannot be had.
+    /// The settings contradict each other, or the port cannot be bound.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
+        config.validate()?;
         let (services, allow) = (config.services.clone(), config.allow.clone());
         let server = config.server.as_ref().map_or_else(ServerAccess::default, |registration| ServerAccess {
             public: registration.public.as_ref().and_then(|public| u16::try_from(public.service).ok()),
             dials: registration.dial,
         });
-        let dialer = Dialer { services, allow, server, ..Dialer::default() };
+        let dialer = Dialer {
+            services,
+            allow,
+            server,
+            #[cfg(unix)]
+            programs: config.programs.clone(),
+            ..Dialer::default()
+        };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.flows.idle = config.udp_idle;
         let mut listener = config.listen.map(listen::listen).transpose()?;
@@ -96,7 +105,8 @@ impl Host {
             core.turn.registry().register(listener, Source::Signaling.token(), Interest::READABLE)?;
         }
         let uplink = config.server.clone().map(Uplink::new).transpose()?;
-        let approval = if config.ask { Some(Approval::start(core.turn.stopper().waker())?) } else { None };
+        let approval =
+            config.approver.clone().map(|approver| Approval::start(core.turn.waker(), approver)).transpose()?;
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
         for rule in config.allow.rules() {
             if let Some(remark) = rule.remark() {
@@ -157,6 +167,7 @@ impl Host {
     ///
     /// # Errors
     /// The system's.
+    #[cfg(feature = "cli")]
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
         Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }

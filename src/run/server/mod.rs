@@ -33,9 +33,9 @@ use crossbeam_channel::Receiver;
 use rustls::ServerConfig as TlsConfig;
 
 #[cfg(unix)]
-use self::dial::Dial;
+pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
-pub use self::dial::{DialError, Dialer as ServerDialer};
+use self::dial::Wanted;
 use self::ending::Stage;
 use self::files::{read_access, read_tls};
 use self::leaving::Leaving;
@@ -49,7 +49,10 @@ use super::dialer::Dialer;
 use super::keys::{LinkKey, SessionKey};
 use super::links::{LOOK_INTERVAL, Links};
 use super::notice::{Listening, Notice, ServerNotice};
+#[cfg(unix)]
+use super::opener::{Opener, Request};
 use super::side::Side;
+#[cfg(feature = "cli")]
 use super::signals::HangUp;
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
@@ -92,7 +95,7 @@ pub struct Server {
     #[cfg(unix)]
     dialer: ServerDialer,
     #[cfg(unix)]
-    dials: Receiver<Dial>,
+    dials: Receiver<Request<Wanted>>,
     /// Where bytes of a browser land.
     piece: Box<[u8]>,
     /// Connections that have not said what they want; hosts; clients.
@@ -174,11 +177,11 @@ impl Server {
             core.turn.warn("proxy-listen", message);
         }
         #[cfg(unix)]
-        let (dialer, dials) = ServerDialer::new(core.turn.stopper().waker());
+        let (opener, dials) = Opener::new(core.turn.waker());
         let (max_hosts, max_clients) = (config.max_hosts, config.max_clients);
         Ok(Server {
             #[cfg(unix)]
-            dialer,
+            dialer: ServerDialer::new(opener),
             #[cfg(unix)]
             dials,
             core,
@@ -231,6 +234,7 @@ impl Server {
     ///
     /// # Errors
     /// The system's.
+    #[cfg(feature = "cli")]
     pub fn handle_signals(&mut self) -> Result<(), RunError> {
         Ok(self.core.turn.handle_signals(HangUp::Reloads)?)
     }
@@ -263,7 +267,7 @@ impl Side for Server {
     }
 
     fn start(&mut self) {
-        let descriptors = limits::raise_descriptor_limit().unwrap_or_default();
+        let descriptors = limits::descriptor_limit().unwrap_or_default();
         self.fit_places(descriptors);
         let serving = Event::Serving {
             listen: self.local_addr(),

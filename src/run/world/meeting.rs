@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::forwarding::{Pair, check, is_forwarding, relayed};
 use super::{Ended, SERVER_PORT, Side, World, client_of, host_of, registration};
 use crate::address::ListenAddress;
-use crate::config::{ClientConfig, HostConfig, LocalForward, Registration, ServerConfig, ServiceBind, SharedService};
+use crate::config::{
+    Approver, ClientConfig, HostConfig, LocalForward, Registration, ServerConfig, ServiceBind, SharedService,
+};
 use crate::net::world::Machine;
 use crate::run::RunError;
 use crate::signaling::message::ErrorCode;
@@ -279,7 +281,7 @@ fn whoever_is_asked_says_who_may_join() {
     let mut world = World::new();
     let [office, home] = ["10.0.0.1", "10.0.0.2"].map(|address| world.machine(&[address]));
     world.echo(office, SERVICE);
-    let host = world.host(office, HostConfig { ask: true, ..host_of(SERVICE) });
+    let host = world.host(office, HostConfig { approver: Some(Approver::new(|_| false)), ..host_of(SERVICE) });
     let welcome = world.client(home, client_of("10.0.0.1"));
     world.pass(seconds(30));
     assert!(world.events(welcome).is_empty(), "it waits");

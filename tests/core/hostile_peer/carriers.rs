@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use pinhole::session::{Event, Reach, Session, Signal};
-use pinhole::signaling::handshake::Established;
-use pinhole::signaling::message::Inner;
-use pinhole::tunnel::frame::{self, HEADER_LEN, kind};
-use pinhole::tunnel::{AbortReason, ChunkPool, Config, Generation, Role, StreamId};
+use pinhole::internals::session::{Event, Reach, Session, Signal};
+use pinhole::internals::signaling::handshake::Established;
+use pinhole::internals::signaling::message::Inner;
+use pinhole::internals::tunnel::frame::{self, HEADER_LEN, kind};
+use pinhole::internals::tunnel::{AbortReason, ChunkPool, Config, Generation, Role, StreamId};
 
 use super::raw::hello;
 use super::{connect, session_frame};

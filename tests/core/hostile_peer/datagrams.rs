@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pinhole::session::End;
-use pinhole::tunnel::frame::{header, kind};
-use pinhole::tunnel::{AbortReason, Generation, Sequence};
+use pinhole::internals::session::End;
+use pinhole::internals::tunnel::frame::{header, kind};
+use pinhole::internals::tunnel::{AbortReason, Generation, Sequence};
 
 use super::raw::Lab;
 use super::{MAX_MEMORY, connect, met, sequenced, session_frame};

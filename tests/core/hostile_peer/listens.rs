@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use pinhole::session::End;
-use pinhole::tunnel::Role;
-use pinhole::tunnel::frame::{self, MAX_LISTEN_TEXT, kind};
-use pinhole::tunnel::mux::MAX_LISTENS;
+use pinhole::internals::session::End;
+use pinhole::internals::tunnel::Role;
+use pinhole::internals::tunnel::frame::{self, MAX_LISTEN_TEXT, kind};
+use pinhole::internals::tunnel::mux::MAX_LISTENS;
 
 use super::raw::{Lab, hello, main_channel};
 use super::{connect, met, session_frame};

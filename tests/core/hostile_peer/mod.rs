@@ -8,9 +8,9 @@ mod raw;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pinhole::session::{End, Reach};
-use pinhole::tunnel::frame::{self, HEADER_LEN, header, kind};
-use pinhole::tunnel::{AbortReason, Generation, GoAwayReason, Hello, Role, Sequence, StreamId};
+use pinhole::internals::session::{End, Reach};
+use pinhole::internals::tunnel::frame::{self, HEADER_LEN, header, kind};
+use pinhole::internals::tunnel::{AbortReason, Generation, GoAwayReason, Hello, Role, Sequence, StreamId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use raw::{Lab, SEND_BUDGET, Victim, hello, main_channel};

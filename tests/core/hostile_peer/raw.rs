@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::session::{self, Reach, Session, Signal};
-use pinhole::signaling::message::Inner;
-use pinhole::tunnel::frame::{self, kind};
-use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, Hello, Origin, Role, StreamKey};
+use pinhole::internals::session::{self, Reach, Session, Signal};
+use pinhole::internals::signaling::message::Inner;
+use pinhole::internals::tunnel::frame::{self, kind};
+use pinhole::internals::tunnel::{self, AbortReason, ChunkPool, Config, Hello, Origin, Role, StreamKey};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::net::{Protocol, Receive};
@@ -151,8 +151,7 @@ impl Lab {
         let [at_host, at_client] = handshake();
         let (mine, mut theirs) = if role == Role::Host { (at_host, at_client) } else { (at_client, at_host) };
         let config = Config { send_budget: SEND_BUDGET, ..Config::new(role) };
-        let mut session =
-            Session::new(now, mine, config, Reach { relay: false, ..Reach::default() }).expect("a session starts");
+        let mut session = Session::new(now, mine, config, Reach::direct_only()).expect("a session starts");
         let config = RtcConfig::new().clear_codecs().set_sctp_max_buffered_amount(4 << 20);
         let mut rtc = config.build(now);
         let datagrams = rtc.direct_api().create_data_channel(datagram_channel());

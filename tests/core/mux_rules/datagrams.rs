@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pinhole::tunnel::chunk::MAX_DATAGRAM;
-use pinhole::tunnel::frame::{Frame, Sequenced, StreamFrame};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Dropped, Event, OpenError, Outbound, Room, Service, Trail};
+use pinhole::internals::tunnel::chunk::MAX_DATAGRAM;
+use pinhole::internals::tunnel::frame::{Frame, Sequenced, StreamFrame};
+use pinhole::internals::tunnel::{
+    AbortReason, ConnectTarget, Dropped, Event, OpenError, Outbound, Room, Service, Trail,
+};
 
 use super::rig::{
     ID, ROOM, Rig, abort, aborted, aborts, accept, acknowledged, bare, close, connect, connect_udp, data, datagram,

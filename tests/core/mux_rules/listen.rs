@@ -1,9 +1,9 @@
 //! Reverse forwards: who may ask, how often is asked and answered, and how much is kept.
 
 use bytes::Bytes;
-use pinhole::tunnel::frame::{self, Frame, MAX_LISTEN_TEXT, SessionFrame};
-use pinhole::tunnel::mux::MAX_LISTENS;
-use pinhole::tunnel::{Config, Event, GoAwayReason, Role};
+use pinhole::internals::tunnel::frame::{self, Frame, MAX_LISTEN_TEXT, SessionFrame};
+use pinhole::internals::tunnel::mux::MAX_LISTENS;
+use pinhole::internals::tunnel::{Config, Event, GoAwayReason, Role};
 
 use super::rig::{Rig, hello, resume};
 

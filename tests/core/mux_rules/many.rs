@@ -1,7 +1,7 @@
 //! As many streams as there are ids.
 
-use pinhole::tunnel::frame::Frame;
-use pinhole::tunnel::{AbortReason, Config, ConnectTarget, Event, OpenError, Role};
+use pinhole::internals::tunnel::frame::Frame;
+use pinhole::internals::tunnel::{AbortReason, Config, ConnectTarget, Event, OpenError, Role};
 
 use super::rig::{ID, Rig, abort, connect, hello, listed, resume};
 

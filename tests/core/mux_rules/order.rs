@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::credit::cost;
-use pinhole::tunnel::frame::{Sequenced, StreamFrame};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, OpenError, Origin, Sequence};
+use pinhole::internals::tunnel::credit::cost;
+use pinhole::internals::tunnel::frame::{Sequenced, StreamFrame};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, OpenError, Origin, Sequence};
 
 use super::rig::{
     ID, Rig, abort, aborted, aborts, accept, acknowledged, bare, close, connect, credit, data, sent_data, stream,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
-use pinhole::tunnel::{AbortReason, ConnectTarget};
+use pinhole::internals::tunnel::frame::{Frame, Sequenced, SessionFrame, StreamFrame, kind};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget};
 
 use super::rig::{ID, Rig, abort, connect, credit, data, hello, session};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::frame::{Frame, Sequenced};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, Origin, StreamKey, Trail};
+use pinhole::internals::tunnel::frame::{Frame, Sequenced};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, Origin, StreamKey, Trail};
 
 use super::rig::{
     ID, Rig, aborted, aborts, accept, acknowledged, bare, close, connect, connect_udp, credit, data, datagram, entry,
@@ -445,7 +445,7 @@ fn the_drain_of_a_session_waits_for_resets() {
     let key = rig.accepted(0);
     rig.write(key, b"last");
     reset_by_us(&mut rig, key);
-    rig.mux.go_away(rig.now, pinhole::tunnel::GoAwayReason::Shutdown, "");
+    rig.mux.go_away(rig.now, pinhole::internals::tunnel::GoAwayReason::Shutdown, "");
     let frames = rig.sent();
     assert!(frames.contains(&sent_reset(ID, 0, 2)), "{frames:?}");
     assert_eq!(rig.events(), []);

@@ -1,8 +1,8 @@
 //! The rules of resuming on a further carrier, one by one.
 
 use bytes::Bytes;
-use pinhole::tunnel::frame::{Frame, Sequenced, SessionFrame, kind};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, Trail};
+use pinhole::internals::tunnel::frame::{Frame, Sequenced, SessionFrame, kind};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, Trail};
 
 use super::rig::{
     ID, Rig, abort, aborted, aborts, accept, acknowledged, bare, close, connect, credit, data, entry, hello, listed,

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::tunnel::frame::{self, Frame, ResumeEntry, Sequenced, SessionFrame, StreamFrame, header, kind};
-use pinhole::tunnel::hello::VERSION;
-use pinhole::tunnel::{
+use pinhole::internals::tunnel::frame::{self, Frame, ResumeEntry, Sequenced, SessionFrame, StreamFrame, header, kind};
+use pinhole::internals::tunnel::hello::VERSION;
+use pinhole::internals::tunnel::{
     AbortReason, ChunkPool, Config, ConnectTarget, Event, Generation, Hello, Mux, Role, Sequence, StreamId, StreamKey,
     Trail,
 };

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pinhole::tunnel::frame::{Frame, SessionFrame, kind};
-use pinhole::tunnel::mux::DRAIN;
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin};
+use pinhole::internals::tunnel::frame::{Frame, SessionFrame, kind};
+use pinhole::internals::tunnel::mux::DRAIN;
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin};
 
 use super::rig::{ID, ROOM, Rig, aborted, aborts, close, connect, credit, data, hello, session};
 

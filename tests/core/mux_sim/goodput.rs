@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::tunnel::credit::MAX_WINDOW;
-use pinhole::tunnel::frame::{HEADER_LEN, kind};
-use pinhole::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
+use pinhole::internals::tunnel::credit::MAX_WINDOW;
+use pinhole::internals::tunnel::frame::{HEADER_LEN, kind};
+use pinhole::internals::tunnel::{ChunkPool, Config, ConnectTarget, Event, Mux, Role, StreamKey};
 
 /// A client that sends to a host over a path that takes one message at a time.
 struct Path {

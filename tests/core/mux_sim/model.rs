@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use pinhole::tunnel::StreamKey;
+use pinhole::internals::tunnel::StreamKey;
 
 use super::world::datagrams::Datagram;
 

@@ -1,6 +1,6 @@
 //! What a seed decides before its run begins.
 
-use pinhole::tunnel::{Config, Role};
+use pinhole::internals::tunnel::{Config, Role};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

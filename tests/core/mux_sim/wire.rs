@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use pinhole::tunnel::credit::cost;
-use pinhole::tunnel::frame::{Frame, ResumeEntry, Sequenced, SessionFrame, StreamFrame};
-use pinhole::tunnel::{AbortReason, ConnectTarget, Generation, Sequence, StreamId};
+use pinhole::internals::tunnel::credit::cost;
+use pinhole::internals::tunnel::frame::{Frame, ResumeEntry, Sequenced, SessionFrame, StreamFrame};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Generation, Sequence, StreamId};
 
 type Name = (StreamId, Generation);
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pinhole::tunnel::{ChunkPool, GoAwayReason, Mux, Origin, StreamKey};
+use pinhole::internals::tunnel::{ChunkPool, GoAwayReason, Mux, Origin, StreamKey};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -225,7 +225,7 @@ impl World {
             self.totals.discarded += 1;
             return;
         }
-        side.got_hello |= message[0] == pinhole::tunnel::frame::kind::HELLO;
+        side.got_hello |= message[0] == pinhole::internals::tunnel::frame::kind::HELLO;
         if self.is_tracing {
             trace!(self, "carrier {carrier} to side {to}: {}", describe(&message));
         }
@@ -364,7 +364,7 @@ fn observable(mux: &mut Mux) -> impl PartialEq + std::fmt::Debug + use<> {
 }
 
 fn describe(message: &Bytes) -> String {
-    use pinhole::tunnel::frame::{Frame, Sequenced, StreamFrame};
+    use pinhole::internals::tunnel::frame::{Frame, Sequenced, StreamFrame};
     match Frame::decode(message.clone()) {
         Ok(Frame::Stream(id, generation, StreamFrame::Sequenced(sequence, Sequenced::Data(payload)))) => {
             format!("{id}/{} #{} DATA of {} bytes", generation.0, sequence.0, payload.len())

@@ -1,6 +1,6 @@
 //! Frames that are well-formed for the most part, with numbers that are not.
 
-use pinhole::tunnel::frame::{HEADER_LEN, kind};
+use pinhole::internals::tunnel::frame::{HEADER_LEN, kind};
 
 use super::script::Script;
 

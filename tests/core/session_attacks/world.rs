@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use pinhole::session::{End, Event, Reach, Session, Signal};
-use pinhole::signaling::farewell::Farewell;
-use pinhole::signaling::handshake::Established;
-use pinhole::signaling::message::{ClientMessage, Inner, Outer};
-use pinhole::signaling::resume::{ClientResume, HostResume};
-use pinhole::signaling::{ResumeKey, SessionId, Ticket};
-use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, GoAwayReason, Role, StreamKey};
+use pinhole::internals::session::{End, Event, Reach, Session, Signal};
+use pinhole::internals::signaling::farewell::Farewell;
+use pinhole::internals::signaling::handshake::Established;
+use pinhole::internals::signaling::message::{ClientMessage, Inner, Outer};
+use pinhole::internals::signaling::resume::{ClientResume, HostResume};
+use pinhole::internals::signaling::{ResumeKey, SessionId, Ticket};
+use pinhole::internals::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, GoAwayReason, Role, StreamKey};
 
 use super::frames;
 use super::script::{Script, change};
@@ -60,8 +60,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let flags = script.byte();
     let role = if flags & 1 == 0 { Role::Host } else { Role::Client };
     let reach = match flags >> 1 & 3 {
-        0 => Reach { relay: false, ..Reach::default() },
-        1 => Reach { direct: false, ..Reach::default() },
+        0 => Reach::direct_only(),
+        1 => Reach::relay_only(),
         _ => Reach::default(),
     };
     let mut world = World::new(role, reach);

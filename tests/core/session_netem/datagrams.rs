@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use pinhole::session::Reach;
-use pinhole::tunnel::chunk::MAX_DATAGRAM;
+use pinhole::internals::session::Reach;
+use pinhole::internals::tunnel::chunk::MAX_DATAGRAM;
 use str0m_netem::{Bitrate, DataSize, NetemConfig};
 
 use super::traffic::Traffic;
@@ -19,7 +19,7 @@ fn bottleneck(mbits: u64, round_trip_ms: u64, loss: f32) -> NetemConfig {
 }
 
 fn relayed(round_trip_ms: u64) -> World {
-    let reach = Reach { direct: false, ..Reach::default() };
+    let reach = Reach::relay_only();
     let mut world = World::reaching(&[path(millis(round_trip_ms), 0.0)], 1, [reach.clone(), reach]);
     world.signaling.delay = millis(round_trip_ms / 2);
     world.signaling.is_reachable = true;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pinhole::session::End;
-use pinhole::tunnel::mux::DRAIN;
-use pinhole::tunnel::{AbortReason, ConnectTarget, GoAwayReason, OpenError};
+use pinhole::internals::session::End;
+use pinhole::internals::tunnel::mux::DRAIN;
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, GoAwayReason, OpenError};
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, Outcome, World};

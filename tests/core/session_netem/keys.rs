@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pinhole::session::Reach;
+use pinhole::internals::session::Reach;
 use str0m_netem::{Bitrate, DataSize};
 
 use super::traffic::Traffic;
@@ -14,7 +14,8 @@ const ROUND_TRIP: u64 = 20;
 
 /// A world that met over 20 Mbit/s, in which keys last for so many records.
 fn connected(records_per_key: u64, loss: f32, seed: u64) -> World {
-    let reach = Reach { records_per_key, ..Reach::default() };
+    let mut reach = Reach::default();
+    reach.records_per_key = records_per_key;
     let route = path(millis(ROUND_TRIP), loss).link(Bitrate::mbps(20), DataSize::bytes(100_000));
     let mut world = World::reaching(&[route], seed, [reach.clone(), reach]);
     world.signaling.delay = millis(ROUND_TRIP / 2);

@@ -4,11 +4,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pinhole::peer::Connection;
-use pinhole::session::{End, Event, OPEN_TIMEOUT, Reach, Session, Signal};
-use pinhole::signaling::farewell::Farewell;
-use pinhole::signaling::message::Inner;
-use pinhole::tunnel::{Config, Role};
+use pinhole::internals::peer::Connection;
+use pinhole::internals::session::{End, Event, OPEN_TIMEOUT, Reach, Session, Signal};
+use pinhole::internals::signaling::farewell::Farewell;
+use pinhole::internals::signaling::message::Inner;
+use pinhole::internals::tunnel::{Config, Role};
 use str0m_netem::Probability;
 
 use super::traffic::Traffic;
@@ -188,7 +188,8 @@ fn a_description_that_cannot_be_used_leaves_the_relay_or_nothing() {
         for relay in [true, false] {
             let now = Instant::now();
             let [mut at_host, at_client] = handshake();
-            let reach = Reach { relay, ..Reach::default() };
+            let mut reach = Reach::default();
+            reach.relay = relay;
             let mut client = Session::new(now, at_client, Config::new(Role::Client), reach).expect("it starts");
             let text = at_host.sealer.seal(&Inner::Offer { carrier: CARRIER, sdp: sdp.to_owned() });
             client.handle_signal(now, &text).expect("it is sealed");

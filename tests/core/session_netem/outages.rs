@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use pinhole::session::{End, Reach};
-use pinhole::tunnel::AbortReason;
+use pinhole::internals::session::{End, Reach};
+use pinhole::internals::tunnel::AbortReason;
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, Outcome, World};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use pinhole::session::{End, Reach};
-use pinhole::tunnel::GoAwayReason;
+use pinhole::internals::session::{End, Reach};
+use pinhole::internals::tunnel::GoAwayReason;
 
 use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, World};
@@ -14,7 +14,7 @@ use super::{is_full, millis, path, seeds};
 const LIMIT: Duration = Duration::from_secs(600);
 
 fn relay_only() -> Reach {
-    Reach { direct: false, ..Reach::default() }
+    Reach::relay_only()
 }
 
 /// A world with a signaling WebSocket of that delay, through which the host can be dialled again.
@@ -160,7 +160,7 @@ fn a_path_that_is_gone_for_good_is_replaced() {
 
 #[test]
 fn without_a_relay_a_new_connection_repairs_the_session() {
-    let reach = Reach { relay: false, ..Reach::default() };
+    let reach = Reach::direct_only();
     let mut world = world(20, 0.0, 1, [reach.clone(), reach]);
     world.connect();
     begin_everything(&mut world);

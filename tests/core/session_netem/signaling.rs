@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use pinhole::session::{Session, Signal};
-use pinhole::signaling::message::{ClientMessage, Outer};
-use pinhole::signaling::resume::{ClientResume, HostResume};
+use pinhole::internals::session::{Session, Signal};
+use pinhole::internals::signaling::message::{ClientMessage, Outer};
+use pinhole::internals::signaling::resume::{ClientResume, HostResume};
 
 /// Time from one redial to the next, as in the driver.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use pinhole::tunnel::{ChunkPool, StreamMut};
+use pinhole::internals::tunnel::{ChunkPool, StreamMut};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pinhole::tunnel::{ConnectTarget, StreamKey};
+use pinhole::internals::tunnel::{ConnectTarget, StreamKey};
 
 use super::world::World;
 

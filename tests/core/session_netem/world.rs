@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use pinhole::session::{self, Event, Path, Reach, Session, Signal};
-use pinhole::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, Role, StreamKey};
+use pinhole::internals::session::{self, Event, Path, Reach, Session, Signal};
+use pinhole::internals::tunnel::{self, AbortReason, ChunkPool, Config, ConnectTarget, Role, StreamKey};
 use str0m_netem::{LossModel, NetemConfig};
 
 use super::link::{Datagram, Link};
@@ -100,7 +100,7 @@ pub(crate) struct World {
 impl World {
     /// Two sessions whose datagrams take one of `routes` each way, without a relay.
     pub(crate) fn new(routes: &[NetemConfig], seed: u64) -> World {
-        let reach = Reach { relay: false, ..Reach::default() };
+        let reach = Reach::direct_only();
         World::reaching(routes, seed, [reach.clone(), reach])
     }
 

@@ -1,9 +1,9 @@
 //! A full signaling exchange with somebody in between.
 
-use pinhole::signaling::error::SignalingError;
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
-use pinhole::signaling::message::Inner;
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::signaling::error::SignalingError;
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
+use pinhole::internals::signaling::message::Inner;
+use pinhole::internals::signaling::pin::Pin;
 use serde_json::{Value, json};
 
 /// The messages of a full exchange, in order.

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use exchange::Kind::*;
 use exchange::{Kind, Outcome, SCRIPT, Side, To, alter, run, run_attacking, run_untouched};
-use pinhole::shares::Source;
-use pinhole::signaling::error::{SignalingError, Violation};
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
-use pinhole::signaling::limiter::GuessLimiter;
-use pinhole::signaling::message::{HostMessage, Inner, Outer};
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::shares::Source;
+use pinhole::internals::signaling::error::{SignalingError, Violation};
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, HostHandshake, HostStep};
+use pinhole::internals::signaling::limiter::GuessLimiter;
+use pinhole::internals::signaling::message::{HostMessage, Inner, Outer};
+use pinhole::internals::signaling::pin::Pin;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

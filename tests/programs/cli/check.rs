@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 
-use pinhole::net::interfaces::usable_addresses;
+use pinhole::internals::net::interfaces::usable_addresses;
 use serde_json::Value;
 use stun_types::attribute::XorMappedAddress;
 use stun_types::message::{

@@ -5,8 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use pinhole::signaling::handshake::{HostHandshake, HostStep};
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::signaling::handshake::{HostHandshake, HostStep};
+use pinhole::internals::signaling::pin::Pin;
 use tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tungstenite::{Message, WebSocket};
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 
 use crate::common::pinhole::{Ended, Pair, Pinhole, text};
 use crate::common::services::echo;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 
 use super::http::{Connection, ask, get, ok, service};
 use super::rig::Server;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 use serde_json::Value;
 use socket2::SockRef;
 

@@ -4,7 +4,7 @@ use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use pinhole::net::limits::raise_descriptor_limit;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 
 use super::http::{Request, ask, get, ok, service};
 use super::rig::{Server, is_full};

@@ -10,14 +10,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pinhole::address::Target;
-use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::net::limits::raise_descriptor_limit;
-use pinhole::run::{Client, Host};
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
-use pinhole::signaling::pin::Pin;
-use pinhole::signaling::url::SignalingUrl;
-use pinhole::status::event::Event;
+use pinhole::internals::address::Target;
+use pinhole::internals::config::{ClientConfig, HostConfig};
+use pinhole::internals::net::limits::raise_descriptor_limit;
+use pinhole::internals::run::{Client, Host};
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep};
+use pinhole::internals::signaling::pin::Pin;
+use pinhole::internals::signaling::url::SignalingUrl;
+use pinhole::internals::status::event::Event;
 use socket2::SockRef;
 use tungstenite::{Message, WebSocket};
 
@@ -53,13 +53,14 @@ struct Served {
 impl Served {
     fn new(max_sessions: usize) -> Served {
         let target = echo();
-        Served::of(Target { host: target.ip().to_string(), port: target.port() }, max_sessions)
+        Served::of(target.into(), max_sessions)
     }
 
     fn of(target: Target, max_sessions: usize) -> Served {
         let (reporter, events) = reporter();
         let pin = Pin::new(PIN);
-        let config = HostConfig { pin, max_sessions, stun: Vec::new(), ..HostConfig::sharing(target) };
+        let mut config = HostConfig::sharing(target);
+        (config.pin, config.max_sessions) = (pin, max_sessions);
         let host = Host::bind(config, reporter).unwrap();
         let (url, address, stopper) = (host.url().unwrap(), host.local_addr().unwrap(), host.stopper());
         let side = Side { events, stopper, thread: thread::spawn(move || host.run()) };
@@ -75,8 +76,7 @@ impl Served {
     fn bind_client(&self) -> (Bound, SocketAddr) {
         let (reporter, events) = reporter();
         let (url, pin) = (self.url.clone(), Pin::new(PIN).unwrap());
-        let config = ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, pin, any_port()) };
-        let client = Client::bind(config, reporter).unwrap();
+        let client = Client::bind(ClientConfig::joining(url, pin, any_port()), reporter).unwrap();
         let local = client.local_addr().expect("a port is bound");
         (Bound { client, events }, local)
     }

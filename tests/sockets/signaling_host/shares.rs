@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pinhole::signaling::handshake::{ClientHandshake, ClientStep};
-use pinhole::signaling::pin::Pin;
+use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep};
+use pinhole::internals::signaling::pin::Pin;
 use tungstenite::{Message, WebSocket};
 
 use super::{PIN, Ready, Served, warnings};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use pinhole::net::websocket::{Phase, WebSocketError, WebSocketEvent};
+use pinhole::internals::net::websocket::{Phase, WebSocketError, WebSocketEvent};
 
 use super::foreign_server;
 use super::lab::{DEADLINE, Lab, text};

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use pinhole::net::listen::{self, Accepted};
-use pinhole::net::tls;
-use pinhole::net::websocket::{
+use pinhole::internals::net::listen::{self, Accepted};
+use pinhole::internals::net::tls;
+use pinhole::internals::net::websocket::{
     Admission, Incoming, IncomingEvent, Phase, UpgradeRequest, WebSocket, WebSocketError, WebSocketEvent,
 };
 

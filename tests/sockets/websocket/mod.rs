@@ -11,7 +11,7 @@ use std::net::{TcpListener as StdListener, TcpStream as StdStream};
 use std::thread;
 
 use bytes::Bytes;
-use pinhole::net::websocket::{MAX_MESSAGE, Phase, WebSocketError, WebSocketEvent};
+use pinhole::internals::net::websocket::{MAX_MESSAGE, Phase, WebSocketError, WebSocketEvent};
 
 use lab::{Connection, DEADLINE, Lab, text, upgrade};
 

@@ -3,8 +3,8 @@
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 
-use pinhole::http::proxy::{Proxy, ProxyVariables};
-use pinhole::net::websocket::{Phase, ProxyProblem, WebSocketError, WebSocketEvent};
+use pinhole::internals::http::proxy::{Proxy, ProxyVariables};
+use pinhole::internals::net::websocket::{Phase, ProxyProblem, WebSocketError, WebSocketEvent};
 
 use super::front_ends::tls_server;
 use super::lab::{Lab, request, text};

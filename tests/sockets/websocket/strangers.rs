@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;
 use std::thread;
 
-use pinhole::net::websocket::{Admission, Phase, WebSocketError};
+use pinhole::internals::net::websocket::{Admission, Phase, WebSocketError};
 
 use super::lab::{Connection, DEADLINE, KEY, Lab, upgrade};
 

@@ -1,6 +1,6 @@
 //! What the two applications do with their streams, and what they are told.
 
-use pinhole::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin, StreamKey};
+use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin, StreamKey};
 use rand::RngExt;
 
 use super::{Happening, Side, World, trace};

@@ -1,7 +1,7 @@
 //! Carriers in memory: they deliver in any order, and die with what they hold.
 
 use bytes::Bytes;
-use pinhole::tunnel::{AbortReason, Outbound, Room};
+use pinhole::internals::tunnel::{AbortReason, Outbound, Room};
 use rand::RngExt;
 
 use super::{Happening, MAX_IN_FLIGHT, World, datagrams, describe, trace};

@@ -1,8 +1,8 @@
 //! UDP flows of the world: every datagram is known by flow, sender and number, and so is what became of it.
 
 use bytes::Bytes;
-use pinhole::tunnel::chunk::MAX_DATAGRAM;
-use pinhole::tunnel::frame::{HEADER_LEN, kind};
+use pinhole::internals::tunnel::chunk::MAX_DATAGRAM;
+use pinhole::internals::tunnel::frame::{HEADER_LEN, kind};
 use rand::RngExt;
 
 use super::{Happening, Side, World, trace};

@@ -1,7 +1,7 @@
 //! The client's reverse forwards: each reaches the host once, and each answer the client, whatever carriers die
 //! between.
 
-use pinhole::tunnel::Event;
+use pinhole::internals::tunnel::Event;
 use rand::RngExt;
 
 use super::{Happening, World, trace};

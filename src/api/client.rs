@@ -1,0 +1,97 @@
+//! A client behind a handle.
+
+use std::net::SocketAddr;
+
+use super::Error;
+use super::running::Running;
+use crate::config::ClientConfig;
+use crate::run::{self, Stopper};
+use crate::status::event::Event;
+#[cfg(unix)]
+use crate::{
+    address::Endpoint,
+    config::Pipe,
+    net::program_stream::ProgramStream,
+    run::{Connector, DialError, PATIENCE, Until},
+};
+
+/// What streams of this process are called in events.
+#[cfg(unix)]
+const NAME: &str = "this program";
+
+/// A running client: it makes what a host shares appear on local ports, and opens streams to it for this program.
+///
+/// It runs on a thread of its own until it is stopped, or dropped. It connects anew by itself; [`Client::wait`] tells
+/// why it gave up.
+#[derive(Debug)]
+pub struct Client {
+    running: Running,
+    local: Option<SocketAddr>,
+    #[cfg(unix)]
+    connector: Connector,
+}
+
+impl Client {
+    /// Starts a client. `report` is told what happens, on the client's thread: it must not block.
+    ///
+    /// The host is dialled meanwhile: [`Event::Connected`] tells when there is a session.
+    ///
+    /// # Errors
+    /// A local port cannot be bound, or certificates cannot be read.
+    pub fn start(config: ClientConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<Client, Error> {
+        let client = run::Client::bind(config, Box::new(report))?;
+        let local = client.local_addr();
+        #[cfg(unix)]
+        let connector = client.connector();
+        let running = Running::start("client", client.stopper(), move || client.run())?;
+        Ok(Client {
+            running,
+            local,
+            #[cfg(unix)]
+            connector,
+        })
+    }
+
+    /// Opens a stream to a service of the host, by its name. Waits until there is a session and the host has connected
+    /// to the service, 30 seconds at most.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    #[cfg(unix)]
+    pub fn connect(&self, service: &str) -> Result<ProgramStream, DialError> {
+        self.connector.open(Pipe::Service(service.to_owned()), NAME, Until::Dialled, PATIENCE)
+    }
+
+    /// Has the host connect to something that its access list allows, and otherwise does what [`Client::connect`] does.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    #[cfg(unix)]
+    pub fn dial(&self, target: &Endpoint) -> Result<ProgramStream, DialError> {
+        self.connector.open(Pipe::Dial(target.clone()), NAME, Until::Dialled, PATIENCE)
+    }
+
+    /// Returns the first local TCP address that was bound before the host's services were known.
+    /// [`Event::Forwarding`] tells of all.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Asks the client to end its session in order, and itself. Asked twice, it ends at once.
+    pub fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Returns what stops the client from another thread, while this one [waits](Client::wait).
+    pub fn stopper(&self) -> Stopper {
+        self.running.stopper()
+    }
+
+    /// Waits until the client has ended.
+    ///
+    /// # Errors
+    /// Why there is no session, or why it ended for good.
+    pub fn wait(self) -> Result<(), Error> {
+        self.running.wait()
+    }
+}

@@ -1,0 +1,70 @@
+//! A host behind a handle.
+
+use std::net::SocketAddr;
+
+use super::Error;
+use super::running::Running;
+use crate::config::HostConfig;
+use crate::run::{self, Stopper};
+use crate::signaling::pin::Pin;
+use crate::status::event::Event;
+
+/// A running host: it shares services with the clients that know its pin.
+///
+/// It runs on a thread of its own until it is stopped, or dropped. Both end its sessions in order.
+#[derive(Debug)]
+pub struct Host {
+    running: Running,
+    local: Option<SocketAddr>,
+    url: Option<String>,
+    pin: Pin,
+}
+
+impl Host {
+    /// Starts a host. `report` is told what happens, on the host's thread: it must not block.
+    ///
+    /// # Errors
+    /// The settings contradict each other, the signaling port cannot be bound, or certificates cannot be read.
+    pub fn start(config: HostConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<Host, Error> {
+        let host = run::Host::bind(config, Box::new(report))?;
+        let (local, pin) = (host.local_addr(), host.pin().clone());
+        let url = host.url().map(|url| url.with_pin(&pin));
+        let running = Running::start("host", host.stopper(), move || host.run())?;
+        Ok(Host { running, local, url, pin })
+    }
+
+    /// Returns the address of the signaling port; `None` for a host that clients reach through a server only.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    /// Returns the URL for a client on this machine, pin included; `None` as for [`Host::local_addr`].
+    ///
+    /// For a client elsewhere, put the address under which it reaches the signaling port in its place.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// Returns the pin that the host started with. [`Event::PinReplaced`] tells of another one.
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// Asks the host to end its sessions in order, and itself. Asked twice, it ends at once.
+    pub fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Returns what stops the host from another thread, while this one [waits](Host::wait).
+    pub fn stopper(&self) -> Stopper {
+        self.running.stopper()
+    }
+
+    /// Waits until the host has ended.
+    ///
+    /// # Errors
+    /// The server does not want the host, or the system refused something it cannot do without.
+    pub fn wait(self) -> Result<(), Error> {
+        self.running.wait()
+    }
+}

@@ -1,0 +1,35 @@
+//! What is wrong with settings.
+
+use crate::signaling::url::UrlError;
+
+/// What is wrong with settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The URL is wrong.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The URL has no pin in it.
+    #[error("the URL has no pin; add ?pin= and the pin that the host printed")]
+    NoPin,
+    /// That is not the name of a service.
+    #[error(
+        "the service name {0:?} is not one: it has 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and does not begin with a hyphen"
+    )]
+    ServiceName(String),
+    /// Two services have that name.
+    #[error("there are two services of the name {0}")]
+    SameName(String),
+    /// More services than a session can announce.
+    #[error("there are more than 256 services")]
+    ManyServices,
+    /// There is neither a service nor a rule.
+    #[error("nothing is shared: add a service, or a rule of what clients may reach")]
+    NothingShared,
+    /// `max_sessions` is 0.
+    #[error("max_sessions is 0, so no client could join")]
+    NoSessions,
+    /// Neither a signaling port nor a server.
+    #[error("clients have no way in: set listen, or server")]
+    Unreachable,
+}
