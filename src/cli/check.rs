@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choices::{nearest_pin, proxy, stun_servers};
+use super::choices::{headers, nearest_pin, proxy, stun_servers};
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{CheckConfig, VisitConfig};
@@ -62,7 +62,8 @@ pub(super) fn settings(
     if arguments.ca.is_some() && !url.tls {
         return Err(UsageError::CaWithoutTls);
     }
-    let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
+    let fields = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
+    let headers = headers(fields)?;
     let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
     let proxy = proxy(&url, proxies)?;
     Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca: arguments.ca, headers, proxy }) })
@@ -74,6 +75,7 @@ mod tests {
 
     use super::*;
     use crate::config::default_stun_servers;
+    use crate::http::field::HeaderField;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -107,7 +109,7 @@ mod tests {
         assert_eq!(config.stun.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "[::1]:2"]);
         let visit = config.visit.unwrap();
         assert_eq!((visit.url.to_string().as_str(), visit.pin.unwrap().reveal()), ("wss://h:1/ws", "7"));
-        assert_eq!(visit.headers, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!(visit.headers, [HeaderField::new("A", "b").unwrap()]);
         assert_eq!(visit.proxy.map(|proxy| proxy.host).as_deref(), Some("p.test"));
         let pin = |line: &[&str], environment| parsed(line, environment).unwrap().visit.unwrap().pin;
         assert_eq!(pin(&["ws://h", "--pin", "8"], Some("9")).unwrap().reveal(), "8");

@@ -4,6 +4,7 @@ use super::failure::UsageError;
 use super::parse;
 use crate::address::Target;
 use crate::config::default_stun_servers;
+use crate::http::field::{HeaderField, MAX_FIELDS};
 use crate::http::proxy::{Proxy, ProxyVariables};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
@@ -19,6 +20,14 @@ pub(super) fn nearest_pin(
         (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
         (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
         (None, None) => Ok(environment),
+    }
+}
+
+/// Bounds what the fields of a request are together.
+pub(super) fn headers(fields: Vec<HeaderField>) -> Result<Vec<HeaderField>, UsageError> {
+    match fields.iter().map(HeaderField::size).sum::<usize>() {
+        0..=MAX_FIELDS => Ok(fields),
+        _ => Err(UsageError::LongHeaders),
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::args::{Action, Arguments, BoundsArguments, ClientArguments, HostArguments, PIN_VARIABLE, ReachArguments};
 use super::check;
-use super::choices::{nearest_pin, proxy, stun_servers};
+use super::choices::{self, nearest_pin, proxy, stun_servers};
 use super::failure::{Failure, UsageError};
 use super::forwards;
 use super::logging::Verbosity;
@@ -268,7 +268,7 @@ fn client_settings(
         }
     };
     let headers = arguments.headers.iter().map(|header| parse::header(header));
-    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let headers = choices::headers(headers.collect::<Result<Vec<_>, _>>()?)?;
     if arguments.pin.is_some() {
         remarks.push(secrets::shown("--pin", PIN_VARIABLE));
     }

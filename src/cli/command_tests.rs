@@ -77,7 +77,7 @@ fn a_client_takes_every_flag() {
     let at = |address: &str| LocalForward::Only { bind: ServiceBind::Address(address.parse().unwrap()) };
     assert_eq!(config.forwards, [at("localhost:0")]);
     assert_eq!(config.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
-    assert_eq!(config.headers, [("A".into(), "b".into()), ("C".into(), "d".into())]);
+    assert_eq!(config.headers, ["A: b", "C: d"].map(|text| text.parse().unwrap()));
     assert!(config.once && output.json);
     assert_eq!(output.verbosity, Verbosity::Quiet);
 }
@@ -106,7 +106,10 @@ fn the_nearest_pin_is_used() {
 
 #[test]
 fn wrong_usage_is_said_in_one_line() {
-    let cases: [(&[&str], &str); 18] = [
+    let long = format!("A: {}", "x".repeat(5000));
+    let cases: [(&[&str], &str); 20] = [
+        (&["client", "ws://h?pin=1", "--header", &long, "--header", &long], "the --header fields are together longer"),
+        (&["client", "ws://h?pin=1", "--header", "Expect: x"], "--header 'Expect': pinhole sets that header itself"),
         (&["host"], "nothing is shared; give a TARGET such as 8080"),
         (&["host", "80", "80"], "TARGET '80': "),
         (&["host", "80", "--allow", "nonsense"], "--allow 'nonsense': "),

@@ -61,6 +61,9 @@ pub enum UsageError {
     /// `--ca` with a URL that has no TLS.
     #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
     CaWithoutTls,
+    /// All `--header` together.
+    #[error("the --header fields are together longer than 8 KiB, which servers refuse; leave some of them out")]
+    LongHeaders,
     /// A host without anything to share.
     #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
     NothingShared,

@@ -7,13 +7,11 @@ pub use super::problem::ArgumentError;
 
 use super::problem::Problem;
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
+use crate::http::field::HeaderField;
 use crate::signaling::pin::Pin;
 
 /// Most sessions that a host may be told to serve at a time.
 pub const MAX_SESSIONS: usize = 1024;
-
-/// Longest value of a `--header`, in bytes.
-const MAX_HEADER_VALUE: usize = 8 * 1024;
 
 /// Where STUN servers answer unless something else is said (RFC 8489, section 18.6).
 const STUN_PORT: u16 = 3478;
@@ -53,11 +51,9 @@ pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
     wide_address(text).map_err(|problem| ArgumentError::new("--listen", text, problem, hint))
 }
 
-/// Parses a further header field of the WebSocket request: `Name: value` (RFC 9110 section 5). Fields that the
-/// WebSocket handshake itself writes are refused.
-pub fn header(text: &str) -> Result<(String, String), ArgumentError> {
-    let parsed = split_header(text);
-    parsed.map_err(|problem| {
+/// Parses a further header field of the WebSocket request, `Name: value`.
+pub fn header(text: &str) -> Result<HeaderField, ArgumentError> {
+    text.parse::<HeaderField>().map_err(|problem| {
         // The value may be a secret, and so may all after the first word when the colon was forgotten.
         let shown = text.split([':', ' ']).next().unwrap_or_default();
         let hint = "give 'Name: value', for example 'X-Tunnel-Authorization: tunnel abc'";
@@ -137,27 +133,6 @@ pub(super) fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
         Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok((Ipv4Addr::LOCALHOST, port).into()),
         Host::Name(_) => Err(Problem::ForeignName),
     }
-}
-
-fn split_header(text: &str) -> Result<(String, String), Problem> {
-    let (name, value) = text.split_once(':').ok_or(Problem::NoColon)?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(Problem::HeaderName);
-    }
-    let lower = name.to_ascii_lowercase();
-    let reserved = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];
-    if reserved.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-        return Err(Problem::HeaderReserved);
-    }
-    let value = value.trim_matches([' ', '\t']);
-    if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
-        return Err(Problem::HeaderValue);
-    }
-    if value.len() > MAX_HEADER_VALUE {
-        return Err(Problem::HeaderLength);
-    }
-    Ok((name.to_string(), value.to_string()))
 }
 
 #[cfg(test)]
@@ -299,42 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_split() {
-        let cases = [
-            ("Name: value", ("Name", "value")),
-            ("X-Token:abc:def ", ("X-Token", "abc:def")),
-            ("Cookie: a=b;\tc=\"d\"", ("Cookie", "a=b;\tc=\"d\"")),
-            ("Empty:", ("Empty", "")),
-        ];
-        for (given, (name, value)) in cases {
-            assert_eq!(header(given), Ok((name.to_string(), value.to_string())));
-        }
-    }
-
-    #[test]
     fn wrong_headers_are_explained_without_their_value() {
-        let long = format!("A: {}", "x".repeat(MAX_HEADER_VALUE + 1));
-        let cases = [
-            ("Name", Problem::NoColon),
-            ("", Problem::NoColon),
-            (": value", Problem::HeaderName),
-            ("Na me: value", Problem::HeaderName),
-            ("Name : value", Problem::HeaderName),
-            ("Näme: value", Problem::HeaderName),
-            ("A\r\nB: value", Problem::HeaderName),
-            ("A: b\r\nC: d", Problem::HeaderValue),
-            ("A: b\n", Problem::HeaderValue),
-            ("A: \0", Problem::HeaderValue),
-            ("A: ü", Problem::HeaderValue),
-            (long.as_str(), Problem::HeaderLength),
-            ("Host: a", Problem::HeaderReserved),
-            ("upgrade: h2c", Problem::HeaderReserved),
-            ("Sec-WebSocket-Key: a", Problem::HeaderReserved),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(header(given).unwrap_err().problem, expected, "{given}");
-        }
-        for given in ["Authorization: secret\n", "Authorization secret"] {
+        for given in ["Authorization: secret\n", "Authorization secret", "Expect: secret"] {
             let error = header(given).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::access::RuleError;
 use crate::address::AddressError;
+use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
 use crate::signaling::rendezvous::HostIdError;
 use crate::status::text::sanitize;
@@ -47,16 +48,8 @@ pub(super) enum Problem {
     Address(#[from] AddressError),
     #[error("only addresses of this machine can be listened on, and localhost is the only name that is certainly one")]
     ForeignName,
-    #[error("it has no colon")]
-    NoColon,
-    #[error("the name of a header has letters, digits and hyphens only")]
-    HeaderName,
-    #[error("the value has a line break, a control character or a letter beyond ASCII")]
-    HeaderValue,
-    #[error("the value is longer than 8 KiB")]
-    HeaderLength,
-    #[error("the WebSocket handshake writes that header itself")]
-    HeaderReserved,
+    #[error(transparent)]
+    Header(#[from] HeaderFieldError),
     #[error("that many sessions are not possible")]
     Sessions,
     #[error("that is no number of seconds from 1 to {0}")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choices::proxy;
+use super::choices::{headers, proxy};
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{ArgumentError, Problem};
@@ -106,7 +106,8 @@ pub(super) fn registration(
     if arguments.ca.is_some() && !server.tls {
         return Err(UsageError::CaWithoutTls);
     }
-    let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
+    let fields = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
+    let headers = headers(fields)?;
     let (proxy, ca, dial) = (proxy(&server, context.proxies)?, arguments.ca, arguments.server_dial);
     let retry = arguments.retry;
     Ok(Some(Registration { server, id, token, public, dial, ca, headers, proxy, retry }))

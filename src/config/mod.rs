@@ -19,6 +19,7 @@ pub use server::{
 
 use crate::access::{AccessList, ReverseAccess};
 use crate::address::{ListenAddress, Target};
+use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
@@ -93,8 +94,8 @@ pub struct ClientConfig {
     pub udp_idle: Duration,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that signaling goes through; `None` dials the host itself.
     pub proxy: Option<Proxy>,
     /// End with the first session instead of connecting anew, and take it for success when the host ends it.
@@ -200,8 +201,8 @@ pub struct VisitConfig {
     pub pin: Option<Pin>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that signaling goes through; `None` dials the host itself.
     pub proxy: Option<Proxy>,
 }

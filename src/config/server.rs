@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::first_hop;
+use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
@@ -106,8 +107,8 @@ pub struct Registration {
     pub dial: bool,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that leads to the server; `None` dials the server itself.
     pub proxy: Option<Proxy>,
     /// Wait for a server that cannot be reached at the start.
