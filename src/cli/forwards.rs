@@ -1,10 +1,11 @@
 //! What is forwarded, as people type it: services, where they appear, `-L`, `-R`, `-D`, `-W` and what is allowed.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::problem::{ArgumentError, Problem};
-use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
+use super::failure::UsageError;
+use super::parse::listened;
+use super::problem::{Problem, WrongValue};
+use crate::access::{ReverseRule, Rule};
 use crate::address::{
     AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
@@ -16,19 +17,62 @@ pub const MAX_SERVICES: usize = 256;
 /// Most ports of a range.
 pub const MAX_RANGE: usize = MAX_SERVICES;
 
-/// Parses what a host shares, each `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range
-/// for a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's
-/// file name in small letters; of a TCP and a UDP service on one port, the latter is `53-udp`.
+const SERVICE: &str =
+    "give [NAME=]TARGET, for example 8080, web=127.0.0.1:8080, 8000-8010, dns=udp:53 or db=unix:/run/db.sock";
+
+const LOCAL: &str =
+    "give [NAME=]LOCAL, for example 8080, web=8080, game=0.0.0.0:25565, 8000-8010 or db=unix:/tmp/db.sock";
+
+const PROXY_PROTOCOL: &str = "give v1 or v2, or NAME=v2 for one service";
+
+/// A value that has to get along with others, and the text that it was, for errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given<T> {
+    value: T,
+    text: String,
+}
+
+impl<T> Given<T> {
+    fn new(value: T, text: &str) -> Given<T> {
+        Given { value, text: text.to_owned() }
+    }
+}
+
+/// What one TARGET shares: more than one service if it is a range.
+pub type GivenServices = Given<Vec<SharedService>>;
+
+/// What one LOCAL makes appear.
+pub type GivenLocals = Given<Vec<LocalForward>>;
+
+/// What one `--proxy-protocol` asks for: a version, and the name of the service unless it is for all.
+pub type GivenVersion = Given<(Option<String>, ProxyProtocol)>;
+
+/// What one `-L` makes appear: more than one if its ports are ranges.
+pub type Dials = Vec<LocalForward>;
+
+/// What one `-R` asks for.
+pub type Reverses = Vec<ReverseForward>;
+
+/// Parses what a host shares, `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range for
+/// a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's file
+/// name in small letters.
 ///
 /// # Errors
-/// The first that is wrong, or has the name of one before it; too many.
-pub fn services<T: AsRef<str>>(texts: &[T]) -> Result<Vec<SharedService>, ArgumentError> {
-    let hint =
-        "give [NAME=]TARGET, for example 8080, web=127.0.0.1:8080, 8000-8010, dns=udp:53 or db=unix:/run/db.sock";
+/// What is wrong with it.
+pub fn service(text: &str) -> Result<GivenServices, WrongValue> {
+    let found = parse_service(text).map_err(|problem| WrongValue::new(text, problem, SERVICE))?;
+    Ok(Given::new(found, text))
+}
+
+/// Joins what a host shares. Of a TCP and a UDP service that are named after one port, the latter is `53-udp`.
+///
+/// # Errors
+/// The first that has the name of one before it; too many.
+pub fn services(given: Vec<GivenServices>) -> Result<Vec<SharedService>, UsageError> {
     let mut services: Vec<SharedService> = Vec::new();
-    for text in texts.iter().map(AsRef::as_ref) {
-        let error = |problem| ArgumentError::new("TARGET", text, problem, hint);
-        for mut service in service(text).map_err(error)? {
+    for Given { value, text } in given {
+        let error = |problem| WrongValue::new(&text, problem, SERVICE).of("TARGET");
+        for mut service in value {
             tell_apart(&mut services, &mut service);
             if services.iter().any(|other| other.name == service.name) {
                 return Err(error(Problem::SameName(service.name)));
@@ -42,23 +86,28 @@ pub fn services<T: AsRef<str>>(texts: &[T]) -> Result<Vec<SharedService>, Argume
     Ok(services)
 }
 
-/// Parses where services appear, each `[NAME=]LOCAL`; nothing is [`LocalForward::Every`]. `web=8080`, `dns=udp:5353`,
-/// `db=unix:/tmp/db.sock`; a name alone takes the service's own port, a bare port is for the host's only service, a
-/// range for the services of those names.
+/// Parses where a service appears, `[NAME=]LOCAL`: `web=8080`, `dns=udp:5353`, `db=unix:/tmp/db.sock`; a name alone
+/// takes the service's own port, a bare port is for the host's only service, a range for the services of those names.
 ///
 /// # Errors
-/// The first that is wrong; more than one without a name.
-pub fn locals<T: AsRef<str>>(texts: &[T]) -> Result<Vec<LocalForward>, ArgumentError> {
-    let hint = "give [NAME=]LOCAL, for example 8080, web=8080, game=0.0.0.0:25565, 8000-8010 or db=unix:/tmp/db.sock";
+/// What is wrong with it.
+pub fn local(text: &str) -> Result<GivenLocals, WrongValue> {
+    let found = parse_local(text).map_err(|problem| WrongValue::new(text, problem, LOCAL))?;
+    Ok(Given::new(found, text))
+}
+
+/// Joins where services appear; nothing is [`LocalForward::Every`].
+///
+/// # Errors
+/// More than one without a name.
+pub fn locals(given: Vec<GivenLocals>) -> Result<Vec<LocalForward>, UsageError> {
+    let is_only = |forward: &LocalForward| matches!(forward, LocalForward::Only { .. });
     let mut forwards = Vec::new();
-    for text in texts.iter().map(AsRef::as_ref) {
-        let error = |problem| ArgumentError::new("LOCAL", text, problem, hint);
-        let found = local(text).map_err(error)?;
-        let is_only = |forward: &LocalForward| matches!(forward, LocalForward::Only { .. });
-        if found.iter().any(is_only) && forwards.iter().any(is_only) {
-            return Err(error(Problem::TwoOnly));
+    for Given { value, text } in given {
+        if value.iter().any(is_only) && forwards.iter().any(is_only) {
+            return Err(WrongValue::new(&text, Problem::TwoOnly, LOCAL).of("LOCAL"));
         }
-        forwards.extend(found);
+        forwards.extend(value);
     }
     if forwards.is_empty() {
         forwards.push(LocalForward::Every);
@@ -71,7 +120,7 @@ pub fn locals<T: AsRef<str>>(texts: &[T]) -> Result<Vec<LocalForward>, ArgumentE
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
+pub fn dial(text: &str) -> Result<Dials, WrongValue> {
     let hint = "give [BIND:]PORT:HOST:PORT, for example 5432:db.local:5432, udp:5353:10.0.0.53:53, 8080:unix:/run/app.sock \
                 or unix:/tmp/pg.sock:db.local:5432";
     let found = pairs(text).and_then(|pairs| {
@@ -82,7 +131,7 @@ pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
         if pairs.iter().all(is_absolute) { Ok(pairs) } else { Err(AddressError::RelativePath.into()) }
     });
     let forwards = found.map(|pairs| pairs.into_iter().map(|(bind, endpoint)| LocalForward::Dial { bind, endpoint }));
-    forwards.map(Iterator::collect).map_err(|problem| ArgumentError::new("-L", text, problem, hint))
+    forwards.map(Iterator::collect).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-R`, which has the same shape as a `-L`: what comes first is on the host's side, where its path is
@@ -90,7 +139,7 @@ pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn reverse(text: &str) -> Result<Vec<ReverseForward>, ArgumentError> {
+pub fn reverse(text: &str) -> Result<Reverses, WrongValue> {
     let hint =
         "give [BIND:]PORT:HOST:PORT, for example 8080:127.0.0.1:80: the port of the host, then what is dialled here";
     let found = pairs(text).and_then(|pairs| {
@@ -101,24 +150,24 @@ pub fn reverse(text: &str) -> Result<Vec<ReverseForward>, ArgumentError> {
         if pairs.iter().all(is_absolute) { Ok(pairs) } else { Err(AddressError::RelativePath.into()) }
     });
     let forwards = found.map(|pairs| pairs.into_iter().map(|(bind, endpoint)| ReverseForward { bind, endpoint }));
-    forwards.map(Iterator::collect).map_err(|problem| ArgumentError::new("-R", text, problem, hint))
+    forwards.map(Iterator::collect).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-D`: where the SOCKS and HTTP proxy listens, `[bind:]port`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn proxy(text: &str) -> Result<ListenAddress, ArgumentError> {
+pub fn proxy(text: &str) -> Result<ListenAddress, WrongValue> {
     let hint = "give [BIND:]PORT, for example 1080, or 0 for any free port";
     let parsed = split(text).map_err(Problem::from).and_then(|(host, port)| listened(host, port));
-    parsed.map_err(|problem| ArgumentError::new("-D", text, problem, hint))
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-W`: the name of a service, `host:port` or `unix:/path`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn pipe(text: &str) -> Result<Pipe, ArgumentError> {
+pub fn pipe(text: &str) -> Result<Pipe, WrongValue> {
     let hint = "give the name of a service or HOST:PORT, for example ssh or 127.0.0.1:22";
     let parsed = match (text.trim(), prefix(text)) {
         ("", _) => Err(AddressError::Empty.into()),
@@ -130,71 +179,65 @@ pub fn pipe(text: &str) -> Result<Pipe, ArgumentError> {
         (_, Prefix::Unix(path)) => absolute(path).map(|path| Pipe::Dial(Endpoint::Unix(path))),
         (_, Prefix::None(rest)) => rest.parse().map(|target| Pipe::Dial(Endpoint::Tcp(target))).map_err(Problem::from),
     };
-    parsed.map_err(|problem| ArgumentError::new("-W", text, problem, hint))
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
-/// Applies each `--proxy-protocol`: `v1` or `v2` for every service that is not UDP, `NAME=v2` for one. A name counts
-/// more than none, and what comes later more than what came before.
+/// Parses a `--proxy-protocol`: `v1` or `v2` for every service that is not UDP, `NAME=v2` for one.
 ///
 /// # Errors
-/// It is no version, or there is no such service, or it is UDP.
-pub fn proxy_protocol<T: AsRef<str>>(texts: &[T], services: &mut [SharedService]) -> Result<(), ArgumentError> {
-    let hint = "give v1 or v2, or NAME=v2 for one service";
-    let texts = || texts.iter().map(AsRef::as_ref);
-    let named = |text: &&str| text.contains('=');
-    for text in texts().filter(|text| !named(text)).chain(texts().filter(named)) {
-        let error = |problem| ArgumentError::new("--proxy-protocol", text, problem, hint);
-        let (name, version) = match text.split_once('=') {
-            Some((name, version)) => (Some(name.trim()), version),
-            None => (None, text),
+/// It is no version.
+pub fn proxy_protocol(text: &str) -> Result<GivenVersion, WrongValue> {
+    let (name, version) = match text.split_once('=') {
+        Some((name, version)) => (Some(name.trim().to_owned()), version),
+        None => (None, text),
+    };
+    let version = match version.trim() {
+        "v1" => ProxyProtocol::V1,
+        "v2" => ProxyProtocol::V2,
+        _ => return Err(WrongValue::new(text, Problem::HeaderVersion, PROXY_PROTOCOL)),
+    };
+    Ok(Given::new((name, version), text))
+}
+
+/// Applies each `--proxy-protocol`. A name counts more than none, and what comes later more than what came before.
+///
+/// # Errors
+/// There is no such service, or it is UDP.
+pub fn apply_proxy_protocol(given: Vec<GivenVersion>, services: &mut [SharedService]) -> Result<(), UsageError> {
+    let (named, general): (Vec<_>, Vec<_>) = given.into_iter().partition(|given| given.value.0.is_some());
+    for Given { value: (name, version), text } in general.into_iter().chain(named) {
+        let error = |problem| WrongValue::new(&text, problem, PROXY_PROTOCOL).of("--proxy-protocol");
+        let Some(name) = name else {
+            let streams = services.iter_mut().filter(|service| !matches!(service.endpoint, Endpoint::Udp(_)));
+            streams.for_each(|service| service.proxy_protocol = Some(version));
+            continue;
         };
-        let version = match version.trim() {
-            "v1" => ProxyProtocol::V1,
-            "v2" => ProxyProtocol::V2,
-            _ => return Err(error(Problem::HeaderVersion)),
-        };
-        match name {
-            None => {
-                let streams = services.iter_mut().filter(|service| !matches!(service.endpoint, Endpoint::Udp(_)));
-                streams.for_each(|service| service.proxy_protocol = Some(version));
-            }
-            Some(name) => match services.iter_mut().find(|service| service.name == name) {
-                None => return Err(error(Problem::NoSuchService(name.chars().take(63).collect()))),
-                Some(service) if matches!(service.endpoint, Endpoint::Udp(_)) => {
-                    return Err(error(Problem::HeaderForUdp));
-                }
-                Some(service) => service.proxy_protocol = Some(version),
-            },
+        match services.iter_mut().find(|service| service.name == name) {
+            None => return Err(error(Problem::NoSuchService(name.chars().take(63).collect()))),
+            Some(service) if matches!(service.endpoint, Endpoint::Udp(_)) => return Err(error(Problem::HeaderForUdp)),
+            Some(service) => service.proxy_protocol = Some(version),
         }
     }
     Ok(())
 }
 
-/// Parses every `--allow`, as [`Rule::parse`] does.
+/// Parses an `--allow`, as [`Rule::parse`] does.
 ///
 /// # Errors
-/// The first that is wrong.
-pub fn allow<T: AsRef<str>>(texts: &[T]) -> Result<AccessList, ArgumentError> {
+/// What is wrong with it.
+pub fn rule(text: &str) -> Result<Rule, WrongValue> {
     let hint = "give HOST:PORTS, for example db.local:5432, 10.0.0.0/8:80,443, *.internal:8000-8999, [2001:db8::/32]:22 or \
                 unix:/run/app.sock";
-    let rule = |text: &T| {
-        let text = text.as_ref();
-        Rule::parse(text).map_err(|error| ArgumentError::new("--allow", text, error, hint))
-    };
-    texts.iter().map(rule).collect::<Result<_, _>>().map(AccessList::new)
+    Rule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
-/// Parses every `--allow-reverse`, as [`ReverseRule::parse`] does.
+/// Parses an `--allow-reverse`, as [`ReverseRule::parse`] does.
 ///
 /// # Errors
-/// The first that is wrong.
-pub fn allow_reverse<T: AsRef<str>>(texts: &[T]) -> Result<ReverseAccess, ArgumentError> {
+/// What is wrong with it.
+pub fn reverse_rule(text: &str) -> Result<ReverseRule, WrongValue> {
     let hint = "give [BIND:]PORTS, for example 8080, 8000-8010, 0.0.0.0:8080 or udp:5353";
-    let rule = |text: &T| {
-        let text = text.as_ref();
-        ReverseRule::parse(text).map_err(|error| ArgumentError::new("--allow-reverse", text, error, hint))
-    };
-    texts.iter().map(rule).collect::<Result<_, _>>().map(ReverseAccess::new)
+    ReverseRule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Gives the UDP service of two that are named after the same port a name that says so.
@@ -213,7 +256,7 @@ fn tell_apart(services: &mut [SharedService], added: &mut SharedService) {
     }
 }
 
-fn service(text: &str) -> Result<Vec<SharedService>, Problem> {
+fn parse_service(text: &str) -> Result<Vec<SharedService>, Problem> {
     let (name, target) = split_name(text)?;
     let shared = |name, endpoint| SharedService { name, endpoint, proxy_protocol: None };
     let (is_udp, address) = match prefix(target) {
@@ -245,7 +288,7 @@ fn service(text: &str) -> Result<Vec<SharedService>, Problem> {
     Ok(each.collect())
 }
 
-fn local(text: &str) -> Result<Vec<LocalForward>, Problem> {
+fn parse_local(text: &str) -> Result<Vec<LocalForward>, Problem> {
     let (name, bind) = split_name(text)?;
     // A name alone; digits and dots alone would be a port or half an address.
     if name.is_none() && is_service_name(bind) && bind.contains(|c: char| c.is_ascii_lowercase()) {
@@ -382,16 +425,6 @@ fn prefix(text: &str) -> Prefix<'_> {
 fn range(text: &str) -> Result<(Host<'_>, PortRange), Problem> {
     let (host, range) = split_range(text)?;
     if range.count() > MAX_RANGE { Err(Problem::LongRange(MAX_RANGE)) } else { Ok((host, range)) }
-}
-
-/// Returns where to listen; without an address it is localhost.
-fn listened(host: Host<'_>, port: u16) -> Result<ListenAddress, Problem> {
-    match host {
-        Host::Default => Ok(ListenAddress::Localhost(port)),
-        Host::Address(address) => Ok(ListenAddress::One(SocketAddr::new(address, port))),
-        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok(ListenAddress::Localhost(port)),
-        Host::Name(_) => Err(AddressError::NameToListenOn.into()),
-    }
 }
 
 fn absolute(path: &str) -> Result<PathBuf, Problem> {

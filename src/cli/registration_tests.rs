@@ -2,7 +2,6 @@ use super::super::command::{Command, Surroundings, parse};
 use super::*;
 use crate::cli::failure::Failure;
 use crate::config::{DEFAULT_HOST_LISTEN, HostConfig};
-use crate::http::field::HeaderField;
 
 /// Parses the arguments of a host, with the value of the variable and a proxy for TLS.
 fn host_with(line: &[&str], token: Option<OsString>, proxy: Option<&str>) -> Result<HostConfig, String> {
@@ -72,7 +71,7 @@ fn every_flag_is_taken() {
     assert!(public.auth.as_ref().unwrap().are(b"me", b"p:w"));
     assert!(server.dial);
     assert_eq!(server.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
-    assert_eq!(server.headers, [HeaderField::new("A", "b").unwrap()]);
+    assert_eq!(server.headers, ["A: b".parse().unwrap()]);
     assert_eq!(server.first_hop(), ("proxy.test", 3128));
 }
 

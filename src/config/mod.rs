@@ -13,8 +13,8 @@ pub use forwards::{
     LocalForward, Pipe, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name,
 };
 pub use server::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
-    TlsFiles,
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, PublicService, Registration,
+    ServerAccess, ServerConfig, TlsFiles,
 };
 
 use crate::access::{AccessList, ReverseAccess};

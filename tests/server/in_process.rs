@@ -122,7 +122,7 @@ fn get(address: SocketAddr, host: &str, path: &str) -> String {
 
 #[test]
 fn a_published_service_is_found_by_its_name() {
-    let gateway = GatewayConfig { domain: "p.test".to_owned(), listen: Vec::new() };
+    let gateway = GatewayConfig { domain: "p.test".parse().unwrap(), listen: Vec::new() };
     let (server, address) = server(ServerConfig { gateway: Some(gateway), ..ServerConfig::open(any_port()) });
     let public = Some(PublicService { service: 0, auth: None });
     let host = host(Registration { public, ..registration(address, "myhost") }, mirror());
