@@ -119,7 +119,7 @@ pub(super) fn nearest_pin(
 
 /// Refuses certificates to trust where there is no TLS.
 pub(super) fn ca(file: Option<PathBuf>, url: &SignalingUrl) -> Result<Option<PathBuf>, UsageError> {
-    if file.is_some() && !url.tls { Err(UsageError::CaWithoutTls) } else { Ok(file) }
+    if file.is_some() && !url.tls() { Err(UsageError::CaWithoutTls) } else { Ok(file) }
 }
 
 /// Bounds what the fields of a request are together.
@@ -132,7 +132,7 @@ pub(super) fn headers(fields: Vec<HeaderField>) -> Result<Vec<HeaderField>, Usag
 
 /// Finds the proxy that signaling goes through.
 pub(super) fn proxy(url: &SignalingUrl, proxies: &ProxyVariables) -> Result<Option<Proxy>, UsageError> {
-    Ok(proxies.find(url.tls, &url.host, url.port)?)
+    Ok(proxies.find(url.tls(), url.host(), url.port())?)
 }
 
 /// Picks the STUN servers that were named, or else those that are asked by default, or none.

@@ -217,7 +217,7 @@ impl VisitConfig {
 fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u16) {
     match proxy {
         Some(proxy) => (&proxy.host, proxy.port),
-        None => (&url.host, url.port),
+        None => (url.host(), url.port()),
     }
 }
 

@@ -85,7 +85,7 @@ fn a_client_joins_a_host_by_its_name() {
     let (server, address) = server(ServerConfig::open(any_port()));
     let host = host(registration(address, "myhost"), echo());
     let (url, pin) = registered(&host);
-    assert_eq!(url.path, "/ws/myhost");
+    assert_eq!(url.path(), "/ws/myhost");
     for direct in [true, false] {
         let (client, local) = client(url.clone(), pin.clone(), direct);
         assert_eq!(matches!(connected(&client), Way::Direct { .. }), direct);

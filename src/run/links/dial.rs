@@ -32,7 +32,7 @@ impl Way {
         proxy: Option<&Proxy>,
         ca: Option<&Path>,
     ) -> Result<Way, TlsConfigError> {
-        let tls = url.tls.then(|| tls::client_config(ca)).transpose()?;
+        let tls = url.tls().then(|| tls::client_config(ca)).transpose()?;
         Ok(Way { request: UpgradeRequest::new(url, headers, proxy), tls })
     }
 }
