@@ -10,7 +10,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use pinhole::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
 use pinhole::address::{Bind, Endpoint, Protocol};
-use pinhole::cli::{forwards, quantity};
+use pinhole::cli::{forwards, quantity, services};
 use pinhole::config::{LocalForward, Rate, SharedService};
 
 fuzz_target!(|text: &str| {
@@ -31,11 +31,11 @@ fuzz_target!(|text: &str| {
 
 /// Reads a text as everything it could be: what is printed of it is read as the same.
 fn read(text: &str) {
-    if let Some(mut shared) = services([text]) {
+    if let Some(mut shared) = shared([text]) {
         let shown: Vec<String> = shared.iter().map(ToString::to_string).collect();
-        assert_eq!(services(shown.iter().map(String::as_str)).as_ref(), Some(&shared));
-        let version = forwards::proxy_protocol(text).into_iter().collect();
-        let _ = forwards::apply_proxy_protocol(version, &mut shared);
+        assert_eq!(self::shared(shown.iter().map(String::as_str)).as_ref(), Some(&shared));
+        let version = services::proxy_protocol(text).into_iter().collect();
+        let _ = services::apply_proxy_protocol(version, &mut shared);
     }
     for forward in forwards::dial(text).unwrap_or_default() {
         let LocalForward::Dial { bind, endpoint } = forward else { panic!("{forward:?}") };
@@ -57,14 +57,14 @@ fn read(text: &str) {
         assert!((Rate::MIN..=Rate::MAX).contains(&rate));
         assert_eq!(quantity::rate(&rate.to_string()), Ok(rate));
     }
-    let _ = (forwards::local(text), forwards::reverse(text), forwards::proxy(text), forwards::pipe(text));
+    let _ = (services::local(text), forwards::reverse(text), forwards::proxy(text), forwards::pipe(text));
     let _ = (quantity::memory(text), quantity::max_streams(text));
 }
 
 /// Reads what a host shares, if all of it is right.
-fn services<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<SharedService>> {
-    let given: Result<Vec<_>, _> = texts.into_iter().map(forwards::service).collect();
-    forwards::services(given.ok()?).ok()
+fn shared<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<SharedService>> {
+    let given: Result<Vec<_>, _> = texts.into_iter().map(services::service).collect();
+    services::services(given.ok()?).ok()
 }
 
 fn rules_of_reverse(lines: &[&str]) -> ReverseAccess {

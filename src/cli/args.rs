@@ -15,9 +15,9 @@ Examples:
   pinhole host 25565       shares port 25565 of this machine
   pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
                            makes it appear on port 25565 here
-  pinhole server --open    lets hosts be reached without a tunnel of others
-  pinhole check            tells what this network allows
-  pinhole demo             shows on this machine alone that it works
+  pinhole server --open    gives hosts lasting names; both sides reach it
+  pinhole check            shows what this network allows
+  pinhole demo             shows a tunnel on this machine alone
 
 pinhole COMMAND -h lists the flags of a command, --help explains them.
 
@@ -52,11 +52,11 @@ pub enum Action {
     Host(HostArguments),
     /// Make what a host shares appear on this machine
     Client(ClientArguments),
-    /// Be where hosts and clients meet, and where hosts publish services
+    /// Give hosts lasting names under which clients reach them, and publish their services
     Server(ServerArguments),
-    /// Look at this machine's network, and whether a host can be reached from it
+    /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
-    /// Run a host, a client and a small web service on this machine, and check what comes through
+    /// Show a tunnel on this machine: a host, a client and a small web service
     Demo(DemoArguments),
 }
 

@@ -186,7 +186,10 @@ fn help_says_the_defaults_that_are_not_claps() {
     for name in ["host", "client"] {
         let help = help(name);
         assert!(help.contains(&format!("[default: {}MiB]", bytes >> 20)), "{help}");
-        assert!(help.contains(&format!("1 to {} [default: {}]", quantity::MAX_STREAMS, memory.max_streams)), "{help}");
+        assert!(
+            help.contains(&format!("[default: {}] From 1 to {}.", memory.max_streams, quantity::MAX_STREAMS)),
+            "{help}"
+        );
     }
     assert!(help("host").contains(&format!("[default: {DEFAULT_HOST_LISTEN}]")));
     for name in ["host", "client", "check"] {
@@ -233,6 +236,10 @@ fn help_fits_terminals_of_80_and_100_columns() {
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= width, "{width}: {line}");
         }
+    }
+    let host = Arguments::command().find_subcommand_mut("host").unwrap().render_long_help().to_string();
+    for variable in ["\n  PINHOLE_PIN ", "\n  HTTPS_PROXY ", "\n  RUST_LOG "] {
+        assert!(host.contains(variable), "{variable} in:\n{host}");
     }
     // Clap would wrap these lines, and what is aligned in them would not be any more.
     let fixed = [

@@ -32,16 +32,18 @@ Environment:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n{PROXY_HELP}\n{OUTPUT_HELP}"))]
 pub struct CheckArguments {
-    /// The URL that the host passed on
+    /// The URL that the host printed
     ///
-    /// Given the pin, too, the host tells of its network, and what both mean together is said. It does not count the
-    /// visit as a session. Without a pin only its signaling is looked at.
+    /// With the pin, the host tells about its network, and the check says what both networks mean together. The host
+    /// does not count the visit as a session. Without a pin only its signaling is looked at.
     #[arg(value_name = "URL", value_parser = parse::host_url)]
     pub url: Option<HostUrl>,
-    /// The pin, if the URL has none [env: PINHOLE_PIN]; it is not asked for
+    /// The pin, if the URL has none [env: PINHOLE_PIN]
+    ///
+    /// It is not asked for.
     #[arg(long, value_name = "PIN", requires = "url", value_parser = parse::pin)]
     pub pin: Option<Pin>,
-    /// A STUN server to ask instead of Google's; may be given more than once
+    /// A STUN server to ask instead of Google's (repeatable)
     ///
     /// HOST:PORT, stun:HOST:PORT, or stun:HOST for port 3478. Without this, stun.l.google.com:19302 and
     /// stun1.l.google.com:19302 are asked.
@@ -50,12 +52,12 @@ pub struct CheckArguments {
     /// Ask no STUN server: only the host's signaling is looked at
     #[arg(long)]
     pub no_stun: bool,
-    /// Certificates to trust instead of the system's, a PEM file
+    /// A PEM file of certificates to trust instead of the system's
     ///
-    /// Those of authorities, or the host's own. For wss:// only.
+    /// They are those of authorities, or the host's own. For wss:// only.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
-    /// A further header of the signaling request; may be given more than once
+    /// A further header of the signaling request (repeatable)
     #[arg(long = "header", value_name = "NAME: VALUE", requires = "url", value_parser = parse::header)]
     pub headers: Vec<HeaderField>,
     /// Print one JSON object a line on stdout instead of sentences

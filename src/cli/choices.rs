@@ -19,8 +19,7 @@ use crate::signaling::url::SignalingUrl;
 pub(super) const PIN_VARIABLE: &str = "PINHOLE_PIN";
 
 /// The end of the long help of every command.
-pub(super) const OUTPUT_HELP: &str = "\
-  RUST_LOG              what is logged, as in RUST_LOG=pinhole::net=debug
+pub(super) const OUTPUT_HELP: &str = "  RUST_LOG              what is logged, as in RUST_LOG=pinhole::net=debug
   NO_COLOR              if it is set, nothing is printed in colours
 
 stdout carries what happens, stderr carries warnings, errors and logs. No log
@@ -28,8 +27,7 @@ holds a pin, a token or a password.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 /// The variables that name proxies.
-pub(super) const PROXY_HELP: &str = "\
-  HTTPS_PROXY           the HTTP proxy that signaling over wss:// goes through;
+pub(super) const PROXY_HELP: &str = "  HTTPS_PROXY           the HTTP proxy that signaling over wss:// goes through,
                         http://user:password@host:port if it wants a login
   http_proxy            the same for ws://; in small letters only
   ALL_PROXY             the same for both, where neither of these is set
@@ -46,16 +44,20 @@ pub struct BoundsArguments {
     /// no bound.
     #[arg(long, value_name = "RATE", value_parser = quantity::rate)]
     pub rate: Option<Rate>,
-    /// What the streams of a session may hold, such as 64MiB [default: 448MiB]
+    /// How much data the streams of a session may hold, such as 64MiB [default: 448MiB]
     ///
     /// From 4MiB to 64GiB, for all streams together. With less there are fewer streams, and each is slower over long
     /// distances.
     #[arg(long, value_name = "SIZE", value_parser = quantity::memory)]
     pub memory: Option<usize>,
-    /// Streams that the other side may have open at once, 1 to 16384 [default: 4096]
+    /// How many streams the other side may have open at once [default: 4096]
+    ///
+    /// From 1 to 16384. Each connection is a stream.
     #[arg(long, value_name = "N", value_parser = quantity::max_streams)]
     pub max_streams: Option<u16>,
-    /// How long a UDP flow may be idle before it ends, 1 to 86400
+    /// How long a UDP flow may be idle before it ends
+    ///
+    /// From 1 to 86400 seconds.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -69,7 +71,7 @@ pub struct BoundsArguments {
 /// How the other side is reached, for either side.
 #[derive(Debug, Default, Args)]
 pub struct ReachArguments {
-    /// A STUN server to ask instead of Google's; may be given more than once
+    /// A STUN server to ask instead of Google's (repeatable)
     ///
     /// HOST:PORT, stun:HOST:PORT, or stun:HOST for port 3478. STUN servers tell how this machine is seen from outside.
     /// Without this, stun.l.google.com:19302 and stun1.l.google.com:19302 are asked.
@@ -78,13 +80,15 @@ pub struct ReachArguments {
     /// Ask no STUN server: only addresses of this machine are offered
     #[arg(long)]
     pub no_stun: bool,
-    /// Never carry traffic over the signaling connection: a direct path or none
+    /// Use a direct path or none: relay nothing over the signaling connection
     #[arg(long, conflicts_with = "relay_only")]
     pub no_relay: bool,
     /// Try no direct path: for networks without UDP
     #[arg(long)]
     pub relay_only: bool,
-    /// How long a direct path is looked for before traffic is relayed, 1 to 120
+    /// How long a direct path is looked for
+    ///
+    /// From 1 to 120 seconds.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -93,7 +97,9 @@ pub struct ReachArguments {
         value_parser = parse::seconds::<120>
     )]
     pub p2p_timeout: Duration,
-    /// How long open connections wait for a lost path, 1 to 86400
+    /// How long open connections wait for a lost path
+    ///
+    /// From 1 to 86400 seconds. Then they are reset.
     #[arg(
         long,
         value_name = "SECONDS",

@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::choices::{self, BoundsArguments, OUTPUT_HELP, PIN_VARIABLE, PROXY_HELP, ReachArguments};
 use super::failure::UsageError;
-use super::forwards::{self, Dials, GivenLocals, Reverses};
+use super::forwards::{self, Dials, Reverses};
 use super::parse::{self, HostUrl};
 use super::secrets::{self, PROXY_AUTH};
+use super::services::{self, GivenLocals};
 use crate::address::ListenAddress;
 use crate::config::{ClientConfig, Pipe};
 use crate::http::field::HeaderField;
@@ -39,10 +40,10 @@ Environment:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n{PROXY_HELP}\n{OUTPUT_HELP}"))]
 pub struct ClientArguments {
-    /// The URL that the host passed on, such as 'wss://p.example.org/ws/blog?pin=123456'
+    /// The URL that the host printed: 'wss://p.example.org/ws/blog?pin=123456'
     ///
     /// What is pasted is understood: https:// becomes wss://, a missing /ws is added, and a missing pin is asked for.
-    /// The pin is never sent.
+    /// The pin never leaves this side.
     #[arg(value_name = "URL", value_parser = parse::host_url)]
     pub url: HostUrl,
     /// Where services appear: 25565, web=8080, web=0.0.0.0:8080, db=unix:/tmp/db.sock
@@ -50,11 +51,12 @@ pub struct ClientArguments {
     /// A bare port is one of localhost, 0 is any free one, and a range is for the services that have these ports for
     /// names. Without a NAME it is for the host's only service; a NAME alone takes the service's own port. Without any
     /// LOCAL, -L, -R, -D and -W, every service appears at its own port where that is free.
-    #[arg(value_name = "[NAME=]LOCAL", value_parser = forwards::local)]
+    #[arg(value_name = "[NAME=]LOCAL", value_parser = services::local)]
     pub locals: Vec<GivenLocals>,
-    /// The pin, if the URL has none [env: PINHOLE_PIN]; otherwise it is asked for
+    /// The pin, if the URL has none [env: PINHOLE_PIN]
     ///
-    /// Others on this machine can read it in the list of processes, where PINHOLE_PIN keeps it out.
+    /// Others on this machine can read it in the list of processes; PINHOLE_PIN keeps it out of there. Without any, it
+    /// is asked for at the terminal.
     #[arg(long, value_name = "PIN", value_parser = parse::pin)]
     pub pin: Option<Pin>,
     /// End with the first session; exit with code 0 if the host ended it
@@ -64,34 +66,38 @@ pub struct ClientArguments {
     pub once: bool,
     /// Wait for a host that cannot be reached yet, instead of ending
     ///
-    /// Also if it is lost before the first session stands: for units that start at boot.
+    /// Wait also if it is lost before the first session stands. For units that start at boot.
     #[arg(long)]
     pub retry: bool,
     /// Print one JSON object a line on stdout instead of sentences
+    ///
+    /// docs/events.md explains them.
     #[arg(long)]
     pub json: bool,
     // A heading is for everything after it.
-    /// Have the host dial something that its --allow has: [BIND:]PORT:HOST:PORT, udp:…, unix:/path
+    /// Have the host dial what its --allow has (repeatable)
     ///
     /// The first PORT is one of this machine, of localhost unless BIND says otherwise; HOST:PORT is what the host
     /// dials. With udp: before all of it, both are UDP. unix:/path may stand for either side, and ranges of one length
-    /// for both ports: 8080:unix:/run/app.sock, 8000-8010:db.local:9000-9010. May be given more than once.
-    #[arg(short = 'L', value_name = "FORWARD", help_heading = "Forwards", value_parser = forwards::dial)]
+    /// for both ports: 5432:db.local:5432, udp:5353:10.0.0.53:53, 8080:unix:/run/app.sock, 8000-8010:a.local:9000-9010.
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:PORT", help_heading = "Forwards", value_parser = forwards::dial)]
     pub dial: Vec<Dials>,
-    /// Have the host listen, if its --allow-reverse has it, and dial here: [BIND:]PORT:HOST:PORT
+    /// Have the host listen where its --allow-reverse says, and dial here (repeatable)
     ///
     /// The first PORT is one of the host's machine, HOST:PORT is what this side dials. udp:, unix:/path and ranges as
-    /// for -L. The host listens on its loopback unless BIND and its rule both name another address. May be given more
-    /// than once.
-    #[arg(short = 'R', value_name = "FORWARD", help_heading = "Forwards", value_parser = forwards::reverse)]
+    /// for -L. The host listens on its loopback unless BIND and its rule both name another address.
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT", help_heading = "Forwards", value_parser = forwards::reverse)]
     pub reverse: Vec<Reverses>,
-    /// Be a SOCKS5 and HTTP CONNECT proxy for what the host --allows: [BIND:]PORT
+    /// Be a SOCKS5 and HTTP CONNECT proxy for what the host --allows (repeatable)
     ///
-    /// Of localhost unless BIND says otherwise. SOCKS5 carries UDP, too. Give curl socks5h:// or -p, for plain HTTP is
-    /// not spoken. May be given more than once.
-    #[arg(short = 'D', value_name = "ADDR", help_heading = "Forwards", value_parser = forwards::proxy)]
+    /// PORT is one of localhost unless BIND says otherwise, and 0 is any free one. SOCKS5 carries UDP, too. Plain HTTP
+    /// is not spoken: give curl socks5h:// or -p.
+    #[arg(short = 'D', value_name = "[BIND:]PORT", help_heading = "Forwards", value_parser = forwards::proxy)]
     pub dynamic: Vec<ListenAddress>,
-    /// The login that -D wants [env: PINHOLE_PROXY_AUTH]; otherwise everybody who reaches it is served
+    /// The login that -D wants [env: PINHOLE_PROXY_AUTH]
+    ///
+    /// Without one, everybody who reaches the port is served. Others on this machine can read it in the list of
+    /// processes; the file and the variable keep it out of there.
     #[arg(
         long,
         value_name = "USER:PASSWORD",
@@ -103,18 +109,18 @@ pub struct ClientArguments {
     /// A file with that login in its first line
     #[arg(long, value_name = "FILE", help_heading = "Forwards", requires = "dynamic")]
     pub proxy_auth_file: Option<PathBuf>,
-    /// Join stdin and stdout to a service or HOST:PORT, and end with it
+    /// Join stdin and stdout to one stream, and end with it
     ///
     /// The name of a service, or HOST:PORT or unix:/path that the host's --allow has; no UDP. What is printed otherwise
     /// goes to stderr.
-    #[arg(short = 'W', value_name = "TARGET", help_heading = "Forwards", value_parser = forwards::pipe)]
+    #[arg(short = 'W', value_name = "SERVICE|HOST:PORT", help_heading = "Forwards", value_parser = forwards::pipe)]
     pub pipe: Option<Pipe>,
-    /// Certificates to trust instead of the system's, a PEM file
+    /// A PEM file of certificates to trust instead of the system's
     ///
-    /// Those of authorities, or the host's own. For wss:// only.
+    /// They are those of authorities, or the host's own. For wss:// only.
     #[arg(long, value_name = "FILE", help_heading = "Reaching the other side")]
     pub ca: Option<PathBuf>,
-    /// A further header of the signaling request; may be given more than once
+    /// A further header of the signaling request (repeatable)
     ///
     /// For private forwarded ports, such as 'X-Tunnel-Authorization: tunnel abc'.
     #[arg(
@@ -158,7 +164,7 @@ pub(super) fn settings(
         || arguments.pipe.is_some();
     let mut forwards = match arguments.locals.is_empty() && has_others {
         true => Vec::new(),
-        false => forwards::locals(arguments.locals)?,
+        false => services::locals(arguments.locals)?,
     };
     forwards.extend(arguments.dial.into_iter().flatten());
     let credentials = match arguments.dynamic.is_empty() {

@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::choices::{self, BoundsArguments, OUTPUT_HELP, PIN_VARIABLE, PROXY_HELP, ReachArguments};
 use super::failure::UsageError;
-use super::forwards::{self, GivenServices, GivenVersion};
 use super::parse;
 use super::registration::{self, RegistrationArguments, registration};
 use super::secret_file::{self, Secret};
 use super::secrets;
+use super::services::{self, GivenServices, GivenVersion};
 use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 use crate::config::{DEFAULT_HOST_LISTEN, DEFAULT_MAX_SESSIONS, HostConfig};
 use crate::http::proxy::ProxyVariables;
@@ -50,18 +50,19 @@ pub struct HostArguments {
     /// Clients know each service by its NAME: 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore. Without one it is
     /// the port, with -udp behind it where a TCP service has the same port, or the file name of the socket. A range is
     /// a service for each port. There are at most 256 services.
-    #[arg(value_name = "[NAME=]TARGET", value_parser = forwards::service)]
+    #[arg(value_name = "[NAME=]TARGET", value_parser = services::service)]
     pub targets: Vec<GivenServices>,
-    /// Where signaling listens: a port, :PORT for every address, or ADDRESS:PORT [default: 127.0.0.1:0]
+    /// Where signaling listens: [ADDRESS:]PORT [default: 127.0.0.1:0]
     ///
-    /// Port 0 is any free one, and a bare port is one of 127.0.0.1. With --server, nothing is listened on unless this
-    /// is given.
+    /// A bare port is one of 127.0.0.1, :PORT is that port of every address, and port 0 is any free one. With --server,
+    /// nothing is listened on unless this is given.
     #[arg(long, value_name = "ADDR", value_parser = parse::host_listen)]
     pub listen: Option<SocketAddr>,
-    /// The pin that clients must know [env: PINHOLE_PIN] [default: six random digits]
+    /// The pin that clients must know [env: PINHOLE_PIN] [default: six digits]
     ///
-    /// Others on this machine can read it in the list of processes, where --pin-file and PINHOLE_PIN keep it out. A
-    /// host that runs for long should have a passphrase. A generated pin is replaced after 100 wrong guesses.
+    /// Others on this machine can read it in the list of processes; --pin-file and PINHOLE_PIN keep it out of there.
+    /// Choose a passphrase for a host that runs for long. Without this, six random digits are printed, and replaced
+    /// after 100 wrong guesses.
     #[arg(long, value_name = "PIN", value_parser = parse::pin)]
     pub pin: Option<Pin>,
     /// A file with the pin in its first line
@@ -70,7 +71,9 @@ pub struct HostArguments {
     /// Exit with code 0 when the first session has ended
     #[arg(long)]
     pub once: bool,
-    /// How many clients may be connected at a time, 1 to 1024
+    /// How many clients may be connected at a time
+    ///
+    /// From 1 to 1024.
     #[arg(
         long,
         value_name = "N",
@@ -83,19 +86,21 @@ pub struct HostArguments {
     #[arg(long)]
     pub ask: bool,
     /// Print one JSON object a line on stdout instead of sentences
+    ///
+    /// docs/events.md explains them.
     #[arg(long)]
     pub json: bool,
     // A heading is for everything after it.
-    /// What clients may have dialled beside the services; may be given more than once
+    /// What else this host dials for clients (repeatable)
     ///
     /// HOST:PORTS or unix:PATH, such as 10.0.0.0/8:80,443, db.local:5432, *.internal:8000-8999, [2001:db8::/32]:22,
     /// 10.1.2.3:*, udp:10.0.0.53:53 or unix:/run/app.sock. Clients name it with -L, -D and -W.
     ///
     /// Names are looked up on this machine, and exactly the address that was checked is dialled. A rule for a name
     /// never leads to an address of this machine itself. Without a rule only the services are dialled.
-    #[arg(long, value_name = "RULE", help_heading = "What else clients may do", value_parser = forwards::rule)]
+    #[arg(long, value_name = "RULE", help_heading = "What else clients may do", value_parser = parse::rule)]
     pub allow: Vec<Rule>,
-    /// Where clients may have this side listen for them; may be given more than once
+    /// Where this host listens if clients ask for it (repeatable)
     ///
     /// Ports such as 8000-8010, 8080,9000, udp:53 or *, of loopback unless an address stands before them, such as
     /// 0.0.0.0:80; or unix:PATH. Clients name it with -R.
@@ -103,18 +108,18 @@ pub struct HostArguments {
         long,
         value_name = "PORTS",
         help_heading = "What else clients may do",
-        value_parser = forwards::reverse_rule
+        value_parser = parse::reverse_rule
     )]
     pub allow_reverse: Vec<ReverseRule>,
-    /// Tell services the client's address in a PROXY header: v1, v2, or NAME=v2 for one service
+    /// Tell services the client's address in a PROXY header: v1, v2, NAME=v2 (repeatable)
     ///
-    /// The header is what a connection to the service begins with. UDP services have none. May be given more than once:
-    /// one with a NAME counts more than one without.
+    /// Connections to services begin with the header, UDP services have none. NAME=v2 is for one service, and counts
+    /// more than v1 or v2 for all.
     #[arg(
         long,
         value_name = "VERSION",
         help_heading = "What else clients may do",
-        value_parser = forwards::proxy_protocol
+        value_parser = services::proxy_protocol
     )]
     pub proxy_protocol: Vec<GivenVersion>,
     /// Where it is registered.
@@ -165,8 +170,8 @@ pub(super) fn settings(
     if arguments.ask && !terminal {
         return Err(UsageError::NobodyToAsk);
     }
-    let mut services = forwards::services(arguments.targets)?;
-    forwards::apply_proxy_protocol(arguments.proxy_protocol, &mut services)?;
+    let mut services = services::services(arguments.targets)?;
+    services::apply_proxy_protocol(arguments.proxy_protocol, &mut services)?;
     if services.is_empty() && arguments.allow.is_empty() && arguments.allow_reverse.is_empty() {
         return Err(UsageError::NothingShared);
     }

@@ -19,6 +19,7 @@ pub mod registration;
 pub mod secret_file;
 mod secrets;
 pub mod server;
+pub mod services;
 pub mod wizard;
 
 use std::env;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::problem::{Problem, WrongValue};
+use crate::access::{ReverseRule, Rule};
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
 use crate::config::Domain;
 use crate::http::field::HeaderField;
@@ -132,6 +133,19 @@ pub fn token(text: &str) -> Result<Token, WrongValue> {
 /// Parses a user name and its password, `USER:PASSWORD`. An error shows nothing of them.
 pub fn login(text: &str) -> Result<Credentials, WrongValue> {
     Credentials::parse(text).map_err(|problem| WrongValue::hidden(problem, "give USER:PASSWORD"))
+}
+
+/// Parses an `--allow`, as [`Rule::parse`] does.
+pub fn rule(text: &str) -> Result<Rule, WrongValue> {
+    let hint = "give HOST:PORTS, for example db.local:5432, 10.0.0.0/8:80,443, *.internal:8000-8999, [2001:db8::/32]:22 or \
+                unix:/run/app.sock";
+    Rule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses an `--allow-reverse`, as [`ReverseRule::parse`] does.
+pub fn reverse_rule(text: &str) -> Result<ReverseRule, WrongValue> {
+    let hint = "give [BIND:]PORTS, for example 8080, 8000-8010, 0.0.0.0:8080 or udp:5353";
+    ReverseRule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses the addresses of proxies in front of a server: one address, or a network such as `10.0.0.0/8`.

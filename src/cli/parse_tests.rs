@@ -203,10 +203,22 @@ fn an_empty_pin_is_refused() {
     assert!(pin("").unwrap_err().of("--pin").to_string().starts_with("--pin '': a pin has"));
 }
 
+#[test]
+fn what_is_allowed_is_explained_with_the_flag() {
+    let error = rule("10.0.0.1/8:80").unwrap_err().of("--allow").to_string();
+    assert!(
+        error.starts_with("--allow '10.0.0.1/8:80': that network begins at 10.0.0.0/8; give HOST:PORTS"),
+        "{error}"
+    );
+    let error = reverse_rule("web").unwrap_err().of("--allow-reverse").to_string();
+    assert!(error.starts_with("--allow-reverse 'web': the port is not a number"), "{error}");
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
         let _ = (target(&text), local(&text), host_listen(&text), header(&text), max_sessions(&text));
+        let _ = (rule(&text), reverse_rule(&text), host_url(&text), server_url(&text), login(&text), domain(&text));
     }
 
     #[test]

@@ -29,40 +29,42 @@ const MAX_LISTED: usize = 16;
 pub struct RegistrationArguments {
     /// Be reached through a pinhole server, such as wss://p.example.org
     ///
-    /// Clients join at URL/ws/ID, and the host prints the whole of it. It registers again whenever the connection was
-    /// lost. No port is listened on unless --listen is given.
+    /// Clients join at URL/ws/ID; the host prints the command. It registers again when the connection was lost. No port
+    /// is listened on unless --listen is given.
     #[arg(long, value_name = "URL", value_parser = parse::server_url)]
     pub server: Option<SignalingUrl>,
-    /// The name that this host has there: 3 to 63 of a to z, 0 to 9 and hyphen
+    /// The name of this host on the server
+    ///
+    /// 3 to 63 of a to z, 0 to 9 and hyphen, without a hyphen at either end.
     #[arg(long, value_name = "ID", value_parser = parse::host_id)]
     pub id: Option<HostId>,
-    /// What the server lets it have that name for [env: PINHOLE_TOKEN]
+    /// The token that lets this host have that name [env: PINHOLE_TOKEN]
     ///
-    /// Others on this machine can read it in the list of processes, where PINHOLE_TOKEN keeps it out. An open server
+    /// Others on this machine can read it in the list of processes; PINHOLE_TOKEN keeps it out of there. An open server
     /// wants none.
     #[arg(long, value_name = "TOKEN", value_parser = parse::token)]
     pub token: Option<Token>,
-    /// Let anybody reach this service by HTTP through the server's gateway, without the pin
+    /// Let anybody reach this service by HTTP through the server, without the pin
     ///
-    /// The NAME of a TCP or unix service. It is found at http(s)://ID.DOMAIN, with the server's --gateway-domain, and
-    /// the host prints the whole URL.
+    /// NAME is one of a TCP or unix service. The service is at http(s)://ID.DOMAIN, where DOMAIN is the server's
+    /// --gateway-domain; the host prints the URL.
     #[arg(long, value_name = "NAME")]
     pub public: Option<String>,
-    /// Have visitors of that service log in [env: PINHOLE_PUBLIC_AUTH]
+    /// The login that visitors of that service need [env: PINHOLE_PUBLIC_AUTH]
     #[arg(long, value_name = "USER:PASSWORD", value_parser = parse::login)]
     pub public_auth: Option<Credentials>,
     /// A file with that login in its first line
     #[arg(long, value_name = "FILE")]
     pub public_auth_file: Option<PathBuf>,
-    /// Let holders of a token that may dial reach what --allow has, through the server
+    /// Let those whose token may dial reach what --allow has, through the server's proxy
     #[arg(long)]
     pub server_dial: bool,
-    /// Certificates to trust instead of the system's, a PEM file
+    /// A PEM file of certificates to trust instead of the system's
     ///
-    /// Those of authorities, or the server's own. For wss:// only.
+    /// They are those of authorities, or the server's own. For wss:// only.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// A further header of the request to the server; may be given more than once
+    /// A further header of the request to the server (repeatable)
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse::header)]
     pub headers: Vec<HeaderField>,
     /// Wait for a server that cannot be reached yet, instead of ending

@@ -37,27 +37,34 @@ A SIGHUP has it read tokens and certificate again.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{FILES}\n\nEnvironment:\n{OUTPUT_HELP}"))]
 pub struct ServerArguments {
-    /// Where hosts and clients come to, and visitors of published services
+    /// Where hosts, clients and visitors of published services come to
     ///
     /// A port of 127.0.0.1, :PORT for that port of every address, or ADDRESS:PORT; port 0 is any free one. /healthz and
     /// /metrics are there, too.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = parse::server_listen)]
     pub listen: SocketAddr,
     /// A TOML file that says which tokens may register which ids
+    ///
+    /// Its format is shown below.
     #[arg(long, value_name = "FILE")]
     pub tokens: Option<PathBuf>,
-    /// Let anybody register any id that is free; this or --tokens is needed
+    /// Let anybody register any id that is free
+    ///
+    /// Either this or --tokens is needed.
     #[arg(long)]
     pub open: bool,
-    /// A PEM file with this server's certificate, followed by those that lead to an authority
+    /// A PEM file with the certificate of this server and those above it
     ///
-    /// With it and --tls-key, TLS is spoken at --listen; at --gateway-listen visitors may use it, or not.
+    /// The server's own comes first, then those that lead to an authority. With it and --tls-key, the server speaks TLS
+    /// at --listen; at --gateway-listen visitors may use it, or not.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
-    /// A PEM file with the certificate's private key
+    /// A PEM file with the private key of the certificate
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// How many hosts may be registered at a time, 1 to 1000000
+    /// How many hosts may be registered at a time
+    ///
+    /// From 1 to 1000000.
     #[arg(
         long,
         value_name = "N",
@@ -66,7 +73,9 @@ pub struct ServerArguments {
         value_parser = parse::server_count
     )]
     pub max_hosts: usize,
-    /// How many clients may be connected at a time, those of all hosts together, 1 to 1000000
+    /// How many clients may be connected at a time
+    ///
+    /// Those of all hosts together, from 1 to 1000000.
     #[arg(
         long,
         value_name = "N",
@@ -75,12 +84,12 @@ pub struct ServerArguments {
         value_parser = parse::server_count
     )]
     pub max_clients: usize,
-    /// Believe X-Forwarded-For, -Proto and -Host of a proxy in front; may be given more than once
+    /// Believe X-Forwarded-For, -Proto and -Host of this proxy in front (repeatable)
     ///
-    /// The address that the proxy connects from, or a network such as 10.0.0.0/8.
+    /// CIDR is the address that the proxy connects from, or a network such as 10.0.0.0/8.
     #[arg(long, value_name = "CIDR", value_parser = parse::trusted_proxy)]
     pub trusted_proxy: Vec<IpNet>,
-    /// What stdout carries: text, which is sentences, or json, which is one object a line
+    /// What is printed on stdout: text, or json for one object a line
     #[arg(
         long,
         value_name = "FORMAT",
@@ -94,18 +103,20 @@ pub struct ServerArguments {
     #[arg(long)]
     pub json: bool,
     // A heading is for everything after it.
-    /// Publish services of hosts by HTTP, each as ID.DOMAIN
+    /// Publish services of hosts by HTTP, each at http(s)://ID.DOMAIN
     #[arg(long, value_name = "DOMAIN", help_heading = "What else it does", value_parser = parse::domain)]
     pub gateway_domain: Option<Domain>,
-    /// Where visitors come to beside --listen; may be given more than once
+    /// Where visitors come to beside --listen (repeatable)
     #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
     pub gateway_listen: Vec<SocketAddr>,
-    /// Be an HTTP proxy there through which holders of tokens that may dial reach what hosts --allow
+    /// Where an HTTP proxy listens that leads to what hosts --allow
+    ///
+    /// It serves those whose token may dial.
     #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
     pub proxy_listen: Option<SocketAddr>,
-    /// List and end hosts and clients there, by HTTP
+    /// Where the administration listens, which lists and ends hosts and clients
     ///
-    /// Whoever reaches it may do so: keep it on loopback.
+    /// It speaks HTTP. Whoever reaches it may do so: keep it on loopback.
     #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
     pub admin_listen: Option<SocketAddr>,
 }
