@@ -10,8 +10,8 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use pinhole::internals::access::{AccessList, ReverseAccess, ReverseRule, Rule, Verdict};
 use pinhole::internals::address::{Bind, Endpoint, Protocol};
-use pinhole::internals::cli::{forwards, quantity};
-use pinhole::internals::config::{LocalForward, Rate};
+use pinhole::internals::cli::{forwards, quantity, services};
+use pinhole::internals::config::{LocalForward, Rate, SharedService};
 
 fuzz_target!(|text: &str| {
     let lines: Vec<&str> = text.split('\n').take(16).collect();
@@ -31,12 +31,11 @@ fuzz_target!(|text: &str| {
 
 /// Reads a text as everything it could be: what is printed of it is read as the same.
 fn read(text: &str) {
-    let one = [text];
-    if let Ok(services) = forwards::services(&one) {
-        let shown: Vec<String> = services.iter().map(ToString::to_string).collect();
-        assert_eq!(forwards::services(&shown).as_ref(), Ok(&services));
-        let mut services = services;
-        let _ = forwards::proxy_protocol(&one, &mut services);
+    if let Some(mut shared) = shared([text]) {
+        let shown: Vec<String> = shared.iter().map(ToString::to_string).collect();
+        assert_eq!(self::shared(shown.iter().map(String::as_str)).as_ref(), Some(&shared));
+        let version = services::proxy_protocol(text).into_iter().collect();
+        let _ = services::apply_proxy_protocol(version, &mut shared);
     }
     for forward in forwards::dial(text).unwrap_or_default() {
         let LocalForward::Dial { bind, endpoint } = forward else { panic!("{forward:?}") };
@@ -58,8 +57,14 @@ fn read(text: &str) {
         assert!((Rate::MIN..=Rate::MAX).contains(&rate));
         assert_eq!(quantity::rate(&rate.to_string()), Ok(rate));
     }
-    let _ = (forwards::locals(&one), forwards::reverse(text), forwards::proxy(text), forwards::pipe(text));
+    let _ = (services::local(text), forwards::reverse(text), forwards::proxy(text), forwards::pipe(text));
     let _ = (quantity::memory(text), quantity::max_streams(text));
+}
+
+/// Reads what a host shares, if all of it is right.
+fn shared<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<SharedService>> {
+    let given: Result<Vec<_>, _> = texts.into_iter().map(services::service).collect();
+    services::services(given.ok()?).ok()
 }
 
 fn rules_of_reverse(lines: &[&str]) -> ReverseAccess {

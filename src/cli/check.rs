@@ -4,47 +4,62 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choices::{nearest_pin, proxy, stun_servers};
+use super::choices::{self, OUTPUT_HELP, PROXY_HELP};
 use super::failure::UsageError;
-use super::parse;
+use super::parse::{self, HostUrl};
+use crate::address::Target;
 use crate::config::{CheckConfig, VisitConfig};
+use crate::http::field::HeaderField;
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
-use crate::signaling::url::SignalingUrl;
 
 // No line is longer than 80 columns, where clap would wrap it.
-const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   pinhole check                           this machine's network alone
   pinhole check 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456'
                                           and a host's: do they get along?
   pinhole check --stun stun.example.org:3478 --json
 
-It ends within seconds. Exit codes: 0 nothing keeps the two sides from
-connecting, be it relayed; 1 something does; 2 wrong usage.";
+It ends within seconds: with exit code 0 if nothing keeps the two sides from
+connecting, be it relayed, and with 1 if something does.";
+
+pub(super) const ENVIRONMENT: &str = "\
+Environment:
+  PINHOLE_PIN           the pin, if neither the URL nor --pin gives it";
 
 /// Arguments of `pinhole check`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n{PROXY_HELP}\n{OUTPUT_HELP}"))]
 pub struct CheckArguments {
-    /// The URL that the host passed on; without a pin only its signaling is looked at
-    #[arg(value_name = "URL")]
-    pub url: Option<String>,
-    /// A STUN server to ask instead of Google's, also as stun:HOST; may be given more than once
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun")]
-    pub stun: Vec<String>,
+    /// The URL that the host printed
+    ///
+    /// With the pin, the host tells about its network, and the check says what both networks mean together. The host
+    /// does not count the visit as a session. Without a pin only its signaling is looked at.
+    #[arg(value_name = "URL", value_parser = parse::host_url)]
+    pub url: Option<HostUrl>,
+    /// The pin, if the URL has none [env: PINHOLE_PIN]
+    ///
+    /// It is not asked for.
+    #[arg(long, value_name = "PIN", requires = "url", value_parser = parse::pin)]
+    pub pin: Option<Pin>,
+    /// A STUN server to ask instead of Google's (repeatable)
+    ///
+    /// HOST:PORT, stun:HOST:PORT, or stun:HOST for port 3478. Without this, stun.l.google.com:19302 and
+    /// stun1.l.google.com:19302 are asked.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "no_stun", value_parser = parse::stun_server)]
+    pub stun: Vec<Target>,
     /// Ask no STUN server: only the host's signaling is looked at
     #[arg(long)]
     pub no_stun: bool,
-    /// The pin, if the URL has none; PINHOLE_PIN sets it too
-    #[arg(long, value_name = "PIN", requires = "url")]
-    pub pin: Option<String>,
-    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
+    /// A PEM file of certificates to trust instead of the system's
+    ///
+    /// They are those of authorities, or the host's own. For wss:// only.
     #[arg(long, value_name = "FILE", requires = "url")]
     pub ca: Option<PathBuf>,
-    /// A further header of the WebSocket request; may be given more than once
-    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url")]
-    pub headers: Vec<String>,
+    /// A further header of the signaling request (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE", requires = "url", value_parser = parse::header)]
+    pub headers: Vec<HeaderField>,
     /// Print one JSON object a line on stdout instead of sentences
     #[arg(long)]
     pub json: bool,
@@ -56,16 +71,13 @@ pub(super) fn settings(
     environment: Option<Pin>,
     proxies: &ProxyVariables,
 ) -> Result<CheckConfig, UsageError> {
-    let stun = stun_servers(&arguments.stun, arguments.no_stun)?;
-    let Some(url) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
-    let (url, url_pin) = SignalingUrl::parse(&url)?;
-    if arguments.ca.is_some() && !url.tls {
-        return Err(UsageError::CaWithoutTls);
-    }
-    let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
-    let pin = nearest_pin(url_pin, arguments.pin.as_deref(), environment)?;
-    let proxy = proxy(&url, proxies)?;
-    Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca: arguments.ca, headers, proxy }) })
+    let stun = choices::stun_servers(arguments.stun, arguments.no_stun);
+    let Some((url, url_pin)) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
+    let ca = choices::ca(arguments.ca, &url)?;
+    let headers = choices::headers(arguments.headers)?;
+    let pin = choices::nearest_pin(url_pin, arguments.pin, environment)?;
+    let proxy = choices::proxy(&url, proxies)?;
+    Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca, headers, proxy }) })
 }
 
 #[cfg(test)]
@@ -82,14 +94,10 @@ mod tests {
     }
 
     fn parsed(line: &[&str], environment: Option<&str>) -> Result<CheckConfig, String> {
-        let line = Line::try_parse_from([&["check"], line].concat()).map_err(|error| error.to_string())?;
+        let line = Line::try_parse_from([&["check"], line].concat());
+        let line = line.map_err(|error| UsageError::of(error).to_string())?;
         let proxies = ProxyVariables::read(|name| (name == "ALL_PROXY").then(|| "p.test:3128".into()));
         settings(line.check, environment.and_then(Pin::new), &proxies).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn examples_fit_a_terminal() {
-        assert!(EXAMPLES.lines().all(|line| line.chars().count() <= 80));
     }
 
     #[test]
@@ -107,7 +115,7 @@ mod tests {
         assert_eq!(config.stun.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a:1", "[::1]:2"]);
         let visit = config.visit.unwrap();
         assert_eq!((visit.url.to_string().as_str(), visit.pin.unwrap().reveal()), ("wss://h:1/ws", "7"));
-        assert_eq!(visit.headers, [("A".to_owned(), "b".to_owned())]);
+        assert_eq!(visit.headers, ["A: b".parse().unwrap()]);
         assert_eq!(visit.proxy.map(|proxy| proxy.host).as_deref(), Some("p.test"));
         let pin = |line: &[&str], environment| parsed(line, environment).unwrap().visit.unwrap().pin;
         assert_eq!(pin(&["ws://h", "--pin", "8"], Some("9")).unwrap().reveal(), "8");

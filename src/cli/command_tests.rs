@@ -1,7 +1,7 @@
 use super::super::question::script::Script;
 use super::super::question::{NoAnswer, Question};
 use super::*;
-use crate::config::{LocalForward, ServiceBind};
+use crate::config::{DEFAULT_HOST_LISTEN, LocalForward, ServiceBind};
 use crate::socks::Credentials;
 
 /// Parses a command line without a terminal.
@@ -77,7 +77,7 @@ fn a_client_takes_every_flag() {
     let at = |address: &str| LocalForward::Only { bind: ServiceBind::Address(address.parse().unwrap()) };
     assert_eq!(config.forwards, [at("localhost:0")]);
     assert_eq!(config.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
-    assert_eq!(config.headers, [("A".into(), "b".into()), ("C".into(), "d".into())]);
+    assert_eq!(config.headers, ["A: b", "C: d"].map(|text| text.parse().unwrap()));
     assert!(config.once && output.json);
     assert_eq!(output.verbosity, Verbosity::Quiet);
 }
@@ -106,7 +106,10 @@ fn the_nearest_pin_is_used() {
 
 #[test]
 fn wrong_usage_is_said_in_one_line() {
-    let cases: [(&[&str], &str); 18] = [
+    let long = format!("A: {}", "x".repeat(5000));
+    let cases: [(&[&str], &str); 20] = [
+        (&["client", "ws://h?pin=1", "--header", &long, "--header", &long], "the --header fields are together longer"),
+        (&["client", "ws://h?pin=1", "--header", "Expect: x"], "--header 'Expect': pinhole sets that header itself"),
         (&["host"], "nothing is shared; give a TARGET such as 8080"),
         (&["host", "80", "80"], "TARGET '80': "),
         (&["host", "80", "--allow", "nonsense"], "--allow 'nonsense': "),
@@ -120,7 +123,7 @@ fn wrong_usage_is_said_in_one_line() {
         (&["host", "80", "--ask"], "--ask asks at the terminal, and stdin or stderr is none; run"),
         (&["client", "ftp://h", "80"], "URL: the URL must begin with wss:// or ws://; a right"),
         (&["client", "ws://h", "80"], "the URL has no pin, and there is no terminal to ask at; add"),
-        (&["client", "ws://h?pin=1", "x:1"], "LOCAL 'x:1': only an IP address"),
+        (&["client", "ws://h?pin=1", "x:1"], "LOCAL 'x:1': only addresses of this machine"),
         (&["client", "ws://h?pin=1", "1", "--pin", "2"], "--pin is not the pin in the URL; leave"),
         (&["client", "ws://h?pin=1", "1", "--pin", ""], "--pin '': a pin"),
         (&["client", "ws://h?pin=1", "1", "--header", "A"], "--header 'A': it has no colon; give"),
@@ -147,16 +150,16 @@ fn clap_refuses_the_rest_with_exit_code_2() {
         &["demo", "--once"],
     ];
     for line in cases {
-        let Err(Failure::Arguments(error)) = unattended(line, None) else {
+        let Err(Failure::Usage { usage: UsageError::Refused(error), .. }) = unattended(line, None) else {
             panic!("{line:?} is accepted");
         };
         assert_eq!(error.exit_code(), 2, "{line:?}");
     }
     for line in [["--help"], ["--version"]] {
-        let Err(Failure::Arguments(error)) = unattended(&line, None) else {
+        let Err(Failure::Help(help)) = unattended(&line, None) else {
             panic!("{line:?} is accepted");
         };
-        assert_eq!(error.exit_code(), 0, "{line:?}");
+        assert_eq!(help.exit_code(), 0, "{line:?}");
     }
 }
 
@@ -185,10 +188,44 @@ fn the_environment_names_the_proxy() {
 
 #[test]
 fn json_is_known_when_usage_is_wrong() {
-    let Err(Failure::Usage { output, .. }) = unattended(&["host", "0", "--json"], None) else {
-        panic!("port 0 is accepted");
-    };
-    assert!(output.json);
+    let cases: [(&[&str], bool); 12] = [
+        (&["host", "0", "--json"], true),
+        (&["host", "--json", "--ask", "80"], true),
+        (&["host", "--frobnicate", "--json"], true),
+        (&["--json"], true),
+        (&["serve", "--json"], true),
+        (&["client", "--json"], true),
+        (&["server", "--log-format", "json"], true),
+        (&["server", "--log-format=json", "--frobnicate"], true),
+        (&["server", "--log-format", "text"], false),
+        (&["server", "json"], false),
+        (&["host", "0"], false),
+        (&["host", "--", "--json"], false),
+    ];
+    for (line, expected) in cases {
+        let Err(Failure::Usage { output, .. }) = unattended(line, None) else { panic!("{line:?} is accepted") };
+        assert_eq!(output.json, expected, "{line:?}");
+    }
+}
+
+#[test]
+fn what_clap_says_becomes_one_line() {
+    for (line, expected) in [
+        (
+            &["host", "--frob"][..],
+            "unexpected argument '--frob' found; tip: to pass '--frob' as a value, use '-- --frob'",
+        ),
+        (&["serve"], "unrecognized subcommand 'serve'; tip: a similar subcommand exists: 'server'"),
+        (&["client"], "the following required arguments were not provided: <URL>"),
+        (&["-q", "-v", "demo"], "the argument '--quiet' cannot be used with '--verbose...'"),
+        (&["host", "80", "--token"], "a value is required for '--token <TOKEN>' but none was supplied"),
+        (
+            &["server", "--open", "--log-format", "xml"],
+            "invalid value 'xml' for '--log-format <FORMAT>' [possible values: text, json]",
+        ),
+    ] {
+        assert_eq!(unattended(line, None).unwrap_err().to_string(), expected);
+    }
 }
 
 #[test]
@@ -214,7 +251,7 @@ fn without_a_command_questions_are_asked_or_usage_is_shown() {
     assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
     assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
     assert_eq!(asked, 2);
-    assert!(matches!(unattended(&[], None), Err(Failure::NoCommand)));
+    assert!(matches!(unattended(&[], None), Err(Failure::Usage { usage: UsageError::NoCommand, .. })));
 }
 
 #[test]
@@ -325,7 +362,7 @@ fn a_pin_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let surroundings = Surroundings { ask: None, pin: Some(OsString::from_vec(vec![0xff])), ..Surroundings::default() };
     let result = parse(["pinhole", "host", "80"], surroundings);
-    let usage = UsageError::PinEncoding.to_string();
+    let usage = "PINHOLE_PIN is not UTF-8; set it to the pin that the host printed, for example 123456";
     assert!(matches!(result, Err(failure @ Failure::Usage { .. }) if failure.to_string() == usage));
 }
 

@@ -1,33 +1,30 @@
 //! Why a command line does not run.
 
+use std::borrow::Cow;
+use std::error::Error as _;
 use std::net::SocketAddr;
 
+use clap::error::ContextKind;
 use thiserror::Error;
 
 use super::output::Output;
-use super::parse::ArgumentError;
+use super::problem::WrongValue;
 use super::question::NoAnswer;
 use super::secret_file::SecretFileError;
 use crate::http::proxy::ProxyError;
-use crate::signaling::rendezvous::TokenError;
-use crate::signaling::url::UrlError;
-use crate::socks::CredentialsError;
 
 /// Why a command line does not lead to a [`Command`](super::Command).
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// clap's own answers: help and version (exit code 0), and unknown or missing arguments (2).
+    /// Help or the version was asked for; exit code 0.
     #[error(transparent)]
-    Arguments(#[from] clap::Error),
-    /// `pinhole` alone, and nobody to ask.
-    #[error("no command is given, and there is no terminal to ask at; give one, for example pinhole host 25565")]
-    NoCommand,
-    /// An argument that does not work; exit code 2.
+    Help(clap::Error),
+    /// The arguments make no sense; exit code 2.
     #[error("{usage}")]
     Usage {
         /// What is wrong.
         usage: UsageError,
-        /// Where to say it.
+        /// How to say it.
         output: Output,
     },
     /// The questions came to no end; exit code 1.
@@ -35,15 +32,34 @@ pub enum Failure {
     NoAnswer(#[from] NoAnswer),
 }
 
-/// What is wrong with arguments that clap understood.
+/// What is wrong with the arguments, in one line.
 #[derive(Debug, Error)]
 pub enum UsageError {
-    /// One argument is wrong by itself.
+    /// clap does not know an argument, or misses one, or has two that exclude each other.
+    #[error("{}", sentence(.0))]
+    Refused(clap::Error),
+    /// `pinhole` alone, and nobody to ask.
+    #[error("no command is given, and there is no terminal to ask at; give one, for example pinhole host 25565")]
+    NoCommand,
+    /// One value is wrong by itself.
+    #[error("{argument}{}: {wrong}", .wrong.quoted())]
+    Value {
+        /// Whose value it is: `--listen`, `TARGET`, `PINHOLE_TOKEN`.
+        argument: Cow<'static, str>,
+        /// What is wrong with it.
+        wrong: WrongValue,
+    },
+    /// A variable of the environment is not text.
+    #[error("{variable} is not UTF-8; set it to {wanted}")]
+    Encoding {
+        /// Which.
+        variable: &'static str,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// A file gives no secret.
     #[error(transparent)]
-    Argument(#[from] ArgumentError),
-    /// The URL is wrong.
-    #[error("URL: {0}")]
-    Url(#[from] UrlError),
+    SecretFile(#[from] SecretFileError),
     /// No pin, and nobody to ask.
     #[error(
         "the URL has no pin, and there is no terminal to ask at; add ?pin=123456 to the URL, or give --pin 123456 or PINHOLE_PIN"
@@ -52,58 +68,27 @@ pub enum UsageError {
     /// `--pin` says something else than the URL.
     #[error("--pin is not the pin in the URL; leave one of them out, the host prints the right one")]
     TwoPins,
-    /// `PINHOLE_PIN` is not text.
-    #[error("PINHOLE_PIN is not UTF-8; set it to the pin that the host printed, for example 123456")]
-    PinEncoding,
     /// The proxy that the environment names cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// `--ca` with a URL that has no TLS.
     #[error("--ca is for wss:// URLs, and a ws:// URL has no TLS to check; use wss:// or leave --ca out")]
     CaWithoutTls,
+    /// All `--header` together.
+    #[error("the --header fields are together longer than 8 KiB, which servers refuse; leave some of them out")]
+    LongHeaders,
     /// A host without anything to share.
     #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
     NothingShared,
-    /// What programs or visitors are to log in with is none.
-    #[error("{origin}: {error}; give USER:PASSWORD")]
-    Login {
-        /// Where it came from.
-        origin: &'static str,
-        /// What is wrong with it.
-        error: CredentialsError,
-    },
-    /// Such a login, as a flag and in a file.
-    #[error("{0} and {1} both say what the login is; leave one of them out")]
-    LoginAndFile(&'static str, &'static str),
-    /// A variable with such a login is not text.
-    #[error("{0} is not UTF-8; set it to USER:PASSWORD")]
-    LoginEncoding(&'static str),
-    /// A file gives no secret.
-    #[error(transparent)]
-    SecretFile(#[from] SecretFileError),
-    /// Both `--pin` and `--pin-file`.
-    #[error("--pin and --pin-file both say what the pin is; leave one of them out")]
-    PinAndFile,
-    /// `--server` is no URL of a server.
-    #[error("--server: {}; a right one looks like wss://p.example.org", .0.problem())]
-    Server(UrlError),
+    /// A flag and a file give the same.
+    #[error("{0} and {1} both say what {2} is; leave one of them out")]
+    FlagAndFile(&'static str, &'static str, &'static str),
     /// A flag that is about a server, and none is named.
     #[error("{0} is for a host on a server; add --server URL, for example wss://p.example.org, or leave {0} out")]
     WithoutServer(&'static str),
     /// A server, but no name to have there.
     #[error("--server needs a name for this host; add --id, for example --id my-host")]
     ServerWithoutId,
-    /// A token that can be none.
-    #[error("{origin}: {error}; give one that the server's file of tokens has the hash of")]
-    Token {
-        /// Where it came from.
-        origin: &'static str,
-        /// What is wrong with it.
-        error: TokenError,
-    },
-    /// `PINHOLE_TOKEN` is not text.
-    #[error("PINHOLE_TOKEN is not UTF-8; set it to a token that the server knows")]
-    TokenEncoding,
     /// A login for visitors, and nothing to visit.
     #[error("--public-auth is for a published service; add --public NAME, or leave --public-auth out")]
     AuthWithoutPublic,
@@ -128,4 +113,57 @@ pub enum UsageError {
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,
+}
+
+impl WrongValue {
+    /// Names the argument, or whatever else had the value.
+    pub fn of(self, argument: impl Into<Cow<'static, str>>) -> UsageError {
+        UsageError::Value { argument: argument.into(), wrong: self }
+    }
+}
+
+impl UsageError {
+    /// Takes what is wrong with a value out of clap's error about it, and leaves clap's own errors as they are.
+    pub(super) fn of(error: clap::Error) -> UsageError {
+        let wrong = error.source().and_then(|source| source.downcast_ref::<WrongValue>());
+        match (wrong, error.get(ContextKind::InvalidArg)) {
+            (Some(wrong), Some(argument)) => wrong.clone().of(name(&argument.to_string()).to_owned()),
+            _ => UsageError::Refused(error),
+        }
+    }
+}
+
+/// Returns the name of an argument that clap shows as `--listen <ADDR>` or `[[NAME=]TARGET]...`.
+fn name(shown: &str) -> &str {
+    let name = shown.split(' ').next().unwrap_or(shown).trim_end_matches(['.', ']', '>']);
+    name.rsplit(['[', ']', '<']).next().unwrap_or(name)
+}
+
+/// Joins what clap writes in paragraphs into one line, without the usage at the end.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let text = text.split("\n\nFor more information").next().unwrap_or(text);
+    let paragraphs = text.trim_start_matches("error: ").split("\n\n");
+    let lines = paragraphs.map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_have_the_names_that_people_type() {
+        for (shown, expected) in [
+            ("--listen <ADDR>", "--listen"),
+            ("--header <NAME: VALUE>", "--header"),
+            ("-L <FORWARD>", "-L"),
+            ("[[NAME=]TARGET]...", "TARGET"),
+            ("<URL>", "URL"),
+            ("[URL]", "URL"),
+        ] {
+            assert_eq!(name(shown), expected);
+        }
+    }
 }

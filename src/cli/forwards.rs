@@ -1,77 +1,29 @@
-//! What is forwarded, as people type it: services, where they appear, `-L`, `-R`, `-D`, `-W` and what is allowed.
+//! What is forwarded, as people type it: `-L`, `-R`, `-D` and `-W`.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::problem::{ArgumentError, Problem};
-use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
+use super::parse::listened;
+use super::problem::{Problem, WrongValue};
 use crate::address::{
     AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
-use crate::config::{LocalForward, Pipe, ProxyProtocol, ReverseForward, ServiceBind, SharedService, is_service_name};
+use crate::config::{LocalForward, Pipe, ReverseForward, is_service_name};
 
-/// Most services a host may share, which is what a HELLO may announce.
-pub const MAX_SERVICES: usize = 256;
+/// Most ports of a range: as many as a host may have services.
+pub const MAX_RANGE: usize = 256;
 
-/// Most ports of a range.
-pub const MAX_RANGE: usize = MAX_SERVICES;
+/// What one `-L` makes appear: more than one if its ports are ranges.
+pub type Dials = Vec<LocalForward>;
 
-/// Parses what a host shares, each `[NAME=]TARGET`: a port, `host:port`, one of these with `udp:` before it or a range
-/// for a port, or `unix:` and a path. A bare port is one of localhost. The default name is the port, or the socket's
-/// file name in small letters; of a TCP and a UDP service on one port, the latter is `53-udp`.
-///
-/// # Errors
-/// The first that is wrong, or has the name of one before it; too many.
-pub fn services<T: AsRef<str>>(texts: &[T]) -> Result<Vec<SharedService>, ArgumentError> {
-    let hint =
-        "give [NAME=]TARGET, for example 8080, web=127.0.0.1:8080, 8000-8010, dns=udp:53 or db=unix:/run/db.sock";
-    let mut services: Vec<SharedService> = Vec::new();
-    for text in texts.iter().map(AsRef::as_ref) {
-        let error = |problem| ArgumentError::new("TARGET", text, problem, hint);
-        for mut service in service(text).map_err(error)? {
-            tell_apart(&mut services, &mut service);
-            if services.iter().any(|other| other.name == service.name) {
-                return Err(error(Problem::SameName(service.name)));
-            }
-            services.push(service);
-        }
-        if services.len() > MAX_SERVICES {
-            return Err(error(Problem::ManyServices(MAX_SERVICES)));
-        }
-    }
-    Ok(services)
-}
-
-/// Parses where services appear, each `[NAME=]LOCAL`; nothing is [`LocalForward::Every`]. `web=8080`, `dns=udp:5353`,
-/// `db=unix:/tmp/db.sock`; a name alone takes the service's own port, a bare port is for the host's only service, a
-/// range for the services of those names.
-///
-/// # Errors
-/// The first that is wrong; more than one without a name.
-pub fn locals<T: AsRef<str>>(texts: &[T]) -> Result<Vec<LocalForward>, ArgumentError> {
-    let hint = "give [NAME=]LOCAL, for example 8080, web=8080, game=0.0.0.0:25565, 8000-8010 or db=unix:/tmp/db.sock";
-    let mut forwards = Vec::new();
-    for text in texts.iter().map(AsRef::as_ref) {
-        let error = |problem| ArgumentError::new("LOCAL", text, problem, hint);
-        let found = local(text).map_err(error)?;
-        let is_only = |forward: &LocalForward| matches!(forward, LocalForward::Only { .. });
-        if found.iter().any(is_only) && forwards.iter().any(is_only) {
-            return Err(error(Problem::TwoOnly));
-        }
-        forwards.extend(found);
-    }
-    if forwards.is_empty() {
-        forwards.push(LocalForward::Every);
-    }
-    Ok(forwards)
-}
+/// What one `-R` asks for.
+pub type Reverses = Vec<ReverseForward>;
 
 /// Parses a `-L`: `[bind:]port:host:port`, with `udp:` before it, ranges of equal length for the ports, and
 /// `unix:/path` for either side. The path that the host dials is absolute.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
+pub fn dial(text: &str) -> Result<Dials, WrongValue> {
     let hint = "give [BIND:]PORT:HOST:PORT, for example 5432:db.local:5432, udp:5353:10.0.0.53:53, 8080:unix:/run/app.sock \
                 or unix:/tmp/pg.sock:db.local:5432";
     let found = pairs(text).and_then(|pairs| {
@@ -82,7 +34,7 @@ pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
         if pairs.iter().all(is_absolute) { Ok(pairs) } else { Err(AddressError::RelativePath.into()) }
     });
     let forwards = found.map(|pairs| pairs.into_iter().map(|(bind, endpoint)| LocalForward::Dial { bind, endpoint }));
-    forwards.map(Iterator::collect).map_err(|problem| ArgumentError::new("-L", text, problem, hint))
+    forwards.map(Iterator::collect).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-R`, which has the same shape as a `-L`: what comes first is on the host's side, where its path is
@@ -90,7 +42,7 @@ pub fn dial(text: &str) -> Result<Vec<LocalForward>, ArgumentError> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn reverse(text: &str) -> Result<Vec<ReverseForward>, ArgumentError> {
+pub fn reverse(text: &str) -> Result<Reverses, WrongValue> {
     let hint =
         "give [BIND:]PORT:HOST:PORT, for example 8080:127.0.0.1:80: the port of the host, then what is dialled here";
     let found = pairs(text).and_then(|pairs| {
@@ -101,24 +53,24 @@ pub fn reverse(text: &str) -> Result<Vec<ReverseForward>, ArgumentError> {
         if pairs.iter().all(is_absolute) { Ok(pairs) } else { Err(AddressError::RelativePath.into()) }
     });
     let forwards = found.map(|pairs| pairs.into_iter().map(|(bind, endpoint)| ReverseForward { bind, endpoint }));
-    forwards.map(Iterator::collect).map_err(|problem| ArgumentError::new("-R", text, problem, hint))
+    forwards.map(Iterator::collect).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-D`: where the SOCKS and HTTP proxy listens, `[bind:]port`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn proxy(text: &str) -> Result<ListenAddress, ArgumentError> {
+pub fn proxy(text: &str) -> Result<ListenAddress, WrongValue> {
     let hint = "give [BIND:]PORT, for example 1080, or 0 for any free port";
     let parsed = split(text).map_err(Problem::from).and_then(|(host, port)| listened(host, port));
-    parsed.map_err(|problem| ArgumentError::new("-D", text, problem, hint))
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses a `-W`: the name of a service, `host:port` or `unix:/path`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn pipe(text: &str) -> Result<Pipe, ArgumentError> {
+pub fn pipe(text: &str) -> Result<Pipe, WrongValue> {
     let hint = "give the name of a service or HOST:PORT, for example ssh or 127.0.0.1:22";
     let parsed = match (text.trim(), prefix(text)) {
         ("", _) => Err(AddressError::Empty.into()),
@@ -130,150 +82,7 @@ pub fn pipe(text: &str) -> Result<Pipe, ArgumentError> {
         (_, Prefix::Unix(path)) => absolute(path).map(|path| Pipe::Dial(Endpoint::Unix(path))),
         (_, Prefix::None(rest)) => rest.parse().map(|target| Pipe::Dial(Endpoint::Tcp(target))).map_err(Problem::from),
     };
-    parsed.map_err(|problem| ArgumentError::new("-W", text, problem, hint))
-}
-
-/// Applies each `--proxy-protocol`: `v1` or `v2` for every service that is not UDP, `NAME=v2` for one. A name counts
-/// more than none, and what comes later more than what came before.
-///
-/// # Errors
-/// It is no version, or there is no such service, or it is UDP.
-pub fn proxy_protocol<T: AsRef<str>>(texts: &[T], services: &mut [SharedService]) -> Result<(), ArgumentError> {
-    let hint = "give v1 or v2, or NAME=v2 for one service";
-    let texts = || texts.iter().map(AsRef::as_ref);
-    let named = |text: &&str| text.contains('=');
-    for text in texts().filter(|text| !named(text)).chain(texts().filter(named)) {
-        let error = |problem| ArgumentError::new("--proxy-protocol", text, problem, hint);
-        let (name, version) = match text.split_once('=') {
-            Some((name, version)) => (Some(name.trim()), version),
-            None => (None, text),
-        };
-        let version = match version.trim() {
-            "v1" => ProxyProtocol::V1,
-            "v2" => ProxyProtocol::V2,
-            _ => return Err(error(Problem::HeaderVersion)),
-        };
-        match name {
-            None => {
-                let streams = services.iter_mut().filter(|service| !matches!(service.endpoint, Endpoint::Udp(_)));
-                streams.for_each(|service| service.proxy_protocol = Some(version));
-            }
-            Some(name) => match services.iter_mut().find(|service| service.name == name) {
-                None => return Err(error(Problem::NoSuchService(name.chars().take(63).collect()))),
-                Some(service) if matches!(service.endpoint, Endpoint::Udp(_)) => {
-                    return Err(error(Problem::HeaderForUdp));
-                }
-                Some(service) => service.proxy_protocol = Some(version),
-            },
-        }
-    }
-    Ok(())
-}
-
-/// Parses every `--allow`, as [`Rule::parse`] does.
-///
-/// # Errors
-/// The first that is wrong.
-pub fn allow<T: AsRef<str>>(texts: &[T]) -> Result<AccessList, ArgumentError> {
-    let hint = "give HOST:PORTS, for example db.local:5432, 10.0.0.0/8:80,443, *.internal:8000-8999, [2001:db8::/32]:22 or \
-                unix:/run/app.sock";
-    let rule = |text: &T| {
-        let text = text.as_ref();
-        Rule::parse(text).map_err(|error| ArgumentError::new("--allow", text, error, hint))
-    };
-    texts.iter().map(rule).collect::<Result<_, _>>().map(AccessList::new)
-}
-
-/// Parses every `--allow-reverse`, as [`ReverseRule::parse`] does.
-///
-/// # Errors
-/// The first that is wrong.
-pub fn allow_reverse<T: AsRef<str>>(texts: &[T]) -> Result<ReverseAccess, ArgumentError> {
-    let hint = "give [BIND:]PORTS, for example 8080, 8000-8010, 0.0.0.0:8080 or udp:5353";
-    let rule = |text: &T| {
-        let text = text.as_ref();
-        ReverseRule::parse(text).map_err(|error| ArgumentError::new("--allow-reverse", text, error, hint))
-    };
-    texts.iter().map(rule).collect::<Result<_, _>>().map(ReverseAccess::new)
-}
-
-/// Gives the UDP service of two that are named after the same port a name that says so.
-fn tell_apart(services: &mut [SharedService], added: &mut SharedService) {
-    let is_udp = |service: &SharedService| matches!(service.endpoint, Endpoint::Udp(_));
-    let has_its_port = |service: &SharedService| match &service.endpoint {
-        Endpoint::Tcp(target) | Endpoint::Udp(target) => service.name == target.port.to_string(),
-        Endpoint::Unix(_) => false,
-    };
-    let is_same = |known: &&mut SharedService| known.name == added.name && has_its_port(known) && has_its_port(added);
-    let Some(known) = services.iter_mut().find(is_same) else { return };
-    match (is_udp(known), is_udp(added)) {
-        (true, false) => known.name += "-udp",
-        (false, true) => added.name += "-udp",
-        _ => {}
-    }
-}
-
-fn service(text: &str) -> Result<Vec<SharedService>, Problem> {
-    let (name, target) = split_name(text)?;
-    let shared = |name, endpoint| SharedService { name, endpoint, proxy_protocol: None };
-    let (is_udp, address) = match prefix(target) {
-        Prefix::Unix(path) => {
-            let path = PathBuf::from(socket_path(path)?);
-            let default = || {
-                let file_name = path.file_name()?.to_str()?.to_ascii_lowercase();
-                is_service_name(&file_name).then_some(file_name)
-            };
-            let name = name.map(str::to_owned).or_else(default).ok_or(Problem::NoDefaultName)?;
-            return Ok(vec![shared(name, Endpoint::Unix(path))]);
-        }
-        Prefix::Udp(address) => (true, address),
-        Prefix::None(address) => (false, address),
-    };
-    let (host, range) = range(address)?;
-    if range.first() == 0 {
-        return Err(AddressError::PortZero.into());
-    }
-    if name.is_some() && range.count() > 1 {
-        return Err(Problem::NamedRange);
-    }
-    let host = host.to_text().unwrap_or_else(|| "localhost".to_owned());
-    let each = range.ports().map(|port| {
-        let target = Target { host: host.clone(), port };
-        let endpoint = if is_udp { Endpoint::Udp(target) } else { Endpoint::Tcp(target) };
-        shared(name.map_or_else(|| port.to_string(), str::to_owned), endpoint)
-    });
-    Ok(each.collect())
-}
-
-fn local(text: &str) -> Result<Vec<LocalForward>, Problem> {
-    let (name, bind) = split_name(text)?;
-    // A name alone; digits and dots alone would be a port or half an address.
-    if name.is_none() && is_service_name(bind) && bind.contains(|c: char| c.is_ascii_lowercase()) {
-        return Ok(vec![LocalForward::Service { name: bind.to_owned(), bind: None }]);
-    }
-    let named = |bind| match name {
-        Some(name) => LocalForward::Service { name: name.to_owned(), bind: Some(bind) },
-        None => LocalForward::Only { bind },
-    };
-    let (is_udp, address) = match prefix(bind) {
-        Prefix::Unix(path) => return Ok(vec![named(ServiceBind::Unix(socket_path(path)?.into()))]),
-        Prefix::Udp(address) => (true, address),
-        Prefix::None(address) => (false, address),
-    };
-    let (host, range) = range(address)?;
-    let bind = |port| {
-        let address = listened(host, port)?;
-        Ok::<_, Problem>(if is_udp { ServiceBind::Udp(address) } else { ServiceBind::Address(address) })
-    };
-    match (range.count(), name) {
-        (1, _) => Ok(vec![named(bind(range.first())?)]),
-        (_, Some(_)) => Err(Problem::NamedRange),
-        (_, None) if range.first() == 0 => Err(AddressError::PortZero.into()),
-        (_, None) => {
-            let service = |port: u16| Ok(LocalForward::Service { name: port.to_string(), bind: Some(bind(port)?) });
-            range.ports().map(service).collect()
-        }
-    }
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Where is listened and what is dialled, for each port of a `-L` or `-R`.
@@ -355,21 +164,9 @@ fn colons(text: &str) -> Vec<usize> {
     found
 }
 
-/// Splits the name off, if there is one. What has a colon or a slash before the equals sign is a path with one in it.
-fn split_name(text: &str) -> Result<(Option<&str>, &str), Problem> {
-    let text = text.trim();
-    match text.split_once('=') {
-        Some((name, rest)) if !name.contains([':', '/']) => match is_service_name(name) {
-            true => Ok((Some(name), rest)),
-            false => Err(Problem::ServiceName),
-        },
-        _ => Ok((None, text)),
-    }
-}
-
 /// Takes the prefix off, and `tcp:`, which people may write for what is without a prefix. A second prefix stays, and is
 /// then an address gone wrong: nothing that is shown of a service may mean another one when it is typed.
-fn prefix(text: &str) -> Prefix<'_> {
+pub(super) fn prefix(text: &str) -> Prefix<'_> {
     match Prefix::of(text.trim()) {
         Prefix::None(text) => {
             let is_prefixed = |rest: &&str| ["tcp:", "udp:", "unix:"].iter().any(|prefix| rest.starts_with(prefix));
@@ -379,19 +176,9 @@ fn prefix(text: &str) -> Prefix<'_> {
     }
 }
 
-fn range(text: &str) -> Result<(Host<'_>, PortRange), Problem> {
+pub(super) fn range(text: &str) -> Result<(Host<'_>, PortRange), Problem> {
     let (host, range) = split_range(text)?;
     if range.count() > MAX_RANGE { Err(Problem::LongRange(MAX_RANGE)) } else { Ok((host, range)) }
-}
-
-/// Returns where to listen; without an address it is localhost.
-fn listened(host: Host<'_>, port: u16) -> Result<ListenAddress, Problem> {
-    match host {
-        Host::Default => Ok(ListenAddress::Localhost(port)),
-        Host::Address(address) => Ok(ListenAddress::One(SocketAddr::new(address, port))),
-        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok(ListenAddress::Localhost(port)),
-        Host::Name(_) => Err(AddressError::NameToListenOn.into()),
-    }
 }
 
 fn absolute(path: &str) -> Result<PathBuf, Problem> {
@@ -406,4 +193,4 @@ fn is_absolute(path: &Path) -> bool {
 
 #[cfg(test)]
 #[path = "forwards_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -4,9 +4,11 @@ mod approval;
 pub mod args;
 pub mod check;
 mod choices;
+pub mod client;
 pub mod command;
 pub mod failure;
 pub mod forwards;
+pub mod host;
 pub mod logging;
 mod output;
 pub mod parse;
@@ -20,6 +22,7 @@ pub mod registration;
 pub mod secret_file;
 mod secrets;
 pub mod server;
+pub mod services;
 pub mod wizard;
 
 use std::env;
@@ -29,7 +32,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 pub use command::{Command, Parsed, Surroundings, parse};
-pub use failure::Failure;
+pub use failure::{Failure, UsageError};
 pub use output::Output;
 
 use crate::config::ClientConfig;
@@ -41,7 +44,8 @@ use crate::status::printer::Printer;
 use crate::status::report::Reporter;
 use crate::status::style::Role;
 use crate::{demo, fault};
-use args::{Arguments, PIN_VARIABLE};
+use args::Arguments;
+use choices::PIN_VARIABLE;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
@@ -172,21 +176,26 @@ fn failed(output: Output, printer: &Printer, code: &str, message: String) -> Exi
 /// Says why nothing runs, and returns the exit code.
 fn fail(failure: &Failure) -> ExitCode {
     match failure {
-        Failure::Arguments(error) => {
-            // A closed pipe does not change what the arguments are worth.
-            let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(WRONG_USAGE))
-        }
-        Failure::NoCommand => {
-            let usage = Arguments::command().render_help();
-            tell(&format!("error: {failure}\n\n{usage}"));
-            ExitCode::from(WRONG_USAGE)
+        Failure::Help(help) => {
+            // Nobody may be there to read it.
+            let _ = help.print();
+            ExitCode::SUCCESS
         }
         Failure::Usage { usage, output } => {
-            let printer = output.printer(false);
-            let error = Event::Error { code: "usage".into(), message: usage.to_string() };
-            output.reporter(Role::Client, &printer).report(&error);
-            printer.finish();
+            match usage {
+                UsageError::Refused(error) if !output.json => {
+                    let _ = error.print();
+                }
+                UsageError::NoCommand if !output.json => {
+                    tell(&format!("error: {usage}\n\n{}", Arguments::command().render_help()));
+                }
+                _ => {
+                    let printer = output.printer(false);
+                    let error = Event::Error { code: "usage".into(), message: usage.to_string() };
+                    output.reporter(Role::Client, &printer).report(&error);
+                    printer.finish();
+                }
+            }
             ExitCode::from(WRONG_USAGE)
         }
         Failure::NoAnswer(no_answer) => {

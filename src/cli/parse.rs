@@ -1,96 +1,185 @@
-//! What people type, turned into settings that cannot be wrong.
+//! Parsers of single values, as people type them: each takes a text and gives a setting that cannot be wrong, or says
+//! what would be right. Clap uses them, and so do the questions of the wizard.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-pub use super::problem::ArgumentError;
+use ipnet::IpNet;
 
-use super::problem::Problem;
+use super::problem::{Problem, WrongValue};
+use crate::access::{ReverseRule, Rule};
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
+use crate::config::Domain;
+use crate::http::field::HeaderField;
+use crate::http::forwarded;
 use crate::signaling::pin::Pin;
+use crate::signaling::rendezvous::{HostId, Token};
+use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 
 /// Most sessions that a host may be told to serve at a time.
 pub const MAX_SESSIONS: usize = 1024;
 
-/// Longest value of a `--header`, in bytes.
-const MAX_HEADER_VALUE: usize = 8 * 1024;
+/// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.
+const MAX_COUNT: usize = 1_000_000;
 
 /// Where STUN servers answer unless something else is said (RFC 8489, section 18.6).
 const STUN_PORT: u16 = 3478;
 
-/// Parses what a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is one of
-/// localhost: 127.0.0.1, or ::1 if only that answers.
-pub fn target(text: &str) -> Result<Target, ArgumentError> {
+/// What a host passes on: where its signaling answers, and the pin if it is in there.
+pub type HostUrl = (SignalingUrl, Option<Pin>);
+
+/// Parses the URL that a host passes on, as [`SignalingUrl::parse`] does. An error shows nothing of it: a pin may be in
+/// there.
+pub fn host_url(text: &str) -> Result<HostUrl, WrongValue> {
+    let hint = "a right URL looks like wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456";
+    SignalingUrl::parse(text).map_err(|error| WrongValue::hidden(error, hint))
+}
+
+/// Parses the URL of a server, as [`SignalingUrl::parse_server`] does.
+pub fn server_url(text: &str) -> Result<SignalingUrl, WrongValue> {
+    let hint = "a right one looks like wss://p.example.org";
+    SignalingUrl::parse_server(text).map_err(|error| WrongValue::hidden(error, hint))
+}
+
+/// Parses one thing that a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is
+/// one of localhost: 127.0.0.1, or ::1 if only that answers.
+pub fn target(text: &str) -> Result<Target, WrongValue> {
     let hint = "give a port or host:port, for example 25565, db.local:5432 or [::1]:8080";
     let parsed = split(text).and_then(|(host, port)| match port {
         0 => Err(AddressError::PortZero),
         _ => Ok(Target { host: host.to_text().unwrap_or_else(|| "localhost".to_owned()), port }),
     });
-    parsed.map_err(|problem| ArgumentError::new("TARGET", text, problem, hint))
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
 /// Parses where a client listens: `25565`, `0.0.0.0:25565`, `[::1]:80`, `localhost:80`, or `0` for any free port. A
 /// bare port is one of localhost.
-pub fn local(text: &str) -> Result<ListenAddress, ArgumentError> {
+pub fn local(text: &str) -> Result<ListenAddress, WrongValue> {
     let hint = "give a port or an address of this machine, for example 25565, 0.0.0.0:25565, or 0 for any free port";
-    let is_localhost = |host: &Host<'_>| match host {
-        Host::Default => true,
-        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
-        Host::Address(_) => false,
-    };
-    let parsed = match split(text) {
-        Ok((host, port)) if is_localhost(&host) => Ok(ListenAddress::Localhost(port)),
-        _ => listening_address(text).map(ListenAddress::One),
-    };
-    parsed.map_err(|problem| ArgumentError::new("LOCAL", text, problem, hint))
+    let parsed = split(text).map_err(Problem::from).and_then(|(host, port)| listened(host, port));
+    parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
-/// Parses the address of a host's signaling WebSocket, which is written like [`local`]'s, or `:5000` for that port of
-/// every address. A bare port is one of 127.0.0.1.
-pub fn listen(text: &str) -> Result<SocketAddr, ArgumentError> {
+/// Parses where a host's signaling listens. It is written as [`local`]'s, or as `:5000` for that port of every address;
+/// a bare port is one of 127.0.0.1.
+pub fn host_listen(text: &str) -> Result<SocketAddr, WrongValue> {
     let hint =
         "give a port or an address of this machine, for example 5000, :5000 for every address, or 0 for any free port";
-    wide_address(text).map_err(|problem| ArgumentError::new("--listen", text, problem, hint))
+    wide_address(text).map_err(|problem| WrongValue::new(text, problem, hint))
 }
 
-/// Parses a further header field of the WebSocket request: `Name: value` (RFC 9110 section 5). Fields that the
-/// WebSocket handshake itself writes are refused.
-pub fn header(text: &str) -> Result<(String, String), ArgumentError> {
-    let parsed = split_header(text);
-    parsed.map_err(|problem| {
+/// Parses where a server listens, which is written as [`host_listen`]'s.
+pub fn server_listen(text: &str) -> Result<SocketAddr, WrongValue> {
+    let hint =
+        "give an address of this machine, for example :443 for every one, 0.0.0.0:443, or 443 for 127.0.0.1 alone";
+    wide_address(text).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses a further header field of the WebSocket request, `Name: value`.
+pub fn header(text: &str) -> Result<HeaderField, WrongValue> {
+    text.parse::<HeaderField>().map_err(|problem| {
         // The value may be a secret, and so may all after the first word when the colon was forgotten.
         let shown = text.split([':', ' ']).next().unwrap_or_default();
-        let hint = "give 'Name: value', for example 'X-Tunnel-Authorization: tunnel abc'";
-        ArgumentError::new("--header", shown, problem, hint)
+        WrongValue::new(shown, problem, "give 'Name: value', for example 'X-Tunnel-Authorization: tunnel abc'")
     })
 }
 
 /// Parses how many clients a host serves at a time, 1 to [`MAX_SESSIONS`].
-pub fn max_sessions(text: &str) -> Result<usize, ArgumentError> {
-    match digits(text) {
-        Some(number @ 1..=MAX_SESSIONS) => Ok(number),
-        _ => Err(ArgumentError::new(
-            "--max-sessions",
-            text,
-            Problem::Sessions,
-            "give a number from 1 to 1024, for example 16",
-        )),
-    }
+pub fn max_sessions(text: &str) -> Result<usize, WrongValue> {
+    let number = digits(text).filter(|number| (1..=MAX_SESSIONS).contains(number));
+    let hint = "give a number from 1 to 1024, for example 16";
+    number.ok_or_else(|| WrongValue::new(text, Problem::Sessions, hint))
 }
 
-/// Parses a time in whole seconds, from 1 to `most`.
-pub fn seconds(argument: &'static str, text: &str, most: u64) -> Result<Duration, ArgumentError> {
-    match digits(text) {
-        Some(number) if (1..=most).contains(&(number as u64)) => Ok(Duration::from_secs(number as u64)),
-        _ => Err(ArgumentError::new(argument, text, Problem::Seconds(most), "give whole seconds, for example 30")),
-    }
+/// Parses how many hosts or clients a server has at a time, 1 to 1,000,000.
+pub fn server_count(text: &str) -> Result<usize, WrongValue> {
+    let number = digits(text).filter(|number| (1..=MAX_COUNT).contains(number));
+    let hint = "give a whole number, for example 10000";
+    number.ok_or_else(|| WrongValue::new(text, Problem::Bounds("1", "1000000"), hint))
+}
+
+/// Parses a time in whole seconds, from 1 to `MOST`.
+pub fn seconds<const MOST: u64>(text: &str) -> Result<Duration, WrongValue> {
+    let number = digits(text).map(|number| number as u64).filter(|number| (1..=MOST).contains(number));
+    let hint = "give whole seconds, for example 30";
+    number.map(Duration::from_secs).ok_or_else(|| WrongValue::new(text, Problem::Seconds(MOST), hint))
 }
 
 /// Parses a STUN server: `stun.example.org:3478`, `[2001:db8::1]:3478`, or the same as a URI, whose port may be left
 /// out (RFC 7064): `stun:stun.example.org`.
-pub fn stun_server(text: &str) -> Result<Target, ArgumentError> {
+pub fn stun_server(text: &str) -> Result<Target, WrongValue> {
     let hint = "give HOST:PORT or stun:HOST:PORT, for example stun.l.google.com:19302";
-    stun_address(text.trim()).map_err(|problem| ArgumentError::new("--stun", text, problem, hint))
+    stun_address(text.trim()).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses a pin: any text but none.
+pub fn pin(text: &str) -> Result<Pin, WrongValue> {
+    let hint = "give the pin that the host printed, for example 123456";
+    Pin::new(text).ok_or_else(|| WrongValue::new("", Problem::NoPin, hint))
+}
+
+/// Parses the name that a host has on a server.
+pub fn host_id(text: &str) -> Result<HostId, WrongValue> {
+    text.parse::<HostId>().map_err(|problem| WrongValue::new(text, problem, "give a name, for example my-host"))
+}
+
+/// Parses a token. An error shows nothing of it.
+pub fn token(text: &str) -> Result<Token, WrongValue> {
+    let hint = "give one that the server's file of tokens has the hash of";
+    text.parse::<Token>().map_err(|problem| WrongValue::hidden(problem, hint))
+}
+
+/// Parses a user name and its password, `USER:PASSWORD`. An error shows nothing of them.
+pub fn login(text: &str) -> Result<Credentials, WrongValue> {
+    Credentials::parse(text).map_err(|problem| WrongValue::hidden(problem, "give USER:PASSWORD"))
+}
+
+/// Parses an `--allow`, as [`Rule::parse`] does.
+pub fn rule(text: &str) -> Result<Rule, WrongValue> {
+    let hint = "give HOST:PORTS, for example db.local:5432, 10.0.0.0/8:80,443, *.internal:8000-8999, [2001:db8::/32]:22 or \
+                unix:/run/app.sock";
+    Rule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses an `--allow-reverse`, as [`ReverseRule::parse`] does.
+pub fn reverse_rule(text: &str) -> Result<ReverseRule, WrongValue> {
+    let hint = "give [BIND:]PORTS, for example 8080, 8000-8010, 0.0.0.0:8080 or udp:5353";
+    ReverseRule::parse(text).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses the addresses of proxies in front of a server: one address, or a network such as `10.0.0.0/8`.
+pub fn trusted_proxy(text: &str) -> Result<IpNet, WrongValue> {
+    let hint = "give the addresses that the proxy connects from, for example 127.0.0.1 for one on this machine";
+    forwarded::network(text).map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Parses the domain under which hosts have their names.
+pub fn domain(text: &str) -> Result<Domain, WrongValue> {
+    let hint = "give the name under which the hosts have theirs, for example p.example.org for blog.p.example.org";
+    text.parse::<Domain>().map_err(|problem| WrongValue::new(text, problem, hint))
+}
+
+/// Returns where to listen; without an address it is localhost.
+pub(super) fn listened(host: Host<'_>, port: u16) -> Result<ListenAddress, Problem> {
+    match host {
+        Host::Default => Ok(ListenAddress::Localhost(port)),
+        Host::Address(address) => Ok(ListenAddress::One(SocketAddr::new(address, port))),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok(ListenAddress::Localhost(port)),
+        Host::Name(_) => Err(Problem::ForeignName),
+    }
+}
+
+/// Reads one address to listen on; a port alone is one of 127.0.0.1, and `:80` is that port of every address.
+fn wide_address(text: &str) -> Result<SocketAddr, Problem> {
+    if let Some(port) = text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) {
+        return Ok((Ipv6Addr::UNSPECIFIED, address::port(port)?).into());
+    }
+    let (host, port) = split(text)?;
+    listened(host, port).map(|address| match address {
+        ListenAddress::Localhost(port) => (Ipv4Addr::LOCALHOST, port).into(),
+        ListenAddress::One(address) => address,
+    })
 }
 
 fn stun_address(text: &str) -> Result<Target, Problem> {
@@ -114,323 +203,6 @@ fn stun_address(text: &str) -> Result<Target, Problem> {
     Ok(format!("{address}:{STUN_PORT}").parse()?)
 }
 
-/// Wraps a pin; `argument` says where it came from.
-pub fn pin(argument: &'static str, text: &str) -> Result<Pin, ArgumentError> {
-    let hint = "give the pin that the host printed, for example 123456";
-    Pin::new(text).ok_or_else(|| ArgumentError::new(argument, "", Problem::NoPin, hint))
-}
-
-/// Reads what [`listening_address`] does, and `:80` for that port of every address.
-pub(super) fn wide_address(text: &str) -> Result<SocketAddr, Problem> {
-    match text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) {
-        Some(port) => Ok((Ipv6Addr::UNSPECIFIED, address::port(port)?).into()),
-        None => listening_address(text),
-    }
-}
-
-/// Reads where something listens: a port of 127.0.0.1, or an address of this machine and a port.
-pub(super) fn listening_address(text: &str) -> Result<SocketAddr, Problem> {
-    let (host, port) = split(text)?;
-    match host {
-        Host::Default => Ok((Ipv4Addr::LOCALHOST, port).into()),
-        Host::Address(address) => Ok((address, port).into()),
-        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => Ok((Ipv4Addr::LOCALHOST, port).into()),
-        Host::Name(_) => Err(Problem::ForeignName),
-    }
-}
-
-fn split_header(text: &str) -> Result<(String, String), Problem> {
-    let (name, value) = text.split_once(':').ok_or(Problem::NoColon)?;
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(Problem::HeaderName);
-    }
-    let lower = name.to_ascii_lowercase();
-    let reserved = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];
-    if reserved.contains(&lower.as_str()) || lower.starts_with("sec-websocket-") {
-        return Err(Problem::HeaderReserved);
-    }
-    let value = value.trim_matches([' ', '\t']);
-    if !value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte)) {
-        return Err(Problem::HeaderValue);
-    }
-    if value.len() > MAX_HEADER_VALUE {
-        return Err(Problem::HeaderLength);
-    }
-    Ok((name.to_string(), value.to_string()))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn targets_are_understood() {
-        let cases = [
-            ("25565", "localhost:25565"),
-            (" 80 ", "localhost:80"),
-            ("1", "localhost:1"),
-            ("65535", "localhost:65535"),
-            ("127.0.0.1:25565", "127.0.0.1:25565"),
-            ("[::1]:25565", "[::1]:25565"),
-            ("[2001:DB8:0:0::1]:443", "[2001:db8::1]:443"),
-            ("db.local:5432", "db.local:5432"),
-            ("localhost:22", "localhost:22"),
-            ("my_host-1:22", "my_host-1:22"),
-            ("example.com.:80", "example.com.:80"),
-            ("xn--bcher-kva.example:80", "xn--bcher-kva.example:80"),
-        ];
-        for (given, expected) in cases {
-            let target = target(given).unwrap_or_else(|error| panic!("{given}: {error}"));
-            assert_eq!(target.to_string(), expected);
-        }
-    }
-
-    #[test]
-    fn wrong_targets_are_explained() {
-        let long = format!("{}:80", "a.".repeat(127) + "a");
-        let cases = [
-            ("", AddressError::Empty),
-            ("  ", AddressError::Empty),
-            ("0", AddressError::PortZero),
-            ("db.local:0", AddressError::PortZero),
-            ("65536", AddressError::Port),
-            ("99999999999999999999999", AddressError::Port),
-            ("db.local:", AddressError::Port),
-            ("db.local:+80", AddressError::Port),
-            ("db.local:http", AddressError::Port),
-            ("localhost:80/path", AddressError::Port),
-            ("[::1]:", AddressError::Port),
-            ("ssh", AddressError::NoPort),
-            ("+80", AddressError::NoPort),
-            ("-1", AddressError::NoPort),
-            ("127.0.0.1", AddressError::NoPort),
-            ("[::1]", AddressError::NoPort),
-            ("[::1]80", AddressError::NoPort),
-            ("٣", AddressError::NoPort),
-            (":80", AddressError::NoHost),
-            ("::1", AddressError::Brackets),
-            ("::1:25565", AddressError::Brackets),
-            ("fe80::1%eth0:80", AddressError::Brackets),
-            ("a:b:80", AddressError::Brackets),
-            ("[::1:80", AddressError::Ipv6),
-            ("[127.0.0.1]:80", AddressError::Ipv6),
-            ("[fe80::1%eth0]:80", AddressError::Ipv6),
-            ("http://localhost:80", AddressError::Url),
-            ("127.0.0.256:80", AddressError::Name),
-            ("127.1:80", AddressError::Name),
-            ("a b:80", AddressError::Name),
-            ("a..b:80", AddressError::Name),
-            ("-a:80", AddressError::Name),
-            ("*:80", AddressError::Name),
-            ("user@host:22", AddressError::Name),
-            (long.as_str(), AddressError::Name),
-            ("bücher.example:80", AddressError::NotAscii),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(target(given).unwrap_err().problem, Problem::Address(expected), "{given}");
-        }
-    }
-
-    #[test]
-    fn local_addresses_are_understood() {
-        let cases = [
-            ("25565", "127.0.0.1:25565"),
-            ("0", "127.0.0.1:0"),
-            ("0.0.0.0:25565", "0.0.0.0:25565"),
-            ("[::1]:80", "[::1]:80"),
-            ("[::]:0", "[::]:0"),
-            ("localhost:80", "127.0.0.1:80"),
-            ("LOCALHOST:80", "127.0.0.1:80"),
-            ("192.0.2.1:80", "192.0.2.1:80"),
-        ];
-        for (given, expected) in cases {
-            let is_bare = given.to_ascii_lowercase().starts_with("localhost") || !given.contains(':');
-            let both = expected.replace("127.0.0.1", if is_bare { "localhost" } else { "127.0.0.1" });
-            assert_eq!(local(given).map(|address| address.to_string()), Ok(both));
-            assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
-        }
-        for (given, expected) in [(":5000", "[::]:5000"), (" :0", "[::]:0")] {
-            assert_eq!(listen(given).map(|address| address.to_string()), Ok(expected.to_string()));
-        }
-    }
-
-    #[test]
-    fn wrong_local_addresses_are_explained() {
-        let cases = [
-            ("", AddressError::Empty.into()),
-            ("65536", AddressError::Port.into()),
-            ("localhost", AddressError::NoPort.into()),
-            ("web", AddressError::NoPort.into()),
-            ("example.com:80", Problem::ForeignName),
-            ("localhost.:80", Problem::ForeignName),
-            ("::1:80", AddressError::Brackets.into()),
-            ("*:80", AddressError::Name.into()),
-            ("tcp://0.0.0.0:80", AddressError::Url.into()),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(local(given).unwrap_err().problem, expected, "{given}");
-            assert_eq!(listen(given).unwrap_err().problem, expected, "{given}");
-        }
-        assert_eq!(local(":80").unwrap_err().problem, AddressError::NoHost.into());
-        for (given, expected) in [(":", AddressError::Port), (":x", AddressError::Port), ("::", AddressError::Brackets)]
-        {
-            assert_eq!(listen(given).unwrap_err().problem, expected.into(), "{given}");
-        }
-    }
-
-    #[test]
-    fn errors_say_what_why_and_what_to_do() {
-        assert_eq!(
-            target("::1:80").unwrap_err().to_string(),
-            "TARGET '::1:80': an IPv6 address needs brackets, as in [::1]:25565; \
-             give a port or host:port, for example 25565, db.local:5432 or [::1]:8080"
-        );
-        assert_eq!(
-            local("web:80").unwrap_err().complaint().to_string(),
-            "only addresses of this machine can be listened on, and localhost is the only name that is certainly one; \
-             give a port or an address of this machine, for example 25565, 0.0.0.0:25565, or 0 for any free port"
-        );
-        let error = target(&"\x1b[2J\n".repeat(1000)).unwrap_err().to_string();
-        assert!(error.len() < 1000 && !error.contains(char::is_control), "{error}");
-    }
-
-    #[test]
-    fn headers_are_split() {
-        let cases = [
-            ("Name: value", ("Name", "value")),
-            ("X-Token:abc:def ", ("X-Token", "abc:def")),
-            ("Cookie: a=b;\tc=\"d\"", ("Cookie", "a=b;\tc=\"d\"")),
-            ("Empty:", ("Empty", "")),
-        ];
-        for (given, (name, value)) in cases {
-            assert_eq!(header(given), Ok((name.to_string(), value.to_string())));
-        }
-    }
-
-    #[test]
-    fn wrong_headers_are_explained_without_their_value() {
-        let long = format!("A: {}", "x".repeat(MAX_HEADER_VALUE + 1));
-        let cases = [
-            ("Name", Problem::NoColon),
-            ("", Problem::NoColon),
-            (": value", Problem::HeaderName),
-            ("Na me: value", Problem::HeaderName),
-            ("Name : value", Problem::HeaderName),
-            ("Näme: value", Problem::HeaderName),
-            ("A\r\nB: value", Problem::HeaderName),
-            ("A: b\r\nC: d", Problem::HeaderValue),
-            ("A: b\n", Problem::HeaderValue),
-            ("A: \0", Problem::HeaderValue),
-            ("A: ü", Problem::HeaderValue),
-            (long.as_str(), Problem::HeaderLength),
-            ("Host: a", Problem::HeaderReserved),
-            ("upgrade: h2c", Problem::HeaderReserved),
-            ("Sec-WebSocket-Key: a", Problem::HeaderReserved),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(header(given).unwrap_err().problem, expected, "{given}");
-        }
-        for given in ["Authorization: secret\n", "Authorization secret"] {
-            let error = header(given).unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn session_limits_are_checked() {
-        for (given, expected) in [("1", Some(1)), ("16", Some(16)), ("1024", Some(1024))] {
-            assert_eq!(max_sessions(given).ok(), expected);
-        }
-        for given in ["0", "1025", "-1", "+1", "", "many", "1.5", "99999999999999999999999"] {
-            assert!(max_sessions(given).is_err(), "{given}");
-        }
-    }
-
-    #[test]
-    fn times_and_stun_servers_are_checked() {
-        assert_eq!(seconds("--grace", "60", 120), Ok(Duration::from_secs(60)));
-        for given in ["0", "121", "-1", "", "1.5", "1s"] {
-            assert!(seconds("--grace", given, 120).is_err(), "{given}");
-        }
-        for given in ["stun.example.org:3478", "192.0.2.1:3478", "[2001:db8::1]:3478"] {
-            assert_eq!(stun_server(given).map(|server| server.to_string()), Ok(given.to_owned()));
-        }
-        for (given, expected) in [
-            ("stun:a.test:19302", "a.test:19302"),
-            ("stun:a.test", "a.test:3478"),
-            ("STUN:a.test?transport=udp", "a.test:3478"),
-            ("stun:a.test:1?transport=UDP", "a.test:1"),
-            ("stun://a.test:1", "a.test:1"),
-            ("stun:192.0.2.1", "192.0.2.1:3478"),
-            ("stun:[2001:db8::1]", "[2001:db8::1]:3478"),
-            ("stun:[2001:db8::1]:5", "[2001:db8::1]:5"),
-        ] {
-            assert_eq!(stun_server(given).map(|server| server.to_string()), Ok(expected.to_owned()), "{given}");
-        }
-        for given in [
-            "",
-            "3478",
-            "stun.example.org",
-            "a:0",
-            "http://a:1",
-            "stun:",
-            "stun:3478",
-            "stun:a:0",
-            "stun:a b",
-            "stun:2001:db8::1",
-        ] {
-            assert!(stun_server(given).is_err(), "{given}");
-        }
-        for (given, expected) in [
-            ("stuns:a.test:5349", Problem::SecureStun),
-            ("turn:a.test", Problem::Turn),
-            ("TURNS:a.test?transport=tcp", Problem::Turn),
-            ("stun:a.test?transport=tcp", Problem::StunTransport),
-        ] {
-            assert_eq!(stun_server(given).unwrap_err().problem, expected, "{given}");
-        }
-    }
-
-    #[test]
-    fn an_empty_pin_is_refused() {
-        assert_eq!(pin("--pin", "1+1").unwrap().reveal(), "1+1");
-        assert!(pin("--pin", "").unwrap_err().to_string().starts_with("--pin '': a pin has"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_panics(text in any::<String>()) {
-            let _ = (target(&text), local(&text), listen(&text), header(&text), max_sessions(&text));
-        }
-
-        #[test]
-        fn nearly_right_text_does_not_panic(text in r"[\[\]:0-9a-f.%+ /é-]{0,24}") {
-            if let Ok(target) = target(&text) {
-                prop_assert_eq!(super::target(&target.to_string()), Ok(target));
-            }
-            if let Ok(local) = local(&text) {
-                prop_assert_eq!(super::local(&local.to_string()), Ok(local));
-            }
-        }
-
-        #[test]
-        fn addresses_come_back(address in any::<IpAddr>(), port in any::<u16>()) {
-            let address = SocketAddr::new(address, port);
-            prop_assert_eq!(local(&address.to_string()), Ok(ListenAddress::One(address)));
-            if port != 0 {
-                let target = target(&address.to_string());
-                prop_assert_eq!(target.map(|target| target.to_string()), Ok(address.to_string()));
-            }
-        }
-
-        #[test]
-        fn names_come_back(name in "[a-z][a-z0-9]{0,20}(\\.[a-z][a-z0-9-]{0,20}){0,5}", port in 1u16..) {
-            let target = Target { host: name, port };
-            prop_assert_eq!(super::target(&target.to_string()), Ok(target));
-        }
-    }
-}
+#[path = "parse_tests.rs"]
+mod tests;

@@ -1,62 +1,62 @@
-//! What can be wrong with an argument.
-
-use std::fmt;
+//! What can be wrong with the value of an argument.
 
 use thiserror::Error;
 
 use crate::access::RuleError;
 use crate::address::AddressError;
+use crate::config::DomainError;
+use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
-use crate::signaling::rendezvous::HostIdError;
+use crate::signaling::rendezvous::{HostIdError, TokenError};
+use crate::signaling::url::UrlError;
+use crate::socks::CredentialsError;
 use crate::status::text::sanitize;
 
-/// Most of a wrong argument that an error shows, in characters.
+/// Most of a wrong value that an error shows, in characters.
 const MAX_SHOWN: usize = 80;
 
-/// What is wrong with one argument: its name, what was given, why that does not work, and what would.
+/// What is wrong with one value: why it does not work, and what would. Whoever knows which argument it is of
+/// names it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{argument} '{given}': {problem}; {hint}")]
-pub struct ArgumentError {
-    argument: &'static str,
-    given: String,
+#[error("{problem}; {hint}")]
+pub struct WrongValue {
+    /// What an error shows of the value; nothing of one that may be a secret.
+    given: Option<String>,
     pub(super) problem: Problem,
     hint: &'static str,
 }
 
-impl ArgumentError {
-    pub(super) fn new(
-        argument: &'static str,
-        given: &str,
-        problem: impl Into<Problem>,
-        hint: &'static str,
-    ) -> ArgumentError {
-        ArgumentError { argument, given: sanitize(given, MAX_SHOWN), problem: problem.into(), hint }
+impl WrongValue {
+    pub(super) fn new(given: &str, problem: impl Into<Problem>, hint: &'static str) -> WrongValue {
+        WrongValue { given: Some(sanitize(given, MAX_SHOWN)), problem: problem.into(), hint }
     }
 
-    /// Returns why the text does not work and what would, without the argument's name and the text: what a prompt
-    /// says under what was just typed.
-    pub fn complaint(&self) -> impl fmt::Display {
-        format!("{}; {}", self.problem, self.hint)
+    /// Shows nothing of the value.
+    pub(super) fn hidden(problem: impl Into<Problem>, hint: &'static str) -> WrongValue {
+        WrongValue { given: None, problem: problem.into(), hint }
+    }
+
+    /// Returns the value in quotes behind a space, if it may be shown.
+    pub(super) fn quoted(&self) -> String {
+        self.given.as_ref().map(|given| format!(" '{given}'")).unwrap_or_default()
     }
 }
 
-/// Why an argument does not work.
+/// Why a value does not work.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Problem {
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error("{}", .0.problem())]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Login(#[from] CredentialsError),
     #[error("only addresses of this machine can be listened on, and localhost is the only name that is certainly one")]
     ForeignName,
-    #[error("it has no colon")]
-    NoColon,
-    #[error("the name of a header has letters, digits and hyphens only")]
-    HeaderName,
-    #[error("the value has a line break, a control character or a letter beyond ASCII")]
-    HeaderValue,
-    #[error("the value is longer than 8 KiB")]
-    HeaderLength,
-    #[error("the WebSocket handshake writes that header itself")]
-    HeaderReserved,
+    #[error(transparent)]
+    Header(#[from] HeaderFieldError),
     #[error("that many sessions are not possible")]
     Sessions,
     #[error("that is no number of seconds from 1 to {0}")]
@@ -113,10 +113,8 @@ pub(super) enum Problem {
     PublicUdp,
     #[error(transparent)]
     Id(#[from] HostIdError),
-    #[error("that is not the name of a domain")]
-    Domain,
-    #[error("that is an address, and hosts cannot have names under it")]
-    DomainAddress,
+    #[error(transparent)]
+    Domain(#[from] DomainError),
     #[error("a UDP service has no stream that the header could begin")]
     HeaderForUdp,
     #[error("the versions are v1 and v2")]

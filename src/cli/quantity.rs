@@ -1,6 +1,6 @@
 //! Sizes, rates and counts, as people type them.
 
-use super::problem::{ArgumentError, Problem};
+use super::problem::{Problem, WrongValue};
 use crate::address::digits;
 use crate::config::Rate;
 
@@ -34,7 +34,7 @@ const BYTES: [(&str, u64); 7] = [
 ///
 /// # Errors
 /// It is none, or not between [`Rate::MIN`] and [`Rate::MAX`].
-pub fn rate(text: &str) -> Result<Rate, ArgumentError> {
+pub fn rate(text: &str) -> Result<Rate, WrongValue> {
     let parsed = number_and_unit(text).and_then(|(number, unit)| {
         let per_second = unit.strip_suffix("/s");
         let size = match (find(&BITS, per_second.unwrap_or(&unit)), per_second.and_then(|unit| find(&BYTES, unit))) {
@@ -47,7 +47,7 @@ pub fn rate(text: &str) -> Result<Rate, ArgumentError> {
     });
     parsed.map_err(|problem| {
         let hint = "give bits or bytes a second, for example 20mbit, 500kbit or 2.5MB/s";
-        ArgumentError::new("--rate", text, problem, hint)
+        WrongValue::new(text, problem, hint)
     })
 }
 
@@ -55,26 +55,24 @@ pub fn rate(text: &str) -> Result<Rate, ArgumentError> {
 ///
 /// # Errors
 /// It is none, or not between 4 MiB and 64 GiB.
-pub fn memory(text: &str) -> Result<usize, ArgumentError> {
+pub fn memory(text: &str) -> Result<usize, WrongValue> {
     let parsed = number_and_unit(text).and_then(|(number, unit)| {
         let size = find(&BYTES, &unit).ok_or(Problem::Unit)?;
         let bytes = times(number, size).filter(|bytes| (MIN_MEMORY..=MAX_MEMORY).contains(bytes));
         bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or(Problem::Bounds("4MiB", "64GiB"))
     });
-    parsed.map_err(|problem| {
-        ArgumentError::new("--memory", text, problem, "give a number and a unit, for example 64MiB or 100MB")
-    })
+    parsed.map_err(|problem| WrongValue::new(text, problem, "give a number and a unit, for example 64MiB or 100MB"))
 }
 
 /// Parses how many streams a session may have open, 1 to [`MAX_STREAMS`].
 ///
 /// # Errors
 /// It is no number, or not one of those.
-pub fn max_streams(text: &str) -> Result<u16, ArgumentError> {
+pub fn max_streams(text: &str) -> Result<u16, WrongValue> {
     let number = digits(text.trim()).and_then(|number| u16::try_from(number).ok());
     number.filter(|number| (1..=MAX_STREAMS).contains(number)).ok_or_else(|| {
         let hint = "give a whole number, for example 4096";
-        ArgumentError::new("--max-streams", text, Problem::Bounds("1", "16384"), hint)
+        WrongValue::new(text, Problem::Bounds("1", "16384"), hint)
     })
 }
 
@@ -177,7 +175,7 @@ mod tests {
         }
         assert_eq!(
             memory("64").unwrap_err().to_string(),
-            "--memory '64': it has no unit; give a number and a unit, for example 64MiB or 100MB"
+            "it has no unit; give a number and a unit, for example 64MiB or 100MB"
         );
         for (text, expected) in [("1", Some(1)), ("16384", Some(16_384)), ("0", None), ("16385", None), ("x", None)] {
             assert_eq!(max_streams(text).ok(), expected, "{text}");

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choices::proxy;
+use super::choices;
 use super::failure::UsageError;
 use super::parse;
-use super::problem::{ArgumentError, Problem};
+use super::problem::{Problem, WrongValue};
 use super::secrets;
 use crate::address::Endpoint;
 use crate::config::{PublicService, Registration, SharedService};
+use crate::http::field::HeaderField;
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
+use crate::socks::Credentials;
 
 /// Name of the environment variable that gives a host's token.
 pub const TOKEN_VARIABLE: &str = "PINHOLE_TOKEN";
@@ -25,35 +27,49 @@ const MAX_LISTED: usize = 16;
 /// Where a host is registered.
 #[derive(Debug, Default, Args)]
 pub struct RegistrationArguments {
-    /// Be reached through a pinhole server, such as wss://p.example.org; no port is listened on without --listen
-    #[arg(long, value_name = "URL")]
-    pub server: Option<String>,
-    /// The name that this host has there: 3 to 63 of a to z, 0 to 9 and hyphen
-    #[arg(long, value_name = "ID")]
-    pub id: Option<String>,
-    /// What the server lets it have that name for; better set by PINHOLE_TOKEN, which nobody sees in a list of
-    /// processes
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
-    /// Let anybody reach this service by HTTP through the server's gateway, without the pin
+    /// Be reached through a pinhole server, such as wss://p.example.org
+    ///
+    /// Clients join at URL/ws/ID; the host prints the command. It registers again when the connection was lost. No port
+    /// is listened on unless --listen is given.
+    #[arg(long, value_name = "URL", value_parser = parse::server_url)]
+    pub server: Option<SignalingUrl>,
+    /// The name of this host on the server
+    ///
+    /// 3 to 63 of a to z, 0 to 9 and hyphen, without a hyphen at either end.
+    #[arg(long, value_name = "ID", value_parser = parse::host_id)]
+    pub id: Option<HostId>,
+    /// The token that lets this host have that name [env: PINHOLE_TOKEN]
+    ///
+    /// Others on this machine can read it in the list of processes; PINHOLE_TOKEN keeps it out of there. An open server
+    /// wants none.
+    #[arg(long, value_name = "TOKEN", value_parser = parse::token)]
+    pub token: Option<Token>,
+    /// Let anybody reach this service by HTTP through the server, without the pin
+    ///
+    /// NAME is one of a TCP or unix service. The service is at http(s)://ID.DOMAIN, where DOMAIN is the server's
+    /// --gateway-domain; the host prints the URL.
     #[arg(long, value_name = "NAME")]
     pub public: Option<String>,
-    /// Have its visitors log in
-    #[arg(long, value_name = "USER:PASSWORD")]
-    pub public_auth: Option<String>,
-    /// A file with that in its first line; PINHOLE_PUBLIC_AUTH sets it, too
+    /// The login that visitors of that service need [env: PINHOLE_PUBLIC_AUTH]
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = parse::login)]
+    pub public_auth: Option<Credentials>,
+    /// A file with that login in its first line
     #[arg(long, value_name = "FILE")]
     pub public_auth_file: Option<PathBuf>,
-    /// Let holders of a token that may dial reach what --allow has, through the server
+    /// Let those whose token may dial reach what --allow has, through the server's proxy
     #[arg(long)]
     pub server_dial: bool,
-    /// A PEM file of certificates to trust instead of the system's: authorities', or the server's own
+    /// A PEM file of certificates to trust instead of the system's
+    ///
+    /// They are those of authorities, or the server's own. For wss:// only.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// A further header of the WebSocket request; may be given more than once
-    #[arg(long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
-    /// Wait for a server that cannot be reached yet, instead of ending: for units that start at boot
+    /// A further header of the request to the server (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse::header)]
+    pub headers: Vec<HeaderField>,
+    /// Wait for a server that cannot be reached yet, instead of ending
+    ///
+    /// For units that start at boot.
     #[arg(long)]
     pub retry: bool,
 }
@@ -79,19 +95,16 @@ pub(super) fn registration(
     arguments: RegistrationArguments,
     context: Context<'_>,
 ) -> Result<Option<Registration>, UsageError> {
-    let Some(server) = &arguments.server else {
-        return match of_a_server(&arguments) {
-            Some(flag) => Err(UsageError::WithoutServer(flag)),
-            None => Ok(None),
-        };
-    };
-    let server = SignalingUrl::parse_server(server).map_err(UsageError::Server)?;
-    let id = id(arguments.id.as_deref().ok_or(UsageError::ServerWithoutId)?)?;
+    if let (None, Some(flag)) = (&arguments.server, of_a_server(&arguments)) {
+        return Err(UsageError::WithoutServer(flag));
+    }
+    let Some(server) = arguments.server else { return Ok(None) };
+    let id = arguments.id.ok_or(UsageError::ServerWithoutId)?;
     if arguments.token.is_some() {
         context.remarks.push(secrets::shown("--token", TOKEN_VARIABLE));
     }
     let token = token(arguments.token, context.token)?;
-    let (login, file) = (arguments.public_auth.as_deref(), arguments.public_auth_file.as_deref());
+    let (login, file) = (arguments.public_auth, arguments.public_auth_file.as_deref());
     let public = match arguments.public.as_deref() {
         Some(name) => {
             let auth = secrets::PUBLIC_AUTH.pick(login, file, context.public_auth, context.remarks)?;
@@ -103,13 +116,17 @@ pub(super) fn registration(
     if arguments.server_dial && !context.allows {
         return Err(UsageError::DialWithoutAllow);
     }
-    if arguments.ca.is_some() && !server.tls {
-        return Err(UsageError::CaWithoutTls);
-    }
-    let headers = arguments.headers.iter().map(|header| parse::header(header)).collect::<Result<Vec<_>, _>>()?;
-    let (proxy, ca, dial) = (proxy(&server, context.proxies)?, arguments.ca, arguments.server_dial);
-    let retry = arguments.retry;
-    Ok(Some(Registration { server, id, token, public, dial, ca, headers, proxy, retry }))
+    Ok(Some(Registration {
+        ca: choices::ca(arguments.ca, &server)?,
+        headers: choices::headers(arguments.headers)?,
+        proxy: choices::proxy(&server, context.proxies)?,
+        server,
+        id,
+        token,
+        public,
+        dial: arguments.server_dial,
+        retry: arguments.retry,
+    }))
 }
 
 /// The first argument that means nothing without a server.
@@ -140,23 +157,18 @@ fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
     given.into_iter().find(|(is_given, _)| *is_given).map(|(_, flag)| flag)
 }
 
-fn id(text: &str) -> Result<HostId, ArgumentError> {
-    text.parse::<HostId>()
-        .map_err(|problem| ArgumentError::new("--id", text, problem, "give a name, for example my-host"))
-}
-
 /// Picks the token of the flag, or else of the environment.
-fn token(flag: Option<String>, environment: Option<OsString>) -> Result<Option<Token>, UsageError> {
-    let wrong = |origin| move |error| UsageError::Token { origin, error };
-    if let Some(text) = flag {
-        return text.parse().map(Some).map_err(wrong("--token"));
+fn token(flag: Option<Token>, environment: Option<OsString>) -> Result<Option<Token>, UsageError> {
+    if flag.is_some() {
+        return Ok(flag);
     }
-    let text = environment.unwrap_or_default().into_string().map_err(|_| UsageError::TokenEncoding)?;
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(wrong(TOKEN_VARIABLE)) }
+    let wrong = UsageError::Encoding { variable: TOKEN_VARIABLE, wanted: "a token that the server knows" };
+    let text = environment.unwrap_or_default().into_string().map_err(|_| wrong)?;
+    if text.is_empty() { Ok(None) } else { parse::token(&text).map(Some).map_err(|wrong| wrong.of(TOKEN_VARIABLE)) }
 }
 
 /// Finds the service that is published.
-fn public(name: &str, services: &[SharedService]) -> Result<usize, ArgumentError> {
+fn public(name: &str, services: &[SharedService]) -> Result<usize, UsageError> {
     let hint = "name a TCP or unix service, for example web for a TARGET web=8080, or 8080 for a TARGET 8080";
     let found = services.iter().position(|service| service.name == name);
     let problem = match found.map(|index| (index, &services[index].endpoint)) {
@@ -171,7 +183,7 @@ fn public(name: &str, services: &[SharedService]) -> Result<usize, ArgumentError
             Problem::NoneOf(names.join(", "))
         }
     };
-    Err(ArgumentError::new("--public", name, problem, hint))
+    Err(WrongValue::new(name, problem, hint).of("--public"))
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn every_flag_is_taken() {
     assert!(public.auth.as_ref().unwrap().are(b"me", b"p:w"));
     assert!(server.dial);
     assert_eq!(server.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
-    assert_eq!(server.headers, [("A".to_owned(), "b".to_owned())]);
+    assert_eq!(server.headers, ["A: b".parse().unwrap()]);
     assert_eq!(server.first_hop(), ("proxy.test", 3128));
 }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::failure::UsageError;
+use super::parse;
 use super::secret_file::{self, Secret};
 use crate::socks::Credentials;
 
@@ -33,16 +34,16 @@ impl LoginFlags {
     /// be warned of goes to `remarks`.
     pub(super) fn pick(
         &self,
-        flag: Option<&str>,
+        flag: Option<Credentials>,
         file: Option<&Path>,
         environment: Option<OsString>,
         remarks: &mut Vec<String>,
     ) -> Result<Option<Credentials>, UsageError> {
         let (origin, text) = match (flag, file) {
-            (Some(_), Some(_)) => return Err(UsageError::LoginAndFile(self.flag, self.file)),
-            (Some(text), None) => {
+            (Some(_), Some(_)) => return Err(UsageError::FlagAndFile(self.flag, self.file, "the login")),
+            (Some(login), None) => {
                 remarks.push(shown(self.flag, &format!("{} or {}", self.file, self.variable)));
-                (self.flag, text.to_owned())
+                return Ok(Some(login));
             }
             (None, Some(path)) => {
                 let (text, remark) = secret_file::read(Secret { flag: self.file, name: "USER:PASSWORD" }, path)?;
@@ -51,13 +52,14 @@ impl LoginFlags {
             }
             (None, None) => {
                 let text = environment.unwrap_or_default().into_string();
-                (self.variable, text.map_err(|_| UsageError::LoginEncoding(self.variable))?)
+                let wrong = UsageError::Encoding { variable: self.variable, wanted: "USER:PASSWORD" };
+                (self.variable, text.map_err(|_| wrong)?)
             }
         };
-        if text.is_empty() && flag.is_none() {
+        if text.is_empty() {
             return Ok(None);
         }
-        Credentials::parse(&text).map(Some).map_err(|error| UsageError::Login { origin, error })
+        parse::login(&text).map(Some).map_err(|wrong| wrong.of(origin))
     }
 }
 

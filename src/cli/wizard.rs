@@ -5,7 +5,6 @@ use super::question::{Ask, NoAnswer, Question, ask_until};
 use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind, default_stun_servers};
 use crate::signaling::pin::Pin;
-use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
 
 const WHICH: Question<'_> = Question {
@@ -53,18 +52,16 @@ pub enum Answers {
 pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswer> {
     match ask_until(ask, WHICH, side)? {
         Side::Host => {
-            let target =
-                ask_until(ask, TARGET, |text| parse::target(text).map_err(|error| error.complaint().to_string()))?;
+            let target = ask_until(ask, TARGET, parse::target)?;
             Ok(Answers::Host(HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) }))
         }
         Side::Client => {
-            let (url, url_pin) = ask_until(ask, URL, SignalingUrl::parse)?;
+            let (url, url_pin) = ask_until(ask, URL, parse::host_url)?;
             let pin = match url_pin.or(pin) {
                 Some(pin) => pin,
                 None => self::pin(ask)?,
             };
-            let local =
-                ask_until(ask, LOCAL, |text| parse::local(text).map_err(|error| error.complaint().to_string()))?;
+            let local = ask_until(ask, LOCAL, parse::local)?;
             Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
         }
     }
@@ -72,7 +69,7 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
 
 /// Asks for the pin of a URL that has none.
 pub fn pin(ask: &mut Ask<'_>) -> Result<Pin, NoAnswer> {
-    ask_until(ask, PIN, |text| Pin::new(text).ok_or("a pin has at least one character"))
+    ask_until(ask, PIN, parse::pin)
 }
 
 impl Answers {

@@ -18,8 +18,8 @@ pub use forwards::{
     LocalForward, Pipe, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name,
 };
 pub use server::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, GatewayConfig, PublicService, Registration, ServerAccess, ServerConfig,
-    TlsFiles,
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, PublicService, Registration,
+    ServerAccess, ServerConfig, TlsFiles,
 };
 
 pub use self::approver::{Approver, JoinRequest};
@@ -27,6 +27,7 @@ pub use self::error::ConfigError;
 // Settings hold these, and people write them as text: each is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
 pub use crate::address::{AddressError, Bind, Endpoint, ListenAddress, Protocol, Target};
+pub use crate::http::field::HeaderField;
 pub use crate::http::proxy::{Proxy, ProxyError};
 pub use crate::session::Reach;
 pub use crate::signaling::rendezvous::{HostId, HostIdError, Token, TokenError};
@@ -110,8 +111,8 @@ pub struct ClientConfig {
     pub udp_idle: Duration,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that signaling goes through; `None` dials the host itself.
     pub proxy: Option<Proxy>,
     /// End with the first session instead of connecting anew, and take it for success when the host ends it.
@@ -295,8 +296,8 @@ pub struct VisitConfig {
     pub pin: Option<Pin>,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that signaling goes through; `None` dials the host itself.
     pub proxy: Option<Proxy>,
 }
@@ -323,7 +324,7 @@ impl VisitConfig {
 fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u16) {
     match proxy {
         Some(proxy) => (&proxy.host, proxy.port),
-        None => (&url.host, url.port),
+        None => (url.host(), url.port()),
     }
 }
 

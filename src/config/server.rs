@@ -1,11 +1,16 @@
 //! What a server is asked to do, and what a host asks of one.
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ipnet::IpNet;
+use thiserror::Error;
 
 use super::first_hop;
+use crate::address::{self, AddressError, Host};
+use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
@@ -16,6 +21,9 @@ pub const DEFAULT_MAX_HOSTS: usize = 10_000;
 
 /// Default for [`ServerConfig::max_clients`].
 pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
+
+/// Longest domain, in bytes: with the longest id and a dot before it, it is still a name (RFC 1035, section 2.3.4).
+const MAX_DOMAIN: usize = 253 - 63 - 1;
 
 /// What `pinhole server` lets hosts and clients do.
 #[derive(Debug, Clone)]
@@ -66,10 +74,61 @@ pub enum ServerAccess {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GatewayConfig {
-    /// The domain under which each host has its name: in small letters and without dots at its ends.
-    pub domain: String,
+    /// The domain under which each host has its name.
+    pub domain: Domain,
     /// Where the gateway listens beside [`ServerConfig::listen`].
     pub listen: Vec<SocketAddr>,
+}
+
+/// A name that others can be put before, in small letters and without dots at its ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain(String);
+
+/// Why a text is no [`Domain`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DomainError {
+    /// It is no name, or one that is too long with the name of a host before it.
+    #[error("that is not the name of a domain")]
+    Name,
+    /// It has letters that a name on the wire has in another form.
+    #[error(transparent)]
+    NotAscii(AddressError),
+    /// It is an IP address.
+    #[error("that is an address, and hosts cannot have names under it")]
+    Address,
+}
+
+impl Domain {
+    /// Returns the domain as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Domain {
+    type Err = DomainError;
+
+    /// Parses a domain in letters of either case; dots at its ends and white space around it are left out.
+    fn from_str(text: &str) -> Result<Domain, DomainError> {
+        let name = text.trim().to_ascii_lowercase();
+        let name = name.strip_prefix('.').unwrap_or(&name);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_label = |label: &str| !label.ends_with('-') && !label.contains('_');
+        match address::host(name) {
+            Ok(Host::Name(name)) if name.len() <= MAX_DOMAIN && name.split('.').all(is_label) => {
+                Ok(Domain(name.to_owned()))
+            }
+            Ok(Host::Address(_)) => Err(DomainError::Address),
+            Err(error @ AddressError::NotAscii) => Err(DomainError::NotAscii(error)),
+            Ok(Host::Name(_) | Host::Default) | Err(_) => Err(DomainError::Name),
+        }
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl ServerConfig {
@@ -103,8 +162,8 @@ impl TlsFiles {
 
 impl GatewayConfig {
     /// Publishes services under a domain, at [`ServerConfig::listen`].
-    pub fn new(domain: &str) -> GatewayConfig {
-        GatewayConfig { domain: domain.trim_matches('.').to_ascii_lowercase(), listen: Vec::new() }
+    pub fn new(domain: Domain) -> GatewayConfig {
+        GatewayConfig { domain, listen: Vec::new() }
     }
 }
 
@@ -124,8 +183,8 @@ pub struct Registration {
     pub dial: bool,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
-    /// Further header fields of the WebSocket upgrade request, as (name, value).
-    pub headers: Vec<(String, String)>,
+    /// Further header fields of the WebSocket upgrade request.
+    pub headers: Vec<HeaderField>,
     /// The HTTP proxy that leads to the server; `None` dials the server itself.
     pub proxy: Option<Proxy>,
     /// Wait for a server that cannot be reached at the start.
@@ -168,5 +227,47 @@ impl PublicService {
     /// Publishes the service of that index for everybody.
     pub fn new(service: usize) -> PublicService {
         PublicService { service, auth: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_names_that_hosts_can_be_put_before() {
+        let longest = format!("{}.{}.{}.org", "a".repeat(63), "b".repeat(63), "c".repeat(57));
+        assert_eq!(longest.len(), MAX_DOMAIN);
+        for (text, expected) in [
+            ("p.example.org", "p.example.org"),
+            (" .P.Example.Org. ", "p.example.org"),
+            ("localhost", "localhost"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            (&longest, &longest),
+        ] {
+            assert_eq!(text.parse::<Domain>().map(|domain| domain.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+        let long = format!("x{longest}");
+        for text in [
+            ".",
+            "..a",
+            "a..b",
+            "*.a.b",
+            "a_b.c",
+            "-a.b",
+            "a-.b",
+            "a.b-",
+            "a b",
+            "a.b:80",
+            "[::1]",
+            "::1",
+            "https://a.b",
+            "a.b/c",
+            "1.2",
+            "a.1",
+            &long,
+        ] {
+            assert!(text.parse::<Domain>().is_err(), "{text}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! upgrade is answered and closed.
 
 mod answer;
+pub mod field;
 pub mod forwarded;
 mod initiator;
 pub mod proxy;

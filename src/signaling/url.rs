@@ -1,7 +1,7 @@
 //! The URL a person passes around.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
@@ -14,6 +14,13 @@ const DEFAULT_PATH: &str = "/ws";
 
 /// Longest text that is looked at, in bytes.
 const MAX_LEN: usize = 8 * 1024;
+
+/// Longest path and query, in bytes, once they are encoded: half of what servers commonly take for a whole head.
+const MAX_PATH: usize = 4 * 1024;
+
+/// Longest host name, in bytes (RFC 1035, section 2.3.4), and longest part of one between dots.
+const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
 
 /// What cannot stand in an HTTP request line as it is, and the quote, which would be taken for one around the URL.
 /// `%` can: what came encoded stays so.
@@ -30,21 +37,23 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Where a signaling WebSocket answers, without the pin: a host's, or, as the base of several, a server's.
+/// Where a signaling WebSocket answers, without the pin: a host's, or, as the base of several, a server's. What is in
+/// there can be asked for as it is: nothing of it changes a request or a name in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalingUrl {
-    /// Whether the connection is `wss://`.
-    pub tls: bool,
-    /// Host name or IP literal, without brackets.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Path and query of the upgrade request, beginning with `/`; the `pin` parameter is never part of it. Of a
-    /// server's base the path before its endpoints, which may be empty and does not end with `/`.
-    pub path: String,
+    tls: bool,
+    host: String,
+    port: u16,
+    path: String,
 }
 
 impl SignalingUrl {
+    /// Returns where a host's signaling answers that listens on an address, without TLS.
+    pub fn at(address: SocketAddr) -> SignalingUrl {
+        let (host, port) = (address.ip().to_string(), address.port());
+        SignalingUrl { tls: false, host, port, path: DEFAULT_PATH.to_owned() }
+    }
+
     /// Parses what a person pasted, and takes the pin out of it.
     ///
     /// - Quotes and white space around the URL are dropped, and so are a fragment and the command it stands in.
@@ -59,7 +68,7 @@ impl SignalingUrl {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
         let (path, pin) = split_pin(&path, query)?;
-        Ok((SignalingUrl { tls, host, port, path }, pin))
+        Ok((SignalingUrl { tls, host, port, path: bounded(path)? }, pin))
     }
 
     /// Parses what a person typed for a server, and returns the base of its endpoints: `wss://p.example.org`,
@@ -76,7 +85,29 @@ impl SignalingUrl {
         }
         let path = path.trim_end_matches('/');
         let base = path.strip_suffix(DEFAULT_PATH).unwrap_or(path).trim_end_matches('/');
-        Ok(SignalingUrl { tls, host, port, path: utf8_percent_encode(base, NOT_IN_A_PATH).to_string() })
+        let path = bounded(utf8_percent_encode(base, NOT_IN_A_PATH).to_string())?;
+        Ok(SignalingUrl { tls, host, port, path })
+    }
+
+    /// Returns whether the connection is `wss://`.
+    pub fn tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Returns the host name, in small letters, or the IP literal, without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the TCP port, never 0.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns path and query of the upgrade request, which begin with `/`; the `pin` parameter is never part of them.
+    /// Of a server's base it is the path before its endpoints, which may be empty and does not end with `/`.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Returns where hosts register, of a server's base.
@@ -136,6 +167,8 @@ pub enum UrlError {
     NoHost,
     /// The host name has a character that no host name has.
     Host,
+    /// The host name, or a part of it, is too long or empty, or has a hyphen at an end; or it ends with a number.
+    Name,
     /// The brackets hold no IPv6 address, or an IPv6 address has none.
     Ipv6,
     /// The port is not a number from 1 to 65535.
@@ -167,6 +200,9 @@ impl UrlError {
             UrlError::UserInfo => "the URL has a user name before the host, which is not supported",
             UrlError::NoHost => "the URL has no host name",
             UrlError::Host => "the host name has a character that host names cannot have",
+            UrlError::Name => {
+                "the host name is none: parts between dots have 1 to 63 characters and no hyphen at an end, and the last is no number"
+            }
             UrlError::Ipv6 => "an IPv6 address must stand in brackets, as in [::1]:5000",
             UrlError::Port => "the port must be a number from 1 to 65535",
             UrlError::PinInPath => "the pin must follow a question mark (?pin=…)",
@@ -286,6 +322,10 @@ fn plain_path(path: &str) -> String {
     plain
 }
 
+fn bounded(path: String) -> Result<String, UrlError> {
+    if path.len() > MAX_PATH { Err(UrlError::TooLong) } else { Ok(path) }
+}
+
 fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
@@ -347,6 +387,14 @@ fn split_authority(authority: &str, path: &str) -> Result<(Host, Option<u16>), U
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if !name.chars().all(allowed) || !name.contains(|c: char| c.is_ascii_alphanumeric()) {
         return Err(UrlError::Host);
+    }
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    let is_label =
+        |label: &str| (1..=MAX_LABEL).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-');
+    // Resolvers take a number for an address.
+    let is_number = labels.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    if labels.len() > MAX_NAME || is_number || !labels.split('.').all(is_label) {
+        return Err(UrlError::Name);
     }
     Ok((Host::Name(name.to_ascii_lowercase()), port))
 }

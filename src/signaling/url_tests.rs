@@ -141,6 +141,10 @@ fn errors_say_what_is_wrong() {
         ("wss://a.b&pin=1", UrlError::Host),
         ("wss://bücher.example/", UrlError::Host),
         ("wss://../", UrlError::Host),
+        ("wss://a..b/", UrlError::Name),
+        ("wss://a-.b/", UrlError::Name),
+        ("wss://-a/", UrlError::Name),
+        ("wss://127.1/", UrlError::Name),
         ("::1", UrlError::Ipv6),
         ("wss://[::1", UrlError::Ipv6),
         ("wss://[127.0.0.1]", UrlError::Ipv6),
@@ -160,6 +164,14 @@ fn errors_say_what_is_wrong() {
         assert!(error.to_string().ends_with("wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456"));
     }
     assert_eq!(SignalingUrl::parse(&"a".repeat(MAX_LEN + 1)), Err(UrlError::TooLong));
+    assert_eq!(SignalingUrl::parse(&"a".repeat(MAX_LABEL + 1)), Err(UrlError::Name));
+    assert_eq!(SignalingUrl::parse(&"a.".repeat(MAX_NAME)), Err(UrlError::Name));
+    let path = |length: usize| format!("ws://a/{}", "b".repeat(length));
+    assert!(
+        SignalingUrl::parse(&path(MAX_PATH - 1)).is_ok() && SignalingUrl::parse_server(&path(MAX_PATH - 1)).is_ok()
+    );
+    assert_eq!(SignalingUrl::parse(&path(MAX_PATH)), Err(UrlError::TooLong));
+    assert_eq!(SignalingUrl::parse_server(&path(MAX_PATH)), Err(UrlError::TooLong));
 }
 
 #[test]
@@ -230,7 +242,7 @@ proptest! {
     fn pins_round_trip(
         pin in ".+",
         tls in any::<bool>(),
-        host in "[a-z][a-z0-9.-]{0,20}",
+        host in "[a-z]([a-z0-9-]{0,9}[a-z0-9])?(\\.[a-z_]([a-z0-9-]{0,9}[a-z0-9])?){0,2}",
         port in 1..=u16::MAX,
         path in "/[a-z]{1,5}(/[a-z]{1,5})?(\\?[a-h]{1,3}=[a-z%0-9]{0,5})?",
     ) {

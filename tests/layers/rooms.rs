@@ -80,12 +80,12 @@ pub(crate) const ROOMS: &[Room] = &[
         &["data_encoding", "httparse", "ipnet", "percent_encoding", "serde_json", "std::io", "std::net", "thiserror"],
     ),
     // What a run is asked to do.
-    room("config", &["access", "address", "http", "session", "signaling", "socks", "tunnel"], &["ipnet", "std::net"]),
     room(
-        "config/tokens",
-        &[],
-        &["aws_lc_rs", "data_encoding", "serde", "sha2", "std::fs", "std::io", "thiserror", "toml"],
+        "config",
+        &["access", "address", "http", "session", "signaling", "socks", "tunnel"],
+        &["ipnet", "std::net", "thiserror"],
     ),
+    room("config/tokens", &[], &["aws_lc_rs", "data_encoding", "serde", "sha2", "std::fs", "std::io", "toml"]),
     // Sockets.
     room("net", &[], &["log", "std::io", "std::net", "thiserror"]),
     room("net/interfaces", &[], &["if_addrs", "std::fs"]),
@@ -165,6 +165,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/logging", &[], &["env_logger"]),
     room("cli/prompt", &[], &["dialoguer", "signal_hook"]),
     room("cli/secret_file", &[], &["std::fs", "std::os"]),
+    room("cli/parse", &[], &["ipnet"]),
     room("cli/server", &[], &["ipnet"]),
     room(
         "demo",

@@ -81,7 +81,7 @@ fn a_client_joins_a_host_by_its_name() {
     let (server, address) = server(ServerConfig::open(any_port()));
     let host = host(registration(address, "myhost"), echo());
     let (url, pin) = registered(&host);
-    assert_eq!(url.path, "/ws/myhost");
+    assert_eq!(url.path(), "/ws/myhost");
     for direct in [true, false] {
         let (client, local) = client(url.clone(), pin.clone(), direct);
         assert_eq!(matches!(connected(&client), Way::Direct { .. }), direct);
@@ -119,7 +119,7 @@ fn get(address: SocketAddr, host: &str, path: &str) -> String {
 #[test]
 fn a_published_service_is_found_by_its_name() {
     let mut config = ServerConfig::open(any_port());
-    config.gateway = Some(GatewayConfig::new("p.test"));
+    config.gateway = Some(GatewayConfig::new("p.test".parse().unwrap()));
     let (server, address) = server(config);
     let mut registration = registration(address, "myhost");
     registration.public = Some(PublicService::new(0));

@@ -77,14 +77,6 @@ pub enum WebSocketError {
         /// How long the answer asks to wait.
         retry_after: Duration,
     },
-    /// What to ask for is not valid: a header field, path, or server name.
-    #[error("{what} is not valid: {reason}")]
-    Request {
-        /// Which part.
-        what: String,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// The peer broke the rules of HTTP or WebSocket.
     #[error("the other side does not follow the protocol: {0}")]
     Protocol(String),
@@ -134,7 +126,6 @@ impl WebSocketError {
             Self::Busy { .. } | Self::Full { .. } | Self::Ended(_) => true,
             Self::Certificate { may_pass, .. } => *may_pass,
             Self::Tls(_)
-            | Self::Request { .. }
             | Self::Protocol(_)
             | Self::SubProtocol
             | Self::TooLarge { .. }
@@ -157,7 +148,6 @@ impl WebSocketError {
             | Self::Tls(_)
             | Self::Ended(_)
             | Self::Busy { .. }
-            | Self::Request { .. }
             | Self::Protocol(_)
             | Self::Fault(_)
             | Self::TooLarge { .. }
@@ -165,10 +155,6 @@ impl WebSocketError {
             | Self::NotOpen(_)
             | Self::Io(_) => self.to_string(),
         }
-    }
-
-    pub(super) fn request(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Request { what: what.into(), reason: reason.into() }
     }
 
     /// Sorts an error of the transport; TLS errors travel inside of `io::Error`.

@@ -135,13 +135,13 @@ impl WebSocket {
     /// that is what the connection goes to, and it is asked first to connect to the request's `authority`.
     ///
     /// # Errors
-    /// [`WebSocketError::Request`] if the request cannot be made as asked; [`WebSocketError::Tls`] if TLS cannot begin.
+    /// [`WebSocketError::Tls`] if TLS cannot begin.
     pub fn connect(
         stream: TcpStream,
         request: &UpgradeRequest,
         tls: Option<Arc<ClientConfig>>,
     ) -> Result<Self, WebSocketError> {
-        let upgrade = request.prepare()?;
+        let upgrade = request.prepare();
         let connect = request.connect(tls.is_some());
         let tls = match tls {
             Some(config) => Some((config, server_name(&request.server_name)?)),
@@ -450,8 +450,8 @@ impl WebSocket {
 
 fn server_name(name: &str) -> Result<ServerName<'static>, WebSocketError> {
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    ServerName::try_from(bare.to_owned())
-        .map_err(|_| WebSocketError::request("the host", "a certificate can be for a DNS name or an IP address only"))
+    let wrong = |_| WebSocketError::Tls(format!("no certificate can be for {}", error::printable(name, 80)));
+    ServerName::try_from(bare.to_owned()).map_err(wrong)
 }
 
 fn is_would_block(error: &ProtocolLayerError) -> bool {
@@ -471,6 +471,6 @@ mod tests {
     #[test]
     fn server_names_may_be_addresses() {
         assert!(server_name("[::1]").is_ok() && server_name("127.0.0.1").is_ok() && server_name("a.test").is_ok());
-        assert!(matches!(server_name("a b"), Err(WebSocketError::Request { .. })));
+        assert!(matches!(server_name("a b"), Err(WebSocketError::Tls(_))));
     }
 }

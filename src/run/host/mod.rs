@@ -154,7 +154,7 @@ impl Host {
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             ip => ip,
         };
-        Some(SignalingUrl { tls: false, host: ip.to_string(), port: local.port(), path: "/ws".to_owned() })
+        Some(SignalingUrl::at((ip, local.port()).into()))
     }
 
     /// Returns what ends the run from another thread.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::ClientConfig as TlsConfig;
 
 use super::{Attempts, Links, Socket};
+use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
 use crate::net::tls::{self, TlsConfigError};
 use crate::net::websocket::{UpgradeRequest, WebSocket, WebSocketError};
@@ -27,11 +28,11 @@ impl Way {
     /// Certificates cannot be read.
     pub(in crate::run) fn new(
         url: &SignalingUrl,
-        headers: &[(String, String)],
+        headers: &[HeaderField],
         proxy: Option<&Proxy>,
         ca: Option<&Path>,
     ) -> Result<Way, TlsConfigError> {
-        let tls = url.tls.then(|| tls::client_config(ca)).transpose()?;
+        let tls = url.tls().then(|| tls::client_config(ca)).transpose()?;
         Ok(Way { request: UpgradeRequest::new(url, headers, proxy), tls })
     }
 }

@@ -273,7 +273,7 @@ impl Side for Server {
             listen: self.local_addr(),
             tls: self.tls.is_some(),
             gateway: self.addresses(Serves::Gateway).collect(),
-            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.clone()),
+            domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.to_string()),
             proxy: self.address(Serves::Proxy),
             admin: self.address(Serves::Administration),
             open: matches!(self.access, Access::Open),

@@ -164,7 +164,7 @@ pub(in crate::run) fn host_of(target: &str) -> HostConfig {
 
 /// A client of a host at an address or name.
 pub(in crate::run) fn client_of(host: &str) -> ClientConfig {
-    let url = SignalingUrl { tls: false, host: host.to_owned(), port: HOST_PORT, path: "/ws".to_owned() };
+    let (url, _) = SignalingUrl::parse(&format!("ws://{host}:{HOST_PORT}")).unwrap();
     ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, Pin::new(PIN).unwrap(), LOCAL) }
 }
 
@@ -174,6 +174,6 @@ pub(in crate::run) fn id(text: &str) -> HostId {
 
 /// A registration at a server, at an address or name.
 pub(in crate::run) fn registration(server: &str, name: &str) -> Registration {
-    let server = SignalingUrl { tls: false, host: server.to_owned(), port: SERVER_PORT, path: String::new() };
+    let server = SignalingUrl::parse_server(&format!("ws://{server}:{SERVER_PORT}")).unwrap();
     Registration::new(server, id(name))
 }

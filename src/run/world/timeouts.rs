@@ -54,7 +54,7 @@ impl Published {
         let (office, home, meeting) =
             (world.machine(&["10.0.0.1"]), world.machine(&["10.0.0.2"]), world.machine(&["10.0.0.9"]));
         let config = ServerConfig {
-            gateway: Some(GatewayConfig { domain: "example.org".to_owned(), listen: Vec::new() }),
+            gateway: Some(GatewayConfig { domain: "example.org".parse().unwrap(), listen: Vec::new() }),
             ..ServerConfig::open(([0, 0, 0, 0], SERVER_PORT).into())
         };
         let server = world.server(meeting, config);

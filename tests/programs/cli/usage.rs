@@ -4,7 +4,8 @@ use crate::common::pinhole::{command, run};
 
 #[test]
 fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
-    let cases: [(&[&str], &[&str]); 27] = [
+    let cases: [(&[&str], &[&str]); 28] = [
+        (&["client", "ws://127.0.0.1:1/?pin=1", "0", "--header", "Expect: x"], &["--header 'Expect': pinhole sets"]),
         (&[], &["no command is given", "Usage: pinhole", "pinhole host 25565"]),
         (&["--no-such-flag"], &["--no-such-flag"]),
         (&["serve"], &["serve"]),
@@ -42,12 +43,39 @@ fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
 
 #[test]
 fn with_json_a_usage_error_is_one_object_on_stdout() {
-    let ended = run(&["client", "ws://127.0.0.1:1/ws", "0", "--json"]);
-    assert_eq!(ended.code, Some(2));
-    assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
-    let event: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
-    assert_eq!((&event["event"], &event["code"]), (&"error".into(), &"usage".into()));
-    assert!(event["message"].as_str().unwrap().contains("no pin"), "{event}");
+    let cases: [(&[&str], &str); 9] = [
+        (&["client", "ws://127.0.0.1:1/ws", "0", "--json"], "the URL has no pin, and there is no terminal to ask at"),
+        (&["host", "--json", "0"], "TARGET '0': nothing can be reached on port 0; give"),
+        (&["--json"], "unexpected argument '--json' found"),
+        (&["--json", "serve"], "unexpected argument '--json' found"),
+        (&["serve", "--json"], "unrecognized subcommand 'serve'; tip: "),
+        (&["host", "80", "--no-such-flag", "--json"], "unexpected argument '--no-such-flag' found; tip: "),
+        (&["client", "--json"], "the following required arguments were not provided: <URL>"),
+        (&["check", "--json", "--stun", "a:1", "--no-stun"], "the argument '--stun <HOST:PORT>' cannot be used with"),
+        (&["server", "--log-format=json", "--max-hosts"], "a value is required for '--max-hosts <N>' but none was"),
+    ];
+    for (arguments, message) in cases {
+        let ended = run(arguments);
+        assert_eq!((ended.code, ended.stdout.lines().count()), (Some(2), 1), "{arguments:?}: {ended:?}");
+        assert_eq!(ended.stderr, "", "{arguments:?}");
+        let event: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!((&event["event"], &event["code"]), (&"error".into(), &"usage".into()));
+        assert!(event["message"].as_str().unwrap().starts_with(message), "{event}");
+    }
+}
+
+#[test]
+fn behind_two_hyphens_json_is_a_value() {
+    let ended = run(&["host", "--", "--json"]);
+    ended.expect(2, &["error: TARGET '--json': "]);
+    assert_eq!(ended.stdout, "");
+}
+
+#[test]
+fn help_stays_help_with_json() {
+    let ended = run(&["host", "--json", "--help"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(ended.stdout.contains("Usage: pinhole host"), "{ended:?}");
 }
 
 #[test]

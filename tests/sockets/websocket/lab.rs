@@ -207,7 +207,7 @@ pub(crate) fn request(authority: &str) -> UpgradeRequest {
         authority: authority.to_owned(),
         path: "/ws".into(),
         server_name: "localhost".into(),
-        headers: vec![("X-Test".into(), "1".into())],
+        headers: vec!["X-Test: 1".parse().unwrap()],
         proxy: None,
     }
 }
