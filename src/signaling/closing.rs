@@ -1,12 +1,12 @@
-//! What is said when a WebSocket is closed: the reason in its close frame (RFC 6455, section 5.5.1). It is for people and
-//! logs; nobody acts on it (`docs/protocol.md`, "Words of goodbye").
+//! What is said when a WebSocket is closed: the reason in its close frame (RFC 6455, section 5.5.1). It is for people
+//! and logs; nobody acts on it (`docs/protocol.md`, "Words of goodbye").
 //!
 //! A side that refuses something closes with the code of its `error` message, and a server with its own word for that.
 
 /// A client does not need the WebSocket any more.
 pub const DONE: &str = "done";
 
-/// A host does not need the WebSocket any more: the session has a direct path, and the client did not close it.
+/// A host closes what the client left open: the session has a direct path.
 pub const CONNECTED: &str = "connected";
 
 /// A host goes on with a further WebSocket of the session.

@@ -7,10 +7,12 @@ use serde_json::Value;
 
 use super::*;
 use crate::signaling::error::SignalingError;
+use crate::signaling::farewell::Farewell;
 use crate::signaling::message::{
     ClientHello, ClientMessage, Confirm, HostHello, HostMessage, Inner, Resume, ResumeProof, Resumed,
 };
-use crate::signaling::rendezvous::{Packet, Payload};
+use crate::signaling::network::Network;
+use crate::signaling::rendezvous::{FromHost, Packet, Payload, Public, Register};
 
 fn vectors(name: &str) -> Value {
     let vectors: Value = serde_json::from_str(include_str!("../../docs/vectors.json")).unwrap();
@@ -241,5 +243,50 @@ fn the_page_shows_the_exchange() {
     let sealed = vectors("sealed");
     for direction in ["client_to_host", "host_to_client"] {
         assert!(page.contains(text(&sealed[direction][0], "text")), "docs/protocol.md shows a message {direction}");
+    }
+}
+
+#[test]
+fn the_page_has_a_row_for_every_sealed_message_and_every_field_of_a_registration() {
+    let (sdp, candidate) = (String::new(), String::new());
+    let messages = [
+        Inner::Network(Network::unknown(true, true)),
+        Inner::Connect { carrier: 3 },
+        Inner::Relay { carrier: 1 },
+        Inner::Offer { carrier: 2, sdp: sdp.clone() },
+        Inner::Answer { carrier: 2, sdp },
+        Inner::Candidate { carrier: 2, candidate },
+        Inner::EndOfCandidates { carrier: 2 },
+        Inner::Bye { reason: Farewell::Check },
+    ];
+    let register = FromHost::Register(Register {
+        versions: vec![1],
+        id: "abc".parse().unwrap(),
+        token: Some("t".parse().unwrap()),
+        instance: Binary([0; 16]),
+        public: Some(Public { service: 0, auth: None }),
+        dial: true,
+    });
+    let register: Value = serde_json::from_str(&register.to_text()).unwrap();
+    let fields = register.as_object().unwrap().keys().filter(|field| *field != "type").cloned();
+    let types = messages.map(|message| {
+        // A new message does not compile here before it has its place above.
+        match message {
+            Inner::Network(_)
+            | Inner::Connect { .. }
+            | Inner::Relay { .. }
+            | Inner::Offer { .. }
+            | Inner::Answer { .. }
+            | Inner::Candidate { .. }
+            | Inner::EndOfCandidates { .. }
+            | Inner::Bye { .. }
+            | Inner::Unknown => {}
+        }
+        let message: Value = serde_json::from_str(&message.to_text()).unwrap();
+        text(&message, "type").to_owned()
+    });
+    for word in types.into_iter().chain(fields) {
+        let row = format!("| `{word}` |");
+        assert!(include_str!("../../docs/protocol.md").contains(&row), "docs/protocol.md has a row {row}");
     }
 }

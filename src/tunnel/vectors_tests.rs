@@ -203,6 +203,9 @@ fn the_page_shows_a_frame_of_each_type_and_names_every_reason() {
             let row = format!("| {} | `{}` |", number::<u8>(&vector, "reason"), text(&vector, "word"));
             assert!(PAGE.contains(&row), "docs/protocol.md has a row {row}");
         }
+        for field in vector["hello"].as_object().into_iter().flatten().map(|(field, _)| field) {
+            assert!(PAGE.contains(&format!("| `{field}` |")), "docs/protocol.md has a row for {field} of HELLO");
+        }
         let row = format!("| {kind} | {} |", text(&vector, "name"));
         assert!(PAGE.contains(&row), "docs/protocol.md has a row {row}");
     }
