@@ -148,6 +148,10 @@ pub(super) fn warn_of_loop(turn: &mut Turn, entry: &mut SessionEntry, target: &s
 }
 
 #[cfg(test)]
+#[path = "trails_tests.rs"]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

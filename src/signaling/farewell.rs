@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The `reason` of a `bye` (`docs/protocol.md`, "Sealed messages").
+/// The `reason` of a `bye` (`docs/protocol.md`, "Words of goodbye").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Farewell {
     /// No path was found in time.

@@ -246,6 +246,10 @@ impl hkdf::KeyType for Length {
 }
 
 #[cfg(test)]
+#[path = "vectors_tests.rs"]
+mod vectors_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,7 @@
 //! WebSocket message.
 
 pub mod binary;
+pub mod closing;
 pub mod error;
 mod established;
 pub mod exposure;

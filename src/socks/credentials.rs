@@ -76,6 +76,10 @@ fn hash(user: &[u8], password: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

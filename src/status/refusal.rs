@@ -121,6 +121,8 @@ mod tests {
         for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
             assert_eq!(refusal as usize, index, "{refusal:?}");
             assert_eq!(serde_json::to_value(refusal).unwrap(), refusal.as_str());
+            let word = format!("`{}`", refusal.as_str());
+            assert!(include_str!("../../docs/protocol.md").contains(&word), "docs/protocol.md has {word}");
         }
     }
 }

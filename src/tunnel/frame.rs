@@ -436,3 +436,7 @@ fn truncate(text: &str, max_len: usize) -> &str {
 #[cfg(test)]
 #[path = "frame_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "vectors_tests.rs"]
+mod vectors_tests;

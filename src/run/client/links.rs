@@ -14,6 +14,7 @@ use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
 use crate::run::notice::LinkNotice;
 use crate::session::{End, Signal};
+use crate::signaling::closing;
 use crate::signaling::error::SignalingError;
 use crate::signaling::handshake::{ClientHandshake, ClientStep, Established};
 use crate::signaling::message::ErrorCode;
@@ -233,7 +234,7 @@ impl Client {
     pub(super) fn close_link(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
-        let is_closing = self.links.close(&mut self.core.turn, key, close_code::NORMAL, "done");
+        let is_closing = self.links.close(&mut self.core.turn, key, close_code::NORMAL, closing::DONE);
         if let Phase::Session(session) = phase {
             self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }

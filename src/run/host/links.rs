@@ -18,6 +18,7 @@ use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
 use crate::run::notice::{HostNotice, LinkNotice};
 use crate::session::Signal;
 use crate::shares::{Source, Standing};
+use crate::signaling::closing;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::handshake::{Established, HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
@@ -286,7 +287,7 @@ impl Host {
             Phase::Session(session)
                 if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
             {
-                self.close_link(key, "connected");
+                self.close_link(key, closing::CONNECTED);
             }
             Phase::Asking(_) => self.refuse(key, &SignalingError::Denied),
             // The limiter and the session have their own clocks.

@@ -36,6 +36,7 @@ use crate::run::token::Source;
 use crate::run::turn::{Reporter, Stopper};
 use crate::session::End;
 use crate::shares::Shares;
+use crate::signaling::closing;
 use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
@@ -196,7 +197,7 @@ impl Host {
         }
         self.close_reverse(session);
         if let Some(link) = self.link_of(session) {
-            self.close_link(link, "the session ended");
+            self.close_link(link, closing::SESSION_ENDED);
         }
         let is_last = self.config.once && summary.duration.is_some() && !self.is_ending();
         self.core.report_end(summary, end);

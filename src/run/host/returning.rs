@@ -5,6 +5,7 @@ use super::links::Phase;
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::session::End;
+use crate::signaling::closing;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Resume;
 use crate::signaling::resume::HostResume;
@@ -40,7 +41,7 @@ impl Host {
             Ok(keys) => {
                 if let Some(older) = self.link_of(session) {
                     self.links[older].phase = Phase::Closing;
-                    self.close_link(older, "resumed");
+                    self.close_link(older, closing::RESUMED);
                 }
                 let local = self.links[key].local_ip();
                 if !self.core.sessions.handle_resumed(self.core.turn.now, session, local, keys) {

@@ -28,6 +28,7 @@ use crate::run::dialer::Waiter;
 use crate::run::keys::LinkKey;
 use crate::run::links::{Attempts, Patience, Redial, Way};
 use crate::signaling::binary::Binary;
+use crate::signaling::closing;
 use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
@@ -253,7 +254,7 @@ impl Host {
     /// Closes the WebSocket to the server at the end of the run, as well as that goes without waiting.
     pub(super) fn hang_up(&mut self) {
         if let Some(key) = self.uplink.as_ref().and_then(|uplink| uplink.link) {
-            self.links.close(&mut self.core.turn, key, close_code::NORMAL, "the host ended");
+            self.links.close(&mut self.core.turn, key, close_code::NORMAL, closing::HOST_ENDED);
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Server;
 use super::phase::Phase;
 use crate::http::{Answer, Request};
+use crate::signaling::closing;
 use crate::signaling::rendezvous::HostId;
 use crate::status::metrics;
 
@@ -104,7 +105,7 @@ impl Server {
                     crate::signaling::message::ErrorCode::Denied,
                     "whoever runs the server ended the registration",
                 );
-                self.close_link(key, "ended by the administration");
+                self.close_link(key, closing::ADMINISTRATION);
                 Answer::text(200, "The host was ended. It may register again; take its token away to keep it out.")
             }
             None => Answer::text(404, "No host has that id."),
@@ -117,7 +118,7 @@ impl Server {
         let client = host.zip(number).and_then(|(host, number)| self.host(host)?.conversations.get(&number).copied());
         match client {
             Some(key) => {
-                self.close_link(key, "ended by the administration");
+                self.close_link(key, closing::ADMINISTRATION);
                 Answer::text(200, "The client's connection was ended. A session with a direct path goes on without it.")
             }
             None => Answer::text(404, "That host has no client of that number."),

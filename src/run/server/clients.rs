@@ -12,6 +12,7 @@ use crate::net::websocket::{MAX_MESSAGE, close_code};
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::run::links::Outbox;
+use crate::signaling::closing;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, Payload};
 use crate::status::event::Event;
@@ -178,7 +179,7 @@ impl Server {
         self.queued -= before - client.outbox.bytes();
         match result {
             Err(error) => self.drop_link(key, &error.to_string()),
-            Ok(()) if is_over => self.close_link(key, "the host is done"),
+            Ok(()) if is_over => self.close_link(key, closing::HOST_DONE),
             Ok(()) => {}
         }
     }
@@ -213,8 +214,8 @@ impl Server {
     /// Tells the clients of a host that is gone.
     pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
         for key in clients {
-            self.send_error(key, ErrorCode::UnknownHost, "the host is gone");
-            self.close_link_for(key, close_code::GOING_AWAY, "the host is gone");
+            self.send_error(key, ErrorCode::UnknownHost, closing::HOST_GONE);
+            self.close_link_for(key, close_code::GOING_AWAY, closing::HOST_GONE);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::net::websocket::close_code;
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::Outbox;
 use crate::session::{End, Signal};
+use crate::signaling::closing;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromHost, FromServer, Packet, Payload, SERVER};
 use crate::status::event::Event;
@@ -195,7 +196,7 @@ impl Server {
 
     /// Lets everybody go, and tells every host to come back in a moment.
     pub(super) fn say_good_bye(&mut self) {
-        let reason = "the server goes away";
+        let reason = closing::SERVER_GOES;
         // Clients first: they would be told that their host is gone.
         for key in self.links.of(|phase| !matches!(phase, Phase::Host(_))) {
             self.close_link_for(key, close_code::GOING_AWAY, reason);
