@@ -1,6 +1,6 @@
 use super::*;
 
-/// What Chromium offers for one DataChannel, shortened.
+/// Chromium's offer for one DataChannel, shortened.
 const BROWSER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     a=extmap-allow-mixed\r\na=msid-semantic: WMS\r\nm=application 54055 UDP/DTLS/SCTP webrtc-datachannel\r\n\
     c=IN IP4 192.0.2.1\r\na=candidate:1 1 udp 2113937151 192.0.2.1 54055 typ host generation 0\r\na=ice-ufrag:Ab+/\r\n\
@@ -31,7 +31,7 @@ fn a_browsers_offer_is_read_and_written_anew() {
 fn what_is_said_of_the_whole_counts_where_the_section_says_nothing() {
     let sdp = browser().replace("a=setup:actpass\r\n", "").replace("m=", "a=setup:active\r\nm=");
     assert_eq!(Description::parse(Kind::Answer, &sdp).unwrap().setup, "active");
-    // Of both levels the section's is used and the other never seen, however long it is.
+    // The value of the section is used; the other is ignored, however long it is.
     let sdp = browser().replace("m=", &format!("a=ice-ufrag:{}\r\nm=", "u".repeat(600)));
     assert_eq!(Description::parse(Kind::Offer, &sdp).unwrap().user_name, "Ab+/");
 }
