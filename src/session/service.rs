@@ -1,4 +1,4 @@
-//! Does what a session wants, when it is wanted.
+//! Does what `wants` asks for, at its time.
 
 use std::time::Instant;
 
@@ -11,12 +11,12 @@ use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 
 impl Session {
-    /// Does what can be done for a better path now. Calling it again changes nothing.
+    /// Does what improves the path now. A second call changes nothing.
     pub(super) fn pursue(&mut self, now: Instant) {
         self.serve(now, &Timer::PURSUIT);
     }
 
-    /// Looks whether the carrier works, and goes from Established to Recovering or back.
+    /// Checks whether the carrier works, and moves from Established to Recovering or back.
     pub(super) fn check_path(&mut self, now: Instant) {
         self.serve(now, &Timer::PATH);
         let State::Recovering { since, .. } = self.state else { return };
@@ -37,19 +37,19 @@ impl Session {
         }
     }
 
-    /// Does what is due of these, in their order.
+    /// Handles those of `timers` that are due, in their order.
     pub(super) fn serve(&mut self, now: Instant, timers: &[Timer]) {
         let mut wanted = self.wants();
         for &timer in timers {
             if wanted.is_due(timer, now) {
                 self.handle_timer(now, timer);
-                // What was done may have changed what else is wanted.
+                // The action may have changed what else is wanted.
                 wanted = self.wants();
             }
         }
     }
 
-    /// Returns what is wanted, and when.
+    /// Returns the timers that are wanted.
     pub(super) fn wants(&self) -> TimerTable {
         let theirs = self.theirs.unwrap_or(Network::unknown(true, true));
         wants::wants(&Facts {
@@ -70,7 +70,7 @@ impl Session {
         })
     }
 
-    /// Tells whether a direct path works whose PeerConnection is to make way for another one.
+    /// Tells whether a working direct path should be replaced by a new PeerConnection.
     pub(super) fn is_used_up(&self) -> bool {
         self.state == State::Established && matches!(self.carrying(), Carrying::Direct { is_used_up: true, .. })
     }
@@ -123,14 +123,14 @@ impl Session {
             Timer::AskOffer => {
                 let carrier = self.carriers.next_number();
                 self.asked = Some(carrier);
-                // An offer that does not come is asked for again.
+                // Ask again if no offer comes.
                 self.retry_at = Some(now + self.reach.p2p_timeout);
                 self.signal(&Inner::Connect { carrier });
             }
         }
     }
 
-    /// The state has lasted for as long as it may.
+    /// Handles the deadline of the state.
     fn handle_deadline(&mut self, now: Instant) {
         match self.state {
             State::Connecting { .. } => self.give_up_connecting(now),

@@ -4,7 +4,7 @@ use crate::session::link::Cipher;
 const SECOND: Duration = Duration::from_secs(1);
 const P2P_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of which nothing is wanted, on a direct path or a relay.
+/// A client that wants nothing, on a direct path or a relay.
 fn quiet(now: Instant, link: Option<&Link>) -> Facts<'_> {
     Facts {
         role: Role::Client,
@@ -28,7 +28,7 @@ fn direct(now: Instant) -> Carrying {
     Carrying::Direct { carrier: 2, trouble_at: now + SECOND, is_used_up: false }
 }
 
-/// Which timers are set, and when they go off.
+/// The timers that are set, and their times.
 fn set(facts: &Facts<'_>) -> Vec<(Timer, Instant)> {
     let timers = wants(facts);
     let all = [&[Timer::State, Timer::Attempt], &Timer::PATH[..], &Timer::PURSUIT[..]].concat();
@@ -58,7 +58,7 @@ fn a_client_asks_for_another_connection_when_one_is_used_up() {
     assert_eq!(set(&Facts { retry_at: Some(now + SECOND * 30), ..facts })[1], (Timer::AskOffer, now + SECOND * 30));
     assert_eq!(set(&Facts { attempt_ends_at: Some(now + SECOND), ..facts })[2..], []);
     assert_eq!(set(&Facts { role: Role::Host, ..facts }), [trouble, (Timer::LinkDone, now)]);
-    // One that opened is waited for.
+    // Wait for a carrier that opened.
     let carrying = Carrying::Direct { carrier: 3, trouble_at: now + SECOND, is_used_up: false };
     let times = set(&Facts { carrying, is_ready: false, ..facts });
     assert_eq!(times, [trouble, (Timer::Unready, now + READY_TIMEOUT)]);
