@@ -1,14 +1,14 @@
-//! What the system lets one process have.
+//! Limits of the system on one process.
 
 use std::io;
 
-/// Raises the soft limit on open file descriptors to the hard limit and returns the limit now in force.
+/// Raises the soft limit on open file descriptors to the hard limit, and returns the limit in force.
 ///
 /// Every TCP connection, signaling WebSocket and UDP socket is a descriptor; the usual soft limit of 1,024 (256 on
-/// macOS) is soon reached. Where no such limit exists the answer is `u64::MAX`.
+/// macOS) is soon reached. Returns `u64::MAX` if the system has no such limit.
 ///
 /// # Errors
-/// The system's, if the limit can neither be read nor set; the process may go on with what it has.
+/// The system's, if the limit can be neither read nor set; the process may go on.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     raise()
 }
