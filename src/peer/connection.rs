@@ -50,8 +50,9 @@ const PACKET_SIZE: usize = 1150;
 /// is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
-/// Time between two ICE checks of str0m. It checks one pair of addresses each time, however many there are, and the pair
-/// in use waits for its turn like all others. With dozens of pairs that takes seconds, which looks like a lost path.
+/// Time between two ICE checks of str0m. It checks one pair of addresses each time, however many there are, and the
+/// pair in use waits for its turn like all others. With dozens of pairs that takes seconds, which looks like a lost
+/// path.
 const ICE_PACE: Duration = Duration::from_millis(50);
 
 /// Time in which every pair should be checked once.
@@ -381,8 +382,8 @@ impl Connection {
         }
     }
 
-    /// Returns when to call str0m, given its own deadline `at`: earlier if `at` is its next ICE check and there are many
-    /// pairs.
+    /// Returns when to call str0m, given its own deadline `at`: earlier if `at` is its next ICE check and there are
+    /// many pairs.
     fn hurried(&self, now: Instant, at: Instant) -> Instant {
         let count = |candidates: &[Candidate], is_ipv4| {
             candidates.iter().filter(|candidate| candidate.addr().is_ipv4() == is_ipv4).count()
