@@ -168,7 +168,7 @@ impl Server {
             && tls.is_none()
         {
             let message = format!(
-                "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
+                "programs send their tokens to {address} without TLS, and others on the network can read them: add --tls-cert and \
                  --tls-key, or listen on 127.0.0.1"
             );
             core.turn.warn("proxy-listen", message);
