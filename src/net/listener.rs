@@ -243,7 +243,7 @@ mod tests {
         assert!(path.exists(), "the file remains after its program");
         drop(Listener::unix(&path).unwrap());
         std::fs::write(&path, "mine").unwrap();
-        assert!(Listener::unix(&path).unwrap_err().to_string().contains("no socket"));
+        assert!(Listener::unix(&path).unwrap_err().to_string().contains("not a socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         std::fs::remove_file(&path).unwrap();
     }
