@@ -1,4 +1,4 @@
-//! Which ports there are to be, and what the host has to say about that.
+//! Which ports to open, given the services of the host.
 
 use super::{LocalDatagrams, Sharing, What, named_target};
 use crate::address::{Bind, ListenAddress, Protocol};
@@ -9,9 +9,9 @@ use crate::status::event::{Appearance, Event};
 use crate::tunnel::Service;
 
 impl Client {
-    /// Binds what can be bound before the host's services are known.
+    /// Binds the ports that do not depend on the host's services.
     pub(in crate::run::client) fn bind_forwards(&mut self) -> Result<(), RunError> {
-        // A bare address may turn out to be one for datagrams.
+        // An address without a protocol may turn out to be for datagrams.
         let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
         for forward in &self.config.forwards {
             let (bind, what) = match forward {
@@ -20,11 +20,11 @@ impl Client {
                 LocalForward::Dial { bind, endpoint } => {
                     (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
                 }
-                // Their ports are the host's to say.
+                // The host decides their ports.
                 LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
             };
             match bind {
-                // A port of each protocol: the host says which service has which.
+                // This is a port of each protocol: the host's services decide which is which.
                 Some(Bind::Tcp(address)) if self.local.taken_by(address).is_some() => {
                     self.local.deferred.push((address, what));
                 }
@@ -47,7 +47,7 @@ impl Client {
         Ok(())
     }
 
-    /// Binds what was left until it was known which protocol each service is of.
+    /// Binds the ports whose protocol depends on the services.
     fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
         for (address, what) in std::mem::take(&mut self.local.deferred) {
             let is_udp = services.iter().any(|service| service.is_udp() && what.is(service));
@@ -64,7 +64,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks the forwards against what the host has, binds the rest, and says what appears where.
+    /// Checks the forwards against the host's services, binds the remaining ports, and reports what leads where.
     pub(in crate::run::client) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
         let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
         let bound = self.local.listeners.iter().map(|(_, port)| &port.what);
@@ -72,7 +72,7 @@ impl Client {
             match what {
                 What::Only if services.len() != 1 => {
                     let message = if services.is_empty() {
-                        "the host shares no service; ask for something it allows with -L or -D".to_owned()
+                        "the host shares no service; use -L or -D for what it allows".to_owned()
                     } else {
                         format!(
                             "the host has several services: {}; say which, as in {}=8080",
@@ -125,7 +125,7 @@ impl Client {
         Ok(())
     }
 
-    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    /// Moves ports that lead to a UDP service to UDP, and refuses impossible ones.
     fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
         let find = |what: &What| match what {
             What::Only => services.first(),
@@ -148,20 +148,20 @@ impl Client {
         for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
             let Some(mut port) = self.local.listeners.remove(key) else { continue };
             self.core.turn.deregister(&mut port.listener);
-            // The second address of a port goes with the first.
+            // The second address of a port goes along with the first.
             let Some(name) = port.name else { continue };
             let Some(address) = port.address else {
                 return Err(
                     find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
                 );
             };
-            // A port that the system chose for TCP may be another's for UDP.
+            // A port that the system chose for TCP may be in use for UDP.
             self.local.add(&mut self.core, &Bind::Udp(address.asked), port.what, Sharing::Warned)?;
         }
         Ok(())
     }
 
-    /// Takes a service at its own port where that is free, otherwise at any.
+    /// Binds a service to its own port if that is free, otherwise to any.
     fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
         let what = What::Service(service.name.clone());
         if self.local.has(&what) {
