@@ -93,8 +93,8 @@ pub struct Backlog {
     /// When a byte left last, or nothing waited; `None` before the first such time.
     moved_at: Option<Instant>,
     /// Bytes of datagrams that may be handed over before the path shows that they leave.
-    /// Bytes of datagrams handed over since then.
     batch: usize,
+    /// Bytes of datagrams handed over since then.
     handed: usize,
     left: usize,
     /// Bytes that waited at the last observation.
