@@ -38,7 +38,7 @@ fn an_acknowledgement_of_what_never_was_sent_ends_it() {
         assert_eq!(raw.association.statistics().outstanding, 0);
         let answer = raw.say(&sack(first.wrapping_add(sent), 1 << 20, &[], &[]));
         assert!(has(&answer, ABORT));
-        assert_eq!(is_ended(&mut raw), Some(Reason::Violation("an acknowledgement of what never was sent")));
+        assert_eq!(is_ended(&mut raw), Some(Reason::Violation("an acknowledgement of a chunk that was never sent")));
 
         let mut raw = Raw::new(first, 1);
         let sent = send(&mut raw, 5) as u16;

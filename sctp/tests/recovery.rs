@@ -45,8 +45,8 @@ fn statistics(pair: &Pair) -> Statistics {
     pair.client.association.statistics()
 }
 
-/// Sends `count` messages of a packet each, `pause` after one another, loses those that are told, and returns how long it took from
-/// the last one until all had arrived.
+/// Sends `count` messages of a packet each, `pause` after one another, loses those that are told, and returns how long
+/// it took from the last one until all had arrived.
 fn send_losing(pair: &mut Pair, count: usize, pause: Duration, lost: impl Fn(usize) -> bool) -> Duration {
     pair.up.fates = (0..count).map(lost).collect();
     for at in 0..count {
@@ -82,7 +82,8 @@ fn the_loss_of_the_last_ones_is_found_by_a_probe() {
     for lost in [1, 3] {
         let mut pair = warm(long());
         let took = send_losing(&mut pair, 10, Duration::ZERO, |at| at >= 10 - lost);
-        // Two round trips, and what an acknowledgement may be held back, and the way there; and one more for those before the last.
+        // Two round trips, and what an acknowledgement may be held back, and the way there; and one more for those
+        // before the last.
         assert!(took <= millis(if lost == 1 { 410 } else { 490 }), "{lost}: {took:?}");
         let statistics = statistics(&pair);
         assert_eq!((statistics.timeouts, statistics.probes), (0, 1), "{lost}: {statistics:?}");

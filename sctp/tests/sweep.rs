@@ -1,4 +1,5 @@
-//! Seeds and a shadow: two associations do what dice say, over links that do what dice say, and a model knows what must come of it.
+//! Seeds and a shadow: two associations do what dice say, over links that do what dice say, and a model knows what must
+//! come of it.
 //!
 //! `SCTP_SEEDS=1..5000` runs those instead of the few.
 

@@ -41,7 +41,8 @@ pub enum Loss {
     None,
     /// Each on its own.
     Random(f64),
-    /// In bursts: the probability of one to begin, of it to end, and of a packet in it to be lost (Gilbert and Elliott).
+    /// In bursts: the probability of one to begin, of it to end, and of a packet in it to be lost (Gilbert and
+    /// Elliott).
     Bursts {
         begin: f64,
         end: f64,

@@ -1,5 +1,5 @@
-//! What an association carries over paths of all kinds, in virtual time: floors here, and all of the tables with `GOODPUT_FULL=1`
-//! (`make sim`), which take minutes.
+//! What an association carries over paths of all kinds, in virtual time: floors here, and all of the tables with
+//! `GOODPUT_FULL=1` (`make sim`), which take minutes.
 #![allow(unreachable_pub)]
 
 #[path = "../common/mod.rs"]
@@ -17,8 +17,8 @@ use table::{Span, alone, map};
 
 const SHORT: Span = Span { seconds: 8, counts_from: 4 };
 
-/// Mbit/s, round trip in ms, queue in packets, loss, and the least percentage of what headers leave of the rate: a twentieth below
-/// what is reached.
+/// Mbit/s, round trip in ms, queue in packets, loss, and the least percentage of what headers leave of the rate: a
+/// twentieth below what is reached.
 const FLOORS: [(u64, u64, usize, f64, f64); 7] = [
     (100, 0, 64, 0.0, 95.0),
     (100, 20, 64, 0.0, 91.0),

@@ -15,7 +15,8 @@ pub struct Span {
     pub counts_from: u64,
 }
 
-/// Queues by name: 64 packets, and multiples of the product of bandwidth and round trip, which is less than that on some paths.
+/// Queues by name: 64 packets, and multiples of the product of bandwidth and round trip, which is less than that on
+/// some paths.
 pub fn queues(mbit: u64, round_trip_ms: u64) -> Vec<(&'static str, usize)> {
     let product = Path::product(mbit, round_trip_ms);
     let all = [("64", 64), ("1 BDP", product), ("4 BDP", 4 * product)];

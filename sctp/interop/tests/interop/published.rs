@@ -1,5 +1,5 @@
-//! Against the published sctp-proto, which str0m uses where nobody patches it: both directions, every delivery, with and without
-//! loss, in virtual time. What arrives is compared byte by byte.
+//! Against the published sctp-proto, which str0m uses where nobody patches it: both directions, every delivery, with
+//! and without loss, in virtual time. What arrives is compared byte by byte.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -145,7 +145,8 @@ fn either_side_ends_it() {
     let is_over = |pair: &mut Pair<Foreign>| pair.ours.state() == State::Closed && pair.foreign.is_closed();
     assert!(pair.run_until(Duration::from_secs(30), is_over));
     assert_eq!(pair.events.last(), Some(&Event::Closed(Reason::Shutdown)));
-    // Its SHUTDOWN carries a number of its own in place of ours, and it forgets the association before the answer to that comes.
+    // Its SHUTDOWN carries a number of its own in place of ours, and it forgets the association before the answer to
+    // that comes.
     let mut pair = Pair::new(Foreign::new(false), true, 0.0, 78);
     pair.foreign.shutdown();
     assert!(pair.run_until(Duration::from_secs(30), |pair| pair.ours.state() == State::ShutdownAckSent));
