@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "whoever has this key")]
+    #[should_panic(expected = "the holder of this key")]
     fn nobody_is_taken_for_another() {
         let mut table: Table<_> = Table::new();
         let first = table.insert("a");
