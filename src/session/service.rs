@@ -6,7 +6,7 @@ use super::Session;
 use super::event::{End, Event};
 use super::state::{State, Step};
 use super::timers::{Timer, TimerTable};
-use super::wants::{self, Carrying, Facts};
+use super::wants::{self, ActiveCarrier, Facts};
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 
@@ -56,7 +56,7 @@ impl Session {
             role: self.role,
             state: self.state,
             is_going_away: self.mux.is_going_away(),
-            carrying: self.carrying(),
+            active: self.active_carrier(),
             is_ready: self.mux.is_ready(),
             opened_at: self.opened_at,
             link: self.link.as_ref(),
@@ -72,20 +72,21 @@ impl Session {
 
     /// Tells whether a working direct path should be replaced by a new PeerConnection.
     pub(super) fn is_used_up(&self) -> bool {
-        self.state == State::Established && matches!(self.carrying(), Carrying::Direct { is_used_up: true, .. })
+        self.state == State::Established
+            && matches!(self.active_carrier(), ActiveCarrier::Direct { is_used_up: true, .. })
     }
 
-    fn carrying(&self) -> Carrying {
-        let Some(carrier) = self.mux.carrier() else { return Carrying::Nothing };
+    fn active_carrier(&self) -> ActiveCarrier {
+        let Some(carrier) = self.mux.carrier() else { return ActiveCarrier::Nothing };
         if let Some(direct) = self.carriers.direct(carrier) {
             let is_used_up = direct.connection.records() >= self.reach.records_per_key && !self.mux.is_going_away();
-            return Carrying::Direct { carrier, trouble_at: direct.trouble_at(), is_used_up };
+            return ActiveCarrier::Direct { carrier, trouble_at: direct.trouble_at(), is_used_up };
         }
         match self.carriers.relay.as_ref().filter(|relay| relay.carrier == carrier) {
             Some(relay) => {
-                Carrying::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
+                ActiveCarrier::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
             }
-            None => Carrying::Nothing,
+            None => ActiveCarrier::Nothing,
         }
     }
 

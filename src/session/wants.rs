@@ -14,7 +14,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The carrier in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carrying {
+pub(super) enum ActiveCarrier {
     Nothing,
     /// A PeerConnection.
     Direct {
@@ -40,7 +40,7 @@ pub(super) struct Facts<'a> {
     pub(super) state: State,
     /// A GOAWAY was sent or received: nothing more is done for the path.
     pub(super) is_going_away: bool,
-    pub(super) carrying: Carrying,
+    pub(super) active: ActiveCarrier,
     /// Streams can move data on the carrier.
     pub(super) is_ready: bool,
     /// When the current carrier opened.
@@ -77,16 +77,16 @@ pub(super) fn wants(facts: &Facts<'_>) -> TimerTable {
 
 /// Sets the timers that watch the carrier, and the WebSocket while there is no path.
 fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
-    if let Carrying::Relay { ask_at, trouble_at } = facts.carrying {
+    if let ActiveCarrier::Relay { ask_at, trouble_at } = facts.active {
         timers.set(Timer::AskRelay, ask_at);
         // A link that is suspect already need not be suspected again.
         timers.set(Timer::RelaySilent, trouble_at.filter(|_| facts.link.is_some_and(|link| !link.is_suspect())));
     }
     match facts.state {
-        State::Established if !facts.is_going_away => match facts.carrying {
-            Carrying::Nothing => timers.set(Timer::NoCarrier, facts.opened_at),
-            Carrying::Direct { trouble_at, .. } => timers.set(Timer::DirectTrouble, trouble_at),
-            Carrying::Relay { .. } => {}
+        State::Established if !facts.is_going_away => match facts.active {
+            ActiveCarrier::Nothing => timers.set(Timer::NoCarrier, facts.opened_at),
+            ActiveCarrier::Direct { trouble_at, .. } => timers.set(Timer::DirectTrouble, trouble_at),
+            ActiveCarrier::Relay { .. } => {}
         },
         // A rejoined WebSocket may be dead as well, without any notice.
         State::Recovering { .. } => {
@@ -95,7 +95,7 @@ fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
         }
         State::Established | State::Connecting { .. } | State::Closing { .. } | State::Closed => {}
     }
-    let is_unready = facts.carrying != Carrying::Nothing && !facts.is_ready;
+    let is_unready = facts.active != ActiveCarrier::Nothing && !facts.is_ready;
     if is_unready && facts.state == State::Established && !facts.is_going_away {
         timers.set(Timer::Unready, facts.opened_at.map(|at| at + READY_TIMEOUT));
     }
@@ -104,11 +104,11 @@ fn watch(facts: &Facts<'_>, timers: &mut TimerTable) {
 /// Sets the timers for a better path: none while a direct path works, a relay if there is no path, an offer if there is
 /// no direct path or its keys are used up.
 fn pursue(facts: &Facts<'_>, link: &Link, timers: &mut TimerTable) {
-    let direct = match facts.carrying {
-        Carrying::Direct { carrier, is_used_up, .. } if facts.is_ready && facts.state == State::Established => {
+    let direct = match facts.active {
+        ActiveCarrier::Direct { carrier, is_used_up, .. } if facts.is_ready && facts.state == State::Established => {
             Some((carrier, is_used_up))
         }
-        Carrying::Direct { .. } | Carrying::Relay { .. } | Carrying::Nothing => None,
+        ActiveCarrier::Direct { .. } | ActiveCarrier::Relay { .. } | ActiveCarrier::Nothing => None,
     };
     let asks = |_: &Instant| facts.may_connect && facts.attempt_ends_at.is_none();
     match (facts.role, direct) {
@@ -122,7 +122,7 @@ fn pursue(facts: &Facts<'_>, link: &Link, timers: &mut TimerTable) {
         (Role::Client, Some((_, true))) => timers.set(Timer::AskOffer, facts.retry_at.or(facts.opened_at).filter(asks)),
         (Role::Client, None) => {
             // A PeerConnection that replaces another has some time to get ready.
-            let is_replaced = facts.state == State::Established && matches!(facts.carrying, Carrying::Direct { .. });
+            let is_replaced = facts.state == State::Established && matches!(facts.active, ActiveCarrier::Direct { .. });
             let starts_relay = facts.may_relay && !link.has_relayed() && !is_replaced;
             timers.set(Timer::StartRelay, relay_due(facts).filter(|_| starts_relay));
             timers.set(Timer::AskOffer, facts.retry_at.filter(asks));
