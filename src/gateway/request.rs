@@ -78,7 +78,7 @@ impl<'a> RequestLine<'a> {
 }
 
 /// The destination of a request.
-struct Place {
+struct Destination {
     authority: Authority,
     port: Option<u16>,
     target: String,
@@ -94,7 +94,7 @@ impl RequestHead {
         let headers = Headers(all);
         let options = Options::of(&headers).ok_or(Malformed::TooLarge)?;
         let framing = Framing::of(all, line.minor_version, false)?;
-        let place = place(kind, line, all)?;
+        let destination = destination(kind, line, all)?;
         let is_connect = line.method == "CONNECT";
         if is_connect && !matches!(framing, Framing::Unsaid | Framing::Length(0)) {
             return Err(Malformed::ConnectBody);
@@ -109,8 +109,8 @@ impl RequestHead {
         let mut head = RequestHead {
             record: Finished {
                 method: line.method.to_owned(),
-                host: place.authority.host.clone(),
-                path: if is_connect { String::new() } else { path_of(&place.target).to_owned() },
+                host: destination.authority.host.clone(),
+                path: if is_connect { String::new() } else { path_of(&destination.target).to_owned() },
                 ..Finished::default()
             },
             minor_version: line.minor_version,
@@ -125,9 +125,9 @@ impl RequestHead {
         };
         let sender = visitor.proxies.sender(visitor.remote, visitor.tls, &Forwarded::of(&headers));
         if !is_connect {
-            head.write(kind, &sender, &place, all, &options);
+            head.write(kind, &sender, &destination, all, &options);
         }
-        let request = head.request(sender, &place, all);
+        let request = head.request(sender, &destination, all);
         Ok((head, request))
     }
 
@@ -149,13 +149,13 @@ impl RequestHead {
         if self.is_connect { Vec::new() } else { [&self.outgoing[..], authorization, b"\r\n"].concat() }
     }
 
-    fn request(&self, sender: Sender, place: &Place, all: &[Header<'_>]) -> Request {
+    fn request(&self, sender: Sender, destination: &Destination, all: &[Header<'_>]) -> Request {
         Request {
             sender,
             method: self.record.method.clone(),
-            host: place.authority.host.clone(),
-            port: place.port,
-            target: place.target.clone(),
+            host: destination.authority.host.clone(),
+            port: destination.port,
+            target: destination.target.clone(),
             is_connect: self.is_connect,
             is_upgrade: !self.protocols.is_empty(),
             has_body: self.has_body(),
@@ -166,10 +166,10 @@ impl RequestHead {
         }
     }
 
-    fn write(&mut self, kind: Kind, sender: &Sender, place: &Place, all: &[Header<'_>], options: &Options) {
+    fn write(&mut self, kind: Kind, sender: &Sender, destination: &Destination, all: &[Header<'_>], options: &Options) {
         let out = &mut self.outgoing;
-        out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, place.target).as_bytes());
-        fields::append(out, "Host", place.authority.text.as_bytes());
+        out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, destination.target).as_bytes());
+        fields::append(out, "Host", destination.authority.text.as_bytes());
         let forgeries = if kind == Kind::Web { Forgeries::Removed } else { Forgeries::Passed };
         // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, but the service would not know the version.
         let old: Vec<Header<'_>>;
@@ -183,7 +183,7 @@ impl RequestHead {
         if kind == Kind::Web {
             // With its port, as the browser sent it, like nginx's $http_host: frameworks compare it with `Origin`.
             let told = sender.host.as_deref().filter(|host| Authority::parse(host).is_some());
-            let host = told.unwrap_or(&place.authority.text);
+            let host = told.unwrap_or(&destination.authority.text);
             fields::append(out, "X-Forwarded-For", sender.address.to_string().as_bytes());
             fields::append(out, "X-Forwarded-Proto", if sender.is_tls { b"https" } else { b"http" });
             fields::append(out, "X-Forwarded-Host", host.as_bytes());
@@ -223,7 +223,7 @@ fn parse_fields<'a, 'b>(lines: &'a [u8], room: &'b mut [Header<'a>]) -> Result<&
 }
 
 /// Finds the destination (RFC 9112, section 3.2 and 3.3).
-fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place, Malformed> {
+fn destination(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Destination, Malformed> {
     let host = host_field(all)?;
     if host.is_none() && line.minor_version > 0 {
         return Err(Malformed::NoHost);
@@ -233,7 +233,7 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
         (Kind::Proxy, "CONNECT") => {
             let authority = Authority::parse(line.target).ok_or(Malformed::Target)?;
             let port = Some(authority.port.ok_or(Malformed::Target)?);
-            return Ok(Place { target: authority.text.clone(), authority, port });
+            return Ok(Destination { target: authority.text.clone(), authority, port });
         }
         _ => {}
     }
@@ -242,7 +242,7 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
         return match kind {
             Kind::Web => {
                 let authority = host.ok_or(Malformed::NoHost)?;
-                Ok(Place { port: authority.port, authority, target: line.target.to_owned() })
+                Ok(Destination { port: authority.port, authority, target: line.target.to_owned() })
             }
             Kind::Proxy => Err(Malformed::NotForProxy),
         };
@@ -263,10 +263,10 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
     };
     match (kind, host) {
         (Kind::Web, Some(host)) if !host.is_same(&authority, default_port) => Err(Malformed::HostDiffers),
-        (Kind::Web, Some(host)) => Ok(Place { port: host.port, authority: host, target }),
-        (Kind::Web, None) => Ok(Place { port: authority.port, authority, target }),
+        (Kind::Web, Some(host)) => Ok(Destination { port: host.port, authority: host, target }),
+        (Kind::Web, None) => Ok(Destination { port: authority.port, authority, target }),
         // RFC 9112, section 3.2.2: a proxy uses the target alone.
-        (Kind::Proxy, _) => Ok(Place { port: Some(authority.port.unwrap_or(default_port)), authority, target }),
+        (Kind::Proxy, _) => Ok(Destination { port: Some(authority.port.unwrap_or(default_port)), authority, target }),
     }
 }
 
