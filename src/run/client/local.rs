@@ -39,8 +39,8 @@ pub(super) struct LocalPorts {
     listeners: Table<LocalPort>,
     datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
     /// Ports that we have bound already, and that may be meant for the other protocol.
-    deferred: Vec<(ListenAddress, What)>,
-    waiting: VecDeque<(Instant, Incoming, What)>,
+    deferred: Vec<(ListenAddress, PortTarget)>,
+    waiting: VecDeque<(Instant, Incoming, PortTarget)>,
     /// Messages pass, so streams can be opened.
     pub(super) is_connected: bool,
     is_closed: bool,
@@ -52,7 +52,7 @@ struct LocalPort {
     address: Option<Address>,
     /// For people; `None` for the second address of a port.
     name: Option<String>,
-    what: What,
+    port_target: PortTarget,
     is_acceptable: bool,
 }
 
@@ -68,7 +68,7 @@ struct Address {
 struct LocalDatagrams {
     /// For people; `None` for the second address of a port.
     name: Option<String>,
-    what: What,
+    port_target: PortTarget,
 }
 
 /// Whether to use a port that another program has at the second address.
@@ -82,7 +82,7 @@ enum Sharing {
 
 /// What a listener leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum PortTarget {
     /// The only service of the host.
     Only,
     /// The service with this name.
@@ -93,31 +93,31 @@ pub(super) enum What {
     Proxy,
 }
 
-impl What {
+impl PortTarget {
     /// Returns its name, for people.
     fn name(&self) -> String {
         match self {
-            What::Only => String::new(),
-            What::Service(name) => name.clone(),
-            What::Dial(_, name) => name.clone(),
-            What::Proxy => "proxy".to_owned(),
+            PortTarget::Only => String::new(),
+            PortTarget::Service(name) => name.clone(),
+            PortTarget::Dial(_, name) => name.clone(),
+            PortTarget::Proxy => "proxy".to_owned(),
         }
     }
 
     /// Tells whether it is this service by name.
     fn is(&self, service: &Service) -> bool {
-        matches!(self, What::Service(name) if *name == service.name)
+        matches!(self, PortTarget::Service(name) if *name == service.name)
     }
 
     /// Finds the target among the present services of the host.
     fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
         match self {
-            What::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
-            What::Service(_) => {
+            PortTarget::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
+            PortTarget::Service(_) => {
                 services.iter().find(|service| self.is(service)).map(|service| ConnectTarget::Service(service.id))
             }
-            What::Dial(target, _) => Some(target.clone()),
-            What::Proxy => None,
+            PortTarget::Dial(target, _) => Some(target.clone()),
+            PortTarget::Proxy => None,
         }
     }
 }
@@ -142,26 +142,27 @@ impl LocalPorts {
         self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
     }
 
-    fn add(&mut self, core: &mut Core, bind: &Bind, what: What, sharing: Sharing) -> Result<(), RunError> {
+    fn add(&mut self, core: &mut Core, bind: &Bind, port_target: PortTarget, sharing: Sharing) -> Result<(), RunError> {
         match bind {
             Bind::Tcp(address) => {
                 let (first, bound, second) = Listener::take_both(address.addresses())?;
                 let second = decide(core, second, bound, sharing)?;
                 let address = Address { asked: *address, known: known(*address, bound) };
-                self.insert(core, first, Some(address), Some(bound.to_string()), what.clone())?;
-                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, what))
+                self.insert(core, first, Some(address), Some(bound.to_string()), port_target.clone())?;
+                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, port_target))
             }
             #[cfg(unix)]
-            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), what),
+            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), port_target),
             #[cfg(not(unix))]
             Bind::Unix(_) => Err(RunError::NoService("this system has no unix sockets".to_owned())),
             Bind::Udp(address) => {
                 let (first, bound, second) = UdpListener::take_both(*address)?;
                 let second = decide(core, second, bound, sharing)?;
                 let name = Some(format!("udp:{bound}"));
-                self.datagrams.insert(core.add_listener(first)?, LocalDatagrams { name, what: what.clone() });
+                self.datagrams
+                    .insert(core.add_listener(first)?, LocalDatagrams { name, port_target: port_target.clone() });
                 if let Some(second) = second {
-                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, what });
+                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, port_target });
                 }
                 Ok(())
             }
@@ -174,17 +175,18 @@ impl LocalPorts {
         mut listener: Listener,
         address: Option<Address>,
         name: Option<String>,
-        what: What,
+        port_target: PortTarget,
     ) -> Result<(), RunError> {
         let token = Source::Listener(self.listeners.next_key().slot()).token();
         core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
+        self.listeners.insert(LocalPort { listener, address, name, port_target, is_acceptable: true });
         Ok(())
     }
 
-    fn has(&self, what: &What) -> bool {
-        let mut all = self.listeners.iter().map(|(_, port)| &port.what);
-        all.any(|own| own == what) || self.datagrams.values().any(|datagrams| datagrams.what == *what)
+    fn has(&self, port_target: &PortTarget) -> bool {
+        let mut all = self.listeners.iter().map(|(_, port)| &port.port_target);
+        all.any(|own| own == port_target)
+            || self.datagrams.values().any(|datagrams| datagrams.port_target == *port_target)
     }
 
     /// Returns the name of what a TCP port of ours leads to.
@@ -192,7 +194,7 @@ impl LocalPorts {
         let first = |address: ListenAddress| address.addresses().next();
         let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
         let (_, port) = named.find(|(_, port)| port.address.and_then(|own| first(own.known)) == first(address))?;
-        Some(port.what.name())
+        Some(port.port_target.name())
     }
 }
 
@@ -233,14 +235,14 @@ impl Client {
     pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
         // The session may have ended in this turn, without notice so far.
         let session = self.session.filter(|key| self.local.is_connected && self.core.sessions.get_mut(*key).is_some());
-        let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
+        let Some(LocalDatagrams { port_target, .. }) = self.local.datagrams.get(&listener) else {
             // This is the relay of a program that uses our proxy: every datagram names its destination.
             return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
             .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
-        let target = services.and_then(|services| what.target(&services));
+        let target = services.and_then(|services| port_target.target(&services));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
@@ -259,8 +261,8 @@ impl Client {
                 let Some(port) = self.local.listeners.get_mut(key) else { break };
                 match port.listener.accept() {
                     Accepted::Connection(stream, name, ends) => {
-                        let what = port.what.clone();
-                        self.take(Incoming { stream, name, ends }, what);
+                        let port_target = port.port_target.clone();
+                        self.take(Incoming { stream, name, ends }, port_target);
                     }
                     Accepted::Empty => {
                         port.is_acceptable = false;
@@ -281,8 +283,8 @@ impl Client {
 
     /// Opens streams for waiting connections.
     pub(super) fn serve_waiting(&mut self) {
-        for (_, incoming, what) in std::mem::take(&mut self.local.waiting) {
-            self.take(incoming, what);
+        for (_, incoming, port_target) in std::mem::take(&mut self.local.waiting) {
+            self.take(incoming, port_target);
         }
     }
 
@@ -305,15 +307,15 @@ impl Client {
         self.local.waiting.drain(..).for_each(|(_, incoming, _)| incoming.stream.reset());
     }
 
-    fn take(&mut self, incoming: Incoming, what: What) {
-        if what == What::Proxy {
+    fn take(&mut self, incoming: Incoming, port_target: PortTarget) {
+        if port_target == PortTarget::Proxy {
             return self.negotiate(incoming);
         }
         let session = self.session.filter(|_| self.local.is_connected);
         let entry = session.and_then(|session| self.core.sessions.get_mut(session));
-        let Some(entry) = entry else { return self.wait(incoming, what) };
+        let Some(entry) = entry else { return self.wait(incoming, port_target) };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
-        match (session, what.target(&services)) {
+        match (session, port_target.target(&services)) {
             (Some(session), Some(target)) => {
                 self.core.open_stream(session, incoming, &target);
             }
@@ -322,12 +324,12 @@ impl Client {
         }
     }
 
-    fn wait(&mut self, incoming: Incoming, what: What) {
+    fn wait(&mut self, incoming: Incoming, port_target: PortTarget) {
         if self.local.waiting.len() >= MAX_WAITING {
             return incoming.stream.reset();
         }
         let deadline = self.core.turn.now + WAIT;
-        self.local.waiting.push_back((deadline, incoming, what));
+        self.local.waiting.push_back((deadline, incoming, port_target));
         self.core.turn.deadlines.add(deadline, Due::Client(ClientDue::Waiting));
     }
 }
