@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::quota::source;
-use super::visitor::{Carrying, Destination, Web, WebKey};
+use super::visitor::{Destination, RequestStream, Web, WebKey};
 use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
@@ -19,7 +19,7 @@ impl Web {
 
     /// Returns the session of the stream for requests.
     pub(super) fn session(&self) -> Option<SessionKey> {
-        self.stream.as_ref().map(|carrying| carrying.session)
+        self.stream.as_ref().map(|request_stream| request_stream.session)
     }
 }
 
@@ -53,8 +53,8 @@ impl Server {
 
     /// Moves bytes between an exchange and its stream.
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
-        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
-        let (session, key) = (carrying.session, carrying.key);
+        let Some(Web { exchange, stream: Some(request_stream), .. }) = self.webs.get_mut(visitor) else { return false };
+        let (session, key) = (request_stream.session, request_stream.key);
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
@@ -82,8 +82,8 @@ impl Server {
             stream.consume(len);
             has_moved = true;
         }
-        if !carrying.end_told && stream.poll_end() {
-            carrying.end_told = true;
+        if !request_stream.end_told && stream.poll_end() {
+            request_stream.end_told = true;
             exchange.handle_service_end();
             has_moved = true;
         }
@@ -91,7 +91,7 @@ impl Server {
             None => {}
             Some(Ending::HalfClose) => {
                 stream.finish();
-                has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
+                has_moved |= !std::mem::replace(&mut request_stream.is_half_closed, true);
             }
             Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
         }
@@ -112,7 +112,7 @@ impl Server {
     /// Ends the stream of a connection that no longer needs it.
     pub(super) fn end_stream(&mut self, visitor: WebKey) {
         let Some(web) = self.webs.get_mut(visitor) else { return };
-        let Some(Carrying { session, key, .. }) = web.stream.take() else { return };
+        let Some(RequestStream { session, key, .. }) = web.stream.take() else { return };
         let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
         self.stream_gone(visitor, session, key);
         if !is_reset {
@@ -158,7 +158,7 @@ impl Server {
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
             web.destination = Some(destination);
-            web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
+            web.stream = Some(RequestStream { session, key, end_told: false, is_half_closed: false });
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
                 host.requests.enter(visitor, source, standing);
             }

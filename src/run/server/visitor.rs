@@ -30,7 +30,7 @@ pub(super) struct Web {
     /// The present destination of requests.
     pub(super) destination: Option<Destination>,
     /// The stream that carries the requests there.
-    pub(super) stream: Option<Carrying>,
+    pub(super) stream: Option<RequestStream>,
     /// State of the visitor's login.
     pub(super) login: LoginState,
     pub(super) is_queued: bool,
@@ -67,7 +67,7 @@ pub(super) struct Destination {
 }
 
 /// A stream that carries requests.
-pub(super) struct Carrying {
+pub(super) struct RequestStream {
     pub(super) session: SessionKey,
     pub(super) key: StreamKey,
     /// The exchange knows that nothing follows.
