@@ -100,7 +100,7 @@ enum Stranger {
     #[error("it is self-signed, so no authority vouches for it; pass --ca FILE with that certificate to trust it")]
     SelfSigned,
     /// It is self-signed, and the certificates of `--ca` are trusted.
-    #[error("it is self-signed, and is none of the certificates that --ca names; has the server a new one?")]
+    #[error("it is self-signed, and is none of the certificates that --ca names; does the server have a new one?")]
     NotListed,
     /// The system does not have the authority that signed it.
     #[error(

@@ -176,7 +176,7 @@ impl Connections {
         if let Phase::Asking(asking) = &mut self.table[connection].phase {
             asking.asker.refuse(reason);
             let address = self.table[connection].address.clone();
-            shared.turn.warn("stream-refused", format!("the connection of {address} was not opened: {text}"));
+            shared.turn.warn("stream-refused", format!("the connection of {address} was not forwarded: {text}"));
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
             && let Phase::Open(_) = self.table[connection].phase

@@ -331,7 +331,7 @@ fn no_more_hosts_and_clients_come_in_than_may() {
     let mut server = Server::open(&["--max-hosts", "2", "--max-clients", "2"]);
     let mut first = server.host("first", echo(), &[]);
     let mut second = server.host("second", echo(), &[]);
-    let sentence = "there are as many hosts as there may be; try again later";
+    let sentence = "the server has all the hosts it may have; try again later";
     server.start_host("third", echo(), &[]).end().expect(1, &[r#""code":"full""#, sentence]);
     assert_eq!(server.process.event("refused")["code"], json!("full"));
     second.process.stop();
@@ -339,7 +339,7 @@ fn no_more_hosts_and_clients_come_in_than_may() {
     let mut second = server.host("second", echo(), &[]);
 
     let mut clients = [first.relayed(), second.relayed()];
-    let sentence = "there are as many clients as there may be; try again later";
+    let sentence = "the server has all the clients it may have; try again later";
     let url = &first.url;
     Pinhole::client(url, &[]).end().expect(1, &[r#""code":"full""#, sentence]);
     assert_eq!(server.process.event("refused")["code"], json!("full"));

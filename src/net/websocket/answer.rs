@@ -119,12 +119,12 @@ impl HttpAnswer {
             // Cloudflare's own statuses.
             (520..=524 | 530, _) => {
                 return format!(
-                    "Cloudflare does not reach what is behind it: is {dialled} running, and does the tunnel or the \
+                    "Cloudflare does not reach the server behind it: is {dialled} running, and does the tunnel or the \
                      origin lead to its port?"
                 );
             }
             (525 | 526, _) => {
-                "Cloudflare does not accept the TLS of what is behind it: has that a certificate, or is it to be reached by http://?"
+                "Cloudflare does not accept the TLS of the server behind it: check that server's certificate, or have it reached by http://"
             }
             _ => "the server refused the WebSocket",
         };
@@ -216,9 +216,9 @@ mod tests {
             ),
             (http(502, None, html, "<h1>"), "the forwarder does not reach pinhole host"),
             (http(504, None, None, ""), "is it running"),
-            (http(521, None, None, "error code: 521"), "Cloudflare does not reach what is behind it"),
+            (http(521, None, None, "error code: 521"), "Cloudflare does not reach the server behind it"),
             (http(530, None, None, "error code: 1033"), "does the tunnel or the origin lead to its port?"),
-            (http(526, None, html, ""), "does not accept the TLS of what is behind it"),
+            (http(526, None, html, ""), "does not accept the TLS of the server behind it"),
             (http(200, None, html, "<title>You are about to visit"), "ngrok-skip-browser-warning: 1"),
             (http(200, None, html, "connect to a developer tunnel"), "X-Tunnel-Skip-AntiPhishing-Page: true"),
             (http(200, None, html, "<!doctype html> <title>pinhole</title>"), "leave the path as it is"),

@@ -258,7 +258,7 @@ fn alert_sentence(alert: AlertDescription) -> String {
             "it wants a certificate of its clients, and pinhole has none to show"
         }
         AlertDescription::NoApplicationProtocol => "it does not speak HTTP/1.1, in which WebSockets begin",
-        AlertDescription::InternalError => "something is wrong at the server: whoever runs it has to look there",
+        AlertDescription::InternalError => "something is wrong at the server: its operator has to find out what",
         _ => "it broke off the handshake",
     };
     format!("the server refused: {sentence} (alert {alert:?})")

@@ -58,7 +58,7 @@ impl Server {
             return None;
         };
         if !self.make_place_for_client(key, host) {
-            self.refuse(key, Refusal::Full, "there are as many clients as there may be; try again later");
+            self.refuse(key, Refusal::Full, "the server has all the clients it may have; try again later");
             return None;
         }
         let state = self.host(host)?;

@@ -159,7 +159,8 @@ impl Server {
         if let Some(address) = config.admin_listen
             && !address.ip().is_loopback()
         {
-            let message = format!("everybody who reaches {address} can list and end what is on this server");
+            let message =
+                format!("everybody who reaches {address} can list and end the hosts and clients of this server");
             core.turn.warn("admin-listen", message);
         }
         if let Some(address) = config.proxy_listen

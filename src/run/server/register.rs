@@ -62,7 +62,7 @@ impl Server {
         }
         if verify_slices_are_equal(&host.instance.0, &register.instance.0).is_ok() {
             // The same process has lost its connection, and noticed before we did.
-            return self.replace(holder, key, register, "it connected anew");
+            return self.replace(holder, key, register, "it connected again");
         }
         self.contest(holder, key, register);
     }
@@ -94,7 +94,7 @@ impl Server {
         let own = |phase: &Phase| matches!(phase, Phase::Host(host) if host.owner.is(&claim.owner));
         let is_full = claim.max_hosts < usize::MAX && self.links.of(own).len() >= claim.max_hosts;
         if is_full || !self.make_place_for_host(key) {
-            return self.refuse(key, Refusal::Full, "there are as many hosts as there may be; try again later");
+            return self.refuse(key, Refusal::Full, "the server has all the hosts it may have; try again later");
         }
         self.enter(key, register, claim, false);
     }

@@ -37,8 +37,8 @@ impl Client {
             let is_open = address.addresses().any(|one| !one.ip().to_canonical().is_loopback());
             if self.config.credentials.is_none() && is_open {
                 let message = format!(
-                    "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
-                     USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
+                    "everybody who reaches -D {address} can make the host dial what its --allow permits; --proxy-auth \
+                     USER:PASSWORD serves only those who know it, and -D {} only this machine",
                     address.port()
                 );
                 self.core.turn.warn("open-proxy", message);
