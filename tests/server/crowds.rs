@@ -1,5 +1,4 @@
-//! Those who do not read, and those who are too many: others do not notice, and the server holds a bounded amount for
-//! them.
+//! Clients that do not read, and crowds: others do not notice, and the server's memory for them is bounded.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +21,7 @@ use crate::common::{ReservedPort, connect, ping, some_are_open};
 use crate::lab::{Client, Honest, Server, Transfer, check_echo, registered};
 use crate::raw::{Raw, conversation};
 
-/// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
+/// Most memory that a server may use here, in kibibytes: one slow client may have 5 MiB waiting.
 const MEMORY_LIMIT: u64 = 64 * 1024;
 
 /// Echoes that are measured beside what others do.
