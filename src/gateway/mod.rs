@@ -2,20 +2,20 @@
 //!
 //! One [`Exchange`] is one accepted connection of a browser, or of a program that uses the proxy. It reads requests,
 //! asks where each of them goes ([`Exchange::poll_request`]), rewrites it for the service ([`Exchange::to_service`])
-//! and the answer for the browser ([`Exchange::to_browser`]). Requests of one connection are served one after the
-//! other.
+//! and rewrites the answer for the browser ([`Exchange::to_browser`]). It serves the requests of a connection one after
+//! the other.
 //!
-//! What a browser and a service say to each other is taken apart and written anew, never passed on by the byte: so both
-//! sides see exactly what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
+//! Messages of browsers and services are parsed and written anew, never passed on unread. So both sides see exactly
+//! what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
 //!
 //! | to change | open |
 //! |---|---|
-//! | when something happens to a request | `exchange` |
-//! | what is no acceptable request | `request`, `authority`, `framing`, `malformed` |
-//! | what is no acceptable answer | `answer` |
+//! | the course of a request | `exchange` |
+//! | which requests are refused | `request`, `authority`, `framing`, `malformed` |
+//! | which answers are refused | `answer` |
 //! | which fields pass, and which are set | `fields` |
 //! | how a body is delimited | `body`, `chunks` |
-//! | what is said instead of a service's answer, and in which form | `refusal`, `format` |
+//! | the answers of our own, and their format | `refusal`, `format` |
 
 mod answer;
 mod authority;

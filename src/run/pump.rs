@@ -5,8 +5,8 @@
 //! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
 //! | error or reset, all before it read | abort (ABORT reset) | | ABORT | reset |
 //!
-//! A connection that takes nothing any more may still have given something: what a program said before it left is read
-//! to its end, and what comes for it meanwhile is dropped, as its system would. The same holds the other way round.
+//! If a connection takes nothing more, it may still have data to read: what a program sent before it left is read to
+//! its end, and data for it is dropped, as its system would do. The same holds in the other direction.
 
 use std::io::{self, IoSlice, Read, Write};
 

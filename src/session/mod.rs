@@ -210,7 +210,7 @@ impl Session {
         self.state == State::Closed
     }
 
-    /// Returns since when there is no path, if there is none.
+    /// Returns when the path was lost, if there is none.
     pub fn recovering_since(&self) -> Option<Instant> {
         match self.state {
             State::Recovering { since, .. } => Some(since),

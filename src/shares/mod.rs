@@ -86,7 +86,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.rank(source, before);
     }
 
-    /// Sets the standing of a holder. Its time in that standing begins anew, unless it already has it.
+    /// Sets the standing of a holder. Its time in that standing begins again, unless it already has it.
     pub fn set(&mut self, key: K, standing: Standing) {
         let number = self.next;
         let Some(holder) = self.holders.get_mut(&key).filter(|holder| holder.standing != standing) else { return };

@@ -202,8 +202,8 @@ impl Negotiation {
         });
     }
 
-    /// Tells the program that its request failed; the connection is to be ended as after a [`Refusal`]. Does nothing
-    /// unless a request waits.
+    /// Tells the program that its request failed; end the connection as after a [`Refusal`]. Does nothing unless a
+    /// request waits.
     ///
     /// | reason | SOCKS5 | HTTP |
     /// |---|---|---|

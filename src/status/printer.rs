@@ -161,7 +161,7 @@ impl Lane {
 }
 
 impl Files {
-    /// Writes what comes, until all senders are gone.
+    /// Writes the queued lines, until all senders are gone.
     fn write(&mut self, queue: &Receiver<Item>, load: &Load) {
         let mut next = VecDeque::new();
         loop {

@@ -13,8 +13,8 @@ use crate::pair::Pair;
 use crate::transfer::{Moved, Transfer};
 use crate::{attempt, is_full, is_wanted, pass};
 
-/// Longest time from the network's return until traffic flows both ways. Only a machine without other load tries all
-/// faults and holds it.
+/// Longest time from the network's return until traffic flows both ways. Checked only in the long run, which needs a
+/// machine without other load.
 const RECOVERY: Duration = Duration::from_secs(3);
 
 /// Longest time until a client reports that it is recovering.

@@ -1,4 +1,4 @@
-//! A server that lets in those whose tokens it knows.
+//! A server that accepts only known tokens.
 
 use std::fs;
 use std::path::PathBuf;

@@ -208,12 +208,12 @@ impl Sender {
         }
     }
 
-    /// Takes note that a stream has its first message to send.
+    /// Adds a stream that has its first message to send.
     pub(crate) fn add(&mut self, stream: u16) {
         self.scheduler.add(stream);
     }
 
-    /// Drops what a stream has not begun to send.
+    /// Drops the messages that a stream has not begun to send.
     pub(crate) fn drop_queued(&mut self, stream: u16, source: &mut Source<'_>) {
         let Some(state) = source.streams.get_mut(stream) else { return };
         let queue = &mut state.outgoing.queue;
@@ -241,7 +241,7 @@ impl Sender {
         !self.scheduler.is_empty() || self.missing > 0
     }
 
-    /// Returns how many chunks are not acknowledged in a row.
+    /// Returns how many chunks are beyond the cumulative acknowledgement.
     pub(crate) fn outstanding(&self) -> usize {
         self.ring.len()
     }

@@ -1,4 +1,5 @@
-//! Visits a host: whether its signaling answers, whether the pin is right, and what it knows of its network.
+//! Visits a host, to find out whether its signaling answers, whether the pin is right, and what it knows of its
+//! network.
 //!
 //! ```text
 //!   LookingUp ─▶ Visiting: Opening ─▶ Pake ─▶ Talking ─▶ Leaving ─▶ Over

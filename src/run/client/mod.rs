@@ -7,11 +7,11 @@
 //!    error                      done
 //! ```
 //!
-//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the
-//! pin is not shown to whoever answers.
+//! `joining` begins sessions: the first with the pin, later ones with the ticket of the first, so that the pin is not
+//! exposed again.
 //!
-//! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
-//! ports stay open all the time (`local`).
+//! While a session lives but has no path, the client dials the host to rejoin it (`links`). The local ports stay open
+//! all the time (`local`).
 
 mod dial;
 mod joining;

@@ -1,4 +1,4 @@
-//! The WebSocket to a server at which the host has a lasting name. Clients come in by numbered conversations on it.
+//! The WebSocket to a server where the host has a lasting name. Clients are numbered conversations on it.
 //!
 //! ```text
 //!   Away ──dial──▶ Opening ──open──▶ Registering ──registered──▶ Registered
@@ -6,7 +6,7 @@
 //!     └──── pause ◀───┴── failed, lost ◀──┴──────────────────────────┘
 //! ```
 //!
-//! Sessions that have a direct path do not notice when it is lost; relayed ones are joined again once it is back.
+//! Sessions with a direct path do not notice its loss; relayed ones are rejoined once it is back.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Signaling WebSockets: every one of every side, from its first packet to the closing handshake.
+//! All signaling WebSockets of all sides, from the first packet to the closing handshake.
 //!
 //! ```text
 //!   accepted ─── Incoming ──upgraded──┐
@@ -8,8 +8,8 @@
 //!   on another link: Conversation ────┘ never has a socket
 //! ```
 //!
-//! What a link is at beside that is its phase `P`, which the side knows. Here is what all of them need: when something
-//! is read, how long a step may take, whether the other side lives, where it is dialled next, how a WebSocket ends.
+//! Each side gives its links a phase `P` of its own. This module has what all of them need: reading, deadlines of
+//! steps, liveness, the next address to dial, and the end of a WebSocket.
 
 mod attempts;
 mod dial;
