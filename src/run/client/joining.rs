@@ -157,7 +157,7 @@ impl Client {
             true => String::new(),
             false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
         };
-        self.reconnecting("busy", format!("the host is busy ({error}); trying again{patience}"));
+        self.reconnecting("busy", format!("the host is busy ({error}); it will be asked again{patience}"));
         let jitter = system::rng().random_range(1.0..1.5);
         self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
     }
