@@ -127,13 +127,13 @@ impl Exchange {
         self.advance();
     }
 
-    /// Handles that the browser sends no more. An answer in progress still goes out.
+    /// Handles the end of the browser's data. An answer in progress still goes out.
     pub fn handle_end(&mut self) {
         self.browser = Half::Ended;
         self.advance();
     }
 
-    /// Handles that the browser's connection is gone: nothing can be sent to it.
+    /// Handles the loss of the browser's connection: nothing more can be sent to it.
     pub fn handle_browser_gone(&mut self) {
         self.cut();
         self.to_browser.clear();
@@ -177,7 +177,7 @@ impl Exchange {
         self.advance();
     }
 
-    /// Handles that the dial succeeded: CONNECT is answered now. Other requests do not wait for it.
+    /// Handles a dial that succeeded: answers CONNECT. Other requests do not wait for it.
     pub fn handle_service_accepted(&mut self) {
         self.accept();
         self.advance();
@@ -189,7 +189,7 @@ impl Exchange {
         self.advance();
     }
 
-    /// Handles that the service sends no more.
+    /// Handles the end of the service's data.
     pub fn handle_service_end(&mut self) {
         self.receive_end();
         self.advance();

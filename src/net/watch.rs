@@ -124,7 +124,7 @@ impl Schedule {
         is_due
     }
 
-    /// Handles that listing failed, perhaps for lack of descriptors.
+    /// Plans another try after a failed listing, perhaps for lack of descriptors.
     fn retry(&mut self, now: Instant) {
         self.due = Some(now + POLL_INTERVAL);
     }

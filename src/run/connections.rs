@@ -154,12 +154,12 @@ impl Connections {
         self.leaving.handle_event(turn, slot, event);
     }
 
-    /// Handles that the time of a connection that waits for its reset is over.
+    /// Handles the deadline of a connection that waits for its reset.
     pub(super) fn handle_leaving_due(&mut self, turn: &Turn, key: LeavingKey) {
         self.leaving.handle_due(turn, key);
     }
 
-    /// Handles that the mux ended a stream: resets its connection.
+    /// Resets the connection of a stream that the mux ended.
     pub(super) fn stream_aborted(
         &mut self,
         shared: &mut Shared<'_>,

@@ -180,7 +180,7 @@ impl Flows {
         }
     }
 
-    /// Handles that the mux ended a flow's stream.
+    /// Ends a flow whose stream the mux ended.
     pub(super) fn flow_aborted(&mut self, shared: &mut Shared<'_>, flow: FlowKey, reason: &str) {
         self.remove_flow(shared, flow, StreamEnd::failed(reason));
     }

@@ -89,7 +89,7 @@ impl Pump {
         (self.sent, self.received)
     }
 
-    /// Handles that the connection takes nothing more. What the program sent before is read to its end.
+    /// Stores the error of a connection that takes nothing more. What the program sent before is read to its end.
     pub(super) fn handle_failure(&mut self, error: io::Error) {
         self.failure = Some(error);
         self.readiness.readable = true;

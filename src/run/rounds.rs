@@ -238,7 +238,7 @@ impl<W> Rounds<W> {
         }
     }
 
-    /// Handles that a target answered on one of its connections.
+    /// Handles an answer of a target on one of its connections.
     pub(super) fn answered(&mut self, now: Instant, key: RoundKey) {
         if self.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
             self.let_all_go(now, key);

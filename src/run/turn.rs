@@ -186,12 +186,12 @@ impl Turn {
         self.notices.extend(wishes);
     }
 
-    /// Handles that this machine's addresses may have changed.
+    /// Handles a possible change of this machine's addresses.
     pub(super) fn handle_interfaces(&mut self) {
         self.interfaces.handle_event(self.now);
     }
 
-    /// Handles that a listener may have a connection. While accepting is paused, the listener keeps its readiness, and
+    /// Handles a listener that may have a connection. While accepting is paused, the listener keeps its readiness, and
     /// the deadline checks it again.
     pub(super) fn handle_listener(&mut self, notice: impl Into<Notice>) {
         if !self.is_accepting_paused {

@@ -190,7 +190,7 @@ impl Session {
         self.connected_if_ready(now);
     }
 
-    /// Handles that both lists of a carrier are complete: lower carriers can be dropped.
+    /// Drops lower carriers, once both lists of a carrier are complete.
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         let Some(carrier) = self.mux.carrier() else { return };
         self.drop_directs(now, |direct| direct.carrier < carrier);
@@ -230,7 +230,7 @@ impl Session {
         }
     }
 
-    /// Handles that the channel of a PeerConnection opened.
+    /// Handles the opening of a PeerConnection's channel.
     fn handle_open(&mut self, now: Instant, carrier: u32) {
         if let Some(direct) = self.carriers.direct_mut(carrier) {
             direct.deadline = None;

@@ -35,7 +35,7 @@ impl Session {
         self.finish(now, End::NoPath);
     }
 
-    /// Handles that the mux ended the session: its last message still has to be acknowledged.
+    /// Closes the session after the mux ended it; the last message still has to be acknowledged.
     pub(super) fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
         let end = match (reason, origin) {
             (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,

@@ -33,8 +33,8 @@ impl Exposure {
         self.paid_at = Some(self.paid_at.map_or(now, |at| at.max(now)) + PAUSE);
     }
 
-    /// Handles that the host answered the last confirm with its proof, so that nobody else learned anything from it.
-    /// Earlier confirms still count.
+    /// Takes the last confirm off the count: the host answered it with its proof, so nobody else learned anything from
+    /// it. Earlier confirms still count.
     pub fn proven(&mut self) {
         self.unproven = self.unproven.saturating_sub(1);
     }

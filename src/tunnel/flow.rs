@@ -157,8 +157,7 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Keeps a datagram until the CONNECT of its flow comes. Returns how many datagrams were dropped, this one
-    /// included.
+    /// Keeps a datagram until the CONNECT of its flow comes. Returns how many datagrams were dropped, perhaps this one.
     pub(super) fn keep(&mut self, now: Instant, id: StreamId, generation: Generation, datagram: Bytes) -> u64 {
         let mut dropped = 0;
         while self.flows.front().is_some_and(|flow| flow.since + EARLY_WAIT <= now) {

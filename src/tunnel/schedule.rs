@@ -67,7 +67,7 @@ impl Schedule {
         }
     }
 
-    /// Handles that the current stream has nothing to send. Returns whether it left the schedule; if not, it gets one
+    /// Skips the current stream, which has nothing to send. Returns whether it left the schedule; if not, it gets one
     /// more turn.
     pub fn idle(&mut self) -> bool {
         match self.new.pop_front() {

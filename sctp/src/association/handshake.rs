@@ -208,7 +208,7 @@ impl Association {
         }
     }
 
-    /// Handles that our cookie was too old for the peer: asks for another (RFC 9260, section 5.2.6).
+    /// Asks for another cookie, because the last one was too old for the peer (RFC 9260, section 5.2.6).
     pub(super) fn handle_stale_cookie(&mut self, now: Instant) {
         if self.state == State::CookieEchoed {
             let attempts = self.retry.attempts;

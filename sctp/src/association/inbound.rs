@@ -116,7 +116,7 @@ impl Association {
         Ok(())
     }
 
-    /// Handles that a packet with data is complete.
+    /// Counts a packet with data, once all its chunks are handled.
     fn handle_data_packet(&mut self, now: Instant, size: usize) {
         let Some(connection) = &mut self.connection else { return };
         let wants_own = connection.receiver.acknowledgement.handle_packet(now, size);

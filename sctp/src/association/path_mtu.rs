@@ -120,7 +120,8 @@ impl PathMtu {
         Some(self.size)
     }
 
-    /// Handles that packets of this size no longer seem to pass. Returns the size that is valid now.
+    /// Returns to the first size, because packets of this size no longer seem to pass. Returns the size that is valid
+    /// now.
     pub(super) fn handle_doubt(&mut self, now: Instant) -> usize {
         if self.size > self.first {
             self.size = self.first;

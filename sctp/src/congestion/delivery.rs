@@ -71,7 +71,7 @@ impl Delivery {
         self.lost
     }
 
-    /// Handles that `bytes` leave while `in_flight` other bytes are in flight.
+    /// Stamps `bytes` that leave while `in_flight` other bytes are in flight.
     pub(super) fn handle_sent(&mut self, now: Instant, bytes: u64, in_flight: u64) -> Stamp {
         if in_flight == 0 {
             self.first_sent_at = now;
@@ -103,8 +103,8 @@ impl Delivery {
         self.newly_lost += bytes;
     }
 
-    /// Handles that there is nothing to send while `in_flight` bytes are in flight: samples until their delivery do not
-    /// show what the path can do.
+    /// Marks samples as limited by the application while `in_flight` bytes are in flight: samples until their delivery
+    /// do not show what the path can do.
     pub(super) fn set_app_limited(&mut self, in_flight: u64) {
         self.app_limited_until = (self.delivered + in_flight).max(1);
     }

@@ -89,7 +89,7 @@ impl Congestion {
         if self.in_flight < self.window() { self.pacer.next_at() } else { None }
     }
 
-    /// Handles that a chunk leaves, for the first time or again.
+    /// Counts a chunk that leaves, for the first time or again.
     pub fn handle_sent(&mut self, now: Instant, bytes: u64) -> Stamp {
         let was_idle = self.in_flight == 0;
         let stamp = self.delivery.handle_sent(now, bytes, self.in_flight);
@@ -103,13 +103,13 @@ impl Congestion {
         stamp
     }
 
-    /// Handles that a chunk in flight was acknowledged. Call [`Congestion::finish_ack`] after all chunks of a SACK.
+    /// Counts an acknowledged chunk that was in flight. Call [`Congestion::finish_ack`] after all chunks of a SACK.
     pub fn handle_acked(&mut self, now: Instant, bytes: u64, stamp: &Stamp) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.delivery.handle_acked(now, bytes, stamp);
     }
 
-    /// Handles that a chunk in flight is considered lost.
+    /// Counts a chunk in flight that is considered lost.
     pub fn handle_lost(&mut self, now: Instant, bytes: u64, stamp: &Stamp) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.delivery.handle_lost(bytes);
@@ -119,7 +119,7 @@ impl Congestion {
         }
     }
 
-    /// Handles that a chunk in flight was abandoned, acknowledged or not (RFC 3758).
+    /// Removes an abandoned chunk that was in flight, acknowledged or not (RFC 3758).
     pub fn handle_discarded(&mut self, bytes: u64) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
     }
@@ -161,7 +161,7 @@ impl Congestion {
         self.update_pacer(now);
     }
 
-    /// Handles that there is room but nothing to send.
+    /// Marks the samples as limited by the application: there is room but nothing to send.
     pub fn set_app_limited(&mut self) {
         if self.in_flight < self.window() {
             self.is_app_limited = true;

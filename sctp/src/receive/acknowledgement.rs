@@ -63,7 +63,7 @@ impl Acknowledgement {
         self.is_batched
     }
 
-    /// Handles that an acknowledgement leaves.
+    /// Resets the state after an acknowledgement left.
     pub(crate) fn handle_sent(&mut self) {
         self.packets = 0;
         self.is_immediate = false;

@@ -136,7 +136,7 @@ impl Receiver {
         Ok(Outcome::Taken)
     }
 
-    /// Handles that everything up to a number is skipped (RFC 3758, section 3.6).
+    /// Skips everything up to a number (RFC 3758, section 3.6).
     pub(crate) fn handle_forward(&mut self, forward: &ForwardTsn<'_>, target: &mut Target<'_>) {
         let tsn = self.cumulative.near(forward.cumulative);
         self.acknowledgement.hasten();
@@ -162,7 +162,7 @@ impl Receiver {
         }
     }
 
-    /// Handles that a message was read. `is_drained` means that the stream has no other.
+    /// Frees the room of a message that was read. `is_drained` means that the stream has no other.
     pub(crate) fn handle_read(&mut self, freed: usize, is_drained: bool) {
         self.kept -= freed;
         self.readable -= usize::from(is_drained);

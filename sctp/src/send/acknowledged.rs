@@ -74,8 +74,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Handles that the peer has everything up to a number, as a SHUTDOWN reports (RFC 9260, section 9.2). Some peers
-    /// put a number of their own there, which is tolerated.
+    /// Acknowledges everything up to a number, as a SHUTDOWN reports (RFC 9260, section 9.2). Some peers put a number
+    /// of their own there, which is tolerated.
     pub(crate) fn handle_cumulative(&mut self, now: Instant, wire: u32, source: &mut Source<'_>) {
         let cumulative = self.ring.first().near(wire);
         if cumulative >= self.ring.next() {
@@ -113,7 +113,7 @@ impl Sender {
         }
     }
 
-    /// Handles that the peer has a chunk.
+    /// Marks a chunk as received by the peer.
     fn settle(&mut self, now: Instant, tsn: Tsn, progress: &mut Progress, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get_mut(tsn) else { return };
         let was = chunk.status;
@@ -153,7 +153,7 @@ impl Sender {
         }
     }
 
-    /// Handles that the peer takes back what it acknowledged beyond a gap. That shows when everything before is
+    /// Detects a peer that takes back what it acknowledged beyond a gap. That shows when everything before is
     /// acknowledged but it is not.
     fn handle_reneging(&mut self, progress: &mut Progress) {
         if self.ring.get(self.ring.first()).is_none_or(|chunk| chunk.status != Status::Acknowledged) {
@@ -178,7 +178,7 @@ impl Sender {
         self.beyond_count = 0;
     }
 
-    /// Handles that a number arrived twice: one of its transmissions was unnecessary (RFC 8985, section 6.2, step 4).
+    /// Handles a number that arrived twice: one of its transmissions was unnecessary (RFC 8985, section 6.2, step 4).
     fn handle_duplicate(&mut self, tsn: Tsn, progress: &mut Progress) {
         if self.probed == Some(tsn) {
             self.probed = None;

@@ -80,7 +80,7 @@ impl Recovery {
         }
     }
 
-    /// Handles that a chunk sent once arrived after one that left later and was known to have arrived.
+    /// Detects reordering: a chunk sent once arrived after one that left later and was known to have arrived.
     pub(crate) fn handle_reordering(&mut self) {
         self.has_reordering = true;
     }
@@ -106,7 +106,7 @@ impl Recovery {
         self.episode = Some(Episode { marked: episode.marked + 1, ..episode });
     }
 
-    /// Handles that a lost chunk is sent again.
+    /// Counts a lost chunk that is sent again.
     pub(crate) fn handle_repeated(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.marked = episode.marked.saturating_sub(1);
@@ -114,7 +114,7 @@ impl Recovery {
         }
     }
 
-    /// Handles that a lost chunk was abandoned.
+    /// Counts a lost chunk that was abandoned.
     pub(crate) fn handle_abandoned(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.marked = episode.marked.saturating_sub(1);
@@ -123,8 +123,8 @@ impl Recovery {
         }
     }
 
-    /// Handles that a lost chunk is acknowledged before it was sent again. Returns true if that refutes the last loss
-    /// of the recovery.
+    /// Counts a lost chunk that is acknowledged before it was sent again. Returns true if that refutes the last loss of
+    /// the recovery.
     pub(crate) fn handle_refuted(&mut self) -> bool {
         let Some(episode) = &mut self.episode else { return false };
         episode.marked = episode.marked.saturating_sub(1);
@@ -133,7 +133,7 @@ impl Recovery {
         self.is_undone()
     }
 
-    /// Handles that the peer received a number twice. Returns true if that refutes the last loss of the recovery.
+    /// Counts a number that the peer received twice. Returns true if that refutes the last loss of the recovery.
     pub(crate) fn handle_duplicate(&mut self, first: Tsn) -> bool {
         self.has_reordering = true;
         // At most once per round trip: the window grows with each round in which it was too narrow.
@@ -153,7 +153,7 @@ impl Recovery {
         self.widened_at.get_or_insert(next);
     }
 
-    /// Handles that everything before `first` is acknowledged, which may end the recovery.
+    /// Ends the recovery if everything up to its end is acknowledged; `first` is the first unacknowledged number.
     pub(crate) fn handle_progress(&mut self, first: Tsn) {
         if let Some(episode) = &mut self.episode
             && !episode.is_over

@@ -32,12 +32,12 @@ impl PacketSize {
         self.first
     }
 
-    /// Handles that something was acknowledged.
+    /// Stores that something was acknowledged.
     pub(super) fn note_heard(&mut self, now: Instant) {
         self.heard_at = Some(now);
     }
 
-    /// Handles that a chunk of a larger packet arrived; `order` is its position among all transmissions.
+    /// Counts a chunk of a larger packet that arrived; `order` is its position among all transmissions.
     pub(super) fn handle_arrived(&mut self, order: u64) {
         if order > self.arrived {
             self.arrived = order;
@@ -45,7 +45,7 @@ impl PacketSize {
         }
     }
 
-    /// Handles that a chunk of a larger packet was lost.
+    /// Counts a lost chunk of a larger packet.
     pub(super) fn handle_lost(&mut self, order: u64) {
         if order > self.arrived {
             self.lost += 1;

@@ -65,7 +65,7 @@ impl Sender {
         }
     }
 
-    /// Handles that a packet with data left.
+    /// Updates the timers after a packet with data left.
     fn handle_left(&mut self, now: Instant, is_probe: bool) {
         if let Path::Silent { may_send, probed_at } = &mut self.path {
             (*may_send, *probed_at) = (false, now);

@@ -68,7 +68,7 @@ impl Incoming {
         0
     }
 
-    /// Handles that ordered messages up to a number no longer come (RFC 3758, section 3.6).
+    /// Skips ordered messages up to a number, which no longer come (RFC 3758, section 3.6).
     pub(crate) fn skip(&mut self, order: u16) {
         let last = self.next.near(order);
         if last < self.next {

@@ -87,7 +87,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Handles that bytes were acknowledged or abandoned. Returns true if that crossed the threshold.
+    /// Subtracts bytes that were acknowledged or abandoned. Returns true if that crossed the threshold.
     pub(crate) fn release(&mut self, bytes: usize) -> bool {
         let before = self.buffered;
         self.buffered = before.saturating_sub(bytes);

@@ -183,7 +183,7 @@ impl Exchange {
         self.link = Link::Spent;
     }
 
-    /// Handles that the destination of a CONNECT was reached.
+    /// Answers a CONNECT whose destination was reached.
     pub(super) fn accept(&mut self) {
         if matches!(&self.state, State::Serving(serving) if matches!(serving.answering, Answering::Accept)) {
             self.pipe(200, b"HTTP/1.1 200 Connection established\r\n\r\n");

@@ -177,8 +177,8 @@ impl Exchange {
         }
     }
 
-    /// Handles that no answer will come over this stream. The service may have closed it before it saw the request;
-    /// then another stream can carry it (RFC 9112, section 9.3.1).
+    /// Gives up on an answer over this stream. The service may have closed it before it saw the request; then another
+    /// stream can carry it (RFC 9112, section 9.3.1).
     fn lose(&mut self, refusal: Refusal) {
         match &mut self.state {
             State::Serving(serving)

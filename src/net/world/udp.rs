@@ -103,7 +103,7 @@ impl Network {
         is_wanted
     }
 
-    /// Handles that a datagram reached no socket; a connected socket gets an error.
+    /// Handles a datagram that reached no socket: a connected socket gets an error.
     pub(super) fn take_nobody(&mut self, id: u64) {
         if let Ok(datagrams) = self.datagrams(id)
             && datagrams.remote.is_some()

@@ -276,7 +276,7 @@ impl Visit {
         self.links.close(turn, key, close_code::NORMAL, Farewell::Check.as_str());
     }
 
-    /// Handles that the WebSocket's current step took too long.
+    /// Handles a WebSocket whose current step took too long.
     fn handle_late(&mut self, turn: &mut Turn, key: LinkKey) {
         let error = match &mut self.links[key].phase {
             Phase::Opening | Phase::Leaving => self.links[key].timed_out(),

@@ -255,7 +255,7 @@ impl Client {
         }
     }
 
-    /// Handles that a link's current step took too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match self.links[key].phase {
             Phase::Pake(_) => {

@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    /// Handles that messages no longer pass.
+    /// Handles the loss of a session's path.
     fn recovering(&mut self, session: SessionKey) {
         if self.session == Some(session) {
             self.local.is_connected = false;
@@ -181,7 +181,7 @@ impl Client {
         }
     }
 
-    /// Handles that the host announced the end of a session.
+    /// Handles the host's GOAWAY.
     fn going_away(&mut self, session: SessionKey, reason: GoAwayReason) {
         if self.session != Some(session) {
             return;
@@ -192,7 +192,7 @@ impl Client {
         }
     }
 
-    /// Handles that messages pass, for the first time or again.
+    /// Handles a session that passes messages, for the first time or again.
     fn connected(&mut self, session: SessionKey) {
         if self.session != Some(session) {
             return;

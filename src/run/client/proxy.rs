@@ -61,7 +61,7 @@ impl Client {
         self.core.turn.set(NEGOTIATION_TIMEOUT, Due::Client(ClientDue::Negotiation(key.mark())));
     }
 
-    /// Handles that a program negotiated for too long.
+    /// Ends a program's negotiation that took too long.
     pub(super) fn handle_negotiation_due(&mut self, program: Mark) {
         if let Some(key) = self.negotiations.find(program)
             && self.negotiations[key].relay.is_none()

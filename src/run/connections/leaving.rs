@@ -106,7 +106,7 @@ impl Leavings {
         }
     }
 
-    /// Handles that the time of the connection is over.
+    /// Handles the deadline of such a connection.
     pub(super) fn handle_due(&mut self, turn: &Turn, key: LeavingKey) {
         if self.table.contains(key) {
             self.take(turn, key).reset();

@@ -76,7 +76,7 @@ impl Connections {
         self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
     }
 
-    /// Handles that the other side has dialled: a waiting program may proceed.
+    /// Lets a waiting program proceed, after the other side has dialled.
     pub(in crate::run) fn stream_accepted(&mut self, shared: &mut Shared<'_>, session: SessionKey, key: StreamKey) {
         let Some(&connection) = shared.sessions[session].connections.get(&key) else { return };
         let entry = &mut self.table[connection];

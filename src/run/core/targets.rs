@@ -74,7 +74,7 @@ impl Core {
         self.obey_rounds(key, look_at);
     }
 
-    /// Handles that a target answered on one of its connections.
+    /// Handles an answer of a target on one of its connections.
     pub(super) fn target_answered(&mut self, key: RoundKey) {
         self.rounds.answered(self.turn.now, key);
         self.obey_rounds(key, None);

@@ -275,7 +275,7 @@ impl Host {
         }
     }
 
-    /// Handles that a link's current step took too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match self.links[key].phase {
             Phase::Opening | Phase::Registering => {
@@ -303,7 +303,7 @@ impl Host {
         self.left(key, link.source(), &link.phase);
     }
 
-    /// Handles that a client left a phase.
+    /// Cleans up after a client that left a phase.
     fn left(&mut self, key: LinkKey, source: Source, phase: &Phase) {
         match phase {
             Phase::Verifying(_) => self.limiter.cancel(source, key),

@@ -196,7 +196,7 @@ impl Host {
         self.core.turn.report(&Event::Registered { id, url, pin, web });
     }
 
-    /// Handles that the server ends the relation, and its reason.
+    /// Handles the server's reason for ending the relation.
     fn refused_by_server(&mut self, error: ErrorMessage) {
         let Some(uplink) = &mut self.uplink else { return };
         let is_passing = match error.code {
@@ -214,8 +214,8 @@ impl Host {
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
-    /// Handles that there is no WebSocket to the server. Before the first registration this ends the run, unless
-    /// `--retry` was given; later the host dials again.
+    /// Handles the loss of the WebSocket to the server, or a failure to open it. Before the first registration this
+    /// ends the run, unless `--retry` was given; later the host dials again.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         if let Some(key) = uplink.link.take()

@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// Handles that the host is done with a conversation: its earlier messages still go out.
+    /// Ends a conversation that the host is done with; its earlier messages still go out.
     pub(super) fn end_conversation(&mut self, key: LinkKey) {
         if let Some(client) = self.client(key) {
             client.is_leaving = true;
@@ -191,7 +191,7 @@ impl Server {
         }
     }
 
-    /// Handles that a client is gone.
+    /// Cleans up after a client that is gone.
     pub(super) fn client_left(&mut self, key: LinkKey, client: Joined, reason: &str) {
         let Joined { id, host, number, is_leaving, outbox, sent, received, .. } = client;
         self.clients.leave(key);

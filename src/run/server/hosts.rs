@@ -172,7 +172,7 @@ impl Server {
         }
     }
 
-    /// Handles that a host is gone, with everything it had.
+    /// Cleans up after a host that is gone, with everything it had.
     pub(super) fn host_left(&mut self, key: LinkKey, host: Registered, reason: &str) {
         if self.names.get(&host.id) == Some(&key) {
             self.names.remove(&host.id);

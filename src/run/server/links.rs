@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Handles that a link's current step took too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match &self.links[key].phase {
             Phase::Contending(..) => self.contest_lost(key),
@@ -209,7 +209,7 @@ impl Server {
         }
     }
 
-    /// Handles that there may be room again in a link's WebSocket.
+    /// Continues when there may be room again in a link's WebSocket.
     pub(super) fn drained(&mut self, key: LinkKey) {
         match self.links.get(key).map(|link| &link.phase) {
             Some(Phase::Host(_)) => self.pump_host(key),

@@ -168,7 +168,7 @@ impl Server {
         }
     }
 
-    /// Handles that the process that has the name gave no sign of life.
+    /// Drops the process that has the name, because it gave no sign of life.
     pub(super) fn contest_lost(&mut self, contender: LinkKey) {
         let Some(Phase::Contending(register, _)) = self.links.get(contender).map(|link| &link.phase) else { return };
         if let Some(&holder) = self.names.get(&register.id) {
@@ -201,7 +201,7 @@ impl Server {
         if let Phase::Contending(register, _) = phase { Some(register) } else { None }
     }
 
-    /// Handles that a process which waited for a name is gone.
+    /// Cleans up after a process that waited for a name and is gone.
     pub(super) fn contender_left(&mut self, key: LinkKey, register: &Register) {
         if let Some(&holder) = self.names.get(&register.id)
             && let Some(host) = self.host(holder)

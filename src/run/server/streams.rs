@@ -101,7 +101,7 @@ impl Server {
         has_moved
     }
 
-    /// Handles that a connection's stream is gone.
+    /// Cleans up after a connection's stream that is gone.
     fn stream_gone(&mut self, visitor: WebKey, session: SessionKey, key: StreamKey) {
         self.streams.remove(&(session, key));
         if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {

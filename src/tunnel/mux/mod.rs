@@ -326,7 +326,7 @@ impl Mux {
         }
     }
 
-    /// Handles that the local application consumed something.
+    /// Grants credit after the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         let receive = &stream.receive;

@@ -73,7 +73,7 @@ impl Mux {
         true
     }
 
-    /// Handles that a carrier died with everything in transit on it. Streams wait for the next one.
+    /// Handles the loss of a carrier with everything in transit on it. Streams wait for the next one.
     pub fn lose_carrier(&mut self, now: Instant, number: u32) {
         if number == self.carrier && self.carrier_is_up {
             self.carrier_is_up = false;

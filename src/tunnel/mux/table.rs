@@ -112,7 +112,7 @@ impl Mux {
         }
     }
 
-    /// Handles that the peer ended both directions at once.
+    /// Handles an ABORT of the peer, which ends both directions at once.
     pub(super) fn aborted_by_peer(&mut self, key: StreamKey, reason: AbortReason, detail: String) {
         let Some(stream) = self.get(key) else { return };
         let (id, generation, application) = (stream.id, stream.generation, stream.application);

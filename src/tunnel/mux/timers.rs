@@ -37,7 +37,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Handles that streams are active: PINGs become more frequent.
+    /// Registers activity of streams: PINGs become more frequent.
     pub(super) fn activity(&mut self) {
         self.is_active = true;
     }

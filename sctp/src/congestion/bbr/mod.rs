@@ -230,7 +230,7 @@ impl Bbr {
         self.quantum = bytes;
     }
 
-    /// Handles that a chunk leaves while `in_flight` bytes, including its own, are in flight.
+    /// Handles a chunk that leaves while `in_flight` bytes, including its own, are in flight.
     pub(super) fn handle_sent(&mut self, now: Instant, in_flight: u64, is_app_limited: bool) {
         if in_flight <= self.packet_size && is_app_limited {
             self.is_restarting = true;
