@@ -15,7 +15,7 @@ use pinhole::tunnel::{
     Room, Sequence, Service, StreamId, StreamKey,
 };
 
-/// Most units of all initial windows in these runs.
+/// Maximum number of units of all initial windows in these runs.
 const RECEIVE_BUDGET: u64 = 12 * 4096;
 const GROWTH_BUDGET: u64 = 20_000;
 const SEND_BUDGET: usize = 40_000;

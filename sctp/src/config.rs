@@ -7,14 +7,14 @@ use crate::congestion::Algorithm;
 /// The port WebRTC uses on both sides (RFC 8841, section 5).
 const WEBRTC_PORT: u16 = 5000;
 
-/// Least receive window, in bytes: a lower setting is raised to it.
+/// Minimum receive window, in bytes: a lower setting is raised to it.
 pub const MIN_RECEIVE_WINDOW: usize = 64 * 1024;
 
-/// Least size of a packet, in bytes: every IPv6 path carries 1280 bytes, minus the headers of IPv6, UDP and DTLS, and
+/// Minimum size of a packet, in bytes: every IPv6 path carries 1280 bytes, minus the headers of IPv6, UDP and DTLS, and
 /// more.
 pub const MIN_PACKET_SIZE: usize = 508;
 
-/// Greatest size of a packet, in bytes.
+/// Maximum size of a packet, in bytes.
 pub const MAX_PACKET_SIZE: usize = 65_532;
 
 /// Settings of one end of an association. [`Config::default`] suits WebRTC.
@@ -26,18 +26,18 @@ pub struct Config {
     pub remote_port: u16,
     /// Size of packets, in bytes, before probes show that longer ones pass; in DTLS, the payload of a record.
     pub packet_size: usize,
-    /// Greatest size of packets, in bytes, once probes show that it passes (RFC 8899). Without a larger value than
+    /// Maximum size of packets, in bytes, once probes show that it passes (RFC 8899). Without a larger value than
     /// [`Config::packet_size`], no probes are sent.
     pub max_packet_size: usize,
-    /// Most bytes of messages kept for the application; announced as the window (RFC 9260, section 3.3.2).
+    /// Maximum number of bytes of messages kept for the application; announced as the window (RFC 9260, section 3.3.2).
     pub receive_window: usize,
     /// Longest message accepted from the peer, in bytes. A longer one ends the association.
     pub max_receive_message_size: usize,
     /// Longest message that may be sent, in bytes.
     pub max_send_message_size: usize,
-    /// Most outgoing streams; the peer may allow fewer.
+    /// Maximum number of outgoing streams; the peer may allow fewer.
     pub outbound_streams: u16,
-    /// Most incoming streams.
+    /// Maximum number of incoming streams.
     pub inbound_streams: u16,
     /// How often INIT and COOKIE ECHO are retransmitted before the association fails. `None`: without limit.
     pub max_init_retransmits: Option<u32>,

@@ -9,7 +9,7 @@ use crate::number::Tsn;
 use crate::stream::{Incoming, Receiving, Sending, Streams};
 use crate::wire::reconfiguration::{Answer, Reconfiguration};
 
-/// Most streams in one request: as many as fit the smallest packet.
+/// Maximum number of streams in one request: as many as fit the smallest packet.
 const MAX_NAMED: usize = 200;
 
 /// A request of ours without an answer so far.
@@ -49,7 +49,7 @@ pub(crate) struct Resets {
     is_ours: bool,
 }
 
-/// Most answers that wait. Further requests are dropped; a peer that needs one sends it again.
+/// Maximum number of answers that wait. Further requests are dropped; a peer that needs one sends it again.
 const MAX_ANSWERS: usize = 8;
 
 /// The state that resets work on.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 /// Timeout before the first measurement (RFC 9260, section 16: RTO.Initial).
 const INITIAL: Duration = Duration::from_secs(1);
 
-/// Least timeout. RFC 9260 proposes a second, which is a hundred round trips on short paths; no acknowledgement is
+/// Minimum timeout. RFC 9260 proposes a second, which is a hundred round trips on short paths; no acknowledgement is
 /// delayed for as long as this.
 const MIN: Duration = Duration::from_millis(200);
 
-/// Greatest timeout, however often it doubles. RFC 9260 proposes a minute, so that a path that comes back after a
+/// Maximum timeout, however often it doubles. RFC 9260 proposes a minute, so that a path that comes back after a
 /// minute would be noticed half a minute later. One packet every three seconds harms nobody.
 pub(crate) const MAX: Duration = Duration::from_secs(3);
 

@@ -27,10 +27,11 @@ const STEP_TOGETHER: u32 = 100;
 /// Wrong logins are forgotten after this long without another.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 
-/// Most sources that are remembered. Beyond it, the source whose last wrong login is the longest ago is forgotten.
+/// Maximum number of sources that are remembered. Beyond it, the source whose last wrong login is the longest ago is
+/// forgotten.
 const MAX_SOURCES: usize = 256;
 
-/// Most waiting logins, of one source and together. Beyond it, one of the source with the most is dropped.
+/// Maximum number of waiting logins, of one source and together. Beyond it, one of the source with the most is dropped.
 const MAX_WAITING_EACH: usize = 8;
 const MAX_WAITING: usize = 64;
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{self, Host};
 
-/// Most digits of a port: leading zeros could make us write a lot.
+/// Maximum number of digits of a port: leading zeros could make us write a lot.
 const MAX_DIGITS: usize = 5;
 
 /// A host, perhaps with a port, as in `Host` or a URL (RFC 9110, section 4.2 and 7.2).

@@ -12,10 +12,10 @@ use super::buffer::Buffer;
 /// Longest extension of one chunk, in bytes.
 const MAX_EXTENSION: usize = 1024;
 
-/// Most bytes of all trailers.
+/// Maximum number of bytes of all trailers.
 const MAX_TRAILERS: usize = 8 * 1024;
 
-/// Most digits of a size: those of 64 bits.
+/// Maximum number of digits of a size: those of 64 bits.
 const MAX_DIGITS: usize = 16;
 
 /// The error for a chunked body with wrong framing: its end is unknown.

@@ -14,11 +14,11 @@ use super::{Finished, Kind, MAX_HEAD, Refusal, Request, Route, Visitor};
 
 use state::{Answering, Half, Link, Serving, State};
 
-/// Most bytes that wait for the service, and most for the browser, before input stops.
+/// Maximum number of bytes that wait for the service, and for the browser, before input stops.
 const BUFFER: usize = 64 * 1024;
 
-/// Most bytes of the browser kept while a request waits for its route or its answer: the beginning of a body, or
-/// pipelined requests.
+/// Maximum number of bytes of the browser kept while a request waits for its route or its answer: the beginning of a
+/// body, or pipelined requests.
 const WAITING: usize = 16 * 1024;
 
 /// Bytes read and discarded of a browser whose connection ends.
@@ -31,13 +31,13 @@ const MAX_AHEAD: usize = 16 * 1024;
 /// How much longer a rewritten head may be than the original, in bytes; also the longest page of our own.
 const MARGIN: usize = 32 * 1024;
 
-/// Most bytes that ever wait for the service.
+/// Maximum number of bytes that ever wait for the service.
 pub const MAX_TO_SERVICE: usize = MAX_HEAD + BUFFER + MARGIN;
 
-/// Most bytes that ever wait for the browser.
+/// Maximum number of bytes that ever wait for the browser.
 pub const MAX_TO_BROWSER: usize = MAX_HEAD + BUFFER + MARGIN;
 
-/// Most finished requests that were not polled; the owner polls after every input.
+/// Maximum number of finished requests that were not polled; the owner polls after every input.
 const MAX_FINISHED: usize = 64;
 
 /// What an exchange is doing, for the owner's clocks.

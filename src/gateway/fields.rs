@@ -7,7 +7,7 @@ use crate::http::Headers;
 /// Our name in `Via` (RFC 9110, section 7.6.3).
 pub(super) const PSEUDONYM: &str = "pinhole";
 
-/// Most options of `Connection`, and of other lists that are compared with every field.
+/// Maximum number of options of `Connection`, and of other lists that are compared with every field.
 const MAX_OPTIONS: usize = 64;
 
 /// Fields between two neighbours (RFC 9110, section 7.6.1), and those that frame a message. They are never passed on,

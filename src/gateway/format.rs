@@ -2,7 +2,7 @@
 
 use crate::http::Headers;
 
-/// Most entries of `Accept` that are read; browsers send fewer than ten.
+/// Maximum number of entries of `Accept` that are read; browsers send fewer than ten.
 const MAX_RANGES: usize = 32;
 
 /// The format a program or a person prefers.

@@ -45,7 +45,7 @@ pub use refusal::Refusal;
 /// Largest head of a request or of an answer, in bytes, including the empty line at its end.
 pub const MAX_HEAD: usize = 64 * 1024;
 
-/// Most fields of a head.
+/// Maximum number of fields of a head.
 pub const MAX_FIELDS: usize = 100;
 
 /// Longest target of a request, in bytes. RFC 9112, section 3, recommends at least 8000.

@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::Headers;
 
-/// Most addresses of an `X-Forwarded-For` that are read, from the nearest on.
+/// Maximum number of addresses of an `X-Forwarded-For` that are read, from the nearest on.
 const MAX_HOPS: usize = 32;
 
 /// Why a text is not an address or network of proxies.

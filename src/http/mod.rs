@@ -21,7 +21,7 @@ use forwarded::Forwarded;
 /// Largest request head, in bytes, including the empty line.
 pub const MAX_HEAD: usize = 8 * 1024;
 
-/// Most header fields of a request.
+/// Maximum number of header fields of a request.
 pub const MAX_HEADERS: usize = 64;
 
 /// Reads one request head piece by piece.

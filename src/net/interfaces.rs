@@ -8,10 +8,10 @@ use if_addrs::{IfOperStatus, Interface};
 
 use super::system::{self, UdpSocket};
 
-/// Most IPv4 addresses that are offered, beside loopback. Each becomes a candidate. If both sides offer this many, they
-/// make the hundred pairs that ICE checks; it would drop some of more.
+/// Maximum number of IPv4 addresses that are offered, beside loopback. Each becomes a candidate. If both sides offer
+/// this many, they make the hundred pairs that ICE checks; it would drop some of more.
 pub const MAX_IPV4: usize = 7;
-/// Most IPv6 addresses that are offered, beside loopback.
+/// Maximum number of IPv6 addresses that are offered, beside loopback.
 pub const MAX_IPV6: usize = 5;
 
 /// Prefixes of the names of interfaces that lead to containers and virtual machines on this machine, on any system.

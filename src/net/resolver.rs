@@ -11,20 +11,20 @@ use thiserror::Error;
 
 use super::system::{UdpSocket, Waker};
 
-/// Most queued names of one asker.
+/// Maximum number of queued names of one asker.
 pub const MAX_QUEUED: usize = 256;
 
-/// Most look-ups in progress for one peer. A name that no server answers for may take half a minute; other names of
-/// that peer go on beside it.
+/// Maximum number of look-ups in progress for one peer. A name that no server answers for may take half a minute; other
+/// names of that peer go on beside it.
 const MAX_RUNNING_PEER: usize = 4;
 
-/// Most look-ups in progress for all peers together.
+/// Maximum number of look-ups in progress for all peers together.
 const MAX_RUNNING_PEERS: usize = 48;
 
-/// Most look-ups in progress for ourselves, beside those of peers.
+/// Maximum number of look-ups in progress for ourselves, beside those of peers.
 const MAX_RUNNING_OWN: usize = 16;
 
-/// Most addresses in one answer.
+/// Maximum number of addresses in one answer.
 pub const MAX_ADDRESSES: usize = 16;
 
 /// Looks up names on helper threads and wakes the loop when answers arrive.

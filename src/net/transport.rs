@@ -11,13 +11,13 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 use super::system::{Event, TcpStream};
 use crate::net::readiness::Readiness;
 
-/// Most bytes read in one turn: a peer that sends without pause must not keep the loop to itself.
+/// Maximum number of bytes read in one turn: a peer that sends without pause must not keep the loop to itself.
 const TURN_BUDGET: usize = 16 * 1024;
 
 /// First byte of TLS (RFC 8446, section 5.1).
 const TLS_HANDSHAKE_RECORD: u8 = 22;
 
-/// Most plaintext, and most ciphertext, that rustls buffers for a slow network, in bytes.
+/// Maximum of plaintext, and of ciphertext, that rustls buffers for a slow network, in bytes.
 const TLS_BUFFER: usize = 16 * 1024;
 
 /// Data to send, and how much of it was sent.

@@ -13,7 +13,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCer
 use thiserror::Error;
 use webpki::EndEntityCert;
 
-/// Most names of a certificate in a message, and most characters of each.
+/// Maximum number of names of a certificate in a message, and of characters of each.
 const MAX_NAMES: usize = 8;
 const MAX_NAME: usize = 100;
 

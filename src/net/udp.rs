@@ -9,10 +9,11 @@ use log::debug;
 use super::readiness::Readiness;
 use super::system::{self, BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
-/// Most bytes of datagrams that wait for a full socket; new ones beyond it are dropped, as a router would do.
+/// Maximum number of bytes of datagrams that wait for a full socket; new ones beyond it are dropped, as a router would
+/// do.
 const MAX_PARKED: usize = 512 * 1024;
 
-/// Most bytes sent by one system call: what fits an IP packet before GSO splits it.
+/// Maximum number of bytes sent by one system call: what fits an IP packet before GSO splits it.
 const MAX_BATCH: usize = 60_000;
 
 /// Bytes for one received message; with GRO it contains many datagrams.

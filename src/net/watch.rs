@@ -163,7 +163,7 @@ impl Announcements {
     /// down keeps its addresses, which are useless then.
     const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 
-    /// Most messages read at once; the rest is read at the timeout that the first of them set.
+    /// Maximum number of messages read at once; the rest is read at the timeout that the first of them set.
     const MAX_DRAINED: usize = 1024;
 
     fn subscribe(registry: &Registry, token: Token) -> io::Result<Announcements> {

@@ -12,10 +12,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Least backlog, in bytes: two messages, so that one is under way while the next is read.
+/// Minimum backlog, in bytes: two messages, so that one is under way while the next is read.
 pub const MIN_BACKLOG: usize = 32 * 1024;
 
-/// Greatest backlog, in bytes.
+/// Maximum backlog, in bytes.
 pub const MAX_BACKLOG: usize = 1024 * 1024;
 
 /// Time in which the waiting bytes should leave.
@@ -38,7 +38,7 @@ const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 /// over one, two, four at a time.
 const STALLED: Duration = Duration::from_millis(20);
 
-/// Least time over which a rate is measured, so that one burst of acknowledgements does not count as the path's rate.
+/// Minimum time over which a rate is measured, so that one burst of acknowledgements does not count as the path's rate.
 const MIN_ROUND: Duration = Duration::from_millis(10);
 
 /// Best values of a quantity over a sliding window of time.

@@ -28,17 +28,17 @@ use crate::processor::Processor;
 
 pub use event::{Event, PathInfo, PeerError};
 
-/// Most remote candidates taken from one peer; further ones are ignored.
+/// Maximum number of remote candidates taken from one peer; further ones are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
 /// How often ICE may check all pairs anew. str0m stores a further candidate each time.
 const MAX_CHECKED_AGAIN: u32 = 32;
 
-/// Most early DTLS datagrams kept; further ones are dropped.
+/// Maximum number of early DTLS datagrams kept; further ones are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Most datagrams fed to str0m before its output is drained. DTLS keeps a few more than this, and ends the connection
-/// over one too many. Feeding all 64 that can arrive together was not measurably faster.
+/// Maximum number of datagrams fed to str0m before its output is drained. DTLS keeps a few more than this, and ends the
+/// connection over one too many. Feeding all 64 that can arrive together was not measurably faster.
 const MAX_FED: usize = 24;
 const _: () = assert!(MAX_FED < dtls::MAX_QUEUED);
 
@@ -58,7 +58,7 @@ const ICE_PACE: Duration = Duration::from_millis(50);
 /// Time in which every pair should be checked once.
 const ICE_TURN: Duration = Duration::from_secs(1);
 
-/// Most pairs str0m has.
+/// Maximum number of pairs str0m has.
 const MAX_PAIRS: usize = 100;
 
 /// First bytes of a STUN binding request and of its answer (RFC 8489, section 5).

@@ -26,7 +26,7 @@ const FINGERPRINT: usize = 32;
 /// Longest name of a media section: str0m truncates longer ones.
 const MAX_MID: usize = 16;
 
-/// Least length of a message that the peer must accept, in bytes (`docs/protocol.md`, section 1); also the default if
+/// Minimum length of a message that the peer must accept, in bytes (`docs/protocol.md`, section 1); also the default if
 /// the description gives none (RFC 8841, section 6.1).
 const LEAST_MESSAGE: u64 = 64 * 1024;
 

@@ -17,8 +17,8 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 use crate::processor::Processor;
 
-/// Most datagrams one end keeps until its output is polled; one more ends the connection. So a connection keeps at most
-/// 2 MiB, or 45 KiB if the peer's packets are no longer than its path carries.
+/// Maximum number of datagrams one end keeps until its output is polled; one more ends the connection. So a connection
+/// keeps at most 2 MiB, or 45 KiB if the peer's packets are no longer than its path carries.
 pub(super) const MAX_QUEUED: usize = 30;
 
 /// The number of `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256` (RFC 7905, section 2).

@@ -14,10 +14,10 @@ use stun_types::message::{
     TransactionId,
 };
 
-/// Most sockets that ask; further ones are ignored. A session has no more.
+/// Maximum number of sockets that ask; further ones are ignored. A session has no more.
 pub const MAX_SOCKETS: usize = 16;
 
-/// Most servers that are asked; further ones are ignored. Two are enough to know everything.
+/// Maximum number of servers that are asked; further ones are ignored. Two are enough to know everything.
 pub const MAX_SERVERS: usize = 8;
 
 /// Time before a request is sent again; it doubles each time (RFC 8489, section 6.2.1).

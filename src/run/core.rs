@@ -41,7 +41,7 @@ use crate::net::system::Event as MioEvent;
 use crate::session::Reach;
 use crate::tunnel::{self, ChunkPool, ConnectTarget};
 
-/// Most passes over ready connections and touched sessions before the loop polls the system again.
+/// Maximum number of passes over ready connections and touched sessions before the loop polls the system again.
 const PASSES_PER_TURN: usize = 8;
 
 /// The common state of a host, a client and a server.

@@ -33,7 +33,7 @@ use programs::Program;
 /// Longest datagram there is, in bytes.
 pub(super) const MAX_DATAGRAM: usize = 65_535;
 
-/// Most datagrams read from a socket in one turn.
+/// Maximum number of datagrams read from a socket in one turn.
 pub(super) const DATAGRAMS_PER_TURN: usize = 64;
 
 /// A flow and its stream.

@@ -14,13 +14,13 @@ use crate::net::readiness::Readiness;
 use crate::net::stream::Stream;
 use crate::tunnel::{Chunk, ChunkPool, StreamMut};
 
-/// Most bytes read in one go, before others have their turn.
+/// Maximum number of bytes read in one go, before others have their turn.
 const READ_BUDGET: usize = 128 * 1024;
 
-/// Most bytes written in one go, before others have their turn.
+/// Maximum number of bytes written in one go, before others have their turn.
 const WRITE_BUDGET: usize = 256 * 1024;
 
-/// Most payloads written with one system call.
+/// Maximum number of payloads written with one system call.
 const MAX_SLICES: usize = 32;
 
 /// The result of a turn.

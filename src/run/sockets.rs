@@ -14,10 +14,10 @@ use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
 
-/// Most addresses named in one sentence.
+/// Maximum number of addresses named in one sentence.
 const MAX_NAMED: usize = 8;
 
-/// Most receive calls of a socket in a turn.
+/// Maximum number of receive calls of a socket in a turn.
 pub(super) const RECEIVES_PER_TURN: usize = 4;
 
 /// Key of a socket.

@@ -20,7 +20,7 @@ use crate::tunnel::{Hop, Trail};
 /// What a peer and the log are told about a forward that leads back.
 pub(super) const LEADS_BACK: &str = "the forward leads back to itself";
 
-/// Least time between two reports of a session's forwards that lead back.
+/// Minimum time between two reports of a session's forwards that lead back.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The open connections that this side dialled, with those that led to them.

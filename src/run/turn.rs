@@ -17,7 +17,7 @@ use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
 
-/// Most events taken from the system at once.
+/// Maximum number of events taken from the system at once.
 const EVENTS: usize = 1024;
 
 /// How long the listeners pause if no descriptor is free.

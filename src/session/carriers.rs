@@ -26,7 +26,7 @@ pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
 pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 
-/// Most STUN servers a session knows.
+/// Maximum number of STUN servers a session knows.
 const MAX_SERVERS: usize = 16;
 
 /// The carriers of a session, by number: PeerConnections, of which at most one carries or carried and at most one is

@@ -9,7 +9,7 @@ use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 
-/// Least silence after which a link is suspect, if it has no relay and there is no path.
+/// Minimum silence after which a link is suspect, if it has no relay and there is no path.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// Protection of messages from those who forward them.

@@ -43,17 +43,17 @@ pub use event::{End, Event, Path, Signal};
 /// How long a client waits for the host's first sealed message: a person may have to approve it first.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Most stream events kept until the session is connected. The peer opens no streams before that, but a PONG may be
-/// late.
+/// Maximum number of stream events kept until the session is connected. The peer opens no streams before that, but a
+/// PONG may be late.
 const MAX_HELD: usize = 16 * 1024;
 
 /// Number of the host's first offer. Number 1 is left for a relay that the client may start in the meantime: the higher
 /// of two carriers is used.
 const FIRST_DIRECT: u32 = 2;
 
-/// Most DTLS records under one key, about 170 GB of data. The nonce of an AES-GCM record is 64 random bits here, so
-/// among 2^28 records two are alike once in 500 times, which would reveal their difference. Half of that leaves time
-/// for the next PeerConnection, and for records the counting side missed because they were lost.
+/// Maximum number of DTLS records under one key, about 170 GB of data. The nonce of an AES-GCM record is 64 random bits
+/// here, so among 2^28 records two are alike once in 500 times, which would reveal their difference. Half of that
+/// leaves time for the next PeerConnection, and for records the counting side missed because they were lost.
 pub const RECORDS_PER_KEY: u64 = 1 << 27;
 
 /// Which paths a session may take, and how long it waits for one.

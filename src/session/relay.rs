@@ -9,13 +9,13 @@ use crate::peer::backlog::Best;
 use crate::tunnel::Room;
 use crate::tunnel::frame::kind;
 
-/// Least limit on unanswered data, in bytes.
+/// Minimum limit on unanswered data, in bytes.
 const MIN_UNANSWERED: u64 = 64 * 1024;
 
-/// Greatest limit on unanswered data, in bytes.
+/// Maximum limit on unanswered data, in bytes.
 const MAX_UNANSWERED: u64 = 4 * 1024 * 1024;
 
-/// Most bytes that may wait in our own WebSocket and socket, so that a PING leaves soon.
+/// Maximum number of bytes that may wait in our own WebSocket and socket, so that a PING leaves soon.
 const MAX_WAITING: usize = 64 * 1024;
 
 /// Limit on unanswered data, as a multiple of bandwidth × round trip. A PONG comes once per round trip and reports data

@@ -21,10 +21,10 @@ use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, Sealer};
 use crate::tunnel::Role;
 
-/// Least time between reactions to news of the peer's network.
+/// Minimum time between reactions to news of the peer's network.
 const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Least time from one offer to the next.
+/// Minimum time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session {

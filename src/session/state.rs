@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Most grace periods a session may last on a path that passes datagrams but no messages.
+/// Maximum number of grace periods a session may last on a path that passes datagrams but no messages.
 const MAX_GRACES: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

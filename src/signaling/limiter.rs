@@ -43,12 +43,12 @@ const LONG_SPACING: Duration = Duration::from_secs(2);
 /// One in this many turns goes to any confirm of its source, the others to the newest.
 const ANY_IN: u32 = 4;
 
-/// Most sources whose failures are remembered while none of their confirms waits. Beyond it, the source whose turn is
-/// the longest ago is forgotten.
+/// Maximum number of sources whose failures are remembered while none of their confirms waits. Beyond it, the source
+/// whose turn is the longest ago is forgotten.
 const MAX_QUIET: usize = 1024;
 
-/// Least and greatest time that a client whose confirm found no place, or was passed over, is asked to wait. It is half
-/// of the time until the next turn: a client that comes again then is likely to be the newest.
+/// Minimum and maximum time that a client whose confirm found no place, or was passed over, is asked to wait. It is
+/// half of the time until the next turn: a client that comes again then is likely to be the newest.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// The pin is used up: a generated one must be replaced, and a chosen one deserves a warning.

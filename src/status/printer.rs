@@ -16,13 +16,13 @@ use super::event::Event;
 use super::json;
 use super::report::Writer;
 
-/// Most bytes that wait for a reader.
+/// Maximum number of bytes that wait for a reader.
 const MAX_QUEUED: usize = 1024 * 1024;
 
 /// Cost of a line beside its bytes, in bytes.
 const LINE_COST: usize = 64;
 
-/// Most bytes of one write.
+/// Maximum number of bytes of one write.
 const MAX_BATCH: usize = 64 * 1024;
 
 /// Longest wait for the remaining lines at the end of the process.

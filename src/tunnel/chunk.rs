@@ -15,8 +15,8 @@ pub const MAX_DATAGRAM: usize = 65_507;
 /// Payloads of the size classes. The largest is for datagrams only.
 const SIZES: [usize; 3] = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM];
 
-/// Most bytes of free chunks kept in each size class; the allocator gets the rest. Acknowledgements free a quarter of a
-/// window at once, so the small class must hold many.
+/// Maximum number of bytes of free chunks kept in each size class; the allocator gets the rest. Acknowledgements free a
+/// quarter of a window at once, so the small class must hold many.
 const MAX_FREE: usize = 4 * 1024 * 1024;
 
 /// A buffer that holds one DATA or DATAGRAM message: header and payload, back to back.

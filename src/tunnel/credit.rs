@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Fixed cost of a DATA frame, in units, so that tiny frames cannot fill memory for free.
 pub const FRAME_COST: u64 = 32;
 
-/// Most units a stream's window grows to.
+/// Maximum size of a stream's window, in units.
 pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 
 /// A window that is used up within this many round trips doubles. One round trip's worth would fill the path if nothing

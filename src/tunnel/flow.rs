@@ -11,11 +11,11 @@ use bytes::Bytes;
 use super::chunk::Chunk;
 use super::id::{Generation, StreamId};
 
-/// Most bytes of datagrams one flow may hold in each direction: half a second at 8 Mbit/s, with room for several of the
-/// largest.
+/// Maximum number of bytes of datagrams one flow may hold in each direction: half a second at 8 Mbit/s, with room for
+/// several of the largest.
 pub(super) const MAX_FLOW: usize = 512 * 1024;
 
-/// Most bytes of datagrams all flows may hold in each direction.
+/// Maximum number of bytes of datagrams all flows may hold in each direction.
 pub(super) const MAX_SESSION: usize = 4 * 1024 * 1024;
 
 /// A datagram that waited longer to be sent is useless: its application has asked again or gone on.

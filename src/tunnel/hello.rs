@@ -18,7 +18,7 @@ const MAX_HELLO: usize = 30 * 1024;
 /// Services a peer may announce.
 const MAX_SERVICES: usize = 256;
 
-/// Least initial credit, in units: with less, not even the smallest frames can be sent.
+/// Minimum initial credit, in units: with less, not even the smallest frames can be sent.
 const MIN_CREDIT: u32 = 64;
 
 /// Longest name of a service, in bytes.

@@ -1,6 +1,6 @@
 //! The connections that led to a stream, for noticing a forward that leads back to itself.
 
-/// Most connections in a trail; the furthest are left out.
+/// Maximum number of connections in a trail; the furthest are left out.
 pub const MAX_TRAIL: usize = 8;
 
 /// Length of one connection's name on the wire, in bytes.

@@ -14,7 +14,8 @@ use crate::common::services::{echo, serve, sink};
 use crate::common::system::skipped;
 use crate::common::{DEADLINE, ReservedPort, any_port, connect, quiet_port, try_connect, wait_until};
 
-/// Most streams that one connection may open, on both sides together: twice round, if two targets alternate.
+/// Maximum number of streams that one connection may open, on both sides together: twice round, if two targets
+/// alternate.
 const MOST_STREAMS: usize = 6;
 
 fn host(arguments: &[&str]) -> (Pinhole, String) {

@@ -21,7 +21,7 @@ use crate::common::{ReservedPort, connect, ping, some_are_open};
 use crate::lab::{Client, Honest, Server, Transfer, check_echo, registered};
 use crate::raw::{Raw, conversation};
 
-/// Most memory that a server may use here, in kibibytes: one slow client may have 5 MiB waiting.
+/// Maximum memory that a server may use here, in kibibytes: one slow client may have 5 MiB waiting.
 const MEMORY_LIMIT: u64 = 64 * 1024;
 
 /// Echoes that are measured beside what others do.

@@ -9,7 +9,7 @@ use crate::{
     AssociationEvent, EndpointEvent, Error, Payload, PayloadProtocolIdentifier, Stream, StreamEvent, Transmit,
 };
 
-/// Most packets returned at a time; the rest follows.
+/// Maximum number of packets returned at a time; the rest follows.
 const BURST: usize = 64;
 
 /// An event of an association.

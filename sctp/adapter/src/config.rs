@@ -8,7 +8,7 @@ use pinhole_sctp::{Config, Seed, Token};
 
 use crate::Error;
 
-/// Least announced window, whatever is configured: 100 ms at a gigabit per second. str0m configures one MiB, which
+/// Minimum announced window, whatever is configured: 100 ms at a gigabit per second. str0m configures one MiB, which
 /// limits a path of 100 ms to 84 Mbit/s.
 const RECEIVE_WINDOW: u32 = 16 * 1024 * 1024;
 

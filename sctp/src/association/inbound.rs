@@ -21,7 +21,7 @@ use crate::wire::{cause, kind};
 const GOES_ON: u8 = 0x80;
 const IS_REPORTED: u8 = 0x40;
 
-/// Most bytes of an unknown chunk that are reported.
+/// Maximum number of bytes of an unknown chunk that are reported.
 const MAX_REPORTED: usize = 256;
 
 impl Association {

@@ -30,7 +30,7 @@ pub use handshake::{Token, TokenError};
 pub use state::State;
 pub use stream::Stream;
 
-/// Most answers that wait to be sent. Further ones are dropped; a peer that needs one asks again.
+/// Maximum number of answers that wait to be sent. Further ones are dropped; a peer that needs one asks again.
 const MAX_CONTROLS: usize = 32;
 
 /// One end of an association (RFC 9260).

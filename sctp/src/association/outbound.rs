@@ -16,7 +16,7 @@ use crate::wire::kind;
 use crate::wire::parameter;
 use crate::wire::writer::Header;
 
-/// Most times the timeout of a handshake and of a shutdown doubles.
+/// Maximum number of times the timeout of a handshake and of a shutdown doubles.
 const MAX_BACKOFF: u32 = 8;
 
 impl Association {

@@ -12,7 +12,7 @@ const C: f64 = 0.4;
 const BETA: f64 = 0.7;
 /// Round trip assumed until there is a sample.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// Least window, in packets.
+/// Minimum window, in packets.
 const MIN_PACKETS: u64 = 2;
 
 /// The growth of the window since a loss.

@@ -18,7 +18,7 @@ pub(super) const PAYLOAD: u64 = 1312;
 pub(super) struct Link {
     pub(super) mbit: u64,
     pub(super) round_trip: Duration,
-    /// Most packets in the queue.
+    /// Maximum number of packets in the queue.
     pub(super) queue: usize,
     /// Random loss, in packets per million.
     pub(super) loss: u64,

@@ -19,13 +19,13 @@ use reassembly::{Reassembly, Whole, cost};
 /// How far beyond the cumulative number a chunk is accepted: as far as a SACK can report.
 const MAX_AHEAD: u64 = 65_535;
 
-/// Most numbers that can be skipped at once. More were never sent.
+/// Maximum number of numbers that can be skipped at once. More were never sent.
 const MAX_SKIP: u64 = 1 << 24;
 
-/// Most gaps in the received numbers; a chunk that would cause more is dropped.
+/// Maximum number of gaps in the received numbers; a chunk that would cause more is dropped.
 const MAX_GAPS: usize = 2048;
 
-/// Most duplicate numbers reported in one SACK.
+/// Maximum number of duplicate numbers reported in one SACK.
 const MAX_DUPLICATES: usize = 16;
 
 /// The receiving side of an association.
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) first: u32,
     pub(crate) window: usize,
     pub(crate) max_message: usize,
-    /// Most incoming streams.
+    /// Maximum number of incoming streams.
     pub(crate) inbound: u16,
     /// One acknowledgement per batch is enough for the peer.
     pub(crate) is_batched: bool,

@@ -25,7 +25,7 @@ use recovery::Recovery;
 use scheduler::Scheduler;
 use size::PacketSize;
 
-/// Most outstanding chunks: as many as a SACK can distinguish.
+/// Maximum number of outstanding chunks: as many as a SACK can distinguish.
 const MAX_OUTSTANDING: usize = 65_000;
 
 /// How long a foreign peer may delay an acknowledgement (RFC 9260, section 16: SACK.Delay).

@@ -13,7 +13,7 @@ const THRESHOLD: u64 = 3;
 /// Recoveries for which a wider reordering window is kept (RFC 8985, section 6.2, step 4).
 const KEPT_WIDE: u32 = 16;
 
-/// Greatest reordering window, in quarters of the minimal round trip.
+/// Maximum reordering window, in quarters of the minimal round trip.
 const MAX_QUARTERS: u32 = 16;
 
 /// The latest chunk known to have arrived, which judges those that left before it.

@@ -13,10 +13,10 @@ use crate::wire::chunk::DataHeader;
 use crate::wire::writer::Writer;
 use crate::wire::{DATA_HEADER, PACKET_HEADER, kind, padded};
 
-/// Least payload of a fragment: less is not worth its header.
+/// Minimum payload of a fragment: less is not worth its header.
 const MIN_FRAGMENT: usize = 32;
 
-/// Most streams in one FORWARD-TSN.
+/// Maximum number of streams in one FORWARD-TSN.
 const MAX_SKIPPED: usize = 128;
 
 /// How much may leave in one packet, and why.

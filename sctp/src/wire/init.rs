@@ -27,10 +27,10 @@ const BY_DTLS: u32 = 1;
 const GOES_ON: u16 = 0x8000;
 const IS_REPORTED: u16 = 0x4000;
 
-/// Most bytes of unrecognized parameters that are reported.
+/// Maximum number of bytes of unrecognized parameters that are reported.
 const MAX_REPORTED: usize = 256;
 
-/// Least window that may be announced (RFC 9260, section 3.3.2).
+/// Minimum window that may be announced (RFC 9260, section 3.3.2).
 pub(crate) const MIN_WINDOW: u32 = 1500;
 
 /// Optional features of an end beyond RFC 9260.

@@ -56,7 +56,7 @@ pub enum Loss {
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     pub delay: Duration,
-    /// Greatest random addition to the delay of some packets.
+    /// Maximum random addition to the delay of some packets.
     pub jitter: Duration,
     /// Share of the packets that jitter delays.
     pub jittered: f64,
@@ -65,7 +65,7 @@ pub struct Path {
     pub repeated: f64,
     /// Bytes per second; `None` means no limit.
     pub rate: Option<f64>,
-    /// Most bytes that wait for the rate.
+    /// Maximum number of bytes that wait for the rate.
     pub queue: usize,
     /// Longer packets never arrive.
     pub largest: usize,

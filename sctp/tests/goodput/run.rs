@@ -12,7 +12,7 @@ const BULK: u16 = 1;
 const ECHO: u16 = 3;
 const MESSAGE: usize = 16 * 1024;
 
-/// Least time between two turns of an end: the time to handle one turn's packets.
+/// Minimum time between two turns of an end: the time to handle one turn's packets.
 const TURN: u64 = 50_000;
 /// The clock of an end's loop: it wakes on whole milliseconds.
 const TICK: u64 = 1_000_000;

@@ -8,7 +8,8 @@ use crate::gateway::request::{HeadReader, RequestHead, RequestLine};
 use crate::gateway::{Finished, MAX_FIELDS, MAX_HEAD, Malformed, Refusal, fields};
 use crate::http::Headers;
 
-/// Most empty lines skipped before a request (RFC 9112, section 2.2): old programs send an extra one after a body.
+/// Maximum number of empty lines skipped before a request (RFC 9112, section 2.2): old programs send an extra one after
+/// a body.
 const MAX_EMPTY_LINES: usize = 8;
 
 /// First byte of TLS: a handshake record.

@@ -6,7 +6,7 @@ use crate::gateway::answer::{AnswerHead, START, Sort};
 use crate::gateway::body::Body;
 use crate::gateway::{AnswerFault, MAX_HEAD, Refusal};
 
-/// Most interim answers before the final one. They are short, and each is longer once rewritten.
+/// Maximum number of interim answers before the final one. They are short, and each is longer once rewritten.
 const MAX_INTERIM: usize = 16;
 
 impl Exchange {

@@ -5,7 +5,7 @@ use std::fmt;
 /// Largest head of an answer, in bytes: front ends add long redirections and cookies.
 pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
 
-/// Most header fields of an answer.
+/// Maximum number of header fields of an answer.
 pub(super) const MAX_ANSWER_HEADERS: usize = 100;
 
 /// The kind of program that was dialled, for sentences that name it.

@@ -16,7 +16,7 @@ use crate::net::transport::{Transport, Unsent};
 use crate::net::websocket::SUB_PROTOCOL;
 use crate::signaling::url::SignalingUrl;
 
-/// Most bytes of extra header fields.
+/// Maximum number of bytes of extra header fields.
 const MAX_EXTRA_HEADERS: usize = 8 * 1024;
 
 /// Characters kept of a refusal's body.

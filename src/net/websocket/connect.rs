@@ -11,7 +11,7 @@ use crate::http::Headers;
 use crate::http::proxy::Proxy;
 use crate::net::transport::{Transport, Unsent};
 
-/// Most characters of a proxy's own text in a message.
+/// Maximum number of characters of a proxy's own text in a message.
 const MAX_SHOWN: usize = 300;
 
 /// A request to a proxy that is being sent, and the answer so far.

@@ -43,14 +43,14 @@ pub const SUB_PROTOCOL: &str = "pinhole-signal.1";
 /// Largest message in either direction, in bytes: 64 KiB of content and the overhead of sealing.
 pub const MAX_MESSAGE: usize = 65 * 1024;
 
-/// Most bytes that wait for the network before [`WebSocketError::Full`].
+/// Maximum number of bytes that wait for the network before [`WebSocketError::Full`].
 pub const MAX_WRITE_BUFFER: usize = 256 * 1024;
 
 /// What a ping costs of a turn's reading budget, in bytes. Its answer is a write of its own, and a flood of pings must
 /// not cost others more time than a flood of bytes.
 const PING_COST: usize = 1024;
 
-/// Most unsent bytes in the system, so that a relayed PING behind them leaves soon.
+/// Maximum number of unsent bytes in the system, so that a relayed PING behind them leaves soon.
 const NOT_SENT: u32 = 16 * 1024;
 
 /// One WebSocket, at either side.

@@ -9,7 +9,7 @@ use super::network::{Kind, Machine, Network, Process};
 use super::poll::Ready;
 use super::traffic::{Body, Segment};
 
-/// Most bytes in transit and unread in one direction.
+/// Maximum number of bytes in transit and unread in one direction.
 const WINDOW: usize = 64 * 1024;
 
 /// How long the system tries to connect (tcp_syn_retries of 6).

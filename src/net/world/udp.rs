@@ -8,7 +8,7 @@ use super::network::{Kind, Machine, Network, Process};
 use super::poll::Ready;
 use super::traffic::Body;
 
-/// Most bytes a socket queues for its process.
+/// Maximum number of bytes a socket queues for its process.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// A UDP socket.

@@ -22,12 +22,12 @@ const PROTOCOL: &str = "pinhole.1";
 const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
 const DATAGRAMS_STREAM: u16 = 100;
 
-/// Most bytes both channels together may hold: the greatest backlog, the share of datagrams beyond it, and the longest
-/// datagram.
+/// Maximum number of bytes both channels together may hold: the greatest backlog, the share of datagrams beyond it, and
+/// the longest datagram.
 pub(super) const MAX_BUFFERED: usize = MAX_BACKLOG + datagram_share(MAX_BACKLOG) + 128 * 1024;
 
-/// Most bytes kept of messages that overtook the opening of the channel: HELLO, and on a further carrier RESUME and the
-/// first frames of thousands of streams.
+/// Maximum number of bytes kept of messages that overtook the opening of the channel: HELLO, and on a further carrier
+/// RESUME and the first frames of thousands of streams.
 const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
 /// Returns the settings of the channel for messages.

@@ -33,7 +33,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 /// The same time for each of several addresses.
 const PATIENCE: Patience = Patience { last: OPEN_TIMEOUT, others: OPEN_TIMEOUT };
 
-/// Most addresses of the host that are tried: an attempt that hangs takes its whole time.
+/// Maximum number of addresses of the host that are tried: an attempt that hangs takes its whole time.
 const MAX_ADDRESSES: usize = 3;
 
 /// Time for the host to answer a step of the handshake; it may be slowing down guesses.

@@ -27,7 +27,7 @@ const AGAIN: Patience = Patience { last: Duration::from_secs(3), others: Duratio
 /// fresh ones must follow.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most redials at a time.
+/// Maximum number of redials at a time.
 const MAX_LINKS: usize = 8;
 
 impl Client {

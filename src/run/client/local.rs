@@ -24,13 +24,13 @@ use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::tunnel::{ConnectTarget, Service};
 
-/// Most connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long a local connection waits for a session.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// Most local connections that wait; further ones are reset at once.
+/// Maximum number of local connections that wait; further ones are reset at once.
 const MAX_WAITING: usize = 256;
 
 /// The listeners, and the connections that wait.

@@ -22,10 +22,10 @@ use crate::tunnel::{AbortReason, ConnectTarget};
 /// How long a program may negotiate.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most programs that negotiate at a time.
+/// Maximum number of programs that negotiate at a time.
 const MAX_NEGOTIATIONS: usize = 1024;
 
-/// Most programs whose datagrams are relayed.
+/// Maximum number of programs whose datagrams are relayed.
 const MAX_RELAYS: usize = 256;
 
 /// Bytes read at once. Data after a program's request then fits into one message.

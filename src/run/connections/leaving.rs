@@ -14,7 +14,7 @@ use crate::run::table::{Slot, Table};
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 
-/// Most connections that wait for their reset. Beyond it, the one that has waited longest is reset.
+/// Maximum number of connections that wait for their reset. Beyond it, the one that has waited longest is reset.
 const MAX_LEAVING: usize = 256;
 
 /// Time for a program to read the remaining data.
@@ -23,7 +23,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same time if the system does not tell how much was read: the end was sent already, or this is not Linux.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes of a program that are read and discarded in one turn, so that the program can go on.
+/// Maximum number of bytes of a program that are read and discarded in one turn, so that the program can go on.
 const READ_BUDGET: usize = 256 * 1024;
 
 /// A connection that waits for its reset.

@@ -23,7 +23,7 @@ use crate::socks::datagram;
 use crate::status::event::StreamEnd;
 use crate::tunnel::ConnectTarget;
 
-/// Most flows of local programs in a session; beyond it the one that was idle for longest ends.
+/// Maximum number of flows of local programs in a session; beyond it the one that was idle for longest ends.
 const MAX_FLOWS: usize = 1024;
 
 /// A UDP socket for local programs.

@@ -17,8 +17,8 @@ use crate::run::token::Source;
 use crate::status::event::StreamEnd;
 use crate::tunnel::AbortReason;
 
-/// Most flows that peers have opened in all sessions; each has a socket. Beyond it, the flow that was idle for longest
-/// ends, in the session with the most of them.
+/// Maximum number of flows that peers have opened in all sessions; each has a socket. Beyond it, the flow that was idle
+/// for longest ends, in the session with the most of them.
 const MAX_TARGET_FLOWS: usize = 1024;
 
 impl Flows {

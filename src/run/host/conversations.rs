@@ -18,7 +18,7 @@ use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
 
-/// Most bytes that wait in a conversation. A session stops at much less.
+/// Maximum number of bytes that wait in a conversation. A session stops at much less.
 const MAX_WAITING: usize = 256 * 1024;
 
 /// The conversations on the WebSocket to the server.

@@ -23,7 +23,7 @@ use crate::signaling::handshake::{Established, HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
 
-/// Most connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How long a client should wait if the signaling port is full, in seconds.

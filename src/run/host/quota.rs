@@ -6,8 +6,8 @@ use crate::run::keys::LinkKey;
 use crate::shares::{Admission, Source};
 use crate::signaling::error::SignalingError;
 
-/// Most links without a session: handshakes, confirms that wait for their turn, questions of `--ask`, links that close.
-/// One source alone gets half of them; behind a dev tunnel all clients are one source.
+/// Maximum number of links without a session: handshakes, confirms that wait for their turn, questions of `--ask`,
+/// links that close. One source alone gets half of them; behind a dev tunnel all clients are one source.
 pub(super) const MAX_UNPROVEN: usize = 512;
 
 impl Host {

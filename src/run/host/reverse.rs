@@ -20,7 +20,7 @@ use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::ConnectTarget;
 
-/// Most connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// Key of a listener for a client.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use crate::run::keys::SessionKey;
 use crate::signaling::{ResumeKey, SessionId, Ticket};
 
-/// Most clients that are remembered. Each takes a few hundred bytes; a forgotten client proves the pin again.
+/// Maximum number of clients that are remembered. Each takes a few hundred bytes; a forgotten client proves the pin
+/// again.
 const MAX_TICKETS: usize = 1024;
 
 /// The tickets of a host.

@@ -18,7 +18,7 @@ pub(in crate::run) struct Outbox {
 }
 
 impl Outbox {
-    /// Most bytes ahead in a WebSocket, so that later messages can still take turns.
+    /// Maximum number of bytes ahead in a WebSocket, so that later messages can still take turns.
     pub(in crate::run) const MAX_AHEAD: usize = 64 * 1024;
 
     pub(in crate::run) fn push(&mut self, message: Payload) {

@@ -17,13 +17,13 @@ use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, 
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
-/// Most bytes that wait for one client: a relayed session has at most 4 MiB in transit (`session::relay`).
+/// Maximum number of bytes that wait for one client: a relayed session has at most 4 MiB in transit (`session::relay`).
 const MAX_WAITING: usize = 5 * 1024 * 1024;
 
 /// Time for a client to receive its queue once its host is done with it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most bytes that wait for all clients together.
+/// Maximum number of bytes that wait for all clients together.
 const MAX_QUEUED: usize = 256 * 1024 * 1024;
 
 impl Server {

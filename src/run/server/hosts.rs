@@ -19,14 +19,14 @@ use crate::tunnel::{Config, Role};
 /// stream, and a hostile host may send many.
 const INITIAL_CREDIT: u32 = 32 * 1024;
 
-/// Most bytes by which all windows of one host grow together.
+/// Maximum number of bytes by which all windows of one host grow together.
 const GROWTH_BUDGET: u64 = 8 * 1024 * 1024;
 
-/// Most bytes of one host's visitors that the host has not acknowledged. Acknowledgements of small requests may take a
-/// second, and each request holds 2 KiB: this is enough for 32,000.
+/// Maximum number of bytes of one host's visitors that the host has not acknowledged. Acknowledgements of small
+/// requests may take a second, and each request holds 2 KiB: this is enough for 32,000.
 const SEND_BUDGET: usize = 64 * 1024 * 1024;
 
-/// Most bytes of all hosts together, unacknowledged or grown by windows; checked now and then.
+/// Maximum number of bytes of all hosts together, unacknowledged or grown by windows; checked now and then.
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
 
 impl Server {

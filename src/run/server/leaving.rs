@@ -12,10 +12,10 @@ use crate::tunnel::{AbortReason, StreamKey};
 /// Time for a service to end its side.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Most bytes a service may send meanwhile; they are dropped.
+/// Maximum number of bytes a service may send meanwhile; they are dropped.
 const MAX_DROPPED: usize = 64 * 1024;
 
-/// Most leaving streams of one host; beyond it the oldest is reset.
+/// Maximum number of leaving streams of one host; beyond it the oldest is reset.
 const MAX_LEAVING: usize = 1024;
 
 /// Streams whose sending half is finished, and whose receiving half is read to its end and dropped.

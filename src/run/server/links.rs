@@ -25,10 +25,10 @@ use crate::signaling::rendezvous::{FromServer, HostId, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
-/// Most connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Most messages of one link in a turn: many small ones are as much work as large ones.
+/// Maximum number of messages of one link in a turn: many small ones are as much work as large ones.
 const MESSAGES_PER_TURN: usize = 64;
 
 /// Path for hosts to register, and prefix of clients' paths.

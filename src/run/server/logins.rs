@@ -20,7 +20,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 /// When visitors whose login was not verified should try again, in seconds.
 const RETRY_AFTER: u32 = 2;
 
-/// Most hosts whose wrong logins are remembered; beyond it the host with the fewest is forgotten.
+/// Maximum number of hosts whose wrong logins are remembered; beyond it the host with the fewest is forgotten.
 const MAX_HOSTS: usize = 1024;
 
 /// Number of wrong logins from which on they are reported: people mistype.

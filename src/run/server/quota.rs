@@ -10,19 +10,21 @@ use crate::run::links::Link;
 use crate::shares::{Admission, Source, Standing};
 use crate::status::refusal::Refusal as Counted;
 
-/// Most connections without a request.
+/// Maximum number of connections without a request.
 pub(super) const MAX_ASKING: usize = 4096;
 
-/// Most incomplete heads of visitors longer than [`LONG_HEAD`], which share one budget.
+/// Maximum number of incomplete heads of visitors longer than [`LONG_HEAD`], which share one budget.
 pub(super) const MAX_LONG_HEADS: usize = 512;
 
 /// Longest incomplete head without a place of its own, in bytes. Heads of browsers usually come in one piece.
 const LONG_HEAD: usize = 1024;
 
-/// Most streams to one host that carry requests: a host that answers none must not take everything the server has.
+/// Maximum number of streams to one host that carry requests: a host that answers none must not take everything the
+/// server has.
 pub(super) const MAX_REQUESTS: usize = 1024;
 
-/// Most streams to one host, including those that only wait for a last acknowledgement and are not counted as requests.
+/// Maximum number of streams to one host, including those that only wait for a last acknowledgement and are not counted
+/// as requests.
 pub(super) const MAX_STREAMS: usize = 2 * MAX_REQUESTS;
 
 /// When visitors should try again if there are too many, in seconds.

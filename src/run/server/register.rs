@@ -19,7 +19,7 @@ const CONTEST: Duration = Duration::from_secs(2);
 /// What the owner of a token may have.
 struct Claim {
     owner: Owner,
-    /// Most hosts of the same owner.
+    /// Maximum number of hosts of the same owner.
     max_hosts: usize,
     max_clients: usize,
 }

@@ -12,7 +12,7 @@ use crate::shares::{Source, Standing};
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{ConnectTarget, StreamKey};
 
-/// Most connections at a time. A few more are told that there are too many; further ones are not accepted.
+/// Maximum number of connections at a time. A few more are told that there are too many; further ones are not accepted.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 /// Key of a connection.
 pub(super) type WebKey = Key<Web>;

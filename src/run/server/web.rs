@@ -29,7 +29,7 @@ use crate::status::refusal::Refusal as Counted;
 
 const MAX_SURPLUS: usize = 256;
 
-/// Most rounds of one connection in a turn.
+/// Maximum number of rounds of one connection in a turn.
 const ROUNDS_PER_TURN: usize = 4;
 
 /// Bytes read at once.

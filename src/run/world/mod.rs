@@ -25,7 +25,7 @@ use crate::status::event::Event;
 /// Longest wait of a test for something, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Most turns at one moment; a loop with more never comes to rest.
+/// Maximum number of turns at one moment; a loop with more never comes to rest.
 const MAX_TURNS: u32 = 20_000;
 
 /// A host, a client or a server of a world.

@@ -24,26 +24,26 @@ pub struct Config {
     pub initial_credit: u32,
     /// Streams the peer may have open at once.
     pub max_streams: u32,
-    /// Most units of all initial receive windows together; streams beyond it are refused.
+    /// Maximum number of units of all initial receive windows together; streams beyond it are refused.
     pub receive_budget: u64,
-    /// Most units by which all receive windows together may grow.
+    /// Maximum number of units by which all receive windows together may grow.
     pub growth_budget: u64,
-    /// Most bytes that may be queued or unacknowledged over all streams, as chunk capacity. Beyond it each stream may
-    /// hold one chunk.
+    /// Maximum number of bytes that may be queued or unacknowledged over all streams, as chunk capacity. Beyond it each
+    /// stream may hold one chunk.
     pub send_budget: usize,
-    /// Most bytes per second in each direction; `None` means no limit. Sending is limited message by message; receiving
-    /// by granting credit no faster, so the initial credit of each stream is not limited. Datagrams that arrive need no
-    /// credit and are not limited.
+    /// Maximum rate in each direction, in bytes per second; `None` means no limit. Sending is limited message by
+    /// message; receiving by granting credit no faster, so the initial credit of each stream is not limited. Datagrams
+    /// that arrive need no credit and are not limited.
     pub rate: Option<u64>,
     /// Services we offer.
     pub services: Vec<Service>,
 }
 
 impl Config {
-    /// Least memory [`Config::with_memory`] works with, in bytes: enough for a few hundred connections.
+    /// Minimum memory [`Config::with_memory`] works with, in bytes: enough for a few hundred connections.
     pub const MIN_MEMORY: u64 = 4 * 1024 * 1024;
 
-    /// Most streams [`Config::with_max_streams`] accepts: every id a client has.
+    /// Maximum number of streams [`Config::with_max_streams`] accepts: every id a client has.
     pub const MOST_STREAMS: u32 = 32_767;
 
     /// Returns the defaults for a role.

@@ -8,7 +8,7 @@ use crate::tunnel::Role;
 use crate::tunnel::event::Event;
 use crate::tunnel::frame::{self, MAX_LISTEN_TEXT};
 
-/// Most reverse forwards a host keeps for one session; further ones are refused.
+/// Maximum number of reverse forwards a host keeps for one session; further ones are refused.
 pub const MAX_LISTENS: usize = 256;
 
 /// Refusals that may wait to be sent. A LISTEN beyond that gets no answer on this carrier.

@@ -75,14 +75,14 @@ pub struct Counters {
     pub datagrams: Dropped,
 }
 
-/// Most bytes kept of messages that came before the peer's HELLO.
+/// Maximum number of bytes kept of messages that came before the peer's HELLO.
 const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
 
-/// Most bytes kept, over all streams, of DATA that came before its CONNECT.
+/// Maximum number of bytes kept, over all streams, of DATA that came before its CONNECT.
 const MAX_BEFORE_CONNECT: u64 = 4 * 1024 * 1024;
 
-/// Most aborts waiting to be sent; with more streams, twice as many as there may be streams. Only an attacker causes
-/// more at once.
+/// Maximum number of aborts waiting to be sent; with more streams, twice as many as there may be streams. Only an
+/// attacker causes more at once.
 const MAX_PENDING_ABORTS: usize = 8192;
 
 /// Many byte streams over one carrier at a time.

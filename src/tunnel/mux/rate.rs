@@ -25,7 +25,7 @@ const MAX_DEBT: Duration = Duration::from_secs(2);
 /// one turn for each bulk stream beside it.
 const MAX_TURN: Duration = Duration::from_millis(10);
 
-/// Least payload of a DATA frame that is cut down for that, in bytes.
+/// Minimum payload of a DATA frame that is cut down for that, in bytes.
 const MIN_PAYLOAD: usize = 1024;
 
 /// Longest wait for the rate, whatever passes without asking meanwhile. It is longer than [`MAX_DEBT`], so that it only

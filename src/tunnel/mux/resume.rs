@@ -15,7 +15,7 @@ use crate::tunnel::id::StreamId;
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::Application;
 
-/// Most parts of a RESUME list: enough for every stream that can exist.
+/// Maximum number of parts of a RESUME list: enough for every stream that can exist.
 const MAX_PARTS: u16 = 128;
 
 /// Entries in one part.

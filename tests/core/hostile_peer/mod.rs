@@ -16,7 +16,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use raw::{Lab, SEND_BUDGET, Victim, hello, main_channel};
 use str0m::channel::{ChannelConfig, Reliability};
 
-/// Most memory of a session for a hostile peer's messages, in bytes.
+/// Maximum memory of a session for a hostile peer's messages, in bytes.
 const MAX_MEMORY: usize = 64 * 1024 * 1024;
 
 /// Streams a session takes of a peer: those it announces, and a quarter for CONNECTs that overtake a CREDIT.

@@ -22,7 +22,8 @@ const CARRIER: u32 = 2;
 /// Time a datagram takes.
 const DELAY: Duration = Duration::from_millis(1);
 
-/// Most bytes the attacked session may keep queued or unacknowledged: less than usual, so that it is soon reached.
+/// Maximum number of bytes the attacked session may keep queued or unacknowledged: less than usual, so that it is soon
+/// reached.
 pub(crate) const SEND_BUDGET: usize = 8 * 1024 * 1024;
 
 /// The channel as it should be.

@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     pub(crate) hashes: u16,
     /// Streams can be refused for being too many.
     pub(crate) is_tight: bool,
-    /// Most bytes a direction carries.
+    /// Maximum number of bytes a direction carries.
     pub(crate) max_total: u64,
     pub(crate) max_delay_ms: u64,
     pub(crate) go_away: bool,

@@ -45,7 +45,7 @@ const WINDOW_GAIN: u64 = percent(200);
 const CRUISE_WINDOW_GAIN: u64 = percent(150);
 /// Share of the bandwidth that pacing leaves free, so that queues drain.
 const PACING_MARGIN: u64 = 1;
-/// Least window, in packets.
+/// Minimum window, in packets.
 const MIN_PACKETS: u64 = 4;
 /// First window, in packets (RFC 6928).
 const INITIAL_PACKETS: u64 = 10;

@@ -11,8 +11,8 @@ const MAX_ROUNDS: u64 = 63;
 /// Shortest time between two probes, and the greatest random addition.
 const WAIT: Duration = Duration::from_secs(2);
 const RANDOM_WAIT: Duration = Duration::from_secs(1);
-/// Most times the wait doubles while probes only find other flows' shares: a flow that halves its window at a loss
-/// would otherwise not recover between two probes.
+/// Maximum number of times the wait doubles while probes only find other flows' shares: a flow that halves its window
+/// at a loss would otherwise not recover between two probes.
 const MAX_IN_VAIN: u32 = 3;
 
 /// What the arriving acknowledgements belong to.

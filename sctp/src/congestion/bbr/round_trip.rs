@@ -11,7 +11,7 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// A sample that exceeds the minimum by no more than this part shows a nearly empty queue, so no measurement is needed.
 const SIMILAR: u32 = 8;
-/// Least duration of a measurement.
+/// Minimum duration of a measurement.
 const HOLD: Duration = Duration::from_millis(200);
 
 /// The recent minimum of the round trip.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Bbr, Sample, State, percent, scale};
 
-/// Least growth that counts.
+/// Minimum growth that counts.
 const GROWTH: u64 = percent(125);
 /// Rounds without growth after which the bandwidth is known.
 const ROUNDS_WITHOUT_GROWTH: u32 = 3;
