@@ -1,9 +1,9 @@
 //! Detects targets that lead back where no trail shows it: through another host, another machine, a container.
 //!
 //! A connection in a loop causes the next one when it is made. All of them stay open, and none ever gets an answer. If
-//! that many connections are open, dials are held for a moment, then one is released. If each release is followed by
-//! exactly one new dial, none comes otherwise, and no connection ends, they are one connection in a loop. The first
-//! answer of a real service releases all dials.
+//! many such connections are open, dials are held for a moment, then one is released. If exactly one new dial follows
+//! each release, none comes otherwise, and no connection ends, they are one connection in a loop. The first answer of a
+//! real service releases all dials.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_millis(150);
 const FOLLOWS: Duration = Duration::from_millis(400);
 
 /// Number of releases, each followed by exactly one dial, that prove a loop. Independent dials would look like this
-/// once in some hundred thousand times, and only if no connection gets an answer or ends meanwhile.
+/// once in several hundred thousand cases, and only if no connection gets an answer or ends meanwhile.
 const ROUNDS: usize = 16;
 
 /// Shortest and longest time without suspicion, after a false one.

@@ -139,7 +139,7 @@ impl Server {
     fn contest(&mut self, holder: LinkKey, key: LinkKey, register: Register) {
         let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
         let received = websocket.received();
-        // A full WebSocket is a sign of life, too.
+        // If the ping fails, the process gives no sign of life.
         let _ = websocket.send_ping();
         let Some(host) = self.host(holder) else { return };
         let former = host.contender.replace((key, received));

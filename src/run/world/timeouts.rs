@@ -229,7 +229,7 @@ fn a_session_without_any_path_lives_for_a_minute() {
     let is_over = |event: &Event| matches!(event, Event::Disconnected { .. });
     let took = pair.world.until("the session's end", |world| world.said(client, is_over) && world.said(host, is_over));
     assert!(took >= seconds(50) && took <= seconds(61), "{took:?}");
-    // The path is restored at once, and nobody has to be told.
+    // Once the link is back, the client begins another session by itself.
     pair.world.cut(pair.office, pair.home, false);
     pair.world.until("another session", |world| {
         world.times_said(client, |event| matches!(event, Event::Connected { .. })) == 2
