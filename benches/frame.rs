@@ -1,4 +1,4 @@
-//! The frame codec and the reordering of frames.
+//! Benchmarks of the frame codec and of the reordering of frames.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-/// Frames that one run of the reordering takes.
+/// Frames in one run of the reordering.
 const FRAMES: u32 = 1024;
 
 fn codec(criterion: &mut Criterion) {
@@ -22,7 +22,7 @@ fn codec(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(len as u64));
         let mut message = vec![0; HEADER_LEN + len];
         group.bench_function(BenchmarkId::new("encode", len), |bencher| {
-            // A payload lies behind its headroom already: encoding is the header.
+            // A payload already has its headroom, so encoding writes only the header.
             bencher.iter(|| {
                 let header = header(kind::DATA, Generation(1), black_box(7), Sequence(black_box(9)));
                 message[..HEADER_LEN].copy_from_slice(&header);

@@ -1,4 +1,4 @@
-//! Two muxes forward data over a carrier in memory.
+//! Benchmarks of two muxes that forward data over a carrier in memory.
 #![allow(missing_docs)]
 
 use std::collections::VecDeque;
@@ -40,7 +40,7 @@ impl Pair {
         pair
     }
 
-    /// Moves messages both ways; the host's application reads all it gets. Returns how much that was.
+    /// Moves messages both ways; the host's application reads everything. Returns how much it read.
     fn exchange(&mut self) -> usize {
         let [ours, theirs] = &mut self.pools;
         while self.carrier.len() < IN_FLIGHT

@@ -1,4 +1,4 @@
-//! A host and a client in this process, over real loopback sockets: what a whole tunnel carries, beside plain TCP.
+//! Benchmarks of a host and a client in this process, over real loopback sockets, compared with plain TCP.
 //!
 //! Groups: `throughput` (plain TCP, one stream, eight streams), `echo` (64 bytes, plain and through the tunnel).
 
@@ -13,10 +13,10 @@ use pinhole::internals::config::{ClientConfig, HostConfig};
 use pinhole::internals::run::{Client, Host, RunError, Stopper};
 use pinhole::internals::status::event::Event;
 
-/// Bytes one iteration moves.
+/// Bytes moved in one iteration.
 const BULK: usize = 32 * 1024 * 1024;
 
-/// A service: the first byte of a connection says what it does.
+/// First byte of a connection, which selects the service's behaviour.
 const ECHO: u8 = b'e';
 const SOURCE: u8 = b's';
 
@@ -46,7 +46,7 @@ fn serve(mut stream: TcpStream) -> std::io::Result<()> {
                 stream.write_all(&buffer[..len])?;
             }
             _ => {
-                // A request of eight bytes names a length; that much is sent.
+                // A request of eight bytes is the length of the answer.
                 let mut len = [0; 8];
                 stream.read_exact(&mut len)?;
                 let mut left = u64::from_be_bytes(len) as usize;

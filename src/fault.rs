@@ -1,17 +1,17 @@
-//! Panics of code that is not ours: they end what they happened in, and nothing else.
+//! Panics in libraries end the call they happen in, and nothing else.
 //!
-//! Libraries assert what they believe of their input, and a peer's bytes may prove them wrong. Such a call is made by
-//! [`caught`]; what it worked on is half done afterwards and must not be used again. Panics of our own are bugs like
-//! any other: they end the process.
+//! Libraries assert their assumptions about input, and a peer's bytes may violate them. [`caught`] makes such calls;
+//! the state they worked on may be inconsistent afterwards and must not be used again. Panics in our own code are bugs
+//! like any other, and end the process.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use log::error;
 
-/// Longest part of a panic's message that is logged, in characters: some quote their input.
+/// Longest part of a panic's message that is logged, in characters: some messages quote the input.
 const MAX_MESSAGE: usize = 200;
 
-/// A call did not return. What is known of it is in the log.
+/// The error of a call that panicked; the log has the details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a fault of this program, not of the network: its log says where it was, please report that")]
 pub struct Fault;
@@ -19,12 +19,12 @@ pub struct Fault;
 /// Calls code that may panic.
 ///
 /// # Errors
-/// It did. Whatever it could change must not be used again, but dropped.
+/// It panicked. Drop everything the call could change; do not use it again.
 pub fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|_| Fault)
 }
 
-/// Has panics logged, each as one line with its place, where they would be printed with a backtrace otherwise.
+/// Makes panics appear in the log, each as one line with its place, instead of a printed backtrace.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| error!("{}", describe(panic))));
 }

@@ -1,29 +1,30 @@
-//! Which cipher suits a processor: AES-GCM where it has instructions for AES, ChaCha20-Poly1305 where it has none.
+//! The cipher that suits a processor: AES-GCM if it has instructions for AES, otherwise ChaCha20-Poly1305.
 //!
-//! Without them AES costs several times as much, and tables of it in memory tell others on the machine of the key.
+//! Without the instructions, AES costs several times as much, and its tables in memory leak the key to other programs
+//! on the machine.
 
-/// What of a processor decides between ciphers.
+/// The property of a processor that decides between ciphers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processor {
-    /// It has instructions for AES and for the multiplication of GCM.
+    /// It has instructions for AES and for GCM's multiplication.
     WithAes,
-    /// It lacks one of them, as that of a Raspberry Pi 4 does.
+    /// It lacks one of them, as the Raspberry Pi 4 does.
     WithoutAes,
 }
 
 impl Processor {
-    /// Returns the kind of this machine's.
+    /// Returns the kind of this machine's processor.
     pub fn here() -> Processor {
         if has_aes() { Processor::WithAes } else { Processor::WithoutAes }
     }
 
-    /// Puts the suites that suit it before the others, each kind in the order it had.
+    /// Moves the suites that suit the processor to the front; each kind keeps its order.
     pub fn sort<T>(self, suites: &mut [T], is_chacha20: impl Fn(&T) -> bool) {
         suites.sort_by_key(|suite| is_chacha20(suite) != self.wants_chacha20());
     }
 
-    /// Tells whether ChaCha20-Poly1305 is to be used with whoever knows it, even where they would rather have AES: what
-    /// is a little less fast for them would be several times slower here.
+    /// Tells whether to use ChaCha20-Poly1305 with every peer that knows it, even if the peer prefers AES: it is a
+    /// little slower for the peer, but AES would be several times slower here.
     pub fn wants_chacha20(self) -> bool {
         self == Processor::WithoutAes
     }
@@ -59,7 +60,7 @@ mod tests {
         assert_eq!(sorted(Processor::WithoutAes), ["chacha20", "chacha20-rsa", "aes-256", "aes-128"]);
     }
 
-    /// What the system says of the same processor, where it does.
+    /// Compares with what the system says about the processor, where it does.
     #[test]
     fn the_processor_is_known_as_the_system_knows_it() {
         let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else {

@@ -1,4 +1,4 @@
-//! Any bytes decode to a frame or an error; a frame that is encoded again is the message it came from.
+//! Any bytes decode to a frame or an error; encoding a frame again gives the original message.
 #![no_main]
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ fuzz_target!(|message: &[u8]| {
                 }
                 StreamFrame::Credit { limit, received } => {
                     frame::encode_credit(&mut out, id, generation, limit, received);
-                    // The header's sequence field means nothing here.
+                    // The header's sequence field has no meaning here.
                     assert_eq!(out[..4], message[..4]);
                     assert_eq!(out[HEADER_LEN..], message[HEADER_LEN..]);
                 }

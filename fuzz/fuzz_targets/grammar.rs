@@ -1,7 +1,6 @@
-//! Feeds texts to everything that reads what people type about forwards and what peers name, and asks the access list
-//! about it.
+//! Feeds texts to every parser of forwards and of names from peers, and asks the access list about the results.
 //!
-//! The input is one text for each line; the first four lines are the rules.
+//! The input is one text per line; the first four lines are the rules.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -29,7 +28,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Reads a text as everything it could be: what is printed of it is read as the same.
+/// Parses a text in every way: what a value prints must parse to the same value.
 fn read(text: &str) {
     if let Some(mut shared) = shared([text]) {
         let shown: Vec<String> = shared.iter().map(ToString::to_string).collect();

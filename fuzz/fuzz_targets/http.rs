@@ -1,7 +1,7 @@
-//! Plays browser, driver and services around one exchange of the gateway, whatever they say and in any order: nothing
-//! goes to a service that was not checked, nothing incomplete looks whole to a browser, and every buffer is bounded.
+//! Plays browser, owner and services around one exchange of the gateway, with any input in any order. Nothing unchecked
+//! goes to a service, nothing incomplete looks whole to a browser, and every buffer is bounded.
 //!
-//! What must hold is written beside the unit tests, which run the same with random scripts.
+//! The invariants are in the unit tests, which run the same code with random scripts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

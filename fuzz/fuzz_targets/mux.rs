@@ -1,4 +1,4 @@
-//! A mux whose peer sends anything at all: it never panics, and what it holds stays within its bounds.
+//! A mux whose peer sends anything at all: it never panics, and its memory stays bounded.
 #![no_main]
 
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use pinhole::internals::tunnel::{
     Room, Sequence, Service, StreamId, StreamKey,
 };
 
-/// Units all initial windows may add up to in these runs.
+/// Maximum number of units of all initial windows in these runs.
 const RECEIVE_BUDGET: u64 = 12 * 4096;
 const GROWTH_BUDGET: u64 = 20_000;
 const SEND_BUDGET: usize = 40_000;
@@ -23,7 +23,7 @@ const MAX_STREAMS: u32 = 10;
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    /// The peer: anything, or something near to a frame.
+    /// The peer: random bytes, or something close to a frame.
     Raw {
         below: bool,
         bytes: Vec<u8>,

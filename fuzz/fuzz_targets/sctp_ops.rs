@@ -1,6 +1,6 @@
-//! Two associations do what a list of operations says, over a link that loses and delays what it says.
+//! Two associations follow a list of operations, over a link that loses and delays packets as the list says.
 //!
-//! What is reliable arrives once, whole and in order; nothing panics, and time never stands still.
+//! Reliable messages arrive once, whole and in order; nothing panics, and time always advances.
 #![no_main]
 
 use std::collections::VecDeque;
@@ -13,18 +13,18 @@ use pinhole_sctp::{Association, Config, Delivery, Reliability, Seed};
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    /// Of the first end or of the second; on one of eight streams, whose number says how it is delivered.
+    /// Of the first or the second end, on one of eight streams; the stream's number selects the delivery.
     Send {
         is_second: bool,
         stream: u8,
         length: u16,
     },
-    /// The next packets of a direction that are lost, bit by bit.
+    /// Which of the next packets of a direction are lost, bit by bit.
     Lose {
         is_second: bool,
         which: u64,
     },
-    /// Longer packets do not pass, or all do.
+    /// Longer packets no longer pass, or all do.
     Narrow {
         is_second: bool,
         largest: Option<u8>,
@@ -34,9 +34,9 @@ enum Step {
 
 struct End {
     association: Association,
-    /// What is under way to it, in order of arrival.
+    /// Packets in transit to it, in order of arrival.
     arriving: VecDeque<(Instant, Bytes)>,
-    /// What is lost of what it sends next.
+    /// Which of its next packets are lost.
     fates: u64,
     largest: usize,
     sent: [u32; 8],

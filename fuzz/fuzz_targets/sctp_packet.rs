@@ -1,7 +1,7 @@
-//! Feeds an association packets made of chunks of any kind, with its tag and a checksum of zero, so that what is in
-//! them is looked at.
+//! Feeds an association packets of arbitrary chunks, with its tag and a checksum of zero, so that their content is
+//! parsed.
 //!
-//! It must keep within its bounds, answer with no more than it was given reason to, and never panic.
+//! It must stay within its limits, send no more answers than justified, and never panic.
 #![no_main]
 
 use std::time::{Duration, Instant};

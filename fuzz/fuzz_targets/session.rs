@@ -1,6 +1,6 @@
-//! A whole session, host or client, against a peer that knows the pin: signaling, descriptions, candidates, datagrams
-//! and frames begin honest, and the input says what is changed, said or sent instead. `tests/core/session_attacks` is the
-//! same with random scripts.
+//! A whole session, host or client, against a peer that knows the pin. Signaling, descriptions, candidates, datagrams
+//! and frames begin honest, and the input changes or replaces them. `tests/core/session_attacks` does the same with
+//! random scripts.
 #![no_main]
 
 #[path = "../../tests/common/handshake.rs"]

@@ -1,8 +1,7 @@
-//! Feeds texts to everything that reads what came over the signaling WebSocket or between a host and a server, and to
-//! the URL parser.
+//! Feeds texts to every parser of the signaling WebSocket and of the protocol between host and server, and to the URL
+//! parser.
 //!
-//! The input is one text for each line; the same lines go to both handshakes, to both ends of a ticket, and to an
-//! opener.
+//! The input is one text per line; the same lines go to both handshakes, to both ends of a ticket, and to an opener.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +15,7 @@ use pinhole::internals::signaling::url::SignalingUrl;
 fuzz_target!(|text: &str| {
     if let Ok((url, _)) = SignalingUrl::parse(text) {
         let printed = url.to_string();
-        // Percent-encoding may have made it longer than what is parsed.
+        // Percent-encoding may have made it too long to parse.
         if printed.len() < 8 * 1024 {
             assert_eq!(SignalingUrl::parse(&printed), Ok((url, None)));
         }
@@ -34,7 +33,7 @@ fuzz_target!(|text: &str| {
         assert_eq!(packet.encode(), text.as_bytes());
     }
     let lines: Vec<&str> = text.lines().take(8).collect();
-    // A key exchange costs a thousand times what parsing does: only messages are worth one.
+    // A key exchange costs a thousand times as much as parsing, so only messages get one.
     if !lines
         .iter()
         .any(|line| ClientMessage::parse(line).is_ok() || HostMessage::parse(line).is_ok())
@@ -62,7 +61,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Returns what a host has of a client that proved the pin.
+/// Returns the result of a host for a client that proved the pin.
 fn established(pin: &Pin) -> Established {
     let (mut client, hello) = ClientHandshake::start(pin);
     let mut host = HostHandshake::new();

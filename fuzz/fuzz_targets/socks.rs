@@ -1,5 +1,4 @@
-//! Plays a local program at the `-D` port: whatever it says, whole and in pieces, must come to the same; and its
-//! datagrams.
+//! Plays a local program at the `-D` port, and its datagrams: any input must give the same result whole and in pieces.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -7,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use pinhole::internals::socks::{Credentials, Negotiation, Refusal, Request, datagram};
 use pinhole::internals::tunnel::AbortReason;
 
-/// More than anything that is said to a program before the answer to its request, or instead of it.
+/// Longest output to a program before the answer to its request, or instead of it.
 const MAX_OUTPUT: usize = 1024;
 
 #[derive(Debug, Arbitrary)]
@@ -15,9 +14,9 @@ struct Input<'a> {
     is_locked: bool,
     /// `None` is success.
     reason: Option<u8>,
-    /// Lengths of pieces, over and over.
+    /// Lengths of the pieces, repeated.
     pieces: Vec<u8>,
-    /// `CONNECT `, where it is to be hit at all.
+    /// Begins with `CONNECT `, which the fuzzer would hardly find.
     is_connect: bool,
     bytes: &'a [u8],
 }
@@ -43,7 +42,7 @@ fuzz_target!(|input: Input| {
 });
 
 fn talk(input: &Input, bytes: &[u8], pieces: &[u8]) -> Outcome {
-    // Short, so that it is found: then the fuzzer gets behind the login, too.
+    // Short, so that the fuzzer finds it and gets past the login.
     let credentials = input.is_locked.then(|| Credentials::parse("a:b").expect("a colon"));
     let mut negotiation = Negotiation::new(credentials);
     let mut outcome = Outcome { taken: Ok(0), output: Vec::new(), request: None };
@@ -82,7 +81,7 @@ fn talk(input: &Input, bytes: &[u8], pieces: &[u8]) -> Outcome {
     outcome
 }
 
-/// What is asked of the other side is a name or an address, and nothing else.
+/// Checks that the other side is asked only for a valid name or address.
 fn check(request: &Request) {
     let Request::Connect(target) = request else { return };
     assert!(target.port != 0 && (1..=254).contains(&target.host.len()));

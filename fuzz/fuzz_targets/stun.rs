@@ -1,6 +1,6 @@
-//! Feeds a gatherer datagrams, many of which carry the transaction of a request of its own, and lets time pass.
+//! Feeds a gatherer datagrams, many with the transaction of one of its own requests, and lets time pass.
 //!
-//! It must keep within its bounds, take nothing that does not answer a request of its own, and come to an end.
+//! It must stay within its limits, accept only answers to its own requests, and finish.
 #![no_main]
 
 use std::net::SocketAddr;

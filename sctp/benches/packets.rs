@@ -1,6 +1,7 @@
-//! What a packet costs, both ends together: nanoseconds of processor time for each packet with data, by the bytes in flight.
+//! The cost of a packet, both ends together: nanoseconds of processor time per packet with data, by the bytes in
+//! flight.
 //!
-//! Time is virtual: a link of a rate and a delay whose product is the bytes in flight. Run by `cargo bench -p pinhole-sctp`.
+//! Time is virtual: a link whose rate times delay is the bytes in flight. Run it with `cargo bench -p pinhole-sctp`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,23 +9,23 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pinhole_sctp::{Association, Config, Delivery, Event, Reliability, Seed};
 
-/// Bytes a second of the link.
+/// Rate of the link, in bytes per second.
 const RATE: f64 = 2.5e8;
 
-/// Virtual time between two turns, in which packets gather to a batch.
+/// Virtual time between two turns, in which packets collect into a batch.
 const TURN: Duration = Duration::from_micros(100);
 
 const MESSAGE: usize = 8 * 1024;
 const PACKETS: u64 = 300_000;
 
-/// A packet under way. As on a real link, what it carries is not in this machine's memory meanwhile: only the headers are kept, and
-/// the payload, which is always the same, is put back where the packet arrives.
+/// A packet in transit. As on a real link, its payload takes no memory of this machine: only the headers are kept, and
+/// the payload, which is always the same, is restored on arrival.
 struct Kept {
     arrives: Instant,
     length: usize,
     headers: [(usize, [u8; 16]); 4],
     count: usize,
-    /// All of it, if it has no data.
+    /// The whole packet, if it has no data.
     whole: Option<Bytes>,
 }
 
@@ -81,14 +82,15 @@ fn chunk_length(header: &[u8; 16]) -> usize {
     usize::from(u16::from_be_bytes([header[2], header[3]]))
 }
 
-/// Returns the processor time of this thread where the system tells it, so that others on the machine do not count; else the time.
+/// Returns the processor time of this thread if the system provides it, so that other processes do not count; otherwise
+/// the elapsed time.
 fn processor_time(start: Instant) -> Duration {
     let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = told.and_then(|told| told.split(' ').next()?.parse().ok());
     nanos.map_or_else(|| start.elapsed(), Duration::from_nanos)
 }
 
-/// What a run found.
+/// The result of a run.
 struct Cost {
     nanos: f64,
     in_flight: u64,
@@ -108,7 +110,7 @@ fn run(in_flight: u64, zero_checksum: bool, loss: u64) -> Cost {
     let mut buffer = vec![0; MESSAGE];
     let mut count = 0u64;
     let mut is_open = false;
-    // The figures are those of the second half, when the window has grown.
+    // Measure the second half, when the window has grown.
     let (mut half, mut highest) = (None, 0);
     loop {
         now += TURN;
@@ -140,7 +142,7 @@ fn run(in_flight: u64, zero_checksum: bool, loss: u64) -> Cost {
             }
         }
         if let Ok(mut stream) = client.stream(1) {
-            // As a tunnel does: little waits, so that what leaves was written just now.
+            // As in a tunnel, little waits, so that what leaves was written just before.
             while stream.unsent() < 64 * 1024 {
                 stream.send(53, &message).expect("open");
             }
@@ -171,7 +173,7 @@ fn run(in_flight: u64, zero_checksum: bool, loss: u64) -> Cost {
 }
 
 fn main() {
-    // `cargo test` runs benches too, to see that they work; `cargo bench` says so.
+    // `cargo test` runs benches too, to check that they work; `cargo bench` passes a flag.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let sizes: &[u64] = if is_bench { &[64, 256, 1024, 4096, 8192] } else { &[64] };
     println!("KiB of path, checksum, lost: ns a packet (most in flight, acknowledgements a packet)");

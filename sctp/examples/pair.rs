@@ -1,4 +1,5 @@
-//! Two associations in memory: ten megabytes over a link of 20 ms there and back that loses a packet in a hundred. Time is virtual.
+//! Two associations in memory: ten megabytes over a link with a round trip of 20 ms that loses one packet in a hundred.
+//! Time is virtual.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,10 +10,10 @@ use pinhole_sctp::{Association, Config, Event, Seed, StreamError};
 const DELAY: Duration = Duration::from_millis(10);
 const MESSAGE: usize = 16 * 1024;
 const MESSAGES: usize = 640;
-/// What is written ahead, in bytes.
+/// Bytes written ahead.
 const AHEAD: usize = 64 * 1024;
 
-/// Packets under way in one direction.
+/// Packets in transit in one direction.
 #[derive(Default)]
 struct Link {
     packets: VecDeque<(Instant, Bytes)>,
@@ -20,7 +21,7 @@ struct Link {
 }
 
 impl Link {
-    /// Takes all that leaves.
+    /// Collects everything that leaves.
     fn drain(&mut self, now: Instant, from: &mut Association) {
         while let Some(packet) = from.poll_transmit(now) {
             self.count += 1;
@@ -30,7 +31,7 @@ impl Link {
         }
     }
 
-    /// Delivers all that has arrived.
+    /// Delivers everything that has arrived.
     fn deliver(&mut self, now: Instant, to: &mut Association) {
         while self.packets.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, packet)) = self.packets.pop_front()
@@ -74,7 +75,7 @@ fn main() -> Result<(), StreamError> {
                 received += 1;
             }
         }
-        // To when something happens next.
+        // Advance to the next event.
         let arrivals = [&up, &down].into_iter().filter_map(|link| link.packets.front().map(|(at, _)| *at));
         let timeouts = [&client, &server].into_iter().filter_map(|end| end.poll_timeout());
         let Some(next) = arrivals.chain(timeouts).min() else { break };

@@ -1,23 +1,23 @@
-//! What an association tells its application, and what it refuses.
+//! Events of an association, and errors of its functions.
 
 use crate::wire::cause;
 
-/// What happened.
+/// An event of an association.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The association is up; messages can be sent.
     Connected,
-    /// The peer began anew (RFC 9260, section 5.2): all streams start again, and what was not acknowledged is lost.
+    /// The peer restarted (RFC 9260, section 5.2): all streams start again, and unacknowledged messages are lost.
     Restarted,
-    /// The association is over. Nothing follows.
+    /// The association is over. No event follows.
     Closed(Reason),
-    /// A stream that the application did not open has its first message.
+    /// The first message of a stream that the application did not open has arrived.
     Opened(u16),
-    /// A stream has messages to read, after it had none.
+    /// A stream without messages to read has some now.
     Readable(u16),
-    /// The bytes a stream holds fell to its threshold ([`crate::Stream::set_low_threshold`]).
+    /// The buffered amount of a stream fell to its threshold ([`crate::Stream::set_low_threshold`]).
     BufferedAmountLow(u16),
-    /// The peer reset the stream and every message of it was read (RFC 6525): nothing can be read or sent any more.
+    /// The peer reset the stream, and all its messages were read (RFC 6525): nothing more can be read or sent.
     /// [`Event::ResetComplete`] or [`Event::ResetFailed`] follows.
     Finished(u16),
     /// Both directions of the stream are reset: its number may be used for a new one.
@@ -39,7 +39,7 @@ pub enum Reason {
     Violation(&'static str),
     /// The peer does not answer.
     TimedOut,
-    /// What the peer sent needs more memory than it may have.
+    /// The peer's messages need more memory than allowed.
     OutOfMemory,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Display for Reason {
 
 impl std::error::Error for Reason {}
 
-/// Why a stream does not do what it was asked.
+/// Why an operation on a stream failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamError {
     /// There is no such stream.
@@ -70,9 +70,9 @@ pub enum StreamError {
     ResetPending,
     /// The stream, or the association, is closed.
     Closed,
-    /// The message is longer than the peer takes.
+    /// The message is longer than the peer accepts.
     TooLong,
-    /// A message has at least one byte (RFC 9260, section 6.9).
+    /// The message is empty, which SCTP does not allow (RFC 9260, section 6.9).
     Empty,
     /// The peer does not allow this many streams.
     TooMany,
@@ -97,14 +97,14 @@ impl std::fmt::Display for StreamError {
 
 impl std::error::Error for StreamError {}
 
-/// What ends the association while something of the peer is handled.
+/// A failure that ends the association while input of the peer is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The peer broke the protocol.
     Violation(&'static str),
-    /// A DATA chunk without data, of that TSN.
+    /// A DATA chunk without data, with this TSN.
     NoUserData(u32),
-    /// What the peer sent cannot be delivered within the window.
+    /// The peer's messages cannot be delivered within the window.
     OutOfMemory,
     /// The peer does not answer.
     TimedOut,

@@ -1,26 +1,26 @@
 //! Numbers that wrap around on the wire, kept at full length inside.
 //!
-//! A TSN has 32 bits and an SSN 16 on the wire, and both start again at zero (RFC 9260, sections 1.6 and 6.6). Inside, each is a
-//! 64-bit number that only grows: comparisons are those of integers, and the wire's number is turned back into it by
-//! taking the candidate that lies nearest to one that is known.
+//! A TSN has 32 bits and an SSN 16 on the wire, and both start again at zero (RFC 9260, sections 1.6 and 6.6). Inside,
+//! each is a 64-bit number that only grows, so comparisons are those of integers. A number from the wire becomes the
+//! candidate nearest to a known number.
 
 /// A transmission sequence number (RFC 9260, section 3.3.1) at full length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tsn(u64);
 
 impl Tsn {
-    /// Creates the first number of a sequence that starts with `wire`. There is room below it for numbers that lie behind.
+    /// Creates the first number of a sequence that starts with `wire`, with room below it for older numbers.
     pub(crate) fn first(wire: u32) -> Tsn {
         Tsn((1 << 32) + u64::from(wire))
     }
 
-    /// Returns the number that reads `wire` and lies nearest to this one.
+    /// Returns the number nearest to this one that is `wire` on the wire.
     pub(crate) fn near(self, wire: u32) -> Tsn {
         let distance = wire.wrapping_sub(self.wire()) as i32;
         Tsn(self.0.wrapping_add_signed(i64::from(distance)))
     }
 
-    /// Returns what the wire carries.
+    /// Returns the number on the wire.
     pub(crate) fn wire(self) -> u32 {
         self.0 as u32
     }
@@ -37,7 +37,7 @@ impl Tsn {
         Tsn(self.0.wrapping_add(count))
     }
 
-    /// Returns how many numbers this one lies after `earlier`; 0 if it does not.
+    /// Returns how many numbers this one is after `earlier`; 0 if it is not.
     pub(crate) fn since(self, earlier: Tsn) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -48,16 +48,16 @@ impl Tsn {
 pub(crate) struct Ssn(u64);
 
 impl Ssn {
-    /// The number every stream starts with.
+    /// The first number of every stream.
     pub(crate) const FIRST: Ssn = Ssn(1 << 16);
 
-    /// Returns the number that reads `wire` and lies nearest to this one.
+    /// Returns the number nearest to this one that is `wire` on the wire.
     pub(crate) fn near(self, wire: u16) -> Ssn {
         let distance = wire.wrapping_sub(self.wire()) as i16;
         Ssn(self.0.wrapping_add_signed(i64::from(distance)))
     }
 
-    /// Returns what the wire carries.
+    /// Returns the number on the wire.
     pub(crate) fn wire(self) -> u16 {
         self.0 as u16
     }

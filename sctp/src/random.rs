@@ -1,6 +1,6 @@
-//! Randomness from a seed, and seals for cookies, both made of SipHash-2-4 (Aumasson and Bernstein, 2012).
+//! Randomness from a seed, and seals for cookies, both by SipHash-2-4 (Aumasson and Bernstein, 2012).
 
-/// Where an association's tags, first numbers and cookie seals come from: 128 bits that nobody else can know.
+/// The source of an association's tags, first numbers and cookie seals: 128 bits that nobody else can know.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Seed(pub [u64; 2]);
 
@@ -10,11 +10,11 @@ impl std::fmt::Debug for Seed {
     }
 }
 
-/// What a number is drawn for. Inputs of different purposes never are the same.
+/// The purposes of the hash. Inputs of different purposes never collide.
 const DRAW: u8 = 1;
 const SEAL: [u8; 2] = [2, 3];
 
-/// A generator of numbers that cannot be told from random ones without the seed.
+/// A generator of numbers that are unpredictable without the seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Random {
     seed: Seed,
@@ -31,7 +31,7 @@ impl Random {
         self.hash(DRAW, &self.drawn.to_be_bytes())
     }
 
-    /// Returns a number that may be a verification tag, which is never zero (RFC 9260, section 5.3.1).
+    /// Returns a number for a verification tag, which is never zero (RFC 9260, section 5.3.1).
     pub(crate) fn tag(&mut self) -> u32 {
         loop {
             let tag = self.number() as u32;
@@ -41,7 +41,7 @@ impl Random {
         }
     }
 
-    /// Returns a seal over `bytes` that only the owner of the seed can make.
+    /// Returns a seal of `bytes` that only the owner of the seed can make.
     pub(crate) fn seal(&self, bytes: &[u8]) -> [u8; 16] {
         let mut seal = [0; 16];
         for (half, purpose) in seal.chunks_exact_mut(8).zip(SEAL) {
@@ -52,7 +52,7 @@ impl Random {
 
     fn hash(&self, purpose: u8, bytes: &[u8]) -> u64 {
         let [low, high] = self.seed.0;
-        // The purpose goes into the key, so that no input of one is an input of another.
+        // The purpose is part of the key, so that inputs of different purposes are separate.
         sip_hash(low ^ u64::from(purpose), high, bytes)
     }
 }

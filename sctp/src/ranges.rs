@@ -1,10 +1,10 @@
-//! Sets of TSNs, kept as ranges: what was received, and what the peer said it has.
+//! Sets of TSNs, stored as ranges: what was received, and what the peer acknowledged.
 
 use std::collections::VecDeque;
 
 use crate::number::Tsn;
 
-/// Ranges that neither touch nor overlap, in order. First and last belong to a range.
+/// Ranges that neither touch nor overlap, in order. Both ends belong to a range.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ranges {
     ranges: VecDeque<(Tsn, Tsn)>,
@@ -34,8 +34,8 @@ impl Ranges {
         after > 0 && self.ranges[after - 1].1 >= tsn
     }
 
-    /// Tells whether all of `from..=to` is in the set. `hint` is where it was for the range before, and 0 for the first: asked in
-    /// order, all answers together cost as much as one look over the set.
+    /// Tells whether all of `from..=to` is in the set. `hint` is the position of the last answer, initially 0: calls in
+    /// order together cost only one pass over the set.
     pub(crate) fn covers(&self, hint: &mut usize, from: Tsn, to: Tsn) -> bool {
         while self.ranges.get(*hint).is_some_and(|(_, last)| *last < to) {
             *hint += 1;
@@ -43,7 +43,7 @@ impl Ranges {
         self.ranges.get(*hint).is_some_and(|(first, last)| *first <= from && *last >= to)
     }
 
-    /// Returns the first range within `from..=to` of which nothing is in the set.
+    /// Returns the first gap within `from..=to`.
     pub(crate) fn missing(&self, from: Tsn, to: Tsn) -> Option<(Tsn, Tsn)> {
         let mut index = self.ranges.partition_point(|(_, last)| *last < from);
         let mut start = from;
@@ -62,7 +62,8 @@ impl Ranges {
         if from > to {
             return;
         }
-        // What ends right before the new range or lies in it becomes one with it; mostly that is the last, or nothing.
+        // A range that ends right before the new one or overlaps it is merged with it; usually that is the last one, or
+        // none.
         let start = match self.ranges.back() {
             Some((first, _)) if *first <= from => {
                 self.ranges.len() - usize::from(self.ranges[self.ranges.len() - 1].1.next() >= from)

@@ -1,5 +1,5 @@
-//! Resetting streams (RFC 6525), as closing a channel asks for it (RFC 8831, section 6.7): when the peer resets the streams that
-//! come from it, those that go to it follow.
+//! Resetting streams (RFC 6525), for closing channels (RFC 8831, section 6.7): when the peer resets its outgoing
+//! streams, ours follow.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use crate::number::Tsn;
 use crate::stream::{Incoming, Receiving, Sending, Streams};
 use crate::wire::reconfiguration::{Answer, Reconfiguration};
 
-/// Streams named in one request: what fits the smallest packet.
+/// Maximum number of streams in one request: as many as fit the smallest packet.
 const MAX_NAMED: usize = 200;
 
-/// A request of ours that is not answered.
+/// A request of ours without an answer so far.
 #[derive(Debug)]
 struct Request {
     number: u32,
     streams: Vec<u16>,
     last_tsn: Tsn,
-    /// When it is sent again; now, if it has not left.
+    /// When to send it again; `None` if it was never sent.
     again_at: Option<Instant>,
     attempts: u32,
 }
 
-/// A request of the peer that cannot be performed yet.
+/// A request of the peer that has to wait.
 #[derive(Debug)]
 struct Deferred {
     number: u32,
@@ -31,36 +31,36 @@ struct Deferred {
     streams: Vec<u16>,
 }
 
-/// Resets in both directions.
+/// The resets of both directions.
 #[derive(Debug)]
 pub(crate) struct Resets {
-    /// Streams to reset that are in no request.
+    /// Streams to reset that are in no request yet.
     waiting: VecDeque<u16>,
     request: Option<Request>,
     next: u32,
-    /// The number the peer's next request has.
+    /// The number of the peer's next request.
     expected: u32,
     deferred: Option<Deferred>,
     /// The answer to the peer's last request.
     answered: Option<Answer>,
-    /// Answers that have not left.
+    /// Answers that were not sent yet.
     answers: VecDeque<Reconfiguration>,
-    /// The peer is of this crate, and answers a reset of a stream it does not know with one of its own.
+    /// The peer is of this crate, and answers the reset of a stream it does not know with one of its own.
     is_ours: bool,
 }
 
-/// Answers kept until they leave; requests beyond are sent again by a peer that means them.
+/// Maximum number of answers that wait. Further requests are dropped; a peer that needs one sends it again.
 const MAX_ANSWERS: usize = 8;
 
-/// What resets work on.
+/// The state that resets work on.
 pub(crate) struct Target<'a> {
     pub(crate) streams: &'a mut Streams,
     pub(crate) events: &'a mut VecDeque<Event>,
-    /// Up to here everything of the peer was received.
+    /// Everything of the peer up to here was received.
     pub(crate) received: Tsn,
-    /// Streams whose unsent messages are to be dropped, because the peer closed them.
+    /// Streams whose unsent messages must be dropped, because the peer closed them.
     pub(crate) dropped: Vec<u16>,
-    /// What of the receive window became free.
+    /// How much of the receive window was freed.
     pub(crate) freed: usize,
 }
 
@@ -78,12 +78,12 @@ impl Resets {
         }
     }
 
-    /// Asks for a stream to be reset, once what it sent is delivered.
+    /// Queues a stream for a reset, once everything sent on it is delivered.
     pub(crate) fn add(&mut self, stream: u16) {
         self.waiting.push_back(stream);
     }
 
-    /// Takes a RE-CONFIG chunk.
+    /// Handles a RE-CONFIG chunk.
     pub(crate) fn handle(
         &mut self,
         now: Instant,
@@ -93,7 +93,7 @@ impl Resets {
     ) {
         for part in parts {
             match part {
-                // Its response number answers a kind of request that never leaves here (RFC 6525, section 4.1).
+                // Its response number answers a kind of request that is never sent here (RFC 6525, section 4.1).
                 Reconfiguration::OutgoingReset { request, last_tsn, streams, .. } => {
                     self.handle_request(Deferred { number: request, last_tsn, streams }, target);
                 }
@@ -113,7 +113,7 @@ impl Resets {
         }
     }
 
-    /// Performs a request of the peer that waited, if it can be.
+    /// Performs a waiting request of the peer, if possible.
     pub(crate) fn handle_progress(&mut self, target: &mut Target<'_>) {
         let Some(deferred) = self.deferred.take() else { return };
         if is_due(&deferred, target) {
@@ -129,7 +129,7 @@ impl Resets {
         self.deferred.is_some()
     }
 
-    /// Returns the parameters to send now. `last` is the number assigned last.
+    /// Returns the parameters to send. `last` is the last assigned number.
     pub(crate) fn poll(
         &mut self,
         now: Instant,
@@ -168,17 +168,18 @@ impl Resets {
             }
     }
 
-    /// Returns when a request is to be sent again.
+    /// Returns when a request must be sent again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.request.as_ref()?.again_at
     }
 
-    /// Tells whether a request for the stream is on its way or waits.
+    /// Tells whether a reset of the stream is requested or waits.
     pub(crate) fn is_pending(&self, stream: u16) -> bool {
         self.waiting.contains(&stream) || self.request.as_ref().is_some_and(|request| request.streams.contains(&stream))
     }
 
-    /// Makes a request of the streams whose messages are delivered. Until then the peer could mistake one for the new stream's.
+    /// Makes a request for the streams whose messages are delivered. Before that, the peer could take a message for one
+    /// of the new stream.
     fn begin(&mut self, last: Tsn, streams: &Streams) {
         let mut named = Vec::new();
         self.waiting.retain(|id| {
@@ -195,7 +196,7 @@ impl Resets {
         }
     }
 
-    /// Ends our request.
+    /// Finishes our request.
     fn finish(&mut self, answer: Answer, target: &mut Target<'_>) {
         let Some(request) = self.request.take() else { return };
         let is_done = matches!(answer, Answer::Performed | Answer::NothingToDo);
@@ -209,7 +210,7 @@ impl Resets {
             state.outgoing.state = Sending::Reset;
             state.outgoing.next = 0;
             if state.incoming.state == Receiving::Open {
-                // The peer's next stream of this number came before the answer.
+                // The peer's next stream with this number came before the answer.
                 state.outgoing.state = Sending::Open;
                 target.events.push_back(Event::ResetComplete(id));
             }
@@ -220,7 +221,7 @@ impl Resets {
     fn handle_request(&mut self, request: Deferred, target: &mut Target<'_>) {
         let behind = self.expected.wrapping_sub(request.number);
         if behind == 1 {
-            // It was sent again (RFC 6525, section 5.2.2): the answer may have been lost.
+            // The request was repeated (RFC 6525, section 5.2.2): the answer may have been lost.
             let answer = if self.deferred.is_some() { Answer::InProgress } else { Answer::Performed };
             self.answer_again(request.number, self.answered.unwrap_or(answer));
         } else if self.deferred.is_some() {
@@ -235,7 +236,7 @@ impl Resets {
         }
     }
 
-    /// Refuses what is not done: resets that the peer asks of us, of whole associations, and further streams.
+    /// Refuses other requests: resets of our outgoing streams or of the association, and further streams.
     fn handle_other(&mut self, request: u32) {
         let answer = if request == self.expected && self.deferred.is_none() {
             self.expected = self.expected.wrapping_add(1);
@@ -260,7 +261,7 @@ impl Resets {
         }
     }
 
-    /// Starts streams of the peer anew.
+    /// Resets streams of the peer.
     fn perform(&mut self, request: &Deferred, target: &mut Target<'_>) {
         for id in named(request, target.streams) {
             let Some(state) = target.streams.get_mut(id) else {
@@ -290,7 +291,7 @@ impl Resets {
     }
 }
 
-/// Ends a stream both of whose directions are reset.
+/// Removes a stream whose directions are both reset.
 fn complete(id: u16, target: &mut Target<'_>) {
     let Some(state) = target.streams.get_mut(id) else { return };
     if state.incoming.state == Receiving::Finished {
@@ -299,7 +300,7 @@ fn complete(id: u16, target: &mut Target<'_>) {
     }
 }
 
-/// Returns the streams a request is for: all, if it names none.
+/// Returns the streams of a request: all, if it names none.
 fn named(request: &Deferred, streams: &Streams) -> Vec<u16> {
     let mut named = if request.streams.is_empty() { streams.ids() } else { request.streams.clone() };
     named.sort_unstable();
@@ -307,7 +308,7 @@ fn named(request: &Deferred, streams: &Streams) -> Vec<u16> {
     named
 }
 
-/// Tells whether a request can be performed: what the peer sent before it has arrived, and was read.
+/// Tells whether a request can be performed: everything the peer sent before it has arrived and was read.
 fn is_due(request: &Deferred, target: &Target<'_>) -> bool {
     let has_arrived = target.received.near(request.last_tsn) <= target.received;
     has_arrived && named(request, target.streams).iter().all(|id| target.streams.get(*id).is_none_or(is_read))
@@ -317,7 +318,7 @@ fn is_read(state: &crate::stream::State) -> bool {
     !state.incoming.has_ready()
 }
 
-/// Tells whether everything a stream sent is acknowledged or given up.
+/// Tells whether everything sent on a stream is acknowledged or abandoned.
 fn is_delivered(stream: u16, streams: &Streams) -> bool {
     streams.get(stream).is_none_or(|state| state.outgoing.buffered == 0)
 }

@@ -1,23 +1,23 @@
-//! The round trip, and the retransmission timeout that is made of it (RFC 9260, section 6.3; RFC 6298).
+//! The round trip, and the retransmission timeout derived from it (RFC 9260, section 6.3; RFC 6298).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The timeout before anything was measured (RFC 9260, section 16: RTO.Initial).
+/// Timeout before the first measurement (RFC 9260, section 16: RTO.Initial).
 const INITIAL: Duration = Duration::from_secs(1);
 
-/// The least timeout. RFC 9260 proposes a second, which on short paths waits a hundred round trips; an acknowledgement is never
-/// held back for so long as this.
+/// Minimum timeout. RFC 9260 proposes a second, which is a hundred round trips on short paths; no acknowledgement is
+/// delayed for as long as this.
 const MIN: Duration = Duration::from_millis(200);
 
-/// The longest timeout, however often it was doubled. RFC 9260 proposes a minute; then a path that comes back after one is found
-/// half a minute later. One packet every three seconds harms nobody.
+/// Maximum timeout, however often it doubles. RFC 9260 proposes a minute, so that a path that comes back after a
+/// minute would be noticed half a minute later. One packet every three seconds harms nobody.
 pub(crate) const MAX: Duration = Duration::from_secs(3);
 
-/// How long a measured least round trip counts: paths change.
+/// How long a measured minimum counts, since paths change.
 const LEAST_WINDOW: Duration = Duration::from_secs(30);
 
-/// Differences of a clock are no smaller than this.
+/// Granularity of the clock.
 pub(crate) const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// Estimates the round trip.
@@ -25,12 +25,12 @@ pub(crate) const GRANULARITY: Duration = Duration::from_millis(1);
 pub(crate) struct RoundTrip {
     smoothed: Option<Duration>,
     variation: Duration,
-    /// Samples that no later one beats, oldest first.
+    /// Samples that no later sample beats, oldest first.
     least: VecDeque<(Instant, Duration)>,
 }
 
 impl RoundTrip {
-    /// Takes a sample: of something that was sent once only (Karn's rule; RFC 9260, section 6.3.1, C5).
+    /// Handles a sample, which must come from data that was sent only once (Karn's rule; RFC 9260, section 6.3.1, C5).
     pub(crate) fn handle_sample(&mut self, now: Instant, sample: Duration) {
         match self.smoothed {
             None => {
@@ -52,17 +52,17 @@ impl RoundTrip {
         }
     }
 
-    /// Returns the mean round trip, once it was measured.
+    /// Returns the smoothed round trip, once it was measured.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
         self.smoothed
     }
 
-    /// Returns the least round trip of late, once it was measured.
+    /// Returns the recent minimum of the round trip, once it was measured.
     pub(crate) fn least(&self) -> Option<Duration> {
         self.least.front().map(|(_, least)| *least)
     }
 
-    /// Returns the retransmission timeout after it ran out `backoff` times in a row.
+    /// Returns the retransmission timeout after it has expired `backoff` times in a row.
     pub(crate) fn timeout(&self, backoff: u32) -> Duration {
         let base = match self.smoothed {
             None => INITIAL,

@@ -1,4 +1,4 @@
-//! What every association does: comes up, carries messages, ends.
+//! The basics of an association: it comes up, carries messages, ends.
 
 mod common;
 

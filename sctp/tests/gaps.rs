@@ -1,4 +1,4 @@
-//! Many gaps at once: more than an acknowledgement has room for.
+//! Many gaps at once: more than fit an acknowledgement.
 
 mod common;
 
@@ -10,10 +10,10 @@ use pinhole_sctp::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What fills a packet.
+/// A message that fills a packet.
 const MESSAGE: [u8; 1120] = [7; 1120];
 
-/// A pair over 100 ms whose windows hold nothing back.
+/// A pair over 100 ms whose windows are no limit.
 fn warm() -> Pair {
     let config = Config { max_packet_size: 1150, ..Config::default() };
     let mut pair = Pair::with(3, Path { delay: Duration::from_millis(50), ..Path::default() }, config.clone(), config);
@@ -26,7 +26,7 @@ fn warm() -> Pair {
     pair
 }
 
-/// An acknowledgement has room for 280 gaps. What arrived beyond them is known all the same, and is not sent again.
+/// An acknowledgement fits 280 gaps. Chunks beyond them are known to have arrived all the same, and are not sent again.
 #[test]
 fn what_arrived_beyond_more_gaps_than_fit_is_not_sent_again() {
     let mut pair = warm();

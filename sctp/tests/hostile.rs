@@ -1,4 +1,4 @@
-//! Peers that lie: bounded memory and time, the association ended where it has to be, never a panic.
+//! Peers that lie: memory and time stay bounded, the association ends where it must, and nothing panics.
 
 mod common;
 
@@ -38,7 +38,7 @@ fn an_acknowledgement_of_what_never_was_sent_ends_it() {
         assert_eq!(raw.association.statistics().outstanding, 0);
         let answer = raw.say(&sack(first.wrapping_add(sent), 1 << 20, &[], &[]));
         assert!(has(&answer, ABORT));
-        assert_eq!(is_ended(&mut raw), Some(Reason::Violation("an acknowledgement of what never was sent")));
+        assert_eq!(is_ended(&mut raw), Some(Reason::Violation("an acknowledgement of a chunk that was never sent")));
 
         let mut raw = Raw::new(first, 1);
         let sent = send(&mut raw, 5) as u16;
@@ -186,7 +186,7 @@ fn floods_of_skips_are_bounded() {
     }
     let statistics = raw.association.statistics();
     assert!(statistics.streams <= 65_536 && statistics.kept == 0);
-    // A skip of half of all numbers is none.
+    // A skip of half of all numbers is ignored.
     let mut raw = Raw::new(1, 0);
     raw.say(&forward(1 << 30, &[]));
     raw.say(&data(WHOLE, 0, 1, 0, b"first"));
@@ -315,7 +315,7 @@ fn any_bytes_are_survived() {
     }
 }
 
-/// A message of which a part was skipped is not waited for, although the peer does not name it.
+/// A message with a skipped part is not waited for, although the peer does not name it.
 #[test]
 fn a_message_whose_rest_is_skipped_without_its_name_holds_nothing_up() {
     let mut raw = Raw::new(1, 100);

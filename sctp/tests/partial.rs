@@ -1,4 +1,4 @@
-//! Messages that are given up (RFC 3758).
+//! Messages that are abandoned (RFC 3758).
 
 mod common;
 

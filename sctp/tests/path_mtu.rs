@@ -1,4 +1,4 @@
-//! The size of packets: found by probes, and taken back when the path does not carry it any more.
+//! The size of packets: found by probes, and reduced when the path no longer carries it.
 
 mod common;
 
@@ -10,7 +10,7 @@ use pinhole_sctp::Config;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The least and the most bytes of a packet.
+/// First and greatest size of a packet, in bytes.
 const FIRST: usize = 1112;
 const LARGEST: usize = 1412;
 
@@ -32,7 +32,7 @@ fn pair_with(largest: usize, config: Config) -> Pair {
     pair
 }
 
-/// Sends `count` messages of 16 KiB, and returns how long it took for all that was sent to be acknowledged.
+/// Sends `count` messages of 16 KiB, and returns how long their acknowledgement took.
 fn send(pair: &mut Pair, count: usize) -> Duration {
     let start = pair.now;
     for at in 0..count {
@@ -61,7 +61,7 @@ fn packets_grow_to_what_passes() {
         assert_eq!((statistics.chunks_lost, statistics.timeouts), (0, 0), "{largest}: a lost probe is no loss of data");
         let before = pair.up.lost;
         assert!(before <= 3, "{largest}: {before} probes");
-        // What does not pass is not tried again soon, and is later: the path may be another one.
+        // A size that does not pass is tried again much later: the path may have changed.
         pair.up.path.largest = usize::MAX;
         pair.run(590 * SECOND);
         send(&mut pair, 20);

@@ -14,7 +14,7 @@ const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A path of 100 ms there and back.
+/// A path with a round trip of 100 ms.
 fn long() -> Path {
     Path { delay: millis(50), ..Path::default() }
 }
@@ -45,8 +45,8 @@ fn statistics(pair: &Pair) -> Statistics {
     pair.client.association.statistics()
 }
 
-/// Sends `count` messages of a packet each, `pause` after one another, loses those that are told, and returns how long it took from
-/// the last one until all had arrived.
+/// Sends `count` messages of one packet each, `pause` apart, and loses those that `lost` selects. Returns the time from
+/// the last one until all arrived.
 fn send_losing(pair: &mut Pair, count: usize, pause: Duration, lost: impl Fn(usize) -> bool) -> Duration {
     pair.up.fates = (0..count).map(lost).collect();
     for at in 0..count {
@@ -82,7 +82,8 @@ fn the_loss_of_the_last_ones_is_found_by_a_probe() {
     for lost in [1, 3] {
         let mut pair = warm(long());
         let took = send_losing(&mut pair, 10, Duration::ZERO, |at| at >= 10 - lost);
-        // Two round trips, and what an acknowledgement may be held back, and the way there; and one more for those before the last.
+        // Two round trips, the delay of an acknowledgement, and the way there; and one more round trip for losses
+        // before the last packets.
         assert!(took <= millis(if lost == 1 { 410 } else { 490 }), "{lost}: {took:?}");
         let statistics = statistics(&pair);
         assert_eq!((statistics.timeouts, statistics.probes), (0, 1), "{lost}: {statistics:?}");
@@ -126,7 +127,7 @@ fn what_is_overtaken_a_little_is_not_lost() {
         pair.run(2 * SECOND);
         statistics(pair)
     };
-    // Until it is known that the path reorders, some are taken for lost.
+    // Until the path is known to reorder, some chunks are considered lost.
     let (learnt, then) = (send(&mut pair), send(&mut pair));
     assert_eq!(pair.server.received.len(), 4000);
     assert!(learnt.chunks_repeated <= 20, "{learnt:?}");

@@ -1,6 +1,7 @@
-//! Seeds and a shadow: two associations do what dice say, over links that do what dice say, and a model knows what must come of it.
+//! Seeds and a model: two associations act at random, over links that act at random, and a model knows the right
+//! outcome.
 //!
-//! `SCTP_SEEDS=1..5000` runs those instead of the few.
+//! `SCTP_SEEDS=1..5000` runs those seeds instead of a few.
 
 mod common;
 
@@ -16,10 +17,10 @@ const STREAMS: u16 = 6;
 const WINDOW: usize = 300_000;
 const LONGEST: usize = 60_000;
 
-/// What one end sent and the other has not received.
+/// Messages that one end sent and the other has not received.
 #[derive(Default)]
 struct Shadow {
-    /// By stream; a message's number is in it.
+    /// By stream; each message contains its number.
     sent: HashMap<u16, VecDeque<Sent>>,
     next: u32,
     delivered: usize,
@@ -135,7 +136,7 @@ fn run(seed: u64) {
     };
     let configs = [config(&mut dice), config(&mut dice)];
     let least = configs.iter().map(|config| config.packet_size).max().unwrap_or(0);
-    // Numbers that soon wrap, every second time.
+    // Every second seed has numbers that soon wrap around.
     let mut pair = if seed.is_multiple_of(2) {
         let [a, b] = [1u32, 2].map(|tag| {
             let first = u32::MAX - dice.below(300) as u32;

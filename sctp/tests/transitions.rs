@@ -1,4 +1,4 @@
-//! Every way in which an association comes up, starts again and ends.
+//! Every way in which an association starts, restarts and ends.
 
 mod common;
 

@@ -1,51 +1,51 @@
-//! Slows down whoever guesses the user name and password of a published service, or of a `-D` proxy.
+//! Slows down guesses of the user name and password of a published service, or of a `-D` proxy.
 //!
-//! Only verifying a login tells whether it is right, so that is what has to wait, and a right one waits with the
-//! others. A few wrong ones cost nothing; after that the time between two verifications grows, for each source and for
-//! all together. Of those that wait, sources that failed least come first, and within one source chance decides: so an
-//! honest visitor is next while others guess, and beside somebody who guesses from the same address it is as likely to
-//! be next as any guess is.
+//! Only verifying a login tells whether it is right, so verification is what waits, and a right login waits with the
+//! others. A few wrong ones cost nothing. After that, the time between two verifications grows, for each source and for
+//! all together. Of the waiting logins, those of sources with the fewest failures come first; within one source, the
+//! choice is random. So an honest visitor is next while others guess; beside somebody who guesses from the same
+//! address, it is as likely to be next as any guess.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// Wrong logins of one source that cost no waiting, and of all together: people mistype.
+/// Wrong logins that cost no waiting, of one source and of all together: people mistype.
 const FREE: u32 = 5;
 const FREE_TOGETHER: u32 = 50;
 
-/// The spacing after the first wrong login of a source that costs waiting; it doubles with each further one, up to the
-/// second.
+/// The spacing after the first wrong login of a source that costs waiting. It doubles with each further one, up to the
+/// second value.
 const FIRST_SPACING: Duration = Duration::from_millis(250);
 const MAX_SPACING: Duration = Duration::from_secs(1);
 
-/// The same for all sources together, where it doubles with each hundred.
+/// The same for all sources together, where it doubles with each hundred failures.
 const FIRST_TOGETHER: Duration = Duration::from_millis(50);
 const MAX_TOGETHER: Duration = Duration::from_secs(1);
 const STEP_TOGETHER: u32 = 100;
 
-/// Wrong logins are forgotten when none came for so long.
+/// Wrong logins are forgotten after this long without another.
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 
-/// Sources that are told apart; beyond it the one whose last wrong login is longest ago is forgotten.
+/// Maximum number of sources that are remembered. Beyond it, the source whose last wrong login is the longest ago is
+/// forgotten.
 const MAX_SOURCES: usize = 256;
 
-/// Logins that wait for their verification, of one source and together; beyond it one of the source that has most gives
-/// way.
+/// Maximum number of waiting logins, of one source and together. Beyond it, one of the source with the most is dropped.
 const MAX_WAITING_EACH: usize = 8;
 const MAX_WAITING: usize = 64;
 
-/// Decides which login is verified when. `T` names who waits, and `S` a source.
+/// Decides which login is verified, and when. `T` names a waiting login, `S` a source.
 #[derive(Debug)]
 pub struct LoginLimiter<T, S> {
     sources: HashMap<S, Failures>,
     together: Failures,
     waiting: Vec<Waiting<T, S>>,
-    /// Wrong logins that were ever verified.
+    /// Wrong logins that were verified so far.
     total: u64,
 }
 
-/// Wrong logins in a row, without a longer pause.
+/// Wrong logins in a row, without a long pause.
 #[derive(Debug, Clone, Copy, Default)]
 struct Failures {
     count: u32,
@@ -69,7 +69,7 @@ impl Failures {
         *self = Failures { count: before.saturating_add(1), last: Some(now) };
     }
 
-    /// When the next verification may be, if not at once.
+    /// Returns when the next verification may be, if not at once.
     fn next(&self, spacing: impl Fn(u32) -> Duration) -> Option<Instant> {
         Some(self.last? + spacing(self.count))
     }
@@ -82,13 +82,13 @@ impl<T, S> Default for LoginLimiter<T, S> {
 }
 
 impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
-    /// Tells whether a login of that source may be verified now, without waiting.
+    /// Tells whether a login of this source may be verified at once.
     pub fn is_free(&self, now: Instant, source: S) -> bool {
         self.waiting.is_empty() && self.turn_of(source).is_none_or(|turn| turn <= now)
     }
 
-    /// Has a login wait for its turn. Returns who has to give way, if too many wait: it may be the one that just came.
-    /// `chance` is a random number.
+    /// Queues a login. If too many wait, returns the one that is dropped, which may be the new one. `chance` is a
+    /// random number.
     #[must_use]
     pub fn wait(&mut self, now: Instant, id: T, source: S, chance: u32) -> Option<T> {
         self.waiting.push(Waiting { id, source, since: now });
@@ -103,12 +103,12 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
         self.take(crowded, chance)
     }
 
-    /// Forgets one that does not wait any more. It was compared with nothing, so that is no guess.
+    /// Forgets a login that no longer waits. It was never compared, so it does not count as a guess.
     pub fn cancel(&mut self, id: T) {
         self.waiting.retain(|waiting| waiting.id != id);
     }
 
-    /// Returns whose login is to be verified now, until `None`; what came of it is to be said before the next call.
+    /// Returns the next login to verify, until `None`. Report its outcome before the next call.
     pub fn poll_turn(&mut self, now: Instant, chance: u32) -> Option<T> {
         let is_due = |waiting: &&Waiting<T, S>| self.turn_of(waiting.source).is_none_or(|turn| turn <= now);
         let due = self.waiting.iter().filter(is_due);
@@ -116,13 +116,13 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
         self.take(first.source, chance)
     }
 
-    /// Returns when the next one has its turn.
+    /// Returns when the next login has its turn.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.waiting.iter().map(|waiting| self.turn_of(waiting.source).unwrap_or(waiting.since)).min()
     }
 
-    /// Takes note of a wrong login. Returns how many there were if that is to be said: of the first, the tenth, the
-    /// hundredth and so on.
+    /// Counts a wrong login. Returns the count if it should be reported: for the first, the tenth, the hundredth and so
+    /// on.
     pub fn failed(&mut self, now: Instant, source: S) -> Option<u64> {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&source) {
             let oldest = self.sources.iter().min_by_key(|(_, failures)| failures.last).map(|(source, _)| *source);
@@ -135,12 +135,12 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
         is_round.then_some(self.total)
     }
 
-    /// Returns how many wrong logins there were.
+    /// Returns the number of wrong logins so far.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Tells whether nothing is left that would slow down anybody.
+    /// Tells whether nothing is left that would slow a login down.
     pub fn is_forgotten(&self, now: Instant) -> bool {
         self.waiting.is_empty() && self.together.is_forgotten(now)
     }
@@ -154,7 +154,7 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
         self.sources.get(&source).map_or(0, |failures| failures.count)
     }
 
-    /// Takes one of those of a source out.
+    /// Removes one login of a source and returns it.
     fn take(&mut self, source: S, chance: u32) -> Option<T> {
         let those = self.waiting.iter().enumerate().filter(|(_, waiting)| waiting.source == source);
         let those: Vec<usize> = those.map(|(place, _)| place).collect();
@@ -163,7 +163,7 @@ impl<T: Copy + PartialEq, S: Copy + Eq + Hash> LoginLimiter<T, S> {
     }
 }
 
-/// The time from the last wrong login of a source to its next verification.
+/// Returns the time from the last wrong login of a source to its next verification.
 fn spacing(failures: u32) -> Duration {
     doubled(FIRST_SPACING, failures.checked_sub(FREE + 1), MAX_SPACING)
 }
@@ -186,7 +186,7 @@ mod tests {
 
     type Limiter = LoginLimiter<u64, u8>;
 
-    /// Guesses wrongly as soon as it may; returns when that was.
+    /// Makes a wrong guess as soon as the limiter allows; returns the time.
     fn guess(limiter: &mut Limiter, now: Instant, source: u8) -> Instant {
         if limiter.is_free(now, source) {
             limiter.failed(now, source);
@@ -226,14 +226,14 @@ mod tests {
             }
         }
         assert!((3600..4300).contains(&limiter.total()), "{} guesses in an hour", limiter.total());
-        // Who has done nothing yet is next.
+        // A source without failures is next.
         for (id, source) in [(1, 3), (2, 4), (3, 250)] {
             assert_eq!(limiter.wait(now, id, source, 0), None);
         }
         let turn = limiter.poll_timeout().unwrap();
         assert!(turn - now <= MAX_TOGETHER);
         assert_eq!(limiter.poll_turn(turn, 0), Some(3));
-        // A right one costs nobody anything.
+        // A right login delays nobody.
         assert!(limiter.poll_turn(turn, 0).is_some());
     }
 
@@ -276,7 +276,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes in whatever order, the tables keep their bounds and wrong logins keep their distance.
+        /// In any order of events, the tables keep their limits and wrong logins keep their spacing.
         #[test]
         fn no_order_of_events_outruns_the_spacing(events in prop::collection::vec((0..4u8, any::<u8>(), 0..3000u64), 0..600)) {
             let mut now = Instant::now();

@@ -1,15 +1,15 @@
-//! What the other side may have this machine dial (`--allow`) and listen on (`--allow-reverse`). Closed by default.
-//! [`logins`] slows down whoever guesses what opens the rest.
+//! What the other side may make this machine dial (`--allow`) and listen on (`--allow-reverse`). Closed by default.
+//! [`logins`] slows down guesses of passwords.
 //!
 //! | a rule for | permits |
 //! |---|---|
 //! | an address or a network | every dial to it, whatever name led there |
-//! | a name, or `*.` and a name | dials to addresses the name has, but none that is [special](Special) |
+//! | a name, or `*.` and a name | dials to addresses the name has, except [special](Special) ones |
 //! | a path | the unix socket at that path |
 //!
-//! A name is whoever answers for it: a name that suddenly means 127.0.0.1 must not open what only this machine is to
-//! reach. So the name is checked before it is looked up, and again is exactly the address that will be dialled. What a
-//! path leads to is the owner's doing: symbolic links are followed.
+//! A name leads wherever its name server says. A name that suddenly means 127.0.0.1 must not open what only this
+//! machine should reach. So the name is checked before it is looked up, and then the exact address that will be
+//! dialled. Where a path leads is up to the owner: symbolic links are followed.
 
 pub mod logins;
 mod reverse;
@@ -37,40 +37,40 @@ pub struct AccessList {
     rules: Vec<Rule>,
 }
 
-/// What is known before a host is looked up.
+/// The verdict before a host is looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// Whatever the host's addresses are, none of them may be dialled.
+    /// None of the host's addresses may be dialled.
     Denied(Denied),
-    /// Look the host up, and ask [`AccessList::check_address`] about each address before dialling it.
+    /// Look the host up, and pass each address to [`AccessList::check_address`] before dialling it.
     Resolve,
 }
 
-/// Why something is not dialled or not listened on. It names nothing that the other side wrote.
+/// Why a dial or a listener is refused. It contains nothing that the other side wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Denied {
     /// No rule permits it.
     #[error("no rule allows it")]
     NoRule,
-    /// The host is text that a resolver might read differently than we do.
+    /// A resolver might read the host differently than we do.
     #[error("the host is neither a name nor an address")]
     Host,
-    /// A rule permits the name, but it leads to where no name may.
-    #[error("the name leads to {address}, {special}: that takes a rule for the address itself")]
+    /// A rule permits the name, but the name leads to a special address.
+    #[error("the name leads to {address}, {special}: only a rule for the address itself allows that")]
     Special {
         /// The address that would have been dialled.
         address: IpAddr,
         /// What is special about it.
         special: Special,
     },
-    /// The path is relative, has `..` in it, or names no file.
+    /// The path is relative, contains `..`, or names no file.
     #[error("the path is not absolute, or has .. in it")]
     Path,
 }
 
 impl AccessList {
-    /// Makes the list of these rules; the first that permits something is enough. Without rules nothing is permitted.
+    /// Creates the list; the first rule that permits something is enough. Without rules nothing is permitted.
     pub fn new(rules: Vec<Rule>) -> AccessList {
         AccessList { rules }
     }
@@ -78,16 +78,16 @@ impl AccessList {
     /// Parses rules, each as [`Rule::parse`] does.
     ///
     /// # Errors
-    /// What is wrong with the first that is no rule.
+    /// The error of the first invalid rule.
     pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<AccessList, RuleError> {
         let rules = texts.into_iter().map(|text| Rule::parse(text.as_ref()));
         Ok(AccessList { rules: rules.collect::<Result<_, _>>()? })
     }
 
-    /// Decides about a host, which is a name or an IP literal without brackets, before it is looked up.
+    /// Decides about a host before it is looked up: a name, or an IP literal without brackets.
     pub fn check_name(&self, protocol: Protocol, host_text: &str, port: u16) -> Verdict {
         if let Ok(address) = host_text.parse::<IpAddr>() {
-            // No name led there.
+            // An IP literal needs no name rule.
             return match self.check_address(protocol, host_text, address, port, |_| false) {
                 Ok(()) => Verdict::Resolve,
                 Err(denied) => Verdict::Denied(denied),
@@ -105,11 +105,11 @@ impl AccessList {
         }
     }
 
-    /// Decides about an address that `host_text` was looked up to, or is itself. Only an address that passed here may
-    /// be dialled. `is_own` tells which addresses this machine's interfaces have.
+    /// Decides about an address of `host_text`, looked up or literal. Only an address that passes here may be dialled.
+    /// `is_own` tells which addresses this machine's interfaces have.
     ///
     /// # Errors
-    /// It must not be dialled, and why.
+    /// Why it must not be dialled.
     pub fn check_address(
         &self,
         protocol: Protocol,
@@ -123,14 +123,15 @@ impl AccessList {
         }
         let address = resolved.to_canonical();
         let name = match (host_text.parse::<IpAddr>(), host(host_text)) {
-            // A literal is its own and only address; anything else is a resolver's joke.
+            // A literal has exactly one address; a resolver that returns another is wrong.
             (Ok(literal), _) if literal.to_canonical() == address => None,
             (Ok(_), _) => return Err(Denied::Host),
             (Err(_), Ok(Host::Name(name))) => Some(name),
             (Err(_), _) => return Err(Denied::Host),
         };
         let has_address = |address| self.any(protocol, port, |scope| scope.has_address(address));
-        // What carries a special IPv4 address inside takes a rule for that one, too: a relay or gateway takes it out.
+        // An address that contains a special IPv4 address needs a rule for that one, too: a relay or gateway extracts
+        // it.
         let inner_permitted =
             |inner: IpAddr| special::of(inner).is_none() || self.any(protocol, port, |scope| scope.has_address(inner));
         if has_address(address) && special::embedded(address).all(inner_permitted) {
@@ -146,17 +147,17 @@ impl AccessList {
         }
     }
 
-    /// Decides about the path of a unix socket, and returns the path to dial: the same without `.` and doubled slashes.
+    /// Decides about the path of a unix socket, and returns the path to dial: without `.` and doubled slashes.
     ///
     /// # Errors
-    /// It must not be dialled, and why.
+    /// Why it must not be dialled.
     pub fn check_unix(&self, path: &Path) -> Result<PathBuf, Denied> {
         let path = normalize(path).ok_or(Denied::Path)?;
         let permitted = self.rules.iter().any(|rule| matches!(rule, Rule::Unix(allowed) if *allowed == path));
         if permitted { Ok(path) } else { Err(Denied::NoRule) }
     }
 
-    /// Returns whether nothing at all is permitted.
+    /// Tells whether nothing at all is permitted.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -174,8 +175,8 @@ impl AccessList {
     }
 }
 
-/// Returns an absolute path without `.`, doubled slashes and a slash at the end; `None` if it is relative, has `..` in
-/// it, or is the root.
+/// Returns an absolute path without `.`, doubled slashes and a slash at the end; `None` if it is relative, contains
+/// `..`, or is the root.
 fn normalize(path: &Path) -> Option<PathBuf> {
     let mut components = path.components();
     if components.next() != Some(Component::RootDir) {

@@ -1,4 +1,4 @@
-//! What the other side may have this machine listen on.
+//! What the other side may make this machine listen on.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -14,14 +14,14 @@ pub struct ReverseAccess {
     rules: Vec<ReverseRule>,
 }
 
-/// One thing that may be listened on. As text: `8080`, `8000-8010,9000`, `0.0.0.0:8080`, `[::1]:*`, `udp:53`,
+/// A rule for one place to listen on. As text: `8080`, `8000-8010,9000`, `0.0.0.0:8080`, `[::1]:*`, `udp:53`,
 /// `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReverseRule(Inner);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Inner {
-    /// Ports of an address, or of all loopback addresses.
+    /// Ports of one address, or of all loopback addresses.
     Ports {
         protocol: Protocol,
         address: Option<IpAddr>,
@@ -31,17 +31,17 @@ enum Inner {
 }
 
 impl ReverseAccess {
-    /// Makes the list of these rules. Without rules nothing is permitted.
+    /// Creates the list. Without rules nothing is permitted.
     pub fn new(rules: Vec<ReverseRule>) -> ReverseAccess {
         ReverseAccess { rules }
     }
 
-    /// Decides where to listen for the other side, and returns where: the address as IPv4 if it is IPv4-mapped, the
-    /// path without `.` and doubled slashes, of localhost that family alone which is permitted. Port 0, for any free
-    /// one, is permitted where all ports are.
+    /// Decides where to listen for the other side, and returns that: an IPv4-mapped address as IPv4, a path without `.`
+    /// and doubled slashes, and for localhost only the permitted address family. Port 0, any free port, is permitted
+    /// where all ports are.
     ///
     /// # Errors
-    /// It must not be listened on, and why.
+    /// Why it must not be listened on.
     pub fn check(&self, bind: &Bind) -> Result<Bind, Denied> {
         match bind {
             Bind::Tcp(address) => self.check_ports(Protocol::Tcp, address).map(Bind::Tcp),
@@ -65,7 +65,7 @@ impl ReverseAccess {
         }
     }
 
-    /// Returns whether nothing at all is permitted.
+    /// Tells whether nothing at all is permitted.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -77,8 +77,8 @@ impl ReverseAccess {
 }
 
 impl ReverseRule {
-    /// Parses a rule: ports, perhaps after the address that they are of. Without an address they are loopback's; with
-    /// `0.0.0.0` or `[::]` they are every address's of that family.
+    /// Parses a rule: ports, perhaps after their address. Ports without an address are loopback's; after `0.0.0.0` or
+    /// `[::]` they are those of every address of that family.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -138,7 +138,7 @@ impl fmt::Display for ReverseRule {
     }
 }
 
-/// Reads the address that is listened on; `None` is loopback.
+/// Parses the address to listen on; `None` means loopback.
 fn listened(text: &str) -> Result<Option<IpAddr>, RuleError> {
     if text.contains(':') {
         return Err(AddressError::Brackets.into());

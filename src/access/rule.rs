@@ -1,4 +1,4 @@
-//! The rules of `--allow`, as text and as what they match.
+//! The rules of `--allow`, and their text.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,13 +10,13 @@ use thiserror::Error;
 use super::normalize;
 use crate::address::{AddressError, Host, PortRange, Protocol, digits, host, socket_path};
 
-/// One thing that may be dialled. As text: `10.0.0.0/8:80,443`, `db.local:5432`, `*.internal:8000-8999`,
+/// A rule for what may be dialled. As text: `10.0.0.0/8:80,443`, `db.local:5432`, `*.internal:8000-8999`,
 /// `[2001:db8::/32]:22`, `10.1.2.3:*`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
     /// Ports of hosts.
     Port(PortRule),
-    /// The unix socket at an absolute path, which is kept without `.` and doubled slashes.
+    /// The unix socket at an absolute path, stored without `.` and doubled slashes.
     Unix(PathBuf),
 }
 
@@ -28,28 +28,28 @@ pub struct PortRule {
     pub(super) ports: Ports,
 }
 
-/// Why a text is no rule.
+/// Why a text is not a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RuleError {
-    /// Its host, a port or its path is wrong by itself.
+    /// Its host, a port or its path is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// It ends with the host.
+    /// It ends after the host.
     #[error("it has no ports after a colon; * stands for all of them")]
     NoPorts,
     /// It begins with the colon.
     #[error("it has no host; this machine itself is 127.0.0.1")]
     NoHost,
-    /// What follows the slash is no length of a network's address.
+    /// The text after the slash is no length of a network's prefix.
     #[error("the length after the slash is not from 0 to {most}")]
     Length {
         /// 32 or 128.
         most: u8,
     },
-    /// The address is in the middle of the network.
+    /// The address is not the first of the network.
     #[error("that network begins at {0}")]
     NotFirst(IpNet),
-    /// A star where it stands for too much or too little.
+    /// A star in a wrong place.
     #[error("a star in a name stands for all that is before a dot, as in *.internal")]
     Star,
     /// A star for every host.
@@ -58,24 +58,24 @@ pub enum RuleError {
     /// A pattern in a path.
     #[error("a path stands for itself, without patterns")]
     PathPattern,
-    /// `..` in a path, or no file.
+    /// A path with `..`, or that names no file.
     #[error("the path has .. in it, or names no file")]
     Path,
-    /// A name that is to be listened on.
+    /// A name in place of an address to listen on.
     #[error("only an IP address can be listened on, not a name")]
     BindName,
 }
 
-/// Which hosts a rule is about.
+/// Which hosts a rule covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// Addresses; IPv4-mapped ones are kept as IPv4.
+    /// Addresses; IPv4-mapped ones are stored as IPv4.
     Network(IpNet),
-    /// A name, or all that is below it; in small letters and without the root's dot.
+    /// A name, or everything below it; in small letters and without the root's dot.
     Name { name: String, below: bool },
 }
 
-/// Which ports a rule is about.
+/// Which ports a rule covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ports {
     Any,
@@ -83,10 +83,10 @@ pub(super) enum Ports {
 }
 
 impl Rule {
-    /// Parses a rule. Without a prefix it is about TCP; `tcp:` may be said as well.
+    /// Parses a rule. Without a prefix, or with `tcp:`, it covers TCP.
     ///
-    /// `*.internal` is every name below `internal`, at any depth, and not `internal` itself. A network is written with
-    /// its first address. Names match in small and capital letters, with or without the root's dot.
+    /// `*.internal` means every name below `internal`, at any depth, but not `internal` itself. A network is written
+    /// with its first address. Names match regardless of case and of the root's dot.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -120,12 +120,12 @@ impl Rule {
         Ok(Rule::Port(PortRule { protocol, scope, ports: Ports::parse(ports)? }))
     }
 
-    /// Returns what the owner might not expect of the rule, as the rest of a sentence that begins with it.
+    /// Returns what the owner might not expect of the rule, as the rest of a sentence that begins with the rule.
     pub fn remark(&self) -> Option<&'static str> {
         let Rule::Port(PortRule { scope, .. }) = self else { return None };
         match scope {
             Scope::Name { name, .. } if name == "localhost" || name.ends_with(".localhost") => {
-                Some("permits nothing by itself: this machine's own addresses take a rule such as 127.0.0.1:80")
+                Some("permits nothing by itself: this machine's own addresses need a rule such as 127.0.0.1:80")
             }
             Scope::Network(network) => {
                 let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
@@ -143,7 +143,7 @@ impl fmt::Display for Rule {
         match self {
             Rule::Unix(path) => write!(f, "unix:{}", path.display()),
             Rule::Port(PortRule { protocol, scope, ports }) => {
-                // A host that is called as a prefix is needs one of its own.
+                // A host with the name of a prefix needs an explicit prefix.
                 let explicit = match scope {
                     Scope::Name { name, below: false } => ["tcp", "udp", "unix"].contains(&name.as_str()),
                     Scope::Name { .. } | Scope::Network(_) => false,
@@ -158,7 +158,7 @@ impl fmt::Display for Rule {
 }
 
 impl Scope {
-    /// Tells whether it is a network that an address, which is not IPv4-mapped, is in.
+    /// Tells whether it is a network with this address, which must not be IPv4-mapped.
     pub(super) fn has_address(&self, address: IpAddr) -> bool {
         match self {
             Scope::Network(network) => network.contains(&address),
@@ -166,7 +166,7 @@ impl Scope {
         }
     }
 
-    /// Tells whether it is a name that this name is, or is below.
+    /// Tells whether it is a name that equals `asked`, or that `asked` is below.
     pub(super) fn has_name(&self, asked: &str) -> bool {
         let Scope::Name { name, below } = self else { return false };
         let asked = canonical_name(asked);
@@ -197,7 +197,7 @@ impl fmt::Display for Scope {
 }
 
 impl Ports {
-    /// Parses `*`, or ports and ranges with commas between them.
+    /// Parses `*`, or ports and ranges separated by commas.
     pub(super) fn parse(text: &str) -> Result<Ports, RuleError> {
         if text == "*" {
             return Ok(Ports::Any);
@@ -209,7 +209,7 @@ impl Ports {
         Ok(Ports::Listed(text.split(',').map(range).collect::<Result<_, _>>()?))
     }
 
-    /// Tells whether a port is among them; 0 is only where all are.
+    /// Tells whether a port is among them; port 0 is only among all.
     pub(super) fn contains(&self, port: u16) -> bool {
         match self {
             Ports::Any => true,
@@ -228,7 +228,7 @@ impl fmt::Display for Ports {
     }
 }
 
-/// Reads the path of a rule.
+/// Parses the path of a rule.
 pub(super) fn rule_path(text: &str) -> Result<PathBuf, RuleError> {
     let path = socket_path(text)?;
     if path.contains(['*', '?', '[', ']', '{', '}']) {
@@ -240,7 +240,7 @@ pub(super) fn rule_path(text: &str) -> Result<PathBuf, RuleError> {
     normalize(Path::new(path)).ok_or(RuleError::Path)
 }
 
-/// Reads which hosts a rule is about, where these have no brackets.
+/// Parses the hosts of a rule, without brackets.
 fn scope_of(text: &str) -> Result<Scope, RuleError> {
     if text.is_empty() {
         return Err(RuleError::NoHost);
@@ -275,7 +275,7 @@ fn split_length(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Makes a network of its first address and its length, or of one address alone.
+/// Creates a network from its first address and its length, or from one address alone.
 fn network_of(address: IpAddr, length: Option<&str>) -> Result<IpNet, RuleError> {
     let Some(length) = length else { return Ok(IpNet::from(address.to_canonical())) };
     let most = if address.is_ipv4() { 32 } else { 128 };
@@ -285,7 +285,7 @@ fn network_of(address: IpAddr, length: Option<&str>) -> Result<IpNet, RuleError>
     if network.trunc() != network {
         return Err(RuleError::NotFirst(network.trunc()));
     }
-    // Dialling an IPv4-mapped address is dialling IPv4, so a network of such addresses is one of IPv4.
+    // Dialling an IPv4-mapped address is dialling IPv4, so a network of such addresses is an IPv4 network.
     match (address, address.to_canonical()) {
         (IpAddr::V6(_), mapped @ IpAddr::V4(_)) => IpNet::new(mapped, length.saturating_sub(96)).map_err(|_| error),
         _ => Ok(network),

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// What is printed of a rule that parses.
+/// The text of a rule after parsing.
 fn shown(text: &str) -> Result<String, RuleError> {
     Rule::parse(text).map(|rule| rule.to_string())
 }

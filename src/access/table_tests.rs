@@ -1,4 +1,4 @@
-//! The access list as a table: the rules, what the other side names, what the name means, and whether it is dialled.
+//! The access list as a table: the rules, what the other side asks for, what the name resolves to, and the verdict.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +9,7 @@ use super::*;
 const ALLOWED: bool = true;
 const DENIED: bool = false;
 
-/// The rules, with spaces between them; what is asked for; the address that a name was looked up to, or nothing for an
-/// address or a path.
+/// The rules, separated by spaces; what is asked for; the address of a name, or nothing for an address or a path.
 type Row = (&'static str, &'static str, &'static str, bool);
 
 const CLOSED: &[Row] = &[
@@ -75,7 +74,7 @@ const IPV6: &[Row] = &[
     ("[::/0]:80", "[2001:db8::1]:80", "", ALLOWED),
     ("[::/0]:80", "[::1]:80", "", ALLOWED),
     ("[::/0]:80", "10.0.0.1:80", "", DENIED),
-    // IPv4-mapped addresses are IPv4, whatever side they come from.
+    // IPv4-mapped addresses are IPv4, in the rule and in the request.
     ("[::/0]:80", "[::ffff:10.0.0.1]:80", "", DENIED),
     ("[::/0]:80", "[::ffff:127.0.0.1]:80", "", DENIED),
     ("10.0.0.0/8:80", "[::ffff:10.0.0.1]:80", "", ALLOWED),
@@ -83,7 +82,7 @@ const IPV6: &[Row] = &[
     ("[::ffff:10.0.0.0/104]:80", "10.0.0.1:80", "", ALLOWED),
     ("10.0.0.0/8:80", "[::ffff:127.0.0.1]:80", "", DENIED),
     ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", "", ALLOWED),
-    // What a gateway takes out has to be permitted as well, where it is special.
+    // An address that a gateway extracts has to be permitted as well, if it is special.
     ("[::/0]:80", "[64:ff9b::10.0.0.1]:80", "", ALLOWED),
     ("[::/0]:80", "[64:ff9b::127.0.0.1]:80", "", DENIED),
     ("[64:ff9b::/96]:80", "[64:ff9b::169.254.169.254]:80", "", DENIED),
@@ -106,7 +105,7 @@ const NAMES: &[Row] = &[
     ("db.local:5432", "db.local.evil.test:5432", "10.0.0.1", DENIED),
     ("db.local:5432", "xdb.local:5432", "10.0.0.1", DENIED),
     ("db.local:5432", "a.db.local:5432", "10.0.0.1", DENIED),
-    // A name says nothing about the address that it has.
+    // A rule for a name says nothing about its address.
     ("db.local:5432", "10.0.0.1:5432", "", DENIED),
     ("*.internal:8000-8999", "a.internal:8080", "10.0.0.1", ALLOWED),
     ("*.internal:8000-8999", "A.B.Internal.:8999", "10.0.0.1", ALLOWED),
@@ -175,7 +174,7 @@ const SPELLINGS: &[Row] = &[
     ("[::/0]:80", "[fe80::1%1]:80", "fe80::1", DENIED),
     ("[::/0]:80", "[[::1]]:80", "::1", DENIED),
     ("0.0.0.0/0:80", "[127.0.0.1]:80", "", ALLOWED),
-    // A resolver that makes something else of a literal is not believed.
+    // A resolver that returns another address for a literal is not believed.
     ("0.0.0.0/0:80", "10.0.0.1:80", "10.0.0.2", DENIED),
 ];
 
@@ -199,7 +198,7 @@ const PATHS: &[Row] = &[
     ("unix:/a unix:/b", "unix:/b", "", ALLOWED),
 ];
 
-/// Addresses of this machine's interfaces, as the rows of [`OWN`] have it.
+/// Addresses of this machine's interfaces, as the rows of [`OWN`] assume.
 fn is_own(address: IpAddr) -> bool {
     [IpAddr::from([192, 168, 7, 7]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x77])].contains(&address)
 }
@@ -210,19 +209,19 @@ const OWN: &[Row] = &[
     ("db.local:80", "db.local:80", "2001:db8::77", DENIED),
     ("*.local:80", "db.local:80", "::ffff:192.168.7.7", DENIED),
     ("udp:db.local:80", "udp:db.local:80", "192.168.7.7", DENIED),
-    // As a gateway or relay takes it out: NAT64, 6to4, IPv4-compatible, IPv4-translated.
+    // As a gateway or relay extracts it: NAT64, 6to4, IPv4-compatible, IPv4-translated.
     ("db.local:80", "db.local:80", "64:ff9b::192.168.7.7", DENIED),
     ("db.local:80", "db.local:80", "2002:c0a8:707::1", DENIED),
     ("db.local:80", "db.local:80", "::192.168.7.7", DENIED),
     ("db.local:80", "db.local:80", "::ffff:0:192.168.7.7", DENIED),
-    // A rule for the address, or for its network, is one.
+    // A rule for the address, or for its network, permits it.
     ("192.168.7.7:80", "192.168.7.7:80", "", ALLOWED),
     ("192.168.7.7:80", "db.local:80", "192.168.7.7", ALLOWED),
     ("192.168.0.0/16:80", "db.local:80", "192.168.7.7", ALLOWED),
     ("db.local:80 192.168.7.7:81", "db.local:80", "192.168.7.7", DENIED),
 ];
 
-/// Asks as the driver does: about the name, then about the address.
+/// Asks as the loop does: about the name, then about the address.
 fn is_dialled(list: &AccessList, asked: &str, resolved: &str) -> bool {
     if let Some(path) = asked.strip_prefix("unix:") {
         return list.check_unix(Path::new(path)).is_ok();
@@ -268,7 +267,7 @@ fn denials_say_why() {
     assert_eq!(check("0x7f.1", "127.0.0.1"), Err(Denied::Host));
     assert_eq!(
         check("db.local", "64:ff9b::7f00:1").unwrap_err().to_string(),
-        "the name leads to 64:ff9b::7f00:1, an address of this machine itself: that takes a rule for the address itself"
+        "the name leads to 64:ff9b::7f00:1, an address of this machine itself: only a rule for the address itself allows that"
     );
     assert_eq!(list.check_name(Protocol::Tcp, "db.local", 80), Verdict::Resolve);
     assert_eq!(list.check_name(Protocol::Tcp, "db2.local", 80), Verdict::Denied(Denied::NoRule));
@@ -290,7 +289,7 @@ fn special_ipv4() -> impl Strategy<Value = Ipv4Addr> {
     prop_oneof![4 => usual, 2 => link, 1 => Just(Ipv4Addr::BROADCAST)]
 }
 
-/// Every way to write an IPv4 address as one to dial.
+/// Every way to write an IPv4 address for dialling.
 fn forms(address: Ipv4Addr) -> Vec<IpAddr> {
     let bits = u128::from(u32::from(address));
     let v6 = |bits: u128| IpAddr::from(Ipv6Addr::from(bits));

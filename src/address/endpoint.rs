@@ -1,4 +1,4 @@
-//! What is dialled and what is listened on, as text and as values.
+//! Places to dial and to listen on, as text and as values.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::text::{Prefix, socket_path, split_exactly};
 use super::{AddressError, Host, Target};
 
-/// What ports belong to.
+/// The protocol of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Streams; a unix socket is one of these.
@@ -33,7 +33,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// Something that is dialled. As text: `127.0.0.1:8080`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
+/// A place to dial. As text: `127.0.0.1:8080`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A TCP port.
@@ -76,17 +76,17 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Where a port is listened on. As text: `127.0.0.1:8080`, or `localhost:8080`.
+/// An address to listen on. As text: `127.0.0.1:8080`, or `localhost:8080`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
-    /// There.
+    /// This address.
     One(SocketAddr),
-    /// At 127.0.0.1, and at ::1 where that is free, too.
+    /// 127.0.0.1, and also ::1 if the port is free there.
     Localhost(u16),
 }
 
 impl ListenAddress {
-    /// Returns the port; 0 lets the system pick one.
+    /// Returns the port; 0 lets the system choose one.
     pub fn port(&self) -> u16 {
         match self {
             ListenAddress::One(address) => address.port(),
@@ -94,7 +94,7 @@ impl ListenAddress {
         }
     }
 
-    /// Returns the addresses, the one that has to be free first.
+    /// Returns the addresses; the port must be free at the first.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         let (first, second) = match *self {
@@ -133,8 +133,8 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// Somewhere that is listened on; port 0 lets the system pick one. As text, which is also what LISTEN and LISTENED of
-/// the protocol say: `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
+/// A place to listen on; port 0 lets the system choose one. As text, also in LISTEN and LISTENED of the protocol:
+/// `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Bind {
     /// A TCP port.
@@ -146,7 +146,7 @@ pub enum Bind {
 }
 
 impl Bind {
-    /// Returns whether streams or datagrams come from there.
+    /// Returns whether streams or datagrams arrive there.
     pub fn protocol(&self) -> Protocol {
         match self {
             Bind::Tcp(_) | Bind::Unix(_) => Protocol::Tcp,

@@ -1,4 +1,4 @@
-//! Places as text and as values: what people type, what a peer names. Nothing in here looks anything up.
+//! Addresses and ports as text and as values, from people and from peers. Nothing here looks up names.
 
 mod endpoint;
 pub mod special;
@@ -36,8 +36,8 @@ impl From<SocketAddr> for Target {
     }
 }
 
-/// Parses `db.local:5432`, `10.0.0.7:80` or `[2001:db8::1]:443`, without white space around it. A bare port has no host
-/// and is an error: which machine it means is for the caller to know.
+/// Parses `db.local:5432`, `10.0.0.7:80` or `[2001:db8::1]:443`, without surrounding white space. A port without a host
+/// is an error: only the caller knows which machine it means.
 impl FromStr for Target {
     type Err = AddressError;
 

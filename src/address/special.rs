@@ -1,16 +1,16 @@
-//! Addresses that no name may lead to.
+//! Special addresses, to which no name may lead.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What makes an address one that only a rule for the address itself permits.
+/// Why an address needs a rule of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Special {
-    /// This machine: 127.0.0.0/8, ::1, and 0.0.0.0/8, which Linux takes for the same.
+    /// This machine: 127.0.0.0/8, ::1, and 0.0.0.0/8, which Linux treats the same.
     Loopback,
     /// This machine: one of its interfaces has it.
     Own,
-    /// No address: `::`, which connects to this machine.
+    /// `::`, which connects to this machine.
     Unspecified,
     /// This link: 169.254.0.0/16 (where clouds keep credentials), fe80::/10.
     LinkLocal,
@@ -32,7 +32,7 @@ impl fmt::Display for Special {
     }
 }
 
-/// Returns what is special about an address, apart from what it may carry inside.
+/// Returns what is special about an address, without looking at addresses embedded in it.
 pub fn of(address: IpAddr) -> Option<Special> {
     match address.to_canonical() {
         IpAddr::V4(address) => match address.octets()[0] {
@@ -50,7 +50,7 @@ pub fn of(address: IpAddr) -> Option<Special> {
     }
 }
 
-/// Returns the IPv4 addresses that an IPv6 address carries for a gateway or relay to take out.
+/// Returns the IPv4 addresses embedded in an IPv6 address, which a gateway or relay would extract.
 ///
 /// IPv4-mapped addresses are not among them: dialling one is dialling IPv4.
 pub fn embedded(address: IpAddr) -> impl Iterator<Item = IpAddr> {
@@ -68,11 +68,11 @@ fn embedded_in(address: Ipv6Addr) -> [Option<Ipv4Addr>; 2] {
         _ if of(address.into()).is_some() => [None, None],
         // IPv4-compatible (RFC 4291 section 2.5.5.1) and IPv4-translated (RFC 2765 section 2.1).
         [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => [Some(at(12)), None],
-        // NAT64: the well-known prefix (RFC 6052 section 2.1), and networks' own (RFC 8215), usually of 96 bits.
+        // NAT64: the well-known prefix (RFC 6052 section 2.1), and local-use prefixes (RFC 8215), usually of 96 bits.
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => [Some(at(12)), None],
         // 6to4 (RFC 3056 section 2).
         [0x2002, ..] => [Some(at(2)), None],
-        // Teredo (RFC 4380 section 4): the server, and the client with its bits turned over.
+        // Teredo (RFC 4380 section 4): the server, and the client with inverted bits.
         [0x2001, 0, ..] => [Some(at(4)), Some(Ipv4Addr::from(!u32::from(at(12))))],
         _ => [None, None],
     }

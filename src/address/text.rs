@@ -1,7 +1,7 @@
-//! How hosts, ports and paths are read.
+//! Parsing of hosts, ports and paths.
 //!
-//! A host that the system's resolver would read as an address although it is none for us (`127.1`, `0x7f000001`,
-//! `2130706433`) is no host at all, so that what was checked and what is dialled cannot differ.
+//! Some texts are addresses to the system's resolver, but not to us (`127.1`, `0x7f000001`, `2130706433`). They are
+//! refused, so that what was checked and what is dialled cannot differ.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,46 +11,46 @@ use thiserror::Error;
 /// Longest host name, in bytes (RFC 1035 section 2.3.4, without the root's dot).
 const MAX_NAME: usize = 253;
 
-/// Longest path of a unix socket, in bytes: what `sockaddr_un` of Linux holds beside the byte that ends it.
+/// Longest path of a unix socket, in bytes: `sockaddr_un` of Linux holds this and a terminating byte.
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// Why a text is no address.
+/// Why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AddressError {
-    /// There is only white space, or less.
+    /// It is empty, or only white space.
     #[error("nothing is given")]
     Empty,
     /// It has a scheme, such as `http://`.
     #[error("that is a URL, not an address")]
     Url,
-    /// There is nothing that could be a port.
+    /// There is no port.
     #[error("it has no port number, and names of services are not understood")]
     NoPort,
-    /// What stands in the port's place is none.
+    /// The port is not a number.
     #[error("the port is not a number from 0 to 65535")]
     Port,
-    /// Port 0 where something is to be reached.
+    /// Port 0 for a destination.
     #[error("nothing can be reached on port 0")]
     PortZero,
     /// A range from a higher port to a lower one.
     #[error("a range goes from the lower port to the higher one, as in 8000-8010")]
     RangeOrder,
-    /// A port without a host, where one is needed.
+    /// A port without a host, where a host is needed.
     #[error("there is no host before the colon")]
     NoHost,
-    /// More colons than a name has.
+    /// More colons than a name and a port can have.
     #[error("an IPv6 address needs brackets, as in [::1]:25565")]
     Brackets,
-    /// Brackets around something else than an IPv6 address.
+    /// Brackets around something other than an IPv6 address.
     #[error("there is no IPv6 address in the brackets")]
     Ipv6,
-    /// Neither a name nor an IPv4 address as we read one.
+    /// Neither a name nor an IPv4 address in our reading.
     #[error("the host is neither a name nor an IPv4 address")]
     Name,
     /// A name that is not in its ASCII form.
     #[error("a name with letters beyond a to z must be written in its xn-- form")]
     NotAscii,
-    /// A name where only an address of this machine will do.
+    /// A name where only an address of this machine is possible.
     #[error("only an IP address can be listened on, not a name")]
     NameToListenOn,
     /// No path after `unix:`.
@@ -70,10 +70,10 @@ pub enum AddressError {
     RelativePath,
 }
 
-/// What stands before a port.
+/// The host before a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host<'a> {
-    /// Nothing: there is a port only.
+    /// None: there is only a port.
     Default,
     /// An IP literal.
     Address(IpAddr),
@@ -92,19 +92,19 @@ impl Host<'_> {
     }
 }
 
-/// How an address begins.
+/// The prefix of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prefix<'a> {
-    /// With the address itself; all of it.
+    /// No prefix; the whole text.
     None(&'a str),
-    /// With `udp:`; what follows.
+    /// `udp:`; the text after it.
     Udp(&'a str),
-    /// With `unix:`; the path.
+    /// `unix:`; the path after it.
     Unix(&'a str),
 }
 
 impl<'a> Prefix<'a> {
-    /// Takes the prefix off.
+    /// Splits the prefix off.
     pub fn of(text: &'a str) -> Prefix<'a> {
         match text.split_once(':') {
             Some(("udp", rest)) => Prefix::Udp(rest),
@@ -114,7 +114,7 @@ impl<'a> Prefix<'a> {
     }
 }
 
-/// Ports from the first to the last, both of them included.
+/// Ports from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PortRange {
     first: u16,
@@ -122,7 +122,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Makes a range; `None` if it would be empty.
+    /// Creates a range; `None` if it would be empty.
     pub fn new(first: u16, last: u16) -> Option<PortRange> {
         (first <= last).then_some(PortRange { first, last })
     }
@@ -130,7 +130,7 @@ impl PortRange {
     /// Parses `8000` or `8000-8010`.
     ///
     /// # Errors
-    /// A part is no port, or the last comes before the first.
+    /// A part is not a port, or the last comes before the first.
     pub fn parse(text: &str) -> Result<PortRange, AddressError> {
         let (first, last) = match text.split_once('-') {
             Some((first, last)) => (port(first)?, port(last)?),
@@ -170,28 +170,28 @@ impl fmt::Display for PortRange {
     }
 }
 
-/// Splits `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. White space around it is left out.
+/// Splits `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. Ignores surrounding white space.
 ///
 /// # Errors
-/// What is wrong, the host's mistakes before the port's.
+/// What is wrong; errors of the host come first.
 pub fn split(text: &str) -> Result<(Host<'_>, u16), AddressError> {
     let (host, digits) = split_host(text, |byte| byte.is_ascii_digit())?;
     Ok((host, port(digits)?))
 }
 
-/// Splits like [`split`], where the port may be a range: `8000-8010`, `db.local:8000-8010`.
+/// Splits like [`split`], but accepts a range of ports: `8000-8010`, `db.local:8000-8010`.
 ///
 /// # Errors
-/// What is wrong, the host's mistakes before the port's.
+/// What is wrong; errors of the host come first.
 pub fn split_range(text: &str) -> Result<(Host<'_>, PortRange), AddressError> {
     let (host, range) = split_host(text, |byte| byte.is_ascii_digit() || byte == b'-')?;
     Ok((host, PortRange::parse(range)?))
 }
 
-/// Reads a host without brackets and without a port: a name or an IPv4 address.
+/// Parses a host without brackets and port: a name or an IPv4 address.
 ///
 /// # Errors
-/// It is neither, or a resolver might take it for an address that it is not for us.
+/// It is neither, or a resolver might take it for another address.
 pub fn host(text: &str) -> Result<Host<'_>, AddressError> {
     if text.is_empty() {
         return Err(AddressError::NoHost);
@@ -214,18 +214,18 @@ pub fn host(text: &str) -> Result<Host<'_>, AddressError> {
     Ok(Host::Name(text))
 }
 
-/// Reads a port.
+/// Parses a port.
 ///
 /// # Errors
-/// It is anything but digits, or above 65535.
+/// It is not all digits, or above 65535.
 pub fn port(text: &str) -> Result<u16, AddressError> {
     digits(text).and_then(|number| u16::try_from(number).ok()).ok_or(AddressError::Port)
 }
 
-/// Reads the path of a unix socket, without the `unix:` before it.
+/// Parses the path of a unix socket, without `unix:`.
 ///
 /// # Errors
-/// It is one that no socket with a file can have, or that would not be seen for what it is.
+/// No socket with a file can have this path, or it would not print as it is.
 pub fn socket_path(text: &str) -> Result<&str, AddressError> {
     if text.is_empty() {
         Err(AddressError::NoPath)
@@ -240,18 +240,18 @@ pub fn socket_path(text: &str) -> Result<&str, AddressError> {
     }
 }
 
-/// Returns the number that digits alone spell; the standard library takes a plus sign as well.
+/// Parses a number made of digits only; the standard library accepts a plus sign as well.
 pub fn digits(text: &str) -> Option<usize> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| all_digits)
 }
 
-/// Splits an address that another program wrote: white space has no place in it.
+/// Splits an address that another program wrote, without white space.
 pub(super) fn split_exactly(text: &str) -> Result<(Host<'_>, u16), AddressError> {
     if text.trim() == text { split(text) } else { Err(AddressError::Name) }
 }
 
-/// Splits the host from what follows it; a text that is `bare` throughout has no host.
+/// Splits the host from the rest; a text in which all bytes are `bare` has no host.
 fn split_host(text: &str, bare: impl Fn(u8) -> bool) -> Result<(Host<'_>, &str), AddressError> {
     let text = text.trim();
     if text.is_empty() {
@@ -276,9 +276,9 @@ fn split_host(text: &str, bare: impl Fn(u8) -> bool) -> Result<(Host<'_>, &str),
     Ok((host(name)?, port))
 }
 
-/// Tells whether the last label of a host makes it an address for some resolver: `inet_aton` takes numbers in decimal,
-/// octal and hexadecimal, up to four of them, so only a name whose last label is no number is certainly a name (RFC
-/// 1123 section 2.1 wants the same of top-level domains).
+/// Tells whether the last label of a host makes it an address for some resolver. `inet_aton` accepts up to four
+/// numbers, decimal, octal or hexadecimal, so only a host whose last label is not a number is certainly a name (RFC
+/// 1123 section 2.1 demands the same of top-level domains).
 fn is_number(label: &str) -> bool {
     let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     let is_hexadecimal = hexadecimal.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -384,7 +384,7 @@ mod tests {
         }
     }
 
-    /// What `inet_aton` takes: up to four numbers, each as `strtoul` reads it with base 0.
+    /// Tells whether `inet_aton` accepts a text: up to four numbers, each read by `strtoul` with base 0.
     fn is_address_for_inet_aton(text: &str) -> bool {
         let is_part = |part: &str| {
             let lower = part.to_ascii_lowercase();

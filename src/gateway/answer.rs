@@ -1,7 +1,7 @@
-//! Heads of answers: what is none, and what the browser is sent instead.
+//! Heads of answers: which are malformed, and what the browser gets of the others.
 //!
-//! Services are read more leniently than browsers, as far as it cannot matter: a line may end in LF alone and a name
-//! may have spaces behind it, because it is all written anew. What decides where an answer ends is read as strictly.
+//! Services are parsed more leniently than browsers where that is harmless: a line may end in LF alone and a name may
+//! be followed by spaces, because the head is written anew. Whatever decides where an answer ends is parsed strictly.
 
 use httparse::{ParserConfig, Status};
 use thiserror::Error;
@@ -14,7 +14,7 @@ use super::request::RequestHead;
 use super::{MAX_FIELDS, MAX_HEAD};
 use crate::http::Headers;
 
-/// What every answer begins with.
+/// First bytes of every answer.
 pub(super) const START: &[u8] = b"HTTP/1.";
 
 /// Why a service's answer cannot be passed on.
@@ -32,29 +32,29 @@ pub enum AnswerFault {
     /// The body's length is not clear.
     #[error("it has {0}")]
     Framing(#[from] FramingError),
-    /// 101 that nobody asked for, or to another protocol.
-    #[error("it switches to a protocol that was not asked for")]
+    /// 101 without a request for it, or to another protocol.
+    #[error("it switches to a protocol that was not requested")]
     Switch,
-    /// One interim answer after the other, and no final one.
+    /// Too many interim answers, and no final one.
     #[error("it is preceded by too many interim ones")]
     Interim,
-    /// The connection ended before there was a head.
+    /// The connection ended before the head was complete.
     #[error("it ended before it began")]
     Ended,
 }
 
-/// What an answer is.
+/// The kind of an answer.
 #[derive(Debug)]
 pub(super) enum Sort {
     /// 1xx: another one follows.
     Interim,
-    /// 101: nothing but raw bytes follow, both ways.
+    /// 101: raw bytes follow, both ways.
     Switch,
     /// The answer itself.
     Final {
         /// What follows the head.
         body: Body,
-        /// Whether the service's connection may carry a further request.
+        /// Whether the service's connection may carry another request.
         keeps_service: bool,
         /// Whether the browser's may.
         keeps_browser: bool,
@@ -65,13 +65,13 @@ pub(super) enum Sort {
 pub(super) struct AnswerHead {
     pub(super) status: u16,
     pub(super) sort: Sort,
-    /// What the browser is sent, the empty line included.
+    /// The head for the browser, the empty line included.
     pub(super) outgoing: Vec<u8>,
 }
 
 impl AnswerHead {
-    /// Checks a complete head. `keeps` says whether the browser's connection may be kept, as far as it is up to the
-    /// request.
+    /// Checks a complete head. `keeps` says whether the browser's connection may be kept, as far as the request
+    /// decides.
     pub(super) fn parse(bytes: &[u8], request: &RequestHead, keeps: bool) -> Result<AnswerHead, AnswerFault> {
         let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut answer = httparse::Response::new(&mut room);
@@ -103,8 +103,8 @@ impl AnswerHead {
     }
 }
 
-/// RFC 9110, section 7.8: only to what was asked for. Browsers would not be alone in finding out otherwise: to HTTP/2,
-/// all that follows would be requests that nobody checked.
+/// Checks a switch of protocols. RFC 9110, section 7.8, allows only a requested one. A switch to HTTP/2 would let
+/// requests pass unchecked.
 fn switch(headers: &Headers<'_>, options: &Options, request: &RequestHead) -> Result<Sort, AnswerFault> {
     let was_asked = |protocol: &str| request.protocols.iter().any(|asked| asked.eq_ignore_ascii_case(protocol));
     let mut protocols = headers.tokens("upgrade").peekable();
@@ -129,7 +129,7 @@ fn final_answer(framing: Framing, no_body: bool, keeps_service: bool, keeps: boo
     Sort::Final { body, keeps_service, keeps_browser }
 }
 
-/// A length is repeated where there is, or would be, a body of that length (RFC 9110, section 8.6).
+/// Appends the framing. A length is repeated if there is, or would be, a body of that length (RFC 9110, section 8.6).
 fn append_framing(into: &mut Vec<u8>, framing: Framing, sort: &Sort, status: u16, request: &RequestHead) {
     if !matches!(sort, Sort::Final { .. }) || status == 204 {
         return;
@@ -145,7 +145,7 @@ fn append_framing(into: &mut Vec<u8>, framing: Framing, sort: &Sort, status: u16
 
 fn append_connection(into: &mut Vec<u8>, headers: &Headers<'_>, sort: &Sort, status: u16, request: &RequestHead) {
     let mut options = Vec::new();
-    // 426 says which protocol it wants (RFC 9110, section 15.5.22).
+    // 426 lists the protocols it requires (RFC 9110, section 15.5.22).
     if status == 426 || matches!(sort, Sort::Switch) {
         let protocols: Vec<&str> = headers.tokens("upgrade").collect();
         if !protocols.is_empty() {

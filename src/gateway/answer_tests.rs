@@ -1,4 +1,4 @@
-//! What of an answer reaches the browser.
+//! Which parts of an answer reach the browser.
 
 use super::framing::FramingError;
 use super::talk_tests::Talk;
@@ -12,7 +12,7 @@ const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 #[test]
 fn answers_are_rewritten_for_the_browser() {
     let rows = [
-        // Framed by length, by chunks, by the status, by the end.
+        // Framed by length, by chunks, by the status, by the end of the connection.
         (GET, "200 OK\r\nContent-Length: 2\r\nA: b\r\n\r\nhi", "200 OK\r\nA: b\r\nV\r\nContent-Length: 2\r\n\r\nhi"),
         (GET, "200 OK\r\nContent-Length: 0\r\n\r\n", "200 OK\r\nV\r\nContent-Length: 0\r\n\r\n"),
         (
@@ -48,7 +48,7 @@ fn answers_are_rewritten_for_the_browser() {
             "426 Upgrade Required\r\nUpgrade: x/1\r\nConnection: upgrade\r\nContent-Length: 0\r\n\r\n",
             "426 Upgrade Required\r\nV\r\nContent-Length: 0\r\nUpgrade: x/1\r\nConnection: Upgrade\r\n\r\n",
         ),
-        // What is only untidy.
+        // Heads that are untidy but valid.
         (GET, "200\r\nContent-Length: 0\r\n\r\n", "200 \r\nV\r\nContent-Length: 0\r\n\r\n"),
         (GET, "299 x y\nA : b\nContent-Length:0\n\n", "299 x y\r\nA: b\r\nV\r\nContent-Length: 0\r\n\r\n"),
         (GET, "103 Early Hints\r\nLink: x\r\n\r\n", "103 Early Hints\r\nLink: x\r\nV\r\n\r\n"),

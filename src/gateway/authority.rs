@@ -1,13 +1,13 @@
-//! Which host a request is for.
+//! The host of a request.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{self, Host};
 
-/// The most digits of a port. Zeros before it would be a way to have us write much.
+/// Maximum number of digits of a port: leading zeros could make us write a lot.
 const MAX_DIGITS: usize = 5;
 
-/// A host, maybe with a port, as `Host` or a URL names it (RFC 9110, section 4.2 and 7.2).
+/// A host, perhaps with a port, as in `Host` or a URL (RFC 9110, section 4.2 and 7.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     /// As it was sent.
@@ -18,8 +18,8 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Parses `host`, `host:port`, `[::1]` or `[::1]:port`; an empty port counts as none. There is no user name, and
-    /// nothing that a resolver might read as another address than we do.
+    /// Parses `host`, `host:port`, `[::1]` or `[::1]:port`; an empty port counts as none. Refuses user names, and
+    /// anything that a resolver might read as another address than we do.
     pub(super) fn parse(text: &str) -> Option<Authority> {
         let (host, port) = match text.strip_prefix('[') {
             Some(bracketed) => {
@@ -45,7 +45,7 @@ impl Authority {
         Some(Authority { text: text.to_owned(), host, port })
     }
 
-    /// Whether both name the same place, if the port is this one where none is named.
+    /// Tells whether both name the same host and port, where a missing port means `default_port`.
     pub(super) fn is_same(&self, other: &Authority, default_port: u16) -> bool {
         self.host == other.host && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }

@@ -3,7 +3,7 @@
 use super::buffer::Buffer;
 use super::chunks::{Chunks, MalformedChunk};
 
-/// What is still to come of a body.
+/// The rest of a body.
 #[derive(Debug)]
 pub(super) enum Body {
     /// Nothing.
@@ -17,7 +17,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    /// A body of a known length.
+    /// Returns a body of a known length.
     pub(super) fn of_length(length: u64) -> Body {
         if length == 0 { Body::Whole } else { Body::Length(length) }
     }
@@ -26,7 +26,7 @@ impl Body {
         matches!(self, Body::Whole)
     }
 
-    /// Hands on what belongs to the body; returns how many bytes that were.
+    /// Passes on the bytes that belong to the body; returns how many those are.
     pub(super) fn feed(&mut self, input: &[u8], into: &mut Buffer) -> Result<usize, MalformedChunk> {
         match self {
             Body::Whole => Ok(0),

@@ -1,10 +1,10 @@
-//! Bytes on their way.
+//! A buffer for bytes in transit.
 
-/// Bytes beyond which it grows by no more than what comes.
+/// Capacity beyond which it grows only by what is added, in bytes.
 const MOST: usize = super::MAX_HEAD;
 
-/// Bytes that are added at the end and taken from the front. It holds no memory while it is empty: thousands of idle
-/// connections have three of them each.
+/// A queue of bytes: they are added at the end and taken from the front. It holds no memory while it is empty, since
+/// thousands of idle connections have three of them each.
 #[derive(Default)]
 pub(super) struct Buffer {
     bytes: Vec<u8>,
@@ -24,27 +24,28 @@ impl Buffer {
         self.len() == 0
     }
 
-    /// Returns how much memory it holds.
+    /// Returns how much memory it holds, in bytes.
     pub(super) fn held(&self) -> usize {
         self.bytes.capacity()
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        // What is moved is no more than what was taken since the last time, so that it costs a constant for each byte.
+        // No more bytes are moved than were taken since the last time, so the cost per byte is constant.
         if self.taken > self.len() {
             self.bytes.drain(..self.taken);
             self.taken = 0;
         }
         let wanted = self.bytes.len() + bytes.len();
         if wanted > self.bytes.capacity() {
-            // Doubled, so that it is not moved with every piece, but never to more than most ever need.
+            // Double the capacity, so that not every piece moves the bytes, but not beyond what most connections ever
+            // need.
             let doubled = (2 * self.bytes.capacity()).min(MOST);
             self.bytes.reserve_exact(wanted.max(doubled) - self.bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes `count` bytes from the front, or all there are.
+    /// Takes `count` bytes from the front, or all if there are fewer.
     pub(super) fn consume(&mut self, count: usize) {
         self.taken += count.min(self.len());
         if self.is_empty() {

@@ -1,35 +1,34 @@
 //! Bodies in chunks (RFC 9112, section 7.1).
 //!
-//! The framing is checked more strictly than section 7.1 demands, because what reads it leniently is what others
-//! smuggle through: no white space, no sign, no line that ends in LF alone. Extensions and trailers are checked and
-//! dropped (an intermediary may, section 7.1.1 and RFC 9110, section 6.5.1): nobody uses them, and so the other side
-//! sees nothing but sizes as we understood them. The chunks themselves keep their sizes, and their bytes pass as they
-//! come.
+//! The framing is checked more strictly than section 7.1 requires, because lenient parsers are what request smuggling
+//! exploits: no white space, no sign, no line that ends in LF alone. Extensions and trailers are checked and dropped
+//! (an intermediary may, section 7.1.1 and RFC 9110, section 6.5.1). Nobody uses them, and so the other side sees only
+//! sizes as we understood them. The chunks keep their sizes, and their bytes pass unchanged.
 
 use thiserror::Error;
 
 use super::buffer::Buffer;
 
-/// The longest extension of one chunk, in bytes.
+/// Longest extension of one chunk, in bytes.
 const MAX_EXTENSION: usize = 1024;
 
-/// The most bytes of all trailers.
+/// Maximum number of bytes of all trailers.
 const MAX_TRAILERS: usize = 8 * 1024;
 
-/// The most digits of a size: those of 64 bits.
+/// Maximum number of digits of a size: those of 64 bits.
 const MAX_DIGITS: usize = 16;
 
-/// The framing of a chunked body is wrong: nobody knows where it ends.
+/// The error for a chunked body with wrong framing: its end is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the chunks of the body are malformed")]
 pub(super) struct MalformedChunk;
 
-/// How a chunked body is handed on.
+/// How a chunked body is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// In chunks again. Never longer than what came, at any time.
+    /// In chunks again. The output is never longer than the input so far.
     Chunked,
-    /// The bytes alone, for who does not know chunks; the connection's end is the body's.
+    /// The bytes alone, for a receiver that does not know chunks; the connection's end is the body's.
     Plain,
 }
 
@@ -59,7 +58,7 @@ enum State {
     Done,
 }
 
-/// Where in the trailers.
+/// The position in the trailers.
 #[derive(Debug, Clone, Copy)]
 enum Trailer {
     Line,
@@ -78,7 +77,7 @@ impl Chunks {
         matches!(self.state, State::Done)
     }
 
-    /// Reads up to the end of the body; returns how many bytes were its.
+    /// Parses up to the end of the body; returns how many bytes belong to it.
     pub(super) fn feed(&mut self, input: &[u8], into: &mut Buffer) -> Result<usize, MalformedChunk> {
         let mut used = 0;
         while used < input.len() {
@@ -101,7 +100,7 @@ impl Chunks {
         Ok(used)
     }
 
-    /// Takes a byte that is not a chunk's own.
+    /// Handles a byte of the framing.
     fn step(&mut self, byte: u8, into: &mut Buffer) -> Result<(), MalformedChunk> {
         self.state = match (&self.state, byte) {
             (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size: *size },
@@ -157,7 +156,7 @@ impl Trailer {
     }
 }
 
-/// Everything but control characters.
+/// Tells whether a byte is no control character.
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }

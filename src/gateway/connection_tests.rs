@@ -1,4 +1,4 @@
-//! Several requests on one connection, refusals, and streams that are used again.
+//! Several requests on one connection, refusals, and reused streams.
 
 use super::talk_tests::Talk;
 use super::{AnswerFault, Ending, Exchange, Kind, Refusal, Route, Stage, Visitor};
@@ -70,7 +70,7 @@ fn a_kept_stream_carries_the_next_request() {
     assert!(talk.at_service().starts_with("GET /"));
     talk.answers(OK);
     assert_eq!((talk.exchange.stage(), talk.exchange.keeps_service()), (Stage::Idle, true));
-    // It may end between two requests.
+    // The stream may end between two requests.
     talk.service_ends();
     assert!(!talk.exchange.keeps_service());
     assert_eq!(talk.endings(), (Some(Ending::Close), None));
@@ -101,7 +101,7 @@ fn a_stream_that_was_closed_before_the_request_is_replaced() {
         talk.answers(OK);
         assert!(talk.at_browser().ends_with("\r\n\r\nhi") && talk.exchange.keeps_service());
     }
-    // Once, and not at all if something came of an answer, or if it cannot be repeated.
+    // It is repeated once, and never if part of an answer came or the request cannot be repeated.
     let mut talk = kept(GET);
     talk.service_ends();
     talk.route();
@@ -116,7 +116,7 @@ fn a_stream_that_was_closed_before_the_request_is_replaced() {
     let mut talk = kept("POST / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     talk.service_ends();
     assert!(!talk.exchange.wants_retry() && talk.status() == Some(502));
-    // The driver may find nobody to send it to.
+    // The owner may have no stream to send it to.
     let mut talk = kept(GET);
     talk.service_ends();
     talk.refuse(Refusal::HostGone);
@@ -141,7 +141,7 @@ fn an_answer_before_the_body_is_done_ends_the_connection() {
     assert!(talk.at_browser().contains("Connection: close\r\n"));
     assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)));
 
-    // The body goes on while the answer does.
+    // The body continues while the answer does.
     let mut talk = Talk::routed(post);
     talk.answers("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh");
     talk.says("abcd");
@@ -192,17 +192,17 @@ fn refusals_come_in_the_format_that_is_asked_for() {
 
 #[test]
 fn a_refusal_fits_every_stage() {
-    // A head that does not come.
+    // A head that is never completed.
     let mut talk = Talk::web();
     talk.says("GET / HT");
     talk.refuse(Refusal::SlowRequest);
     assert_eq!((talk.status(), talk.exchange.stage()), (Some(408), Stage::Done));
-    // An answer that does not come.
+    // An answer that never comes.
     let mut talk = Talk::routed(GET);
     talk.refuse(Refusal::Timeout);
     assert_eq!((talk.status(), talk.exchange.stage()), (Some(504), Stage::Idle));
     assert_eq!(talk.endings(), (Some(Ending::Close), None));
-    // What the old stream still says does not matter.
+    // What still arrives on the old stream does not matter.
     talk.answers(OK);
     talk.says(GET);
     talk.take_request();
@@ -228,7 +228,7 @@ fn what_is_sent_ahead_waits_and_is_bounded() {
     let taken = talk.says(GET.repeat(10_000));
     assert_eq!((taken, talk.exchange.room()), (16 * 1024, 0));
     talk.answers(OK);
-    // Refusals that nobody reads do not add up.
+    // Refusals that are not read do not add up.
     let mut most = 0;
     while talk.exchange.poll_request().is_some() {
         talk.exchange.refuse(Refusal::NoHost);
@@ -265,7 +265,7 @@ fn an_end_of_the_browser_lets_the_answer_pass() {
     let answer = talk.at_browser();
     assert!(answer.contains("Connection: close\r\n") && answer.ends_with("\r\n\r\nhi"), "{answer}");
     assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)));
-    // Gone is gone.
+    // A connection that is gone stays gone.
     let mut talk = Talk::routed(GET);
     talk.exchange.handle_browser_gone();
     talk.drain();
@@ -280,7 +280,7 @@ fn an_idle_exchange_is_small() {
     assert!(size_of::<Exchange>() <= 256, "{}", size_of::<Exchange>());
     let fresh =
         Exchange::new(Kind::Web, Visitor { remote: [203, 0, 113, 9].into(), tls: true, proxies: Default::default() });
-    // Nothing is left of the request but that its stream is kept.
+    // Nothing is left of the request, except that its stream is kept.
     assert!(format!("{fresh:?}").contains("held: 0"));
     assert_eq!(format!("{:?}", talk.exchange).replace("Kept", "None"), format!("{fresh:?}"));
 }

@@ -14,78 +14,77 @@ use super::{Finished, Kind, MAX_HEAD, Refusal, Request, Route, Visitor};
 
 use state::{Answering, Half, Link, Serving, State};
 
-/// Bytes for the service, and for the browser, beyond which no more are taken.
+/// Maximum number of bytes that wait for the service, and for the browser, before input stops.
 const BUFFER: usize = 64 * 1024;
 
-/// Bytes of the browser that are kept while a request waits for its route or its answer: the beginning of a body, or
-/// requests that were sent ahead.
+/// Maximum number of bytes of the browser kept while a request waits for its route or its answer: the beginning of a
+/// body, or pipelined requests.
 const WAITING: usize = 16 * 1024;
 
-/// What is taken of a browser whose connection ends, without looking.
+/// Bytes read and discarded of a browser whose connection ends.
 const DISCARD: usize = 64 * 1024;
 
-/// Bytes for the browser beyond which the next request has to wait: refusals of many small requests that were sent
-/// ahead would add up.
+/// Bytes waiting for the browser beyond which the next request waits: refusals of many small pipelined requests would
+/// add up.
 const MAX_AHEAD: usize = 16 * 1024;
 
-/// What a rewritten head may have more than the one that came, or a page of our own.
+/// How much longer a rewritten head may be than the original, in bytes; also the longest page of our own.
 const MARGIN: usize = 32 * 1024;
 
-/// The most bytes that ever wait for the service.
+/// Maximum number of bytes that ever wait for the service.
 pub const MAX_TO_SERVICE: usize = MAX_HEAD + BUFFER + MARGIN;
 
-/// The most bytes that ever wait for the browser.
+/// Maximum number of bytes that ever wait for the browser.
 pub const MAX_TO_BROWSER: usize = MAX_HEAD + BUFFER + MARGIN;
 
-/// Requests that ended and were not asked about; the driver asks after every input.
+/// Maximum number of finished requests that were not polled; the owner polls after every input.
 const MAX_FINISHED: usize = 64;
 
-/// What an exchange is doing, for the driver's clocks.
+/// What an exchange is doing, for the owner's clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Between requests; the end of an answer may still go out.
     Idle,
-    /// A head is under way.
+    /// A head is arriving.
     Head,
-    /// A request waits to be told where it goes.
+    /// A request waits for its route.
     Routing,
-    /// The body of a request is under way, and no answer yet.
+    /// The body of a request is arriving, and no answer yet.
     Sending,
-    /// All of a request came; no answer yet.
+    /// The request is complete; no answer yet.
     AwaitingAnswer,
-    /// The answer is under way.
+    /// The answer is arriving.
     Answering,
     /// Raw bytes go both ways.
     Piped,
-    /// Nothing more happens but that the last bytes go out.
+    /// Only the last bytes still go out.
     Closing,
-    /// They are out: see [`Exchange::browser_ending`].
+    /// The last bytes are out: see [`Exchange::browser_ending`].
     Done,
 }
 
-/// What is to be done with a socket or a stream.
+/// How to end a socket or a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Its writing half is to be shut down, and reading goes on.
+    /// Shut down its writing half, and read on.
     HalfClose,
-    /// It is to be closed, after its writing half was shut down and what still came was read for a moment. A socket
-    /// that is closed with unread bytes resets: the browser may never see the answer, and services take it for an
-    /// error.
+    /// Shut down its writing half, read and discard for a moment, then close it. Closing a socket with unread bytes
+    /// resets it: the browser might never see the answer, and services take it for an error.
     Close,
-    /// It is to be reset: what went over it is incomplete, and would look whole.
+    /// Reset it: what was sent over it is incomplete, and would look whole.
     Reset,
 }
 
 /// One connection of a browser, or of a program that uses the proxy.
 ///
-/// After each input the driver asks, in this order: [`poll_request`](Exchange::poll_request),
+/// After each input the owner calls, in this order: [`poll_request`](Exchange::poll_request),
 /// [`to_service`](Exchange::to_service) and [`service_ending`](Exchange::service_ending),
 /// [`to_browser`](Exchange::to_browser) and [`browser_ending`](Exchange::browser_ending),
 /// [`poll_finished`](Exchange::poll_finished).
 pub struct Exchange {
     kind: Kind,
     visitor: Visitor,
-    /// From the browser, and not understood yet.
+    /// Bytes from the browser that were not parsed yet.
     inbox: Buffer,
     to_service: Buffer,
     to_browser: Buffer,
@@ -97,7 +96,7 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Begins with a connection that was just accepted.
+    /// Creates it for a connection that was just accepted.
     pub fn new(kind: Kind, visitor: Visitor) -> Exchange {
         Exchange {
             kind,
@@ -112,37 +111,37 @@ impl Exchange {
         }
     }
 
-    /// Takes note whether the connection turned out to be one of TLS, before its first byte.
+    /// Sets whether the connection uses TLS. Call it before the first byte.
     pub fn set_tls(&mut self, is_tls: bool) {
         self.visitor.tls = is_tls;
     }
 
-    /// Takes bytes of the browser's, at most [`room`](Exchange::room): more would only cost memory.
+    /// Handles bytes from the browser, at most [`room`](Exchange::room): more would only cost memory.
     pub fn handle_bytes(&mut self, bytes: &[u8]) {
         if self.browser == Half::Ended {
             return;
         }
-        // Most of the bytes of a body take the short way.
+        // Most bytes of a body take this fast path.
         let sent = if self.inbox.is_empty() { self.pass(bytes) } else { 0 };
         self.inbox.push(&bytes[sent..]);
         self.advance();
     }
 
-    /// The browser sends no more. An answer that is under way still goes to it.
+    /// Handles the end of the browser's data. An answer in progress still goes out.
     pub fn handle_end(&mut self) {
         self.browser = Half::Ended;
         self.advance();
     }
 
-    /// The browser's connection is gone: nothing can be sent to it any more.
+    /// Handles the loss of the browser's connection: nothing more can be sent to it.
     pub fn handle_browser_gone(&mut self) {
         self.cut();
         self.to_browser.clear();
     }
 
-    /// Says where the request goes that [`poll_request`](Exchange::poll_request) returned, or that
-    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits. From now on a stream of an earlier request
-    /// is the driver's alone, unless it is used again.
+    /// Routes the request that [`poll_request`](Exchange::poll_request) returned, or that
+    /// [`wants_retry`](Exchange::wants_retry). Does nothing if none waits. From here on a stream of an earlier request
+    /// belongs to the owner alone, unless it is reused.
     pub fn route(&mut self, route: Route) {
         let serving = match std::mem::replace(&mut self.state, State::Closing(Ending::Close)) {
             State::Routing(pending) => Serving::new(pending.head),
@@ -165,50 +164,51 @@ impl Exchange {
         self.advance();
     }
 
-    /// Answers the present request with a page, or what there is of one: a head may be too slow. If an answer is under
-    /// way already, the connection is cut.
+    /// Answers the present request with a page, even if its head is incomplete because it is too slow. If an answer is
+    /// in progress, the connection is cut.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.answer_or_cut(refusal);
         self.advance();
     }
 
-    /// Takes note that so many bytes of [`to_service`](Exchange::to_service) were sent.
+    /// Removes `count` bytes of [`to_service`](Exchange::to_service) that were sent.
     pub fn handle_sent_to_service(&mut self, count: usize) {
         self.to_service.consume(count);
         self.advance();
     }
 
-    /// The dial succeeded: CONNECT is answered now. Other requests do not wait for it.
+    /// Handles a dial that succeeded: answers CONNECT. Other requests do not wait for it.
     pub fn handle_service_accepted(&mut self) {
         self.accept();
         self.advance();
     }
 
-    /// Takes bytes of the service's, at most [`service_room`](Exchange::service_room): more would only cost memory.
+    /// Handles bytes from the service, at most [`service_room`](Exchange::service_room): more would only cost memory.
     pub fn handle_service(&mut self, bytes: &[u8]) {
         self.receive(bytes);
         self.advance();
     }
 
-    /// The service sends no more.
+    /// Handles the end of the service's data.
     pub fn handle_service_end(&mut self) {
         self.receive_end();
         self.advance();
     }
 
-    /// The dial failed, or the service's stream was reset; the refusal says why, if no answer is under way yet.
+    /// Handles a failed dial, or a reset of the service's stream. The browser gets the refusal if no answer is in
+    /// progress.
     pub fn handle_service_failed(&mut self, refusal: Refusal) {
         self.receive_failure(refusal);
         self.advance();
     }
 
-    /// Takes note that so many bytes of [`to_browser`](Exchange::to_browser) were sent.
+    /// Removes `count` bytes of [`to_browser`](Exchange::to_browser) that were sent.
     pub fn handle_sent_to_browser(&mut self, count: usize) {
         self.to_browser.consume(count);
         self.advance();
     }
 
-    /// Returns the request that waits to be told where it goes, once.
+    /// Returns the request that waits for its route, once.
     pub fn poll_request(&mut self) -> Option<Request> {
         match &mut self.state {
             State::Routing(pending) => pending.request.take(),
@@ -216,7 +216,7 @@ impl Exchange {
         }
     }
 
-    /// Returns what became of a request, until `None`.
+    /// Returns the next finished request, until `None`.
     pub fn poll_finished(&mut self) -> Option<Finished> {
         let finished = self.finished.pop_front();
         if self.finished.is_empty() {
@@ -225,7 +225,7 @@ impl Exchange {
         finished
     }
 
-    /// Returns how many bytes of the browser's are taken now; with 0 there is nothing to read for.
+    /// Returns how many bytes from the browser are accepted; if 0, there is no use in reading.
     pub fn room(&self) -> usize {
         let limit = match &self.state {
             _ if self.browser == Half::Ended => 0,
@@ -238,7 +238,7 @@ impl Exchange {
         limit.saturating_sub(self.inbox.len())
     }
 
-    /// Returns how many bytes of a head are there that is not complete.
+    /// Returns how many bytes of an incomplete head are there.
     pub fn head_so_far(&self) -> usize {
         match self.state {
             State::Reading { .. } => self.inbox.len(),
@@ -246,7 +246,7 @@ impl Exchange {
         }
     }
 
-    /// Returns how many bytes of the service's are taken now; with 0 there is nothing to read for.
+    /// Returns how many bytes from the service are accepted; if 0, there is no use in reading.
     pub fn service_room(&self) -> usize {
         match self.link {
             Link::Fresh | Link::Reused | Link::Kept => BUFFER.saturating_sub(self.to_browser.len()),
@@ -264,20 +264,20 @@ impl Exchange {
         self.to_browser.as_slice()
     }
 
-    /// Tells whether the stream of the last request that was routed may carry another one to the same host. Requests
-    /// that were refused meanwhile do not change that.
+    /// Tells whether the stream of the last routed request may carry another one to the same host. Requests that were
+    /// refused since then do not change that.
     pub fn keeps_service(&self) -> bool {
         matches!(self.link, Link::Kept)
     }
 
-    /// Tells whether the stream that was used again turned out to be closed: [`route`](Exchange::route) the request to
-    /// a fresh one, or refuse it.
+    /// Tells whether the reused stream turned out to be closed: [`route`](Exchange::route) the request to a fresh one,
+    /// or refuse it.
     pub fn wants_retry(&self) -> bool {
         matches!(&self.state, State::Serving(serving) if matches!(serving.answering, Answering::Lost))
     }
 
-    /// Says what is to be done with the service's stream, now. A stream that is half-closed stays so; one that is
-    /// closed or reset is forgotten here with the next [`route`](Exchange::route).
+    /// Returns how to end the service's stream, if at all. A half-closed stream stays so; a closed or reset one is
+    /// forgotten at the next [`route`](Exchange::route).
     pub fn service_ending(&self) -> Option<Ending> {
         match (&self.link, &self.state) {
             (Link::Broken, _) => Some(Ending::Reset),
@@ -291,7 +291,7 @@ impl Exchange {
         }
     }
 
-    /// Says what is to be done with the browser's socket, now.
+    /// Returns how to end the browser's socket, if at all.
     pub fn browser_ending(&self) -> Option<Ending> {
         match &self.state {
             _ if !self.to_browser.is_empty() => None,
@@ -320,7 +320,7 @@ impl Exchange {
     }
 }
 
-/// Without what is on its way: it may hold passwords.
+/// Hides the bytes in transit, which may contain passwords.
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = self.inbox.held() + self.to_service.held() + self.to_browser.held() + self.finished.capacity();

@@ -1,23 +1,23 @@
-//! Which fields of a head pass, and which are said anew.
+//! Which fields of a head pass, and which are written anew.
 
 use httparse::Header;
 
 use crate::http::Headers;
 
-/// What `Via` calls us (RFC 9110, section 7.6.3).
+/// Our name in `Via` (RFC 9110, section 7.6.3).
 pub(super) const PSEUDONYM: &str = "pinhole";
 
-/// The most options of `Connection`, and of other lists that are compared with every field.
+/// Maximum number of options of `Connection`, and of other lists that are compared with every field.
 const MAX_OPTIONS: usize = 64;
 
-/// Fields between two neighbours (RFC 9110, section 7.6.1), and those that frame a message: never passed on, but said
-/// anew where they apply.
+/// Fields between two neighbours (RFC 9110, section 7.6.1), and those that frame a message. They are never passed on,
+/// but written anew where they apply.
 const BETWEEN_NEIGHBOURS: &[&str] = &[
     "connection",
     "content-length",
     "http2-settings",
     "keep-alive",
-    // No field at all, but to services that read it as the environment variable HTTP_PROXY.
+    // Not a header field, but CGI turns it into the environment variable HTTP_PROXY.
     "proxy",
     "proxy-authenticate",
     "proxy-authentication-info",
@@ -29,7 +29,7 @@ const BETWEEN_NEIGHBOURS: &[&str] = &[
     "upgrade",
 ];
 
-/// Fields that `Connection` cannot remove: they are meant for the other end in any case (RFC 9110, section 7.6.1).
+/// Fields that `Connection` cannot remove, since they are meant for the other end (RFC 9110, section 7.6.1).
 const FOR_THE_END: &[&str] = &[
     "authorization",
     "cache-control",
@@ -47,9 +47,9 @@ const FOR_THE_END: &[&str] = &[
     "www-authenticate",
 ];
 
-/// Fields by which front ends tell services about the visitor and what it asked for, and `Proxy`, which becomes the
-/// variable `HTTP_PROXY` of a CGI program (RFC 3875, section 4.1.18). From a browser they are forgeries. Every front
-/// end has names of its own, so most are known by how they begin and end.
+/// Fields by which front ends tell services about the visitor and its request, and `Proxy`, which becomes the variable
+/// `HTTP_PROXY` of a CGI program (RFC 3875, section 4.1.18). From a browser they are forgeries. Every front end has its
+/// own names, so most are recognised by how they begin and end.
 const ABOUT_THE_VISITOR: &[&str] = &[
     "cf-visitor",
     "forwarded",
@@ -81,13 +81,13 @@ const ENDINGS: &[&str] = &[
     "user-ip",
 ];
 
-/// Whether a byte may be in a field's name or a method (RFC 9110, section 5.6.2).
+/// Tells whether a byte may be in a field's name or a method (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Returns the values of the fields of that name, bytes as they came. What decides about framing and routing must not
-/// overlook a field because it is no UTF-8.
+/// Returns the values of all fields with this name, as raw bytes. Framing and routing must not overlook a field because
+/// it is not UTF-8.
 pub(super) fn values<'a>(fields: &'a [Header<'a>], name: &str) -> impl Iterator<Item = &'a [u8]> {
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
@@ -97,7 +97,7 @@ pub(super) fn values<'a>(fields: &'a [Header<'a>], name: &str) -> impl Iterator<
 pub(super) struct Options(Vec<String>);
 
 impl Options {
-    /// Returns `None` if there are too many of them.
+    /// Parses the options; `None` if there are too many.
     pub(super) fn of(headers: &Headers<'_>) -> Option<Options> {
         let options: Vec<String> =
             headers.tokens("connection").take(MAX_OPTIONS + 1).map(str::to_ascii_lowercase).collect();
@@ -108,12 +108,12 @@ impl Options {
         self.0.iter().any(|found| found == option)
     }
 
-    /// Whether the connection may carry a further message (RFC 9112, section 9.3).
+    /// Tells whether the connection may carry another message (RFC 9112, section 9.3).
     pub(super) fn keep(&self, minor_version: u8) -> bool {
         !self.has("close") && (minor_version > 0 || self.has("keep-alive"))
     }
 
-    /// Whether a field, by its folded name, ends here.
+    /// Tells whether a field, by its folded name, must not pass.
     fn end(&self, name: &str) -> bool {
         BETWEEN_NEIGHBOURS.contains(&name) || (self.has(name) && !FOR_THE_END.contains(&name))
     }
@@ -122,17 +122,17 @@ impl Options {
 /// Which fields of a request do not pass, beside those between neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forgeries {
-    /// Those about the visitor: only we know.
+    /// Fields about the visitor are removed: only we know the truth.
     Removed,
-    /// None: the proxy is nobody's front end.
+    /// All pass: the proxy is not a front end.
     Passed,
 }
 
-/// Appends the fields of a request that pass: neither `Host` nor `Authorization`, which the caller sets.
+/// Appends the fields of a request that pass, except `Host` and `Authorization`, which the caller adds.
 ///
-/// Names are compared with a hyphen for whatever is neither letter nor digit: services that put fields into environment
-/// variables (RFC 3875, section 4.1.18) do not tell `X_Forwarded_For` or `X.Forwarded.For` from `X-Forwarded-For`, or
-/// `Content_Length` from `Content-Length`.
+/// For comparison, every character of a name that is neither letter nor digit becomes a hyphen. Services that put
+/// fields into environment variables (RFC 3875, section 4.1.18) do not tell `X_Forwarded_For` or `X.Forwarded.For` from
+/// `X-Forwarded-For`, or `Content_Length` from `Content-Length`.
 pub(super) fn request_fields(fields: &[Header<'_>], options: &Options, forgeries: Forgeries, into: &mut Vec<u8>) {
     for field in fields {
         let name = folded(field.name);
@@ -159,13 +159,13 @@ pub(super) fn append(into: &mut Vec<u8>, name: &str, value: &[u8]) {
     into.extend_from_slice(b"\r\n");
 }
 
-/// Appends our entry of `Via`, with the version that the message came in.
+/// Appends our entry of `Via`, with the version of the message as it came.
 pub(super) fn append_via(into: &mut Vec<u8>, minor_version: u8) {
     append(into, "Via", format!("1.{minor_version} {PSEUDONYM}").as_bytes());
 }
 
-/// Returns the protocols that may be switched to, or `None` if there are too many. HTTP/2 is none: its frames are not
-/// understood here, and a request within them would be neither checked nor routed.
+/// Returns the protocols that the service may switch to; `None` if there are too many. HTTP/2 is left out: its frames
+/// are not parsed here, so requests in them would be neither checked nor routed.
 pub(super) fn protocols(headers: &Headers<'_>) -> Option<Vec<String>> {
     let is_http2 = |protocol: &&str| {
         let name = protocol.to_ascii_lowercase();

@@ -1,23 +1,23 @@
-//! The form of an answer of ours that the other side asks for.
+//! The format of an answer of our own that the other side asks for.
 
 use crate::http::Headers;
 
-/// How much of `Accept` is looked at; browsers send fewer than ten.
+/// Maximum number of entries of `Accept` that are read; browsers send fewer than ten.
 const MAX_RANGES: usize = 32;
 
-/// What a program or a person would rather read.
+/// The format a program or a person prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     /// For browsers.
     Page,
-    /// For programs that say so.
+    /// For programs that ask for it.
     Json,
-    /// For all others; `curl` shows it as it is.
+    /// For all others; `curl` shows it unchanged.
     Text,
 }
 
 impl Format {
-    /// Reads `Accept`, roughly: quality values would not decide anything between a page and JSON.
+    /// Reads `Accept`, without quality values: they would not decide between a page and JSON.
     pub(super) fn of(headers: &Headers<'_>) -> Format {
         let accepts = |check: fn(&str) -> bool| {
             headers.tokens("accept").take(MAX_RANGES).any(|range| {

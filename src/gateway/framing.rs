@@ -1,6 +1,7 @@
-//! How long a message's body is, by its fields (RFC 9112, section 6).
+//! The length of a message's body, by its fields (RFC 9112, section 6).
 //!
-//! Of two statements about it none is believed: that is how one side is made to see another request than the other.
+//! If the fields contradict each other, none is believed: contradictions are how request smuggling makes two sides see
+//! different requests.
 
 use httparse::Header;
 use thiserror::Error;
@@ -18,26 +19,26 @@ pub(super) enum Framing {
     Chunked,
 }
 
-/// Why the fields say nothing that can be relied on.
+/// Why the fields cannot be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FramingError {
-    /// `Content-Length` and `Transfer-Encoding`.
+    /// Both `Content-Length` and `Transfer-Encoding`.
     #[error("both Content-Length and Transfer-Encoding")]
     Both,
-    /// `Content-Length` is no number, or several.
+    /// `Content-Length` is not a number, or there are several.
     #[error("a Content-Length that is not one number")]
     Length,
     /// `Transfer-Encoding` is not `chunked`, or comes with HTTP/1.0.
     #[error("a Transfer-Encoding that is not chunked once, or is in HTTP/1.0")]
     Coding,
-    /// `Transfer-Encoding` has another coding within chunks.
+    /// `Transfer-Encoding` has another coding beside chunks.
     #[error("a Transfer-Encoding that is not understood")]
     UnknownCoding,
 }
 
 impl Framing {
-    /// Reads them. The same length several times in an answer is what some servers send, and RFC 9110, section 8.6,
-    /// lets pass; in a request it is what nobody sends who means well.
+    /// Reads the framing fields. An answer may repeat the same length: some servers send that, and RFC 9110, section
+    /// 8.6, allows it. No honest client repeats it in a request.
     pub(super) fn of(fields: &[Header<'_>], minor_version: u8, is_answer: bool) -> Result<Framing, FramingError> {
         let mut lengths = values(fields, "content-length");
         let mut codings = values(fields, "transfer-encoding");
@@ -61,7 +62,7 @@ impl Framing {
     }
 }
 
-/// RFC 9112, section 6.1: what is understood as a coding, and is not known, is 501; all else is 400.
+/// Checks a coding. By RFC 9112, section 6.1, an unknown coding is 501; anything malformed is 400.
 fn check_coding(value: &[u8]) -> Result<(), FramingError> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
@@ -77,7 +78,7 @@ fn check_coding(value: &[u8]) -> Result<(), FramingError> {
     Err(if is_last && is_once && are_tokens { FramingError::UnknownCoding } else { FramingError::Coding })
 }
 
-/// The number that digits alone spell.
+/// Parses a number made of digits only.
 fn number(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()

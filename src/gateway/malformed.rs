@@ -1,11 +1,12 @@
-//! Why a request is not served whoever it is for.
+//! Why a request is refused, whatever its host.
 
 use thiserror::Error;
 
 use super::framing::FramingError;
 use super::{MAX_FIELDS, MAX_HEAD, MAX_TARGET};
 
-/// What is wrong with a request. What it says is for its sender and for the log: it never holds what was sent.
+/// What is wrong with a request. Its text goes to the sender and into the log, and never contains anything that was
+/// sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Malformed {
     /// It does not begin like a request.
@@ -15,9 +16,9 @@ pub enum Malformed {
     #[error("this port speaks plain HTTP: use http:// instead of https://")]
     Tls,
     /// HTTP of another version than 1.0 and 1.1.
-    #[error("only HTTP/1.1 and HTTP/1.0 are spoken here")]
+    #[error("only HTTP/1.1 and HTTP/1.0 are supported")]
     Version,
-    /// A line ends in LF alone, or a CR stands alone.
+    /// A line ends in LF alone, or contains a CR alone.
     #[error("a line of the request's head does not end in CR LF")]
     LineEnd,
     /// A field has no proper name, is folded, or has control characters.
@@ -29,25 +30,25 @@ pub enum Malformed {
     /// The target is longer than [`MAX_TARGET`].
     #[error("the request's address is longer than {} KiB", MAX_TARGET / 1024)]
     TargetTooLong,
-    /// The target has a form or characters that it must not have.
+    /// The target has a form or characters that are not allowed.
     #[error("the request's target is malformed")]
     Target,
     /// There is no `Host`.
     #[error("the request does not say which host it is for")]
     NoHost,
-    /// There are several `Host`, or one that names no host.
+    /// There are several `Host`, or one that is no host.
     #[error("the request's Host is malformed, or there are several")]
     Host,
     /// `Host` and the target name different hosts.
     #[error("the request's Host and its target name different hosts")]
     HostDiffers,
-    /// CONNECT where no proxy is.
-    #[error("this is no proxy: CONNECT is not served here")]
+    /// CONNECT at a port that is no proxy.
+    #[error("this is not a proxy: CONNECT is not supported here")]
     Connect,
-    /// A request as to a server, where a proxy is.
+    /// A request for a web server, sent to a proxy.
     #[error("this is an HTTP proxy, not a web server: set it as the proxy of a program")]
     NotForProxy,
-    /// A URL that a proxy cannot fetch.
+    /// A URL that the proxy cannot fetch.
     #[error("this proxy fetches http:// addresses; for https:// programs ask it by CONNECT")]
     Scheme,
     /// The body's length is not clear.
@@ -62,7 +63,7 @@ pub enum Malformed {
     /// The connection ended before the body did.
     #[error("the request's body is incomplete")]
     Incomplete,
-    /// It has been here several times.
+    /// The request has passed here several times.
     #[error("the request goes in circles: the service sends it to where it came from")]
     Loop,
 }

@@ -1,9 +1,9 @@
-//! Requests that are none, and what of them the service sees: nothing.
+//! Malformed requests, of which the service sees nothing.
 
 use super::talk_tests::Talk;
 use super::{Ending, Kind, MAX_FIELDS, MAX_HEAD, MAX_TARGET, Stage};
 
-/// Heads that are refused before anybody is asked about them, by status.
+/// Heads that are refused before the owner is asked, by status.
 fn heads() -> Vec<(u16, String)> {
     let with = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n");
     let post = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n0\r\n\r\n");
@@ -20,7 +20,7 @@ fn heads() -> Vec<(u16, String)> {
         (400, post("Content-Length: 5\r\ncontent-length: 0\r\n")),
         (400, post("Content-Length: 5, 5\r\n")),
         (400, post("Content-Length: 5,6\r\n")),
-        // A length that is none.
+        // Lengths that are not numbers.
         (400, post("Content-Length: +5\r\n")),
         (400, post("Content-Length: -5\r\n")),
         (400, post("Content-Length:\r\n")),
@@ -35,7 +35,7 @@ fn heads() -> Vec<(u16, String)> {
         (400, post("Content-Length: 99999999999999999999999\r\n")),
         (400, post("Content-Length: 5\u{a0}\r\n")),
         (400, post("Content-Length: \u{665}\r\n")),
-        // A coding that is none, or hidden.
+        // Codings that are wrong, or hidden.
         (400, post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")),
         (400, post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n")),
         (400, post("Transfer-Encoding: chunked, chunked\r\n")),
@@ -53,7 +53,7 @@ fn heads() -> Vec<(u16, String)> {
         (400, post("Transfer-Encoding: cow\r\n")),
         (501, post("Transfer-Encoding: gzip, chunked\r\n")),
         (400, "POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into()),
-        // Fields that others see differently.
+        // Fields that other programs read differently.
         (400, post("Transfer-Encoding : chunked\r\n")),
         (400, post("Transfer-Encoding\t: chunked\r\n")),
         (400, post(" Transfer-Encoding: chunked\r\n")),
@@ -73,7 +73,7 @@ fn heads() -> Vec<(u16, String)> {
         (400, post(": y\r\n")),
         (400, post("X\r\n")),
         (400, post("\"X\": y\r\n")),
-        // Whose request it is.
+        // Wrong hosts.
         (400, "GET / HTTP/1.1\r\n\r\n".into()),
         (400, "GET / HTTP/1.0\r\n\r\n".into()),
         (400, "GET / HTTP/1.1\r\nHost:\r\n\r\n".into()),
@@ -129,7 +129,7 @@ fn heads() -> Vec<(u16, String)> {
         (400, "\r\n\nGET / HTTP/1.1\r\n".into()),
         (400, "\rGET / HTTP/1.1\r\n".into()),
         (400, "\r\n".repeat(9)),
-        // Going round.
+        // Loops.
         (508, with(&"Via: 1.1 pinhole\r\n".repeat(4))),
         (508, with("Via: 1.1 pinhole, 1.1 a, 1.0 pinhole, 1.1 pinhole,1.1 pinhole\r\n")),
     ];
@@ -163,7 +163,7 @@ fn what_is_no_request_is_answered_and_sent_to_nobody() {
             assert_eq!(talk.at_service(), "");
             let answer = talk.at_browser();
             assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
-            // Whatever is said behind it changes nothing.
+            // What follows changes nothing.
             talk.says("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
             assert_eq!((talk.exchange.poll_request(), talk.at_browser().as_str()), (None, ""));
         }
@@ -222,7 +222,7 @@ fn a_body_that_turns_out_malformed_is_never_completed() {
         assert!(!talk.at_service().contains("0\r\n\r\n"));
         assert_eq!(talk.finished.len(), 1);
     }
-    // Not with an answer before it that looked whole.
+    // An answer cannot make it look whole.
     let mut talk = Talk::routed(head);
     talk.answers("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
     talk.says("x");

@@ -2,20 +2,20 @@
 //!
 //! One [`Exchange`] is one accepted connection of a browser, or of a program that uses the proxy. It reads requests,
 //! asks where each of them goes ([`Exchange::poll_request`]), rewrites it for the service ([`Exchange::to_service`])
-//! and the answer for the browser ([`Exchange::to_browser`]). Requests of one connection are served one after the
-//! other.
+//! and rewrites the answer for the browser ([`Exchange::to_browser`]). It serves the requests of a connection one after
+//! the other.
 //!
-//! What a browser and a service say to each other is taken apart and written anew, never passed on by the byte: so both
-//! sides see exactly what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
+//! Messages of browsers and services are parsed and written anew, never passed on unread. So both sides see exactly
+//! what was checked here, and a request cannot hide within another (RFC 9112, section 11.2).
 //!
 //! | to change | open |
 //! |---|---|
-//! | when something happens to a request | `exchange` |
-//! | what is no acceptable request | `request`, `authority`, `framing`, `malformed` |
-//! | what is no acceptable answer | `answer` |
+//! | the course of a request | `exchange` |
+//! | which requests are refused | `request`, `authority`, `framing`, `malformed` |
+//! | which answers are refused | `answer` |
 //! | which fields pass, and which are set | `fields` |
 //! | how a body is delimited | `body`, `chunks` |
-//! | what is said instead of a service's answer, and in which form | `refusal`, `format` |
+//! | the answers of our own, and their format | `refusal`, `format` |
 
 mod answer;
 mod authority;
@@ -41,67 +41,66 @@ pub use exchange::{Ending, Exchange, MAX_TO_BROWSER, MAX_TO_SERVICE, Stage};
 pub use malformed::Malformed;
 pub use refusal::Refusal;
 
-/// The largest head of a request or of an answer, in bytes, the empty line at its end included.
+/// Largest head of a request or of an answer, in bytes, including the empty line at its end.
 pub const MAX_HEAD: usize = 64 * 1024;
 
-/// The most fields of a head.
+/// Maximum number of fields of a head.
 pub const MAX_FIELDS: usize = 100;
 
-/// The longest target of a request, in bytes. RFC 9112, section 3, wants at least 8000.
+/// Longest target of a request, in bytes. RFC 9112, section 3, recommends at least 8000.
 pub const MAX_TARGET: usize = 16 * 1024;
 
-/// What a port of the server is for.
+/// The purpose of a port of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Browsers ask for services by the name in `Host`.
+    /// Browsers reach services by the name in `Host`.
     Web,
     /// Programs use it as their HTTP proxy: a whole URL as the target, or CONNECT.
     Proxy,
 }
 
-/// Whose connection it is.
+/// The origin of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visitor {
     /// The address it came from.
     pub remote: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
-    /// Who may say otherwise, for whoever is behind it.
+    /// Proxies that may name the visitor behind them.
     pub proxies: Arc<TrustedProxies>,
 }
 
-/// A complete and valid head that waits to be told where it goes.
+/// A complete and valid head that waits for its route.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Who sent it.
     pub sender: Sender,
-    /// The method, case as sent.
+    /// The method, in its original case.
     pub method: String,
     /// The host in small letters, without a port, brackets or the root's dot.
     pub host: String,
-    /// The port, if one is named; of a proxy's request always.
+    /// The port, if the request has one; always set for a proxy's request.
     pub port: Option<u16>,
-    /// The target as the service will see it: a path with its query, or `*`. Of a CONNECT it is `host:port`.
+    /// The target as the service will see it: a path with its query, or `*`. For a CONNECT it is `host:port`.
     pub target: String,
-    /// Whether a pipe to `host` and `port` is asked for, instead of an answer of the service's.
+    /// Whether the request wants a pipe to `host` and `port`, instead of an answer of a service.
     pub is_connect: bool,
-    /// Whether it asks for another protocol, such as a WebSocket.
+    /// Whether the request wants another protocol, such as a WebSocket.
     pub is_upgrade: bool,
     /// Whether a body follows.
     pub has_body: bool,
-    /// Whether it must not go to a stream that carried a request before: if that stream turned out to be closed, it
-    /// could not be sent again, because it has a body or because doing it twice is not the same as once (RFC 9110,
-    /// section 9.2.2).
+    /// Whether it must not go to a reused stream. If that stream turned out to be closed, the request could not be sent
+    /// again, because it has a body or is not idempotent (RFC 9110, section 9.2.2).
     pub wants_fresh: bool,
-    /// Whether a refusal is best given as JSON.
+    /// Whether a refusal should be JSON.
     pub wants_json: bool,
-    /// The login for the service or for the gateway, if there is one and it is `Basic`.
+    /// The login for the service or for the gateway, if it is `Basic`.
     pub login: Option<Login>,
-    /// The login for the proxy, if there is one and it is `Basic`.
+    /// The login for the proxy, if it is `Basic`.
     pub proxy_login: Option<Login>,
 }
 
-/// Without what may be secret: the query of the target.
+/// Hides the query of the target, which may be secret.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
@@ -117,10 +116,10 @@ impl fmt::Debug for Request {
     }
 }
 
-/// What `Basic` carries (RFC 7617).
+/// A login by `Basic` (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// The user name; it has no colon.
+    /// The user name, without a colon.
     pub user: String,
     /// The password.
     pub password: String,
@@ -135,21 +134,21 @@ impl fmt::Debug for Login {
 /// Where a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// Whether a new stream carries it. Otherwise it is the one that carried the request before, which needs
-    /// [`Exchange::keeps_service`] and a request that does not want a fresh one.
+    /// Whether a new stream carries it. Otherwise the stream of the last request does; that requires
+    /// [`Exchange::keeps_service`] and a request without `wants_fresh`.
     pub fresh: bool,
-    /// Whether `Authorization` was meant for the gateway, so that the service is not shown it.
+    /// Whether `Authorization` was meant for the gateway, so that the service must not see it.
     pub strip_authorization: bool,
 }
 
-/// What became of a request, for the log.
+/// The outcome of a request, for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finished {
-    /// The method; empty if what came was no request.
+    /// The method; empty for a malformed request.
     pub method: String,
-    /// The host as in [`Request::host`]; empty likewise.
+    /// The host as in [`Request::host`]; empty for a malformed request.
     pub host: String,
-    /// The path without its query, which may hold secrets; empty likewise.
+    /// The path without its query, which may contain secrets; empty for a malformed request.
     pub path: String,
     /// The status of the answer; `None` if the connection ended before there was one.
     pub status: Option<u16>,

@@ -1,12 +1,12 @@
-//! An exchange between a browser and services that say anything at all, and what must hold of it. What each side got is
-//! read by a parser of its own, which knows nothing of the one under test.
+//! A model test: an exchange between a browser and services that send anything at all. What each side received is read
+//! by a separate parser, which shares no code with the one under test.
 //!
-//! A script is bytes, so that the fuzzer (`fuzz/fuzz_targets/http.rs` is made of this file) and the property test below
+//! A script is bytes, so that the fuzzer (`fuzz/fuzz_targets/http.rs` includes this file) and the property test below
 //! run the same.
 
 use super::{Ending, Exchange, Finished, Kind, MAX_TO_BROWSER, MAX_TO_SERVICE, Refusal, Route, Stage, Visitor};
 
-/// What a browser may say. Single bytes and lines, so that scripts find ways to put them together.
+/// What a browser may send. Single bytes and lines let scripts combine them freely.
 pub(super) const REQUESTS: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "HEAD /x?y HTTP/1.1\r\nHost: b.test\r\nConnection: keep-alive\r\n\r\n",
@@ -48,7 +48,7 @@ pub(super) const REQUESTS: &[&str] = &[
     " ",
 ];
 
-/// What a service may say.
+/// What a service may send.
 pub(super) const ANSWERS: &[&str] = &[
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
@@ -91,11 +91,11 @@ const REFUSALS: &[Refusal] = &[
     Refusal::TooMany { retry_after: 1 },
 ];
 
-/// A stream, and what its service got.
+/// A stream, and what its service received.
 #[derive(Default)]
 struct Stream {
     got: Vec<u8>,
-    /// Requests that were routed to it, but for CONNECT.
+    /// Requests that were routed to it, without CONNECT.
     requests: usize,
     is_piped: bool,
     is_reset: bool,
@@ -105,11 +105,11 @@ struct Model {
     kind: Kind,
     exchange: Exchange,
     streams: Vec<Stream>,
-    /// Whether the last of them is open, as far as the service goes.
+    /// Whether the last stream is open, as far as the service knows.
     is_open: bool,
     browser: Vec<u8>,
     is_gone: bool,
-    /// The request that waits is a CONNECT.
+    /// The waiting request is a CONNECT.
     connects: bool,
     finished: Vec<Finished>,
 }
@@ -117,7 +117,8 @@ struct Model {
 /// Runs a script.
 ///
 /// # Panics
-/// Something does not hold.
+///
+/// An invariant does not hold.
 pub(super) fn run(script: &[u8]) {
     let kind = if script.first().is_some_and(|byte| byte % 2 == 1) { Kind::Proxy } else { Kind::Web };
     let visitor = Visitor { remote: [203, 0, 113, 9].into(), tls: false, proxies: Default::default() };
@@ -192,7 +193,7 @@ impl Model {
         }
     }
 
-    /// Routes what waits, as a driver does that heeds what it is told.
+    /// Routes the waiting request, as an owner that respects the contract.
     fn route(&mut self, argument: usize) {
         let request = self.exchange.poll_request();
         if let Some(request) = &request {
@@ -232,7 +233,7 @@ impl Model {
         self.exchange.handle_sent_to_browser(bytes.len());
     }
 
-    /// What holds at any time.
+    /// Checks the invariants that hold at any time.
     fn check(&mut self) {
         let exchange = &mut self.exchange;
         assert!(exchange.to_service().len() <= MAX_TO_SERVICE && exchange.to_browser().len() <= MAX_TO_BROWSER);
@@ -259,7 +260,7 @@ impl Model {
         }
     }
 
-    /// What holds of all that each side got.
+    /// Checks the invariants of everything that each side received.
     fn end(mut self) {
         for _ in 0..100 {
             self.send_to_service(usize::MAX);
@@ -271,7 +272,7 @@ impl Model {
             for number in 1..=stream.requests {
                 match read_request(rest, self.kind) {
                     Some(behind) => rest = behind,
-                    // Only the last one may be incomplete.
+                    // Only the last request may be incomplete.
                     None => {
                         assert_eq!(number, stream.requests);
                         rest = &[];
@@ -318,7 +319,7 @@ impl Model {
     }
 }
 
-/// What a head says, as lines; `None` if it is not complete.
+/// Splits a head into lines; `None` if it is incomplete.
 fn split_head(bytes: &[u8]) -> Option<(Vec<String>, &[u8])> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let lines: Vec<String> =
@@ -332,14 +333,14 @@ fn split_head(bytes: &[u8]) -> Option<(Vec<String>, &[u8])> {
     Some((lines.collect(), &bytes[end + 4..]))
 }
 
-/// The values of a field, its name read as carelessly as anyone might.
+/// Returns the values of a field, whose name is read as leniently as any program might.
 fn values<'a>(lines: &'a [String], name: &str) -> Vec<&'a str> {
     let fields = lines[1..].iter().map(|line| line.split_once(": ").expect("a colon and a space"));
     let named = fields.filter(|(found, _)| found.to_ascii_lowercase().replace('_', "-") == name);
     named.map(|(_, value)| value).collect()
 }
 
-/// Returns what is behind a chunked body, if it is complete.
+/// Returns what follows a chunked body, if it is complete.
 fn read_chunks(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         let line = rest.windows(2).position(|two| two == b"\r\n")?;
@@ -356,7 +357,7 @@ fn read_chunks(mut rest: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Reads a request as a service does; returns what is behind it, if it is complete.
+/// Reads a request as a service does; returns what follows it, if it is complete.
 fn read_request(bytes: &[u8], kind: Kind) -> Option<&[u8]> {
     let (lines, body) = split_head(bytes)?;
     assert!(lines[0].ends_with(" HTTP/1.1") && lines[0].split(' ').count() == 3, "{}", lines[0]);
@@ -392,7 +393,7 @@ fn read_answer<'a>(bytes: &'a [u8], finished: &Finished, expected: u16) -> Read<
     if is_pipe {
         return Read::UntilClose;
     }
-    // What is no request may have begun with HEAD.
+    // A malformed request may have begun with HEAD.
     let is_unknown = finished.method.is_empty() && body.is_empty();
     if finished.method == "HEAD" || status == 204 || status == 304 || is_unknown {
         return Read::Whole(body);
@@ -414,7 +415,7 @@ mod tests {
 
     use super::{ANSWERS, REQUESTS};
 
-    /// Bytes that make a script go somewhere.
+    /// Bytes that make a script reach many states.
     fn script() -> impl Strategy<Value = Vec<u8>> {
         let op = prop_oneof![
             4 => (Just(0_u8), 0..REQUESTS.len() as u8),

@@ -1,4 +1,4 @@
-//! WebSockets and others by 101, and CONNECT.
+//! Pipes: WebSockets and other protocols by 101, and CONNECT.
 
 use super::talk_tests::Talk;
 use super::{Ending, Refusal, Stage};
@@ -84,7 +84,7 @@ fn only_what_was_asked_for_is_switched_to() {
         talk.answers(answer);
         assert_eq!((talk.status(), talk.endings().0), (Some(502), Some(Ending::Close)), "{answer}");
     }
-    // Not in the middle of a body.
+    // Not before the request's body is complete.
     let mut talk = Talk::routed(&UPGRADE.replace("Host", "Content-Length: 5\r\nHost"));
     talk.answers(SWITCH);
     assert_eq!((talk.status(), talk.exchange.stage()), (Some(502), Stage::Done));
@@ -134,14 +134,14 @@ fn connect_is_answered_when_the_far_side_is_there() {
     assert_eq!(talk.at_browser(), "HTTP/1.1");
     assert_eq!((talk.finished[0].host.as_str(), talk.finished[0].status), ("2001:db8::1", Some(200)));
     assert_eq!(talk.endings(), (Some(Ending::Close), Some(Ending::Close)));
-    // A service that speaks first.
+    // A service that sends first.
     let mut talk = connect();
     talk.route();
     talk.answers("220 hi");
     assert_eq!(talk.at_browser(), "HTTP/1.1 200 Connection established\r\n\r\n220 hi");
 }
 
-/// What goes over a tunnel says nothing about where it ends, so half of it must not look whole.
+/// The bytes of a tunnel do not show where they end, so half of them must not look whole.
 #[test]
 fn a_tunnel_that_is_cut_is_reset() {
     for is_gone in [true, false] {

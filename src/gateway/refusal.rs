@@ -1,6 +1,6 @@
-//! What is said instead of a service's answer: a page for people, JSON or a sentence for programs.
+//! Answers of our own: a page for people, JSON or a sentence for programs.
 //!
-//! Nothing of the request is repeated, so nothing has to be escaped.
+//! They repeat nothing of the request, so nothing has to be escaped.
 
 use serde_json::json;
 
@@ -9,23 +9,23 @@ use super::answer::AnswerFault;
 use super::format::Format;
 use crate::http::Answer;
 
-/// How long to wait before trying again, where nothing better is known, in seconds.
+/// Default time to wait before trying again, in seconds.
 const RETRY_AFTER: u32 = 5;
 
 const LOGIN: &str = "Basic realm=\"pinhole\", charset=\"UTF-8\"";
 
-/// Why a request gets no answer of a service's.
+/// Why a request gets no answer from a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// 404: no host of this name is connected.
     NoHost,
-    /// 403: the host is connected, and publishes nothing.
+    /// 403: the host is connected, but publishes nothing.
     NotPublic,
-    /// 401: the host wants a user name and password, and there are none, or wrong ones.
+    /// 401: the host requires a user name and password, and they are missing or wrong.
     LoginWanted,
-    /// 407: the proxy wants a host's name and its token, and there are none, or wrong ones.
+    /// 407: the proxy requires a host's name and its token, and they are missing or wrong.
     ProxyLogin,
-    /// 403: the visitor may not, or the host does not allow the destination.
+    /// 403: the visitor is not allowed, or the host does not allow the destination.
     Denied,
     /// 502: the host could not reach the service, or the service ended the connection.
     ServiceDown,
@@ -40,16 +40,16 @@ pub enum Refusal {
         /// When to try again, in seconds.
         retry_after: u32,
     },
-    /// 429: so many logins are tried that this one was not looked at.
+    /// 429: there are so many login attempts that this one was not checked.
     TooManyLogins {
         /// When to try again, in seconds.
         retry_after: u32,
     },
     /// 503: the server is being stopped.
     ShuttingDown,
-    /// 502: what the service answered is no answer.
+    /// 502: the service's answer is not acceptable.
     BadAnswer(AnswerFault),
-    /// 400 and others: what came is no acceptable request.
+    /// 400 and others: the request is not acceptable.
     Malformed(Malformed),
 }
 
@@ -70,7 +70,7 @@ impl Refusal {
         }
     }
 
-    /// What programs may tell it by.
+    /// Returns a stable word for programs.
     pub fn code(self) -> &'static str {
         match self {
             Refusal::NoHost => "no-host",
@@ -90,7 +90,7 @@ impl Refusal {
         }
     }
 
-    /// What happened, as a sentence.
+    /// Returns what happened, as a sentence.
     pub fn message(self) -> String {
         match self {
             Refusal::NoHost => "No host of this name is connected.".into(),
@@ -104,15 +104,15 @@ impl Refusal {
             Refusal::HostGone => "The host's connection was lost.".into(),
             Refusal::Timeout => "The service did not answer in time.".into(),
             Refusal::SlowRequest => "The request did not come in time.".into(),
-            Refusal::TooMany { .. } => "There is too much going on at the moment.".into(),
-            Refusal::TooManyLogins { .. } => "Too many logins are tried here at the moment.".into(),
+            Refusal::TooMany { .. } => "Too many requests are in progress at the moment.".into(),
+            Refusal::TooManyLogins { .. } => "Too many people are trying to log in at the moment.".into(),
             Refusal::ShuttingDown => "This server is being restarted.".into(),
             Refusal::BadAnswer(fault) => format!("The service's answer cannot be passed on: {fault}."),
             Refusal::Malformed(problem) => capitalized(&format!("{problem}.")),
         }
     }
 
-    /// What to do next, as a sentence.
+    /// Returns what to do next, as a sentence.
     pub fn advice(self) -> &'static str {
         match self {
             Refusal::NoHost => "Check the address, or ask who runs the host whether pinhole is running there.",
@@ -127,11 +127,11 @@ impl Refusal {
             Refusal::TooMany { .. } => "Try again shortly.",
             Refusal::TooManyLogins { .. } => "Yours was not looked at; try again shortly.",
             Refusal::BadAnswer(_) => "Check that what the host publishes is a web service that speaks plain HTTP/1.1.",
-            Refusal::Malformed(_) => "The program that sent it is to be corrected, or its settings.",
+            Refusal::Malformed(_) => "Correct the program that sent it, or its settings.",
         }
     }
 
-    /// The answer in that format; the connection ends behind it unless it is told otherwise.
+    /// Returns the answer in this format; the connection ends after it unless it is kept.
     pub(super) fn answer(self, format: Format) -> Answer {
         let (status, message, advice) = (self.status(), self.message(), self.advice());
         let answer = match format {

@@ -1,4 +1,4 @@
-//! Heads of requests: what is none, and what the service is sent instead.
+//! Heads of requests: which are malformed, and what the service gets of the others.
 
 mod reader;
 
@@ -15,16 +15,16 @@ use crate::http::{Headers, basic_login};
 
 pub(super) use reader::HeadReader;
 
-/// How often a request may come by. Services behind two gateways exist; a service that is the gateway itself would have
-/// it go round until something runs out.
+/// How often a request may pass here. A service behind two gateways is possible; a service that is the gateway itself
+/// would make the request loop without end.
 const MAX_ROUNDS: usize = 4;
 
-/// A checked head, as far as it matters once the request is on its way.
+/// A checked head, as far as it matters after routing.
 pub(super) struct RequestHead {
-    /// What the log will know.
+    /// The outcome, for the log.
     pub(super) record: Finished,
     pub(super) minor_version: u8,
-    /// Whether the browser's connection may carry a further request.
+    /// Whether the browser's connection may carry another request.
     pub(super) keeps: bool,
     pub(super) is_head: bool,
     pub(super) is_connect: bool,
@@ -32,9 +32,9 @@ pub(super) struct RequestHead {
     pub(super) protocols: Vec<String>,
     pub(super) framing: Framing,
     pub(super) format: Format,
-    /// What the service is sent, up to the empty line, and without `Authorization`. Nothing, of a CONNECT.
+    /// The head for the service, without the empty line and `Authorization`. Empty for a CONNECT.
     outgoing: Vec<u8>,
-    /// The fields that [`Route::strip_authorization`](super::Route::strip_authorization) is about.
+    /// The fields that [`Route::strip_authorization`](super::Route::strip_authorization) removes.
     authorization: Vec<u8>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct RequestLine<'a> {
 }
 
 impl<'a> RequestLine<'a> {
-    /// Parses it, without its end.
+    /// Parses the line, without its line end.
     pub(super) fn parse(line: &'a [u8]) -> Result<RequestLine<'a>, Malformed> {
         let mut parts = line.splitn(3, |byte| *byte == b' ');
         let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next()) else {
@@ -67,8 +67,8 @@ impl<'a> RequestLine<'a> {
         if target.len() > MAX_TARGET {
             return Err(Malformed::TargetTooLong);
         }
-        // RFC 9112, section 3.2: only what RFC 3986 allows, and no fragment. Browsers send some more of the visible
-        // characters.
+        // RFC 9112, section 3.2: only characters that RFC 3986 allows, and no fragment. Browsers send some other
+        // visible characters, too.
         if target.is_empty() || !target.iter().all(|byte| (b'!'..=b'~').contains(byte) && *byte != b'#') {
             return Err(Malformed::Target);
         }
@@ -77,8 +77,8 @@ impl<'a> RequestLine<'a> {
     }
 }
 
-/// Where a request is for, and what it asks for there.
-struct Place {
+/// The destination of a request.
+struct Destination {
     authority: Authority,
     port: Option<u16>,
     target: String,
@@ -94,7 +94,7 @@ impl RequestHead {
         let headers = Headers(all);
         let options = Options::of(&headers).ok_or(Malformed::TooLarge)?;
         let framing = Framing::of(all, line.minor_version, false)?;
-        let place = place(kind, line, all)?;
+        let destination = destination(kind, line, all)?;
         let is_connect = line.method == "CONNECT";
         if is_connect && !matches!(framing, Framing::Unsaid | Framing::Length(0)) {
             return Err(Malformed::ConnectBody);
@@ -103,14 +103,14 @@ impl RequestHead {
         if rounds >= MAX_ROUNDS {
             return Err(Malformed::Loop);
         }
-        // RFC 9110, section 7.8: not in HTTP/1.0.
+        // RFC 9110, section 7.8: HTTP/1.0 has no upgrade.
         let is_upgrade = line.minor_version > 0 && options.has("upgrade") && !is_connect;
         let protocols = if is_upgrade { fields::protocols(&headers).ok_or(Malformed::TooLarge)? } else { Vec::new() };
         let mut head = RequestHead {
             record: Finished {
                 method: line.method.to_owned(),
-                host: place.authority.host.clone(),
-                path: if is_connect { String::new() } else { path_of(&place.target).to_owned() },
+                host: destination.authority.host.clone(),
+                path: if is_connect { String::new() } else { path_of(&destination.target).to_owned() },
                 ..Finished::default()
             },
             minor_version: line.minor_version,
@@ -125,36 +125,37 @@ impl RequestHead {
         };
         let sender = visitor.proxies.sender(visitor.remote, visitor.tls, &Forwarded::of(&headers));
         if !is_connect {
-            head.write(kind, &sender, &place, all, &options);
+            head.write(kind, &sender, &destination, all, &options);
         }
-        let request = head.request(sender, &place, all);
+        let request = head.request(sender, &destination, all);
         Ok((head, request))
     }
 
-    /// Whether a body follows.
+    /// Tells whether a body follows.
     pub(super) fn has_body(&self) -> bool {
         !matches!(self.framing, Framing::Unsaid | Framing::Length(0))
     }
 
-    /// Whether sending it twice is the same as once (RFC 9110, section 9.2.2), and possible: a body is not kept.
+    /// Tells whether the request may be sent twice: it is idempotent (RFC 9110, section 9.2.2) and has no body, which
+    /// would not be kept.
     pub(super) fn may_be_repeated(&self) -> bool {
         let is_idempotent = matches!(&*self.record.method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE");
         is_idempotent && !self.is_connect && !self.has_body()
     }
 
-    /// Returns what the service is sent.
+    /// Returns the head for the service.
     pub(super) fn outgoing(&self, strip_authorization: bool) -> Vec<u8> {
         let authorization: &[u8] = if strip_authorization { &[] } else { &self.authorization };
         if self.is_connect { Vec::new() } else { [&self.outgoing[..], authorization, b"\r\n"].concat() }
     }
 
-    fn request(&self, sender: Sender, place: &Place, all: &[Header<'_>]) -> Request {
+    fn request(&self, sender: Sender, destination: &Destination, all: &[Header<'_>]) -> Request {
         Request {
             sender,
             method: self.record.method.clone(),
-            host: place.authority.host.clone(),
-            port: place.port,
-            target: place.target.clone(),
+            host: destination.authority.host.clone(),
+            port: destination.port,
+            target: destination.target.clone(),
             is_connect: self.is_connect,
             is_upgrade: !self.protocols.is_empty(),
             has_body: self.has_body(),
@@ -165,13 +166,12 @@ impl RequestHead {
         }
     }
 
-    fn write(&mut self, kind: Kind, sender: &Sender, place: &Place, all: &[Header<'_>], options: &Options) {
+    fn write(&mut self, kind: Kind, sender: &Sender, destination: &Destination, all: &[Header<'_>], options: &Options) {
         let out = &mut self.outgoing;
-        out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, place.target).as_bytes());
-        fields::append(out, "Host", place.authority.text.as_bytes());
+        out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", self.record.method, destination.target).as_bytes());
+        fields::append(out, "Host", destination.authority.text.as_bytes());
         let forgeries = if kind == Kind::Web { Forgeries::Removed } else { Forgeries::Passed };
-        // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, and the service would not know that it is
-        // one.
+        // RFC 9110, section 10.1.1: an expectation in HTTP/1.0 is ignored, but the service would not know the version.
         let old: Vec<Header<'_>>;
         let passing = if self.minor_version == 0 {
             old = all.iter().filter(|field| !field.name.eq_ignore_ascii_case("expect")).copied().collect();
@@ -181,9 +181,9 @@ impl RequestHead {
         };
         fields::request_fields(passing, options, forgeries, out);
         if kind == Kind::Web {
-            // With its port, as the browser wrote it and nginx's $http_host: frameworks compare it with `Origin`.
+            // With its port, as the browser sent it, like nginx's $http_host: frameworks compare it with `Origin`.
             let told = sender.host.as_deref().filter(|host| Authority::parse(host).is_some());
-            let host = told.unwrap_or(&place.authority.text);
+            let host = told.unwrap_or(&destination.authority.text);
             fields::append(out, "X-Forwarded-For", sender.address.to_string().as_bytes());
             fields::append(out, "X-Forwarded-Proto", if sender.is_tls { b"https" } else { b"http" });
             fields::append(out, "X-Forwarded-Host", host.as_bytes());
@@ -206,14 +206,15 @@ impl RequestHead {
     }
 }
 
-/// Reads the fields and the empty line behind them.
+/// Parses the fields and the empty line after them.
 fn parse_fields<'a, 'b>(lines: &'a [u8], room: &'b mut [Header<'a>]) -> Result<&'b [Header<'a>], Malformed> {
     let all = match httparse::parse_headers(lines, room) {
         Ok(httparse::Status::Complete((length, all))) if length == lines.len() => all,
         Err(httparse::Error::TooManyHeaders) => return Err(Malformed::TooLarge),
         Ok(_) | Err(_) => return Err(Malformed::Field),
     };
-    // The parser's own check is by tables for each processor: what everything here rests on is looked at twice.
+    // Everything here relies on these bytes, so they are checked again: httparse has a different check for each
+    // processor.
     let is_plain = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     match all.iter().all(|field| field.name.bytes().all(fields::is_token) && field.value.iter().all(is_plain)) {
         true => Ok(all),
@@ -221,8 +222,8 @@ fn parse_fields<'a, 'b>(lines: &'a [u8], room: &'b mut [Header<'a>]) -> Result<&
     }
 }
 
-/// RFC 9112, section 3.2 and 3.3.
-fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place, Malformed> {
+/// Finds the destination (RFC 9112, section 3.2 and 3.3).
+fn destination(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Destination, Malformed> {
     let host = host_field(all)?;
     if host.is_none() && line.minor_version > 0 {
         return Err(Malformed::NoHost);
@@ -232,7 +233,7 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
         (Kind::Proxy, "CONNECT") => {
             let authority = Authority::parse(line.target).ok_or(Malformed::Target)?;
             let port = Some(authority.port.ok_or(Malformed::Target)?);
-            return Ok(Place { target: authority.text.clone(), authority, port });
+            return Ok(Destination { target: authority.text.clone(), authority, port });
         }
         _ => {}
     }
@@ -241,7 +242,7 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
         return match kind {
             Kind::Web => {
                 let authority = host.ok_or(Malformed::NoHost)?;
-                Ok(Place { port: authority.port, authority, target: line.target.to_owned() })
+                Ok(Destination { port: authority.port, authority, target: line.target.to_owned() })
             }
             Kind::Proxy => Err(Malformed::NotForProxy),
         };
@@ -262,14 +263,14 @@ fn place(kind: Kind, line: RequestLine<'_>, all: &[Header<'_>]) -> Result<Place,
     };
     match (kind, host) {
         (Kind::Web, Some(host)) if !host.is_same(&authority, default_port) => Err(Malformed::HostDiffers),
-        (Kind::Web, Some(host)) => Ok(Place { port: host.port, authority: host, target }),
-        (Kind::Web, None) => Ok(Place { port: authority.port, authority, target }),
-        // RFC 9112, section 3.2.2: a proxy goes by the target alone.
-        (Kind::Proxy, _) => Ok(Place { port: Some(authority.port.unwrap_or(default_port)), authority, target }),
+        (Kind::Web, Some(host)) => Ok(Destination { port: host.port, authority: host, target }),
+        (Kind::Web, None) => Ok(Destination { port: authority.port, authority, target }),
+        // RFC 9112, section 3.2.2: a proxy uses the target alone.
+        (Kind::Proxy, _) => Ok(Destination { port: Some(authority.port.unwrap_or(default_port)), authority, target }),
     }
 }
 
-/// RFC 9112, section 3.2: at most one `Host`, and a valid one.
+/// Returns `Host`, if there is one. RFC 9112, section 3.2: at most one, and a valid one.
 fn host_field(all: &[Header<'_>]) -> Result<Option<Authority>, Malformed> {
     let mut hosts = fields::values(all, "host");
     let Some(host) = hosts.next() else { return Ok(None) };
@@ -280,7 +281,7 @@ fn host_field(all: &[Header<'_>]) -> Result<Option<Authority>, Malformed> {
     host.map(Some).ok_or(Malformed::Host)
 }
 
-/// Returns the login of the one field that has it; of two it is not known which one is meant.
+/// Returns the login if exactly one field has one; of two, it is unclear which is meant.
 fn login(all: &[Header<'_>], name: &str) -> Option<Login> {
     let mut logins = fields::values(all, name);
     let field = logins.next().filter(|_| logins.next().is_none())?;

@@ -1,4 +1,4 @@
-//! What of a request reaches the service, and what the driver is asked.
+//! Which parts of a request reach the service, and what the owner is asked.
 
 use super::talk_tests::Talk;
 use super::{Kind, Login, MAX_FIELDS, MAX_HEAD, MAX_TARGET, Route};
@@ -12,7 +12,7 @@ fn sent(request: &str) -> String {
     Talk::routed(request).at_service()
 }
 
-/// What it gets of fields between `Host` and ours.
+/// What the service gets of fields between `Host` and ours.
 #[track_caller]
 fn fields_sent(fields: &str) -> String {
     let sent = sent(&format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n"));
@@ -58,7 +58,7 @@ fn hop_by_hop_fields_end_here() {
         "|"
     );
     assert_eq!(fields_sent("X-Drop: 1\r\nConnection: keep-alive, x-DROP\r\nX-Keep: 2\r\n"), "X-Keep: 2\r\n|");
-    // Not what is meant for the other end.
+    // Fields for the other end are kept.
     let fields = "Connection: Host, Cookie, Authorization, Via, Content-Length, X-Forwarded-For\r\nCookie: a\r\n";
     assert_eq!(fields_sent(fields), "Cookie: a\r\n|");
     assert_eq!(fields_sent("Expect: 100-continue\r\nVia: 1.1 x\r\n"), "Expect: 100-continue\r\nVia: 1.1 x\r\n|");
@@ -76,7 +76,7 @@ fn what_a_browser_says_about_the_visitor_is_forged() {
     // Names that only look like them.
     let own = "X-Forward: 1\r\nX-Client: 1\r\nClient-IP-Seen: 1\r\nX-Real: 1\r\n";
     assert_eq!(fields_sent(own), format!("{own}|"));
-    // What is a length or a host for a service that reads underscores as hyphens.
+    // Names that mean a length or a host to a service that reads underscores as hyphens.
     let folded = "Content_Length: 5\r\nTransfer_Encoding: chunked\r\nProxy_Authorization: x\r\nContent-Type: y\r\n";
     assert_eq!(fields_sent(folded), "Content-Type: y\r\n|");
     let mut talk = Talk::proxy();
@@ -96,7 +96,7 @@ fn http_1_0_is_understood() {
     talk.route();
     let ours = OURS.replace("1.1 pinhole", "1.0 pinhole");
     assert_eq!(talk.at_service(), format!("GET / HTTP/1.1\r\nHost: a.test\r\n{ours}Connection: close\r\n\r\n"));
-    // Absolute-form says the host, too.
+    // The absolute form contains the host, too.
     let mut talk = Talk::web();
     talk.says("GET http://B.test:8080/ HTTP/1.0\r\n\r\n");
     let request = talk.take_request();

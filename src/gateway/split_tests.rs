@@ -1,4 +1,4 @@
-//! What comes of bytes does not depend on the pieces they come in.
+//! The outcome of bytes does not depend on the pieces they come in.
 
 use proptest::prelude::*;
 
@@ -11,13 +11,14 @@ struct Outcome {
     service: String,
     browser: String,
     finished: Vec<Finished>,
-    /// Of the browser's connection. How a stream ends that is not used again may depend on what came over it meanwhile.
+    /// The ending of the browser's connection. The ending of a stream that is not reused may depend on the bytes so
+    /// far.
     ending: Option<Ending>,
     stage: Stage,
 }
 
-/// The browser says everything; every request goes to a stream of its own, whose service says the next answer and maybe
-/// ends.
+/// The browser sends everything. Every request goes to a stream of its own, whose service sends the next answer and may
+/// end.
 fn talk(kind: Kind, requests: &str, answers: &[(String, bool)], lengths: &[usize]) -> Outcome {
     let mut talk = Talk::new(kind);
     let mut lengths = lengths.iter().copied().cycle();
@@ -53,7 +54,7 @@ fn talk(kind: Kind, requests: &str, answers: &[(String, bool)], lengths: &[usize
         }
     }
     for finished in talk.finished.iter_mut().filter(|finished| finished.status == Some(400)) {
-        // Of what turns out malformed, what came until then counts, however much that is.
+        // For a malformed request, the bytes so far are counted, however many there are.
         finished.from_browser = 0;
     }
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -86,7 +87,7 @@ proptest! {
         for lengths in [&lengths[..], &[1]] {
             let mut split = talk(kind, &requests, &answers, lengths);
             if whole.finished.iter().any(|finished| finished.status == Some(400) && !finished.method.is_empty()) {
-                // A body that turns out malformed: how much of it was sent before it was known does not matter.
+                // How much of a malformed body was sent before it was recognised does not matter.
                 prop_assert!(split.service.starts_with(&whole.service));
                 split.service.clone_from(&whole.service);
             }

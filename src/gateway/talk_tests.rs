@@ -1,13 +1,13 @@
-//! What the tests of the gateway have in common: a browser, a driver and a service around one exchange.
+//! Common parts of the gateway's tests: a browser, an owner and a service around one exchange.
 
 use super::{Ending, Exchange, Finished, Kind, MAX_TO_BROWSER, MAX_TO_SERVICE, Request, Route, Visitor};
 
-/// An exchange, and what came out of it.
+/// An exchange, and its output.
 pub(super) struct Talk {
     pub(super) exchange: Exchange,
-    /// Bytes that the service got.
+    /// Bytes the service received.
     pub(super) service: Vec<u8>,
-    /// Bytes that the browser got.
+    /// Bytes the browser received.
     pub(super) browser: Vec<u8>,
     pub(super) finished: Vec<Finished>,
 }
@@ -27,7 +27,7 @@ impl Talk {
         Talk::new(Kind::Proxy)
     }
 
-    /// A web exchange whose one request was routed and sent.
+    /// A web exchange whose only request was routed and sent.
     pub(super) fn routed(request: &str) -> Talk {
         let mut talk = Talk::web();
         talk.says(request);
@@ -36,7 +36,7 @@ impl Talk {
         talk
     }
 
-    /// Both outputs are taken at once, as by peers that read.
+    /// Takes both outputs at once, like peers that read.
     pub(super) fn drain(&mut self) {
         loop {
             assert!(self.exchange.to_service().len() <= MAX_TO_SERVICE);
@@ -53,7 +53,7 @@ impl Talk {
         self.finished.extend(std::iter::from_fn(|| self.exchange.poll_finished()));
     }
 
-    /// The browser sends; returns how much of it was taken.
+    /// The browser sends. Returns how much of it was accepted.
     pub(super) fn says(&mut self, text: impl AsRef<[u8]>) -> usize {
         let mut rest = text.as_ref();
         while !rest.is_empty() && self.exchange.room() > 0 {
@@ -65,13 +65,13 @@ impl Talk {
         text.as_ref().len() - rest.len()
     }
 
-    /// The service sends; all of it must be taken.
+    /// The service sends. All of it must be accepted.
     pub(super) fn answers(&mut self, text: impl AsRef<[u8]>) {
         let mut rest = text.as_ref();
         while !rest.is_empty() {
             let room = self.exchange.service_room();
             if room == 0 {
-                assert_ne!(self.exchange.service_ending(), None, "nothing is taken, and no reason is given");
+                assert_ne!(self.exchange.service_ending(), None, "nothing is accepted, without an ending");
                 break;
             }
             let (piece, behind) = rest.split_at(rest.len().min(room));
@@ -112,17 +112,17 @@ impl Talk {
         self.drain();
     }
 
-    /// What the service got since the last time.
+    /// What the service received since the last call.
     pub(super) fn at_service(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.service)).unwrap()
     }
 
-    /// What the browser got since the last time.
+    /// What the browser received since the last call.
     pub(super) fn at_browser(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.browser)).unwrap()
     }
 
-    /// The status that the browser got.
+    /// The status the browser received.
     pub(super) fn status(&self) -> Option<u16> {
         let line = std::str::from_utf8(self.browser.get(..12)?).ok()?;
         line.strip_prefix("HTTP/1.1 ")?.parse().ok()

@@ -1,16 +1,16 @@
-//! The answers to requests that do not become a WebSocket.
+//! Answers to requests that do not become a WebSocket.
 
 use std::net::IpAddr;
 
 use super::{BadRequest, Site};
 
-/// What the page may load: nothing but its own style.
+/// What a page may load: only its own style.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
 
-/// The longest host that is put into the page: a DNS name has at most 253 characters, a port five digits and a colon.
+/// Longest host that is put into a page: a DNS name has at most 253 characters, a port five digits and a colon.
 const MAX_HOST: usize = 260;
 
-/// One complete answer; the connection ends behind it unless the gateway keeps it.
+/// One complete answer; the connection ends after it unless the gateway keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     status: u16,
@@ -20,7 +20,7 @@ pub struct Answer {
     afterwards: Afterwards,
 }
 
-/// What becomes of the connection (RFC 9112, section 9.3).
+/// Whether the connection is kept (RFC 9112, section 9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Afterwards {
     Close,
@@ -28,7 +28,7 @@ enum Afterwards {
 }
 
 impl Answer {
-    /// The page of `GET /`: what this address is, and the command to type. Never holds the pin.
+    /// Returns the page of `GET /`: what this address is, and the command to type. It never contains the pin.
     pub fn page(site: &Site) -> Self {
         let command = format!("pinhole client \"{}/ws?pin=<pin>\" <local port>", origin(site));
         let body = include_str!("page.html").replace("{command}", &escape_html(&command));
@@ -41,7 +41,7 @@ impl Answer {
         }
     }
 
-    /// 400 or 431: the bytes are not an acceptable request.
+    /// 400 or 431: the request is not acceptable.
     pub fn bad_request(reason: BadRequest) -> Self {
         match reason {
             BadRequest::NotHttp => Self::text(400, "This is not an HTTP request."),
@@ -55,17 +55,17 @@ impl Answer {
         Self::text(400, "The WebSocket request has no valid Sec-WebSocket-Key.")
     }
 
-    /// 404: nothing lives at the path.
+    /// 404: nothing is at the path.
     pub fn not_found() -> Self {
         Self::text(404, "Nothing is here. pinhole's WebSocket answers at /ws.")
     }
 
-    /// 405: the path exists, the method makes no sense there.
+    /// 405: the path does not support the method.
     pub fn method_not_allowed() -> Self {
         Self::text(405, "Only GET and HEAD are answered here.").with_header("Allow", "GET, HEAD")
     }
 
-    /// 426: the path is the WebSocket's, and this request does not ask for one of a version that is spoken here.
+    /// 426: the path is the WebSocket's, and the request does not ask for one of a supported version.
     pub fn upgrade_required() -> Self {
         let text = "A WebSocket (version 13) answers here: give this address to 'pinhole client', not to a browser. If that was told \
                     this, a proxy on the way leaves out the headers Upgrade and Connection.";
@@ -73,7 +73,7 @@ impl Answer {
         Self::text(426, text).with_header("Upgrade", "websocket").with_header("Sec-WebSocket-Version", "13")
     }
 
-    /// 403: a page of another site asks.
+    /// 403: the request comes from a page of another site.
     pub fn foreign() -> Self {
         Self::text(
             403,
@@ -81,18 +81,18 @@ impl Answer {
         )
     }
 
-    /// 503: no further connection is taken now.
+    /// 503: no further connection is accepted at present.
     pub fn busy(retry_after_seconds: u32) -> Self {
         let answer = Self::text(503, "This pinhole host is busy. Try again shortly.");
         answer.with_header("Retry-After", &retry_after_seconds.to_string())
     }
 
-    /// An answer of one sentence, with a status that [`reason`] knows.
+    /// Returns an answer of one sentence; [`reason`] must know the status.
     pub(crate) fn text(status: u16, sentence: &str) -> Self {
         Self::new(status, "text/plain; charset=utf-8", format!("{sentence}\n"))
     }
 
-    /// A page that says what happened and what to do next, with a status that [`reason`] knows.
+    /// Returns a page that says what happened and what to do next; [`reason`] must know the status.
     pub(crate) fn html(status: u16, happened: &str, next: &str) -> Self {
         let title = format!("{status} {}", reason(status));
         let body = include_str!("refusal.html")
@@ -103,7 +103,7 @@ impl Answer {
         answer.with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     }
 
-    /// An answer for programs, with a status that [`reason`] knows.
+    /// Returns an answer for programs; [`reason`] must know the status.
     pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
         Self::new(status, "application/json", format!("{value}\n"))
     }
@@ -112,29 +112,29 @@ impl Answer {
         Self { status, content_type, headers: Vec::new(), body, afterwards: Afterwards::Close }
     }
 
-    /// Lets the connection carry a further request behind this one.
+    /// Lets the connection carry another request after this one.
     pub(crate) fn keeping(mut self) -> Self {
         self.afterwards = Afterwards::KeepAlive;
         self
     }
 
-    /// An answer of any text.
+    /// Returns an answer with any text.
     pub(crate) fn content(status: u16, content_type: &'static str, body: String) -> Self {
         Self { status, content_type, headers: Vec::new(), body, afterwards: Afterwards::Close }
     }
 
-    /// Adds a header field, whose value has no line breaks.
+    /// Adds a header field, whose value must have no line breaks.
     pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// The HTTP status code.
+    /// Returns the HTTP status code.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The bytes to send. Answers to `HEAD` have the same head and no body.
+    /// Returns the bytes to send. Answers to `HEAD` have the same head and no body.
     pub fn render(&self, head_only: bool) -> Vec<u8> {
         let mut head = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
@@ -147,11 +147,11 @@ impl Answer {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        // RFC 9110, section 7.8: whoever sends Upgrade lists it in Connection.
+        // RFC 9110, section 7.8: a sender of Upgrade lists it in Connection.
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
         let afterwards = match self.afterwards {
             Afterwards::Close => "close",
-            // Said although HTTP/1.1 implies it: HTTP/1.0 does not.
+            // HTTP/1.1 implies it, but HTTP/1.0 does not.
             Afterwards::KeepAlive => "keep-alive",
         };
         head.push_str(&format!("Connection: {upgrade}{afterwards}\r\n\r\n"));
@@ -186,14 +186,15 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// Scheme and authority for the command. The person pastes it into a shell, so a host that is not plainly a host is
-/// replaced, not only escaped.
+/// Returns scheme and authority for the command. A person pastes it into a shell, so a host that does not look like one
+/// is replaced, not escaped.
 fn origin(site: &Site) -> String {
     let host = site.host.as_deref().filter(|host| is_plain_host(host));
     match host {
-        // A forwarder that rewrote Host to its own side of the tunnel.
+        // A forwarder rewrote Host to its own side of the tunnel.
         Some(host) if site.forwarded && is_loopback(host) => "wss://<this address>".into(),
-        // Certificates are for names, and whoever ends TLS in front of us leaves a mark: this came to the port itself.
+        // Certificates are for names, and a front end that ends TLS leaves a mark: this request came to the port
+        // itself.
         Some(host) if !site.forwarded && (is_loopback(host) || address_of(host).is_some()) => format!("ws://{host}"),
         Some(host) => format!("wss://{host}"),
         None => "wss://<this address>".into(),
@@ -213,7 +214,7 @@ fn address_of(host: &str) -> Option<IpAddr> {
     bare(host).parse().ok()
 }
 
-/// The host without its port, and without brackets.
+/// Returns the host without its port and brackets.
 fn bare(host: &str) -> &str {
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next(),

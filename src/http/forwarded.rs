@@ -1,7 +1,7 @@
-//! What a proxy in front of a server says about who is behind it: `X-Forwarded-For`, `-Proto` and `-Host`.
+//! What a proxy in front of a server says about the visitor behind it: `X-Forwarded-For`, `-Proto` and `-Host`.
 //!
-//! Everybody can write these fields, so they count from addresses that were named only. There is no specification of
-//! them; what is here is what nginx, Caddy, HAProxy and the load balancers of clouds have in common.
+//! Anybody can write these fields, so they count only from configured addresses. There is no specification of them;
+//! this follows what nginx, Caddy, HAProxy and the load balancers of clouds have in common.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -10,70 +10,70 @@ use thiserror::Error;
 
 use super::Headers;
 
-/// The most addresses of an `X-Forwarded-For` that are looked at, from the nearest on.
+/// Maximum number of addresses of an `X-Forwarded-For` that are read, from the nearest on.
 const MAX_HOPS: usize = 32;
 
-/// Why a text names no proxies.
+/// Why a text is not an address or network of proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NetworkError {
     /// Neither an address nor a network.
-    #[error("it is no network such as 10.0.0.0/8, and no address such as 127.0.0.1")]
+    #[error("it is neither a network such as 10.0.0.0/8 nor an address such as 127.0.0.1")]
     Syntax,
-    /// Bits behind the prefix are set: it is not clear what is meant.
+    /// Bits after the prefix are set, so the meaning is unclear.
     #[error("{0} is the network of that address")]
     NotFirst(IpNet),
 }
 
-/// The proxies that are believed.
+/// The proxies that are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
-    /// Whoever is on this machine is believed about the scheme.
+    /// Programs on this machine are trusted about the scheme.
     believes_loopback: bool,
 }
 
-/// What the fields of a request say, believed or not.
+/// The fields of a request, trusted or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Forwarded {
-    /// `X-Forwarded-For`, the nearest first, as far as they are addresses; behind one that is none, nothing counts.
+    /// `X-Forwarded-For`, the nearest first, up to the first entry that is not an address.
     addresses: Vec<IpAddr>,
-    /// Whether `X-Forwarded-Proto` says that it came over TLS.
+    /// Whether `X-Forwarded-Proto` says that the request came over TLS.
     is_tls: Option<bool>,
     /// `X-Forwarded-Host`.
     host: Option<String>,
 }
 
-/// Who sent a request, and how.
+/// The sender of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
-    /// The address that counts wherever somebody is told from others.
+    /// The address by which visitors are told apart.
     pub address: IpAddr,
-    /// Whether it came over TLS as far as the sender knows.
+    /// Whether it used TLS, as far as the sender knows.
     pub is_tls: bool,
-    /// The host that it asked for, if a proxy says so: untrusted text, and maybe no host at all.
+    /// The host it asked for, if a proxy says so: untrusted text, perhaps not a host at all.
     pub host: Option<String>,
-    /// A proxy said how it came.
+    /// A proxy described how it came.
     pub is_told: bool,
 }
 
 impl TrustedProxies {
-    /// Believes these, and what is on loopback in any case about nothing but the scheme if `believes_loopback`.
+    /// Trusts these networks. With `believes_loopback`, also trusts programs on loopback, but only about the scheme.
     pub fn new(networks: Vec<IpNet>, believes_loopback: bool) -> TrustedProxies {
         TrustedProxies { networks, believes_loopback }
     }
 
-    /// Tells whether no proxy was named.
+    /// Tells whether there are no trusted proxies.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty()
     }
 
-    /// Tells whether an address is a proxy's: what comes from there is of others.
+    /// Tells whether an address is a trusted proxy's, so that its requests come from others.
     pub fn has(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// Finds out who sent a request that came from `peer`, over TLS or not.
+    /// Finds the sender of a request that came from `peer`, over TLS or not.
     pub fn sender(&self, peer: IpAddr, is_tls: bool, said: &Forwarded) -> Sender {
         let address = peer.to_canonical();
         let direct = Sender { address, is_tls, host: None, is_told: false };
@@ -82,7 +82,7 @@ impl TrustedProxies {
             let is_believed = self.believes_loopback && address.is_loopback();
             return if is_believed { told } else { Sender { is_tls, is_told: false, ..told } };
         }
-        // The nearest that is no proxy of ours: all before it in the field is what that one wrote.
+        // Take the nearest address that is no trusted proxy: the proxy after it wrote it.
         let mut behind = said.addresses.iter().copied();
         let nearest = behind.find(|address| !self.has(*address)).or(said.addresses.last().copied());
         Sender { address: nearest.unwrap_or(address), host: said.host.clone(), ..told }
@@ -90,11 +90,11 @@ impl TrustedProxies {
 }
 
 impl Forwarded {
-    /// Reads the fields. Of several the last one counts, which the nearest proxy wrote.
+    /// Reads the fields. If there are several, the last counts, which the nearest proxy wrote.
     pub(crate) fn of(headers: &Headers<'_>) -> Forwarded {
         let values = |name: &'static str| {
             let named = headers.0.iter().rev().filter(move |field| field.name.eq_ignore_ascii_case(name));
-            // A visitor's bytes before those of a proxy must not hide these.
+            // A visitor's invalid bytes must not hide the fields a proxy added after them.
             named.flat_map(|field| field.value.rsplit(|byte| *byte == b',')).map(|value| value.trim_ascii())
         };
         let text = |value: &[u8]| std::str::from_utf8(value).ok().map(str::to_owned);
@@ -115,7 +115,7 @@ fn is_tls(scheme: &[u8]) -> Option<bool> {
     }
 }
 
-/// An address, maybe with a port, and maybe in brackets.
+/// Parses an address, perhaps with a port or in brackets.
 fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
     let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);
@@ -124,7 +124,7 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Parses a network, or an address as the network of one.
+/// Parses a network, or an address as a network of one.
 ///
 /// # Errors
 /// [`NetworkError`].
@@ -163,13 +163,13 @@ mod tests {
             ("127.0.0.1", "[2001:db8::1]:5000", "2001:db8::1"),
             ("127.0.0.1", "[2001:db8::1]", "2001:db8::1"),
             ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
-            // All are ours: the farthest is as near to the truth as it gets.
+            // All are trusted proxies: the farthest is the best answer.
             ("127.0.0.1", "10.0.0.1, 10.0.0.2", "10.0.0.1"),
-            // Nothing that is no address is looked behind.
+            // Entries beyond one that is not an address do not count.
             ("127.0.0.1", "6.6.6.6, unknown", "127.0.0.1"),
             ("127.0.0.1", "6.6.6.6, , 10.0.0.2", "10.0.0.2"),
             ("127.0.0.1", "", "127.0.0.1"),
-            // Who is no proxy may say what it likes.
+            // Fields from others are ignored.
             ("203.0.113.8", "6.6.6.6", "203.0.113.8"),
             ("127.0.0.2", "6.6.6.6", "127.0.0.2"),
         ];

@@ -1,18 +1,19 @@
-//! Whether a request is the doing of a web page, and of whose.
+//! Whether a web page caused a request, and which site's page.
 //!
-//! A page of any site may connect to this machine's loopback addresses and to its network: the browser asks for
-//! nobody's consent to a WebSocket, but says who began it. What no browser sent says nothing, and is none of this.
+//! A page of any site may connect to this machine's loopback addresses and to its network: browsers ask nobody's
+//! consent for a WebSocket, but they say which page opened it. Requests of other programs say nothing about this and
+//! are not affected.
 
 use std::net::IpAddr;
 
 use super::Headers;
 
-/// What a browser says about the page that began a request (RFC 6454, and Fetch Metadata of the W3C).
+/// What a browser says about the page that caused a request (RFC 6454, and Fetch Metadata of the W3C).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Initiator {
-    /// The page's scheme, host and port; `null` if it is to be told to nobody.
+    /// The page's scheme, host and port; `null` if the browser hides it.
     origin: Option<String>,
-    /// How the page's site is related to what it asks.
+    /// The relation of the page's site to the requested one.
     site: Option<String>,
 }
 
@@ -21,27 +22,27 @@ impl Initiator {
         Initiator { origin: headers.first("origin"), site: headers.first("sec-fetch-site") }
     }
 
-    /// Tells whether a page of another site began the request, as far as that can be judged. `host` is what the request
-    /// has as its `Host`, and `forwarded` that a forwarder left its mark: it may have written `Host`, or `Origin`,
-    /// anew, and a page that comes that way came as everybody does.
+    /// Tells whether a page of another site caused the request, as far as that can be judged. `host` is the request's
+    /// `Host`. `forwarded` means that a forwarder left its mark: it may have rewritten `Host` or `Origin`, and a page
+    /// that comes through it came like everybody else.
     pub(super) fn is_foreign(&self, host: Option<&str>, forwarded: bool) -> bool {
         match (self.site.as_deref(), self.origin.as_deref()) {
             (Some(site), _) => !matches!(site, "same-origin" | "same-site" | "none"),
-            // Not every browser says more of a WebSocket.
+            // Not every browser says more about a WebSocket.
             (None, Some(origin)) => !forwarded && !is_own(origin, host),
             (None, None) => false,
         }
     }
 }
 
-/// Whether a page is from where it asks, on whatever port: who serves pages there is there.
+/// Tells whether a page is from the host it asks, on any port: whoever serves pages there already has access.
 fn is_own(origin: &str, host: Option<&str>) -> bool {
     let (Some((_, origin)), Some(host)) = (origin.split_once("://"), host) else { return false };
     let (origin, host) = (name(origin), name(host));
     !origin.is_empty() && (origin.eq_ignore_ascii_case(host) || (is_loopback(origin) && is_loopback(host)))
 }
 
-/// The host without a port, brackets and the root's dot.
+/// Returns the host without a port, brackets and the root's dot.
 fn name(authority: &str) -> &str {
     if let Some((address, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return address;
@@ -67,10 +68,10 @@ mod tests {
     #[test]
     fn pages_of_other_sites_are_foreign() {
         let rows = [
-            // What is no browser.
+            // Programs other than browsers.
             (None, None, "127.0.0.1:5000", false),
             (None, None, "", false),
-            // A page of this machine, of the host itself, and of the tunnel.
+            // Pages of this machine, of the host itself, and of the tunnel.
             (Some("http://127.0.0.1:3000"), None, "127.0.0.1:5000", false),
             (Some("http://localhost:3000"), None, "127.0.0.1:5000", false),
             (Some("http://localhost:3000"), None, "[::1]:5000", false),
@@ -79,7 +80,7 @@ mod tests {
             (Some("https://abc.test"), Some("same-origin"), "localhost:5000", false),
             (Some("https://abc.test"), Some("same-site"), "localhost:5000", false),
             (None, Some("none"), "127.0.0.1:5000", false),
-            // One of another site.
+            // Pages of other sites.
             (Some("https://evil.test"), None, "127.0.0.1:5000", true),
             (Some("https://evil.test"), Some("cross-site"), "127.0.0.1:5000", true),
             (None, Some("cross-site"), "127.0.0.1:5000", true),
@@ -98,7 +99,7 @@ mod tests {
         for (origin, site, host, expected) in rows {
             assert_eq!(is_foreign(origin, site, host, false), expected, "{origin:?} {site:?} {host}");
         }
-        // A forwarder may have written names anew; what the browser says of the site it leaves alone.
+        // A forwarder may rewrite names, but it leaves what the browser says about the site.
         assert!(!is_foreign(Some("https://abc.test"), None, "localhost:5000", true));
         assert!(is_foreign(Some("https://evil.test"), Some("cross-site"), "localhost:5000", true));
     }

@@ -1,7 +1,7 @@
-//! HTTP as text: heads within bounds, header fields, short answers, and which proxy is asked. No sockets.
+//! HTTP as text, without sockets: heads within limits, header fields, short answers, and the choice of a proxy.
 //!
-//! The signaling port speaks little of it: every connection carries one request, and whatever is not a WebSocket
-//! upgrade is answered and closed.
+//! The signaling port uses little of HTTP: every connection carries one request, and anything but a WebSocket upgrade
+//! is answered and closed.
 
 mod answer;
 pub mod field;
@@ -19,65 +19,65 @@ pub use initiator::Initiator;
 
 use forwarded::Forwarded;
 
-/// The largest request head, in bytes, all lines and the empty one included.
+/// Largest request head, in bytes, including the empty line.
 pub const MAX_HEAD: usize = 8 * 1024;
 
-/// The most header fields of a request.
+/// Maximum number of header fields of a request.
 pub const MAX_HEADERS: usize = 64;
 
 /// Reads one request head piece by piece.
 #[derive(Debug, Default)]
 pub struct RequestReader {
     bytes: Vec<u8>,
-    /// The bytes are there, and were not looked at.
+    /// There are bytes that were not parsed yet.
     is_unseen: bool,
 }
 
-/// What a [`RequestReader`] has so far.
+/// The result of a [`RequestReader`] so far.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Head {
-    /// The head is not complete; read again when the socket is readable.
+    /// The head is incomplete; read again when the socket is readable.
     NeedMore,
     /// The peer closed before the head was complete.
     Ended,
     /// A complete head.
     Request(Request),
-    /// This is not a request, or too large a one.
+    /// This is not a request, or one that is too large.
     Bad(BadRequest),
 }
 
-/// A request, as far as the signaling port cares.
+/// A request, as far as the signaling port needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The method, case as sent.
+    /// The method, in its original case.
     pub method: String,
-    /// The path without the query: a query may hold a pin that a person pasted into a browser.
+    /// The path without the query: a query may contain a pin that a person pasted into a browser.
     pub path: String,
     /// `Host`, if there is exactly one.
     pub host: Option<String>,
-    /// The address the person used, if the request tells.
+    /// The address the person used, if the request says so.
     pub site: Site,
-    /// What a browser says about the page that began it.
+    /// What a browser says about the page that caused the request.
     pub initiator: Initiator,
-    /// What a proxy says about who sent it.
+    /// What a proxy says about the sender.
     pub forwarded: Forwarded,
     /// What the request says about an upgrade.
     pub upgrade: Upgrade,
-    /// Bytes received behind the head.
+    /// Bytes received after the head.
     pub leftover: Vec<u8>,
 }
 
-/// The address a request came in by, as its headers claim. Untrusted text.
+/// The address a request was sent to, as its headers claim. Untrusted text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Site {
     /// `X-Forwarded-Host` if present, otherwise `Host`.
     pub host: Option<String>,
-    /// Whether a forwarder left its mark, so that `Host` may be its own idea.
+    /// Whether a forwarder left its mark, so that `Host` may be rewritten.
     pub forwarded: bool,
 }
 
-/// What a request says about becoming a WebSocket (RFC 6455, section 4.2.1).
+/// What a request says about a WebSocket (RFC 6455, section 4.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
     /// Nothing: a plain request.
@@ -88,7 +88,7 @@ pub enum Upgrade {
         version: Option<String>,
         /// `Sec-WebSocket-Key`, if present.
         key: Option<String>,
-        /// Everything in `Sec-WebSocket-Protocol`.
+        /// All entries of `Sec-WebSocket-Protocol`.
         protocols: Vec<String>,
     },
 }
@@ -105,14 +105,15 @@ pub enum BadRequest {
 }
 
 impl Request {
-    /// Returns the path without slashes too many, as an address that was copied with one at its end brings them in.
+    /// Returns the path without superfluous slashes, which come from an address that was copied with a slash at its
+    /// end.
     pub(crate) fn plain_path(&self) -> String {
         let parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
         format!("/{}", parts.join("/"))
     }
 
-    /// Tells whether a page of another site began it, which must not talk to what listens on loopback or in a private
-    /// network.
+    /// Tells whether a page of another site caused it. Such a page must not talk to programs on loopback or in a
+    /// private network.
     pub fn is_foreign(&self) -> bool {
         self.initiator.is_foreign(self.host.as_deref(), self.site.forwarded)
     }
@@ -124,12 +125,12 @@ impl RequestReader {
         Self::default()
     }
 
-    /// Creates a reader that begins with what was read already.
+    /// Creates a reader that begins with bytes that were read already.
     pub fn with(bytes: Vec<u8>) -> Self {
         Self { is_unseen: !bytes.is_empty(), bytes }
     }
 
-    /// Reads until the head is complete, is bad, or the stream has no more for now. Keeps at most [`MAX_HEAD`] bytes.
+    /// Reads until the head is complete or bad, or the stream has no more for now. Keeps at most [`MAX_HEAD`] bytes.
     ///
     /// # Errors
     /// The stream's, except `WouldBlock`, which is [`Head::NeedMore`].
@@ -184,27 +185,27 @@ pub fn parse(bytes: &[u8]) -> Head {
         },
         initiator: Initiator::of(&headers),
         forwarded: Forwarded::of(&headers),
-        // RFC 6455, section 4.1: from HTTP/1.1 on.
+        // RFC 6455, section 4.1: only from HTTP/1.1 on.
         upgrade: if request.version == Some(0) { Upgrade::None } else { upgrade_of(&headers) },
         leftover: bytes[length..].to_vec(),
     })
 }
 
-/// Header fields of a parsed head, looked up without regard to case. Values that are not UTF-8 count as absent.
+/// Header fields of a parsed head, found without regard to case. Values that are not UTF-8 count as absent.
 pub(crate) struct Headers<'a>(pub(crate) &'a [httparse::Header<'a>]);
 
 impl Headers<'_> {
-    /// The first field of that name.
+    /// Returns the first field of that name.
     pub(crate) fn first(&self, name: &str) -> Option<String> {
         self.all(name).next().map(str::to_owned)
     }
 
-    /// Whether a comma-separated field holds the token.
+    /// Tells whether a comma-separated field contains the token.
     pub(crate) fn has_token(&self, name: &str, token: &str) -> bool {
         self.tokens(name).any(|found| found.eq_ignore_ascii_case(token))
     }
 
-    /// Every element of comma-separated fields of that name.
+    /// Returns every element of the comma-separated fields of that name.
     pub(crate) fn tokens(&self, name: &str) -> impl Iterator<Item = &str> {
         self.all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
     }
@@ -222,7 +223,7 @@ impl Headers<'_> {
     }
 }
 
-/// Returns what a login of the scheme `Basic` carries: user name, colon, password (RFC 7617, section 2).
+/// Returns the content of a login by `Basic`: user name, colon, password (RFC 7617, section 2).
 pub(crate) fn basic_login(field: &[u8]) -> Option<Vec<u8>> {
     let (scheme, token) = std::str::from_utf8(field).ok()?.trim().split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {

@@ -1,4 +1,4 @@
-//! This machine's addresses, and which of them are worth offering to a peer.
+//! This machine's addresses, and which of them to offer to a peer.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,22 +8,22 @@ use if_addrs::{IfOperStatus, Interface};
 
 use super::system::{self, UdpSocket};
 
-/// The most addresses of each family that are offered, beside loopback. Every one becomes a candidate, and these make
-/// the hundred pairs that ICE looks at where both sides offer as many: of more, it drops some.
+/// Maximum number of IPv4 addresses that are offered, beside loopback. Each becomes a candidate. If both sides offer
+/// this many, they make the hundred pairs that ICE checks; it would drop some of more.
 pub const MAX_IPV4: usize = 7;
-/// The same of IPv6.
+/// Maximum number of IPv6 addresses that are offered, beside loopback.
 pub const MAX_IPV6: usize = 5;
 
-/// How names of interfaces begin that join containers and virtual machines of this machine, on any system.
+/// Prefixes of the names of interfaces that lead to containers and virtual machines on this machine, on any system.
 const VIRTUAL_NAMES: [&str; 12] =
     ["docker", "br-", "veth", "virbr", "vboxnet", "vmnet", "vnet", "cni", "podman", "lxc", "lxd", "vEthernet"];
 
-/// What a peer is told of, and what not because there is too much of it.
+/// The addresses that are offered, and those beyond the limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offered {
-    /// The most promising first, loopback last; at most [`MAX_IPV4`] and [`MAX_IPV6`] beside that.
+    /// The most promising first, loopback last; beside loopback at most [`MAX_IPV4`] and [`MAX_IPV6`].
     pub addresses: Vec<IpAddr>,
-    /// What had no room, each with the name of its interface.
+    /// The addresses beyond the limits, each with the name of its interface.
     pub left_out: Vec<(IpAddr, String)>,
 }
 
@@ -41,9 +41,9 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// Chooses among [`usable_addresses`], loopback included. `signaling` is our end of a connection by which the peer was
-/// found. Then come the interfaces of the default routes, others that have hardware, tunnels, and last what leads to
-/// containers.
+/// Chooses among [`usable_addresses`], loopback included. First comes `signaling`, our end of the connection by which
+/// the peer was found. Then come the interfaces of the default routes, other hardware, tunnels, and last the interfaces
+/// that lead to containers.
 ///
 /// # Errors
 /// The system's, if interfaces cannot be listed.
@@ -63,30 +63,30 @@ pub fn offered_addresses(signaling: Option<IpAddr>) -> io::Result<Offered> {
             (rank, interface)
         })
         .collect();
-    // As the system lists them where nothing tells them apart, but private addresses of IPv6 behind those of the world.
+    // Equal ranks keep the system's order, but private IPv6 addresses come after public ones.
     ranked.sort_by_key(|(rank, interface)| (*rank, matches!(interface.ip(), IpAddr::V6(ip) if ip.is_unique_local())));
     let ranked = ranked.into_iter().map(|(_, interface)| (interface.ip(), interface.name.clone()));
     Ok(choose(ranked.collect(), &loopback))
 }
 
-/// How likely an address leads to the peer; the first most.
+/// How likely an address leads to the peer; the first variant most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
-    /// It led to the peer's signaling.
+    /// Its connection led to the peer's signaling.
     Signaling,
-    /// What is sent into the world goes out from it.
+    /// Packets to the internet leave from it.
     Default,
-    /// Another one of the same interface.
+    /// Another address of the same interface.
     BesideDefault,
-    /// There is hardware behind it.
+    /// The interface has hardware.
     Hardware,
-    /// Tunnels, and what nothing is known of.
+    /// Tunnels and unknown kinds.
     Other,
     /// Containers and virtual machines.
     Virtual,
 }
 
-/// Ranks an interface by its kind, as far as the system tells: Linux does in `/sys`.
+/// Ranks an interface by its kind, as far as the system knows it: Linux does in `/sys`.
 fn rank_of(name: &str) -> Rank {
     let folder = Path::new("/sys/class/net").join(name);
     if has_hardware(&folder, 3) {
@@ -99,7 +99,7 @@ fn rank_of(name: &str) -> Rank {
     if is_virtual { Rank::Virtual } else { Rank::Other }
 }
 
-/// Tells whether a device is behind an interface, perhaps with a bridge, a bond or a VLAN in between.
+/// Tells whether an interface has a device, perhaps behind a bridge, a bond or a VLAN.
 fn has_hardware(folder: &Path, depth: usize) -> bool {
     if folder.join("device").exists() {
         return true;
@@ -110,14 +110,15 @@ fn has_hardware(folder: &Path, depth: usize) -> bool {
     lower.any(|entry| has_hardware(&entry.path(), depth))
 }
 
-/// Returns the addresses that datagrams into the world go out from, where there is a way.
+/// Returns the addresses from which datagrams to the internet leave, if there is a route.
 fn default_sources() -> Vec<IpAddr> {
-    // Nothing is sent to these; they only have to be nobody's neighbours: TEST-NET-3 (RFC 5737), and of 2000::/3.
+    // Nothing is sent to these addresses. They only must be outside of every local network: one of TEST-NET-3 (RFC
+    // 5737) and one of 2000::/3.
     let world: [IpAddr; 2] = [[203, 0, 113, 1].into(), [0x2600, 0, 0, 0, 0, 0, 0, 1].into()];
     world.into_iter().filter_map(source_to).collect()
 }
 
-/// Takes from a ranked list what fits.
+/// Takes the addresses within the limits from a ranked list.
 fn choose(ranked: Vec<(IpAddr, String)>, loopback: &[IpAddr]) -> Offered {
     let (mut ipv4, mut ipv6) = (MAX_IPV4, MAX_IPV6);
     let mut offered = Offered::default();
@@ -134,15 +135,15 @@ fn choose(ranked: Vec<(IpAddr, String)>, loopback: &[IpAddr]) -> Offered {
     offered
 }
 
-/// Tells whether what is sent to an address stays on this machine: an interface has it, or a route says so. If the
-/// system does not tell, it does.
+/// Tells whether packets to an address stay on this machine: an interface has it, or a route says so. Returns true if
+/// the system does not know.
 pub fn is_own_address(address: IpAddr) -> bool {
     let address = address.to_canonical();
     if address.is_loopback() {
         return true;
     }
     let listed = system::interfaces().map(|found| found.iter().any(|interface| interface.ip() == address));
-    // This machine talks to itself from the address that it talks to.
+    // To reach itself, a machine uses the destination as the source address.
     match (listed, source_to(address)) {
         (Ok(true), _) => true,
         (Ok(false), source) => source == Some(address),
@@ -150,7 +151,7 @@ pub fn is_own_address(address: IpAddr) -> bool {
     }
 }
 
-/// Returns the address that datagrams to an address go out from. None is sent.
+/// Returns the source address of datagrams to an address. None is sent.
 fn source_to(address: IpAddr) -> Option<IpAddr> {
     let any = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv6Addr::UNSPECIFIED) };
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
@@ -158,14 +159,14 @@ fn source_to(address: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Returns the name of the interface that has this address, if one has.
+/// Returns the name of the interface with this address, if there is one.
 pub fn interface_name(address: IpAddr) -> Option<String> {
     let interfaces = system::interfaces().ok()?;
     interfaces.into_iter().find(|interface| interface.ip() == address).map(|interface| interface.name)
 }
 
-/// On Unix `Up` stands for IFF_RUNNING, which tunnels have too, and `Unknown` for its absence: a link that is down, and
-/// may keep its addresses. Windows tells states apart, and there some that carry data are `Unknown`.
+/// On Unix `Up` stands for IFF_RUNNING, which tunnels have too, and `Unknown` for its absence: the link is down,
+/// although it may keep its addresses. Windows reports states, and some that carry data are `Unknown`.
 fn may_be_up(status: &IfOperStatus) -> bool {
     match status {
         IfOperStatus::Up => true,
@@ -174,7 +175,7 @@ fn may_be_up(status: &IfOperStatus) -> bool {
     }
 }
 
-/// Parts what is up and can be routed, each address once, from the machine's loopback addresses.
+/// Separates interfaces that are up and can be routed, each address once, from the machine's loopback addresses.
 fn split(interfaces: Vec<Interface>) -> (Vec<Interface>, Vec<IpAddr>) {
     let mut usable: Vec<Interface> = Vec::new();
     let mut loopback = [None, None];
@@ -276,7 +277,7 @@ mod tests {
             assert!(is_own_address(address), "{address}");
         }
         assert!(is_own_address([127, 1, 2, 3].into()));
-        // TEST-NET-1 (RFC 5737) belongs to nobody.
+        // No machine has an address of TEST-NET-1 (RFC 5737).
         assert!(!is_own_address([192, 0, 2, 1].into()));
     }
 }

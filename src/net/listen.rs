@@ -1,4 +1,4 @@
-//! Listening TCP sockets, and small things done to accepted ones.
+//! Listening TCP sockets, and options of accepted ones.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,13 +10,13 @@ use thiserror::Error;
 
 use super::system::{SockRef, TcpListener, TcpStream};
 
-/// Connections the system keeps ready for `accept`.
+/// Connections the system queues for `accept`.
 const BACKLOG: i32 = 1024;
 
-/// Ports that are tried where one is to be free at two addresses.
+/// Ports that are tried to find one that is free at two addresses.
 const TRIES: usize = 8;
 
-/// Why a local address cannot be listened on, in words for a person.
+/// Why a local address cannot be listened on, in words for people.
 #[derive(Debug, Error)]
 pub enum ListenError {
     /// Another socket listens there.
@@ -24,7 +24,7 @@ pub enum ListenError {
         "{addr} is already in use: end the program that listens there, or choose another port (0 lets the system choose)"
     )]
     InUse {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
     },
     /// The system does not let this user listen there.
@@ -32,7 +32,7 @@ pub enum ListenError {
         "listening on {addr} is not permitted: ports below 1024 usually need administrator rights; choose a higher port"
     )]
     Denied {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
     },
     /// No interface of this machine has the address.
@@ -40,21 +40,21 @@ pub enum ListenError {
         "{addr} is not an address of this machine: use 127.0.0.1 for this machine only, or 0.0.0.0 for every interface"
     )]
     NotLocal {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
     },
     /// A unix socket cannot be listened on.
     #[error("cannot listen on unix:{}: {source}", path.display())]
     Path {
-        /// The path asked for.
+        /// The requested path.
         path: std::path::PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// Anything else.
+    /// Another error.
     #[error("cannot listen on {addr}: {source}")]
     Other {
-        /// The address asked for.
+        /// The requested address.
         addr: SocketAddr,
         /// The system's reason.
         source: io::Error,
@@ -70,7 +70,7 @@ pub fn listen(addr: SocketAddr) -> Result<TcpListener, ListenError> {
 }
 
 impl ListenError {
-    /// Says why an address cannot be listened on.
+    /// Creates the error for an address that cannot be listened on.
     pub fn new(addr: SocketAddr, source: io::Error) -> ListenError {
         match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse { addr },
@@ -81,22 +81,22 @@ impl ListenError {
     }
 }
 
-/// What became of the second address of a port.
+/// The result for the second address of a port.
 #[derive(Debug)]
 pub enum Second<T> {
-    /// It is ours, too.
+    /// The port was bound there, too.
     Taken(T),
-    /// Another program has it.
+    /// Another program has the port there.
     InUse(SocketAddr),
-    /// There is none.
+    /// There is no second address.
     Absent,
 }
 
-/// Takes a port at one address and, if it is free there, at a second one. For port 0 one is looked for that is free at
+/// Binds a port at one address and, if it is free there, at a second one. For port 0, looks for a port that is free at
 /// both.
 ///
 /// # Errors
-/// The first address cannot be had.
+/// The first address cannot be bound.
 pub fn take_both<T>(
     mut addresses: impl Iterator<Item = SocketAddr>,
     bind: impl Fn(SocketAddr) -> Result<(T, SocketAddr), ListenError>,
@@ -142,7 +142,7 @@ fn bind_one(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     reuse_address(&socket)?;
     if addr.is_ipv6() && addr.ip().is_unspecified() {
-        // Some systems have no dual-stack sockets; IPv6 alone is then what there is.
+        // Some systems have no dual-stack sockets, and serve only IPv6 then.
         let _ = socket.set_only_v6(false);
     }
     socket.bind(&addr.into())?;
@@ -157,17 +157,17 @@ pub(crate) fn is_taken(addr: SocketAddr) -> bool {
         return bound.is_err();
     }
     let probe = Socket::new(Domain::for_address(addr), Type::STREAM, None).and_then(|socket| {
-        // On Unix this tells a port in use from one that merely was.
+        // On Unix this tells a port in use from one that was in use.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())
     });
-    // Other errors, of privileged ports for example, say nothing about who listens; an address that is not there has
-    // nobody.
+    // Other errors, of privileged ports for example, do not mean that somebody listens. Nobody listens at an address
+    // that does not exist.
     probe.is_err_and(|error| !lacks_family(&error))
 }
 
-/// On Unix the option only skips the wait after a former listener's connections; on Windows it would let two
+/// Reuses the address. On Unix this skips the wait after a former listener's connections; on Windows it would let two
 /// programs share the port.
 #[cfg(unix)]
 fn reuse_address(socket: &Socket) -> io::Result<()> {
@@ -179,25 +179,24 @@ fn reuse_address(_socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// What one [`accept`] found.
+/// The result of one [`accept`].
 #[derive(Debug)]
 #[must_use]
 pub enum Accepted {
     /// A connection and its remote address.
     Connection(TcpStream, SocketAddr),
-    /// Nothing waits; the listener's readiness may be cleared.
+    /// No connection waits; the listener's readiness may be cleared.
     Empty,
     /// Descriptors or memory are used up. Keep the listener's readiness and try again when a descriptor was freed, or
-    /// after 100 ms: the edge that announced the connection does not come again.
+    /// after 100 ms: the edge of that connection does not come again.
     Exhausted(io::Error),
-    /// The listener is of no use any more.
+    /// The listener is unusable.
     Fatal(io::Error),
 }
 
-/// Accepts one connection. Connections that ended while they waited, and errors that belong to one of them, are
-/// passed over.
+/// Accepts one connection. Skips connections that ended while they waited, and errors that belong to a single one.
 pub fn accept(listener: &TcpListener) -> Accepted {
-    // Each pass takes a connection off the backlog; the bound holds even where a system repeats an error.
+    // Each pass takes a connection off the backlog; the limit holds even where a system repeats an error.
     for _ in 0..BACKLOG {
         match listener.accept() {
             Ok((stream, remote)) => return Accepted::Connection(stream, remote),
@@ -227,14 +226,14 @@ fn classify(error: &io::Error) -> Failure {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::WouldBlock, _) => Failure::Empty,
         (_, Some(code)) if FATAL_CODES.contains(&code) => Failure::Fatal,
-        // Everything else belongs to the connection that was to be accepted: Linux hands its pending network errors to
-        // accept (accept(2), "Error handling"), and EPERM when a firewall rule forbids it.
+        // Everything else belongs to the connection to be accepted: Linux passes its pending network errors to accept
+        // (accept(2), "Error handling"), and EPERM when a firewall rule forbids it.
         _ => Failure::Transient,
     }
 }
 
-/// Tells whether an address cannot be had because the system has nothing of its family: IPv6 may be switched off, or
-/// not built in.
+/// Tells whether an address is unavailable because the system lacks its family: IPv6 may be switched off, or not built
+/// in.
 pub(crate) fn lacks_family(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
         || error.raw_os_error() == Some(NO_FAMILY)
@@ -257,7 +256,7 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| EXHAUSTION_CODES.contains(&code))
 }
 
-/// EBADF, EFAULT, EINVAL, ENOTSOCK: the listener itself is of no use.
+/// EBADF, EFAULT, EINVAL, ENOTSOCK: the listener itself is unusable.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const FATAL_CODES: [i32; 4] = [9, 14, 22, 88];
 
@@ -283,12 +282,12 @@ const EXHAUSTION_CODES: [i32; 2] = [10024, 10055];
 
 /// Ends a connection with a reset, so that the other program sees an error and not an orderly end.
 pub fn reset(stream: TcpStream) {
-    // Without the option the drop ends the connection in order; nothing better can be done then.
+    // Without the option, dropping the socket ends the connection in order.
     let _ = set_abrupt(&stream, true);
 }
 
-/// Says how the system ends the connection when its socket is closed, also because this process died: with a reset,
-/// which throws away what is not sent, or in order.
+/// Sets how the system ends the connection when its socket is closed, even if this process dies: with a reset, which
+/// discards unsent data, or in order.
 ///
 /// # Errors
 /// The system's; usually the connection has ended already.
@@ -304,11 +303,11 @@ pub fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)
 }
 
-/// How long a connection may be silent before the system asks whether the other program's machine is there.
+/// How long a connection may be silent before the system checks whether the other machine is alive.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// Has the system ask a silent peer now and then whether it is there. Without that, one whose machine has vanished is
-/// missed only when something is sent to it.
+/// Makes the system check now and then whether a silent peer is alive. Without that, a machine that vanished is noticed
+/// only when something is sent to it.
 ///
 /// # Errors
 /// The system's.
@@ -316,11 +315,11 @@ pub fn set_keepalive(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
 }
 
-/// Whether [`set_notsent_lowat`] does something here.
+/// Whether [`set_notsent_lowat`] has an effect on this system.
 pub const TELLS_UNSENT: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Bounds what the system takes from us before the network takes it, in bytes: the socket counts as writable only while
-/// less than that is unsent. So what is written next waits behind little, and what is on the way is not limited.
+/// Limits the unsent data in the socket, in bytes: it counts as writable only while less than that is unsent. So the
+/// next write waits behind little data, while data in flight is not limited.
 ///
 /// Linux and Android have the option; elsewhere this does nothing.
 ///
@@ -407,7 +406,7 @@ mod tests {
             panic!("not both");
         };
         assert_eq!(second.local_addr().unwrap().port(), bound.port());
-        // Asked for again, the first is missing: that is an error, whatever the second is.
+        // If they are bound again, the first fails: that is an error, whatever the second does.
         let again = both().map(|address| SocketAddr::new(address.ip(), bound.port()));
         assert!(matches!(take_both(again.into_iter(), bind_std), Err(ListenError::InUse { addr }) if addr == bound));
     }

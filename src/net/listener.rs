@@ -1,4 +1,4 @@
-//! Somewhere local programs connect: a TCP port, or a unix socket.
+//! Where local programs connect: a TCP port, or a unix socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::system::{Interest, Registry, Source, TcpListener, Token};
 pub enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
-    /// A unix socket and its file, which goes with it.
+    /// A unix socket and its file, which is removed with it.
     #[cfg(unix)]
     Unix(UnixListener, SocketFile),
 }
@@ -32,7 +32,7 @@ pub struct SocketFile {
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it already.
+        // The file may have been removed already.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -42,19 +42,19 @@ impl Drop for SocketFile {
 pub enum Ends {
     /// Two ports.
     Ports {
-        /// Ours.
+        /// Our end.
         local: SocketAddr,
-        /// The other one.
+        /// The other end.
         remote: SocketAddr,
     },
-    /// The file of a unix socket; who connects to it has no name.
+    /// The file of a unix socket; the program that connects has no name.
     File {
-        /// The device that the file is on.
+        /// The device of the file.
         device: u64,
-        /// Its number there.
+        /// Its number on the device.
         inode: u64,
     },
-    /// Nothing.
+    /// Nothing is known.
     Unknown,
 }
 
@@ -70,7 +70,7 @@ impl Ends {
         Ends::Unknown
     }
 
-    /// Returns our port and the other one.
+    /// Returns our address and the other one.
     pub fn ports(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
             Ends::Ports { local, remote } => Some((*local, *remote)),
@@ -79,25 +79,25 @@ impl Ends {
     }
 }
 
-/// What one [`Listener::accept`] found.
+/// The result of one [`Listener::accept`].
 #[derive(Debug)]
 #[must_use]
 pub enum Accepted {
-    /// A connection; who made it, for people; and both its ends.
+    /// A connection, the name of its maker for people, and both its ends.
     Connection(Stream, String, Ends),
-    /// Nothing waits.
+    /// No connection waits.
     Empty,
     /// Descriptors are used up: try again later.
     Exhausted(io::Error),
-    /// The listener is of no use any more.
+    /// The listener is unusable.
     Fatal(io::Error),
 }
 
 impl Listener {
-    /// Listens on a TCP port, and where else it is free that is asked for.
+    /// Listens on a TCP port, and also at the second address if the port is free there.
     ///
     /// # Errors
-    /// [`ListenError`], of the first address.
+    /// [`ListenError`], for the first address.
     pub fn take_both(
         addresses: impl Iterator<Item = SocketAddr>,
     ) -> Result<(Listener, SocketAddr, Second<Listener>), ListenError> {
@@ -108,8 +108,8 @@ impl Listener {
         })
     }
 
-    /// Listens on a unix socket that only this user may use. The file of a socket on which nobody listens is replaced;
-    /// any other file is left alone.
+    /// Listens on a unix socket that only this user may use. Replaces the file of a socket on which nobody listens, but
+    /// no other file.
     ///
     /// # Errors
     /// [`ListenError`].
@@ -153,14 +153,14 @@ impl Listener {
                 }
                 Err(error) if listen::is_exhaustion(&error) => Accepted::Exhausted(error),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Empty,
-                // Whoever connected is gone already; the next look finds the others.
+                // The program that connected is gone already; the next call finds the others.
                 Err(_) => Accepted::Empty,
             },
         }
     }
 }
 
-/// Tells whether there is a socket at the path on which nobody listens. Nothing is there: no.
+/// Tells whether there is a socket at the path on which nobody listens. Returns false if there is no file.
 #[cfg(unix)]
 fn is_stale(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::FileTypeExt as _;
@@ -168,7 +168,7 @@ fn is_stale(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            Err(io::Error::other("a file that is no socket is there already: remove it or choose another path"))
+            Err(io::Error::other("a file that is not a socket is there already: remove it or choose another path"))
         }
         Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => Err(io::Error::other("a program listens there already: end it or choose another path")),
@@ -178,7 +178,7 @@ fn is_stale(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Binds a socket and takes it from all others. Between the two calls the file has the mode that the umask left; the
+/// Binds a socket and denies it to other users. Between the two calls the file has the mode that the umask left; the
 /// folder of a socket should not be open to others anyway.
 #[cfg(unix)]
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
@@ -240,10 +240,10 @@ mod tests {
     fn only_a_socket_on_which_nobody_listens_is_replaced() {
         let path = path("stale");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "the file outlives its program");
+        assert!(path.exists(), "the file remains after its program");
         drop(Listener::unix(&path).unwrap());
         std::fs::write(&path, "mine").unwrap();
-        assert!(Listener::unix(&path).unwrap_err().to_string().contains("no socket"));
+        assert!(Listener::unix(&path).unwrap_err().to_string().contains("not a socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
         std::fs::remove_file(&path).unwrap();
     }

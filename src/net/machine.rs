@@ -1,16 +1,16 @@
-//! What tells this machine from others, for those who run on it.
+//! An identity of this machine, for the processes on it.
 
 use std::fs;
 
 use rand::Rng as _;
 use sha2::{Digest, Sha256};
 
-/// A number that two processes on one machine, in one network namespace, share and nobody else knows.
+/// A number that the processes on one machine, in one network namespace, share and nobody else knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine([u8; 32]);
 
 impl Machine {
-    /// Returns this machine's. Where the system names neither its boot nor the namespace, the addresses of the
+    /// Returns this machine's number. If the system gives no id of its boot or of the namespace, the addresses of the
     /// interfaces tell machines apart; without any, only this process knows the number.
     pub fn this() -> Machine {
         #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sockets: the only place, beside the loop, that touches the network.
+//! Sockets. Beside the loop, only this module touches the network.
 
 pub mod interfaces;
 #[cfg(any(feature = "cli", feature = "server"))]

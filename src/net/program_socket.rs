@@ -1,30 +1,30 @@
-//! A UDP socket that programs send to, and that answers from the address that was asked.
+//! A UDP socket for programs, which answers from the address that was asked.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::system::{Interest, RecvMeta, Registry, Source, Token, Transmit, UdpSocket, UdpSocketState};
 
-/// A bound socket. One at every address learns of each datagram where it was sent to: programs drop answers from
-/// elsewhere.
+/// A bound socket. If bound to every address, it learns the destination of each datagram: programs drop answers from
+/// another address.
 #[derive(Debug)]
 pub struct ProgramSocket {
     socket: UdpSocket,
     local: SocketAddr,
-    /// What tells the addresses; `None` for a socket at one address.
+    /// For reading the destination; `None` for a socket at one address.
     state: Option<UdpSocketState>,
 }
 
-/// What one [`ProgramSocket::receive`] gave.
+/// The result of one [`ProgramSocket::receive`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// Bytes in the buffer.
     pub len: usize,
-    /// Length of each datagram in it but the last, which may be shorter.
+    /// Length of each datagram but the last, which may be shorter.
     pub stride: usize,
-    /// Who sent them.
+    /// The sender.
     pub source: SocketAddr,
-    /// Where to, if the socket is at every address.
+    /// The address it was sent to, if the socket is bound to every address.
     pub asked: Option<IpAddr>,
 }
 
@@ -48,7 +48,7 @@ impl ProgramSocket {
         Ok(ProgramSocket { socket, local, state })
     }
 
-    /// Returns where it is bound.
+    /// Returns the bound address.
     pub fn local(&self) -> SocketAddr {
         self.local
     }
@@ -68,21 +68,21 @@ impl ProgramSocket {
         Ok(Received { len, stride, source: addr, asked: dst_ip.map(|address| address.to_canonical()) })
     }
 
-    /// Answers a program, from the address that it asked.
+    /// Answers a program, from the address it asked.
     ///
     /// # Errors
     /// The system's.
     pub fn send(&self, payload: &[u8], program: SocketAddr, asked: Option<IpAddr>) -> io::Result<()> {
         let Some(state) = &self.state else { return self.socket.send_to(payload, program).map(drop) };
-        // Nothing can be sent from the address of a group.
+        // A multicast or broadcast address cannot be a source.
         let src_ip = asked.filter(|address| !address.is_multicast() && *address != IpAddr::V4(Ipv4Addr::BROADCAST));
         let transmit = Transmit { destination: program, ecn: None, contents: payload, segment_size: None, src_ip };
         state.try_send((&self.socket).into(), &transmit)
     }
 }
 
-/// Lets datagrams that are longer than the network's packets be cut up, as any other socket does: the library that
-/// tells the addresses is made for a protocol that never wants that.
+/// Allows fragmentation of datagrams that are longer than the network's packets, as on any other socket: quinn-udp is
+/// made for QUIC, which forbids it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn let_fragments_pass(socket: &UdpSocket, is_ipv6: bool) {
     use rustix::net::sockopt::{
@@ -90,7 +90,7 @@ fn let_fragments_pass(socket: &UdpSocket, is_ipv6: bool) {
     };
     #[cfg(test)]
     let Some(socket) = socket.real() else { return };
-    // A socket of IPv6 may carry IPv4, too. What fails costs long datagrams, and nothing else.
+    // An IPv6 socket may carry IPv4, too. If this fails, only long datagrams are lost.
     let _ = set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::WANT);
     if is_ipv6 {
         let _ = set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT);
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Asks at an address of this machine with a socket that takes answers from there only.
+    /// Asks at an address of this machine, with a socket that takes answers only from there.
     fn ask(bind: &str, from: &str, at: IpAddr, len: usize) {
         let socket = ProgramSocket::bind(bind.parse().unwrap()).unwrap();
         let program = std::net::UdpSocket::bind(from).unwrap();

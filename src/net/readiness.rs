@@ -1,26 +1,26 @@
 //! Latched readiness of one socket.
 
 use super::system::Event;
-/// What a socket may be asked for without blocking, as far as is known.
+/// Whether a socket can be read or written without blocking, as far as is known.
 ///
-/// mio reports edges, so a bit stays set until the system answers `WouldBlock`; whoever stops earlier finds it still
-/// set. Ends and errors of the socket count as readable and writable: the next call reports them.
+/// mio reports edges, so a bit stays set until the system answers `WouldBlock`; a caller that stops earlier finds it
+/// still set. Ends and errors of the socket count as readable and writable: the next call reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Readiness {
-    /// A read may give bytes, the end, or an error.
+    /// A read may return bytes, the end, or an error.
     pub readable: bool,
-    /// A write may take bytes or give an error.
+    /// A write may take bytes or return an error.
     pub writable: bool,
 }
 
 impl Readiness {
-    /// Nothing is known yet; the first event tells. For sockets that still connect.
+    /// Nothing is known; the first event tells. For sockets that still connect.
     pub const NONE: Self = Self { readable: false, writable: false };
 
-    /// Both are worth a try; the worst answer is `WouldBlock`. For accepted sockets.
+    /// Both may work; at worst the answer is `WouldBlock`. For accepted sockets.
     pub const BOTH: Self = Self { readable: true, writable: true };
 
-    /// Sets the bits an event names.
+    /// Sets the bits of an event.
     pub fn handle_event(&mut self, event: &Event) {
         let failed = event.is_error();
         self.readable |= failed || event.is_readable() || event.is_read_closed();

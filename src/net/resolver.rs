@@ -1,4 +1,4 @@
-//! Name look-ups off the loop: they block, so helper threads make them.
+//! Name look-ups. They block, so helper threads make them, not the loop.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,27 +11,27 @@ use thiserror::Error;
 
 use super::system::{UdpSocket, Waker};
 
-/// The most names of one asker whose look-up has not begun.
+/// Maximum number of queued names of one asker.
 pub const MAX_QUEUED: usize = 256;
 
-/// Look-ups that one peer may have under way: a name nobody answers for may take half a minute, and others of that peer
-/// go on beside it.
+/// Maximum number of look-ups in progress for one peer. A name that no server answers for may take half a minute; other
+/// names of that peer go on beside it.
 const MAX_RUNNING_PEER: usize = 4;
 
-/// Look-ups that all peers together may have under way.
+/// Maximum number of look-ups in progress for all peers together.
 const MAX_RUNNING_PEERS: usize = 48;
 
-/// Look-ups of this side's own that may be under way, beside those of peers.
+/// Maximum number of look-ups in progress for ourselves, beside those of peers.
 const MAX_RUNNING_OWN: usize = 16;
 
-/// The most addresses one answer holds.
+/// Maximum number of addresses in one answer.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// Looks up names on helper threads and wakes the loop when answers are there.
+/// Looks up names on helper threads and wakes the loop when answers arrive.
 ///
-/// Each look-up under way has a thread; they are started as they are needed, and end once the resolver is dropped.
-/// Nobody waits for them, so a look-up that hangs does not delay the end of the process. Nor does it delay look-ups of
-/// other askers; names that the same asker wants at once are looked up once. A `Q` says what an answer is for.
+/// Each look-up in progress has a thread. Threads start when they are needed, and end once the resolver is dropped.
+/// Nothing joins them, so a look-up that hangs delays neither the end of the process nor look-ups of other askers.
+/// Equal names of one asker are looked up once. `Q` identifies what an answer is for.
 pub struct Resolver<Q> {
     waker: Arc<Waker>,
     lookup: LookupFn,
@@ -42,29 +42,29 @@ pub struct Resolver<Q> {
     next_number: u64,
 }
 
-/// For whom a name is looked up.
+/// The party a name is looked up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// For ourselves, who were told the name by whoever started us.
+    /// Ourselves: the name comes from the person who started the program.
     Own,
-    /// For a peer that chose the name, by a number of the caller's.
+    /// A peer that chose the name, by a number of the caller's.
     Peer(u64),
 }
 
-/// What [`Resolver::resolve`] knows at once.
+/// The immediate result of [`Resolver::resolve`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Lookup {
     /// The host was an IP literal or `localhost`.
     Ready(Vec<SocketAddr>),
-    /// The answer comes from [`Resolver::poll`] under the same id, after the waker woke the loop.
+    /// [`Resolver::poll`] returns the answer with the same id, after the waker woke the loop.
     Pending,
 }
 
 /// Why a look-up could not be queued.
 #[derive(Debug, Error)]
 pub enum ResolverError {
-    /// [`MAX_QUEUED`] names of the same asker wait already.
+    /// [`MAX_QUEUED`] names of the same asker already wait.
     #[error("too many name look-ups wait for an answer; try again shortly")]
     Full,
     /// No helper thread could be started.
@@ -79,9 +79,9 @@ type Answer = (u64, Result<Vec<IpAddr>, String>);
 struct LookUp<Q> {
     asker: Asker,
     host: String,
-    /// The number of the request that a thread has; `None` before.
+    /// The number of the request, once a thread has it.
     number: Option<u64>,
-    /// Who waits for it, and the port.
+    /// The requests that wait for it, each with its port.
     waiting: Vec<(Q, u16)>,
 }
 
@@ -106,9 +106,9 @@ impl<Q: Copy + PartialEq> Resolver<Q> {
         Self { waker, lookup: system_lookup, workers: None, lookups, answered, next_number: 0 }
     }
 
-    /// Looks up a host name or IP literal (brackets around an IPv6 literal are allowed).
+    /// Looks up a host name or IP literal (an IPv6 literal may be in brackets).
     ///
-    /// The `id` is the caller's and is given back with the answer; it need not be unique.
+    /// `id` comes back with the answer; it need not be unique.
     ///
     /// # Errors
     /// [`ResolverError`] if the look-up was not queued; no answer follows.
@@ -134,8 +134,8 @@ impl<Q: Copy + PartialEq> Resolver<Q> {
         Ok(Lookup::Pending)
     }
 
-    /// Takes the next answer: the id of the request and the addresses, each once and at most [`MAX_ADDRESSES`], in the
-    /// system's order of preference, or the system's reason. Addresses are never empty.
+    /// Returns the next answer: the id of the request, and its addresses or the system's reason for failing. There is
+    /// at least one address and at most [`MAX_ADDRESSES`], each once, in the system's order of preference.
     pub fn poll(&mut self) -> Option<(Q, Result<Vec<SocketAddr>, String>)> {
         while let Some((number, answer)) = self.workers.as_ref().and_then(|workers| workers.answers.try_recv().ok()) {
             let index = self.lookups.iter().position(|lookup| lookup.number == Some(number));
@@ -144,32 +144,32 @@ impl<Q: Copy + PartialEq> Resolver<Q> {
                 let with_port = |found: &Vec<IpAddr>| found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
                 self.answered.push_back((id, answer.as_ref().map(with_port).map_err(String::clone)));
             }
-            // There is a thread already.
+            // `begin` cannot fail here: a thread exists already.
             let _ = self.begin();
         }
         self.answered.pop_front()
     }
 
-    /// Forgets that somebody waits. What has not begun and nobody waits for is not looked up.
+    /// Forgets a request. A look-up that has not begun and is not wanted is dropped.
     pub fn forget(&mut self, id: Q) {
         self.answered.retain(|(answered, _)| *answered != id);
         self.lookups.iter_mut().for_each(|lookup| lookup.waiting.retain(|(waiting, _)| *waiting != id));
         self.lookups.retain(|lookup| lookup.number.is_some() || !lookup.waiting.is_empty());
     }
 
-    /// How many answers are still to come.
+    /// Returns how many answers are still to come.
     pub fn pending(&self) -> usize {
         self.lookups.iter().map(|lookup| lookup.waiting.len()).sum::<usize>() + self.answered.len()
     }
 
-    /// Tells whether an answer for that id is still to come.
+    /// Tells whether the answer for an id is still to come.
     pub fn is_pending(&self, id: Q) -> bool {
         self.lookups.iter().any(|lookup| lookup.waiting.iter().any(|(waiting, _)| *waiting == id))
             || self.answered.iter().any(|(answered, _)| *answered == id)
     }
 
-    /// Gives threads what may begin. Of several peers the one comes first that has the least under way, and of names of
-    /// one asker the one that has waited for longest.
+    /// Gives threads the look-ups that may begin. The peer with the fewest look-ups in progress comes first; of one
+    /// asker's names, the one that has waited longest.
     fn begin(&mut self) -> io::Result<()> {
         loop {
             let running: Vec<Asker> =
@@ -188,7 +188,7 @@ impl<Q: Copy + PartialEq> Resolver<Q> {
             self.next_number += 1;
             next.number = Some(self.next_number);
             let request = Request { number: self.next_number, host: next.host.clone() };
-            // There is a thread for it: the queue has room.
+            // Each running look-up has a thread, so the queue has room.
             if workers.requests.try_send(request).is_err() {
                 next.number = None;
                 return Err(io::Error::other("they ended"));
@@ -221,7 +221,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Has the world answer that the loop is in, in its time, where threads would in theirs.
+    /// Makes the simulated network answer, at its own time, instead of threads.
     #[cfg(test)]
     fn answer_in_world(&self, waker: &Waker) {
         let Some(here) = super::world::here().filter(|_| waker.is_in_world()) else { return };
@@ -244,7 +244,7 @@ fn answer_requests(requests: &Receiver<Request>, answers: &Sender<Answer>, waker
     }
 }
 
-/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which mean this machine whatever
+/// Returns the addresses that need no look-up: a literal's, and those of `localhost`, which means this machine whatever
 /// a name server says (RFC 6761, section 6.3).
 fn known(host: &str) -> Option<Vec<IpAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
@@ -253,14 +253,14 @@ fn known(host: &str) -> Option<Vec<IpAddr>> {
     let is_local = host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case("localhost");
     is_local.then(|| {
         let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
-        // Without IPv6 in the kernel it would only hide what was wrong with the other one.
+        // If the kernel has no IPv6, its address would only hide the error of the IPv4 one.
         let has_v6 = UdpSocket::bind(SocketAddr::new(v6, 0)).is_ok();
         [Some(Ipv4Addr::LOCALHOST.into()), has_v6.then_some(v6)].into_iter().flatten().collect()
     })
 }
 
 fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
-    // The iterator is over a list the system already built; what is kept of it is bounded by `bounded_list`.
+    // The system has already built this list; `bounded_list` limits what is kept of it.
     Ok((host, 0).to_socket_addrs()?.take(4 * MAX_ADDRESSES).map(|address| address.ip()).collect())
 }
 
@@ -305,7 +305,7 @@ mod tests {
         panic!("no answer within ten seconds");
     }
 
-    /// Never answers for names in `stuck.test`; others have an address.
+    /// Never answers for names in `stuck.test`; other names have an address.
     fn half_stuck(host: &str) -> io::Result<Vec<IpAddr>> {
         while host.ends_with("stuck.test") {
             thread::park();
@@ -395,7 +395,7 @@ mod tests {
             let _ = resolver.resolve(asker, id, "a.test", 1).unwrap();
             assert_eq!(wait(&mut poll, &mut resolver).0, id);
         }
-        // Nor do our own, one of which is wanted again and again.
+        // Our own names do not fill the queue either; one of them is wanted again and again.
         for id in 0..100 {
             let _ = resolver.resolve(Asker::Own, id, "own.stuck.test", 1).unwrap();
         }
@@ -427,11 +427,11 @@ mod tests {
         }
         (0..100).for_each(|id| resolver.forget(id));
         assert_eq!(resolver.pending(), 0);
-        assert_eq!(resolver.lookups.len(), MAX_RUNNING_PEER, "those under way cannot be called off");
-        // One of those that is wanted again is waited for; it does not begin anew.
+        assert_eq!(resolver.lookups.len(), MAX_RUNNING_PEER, "look-ups in progress cannot be cancelled");
+        // A name in progress that is wanted again waits for the same look-up.
         let _ = resolver.resolve(Asker::Peer(1), 200, "0.stuck.test", 1).unwrap();
         assert_eq!((resolver.lookups.len(), resolver.pending()), (MAX_RUNNING_PEER, 1));
-        // An answer that was there already is gone, too.
+        // An answer that had already arrived is gone, too.
         let _ = resolver.resolve(Asker::Own, 300, "a.test", 1).unwrap();
         let _ = resolver.resolve(Asker::Own, 301, "a.test", 2).unwrap();
         assert_eq!(wait(&mut poll, &mut resolver).0, 300);

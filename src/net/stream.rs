@@ -25,18 +25,18 @@ pub enum Stream {
     Program(NearEnd),
 }
 
-/// How far a connection attempt is.
+/// State of a connection attempt.
 #[derive(Debug)]
 pub enum Attempt {
-    /// Under way.
+    /// In progress.
     Pending,
-    /// Through.
+    /// Succeeded.
     Connected,
-    /// It was through, and the other program has reset the connection already. What it said before can be read.
+    /// It succeeded, and the other program has already reset the connection. What it sent before can be read.
     Reset(io::Error),
 }
 
-/// Does the same with whichever socket it is.
+/// Does the same with either kind of socket.
 macro_rules! either {
     ($stream:expr, $socket:ident => $result:expr) => {
         match $stream {
@@ -50,7 +50,7 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// Takes the error that waits on the socket.
+    /// Takes the pending error of the socket.
     ///
     /// # Errors
     /// The system's.
@@ -58,13 +58,13 @@ impl Stream {
         either!(self, socket => socket.take_error())
     }
 
-    /// Tells how far a connection attempt is.
+    /// Returns the state of a connection attempt.
     ///
     /// # Errors
     /// Why it failed.
     pub fn attempt(&self) -> io::Result<Attempt> {
         match self.take_error()? {
-            // One that is refused is refused: these come only where the connection was there.
+            // A refused attempt has another error: these come only after the connection was made.
             Some(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
                 return Ok(Attempt::Reset(error));
             }
@@ -78,21 +78,21 @@ impl Stream {
         }
     }
 
-    /// Prepares a connection that is to be forwarded. From here on the other program sees a reset if the socket is
-    /// closed without [`Stream::finish`], also because this process died: a part is never taken for the whole. And the
-    /// system notices when the other program's machine is gone. A unix socket has neither: there a dead process looks
-    /// like an end.
+    /// Prepares a connection for forwarding. From here on the other program sees a reset if the socket is closed
+    /// without [`Stream::finish`], even because this process died, so it never takes a part for the whole. The system
+    /// also notices if the other program's machine vanishes. A unix socket has neither: there a dead process looks like
+    /// an orderly end.
     pub fn guard(&self) {
         if let Stream::Tcp(socket) = self
             && let Err(error) =
                 listen::set_abrupt(socket, true).and_then(|()| listen::set_keepalive(socket, listen::KEEP_ALIVE))
         {
-            // It has ended already; the next read or write says how.
+            // The connection has ended already; the next read or write reports how.
             debug!("guard error={error}");
         }
     }
 
-    /// Ends our direction in order. What was written is delivered even if the socket is closed at once.
+    /// Ends our direction in order. What was written is delivered even if the socket is closed right after.
     ///
     /// # Errors
     /// The system's.
@@ -119,8 +119,8 @@ impl Stream {
         let _ = reason;
     }
 
-    /// Has the socket count as writable only when everything that was written is on its way. False says that this
-    /// cannot be told: elsewhere than on Linux, and behind [`Stream::finish`].
+    /// Makes the socket count as writable only when everything written has been sent. Returns false if that is
+    /// impossible: on systems other than Linux, and after [`Stream::finish`].
     pub fn watch_unsent(&self) -> bool {
         match self {
             Stream::Tcp(socket) => listen::TELLS_UNSENT && listen::set_notsent_lowat(socket, 1).is_ok(),
@@ -129,12 +129,12 @@ impl Stream {
         }
     }
 
-    /// Tells whether what was written is with the other program already, as far as this system goes.
+    /// Tells whether what was written is with the other program at once, as far as this system knows.
     pub fn delivers_at_once(&self) -> bool {
         !matches!(self, Stream::Tcp(_))
     }
 
-    /// Sends small writes at once instead of waiting for more, where that is a question.
+    /// Sends small writes at once instead of waiting for more, on sockets that would wait.
     ///
     /// # Errors
     /// The system's.
@@ -146,7 +146,7 @@ impl Stream {
         }
     }
 
-    /// Ends a connection so that the other program sees an error. A unix socket has no reset: it ends.
+    /// Ends a connection so that the other program sees an error. A unix socket has no reset and just ends.
     pub fn reset(self) {
         match self {
             Stream::Tcp(socket) => listen::reset(socket),

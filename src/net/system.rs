@@ -1,6 +1,6 @@
-//! What this program has of the system: sockets, their readiness, and the clock. No other file names `mio` or
-//! `quinn_udp`, and nothing else in the loop asks what time it is, so tests put a network in memory and a clock of
-//! their own in its place (`net/world`). Outside of them this is nothing but names.
+//! What this program uses of the system: sockets, their readiness, and the clock. No other file names `mio` or
+//! `quinn_udp`, and nothing else in the loop asks for the time, so tests can replace them by a network in memory and a
+//! clock of their own (`net/world`). Outside of tests this module only re-exports names.
 
 use std::time::Instant;
 
@@ -27,13 +27,13 @@ pub use mio::unix::SourceFd;
 #[cfg(test)]
 pub use mio::{Interest, Token};
 
-/// Returns what time it is.
+/// Returns the current time.
 #[cfg(not(test))]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Returns what time it is, in the world that a test is in if it is in one.
+/// Returns the current time: the simulated one inside of a simulated network.
 #[cfg(test)]
 pub fn now() -> Instant {
     super::world::here().map_or_else(Instant::now, |here| here.now())
@@ -41,7 +41,7 @@ pub fn now() -> Instant {
 
 #[cfg(test)]
 pub use super::world::rng;
-/// Where pauses get what keeps them from being in step.
+/// Source of randomness for pauses, so that many processes do not act in step.
 #[cfg(not(test))]
 pub use rand::rng;
 

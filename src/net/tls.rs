@@ -1,4 +1,4 @@
-//! Whom a `wss://` client trusts, and what a server shows.
+//! Which authorities a `wss://` client trusts, and what a server presents.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::trust::{self, Verifier};
 use crate::processor::Processor;
 
-/// The largest file that is read; the usual bundle of all public authorities has about 250 KiB.
+/// Largest file that is read, in bytes; the usual bundle of all public authorities has about 250 KiB.
 const MAX_CA_FILE: u64 = 4 * 1024 * 1024;
 
 /// Sessions remembered for a shorter handshake with the same server.
@@ -32,7 +32,7 @@ pub enum TlsConfigError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The file holds no certificate.
+    /// The file contains no certificate.
     #[error(
         "{path} holds no certificate: {found}; a PEM file with a line '-----BEGIN CERTIFICATE-----' is expected",
         path = path.display()
@@ -40,7 +40,7 @@ pub enum TlsConfigError {
     NoCertificate {
         /// The file.
         path: PathBuf,
-        /// What it holds, in words.
+        /// What the file contains, in words.
         found: String,
     },
     /// A certificate in the file is damaged.
@@ -48,12 +48,12 @@ pub enum TlsConfigError {
     BadCertificate {
         /// The file.
         path: PathBuf,
-        /// Which of its certificates, from 1.
+        /// Number of the certificate in the file, from 1.
         number: usize,
         /// What is wrong with it.
         reason: String,
     },
-    /// The file holds no private key.
+    /// The file contains no private key.
     #[error(
         "{path} holds no private key that can be used: {found}; a PEM file with a line '-----BEGIN PRIVATE KEY-----' is \
          expected",
@@ -62,7 +62,7 @@ pub enum TlsConfigError {
     NoKey {
         /// The file.
         path: PathBuf,
-        /// What it holds, in words.
+        /// What the file contains, in words.
         found: String,
     },
     /// Certificate and key do not belong together, or are of a kind that is not supported.
@@ -87,8 +87,8 @@ pub enum TlsConfigError {
 
 /// Builds the trust configuration of a client, for all its connections.
 ///
-/// With `ca` the authorities in that PEM file are trusted and no others. Without, those of the system are; where it has
-/// none (small containers), Mozilla's list as built into this program.
+/// With `ca`, only the authorities in that PEM file are trusted. Without, those of the system are, or, if it has none
+/// (small containers), Mozilla's list, which is built into this program.
 ///
 /// # Errors
 /// [`TlsConfigError`], naming the file.
@@ -109,26 +109,26 @@ fn client_config_on(processor: Processor, ca: Option<&Path>) -> Result<Arc<Clien
     let verifier = verifier.map_err(|error| TlsConfigError::Library(rustls::Error::General(error.to_string())))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // Nothing is let through that webpki refuses, but what `Verifier` says.
+        // Everything webpki refuses stays refused, except where `Verifier` documents otherwise.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(verifier, listed)))
         .with_no_client_auth();
-    // A WebSocket upgrade exists in HTTP/1.1 only; front ends would otherwise be free to choose HTTP/2.
+    // WebSocket upgrades exist only in HTTP/1.1; without this, front ends could choose HTTP/2.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
     Ok(Arc::new(config))
 }
 
-/// What a server shows, and what is wrong with that although it can be shown.
+/// What a server presents, and a flaw in its certificate that does not prevent that.
 #[derive(Debug)]
 pub struct ServerTls {
-    /// For all that connect.
+    /// For all connections.
     pub config: Arc<ServerConfig>,
-    /// That clients will refuse the certificate, in a sentence.
+    /// Why clients will refuse the certificate, as a sentence.
     pub remark: Option<String>,
 }
 
-/// Builds what a server shows to all that connect: the certificate chain of one PEM file and the private key of
+/// Builds what a server presents to all connections: the certificate chain of one PEM file and the private key of
 /// another.
 ///
 /// # Errors
@@ -153,15 +153,15 @@ fn server_config_on(processor: Processor, certificate: &Path, key: &Path) -> Res
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(|reason| TlsConfigError::Mismatch { certificate: certificate.into(), key: key.into(), reason })?;
-    // Browsers would rather speak HTTP/2, which is not spoken here.
+    // Browsers prefer HTTP/2, which is not supported here.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // A client without AES says by its order that it would rather have ChaCha20; a server without has its own way.
+    // A client without AES puts ChaCha20 first, and gets it; a server without AES goes by its own order.
     config.ignore_client_order = processor.wants_chacha20();
     Ok(ServerTls { config: Arc::new(config), remark })
 }
 
-/// Returns what TLS is made of. It is given to each configuration, never installed for the process: a program using the
-/// library may have its own.
+/// Returns the cryptography for TLS. It is given to each configuration, never installed for the process: a program
+/// using the library may have its own.
 fn provider(processor: Processor) -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     processor.sort(&mut provider.cipher_suites, |suite| {
@@ -184,7 +184,7 @@ fn roots_of(path: &Path, certificates: &[CertificateDer<'static>]) -> Result<Roo
     Ok(roots)
 }
 
-/// Reads every certificate of a file, which are one or more.
+/// Reads all certificates of a file; at least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
     let pem = read(path)?;
     let found = CertificateDer::pem_slice_iter(&pem).zip(1..);
@@ -210,10 +210,10 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
     Ok(content)
 }
 
-/// Says what a file holds in place of what was expected, and how that is turned into it.
+/// Says what a file contains instead of the expected PEM, and how to convert it.
 fn contents(file: &[u8]) -> String {
     const LABEL: &[u8] = b"-----BEGIN ";
-    /// What DER begins with: a sequence of more than 127 bytes.
+    /// First bytes of DER: a sequence of more than 127 bytes.
     const DER: &[u8] = &[0x30, 0x82];
     let label = file.windows(LABEL.len()).position(|window| window == LABEL).map(|at| &file[at + LABEL.len()..]);
     let label = label.map(|rest| rest.iter().take(40).map(|&byte| char::from(byte)));
@@ -238,7 +238,7 @@ fn contents(file: &[u8]) -> String {
     }
 }
 
-/// Says what is wrong with PEM.
+/// Says how a PEM file is damaged.
 fn damage(error: &pem::Error) -> String {
     match error {
         pem::Error::MissingSectionEnd { .. } => "its '-----END' line is missing: the file was cut off".to_owned(),

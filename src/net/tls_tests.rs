@@ -100,7 +100,7 @@ fn a_server_needs_a_certificate_and_its_key() {
     assert!(matches!(server_config(Path::new("/none"), &key), Err(TlsConfigError::Unreadable { .. })));
     [certificate, key, wrong].iter().for_each(|path| std::fs::remove_file(path).unwrap());
 }
-/// Returns the suite that two ends agree on, once both have one.
+/// Returns the suite that two ends agree on.
 fn agreed(client: ClientConfig, server: Arc<ServerConfig>) -> CipherSuite {
     let mut client = rustls::ClientConnection::new(Arc::new(client), "host.test".try_into().unwrap()).unwrap();
     let mut server = rustls::ServerConnection::new(server).unwrap();
@@ -144,7 +144,7 @@ fn each_pair_of_processors_uses_the_cipher_that_suits_both() {
             assert_eq!(name.contains("TLS13"), version == &rustls::version::TLS13, "{name}");
         }
     }
-    // One that knows no ChaCha20 is served all the same.
+    // A client that does not know ChaCha20 is served all the same.
     let mut aes = CryptoProvider::clone(&provider(WithAes));
     aes.cipher_suites.retain(|suite| format!("{:?}", suite.suite()).contains("AES_128"));
     let roots = roots_of(&certificate, &certificates(&certificate).unwrap()).unwrap();

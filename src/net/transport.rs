@@ -11,16 +11,16 @@ use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerCon
 use super::system::{Event, TcpStream};
 use crate::net::readiness::Readiness;
 
-/// Bytes that one turn may read: a peer that sends without pause shall not keep the loop to itself.
+/// Maximum number of bytes read in one turn: a peer that sends without pause must not keep the loop to itself.
 const TURN_BUDGET: usize = 16 * 1024;
 
-/// What TLS begins with (RFC 8446, section 5.1).
+/// First byte of TLS (RFC 8446, section 5.1).
 const TLS_HANDSHAKE_RECORD: u8 = 22;
 
-/// Plaintext and ciphertext that rustls may hold back for a slow network, each.
+/// Maximum of plaintext, and of ciphertext, that rustls buffers for a slow network, in bytes.
 const TLS_BUFFER: usize = 16 * 1024;
 
-/// Something to send, and how much of it is out.
+/// Data to send, and how much of it was sent.
 #[derive(Debug)]
 pub(crate) struct Unsent {
     bytes: Vec<u8>,
@@ -29,15 +29,15 @@ pub(crate) struct Unsent {
 
 /// The bytes under a WebSocket. Reads and writes never block; `WouldBlock` clears the readiness bit.
 ///
-/// Reading stops at a budget that [`Transport::end_turn`] renews; it then reports `WouldBlock` too, and
-/// [`Transport::is_paused`] tells that it was not the network's.
+/// Reading stops at a budget that [`Transport::end_turn`] renews. It reports `WouldBlock` then, too, and
+/// [`Transport::is_paused`] tells the two apart.
 #[derive(Debug)]
 pub(crate) struct Transport {
     socket: Socket,
     tls: Option<Box<Connection>>,
-    /// The TLS handshake has begun: before that the connection may be a proxy's.
+    /// The TLS handshake has begun; before that the connection may be a proxy's.
     is_tls_begun: bool,
-    /// Whether there is TLS at all is for the peer to say.
+    /// The peer decides whether to use TLS.
     is_tls_optional: bool,
     budget: usize,
     paused: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Transport {
 struct Socket {
     stream: TcpStream,
     readiness: Readiness,
-    /// Bytes that were read before it was their reader's turn.
+    /// Bytes that were read too early and go to the next reader.
     early: VecDeque<u8>,
 }
 
@@ -59,7 +59,7 @@ impl Unsent {
         Self { bytes, written: 0 }
     }
 
-    /// Writes as much as possible; whether that was all.
+    /// Writes as much as possible. Returns whether that was all.
     pub(crate) fn write(&mut self, output: &mut impl Write) -> io::Result<bool> {
         while self.written < self.bytes.len() {
             match output.write(&self.bytes[self.written..]) {
@@ -79,18 +79,18 @@ impl Unsent {
 }
 
 impl Transport {
-    /// Wraps a connection that was accepted.
+    /// Wraps an accepted connection.
     pub(crate) fn accepted(stream: TcpStream) -> Self {
         Self::new(stream, Readiness::BOTH, None)
     }
 
-    /// Wraps a connection that was accepted and, with `tls`, is to be secured: see [`Transport::handshake`].
+    /// Wraps an accepted connection; with `tls`, [`Transport::handshake`] secures it.
     pub(crate) fn securing(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
         let tls = tls.map(ServerConnection::new).transpose()?;
         Ok(Self::new(stream, Readiness::BOTH, tls.map(Connection::from)))
     }
 
-    /// The same where the peer may as well speak without TLS: its first byte tells.
+    /// Wraps an accepted connection whose peer may also speak without TLS: its first byte tells.
     pub(crate) fn maybe_securing(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
         Ok(Self { is_tls_optional: true, ..Self::securing(stream, tls)? })
     }
@@ -138,12 +138,12 @@ impl Transport {
         }
     }
 
-    /// Takes something that costs more than its bytes off this turn's reading budget.
+    /// Charges this turn's reading budget for something that costs more than its bytes.
     pub(crate) fn charge(&mut self, cost: usize) {
         self.budget = self.budget.saturating_sub(cost);
     }
 
-    /// Whether reading stopped at the budget and not at the network.
+    /// Tells whether reading stopped at the budget and not at the network.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
     }
@@ -157,17 +157,17 @@ impl Transport {
         self.socket.stream.local_addr()
     }
 
-    /// The connection without TLS: for what is said to a proxy before TLS begins.
+    /// Returns the connection without TLS, for talking to a proxy before TLS begins.
     pub(crate) fn clear(&mut self) -> impl Read + Write {
         &mut self.socket
     }
 
-    /// Gives back what was read in clear and is somebody else's; it is read next.
+    /// Puts back bytes that were read in clear and belong to the next reader.
     pub(crate) fn put_back(&mut self, bytes: &[u8]) {
         self.socket.early.extend(bytes);
     }
 
-    /// Whether TLS holds bytes that the network did not take yet.
+    /// Tells whether TLS buffers bytes that the network did not take yet.
     pub(crate) fn holds_back(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
@@ -176,17 +176,17 @@ impl Transport {
         self.tls.is_some()
     }
 
-    /// Bytes the WebSocket read so far, without TLS's own.
+    /// Returns the bytes the WebSocket read so far, without TLS's overhead.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Bytes taken from the WebSocket so far, without TLS's own.
+    /// Returns the bytes the WebSocket wrote so far, without TLS's overhead.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Whether the TCP connection stands; `false` means: wait for the next event.
+    /// Tells whether the TCP connection is established; if not, wait for the next event.
     pub(crate) fn connected(&mut self) -> io::Result<bool> {
         if !self.socket.readiness.writable {
             return Ok(false);
@@ -196,7 +196,8 @@ impl Transport {
         }
         match self.socket.stream.peer_addr() {
             Ok(_) => Ok(true),
-            // An event may come before the connection stands (mio, `TcpStream::connect`); its edge comes after.
+            // An event may come before the connection is established (mio, `TcpStream::connect`); another one comes
+            // after.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                 self.socket.readiness.clear_writable();
                 Ok(false)
@@ -205,7 +206,7 @@ impl Transport {
         }
     }
 
-    /// Moves the TLS handshake on; `true` once application data may be written. `true` at once without TLS.
+    /// Continues the TLS handshake. Returns true once application data may be written; at once without TLS.
     pub(crate) fn handshake(&mut self) -> io::Result<bool> {
         if self.is_tls_optional && self.tls.is_some() && !self.is_tls_begun {
             match self.socket.peek()? {
@@ -217,7 +218,7 @@ impl Transport {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         self.is_tls_begun = true;
         loop {
-            // Whether or not all of it fits now: what the handshake waits for may have arrived already.
+            // Go on even if not all of it fits: the peer's next message may have arrived already.
             drain(tls, &mut self.socket)?;
             if !tls.is_handshaking() {
                 return Ok(true);
@@ -231,12 +232,12 @@ impl Transport {
         }
     }
 
-    /// Ends the connection such that the peer sees an error.
+    /// Ends the connection so that the peer sees an error.
     pub(crate) fn reset(self) {
         crate::net::listen::reset(self.socket.stream);
     }
 
-    /// Ends our direction, after what was written. Errors do not matter: there is nothing left to say.
+    /// Ends our direction after what was written. Errors do not matter: nothing more will be sent.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.is_tls_begun) {
             tls.send_close_notify();
@@ -268,7 +269,7 @@ impl Write for Transport {
         let count = match &mut self.tls {
             None => self.socket.write(bytes)?,
             Some(tls) => {
-                // New plaintext only once the old is out: rustls then holds one piece at most.
+                // Accept new plaintext only once the old is out, so that rustls holds at most one piece.
                 if !drain(tls, &mut self.socket)? {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
@@ -291,7 +292,7 @@ impl Write for Transport {
     }
 }
 
-/// Plaintext from rustls's buffer first: no event announces what is already here.
+/// Reads TLS. Plaintext in rustls's buffer comes first: no event announces it.
 fn read_tls(tls: &mut Connection, socket: &mut Socket, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match tls.reader().read(buffer) {
@@ -299,7 +300,7 @@ fn read_tls(tls: &mut Connection, socket: &mut Socket, buffer: &mut [u8]) -> io:
             result => return result,
         }
         receive(tls, socket)?;
-        // An answer TLS itself has to give (a key update, an alert); a full network takes it at the next flush.
+        // TLS itself may have to answer (a key update, an alert); if the network is full, the next flush sends it.
         drain(tls, socket)?;
     }
 }
@@ -309,14 +310,14 @@ fn receive(tls: &mut Connection, socket: &mut Socket) -> io::Result<usize> {
     match tls.process_new_packets() {
         Ok(_) => Ok(count),
         Err(error) => {
-            // The alert that tells the peer why; the error matters more than whether it arrives.
+            // Send the alert that tells the peer why; the error matters more than its arrival.
             let _ = drain(tls, socket);
             Err(io::Error::new(io::ErrorKind::InvalidData, error))
         }
     }
 }
 
-/// Writes what rustls has ready; `false` if the network did not take all of it.
+/// Writes what rustls has ready. Returns false if the network did not take all of it.
 fn drain(tls: &mut Connection, socket: &mut Socket) -> io::Result<bool> {
     while tls.wants_write() {
         match tls.write_tls(socket) {
@@ -330,7 +331,7 @@ fn drain(tls: &mut Connection, socket: &mut Socket) -> io::Result<bool> {
 }
 
 impl Socket {
-    /// Looks at the next byte without taking it; `None` if there is none yet.
+    /// Returns the next byte without taking it; `None` if there is none yet.
     fn peek(&mut self) -> io::Result<Option<u8>> {
         let mut byte = [0];
         while self.readiness.readable {
@@ -410,7 +411,7 @@ mod tests {
                     pauses += usize::from(transport.is_paused());
                     assert_eq!(transport.is_paused(), transport.socket.readiness.readable);
                     transport.begin_turn();
-                    // Stands in for the event of newly arrived bytes.
+                    // Simulates the event of newly arrived bytes.
                     transport.socket.readiness.readable = true;
                 }
             }

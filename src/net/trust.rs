@@ -1,4 +1,4 @@
-//! Which certificates of servers a client accepts, and what is said of those that nobody accepts.
+//! Which certificates of servers a client accepts, and how it explains that it refuses others.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCer
 use thiserror::Error;
 use webpki::EndEntityCert;
 
-/// Names of a certificate that a message lists, and characters of each.
+/// Maximum number of names of a certificate in a message, and of characters of each.
 const MAX_NAMES: usize = 8;
 const MAX_NAME: usize = 100;
 
-/// Asks webpki, and accepts beyond that a server whose certificate is itself one that was named as trusted, as `curl
-/// --cacert` does: one that signed itself and calls itself an authority, as `openssl req -x509` makes it, is refused by
-/// webpki.
+/// Verifies as webpki does, and also accepts a server whose certificate is itself one of the trusted ones, as `curl
+/// --cacert` does. webpki refuses a self-signed certificate that claims to be an authority, as `openssl req -x509`
+/// makes it.
 #[derive(Debug)]
 pub(super) struct Verifier {
     inner: Arc<WebPkiServerVerifier>,
-    /// What `--ca` has; `None` where the system's authorities are trusted.
+    /// The certificates of `--ca`; `None` if the system's authorities are trusted.
     listed: Option<Vec<CertificateDer<'static>>>,
 }
 
@@ -43,14 +43,14 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let is_listed = self.listed.as_ref().is_some_and(|listed| listed.contains(end_entity));
-        // Whoever signed one that is trusted by itself does not matter.
+        // Who signed a certificate that is trusted itself does not matter.
         let intermediates = if is_listed { &[] } else { intermediates };
         let error = match self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(Error::InvalidCertificate(error)) => error,
             other => return other,
         };
-        // webpki says these only of a certificate whose dates it has found right. A wrong signature is that of a
-        // namesake.
+        // webpki reports these only for a certificate with valid dates. A bad signature is that of another authority
+        // with the same name.
         let is_of_authority = is_of_kind(&error, &webpki::Error::CaUsedAsEndEntity);
         if !is_of_authority && !matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
             return Err(error.into());
@@ -93,22 +93,22 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// A certificate with nothing wrong in itself, which nobody whom this client trusts has signed.
+/// A certificate that is fine in itself, but signed by nobody this client trusts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 enum Stranger {
-    /// It signed itself, and the system's authorities are trusted.
+    /// It is self-signed, and the system's authorities are trusted.
     #[error("it is self-signed, so no authority vouches for it; pass --ca FILE with that certificate to trust it")]
     SelfSigned,
-    /// It signed itself, and others are trusted.
-    #[error("it is self-signed, and is none of the certificates that --ca names; has the server a new one?")]
+    /// It is self-signed, and the certificates of `--ca` are trusted.
+    #[error("it is self-signed, and is none of the certificates that --ca names; does the server have a new one?")]
     NotListed,
-    /// An authority signed it that the system does not have.
+    /// The system does not have the authority that signed it.
     #[error(
         "this machine does not know the authority that signed it, or the server leaves out a certificate between the two; \
          pass --ca FILE with the authority's certificate if it is a private one"
     )]
     UnknownIssuer,
-    /// An authority signed it that `--ca` does not have.
+    /// `--ca` does not have the authority that signed it.
     #[error(
         "none of the certificates that --ca names signed it, or the server leaves out a certificate between the two; only \
          those in the file are trusted, so leave --ca out for a public authority"
@@ -116,7 +116,7 @@ enum Stranger {
     IssuerNotListed,
 }
 
-/// Says what is wrong with a certificate, and what to do: a sentence that goes on from "the certificate …: ".
+/// Says what is wrong with a certificate, and what to do; continues the sentence "the certificate …: ".
 pub(super) fn reason(error: &CertificateError) -> String {
     match error {
         CertificateError::BadEncoding => "it is damaged: it is not a certificate of X.509".into(),
@@ -156,7 +156,7 @@ pub(super) fn reason(error: &CertificateError) -> String {
             // A stranger.
             None => error.to_string(),
         },
-        // Deprecated kinds, and those of a later version.
+        // Deprecated kinds, and those of a later version of the library.
         other => format!("it cannot be used ({})", spelled(&format!("{other:?}"))),
     }
 }
@@ -194,7 +194,7 @@ fn is_of_kind(error: &CertificateError, kind: &webpki::Error) -> bool {
     matches!(error, CertificateError::Other(OtherError(error)) if error.downcast_ref() == Some(kind))
 }
 
-/// Takes the name of a kind apart: `InvalidSerialNumber` becomes `invalid serial number`.
+/// Splits the name of a kind into words: `InvalidSerialNumber` becomes `invalid serial number`.
 fn spelled(kind: &str) -> String {
     let mut words = String::new();
     for c in kind.chars().take_while(char::is_ascii_alphanumeric) {
@@ -206,7 +206,7 @@ fn spelled(kind: &str) -> String {
     words
 }
 
-/// Lists the names of a certificate, whose text is the server's. webpki gives each with its kind around it.
+/// Lists the names of a certificate; the text is the server's. webpki wraps each in its kind.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let name = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.strip_suffix(')').unwrap_or(rest));
@@ -222,7 +222,7 @@ fn names(presented: &[String]) -> String {
     shown.join(", ")
 }
 
-/// The time from one date to another, in the largest unit.
+/// Returns the time from one date to another, in the largest unit.
 fn distance(from: UnixTime, to: UnixTime) -> Distance {
     Distance(Duration::from_secs(to.as_secs().saturating_sub(from.as_secs())))
 }
@@ -242,8 +242,8 @@ impl fmt::Display for Distance {
     }
 }
 
-/// Looks whether a certificate that is to be shown is valid at that time and has a name; says what is wrong, and
-/// nothing of who signed it.
+/// Checks whether a certificate to be presented is valid at that time and has a name. Returns what is wrong; ignores
+/// who signed it.
 pub(super) fn fault(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<String> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.all;
@@ -260,7 +260,7 @@ pub(super) fn fault(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<S
 }
 
 fn has_no_name(certificate: &ParsedCertificate<'_>) -> bool {
-    // A name that nobody can have (RFC 6761), to be told of those that there are.
+    // No certificate has this name (RFC 6761), so the error lists the names there are.
     let Ok(nobody) = ServerName::try_from("name.invalid") else { return false };
     matches!(
         verify_server_name(certificate, &nobody),

@@ -1,4 +1,4 @@
-//! Certificates as people make them, shown in whole TLS handshakes in memory, and those that people do not get to see.
+//! Certificates as people make them, presented in whole TLS handshakes in memory, and kinds that people rarely see.
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -9,13 +9,13 @@ use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocol
 use super::*;
 use crate::net::tls::client_config;
 
-/// What a server shows, and the key it has.
+/// What a server presents, and the key it has.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
 
-/// Shows a certificate whether or not the key belongs to it.
+/// Presents a certificate whether or not the key belongs to it.
 #[derive(Debug)]
 struct Fixed(Arc<CertifiedKey>);
 
@@ -64,7 +64,7 @@ fn chain() -> (CertificateDer<'static>, CertificateDer<'static>, Shown) {
     (root_certificate.der().clone(), middle_certificate.der().clone(), Shown { chain, key })
 }
 
-/// Returns what a client says of a server, over each version of TLS.
+/// Returns a client's verdict on a server, over each version of TLS.
 fn outcome(shown: &Shown, trusted: &[&CertificateDer<'_>], name: &'static str) -> Result<(), String> {
     let outcomes = [&rustls::version::TLS12, &rustls::version::TLS13].map(|tls| handshake(shown, trusted, name, tls));
     assert_eq!(outcomes[0], outcomes[1]);
@@ -164,7 +164,7 @@ fn one_that_is_named_is_checked_like_any_other() {
         );
         let early = change(|params| params.not_before = date_time_ymd(2900, 1, 1));
         refused(outcome(&early, &[&early.chain[0]], "localhost"), "is this machine's clock right?");
-        // Somebody who has the certificate, which everybody may have, and not the key.
+        // An impostor that has the certificate, which is public, but not its key.
         let thief = Shown { chain: own.chain.clone(), key: KeyPair::generate().unwrap() };
         refused(outcome(&thief, &[&own.chain[0]], "localhost"), "does not have the key");
     }
@@ -177,7 +177,7 @@ fn chains_are_followed() {
     assert_eq!(outcome(&shown, &[&root], "localhost"), Ok(()));
     assert_eq!(outcome(&shown, &[&middle], "localhost"), Ok(()));
     assert_eq!(outcome(&short, &[&middle], "localhost"), Ok(()));
-    // The server's own, which neither signed itself nor is an authority: curl trusts it, too.
+    // The server's own, which is neither self-signed nor an authority: curl trusts it, too.
     for shown in [&shown, &short] {
         assert_eq!(outcome(shown, &[&shown.chain[0]], "localhost"), Ok(()));
         refused(outcome(shown, &[&shown.chain[0]], "other.test"), "it is not for other.test");
@@ -213,7 +213,7 @@ fn other_purposes_and_missing_names_are_said() {
     refused(outcome(&many, &[&many.chain[0]], "localhost"), "h6.test, h7.test, 12 more");
 }
 
-/// Everything that rustls and webpki can say of a certificate is a sentence, also where no test can make one like it.
+/// Every error that rustls and webpki have for a certificate is put into words, even those that no test can cause.
 #[test]
 fn every_kind_is_said_in_words() {
     use webpki::Error as Kind;

@@ -1,4 +1,4 @@
-//! UDP sockets that move datagrams in batches: one system call for many, by GSO and GRO where the system has them.
+//! UDP sockets that move datagrams in batches: one system call for many, with GSO and GRO where the system has them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
@@ -9,20 +9,21 @@ use log::debug;
 use super::readiness::Readiness;
 use super::system::{self, BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 
-/// Bytes of datagrams that wait for a socket that takes no more; beyond it new ones are dropped, as a router would.
+/// Maximum number of bytes of datagrams that wait for a full socket; new ones beyond it are dropped, as a router would
+/// do.
 const MAX_PARKED: usize = 512 * 1024;
 
-/// Bytes one system call may send: what fits an IP packet before it is cut up again.
+/// Maximum number of bytes sent by one system call: what fits an IP packet before GSO splits it.
 const MAX_BATCH: usize = 60_000;
 
-/// Room for one received message; with GRO it holds many datagrams.
+/// Bytes for one received message; with GRO it contains many datagrams.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-/// Messages taken with one system call.
+/// Messages received by one system call.
 const RECEIVE_BATCH: usize = if BATCH_SIZE < 8 { BATCH_SIZE } else { 8 };
 
-/// The kernel's buffers, where it grants them: an unlucky moment of our one thread must not drop a burst. Thirty
-/// milliseconds at a gigabit a second.
+/// Size of the kernel's buffers, in bytes, where it grants them: thirty milliseconds at a gigabit per second. A busy
+/// moment of our single thread must not drop a burst.
 pub const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Datagrams of equal size for one destination, back to back; the last may be shorter.
@@ -44,7 +45,7 @@ impl Batch {
     }
 }
 
-/// Where received datagrams land; one for all sockets of a loop.
+/// Buffers for received datagrams, shared by all sockets of a loop.
 pub struct ReceiveBuffers {
     bytes: Vec<u8>,
 }
@@ -65,7 +66,7 @@ pub struct UdpSocket {
     batch: Option<Batch>,
     parked: VecDeque<Batch>,
     parked_len: usize,
-    /// A buffer to build the next batch in.
+    /// A buffer for building the next batch.
     spare: Vec<u8>,
 }
 
@@ -77,7 +78,7 @@ impl UdpSocket {
     pub fn bind(address: IpAddr) -> io::Result<UdpSocket> {
         let socket = system::UdpSocket::bind(SocketAddr::new(address, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
-        // Small buffers only cost speed, so a refusal is no error.
+        // Small buffers only cost speed, so a refusal is not an error.
         let _ = state.set_send_buffer_size((&socket).into(), KERNEL_BUFFER);
         let _ = state.set_recv_buffer_size((&socket).into(), KERNEL_BUFFER);
         let local = socket.local_addr()?;
@@ -91,7 +92,7 @@ impl UdpSocket {
         self.local
     }
 
-    /// Returns how many bytes of datagrams the system keeps for the socket; it may grant less than [`KERNEL_BUFFER`].
+    /// Returns how many bytes of datagrams the system queues for the socket, which may be less than [`KERNEL_BUFFER`].
     pub fn receive_buffer(&self) -> usize {
         self.state.recv_buffer_size((&self.socket).into()).unwrap_or(0)
     }
@@ -101,8 +102,8 @@ impl UdpSocket {
         &mut self.socket
     }
 
-    /// Takes what waits in the socket, as much as one system call gives, and hands each datagram and its sender to
-    /// `handle`. Clears the readiness when nothing is left.
+    /// Receives as much as one system call returns, and passes each datagram and its sender to `handle`. Clears the
+    /// readiness when nothing is left.
     pub fn receive(&mut self, buffers: &mut ReceiveBuffers, mut handle: impl FnMut(SocketAddr, &[u8])) {
         let mut meta = [RecvMeta::default(); RECEIVE_BATCH];
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] = {
@@ -111,7 +112,7 @@ impl UdpSocket {
         };
         let count = match self.state.recv((&self.socket).into(), &mut slices, &mut meta) {
             Ok(count) => count,
-            // Errors of datagrams sent earlier; what was received waits behind them.
+            // Errors of datagrams sent earlier; received ones wait behind them.
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionReset) => return,
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
@@ -146,7 +147,7 @@ impl UdpSocket {
         self.batch = Some(Batch { destination, segment: datagram.len(), count: 1, contents });
     }
 
-    /// Sends what is queued, parked datagrams first.
+    /// Sends the queued datagrams, parked ones first.
     pub fn flush(&mut self) {
         while self.readiness.writable
             && let Some(batch) = self.parked.pop_front()
@@ -172,7 +173,7 @@ impl UdpSocket {
         }
     }
 
-    /// Sends one batch; gives it back if the socket takes no more for now.
+    /// Sends one batch; returns it if the socket is full.
     fn transmit(&mut self, batch: Batch) -> Result<(), Batch> {
         let segment_size = (batch.count > 1).then_some(batch.segment);
         let transmit = Transmit {
@@ -189,7 +190,7 @@ impl UdpSocket {
                 return Err(batch);
             }
             Err(error) => {
-                // A lost datagram: unreachable networks and the like are for ICE to find out.
+                // The datagram is lost. ICE notices unreachable networks and the like.
                 debug!("local={} remote={} send error={error}", self.local, batch.destination);
             }
         }

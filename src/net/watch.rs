@@ -1,7 +1,7 @@
-//! Notices that this machine's addresses changed: a cable, another Wi-Fi, a VPN.
+//! Notices changes of this machine's addresses: a cable, another Wi-Fi, a VPN.
 //!
-//! On Linux the kernel announces it on a netlink socket, and nothing wakes while nothing changes. Elsewhere, and where
-//! that socket cannot be had, the addresses are listed every ten seconds.
+//! On Linux the kernel announces them on a netlink socket, so nothing wakes up while nothing changes. Elsewhere, and if
+//! that socket is not available, the addresses are listed every ten seconds.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,19 +12,19 @@ use log::debug;
 use super::interfaces::usable_addresses;
 use super::system::{self, Registry, Token, UdpSocket};
 
-/// How long nothing may be announced before the addresses are listed: changes come in bursts (link, then addresses).
+/// Quiet time after an announcement before the addresses are listed: changes come in bursts (link, then addresses).
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How long announcements that do not cease may put that off.
+/// Longest time that further announcements delay the listing.
 const MAX_SETTLE: Duration = Duration::from_secs(2);
 
-/// Time between listings where nobody announces changes.
+/// Time between listings without announcements.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Watches the addresses that [`usable_addresses`] lists, loopback included.
 ///
-/// Give it every event of its token ([`InterfaceWatch::handle_event`]), and call [`InterfaceWatch::handle_timeout`]
-/// when [`InterfaceWatch::poll_timeout`] says.
+/// Pass it every event of its token ([`InterfaceWatch::handle_event`]), and call [`InterfaceWatch::handle_timeout`] at
+/// [`InterfaceWatch::poll_timeout`].
 #[derive(Debug)]
 pub struct InterfaceWatch {
     announcements: Option<Announcements>,
@@ -33,8 +33,8 @@ pub struct InterfaceWatch {
 }
 
 impl InterfaceWatch {
-    /// Starts to watch, by announcements under that token if the system gives them and otherwise by listing. What is
-    /// there now is known and not reported.
+    /// Starts to watch, by announcements with that token if the system has them, otherwise by listing. The present
+    /// addresses count as known and are not reported.
     pub fn start(registry: &Registry, token: Token) -> InterfaceWatch {
         let announcements = Announcements::subscribe(registry, token);
         let announcements = announcements.inspect_err(|error| debug!("addresses are polled: {error}")).ok();
@@ -42,12 +42,12 @@ impl InterfaceWatch {
             Some(_) => Schedule::default(),
             None => Schedule::polling(system::now()),
         };
-        // After the subscription: what changes in between is announced.
+        // List after the subscription: changes in between are announced.
         let known = list(&[]).unwrap_or_default();
         InterfaceWatch { announcements, schedule, known }
     }
 
-    /// Takes in what the system announced. Addresses are listed once it is quiet for 200 ms.
+    /// Handles announcements of the system. The addresses are listed after 200 ms of quiet.
     pub fn handle_event(&mut self, now: Instant) {
         let Some(announcements) = &self.announcements else { return };
         match announcements.drain() {
@@ -61,15 +61,15 @@ impl InterfaceWatch {
         }
     }
 
-    /// Lists the addresses if that is due, and returns them if they are others than before, in whatever order.
+    /// Lists the addresses if that is due, and returns them if they changed, in any order.
     ///
-    /// A new IPv6 address that the system still checks for duplicates cannot be used yet and is left out until it can.
+    /// A new IPv6 address that the system still checks for duplicates is unusable and left out until the check is over.
     /// Does nothing before its time, so it may be called in every turn.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Vec<IpAddr>> {
         if !self.schedule.is_due(now) {
             return None;
         }
-        // What came just now puts the listing off, and whatever an event left unread is read.
+        // A new announcement delays the listing; this also reads what an event left unread.
         self.handle_event(now);
         if !self.schedule.handle_timeout(now) {
             return None;
@@ -84,18 +84,18 @@ impl InterfaceWatch {
         }
     }
 
-    /// Returns when [`InterfaceWatch::handle_timeout`] is to be called; `None` while nothing changes.
+    /// Returns when [`InterfaceWatch::handle_timeout`] must be called; `None` while nothing changes.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.schedule.due
     }
 }
 
-/// When the addresses are to be listed.
+/// When the addresses are listed next.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Set where nobody announces changes.
+    /// Interval of listings, without announcements.
     every: Option<Duration>,
-    /// When the burst of announcements began that is not settled yet.
+    /// When the current burst of announcements began.
     burst_since: Option<Instant>,
     due: Option<Instant>,
 }
@@ -114,7 +114,7 @@ impl Schedule {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// Whether to list the addresses now.
+    /// Tells whether to list the addresses now.
     fn handle_timeout(&mut self, now: Instant) -> bool {
         let is_due = self.is_due(now);
         if is_due {
@@ -124,33 +124,33 @@ impl Schedule {
         is_due
     }
 
-    /// The listing failed, for want of descriptors perhaps.
+    /// Plans another try after a failed listing, perhaps for lack of descriptors.
     fn retry(&mut self, now: Instant) {
         self.due = Some(now + POLL_INTERVAL);
     }
 }
 
-/// Lists what can be used now; those in `known` were usable and are not tried again.
+/// Lists the usable addresses; those in `known` were usable and are not tried again.
 fn list(known: &[IpAddr]) -> io::Result<Vec<IpAddr>> {
     let mut found = usable_addresses(true)?;
     found.retain(|address| known.contains(address) || can_be_bound(*address));
     Ok(found)
 }
 
-/// Whether the system lets sockets have an address it lists. When the check for duplicates is over it announces the
-/// address once more.
+/// Tells whether sockets can be bound to an address that the system lists. After the check for duplicates, the system
+/// announces the address once more.
 fn can_be_bound(address: IpAddr) -> bool {
     !UdpSocket::bind(SocketAddr::new(address, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
-/// Takes over the new list, and returns it if it has other addresses than the old one.
+/// Replaces the list, and returns the new one if its addresses differ.
 fn replace(known: &mut Vec<IpAddr>, found: Vec<IpAddr>) -> Option<Vec<IpAddr>> {
     let is_same = found.len() == known.len() && found.iter().all(|address| known.contains(address));
     known.clone_from(&found);
     (!is_same).then_some(found)
 }
 
-/// The kernel's announcements of changes to links and addresses. What they say is not read: the list says it all.
+/// The kernel's announcements of changes to links and addresses. Their content is not read: listing tells everything.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[derive(Debug)]
 struct Announcements {
@@ -159,11 +159,11 @@ struct Announcements {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Announcements {
-    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR of `linux/rtnetlink.h`: a link that goes down keeps its
-    /// addresses, which are of no use then.
+    /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR and RTMGRP_IPV6_IFADDR of `linux/rtnetlink.h`. Links count because one that goes
+    /// down keeps its addresses, which are useless then.
     const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 
-    /// Messages read at once; the rest waits for the timeout that the first of them set.
+    /// Maximum number of messages read at once; the rest is read at the timeout that the first of them set.
     const MAX_DRAINED: usize = 1024;
 
     fn subscribe(registry: &Registry, token: Token) -> io::Result<Announcements> {
@@ -173,22 +173,22 @@ impl Announcements {
         use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        // Protocol 0, which has no name there, is NETLINK_ROUTE.
+        // Protocol 0, which rustix has no name for, is NETLINK_ROUTE.
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         bind(&socket, &SocketAddrNetlink::new(0, Self::GROUPS))?;
         registry.register(&mut system::SourceFd(&socket.as_raw_fd()), token, system::Interest::READABLE)?;
         Ok(Announcements { socket })
     }
 
-    /// Drops everything that waits, and returns whether there was anything.
+    /// Drops all waiting messages, and returns whether there were any.
     fn drain(&self) -> io::Result<bool> {
         use rustix::io::Errno;
 
-        // Netlink cuts a message to the buffer and drops the rest of it.
+        // Netlink truncates a message to the buffer and drops the rest.
         let mut beginning = [0; 16];
         for count in 0..Self::MAX_DRAINED {
             match rustix::net::recv(&self.socket, &mut beginning, rustix::net::RecvFlags::empty()) {
-                // The second: some were lost because the queue was full, and they are announcements too.
+                // NOBUFS: some were lost because the queue was full; they are announcements, too.
                 Ok(_) | Err(Errno::NOBUFS) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(count > 0),
                 Err(error) => return Err(error.into()),
@@ -198,7 +198,7 @@ impl Announcements {
     }
 }
 
-/// There are none that this program knows to ask for.
+/// Announcements on systems without any that this program supports.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[derive(Debug)]
 struct Announcements;
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn addresses_of_others_cannot_be_bound() {
         assert!(can_be_bound("127.0.0.1".parse().unwrap()));
-        // TEST-NET-1 (RFC 5737) belongs to nobody.
+        // No machine has an address of TEST-NET-1 (RFC 5737).
         assert!(!can_be_bound("192.0.2.1".parse().unwrap()));
     }
 

@@ -1,51 +1,51 @@
 //! How many bytes may wait in the channel.
 //!
-//! SCTP knows the path: it decides what is in flight and when it leaves. But what it was handed and has not sent delays
-//! every other stream behind it, for it is one queue. So it is handed what leaves within a millisecond, at the
-//! rate at which bytes were seen to leave, and no more.
+//! SCTP knows the path: it decides what is in flight and when it leaves. But SCTP is one queue, so data it was handed
+//! and has not sent delays every other stream behind it. It is therefore handed only what leaves within a millisecond,
+//! at the rate at which bytes were seen to leave.
 //!
-//! A program that depends on this one as a library may have str0m with the SCTP that str0m names itself. That one
-//! counts what is unacknowledged, and its cost per packet grows with that; so there the limit is one and a half times
-//! bandwidth times round trip. Which of the two it is shows after the first message: everything has left, and ours has
-//! nothing more to say of it.
+//! A program that uses this one as a library may run str0m with str0m's own SCTP instead of ours. That SCTP counts
+//! unacknowledged bytes, and its cost per packet grows with them, so the limit there is one and a half times bandwidth
+//! times round trip. The first message shows which SCTP it is: once everything has left, ours reports no more waiting
+//! bytes.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// The least that is handed over, in bytes: two messages, so that one is under way while the next is taken.
+/// Minimum backlog, in bytes: two messages, so that one is under way while the next is read.
 pub const MIN_BACKLOG: usize = 32 * 1024;
 
-/// The most, in bytes.
+/// Maximum backlog, in bytes.
 pub const MAX_BACKLOG: usize = 1024 * 1024;
 
-/// How long what waits takes to leave.
+/// Time in which the waiting bytes should leave.
 const HORIZON: Duration = Duration::from_millis(1);
 
-/// Returns how many bytes may wait beyond a target of that many while datagrams are sent: a quarter, and at least one
-/// message's worth.
+/// Returns how many bytes beyond `target` may wait while datagrams are sent: a quarter, and at least one message's
+/// worth.
 pub const fn datagram_share(target: usize) -> usize {
     let share = target / 4;
     if share < MIN_BACKLOG / 2 { MIN_BACKLOG / 2 } else { share }
 }
 
 /// How long a measured rate or round trip counts: long enough to outlast a short pause of the application, short enough
-/// to follow a path that changed.
+/// to follow a path that changes.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 
-/// Nothing leaves for this long, or for a round trip, although something waits: the path is held up, and a datagram
-/// would only be late. When something leaves again, that may be one probe of a path that still is, so datagrams are
-/// handed over one, two, four at a time.
+/// If nothing leaves for this long, or for a round trip, although something waits, the path is stalled, and a datagram
+/// would arrive late. The next packet that leaves may be a mere probe of a stalled path, so datagrams are then handed
+/// over one, two, four at a time.
 const STALLED: Duration = Duration::from_millis(20);
 
-/// A rate is measured over at least this long, so that one burst of acknowledgements does not pass for the path's rate.
+/// Minimum time over which a rate is measured, so that one burst of acknowledgements does not count as the path's rate.
 const MIN_ROUND: Duration = Duration::from_millis(10);
 
-/// Best values of a quantity over a sliding stretch of time.
+/// Best values of a quantity over a sliding window of time.
 #[derive(Debug)]
 pub(crate) struct Best<T> {
     window: Duration,
-    /// Samples that no later one beats, oldest first.
+    /// Samples that no later sample beats, oldest first.
     samples: VecDeque<(Instant, T)>,
     beats: fn(&T, &T) -> bool,
 }
@@ -60,7 +60,7 @@ impl<T: Copy> Best<T> {
             self.samples.pop_back();
         }
         self.samples.push_back((now, value));
-        // The newest sample stays, however old: an old figure is better than none.
+        // Keep the newest sample, however old: an old figure is better than none.
         while self.samples.len() > 1 && now.saturating_duration_since(self.samples[0].0) > self.window {
             self.samples.pop_front();
         }
@@ -74,15 +74,15 @@ impl<T: Copy> Best<T> {
 /// What the channel's buffered amount counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counts {
-    /// Nothing was seen yet.
+    /// No observation yet.
     Unknown,
-    /// What was not sent.
+    /// Bytes that were not sent.
     Unsent,
-    /// What was not acknowledged.
+    /// Bytes that were not acknowledged.
     Unacknowledged,
 }
 
-/// Measures how fast bytes leave and derives how many may wait.
+/// Measures how fast bytes leave, and derives how many may wait.
 #[derive(Debug)]
 pub struct Backlog {
     counts: Counts,
@@ -90,13 +90,14 @@ pub struct Backlog {
     rate: Best<f64>,
     round_start: Option<Instant>,
     written_at: Option<Instant>,
-    /// When something left last, or nothing waited; `None` before that.
+    /// When a byte left last, or nothing waited; `None` before the first such time.
     moved_at: Option<Instant>,
-    /// Bytes of datagrams that may be handed over before it shows whether they leave, and how many were.
+    /// Bytes of datagrams that may be handed over before the path shows that they leave.
     batch: usize,
+    /// Bytes of datagrams handed over since then.
     handed: usize,
     left: usize,
-    /// Bytes that waited when the state was seen last.
+    /// Bytes that waited at the last observation.
     unsent: usize,
     target: usize,
 }
@@ -120,16 +121,16 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// Takes a round trip that went beside the channel's own queue (STUN does).
+    /// Handles a round trip measured beside the channel's own queue, by STUN.
     pub fn handle_round_trip(&mut self, now: Instant, sample: Duration) {
         self.round_trip.add(now, sample);
     }
 
-    /// Takes note that `len` bytes were handed to the channel.
+    /// Counts `len` bytes handed to the channel.
     pub fn handle_written(&mut self, now: Instant, len: usize) {
         let is_idle = self.written_at.is_none_or(|at| now.saturating_duration_since(at) > MIN_ROUND);
         if (self.unsent == 0 && is_idle) || self.round_start.is_none() {
-            // An idle stretch says nothing about the path.
+            // An idle time says nothing about the path.
             self.round_start = Some(now);
             self.left = 0;
         }
@@ -137,7 +138,7 @@ impl Backlog {
         self.unsent += len;
     }
 
-    /// Takes the bytes that wait after the channel was asked to send what it was handed.
+    /// Handles the number of waiting bytes after the channel sent what it could.
     pub fn handle_settled(&mut self, now: Instant, unsent: usize) {
         if self.counts == Counts::Unknown && self.unsent > 0 {
             self.counts = if unsent > 0 { Counts::Unacknowledged } else { Counts::Unsent };
@@ -145,7 +146,7 @@ impl Backlog {
         self.observe(now, unsent);
     }
 
-    /// Takes note of what left since the last call.
+    /// Counts what left since the last call.
     fn observe(&mut self, now: Instant, unsent: usize) {
         if self.is_stalled(now) {
             (self.batch, self.handed) = (1, 0);
@@ -159,7 +160,7 @@ impl Backlog {
         self.unsent = unsent;
     }
 
-    /// Takes the bytes that wait now: what left since the last call was sent, or acknowledged.
+    /// Handles the number of waiting bytes. What left since the last call was sent, or acknowledged.
     pub fn handle_unsent(&mut self, now: Instant, unsent: usize) {
         self.observe(now, unsent);
         let Some(start) = self.round_start else { return };
@@ -183,12 +184,12 @@ impl Backlog {
         }
     }
 
-    /// Tells whether a datagram would be under way soon.
+    /// Tells whether a datagram would leave soon.
     pub fn takes_datagram(&self, now: Instant) -> bool {
         !self.is_stalled(now) && self.handed < self.batch && self.unsent < self.target + datagram_share(self.target)
     }
 
-    /// Takes note that `len` bytes of datagrams were among those handed to the channel.
+    /// Counts `len` bytes of datagrams among those handed to the channel.
     pub fn handle_datagram(&mut self, len: usize) {
         self.handed += len;
     }
@@ -210,8 +211,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Drives the policy over a path of `rate` bytes a second, always with something to send, and returns the target it
-    /// settles at. The channel says what is unacknowledged for `round_trip`, or, without one, what is unsent.
+    /// Runs the policy over a path of `rate` bytes per second that always has something to send, and returns the target
+    /// it settles at. The channel reports unacknowledged bytes for `round_trip`, or, without one, unsent bytes.
     fn settle(rate: f64, round_trip: Option<Duration>) -> usize {
         let mut backlog = Backlog::default();
         let mut now = Instant::now();

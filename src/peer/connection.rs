@@ -1,7 +1,7 @@
-//! One PeerConnection with the channel that carries the tunnel's messages, and a second one for datagrams.
+//! One PeerConnection with two channels: one carries the tunnel's messages, the other datagrams.
 //!
 //! The host offers and opens the channel, the client answers. Candidates trickle both ways as text. After every input
-//! and every write the output of str0m is drained into our own queues, as its contract asks.
+//! and every write, str0m's output is drained into our own queues, as its contract requires.
 
 mod candidates;
 mod channels;
@@ -28,38 +28,40 @@ use crate::processor::Processor;
 
 pub use event::{Event, PathInfo, PeerError};
 
-/// Remote candidates taken of one peer; more are ignored.
+/// Maximum number of remote candidates taken from one peer; further ones are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
 
-/// How often ICE checks everything anew; str0m keeps what it has anew as further candidates.
+/// How often ICE may check all pairs anew. str0m stores a further candidate each time.
 const MAX_CHECKED_AGAIN: u32 = 32;
 
-/// DTLS datagrams kept that came too early; more are dropped.
+/// Maximum number of early DTLS datagrams kept; further ones are dropped.
 const MAX_EARLY: usize = 8;
 
-/// Datagrams that str0m is handed before it is asked what follows from them: DTLS keeps so many and a few more, and
-/// ends the connection over one too many. With all 64 that can come together nothing was measured to be faster.
+/// Maximum number of datagrams fed to str0m before its output is drained. DTLS keeps a few more than this, and ends the
+/// connection over one too many. Feeding all 64 that can arrive together was not measurably faster.
 const MAX_FED: usize = 24;
 const _: () = assert!(MAX_FED < dtls::MAX_QUEUED);
 
-/// What SCTP may make of a packet with what DTLS and UDP add (str0m's measure). Below is what every path carries; SCTP
-/// finds out itself how much more this one does, so nothing shall be said of packets that are larger.
+/// Longest packet SCTP may make at first, with what DTLS and UDP add (str0m's measure). Every path carries this length;
+/// SCTP itself finds out how much more this path carries, so nothing is said about longer packets.
 const PACKET_SIZE: usize = 1150;
 
-/// STUN requests follow each other at the latest after this time. Both sides send them and answer, so even where one
-/// datagram in five is lost, two seconds of silence are rare.
+/// Longest time between two STUN requests. Both sides send requests and answer them, so even where one datagram in five
+/// is lost, two seconds of silence are rare.
 const MAX_STUN_RTO: Duration = Duration::from_millis(600);
 
-/// str0m checks one pair of addresses in this time, however many there are, and the one that carries waits for its turn
-/// as all others do: with dozens of pairs for seconds, which is what a lost path looks like. So all are to have had
-/// their turn within the second.
+/// Time between two ICE checks of str0m. It checks one pair of addresses each time, however many there are, and the
+/// pair in use waits for its turn like all others. With dozens of pairs that takes seconds, which looks like a lost
+/// path.
 const ICE_PACE: Duration = Duration::from_millis(50);
+
+/// Time in which every pair should be checked once.
 const ICE_TURN: Duration = Duration::from_secs(1);
 
-/// Pairs that str0m has at the most.
+/// Maximum number of pairs str0m has.
 const MAX_PAIRS: usize = 100;
 
-/// How a STUN binding request and its answer begin (RFC 8489, section 5).
+/// First bytes of a STUN binding request and of its answer (RFC 8489, section 5).
 const BINDING_REQUEST: [u8; 2] = [0, 1];
 const BINDING_SUCCESS: [u8; 2] = [1, 1];
 
@@ -68,7 +70,7 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A PeerConnection with its channels.
 pub struct Connection {
-    /// `None` once it panicked.
+    /// `None` after a panic.
     rtc: Option<Rtc>,
     pending_offer: Option<SdpPendingOffer>,
     channel: Option<ChannelId>,
@@ -85,30 +87,30 @@ pub struct Connection {
     events: VecDeque<Event>,
     before_open: Vec<Bytes>,
     timeout: Option<Instant>,
-    /// What str0m was told last that the time is.
+    /// The time str0m was told last.
     clock: Instant,
-    /// What it was handed since it was last asked for output.
+    /// Input since str0m's output was last drained.
     pending: Pending,
     early: VecDeque<Early>,
     bad_datagrams: u64,
     checks: u64,
     answers: u64,
-    /// DTLS records of messages, each in a datagram of its own.
+    /// DTLS records with messages, each in a datagram of its own.
     sent_records: u64,
     received_records: u64,
     dropped_datagrams: u64,
 }
 
-/// What str0m was handed and was not yet asked about: output is asked for once for many inputs, so that
-/// acknowledgements and packets leave together.
+/// Input of str0m whose output was not drained yet. One drain serves many inputs, so that acknowledgements and packets
+/// leave together.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pending {
     datagrams: usize,
     messages: usize,
 }
 
-/// A DTLS datagram that overtook the STUN exchange that makes its sender known. Dropping the first of a handshake would
-/// cost the second until it is sent again.
+/// A DTLS datagram that overtook the STUN exchange that makes its sender known. If the first one of a handshake were
+/// dropped, it would be sent again only a second later.
 struct Early {
     local: SocketAddr,
     remote: SocketAddr,
@@ -137,7 +139,7 @@ impl Connection {
         Ok((connection, offer.to_sdp_string()))
     }
 
-    /// Creates the client's side from the host's offer, and the answer (SDP).
+    /// Creates the client's side from the host's offer, and returns the answer (SDP).
     ///
     /// # Errors
     /// The offer cannot be used.
@@ -156,7 +158,7 @@ impl Connection {
         Ok((connection, answer))
     }
 
-    /// Answers an offer that was checked.
+    /// Answers an offer that has been checked.
     fn answer_to(processor: Processor, now: Instant, offer: &str) -> Result<(Connection, String), PeerError> {
         let mut connection = Connection::new(processor, now);
         let answer = connection.ask(|rtc| {
@@ -212,10 +214,10 @@ impl Connection {
         self.pending_offer.is_some()
     }
 
-    /// Takes the client's answer (SDP).
+    /// Handles the client's answer (SDP).
     ///
     /// # Errors
-    /// No offer waits for it, or it cannot be used.
+    /// No offer waits for an answer, or the answer cannot be used.
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), PeerError> {
         let Some(pending) = self.pending_offer.take() else {
             return Err(PeerError::Unasked);
@@ -232,8 +234,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes a datagram that `local` received from `remote`. One that is malformed is counted and dropped; true says
-    /// that it came from the peer, as far as can be told.
+    /// Handles a datagram that `local` received from `remote`. Counts and drops a malformed one. Returns true if the
+    /// datagram came from the peer, as far as can be told.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if self.is_over {
             return false;
@@ -253,7 +255,7 @@ impl Connection {
         is_accepted
     }
 
-    /// Hands str0m a datagram. Returns false if it is malformed or from an address that has not proved itself by STUN.
+    /// Feeds str0m a datagram. Returns false if it is malformed or from an address that STUN has not proved.
     fn feed(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         let receive = caught(|| Receive::new(Protocol::Udp, remote, local, datagram));
         let Ok(Ok(receive)) = receive else { return false };
@@ -275,7 +277,7 @@ impl Connection {
         is_taken
     }
 
-    /// Does what is due at `now`.
+    /// Handles all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_over {
             return;
@@ -287,7 +289,7 @@ impl Connection {
         }
     }
 
-    /// Says good-bye (SCTP shutdown, DTLS close_notify); what is to be sent is in [`Connection::poll_transmit`].
+    /// Sends the good-byes (SCTP shutdown, DTLS close_notify); [`Connection::poll_transmit`] returns them.
     pub fn close(&mut self, now: Instant) {
         if !self.is_over && matches!(self.ask(Rtc::close), Ok(Ok(()))) {
             self.drain(now);
@@ -307,7 +309,7 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// Returns when [`Connection::handle_timeout`] wants to be called.
+    /// Returns when [`Connection::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let is_settled = self.pending.datagrams + self.pending.messages == 0;
         if self.is_over { None } else { self.timeout.map(|at| if is_settled { at } else { self.clock }) }
@@ -318,19 +320,19 @@ impl Connection {
         self.bad_datagrams
     }
 
-    /// Returns how many checks of the path (STUN requests) went out, and how many were answered: the difference is
-    /// loss.
+    /// Returns how many checks of the path (STUN requests) went out, and how many were answered; the difference was
+    /// lost.
     pub fn checks(&self) -> (u64, u64) {
         (self.checks, self.answers)
     }
 
-    /// Returns how many DTLS records with messages went the way on which there were more: each direction has one key.
-    /// Those that came are counted before they are opened.
+    /// Returns the number of DTLS records with messages in the busier direction; each direction has one key. Records
+    /// that arrive are counted before they are decrypted.
     pub fn records(&self) -> u64 {
         self.sent_records.max(self.received_records)
     }
 
-    /// Asks what follows from what str0m was handed. Tells whether it was handed anything since it was last asked.
+    /// Drains str0m's output. Returns false if there was no input since the last drain.
     pub fn settle(&mut self) -> bool {
         let is_pending = self.pending.datagrams + self.pending.messages > 0;
         if is_pending {
@@ -341,7 +343,7 @@ impl Connection {
         is_pending
     }
 
-    /// Tells str0m what the time is: it stamps packets with the time of its last input.
+    /// Tells str0m the time: it stamps packets with the time of its last input.
     fn tell_time(&mut self, now: Instant) -> Result<Result<(), RtcError>, Fault> {
         self.clock = now;
         self.ask(|rtc| rtc.handle_input(Input::Timeout(now)))
@@ -366,7 +368,7 @@ impl Connection {
                         self.path = Some((transmit.source, transmit.destination));
                     }
                     self.sent_records += u64::from(is_record(&transmit.contents));
-                    // Those between addresses that cannot reach each other are never answered and say nothing.
+                    // Checks between addresses that cannot reach each other are never answered and say nothing.
                     let is_of_path = self.path == Some((transmit.source, transmit.destination));
                     self.checks += u64::from(is_of_path && transmit.contents.starts_with(&BINDING_REQUEST));
                     self.transmits.push_back(transmit);
@@ -380,7 +382,7 @@ impl Connection {
         }
     }
 
-    /// Returns when str0m is to go on that would at `at`: earlier where that is the pace of its checks, and there are
+    /// Returns when to call str0m, given its own deadline `at`: earlier if `at` is its next ICE check and there are
     /// many pairs.
     fn hurried(&self, now: Instant, at: Instant) -> Instant {
         let count = |candidates: &[Candidate], is_ipv4| {
@@ -411,13 +413,13 @@ impl Connection {
                     self.backlog.handle_round_trip(now, sample);
                 }
             }
-            // Media, which we neither offer nor use.
+            // Media events: we neither offer nor use media.
             _ => {}
         }
     }
 
-    /// Makes ICE check every pair anew. It forgets those that failed for long, and two peers that did so would never
-    /// check again, even though datagrams pass.
+    /// Makes ICE check every pair anew. It forgets pairs that failed for long, and two peers that both did so would
+    /// never check again, even though datagrams pass.
     fn check_again(&mut self) {
         self.checked_again += 1;
         if self.checked_again > MAX_CHECKED_AGAIN {
@@ -428,7 +430,7 @@ impl Connection {
         let _ = self.ask(|rtc| candidates.into_iter().for_each(|candidate| rtc.add_remote_candidate(candidate)));
     }
 
-    /// Lets str0m do something. If it panics the connection is over, and nothing is asked of it any more.
+    /// Calls str0m. If it panics, the connection is over and str0m is not called again.
     fn ask<T>(&mut self, call: impl FnOnce(&mut Rtc) -> T) -> Result<T, Fault> {
         let rtc = self.rtc.as_mut().ok_or(Fault)?;
         caught(|| call(rtc)).inspect_err(|fault| {
@@ -439,7 +441,7 @@ impl Connection {
         })
     }
 
-    /// Has the stack panic, as if over something that the peer said.
+    /// Makes the stack panic, as if the peer had caused it.
     #[cfg(test)]
     pub(crate) fn panic(&mut self) {
         let _ = self.ask(|_| panic!("as this test wants it"));
@@ -458,7 +460,7 @@ impl Connection {
     }
 }
 
-/// Tells whether a datagram can be sent to one machine there.
+/// Tells whether datagrams to this address reach exactly one machine.
 fn is_reachable(address: SocketAddr) -> bool {
     let is_one = match address.ip() {
         IpAddr::V4(ip) => !(ip.is_broadcast() || ip.is_multicast() || ip.is_unspecified()),

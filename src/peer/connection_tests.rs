@@ -3,8 +3,8 @@ use super::*;
 /// First byte of the answer to a STUN check.
 const STUN_ANSWER: u8 = 1;
 
-/// Hands each side what the other sent until both are silent. Answers to the client's checks wait in `held` until
-/// the host's DTLS has overtaken them.
+/// Delivers datagrams until both sides are silent. Answers to the client's checks wait in `held` until the host's DTLS
+/// has overtaken them.
 fn deliver(now: Instant, host: &mut Connection, client: &mut Connection, held: &mut Option<Vec<Transmit>>) {
     host.settle();
     client.settle();
@@ -62,7 +62,7 @@ fn connected() -> (Connection, Connection, Instant) {
     host.handle_answer(now, &answer).unwrap();
     host.add_remote_candidate(now, &candidate);
     let mut settled = None;
-    // The last of the opening is acknowledged 0.2 s later.
+    // The last packet of the opening is acknowledged 0.2 s later.
     while settled.is_none_or(|at| now < at + Duration::from_secs(1)) {
         now = pass_time(now, &mut host, &mut client);
         settled = settled.or((host.is_open && client.is_open).then_some(now));
@@ -82,7 +82,7 @@ fn pass_time(now: Instant, host: &mut Connection, client: &mut Connection) -> In
     now
 }
 
-/// Returns the messages and the datagrams that came.
+/// Returns the messages and the datagrams that arrived.
 fn received(side: &mut Connection) -> [Vec<Bytes>; 2] {
     let mut received = [Vec::new(), Vec::new()];
     while let Some(event) = side.poll_event() {
@@ -124,7 +124,7 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
             host.send(now, &[7; 1000]);
         }
         host.settle();
-        // One byte as long as it is unacknowledged, or, with the SCTP that str0m names itself, all of it.
+        // One byte while anything is unacknowledged; with str0m's own SCTP, all of it.
         assert!(
             [1, 1000].contains(&host.buffered_amount())
                 && host.transmits.drain(..).any(|lost| lost.contents.len() > 1000)
@@ -137,7 +137,7 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
             }
             now = pass_time(now, &mut host, &mut client);
         }
-        // What goes out for a datagram is a short word that it is not to be waited for (FORWARD-TSN, RFC 3758).
+        // For a datagram, only a short note goes out that it must not be waited for (FORWARD-TSN, RFC 3758).
         assert!(count > 0 && (longest > 1000) != is_datagram, "{count} DTLS datagrams, the longest of {longest} bytes");
         let [messages, datagrams] = received(&mut client);
         assert_eq!((messages.len(), datagrams.len()), (usize::from(!is_datagram), 0));
@@ -148,7 +148,7 @@ fn a_lost_datagram_is_given_up_and_a_lost_message_sent_again() {
     }
 }
 
-/// An offer and the host that made it; the offer's user name is replaced.
+/// An offer with its user name replaced, and the host that made it.
 fn offer_with_user_name(now: Instant, name: &str) -> (Connection, String) {
     let (host, offer) = Connection::offer(now).unwrap();
     let line = |line: &str| match line.strip_prefix("a=ice-ufrag:") {
@@ -158,7 +158,7 @@ fn offer_with_user_name(now: Instant, name: &str) -> (Connection, String) {
     (host, offer.lines().map(line).collect())
 }
 
-/// Lets ICE check the address of a peer.
+/// Makes ICE check the address of a peer.
 fn check(now: Instant, connection: &mut Connection) {
     connection.add_local_candidate(now, "192.0.2.2:1000".parse().unwrap());
     connection.add_remote_candidate(now, "candidate:1 1 udp 2130706431 192.0.2.1 9 typ host");
@@ -178,13 +178,13 @@ fn the_longest_user_name_that_is_taken_can_be_checked_with() {
 #[test]
 fn a_panic_of_the_stack_is_the_end_of_its_connection_and_of_nothing_else() {
     let (mut host, mut client, now) = connected();
-    // Below the check of descriptions.
+    // `answer_to` skips our check of descriptions.
     let (_, offer) = offer_with_user_name(now, &"u".repeat(200));
     let (mut broken, _) = Connection::answer_to(Processor::WithAes, now, &offer).unwrap();
     check(now, &mut broken);
     assert!(broken.rtc.is_none() && broken.poll_timeout().is_none());
     assert!(matches!(broken.poll_event(), Some(Event::Fault(_))));
-    // Whatever is asked of it now.
+    // No call may panic now.
     assert!(!broken.handle_datagram(now, "192.0.2.2:1000".parse().unwrap(), "192.0.2.1:9".parse().unwrap(), &[0, 1]));
     broken.handle_timeout(now);
     broken.send(now, b"message");
@@ -192,7 +192,7 @@ fn a_panic_of_the_stack_is_the_end_of_its_connection_and_of_nothing_else() {
     assert_eq!((broken.room(now), broken.buffered_amount()), (0, 0));
     assert!(matches!(broken.handle_answer(now, ""), Err(PeerError::Unasked)));
     broken.close(now);
-    assert!(broken.poll_event().is_none(), "it is told once");
+    assert!(broken.poll_event().is_none(), "it is reported once");
     host.send(now, b"others go on");
     pass_time(now, &mut host, &mut client);
     assert_eq!(received(&mut client)[0], [Bytes::from_static(b"others go on")]);
@@ -208,7 +208,7 @@ fn an_address_that_is_no_machines_is_no_candidate() {
     assert!(host.add_remote_candidate(now, "candidate:1 1 udp 1 192.0.2.1 9 typ host"));
 }
 
-/// The peer's checks, from another address each: what a hostile peer sends, and what a NAT that restarts looks like.
+/// The peer's checks, each from another address: a hostile peer sends these, and a restarting NAT looks the same.
 #[test]
 fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly() {
     let (mut host, mut client, mut now) = connected();
@@ -227,7 +227,7 @@ fn addresses_that_requests_come_from_are_learned_up_to_a_bound_that_grows_slowly
         }
     };
     assert_eq!(learn(&mut host, now, &request, 1..5000), 64);
-    assert_eq!(learn(&mut host, now, &request, 1..5000), 64, "those that are known are taken again");
+    assert_eq!(learn(&mut host, now, &request, 1..5000), 64, "known addresses are taken again");
     assert!(host.handle_datagram(now, local, "192.0.2.2:1000".parse().unwrap(), &request), "the path's, too");
     assert_eq!(learn(&mut host, now + Duration::from_secs(180), &request, 5000..5010), 3, "one a minute");
 }
@@ -239,7 +239,7 @@ fn among_many_pairs_the_one_that_works_is_not_forgotten() {
     let (mut host, offer) = Connection::offer(now).unwrap();
     let (mut client, answer) = Connection::answer(now, &offer).unwrap();
     host.handle_answer(now, &answer).unwrap();
-    // Container bridges on both sides, behind the one interface that leads out.
+    // Container bridges on both sides, behind the one interface that leads to the network.
     for number in 1..=8 {
         let candidate = host.add_local_candidate(now, format!("192.0.2.{number}:1000").parse().unwrap()).unwrap();
         assert!(client.add_remote_candidate(now, &candidate));

@@ -1,21 +1,20 @@
-//! The peer's session description (SDP, RFC 8866): read strictly, and written anew for str0m.
+//! The peer's session description (SDP, RFC 8866): parsed strictly, and written anew for str0m.
 //!
-//! str0m reads all that a browser may say, audio and video included, and believes much of it: an ICE user name that is
-//! too long to be written into a STUN request makes it panic. A tunnel needs ten lines of that. These are read here,
-//! each within its bounds, and str0m sees nothing else.
+//! str0m parses everything a browser may say, audio and video included, and trusts much of it: it panics over an ICE
+//! user name that is too long for a STUN request. A tunnel needs ten lines of a description. These are parsed here,
+//! within limits, and str0m sees nothing else.
 
 use std::fmt::Display;
 
 use super::PeerError;
 
-/// Bounds of a description; a browser's with a hundred candidates is within them.
+/// Limits of a description; a browser's with a hundred candidates is within them.
 const MAX_LEN: usize = 32 * 1024;
 const MAX_LINES: usize = 512;
 const MAX_LINE: usize = 1024;
 
-/// Lengths of an ICE user name. RFC 8839 allows up to 256 characters, but STUN requests name both sides' in an
-/// attribute into which str0m writes 128 bytes at the most, and its own has 16: what is left for the peer's, beside a
-/// colon.
+/// Lengths of an ICE user name. RFC 8839 allows up to 256 characters. But a STUN request names both sides' user names
+/// in one attribute of at most 128 bytes in str0m, and str0m's own takes 16; a colon separates the two.
 const USER_NAME: std::ops::RangeInclusive<usize> = 4..=128 - 1 - 16;
 
 /// Lengths of an ICE password (RFC 8839, section 5.4).
@@ -24,24 +23,24 @@ const PASSWORD: std::ops::RangeInclusive<usize> = 22..=256;
 /// Bytes of a SHA-256 fingerprint.
 const FINGERPRINT: usize = 32;
 
-/// Longest name of a media section: str0m cuts off what is longer.
+/// Longest name of a media section: str0m truncates longer ones.
 const MAX_MID: usize = 16;
 
-/// The least that the peer must take in one message, in bytes (`docs/protocol.md`, section 1); also what holds where
-/// nothing is said (RFC 8841, section 6.1).
+/// Minimum length of a message that the peer must accept, in bytes (`docs/protocol.md`, section 1); also the default if
+/// the description gives none (RFC 8841, section 6.1).
 const LEAST_MESSAGE: u64 = 64 * 1024;
 
 /// Longest text of a candidate, in bytes.
 const MAX_CANDIDATE: usize = 512;
 
-/// Who says it.
+/// Whether it is an offer or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Offer,
     Answer,
 }
 
-/// What a description says, within its bounds.
+/// The content of a description, within its limits.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Description<'a> {
     mid: &'a str,
@@ -50,13 +49,13 @@ pub(super) struct Description<'a> {
     /// SHA-256 of the certificate, as pairs of hexadecimal digits.
     fingerprint: &'a str,
     setup: &'a str,
-    /// `None` is the default.
+    /// `None` means the default.
     max_message: Option<u32>,
-    /// Texts of the candidates, unread.
+    /// Texts of the candidates, not parsed.
     pub(super) candidates: Vec<&'a str>,
 }
 
-/// What an attribute is at either level; that of the media section counts.
+/// An attribute at both levels; that of the media section counts.
 #[derive(Clone, Copy, Default)]
 struct Attribute<'a> {
     session: Option<&'a str>,
@@ -64,7 +63,7 @@ struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    /// Takes a line's value; of several the first counts.
+    /// Stores a line's value; of several, the first counts.
     fn set(&mut self, is_media: bool, value: &'a str) {
         let level = if is_media { &mut self.media } else { &mut self.session };
         level.get_or_insert(value);
@@ -80,10 +79,10 @@ impl<'a> Attribute<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// Reads a description.
+    /// Parses a description.
     ///
     /// # Errors
-    /// It lacks something, or something is out of bounds.
+    /// Something is missing or out of bounds.
     pub(super) fn parse(kind: Kind, sdp: &'a str) -> Result<Description<'a>, PeerError> {
         if sdp.len() > MAX_LEN || sdp.lines().nth(MAX_LINES).is_some() {
             return Err(unusable(format!("it is longer than {MAX_LEN} bytes or {MAX_LINES} lines")));
@@ -112,7 +111,7 @@ impl<'a> Description<'a> {
                 "setup" => setup.set(is_media, value),
                 "sctp-port" => port.set(is_media, value),
                 "max-message-size" => max_message.set(is_media, value),
-                // One of several kinds may be there for each certificate (RFC 8122).
+                // There may be one of several kinds for each certificate (RFC 8122).
                 "fingerprint" => {
                     if let Some(("sha-256" | "SHA-256", digest)) = value.split_once(' ') {
                         fingerprint.set(is_media, digest);
@@ -136,7 +135,7 @@ impl<'a> Description<'a> {
         Ok(description)
     }
 
-    /// Checks lengths and characters: nothing that passes breaks out of its line.
+    /// Checks lengths and characters, so that no value can break out of its line.
     fn check(&self, kind: Kind) -> Result<(), PeerError> {
         if !(1..=MAX_MID).contains(&self.mid.len()) || !self.mid.bytes().all(is_of_name) {
             return Err(unusable(format!("the name of its media section is not 1 to {MAX_MID} letters and digits")));
@@ -150,7 +149,7 @@ impl<'a> Description<'a> {
                 )));
             }
             if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')) {
-                return Err(unusable(format!("its ICE {what} has characters that none may have")));
+                return Err(unusable(format!("its ICE {what} has characters that are not allowed")));
             }
         }
         let mut pairs = self.fingerprint.split(':');
@@ -160,11 +159,11 @@ impl<'a> Description<'a> {
         }
         match (self.setup, kind) {
             ("active" | "passive", _) | ("actpass", Kind::Offer) => Ok(()),
-            _ => Err(unusable("its DTLS role is none that it may have there")),
+            _ => Err(unusable("its DTLS role is not allowed there")),
         }
     }
 
-    /// Writes the description as str0m is to see it; its candidates are not in it.
+    /// Writes the description for str0m, without its candidates.
     pub(super) fn to_sdp(&self) -> String {
         let Description { mid, user_name, password, fingerprint, setup, .. } = self;
         let max_message = self.max_message.map_or_else(String::new, |bytes| format!("a=max-message-size:{bytes}\r\n"));
@@ -177,7 +176,7 @@ impl<'a> Description<'a> {
     }
 }
 
-/// Returns the text of a candidate without what may stand around it; `None` if it is none that is read.
+/// Returns the text of a candidate without what surrounds it; `None` if it cannot be used.
 pub(super) fn candidate(text: &str) -> Option<&str> {
     let text = text.trim();
     let text = text.strip_prefix("a=").unwrap_or(text);
@@ -201,16 +200,16 @@ fn check_media(section: &str) -> Result<(), PeerError> {
 fn check_port(port: Attribute<'_>) -> Result<(), PeerError> {
     match port.value().map(str::parse::<u16>) {
         None | Some(Ok(1..)) => Ok(()),
-        Some(Ok(0) | Err(_)) => Err(unusable("its SCTP port is none")),
+        Some(Ok(0) | Err(_)) => Err(unusable("its SCTP port is not a port number")),
     }
 }
 
-/// Reads the longest message that the peer takes, where 0 means any.
+/// Parses the longest message that the peer takes; 0 means any length.
 fn read_max_message(text: &str) -> Result<u32, PeerError> {
     match text.parse::<u64>() {
         Ok(bytes) if bytes == 0 || bytes >= LEAST_MESSAGE => Ok(u32::try_from(bytes).unwrap_or(u32::MAX)),
         Ok(bytes) => Err(unusable(format!("it takes messages of {bytes} bytes, and {LEAST_MESSAGE} are needed"))),
-        Err(_) => Err(unusable("the longest message that it takes is no number")),
+        Err(_) => Err(unusable("the longest message that it takes is not a number")),
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// What Chromium offers for one DataChannel, shortened.
+/// Chromium's offer for one DataChannel, shortened.
 const BROWSER: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
     a=extmap-allow-mixed\r\na=msid-semantic: WMS\r\nm=application 54055 UDP/DTLS/SCTP webrtc-datachannel\r\n\
     c=IN IP4 192.0.2.1\r\na=candidate:1 1 udp 2113937151 192.0.2.1 54055 typ host generation 0\r\na=ice-ufrag:Ab+/\r\n\
@@ -31,7 +31,7 @@ fn a_browsers_offer_is_read_and_written_anew() {
 fn what_is_said_of_the_whole_counts_where_the_section_says_nothing() {
     let sdp = browser().replace("a=setup:actpass\r\n", "").replace("m=", "a=setup:active\r\nm=");
     assert_eq!(Description::parse(Kind::Answer, &sdp).unwrap().setup, "active");
-    // Of both levels the section's is used and the other never seen, however long it is.
+    // The value of the section is used; the other is ignored, however long it is.
     let sdp = browser().replace("m=", &format!("a=ice-ufrag:{}\r\nm=", "u".repeat(600)));
     assert_eq!(Description::parse(Kind::Offer, &sdp).unwrap().user_name, "Ab+/");
 }
@@ -43,8 +43,8 @@ fn what_is_out_of_bounds_is_refused_with_a_sentence() {
         ("Ab+/", "abc".to_owned(), "user name has 3 characters, where 4 to 111"),
         ("Ab+/", long(112), "user name has 112 characters"),
         ("Ab+/", long(200), "user name has 200 characters"),
-        ("Ab+/", "abcd:efgh".to_owned(), "characters that none may have"),
-        ("Ab+/", "abcdé".to_owned(), "characters that none may have"),
+        ("Ab+/", "abcd:efgh".to_owned(), "characters that are not allowed"),
+        ("Ab+/", "abcdé".to_owned(), "characters that are not allowed"),
         ("abcdefghijklmnopqrstuvwx", long(21), "password has 21 characters, where 22 to 256"),
         ("abcdefghijklmnopqrstuvwx", long(257), "password has 257 characters"),
         ("a0:a0", "a0".to_owned(), "fingerprint is not 32 pairs"),
@@ -58,8 +58,8 @@ fn what_is_out_of_bounds_is_refused_with_a_sentence() {
         ("port:5000", "port:0".to_owned(), "SCTP port"),
         ("port:5000", "port:70000".to_owned(), "SCTP port"),
         ("262144", "65535".to_owned(), "65536 are needed"),
-        ("262144", "-1".to_owned(), "no number"),
-        ("262144", "99999999999999999999".to_owned(), "no number"),
+        ("262144", "-1".to_owned(), "not a number"),
+        ("262144", "99999999999999999999".to_owned(), "not a number"),
         ("54055", "0".to_owned(), "DataChannel"),
         ("application", "audio".to_owned(), "DataChannel"),
         ("webrtc-datachannel", "webrtc-datachannel 1".to_owned(), "DataChannel"),

@@ -1,8 +1,8 @@
 //! DTLS under str0m, with the cipher that suits the processors of both peers.
 //!
-//! The order of a client's suites says what suits it, and the server takes the first that it allows (RFC 5246, section
-//! 7.4.1.2, over DTLS). A server whose processor has no AES allows ChaCha20-Poly1305 alone where the client offers it;
-//! one that does not is taken with what it offers.
+//! A client lists the suites in its order of preference, and the server takes the first that it allows (RFC 5246,
+//! section 7.4.1.2, over DTLS). A server whose processor has no AES allows only ChaCha20-Poly1305 if the client offers
+//! it, and otherwise takes what the client offers.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -17,8 +17,8 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 
 use crate::processor::Processor;
 
-/// Datagrams that one end keeps until it is asked for output; one more ends the connection. So a connection keeps 2 MiB
-/// at the most, and 45 KiB of a peer whose packets are as long as its path takes.
+/// Maximum number of datagrams one end keeps until its output is polled; one more ends the connection. So a connection
+/// keeps at most 2 MiB, or 45 KiB if the peer's packets are no longer than its path carries.
 pub(super) const MAX_QUEUED: usize = 30;
 
 /// The number of `TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256` (RFC 7905, section 2).
@@ -26,7 +26,7 @@ const CHACHA20: [u8; 2] = [0xCC, 0xA9];
 
 type Suites = [&'static dyn SupportedDtls12CipherSuite];
 
-/// Returns the cryptography for a PeerConnection on such a processor.
+/// Returns the cryptography for a PeerConnection on this processor.
 pub(super) fn crypto(processor: Processor) -> CryptoProvider {
     static WITH_AES: Provider = Provider { processor: Processor::WithAes };
     static WITHOUT_AES: Provider = Provider { processor: Processor::WithoutAes };
@@ -37,7 +37,7 @@ pub(super) fn crypto(processor: Processor) -> CryptoProvider {
     CryptoProvider { dtls_provider, ..from_feature_flags() }
 }
 
-/// Returns all suites, those first that suit the processor.
+/// Returns all suites, those that suit the processor first.
 fn suites(processor: Processor) -> &'static Suites {
     static WITH_AES: LazyLock<Vec<&dyn SupportedDtls12CipherSuite>> = LazyLock::new(|| sorted(Processor::WithAes));
     static WITHOUT_AES: LazyLock<Vec<&dyn SupportedDtls12CipherSuite>> =
@@ -75,7 +75,7 @@ impl DtlsProvider for Provider {
             return Err(CryptoError::Other(format!("not spoken here: DTLS {version}")));
         }
         let make = |allowed: Option<Dtls12CipherSuite>| {
-            // ICE has proved that the peer is where its datagrams come from.
+            // ICE has proved that the peer is at the address its datagrams come from.
             let mut config = Config::builder().use_server_cookie(false).max_queue_rx(MAX_QUEUED);
             let mut crypto = dimpl::crypto::aws_lc_rs::default_provider();
             crypto.cipher_suites = suites(self.processor);
@@ -101,13 +101,13 @@ impl DtlsProvider for Provider {
 /// One end of DTLS.
 struct End {
     dtls: Dtls,
-    /// What takes its place at a server if the client offers ChaCha20; `None` at a client, and once that is known.
+    /// Replaces `dtls` at a server if the client offers ChaCha20; `None` at a client, and once that is decided.
     with_chacha20: Option<Dtls>,
     now: Instant,
 }
 
 impl End {
-    /// Looks at what the client offers, if that is not known yet. The server has said nothing before; a fragment that
+    /// Reads the client's offer, if that has not been done. The server has sent nothing before; a fragment that
     /// overtook the first is sent again.
     fn choose(&mut self, datagram: &[u8]) -> Result<(), DtlsImplError> {
         if self.with_chacha20.is_none() {
@@ -178,8 +178,8 @@ impl DtlsInstance for End {
     }
 }
 
-/// Returns the suites that a ClientHello offers, two bytes each, if the datagram begins with one or with a first
-/// fragment of one that has them all (RFC 6347, sections 4.1, 4.2.1 and 4.2.2).
+/// Returns the suites of a ClientHello, two bytes each, if the datagram begins with one, or with a first fragment that
+/// contains them all (RFC 6347, sections 4.1, 4.2.1 and 4.2.2).
 fn offered(datagram: &[u8]) -> Option<&[u8]> {
     let (record, rest) = datagram.split_at_checked(13)?;
     let (message, rest) = rest.split_at_checked(12)?;
@@ -188,14 +188,14 @@ fn offered(datagram: &[u8]) -> Option<&[u8]> {
     if !is_handshake || !is_beginning {
         return None;
     }
-    // The version and the client's random, the session's id, the cookie.
+    // The version and the client's random, the session id, the cookie.
     let (_, rest) = rest.split_at_checked(34)?;
     let rest = after_short(after_short(rest)?)?;
     let (len, rest) = rest.split_first_chunk()?;
     rest.get(..usize::from(u16::from_be_bytes(*len)))
 }
 
-/// Returns what follows a field with one byte of length.
+/// Returns the bytes after a field with one byte of length.
 fn after_short(bytes: &[u8]) -> Option<&[u8]> {
     let (len, rest) = bytes.split_first()?;
     rest.get(usize::from(*len)..)

@@ -5,14 +5,14 @@ use Processor::{WithAes, WithoutAes};
 const AES_128: u16 = 0xC02B;
 const CHACHA20: u16 = 0xCCA9;
 
-/// Returns the suite that a ServerHello names, if a datagram begins with one.
+/// Returns the suite of a ServerHello, if a datagram begins with one.
 fn chosen(datagram: &[u8]) -> Option<u16> {
     let is_server_hello = datagram.len() > 13 && datagram[0] == 22 && datagram[3..5] == [0, 0] && datagram[13] == 2;
     let (_, rest) = datagram.split_at_checked(13 + 12 + 34).filter(|_| is_server_hello)?;
     Some(u16::from_be_bytes(*after_short(rest)?.first_chunk()?))
 }
 
-/// Lets a host and a client meet and the client send a message; which suite they agreed on.
+/// Connects a host and a client, and lets the client send a message. Returns the suite they agreed on.
 fn agreed(host: Processor, client: Processor) -> u16 {
     let mut now = Instant::now();
     let (mut host, offer) = Connection::offer_on(host, now).unwrap();
@@ -47,7 +47,7 @@ fn agreed(host: Processor, client: Processor) -> u16 {
             }
         }
         now = [host.poll_timeout(), client.poll_timeout()].into_iter().flatten().min().unwrap().max(now);
-        assert!(now < start + std::time::Duration::from_secs(1), "no flight of the handshake is to be repeated");
+        assert!(now < start + std::time::Duration::from_secs(1), "no flight of the handshake may be repeated");
         host.handle_timeout(now);
         client.handle_timeout(now);
     }
@@ -61,7 +61,7 @@ fn each_pair_of_processors_uses_the_cipher_that_suits_both() {
     assert_eq!(agreed(WithoutAes, WithoutAes), CHACHA20);
 }
 
-/// An end as str0m gets it.
+/// One end of DTLS as str0m gets it.
 fn end(processor: Processor, now: Instant) -> Box<dyn DtlsInstance> {
     let provider = crypto(processor).dtls_provider;
     provider.new_dtls(&provider.generate_certificate().unwrap(), now, DtlsVersion::Dtls12, Some(1150)).unwrap()
@@ -80,7 +80,7 @@ fn output(end: &mut dyn DtlsInstance) -> (Vec<Vec<u8>>, bool) {
     }
 }
 
-/// What of a peer's first flight arrives first.
+/// Which part of the peer's first flight arrives first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Arrival {
     InOrder,
@@ -88,7 +88,7 @@ enum Arrival {
     Reversed,
 }
 
-/// Lets a host without AES meet a peer that offers those suites; which one they agree on.
+/// Connects a host without AES to a peer that offers these suites. Returns the suite they agreed on.
 fn agreed_with(offered: &[Dtls12CipherSuite], mtu: usize, arrival: Arrival) -> u16 {
     let mut now = Instant::now();
     let mut server = end(WithoutAes, now);
@@ -132,7 +132,7 @@ fn a_host_without_aes_takes_chacha20_wherever_it_stands_and_shuts_nobody_out() {
     let all = [aes[0], aes[1], Suite::ECDHE_ECDSA_CHACHA20_POLY1305_SHA256];
     assert_eq!(agreed_with(&all, 1150, Arrival::InOrder), CHACHA20);
     assert_eq!(agreed_with(&aes, 1150, Arrival::InOrder), AES_128);
-    // In several datagrams, as a browser's is that has a key no quantum computer finds.
+    // In several datagrams, as from a browser with a post-quantum key.
     assert_eq!(agreed_with(&all, 90, Arrival::InOrder), CHACHA20);
     assert_eq!(agreed_with(&all, 90, Arrival::Reversed), CHACHA20);
     assert_eq!(agreed_with(&aes, 90, Arrival::Reversed), AES_128);

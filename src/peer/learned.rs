@@ -1,8 +1,8 @@
 //! What ICE may learn from a peer's checks.
 //!
-//! str0m keeps every address that a valid request came from, and every address that an answer says ours to be, as a
-//! further candidate, for as long as the connection lives; a peer can name as many as it likes. An honest one has a
-//! few, and a new one whenever its NAT changes its mind.
+//! str0m keeps every address from which a valid request came, and every address that an answer reports as ours, as a
+//! further candidate for as long as the connection lives. A hostile peer can name as many as it likes. An honest one
+//! has a few, and a new one whenever its NAT changes the mapping.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use str0m::ice::StunMessage;
 
-/// Addresses that requests may come from which the peer did not tell, at first.
+/// Initial limit on source addresses that the peer did not announce as candidates.
 const MAX_SOURCES: usize = 64;
 
-/// Addresses that answers may say ours to be, at first: behind some NATs one for each pair of addresses.
+/// Initial limit on addresses that answers report as ours: some NATs have one for each pair of addresses.
 const MAX_MAPPED: usize = 256;
 
-/// One more of each is learned for every such time that the connection lives, as many as a NAT that restarts may need.
+/// Each time the connection has lived for this long, both limits grow by one: enough for a NAT that restarts.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The addresses that a connection's ICE has learned.
@@ -32,8 +32,8 @@ impl Learned {
         Learned { since: now, sources: HashSet::new(), mapped: HashSet::new() }
     }
 
-    /// Tells whether a STUN message that is valid may be handed to ICE: it teaches nothing, or not too much. `is_told`
-    /// says that the peer told of the source.
+    /// Tells whether a valid STUN message may be fed to ICE: it teaches nothing new, or the limits allow it. `is_told`
+    /// means that the peer announced the source as a candidate.
     pub(super) fn admits(&mut self, now: Instant, source: SocketAddr, is_told: bool, datagram: &[u8]) -> bool {
         let Ok(message) = StunMessage::parse(datagram) else { return false };
         let (known, most, address) = if message.is_binding_request() {
@@ -78,7 +78,7 @@ mod tests {
             answers.filter(|answer| learned.admits(now, source, true, answer)).count()
         };
         assert_eq!(admitted(0, 1), MAX_MAPPED);
-        assert_eq!(admitted(0, 1), MAX_MAPPED, "those that are known");
+        assert_eq!(admitted(0, 1), MAX_MAPPED, "known addresses");
         assert_eq!(admitted(59, 2), 0);
         assert_eq!(admitted(125, 2), 2);
     }

@@ -1,7 +1,7 @@
 //! The direct path: WebRTC, without any I/O.
 //!
 //! [`connection`] wraps str0m's `Rtc` and carries whole messages over one unordered DataChannel; [`backlog`] decides
-//! how many bytes of them may be under way; [`stun`] finds out how others see our sockets.
+//! how many bytes may be under way; [`stun`] finds the public addresses of our sockets.
 
 pub mod backlog;
 pub mod connection;

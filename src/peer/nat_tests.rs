@@ -1,4 +1,4 @@
-//! Two connections that meet through NATs, with nothing but the addresses a STUN server told them.
+//! Two connections that meet through NATs, using only the addresses a STUN server told them.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -25,8 +25,8 @@ struct Datagram {
     contents: Vec<u8>,
 }
 
-/// A NAT that keeps its mapping and lets in only what was sent to before ("port-restricted"), with one machine behind
-/// it.
+/// A NAT that keeps its mapping and lets in only packets from addresses it sent to ("port-restricted"), with one
+/// machine behind it.
 struct Nat {
     public: SocketAddr,
     contacted: HashSet<SocketAddr>,
@@ -63,7 +63,7 @@ impl Side {
         }
     }
 
-    /// Takes what this side has to say, the candidates apart.
+    /// Sends this side's datagrams and collects its candidates.
     fn send(&mut self, now: Instant, network: &mut VecDeque<Datagram>) {
         while let Some(found) = self.gatherer.poll_mapped() {
             self.candidates.extend(self.connection.add_server_reflexive(now, found.mapped, found.local));
@@ -119,7 +119,7 @@ fn peers_behind_nats_meet_by_what_a_stun_server_told_them() {
     while !(host.is_open && client.is_open) {
         host.send(now, &mut network);
         client.send(now, &mut network);
-        // Only the server-reflexive candidates are told; each is useless without the other.
+        // Only the server-reflexive candidates are exchanged; each is useless without the other.
         host.candidates.drain(..).for_each(|text| assert!(client.connection.add_remote_candidate(now, &text)));
         client.candidates.drain(..).for_each(|text| assert!(host.connection.add_remote_candidate(now, &text)));
         if let Some(datagram) = network.pop_front() {

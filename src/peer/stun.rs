@@ -1,8 +1,7 @@
 //! How STUN servers see the sockets of one PeerConnection, and what that says about the network (RFC 8489, RFC 5780).
 //!
 //! Each socket asks each server of its own address family for the address its requests come from. The answers are the
-//! server-reflexive candidates, and together they tell whether UDP leaves the network and whether a NAT keeps its
-//! mapping.
+//! server-reflexive candidates. Together they tell whether UDP leaves the network and whether a NAT keeps its mapping.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -15,20 +14,20 @@ use stun_types::message::{
     TransactionId,
 };
 
-/// The most sockets that ask; further ones are ignored. As many as a session has.
+/// Maximum number of sockets that ask; further ones are ignored. A session has no more.
 pub const MAX_SOCKETS: usize = 16;
 
-/// The most servers that are asked; further ones are ignored. Two tell all there is to know.
+/// Maximum number of servers that are asked; further ones are ignored. Two are enough to know everything.
 pub const MAX_SERVERS: usize = 8;
 
-/// How long a request waits before it is sent again, the first time; twice as long each further time (RFC 8489, 6.2.1).
+/// Time before a request is sent again; it doubles each time (RFC 8489, section 6.2.1).
 pub const FIRST_RTO: Duration = Duration::from_millis(500);
 
-/// How long after it was first sent a request is given up. RFC 8489 would wait 39.5 s; a candidate must leave the peers
-/// time to check it before their 10 s to connect are over. Requests go out after 0, 0.5, 1.5 and 3.5 s.
+/// Time from the first transmission of a request until it is given up. RFC 8489 would wait 39.5 s, but the peers need
+/// time to check a candidate within their 10 s to connect. Requests go out after 0, 0.5, 1.5 and 3.5 s.
 pub const GIVE_UP: Duration = Duration::from_secs(4);
 
-/// First requests follow each other at this distance: a burst may overflow a home router's table (RFC 8445, 14.2).
+/// Time between two first requests: a burst may overflow a home router's table (RFC 8445, section 14.2).
 const PACE: Duration = Duration::from_millis(5);
 
 /// A datagram to send.
@@ -51,7 +50,7 @@ pub struct Mapped {
     pub server: SocketAddr,
     /// The address the server saw; equal to `local` where nothing translates.
     pub mapped: SocketAddr,
-    /// From the first time the request was sent to the answer, so a lost datagram adds to it.
+    /// Time from the first transmission of the request to the answer, so a lost datagram adds to it.
     pub round_trip: Duration,
 }
 
@@ -60,22 +59,22 @@ pub struct Mapped {
 pub enum Udp {
     /// A server answered.
     Open,
-    /// No server answered although time enough was given.
+    /// No server answered in time.
     Blocked,
-    /// Nobody was asked, or answers may still come.
+    /// No server was asked, or answers may still come.
     Unknown,
 }
 
-/// What a NAT makes of a socket's address (RFC 4787, section 4.1).
+/// How a NAT maps a socket's address (RFC 4787, section 4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mapping {
     /// There is no NAT: servers see the socket's own address.
     None,
-    /// The same address for whatever destination.
+    /// The same address for every destination.
     Independent,
     /// Another address for each destination ("symmetric").
     Dependent,
-    /// Too few answers to tell.
+    /// Too few answers to know.
     Unknown,
 }
 
@@ -84,7 +83,7 @@ pub enum Mapping {
 pub struct Findings {
     /// Whether UDP leaves this network.
     pub udp: Udp,
-    /// The NAT of the socket that is best off; of IPv4 if there was any answer over IPv4.
+    /// The NAT of the socket with the best chances; of an IPv4 socket if there was any answer over IPv4.
     pub mapping: Mapping,
     /// An IPv6 server answered.
     pub ipv6: bool,
@@ -106,7 +105,7 @@ pub struct Gatherer {
     ignored: u64,
 }
 
-/// One socket asking one server.
+/// The query of one socket to one server.
 #[derive(Debug)]
 struct Query {
     local: SocketAddr,
@@ -123,13 +122,13 @@ struct Query {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Is sent for the first time at `at`.
+    /// Goes out for the first time at `at`.
     Queued { at: Instant },
-    /// Was sent `count` times, first at `first`; is sent again, or given up, at `at`.
+    /// Went out `count` times, first at `first`; is repeated or given up at `at`.
     Asked { first: Instant, count: u32, at: Instant },
     /// The server saw this address.
     Answered(SocketAddr),
-    /// The server answered, but not with an address that can be used.
+    /// The server answered without a usable address.
     Useless,
     /// The server did not answer in time.
     Silent,
@@ -141,8 +140,8 @@ impl Gatherer {
         Gatherer::default()
     }
 
-    /// Adds a socket, by the address it is bound to. Loopback and link-local addresses are left out, since no server
-    /// sees them, and so are repetitions and those beyond [`MAX_SOCKETS`].
+    /// Adds a socket, by the address it is bound to. Ignores loopback and link-local addresses, which no server sees,
+    /// duplicates, and sockets beyond [`MAX_SOCKETS`].
     pub fn add_socket(&mut self, now: Instant, local: SocketAddr) {
         if self.sockets.len() >= MAX_SOCKETS || self.sockets.contains(&local) || !may_be_seen(local) {
             return;
@@ -154,8 +153,8 @@ impl Gatherer {
         self.handle_timeout(now);
     }
 
-    /// Adds a server, which only sockets of its address family ask. Addresses nobody can serve at, repetitions and
-    /// those beyond [`MAX_SERVERS`] are left out.
+    /// Adds a server, which only sockets of its address family ask. Ignores addresses that cannot be a server's,
+    /// duplicates, and servers beyond [`MAX_SERVERS`].
     pub fn add_server(&mut self, now: Instant, server: SocketAddr) {
         let is_useless = server.port() == 0 || server.ip().is_unspecified() || server.ip().is_multicast();
         if is_useless || self.servers.len() >= MAX_SERVERS || self.servers.contains(&server) {
@@ -168,8 +167,8 @@ impl Gatherer {
         self.handle_timeout(now);
     }
 
-    /// Takes a datagram that `local` received from `remote`. True says that it answers a request of ours and means
-    /// nothing to anybody else. Forged, damaged and useless answers are counted ([`Gatherer::ignored`]).
+    /// Handles a datagram that `local` received from `remote`. Returns true if it answers a request of ours, so that
+    /// nobody else needs it. Forged, damaged and useless answers are counted ([`Gatherer::ignored`]).
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) -> bool {
         if !is_stun(datagram) {
             return false;
@@ -178,7 +177,7 @@ impl Gatherer {
         let transaction = header.transaction_id();
         let Some(query) = self.queries.iter_mut().find(|query| query.transaction == transaction) else { return false };
         let State::Asked { first, .. } = query.state else {
-            // The second answer to a request that was sent twice, or something that pretends to be one.
+            // The second answer to a request that was sent twice, or a forged one.
             self.ignored += 1;
             return query.local == local && query.server == remote;
         };
@@ -208,7 +207,7 @@ impl Gatherer {
         true
     }
 
-    /// Sends and gives up what is due at `now`.
+    /// Handles all deadlines up to `now`: sends, repeats and gives up requests.
     pub fn handle_timeout(&mut self, now: Instant) {
         for query in &mut self.queries {
             let (first, count) = match query.state {
@@ -239,13 +238,13 @@ impl Gatherer {
         self.mapped.pop_front()
     }
 
-    /// Returns when [`Gatherer::handle_timeout`] wants to be called.
+    /// Returns when [`Gatherer::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.queries.iter().filter_map(Query::due).min()
     }
 
     /// Tells whether every request was answered or given up: true while there is nothing to ask, false again once a
-    /// further socket or server gives rise to a request.
+    /// further socket or server leads to a request.
     pub fn is_done(&self) -> bool {
         self.poll_timeout().is_none()
     }
@@ -262,7 +261,7 @@ impl Gatherer {
         };
         let has_ipv4 = self.queries.iter().any(|query| query.local.is_ipv4() && query.answer().is_some());
         let sockets = self.sockets.iter().filter(|local| local.is_ipv4() == has_ipv4);
-        // The peers meet through whichever socket is best off.
+        // The peers meet through the socket with the best chances.
         let mapping = sockets.map(|local| self.mapping(*local)).max_by_key(|mapping| match mapping {
             Mapping::None => 3,
             Mapping::Independent => 2,
@@ -273,14 +272,14 @@ impl Gatherer {
         Findings { udp, mapping: mapping.unwrap_or(Mapping::Unknown), ipv6 }
     }
 
-    /// Returns how many answers were ignored: late, forged, damaged, or without an address that can be used.
+    /// Returns how many answers were ignored: late, forged, damaged, or without a usable address.
     pub fn ignored(&self) -> u64 {
         self.ignored
     }
 
-    /// Judges the NAT of one socket. A server that sees the socket's own address is on this side of the NAT if another
-    /// one sees something else, so it says nothing then. Equal answers prove something only if the servers' IP
-    /// addresses differ: a mapping may depend on the address alone.
+    /// Judges the NAT of one socket. If one server sees the socket's own address and another sees something else, the
+    /// first is on our side of the NAT and says nothing. Equal answers prove something only if the servers' IP
+    /// addresses differ: a mapping may depend on the IP address alone.
     fn mapping(&self, local: SocketAddr) -> Mapping {
         let answers = || {
             let own = self.queries.iter().filter(|query| query.local == local);
@@ -334,11 +333,11 @@ impl Query {
 
 enum Answer {
     Address(SocketAddr),
-    /// An error, no address, or one that cannot be a socket's.
+    /// An error, no address, or an address that cannot be a socket's.
     Useless,
 }
 
-/// Reads the answer to a request of `local`; `None` if it is no whole answer.
+/// Parses the answer to a request of `local`; `None` if it is incomplete or damaged.
 fn parse(datagram: &[u8], local: SocketAddr) -> Option<Answer> {
     let message = Message::from_bytes(datagram).ok()?;
     match message.class() {
@@ -355,8 +354,8 @@ fn parse(datagram: &[u8], local: SocketAddr) -> Option<Answer> {
     })
 }
 
-/// Returns what the answer to a check of a path says: how the peer sees the address it was sent from.
-/// `None` if it is none: data passes here, too.
+/// Returns the address under which the peer sees us, from the answer to a check of a path. `None` if the datagram is
+/// not such an answer: data passes here, too.
 pub fn mapped_address(answer: &[u8], local: SocketAddr) -> Option<SocketAddr> {
     match is_stun(answer).then(|| parse(answer, local))?? {
         Answer::Address(mapped) => Some(mapped),
@@ -364,13 +363,12 @@ pub fn mapped_address(answer: &[u8], local: SocketAddr) -> Option<SocketAddr> {
     }
 }
 
-/// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): what the channel carries passes here
-/// too.
+/// Tells a STUN message by its first bits and its cookie (RFC 8489, section 5): the channel's data passes here, too.
 pub(super) fn is_stun(datagram: &[u8]) -> bool {
     datagram.len() >= MessageHeader::LENGTH && datagram[0] < 4 && datagram[4..8] == MAGIC_COOKIE.to_be_bytes()
 }
 
-/// Tells whether datagrams from this address could be seen beyond the machine and its link.
+/// Tells whether datagrams from this address can be seen beyond the machine and its link.
 fn may_be_seen(address: SocketAddr) -> bool {
     let ip = address.ip();
     let is_confined = match ip {
@@ -380,8 +378,8 @@ fn may_be_seen(address: SocketAddr) -> bool {
     !(is_confined || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
-/// Tells whether an address is beyond every NAT: not one of those a home, a company or a provider hands out inside (RFC
-/// 1918, RFC 6598, RFC 4193).
+/// Tells whether an address is public: not one that homes, companies or providers use internally (RFC 1918, RFC 6598,
+/// RFC 4193).
 pub(super) fn is_public(address: SocketAddr) -> bool {
     match address.ip() {
         IpAddr::V4(ip) => !(ip.is_private() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64),

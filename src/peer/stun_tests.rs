@@ -6,7 +6,7 @@ use super::*;
 
 const LOCAL: &str = "192.168.1.2:5000";
 const SERVERS: [&str; 2] = ["203.0.113.100:3478", "203.0.113.101:3478"];
-/// A socket, a server, and the address it answers with, if it does.
+/// A socket, a server, and the address the server answers with, if it answers.
 type Given = (&'static str, &'static str, Option<&'static str>);
 
 /// Builds the answer to a transaction.
@@ -24,7 +24,7 @@ fn gatherer(now: Instant, sockets: &[&str], servers: &[&str]) -> (Gatherer, Vec<
     sockets.iter().for_each(|socket| gatherer.add_socket(now, address(socket)));
     servers.iter().for_each(|server| gatherer.add_server(now, address(server)));
     let mut requests = Vec::new();
-    // All first requests have gone out long before any is repeated.
+    // All first requests go out long before any is repeated.
     gatherer.handle_timeout(now + FIRST_RTO / 2);
     while let Some(request) = gatherer.poll_transmit() {
         requests.push(request);
@@ -60,7 +60,7 @@ fn answer(gatherer: &mut Gatherer, now: Instant, request: &Request, datagram: &[
     gatherer.handle_datagram(now, request.source, request.destination, datagram)
 }
 
-/// What is found with one socket when each of the servers answers with its address, or not at all.
+/// Returns the findings for one socket if each server answers with its address, or not at all.
 fn findings(answers: &[Given]) -> Findings {
     let now = Instant::now();
     let (mut gatherer, _) = gatherer(now, &[], &[]);
@@ -155,7 +155,7 @@ fn requests_are_repeated_ever_more_slowly_and_given_up() {
     assert!(gatherer.is_done());
     assert_eq!(gatherer.findings(), Findings { udp: Udp::Blocked, mapping: Mapping::Unknown, ipv6: false });
     let late = success(transaction(&sent[0].1), MAPPED);
-    assert!(answer(&mut gatherer, now, &sent[0].1, &late), "it is nobody else's");
+    assert!(answer(&mut gatherer, now, &sent[0].1, &late), "it is ours");
     assert_eq!((gatherer.poll_mapped(), gatherer.ignored()), (None, 1));
 }
 
@@ -193,12 +193,12 @@ fn the_mapping_is_judged_by_what_different_servers_see() {
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, two, None)], Mapping::Unknown),
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, two, Some(MAPPED))], Mapping::Independent),
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, two, Some(elsewhere))], Mapping::Dependent),
-        // The same server by another port shows nothing if it sees the same, and enough if it does not.
+        // The same server on another port proves nothing if it sees the same address, and enough if it sees another.
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, "203.0.113.100:3479", Some(MAPPED))], Mapping::Unknown),
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, "203.0.113.100:3479", Some(elsewhere))], Mapping::Dependent),
         // A server in our own network.
         (&[(LOCAL, one, Some(LOCAL)), (LOCAL, two, Some(MAPPED))], Mapping::Unknown),
-        // The socket that is best off.
+        // The socket with the best chances counts.
         (
             &[
                 (LOCAL, one, Some(MAPPED)),
@@ -208,7 +208,7 @@ fn the_mapping_is_judged_by_what_different_servers_see() {
             ],
             Mapping::Independent,
         ),
-        // IPv4 first; IPv6 where there is no IPv4.
+        // IPv4 counts first; IPv6 where there is no IPv4 answer.
         (&[(LOCAL, one, Some(MAPPED)), (LOCAL, two, Some(elsewhere)), (global, six, Some(global))], Mapping::Dependent),
         (&[(LOCAL, one, None), (global, six, Some(global))], Mapping::None),
         (&[(ula, six, Some(global)), (ula, other_six, Some(global))], Mapping::Independent),

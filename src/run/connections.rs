@@ -31,7 +31,7 @@ pub(super) use opening::stream_hash;
 use dials::Dials;
 use leaving::Leavings;
 
-/// A connection, established or on its way, and its stream.
+/// A connection, established or in progress, and its stream.
 pub(super) struct ConnectionEntry {
     pub(super) session: SessionKey,
     pub(super) key: StreamKey,
@@ -39,26 +39,26 @@ pub(super) struct ConnectionEntry {
     pub(super) phase: Phase,
     /// The local program's address, or the target.
     pub(super) address: String,
-    /// What one that was dialled is called.
+    /// Its names in trails, if it was dialled.
     hops: Vec<Hop>,
-    /// Which of the session's targets it is dialled to.
+    /// Which of the session's targets it leads to.
     pub(super) round: Option<RoundKey>,
-    /// What is written to the target before anything else.
+    /// Bytes that go to the target before anything else.
     prefix: Vec<u8>,
-    /// Waits for its turn to be pumped.
+    /// In the queue of connections to pump.
     queued: bool,
 }
 
 pub(super) enum Phase {
     /// It is being dialled, or set up.
     Opening,
-    /// Whoever asked for it waits until the other side has dialled.
+    /// The program or thread that asked for it waits until the other side has dialled.
     Asking(Box<Asking>),
     /// Joined to its stream.
     Open(Pump),
 }
 
-/// A connection whose other end was told nothing yet.
+/// A connection whose program was not answered yet.
 pub(super) struct Asking {
     stream: Stream,
     asker: Asker,
@@ -67,7 +67,7 @@ pub(super) struct Asking {
 /// A connection that a local program made.
 pub(super) struct Incoming {
     pub(super) stream: Stream,
-    /// Who made it, for people.
+    /// The program that made it, for people.
     pub(super) name: String,
     /// Both its ends.
     pub(super) ends: Ends,
@@ -77,31 +77,31 @@ pub(super) struct Incoming {
 #[derive(Default)]
 pub(super) struct Connections {
     table: Table<ConnectionEntry, keys::Connection>,
-    /// Those that can go on.
+    /// Connections that can make progress.
     ready: VecDeque<ConnectionKey>,
-    /// Of those that are not open, what is dialled.
+    /// Dials of those that are not open.
     dials: Dials,
-    /// Those that wait for their reset.
+    /// Connections that wait for their reset.
     leaving: Leavings,
 }
 
 impl Connections {
-    /// Tells whether a connection is still there.
+    /// Tells whether a connection exists.
     pub(super) fn contains(&self, connection: ConnectionKey) -> bool {
         self.table.contains(connection)
     }
 
-    /// Finds a connection.
+    /// Returns a connection.
     pub(super) fn get(&self, connection: ConnectionKey) -> Option<&ConnectionEntry> {
         self.table.get(connection)
     }
 
-    /// Returns how many connections can go on.
+    /// Returns how many connections can make progress.
     pub(super) fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// Takes an event of a connection's socket.
+    /// Handles an event of a connection's socket.
     pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, slot: Slot, event: &MioEvent) {
         let Some(connection) = self.table.at(slot) else { return };
         let entry = &mut self.table[connection];
@@ -111,12 +111,12 @@ impl Connections {
                 self.wake(connection);
             }
             Phase::Opening => self.handle_dial_event(shared, connection),
-            // Who hangs up before the other side has dialled is noticed when it has.
+            // If the program hangs up before the other side has dialled, that is noticed afterwards.
             Phase::Asking(_) => {}
         }
     }
 
-    /// Puts a connection in the queue of those that can go on.
+    /// Queues a connection that can make progress.
     pub(super) fn wake(&mut self, connection: ConnectionKey) {
         if let Some(entry) = self.table.get_mut(connection)
             && matches!(entry.phase, Phase::Open(_))
@@ -126,7 +126,7 @@ impl Connections {
         }
     }
 
-    /// Gives the next connection that is ready its turn. Returns its target if that has answered.
+    /// Pumps the next ready connection. Returns its target if that has answered.
     pub(super) fn pump_next(&mut self, shared: &mut Shared<'_>) -> Option<RoundKey> {
         let connection = self.ready.pop_front()?;
         let entry = self.table.get_mut(connection)?;
@@ -148,17 +148,17 @@ impl Connections {
         answered
     }
 
-    /// Takes an event of a connection that waits for its reset.
+    /// Handles an event of a connection that waits for its reset.
     pub(super) fn handle_leaving_event(&mut self, turn: &Turn, slot: Slot, event: &MioEvent) {
         self.leaving.handle_event(turn, slot, event);
     }
 
-    /// The time of a connection that waits for its reset is up.
+    /// Handles the deadline of a connection that waits for its reset.
     pub(super) fn handle_leaving_due(&mut self, turn: &Turn, key: LeavingKey) {
         self.leaving.handle_due(turn, key);
     }
 
-    /// The mux ended a stream: its connection is reset.
+    /// Resets the connection of a stream that the mux ended.
     pub(super) fn stream_aborted(
         &mut self,
         shared: &mut Shared<'_>,
@@ -175,20 +175,20 @@ impl Connections {
         if let Phase::Asking(asking) = &mut self.table[connection].phase {
             asking.asker.refuse(reason);
             let address = self.table[connection].address.clone();
-            shared.turn.warn("stream-refused", format!("what {address} asked for was not opened: {text}"));
+            shared.turn.warn("stream-refused", format!("the connection of {address} was not forwarded: {text}"));
         }
         if (reason, origin) == (AbortReason::Reset, Origin::Peer)
             && let Phase::Open(_) = self.table[connection].phase
             && let Phase::Open(forward) = self.remove_connection(shared, connection, StreamEnd::failed(&text))
         {
-            // It was told what came before, but may not have it yet.
+            // What was sent before may not have reached the program yet.
             let (stream, has_finished) = forward.into_socket();
             return self.leaving.add(shared.turn, stream, has_finished);
         }
         self.reset_connection(shared, connection, &text);
     }
 
-    /// Ends a connection with a reset, without a word to the stream.
+    /// Resets a connection, without aborting its stream.
     pub(super) fn reset_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, reason: &str) {
         match self.remove_connection(shared, connection, StreamEnd::failed(reason)) {
             Phase::Open(forward) => forward.into_socket().0.reset(),
@@ -234,7 +234,7 @@ impl Connections {
         self.open_with(shared, connection, stream, Vec::new());
     }
 
-    /// Joins a connection, of which something was read already, to its stream.
+    /// Joins a connection to its stream; `early` was read from it already.
     fn open_with(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, stream: Stream, early: Vec<u8>) {
         if let Err(error) = stream.set_nodelay() {
             debug!("nodelay error={error}");
@@ -258,7 +258,7 @@ impl Connections {
         Ok(stream)
     }
 
-    /// Takes a connection's socket from the poll; one that is only being dialled is given up.
+    /// Deregisters a connection's socket, or gives up its dial.
     fn deregister(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
         let entry = &mut self.table[connection];
         shared.trails.remove(&std::mem::take(&mut entry.hops));
@@ -277,7 +277,7 @@ impl Connections {
         self.reset_connection(shared, connection, &format!("reset: {error}"));
     }
 
-    /// Takes a connection out of every table and reports its end.
+    /// Removes a connection from every table and reports its end.
     fn remove_connection(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, end: StreamEnd) -> Phase {
         self.deregister(shared, connection);
         let mut entry = self.table.remove(connection).expect("it was found by its stream, or as this");
@@ -292,7 +292,7 @@ impl Connections {
         session.received += received;
         let name = session.name.clone();
         let stream = entry.id.value();
-        // One that never opened has had its warning.
+        // A connection that never opened has had its warning.
         if let Phase::Open(forward) = &mut entry.phase {
             if let StreamEnd::Failed(reason) = &end {
                 forward.source_mut().note_failure(reason);
@@ -303,7 +303,7 @@ impl Connections {
     }
 }
 
-/// Panics if it is gone.
+/// Panics if the connection is gone.
 impl Index<ConnectionKey> for Connections {
     type Output = ConnectionEntry;
 

@@ -1,19 +1,20 @@
-//! What a host, a client and a server share: the turn of the loop, and the tables of everything that is open.
+//! The common parts of a host, a client and a server: the turn of the loop, and the tables of everything that is open.
 //!
-//! A turn of the loop: wait, latch readiness, datagrams in, look-ups in, timers; then the side (host, client or
-//! server) handles its notices; then connections are pumped and sessions serviced until nobody has anything to do.
+//! In a turn, the loop waits, latches readiness, reads datagrams, and handles name look-ups and timers. Then the side
+//! (host, client or server) handles its notices. Then connections are pumped and sessions serviced until nothing is
+//! left to do.
 //!
-//! A datagram's way to a program: the socket's readiness is latched (`Sessions::handle_socket_event`), and
-//! `Sessions::receive_datagrams` reads it and gives it to `Session::handle_datagram`. That feeds str0m
-//! (`peer::Connection::handle_datagram`), which makes messages of it; `Session::handle_connection_events` hands each to
-//! `Mux::handle_message`, where the stream takes what is in order. The session is touched, so in `Core::work`
-//! `Core::service` polls its events: `Readable` comes to `Core::handle_stream_event`, which calls `Connections::wake`.
-//! In the next pass `Connections::pump_next` gives that connection its turn: `Pump::write` writes to its TCP socket.
-//! The way back: `Pump::read` gives to `StreamMut::send`, and `Sessions::flush` has the session fill its channel and
-//! sends the datagrams that come of it.
+//! The path of a datagram to a program: `Sessions::handle_socket_event` latches the socket's readiness, and
+//! `Sessions::receive_datagrams` reads the datagram and passes it to `Session::handle_datagram`. That feeds str0m
+//! (`peer::Connection::handle_datagram`), which produces messages. `Session::handle_connection_events` passes each to
+//! `Mux::handle_message`, where the stream takes what is in order. The session is touched, so `Core::service`, called
+//! by `Core::work`, polls its events: `Readable` reaches `Core::handle_stream_event`, which calls `Connections::wake`.
+//! In the next pass `Connections::pump_next` pumps that connection: `Pump::write` writes to its TCP socket. The way
+//! back: `Pump::read` passes data to `StreamMut::send`, and `Sessions::flush` makes the session fill its channel and
+//! sends the resulting datagrams.
 //!
-//! A half-close goes the same way: at the end of file `Pump::read` calls `StreamMut::finish`, which queues CLOSE;
-//! `Mux::handle_message` takes it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` says so.
+//! A half-close takes the same path: at the end of file `Pump::read` calls `StreamMut::finish`, which queues CLOSE;
+//! `Mux::handle_message` receives it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` returns true.
 
 mod ends;
 mod targets;
@@ -40,10 +41,10 @@ use crate::net::system::Event as MioEvent;
 use crate::session::Reach;
 use crate::tunnel::{self, ChunkPool, ConnectTarget};
 
-/// Passes over ready connections and touched sessions before the loop looks at the system again.
+/// Maximum number of passes over ready connections and touched sessions before the loop polls the system again.
 const PASSES_PER_TURN: usize = 8;
 
-/// What a host, a client and a server have in common.
+/// The common state of a host, a client and a server.
 pub(super) struct Core {
     pub(super) turn: Turn,
     pub(super) sessions: Sessions,
@@ -73,7 +74,7 @@ impl Core {
         })
     }
 
-    /// Waits until something happens or is due, and takes it in.
+    /// Waits until something happens or is due, and handles it.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         let events = self.turn.wait(self.has_work())?;
         for event in &events {
@@ -87,12 +88,12 @@ impl Core {
         Ok(())
     }
 
-    /// Tells whether there is something to do without waiting.
+    /// Tells whether there is work that need not wait.
     pub(super) fn has_work(&self) -> bool {
         self.connections.ready() > 0 || self.sessions.has_work()
     }
 
-    /// Pumps connections and services sessions until nobody has anything to do, or it is time to look at the system.
+    /// Pumps connections and services sessions until nothing is left to do, or it is time to poll the system.
     pub(super) fn work(&mut self) {
         for _ in 0..PASSES_PER_TURN {
             for _ in 0..self.connections.ready() {
@@ -110,7 +111,7 @@ impl Core {
         }
     }
 
-    /// Lets a session say what it has to say, and handles its events.
+    /// Sends a session's output, and handles its events.
     fn service(&mut self, session: SessionKey) {
         self.sessions.flush(&mut self.turn, &mut self.pool, session);
         while let Some(event) = self.sessions.poll_event(&mut self.turn, session) {
@@ -152,7 +153,7 @@ impl Core {
             tunnel::Event::Listen { id, bind } => self.turn.tell(HostNotice::Listen { session, id, bind }),
             tunnel::Event::Listened { id, result } => self.turn.tell(ClientNotice::Listened { session, id, result }),
             tunnel::Event::Finished(_) => {}
-            // Those of the session as a whole: the session has handled them.
+            // The session itself handles these.
             tunnel::Event::Hello(_)
             | tunnel::Event::RoundTrip(_)
             | tunnel::Event::GoAway(..)
@@ -161,7 +162,7 @@ impl Core {
         }
     }
 
-    /// Takes the resolver's answers.
+    /// Handles the resolver's answers.
     fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match waiter {
@@ -178,19 +179,19 @@ impl Core {
         }
     }
 
-    /// Borrows the flows, and what they work with.
+    /// Borrows the flows and the shared parts.
     pub(super) fn flows_and_shared(&mut self) -> (&mut Flows, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, flows, .. } = self;
         (flows, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
     }
 
-    /// Borrows the connections, and what they work with.
+    /// Borrows the connections and the shared parts.
     pub(super) fn connections_and_shared(&mut self) -> (&mut Connections, Shared<'_>) {
         let Core { turn, sessions, pool, dialer, trails, rounds, resolver, connections, .. } = self;
         (connections, Shared { turn, sessions, pool, dialer, trails, rounds, resolver })
     }
 
-    /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
+    /// Opens a stream for a connection that a local program made, and returns the connection. Data may follow at once.
     pub(super) fn open_stream(
         &mut self,
         session: SessionKey,
@@ -201,7 +202,7 @@ impl Core {
         connections.open_stream(&mut shared, session, incoming, target)
     }
 
-    /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
+    /// Opens a stream for a connection whose program waits for an answer: it gets one once the other side has dialled.
     pub(super) fn open_asking(
         &mut self,
         session: SessionKey,
@@ -213,25 +214,25 @@ impl Core {
         connections.open_asking(&mut shared, session, incoming, asker, target);
     }
 
-    /// Ends a connection with a reset, without a word to the stream.
+    /// Resets a connection, without aborting its stream.
     pub(super) fn reset_connection(&mut self, connection: ConnectionKey, reason: &str) {
         let (connections, mut shared) = self.connections_and_shared();
         connections.reset_connection(&mut shared, connection, reason);
     }
 
-    /// Adds a socket that local programs send to.
+    /// Adds a UDP socket for local programs.
     pub(super) fn add_listener(&mut self, listener: UdpListener) -> io::Result<UdpListenerKey> {
         self.flows.add_listener(&self.turn, listener)
     }
 
-    /// Closes such a socket and ends its flows.
+    /// Closes a UDP socket for local programs and ends its flows.
     pub(super) fn close_listener(&mut self, listener: UdpListenerKey) {
         let (flows, mut shared) = self.flows_and_shared();
         flows.close_listener(&mut shared, listener);
     }
 
-    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
-    /// session only; without one, they are lost.
+    /// Handles datagrams that programs sent to a listener. `wanted` gives their session and target (for a relay, only
+    /// the session); without it they are lost.
     pub(super) fn receive_from_programs(
         &mut self,
         listener: UdpListenerKey,
@@ -242,7 +243,7 @@ impl Core {
         self.prune_deadlines();
     }
 
-    /// Takes what the target of a flow sent.
+    /// Handles datagrams from the target of a flow.
     pub(super) fn receive_from_target(&mut self, flow: FlowKey) {
         let (flows, mut shared) = self.flows_and_shared();
         let answered = flows.receive_from_target(&mut shared, flow);
@@ -311,7 +312,7 @@ impl Core {
                 Due::Host(due) => self.turn.tell(HostNotice::Due(due)),
                 Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
                 Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
-                // A check has a loop of its own.
+                // A check has its own loop.
                 Due::Check => {}
                 Due::Dial(due) => {
                     let (connections, mut shared) = self.connections_and_shared();
@@ -321,7 +322,7 @@ impl Core {
         }
     }
 
-    /// Forgets deadlines of flows and connections that are gone, if there are many.
+    /// Removes deadlines of flows and connections that are gone, if there are many.
     pub(super) fn prune_deadlines(&mut self) {
         let Core { turn, flows, connections, .. } = self;
         turn.deadlines.prune(|due| match *due {

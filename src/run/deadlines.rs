@@ -1,5 +1,5 @@
-//! Deadlines of the loop, the nearest first. One that no longer matters is recognised when it comes up: its
-//! key finds nothing any more, or the link is at a later step.
+//! Deadlines of the loop, the nearest first. An outdated deadline is recognised when it expires: its key finds nothing,
+//! or the link is at a later step.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,85 +8,85 @@ use std::time::{Duration, Instant};
 use super::keys::{ConnectionKey, FlowKey, LeavingKey, LinkKey, RoundKey, SessionKey};
 use super::table::Mark;
 
-/// How long a connection to a signaling port may take to say what it wants, and a WebSocket to say its first words.
+/// Time for a connection to a signaling port to send its request, and for a WebSocket to send its first message.
 pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is due.
+/// A deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
-    /// Accepting was paused for want of descriptors.
+    /// Accepting was paused for lack of descriptors.
     Accept,
     /// A session may have something to do.
     Session(SessionKey),
-    /// It is time to see whether the signaling WebSockets are alive.
+    /// The signaling WebSockets should be checked.
     KeepAlive,
-    /// A connection whose stream was reset has waited for its program for too long.
+    /// A connection whose stream was reset has waited too long for its program.
     Leaving(LeavingKey),
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
-    /// A signaling WebSocket has been at its step for too long.
+    /// The current step of a signaling WebSocket took too long.
     Link { link: LinkKey, step: u64 },
-    /// Something of a host's own.
+    /// A deadline of the host.
     Host(HostDue),
-    /// Something of a client's own.
+    /// A deadline of the client.
     Client(ClientDue),
-    /// Something of a server's own.
+    /// A deadline of the server.
     Server(ServerDue),
-    /// A target that is watched because it may lead back has had its moment.
+    /// A target that is watched because it may lead back.
     Round(RoundKey),
-    /// A dial has had its time.
+    /// A deadline of a dial.
     Dial(DialDue),
     /// A check may have something to do.
     Check,
 }
 
-/// What is due of a host.
+/// A deadline of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum HostDue {
     /// It may dial its server again.
     Redial,
 }
 
-/// What is due of a client.
+/// A deadline of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ClientDue {
     /// It may dial the host again.
     Rejoin,
-    /// A local connection has waited for a session for too long.
+    /// A local connection has waited too long for a session.
     Waiting,
     /// A login of a program that talks to our proxy has its turn.
     Logins,
-    /// A program has talked to our proxy for too long.
+    /// A program negotiated with our proxy for too long.
     Negotiation(Mark),
 }
 
-/// What is due of a server.
+/// A deadline of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ServerDue {
-    /// Its stage has had its time.
+    /// The end of the stage.
     Stage,
-    /// A stream that is leaving has had its time.
+    /// The end of the time of a leaving stream.
     Leaving,
-    /// A login of a browser has its turn.
+    /// A login of a visitor has its turn.
     Logins,
-    /// The connection of a browser may have been at what it does for too long.
+    /// The connection of a browser may have taken too long.
     Web(Mark),
 }
 
-/// What is due of a dial.
+/// A deadline of a dial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DialDue {
-    /// A target did not answer at any of its addresses.
+    /// The target did not answer at any of its addresses.
     Timeout(ConnectionKey),
-    /// A target did not answer at one address; `left` more are to be tried.
+    /// The target did not answer at one address; `left` others had not been tried.
     Attempt { connection: ConnectionKey, left: usize },
-    /// One that found no descriptor may be tried again. Keys are in the order of their entries: of those that wait for
-    /// the same moment, the oldest is served first.
+    /// A dial that found no descriptor may be tried again. Keys are ordered by age, so of dials with the same time the
+    /// oldest is served first.
     Retry(ConnectionKey),
 }
 
 impl DialDue {
-    /// Returns whose dial it is.
+    /// Returns the connection that is dialled.
     pub(super) fn connection(self) -> ConnectionKey {
         match self {
             DialDue::Timeout(connection) | DialDue::Attempt { connection, .. } | DialDue::Retry(connection) => {
@@ -96,14 +96,14 @@ impl DialDue {
     }
 }
 
-/// Deadlines are not searched for dead ones below this number.
+/// With fewer deadlines than this, dead ones are not removed.
 const MIN_PRUNED: usize = 16 * 1024;
 
 /// The deadlines of a loop.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
     heap: BinaryHeap<Reverse<(Instant, Due)>>,
-    /// How many there were after the dead ones went last.
+    /// Number of deadlines after the dead ones were last removed.
     living: usize,
 }
 
@@ -112,8 +112,8 @@ impl Deadlines {
         self.heap.push(Reverse((at, due)));
     }
 
-    /// Makes room: those that no longer matter go once they can outnumber the others. A peer makes many in a moment, by
-    /// streams that it opens and aborts.
+    /// Removes outdated deadlines once they can outnumber the others. A peer can cause many in a moment, by streams
+    /// that it opens and aborts.
     pub(super) fn prune(&mut self, matters: impl Fn(&Due) -> bool) {
         if self.heap.len() >= MIN_PRUNED.max(2 * self.living) {
             self.heap.retain(|Reverse((_, due))| matters(due));

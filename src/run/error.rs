@@ -22,7 +22,7 @@ pub enum RunError {
     /// A local address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The host does not have what is to be forwarded; the words say what it has.
+    /// The host does not have what should be forwarded; the text says what it has.
     #[error("{0}")]
     NoService(String),
     /// Certificates cannot be read.
@@ -35,30 +35,30 @@ pub enum RunError {
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
-    /// The server at which a host is to be registered cannot be reached.
+    /// The server that should register the host cannot be reached.
     #[error("cannot reach the server: {}", .0.sentence(Dialled::Server))]
     Server(WebSocketError),
-    /// What was wanted at the start is not there yet, and nobody said to wait for it.
+    /// The host or server is not there at the start, and the user did not say to wait.
     #[error("{0} (--retry waits for it)")]
     NotYet(Box<RunError>),
     /// The server does not register this host.
     #[error("{}", refusal_sentence(id, error))]
     Refused {
-        /// The id that was asked for.
+        /// The requested id.
         id: String,
-        /// What the server said.
+        /// The server's error.
         error: ErrorMessage,
     },
     /// The host refused us, or the exchange went wrong.
     #[error("{}", signaling_sentence(.0))]
     Signaling(#[from] SignalingError),
-    /// The host had no room for as long as it was asked.
+    /// The host had no room during the whole time it was asked.
     #[error(
         "the host is busy: too many others are trying to join, and no place was free for {seconds} s; try again later, or ask \
          whoever started it"
     )]
     Busy {
-        /// How long it was asked.
+        /// How long it was asked, in seconds.
         seconds: u64,
     },
     /// Too many exchanges ended after our proof of the pin and before the host's.
@@ -74,7 +74,7 @@ pub enum RunError {
     /// A session could not be started.
     #[error("cannot start a session: {0}")]
     Start(String),
-    /// The operating system refused something the loop cannot do without.
+    /// The operating system refused something essential.
     #[error("the system refused what pinhole needs: {0}")]
     System(#[from] io::Error),
 }
@@ -111,7 +111,7 @@ impl RunError {
         }
     }
 
-    /// Tells whether who could not be reached may be reached later, without anybody changing anything here.
+    /// Tells whether the other side may be reachable later, without any change here.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),

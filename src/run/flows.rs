@@ -1,8 +1,8 @@
-//! UDP flows: datagrams of one local program and one target, in either direction.
+//! UDP flows: datagrams between one local program and one target.
 //!
-//! The opener has one socket for all its programs (`programs`) and tells flows apart by who sent; the side that dials
-//! has a socket of its own for each flow, so that answers find their way. Datagrams that find no room are lost, as on
-//! any network.
+//! The opener has one socket for all its programs (`programs`) and tells flows apart by their sender. The dialling side
+//! has a socket for each flow, so that answers reach the right one. Datagrams for which there is no room are lost, as
+//! on any network.
 
 mod programs;
 mod targets;
@@ -30,10 +30,10 @@ pub(super) use programs::UdpListener;
 
 use programs::Program;
 
-/// The longest datagram there is.
+/// Longest datagram there is, in bytes.
 pub(super) const MAX_DATAGRAM: usize = 65_535;
 
-/// Datagrams taken from a socket before others have their turn.
+/// Maximum number of datagrams read from a socket in one turn.
 pub(super) const DATAGRAMS_PER_TURN: usize = 64;
 
 /// A flow and its stream.
@@ -43,21 +43,22 @@ pub(super) struct FlowEntry {
     id: StreamId,
     our_end: FlowEnd,
     address: String,
-    /// The connections that led to one that is dialled, and what that one is called.
+    /// The connections that led to a flow that is dialled.
     trail: Trail,
+    /// The flow's own names in trails.
     hops: Vec<Hop>,
-    /// Which of the session's targets it is connected to.
+    /// Which of the session's targets it leads to.
     pub(super) round: Option<RoundKey>,
     pub(super) used_at: Instant,
 }
 
 /// Our end of a flow.
 pub(super) enum FlowEnd {
-    /// Datagrams come from, and go to, a program, through a listener.
+    /// A program, through a listener.
     Program { listener: UdpListenerKey, program: Program },
-    /// The target's name is being looked up; the host that a peer named is to be checked.
+    /// The target's name is being looked up; a host that a peer named must be checked.
     Resolving { named: Option<Target> },
-    /// A socket that is connected to the target, and where else that may be as long as nobody answered.
+    /// A socket connected to the target, and another address of the target while nothing answered.
     Target(UdpSocket, Option<SocketAddr>),
 }
 
@@ -72,32 +73,32 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    /// Makes a table without flows.
+    /// Creates a table without flows.
     pub(super) fn new() -> Flows {
         Flows { table: Table::new(), listeners: Table::new(), idle: DEFAULT_UDP_IDLE, datagram: vec![0; MAX_DATAGRAM] }
     }
 
-    /// Tells whether a flow is still there.
+    /// Tells whether a flow exists.
     pub(super) fn contains(&self, flow: FlowKey) -> bool {
         self.table.contains(flow)
     }
 
-    /// Returns which of its session's targets a flow is connected to.
+    /// Returns which of its session's targets a flow leads to.
     pub(super) fn round(&self, flow: FlowKey) -> Option<RoundKey> {
         self.table.get(flow)?.round
     }
 
-    /// Returns the flow whose socket is in a slot.
+    /// Returns the flow whose socket has this slot.
     pub(super) fn at(&self, slot: Slot) -> Option<FlowKey> {
         self.table.at(slot)
     }
 
-    /// Returns the socket for programs that is in a slot.
+    /// Returns the socket for programs that has this slot.
     pub(super) fn listener_at(&self, slot: Slot) -> Option<UdpListenerKey> {
         self.listeners.at(slot)
     }
 
-    /// Takes what a target sent. Returns the target if it said something.
+    /// Handles datagrams from a target. Returns the target if it answered.
     pub(super) fn receive_from_target(&mut self, shared: &mut Shared<'_>, flow: FlowKey) -> Option<RoundKey> {
         let mut buffer = std::mem::take(&mut self.datagram);
         let mut answered = None;
@@ -118,7 +119,7 @@ impl Flows {
                     answered = round.or(answered);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Nobody is at the target now; somebody may be later.
+                // No program listens at the target now; one may do so later.
                 Err(error) => {
                     debug!("flow={flow} receive error={error}");
                     self.try_further(shared, flow);
@@ -129,12 +130,12 @@ impl Flows {
         answered
     }
 
-    /// Takes what the peer sent, and the end of the flow.
+    /// Handles datagrams from the peer, and the end of the flow.
     pub(super) fn flow_readable(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
         loop {
             let Some(entry) = self.table.get_mut(flow) else { return };
             let Some(mut stream) = shared.sessions[entry.session].session.mux().stream(entry.key) else { return };
-            // Before the socket is there, the mux keeps what comes, within its bound.
+            // Until there is a socket, the mux keeps arriving datagrams, within its limit.
             if matches!(entry.our_end, FlowEnd::Resolving { .. }) {
                 return;
             }
@@ -151,7 +152,7 @@ impl Flows {
                     None => return,
                 },
                 FlowEnd::Target(socket, None) => socket.send(&datagram).map(drop),
-                // On this machine it is known at once that nobody is there.
+                // On this machine, an unused port is noticed at once.
                 FlowEnd::Target(socket, Some(_)) => {
                     socket.send(&datagram).and_then(|_| socket.take_error()?.map_or(Ok(()), Err))
                 }
@@ -162,13 +163,13 @@ impl Flows {
             if self.try_further(shared, flow)
                 && let Some(FlowEntry { our_end: FlowEnd::Target(socket, _), .. }) = self.table.get(flow)
             {
-                // Lost if nobody is there either.
+                // The datagram is lost if nothing listens there either.
                 let _ = socket.send(&datagram);
             }
         }
     }
 
-    /// A flow has been idle for long enough, or is looked at again later.
+    /// Ends a flow that was idle for long enough, or sets the next deadline.
     pub(super) fn handle_flow_idle(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
         let Some(entry) = self.table.get(flow) else { return };
         let end = entry.used_at + self.idle;
@@ -179,12 +180,12 @@ impl Flows {
         }
     }
 
-    /// The mux ended a flow's stream.
+    /// Ends a flow whose stream the mux ended.
     pub(super) fn flow_aborted(&mut self, shared: &mut Shared<'_>, flow: FlowKey, reason: &str) {
         self.remove_flow(shared, flow, StreamEnd::failed(reason));
     }
 
-    /// Says that nothing follows, and forgets a flow.
+    /// Ends a flow in order, and forgets it.
     pub(super) fn end_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, end: StreamEnd) {
         let Some(entry) = self.table.get(flow) else { return };
         let (session, key) = (entry.session, entry.key);
@@ -195,7 +196,7 @@ impl Flows {
         self.remove_flow(shared, flow, end);
     }
 
-    /// Ends the flow whose socket is called so, if there is one: what was sent through it came back.
+    /// Ends the flow whose socket has this name in a trail, if there is one: what it sent came back.
     pub(super) fn end_looping_flow(&mut self, shared: &mut Shared<'_>, hop: Hop) {
         let Some((flow, entry)) = self.table.iter().find(|(_, entry)| entry.hops.contains(&hop)) else { return };
         let (session, key) = (entry.session, entry.key);

@@ -1,4 +1,4 @@
-//! Keys by which the parts of the loop name each other's entries without knowing their owners.
+//! Keys by which parts of the loop refer to each other's entries, without knowing their owners.
 
 use super::table::Key;
 
@@ -17,7 +17,7 @@ pub(super) type LinkKey = Key<Link>;
 /// Key of a flow.
 pub(super) type FlowKey = Key<Flow>;
 
-/// Key of a socket that local programs send to.
+/// Key of a UDP socket for local programs.
 pub(super) type UdpListenerKey = Key<Programs>;
 
 /// Key of a target of a session.
@@ -38,18 +38,18 @@ pub(super) enum Link {}
 /// Marks the key of a flow.
 pub(super) enum Flow {}
 
-/// Marks the key of a socket that local programs send to.
+/// Marks the key of a UDP socket for local programs.
 pub(super) enum Programs {}
 
 /// Marks the key of a target.
 pub(super) enum Round {}
 
-/// Whose session it is.
+/// The kind of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// A client's or a host's that knows the pin.
+    /// A session between a client and a host, which know the pin.
     Peer,
-    /// The one between a host and a server. Nobody proved a pin: on the host it reaches what is published, and what the
-    /// host lets the server dial.
+    /// A session between a host and a server, without proof of the pin. At the host it reaches what is published, and
+    /// what the host dials for the server.
     Server,
 }

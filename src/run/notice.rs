@@ -1,4 +1,4 @@
-//! What the loop tells a side: what is for all of them, and what is for one kind.
+//! Notices of the loop for a side: some for all sides, some for one kind.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::net::system::Event as MioEvent;
 use crate::session::{End, Signal};
 use crate::tunnel::{self, GoAwayReason};
 
-/// Which listeners of a side's table may have a connection.
+/// Which listeners may have a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listening {
-    /// Each may, and so may all others of the side.
+    /// All listeners of the side.
     All,
-    /// The one in that slot.
+    /// The listener in this slot.
     At(Slot),
 }
 
-/// What there is to say about a session at its end.
+/// A summary of a session, at its end.
 #[derive(Debug)]
 pub(super) struct Summary {
     pub(super) scope: Scope,
@@ -30,24 +30,24 @@ pub(super) struct Summary {
     pub(super) duration: Option<Duration>,
 }
 
-/// Something for the side to handle.
+/// A notice for the side.
 #[derive(Debug)]
 pub(super) enum Notice {
     /// A listener may have a connection.
     Acceptable(Listening),
-    /// Something about a signaling WebSocket.
+    /// An event of a signaling WebSocket.
     Link(LinkNotice),
-    /// A session has something to say through signaling.
+    /// A session has a message for signaling.
     Signal { session: SessionKey, number: u32, signal: Signal },
-    /// Something about a stream that is neither a connection's nor a flow's.
+    /// An event of a stream that belongs to neither a connection nor a flow.
     Unowned { session: SessionKey, event: tunnel::Event },
-    /// A session is over and gone.
+    /// A session is over and removed.
     Ended { session: SessionKey, end: End, summary: Summary },
-    /// It is time to see whether the signaling WebSockets are alive.
+    /// The signaling WebSockets should be checked.
     KeepAlive,
-    /// Somebody woke the loop: a helper thread may have an answer.
+    /// Another thread woke the loop: a helper thread may have an answer.
     Woken,
-    /// Somebody wants us to end: in order the first time, at once the second.
+    /// The run should end: in order the first time, at once the second.
     Stop,
     /// For a host or a client.
     Peer(PeerNotice),
@@ -59,18 +59,18 @@ pub(super) enum Notice {
     Server(ServerNotice),
 }
 
-/// Something about a signaling WebSocket.
+/// An event of a signaling WebSocket.
 #[derive(Debug)]
 pub(super) enum LinkNotice {
     /// Its socket is ready.
     Ready { slot: Slot, event: MioEvent },
-    /// It may have more to give although no event says so.
+    /// It may have more to read although no event says so.
     Poll { link: LinkKey },
-    /// Its time for its step is up.
+    /// The deadline of this step.
     Due { link: LinkKey, step: u64 },
 }
 
-/// Something for either side of a session with a peer.
+/// A notice for either side of a session with a peer.
 #[derive(Debug)]
 pub(super) enum PeerNotice {
     /// Local programs sent datagrams.
@@ -81,50 +81,50 @@ pub(super) enum PeerNotice {
     Resolved { answer: Result<Vec<SocketAddr>, String> },
     /// This machine's addresses changed.
     Addresses { vanished: Vec<IpAddr> },
-    /// A session needs signaling no more.
+    /// A session no longer needs signaling.
     SignalingDone { session: SessionKey },
 }
 
-/// Something for a host.
+/// A notice for a host.
 #[derive(Debug)]
 pub(super) enum HostNotice {
-    /// The listener of its signaling may have a connection.
+    /// The signaling listener may have a connection.
     Acceptable,
-    /// A client wants it to listen.
+    /// A client asks the host to listen.
     Listen { session: SessionKey, id: u16, bind: String },
     /// A guess of the pin may be verified now.
     Verify,
-    /// A deadline of its own came up.
+    /// A deadline of the host.
     Due(HostDue),
 }
 
-/// Something for a client.
+/// A notice for a client.
 #[derive(Debug)]
 pub(super) enum ClientNotice {
     /// Messages pass, for the first time or again.
     Connected { session: SessionKey },
-    /// Messages pass no more.
+    /// Messages no longer pass.
     Recovering { session: SessionKey },
     /// The host announced the end of a session.
     GoAway { session: SessionKey, reason: GoAwayReason },
-    /// The host was asked to listen: where it does, or why not.
+    /// The host's answer about a reverse forward: where it listens, or why not.
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
-    /// A program that talks to our proxy has something to say.
+    /// A program that negotiates with our proxy has sent something.
     Negotiation { slot: Slot },
-    /// A deadline of its own came up.
+    /// A deadline of the client.
     Due(ClientDue),
 }
 
-/// Something for a server.
+/// A notice for a server.
 #[derive(Debug)]
 pub(super) enum ServerNotice {
     /// The connection of a browser is ready.
     Web { slot: Slot, event: MioEvent },
-    /// The connection of a browser may have more to do although no event says so.
+    /// The connection of a browser may have more work although no event says so.
     WebPoll { web: Mark },
     /// Files may have changed.
     Reload,
-    /// A deadline of its own came up.
+    /// A deadline of the server.
     Due(ServerDue),
 }
 

@@ -1,20 +1,20 @@
-//! The header of the PROXY protocol: how a service learns a client's address, which the connection to it does not show.
+//! The header of the PROXY protocol, by which a service learns a client's address.
 //!
-//! The formats are those of HAProxy's `proxy-protocol.txt`, sections 2.1 and 2.2. It goes to the service before the
-//! first byte of the stream. The addresses are those of the path between the peers, so the ports are of UDP; the header
-//! calls them TCP all the same, as it is about a stream.
+//! The formats are those of HAProxy's `proxy-protocol.txt`, sections 2.1 and 2.2. The header goes to the service before
+//! the first byte of the stream. The addresses are those of the path between the peers, so the ports are UDP ports; the
+//! header calls them TCP because the stream is one.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::ProxyProtocol;
 
-/// What every header of version 2 begins with.
+/// First bytes of every header of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// Version 2, with the command LOCAL: the addresses are those of the connection itself.
+/// Version 2, command LOCAL: the addresses are those of the connection itself.
 const LOCAL: u8 = 0x20;
 
-/// Version 2, with the command PROXY.
+/// Version 2, command PROXY.
 const PROXY: u8 = 0x21;
 
 /// No address family and no transport.
@@ -26,10 +26,11 @@ const TCP_OVER_IPV4: u8 = 0x11;
 /// Streams over IPv6; sixteen bytes an address.
 const TCP_OVER_IPV6: u8 = 0x21;
 
-/// Returns the header for a client that is seen at `source` and came to `destination` of this machine.
+/// Returns the header for a client seen at `source` that came to `destination` of this machine.
 ///
-/// Without a path of its own (relayed) it says `UNKNOWN`, in version 2 LOCAL: the service takes the connection for what
-/// it is. IPv4-mapped addresses are written as IPv4. Two families at a time have no form and count as no path.
+/// Without a direct path (relayed) it says `UNKNOWN`, in version 2 LOCAL: the service uses the addresses of the
+/// connection. IPv4-mapped addresses are written as IPv4. Two different families cannot be expressed and count as no
+/// path.
 pub(super) fn proxy_header(version: ProxyProtocol, path: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
     let addresses = path.map(|(source, destination)| {
         let ends = (source.ip().to_canonical(), destination.ip().to_canonical());

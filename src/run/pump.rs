@@ -5,8 +5,8 @@
 //! | end of file | finish (CLOSE) | | CLOSE, all before it written | `shutdown(Write)` |
 //! | error or reset, all before it read | abort (ABORT reset) | | ABORT | reset |
 //!
-//! A connection that takes nothing any more may still have given something: what a program said before it left is read
-//! to its end, and what comes for it meanwhile is dropped, as its system would. The same holds the other way round.
+//! If a connection takes nothing more, it may still have data to read: what a program sent before it left is read to
+//! its end, and data for it is dropped, as its system would do. The same holds in the other direction.
 
 use std::io::{self, IoSlice, Read, Write};
 
@@ -14,25 +14,25 @@ use crate::net::readiness::Readiness;
 use crate::net::stream::Stream;
 use crate::tunnel::{Chunk, ChunkPool, StreamMut};
 
-/// Bytes read in one go before others have their turn.
+/// Maximum number of bytes read in one go, before others have their turn.
 const READ_BUDGET: usize = 128 * 1024;
 
-/// Bytes written in one go before others have their turn.
+/// Maximum number of bytes written in one go, before others have their turn.
 const WRITE_BUDGET: usize = 256 * 1024;
 
-/// Payloads written with one system call.
+/// Maximum number of payloads written with one system call.
 const MAX_SLICES: usize = 32;
 
-/// What became of a turn.
+/// The result of a turn.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// Nothing more can be done until something happens.
+    /// Nothing more can be done until an event.
     Waiting,
     /// The budget is used up; there is more to do.
     More,
-    /// Both directions ended in order: the connection can be dropped.
+    /// Both directions ended in order: drop the connection.
     Done,
-    /// The connection failed: the stream is to be aborted.
+    /// The connection failed: abort the stream.
     Failed(io::Error),
 }
 
@@ -41,20 +41,20 @@ pub(super) struct Pump {
     socket: Stream,
     /// Latched readiness.
     pub(super) readiness: Readiness,
-    /// Bytes for the connection that come before the stream's.
+    /// Bytes for the connection that go before the stream's.
     prefix: Vec<u8>,
-    /// Bytes of the connection that were read already.
+    /// Bytes of the connection that were read before.
     early: Vec<u8>,
     read_ended: bool,
     write_ended: bool,
-    /// Why the connection takes nothing any more.
+    /// Why the connection takes nothing more.
     failure: Option<io::Error>,
     sent: u64,
     received: u64,
 }
 
 impl Pump {
-    /// Joins a connection that is established.
+    /// Joins an established connection.
     pub(super) fn new(socket: Stream) -> Pump {
         let readiness = Readiness::BOTH;
         let (prefix, early) = (Vec::new(), Vec::new());
@@ -62,24 +62,24 @@ impl Pump {
         Pump { socket, readiness, prefix, early, read_ended, write_ended, failure: None, sent: 0, received: 0 }
     }
 
-    /// Has bytes written to the connection before all that comes from the stream.
+    /// Writes `prefix` to the connection before everything from the stream.
     #[must_use]
     pub(super) fn with_prefix(self, prefix: Vec<u8>) -> Pump {
         Pump { prefix, ..self }
     }
 
-    /// Has bytes go to the stream before all that is read from the connection, as the stream has room for them.
+    /// Sends `early` to the stream before everything that is read from the connection.
     #[must_use]
     pub(super) fn with_early(self, early: Vec<u8>) -> Pump {
         Pump { early, ..self }
     }
 
-    /// Returns the socket, to register it or let go of it.
+    /// Returns the socket, for registering or removing it.
     pub(super) fn source_mut(&mut self) -> &mut Stream {
         &mut self.socket
     }
 
-    /// Gives the socket back, and tells whether our direction of it has ended in order.
+    /// Returns the socket, and whether our direction of it has ended in order.
     pub(super) fn into_socket(self) -> (Stream, bool) {
         (self.socket, self.write_ended)
     }
@@ -89,15 +89,15 @@ impl Pump {
         (self.sent, self.received)
     }
 
-    /// Takes note that the connection takes nothing any more. What it gave before is read to its end.
+    /// Stores the error of a connection that takes nothing more. What the program sent before is read to its end.
     pub(super) fn handle_failure(&mut self, error: io::Error) {
         self.failure = Some(error);
         self.readiness.readable = true;
     }
 
-    /// Moves what can be moved in both directions, within the budgets.
+    /// Moves bytes in both directions, within the budgets.
     pub(super) fn pump(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> Progress {
-        // Reading comes first: a write that fails takes the error with it that tells how the other direction ends.
+        // Read first: a failed write takes the error that tells how the other direction ends.
         let read = match self.read(stream, pool) {
             Ok(more) => more,
             Err(error) => return Progress::Failed(self.failure.take().unwrap_or(error)),
@@ -120,13 +120,13 @@ impl Pump {
         }
     }
 
-    /// Tells whether a read of nothing is an end in order. Behind a reset, whose error a write took, it looks the same;
-    /// but where an end had come before the reset, that error is EPIPE.
+    /// Tells whether an empty read is an end in order. After a reset whose error a write took, it looks the same; but
+    /// if an end had come before the reset, that error is EPIPE.
     fn has_ended_in_order(&self) -> bool {
         self.failure.as_ref().is_none_or(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Connection to stream. Returns whether there is more to do.
+    /// Moves bytes from the connection to the stream. Returns whether there is more to do.
     fn read(&mut self, stream: &mut StreamMut<'_>, pool: &mut ChunkPool) -> io::Result<bool> {
         let mut budget = READ_BUDGET;
         while self.readiness.readable && !self.read_ended {
@@ -147,7 +147,8 @@ impl Pump {
                         stream.finish();
                     }
                 }
-                // A program that goes on until all is said would otherwise never read the answer.
+                // Read and discard: a program that writes everything before it reads would otherwise never read the
+                // answer.
                 Ok(len) if is_refused => {
                     pool.recycle(chunk);
                     budget = budget.saturating_sub(len);
@@ -186,7 +187,7 @@ impl Pump {
         self.socket.read(&mut room[..len])
     }
 
-    /// Stream to connection. Returns whether there is more to do.
+    /// Moves bytes from the stream to the connection. Returns whether there is more to do.
     fn write(&mut self, stream: &mut StreamMut<'_>) -> io::Result<bool> {
         let mut budget = WRITE_BUDGET;
         while self.readiness.writable && !self.write_ended {
@@ -204,7 +205,7 @@ impl Pump {
             }
             if stream.poll_end() {
                 self.write_ended = true;
-                // A connection that is gone already needs no shutdown; reading tells how it ended.
+                // A connection that is gone needs no shutdown; reading tells how it ended.
                 return match self.socket.finish() {
                     Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(error),
                     _ => Ok(false),
@@ -240,7 +241,7 @@ impl Pump {
     }
 }
 
-/// Drops what came for a connection that takes nothing any more: whoever sent it may have to be done before it reads.
+/// Drops data for a connection that takes nothing more: its sender may have to finish before it reads.
 fn drop_readable(stream: &mut StreamMut<'_>) {
     let len = stream.readable().map(<[u8]>::len).sum();
     stream.consume(len);

@@ -1,9 +1,9 @@
-//! Notices that a target leads back although nobody can say so: by way of another host, another machine, a container.
+//! Detects targets that lead back where no trail shows it: through another host, another machine, a container.
 //!
-//! A connection that goes round makes the next one by being made, each stays open, and none ever gets an answer. Where
-//! that many are open, dials wait for a moment: if further ones are asked for only after one was let go, and exactly
-//! one each time, while none of them ends, they are one connection that goes round. The first answer of a real service
-//! lets all go.
+//! A connection in a loop causes the next one when it is made. All of them stay open, and none ever gets an answer. If
+//! many such connections are open, dials are held for a moment, then one is released. If exactly one new dial follows
+//! each release, none comes otherwise, and no connection ends, they are one connection in a loop. The first answer of a
+//! real service releases all dials.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,28 +15,27 @@ use super::keys::{self, RoundKey, SessionKey};
 use super::table::Table;
 use crate::net::system;
 
-/// Connections that are open to a target, and silent, before one is suspected.
+/// Number of open and silent connections to a target that makes it suspicious.
 const MANY: usize = 16;
 
-/// How long nobody may ask for a dial before one is let go.
+/// Time without a new dial before one is released.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// How long the next one may take to follow it. Others on the way round may be just as suspicious, and wait as long as
-/// we do.
+/// Time for the next dial to follow a release. Other sides in the loop may be suspicious as well, and hold the dial as
+/// long as we do.
 const FOLLOWS: Duration = Duration::from_millis(400);
 
-/// How often one is let go and exactly one follows before that is no accident: for dials that are asked for by chance
-/// it would be once in some hundred thousand times, and then only if none of all connections gets an answer or ends
-/// meanwhile.
+/// Number of releases, each followed by exactly one dial, that prove a loop. Independent dials would look like this
+/// once in several hundred thousand cases, and only if no connection gets an answer or ends meanwhile.
 const ROUNDS: usize = 16;
 
-/// How long a target that was suspected for nothing is left alone, at first and at most.
+/// Shortest and longest time without suspicion, after a false one.
 const REST: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(64)];
 
-/// How long nothing is dialled for a session at a target that leads back.
+/// How long dials of a session to a target that leads back are refused.
 const REFUSAL: Duration = Duration::from_secs(10);
 
-/// The targets that sessions have connections to, and the dials `W` that wait there.
+/// The targets of sessions with their connections, and the dials `W` that are held.
 #[derive(Debug)]
 pub(super) struct Rounds<W = Wanted> {
     targets: Table<Round<W>, keys::Round>,
@@ -44,12 +43,12 @@ pub(super) struct Rounds<W = Wanted> {
     orders: VecDeque<Order<W>>,
 }
 
-/// What becomes of a dial.
+/// A decision about a dial.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order<W = Wanted> {
-    /// It is let go; the target is to be [forgotten](Rounds::forget) if nothing comes of it.
+    /// Dial it. [Forget](Rounds::forget) the target if the dial fails.
     Dial(RoundKey, W),
-    /// It leads back.
+    /// Refuse it: the target leads back.
     Refuse(W),
 }
 
@@ -58,11 +57,11 @@ pub(super) enum Order<W = Wanted> {
 pub(super) struct Round<W = Wanted> {
     session: SessionKey,
     target: String,
-    /// Its connections, those that are being made included.
+    /// Its connections, including those that are being made.
     open: usize,
-    /// How many there are when it is looked at.
+    /// Number of connections at which it is examined.
     look_at: usize,
-    /// It is not suspected before.
+    /// It is not suspected before this time.
     rest_until: Option<Instant>,
     rest: Duration,
     state: State<W>,
@@ -79,11 +78,11 @@ enum State<W> {
     Watched {
         held: VecDeque<W>,
         watch: Watch,
-        /// When the present part of it is over.
+        /// The end of the present phase.
         until: Instant,
-        /// How often one followed another.
+        /// How many releases were each followed by one dial.
         rounds: usize,
-        /// A connection ended: who goes round never does.
+        /// A connection ended, which never happens in a loop.
         has_ended: bool,
     },
     Refused {
@@ -91,19 +90,19 @@ enum State<W> {
     },
 }
 
-/// What is expected of a target that is watched.
+/// The phase of a watched target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Watch {
-    /// Dials that are on their way may be asked for.
+    /// Dials in transit may still arrive.
     Settling,
-    /// Nothing.
+    /// No dial is expected.
     Quiet,
-    /// That one is asked for, because one was let go.
+    /// One dial is expected after a release.
     Following,
 }
 
 impl<W> Rounds<W> {
-    /// Returns a target of a session, which is known from now on.
+    /// Returns the entry for a target of a session; adds it if there is none.
     pub(super) fn find(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let place = (session, target.to_owned());
         if let Some(&key) = self.places.get(&place) {
@@ -122,14 +121,14 @@ impl<W> Rounds<W> {
         key
     }
 
-    /// Takes note that a connection is being made.
+    /// Counts a connection that is being made.
     pub(super) fn enter(&mut self, session: SessionKey, target: &str) -> RoundKey {
         let key = self.find(session, target);
         self.targets[key].open += 1;
         key
     }
 
-    /// Takes note that a connection is over.
+    /// Counts a connection that is over.
     pub(super) fn leave(&mut self, key: RoundKey) {
         let Some(round) = self.targets.get_mut(key) else { return };
         round.open -= 1;
@@ -142,7 +141,7 @@ impl<W> Rounds<W> {
         self.forget(key);
     }
 
-    /// Forgets a target that nothing is known of any more.
+    /// Removes a target with no state to remember.
     pub(super) fn forget(&mut self, key: RoundKey) {
         let is_idle = |round: &Round<W>| round.open == 0 && matches!(round.state, State::Calm);
         if self.targets.get(key).is_some_and(is_idle)
@@ -152,21 +151,22 @@ impl<W> Rounds<W> {
         }
     }
 
-    /// Tells whether a target has so many connections that somebody should look whether any ever got an answer.
+    /// Tells whether a target has so many connections that the caller should check whether any ever got an answer.
     pub(super) fn is_to_be_looked_at(&self, key: RoundKey, now: Instant) -> bool {
         let round = &self.targets[key];
         let is_watched = matches!(round.state, State::Watched { .. });
         !is_watched && round.open >= round.look_at && round.rest_until.is_none_or(|until| now >= until)
     }
 
-    /// Takes note that a target has answered, so that many connections are not looked at for each that is added.
+    /// Stores that a target has answered, so that its connections are not checked for each one that is added.
     pub(super) fn note_answered(&mut self, key: RoundKey) {
         let round = &mut self.targets[key];
         round.look_at = round.open * 2;
     }
 
-    /// Takes a dial: it is let go, refused, or held until it is known whether the target leads back. `is_suspect` says
-    /// that it has many connections, and none of them ever got an answer. Returns when the target is looked at again.
+    /// Decides about a dial: it is released, refused, or held until it is known whether the target leads back.
+    /// `is_suspect` means that the target has many connections, none of which ever got an answer. Returns when to
+    /// examine the target again.
     pub(super) fn admit(&mut self, now: Instant, key: RoundKey, wanted: W, is_suspect: bool) -> Option<Instant> {
         let round = &mut self.targets[key];
         match &mut round.state {
@@ -174,7 +174,7 @@ impl<W> Rounds<W> {
                 held.push_back(wanted);
                 match watch {
                     Watch::Settling => None,
-                    // It came by itself.
+                    // The dial came without a release.
                     Watch::Quiet => {
                         self.let_all_go(now, key);
                         None
@@ -204,7 +204,7 @@ impl<W> Rounds<W> {
         }
     }
 
-    /// What was waited for at a target is over. Returns when it is looked at again.
+    /// Handles the end of a target's phase. Returns when to examine it again.
     pub(super) fn handle_due(&mut self, now: Instant, key: RoundKey) -> Option<Instant> {
         let round = self.targets.get_mut(key)?;
         let (held, watch, until, rounds, has_ended) = match &mut round.state {
@@ -238,30 +238,30 @@ impl<W> Rounds<W> {
         }
     }
 
-    /// A target answered on one of its connections.
+    /// Handles an answer of a target on one of its connections.
     pub(super) fn answered(&mut self, now: Instant, key: RoundKey) {
         if self.targets.get(key).is_some_and(|round| matches!(round.state, State::Watched { .. })) {
             self.let_all_go(now, key);
         }
     }
 
-    /// Returns what becomes of the next dial.
+    /// Returns the next decision.
     pub(super) fn poll(&mut self) -> Option<Order<W>> {
         self.orders.pop_front()
     }
 
-    /// Nothing leads back there.
+    /// Releases all dials: the target does not lead back.
     fn let_all_go(&mut self, now: Instant, key: RoundKey) {
         let round = &mut self.targets[key];
         let state = std::mem::replace(&mut round.state, State::Calm);
-        // Two that suspect each other are not to do so in step for ever.
+        // Two sides that suspect each other must not stay in step.
         let rest = round.rest.mul_f64(system::rng().random_range(0.5..1.5));
         round.rest_until = Some(now + rest);
         round.rest = (round.rest * 2).min(REST[1]);
         if let State::Watched { held, .. } = state {
             self.orders.extend(held.into_iter().map(|wanted| Order::Dial(key, wanted)));
         }
-        // Those that are let go come back to it.
+        // Released dials need the target again.
         if self.orders.is_empty() {
             self.forget(key);
         }

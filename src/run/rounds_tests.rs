@@ -1,13 +1,13 @@
-//! What goes round, and what does not, without a socket and without waiting.
+//! Loops and other patterns of dials, without sockets and waiting.
 
 use super::*;
 
-/// A target with that many silent connections, and what is decided there.
+/// A target with many silent connections, and the decisions there.
 struct Rig {
     rounds: Rounds<usize>,
     key: RoundKey,
     now: Instant,
-    /// When the target is looked at.
+    /// When the target is examined.
     look_at: Option<Instant>,
 }
 
@@ -22,7 +22,7 @@ impl Rig {
         Rig { rounds, key, now: Instant::now(), look_at: None }
     }
 
-    /// Somebody asks for a dial; none of the connections has an answer.
+    /// Asks for a dial while no connection has an answer.
     fn ask(&mut self, wanted: usize) -> Vec<Order<usize>> {
         let is_suspect = self.rounds.is_to_be_looked_at(self.key, self.now);
         let look_at = self.rounds.admit(self.now, self.key, wanted, is_suspect);
@@ -30,14 +30,14 @@ impl Rig {
         self.orders()
     }
 
-    /// Time passes until the target is looked at.
+    /// Advances the time until the target is examined.
     fn look(&mut self) -> Vec<Order<usize>> {
         self.now = self.look_at.take().expect("it is looked at");
         self.look_at = self.rounds.handle_due(self.now, self.key);
         self.orders()
     }
 
-    /// What was decided; what is let go is being dialled.
+    /// Returns the decisions; released dials count as dialled.
     fn orders(&mut self) -> Vec<Order<usize>> {
         let orders: Vec<_> = std::iter::from_fn(|| self.rounds.poll()).collect();
         for order in &orders {
@@ -65,7 +65,7 @@ fn what_follows_one_for_one_is_refused_and_for_a_while() {
     let mut rig = Rig::with(MANY);
     assert_eq!(rig.ask(0), []);
     for wanted in 0..ROUNDS {
-        assert_eq!(rig.look(), rig.dial(wanted), "one is let go");
+        assert_eq!(rig.look(), rig.dial(wanted), "one is released");
         assert_eq!(rig.ask(wanted + 1), [], "and exactly one follows");
     }
     assert_eq!(rig.look(), [Order::Refuse(ROUNDS)]);
@@ -98,7 +98,7 @@ fn an_answer_an_end_and_silence_let_all_go() {
         rig.rounds.leave(rig.key);
         rig.look()
     };
-    // Nobody followed the one that was let go.
+    // No dial follows the released one.
     let silent = |rig: &mut Rig| {
         let first = rig.look();
         assert_eq!((first, rig.look()), (rig.dial(0), vec![Order::Dial(rig.key, 1)]));

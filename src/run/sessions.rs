@@ -28,7 +28,7 @@ use crate::signaling::SessionId;
 use crate::signaling::handshake::Established;
 use crate::tunnel::{self, AbortReason, ChunkPool, Config, GoAwayReason, StreamKey};
 
-/// How long a session must have been without a path before it gives way to another client.
+/// How long a session must have been without a path before it may give way to another client.
 const MIN_EVICTED: Duration = Duration::from_secs(5);
 
 /// A session and what belongs to it.
@@ -38,35 +38,35 @@ pub(super) struct SessionEntry {
     /// Short id, for people.
     pub(super) name: String,
     sockets: Vec<OwnSocket>,
-    /// Our end of the signaling connection.
+    /// The address of our end of the signaling connection.
     signaling_address: Option<IpAddr>,
-    /// The TCP connection of each stream.
+    /// The connection of each stream.
     pub(super) connections: HashMap<StreamKey, ConnectionKey>,
-    /// The UDP flow of each stream that is one.
+    /// The flow of each UDP stream.
     pub(super) flows: HashMap<StreamKey, FlowKey>,
-    /// Keeps stream ids from being guessed from addresses.
+    /// Prevents guessing stream ids from addresses.
     pub(super) salt: [u8; 16],
     pub(super) connected_at: Option<Instant>,
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// When somebody was told of a forward that leads back to itself.
+    /// When a forward that leads back to itself was last reported.
     pub(super) loop_told_at: Option<Instant>,
     is_dirty: bool,
     /// The deadline that is set for it.
     due_at: Option<Instant>,
 }
 
-/// A UDP socket of a session: whose carrier it serves, and where it is in the loop's table.
+/// A UDP socket of a session: the carrier it serves, and its key.
 struct OwnSocket {
     carrier: u32,
     key: SocketKey,
 }
 
-/// What a session has to say that is not for itself.
+/// An event of a session for others.
 pub(super) enum SessionEvent {
-    /// Something about a stream.
+    /// An event of a stream.
     Stream(tunnel::Event),
-    /// It is over: what belongs to it goes, and then the session.
+    /// The session is over: everything that belongs to it is removed, then the session.
     Ended(End),
 }
 
@@ -74,16 +74,16 @@ pub(super) enum SessionEvent {
 pub(super) struct Sessions {
     table: Table<SessionEntry, keys::Session>,
     sockets: Sockets,
-    /// Those that may have something to say.
+    /// Sessions that may have output or events.
     dirty: VecDeque<SessionKey>,
     reach: Reach,
     stun: Stun,
-    /// This machine's addresses, as far as they were told.
+    /// This machine's addresses, as far as they were reported.
     addresses: Vec<IpAddr>,
 }
 
 impl Sessions {
-    /// Makes a table without sessions; those that come are reached by these ways, and ask these STUN servers.
+    /// Creates a table without sessions. Its sessions use these kinds of paths and these STUN servers.
     pub(super) fn new(reach: Reach, stun: Vec<Target>, waker: Arc<Waker>) -> Sessions {
         Sessions {
             table: Table::new(),
@@ -95,7 +95,7 @@ impl Sessions {
         }
     }
 
-    /// Starts a session with a peer that knows the pin. `local` is our end of the link that it came by.
+    /// Starts a session with a peer that knows the pin. `local` is our end of its link.
     pub(super) fn add(
         &mut self,
         turn: &Turn,
@@ -113,7 +113,7 @@ impl Sessions {
         Ok(key)
     }
 
-    /// Starts the session between a host and a server, on the WebSocket that joins them.
+    /// Starts the session between a host and a server, on their WebSocket.
     pub(super) fn add_plain(&mut self, turn: &Turn, name: String, config: Config) -> SessionKey {
         self.insert(Session::plain(turn.now, config), Scope::Server, name)
     }
@@ -141,17 +141,17 @@ impl Sessions {
         key
     }
 
-    /// Returns how many sessions with peers there are.
+    /// Returns the number of sessions with peers.
     pub(super) fn peer_count(&self) -> usize {
         self.table.iter().filter(|(_, entry)| entry.scope == Scope::Peer).count()
     }
 
-    /// Finds the session of that id.
+    /// Returns the session with this id.
     pub(super) fn find(&self, id: &SessionId) -> Option<SessionKey> {
         self.table.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
     }
 
-    /// Aborts a stream, if it is still there.
+    /// Aborts a stream, if it exists.
     pub(super) fn abort_stream(&mut self, session: SessionKey, key: StreamKey, reason: AbortReason, detail: &str) {
         let entry = &mut self.table[session];
         if let Some(stream) = entry.session.mux().stream(key) {
@@ -160,24 +160,24 @@ impl Sessions {
         entry.touch(session, &mut self.dirty);
     }
 
-    /// Returns the session that has been without a path for longest, if that is long enough for it to give way.
+    /// Returns the session that has been without a path for longest, if that is long enough to give way.
     pub(super) fn poll_evicted(&self, now: Instant) -> Option<SessionKey> {
         let recovering = self.table.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
         let (_, key) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= now)?;
         Some(key)
     }
 
-    /// Finds a live session.
+    /// Returns a live session.
     pub(super) fn get(&self, key: SessionKey) -> Option<&SessionEntry> {
         self.table.get(key)
     }
 
-    /// Finds a live session.
+    /// Returns a live session, mutably.
     pub(super) fn get_mut(&mut self, key: SessionKey) -> Option<&mut SessionEntry> {
         self.table.get_mut(key)
     }
 
-    /// Tells whether there are none.
+    /// Tells whether there are no sessions.
     pub(super) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
@@ -187,12 +187,12 @@ impl Sessions {
         self.addresses.contains(&address)
     }
 
-    /// Begins to look up where the STUN servers are.
+    /// Starts to look up the STUN servers.
     pub(super) fn look_up_stun(&mut self, now: Instant) {
         self.stun.look_up(now);
     }
 
-    /// Takes the addresses of STUN servers and passes them on to the sessions.
+    /// Passes the addresses of STUN servers on to the sessions.
     pub(super) fn handle_stun_lookups(&mut self, now: Instant) {
         while let Some((addresses, is_complete)) = self.stun.poll() {
             for (_, entry) in self.table.iter_mut() {
@@ -210,25 +210,25 @@ impl Sessions {
         self.touch_all();
     }
 
-    /// Marks a session as one that may have something to say.
+    /// Marks a session that may have output or events.
     pub(super) fn touch(&mut self, key: SessionKey) {
         if let Some(entry) = self.table.get_mut(key) {
             entry.touch(key, &mut self.dirty);
         }
     }
 
-    /// Marks every session as one that may have something to say.
+    /// Marks every session as one that may have output or events.
     pub(super) fn touch_all(&mut self) {
         let Sessions { table, dirty, .. } = self;
         table.iter_mut().for_each(|(key, entry)| entry.touch(key, dirty));
     }
 
-    /// Takes an event of a UDP socket.
+    /// Handles an event of a UDP socket.
     pub(super) fn handle_socket_event(&mut self, slot: Slot, event: &MioEvent) {
         self.sockets.handle_event(slot, event);
     }
 
-    /// Feeds sessions what their sockets received.
+    /// Passes received datagrams to the sessions.
     pub(super) fn receive_datagrams(&mut self, now: Instant) {
         let Sessions { table, sockets, dirty, .. } = self;
         sockets.receive(|key, local, remote, datagram| {
@@ -238,22 +238,22 @@ impl Sessions {
         });
     }
 
-    /// Returns the next session that may have something to say.
+    /// Returns the next marked session.
     pub(super) fn poll_dirty(&mut self) -> Option<SessionKey> {
         self.dirty.pop_front()
     }
 
-    /// Returns how many sessions may have something to say.
+    /// Returns how many sessions are marked.
     pub(super) fn dirty(&self) -> usize {
         self.dirty.len()
     }
 
-    /// Tells whether a session may have something to say, or a socket something to receive.
+    /// Tells whether a session is marked, or a socket may have datagrams.
     pub(super) fn has_work(&self) -> bool {
         !self.dirty.is_empty() || self.sockets.has_work()
     }
 
-    /// Hands a session's channel what it has room for, sends its datagrams, and tells the side what is for signaling.
+    /// Fills a session's channel, sends its datagrams, and passes its signaling messages to the side.
     pub(super) fn flush(&mut self, turn: &mut Turn, pool: &mut ChunkPool, key: SessionKey) {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.is_dirty = false;
@@ -278,10 +278,10 @@ impl Sessions {
         self.touch_all();
     }
 
-    /// Does what is due in a session, if anything is. Its deadline may have moved since it was set.
+    /// Handles a session's deadline, if it is due; it may have moved since it was set.
     pub(super) fn handle_due(&mut self, turn: &mut Turn, key: SessionKey) {
         let now = turn.now;
-        // One that was set for later than another is of no use any more.
+        // An outdated deadline does nothing.
         let Some(entry) = self.table.get_mut(key).filter(|entry| entry.due_at.is_some_and(|at| at <= now)) else {
             return;
         };
@@ -294,8 +294,8 @@ impl Sessions {
         }
     }
 
-    /// Sets the clock for a session. If it is set for an earlier moment already, that one looks again: most deadlines
-    /// only move away, and nothing is looked at that did not change, however many sessions there are.
+    /// Sets the deadline for a session. An earlier deadline that is set already checks again: most deadlines only move
+    /// away, so sessions without changes cost nothing, however many there are.
     pub(super) fn set_deadline(&mut self, turn: &mut Turn, key: SessionKey) {
         let Some(entry) = self.table.get_mut(key) else { return };
         if let Some(at) = entry.session.poll_timeout()
@@ -306,13 +306,13 @@ impl Sessions {
         }
     }
 
-    /// Takes out a session that is over. What belongs to it is gone already.
+    /// Removes a session that is over. Everything that belongs to it is gone already.
     pub(super) fn remove(&mut self, turn: &Turn, pool: &mut ChunkPool, key: SessionKey) -> Summary {
-        // Good-byes go out before their sockets go.
+        // Good-byes leave before their sockets are closed.
         self.transmit(key);
         let entry = &mut self.table[key];
         let sockets = std::mem::take(&mut entry.sockets);
-        // Chunks of streams that were cut off go back to the pool.
+        // Chunks of aborted streams go back to the pool.
         entry.session.mux().reclaim(pool);
         sockets.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
         let entry = self.table.remove(key).expect("it is there");
@@ -327,7 +327,7 @@ impl Sessions {
 }
 
 impl SessionEntry {
-    /// Puts the session in the list of those that may have something to say.
+    /// Puts the session into the list of marked ones.
     fn touch(&mut self, key: SessionKey, dirty: &mut VecDeque<SessionKey>) {
         if !std::mem::replace(&mut self.is_dirty, true) {
             dirty.push_back(key);
@@ -335,7 +335,7 @@ impl SessionEntry {
     }
 }
 
-/// Panics if it is gone.
+/// Panics if the session is gone.
 impl Index<SessionKey> for Sessions {
     type Output = SessionEntry;
 

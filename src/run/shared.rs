@@ -1,4 +1,4 @@
-//! What the owners of tables are lent for a call.
+//! What the owners of tables borrow for a call.
 
 use super::dialer::{Dialer, Waiter};
 use super::rounds::Rounds;
@@ -8,7 +8,7 @@ use super::turn::Turn;
 use crate::net::resolver::Resolver;
 use crate::tunnel::ChunkPool;
 
-/// What the owners of tables work with beside their own.
+/// What the owners of tables need beside their own tables.
 pub(super) struct Shared<'a> {
     pub(super) turn: &'a mut Turn,
     pub(super) sessions: &'a mut Sessions,

@@ -6,22 +6,22 @@ use std::io;
 use crate::net::system::Interest;
 use crate::net::system::{Registry, Token};
 
-/// What somebody wants by a signal.
+/// The meaning of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// That the run ends: SIGINT, SIGTERM, or the SIGHUP of a terminal that was closed.
+    /// The run should end: SIGINT, SIGTERM, or the SIGHUP of a closed terminal.
     Stop,
-    /// SIGHUP, where it is for that.
+    /// Files should be read again: SIGHUP, for a side that uses it so.
     #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
     Reload,
 }
 
-/// What SIGHUP is for, beside telling that the terminal is closed.
+/// The meaning of SIGHUP, unless it reports a closed terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HangUp {
-    /// Nothing more: the run ends.
+    /// The run ends.
     Ends,
-    /// Files are read again, unless a terminal was closed.
+    /// Files are read again.
     Reloads,
 }
 
@@ -34,13 +34,13 @@ pub(super) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Takes over SIGINT, SIGTERM and SIGHUP for the process. A SIGHUP that `nohup` has it ignore ends nothing.
+    /// Takes over SIGINT, SIGTERM and SIGHUP for the process. A SIGHUP that `nohup` makes it ignore ends nothing.
     pub(super) fn register(&mut self, registry: &Registry, token: Token, hang_up: HangUp) -> io::Result<()> {
         let handled = self.handled.insert(unix::Handled::new(hang_up)?);
         registry.register(handled.source(), token, Interest::READABLE)
     }
 
-    /// Returns what is wanted since the last call.
+    /// Returns the meanings of the signals since the last call.
     pub(super) fn pending(&mut self) -> Vec<Wish> {
         self.handled.as_mut().map_or_else(Vec::new, unix::Handled::pending)
     }
@@ -74,14 +74,14 @@ mod unix {
         meaning: Meaning,
     }
 
-    /// What they mean, one after the other.
+    /// Derives the meaning of signals, one after the other.
     struct Meaning {
         hang_up: HangUp,
         /// SIGHUP was ignored when the process started.
         is_nohup: bool,
-        /// Which of stdin, stdout and stderr were terminals.
+        /// Which of stdin, stdout and stderr were terminals at the start.
         terminals: [bool; 3],
-        /// The end was asked for.
+        /// A signal has asked for the end.
         is_stopping: bool,
     }
 
@@ -111,14 +111,15 @@ mod unix {
                     return Some(Wish::Reload);
                 }
                 self.is_stopping = true;
-                // Shells and service managers send it beside others: it is never the second one, which ends at once.
+                // Shells and service managers send it along with others, so it never counts as the second one, which
+                // ends at once.
                 return (!was_stopping).then_some(Wish::Stop);
             }
             self.is_stopping = true;
             Some(Wish::Stop)
         }
 
-        /// Tells whether a terminal that there was is one no more: whoever held it is gone.
+        /// Tells whether a former terminal is no longer one: it was closed.
         fn has_lost_terminal(&self) -> bool {
             self.terminals.iter().zip(terminals()).any(|(was, is)| *was && !is)
         }
@@ -128,13 +129,13 @@ mod unix {
         [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()]
     }
 
-    /// Tells whether the process was started with SIGHUP ignored, if the system says. Elsewhere `nohup` shows in that
-    /// neither stdout nor stderr is a terminal.
+    /// Tells whether the process was started with SIGHUP ignored, if the system says. Elsewhere, under `nohup`, neither
+    /// stdout nor stderr is a terminal.
     fn is_hang_up_ignored() -> Option<bool> {
         ignores_hang_up(&std::fs::read_to_string("/proc/self/status").ok()?)
     }
 
-    /// Reads the mask of ignored signals (proc_pid_status(5)), whose lowest bit is that of signal 1.
+    /// Reads the mask of ignored signals (proc_pid_status(5)); its lowest bit is signal 1.
     fn ignores_hang_up(status: &str) -> Option<bool> {
         let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
         let mask = u64::from_str_radix(mask.trim(), 16).ok()?;

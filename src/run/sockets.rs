@@ -14,21 +14,21 @@ use crate::net::interfaces::{MAX_IPV4, MAX_IPV6, Offered, offered_addresses};
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::net::udp::{KERNEL_BUFFER, ReceiveBuffers, UdpSocket};
 
-/// Addresses that one sentence names.
+/// Maximum number of addresses named in one sentence.
 const MAX_NAMED: usize = 8;
 
-/// Receive calls a socket gets in a turn before others have theirs.
+/// Maximum number of receive calls of a socket in a turn.
 pub(super) const RECEIVES_PER_TURN: usize = 4;
 
 /// Key of a socket.
 pub(super) type SocketKey = Key<SocketEntry>;
 
-/// A UDP socket and the session it carries. Each PeerConnection has sockets of its own, so two never share a 4-tuple
-/// and a datagram's socket says whose it is.
+/// A UDP socket and its session. Each PeerConnection has its own sockets, so two never share a 4-tuple, and the socket
+/// of a datagram identifies its session.
 pub(super) struct SocketEntry {
     socket: UdpSocket,
     session: SessionKey,
-    /// It is in the list of those with something to receive.
+    /// In the list of sockets with something to receive.
     is_queued: bool,
 }
 
@@ -36,17 +36,17 @@ pub(super) struct SocketEntry {
 #[derive(Default)]
 pub(super) struct Sockets {
     table: Table<SocketEntry>,
-    /// Those with something left to receive.
+    /// Sockets with something to receive.
     receivable: VecDeque<SocketKey>,
     buffers: ReceiveBuffers,
-    /// Addresses that peers were not told of for want of room.
+    /// Addresses beyond the limit, of which peers were not told.
     left_out: Vec<IpAddr>,
     has_told_of_kernel_buffers: bool,
 }
 
 impl Sockets {
-    /// Returns the addresses of this machine that a peer is told of, whose signaling came to `signaling`; says which it
-    /// is not told of.
+    /// Returns the addresses of this machine to tell a peer whose signaling came to `signaling`; warns about those that
+    /// are left out.
     pub(super) fn offered(&mut self, turn: &mut Turn, signaling: Option<IpAddr>) -> Vec<IpAddr> {
         let Offered { addresses, left_out } = offered_addresses(signaling).unwrap_or_else(|error| {
             debug!("interfaces cannot be listed: {error}");
@@ -56,7 +56,7 @@ impl Sockets {
         addresses
     }
 
-    /// Says which addresses peers are not told of, once.
+    /// Warns about addresses that are left out, once.
     fn warn_of_left_out(&mut self, turn: &mut Turn, left_out: Vec<(IpAddr, String)>) {
         if left_out.iter().all(|(address, _)| self.left_out.contains(address)) {
             return;
@@ -86,7 +86,7 @@ impl Sockets {
         Ok(self.table.insert(SocketEntry { socket, session, is_queued: false }))
     }
 
-    /// Says once if the system keeps less for a socket than was asked for.
+    /// Reports once that the system grants a socket less than requested.
     fn tell_of_kernel_buffers(&mut self, granted: usize) {
         if granted < KERNEL_BUFFER && !std::mem::replace(&mut self.has_told_of_kernel_buffers, true) {
             info!(
@@ -102,7 +102,7 @@ impl Sockets {
         turn.deregister(entry.socket.source_mut());
     }
 
-    /// Takes an event of a socket.
+    /// Handles an event of a socket.
     pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
         let Some(key) = self.table.at(slot) else { return };
         let entry = &mut self.table[key];
@@ -120,8 +120,8 @@ impl Sockets {
         !self.receivable.is_empty()
     }
 
-    /// Receives what is there, a few batches of each socket: for which session, at which address of ours, from which of
-    /// the peer's, and what.
+    /// Receives a few batches of each socket. Passes the session, our address, the peer's address and the datagram to
+    /// `take`.
     pub(super) fn receive(&mut self, mut take: impl FnMut(SessionKey, SocketAddr, SocketAddr, &[u8])) {
         for _ in 0..self.receivable.len() {
             let Some(key) = self.receivable.pop_front() else { break };
@@ -147,12 +147,12 @@ impl Sockets {
         self.table[key].socket.local()
     }
 
-    /// Sends a datagram, or keeps it until there is room.
+    /// Sends a datagram, or queues it until there is room.
     pub(super) fn send(&mut self, key: SocketKey, remote: SocketAddr, datagram: &[u8]) {
         self.table[key].socket.send(remote, datagram);
     }
 
-    /// Sends what was kept for a batch.
+    /// Sends the queued batch.
     pub(super) fn flush(&mut self, key: SocketKey) {
         self.table[key].socket.flush();
     }

@@ -1,5 +1,5 @@
-//! Where the STUN servers are: their names are looked up on a helper thread of their own, so that a name nobody answers
-//! for delays nothing else.
+//! The addresses of STUN servers. Helper threads look up their names, so that a name no server answers for delays
+//! nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,16 +11,18 @@ use crate::address::Target;
 use crate::net::resolver::{Asker, Lookup, Resolver};
 use crate::net::system::Waker;
 
-/// Names are looked up again after this long, and after this long where a look-up failed.
+/// Age at which an answer is looked up again.
 const FRESH: Duration = Duration::from_secs(300);
+
+/// Age at which a failed look-up is tried again.
 const FRESH_FAILURE: Duration = Duration::from_secs(10);
 
 /// The STUN servers of a loop.
 pub(super) struct Stun {
     servers: Vec<Target>,
-    /// Asked for each server by its place in the list.
+    /// Looks up each server, by its place in the list.
     resolver: Resolver<usize>,
-    /// What was found for each server last; a look-up that fails takes nothing away.
+    /// The last addresses of each server; a failed look-up does not remove them.
     found: Vec<Vec<SocketAddr>>,
     addresses: Vec<SocketAddr>,
     /// When the last look-ups began; `None` before the first.
@@ -35,7 +37,7 @@ impl Stun {
         Stun { servers, resolver, found, addresses: Vec::new(), asked_at: None, has_failed: false }
     }
 
-    /// Looks the names up, if that was long ago and is not under way.
+    /// Looks the names up, unless that was recent or is in progress.
     pub(super) fn look_up(&mut self, now: Instant) {
         let fresh = if self.has_failed { FRESH_FAILURE } else { FRESH };
         if self.resolver.pending() > 0 || self.asked_at.is_some_and(|at| at + fresh > now) {
@@ -55,7 +57,7 @@ impl Stun {
         }
     }
 
-    /// Takes the next answer: the addresses of a server, and whether they are the last for now.
+    /// Returns the next answer: the addresses of a server, and whether it is the last for now.
     pub(super) fn poll(&mut self) -> Option<(Vec<SocketAddr>, bool)> {
         let (index, answer) = self.resolver.poll()?;
         let addresses = match answer {
@@ -72,7 +74,7 @@ impl Stun {
         Some((addresses, self.resolver.pending() == 0))
     }
 
-    /// Returns the addresses known by now, and whether they are all there will be.
+    /// Returns the addresses known so far, and whether they are complete.
     pub(super) fn known(&mut self, now: Instant) -> (&[SocketAddr], bool) {
         self.look_up(now);
         self.addresses = self.found.concat();
@@ -80,7 +82,7 @@ impl Stun {
     }
 }
 
-/// A name may have many addresses, all of one server: the next name gets its turn.
+/// Keeps one address of each family: many addresses of one server would displace the next name's.
 fn one_of_each_family(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = |is_ipv4| addresses.iter().copied().find(|address| address.is_ipv4() == is_ipv4);
     [first(true), first(false)].into_iter().flatten().collect()

@@ -1,4 +1,4 @@
-//! Tables of what is open. A key finds its entry as long as that is there, and never another that took its slot.
+//! Tables of everything that is open. A key finds its entry while that exists, and never another entry in its slot.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// Entries, each found by its [`Key<K>`]. A slot that is free is used again, the last one first.
+/// Entries, each found by its [`Key<K>`]. Free slots are reused, the last one first.
 pub(super) struct Table<T, K = T> {
     slots: Slab<Numbered<T>>,
-    /// Entries that there ever were.
+    /// Number of entries so far.
     count: u64,
     keys: PhantomData<fn() -> K>,
 }
@@ -21,28 +21,29 @@ struct Numbered<T> {
     entry: T,
 }
 
-/// Key of an entry; `T` tells it from keys of other tables. Keys of one table are in the order in which their entries
-/// came.
+/// Key of an entry; `T` distinguishes it from keys of other tables. Keys of one table are ordered by the age of their
+/// entries.
 pub(super) struct Key<T> {
-    /// No two entries of a table ever have the same, so it tells the entry from others in its slot.
+    /// Unique in its table, so it distinguishes the entry from others in the same slot.
     number: u64,
     slot: Slot,
     of: PhantomData<fn() -> T>,
 }
 
-/// A key without its table: what the loop keeps for a side in a notice or a deadline, and gives back to it.
+/// A key without its table: the loop keeps it for a side in a notice or a deadline, and returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Mark {
     number: u64,
     slot: Slot,
 }
 
-/// A slot of a table, whoever is in it: all that a token of the system's can hold. Only a table makes a key of it.
+/// A slot of a table, whatever its entry: this is all that a token of the system can hold. Only a table turns it into a
+/// key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(usize);
 
 impl Slot {
-    /// Reads what [`Slot::to_bits`] gave.
+    /// Restores a slot from [`Slot::to_bits`].
     pub(super) fn from_bits(bits: usize) -> Slot {
         Slot(bits)
     }
@@ -54,7 +55,7 @@ impl Slot {
 }
 
 impl<T, K> Table<T, K> {
-    /// Makes a table without entries.
+    /// Creates an empty table.
     pub(super) fn new() -> Table<T, K> {
         Table { slots: Slab::new(), count: 0, keys: PhantomData }
     }
@@ -72,58 +73,58 @@ impl<T, K> Table<T, K> {
         key
     }
 
-    /// Takes an entry out, if it is still there.
+    /// Removes an entry and returns it, if it exists.
     pub(super) fn remove(&mut self, key: Key<K>) -> Option<T> {
         self.contains(key).then(|| self.slots.remove(key.slot.0).entry)
     }
 
-    /// Returns an entry, if it is still there.
+    /// Returns an entry, if it exists.
     pub(super) fn get(&self, key: Key<K>) -> Option<&T> {
         self.slots.get(key.slot.0).filter(|found| found.number == key.number).map(|found| &found.entry)
     }
 
-    /// Returns an entry to be changed, if it is still there.
+    /// Returns an entry mutably, if it exists.
     pub(super) fn get_mut(&mut self, key: Key<K>) -> Option<&mut T> {
         self.slots.get_mut(key.slot.0).filter(|found| found.number == key.number).map(|found| &mut found.entry)
     }
 
-    /// Takes every entry out.
+    /// Removes all entries.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
         self.slots.drain().map(|numbered| numbered.entry)
     }
 
-    /// Tells whether an entry is still there.
+    /// Tells whether an entry exists.
     pub(super) fn contains(&self, key: Key<K>) -> bool {
         self.get(key).is_some()
     }
 
-    /// Returns the key of whoever is in a slot now.
+    /// Returns the key of the present entry in a slot.
     pub(super) fn at(&self, slot: Slot) -> Option<Key<K>> {
         let number = self.slots.get(slot.0)?.number;
         Some(Key { number, slot, of: PhantomData })
     }
 
-    /// Returns the key of a marked entry, if it is still there.
+    /// Returns the key of a marked entry, if it exists.
     pub(super) fn find(&self, mark: Mark) -> Option<Key<K>> {
         self.at(mark.slot).filter(|key| key.number == mark.number)
     }
 
-    /// Returns how many entries there are.
+    /// Returns the number of entries.
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Tells whether there are none.
+    /// Tells whether there are no entries.
     pub(super) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Returns the entries, by their slots.
+    /// Returns the entries, ordered by slot.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Key<K>, &T)> {
         self.slots.iter().map(|(index, found)| (key(index, found), &found.entry))
     }
 
-    /// Returns the entries to be changed, by their slots.
+    /// Returns the entries mutably, ordered by slot.
     pub(super) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (Key<K>, &mut T)> {
         self.slots.iter_mut().map(|(index, found)| (key(index, found), &mut found.entry))
     }
@@ -133,18 +134,18 @@ fn key<T, K>(index: usize, entry: &Numbered<T>) -> Key<K> {
     Key { number: entry.number, slot: Slot(index), of: PhantomData }
 }
 
-/// Panics if it is gone.
+/// Panics if the entry is gone.
 impl<T, K> Index<Key<K>> for Table<T, K> {
     type Output = T;
 
     fn index(&self, key: Key<K>) -> &T {
-        self.get(key).expect("whoever has this key keeps the entry")
+        self.get(key).expect("the holder of this key keeps the entry")
     }
 }
 
 impl<T, K> IndexMut<Key<K>> for Table<T, K> {
     fn index_mut(&mut self, key: Key<K>) -> &mut T {
-        self.get_mut(key).expect("whoever has this key keeps the entry")
+        self.get_mut(key).expect("the holder of this key keeps the entry")
     }
 }
 
@@ -161,7 +162,7 @@ impl<T, K> fmt::Debug for Table<T, K> {
 }
 
 impl<T> Key<T> {
-    /// Makes a key of no table.
+    /// Creates a key of no table.
     #[cfg(test)]
     pub(super) fn of_nothing(number: u64) -> Key<T> {
         Key { number, slot: Slot(0), of: PhantomData }
@@ -172,18 +173,18 @@ impl<T> Key<T> {
         Mark { number: self.number, slot: self.slot }
     }
 
-    /// Returns where the entry is.
+    /// Returns the slot of the entry.
     pub(super) fn slot(self) -> Slot {
         self.slot
     }
 
-    /// Returns a number that no other entry of the table ever has.
+    /// Returns the number, unique among all entries of the table.
     pub(super) fn number(self) -> u64 {
         self.number
     }
 }
 
-// Derived, they would ask the same of `T`.
+// Derived implementations would require the same of `T`.
 impl<T> Clone for Key<T> {
     fn clone(&self) -> Key<T> {
         *self
@@ -249,7 +250,7 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!((table.get(first), table.get(second)), (None, Some(&"b")));
         assert_eq!((table.remove(first), table.len()), (None, 1));
-        assert_eq!(table.at(first.slot()), Some(second), "a slot is whoever's who is in it");
+        assert_eq!(table.at(first.slot()), Some(second), "a slot belongs to its present entry");
     }
 
     #[test]
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "whoever has this key")]
+    #[should_panic(expected = "the holder of this key")]
     fn nobody_is_taken_for_another() {
         let mut table: Table<_> = Table::new();
         let first = table.insert("a");

@@ -1,28 +1,28 @@
-//! What a mio token stands for: a kind in the low bits, the slot in its table above them.
+//! The meaning of a mio token: a kind in the low bits, the slot in its table above them.
 
 use super::table::Slot;
 use crate::net::system::Token;
 
-/// Who is ready.
+/// The source of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The waker: the resolver answered, or somebody asks us to stop.
+    /// The waker: the resolver answered, or another thread asks to stop.
     Waker,
     /// A signal of the operating system.
     Signals,
-    /// The watch on this machine's addresses.
+    /// The watch for changes of this machine's addresses.
     Interfaces,
     /// A host's listener for signaling.
     Signaling,
-    /// A listener: of a server, for programs of a client, for those that clients have a host listen for.
+    /// A listener of a server, of a client for programs, or of a host for clients.
     Listener(Slot),
     /// A signaling WebSocket.
     Link(Slot),
     /// A UDP socket.
     Udp(Slot),
-    /// A program that talks to our proxy.
+    /// A program that negotiates with our proxy.
     Negotiation(Slot),
-    /// A UDP socket that local programs send to.
+    /// A UDP socket for local programs.
     Programs(Slot),
     /// The UDP socket of a flow's target.
     Flow(Slot),

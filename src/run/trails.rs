@@ -1,7 +1,7 @@
-//! Notices that a forward leads back to itself: the service is down, and who listens on its port is the client.
+//! Notices a forward that leads back to itself: the service is down, and the client listens on its port.
 //!
-//! A side that dials remembers the connection, and the side that accepts it says in its CONNECT which one it was. Where
-//! that comes back to the side that dialled, and asks for the same target again, the next round would be like the last.
+//! A side that dials remembers the connection, and the side that accepts it names it in its CONNECT. If that CONNECT
+//! reaches the side that dialled, and asks for the same target again, the next round would be like the last.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use crate::net::listener::Ends;
 use crate::net::machine::Machine;
 use crate::tunnel::{Hop, Trail};
 
-/// What a peer and the log are told of a forward that leads back.
+/// What a peer and the log are told about a forward that leads back.
 pub(super) const LEADS_BACK: &str = "the forward leads back to itself";
 
-/// How long nothing more is said of a session's forwards that lead back.
+/// Minimum time between two reports of a session's forwards that lead back.
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The connections that this side dialled and that are not over, with what led to them.
+/// The open connections that this side dialled, with those that led to them.
 #[derive(Debug)]
 pub(super) struct Trails {
     machine: Machine,
@@ -41,8 +41,8 @@ impl Trails {
         Trails { machine: Machine::this(), dialled: HashMap::new() }
     }
 
-    /// Takes note of a connection that is being made to a target. Whoever accepts it may be on this machine or on
-    /// another, so it has a name for each.
+    /// Adds a connection that is being made to a target, and returns its names: one in case this machine accepts it,
+    /// one for another machine.
     pub(super) fn add(&mut self, protocol: Protocol, ends: &Ends, target: &str, trail: &Trail) -> Vec<Hop> {
         let hops: Vec<Hop> = [self.here(protocol, ends), between(protocol, ends)].into_iter().flatten().collect();
         for hop in &hops {
@@ -58,20 +58,20 @@ impl Trails {
         }
     }
 
-    /// Returns what the peer told, and what is known here of the connections in it.
+    /// Returns the peer's trail, extended by what is known here about its connections.
     pub(super) fn complete(&self, told: &Trail) -> Trail {
         let known = told.hops().iter().filter_map(|hop| self.dialled.get(hop));
         let further = known.flat_map(|dialled| dialled.trail.hops());
         told.hops().iter().chain(further).copied().collect()
     }
 
-    /// Returns the connection in a trail that was made to the same target from here.
+    /// Returns the connection in a trail that was made from here to the same target.
     pub(super) fn leads_back(&self, target: &str, trail: &Trail) -> Option<Hop> {
         let is_same = |hop: &&Hop| self.dialled.get(hop).is_some_and(|dialled| dialled.target == target);
         trail.hops().iter().find(is_same).copied()
     }
 
-    /// Names a connection both ends of which are on this machine.
+    /// Returns the name of a connection with both ends on this machine.
     fn here(&self, protocol: Protocol, ends: &Ends) -> Option<Hop> {
         let mut hasher = Sha256::new();
         hasher.update(self.machine.as_bytes());
@@ -84,7 +84,7 @@ impl Trails {
     }
 }
 
-/// Names a connection between two machines.
+/// Returns the name of a connection between two machines.
 fn between(protocol: Protocol, ends: &Ends) -> Option<Hop> {
     let Ends::Ports { local, remote } = ends else { return None };
     let mut hasher = Sha256::new();
@@ -92,7 +92,7 @@ fn between(protocol: Protocol, ends: &Ends) -> Option<Hop> {
     Some(hop(hasher))
 }
 
-/// Both sides of a connection come to the same, whichever end is theirs.
+/// Hashes both ports in the same order, whichever end is ours.
 fn hash_ports(hasher: &mut Sha256, protocol: Protocol, near: SocketAddr, far: SocketAddr) {
     let canonical = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let (near, far) = (canonical(near), canonical(far));
@@ -105,8 +105,8 @@ fn hop(hasher: Sha256) -> Hop {
 }
 
 impl Trails {
-    /// Returns what the peer of a session is told of a connection that was accepted for it: nothing unless it came from
-    /// this machine or from the peer's, so it is never told who else connects.
+    /// Returns the trail for the peer of an accepted connection. It is empty unless the connection came from this
+    /// machine or the peer's, so a peer never learns who else connects.
     pub(super) fn of_accepted(
         &self,
         sessions: &Sessions,
@@ -133,7 +133,7 @@ impl Trails {
     }
 }
 
-/// Says that a target was not dialled again, now and then: datagrams may ask for it a thousand times a second.
+/// Warns now and then that a target was not dialled again: datagrams may ask for it a thousand times a second.
 pub(super) fn warn_of_loop(turn: &mut Turn, entry: &mut SessionEntry, target: &str) {
     if entry.loop_told_at.is_some_and(|at| turn.now < at + TELL_INTERVAL) {
         return;
@@ -178,13 +178,13 @@ mod tests {
         let first = trails.add(Protocol::Tcp, &ends("127.0.0.1:5", "127.0.0.1:80"), "a:80", &Trail::default());
         let came_back: Trail = [first[0]].into_iter().collect();
         assert_eq!(trails.leads_back("a:80", &came_back), Some(first[0]));
-        assert_eq!(trails.leads_back("a:81", &came_back), None, "a detour is none");
-        // From a:80 to a:81 and to a:80 again.
+        assert_eq!(trails.leads_back("a:81", &came_back), None, "a detour is not a loop");
+        // From a:80 to a:81 and back to a:80.
         let second = trails.add(Protocol::Tcp, &ends("127.0.0.1:6", "127.0.0.1:81"), "a:81", &came_back);
         let told: Trail = [second[0]].into_iter().collect();
         assert_eq!(trails.leads_back("a:80", &trails.complete(&told)), Some(first[0]));
         trails.remove(&first);
-        assert_eq!(trails.leads_back("a:80", &trails.complete(&told)), None, "what is over leads nowhere");
+        assert_eq!(trails.leads_back("a:80", &trails.complete(&told)), None, "a connection that is over leads nowhere");
     }
 
     #[test]

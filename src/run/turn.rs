@@ -1,4 +1,4 @@
-//! What every part of the loop works with: the time, the system's events, deadlines, and who is told what.
+//! What every part of the loop uses: the time, the system's events, deadlines, and notices.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,13 +18,13 @@ use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
 
-/// Events taken from the system at once.
+/// Maximum number of events taken from the system at once.
 const EVENTS: usize = 1024;
 
-/// How long the listeners are left alone when no descriptor is free.
+/// How long the listeners pause if no descriptor is free.
 pub(super) const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes what a run reports.
+/// Receives the events of a run.
 pub type Reporter = Box<dyn FnMut(&Event) + Send>;
 
 /// Ends a run from another thread.
@@ -35,9 +35,9 @@ pub struct Stopper {
 }
 
 impl Stopper {
-    /// Asks for an orderly end, as Ctrl-C does; the second time for an end at once.
+    /// Asks for an orderly end, as Ctrl-C does; the second call asks for an end at once.
     pub fn stop(&self) {
-        // A full queue means that enough was asked already; a dead loop needs no waking.
+        // A full queue contains enough requests; a dead loop needs no waking.
         let _ = self.sender.try_send(());
         let _ = self.waker.wake();
     }
@@ -52,14 +52,14 @@ pub(super) struct Turn {
     /// The time of this turn.
     pub(super) now: Instant,
     pub(super) deadlines: Deadlines,
-    /// What the side is to be told.
+    /// Notices for the side.
     pub(super) notices: VecDeque<Notice>,
     /// When the next guess of the pin may be verified.
     pub(super) verify_at: Option<Instant>,
     poll: Poll,
     events: Events,
     interfaces: InterfaceWatch,
-    /// No descriptors are free: the listeners are left alone until a deadline.
+    /// No descriptors are free: the listeners pause until a deadline.
     is_accepting_paused: bool,
     reporter: Reporter,
     #[cfg(feature = "cli")]
@@ -96,24 +96,24 @@ impl Turn {
         self.poll.registry()
     }
 
-    /// Takes a socket from the poll. One that it does not know any more does no harm.
+    /// Removes a socket from the poll; one that is not registered does no harm.
     pub(super) fn deregister(&self, socket: &mut (impl system::Source + ?Sized)) {
         if let Err(error) = self.registry().deregister(socket) {
             debug!("deregister error={error}");
         }
     }
 
-    /// Returns what ends this loop from another thread.
+    /// Returns a handle that ends this loop from another thread.
     pub(super) fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }
 
-    /// Returns what wakes this loop from another thread.
+    /// Returns a handle that wakes this loop from another thread.
     pub(super) fn waker(&self) -> Arc<Waker> {
         self.stopper.waker()
     }
 
-    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order, and SIGHUP what it is for.
+    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order; `hang_up` is the meaning of SIGHUP.
     #[cfg(feature = "cli")]
     pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
         self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
@@ -127,7 +127,7 @@ impl Turn {
         self.report(&Event::Warning { code: code.to_owned(), message });
     }
 
-    /// Tells the side something.
+    /// Queues a notice for the side.
     pub(super) fn tell(&mut self, notice: impl Into<Notice>) {
         self.notices.push_back(notice.into());
     }
@@ -137,15 +137,15 @@ impl Turn {
         self.deadlines.add(self.now + after, due);
     }
 
-    /// Leaves the listeners alone for a while: a descriptor may be free then.
+    /// Pauses the listeners for a while, until a descriptor may be free.
     pub(super) fn pause_accepting(&mut self) {
         if !std::mem::replace(&mut self.is_accepting_paused, true) {
             self.set(EXHAUSTED_PAUSE, Due::Accept);
         }
     }
 
-    /// Waits until something happens or is due; not at all if there is something to do. The events are to be
-    /// [put back](Turn::put_back).
+    /// Waits until something happens or is due; does not wait if there is work. [Put back](Turn::put_back) the events
+    /// afterwards.
     pub(super) fn wait(&mut self, has_work: bool) -> io::Result<Events> {
         let timeout = if has_work || !self.notices.is_empty() { Some(Duration::ZERO) } else { self.timeout() };
         trace!("wait timeout={timeout:?}");
@@ -158,7 +158,7 @@ impl Turn {
         Ok(std::mem::replace(&mut self.events, Events::with_capacity(0)))
     }
 
-    /// Takes the buffer of the events back.
+    /// Takes the buffer of events back.
     pub(super) fn put_back(&mut self, events: Events) {
         self.events = events;
     }
@@ -167,13 +167,13 @@ impl Turn {
         Some(self.due_at()?.saturating_duration_since(system::now()))
     }
 
-    /// Returns when something is due.
+    /// Returns the next deadline.
     pub(super) fn due_at(&self) -> Option<Instant> {
         let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
         times.into_iter().flatten().min()
     }
 
-    /// Somebody woke the loop: another thread may want it to stop, or have an answer.
+    /// Handles a wake-up: another thread may want the loop to stop, or have an answer.
     pub(super) fn handle_wake(&mut self) {
         while self.stops.try_recv().is_ok() {
             self.notices.push_back(Notice::Stop);
@@ -181,7 +181,7 @@ impl Turn {
         self.tell(Notice::Woken);
     }
 
-    /// Signals of the system came.
+    /// Handles signals of the system.
     #[cfg(feature = "cli")]
     pub(super) fn handle_signal(&mut self) {
         let wishes = self.signals.pending().into_iter().map(|wish| match wish {
@@ -191,20 +191,20 @@ impl Turn {
         self.notices.extend(wishes);
     }
 
-    /// This machine's addresses may have changed.
+    /// Handles a possible change of this machine's addresses.
     pub(super) fn handle_interfaces(&mut self) {
         self.interfaces.handle_event(self.now);
     }
 
-    /// A listener may have a connection. While accepting is paused the readiness stays with it, and the deadline looks
-    /// again.
+    /// Handles a listener that may have a connection. While accepting is paused, the listener keeps its readiness, and
+    /// the deadline checks it again.
     pub(super) fn handle_listener(&mut self, notice: impl Into<Notice>) {
         if !self.is_accepting_paused {
             self.tell(notice);
         }
     }
 
-    /// The pause of accepting is over.
+    /// Ends the pause of accepting.
     pub(super) fn resume_accepting(&mut self) {
         self.is_accepting_paused = false;
         self.tell(Notice::Acceptable(Listening::All));
@@ -215,7 +215,7 @@ impl Turn {
         self.interfaces.handle_timeout(self.now)
     }
 
-    /// Returns what is due next.
+    /// Returns the next deadline that is due.
     pub(super) fn poll_due(&mut self) -> Option<Due> {
         if self.verify_at.is_some_and(|at| at <= self.now) {
             self.verify_at = None;

@@ -1,7 +1,7 @@
 //! Which carriers are made, which one is used, and when one is given up (`docs/protocol.md`, "Carriers").
 //!
-//! The client decides: it numbers the carriers, starts relays, asks for offers, and joins the session again when a path
-//! is lost. The host follows.
+//! The client decides: it numbers the carriers, starts relays, asks for offers, and rejoins the session when a path is
+//! lost. The host follows.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,19 +18,19 @@ use crate::peer;
 use crate::signaling::message::Inner;
 use crate::tunnel::Role;
 
-/// How long a direct path may take to come up before the session begins on the relay.
+/// Time a direct path has to open before the session begins on the relay.
 pub(super) const RELAY_DELAY: Duration = Duration::from_millis(1500);
 
-/// How often a direct path is looked for while the session is relayed or has one with keys that are used up, and while
-/// it has no path at all.
+/// Time between attempts at a direct path: while the session is relayed or its direct path has used up its keys, and
+/// while it has no path at all.
 pub(super) const RETRY_RELAYED: Duration = Duration::from_secs(30);
 pub(super) const RETRY_LOST: Duration = Duration::from_secs(1);
 
-/// STUN servers that a session knows.
+/// Maximum number of STUN servers a session knows.
 const MAX_SERVERS: usize = 16;
 
-/// The carriers of a session, each known by its number: PeerConnections, of which at most one carries or carried and
-/// one is being made, and the relay.
+/// The carriers of a session, by number: PeerConnections, of which at most one carries or carried and at most one is
+/// being made, and the relay.
 pub(super) struct Carriers {
     directs: Vec<Direct>,
     pub(super) relay: Option<Relay>,
@@ -48,7 +48,7 @@ impl Carriers {
         self.directs.push(direct);
     }
 
-    /// Takes out a PeerConnection.
+    /// Removes a PeerConnection and returns it.
     fn take(&mut self, carrier: u32) -> Option<Direct> {
         let index = self.directs.iter().position(|direct| direct.carrier == carrier)?;
         Some(self.directs.remove(index))
@@ -59,28 +59,28 @@ impl Carriers {
         carrier > self.highest
     }
 
-    /// Takes note of a number that the client chose.
+    /// Registers a number that the client chose.
     pub(super) fn use_number(&mut self, carrier: u32) {
         self.highest = self.highest.max(carrier);
     }
 
-    /// Chooses the number of a further carrier.
+    /// Returns the number for a further carrier.
     pub(super) fn next_number(&mut self) -> u32 {
         self.highest = self.highest.saturating_add(1);
         self.highest
     }
 
-    /// Tells whether there is no carrier yet but the host's first offer.
+    /// Tells whether the host's first offer is the only carrier so far.
     pub(super) fn is_first(&self) -> bool {
         self.highest == FIRST_DIRECT
     }
 
-    /// Returns what a PeerConnection tells next, and its number.
+    /// Returns the next event of a PeerConnection, and its number.
     fn poll_event(&mut self) -> Option<(u32, peer::Event)> {
         self.directs.iter_mut().find_map(|direct| Some((direct.carrier, direct.connection.poll_event()?)))
     }
 
-    /// Returns the PeerConnection of that number.
+    /// Returns the PeerConnection with this number.
     pub(super) fn direct(&self, carrier: u32) -> Option<&Direct> {
         self.directs.iter().find(|direct| direct.carrier == carrier)
     }
@@ -109,7 +109,7 @@ impl Carriers {
 }
 
 impl Session {
-    /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for: their addresses become candidates.
+    /// Gives a carrier the UDP sockets that [`Event::Gather`] asked for; their addresses become candidates.
     pub fn add_sockets(&mut self, now: Instant, carrier: u32, addresses: &[SocketAddr]) {
         let Some(direct) = self.carriers.direct(carrier) else { return };
         if addresses.is_empty() && direct.sockets.is_empty() {
@@ -127,7 +127,7 @@ impl Session {
         self.handle_connection_events(now);
     }
 
-    /// Gives the addresses of STUN servers as they are found; `is_complete` says that no further ones follow.
+    /// Adds the addresses of STUN servers as they are resolved; `is_complete` means that no more follow.
     pub fn add_stun_servers(&mut self, now: Instant, servers: &[SocketAddr], is_complete: bool) {
         for &server in servers {
             if self.stun_servers.contains(&server) || self.stun_servers.len() >= MAX_SERVERS {
@@ -142,8 +142,8 @@ impl Session {
         self.trickle(now);
     }
 
-    /// Takes note that the machine's addresses changed. A path from one that vanished is lost; a relayed session looks
-    /// for a direct path again, and an attempt under way gets sockets for addresses that are new.
+    /// Handles a change of the machine's addresses. A path from an address that vanished is lost. A relayed session
+    /// tries a direct path again, and an attempt in progress gets sockets for new addresses.
     pub fn handle_addresses(&mut self, now: Instant, vanished: &[IpAddr]) {
         if !self.link.as_ref().is_none_or(Link::has_begun) {
             return;
@@ -164,13 +164,13 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Takes note that there is no path: streams wait while an old carrier may come back and new ones are made.
+    /// Starts recovery from a lost path: streams wait until the old carrier comes back or a new one opens.
     pub(super) fn recover(&mut self, now: Instant, reason: String) {
         if self.mux.is_going_away() || !self.step(Step::Lose { now, grace: self.reach.grace }) {
             return;
         }
         info!("session={} no path: {reason}", self.id);
-        // Only a client joins again, and it cannot know this: it has to hear nothing any more.
+        // Only a client rejoins, and it cannot know of this change: make it notice by silence.
         if self.role == Role::Host
             && let Some(carrier) = self.current_direct().filter(|direct| direct.is_remapped()).map(Direct::number)
         {
@@ -184,13 +184,13 @@ impl Session {
         self.pursue(now);
     }
 
-    /// A PING was answered: the session is connected once that happens on a carrier that is ready.
+    /// Handles an answered PING: on a ready carrier, it means that the session is connected.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         debug!("session={} round_trip={round_trip:?}", self.id);
         self.connected_if_ready(now);
     }
 
-    /// Both lists of a carrier are complete: lower ones have nothing to give any more.
+    /// Drops lower carriers, once both lists of a carrier are complete.
     pub(super) fn handle_resumed(&mut self, now: Instant) {
         let Some(carrier) = self.mux.carrier() else { return };
         self.drop_directs(now, |direct| direct.carrier < carrier);
@@ -230,7 +230,7 @@ impl Session {
         }
     }
 
-    /// The channel of a PeerConnection opened.
+    /// Handles the opening of a PeerConnection's channel.
     fn handle_open(&mut self, now: Instant, carrier: u32) {
         if let Some(direct) = self.carriers.direct_mut(carrier) {
             direct.deadline = None;
@@ -238,7 +238,7 @@ impl Session {
         let before = self.mux.carrier();
         if self.mux.open_carrier(now, carrier) {
             self.opened_at = Some(now);
-            // The one before may still deliver; any other was left behind without RESUME.
+            // The carrier before may still deliver; any other was replaced before its RESUME.
             self.drop_directs(now, |direct| direct.carrier < carrier && Some(direct.carrier) != before);
         } else {
             self.drop_direct(now, carrier);
@@ -259,14 +259,14 @@ impl Session {
         self.asked = None;
     }
 
-    /// Takes those PeerConnections out of the session.
+    /// Removes the PeerConnections for which `is_dropped` holds.
     pub(super) fn drop_directs(&mut self, now: Instant, is_dropped: impl Fn(&Direct) -> bool) {
         while let Some(direct) = self.carriers.directs().iter().find(|direct| is_dropped(direct)) {
             self.drop_direct(now, direct.carrier);
         }
     }
 
-    /// Takes a PeerConnection out of the session; its good-bye goes out with the session's datagrams.
+    /// Removes a PeerConnection; its good-bye goes out with the session's datagrams.
     pub(super) fn drop_direct(&mut self, now: Instant, carrier: u32) {
         let Some(mut direct) = self.carriers.take(carrier) else { return };
         if self.mux.carrier() == Some(direct.carrier) {
@@ -279,7 +279,7 @@ impl Session {
         self.events.push_back(Event::Release { carrier: direct.carrier });
     }
 
-    /// The WebSocket under the relay is gone, and with it what was under way there.
+    /// Handles the loss of the WebSocket under the relay, and of everything in transit on it.
     pub(super) fn leave_relay(&mut self, now: Instant) {
         if let Some(relay) = self.carriers.relay.take()
             && self.mux.carrier() == Some(relay.carrier)
@@ -295,7 +295,7 @@ impl Session {
         let carrier = if is_first { FIRST_DIRECT - 1 } else { self.carriers.next_number() };
         self.relay_at = None;
         if !is_first {
-            // Lower than the relay's, its number is of no use any more.
+            // An attempt with a lower number than the relay's is useless.
             self.drop_attempts(now);
         }
         self.signal(&Inner::Relay { carrier });
@@ -321,7 +321,7 @@ impl Session {
         match self.state {
             _ if !is_current => {}
             State::Closing { .. } => self.close(now),
-            // A peer that said GOAWAY closes as soon as its side is done; what arrived still drains to our
+            // A peer that sent GOAWAY closes as soon as its side is done; what arrived still drains to our
             // applications.
             State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
             State::Established => self.recover(now, reason.to_owned()),

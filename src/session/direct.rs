@@ -1,4 +1,4 @@
-//! One PeerConnection of a session: being made, carrying, or left behind but perhaps coming back.
+//! One PeerConnection of a session: being made, carrying, or replaced but able to come back.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,29 +9,28 @@ use str0m::net::{Protocol, Transmit};
 use crate::peer::{Connection, Gatherer, PeerError, mapped_address};
 use crate::tunnel::Room;
 
-/// A path is suspect when nothing came from the peer for this long, STUN included, of which there is some all the time.
+/// A path is suspect if nothing came from the peer for this long; a working path always has STUN messages.
 pub const SILENCE: Duration = Duration::from_secs(2);
 
-/// A path is suspect when SCTP has data and none of it was acknowledged for this long, although datagrams come.
+/// A path is suspect if SCTP has data and none of it was acknowledged for this long, although datagrams arrive.
 pub const STALL: Duration = Duration::from_secs(5);
 
-/// The same where datagrams are lost: SCTP doubles its pause with every repetition that is lost, too.
+/// The same limit for a path that loses datagrams: SCTP doubles its pause with every lost repetition, too.
 const STALL_LOSSY: Duration = Duration::from_secs(30);
 
-/// Loss is judged by this much time and the one before: that many checks without an answer.
+/// Length of the window in which loss is judged, together with the window before it.
 const LOSS_WINDOW: Duration = Duration::from_secs(10);
 const LOSSY: u64 = 3;
 
-/// What follows once ICE found a path (DTLS, SCTP, the channel) may take this long on top: a lossy path needs many
-/// repetitions for that.
+/// Additional time for DTLS, SCTP and the channel after ICE found a path: a lossy path needs many repetitions.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Some time in which loss is judged.
+/// A window of time in which loss is judged.
 struct LossWindow {
     began_at: Instant,
-    /// Checks without an answer when it began.
+    /// Checks without an answer at its beginning.
     unanswered: u64,
-    /// The window before had losses.
+    /// The window before it had losses.
     was_lossy: bool,
 }
 
@@ -42,12 +41,12 @@ struct Seen {
     mapped: SocketAddr,
 }
 
-/// Why an attempt at a direct path came to nothing.
+/// Why an attempt at a direct path failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// Its time was over.
+    /// It took too long.
     TimedOut,
-    /// Something else, in words.
+    /// Another failure, in words.
     Broken(String),
 }
 
@@ -60,7 +59,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Why a path is not to be trusted.
+/// Why a path is suspect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
     Silent,
@@ -81,13 +80,13 @@ impl fmt::Display for Trouble {
 }
 
 pub(super) struct Direct {
-    /// Number of the carrier it is or will be.
+    /// Number of its carrier, which may not be open yet.
     pub(super) carrier: u32,
     pub(super) connection: Connection,
     pub(super) gatherer: Gatherer,
-    /// Addresses of the sockets that are its own.
+    /// Addresses of its own sockets.
     pub(super) sockets: Vec<SocketAddr>,
-    /// By when the channel must be open; `None` once it was.
+    /// Deadline for the channel to open; `None` once it was open.
     pub(super) deadline: Option<Instant>,
     is_path_up: bool,
     /// ICE gets no answers: only one direction works.
@@ -95,15 +94,15 @@ pub(super) struct Direct {
     heard_at: Instant,
     written: u64,
     acknowledged: u64,
-    /// What was acknowledged when the path became suspect.
+    /// Bytes acknowledged when the path became suspect.
     acknowledged_before: u64,
-    /// When something was acknowledged last, or nothing was waiting to be.
+    /// When data was acknowledged last, or none waited.
     progressed_at: Instant,
     loss_window: LossWindow,
     seen: Option<Seen>,
-    /// The peer sees us elsewhere than before, so that it writes to nowhere.
+    /// The peer sees us at a new address, so it sends to one that is lost.
     is_remapped: bool,
-    /// The peer was told that there are no further candidates.
+    /// The peer was told that no more candidates follow.
     pub(super) has_told_all: bool,
 }
 
@@ -144,7 +143,7 @@ impl Direct {
         }
     }
 
-    /// Takes a datagram; true says that the peer's connection took it.
+    /// Handles a datagram. Returns true if the peer's connection took it.
     pub(super) fn handle_datagram(
         &mut self,
         now: Instant,
@@ -163,8 +162,8 @@ impl Direct {
         true
     }
 
-    /// Compares how the peer sees our end of the path with how it did before: a router that restarted, or whose table
-    /// was emptied, may have given us another address, while the peer goes on writing to the old one.
+    /// Compares our address as the peer sees it with the one it saw before. A router that restarted, or lost its table,
+    /// may have given us another one, while the peer still sends to the old.
     fn look_at_mapping(&mut self, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let Some(mapped) = mapped_address(datagram, local) else { return };
         if self.connection.path().is_none_or(|path| (path.local, path.remote) != (local, remote)) {
@@ -182,7 +181,7 @@ impl Direct {
         self.carrier
     }
 
-    /// Tells whether the peer writes to an address that is ours no more.
+    /// Tells whether the peer sends to an address that is lost.
     pub(super) fn is_remapped(&self) -> bool {
         self.is_remapped
     }
@@ -230,7 +229,7 @@ impl Direct {
         self.connection.send_datagram(now, datagram);
     }
 
-    /// Takes note of what the peer acknowledged. Datagrams say nothing of that: those that are given up look the same.
+    /// Observes what the peer acknowledged. Datagrams do not count: abandoned ones look acknowledged.
     fn observe(&mut self, now: Instant) {
         let buffered = self.connection.waiting() as u64;
         let acknowledged = self.written.saturating_sub(buffered);
@@ -244,7 +243,7 @@ impl Direct {
         }
     }
 
-    /// Returns how many checks of the path were not answered; one may be under way.
+    /// Returns how many checks of the path went unanswered; one of them may be in transit.
     fn unanswered(&self) -> u64 {
         let (checks, answers) = self.connection.checks();
         checks.saturating_sub(answers)
@@ -272,7 +271,7 @@ impl Direct {
         self.is_ice_down = true;
     }
 
-    /// Returns when each kind of trouble begins if nothing happens, the one to be told first.
+    /// Returns when each kind of trouble begins if nothing happens, the most telling first.
     fn troubles(&self) -> [(Trouble, Option<Instant>); 4] {
         let is_waiting = self.acknowledged < self.written;
         [
@@ -283,13 +282,13 @@ impl Direct {
         ]
     }
 
-    /// Says why the path is not to be trusted, if it is not.
+    /// Returns why the path is suspect, if it is.
     pub(super) fn trouble(&self, now: Instant) -> Option<Trouble> {
         let begun = self.troubles().into_iter().find(|(_, at)| at.is_some_and(|at| at <= now));
         begun.map(|(trouble, _)| trouble)
     }
 
-    /// Returns when there will be trouble if nothing happens.
+    /// Returns when the path becomes suspect if nothing happens.
     pub(super) fn trouble_at(&self) -> Instant {
         self.troubles().into_iter().filter_map(|(_, at)| at).fold(self.heard_at + SILENCE, Instant::min)
     }
@@ -299,13 +298,13 @@ impl Direct {
         self.heard_at + SILENCE > now && !self.is_ice_down && !self.is_remapped
     }
 
-    /// Takes note that the path is suspect from now on.
+    /// Marks the path as suspect from here on.
     pub(super) fn suspect(&mut self) {
         self.acknowledged_before = self.acknowledged;
     }
 
-    /// Tells whether the path works again after it was suspect at `since`: datagrams come, and SCTP got on or has
-    /// nothing to do.
+    /// Tells whether the path works again after it became suspect at `since`: datagrams arrive, and SCTP made progress
+    /// or has nothing to do.
     pub(super) fn is_back(&mut self, now: Instant, since: Instant) -> bool {
         let is_moving = self.acknowledged > self.acknowledged_before || self.connection.waiting() == 0;
         is_moving && self.heard_at > since && self.trouble(now).is_none()

@@ -12,7 +12,7 @@ use crate::tunnel::{self, GoAwayReason, Origin};
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Session {
-    /// Ends the session: no new streams, a GOAWAY, and what is open may finish for up to two seconds.
+    /// Ends the session: no new streams, a GOAWAY, and two seconds for open streams to finish.
     pub fn go_away(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
         match self.state {
             State::Connecting { .. } => {
@@ -29,13 +29,13 @@ impl Session {
         self.finish(now, end);
     }
 
-    /// No path was found in time, and the peer need not wait either.
+    /// Ends the session because no path was found in time, and tells the peer not to wait.
     pub(super) fn give_up_connecting(&mut self, now: Instant) {
         self.say_bye(Farewell::NoPath);
         self.finish(now, End::NoPath);
     }
 
-    /// The mux ended the session: what it said last is to be acknowledged.
+    /// Closes the session after the mux ended it; the last message still has to be acknowledged.
     pub(super) fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
         let end = match (reason, origin) {
             (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
@@ -70,7 +70,7 @@ impl Session {
         let direct = self.mux.carrier().and_then(|carrier| self.carriers.direct_mut(carrier));
         let is_delivered = match direct {
             Some(direct) => direct.connection.waiting() == 0,
-            // What the WebSocket was given it sends before it closes.
+            // The WebSocket sends its queue before it closes.
             None => true,
         };
         if is_delivered {
@@ -84,7 +84,7 @@ impl Session {
         self.carriers.relay = None;
         let origin = if end == End::Local { Origin::Local } else { Origin::Peer };
         self.mux.close(GoAwayReason::Shutdown, &end.to_string(), origin);
-        // What the streams are told comes before the end of the session.
+        // The last events of the streams come before the end of the session.
         while let Some(event) = self.mux.poll_event() {
             if matches!(event, tunnel::Event::Aborted { .. } | tunnel::Event::Finished(_)) {
                 self.events.push_back(Event::Stream(event));

@@ -1,4 +1,4 @@
-//! What a session tells its owner.
+//! Events of a session for its owner.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,15 +21,15 @@ pub enum End {
     Local,
     /// The peer ended it.
     Peer,
-    /// The peer only looked whether the two could connect (`pinhole check`).
+    /// The peer only checked whether the two can connect (`pinhole check`).
     Visit,
-    /// The peer goes away for a moment: it can be joined anew.
+    /// The peer restarts: it can be joined again.
     Restart,
-    /// The signaling connection was lost before there was any path.
+    /// The signaling connection was lost before any path was found.
     SignalingLost,
     /// The peer broke the protocol, speaks another version, or the connection failed.
     Failed(String),
-    /// Code of others panicked over what the peer sent; other sessions do not notice.
+    /// A library panicked over what the peer sent; other sessions are not affected.
     Fault(Fault),
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for End {
                  could not be relayed: one side was started with --no-relay, or the signaling connection was lost",
             ),
             End::PathLost => f.write_str("the path to the peer was lost and did not come back"),
-            End::Replaced => f.write_str("the host does not know this session any more: it was started again, or has waited for longer than its --grace"),
+            End::Replaced => f.write_str("the host no longer knows this session: it was started again, or has waited longer than its --grace"),
             End::Local => f.write_str("ended here"),
             End::Peer => f.write_str("ended by the peer"),
             End::Visit => f.write_str("the peer only checked whether it could connect"),
@@ -53,68 +53,68 @@ impl fmt::Display for End {
     }
 }
 
-/// The way messages take.
+/// The path messages take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Path {
     /// Over the DataChannel, between these addresses.
     Direct(PathInfo),
     /// Over the signaling WebSocket.
     Relayed {
-        /// Why not directly, in a sentence.
+        /// Why the path is not direct, as a sentence.
         reason: String,
     },
 }
 
-/// What a session tells its owner.
+/// An event of a session.
 #[derive(Debug)]
 pub enum Event {
-    /// A PeerConnection of that carrier needs UDP sockets: see `Session::add_sockets`.
+    /// A PeerConnection for this carrier needs UDP sockets: see `Session::add_sockets`.
     Gather {
         /// The carrier's number.
         carrier: u32,
     },
-    /// The sockets of that carrier are not needed any more.
+    /// The sockets of this carrier are no longer needed.
     Release {
         /// The carrier's number.
         carrier: u32,
     },
     /// Messages pass in both directions and both HELLOs came.
     Connected {
-        /// The way they take.
+        /// The path they take.
         path: Path,
         /// First measured round trip.
         round_trip: Duration,
     },
-    /// Messages take another way, or the reason why they are relayed changed.
+    /// Messages take another path, or the reason for relaying changed.
     PathChanged {
-        /// The way they take.
+        /// The path they take.
         path: Path,
-        /// Why it changed, in a sentence.
+        /// Why it changed, as a sentence.
         reason: String,
     },
-    /// No answers from the peer any more; streams wait.
+    /// The peer stopped answering; streams wait.
     Recovering {
-        /// What was seen, in a sentence.
+        /// What was observed, as a sentence.
         reason: String,
     },
     /// Messages pass again.
     Recovered {
-        /// The way they take.
+        /// The path they take.
         path: Path,
         /// How long they did not pass.
         after: Duration,
     },
-    /// The signaling WebSocket is not needed any more.
+    /// The signaling WebSocket is no longer needed.
     SignalingDone,
-    /// Something about a stream or a reverse forward.
+    /// An event of a stream or of a reverse forward.
     Stream(tunnel::Event),
     /// The peer announced the end of the session.
     GoAway(GoAwayReason),
-    /// The session is over, with everything that is to be sent in `poll_transmit`.
+    /// The session is over; `poll_transmit` returns its last datagrams.
     Ended(End),
 }
 
-/// Something to send over the signaling WebSocket.
+/// A message for the signaling WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal {
     /// A sealed message.

@@ -4,7 +4,7 @@ use super::*;
 use crate::fault::Fault;
 use crate::signaling::handshake::tests::established;
 
-/// A host's session, and its offer.
+/// Returns a host's session and its offer.
 fn session(now: Instant) -> Session {
     let [at_host, _] = established();
     let mut session = Session::new(now, at_host, Config::new(Role::Host), Reach::default()).unwrap();
@@ -26,7 +26,7 @@ fn a_panic_of_the_webrtc_stack_ends_its_session_and_no_other() {
     assert_eq!(ends(&mut broken, now), [End::Fault(Fault)]);
     assert!(broken.is_closed() && broken.poll_timeout().is_none());
     assert!(End::Fault(Fault).to_string().contains("please report"));
-    // Whatever still arrives for it.
+    // Later calls must not panic.
     broken.handle_datagram(now, ([192, 0, 2, 1], 1000).into(), ([192, 0, 2, 2], 9).into(), &[0, 1, 0, 0]);
     broken.flush(now, &mut ChunkPool::new());
     assert!(ends(&mut broken, now).is_empty());

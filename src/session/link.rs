@@ -1,4 +1,4 @@
-//! One signaling WebSocket of a session, as the session sees it.
+//! One signaling WebSocket, as its session sees it.
 
 use std::time::{Duration, Instant};
 
@@ -9,33 +9,33 @@ use crate::signaling::error::SignalingError;
 use crate::signaling::message::Inner;
 use crate::signaling::sealing::{Opener, RELAY_OVERHEAD, Sealer};
 
-/// Without a relay it is suspect after this much silence at the earliest, while there is no path.
+/// Minimum silence after which a link is suspect, if it has no relay and there is no path.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What keeps messages from those who forward them.
+/// Protection of messages from those who forward them.
 pub(super) enum Cipher {
-    /// Between a client and a host.
+    /// Sealed, between a client and a host.
     Sealed(Sealer, Opener),
-    /// Nobody forwards them.
+    /// Not sealed: no third party forwards the messages.
     Plain,
 }
 
 /// One signaling WebSocket of a session.
 pub(super) struct Link {
     cipher: Cipher,
-    /// Bytes that wait for the network, as far as we know.
+    /// Bytes that wait for the network, as far as is known.
     waiting: usize,
-    /// A relay was started on it; there is one for each WebSocket.
+    /// A relay was started on it; each WebSocket has at most one.
     has_relayed: bool,
-    /// Nothing came for long: a further one is wanted.
+    /// It was silent for too long: another WebSocket is wanted.
     is_suspect: bool,
-    /// Our side has said something on it.
+    /// Our side has sent something on it.
     has_begun: bool,
-    /// The session's carrier when it began.
+    /// The session's carrier when this link began.
     carrier: Option<u32>,
-    /// When something came on it last.
+    /// When something last arrived on it.
     heard_at: Instant,
-    /// It was said that it is not needed any more.
+    /// The owner was told that it is no longer needed.
     is_done: bool,
 }
 
@@ -53,12 +53,12 @@ impl Link {
         }
     }
 
-    /// The one under a plain session, whose only relay is there from the beginning.
+    /// Creates the link under a plain session, whose only relay exists from the beginning.
     pub(super) fn plain(now: Instant) -> Link {
         Link { has_begun: true, has_relayed: true, ..Link::new(now, None, Cipher::Plain) }
     }
 
-    /// Opens a message; `None` where there are none. One that is opened is a sign of life.
+    /// Opens a sealed message; `None` on a plain link. An opened message is a sign of life.
     pub(super) fn open(&mut self, now: Instant, text: &str) -> Option<Result<Inner, SignalingError>> {
         let Cipher::Sealed(_, opener) = &mut self.cipher else { return None };
         let opened = opener.open(text);
@@ -69,7 +69,7 @@ impl Link {
         Some(opened)
     }
 
-    /// Opens a message of the relay.
+    /// Opens a sealed message of the relay.
     pub(super) fn open_binary(&mut self, now: Instant, bytes: Bytes) -> Result<Bytes, SignalingError> {
         let message = match &mut self.cipher {
             Cipher::Sealed(_, opener) => opener.open_binary(bytes)?,
@@ -79,7 +79,7 @@ impl Link {
         Ok(message)
     }
 
-    /// Seals a message; `None` where there are none.
+    /// Seals a message; `None` on a plain link.
     pub(super) fn seal(&mut self, inner: &Inner) -> Option<Signal> {
         let Cipher::Sealed(sealer, _) = &mut self.cipher else { return None };
         let text = sealer.seal(inner);
@@ -96,33 +96,33 @@ impl Link {
         })
     }
 
-    /// Takes note of how many bytes wait in the WebSocket.
+    /// Sets the number of bytes that wait in the WebSocket.
     pub(super) fn set_waiting(&mut self, bytes: usize) {
         self.waiting = bytes;
     }
 
-    /// Takes note that our side says something. Returns false if it did before.
+    /// Marks that our side sends something. Returns false if it did so before.
     #[must_use]
     pub(super) fn begin(&mut self) -> bool {
         !std::mem::replace(&mut self.has_begun, true)
     }
 
-    /// Takes note that a relay is started on it.
+    /// Marks that a relay is started on it.
     pub(super) fn begin_relay(&mut self) {
         self.has_relayed = true;
     }
 
-    /// Takes note that something is wrong with it.
+    /// Marks it as suspect.
     pub(super) fn suspect(&mut self) {
         self.is_suspect = true;
     }
 
-    /// Takes note that nothing is wrong with it.
+    /// Marks it as working.
     pub(super) fn trust(&mut self) {
         self.is_suspect = false;
     }
 
-    /// Takes note that the owner hears that it is not needed any more.
+    /// Marks that the owner was told it is no longer needed.
     pub(super) fn finish(&mut self) {
         self.is_done = true;
     }
@@ -155,13 +155,13 @@ impl Link {
         !self.is_suspect && !self.is_done
     }
 
-    /// Tells whether a carrier opened after it began.
+    /// Tells whether a carrier opened after this link began.
     pub(super) fn is_older_than(&self, carrier: u32) -> bool {
         self.carrier.is_none_or(|before| before < carrier)
     }
 
-    /// Returns when it is not believed any more if nothing comes, while there is no path: an attempt that was
-    /// negotiated on it has had its time by then.
+    /// Returns when it becomes suspect if nothing arrives, while there is no path. By then, an attempt negotiated on it
+    /// has had its time.
     pub(super) fn quiet_at(&self, p2p_timeout: Duration) -> Instant {
         self.heard_at + SILENCE.max(p2p_timeout)
     }

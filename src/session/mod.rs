@@ -1,8 +1,8 @@
-//! The relation with one peer, from the end of the PAKE to the last datagram: joins signaling, peer and tunnel, and
-//! still does no I/O. What becomes of one: `state`.
+//! The relation with one peer, from the end of the PAKE to the last datagram. It joins signaling, peer and tunnel, and
+//! does no I/O itself. Its states: `state`.
 //!
 //! Messages travel on carriers: the DataChannel of a PeerConnection (`direct`) or the signaling WebSocket (`relay`).
-//! They come and go, the streams stay in the mux. `wants` says which to make and when one is given up.
+//! Carriers come and go; the streams stay in the mux. `wants` decides which carrier to make and when to give one up.
 
 mod carriers;
 pub mod diagnosis;
@@ -40,35 +40,35 @@ use timers::Timer;
 pub use direct::OPEN_TIMEOUT;
 pub use event::{End, Event, Path, Signal};
 
-/// How long a client waits for the host's first sealed message: a person may be asked before.
+/// How long a client waits for the host's first sealed message: a person may have to approve it first.
 const HOST_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Events of streams that are kept until the session is connected: the peer opens none before, but a PONG may be late.
+/// Maximum number of stream events kept until the session is connected. The peer opens no streams before that, but a
+/// PONG may be late.
 const MAX_HELD: usize = 16 * 1024;
 
-/// Number of the host's first offer. Number 1 is left to a relay that the client may start meanwhile: of two carriers
-/// the higher one is used.
+/// Number of the host's first offer. Number 1 is left for a relay that the client may start in the meantime: the higher
+/// of two carriers is used.
 const FIRST_DIRECT: u32 = 2;
 
-/// About 170 GB. The nonce of an AES-GCM record is 64 random bits here, so two of 2^28 records are alike once in 500
-/// times, which would tell their difference. Half of that leaves time for what comes next, and for records that the
-/// side that counts has not seen because they were lost.
+/// Maximum number of DTLS records under one key, about 170 GB of data. The nonce of an AES-GCM record is 64 random bits
+/// here, so among 2^28 records two are alike once in 500 times, which would reveal their difference. Half of that
+/// leaves time for the next PeerConnection, and for records the counting side missed because they were lost.
 pub const RECORDS_PER_KEY: u64 = 1 << 27;
 
-/// Which ways a session may take, and how long it waits for one.
+/// Which paths a session may take, and how long it waits for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reach {
     /// Direct paths are tried.
     pub direct: bool,
-    /// The signaling WebSocket may carry the session where, or while, there is no direct path.
+    /// The signaling WebSocket may carry the session while there is no direct path.
     pub relay: bool,
-    /// How long a direct path is looked for before that attempt is given up.
+    /// Time for one attempt at a direct path.
     pub p2p_timeout: Duration,
     /// How long a session lives without any path.
     pub grace: Duration,
-    /// How many DTLS records a PeerConnection carries in one direction before another one, with keys of its own, takes
-    /// its place. Tests make it small.
+    /// DTLS records a PeerConnection carries in one direction before another one, with new keys, replaces it. Tests make it small.
     #[doc(hidden)]
     pub records_per_key: u64,
 }
@@ -92,21 +92,21 @@ impl Default for Reach {
     }
 }
 
-/// One peer, from the end of the PAKE on.
+/// A session with one peer, from the end of the PAKE on.
 pub struct Session {
     role: Role,
     id: SessionId,
     resume_key: Option<ResumeKey>,
     reach: Reach,
     state: State,
-    /// The signaling WebSocket, while there is one.
+    /// The signaling WebSocket, if there is one.
     link: Option<Link>,
-    /// How many signaling WebSockets there were.
+    /// Number of signaling WebSockets so far.
     link_count: u32,
-    /// The offer that a client asked for, and when the next one may be made.
+    /// The offer the client asked for, and when the next one may be made.
     wanted_offer: Option<u32>,
     offer_at: Instant,
-    /// When news of the peer's network is acted on again.
+    /// Earliest time to act on news of the peer's network again.
     network_at: Instant,
     /// When the session's carrier opened.
     opened_at: Option<Instant>,
@@ -117,18 +117,18 @@ pub struct Session {
     carriers: Carriers,
     /// Number of the offer the client waits for.
     asked: Option<u32>,
-    /// When the client starts a relay if nothing carries by then.
+    /// When the client starts a relay if no carrier is open by then.
     relay_at: Option<Instant>,
     /// When the client asks for an offer if there is no direct path by then.
     retry_at: Option<Instant>,
-    /// What was last said of the way messages take.
+    /// The path that was last reported.
     reported: Option<Path>,
     mux: Mux,
     end: Option<End>,
     signals: VecDeque<Signal>,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
-    /// What is told once the session is connected.
+    /// Events kept until the session is connected.
     held: VecDeque<Event>,
 }
 
@@ -201,7 +201,7 @@ impl Session {
         &self.id
     }
 
-    /// Returns the key under which the session is joined again on a further WebSocket; `None` if it cannot be.
+    /// Returns the key for rejoining the session on another WebSocket; `None` if that is impossible.
     pub fn resume_key(&self) -> Option<&ResumeKey> {
         self.resume_key.as_ref()
     }
@@ -219,12 +219,12 @@ impl Session {
         direct.map(|direct| &mut direct.connection)
     }
 
-    /// Tells whether nothing will come of the session any more.
+    /// Tells whether the session is over and has nothing left to do.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
     }
 
-    /// Returns since when there is no path, while that is so.
+    /// Returns when the path was lost, if there is none.
     pub fn recovering_since(&self) -> Option<Instant> {
         match self.state {
             State::Recovering { since, .. } => Some(since),
@@ -232,7 +232,7 @@ impl Session {
         }
     }
 
-    /// Takes a datagram that the socket bound to `local` received from `remote`.
+    /// Handles a datagram that the socket bound to `local` received from `remote`.
     pub fn handle_datagram(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, datagram: &[u8]) {
         let mut directs = self.carriers.directs_mut().iter_mut();
         let Some(direct) = directs.find(|direct| direct.sockets.contains(&local)) else { return };
@@ -247,7 +247,7 @@ impl Session {
         }
     }
 
-    /// Does what is due at `now`.
+    /// Handles all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.carriers.directs_mut().iter_mut().for_each(|direct| direct.handle_timeout(now));
         self.trickle(now);
@@ -258,8 +258,8 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Hands the carrier what it has room for. The order after any input, and after anything done to a stream: `flush`,
-    /// then `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and again if there was an
+    /// Hands the carrier what it has room for. After any input, and after any change to a stream, call `flush`, then
+    /// `poll_signal` and `poll_transmit` until `None`, then `poll_event` until `None`, and begin again if there was an
     /// event.
     pub fn flush(&mut self, now: Instant, pool: &mut ChunkPool) {
         while let Some(carrier) = self.mux.carrier() {
@@ -267,7 +267,7 @@ impl Session {
                 match self.mux.poll_channels(now, direct.room(now), pool) {
                     Some(Outbound::Message(message)) => direct.send(now, message),
                     Some(Outbound::Datagram(datagram)) => direct.send_datagram(now, datagram),
-                    // What was written has left by now; there may be room again.
+                    // The written messages have left by now; there may be room again.
                     None if direct.connection.settle() => {}
                     None => break,
                 }
@@ -280,7 +280,7 @@ impl Session {
                 if relay.poll_ping(now) {
                     self.mux.ping_now(now);
                 }
-                // Without these no room would ever be made again, whatever is not answered yet.
+                // Without these frames there would never be room again, however much is unanswered.
                 let mut room = relay.room(link.waiting());
                 room.messages = room.messages.max(self.mux.urgent_len());
                 let Some(Outbound::Message(message) | Outbound::Datagram(message)) =
@@ -318,7 +318,7 @@ impl Session {
                 }
                 tunnel::Event::Resumed => self.handle_resumed(now),
                 tunnel::Event::Ended(reason, detail, origin) => self.handle_mux_ended(now, reason, detail, origin),
-                // A peer's first stream may overtake its PONG; what is told comes in order all the same.
+                // A peer's first stream may overtake its PONG; events still come in order.
                 _ if self.held.len() >= MAX_HELD => self.fail(now, "the peer opened streams before it answered"),
                 event if self.state.is_connecting() => self.held.push_back(Event::Stream(event)),
                 event => return Some(Event::Stream(event)),
@@ -326,7 +326,7 @@ impl Session {
         }
     }
 
-    /// Returns when [`Session::handle_timeout`] wants to be called.
+    /// Returns when [`Session::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.is_closed() {
             return None;
@@ -336,10 +336,10 @@ impl Session {
         directs.chain(others.into_iter().flatten()).min()
     }
 
-    /// Goes where `step` leads. Returns false if that is nowhere.
+    /// Takes `step` from the current state. Returns false if it changes nothing.
     fn step(&mut self, step: Step) -> bool {
         let Some(state) = self.state.after(step) else { return false };
-        // With every datagram.
+        // `Hear` comes with every datagram.
         if !matches!(step, Step::Hear { .. }) {
             info!("session={} state={:?} → {state:?}", self.id, self.state);
         }

@@ -1,4 +1,4 @@
-//! What is said of the way messages take, and why it is not a direct one.
+//! Which path is reported, and why it is not direct.
 
 use std::net::SocketAddr;
 
@@ -8,13 +8,13 @@ use super::{Session, diagnosis};
 use crate::signaling::network::Network;
 
 impl Session {
-    /// Returns between which addresses the peers talk, the peer's first; `None` while they are relayed.
+    /// Returns the addresses between which the peers talk, the peer's first; `None` while they are relayed.
     pub fn peer_path(&self) -> Option<(SocketAddr, SocketAddr)> {
         let path = self.current_direct().and_then(|direct| direct.connection.path())?;
         Some((path.remote, path.local))
     }
 
-    /// Says which way messages take, if that is news.
+    /// Reports the path, if it changed.
     pub(super) fn report_path(&mut self, reason: String) {
         let path = self.path();
         if self.reported.as_ref() != Some(&path) {
@@ -23,13 +23,13 @@ impl Session {
         }
     }
 
-    /// Returns the way messages take.
+    /// Returns the path that messages take.
     pub(super) fn path(&self) -> Path {
         let direct = self.current_direct().and_then(|direct| direct.connection.path());
         direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
     }
 
-    /// Says why the session is relayed if that became clearer.
+    /// Updates the reason for relaying, if more is known.
     pub(super) fn update_reason(&mut self) {
         if matches!(self.reported, Some(Path::Relayed { .. })) && !self.is_direct() && self.state == State::Established
         {

@@ -1,5 +1,6 @@
-//! A session between a host and a server: the streams of `docs/protocol.md` section 2 on the WebSocket that the two
-//! have anyway, unsealed, for they are each other's peer. It has this one carrier and ends with it.
+//! A session between a host and a server: the streams of `docs/protocol.md` section 2, on the WebSocket between the
+//! two. Messages are not sealed, since the two are each other's peer. The WebSocket is the only carrier; the session
+//! ends with it.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,16 @@ use super::{Reach, Session};
 use crate::signaling::SessionId;
 use crate::tunnel::Config;
 
-/// How long the other side may take for its HELLO and a first answer.
+/// Time for the other side's HELLO and first answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Number of the only carrier.
 const CARRIER: u32 = 1;
 
 impl Session {
-    /// Starts a session whose messages are those of the WebSocket itself: what comes goes to
-    /// [`Session::handle_binary`], and [`Session::poll_signal`] gives binary messages only. Whether the WebSocket is
-    /// alive is its owner's to know.
+    /// Starts a session whose messages are those of the WebSocket itself. Pass binary messages to
+    /// [`Session::handle_binary`]; [`Session::poll_signal`] returns only binary messages. The owner watches whether the
+    /// WebSocket is alive.
     pub fn plain(now: Instant, config: Config) -> Session {
         let link = Link::plain(now);
         let reach = Reach { direct: false, ..Reach::default() };
@@ -51,7 +52,7 @@ mod tests {
             Pair { now, sides, pool: ChunkPool::new() }
         }
 
-        /// Carries messages until neither side has any; returns what each side tells.
+        /// Exchanges messages until neither side has any; returns the events of each side.
         fn exchange(&mut self) -> [Vec<Event>; 2] {
             let mut told = [Vec::new(), Vec::new()];
             loop {
@@ -85,7 +86,7 @@ mod tests {
         pair.sides[0].mux().open(1, &ConnectTarget::Service(0)).unwrap();
         let [_, told] = pair.exchange();
         assert!(matches!(told[..], [Event::Stream(crate::tunnel::Event::Opened(..))]), "{told:?}");
-        // Silence means nothing: neither side hears of the other for ten minutes.
+        // Neither side hears of the other for ten minutes, and both stay connected.
         for _ in 0..600 {
             pair.now += Duration::from_secs(1);
             for side in &mut pair.sides {

@@ -1,7 +1,7 @@
 //! The relay carrier: the tunnel's messages on the signaling WebSocket.
 //!
-//! Nobody on the way says how much waits there, so what was not answered yet is bounded here: a PING goes through the
-//! same order as the data, and its PONG proves that everything before it arrived.
+//! Nothing on the way tells how much waits there, so unanswered data is bounded here. A PING travels in the same order
+//! as the data, and its PONG proves that everything before it arrived.
 
 use std::time::{Duration, Instant};
 
@@ -9,24 +9,24 @@ use crate::peer::backlog::Best;
 use crate::tunnel::Room;
 use crate::tunnel::frame::kind;
 
-/// The least that may be unanswered, in bytes.
+/// Minimum limit on unanswered data, in bytes.
 const MIN_UNANSWERED: u64 = 64 * 1024;
 
-/// The most, in bytes.
+/// Maximum limit on unanswered data, in bytes.
 const MAX_UNANSWERED: u64 = 4 * 1024 * 1024;
 
-/// What may wait in our own WebSocket and socket, in bytes, so that a PING is never far from the wire.
+/// Maximum number of bytes that may wait in our own WebSocket and socket, so that a PING leaves soon.
 const MAX_WAITING: usize = 64 * 1024;
 
-/// How many times bandwidth × round trip may be unanswered. A PONG comes once a round trip and tells of what was sent a
-/// round trip ago, so twice is what the path holds; the rest lets a faster path show itself.
+/// Limit on unanswered data, as a multiple of bandwidth × round trip. A PONG comes once per round trip and reports data
+/// sent a round trip ago, so twice is what the path holds; the rest lets a faster path show itself.
 const FACTOR: f64 = 3.0;
 
 /// How long a measured rate and a measured round trip count.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
 
-/// The relay is suspect when nothing came for this long, or four round trips if those are longer.
+/// The relay is suspect after this much silence, or four round trips if those are longer.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// After this much silence the peer is asked for a sign of life.
@@ -36,13 +36,13 @@ const QUIET: Duration = Duration::from_secs(2);
 pub(super) struct Relay {
     /// Number of the carrier.
     pub(super) carrier: u32,
-    /// Silence means something.
+    /// Silence makes the relay suspect.
     is_watched: bool,
     heard_at: Instant,
     asked_at: Instant,
     written: u64,
     answered: u64,
-    /// What was written before the PING that is under way, and when it went out.
+    /// Bytes written before the PING in progress, and when it went out.
     ping: Option<(u64, Instant)>,
     rate: Best<f64>,
     round_trip: Best<Duration>,
@@ -65,18 +65,18 @@ impl Relay {
         }
     }
 
-    /// The same on a WebSocket whose owner sees to it whether it is alive.
+    /// Creates a relay on a WebSocket that its owner watches.
     pub(super) fn unwatched(now: Instant, carrier: u32) -> Relay {
         Relay { is_watched: false, ..Relay::new(now, carrier) }
     }
 
-    /// Takes note that the peer sent something.
+    /// Handles a sign of life from the peer.
     pub(super) fn handle_heard(&mut self, now: Instant) {
         self.heard_at = now;
     }
 
-    /// Returns how many bytes may be written, given what waits in the WebSocket. A datagram goes as long as there is
-    /// any room at all, and has a quarter more of it, so that it does not wait for the answers to what others sent.
+    /// Returns how many bytes may be written, given how many wait in the WebSocket. A datagram may go while there is
+    /// any room, and has a quarter more of it, so that it does not wait for the answers to other data.
     pub(super) fn room(&self, waiting: usize) -> Room {
         let unanswered = self.written - self.answered;
         let room = usize::try_from(self.target.saturating_sub(unanswered)).unwrap_or(usize::MAX);
@@ -85,7 +85,7 @@ impl Relay {
         Room { messages, datagrams: if has_share { usize::MAX } else { 0 } }
     }
 
-    /// Takes note of a message that goes out.
+    /// Counts a message that goes out.
     pub(super) fn handle_sent(&mut self, now: Instant, message: &[u8]) {
         if message.first() == Some(&kind::PING) {
             self.ping = Some((self.written, now));
@@ -93,7 +93,7 @@ impl Relay {
         self.written += message.len() as u64;
     }
 
-    /// Takes the answer to the PING that is under way.
+    /// Handles the answer to the PING in progress.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         let Some((before, sent_at)) = self.ping.take() else { return };
         let flight = now.saturating_duration_since(sent_at).max(Duration::from_micros(10));
@@ -106,7 +106,7 @@ impl Relay {
         }
     }
 
-    /// Tells whether a PING should go out now, to learn what arrived or whether the peer is still there.
+    /// Tells whether a PING should go out now, to learn what arrived or whether the peer is alive.
     pub(super) fn poll_ping(&mut self, now: Instant) -> bool {
         let is_quiet = self.asks_at().is_some_and(|at| at <= now);
         if is_quiet {
@@ -115,17 +115,17 @@ impl Relay {
         is_quiet || (self.ping.is_none() && self.written - self.answered >= self.target / 4)
     }
 
-    /// Returns when the silence is long enough to ask.
+    /// Returns when the peer is asked for a sign of life.
     pub(super) fn asks_at(&self) -> Option<Instant> {
         self.is_watched.then(|| self.heard_at.max(self.asked_at) + QUIET)
     }
 
-    /// Returns when the relay becomes suspect if nothing comes.
+    /// Returns when the relay becomes suspect if nothing arrives.
     pub(super) fn trouble_at(&self, round_trip: Option<Duration>) -> Option<Instant> {
         self.is_watched.then(|| self.heard_at + SILENCE.max(round_trip.unwrap_or_default() * 4))
     }
 
-    /// Tells whether something came after `since`.
+    /// Tells whether something arrived after `since`.
     pub(super) fn is_back(&self, since: Instant) -> bool {
         self.heard_at > since
     }
@@ -136,8 +136,8 @@ mod tests {
     use super::*;
     use std::collections::VecDeque;
 
-    /// Keeps a path of that rate (bytes a second) and round trip busy for five seconds; bytes that arrived in the last
-    /// one.
+    /// Keeps a path of this rate (bytes per second) and round trip busy for five seconds. Returns the bytes that
+    /// arrived in the last one.
     fn throughput(rate: f64, round_trip: Duration) -> f64 {
         let start = Instant::now();
         let mut now = start;

@@ -1,4 +1,4 @@
-//! Does what a session wants, when it is wanted.
+//! Does what `wants` asks for, at its time.
 
 use std::time::Instant;
 
@@ -6,17 +6,17 @@ use super::Session;
 use super::event::{End, Event};
 use super::state::{State, Step};
 use super::timers::{Timer, TimerTable};
-use super::wants::{self, Carrying, Facts};
+use super::wants::{self, ActiveCarrier, Facts};
 use crate::signaling::message::Inner;
 use crate::signaling::network::Network;
 
 impl Session {
-    /// Does what can be done for a better path now. Calling it again changes nothing.
+    /// Does what improves the path now. A second call changes nothing.
     pub(super) fn pursue(&mut self, now: Instant) {
         self.serve(now, &Timer::PURSUIT);
     }
 
-    /// Looks whether the carrier works, and goes from Established to Recovering or back.
+    /// Checks whether the carrier works, and moves from Established to Recovering or back.
     pub(super) fn check_path(&mut self, now: Instant) {
         self.serve(now, &Timer::PATH);
         let State::Recovering { since, .. } = self.state else { return };
@@ -37,26 +37,26 @@ impl Session {
         }
     }
 
-    /// Does what is due of these, in their order.
+    /// Handles those of `timers` that are due, in their order.
     pub(super) fn serve(&mut self, now: Instant, timers: &[Timer]) {
         let mut wanted = self.wants();
         for &timer in timers {
             if wanted.is_due(timer, now) {
                 self.handle_timer(now, timer);
-                // What was done may have changed what else is wanted.
+                // The action may have changed what else is wanted.
                 wanted = self.wants();
             }
         }
     }
 
-    /// Returns what is wanted, and when.
+    /// Returns the timers that are wanted.
     pub(super) fn wants(&self) -> TimerTable {
         let theirs = self.theirs.unwrap_or(Network::unknown(true, true));
         wants::wants(&Facts {
             role: self.role,
             state: self.state,
             is_going_away: self.mux.is_going_away(),
-            carrying: self.carrying(),
+            active: self.active_carrier(),
             is_ready: self.mux.is_ready(),
             opened_at: self.opened_at,
             link: self.link.as_ref(),
@@ -70,22 +70,23 @@ impl Session {
         })
     }
 
-    /// Tells whether a direct path works whose PeerConnection is to make way for another one.
+    /// Tells whether a working direct path should be replaced by a new PeerConnection.
     pub(super) fn is_used_up(&self) -> bool {
-        self.state == State::Established && matches!(self.carrying(), Carrying::Direct { is_used_up: true, .. })
+        self.state == State::Established
+            && matches!(self.active_carrier(), ActiveCarrier::Direct { is_used_up: true, .. })
     }
 
-    fn carrying(&self) -> Carrying {
-        let Some(carrier) = self.mux.carrier() else { return Carrying::Nothing };
+    fn active_carrier(&self) -> ActiveCarrier {
+        let Some(carrier) = self.mux.carrier() else { return ActiveCarrier::Nothing };
         if let Some(direct) = self.carriers.direct(carrier) {
             let is_used_up = direct.connection.records() >= self.reach.records_per_key && !self.mux.is_going_away();
-            return Carrying::Direct { carrier, trouble_at: direct.trouble_at(), is_used_up };
+            return ActiveCarrier::Direct { carrier, trouble_at: direct.trouble_at(), is_used_up };
         }
         match self.carriers.relay.as_ref().filter(|relay| relay.carrier == carrier) {
             Some(relay) => {
-                Carrying::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
+                ActiveCarrier::Relay { ask_at: relay.asks_at(), trouble_at: relay.trouble_at(self.mux.round_trip()) }
             }
-            None => Carrying::Nothing,
+            None => ActiveCarrier::Nothing,
         }
     }
 
@@ -123,14 +124,14 @@ impl Session {
             Timer::AskOffer => {
                 let carrier = self.carriers.next_number();
                 self.asked = Some(carrier);
-                // An offer that does not come is asked for again.
+                // Ask again if no offer comes.
                 self.retry_at = Some(now + self.reach.p2p_timeout);
                 self.signal(&Inner::Connect { carrier });
             }
         }
     }
 
-    /// The state has lasted for as long as it may.
+    /// Handles the deadline of the state.
     fn handle_deadline(&mut self, now: Instant) {
         match self.state {
             State::Connecting { .. } => self.give_up_connecting(now),

@@ -1,4 +1,4 @@
-//! What goes over the signaling WebSocket, in either direction.
+//! Messages over the signaling WebSocket, in both directions.
 
 use std::time::{Duration, Instant};
 
@@ -21,18 +21,18 @@ use crate::signaling::network::Network;
 use crate::signaling::sealing::{Opener, Sealer};
 use crate::tunnel::Role;
 
-/// News of the peer's network is acted on once in this time.
+/// Minimum time between reactions to news of the peer's network.
 const NETWORK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time from one offer to the next.
+/// Minimum time from one offer to the next.
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Takes a sealed signaling message.
+    /// Handles a sealed signaling message.
     ///
     /// # Errors
-    /// It is not the peer's next message, or makes no sense: the WebSocket is to be closed. A session that was not
-    /// established has ended; an established one goes on without the WebSocket.
+    /// It is not the peer's next message, or is invalid: close the WebSocket. A session that was not established has
+    /// ended; an established one goes on without the WebSocket.
     pub fn handle_signal(&mut self, now: Instant, text: &str) -> Result<(), SignalingError> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.open(now, text) {
@@ -47,7 +47,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes a sealed binary message: one of the relay carrier.
+    /// Handles a sealed binary message of the relay carrier.
     ///
     /// # Errors
     /// Those of [`Session::handle_signal`].
@@ -57,7 +57,7 @@ impl Session {
             Ok(message) => message,
             Err(error) => return Err(self.handle_signaling_error(now, error)),
         };
-        // One that was left behind still delivers what was under way.
+        // A relay that was replaced still delivers what was in transit.
         if let Some(relay) = &mut self.carriers.relay {
             relay.handle_heard(now);
             link.trust();
@@ -69,15 +69,15 @@ impl Session {
         Ok(())
     }
 
-    /// Takes note of how many bytes wait in the WebSocket.
+    /// Sets the number of bytes that wait in the WebSocket.
     pub fn set_signaling_buffered(&mut self, bytes: usize) {
         if let Some(link) = &mut self.link {
             link.set_waiting(bytes);
         }
     }
 
-    /// Goes over to a further WebSocket, on which both sides proved that they belong to the session. The one before is
-    /// not used any more.
+    /// Moves to another WebSocket, on which both sides proved that they belong to the session. The one before is
+    /// dropped.
     pub fn handle_resumed_signaling(&mut self, now: Instant, sealer: Sealer, opener: Opener) {
         if self.state.is_ending() {
             return;
@@ -95,8 +95,8 @@ impl Session {
         self.pursue(now);
     }
 
-    /// Takes note that the signaling WebSocket is gone. Once the descriptions went both ways, the path may still come
-    /// up. A plain session ends.
+    /// Handles the loss of the signaling WebSocket. If the descriptions were exchanged, the path may still open. A
+    /// plain session ends.
     pub fn handle_signaling_closed(&mut self, now: Instant) {
         if self.link.take().is_some_and(|link| link.is_plain()) {
             return self.fail(now, "the connection to the server was lost");
@@ -110,7 +110,7 @@ impl Session {
         }
     }
 
-    /// Tells whether a further signaling WebSocket is wanted: to repair the session, or, while it works, for a
+    /// Tells whether another signaling WebSocket is wanted: to repair the session, or, while it works, for a
     /// PeerConnection with new keys.
     pub fn wants_signaling(&self) -> bool {
         self.role == Role::Client
@@ -118,12 +118,12 @@ impl Session {
             && self.link.as_ref().is_none_or(|link| !link.is_usable())
     }
 
-    /// Tells whether the signaling WebSocket is still of use.
+    /// Tells whether the signaling WebSocket is still needed.
     pub fn needs_signaling(&self) -> bool {
         self.link.as_ref().is_some_and(|link| !link.is_done())
     }
 
-    /// Returns which of the session's WebSockets is in use; what was sealed for another must not be sent on it.
+    /// Returns the number of the session's current WebSocket; a message sealed for another must not be sent on it.
     pub fn signaling_number(&self) -> u32 {
         self.link_count
     }
@@ -149,7 +149,7 @@ impl Session {
         self.signal(&Inner::Network(self.ours));
     }
 
-    /// Tells the peer of candidates that STUN servers found, and of what that says of our network.
+    /// Tells the peer of candidates that STUN servers found, and of what they say about our network.
     pub(super) fn trickle(&mut self, now: Instant) {
         let Some(direct) = self.carriers.attempt_mut() else { return };
         let carrier = direct.carrier;
@@ -172,8 +172,7 @@ impl Session {
         }
     }
 
-    /// Makes the offer the client asked for last, one a second at the most: each costs a PeerConnection and its
-    /// sockets.
+    /// Makes the offer the client asked for last, at most one per second: each costs a PeerConnection and its sockets.
     pub(super) fn make_offer(&mut self, now: Instant) {
         if let Some(carrier) = self.wanted_offer.take()
             && let Err(error) = self.offer(now, carrier)
@@ -182,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Makes an offer of that number.
+    /// Makes an offer with this number.
     pub(super) fn offer(&mut self, now: Instant, carrier: u32) -> Result<(), PeerError> {
         self.drop_attempts(now);
         self.offer_at = now + OFFER_INTERVAL;
@@ -192,15 +191,15 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to look for a path: a host at once, a client with the host's first message, before which the host takes
-    /// none.
+    /// Begins to look for a path: a host at once, a client after the host's first message, since the host accepts none
+    /// before.
     pub(super) fn begin(&mut self, now: Instant) {
         let Some(link) = &mut self.link else { return };
         if !link.begin() {
             return;
         }
         self.tell_network();
-        // The time for connecting is not given anew with every WebSocket.
+        // The time for connecting starts with the first WebSocket only.
         let deadline = now + self.reach.p2p_timeout + OPEN_TIMEOUT;
         if self.link_count == 1 && self.step(Step::Begin { deadline }) {
             self.relay_at = Some(now + if self.reach.direct { RELAY_DELAY } else { Duration::ZERO });
@@ -232,7 +231,7 @@ impl Session {
                 match direct.connection.handle_answer(now, &sdp) {
                     Ok(()) => {}
                     Err(PeerError::Fault(fault)) => self.finish(now, End::Fault(fault)),
-                    // A second answer changes nothing.
+                    // Ignore a second answer.
                     Err(PeerError::Unasked) => {}
                     Err(error) => self.attempt_failed(now, carrier, &Failure::Broken(error.to_string())),
                 }
@@ -248,12 +247,12 @@ impl Session {
             (Inner::Bye { reason: Farewell::NoPath }, _) => self.finish(now, End::NoPath),
             (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
-            // Its content may be the secrets of a carrier.
+            // Do not log the content: it may hold the secrets of a carrier.
             (_, role) => debug!("session={} signaling message ignored, role={role:?}", self.id),
         }
     }
 
-    /// Goes on without a direct path, where it can.
+    /// Goes on without a direct path, if possible.
     pub(super) fn direct_failed(&mut self, now: Instant, failure: &Failure) {
         info!("session={} no direct path: {failure}", self.id);
         let may_relay = self.reach.relay && self.theirs.is_none_or(|theirs| theirs.relay) && self.link.is_some();
@@ -282,7 +281,7 @@ impl Session {
             return;
         }
         self.network_at = now + NETWORK_INTERVAL;
-        // The peer is somewhere else now, or knows more: what failed may work.
+        // The peer has moved, or knows more: a failed attempt may work now.
         if self.reported.is_some() && self.asked.is_none() && self.retry_at.is_some() {
             self.retry_at = Some(now);
         }

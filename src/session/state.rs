@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How many grace periods a session may last on a path that passes datagrams and no messages.
+/// Maximum number of grace periods a session may last on a path that passes datagrams but no messages.
 const MAX_GRACES: u32 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,38 +18,38 @@ pub(super) enum State {
         deadline: Instant,
     },
     Established,
-    /// The carrier is suspect or gone: the old one may come back, a new one may open.
+    /// The carrier is suspect or gone: it may come back, or a new one may open.
     Recovering {
         since: Instant,
         deadline: Instant,
     },
-    /// The last messages are to be acknowledged.
+    /// The last messages have to be acknowledged.
     Closing {
         deadline: Instant,
     },
     Closed,
 }
 
-/// What happens to a session.
+/// An input of the state machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The two begin to look for a path, and have so long.
+    /// The two sides begin to look for a path, until the deadline.
     Begin { deadline: Instant },
     /// Messages pass.
     Pass,
-    /// Messages do not pass any more; for so long the session lives without a path.
+    /// Messages no longer pass; the session lives for `grace` without a path.
     Lose { now: Instant, grace: Duration },
-    /// Datagrams pass, though messages do not: what SCTP holds follows when its timer says so, and that is no time
-    /// without a path. But a peer that answers checks and nothing else shall not have that for ever.
+    /// Datagrams pass, though messages do not: SCTP sends again when its timer expires, and this time does not count as
+    /// without a path. It is limited, since a peer might answer checks and nothing else.
     Hear { now: Instant, grace: Duration },
-    /// The session ends, and the peer has so long to acknowledge what was said last.
+    /// The session ends; the peer has until the deadline to acknowledge the last messages.
     End { deadline: Instant },
-    /// Nothing will come of it any more.
+    /// The session is over.
     Close,
 }
 
 impl State {
-    /// Returns the state that a step leads to from here; `None` if it leads nowhere.
+    /// Returns the state after a step; `None` if the step changes nothing.
     pub(super) fn after(self, step: Step) -> Option<State> {
         use State::{Closed, Closing, Connecting, Established, Recovering};
         match (step, self) {
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// Returns when the state has lasted for as long as it may.
+    /// Returns the deadline of the state.
     pub(super) fn deadline(self) -> Option<Instant> {
         match self {
             State::Connecting { deadline } | State::Recovering { deadline, .. } | State::Closing { deadline } => {
@@ -80,7 +80,7 @@ impl State {
         }
     }
 
-    /// Tells whether the two look for a first path.
+    /// Tells whether the two sides look for a first path.
     pub(super) fn is_connecting(self) -> bool {
         matches!(self, State::Connecting { .. })
     }

@@ -1,29 +1,29 @@
-//! What a session waits for, and until when.
+//! The timers of a session.
 
 use std::time::Instant;
 
-/// Something that is done at a time. What is due together is done in this order.
+/// A timer of a session. Timers due at the same time are handled in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The state has lasted for as long as it may.
+    /// The state reaches its deadline.
     State,
-    /// A direct path was looked for long enough.
+    /// The time for an attempt at a direct path is over.
     Attempt,
     /// The peer is asked over the relay for a sign of life.
     AskRelay,
     /// The relay is suspect.
     RelaySilent,
-    /// The signaling WebSocket is not believed any more.
+    /// The signaling WebSocket is suspect.
     LinkSilent,
     /// The direct path is suspect.
     DirectTrouble,
-    /// The peer did not come to a new carrier.
+    /// The peer did not follow to a new carrier.
     Unready,
     /// There is no carrier.
     NoCarrier,
     /// The host makes an offer.
     Offer,
-    /// The owner hears that the signaling WebSocket is not needed any more.
+    /// The owner is told that the signaling WebSocket is no longer needed.
     LinkDone,
     /// The client starts a relay.
     StartRelay,
@@ -34,7 +34,7 @@ pub(super) enum Timer {
 impl Timer {
     const COUNT: usize = Timer::AskOffer as usize + 1;
 
-    /// Whether the path and what stands in for it work.
+    /// Timers that watch the path and its replacement.
     pub(super) const PATH: [Timer; 6] = [
         Timer::AskRelay,
         Timer::RelaySilent,
@@ -44,11 +44,11 @@ impl Timer {
         Timer::NoCarrier,
     ];
 
-    /// What is done for a better path.
+    /// Timers for a better path.
     pub(super) const PURSUIT: [Timer; 4] = [Timer::Offer, Timer::LinkDone, Timer::StartRelay, Timer::AskOffer];
 }
 
-/// When each timer goes off, of those that are wanted.
+/// The time of each timer that is wanted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TimerTable([Option<Instant>; Timer::COUNT]);
 
@@ -66,7 +66,7 @@ impl TimerTable {
         self.0[timer as usize].is_some_and(|at| at <= now)
     }
 
-    /// Returns when the next one goes off.
+    /// Returns the earliest time.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.into_iter().flatten().min()
     }

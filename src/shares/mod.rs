@@ -1,9 +1,9 @@
-//! Who has the places of a table, and who gives way when they run short: nobody can keep others out from one source.
+//! Admission to a table with a limited number of places, so that nobody can keep others out from one source.
 //!
-//! A source may have as many places for what is not settled as are free. So one source alone gets half of a table, two
-//! get a third each, and there is always a place for one more. When its share is used up, the largest source gives way;
-//! where the newcomer's own is that, chance decides which one of it. Behind a dev tunnel all come from one address:
-//! whoever tries again gets in there beside somebody who holds all places.
+//! For connections that are not settled, a source may have as many places as are free. So one source alone gets half of
+//! a table, two get a third each, and there is always a place for one more. When a source's share is used up, the
+//! largest source gives way; if that is the newcomer's own, one of its holders is chosen at random. Behind a dev tunnel
+//! all clients come from one address: there, a client that tries again gets in beside somebody who holds all places.
 
 mod source;
 
@@ -12,38 +12,38 @@ use std::hash::Hash;
 
 pub use source::Source;
 
-/// What is known of the holder of a place: the less, the sooner it goes.
+/// What is known of the holder of a place. The less is known, the sooner it has to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// It wants nothing at the moment, or did not say yet what.
+    /// It wants nothing at the moment, or has not said what it wants.
     Idle,
-    /// It is about to say what it wants, or to prove that it may.
+    /// It is about to say what it wants, or to prove that it is allowed.
     Asking,
-    /// It has said or proved it: only the place of a larger source than the newcomer's is taken from it.
+    /// It has said or proved it. It has to go only if its source is larger than the newcomer's.
     Settled,
 }
 
-/// What becomes of a newcomer.
+/// The decision about a newcomer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Admission<K> {
     /// There is a place.
     Free,
-    /// There is one once this one has gone.
+    /// There is a place once this holder has gone.
     InsteadOf(K),
-    /// There is none.
+    /// There is no place.
     Full,
 }
 
 /// The places of one table. `K` names a holder.
 ///
-/// Whatever happens costs no more than the logarithm of what there is.
+/// Every operation takes logarithmic time.
 #[derive(Debug)]
 pub struct Shares<K> {
     places: usize,
     holders: HashMap<K, Holder>,
     sources: HashMap<Source, Share<K>>,
-    /// How much each source has, the largest last. Its number stands between those that have as much.
+    /// The sources by the number of their places, the largest last. A number of its own orders equal sources.
     ranking: BTreeSet<(usize, u64, Source)>,
     next: u64,
 }
@@ -55,7 +55,7 @@ struct Holder {
     number: u64,
 }
 
-/// What one source has. Holders of a standing are in the order in which they got it.
+/// The holders of one source. Those with the same standing are in the order in which they got it.
 #[derive(Debug)]
 struct Share<K> {
     number: u64,
@@ -65,18 +65,17 @@ struct Share<K> {
 }
 
 impl<K: Copy + Eq + Hash> Shares<K> {
-    /// Makes a table of so many places, all of them free.
+    /// Creates a table with this many free places.
     pub fn new(places: usize) -> Shares<K> {
         Shares { places, holders: HashMap::new(), sources: HashMap::new(), ranking: BTreeSet::new(), next: 0 }
     }
 
-    /// Changes how many places there are. Nobody has to go for it at once.
+    /// Changes the number of places. No holder has to go at once.
     pub fn set_places(&mut self, places: usize) {
         self.places = places;
     }
 
-    /// Gives a place to a newcomer that was [admitted](Shares::admit). One that has a place keeps it, with the new
-    /// standing.
+    /// Gives a place to a newcomer that was [admitted](Shares::admit). A holder keeps its place, with the new standing.
     pub fn enter(&mut self, key: K, source: Source, standing: Standing) {
         self.leave(key);
         let number = self.number();
@@ -87,7 +86,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.rank(source, before);
     }
 
-    /// Notes what is known of a holder now. It begins anew to have that standing, unless it has it already.
+    /// Sets the standing of a holder. Its time in that standing begins again, unless it already has it.
     pub fn set(&mut self, key: K, standing: Standing) {
         let number = self.next;
         let Some(holder) = self.holders.get_mut(&key).filter(|holder| holder.standing != standing) else { return };
@@ -98,7 +97,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.next += 1;
     }
 
-    /// Notes that a holder is another source's than it seemed.
+    /// Moves a holder to another source than was assumed.
     pub fn set_source(&mut self, key: K, source: Source) {
         if let Some(holder) = self.holders.get(&key).filter(|holder| holder.source != source) {
             self.enter(key, source, holder.standing);
@@ -114,8 +113,8 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.rank(source, before);
     }
 
-    /// Says whether somebody of a source gets a place, and who is to [leave](Shares::leave) for that. `chance` is any
-    /// number.
+    /// Decides whether a newcomer of a source gets a place, and who must [leave](Shares::leave) for it. `chance` is a
+    /// random number.
     pub fn admit(&self, source: Source, chance: u64) -> Admission<K> {
         let own = self.sources.get(&source);
         let free = self.places.saturating_sub(self.holders.len());
@@ -127,7 +126,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         if let Some((largest, _, other)) = larger
             && let Some(other) = self.sources.get(other)
         {
-            // Of two that have nearly as much, neither takes from the other what is settled: they would do so in turn.
+            // Two sources of nearly the same size do not take settled places from each other: they would do so in turn.
             let settled = if *largest > held + 1 { other.settled.last_key_value() } else { None };
             if let Some((_, key)) = other.first_unsettled().or(settled) {
                 return Admission::InsteadOf(*key);
@@ -140,10 +139,10 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         }
     }
 
-    /// Returns who goes first where something else than places is short: the one of the largest source that has been
-    /// unsettled for longest. `None` if nobody of the largest sources is unsettled.
+    /// Returns the holder that goes first when something other than places runs short: the one of the largest source
+    /// that has been unsettled for longest. `None` if none of the largest sources has an unsettled holder.
     pub fn first_to_go(&self) -> Option<K> {
-        /// Sources that are looked at.
+        /// Number of sources that are searched.
         const LARGEST: usize = 16;
         let largest = self.ranking.iter().rev().take(LARGEST).filter_map(|(.., source)| self.sources.get(source));
         largest.filter_map(Share::first_unsettled).map(|(_, key)| *key).next()
@@ -154,7 +153,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.holders.len()
     }
 
-    /// Returns how many hold a place that is none: they came although the table was full.
+    /// Returns how many holders there are beyond the number of places.
     pub fn surplus(&self) -> usize {
         self.holders.len().saturating_sub(self.places)
     }
@@ -165,7 +164,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.sources.get(&source).map_or(0, Share::len)
     }
 
-    /// Tells whether somebody has a place.
+    /// Tells whether `key` has a place.
     pub fn holds(&self, key: K) -> bool {
         self.holders.contains_key(&key)
     }
@@ -175,7 +174,7 @@ impl<K: Copy + Eq + Hash> Shares<K> {
         self.next - 1
     }
 
-    /// Puts a source where it belongs once it has more or less than `before`; one that has nothing is forgotten.
+    /// Updates the rank of a source that had `before` places; an empty source is forgotten.
     fn rank(&mut self, source: Source, before: usize) {
         let Some(share) = self.sources.get(&source) else { return };
         let (len, number) = (share.len(), share.number);
@@ -209,13 +208,12 @@ impl<K: Copy> Share<K> {
         self.idle.len() + self.asking.len()
     }
 
-    /// Returns the one that has been unsettled for longest, an idle one first.
+    /// Returns the holder that has been unsettled for longest, an idle one first.
     fn first_unsettled(&self) -> Option<(&u64, &K)> {
         self.idle.first_key_value().or_else(|| self.asking.first_key_value())
     }
 
-    /// Returns any one of those that are not settled, an idle one first. One that came after a gap is a little
-    /// likelier.
+    /// Returns a random unsettled holder, an idle one first. One that came after a gap is a little likelier.
     fn by_chance(&self, chance: u64) -> Option<K> {
         let among = if self.idle.is_empty() { &self.asking } else { &self.idle };
         let ((first, _), (last, _)) = (among.first_key_value()?, among.last_key_value()?);

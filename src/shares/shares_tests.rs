@@ -6,7 +6,7 @@ fn source(number: u8) -> Source {
     Source::of([192, 0, 2, number].into())
 }
 
-/// Lets somebody in as a driver does; returns who had to go, or `Err` if there was no place.
+/// Admits a newcomer as an owner does. Returns who had to go, or `Err` if there was no place.
 fn come(shares: &mut Shares<u32>, key: u32, from: u8, standing: Standing, chance: u64) -> Result<Option<u32>, ()> {
     let gone = match shares.admit(source(from), chance) {
         Admission::Free => None,
@@ -48,7 +48,7 @@ fn two_that_want_all_get_as_much() {
 fn the_longest_busy_of_the_largest_source_goes_first() {
     let mut shares = Shares::new(4);
     for (key, from) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
-        // More than may be for one source, to begin with.
+        // More than the share of one source, to begin with.
         shares.enter(key, source(from), Standing::Asking);
     }
     assert_eq!(shares.admit(source(9), 0), Admission::InsteadOf(1));
@@ -103,8 +103,8 @@ fn what_is_settled_fills_the_table_and_stays_until_a_smaller_source_comes() {
 }
 
 proptest! {
-    /// Whatever comes and goes: no more have places than there are, the largest source is the one that is asked to go,
-    /// and somebody who has less than another gets in.
+    /// In any order of events, no more places are taken than there are, the largest source gives way, and a source that
+    /// has less than another gets a place.
     #[test]
     fn places_are_kept_and_shared(
         places in 1..40usize,

@@ -1,10 +1,10 @@
-//! Whose a connection is, as far as its address tells.
+//! The source of a connection, by its address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where somebody comes from: an IPv4 address, or an IPv6 network of 64 bits, of which one subscriber has at least one
-/// (RFC 6177). An IPv4 address inside of IPv6 is that IPv4 address.
+/// A source of connections: an IPv4 address, or an IPv6 network of 64 bits, of which each subscriber has at least one
+/// (RFC 6177). An IPv4-mapped address counts as IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// An IPv4 address.
@@ -14,7 +14,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns whose an address is.
+    /// Returns the source of an address.
     pub fn of(address: IpAddr) -> Source {
         match address.to_canonical() {
             IpAddr::V4(address) => Source::V4(address),

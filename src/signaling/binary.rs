@@ -1,4 +1,4 @@
-//! Bytes in JSON: base64, of a fixed length where there is one.
+//! Bytes in JSON: base64, for values of a fixed length.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ pub const PAKE_LEN: usize = 33;
 /// Length of a confirm or a proof: an HMAC-SHA256 tag.
 pub const MAC_LEN: usize = 32;
 
-/// Length of a nonce of a resumption.
+/// Length of a nonce of a resumption, in bytes.
 pub const NONCE_LEN: usize = 32;
 
 /// Exactly `N` bytes, standard base64 with padding on the wire.

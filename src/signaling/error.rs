@@ -1,4 +1,4 @@
-//! Why a signaling exchange ended early, and how that is said on the wire.
+//! Why a signaling exchange failed, and how that is written on the wire.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::message::{ClientMessage, ErrorCode, ErrorMessage, MAX_RETRY_AFTER, MessageError, Outer};
 
-/// Why a signaling exchange ended; every variant is final for its WebSocket.
+/// Why a signaling exchange failed; every variant is final for its WebSocket.
 #[derive(Debug, Error)]
 pub enum SignalingError {
     /// The client's confirm does not match the pin. This is the only error that counts as a guess.
@@ -15,16 +15,16 @@ pub enum SignalingError {
     /// Too many confirms wait for their verification.
     #[error("too many clients are trying to join; try again in {} s", .retry_after.as_secs())]
     Busy {
-        /// How long the client had better wait.
+        /// How long the client should wait.
         retry_after: Duration,
     },
-    /// The host carries as many sessions as it may.
+    /// The host has as many sessions as it may.
     #[error("the host has all the clients it may have; try again once one has left")]
     Full,
     /// The client offered no version that the host speaks.
     #[error("the two pinholes share no protocol version; install the same release on both sides")]
     Version,
-    /// The session to join again is not there: the host's process was replaced, or gave it up.
+    /// The host does not have the session to rejoin: its process was replaced, or it gave the session up.
     #[error("the host does not know this session any more")]
     UnknownSession,
     /// The person at the host did not let the client in.
@@ -33,11 +33,10 @@ pub enum SignalingError {
     /// The peer, or whoever forwards the connection, broke the protocol.
     #[error("the signaling protocol was broken: {0}")]
     Protocol(#[from] Violation),
-    /// The peer sent an `error` message. Whoever forwards the connection can write one, so it is a hint for a person
-    /// and nothing else may hang on it.
+    /// The peer sent an `error` message. A forwarder can write one, too, so treat it only as a hint for a person.
     #[error("the other side refused ({code}): {message}")]
     Refused {
-        /// What went wrong, by the peer's account.
+        /// What went wrong, as the peer says.
         code: ErrorCode,
         /// The peer's own words, safe to print.
         message: String,
@@ -63,7 +62,7 @@ impl SignalingError {
 
     /// Returns the `error` message to send before the WebSocket is closed.
     ///
-    /// It travels in clear, so it holds nothing that a peer sealed. A [`SignalingError::Refused`] came from the peer
+    /// It travels in clear, so it contains nothing that a peer sealed. A [`SignalingError::Refused`] came from the peer
     /// and needs no answer.
     pub fn to_text(&self) -> String {
         let retry_after = match self {
@@ -101,10 +100,10 @@ pub enum Violation {
     /// The text is not a message.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// A well-formed message came where another belongs, or a second time.
+    /// A well-formed message came out of turn, or a second time.
     #[error("a `{0}` message came out of turn")]
     OutOfTurn(&'static str),
-    /// The PAKE message names no point of the curve, or comes from the wrong role.
+    /// The PAKE message is no point of the curve, or comes from the wrong role.
     #[error("the key exchange message is not valid")]
     Pake,
     /// The host chose a version the client had not offered.
@@ -119,7 +118,7 @@ pub enum Violation {
     /// A sealed message is not the next one.
     #[error("sealed message {got} came where {expected} belongs")]
     Sequence {
-        /// The counter of the only message that is accepted.
+        /// The counter of the next message.
         expected: u64,
         /// The counter that came.
         got: u64,
@@ -127,12 +126,12 @@ pub enum Violation {
     /// A sealed message does not open: altered, or sealed for another session or direction.
     #[error("a sealed message does not open")]
     Seal,
-    /// The exchange failed before; nothing is accepted any more.
+    /// The exchange failed before; nothing more is accepted.
     #[error("the exchange has already ended")]
     Ended,
 }
 
-/// Rounds up, so that a client that waits as told does not come too early.
+/// Rounds up, so that a client that waits this long does not come too early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }

@@ -1,10 +1,10 @@
-//! What both sides hold once they know each other.
+//! The result of an exchange, for both sides.
 
 use super::keys::{Keys, ResumeKey, Role, Ticket};
 use super::sealing::{Opener, Sealer};
 use super::session_id::SessionId;
 
-/// What a completed handshake leaves: both sides hold the same pin, and hold these. `Debug` shows no key.
+/// The result of a handshake between two sides with the same pin. `Debug` shows no key.
 #[derive(Debug)]
 pub struct Established {
     /// The session's name, the same on both sides.
@@ -13,9 +13,9 @@ pub struct Established {
     pub sealer: Sealer,
     /// Opens what the peer sends.
     pub opener: Opener,
-    /// The secret under which the session is joined again on a further WebSocket.
+    /// The secret for rejoining the session on another WebSocket.
     pub resume_key: ResumeKey,
-    /// What the client comes back with once the session is over.
+    /// What the client uses for another session once this one is over.
     pub ticket: Ticket,
 }
 

@@ -1,45 +1,45 @@
-//! What a client's pin is exposed to (`docs/protocol.md` section 3, "What a forwarder can do").
+//! How much a client has exposed its pin (`docs/protocol.md` section 3, "What a forwarder can do").
 //!
-//! The client confirms first. Whoever plays the host without the pin learns from each confirm whether one guess was
-//! right, and may end the exchange in whatever way it likes. So a confirm counts from the moment it is sent, and is
-//! taken back only when the host proves itself.
+//! The client confirms first. Somebody who plays the host without the pin learns from each confirm whether one guess
+//! was right, and may end the exchange in any way it likes. So a confirm counts from the moment it is sent, and no
+//! longer counts once the host proves itself.
 
 use std::time::{Duration, Instant};
 
-/// Confirms that nobody answered with a proof, in the life of a run; then the pin is not used any more.
+/// Confirms without a proof in answer, over the life of a run, after which the pin is no longer used.
 pub const MAX_UNPROVEN: u32 = 5;
 
-/// Confirms, answered or not, that may follow each other at once: a host that was really started again needs one.
+/// Confirms, answered or not, that may follow each other without a pause: a host that was really restarted needs one.
 ///
-/// Each may end the spacing of guesses at the host: whoever forwards could otherwise call for one again and again, by
-/// saying that the host does not know the client any more, to guess faster there.
+/// A confirm may end the spacing of guesses at the host. Without this limit, a forwarder could guess faster by asking
+/// for confirms again and again, each time saying that the host does not know the client.
 const BURST: u32 = 10;
 
-/// The pause to the next one beyond them.
+/// The pause before each further confirm.
 const PAUSE: Duration = Duration::from_secs(120);
 
-/// How often a run used its pin, and how often in vain.
+/// How often a run used its pin, and how often without an answer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Exposure {
     unproven: u32,
-    /// When all confirms so far would have been made with a pause after each.
+    /// When all confirms so far would have been made, with a pause after each.
     paid_at: Option<Instant>,
 }
 
 impl Exposure {
-    /// Takes note that a confirm is on its way.
+    /// Counts a confirm that is sent.
     pub fn confirmed(&mut self, now: Instant) {
         self.unproven = self.unproven.saturating_add(1);
         self.paid_at = Some(self.paid_at.map_or(now, |at| at.max(now)) + PAUSE);
     }
 
-    /// Takes note that the host answered the last confirm with its proof: nobody else learned anything of it. Those
-    /// before it stay counted.
+    /// Takes the last confirm off the count: the host answered it with its proof, so nobody else learned anything from
+    /// it. Earlier confirms still count.
     pub fn proven(&mut self) {
         self.unproven = self.unproven.saturating_sub(1);
     }
 
-    /// Tells whether the pin must not be used any more.
+    /// Tells whether the pin must no longer be used.
     pub fn is_spent(&self) -> bool {
         self.unproven >= MAX_UNPROVEN
     }
@@ -60,7 +60,7 @@ mod tests {
         let mut exposure = Exposure::default();
         for count in 1..=MAX_UNPROVEN {
             assert!(!exposure.is_spent());
-            // One exchange that is let through takes back itself and no other.
+            // An exchange that succeeds removes only its own confirm from the count.
             exposure.confirmed(now);
             exposure.proven();
             exposure.confirmed(now);
@@ -83,8 +83,8 @@ mod tests {
             count += 1;
             assert_eq!(now > start, count > BURST);
         }
-        assert_eq!(count, 40, "ten at once and one every two minutes");
-        // After a long silence there is no more credit than at the beginning.
+        assert_eq!(count, 40, "ten at once, then one every two minutes");
+        // A long silence leaves no more credit than there was at the beginning.
         now += Duration::from_secs(86_400);
         for _ in 0..BURST {
             assert!(exposure.next(now) <= now);

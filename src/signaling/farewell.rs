@@ -1,4 +1,4 @@
-//! Why a side ends a session over signaling: the `reason` of `bye`.
+//! Why a side ends a session, as told over signaling: the `reason` of `bye`.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Farewell {
     /// No path was found in time.
     NoPath,
-    /// The visitor only looked whether the two could connect.
+    /// The visitor only checked whether the two can connect.
     Check,
-    /// Words for people. Of a peer they are shortened and without control characters.
+    /// Words for people. A peer's words are shortened and stripped of control characters.
     Other(String),
 }
 
 impl Farewell {
-    /// Returns the reason as it is said.
+    /// Returns the reason as it is sent.
     pub fn as_str(&self) -> &str {
         match self {
             Farewell::NoPath => "no direct path was found",

@@ -22,13 +22,13 @@ use super::pin::Pin;
 /// The protocol versions this release speaks.
 pub const VERSIONS: &[u32] = &[1];
 
-/// What the client does next.
+/// The client's next step.
 #[derive(Debug)]
 #[must_use]
 pub enum ClientStep {
     /// Send this text.
     Send(String),
-    /// The handshake is complete; further texts belong to the opener.
+    /// The handshake is complete; pass further texts to the opener.
     Done(Established),
 }
 
@@ -40,23 +40,23 @@ pub struct ClientHandshake(ClientState);
 ///     └──────────anything else───┴──────────────────▲
 /// ```
 enum ClientState {
-    /// Our hello is out.
+    /// Our hello was sent.
     AwaitHello { pake: Pake, hello: String },
-    /// Our confirm is out.
+    /// Our confirm was sent.
     AwaitConfirm { keys: Keys },
-    /// Established or failed: there is nothing more to take.
+    /// Established or failed: nothing more is accepted.
     Ended,
 }
 
 impl ClientHandshake {
-    /// Starts a handshake; the second value is the hello to send.
+    /// Starts a handshake. Returns the hello to send with it.
     pub fn start(pin: &Pin) -> (ClientHandshake, String) {
         let (pake, element) = Pake::start(Role::Client, pin);
         let hello = ClientMessage::Hello(ClientHello { versions: VERSIONS.to_vec(), pake: element }).to_text();
         (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone() }), hello)
     }
 
-    /// Takes a text from the host. Any error is final.
+    /// Handles a text from the host. Any error is final.
     pub fn handle_text(&mut self, text: &str) -> Result<ClientStep, SignalingError> {
         match mem::replace(&mut self.0, ClientState::Ended) {
             ClientState::AwaitHello { pake, hello } => {
@@ -97,23 +97,24 @@ impl fmt::Debug for ClientHandshake {
     }
 }
 
-/// What the host does next.
+/// The host's next step.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum HostStep {
     /// Send this text.
     Send(String),
-    /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter) and call
-    /// [`HostHandshake::verify`] when its turn has come.
+    /// A confirm came: queue it at the [`GuessLimiter`](super::limiter::GuessLimiter), and call
+    /// [`HostHandshake::verify`] when its turn comes.
     Verify,
-    /// The client comes back instead, to a session or with a [`Ticket`](super::Ticket): look it up and go on with
+    /// The client rejoins a session, or has a [`Ticket`](super::Ticket): look up its key and go on with
     /// [`HostResume`](super::resume::HostResume).
     Resume(Resume),
 }
 
 /// The host's side of the handshake.
 ///
-/// It answers the hello at once, because that answer says nothing about the pin, and the confirm only when told to.
+/// It answers the hello at once, since that answer reveals nothing about the pin. It answers the confirm only when told
+/// to.
 pub struct HostHandshake(HostState);
 
 /// ```text
@@ -121,13 +122,13 @@ pub struct HostHandshake(HostState);
 ///     └──────────anything else───┴────────────────────┴───────────────────▲
 /// ```
 enum HostState {
-    /// Nothing came yet.
+    /// No message came yet.
     AwaitHello,
-    /// Our hello is out.
+    /// Our hello was sent.
     AwaitConfirm { keys: Keys },
-    /// The client's confirm waits for its turn. Nothing may follow it before our own is out.
+    /// The client's confirm waits for its turn. The client may send nothing more before our confirm.
     Confirmed { keys: Keys, mac: Binary<MAC_LEN> },
-    /// Established or failed: there is nothing more to take.
+    /// Established or failed: nothing more is accepted.
     Ended,
 }
 
@@ -138,15 +139,15 @@ impl Default for HostHandshake {
 }
 
 impl HostHandshake {
-    /// Starts a handshake, before the client's hello.
+    /// Starts a handshake, before the client's hello came.
     pub fn new() -> HostHandshake {
         HostHandshake(HostState::AwaitHello)
     }
 
-    /// Takes a text from the client. Any error is final.
+    /// Handles a text from the client. Any error is final.
     ///
-    /// Only the pin given along with the hello counts. When the pin is replaced, the handshakes that began with the
-    /// old one must be dropped, because they still accept it.
+    /// Only the pin passed along with the hello counts. When the pin is replaced, drop the handshakes that began with
+    /// the old one: they still accept it.
     pub fn handle_text(&mut self, text: &str, pin: &Pin) -> Result<HostStep, SignalingError> {
         match mem::replace(&mut self.0, HostState::Ended) {
             HostState::AwaitHello => {
@@ -176,9 +177,9 @@ impl HostHandshake {
         }
     }
 
-    /// Verifies the confirm that [`HostStep::Verify`] announced; the text is the host's own confirm, to be sent.
+    /// Verifies the confirm that [`HostStep::Verify`] announced. Returns the host's own confirm, to be sent.
     ///
-    /// [`SignalingError::BadPin`] is a guess and belongs to the limiter's count; no other error is.
+    /// [`SignalingError::BadPin`] is a failed guess and counts at the limiter; no other error does.
     pub fn verify(&mut self) -> Result<(String, Established), SignalingError> {
         let HostState::Confirmed { keys, mac } = mem::replace(&mut self.0, HostState::Ended) else {
             return Err(Violation::Ended.into());
@@ -207,7 +208,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::signaling::message::{ErrorCode, Inner, MessageError};
 
-    /// Returns what a completed handshake leaves, the host's first.
+    /// Returns the results of a completed handshake, the host's first.
     pub(crate) fn established() -> [Established; 2] {
         let (mut client, hello) = ClientHandshake::start(&pin("123456"));
         let mut host = HostHandshake::new();

@@ -1,4 +1,4 @@
-//! The PAKE, and the keys that come out of it.
+//! The PAKE, and the keys derived from it.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::pin::Pin;
 use super::sealing::{Opener, Sealer};
 use super::session_id::SessionId;
 
-/// PAKE identities: fixed, because peers have no names. They keep the roles apart.
+/// PAKE identities. They are fixed, because peers have no names, and keep the roles apart.
 const CLIENT_IDENTITY: &[u8] = b"pinhole client";
 const HOST_IDENTITY: &[u8] = b"pinhole host";
 
@@ -25,16 +25,16 @@ const RESUME: &[u8] = b"resume";
 const RETURN: &[u8] = b"return";
 const RETURN_ID: &[u8] = b"return id";
 
-/// What the proofs of a resumption begin with, one for each role.
+/// First bytes of the proofs of a resumption, one for each role.
 const CLIENT_RESUME: &[u8] = b"client resume";
 const HOST_RESUME: &[u8] = b"host resume";
 
-/// The secret under which a session is joined again. Never shown by `Debug`.
+/// The secret for rejoining a session. Never shown by `Debug`.
 #[derive(Clone)]
 pub struct ResumeKey([u8; 32]);
 
 impl ResumeKey {
-    /// Returns the key in clear, to be fed to HMAC and HKDF.
+    /// Returns the key in clear, as input of HMAC and HKDF.
     pub fn reveal(&self) -> &[u8; 32] {
         &self.0
     }
@@ -45,18 +45,18 @@ impl ResumeKey {
         Binary(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
     }
 
-    /// Returns whether `proof` is that of `role`, in constant time.
+    /// Tells whether `proof` is the proof of `role`, in constant time.
     #[must_use]
     pub(super) fn verifies(&self, role: Role, exchange: &Exchange, proof: &Binary<MAC_LEN>) -> bool {
         hmac::verify(&self.proof_key(), &exchange.proven(role), &proof.0).is_ok()
     }
 
-    /// Returns the two halves of the sealed exchange, as `role` uses them. The nonces make the keys new.
+    /// Returns both halves of the sealed exchange, for `role`. The nonces make the keys new.
     pub(super) fn sealing(&self, role: Role, exchange: &Exchange) -> (Sealer, Opener) {
         sealing(&self.secret(exchange), role)
     }
 
-    /// Returns the id of the session that begins with the exchange, and the key under which that one is joined again.
+    /// Returns the id of the session that begins with the exchange, and the key for rejoining it.
     pub(super) fn session(&self, exchange: &Exchange) -> (SessionId, ResumeKey) {
         let secret = self.secret(exchange);
         (SessionId(derived(&secret, SESSION)), ResumeKey(derived(&secret, RESUME)))
@@ -72,17 +72,17 @@ impl ResumeKey {
     }
 }
 
-/// What a client that proved the pin comes back with, for another session, as long as the host's process lives: the pin
-/// is not used again. `Debug` shows no key.
+/// With a ticket, a client that proved the pin can begin another session without it, as long as the host's process
+/// lives. `Debug` shows no key.
 #[derive(Debug, Clone)]
 pub struct Ticket {
-    /// Names the key; it is no session's id.
+    /// Names the key; it is not the id of a session.
     pub id: SessionId,
-    /// What both sides prove to hold.
+    /// The key that both sides prove they hold.
     pub key: ResumeKey,
 }
 
-/// What both sides said when a session is joined again.
+/// What both sides sent in a resumption.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Exchange {
     pub(super) session: SessionId,
@@ -113,11 +113,11 @@ pub(super) enum Role {
     Host,
 }
 
-/// A started PAKE: holds the pin and a secret scalar until the peer's element came.
+/// A started PAKE: holds the pin and a secret scalar until the peer's element comes.
 pub(super) struct Pake(Spake2<Ed25519Group>);
 
 impl Pake {
-    /// Starts the PAKE; the second value goes into the hello.
+    /// Starts the PAKE. Returns the element for the hello with it.
     pub(super) fn start(role: Role, pin: &Pin) -> (Pake, Binary<PAKE_LEN>) {
         let password = Password::new(pin.reveal().as_bytes());
         let client = Identity::new(CLIENT_IDENTITY);
@@ -130,7 +130,7 @@ impl Pake {
         (Pake(pake), Binary(element))
     }
 
-    /// Takes the peer's element and derives every key of the session.
+    /// Handles the peer's element, and derives every key of the session.
     pub(super) fn finish(self, element: &Binary<PAKE_LEN>, transcript: Transcript) -> Result<Keys, Violation> {
         let secret = self.0.finish(&element.0).map_err(|_| Violation::Pake)?;
         let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &transcript.0).extract(&secret);
@@ -143,7 +143,7 @@ impl Pake {
 pub(super) struct Transcript([u8; 32]);
 
 impl Transcript {
-    /// Hashes both hellos, each behind its length, so that no two pairs hash the same bytes.
+    /// Hashes both hellos, each after its length, so that no two pairs give the same input.
     pub(super) fn new(client_hello: &str, host_hello: &str) -> Transcript {
         let mut context = digest::Context::new(&digest::SHA256);
         for hello in [client_hello, host_hello] {
@@ -155,7 +155,7 @@ impl Transcript {
     }
 }
 
-/// The keys of one exchange, derived as they are needed.
+/// The keys of one exchange, derived when they are needed.
 pub(super) struct Keys {
     secret: hkdf::Prk,
     transcript: Transcript,
@@ -168,7 +168,7 @@ impl Keys {
         Binary(tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes"))
     }
 
-    /// Returns whether `mac` is the confirm of `role`, in constant time.
+    /// Tells whether `mac` is the confirm of `role`, in constant time.
     #[must_use]
     pub(super) fn verifies(&self, role: Role, mac: &Binary<MAC_LEN>) -> bool {
         hmac::verify(&self.confirm_key(role), &self.confirmed(role), &mac.0).is_ok()
@@ -179,18 +179,18 @@ impl Keys {
         SessionId(derived(&self.secret, SESSION))
     }
 
-    /// Returns the key under which the session is joined again.
+    /// Returns the key for rejoining the session.
     pub(super) fn resume_key(&self) -> ResumeKey {
         ResumeKey(derived(&self.secret, RESUME))
     }
 
-    /// Returns what the client comes back with.
+    /// Returns the ticket for further sessions.
     pub(super) fn ticket(&self) -> Ticket {
         let (id, key) = (derived(&self.secret, RETURN_ID), derived(&self.secret, RETURN));
         Ticket { id: SessionId(id), key: ResumeKey(key) }
     }
 
-    /// Returns the two halves of the sealed exchange, as `role` uses them.
+    /// Returns both halves of the sealed exchange, for `role`.
     pub(super) fn sealing(&self, role: Role) -> (Sealer, Opener) {
         sealing(&self.secret, role)
     }
@@ -206,7 +206,7 @@ impl Keys {
     }
 }
 
-/// Derives the bytes under a label.
+/// Derives the bytes for a label.
 fn derived<const N: usize>(secret: &hkdf::Prk, label: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     let label = [label];
@@ -236,7 +236,7 @@ fn confirm_label(role: Role) -> &'static [u8] {
     }
 }
 
-/// How many bytes HKDF is to produce.
+/// Number of bytes that HKDF should produce.
 struct Length(usize);
 
 impl hkdf::KeyType for Length {
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(client.resume_key().0, host.resume_key().0);
         assert_eq!(client.ticket().key.0, host.ticket().key.0);
         assert_eq!(client.ticket().id, host.ticket().id);
-        assert_ne!(client.ticket().id, client.session(), "nobody who saw one knows the other");
+        assert_ne!(client.ticket().id, client.session(), "neither reveals the other");
         assert_ne!(client.ticket().key.0, client.resume_key().0);
         for role in [Role::Client, Role::Host] {
             assert!(client.verifies(role, &host.confirm(role)));

@@ -1,52 +1,54 @@
-//! Slows down whoever guesses pins (`docs/protocol.md` section 3, "Guesses").
+//! Slows down guesses of the pin (`docs/protocol.md` section 3, "Guesses").
 //!
-//! Each source has its own pace: the time between two verifications grows with its failures in a row, so somebody who
-//! guesses makes nobody wait who comes from elsewhere. All sources together have a pace, too, which one alone never
-//! reaches. Behind a dev tunnel every client comes from 127.0.0.1: there a client with the right pin waits a little
-//! longer while somebody guesses, and ends that wait for everybody. Of one source mostly the newest confirm has its
-//! turn, so that holding many of them gains nothing, and now and then any of them, so that being the newest each time
-//! does not gain all. Those that are passed over are told to come again.
+//! Each source has its own pace: the time between two verifications grows with its failures in a row, so one that
+//! guesses does not delay clients from other sources. All sources together have a pace, too, which a single source
+//! never reaches.
+//!
+//! Behind a dev tunnel every client comes from 127.0.0.1. There, a client with the right pin waits a little longer
+//! while somebody guesses, and its success ends the wait for all. Within a source, most turns go to the newest confirm,
+//! so that holding many gains nothing; some go to any confirm, so that always being the newest does not gain all turns.
+//! Clients that are passed over are told to come again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::shares::Source;
 
-/// After how many failures, in total, a pin is used up.
+/// Failures in total after which a pin is used up.
 ///
 /// A hundred guesses at a pin of six digits succeed once in ten thousand times.
 pub const MAX_FAILURES: u32 = 100;
 
-/// How many failures in a row cost no waiting: people mistype.
+/// Failures in a row that cost no waiting: people mistype.
 const FREE_FAILURES: u32 = 3;
 
 /// The spacing after the first failure that costs waiting; it doubles with each further one.
 const FIRST_SPACING: Duration = Duration::from_millis(250);
 
-/// The spacing never grows beyond this.
+/// Longest spacing.
 const MAX_SPACING: Duration = Duration::from_secs(60);
 
-/// How many failures of all sources cost nobody else a wait, and how long it takes until there may be one more. A
-/// single source has ten in its first minute and one a minute then.
+/// Failures of all sources together that delay no other source, and the time until there may be one more. A single
+/// source has ten failures in its first minute, and then one a minute.
 const FREE_TOGETHER: u32 = 32;
 const SPACING_TOGETHER: Duration = Duration::from_secs(30);
 
-/// How many of those failures a success makes up for. Beside somebody who guesses from the same address, no client
-/// needs more.
+/// Number of those failures that one success cancels. A client beside somebody who guesses from the same address needs
+/// no more.
 const MADE_UP_BY_SUCCESS: u32 = 8;
 
-/// The spacing from which on confirms that are passed over do not wait for the next turn.
+/// From this spacing on, confirms that are passed over do not wait for the next turn.
 const LONG_SPACING: Duration = Duration::from_secs(2);
 
-/// One turn of so many goes to any confirm of its source, the others to the newest.
+/// One in this many turns goes to any confirm of its source, the others to the newest.
 const ANY_IN: u32 = 4;
 
-/// Sources whose failures are remembered while none of their confirms waits; beyond it the one whose turn is the
-/// longest ago is forgotten.
+/// Maximum number of sources whose failures are remembered while none of their confirms waits. Beyond it, the source
+/// whose turn is the longest ago is forgotten.
 const MAX_QUIET: usize = 1024;
 
-/// What a client is asked to wait whose confirm found no place or was passed over, at least and at most. It is half of
-/// the time until the next turn: whoever comes again then is likely to be the newest.
+/// Minimum and maximum time that a client whose confirm found no place, or was passed over, is asked to wait. It is
+/// half of the time until the next turn: a client that comes again then is likely to be the newest.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// The pin is used up: a generated one must be replaced, and a chosen one deserves a warning.
@@ -54,27 +56,27 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(
 #[must_use]
 pub struct ReplacePin;
 
-/// Decides when which confirm is verified. `T` names the connection a confirm came on; how many wait is bounded by how
-/// many connections there are.
+/// Decides which confirm is verified, and when. `T` names the connection of a confirm; the number of connections bounds
+/// how many wait.
 ///
-/// It fails closed: after [`poll_verify`](GuessLimiter::poll_verify) named a confirm, no further one has its turn
-/// until [`record_failure`](GuessLimiter::record_failure) or [`record_success`](GuessLimiter::record_success) says how
-/// that one ended.
+/// It fails closed: after [`poll_verify`](GuessLimiter::poll_verify) returned a confirm, no other has its turn until
+/// [`record_failure`](GuessLimiter::record_failure) or [`record_success`](GuessLimiter::record_success) gives the
+/// outcome.
 #[derive(Debug)]
 pub struct GuessLimiter<T> {
     guessers: HashMap<Source, Guesser<T>>,
-    /// Sources of which confirms wait, by their turns; without the one that is being verified.
+    /// Sources with waiting confirms, by their turns; without the one that is being verified.
     turns: BTreeSet<(Instant, Source)>,
-    /// The others that are remembered.
+    /// The other sources that are remembered.
     quiet: BTreeSet<(Instant, Source)>,
-    /// Whose confirm is being verified.
+    /// The source whose confirm is being verified.
     verifying: Option<Source>,
-    /// Confirms that are to come again.
+    /// Confirms whose clients must come again.
     passed_over: Vec<T>,
-    /// Until when the failures of all are made up for, at one for each [`SPACING_TOGETHER`].
+    /// When the failures of all sources will be forgotten, at one for each [`SPACING_TOGETHER`].
     made_up_at: Option<Instant>,
-    /// Failures since the pin was made. A success does not reset it: whoever guesses could otherwise go on for ever
-    /// beside clients that join honestly.
+    /// Failures since the pin was made. A success does not reset it: otherwise somebody could guess for ever beside
+    /// clients that join honestly.
     in_total: u32,
 }
 
@@ -90,9 +92,9 @@ pub struct GuessLimiter<T> {
 /// ```
 #[derive(Debug)]
 struct Guesser<T> {
-    /// The newest last.
+    /// Waiting confirms, the newest last.
     waiting: Vec<T>,
-    /// Failures since the last success: they decide the spacing.
+    /// Failures since the last success, which decide the spacing.
     in_a_row: u32,
     /// When its next confirm may be verified.
     turn: Instant,
@@ -113,12 +115,12 @@ impl<T> Default for GuessLimiter<T> {
 }
 
 impl<T: Copy + PartialEq> GuessLimiter<T> {
-    /// Makes a limiter for a fresh pin.
+    /// Creates a limiter for a fresh pin.
     pub fn new() -> GuessLimiter<T> {
         GuessLimiter::default()
     }
 
-    /// Queues the confirm that came on `id`. An id that waits already keeps its place.
+    /// Queues the confirm that came on `id`. An id that already waits keeps its place.
     pub fn enqueue(&mut self, now: Instant, source: Source, id: T) {
         let guesser = self.guessers.entry(source).or_insert(Guesser { waiting: Vec::new(), in_a_row: 0, turn: now });
         if guesser.waiting.contains(&id) {
@@ -133,12 +135,11 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         }
     }
 
-    /// Forgets the confirm of a client that hung up, which counts as no guess.
+    /// Forgets the confirm of a client that hung up; it does not count as a guess.
     ///
-    /// That is safe, because a confirm that never had its turn was compared with nothing and answered by nothing: the
-    /// client learns as much as if it had sent none. Nor does it gain time, because the spacing counts from the last
-    /// verification, whoever waits. A confirm that had its turn is no longer in the queue, and must be recorded even
-    /// if its client hung up meanwhile.
+    /// That is safe: a confirm that never had its turn was neither compared nor answered, so its client learns nothing.
+    /// The client gains no time either, since the spacing counts from the last verification. A confirm that had its
+    /// turn is no longer in the queue and must be recorded, even if its client has hung up.
     pub fn cancel(&mut self, source: Source, id: T) {
         let Some(guesser) = self.guessers.get_mut(&source) else { return };
         let before = guesser.waiting.len();
@@ -149,9 +150,9 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         }
     }
 
-    /// Records that the confirm whose turn it was did not match the pin.
+    /// Records that the confirm in turn did not match the pin.
     ///
-    /// Returns [`ReplacePin`] from the hundredth failure on, until [`pin_replaced`](GuessLimiter::pin_replaced). Ask
+    /// Returns [`ReplacePin`] from the hundredth failure on, until [`pin_replaced`](GuessLimiter::pin_replaced). Call
     /// [`poll_passed_over`](GuessLimiter::poll_passed_over) next.
     #[must_use]
     pub fn record_failure(&mut self, now: Instant) -> Option<ReplacePin> {
@@ -171,8 +172,8 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         (self.in_total >= MAX_FAILURES).then_some(ReplacePin)
     }
 
-    /// Records that the confirm whose turn it was matched the pin: the next one of its source is verified at once, and
-    /// all sources together have some failures more.
+    /// Records that the confirm in turn matched the pin: the next one of its source is verified at once, and some
+    /// failures of all sources together are cancelled.
     pub fn record_success(&mut self) {
         self.made_up_at = self.made_up_at.and_then(|at| at.checked_sub(MADE_UP_BY_SUCCESS * SPACING_TOGETHER));
         if let Some(source) = self.verifying.take() {
@@ -181,9 +182,9 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         }
     }
 
-    /// Starts all over, for a new pin, and returns whose confirms were waiting.
+    /// Starts anew for a new pin, and returns the confirms that were waiting.
     ///
-    /// Those clients, and all whose handshake began before, must be refused: their handshakes still hold the old pin.
+    /// Refuse their clients, and all others whose handshake began before: their handshakes still hold the old pin.
     #[must_use]
     pub fn pin_replaced(&mut self) -> Vec<T> {
         let refused = self.guessers.drain().flat_map(|(_, guesser)| guesser.waiting).collect();
@@ -192,7 +193,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 
     /// Returns the next confirm to verify, if its turn has come. Verify it at once and record the outcome. `chance` is
-    /// any number.
+    /// a random number.
     pub fn poll_verify(&mut self, now: Instant, chance: u32) -> Option<T> {
         if self.poll_timeout()? > now {
             return None;
@@ -205,13 +206,13 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         Some(waiting.remove(if chance.is_multiple_of(ANY_IN) { any } else { newest }))
     }
 
-    /// Returns a confirm that waits no longer: its client is to come again after
+    /// Returns a confirm that was dropped from the queue. Tell its client to come again after
     /// [`retry_after`](GuessLimiter::retry_after).
     pub fn poll_passed_over(&mut self) -> Option<T> {
         self.passed_over.pop()
     }
 
-    /// Returns when [`poll_verify`](GuessLimiter::poll_verify) will have something, which may be in the past.
+    /// Returns when [`poll_verify`](GuessLimiter::poll_verify) will return a confirm, which may be in the past.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.verifying.is_some() {
             return None;
@@ -220,14 +221,15 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         Some(self.turn_together().map_or(*turn, |together| together.max(*turn)))
     }
 
-    /// Gives the turn of a confirm that was not verified after all to the next one. It counts neither way.
+    /// Gives the turn of a confirm that was not verified after all to the next one. Neither a failure nor a success is
+    /// counted.
     pub fn skip(&mut self) {
         if let Some(source) = self.verifying.take() {
             self.settle(source);
         }
     }
 
-    /// Returns what a client of a source is asked to wait for which there is no place: no less than a second.
+    /// Returns how long a client of a source that has no place should wait, at least a second.
     pub fn retry_after(&self, now: Instant, source: Source) -> Duration {
         let own = self.guessers.get(&source).map(|guesser| guesser.turn);
         let turn = own.max(self.turn_together());
@@ -240,12 +242,12 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
         self.in_total
     }
 
-    /// Returns when all sources together may have a further failure, if that is not long ago.
+    /// Returns when all sources together may have another failure, unless that is long past.
     fn turn_together(&self) -> Option<Instant> {
         self.made_up_at?.checked_sub((FREE_TOGETHER - 1) * SPACING_TOGETHER)
     }
 
-    /// Puts a source where it belongs that is in neither list.
+    /// Puts a source that is in neither list into the right one.
     fn settle(&mut self, source: Source) {
         let Some(guesser) = self.guessers.get(&source) else { return };
         if !guesser.waiting.is_empty() {
@@ -263,7 +265,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 }
 
-/// Returns the time between two verifications of a source after so many failures in a row.
+/// Returns the time between two verifications of a source after this many failures in a row.
 fn spacing(failures: u32) -> Duration {
     if failures < FREE_FAILURES {
         return Duration::ZERO;

@@ -8,15 +8,15 @@ fn source(number: u16) -> Source {
     Source::of([198, 18, high, low].into())
 }
 
-/// A chance by which the newest has its turn.
+/// A chance that gives the newest confirm its turn.
 const NEWEST: u32 = 1;
 
-/// Where everybody comes from where it does not matter.
+/// Any source, where it does not matter.
 fn here() -> Source {
     source(0)
 }
 
-/// Lets one guess of a source fail as early as the limiter allows; returns the time and whether the pin is used up.
+/// Makes one guess of a source fail as early as the limiter allows. Returns the time and whether the pin is used up.
 fn guess_from(limiter: &mut GuessLimiter<u64>, now: Instant, source: Source) -> (Instant, Option<ReplacePin>) {
     limiter.enqueue(now, source, 0);
     let turn = limiter.poll_timeout().unwrap().max(now);
@@ -65,7 +65,7 @@ fn confirms_are_verified_one_at_a_time_the_newest_of_a_source_first() {
     assert_eq!(limiter.poll_verify(now, NEWEST), Some(1));
     limiter.record_success();
     assert_eq!(limiter.poll_verify(now, NEWEST), None);
-    assert!(limiter.guessers.is_empty(), "nothing is to be remembered");
+    assert!(limiter.guessers.is_empty(), "nothing needs to be remembered");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn one_who_guesses_makes_nobody_wait_who_comes_from_elsewhere() {
     for _ in 0..FREE_FAILURES {
         (now, _) = guess(&mut limiter, now);
     }
-    // An hour of it, and more confirms that wait.
+    // One that guesses for an hour, with more confirms waiting.
     for _ in 0..90 {
         (now, _) = guess(&mut limiter, now);
         limiter.enqueue(now, here(), 1);
@@ -127,14 +127,14 @@ fn many_who_guess_have_one_pace_together_and_take_turns_with_everybody_else() {
         let _ = limiter.record_failure(turn);
     }
     assert!(verified.len() <= 33, "each source has one turn before the first has its second");
-    // A success makes up for some.
+    // A success cancels some failures.
     limiter.enqueue(turn, honest, 3);
     let turn = limiter.poll_timeout().unwrap();
     while limiter.poll_verify(turn, NEWEST) != Some(3) {
         limiter.skip();
     }
     limiter.record_success();
-    // One was due anyway.
+    // One turn was due anyway.
     for number in 300..=300 + u16::try_from(MADE_UP_BY_SUCCESS).unwrap() {
         assert_eq!(guess_from(&mut limiter, turn, source(number)), (turn, None));
     }
@@ -193,8 +193,8 @@ fn one_turn_in_four_goes_to_any() {
     assert_eq!(counts, [10, 10, 10, 130]);
 }
 
-/// Clients of one address, of which one knows the pin and comes again when it is told to, and the others hold wrong
-/// confirms without pause. Returns how long it takes until that one is in, after so many failures in a row.
+/// Clients of one address: one knows the pin and comes again when told to, and the others always hold wrong confirms.
+/// Returns how long it takes until the first is let in, after `before` failures in a row.
 fn beside_guessers(guessers: u64, before: u32, seed: u64) -> Duration {
     const HONEST: u64 = u64::MAX;
     let mut chance = seed;
@@ -222,7 +222,7 @@ fn beside_guessers(guessers: u64, before: u32, seed: u64) -> Duration {
                 return now - start;
             }
             let _ = limiter.record_failure(now);
-            // It comes again at once, and those that are passed over soon.
+            // It comes again at once, as do those that are passed over.
             coming.insert((now + Duration::from_millis(5), id));
             let told = limiter.retry_after(now, here());
             while let Some(id) = limiter.poll_passed_over() {
@@ -243,7 +243,7 @@ fn of_ten_clients_beside_forty_guessers_of_their_address_eight_get_in_within_thi
         };
         failed += u32::from((0..10).filter(|number| prompt(*number)).count() < 8);
     }
-    assert_eq!(failed, 0, "of a hundred times ten");
+    assert_eq!(failed, 0, "of a thousand");
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_pin_is_used_up_by_a_hundred_failures_whatever_succeeds_between() {
     assert_eq!((turn, replace), (now, None));
 }
 
-/// How many guesses fail in an hour that begins with the first.
+/// Number of guesses that fail in an hour that begins with the first.
 fn in_an_hour(sources: u16) -> u32 {
     let start = Instant::now();
     let mut limiter = GuessLimiter::new();
@@ -315,8 +315,8 @@ fn guesses_of_an_hour_are_few_from_one_source_and_from_ten_thousand() {
     assert_eq!(in_an_hour(10_000), FREE_TOGETHER + 119);
 }
 
-/// Guesses of so many hours beside a client that is called for its pin as often as it lets itself be called; its
-/// success ends the spacing. They come from one address or from always another, as whoever forwards may say.
+/// Number of guesses in `hours` beside a client that uses its pin whenever it may; its success ends the spacing. The
+/// guesses come from one address, or each from another, as a forwarder may claim.
 fn beside_a_client_that_is_called(hours: u64, is_always_another: bool) -> u32 {
     let start = Instant::now();
     let hour = start + Duration::from_secs(3600 * hours);
@@ -335,7 +335,7 @@ fn beside_a_client_that_is_called(hours: u64, is_always_another: bool) -> u32 {
             }
             limiter.record_success();
         }
-        // The waiting is cut short when a client that was called comes in.
+        // A client that comes in ends the wait.
         let called = exposure.next(now).max(now);
         limiter.enqueue(now, from, 0);
         let turn = limiter.poll_timeout().unwrap().max(now);
@@ -373,8 +373,8 @@ fn sources_that_failed_are_remembered_within_bounds() {
 }
 
 proptest! {
-    /// Whatever clients do, failures in a row of a source are never closer than their spacing, all together keep their
-    /// pace, and every source is where it belongs.
+    /// Whatever clients do, failures in a row of a source keep their spacing, all sources together keep their pace, and
+    /// every source is in the right list.
     #[test]
     fn no_order_of_events_outruns_the_spacing(
         events in prop::collection::vec((0..5u8, 0..40u64, 0..20_000u64), 0..400),

@@ -19,7 +19,7 @@ use super::words::words;
 /// Longest text that is parsed at all, in bytes.
 pub const MAX_TEXT: usize = 64 * 1024;
 
-/// Longest waiting time that is believed from a peer.
+/// Longest waiting time accepted from a peer.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// A message in clear. `H` is the form of its sender's hello.
@@ -30,11 +30,11 @@ pub enum Outer<H> {
     Hello(H),
     /// Proof that the sender derived the same keys.
     Confirm(Confirm),
-    /// A client joins a live session again.
+    /// A client rejoins a live session.
     Resume(Resume),
-    /// The host knows that session, and proves it.
+    /// The host knows the session, and proves it.
     Resumed(Resumed),
-    /// The client proves that it is the one.
+    /// The client proves that it belongs to the session.
     ResumeProof(ResumeProof),
     /// An [`Inner`] message, encrypted.
     Sealed(Sealed),
@@ -42,10 +42,10 @@ pub enum Outer<H> {
     Error(ErrorMessage),
 }
 
-/// What a client sends.
+/// A message from a client.
 pub type ClientMessage = Outer<ClientHello>;
 
-/// What a host sends.
+/// A message from a host.
 pub type HostMessage = Outer<HostHello>;
 
 impl<H> Outer<H> {
@@ -102,7 +102,7 @@ pub struct Confirm {
     pub mac: Binary<MAC_LEN>,
 }
 
-/// A client's first message on a further WebSocket of a session.
+/// A client's first message on another WebSocket of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// The session.
@@ -150,7 +150,7 @@ pub struct ErrorMessage {
     pub retry_after: Option<u64>,
 }
 
-/// The reasons an exchange is refused.
+/// The reasons for refusing an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
@@ -158,7 +158,7 @@ pub enum ErrorCode {
     BadPin,
     /// Too many confirms wait.
     Busy,
-    /// The host has as many clients as it may.
+    /// The host has as many sessions as it may.
     Full,
     /// No version in common.
     Version,
@@ -166,15 +166,15 @@ pub enum ErrorCode {
     UnknownSession,
     /// No host is registered under that id.
     UnknownHost,
-    /// The person at the host said no; or a server does not allow what was asked for.
+    /// The person at the host refused, or a server does not allow the request.
     Denied,
     /// A server does not know the token.
     BadToken,
-    /// Another host has that id on the server.
+    /// Another host has the id on the server.
     IdTaken,
-    /// The same id was registered by another process, with the same token.
+    /// Another process registered the same id with the same token.
     Replaced,
-    /// The server goes away for a moment.
+    /// The server restarts.
     Restart,
     /// The protocol was broken.
     Protocol,
@@ -214,14 +214,14 @@ impl fmt::Display for ErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Inner {
-    /// What the sender may do and knows of its network.
+    /// What the sender allows, and knows of its network.
     Network(Network),
     /// The client asks for an offer.
     Connect {
-        /// Number the new carrier gets.
+        /// Number of the new carrier.
         carrier: u32,
     },
-    /// The client starts the relay carrier: from here on binary messages may follow.
+    /// The client starts the relay carrier; binary messages may follow.
     Relay {
         /// Number of the carrier within the session.
         carrier: u32,
@@ -240,14 +240,14 @@ pub enum Inner {
         /// The session description.
         sdp: String,
     },
-    /// A further way to reach the sender.
+    /// Another address of the sender.
     Candidate {
         /// Number of the carrier within the session.
         carrier: u32,
         /// The candidate as in SDP: `candidate:…`.
         candidate: String,
     },
-    /// The sender has no further candidates for this carrier.
+    /// The sender has no more candidates for this carrier.
     EndOfCandidates {
         /// Number of the carrier within the session.
         carrier: u32,
@@ -258,13 +258,13 @@ pub enum Inner {
         #[serde(default)]
         reason: Farewell,
     },
-    /// A type this release does not know; to be ignored.
+    /// A type this release does not know; ignored.
     #[serde(other)]
     Unknown,
 }
 
 impl Inner {
-    /// Parses what was inside a `sealed` message.
+    /// Parses the content of a `sealed` message.
     pub fn parse(text: &str) -> Result<Inner, MessageError> {
         parse(text)
     }
@@ -275,7 +275,7 @@ impl Inner {
     }
 }
 
-/// Why a text is not a message. Holds nothing of the text, which may have been sealed or be hostile.
+/// Why a text is not a message. Contains nothing of the text, which may have been sealed or be hostile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MessageError {
     /// The text is longer than [`MAX_TEXT`]; it was not parsed.
@@ -284,7 +284,7 @@ pub enum MessageError {
     /// The text is not JSON.
     #[error("a message is not JSON")]
     NotJson,
-    /// The text is JSON, but of no message that may come here.
+    /// The text is JSON, but not a message that is allowed here.
     #[error("a message has an unknown type, or a field is missing or out of range")]
     NotAMessage,
 }

@@ -1,9 +1,9 @@
 //! How two peers meet: the signaling protocol of `docs/protocol.md` section 3, without any I/O.
 //!
-//! [`url`] reads what a person pasted, [`message`] is the JSON on the WebSocket, [`handshake`] turns a shared pin into
-//! keys, [`resume`] joins a session again, [`sealing`] protects everything after, [`limiter`] slows down whoever
-//! guesses pins at a host, and [`exposure`] counts what a client gave away of its own. [`rendezvous`] is what a host
-//! says to a server that gives it a lasting name. Time comes in as `now`; texts come in and go out as strings, one per
+//! [`url`] parses what a person pasted, [`message`] is the JSON on the WebSocket, [`handshake`] turns a shared pin into
+//! keys, [`resume`] rejoins a session, [`sealing`] protects everything after that, [`limiter`] slows down guesses of a
+//! host's pin, and [`exposure`] counts how much a client has exposed its own. [`rendezvous`] is the protocol between a
+//! host and a server that gives it a lasting name. Time comes in as `now`; texts come in and go out as strings, one per
 //! WebSocket message.
 
 pub mod binary;

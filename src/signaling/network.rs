@@ -1,9 +1,9 @@
-//! What a side knows of the network it is in, as the peers tell each other (`network` messages, `docs/protocol.md`).
+//! What a side knows about its network, as peers tell each other (`network` messages, `docs/protocol.md`).
 
 use serde::{Deserialize, Serialize};
 
-/// A side's situation. Sent as the first sealed message, when nothing is known yet, and again when STUN servers have
-/// answered or were given up; each replaces the one before.
+/// A side's network. It is the first sealed message, when nothing is known yet, and is sent again when STUN servers
+/// have answered or were given up. Each message replaces the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// Direct paths are tried.
@@ -29,7 +29,7 @@ pub enum Udp {
     Open,
     /// No STUN server answered.
     Blocked,
-    /// Nobody was asked, or the answers are not in yet.
+    /// No server was asked, or answers may still come.
     #[default]
     #[serde(other)]
     Unknown,
@@ -41,9 +41,9 @@ pub enum Udp {
 pub enum Mapping {
     /// Its own: there is no NAT.
     None,
-    /// The same one whoever is spoken to.
+    /// The same one for every destination.
     Independent,
-    /// Another one for each destination: a symmetric NAT.
+    /// A different one for each destination: a symmetric NAT.
     Dependent,
     /// Fewer than two servers answered.
     #[default]
@@ -52,7 +52,7 @@ pub enum Mapping {
 }
 
 impl Network {
-    /// Returns what is known before any STUN server was asked.
+    /// Returns what is known before any STUN server is asked.
     pub fn unknown(direct: bool, relay: bool) -> Network {
         Network { direct, relay, udp: Udp::Unknown, mapping: Mapping::Unknown, ipv6: false }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Pin(String);
 
 impl Pin {
-    /// Wraps a pin as a person wrote it; any non-empty string is one.
+    /// Wraps a pin as a person wrote it; any non-empty string is allowed.
     pub fn new(pin: impl Into<String>) -> Option<Pin> {
         let pin = pin.into();
         if pin.is_empty() { None } else { Some(Pin(pin)) }

@@ -1,7 +1,7 @@
-//! What a host and a rendezvous server say to each other (`docs/protocol.md` section 4).
+//! The protocol between a host and a rendezvous server (`docs/protocol.md` section 4).
 //!
-//! Texts are JSON and between the two; binary messages are [`Packet`]s of numbered conversations, which the server
-//! passes on without looking. Conversation 0 is the server's own.
+//! Texts are JSON between the two. Binary messages are [`Packet`]s of numbered conversations, which the server passes
+//! on without reading them. Conversation 0 is the server's own.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use super::message::{self, ErrorCode, ErrorMessage, MessageError};
 /// The versions of this protocol that this release speaks.
 pub const VERSIONS: &[u32] = &[1];
 
-/// The conversation between the server itself and the host: messages of a tunnel, unsealed.
+/// The conversation between the server and the host: tunnel messages, unsealed.
 pub const SERVER: u32 = 0;
 
 /// Bytes in front of a packet's payload.
@@ -30,13 +30,13 @@ const MAX_TOKEN: usize = 256;
 /// Bytes of an [`Instance`].
 const INSTANCE_LEN: usize = 16;
 
-/// The name that a host has on a server: 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at either end, for it is a
-/// label of a host name, too (RFC 1123, section 2.1).
+/// The name of a host on a server: 3 to 63 of a to z, 0 to 9 and hyphen, without a hyphen at either end. It is also a
+/// label of a host name (RFC 1123, section 2.1).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
 
-/// Why a text is no [`HostId`].
+/// The error for a text that is no [`HostId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("an id has 3 to 63 of a to z, 0 to 9 and hyphen, and no hyphen at its ends")]
 pub struct HostIdError;
@@ -81,18 +81,18 @@ impl fmt::Display for HostId {
     }
 }
 
-/// What lets its holder register ids on a server. Never shown by `Debug`.
+/// The secret that allows its holder to register ids on a server. Never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Token(String);
 
-/// Why a text is no [`Token`]. Does not show it.
+/// The error for a text that is no [`Token`]. Does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a token has 1 to {MAX_TOKEN} printable ASCII characters and no spaces")]
 pub struct TokenError;
 
 impl Token {
-    /// Returns what the server knows of the token: its SHA-256.
+    /// Returns the SHA-256 of the token, which is all that the server knows of it.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }
@@ -127,82 +127,82 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Tells a host's process from all others that may have the same token: random, and as secret as that.
+/// Tells a host's process from all others with the same token: random, and as secret as the token.
 pub type Instance = Binary<INSTANCE_LEN>;
 
-/// Makes the instance of this process.
+/// Creates the instance of this process.
 pub fn instance() -> Instance {
     Binary(rand::random())
 }
 
-/// What a host sends as text.
+/// A text message of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum FromHost {
     /// The first message, and the only one of its kind.
     Register(Register),
-    /// The host is done with a conversation, once what it sent before was passed on.
+    /// The host is done with a conversation. The server first passes on what the host sent before.
     Left {
-        /// Which.
+        /// The conversation.
         conversation: u32,
     },
 }
 
-/// What a host asks for.
+/// The request of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
     /// Versions the host speaks.
     pub versions: Vec<u32>,
-    /// The name it wants.
+    /// The name the host wants.
     pub id: HostId,
-    /// What it may have that for; an open server wants none.
+    /// The token for that name; an open server needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
     /// The process that asks.
     pub instance: Instance,
-    /// What anybody may reach by HTTP, through conversation 0.
+    /// The service anybody may reach by HTTP, through conversation 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public: Option<Public>,
-    /// Holders of a token that may dial can have it dial what its access list has.
+    /// The host dials what its access list allows, for holders of a token that may dial.
     #[serde(default)]
     pub dial: bool,
 }
 
-/// A service that is published.
+/// A published service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Public {
     /// The service's number in CONNECT.
     pub service: u16,
-    /// What visitors must log in with: SHA-256 over the user name's length (u64), the user name and the password.
+    /// The login of visitors: SHA-256 over the user name's length (u64), the user name and the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Binary<32>>,
 }
 
-/// What a server sends to a host as text.
+/// A text message of a server to a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum FromServer {
-    /// The host has the id from now on.
+    /// The host has the id from here on.
     Registered {
         /// The highest version both speak.
         version: u32,
-        /// Where the published service is to be found, if the server has a gateway.
+        /// Where the published service can be reached, if the server has a gateway.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         web: Option<String>,
     },
-    /// A client said its first words: they follow.
+    /// A client connected; its messages follow.
     Joined {
-        /// A number that was not used before.
+        /// Its number, which was not used before.
         conversation: u32,
-        /// Where the client comes from, for people.
+        /// The client's address, for people.
         remote: SocketAddr,
     },
-    /// A client is gone; or the host has lagged so far behind that the conversation was ended.
+    /// A client is gone, or the host lagged so far behind that the conversation was ended.
     Left {
-        /// Which.
+        /// The conversation.
         conversation: u32,
     },
-    /// The server gives the host up.
+    /// The server ends the relation with the host.
     Error(ErrorMessage),
 }
 
@@ -235,13 +235,13 @@ impl FromServer {
         message::to_text(self)
     }
 
-    /// Makes the message that gives somebody up. Clients understand it as well.
+    /// Creates the message that ends a relation. Clients understand it as well.
     pub fn error(code: ErrorCode, message: impl Into<String>) -> FromServer {
         FromServer::Error(ErrorMessage { code, message: message.into(), retry_after: None })
     }
 }
 
-/// Text or binary, as the peer's WebSocket message is.
+/// Text or binary, like the peer's WebSocket message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {
     /// A text message.
@@ -259,7 +259,7 @@ impl Payload {
         }
     }
 
-    /// Tells whether there is nothing in it.
+    /// Tells whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -275,14 +275,14 @@ impl Payload {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
-    /// Whose message it is.
+    /// The conversation it belongs to.
     pub conversation: u32,
     /// The message.
     pub payload: Payload,
 }
 
 impl Packet {
-    /// Reads a binary message.
+    /// Parses a binary message.
     ///
     /// # Errors
     /// It is too short, of an unknown kind, or a text that is not UTF-8.

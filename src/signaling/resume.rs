@@ -1,4 +1,4 @@
-//! Coming back on a further WebSocket, to a session that lives or for a new one: both sides prove that they hold its
+//! Resumption on another WebSocket, of a live session or with a ticket: both sides prove that they hold the session's
 //! resume key, or the key of the client's [`Ticket`].
 //!
 //! ```text
@@ -8,8 +8,8 @@
 //!   │ resume-proof {proof} ───────────────────▶│
 //! ```
 //!
-//! The key has 256 bits, so unlike with the pin nothing can be guessed and either side may prove itself first. Fresh
-//! nonces make the proofs and the traffic keys those of this WebSocket alone.
+//! The key has 256 bits, so unlike the pin it cannot be guessed, and either side may prove itself first. Fresh nonces
+//! make the proofs and the traffic keys specific to this WebSocket.
 
 use std::fmt;
 
@@ -31,23 +31,23 @@ pub struct ClientResume {
 }
 
 impl ClientResume {
-    /// Asks to join `session` again; the second value is the text to send.
+    /// Asks to rejoin `session`. Returns the text to send with it.
     pub fn start(session: SessionId, key: ResumeKey) -> (ClientResume, String) {
         let nonce = nonce();
         let text = ClientMessage::Resume(Resume { session, nonce }).to_text();
         (ClientResume { key, session, nonce }, text)
     }
 
-    /// Asks for a new session; the second value is the text to send.
+    /// Asks for a new session. Returns the text to send with it.
     pub fn with_ticket(ticket: &Ticket) -> (ClientResume, String) {
         ClientResume::start(ticket.id, ticket.key.clone())
     }
 
-    /// Takes the host's answer. The text is the client's own proof, to be sent first on this WebSocket; any error is
+    /// Handles the host's answer. Returns the client's own proof, to be sent first on this WebSocket. Any error is
     /// final.
     ///
     /// # Errors
-    /// [`SignalingError::Refused`] with `unknown-session` where the host's process was replaced; otherwise the protocol
+    /// [`SignalingError::Refused`] with `unknown-session` if the host's process was replaced; otherwise the protocol
     /// was broken or the host could not prove itself.
     pub fn handle_text(self, text: &str) -> Result<(String, Sealer, Opener), SignalingError> {
         let (exchange, proof) = self.proven(text)?;
@@ -55,16 +55,16 @@ impl ClientResume {
         Ok((proof, sealer, opener))
     }
 
-    /// The same where a ticket was shown: a session begins with it.
+    /// Does as [`ClientResume::handle_text`] after a ticket was shown: a session begins with it.
     ///
     /// # Errors
-    /// As for [`ClientResume::handle_text`].
+    /// Those of [`ClientResume::handle_text`].
     pub fn handle_returned(self, text: &str) -> Result<(String, Established), SignalingError> {
         let (exchange, proof) = self.proven(text)?;
         Ok((proof, established(self.key, Role::Client, &exchange)))
     }
 
-    /// Verifies the host's proof, and makes our own.
+    /// Verifies the host's proof, and returns our own.
     fn proven(&self, text: &str) -> Result<(Exchange, String), SignalingError> {
         let answer = match HostMessage::parse(text)? {
             Outer::Resumed(answer) => answer,
@@ -92,7 +92,7 @@ pub struct HostResume {
 }
 
 impl HostResume {
-    /// Answers a client that asks for a session we have, or has a ticket of ours; the second value is the text to send.
+    /// Answers a client that asks for a session we have, or has a ticket of ours. Returns the text to send with it.
     pub fn answer(key: ResumeKey, request: &Resume) -> (HostResume, String) {
         let exchange = Exchange { session: request.session, client_nonce: request.nonce, host_nonce: nonce() };
         let proof = key.proof(Role::Host, &exchange);
@@ -100,19 +100,19 @@ impl HostResume {
         (HostResume { key, exchange }, text)
     }
 
-    /// Takes the client's proof. Any error is final.
+    /// Handles the client's proof. Any error is final.
     ///
     /// # Errors
-    /// The proof does not verify, or something else came.
+    /// The proof does not verify, or another message came.
     pub fn handle_text(self, text: &str) -> Result<(Sealer, Opener), SignalingError> {
         self.verify(text)?;
         Ok(self.key.sealing(Role::Host, &self.exchange))
     }
 
-    /// The same where a ticket was shown: a session begins with it.
+    /// Does as [`HostResume::handle_text`] after a ticket was shown: a session begins with it.
     ///
     /// # Errors
-    /// As for [`HostResume::handle_text`].
+    /// Those of [`HostResume::handle_text`].
     pub fn handle_returning(self, text: &str) -> Result<Established, SignalingError> {
         self.verify(text)?;
         Ok(established(self.key, Role::Host, &self.exchange))
@@ -136,8 +136,8 @@ impl fmt::Debug for HostResume {
     }
 }
 
-/// Returns what begins when both sides proved that they hold the key of a ticket. The ticket stays good: a client that
-/// never learned how the exchange ended can use it again.
+/// Returns the session that begins when both sides proved that they hold the key of a ticket. The ticket stays valid: a
+/// client that never learned the outcome can use it again.
 fn established(key: ResumeKey, role: Role, exchange: &Exchange) -> Established {
     let (session, resume_key) = key.session(exchange);
     let (sealer, opener) = key.sealing(role, exchange);
@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(client.resume_key.reveal(), host.resume_key.reveal());
             assert_ne!(client.resume_key.reveal(), at_client.resume_key.reveal());
             ids.push(client.session);
-            // The new session is joined again like any other.
+            // The new session can be rejoined like any other.
             let (client, host, answer) = exchange(&client.resume_key, client.session);
             let (proof, ..) = client.handle_text(&answer).unwrap();
             host.handle_text(&proof).unwrap();
@@ -219,7 +219,7 @@ mod tests {
         let [other, _] = established();
         let (client, text) = ClientResume::with_ticket(&at_client.ticket);
         let Ok(Outer::Resume(request)) = ClientMessage::parse(&text) else { panic!("{text}") };
-        // One that has seen the id and holds other keys of the same two, or of others.
+        // An attacker that has seen the id and holds other keys of the same two sides, or of others.
         for key in [&other.ticket.key, &at_host.resume_key] {
             let (_, forged) = HostResume::answer(key.clone(), &request);
             let (client, _) = ClientResume::with_ticket(&at_client.ticket);
@@ -229,8 +229,8 @@ mod tests {
         let (host, answer) = HostResume::answer(at_host.ticket.key.clone(), &request);
         let (proof, _) = client.handle_returned(&answer).unwrap();
         let (again, _) = HostResume::answer(at_host.ticket.key.clone(), &request);
-        assert!(again.handle_returning(&proof).is_err(), "a proof serves one exchange");
-        assert!(host.handle_returning(&answer).is_err(), "nor does the host's own");
+        assert!(again.handle_returning(&proof).is_err(), "a proof is valid for one exchange");
+        assert!(host.handle_returning(&answer).is_err(), "the host's own proof is no client's");
     }
 
     #[test]

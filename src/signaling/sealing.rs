@@ -1,7 +1,7 @@
-//! Sealed messages: what follows the handshake, encrypted end to end.
+//! Sealed messages: everything after the handshake, encrypted end to end.
 //!
-//! ChaCha20-Poly1305 with one key per direction. The counter `n` is the nonce, so a text that is replayed, dropped,
-//! or moved is noticed as surely as one that is altered.
+//! ChaCha20-Poly1305 with one key per direction. The counter `n` is the nonce, so a message that is replayed, dropped
+//! or moved is detected like one that is altered.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::error::{SignalingError, Violation};
 use super::message::{HostMessage, Inner, MessageError, Outer, Sealed};
 
-/// Keeps sealed JSON messages and the relay's binary ones apart, which share a key and its counter.
+/// Separates sealed JSON messages from the relay's binary ones, which share a key and its counter.
 const TEXT: &[u8] = b"text";
 const RELAY: &[u8] = b"relay";
 
@@ -35,7 +35,7 @@ impl Sealer {
 
     /// Returns the text of the next `sealed` message.
     ///
-    /// The peer refuses texts above [`MAX_TEXT`](super::message::MAX_TEXT); base64 makes that about 48 KiB of JSON.
+    /// The peer refuses texts longer than [`MAX_TEXT`](super::message::MAX_TEXT): base64 leaves about 48 KiB of JSON.
     pub fn seal(&mut self, message: &Inner) -> String {
         let n = self.take();
         let mut sealed_box = message.to_text().into_bytes();
@@ -107,14 +107,14 @@ impl Opener {
         let bytes = key.open_in_place(nonce(next), Aad::from(TEXT), &mut bytes).map_err(|_| Violation::Seal)?;
         let inner = std::str::from_utf8(bytes).map_err(|_| MessageError::NotJson)?;
         let message = Inner::parse(inner)?;
-        // Wrapping is fine: the peer's counter cannot get there without wrapping first, which its sealer refuses.
+        // Wrapping is fine: the peer's counter would have to wrap first, which its sealer refuses.
         self.0 = State::Open { key, next: next.wrapping_add(1) };
         Ok(message)
     }
 }
 
 impl Opener {
-    /// Opens the next message, a binary one of the relay; returns the tunnel's message in it. Any error is final.
+    /// Opens the next binary message of the relay and returns its content. Any error is final.
     pub fn open_binary(&mut self, bytes: Bytes) -> Result<Bytes, SignalingError> {
         let State::Open { key, next } = std::mem::replace(&mut self.0, State::Ended) else {
             return Err(Violation::Ended.into());
@@ -126,7 +126,7 @@ impl Opener {
         if n != next {
             return Err(Violation::Sequence { expected: next, got: n }.into());
         }
-        // The WebSocket hands its buffer over, so this copies nothing.
+        // The WebSocket hands its buffer over, so nothing is copied here.
         let mut bytes = BytesMut::from(bytes);
         let _counter = bytes.split_to(COUNTER_LEN);
         let len = key.open_in_place(nonce(n), Aad::from(RELAY), &mut bytes).map_err(|_| Violation::Seal)?.len();
@@ -145,7 +145,7 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// The nonce of message `n`: four zero bytes and the counter. Unique because a key serves one direction of one
+/// The nonce of message `n`: four zero bytes and the counter. It is unique because a key serves one direction of one
 /// WebSocket, and a sealer never uses a counter twice.
 fn nonce(n: u64) -> Nonce {
     let mut bytes = [0; NONCE_LEN];

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct SessionId(pub(super) [u8; 16]);
 
 impl SessionId {
-    /// Makes the id of a session that no pin led to.
+    /// Creates the id of a session without a pin.
     pub(crate) fn random() -> SessionId {
         SessionId(rand::random())
     }

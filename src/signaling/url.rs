@@ -9,10 +9,10 @@ use thiserror::Error;
 use super::pin::Pin;
 use super::rendezvous::HostId;
 
-/// Where signaling answers when a URL names no path.
+/// Path of signaling if a URL has none.
 const DEFAULT_PATH: &str = "/ws";
 
-/// Longest text that is looked at, in bytes.
+/// Longest text that is parsed, in bytes.
 const MAX_LEN: usize = 8 * 1024;
 
 /// Longest path and query, in bytes, once they are encoded: half of what servers commonly take for a whole head.
@@ -22,8 +22,8 @@ const MAX_PATH: usize = 4 * 1024;
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
-/// What cannot stand in an HTTP request line as it is, and the quote, which would be taken for one around the URL.
-/// `%` can: what came encoded stays so.
+/// Characters that must be encoded in an HTTP request line, and the quote, which would be taken for one around the URL.
+/// `%` is not among them: what came encoded stays so.
 const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -37,8 +37,8 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Where a signaling WebSocket answers, without the pin: a host's, or, as the base of several, a server's. What is in
-/// there can be asked for as it is: nothing of it changes a request or a name in a certificate.
+/// The address of a signaling WebSocket, without the pin: a host's, or, as the base of several, a server's. Each part
+/// can be written into a request unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalingUrl {
     tls: bool,
@@ -56,14 +56,14 @@ impl SignalingUrl {
 
     /// Parses what a person pasted, and takes the pin out of it.
     ///
-    /// - Quotes and white space around the URL are dropped, and so are a fragment and the command it stands in.
-    /// - `https://` means `wss://`, `http://` means `ws://`. Without a scheme, `localhost` and IP literals are
-    ///   `ws://`, and everything else is `wss://`. Of two, as a URL in the place of an address has, the inner one
+    /// - Quotes and white space around the URL are dropped, and so are a fragment and the command around it.
+    /// - `https://` means `wss://`, `http://` means `ws://`. Without a scheme, `localhost` and IP literals are `ws://`,
+    ///   and everything else is `wss://`. If one URL was pasted in place of the address of another, the inner one
     ///   counts.
-    /// - No path, or `/`, means `/ws`; slashes too many are left out.
-    /// - `pin=` in the query is percent-decoded; `+` is a plus sign. An empty pin is none.
+    /// - No path, or `/`, means `/ws`; superfluous slashes are dropped.
+    /// - `pin=` in the query is percent-decoded; `+` is a plus sign. An empty pin counts as none.
     ///
-    /// No error shows any of the text, which may hold the pin.
+    /// No error shows any of the text, which may contain the pin.
     pub fn parse(text: &str) -> Result<(SignalingUrl, Option<Pin>), UrlError> {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
@@ -72,11 +72,11 @@ impl SignalingUrl {
     }
 
     /// Parses what a person typed for a server, and returns the base of its endpoints: `wss://p.example.org`,
-    /// `https://example.org/p`. Scheme, quotes and fragment are taken as [`SignalingUrl::parse`] takes them; a `/ws` at
-    /// the end is left out.
+    /// `https://example.org/p`. Scheme, quotes and fragment are handled as in [`SignalingUrl::parse`]; a `/ws` at the
+    /// end is dropped.
     ///
     /// # Errors
-    /// There is a query, or a pin anywhere, beside what is wrong with any URL.
+    /// The URL has a query, contains a pin, or is invalid.
     pub fn parse_server(text: &str) -> Result<SignalingUrl, UrlError> {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
@@ -110,24 +110,23 @@ impl SignalingUrl {
         &self.path
     }
 
-    /// Returns where hosts register, of a server's base.
+    /// Returns where hosts register, given a server's base.
     pub fn host_endpoint(&self) -> SignalingUrl {
         self.endpoint("/host")
     }
 
-    /// Returns where clients of a host join it, of a server's base.
+    /// Returns where clients join a host, given a server's base.
     pub fn client_endpoint(&self, id: &HostId) -> SignalingUrl {
         self.endpoint(&format!("{DEFAULT_PATH}/{id}"))
     }
 
-    /// Returns host and port as the `Host` header wants them: an IPv6 literal in brackets, the scheme's own port left
-    /// out.
+    /// Returns host and port for the `Host` header: an IPv6 literal in brackets, without the scheme's default port.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
     }
 
-    /// Returns the URL with the pin in it: what a person passes on. Never log it.
+    /// Returns the URL with the pin in it, for a person to pass on. Never log it.
     pub fn with_pin(&self, pin: &Pin) -> String {
         let separator = if self.path.contains('?') { '&' } else { '?' };
         format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), NON_ALPHANUMERIC))
@@ -149,15 +148,15 @@ impl fmt::Display for SignalingUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}; a right URL looks like wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456", self.problem())]
 pub enum UrlError {
-    /// Nothing is left once quotes and white space are dropped.
+    /// Nothing is left after quotes and white space are dropped.
     Empty,
-    /// Longer than any URL that works.
+    /// Longer than any URL that can work.
     TooLong,
     /// White space or a control character in the middle.
     Space,
-    /// What a printed URL has where the address belongs, as `<forwarded-address>`.
+    /// A printed URL still has a placeholder for the address, as `<forwarded-address>`.
     Placeholder,
-    /// `<pin>`, which stands for the pin.
+    /// A printed URL still has `<pin>` in place of the pin.
     PinPlaceholder,
     /// Neither `wss`, `ws`, `https` nor `http`.
     Scheme,
@@ -165,7 +164,7 @@ pub enum UrlError {
     UserInfo,
     /// No host name.
     NoHost,
-    /// The host name has a character that no host name has.
+    /// The host name has a character that host names cannot have.
     Host,
     /// The host name, or a part of it, is too long or empty, or has a hyphen at an end; or it ends with a number.
     Name,
@@ -173,18 +172,18 @@ pub enum UrlError {
     Ipv6,
     /// The port is not a number from 1 to 65535.
     Port,
-    /// `pin=` stands in the path, where it would be sent in clear.
+    /// `pin=` is in the path, where it would be sent in clear.
     PinInPath,
     /// Two different pins.
     TwoPins,
-    /// The pin's percent-encoding is no UTF-8.
+    /// The pin is not UTF-8 after percent-decoding.
     PinEncoding,
     /// A pin or another query in the URL of a server.
     ServerQuery,
 }
 
 impl UrlError {
-    /// Returns what is wrong, without an example of what would be right.
+    /// Returns what is wrong, without an example of a right URL.
     pub fn problem(self) -> &'static str {
         match self {
             UrlError::Empty => "the URL is empty",
@@ -238,26 +237,26 @@ impl Host {
     }
 }
 
-/// A URL in parts, the query as it came.
+/// A URL in parts, the query unchanged.
 struct Parts<'a> {
     tls: bool,
     host: String,
     port: u16,
-    /// Without slashes too many.
+    /// Without superfluous slashes.
     path: String,
     query: &'a str,
 }
 
-/// What people copy along with a URL: quotes of all kinds, and brackets.
+/// Characters that people copy along with a URL: quotes of all kinds, and brackets.
 const AROUND: [char; 9] = ['"', '\'', '`', '<', '>', '“', '”', '‘', '’'];
 
-/// Joins a URL that a terminal wrapped (that puts line breaks into what is copied from it), and takes out what shells
-/// and chats put into one.
+/// Joins a URL that a terminal wrapped, which puts line breaks into the copied text, and removes what shells and chats
+/// insert.
 fn pasted(text: &str) -> String {
     let joined: String = text.split(['\r', '\n']).map(str::trim).collect();
     let is_invisible = |c: &char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     let mut visible: String = joined.chars().filter(|c| !is_invisible(c)).collect();
-    // As zsh escapes them while one types.
+    // zsh escapes these while one types.
     for sign in ["?", "=", "&"] {
         visible = visible.replace(&format!("\\{sign}"), sign);
     }
@@ -295,15 +294,15 @@ fn split(text: &str) -> Result<Parts<'_>, UrlError> {
     Ok(Parts { tls, host: host.into_string(), port, path: plain_path(path), query })
 }
 
-/// Tells whether the address has brackets around words that are none, as in what is printed for people to fill in. One
-/// of the brackets may be taken off already.
+/// Tells whether the address is a placeholder in angle brackets, as in text that people are to fill in. One of the
+/// brackets may have been removed already.
 fn is_placeholder(address: &str) -> bool {
     let behind = address.split_once('<').map_or(address, |(_, behind)| behind);
     let words = behind.split('>').next().unwrap_or_default();
     words.len() < address.len() && !words.contains(['.', ':', '/']) && !words.eq_ignore_ascii_case("localhost")
 }
 
-/// Leaves out slashes that an address copied with one at its end, or with the whole path, brings in.
+/// Removes the superfluous slashes that come from an address copied with a slash at its end, or with the whole path.
 fn plain_path(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     for c in path.chars().filter(|c| !AROUND.contains(c)) {
@@ -315,7 +314,7 @@ fn plain_path(path: &str) -> String {
     if is_signaling && plain.ends_with('/') {
         plain.pop();
     }
-    // No id of a host is so short.
+    // No id of a host is as short as `ws`.
     while plain.ends_with("/ws/ws") {
         plain.truncate(plain.len() - DEFAULT_PATH.len());
     }
@@ -330,10 +329,10 @@ fn default_port(tls: bool) -> u16 {
     if tls { 443 } else { 80 }
 }
 
-/// Returns whether the scheme means TLS, if there is a scheme, and what follows it.
+/// Returns whether the scheme means TLS, if there is a scheme, and the rest of the text.
 fn split_scheme(text: &str) -> Result<(Option<bool>, &str), UrlError> {
     let (mut tls, mut rest) = (None, text);
-    // A URL may stand in the place of an address, or in the query of another one that has no scheme.
+    // A URL may stand in place of an address, or in the query of another one that has no scheme.
     while let Some((scheme, behind)) = rest.split_once("://")
         && !scheme.contains(['/', '?', '#'])
     {
@@ -355,7 +354,7 @@ fn is_tls(scheme: &str) -> Option<bool> {
 }
 
 fn split_authority(authority: &str, path: &str) -> Result<(Host, Option<u16>), UrlError> {
-    // A scheme with a colon or a slash too few.
+    // A scheme that lacks its colon or a slash.
     let word = authority.split(':').next().unwrap_or_default();
     let rest = authority.strip_prefix(word).and_then(|rest| rest.strip_prefix(':'));
     if is_tls(word).is_some() && rest.map_or(path.starts_with("//"), |rest| parse_port(rest).is_err()) {
@@ -407,7 +406,7 @@ fn parse_port(text: &str) -> Result<u16, UrlError> {
     }
 }
 
-/// Tells whether the pin is in the path, as in `…/ws&pin=123456`: whoever forwards the connection would read it.
+/// Tells whether the pin is in the path, as in `…/ws&pin=123456`, where a forwarder would read it.
 fn names_pin(path: &str) -> bool {
     path.to_ascii_lowercase().contains("pin=")
 }
@@ -425,7 +424,7 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
     let mut separator = '?';
     for parameter in parameters(query) {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // However it is spelled, a pin must not stay in what is sent.
+        // A pin must not stay in what is sent, however it is spelled.
         let name = percent_decode_str(name.strip_prefix("amp;").unwrap_or(name)).decode_utf8_lossy();
         if !name.eq_ignore_ascii_case("pin") {
             request.push(separator);
@@ -446,8 +445,8 @@ fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError>
     Ok((request, pin))
 }
 
-/// Takes a query apart. A URL that has one already and was put in the place of an address brings a second question
-/// mark, with the rest of a path before it; a slash behind a generated pin is none of it.
+/// Splits a query into parameters. A URL that already had a query and was put in place of an address brings a second
+/// question mark, after the rest of a path. A slash after a generated pin does not belong to it.
 fn parameters(query: &str) -> impl Iterator<Item = &str> {
     let is_doubled = query.to_ascii_lowercase().contains("?pin=");
     let parts = query.split(move |c| c == '&' || (is_doubled && c == '?'));

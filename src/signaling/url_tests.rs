@@ -41,7 +41,7 @@ fn what_people_paste_is_understood() {
     }
 }
 
-/// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats make of a
+/// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats do to a
 /// URL.
 #[test]
 fn what_is_filled_into_a_printed_url_is_understood() {
@@ -98,7 +98,7 @@ fn what_is_left_in_a_printed_url_is_named() {
     for text in ["https://a.b/?pin=1/ws?pin=2", "https://a.b/?pin=1?pin=2"] {
         assert_eq!(SignalingUrl::parse(text), Err(UrlError::TwoPins), "{text}");
     }
-    // A host may have such a name, and a pin such signs.
+    // A host may have such a name, and a pin may contain such characters.
     assert_eq!(parse("ws://http:5000/ws"), ("ws://http:5000/ws".to_owned(), None));
     assert_eq!(parse("ws://wss/ws").0, "ws://wss/ws");
     assert_eq!(parse("a.b?pin=a<b>c?d/").1.as_deref(), Some("a<b>c?d/"));

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer};
 
-/// Longest free text that is taken from a peer, in characters.
+/// Longest free text taken from a peer, in characters.
 pub(super) const MAX_WORDS: usize = 200;
 
-/// Takes free text from a peer such that it can be printed: a terminal obeys control characters, and right-to-left
-/// marks can make a line read as another.
+/// Deserializes free text of a peer so that it can be printed: a terminal obeys control characters, and right-to-left
+/// marks can make a line look like another.
 pub(super) fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     let harmless = |c: &char| {

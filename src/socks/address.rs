@@ -1,7 +1,7 @@
-//! Addresses as SOCKS5 writes them (RFC 1928, section 5), and which hosts a program may name.
+//! Addresses in SOCKS5 (RFC 1928, section 5), and the hosts a program may name.
 //!
-//! A host is one normal form of an IP literal or a name of plain labels, so that whoever compares it with a list or
-//! puts it into a message needs to know no other spelling.
+//! A host is brought into one normal form: an IP literal, or a name of plain labels. So code that compares it with a
+//! list or puts it into a message needs to know no other spelling.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -19,24 +19,24 @@ const IPV4: u8 = 1;
 const NAME: u8 = 3;
 const IPV6: u8 = 4;
 
-/// Why an address is none that can be dialled.
+/// Why an address cannot be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AddressError {
-    /// RFC 1928 knows no such type of address.
+    /// RFC 1928 does not define this type of address.
     #[error("the type of the address, {0}, is not known")]
     Type(u8),
     /// Neither a host name nor an IP address: it has characters that are not allowed, is too long, or is a number.
-    #[error("the host is no name and no IP address")]
+    #[error("the host is neither a name nor an IP address")]
     Host,
-    /// An IPv6 address has a zone, which means something on one machine only.
+    /// An IPv6 address has a zone, which is meaningful on one machine only.
     #[error("the address has a zone, which means nothing on the other machine")]
     Zone,
-    /// The port is 0, or missing where it is written in digits.
+    /// The port is 0, or is missing.
     #[error("there is no port from 1 to 65535")]
     Port,
 }
 
-/// An address as it was sent, nothing but its length looked at.
+/// An address as it was sent; only its length has been checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RawAddress<'a> {
     host: RawHost<'a>,
@@ -50,11 +50,11 @@ enum RawHost<'a> {
 }
 
 impl<'a> RawAddress<'a> {
-    /// Reads type, host and port from the beginning of `bytes`; returns the length too, or `None` if there is more to
-    /// come.
+    /// Parses type, host and port at the beginning of `bytes`. Returns the length with it, or `None` if bytes are
+    /// missing.
     ///
     /// # Errors
-    /// [`AddressError::Type`], because the length is not known then.
+    /// [`AddressError::Type`], because the length is unknown then.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Option<(RawAddress<'a>, usize)>, AddressError> {
         let Some((kind, rest)) = bytes.split_first() else { return Ok(None) };
         let split = match *kind {
@@ -73,10 +73,10 @@ impl<'a> RawAddress<'a> {
         Ok(Some((RawAddress { host, port: u16::from_be_bytes(*port) }, bytes.len() - rest.len())))
     }
 
-    /// Checks it and brings it into its normal form.
+    /// Checks the address and brings it into its normal form.
     ///
     /// # Errors
-    /// Every [`AddressError`] but the type.
+    /// Every [`AddressError`] except the type.
     pub(super) fn target(self) -> Result<Target, AddressError> {
         let host = match self.host {
             RawHost::Ip(address) => address.to_canonical().to_string(),
@@ -86,7 +86,7 @@ impl<'a> RawAddress<'a> {
     }
 }
 
-/// Appends type, host and port. Returns `false`, and appends nothing, if the host is longer than 255 bytes.
+/// Appends type, host and port. Returns false, and appends nothing, if the host is longer than 255 bytes.
 #[must_use]
 pub(super) fn encode(host: &str, port: u16, into: &mut Vec<u8>) -> bool {
     match host.parse::<IpAddr>() {
@@ -116,13 +116,13 @@ pub(super) fn encode_ip(address: IpAddr, port: u16, into: &mut Vec<u8>) {
     into.extend(port.to_be_bytes());
 }
 
-/// Reads host and port as a CONNECT request names them (RFC 9110, section 9.3.6): an IPv6 address in brackets, and a
-/// port in any case.
+/// Parses host and port of a CONNECT request (RFC 9110, section 9.3.6): an IPv6 address is in brackets, and the port is
+/// required.
 ///
 /// # Errors
-/// Every [`AddressError`] but the type; a port that is missing, too, is [`AddressError::Port`].
+/// Every [`AddressError`] except the type; a missing port is [`AddressError::Port`].
 pub(super) fn authority(text: &str) -> Result<Target, AddressError> {
-    // The colons of an address without brackets stay in the host, whose check knows no colon.
+    // The colons of an address without brackets stay in the host, whose check refuses colons.
     let (host, port) = text.rsplit_once(':').ok_or(AddressError::Port)?;
     if host.contains(':') && !host.starts_with('[') {
         return Err(AddressError::Host);
@@ -136,7 +136,7 @@ fn target(host: String, port: u16) -> Result<Target, AddressError> {
     if port == 0 { Err(AddressError::Port) } else { Ok(Target { host, port }) }
 }
 
-/// Returns the normal form of a host: an IP address as its type prints it, mapped IPv4 as IPv4, without brackets; a
+/// Returns the normal form of a host: an IP address as its type prints it, without brackets, IPv4-mapped as IPv4; a
 /// name in small letters.
 fn normal_host(text: &str) -> Result<String, AddressError> {
     if text.contains('%') {
@@ -152,7 +152,7 @@ fn normal_host(text: &str) -> Result<String, AddressError> {
     if is_name(text) { Ok(text.to_ascii_lowercase()) } else { Err(AddressError::Host) }
 }
 
-/// Whether a text is a host name. One that ends in a number is none: resolvers take `127.1`, `0x7f000001` and
+/// Tells whether a text is a host name. One that ends in a number is not: resolvers take `127.1`, `0x7f000001` and
 /// `2130706433` for addresses, each in its own way.
 fn is_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);

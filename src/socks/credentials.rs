@@ -1,4 +1,4 @@
-//! The user name and password that `--proxy-auth` demands of local programs, and `--public-auth` of visitors.
+//! The user name and password that `--proxy-auth` requires of local programs, and `--public-auth` of visitors.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use thiserror::Error;
 /// Longest user name and longest password, in bytes (RFC 1929, section 2).
 const MAX_LENGTH: usize = 255;
 
-/// A user name and its password. Only their hash is kept: it cannot be shown by mistake, and comparing two hashes takes
-/// the same time wherever they differ, and however long the right password is.
+/// A user name and its password. Only their hash is stored: it cannot be shown by mistake, and comparing hashes takes
+/// the same time wherever the input differs and however long the password is.
 #[derive(Clone)]
 pub struct Credentials {
     hash: [u8; 32],
 }
 
-/// Why a text is no pair of user name and password. Does not show it.
+/// Why a text is not a user name and password. Does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CredentialsError {
     /// There is no colon between the two.
@@ -31,7 +31,7 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
-    /// Parses `user:password`; the password may have further colons.
+    /// Parses `user:password`; the password may contain colons.
     ///
     /// # Errors
     /// [`CredentialsError`] if SOCKS5 or HTTP could not express them.
@@ -46,18 +46,18 @@ impl Credentials {
         Ok(Credentials { hash: hash(user.as_bytes(), password.as_bytes()) })
     }
 
-    /// Makes those whose [`Credentials::hash`] somebody else computed.
+    /// Creates credentials from a [`Credentials::hash`].
     pub fn from_hash(hash: [u8; 32]) -> Credentials {
         Credentials { hash }
     }
 
-    /// Whether a program or a visitor gave the right ones.
+    /// Tells whether these are the right ones.
     pub fn are(&self, user: &[u8], password: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(&self.hash, &hash(user, password)).is_ok()
     }
 
-    /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. It has no salt:
-    /// whoever has it can try passwords against it, so it goes no further than those who check logins.
+    /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. The hash has no
+    /// salt, so its holder can test passwords against it: give it only to those who check logins.
     pub fn hash(&self) -> &[u8; 32] {
         &self.hash
     }
@@ -70,7 +70,7 @@ impl fmt::Debug for Credentials {
 }
 
 fn hash(user: &[u8], password: &[u8]) -> [u8; 32] {
-    // The length keeps `ab` and `c` apart from `a` and `bc`.
+    // The length tells `ab` and `c` from `a` and `bc`.
     let length = (user.len() as u64).to_be_bytes();
     Sha256::new().chain_update(length).chain_update(user).chain_update(password).finalize().into()
 }

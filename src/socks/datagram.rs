@@ -1,5 +1,4 @@
-//! The header in front of every datagram between a local program and the relay of a UDP ASSOCIATE (RFC 1928, section
-//! 7).
+//! The header of every datagram between a local program and the relay of a UDP ASSOCIATE (RFC 1928, section 7).
 
 use thiserror::Error;
 
@@ -9,7 +8,7 @@ use crate::address::Target;
 /// Longest header, in bytes: with a name of 255.
 pub const MAX_HEADER: usize = 3 + 1 + 1 + 255 + 2;
 
-/// Reserved bytes and the number of the fragment, in front of the address.
+/// Reserved bytes and the number of the fragment, before the address.
 const FIXED: usize = 3;
 
 /// Why a datagram is dropped.
@@ -18,7 +17,7 @@ pub enum DatagramError {
     /// It is shorter than its header.
     #[error("the datagram is shorter than its header")]
     Truncated,
-    /// It is a fragment. Putting fragments together is optional, and next to nobody sends any.
+    /// It is a fragment. Reassembly is optional, and hardly any program sends fragments.
     #[error("the datagram is a fragment, which is not supported")]
     Fragment,
     /// Its address cannot be sent to.
@@ -26,13 +25,13 @@ pub enum DatagramError {
     Address(#[from] AddressError),
 }
 
-/// Splits a datagram of a program's into where it goes and its payload, which may be empty.
+/// Splits a program's datagram into destination and payload, which may be empty.
 ///
 /// # Errors
-/// [`DatagramError`]: the datagram is to be dropped without an answer.
+/// [`DatagramError`]: drop the datagram without an answer.
 pub fn decode(bytes: &[u8]) -> Result<(Target, &[u8]), DatagramError> {
     let (fixed, rest) = bytes.split_first_chunk::<FIXED>().ok_or(DatagramError::Truncated)?;
-    // The reserved bytes may be anything: nothing would be gained by losing the datagram.
+    // The reserved bytes may have any value: dropping the datagram would gain nothing.
     if fixed[2] != 0 {
         return Err(DatagramError::Fragment);
     }
@@ -40,8 +39,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Target, &[u8]), DatagramError> {
     Ok((address.target()?, &rest[length..]))
 }
 
-/// Puts the header in front of a payload that came from `source`: what the program named as the destination. `None` if
-/// the host is longer than 255 bytes, which one of [`decode`]'s is not.
+/// Puts the header before a payload that came from `source`, which is the destination the program named. `None` if the
+/// host is longer than 255 bytes, which no host of [`decode`] is.
 #[must_use]
 pub fn encode(source: &Target, payload: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(MAX_HEADER + payload.len());
@@ -77,7 +76,7 @@ mod tests {
             for payload in [&b""[..], b"query"] {
                 let datagram = [&header, payload].concat();
                 assert_eq!(decode(&datagram), Ok((expected.clone(), payload)));
-                // The last one is an address that was written as a name.
+                // The last one is an address written as a name.
                 assert_eq!(encode(&expected, payload).unwrap() == datagram, index != 3);
             }
         }

@@ -1,7 +1,7 @@
 //! HTTP CONNECT (RFC 9110, section 9.3.6), with a login by `Basic` (RFC 7617).
 //!
-//! What a request is about is its target alone; `Host`, which repeats it, and the length of a content, which CONNECT
-//! does not have, are not looked at.
+//! Only the target of a request counts. `Host`, which repeats it, and the length of a content, which CONNECT does not
+//! have, are ignored.
 
 use httparse::Status;
 
@@ -11,11 +11,11 @@ use super::{Refusal, Request, address};
 use crate::http::{Answer, Headers, MAX_HEAD, MAX_HEADERS, basic_login};
 use crate::tunnel::AbortReason;
 
-/// The answer to a CONNECT that succeeded. It has no length: all that follows is the stream's.
+/// The answer to a CONNECT that succeeded. It has no length: everything after it belongs to the stream.
 pub(super) const SUCCESS: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Reads a request's head, of which at least [`MAX_HEAD`] bytes are given if there are that many. Only whole lines are
-/// judged: so what comes of a request does not depend on the pieces it came in.
+/// Parses a request's head; `bytes` must have at least [`MAX_HEAD`] bytes if there are that many. Only whole lines are
+/// judged, so the result does not depend on the pieces the head came in.
 pub(super) fn request(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed<Request> {
     let lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -28,7 +28,7 @@ pub(super) fn request(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed
         Err(_) => return Err(Refusal::NotHttp),
     };
     let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Refusal::NotHttp) };
-    // Before the login: a browser would ask for a password only to be told that it was in vain.
+    // Check this before the login: a browser would ask for a password in vain.
     if method != "CONNECT" {
         return Err(Refusal::Method);
     }
@@ -39,7 +39,7 @@ pub(super) fn request(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed
     Ok(Some((Request::Connect(target), length)))
 }
 
-/// Checks the one field that has the login; of two it is not known which one is meant.
+/// Checks the login if exactly one field has one; of two, it is unclear which is meant.
 fn login(headers: &Headers<'_>, credentials: &Credentials) -> Result<(), Refusal> {
     let mut fields = headers.0.iter().filter(|header| header.name.eq_ignore_ascii_case("proxy-authorization"));
     let field = fields.next().ok_or(Refusal::LoginMissing)?;
@@ -73,7 +73,7 @@ pub(super) fn malformed(refusal: Refusal, head: &[u8]) -> Vec<u8> {
     answer.render(head.starts_with(b"HEAD "))
 }
 
-/// Encodes the answer to a request that the other side could not, or would not, fulfil.
+/// Encodes the answer to a request that the other side could not or would not fulfil.
 pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
     let answer = match reason {
         AbortReason::Denied => Answer::text(403, "The pinhole host does not allow this destination (--allow there)."),

@@ -1,13 +1,13 @@
-//! What a local program says to the client's `-D` port, and what it is told: SOCKS5 and HTTP CONNECT on one port.
+//! The client's `-D` port as a state machine: SOCKS5 and HTTP CONNECT on one port.
 //!
-//! One [`Negotiation`] for each connection, without I/O and without a clock. The first byte tells the protocols apart:
-//! 5 is SOCKS5 (RFC 1928; without a login, or with RFC 1929's), a letter is HTTP (RFC 9110, section 9.3.6; without a
-//! login, or with `Basic`). SOCKS4 and SOCKS4a are refused in their own words. Datagrams of a UDP ASSOCIATE are
-//! [`datagram`]'s.
+//! There is one [`Negotiation`] for each connection, without I/O and without a clock. The first byte selects the
+//! protocol: 5 is SOCKS5 (RFC 1928; without a login, or with RFC 1929's), a letter is HTTP (RFC 9110, section 9.3.6;
+//! without a login, or with `Basic`). SOCKS4 and SOCKS4a are refused in their own protocol. [`datagram`] handles
+//! datagrams of a UDP ASSOCIATE.
 //!
-//! SOCKS5 is written here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5`
-//! reads from asynchronous streams, `tor-socksproto` takes any password and refuses UDP ASSOCIATE, and `socker` is too
-//! young to be called kept. What is left to do is a few length-prefixed fields.
+//! SOCKS5 is implemented here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5`
+//! reads from asynchronous streams, `tor-socksproto` accepts any password and refuses UDP ASSOCIATE, and `socker` is
+//! too young to count as maintained. The protocol is only a few length-prefixed fields.
 
 mod address;
 mod credentials;
@@ -28,27 +28,27 @@ use crate::address::Target;
 use crate::http::MAX_HEAD;
 use crate::tunnel::AbortReason;
 
-/// What SOCKS4 and SOCKS4a begin with.
+/// First byte of SOCKS4 and SOCKS4a.
 const SOCKS4: u8 = 4;
 
 /// SOCKS4's "rejected or failed".
 const SOCKS4_REJECTED: [u8; 8] = [0, 91, 0, 0, 0, 0, 0, 0];
 
-/// What TLS begins with: a handshake record.
+/// First byte of TLS: a handshake record.
 const TLS: u8 = 22;
 
-/// What a local program asks for.
+/// The request of a local program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// A connection. The host is a name in small letters (maybe with the root's dot) or an IP address in its normal
+    /// A connection. The host is a name in small letters (perhaps with the root's dot) or an IP address in its normal
     /// form.
     Connect(Target),
-    /// Somewhere to send datagrams to, for as long as the connection lasts.
+    /// A relay for datagrams, for as long as the connection lasts.
     UdpAssociate,
 }
 
-/// Why a program got a refusal before anything was asked of the other side. What it says is for the log: it never holds
-/// what the program sent.
+/// Why a program was refused before the other side was asked. Its text is for the log, and never contains what the
+/// program sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The program speaks SOCKS4 or SOCKS4a.
@@ -57,10 +57,10 @@ pub enum Refusal {
     /// The program speaks TLS to the proxy itself.
     #[error("it speaks TLS to the proxy; set it to an http:// proxy, not https://")]
     Tls,
-    /// The program speaks something else, which begins with this byte.
+    /// The program speaks another protocol, which begins with this byte.
     #[error("it speaks neither SOCKS5 nor HTTP (the first byte is {0})")]
     Protocol(u8),
-    /// A message after the first has the version of another protocol.
+    /// A message after the first has another version.
     #[error("a SOCKS5 message has the version {0}")]
     Version(u8),
     /// `--proxy-auth` is set, and the program offers no user name and password.
@@ -69,22 +69,22 @@ pub enum Refusal {
     /// The program's user name or password is wrong.
     #[error("its user name or password is wrong")]
     LoginWrong,
-    /// The program insists on logging in, and `--proxy-auth` is not set.
+    /// The program insists on logging in, but `--proxy-auth` is not set.
     #[error("it insists on logging in, which only works with --proxy-auth")]
     LoginNotWanted,
     /// A SOCKS5 command other than CONNECT and UDP ASSOCIATE; 2 is BIND.
     #[error("it asks for the SOCKS5 command {0}; only CONNECT and UDP ASSOCIATE are served")]
     Command(u8),
-    /// The destination is none.
+    /// The destination is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// An HTTP request other than CONNECT.
     #[error("it sends an HTTP request other than CONNECT; set it to SOCKS5")]
     Method,
     /// HTTP of a version other than 1.0 and 1.1.
-    #[error("its version of HTTP is not spoken here")]
+    #[error("its version of HTTP is not supported")]
     HttpVersion,
-    /// It begins with a letter, and is no HTTP request.
+    /// It begins with a letter, but is not an HTTP request.
     #[error("it speaks neither SOCKS5 nor HTTP")]
     NotHttp,
     /// The head of an HTTP request exceeds 8 KiB or 64 fields.
@@ -92,14 +92,14 @@ pub enum Refusal {
     TooLarge,
 }
 
-/// The server's side of one connection, up to where the stream's own data begins.
+/// The server's side of one connection, until the stream's own data begins.
 ///
-/// After a refusal write what [`poll_output`](Negotiation::poll_output) has, shut down the writing half, and read on
-/// for a moment without looking: a socket that is closed with unread bytes resets, and the program may never see why.
+/// After a refusal, write the output of [`poll_output`](Negotiation::poll_output), shut down the writing half, then
+/// read and discard for a moment: closing a socket with unread bytes resets it, and the program might never see why.
 pub struct Negotiation {
     credentials: Option<Credentials>,
     state: State,
-    /// The message that is under way, at most [`MAX_HEAD`] bytes.
+    /// The message that is arriving, at most [`MAX_HEAD`] bytes.
     message: Vec<u8>,
     output: Vec<u8>,
 }
@@ -114,21 +114,21 @@ pub struct Negotiation {
 /// ```
 #[derive(Debug)]
 enum State {
-    /// Nothing came.
+    /// Nothing was received.
     Start,
-    /// SOCKS5: the methods of authentication that the program offers come next.
+    /// SOCKS5: the program's list of authentication methods comes next.
     Methods,
     /// SOCKS5: user name and password come next.
     Login,
     /// SOCKS5: the request comes next.
     Request,
-    /// HTTP: the head of a request is under way.
+    /// HTTP: the head of a request is arriving.
     Head,
-    /// The request is complete, and was or was not taken yet.
+    /// The request is complete; `None` once it was polled.
     Asked { protocol: Protocol, request: Option<Request> },
-    /// The program has its answer; what it sends is not ours.
+    /// The program was answered; its further bytes belong to the stream.
     Answered,
-    /// The program got a refusal.
+    /// The program was refused.
     Refused(Refusal),
 }
 
@@ -145,16 +145,17 @@ impl State {
 }
 
 impl Negotiation {
-    /// Begins with a connection that was just accepted. With credentials, only who has them is served.
+    /// Creates it for a connection that was just accepted. With credentials, the program must log in with them.
     pub fn new(credentials: Option<Credentials>) -> Negotiation {
         Negotiation { credentials, state: State::Start, message: Vec::new(), output: Vec::new() }
     }
 
-    /// Takes bytes of the program's and returns how many: all of them until the request is complete, and none behind
-    /// it. Those are the stream's, and are to be kept (or left in the socket) until the request was accepted.
+    /// Handles bytes of the program and returns how many were consumed: all of them until the request is complete, and
+    /// none after it. Later bytes belong to the stream; keep them (or leave them in the socket) until the request is
+    /// accepted.
     ///
     /// # Errors
-    /// [`Refusal`], again each time: the connection is to be ended once the output is written.
+    /// [`Refusal`], again at each call: end the connection once the output is written.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let mut taken = 0;
         while taken < bytes.len() {
@@ -173,19 +174,18 @@ impl Negotiation {
         }
     }
 
-    /// Tells whether the next bytes may hold a login, which is then verified.
+    /// Tells whether the next bytes may contain a login, which is then verified.
     pub fn may_log_in(&self) -> bool {
         let is_before = matches!(self.state, State::Start | State::Methods | State::Login | State::Head);
         self.credentials.is_some() && is_before
     }
 
-    /// Returns bytes to write to the program, until `None`.
+    /// Returns the next bytes to write to the program, until `None`.
     pub fn poll_output(&mut self) -> Option<Vec<u8>> {
         if self.output.is_empty() { None } else { Some(mem::take(&mut self.output)) }
     }
 
-    /// Returns the request, once. It is to be answered by [`accept`](Negotiation::accept) or
-    /// [`refuse`](Negotiation::refuse).
+    /// Returns the request, once. Answer it with [`accept`](Negotiation::accept) or [`refuse`](Negotiation::refuse).
     pub fn poll_request(&mut self) -> Option<Request> {
         match &mut self.state {
             State::Asked { request, .. } => request.take(),
@@ -193,8 +193,8 @@ impl Negotiation {
         }
     }
 
-    /// Tells the program that it may proceed, which is true only after the other side's ACCEPT. `bound` is where a UDP
-    /// ASSOCIATE is to send its datagrams; of a connection it may stay unknown. Does nothing unless a request waits.
+    /// Tells the program that it may proceed; call it only after the other side's ACCEPT. `bound` is the address for
+    /// the datagrams of a UDP ASSOCIATE; for a connection it may be unknown. Does nothing unless a request waits.
     pub fn accept(&mut self, bound: Option<SocketAddr>) {
         self.answer(|protocol| match protocol {
             Protocol::Socks5 => socks5::success(bound),
@@ -202,8 +202,8 @@ impl Negotiation {
         });
     }
 
-    /// Tells the program that its request failed; the connection is to be ended as after a [`Refusal`]. Does nothing
-    /// unless a request waits.
+    /// Tells the program that its request failed; end the connection as after a [`Refusal`]. Does nothing unless a
+    /// request waits.
     ///
     /// | reason | SOCKS5 | HTTP |
     /// |---|---|---|
@@ -238,7 +238,7 @@ impl Negotiation {
         Ok(())
     }
 
-    /// Adds to the message under way, and goes on to the next if it is complete. Returns how many bytes were its.
+    /// Adds to the message that is arriving, and handles it once complete. Returns how many bytes belong to it.
     fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
         let before = self.message.len();
         let limit = if matches!(self.state, State::Head) { MAX_HEAD } else { socks5::MAX_MESSAGE };
@@ -246,7 +246,8 @@ impl Negotiation {
         self.message.extend_from_slice(piece);
         let credentials = self.credentials.as_ref();
         let parsed = match self.state {
-            // Parsing begins anew each time: once a line, or a sender of single bytes would cost their square.
+            // Parsing begins anew each time, so parse once per line: a sender of single bytes would cause quadratic
+            // work.
             State::Head if !piece.contains(&b'\n') && self.message.len() < MAX_HEAD => None,
             State::Head => http::request(&self.message, credentials)?.map(State::asked(Protocol::Http)),
             State::Methods => socks5::methods(&self.message, credentials)?.map(|(method, length)| {
@@ -263,11 +264,11 @@ impl Negotiation {
         let Some((next, length)) = parsed else { return Ok(piece.len()) };
         self.state = next;
         self.message = Vec::new();
-        // All that was there before was not enough, so the end is in this piece.
+        // The earlier bytes were incomplete, so the end is in this piece.
         Ok(length - before)
     }
 
-    /// Says why in the protocol's words, and forgets what the program sent.
+    /// Queues the refusal in the program's protocol, and forgets what the program sent.
     fn fail(&mut self, refusal: Refusal) -> Refusal {
         match self.state {
             State::Start if refusal == Refusal::Socks4 => self.output.extend(SOCKS4_REJECTED),
@@ -283,7 +284,7 @@ impl Negotiation {
     }
 }
 
-/// Without the message: it may hold a password.
+/// Hides the message, which may contain a password.
 impl fmt::Debug for Negotiation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Negotiation").field("state", &self.state).finish_non_exhaustive()

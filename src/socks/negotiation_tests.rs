@@ -1,4 +1,4 @@
-//! What programs say, kind and hostile, whole and in pieces, and what they hear.
+//! What programs send, friendly and hostile, whole and in pieces, and how they are answered.
 
 use std::net::Ipv4Addr;
 
@@ -12,10 +12,10 @@ const CONNECT: &[u8] = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n
 const NO_LOGIN: &[u8] = &[5, 1, 0];
 const ZEROS: &[u8] = &[0, 1, 0, 0, 0, 0, 0, 0];
 
-/// All that came of some input.
+/// The result of some input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Outcome {
-    /// How many bytes were taken, or why the program was refused.
+    /// How many bytes were consumed, or why the program was refused.
     taken: Result<usize, Refusal>,
     output: Vec<u8>,
     request: Option<Request>,
@@ -76,7 +76,7 @@ fn socks(command: u8, address: &[u8]) -> Vec<u8> {
     [&[5, command, 0], address].concat()
 }
 
-/// The beginning of what is said to one.
+/// The beginning of the answer to one.
 fn reply(code: u8) -> Vec<u8> {
     [&[5, code], ZEROS].concat()
 }
@@ -164,7 +164,7 @@ fn socks5_logs_in_where_that_is_wanted_only() {
     }
 
     let no_method = |refusal| Outcome { taken: Err(refusal), output: vec![5, 0xff], request: None };
-    // Knowing the password is no use to who does not say it.
+    // A password does not help a program that does not offer the method.
     assert_eq!(with_login(&[NO_LOGIN, right, &request].concat()), no_method(Refusal::LoginMissing));
     assert_eq!(with_login(&[5, 0]), no_method(Refusal::LoginMissing));
     assert_eq!(whole(&[5, 0]), no_method(Refusal::LoginNotWanted));
@@ -260,7 +260,7 @@ fn http_logs_in_where_that_is_wanted() {
             "{output}"
         );
     }
-    // Nobody is asked for a password in vain, and nobody without one learns what may be asked for.
+    // No program is asked for a password in vain, and none without one learns what may be requested.
     assert_eq!(with_login(b"GET http://a.test/ HTTP/1.1\r\n\r\n").taken, Err(Refusal::Method));
     assert_eq!(with_login(b"CONNECT nonsense HTTP/1.1\r\n\r\n").taken, Err(Refusal::LoginMissing));
 }
@@ -303,7 +303,7 @@ fn answers_are_in_the_words_of_the_protocol() {
         negotiation.refuse(reason);
         let output = negotiation.poll_output().unwrap();
         assert!(text(&output).starts_with(&format!("HTTP/1.1 {status} ")) && !text(&output).contains(" Error\r\n"));
-        // One answer each, and nothing is read behind it.
+        // There is one answer each, and nothing after it is read.
         negotiation.accept(None);
         assert_eq!(negotiation.handle_bytes(b"more"), Ok(0));
         assert_eq!((negotiation.poll_output(), negotiation.poll_request()), (None, None));
@@ -316,7 +316,7 @@ fn success_waits_for_the_other_side() {
     let v6 = [&[5, 0, 0, 4][..], &[0; 15], &[1, 1, 2]].concat();
     for (bound, expected) in [(None, reply(0)), (Some(bound), v6)] {
         let mut negotiation = Negotiation::new(None);
-        // Too early to have any effect.
+        // Too early to have an effect.
         negotiation.accept(bound);
         negotiation.refuse(AbortReason::Denied);
         let outcome = feed(&mut negotiation, &[NO_LOGIN, &socks(1, b"\x03\x06a.test\x01\xbb")].concat(), &[]);
@@ -341,7 +341,7 @@ fn secrets_are_not_shown() {
     assert_eq!(format!("{negotiation:?}"), "Negotiation { state: Head, .. }");
 }
 
-/// Something like what a program says, cut short or damaged in places.
+/// Like a program's input, but truncated or damaged in places.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let spoken: [&[u8]; 9] = [
         b"\x05\x01\x00\x05\x01\x00\x03\x06a.test\x01\xbb",

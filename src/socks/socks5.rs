@@ -7,10 +7,10 @@ use super::credentials::Credentials;
 use super::{Refusal, Request};
 use crate::tunnel::AbortReason;
 
-/// The first byte of every message but those of the login.
+/// First byte of every message except those of the login.
 pub(super) const VERSION: u8 = 5;
 
-/// Longest message of a program, in bytes: a login whose user name and password have 255 each.
+/// Longest message of a program, in bytes: a login with a user name and password of 255 each.
 pub(super) const MAX_MESSAGE: usize = 3 + 255 + 255;
 
 /// Method: no authentication.
@@ -19,7 +19,7 @@ pub(super) const NONE: u8 = 0;
 /// Method: user name and password.
 pub(super) const PASSWORD: u8 = 2;
 
-/// Answer to a list of methods none of which will do.
+/// Answer to a list without an acceptable method.
 pub(super) const NO_METHOD: [u8; 2] = [VERSION, 0xff];
 
 const LOGIN_VERSION: u8 = 1;
@@ -27,16 +27,16 @@ const LOGIN_VERSION: u8 = 1;
 /// Answer to the right user name and password.
 pub(super) const LOGGED_IN: [u8; 2] = [LOGIN_VERSION, 0];
 
-/// Answer to wrong ones; the connection has to end.
+/// Answer to a wrong login; the connection must end.
 pub(super) const NOT_LOGGED_IN: [u8; 2] = [LOGIN_VERSION, 1];
 
 const CONNECT: u8 = 1;
 const UDP_ASSOCIATE: u8 = 3;
 
-/// A message that is complete, with its length; `None` if there is more to come.
+/// A complete message, with its length; `None` if bytes are missing.
 pub(super) type Parsed<T> = Result<Option<(T, usize)>, Refusal>;
 
-/// Reads the list of methods, and picks the one that is needed.
+/// Parses the list of methods, and chooses the required one.
 pub(super) fn methods(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed<u8> {
     let [_version, count, rest @ ..] = bytes else { return Ok(None) };
     let count = usize::from(*count);
@@ -48,7 +48,7 @@ pub(super) fn methods(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed
     if offered.contains(&needed) { Ok(Some((needed, 2 + count))) } else { Err(refusal) }
 }
 
-/// Reads a login and checks it.
+/// Parses a login and checks it.
 pub(super) fn login(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed<()> {
     let Some((version, rest)) = bytes.split_first() else { return Ok(None) };
     if *version != LOGIN_VERSION {
@@ -62,14 +62,14 @@ pub(super) fn login(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed<(
     Ok(Some(((), bytes.len() - rest.len())))
 }
 
-/// Splits at the end of a field that begins with its length.
+/// Splits after a field that begins with its length.
 fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first()?;
     rest.split_at_checked(usize::from(*length))
 }
 
-/// Reads a request. The command is judged once all of the request is there, so that nothing of it is left unread when
-/// the connection ends.
+/// Parses a request. The command is judged once the whole request has arrived, so that nothing of it is unread when the
+/// connection ends.
 pub(super) fn request(bytes: &[u8]) -> Parsed<Request> {
     let Some((version, rest)) = bytes.split_first() else { return Ok(None) };
     if *version != VERSION {
@@ -79,14 +79,14 @@ pub(super) fn request(bytes: &[u8]) -> Parsed<Request> {
     let Some((address, length)) = RawAddress::decode(rest)? else { return Ok(None) };
     let request = match *command {
         CONNECT => Request::Connect(address.target()?),
-        // Where the program will send from. Many say 0.0.0.0:0, behind a translator they cannot know.
+        // The address is where the program will send from. Many send 0.0.0.0:0, and behind a NAT they cannot know it.
         UDP_ASSOCIATE => Request::UdpAssociate,
         command => return Err(Refusal::Command(command)),
     };
     Ok(Some((request, 3 + length)))
 }
 
-/// Encodes the answer to a request: success at `bound`, all zeros if that is not known.
+/// Encodes the answer to a request: success at `bound`, all zeros if unknown.
 pub(super) fn success(bound: Option<SocketAddr>) -> Vec<u8> {
     reply(0, bound)
 }
@@ -101,13 +101,13 @@ pub(super) fn malformed(refusal: Refusal) -> Vec<u8> {
     reply(code, None)
 }
 
-/// Encodes the answer to a request that the other side could not, or would not, fulfil.
+/// Encodes the answer to a request that the other side could not or would not fulfil.
 pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
     let code = match reason {
         AbortReason::Denied => 2,
         AbortReason::Unreachable => 4,
         AbortReason::Refused => 5,
-        // "TTL expired", which is what RFC 1928 has for an answer that did not come.
+        // "TTL expired" is RFC 1928's code for an answer that did not come.
         AbortReason::Timeout => 6,
         AbortReason::Reset
         | AbortReason::FlowControl

@@ -1,4 +1,4 @@
-//! What `pinhole check` finds, for programs and as aligned lines for people.
+//! Findings of `pinhole check`, for programs and as aligned lines for people.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,33 +11,33 @@ use crate::signaling::network::Network;
 /// Width of the first column, in characters.
 const LABEL: usize = 11;
 
-/// One thing that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Finding {
-    /// An address of this machine that peers are told of.
+    /// An address of this machine that peers are told.
     Interface {
         /// The address.
         address: IpAddr,
         /// The interface's name; empty if it is gone by now.
         name: String,
     },
-    /// What came of a STUN server, once for each address family it has.
+    /// The result for a STUN server, once for each of its address families.
     Stun {
         /// The server as it was given: `host:port`.
         server: String,
-        /// What became of it.
+        /// The result.
         #[serde(flatten)]
         result: Asked,
     },
-    /// A side's network.
+    /// The network of a side.
     Network {
-        /// Whose it is.
+        /// Which side's.
         side: Side,
         /// What is known of it.
         #[serde(flatten)]
         network: Network,
-        /// That in a sentence.
+        /// The same as a sentence.
         message: String,
     },
     /// Whether a host's signaling WebSocket answers.
@@ -50,18 +50,18 @@ pub enum Finding {
         #[serde(skip_serializing_if = "Option::is_none")]
         open_ms: Option<f64>,
     },
-    /// What both sides' networks mean together.
+    /// What both networks mean together.
     Verdict {
-        /// Whether a direct path is to be expected.
+        /// Whether a direct path can be expected.
         direct: Expectation,
         /// Both sides allow the relay.
         relay: bool,
-        /// That in a sentence.
+        /// The same as a sentence.
         message: String,
     },
 }
 
-/// What became of asking one server.
+/// The result of asking one server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Asked {
@@ -69,7 +69,7 @@ pub enum Asked {
     Answered {
         /// The server's address.
         address: SocketAddr,
-        /// The socket of ours that was answered first.
+        /// Our socket that was answered first.
         local: SocketAddr,
         /// The address the server saw.
         mapped: SocketAddr,
@@ -81,16 +81,16 @@ pub enum Asked {
         /// The server's address.
         address: SocketAddr,
     },
-    /// This machine has no address of the server's family, or enough servers were asked.
+    /// Not asked: this machine has no address of the server's family, or enough servers were asked.
     NotAsked {
         /// The server's address.
         address: SocketAddr,
-        /// Why not.
+        /// The reason.
         message: String,
     },
     /// Its name has no address.
     NotFound {
-        /// Why not.
+        /// The reason.
         message: String,
     },
 }
@@ -105,13 +105,13 @@ pub enum Side {
     Host,
 }
 
-/// Whether something is to be expected.
+/// What can be expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expectation {
     /// It should work.
     Yes,
-    /// It depends on what is not known.
+    /// It depends on facts that are not known.
     Perhaps,
     /// It will not work.
     No,

@@ -9,7 +9,7 @@ use super::check::Finding;
 use super::refusal::Refusal;
 use crate::signaling::rendezvous::HostId;
 
-/// How a session's messages travel; in JSON beside the fields of its event, as `path`.
+/// How a session's messages travel; `path` in JSON, beside the fields of its event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "path", rename_all = "kebab-case")]
 pub enum Way {
@@ -24,17 +24,17 @@ pub enum Way {
     },
     /// Over the signaling WebSocket, sealed end to end.
     Relayed {
-        /// Why not directly, in a sentence.
+        /// Why the path is not direct, as a sentence.
         reason: String,
     },
 }
 
-/// What appears at a local address; in JSON its name, or `proxy`.
+/// What a local address leads to; in JSON its name, or `proxy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appearance {
-    /// A service, by the name the host announced, or what the host dials.
+    /// A service, by its name, or a target that the host dials.
     Target(String),
-    /// A proxy: whatever the program asks for.
+    /// A proxy: the program chooses the target.
     Proxy,
 }
 
@@ -53,17 +53,17 @@ impl Serialize for Appearance {
     }
 }
 
-/// How a stream ended; in JSON `closed`, or why it ended otherwise.
+/// How a stream ended; in JSON `closed`, or why it failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEnd {
     /// Both directions ended in order.
     Closed,
-    /// Otherwise, and why; in words that may be a peer's.
+    /// It failed, and why; the words may be a peer's.
     Failed(String),
 }
 
 impl StreamEnd {
-    /// Says that it ended otherwise than in order.
+    /// Creates the end of a stream that failed.
     pub fn failed(reason: impl Into<String>) -> StreamEnd {
         StreamEnd::Failed(reason.into())
     }
@@ -84,8 +84,8 @@ impl Serialize for StreamEnd {
     }
 }
 
-/// Something that a person or a program that started pinhole wants to know. Never carries a key or a token; the pin
-/// appears in [`Event::Listening`], [`Event::Registered`] and [`Event::PinReplaced`] only.
+/// Something that a person, or a program that started pinhole, wants to know. An event never contains a key or a token;
+/// only [`Event::Listening`], [`Event::Registered`] and [`Event::PinReplaced`] contain the pin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -98,7 +98,7 @@ pub enum Event {
         /// The pin.
         pin: String,
     },
-    /// A host has its id on a server: clients reach it through that one. Once more after each [`Event::ServerLost`].
+    /// A host has its id on a server, through which clients reach it. Reported again after each [`Event::ServerLost`].
     Registered {
         /// The id.
         id: HostId,
@@ -110,9 +110,9 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         web: Option<String>,
     },
-    /// A host's connection to its server is gone, or could not be made yet, and is made anew. Sessions go on.
+    /// A host's connection to its server is lost, or could not be made yet. The host tries again, and sessions go on.
     ServerLost {
-        /// What happened, in a sentence.
+        /// What happened, as a sentence.
         message: String,
     },
     /// A host replaced its generated pin after too many wrong guesses.
@@ -130,34 +130,34 @@ pub enum Event {
         /// Round-trip time in milliseconds.
         rtt_ms: f64,
     },
-    /// A client that a host had a session with before begins another.
+    /// A client that had a session with the host before begins another.
     Returned {
         /// The new session.
         session: String,
-        /// Its last one.
+        /// Its previous session.
         before: String,
-        /// Where its signaling comes from.
+        /// The address its signaling comes from.
         remote: String,
     },
-    /// Messages of a session take another way, or it became clearer why they are relayed.
+    /// Messages of a session take another path, or more is known about why they are relayed.
     Path {
         /// The session.
         session: String,
         /// How messages travel now.
         #[serde(flatten)]
         way: Way,
-        /// What changed, in a sentence, where the way has no reason of its own.
+        /// What changed, as a sentence, if `way` does not give the reason.
         #[serde(rename = "reason", skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
     },
-    /// Nothing comes from the peer: streams wait while a path is looked for.
+    /// The peer is silent: streams wait while a path is being sought.
     Recovering {
         /// The session.
         session: String,
-        /// What was seen, in a sentence.
+        /// What was observed, as a sentence.
         reason: String,
     },
-    /// Messages pass again, and streams went on where they were.
+    /// Messages pass again, and streams go on.
     Recovered {
         /// The session.
         session: String,
@@ -167,16 +167,16 @@ pub enum Event {
         /// How long messages did not pass, in milliseconds.
         after_ms: u64,
     },
-    /// A client without a session connects anew, or waits for its first.
+    /// A client without a session connects again, or still waits for its first session.
     Reconnecting {
-        /// Why the session ended or could not be had, in a sentence.
+        /// Why the session ended or could not begin, as a sentence.
         message: String,
     },
     /// A client's local port accepts connections for a service.
     Forwarding {
         /// The local address, `host:port` or `unix:/path`.
         local: String,
-        /// What appears there.
+        /// What it leads to.
         service: Appearance,
     },
     /// A host listens for a client's reverse forward.
@@ -185,7 +185,7 @@ pub enum Event {
         session: String,
         /// Where the host listens.
         local: String,
-        /// What the client dials; empty on the host, which is not told.
+        /// What the client dials; empty on the host, which does not know it.
         #[serde(skip_serializing_if = "String::is_empty")]
         target: String,
     },
@@ -204,11 +204,11 @@ pub enum Event {
         session: String,
         /// The stream id on the wire.
         stream: u16,
-        /// Bytes sent to the peer.
+        /// Payload bytes sent to the peer.
         sent: u64,
-        /// Bytes received from the peer.
+        /// Payload bytes received from the peer.
         received: u64,
-        /// How.
+        /// How it ended.
         reason: StreamEnd,
     },
     /// A session ended.
@@ -228,11 +228,11 @@ pub enum Event {
     Serving {
         /// Address of signaling, and of the gateway if there is a domain.
         listen: SocketAddr,
-        /// It speaks TLS.
+        /// Whether it uses TLS.
         tls: bool,
         /// Further addresses of the gateway.
         gateway: Vec<SocketAddr>,
-        /// The domain under which published services are found.
+        /// The domain of published services.
         #[serde(skip_serializing_if = "Option::is_none")]
         domain: Option<String>,
         /// Address of the proxy.
@@ -241,18 +241,18 @@ pub enum Event {
         /// Address of the administration.
         #[serde(skip_serializing_if = "Option::is_none")]
         admin: Option<SocketAddr>,
-        /// Anybody may register.
+        /// Whether anybody may register.
         open: bool,
-        /// How many descriptors, and so connections, the system lets the process have; the highest number is no limit.
+        /// Number of descriptors, and so of connections, that the process may have; the highest number means no limit.
         descriptors: u64,
     },
     /// A host registered on the server.
     HostJoined {
         /// Its id.
         id: HostId,
-        /// Where it comes from.
+        /// Its address.
         remote: SocketAddr,
-        /// It took the place of a connection that had the id.
+        /// It replaced a connection that had the id.
         replaced: bool,
     },
     /// A host is gone from the server.
@@ -266,9 +266,9 @@ pub enum Event {
     ClientJoined {
         /// The host's id.
         id: HostId,
-        /// Where the client comes from.
+        /// The client's address.
         remote: SocketAddr,
-        /// The conversation's number; no other of the host's connection has it.
+        /// The conversation's number, unique within the host's connection.
         conversation: u32,
     },
     /// A client is gone from the server.
@@ -286,19 +286,19 @@ pub enum Event {
     },
     /// A server read a file again.
     Reloaded {
-        /// What was read, such as `tokens`.
+        /// What was read again, such as `tokens`.
         what: String,
     },
     /// The gateway answered a request.
     Request {
-        /// Whose service was asked for; absent if no name of a host was in the request.
+        /// The host whose service was requested; absent if the request named none.
         #[serde(skip_serializing_if = "Option::is_none")]
         host: Option<String>,
-        /// Who asked.
+        /// The visitor's address.
         remote: IpAddr,
-        /// The method, as `GET`.
+        /// The method, such as `GET`.
         method: String,
-        /// The path, without the query, which may hold secrets.
+        /// The path, without the query, which may contain secrets.
         path: String,
         /// The status of the answer.
         status: u16,
@@ -309,25 +309,25 @@ pub enum Event {
         /// From the head of the request to the end of the answer, in milliseconds.
         duration_ms: f64,
     },
-    /// A server refused a connection or a registration, or gave it up.
+    /// A server refused a connection or a registration, or ended it.
     Refused {
         /// Why, as a word for programs.
         code: Refusal,
         /// Who was refused.
         remote: SocketAddr,
-        /// Why, in a sentence.
+        /// Why, as a sentence.
         message: String,
     },
-    /// The demo's result.
+    /// The result of the demo.
     Demo {
-        /// Bytes fetched through the tunnel and checked.
+        /// Bytes that were fetched through the tunnel and compared.
         bytes: u64,
         /// Speed of the fetch in Mbit/s.
         mbit_per_s: f64,
         /// Median round trip of small requests in milliseconds.
         round_trip_ms: f64,
     },
-    /// Something a person should know that ends nothing: a wrong pin was tried, the target does not answer.
+    /// Something a person should know that ends nothing: a wrong pin was tried, or the target does not answer.
     Warning {
         /// A stable word for programs, such as `bad-pin`.
         code: String,
@@ -341,7 +341,7 @@ pub enum Event {
         /// What failed, why, and what to do.
         message: String,
     },
-    /// Something `pinhole check` found.
+    /// A finding of `pinhole check`.
     #[serde(untagged)]
     Check(Finding),
 }

@@ -11,11 +11,11 @@ use super::serving;
 use super::style::{Role, Style};
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
 
-/// Turns events into text, and remembers what a later sentence needs.
+/// Turns events into text, and remembers what later sentences need.
 pub(super) struct Human {
     role: Role,
     style: Style,
-    /// Where the signaling WebSocket listens, for a pin that is replaced.
+    /// Where the signaling WebSocket listens, for the sentence about a new pin.
     signaling: Option<SocketAddr>,
     /// Where the host is registered, without the pin.
     registered: Option<String>,
@@ -26,7 +26,7 @@ impl Human {
         Human { role, style, signaling: None, registered: None }
     }
 
-    /// Returns the text for an event without a trailing line break, or nothing when it is not wanted.
+    /// Returns the text for an event without a trailing line break; `None` if it is not wanted.
     pub(super) fn describe(&mut self, event: &Event) -> Option<String> {
         let paint = Paint(self.style.colour);
         let text = match event {

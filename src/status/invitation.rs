@@ -1,4 +1,4 @@
-//! What a host's owner must do so that somebody can join.
+//! The text that tells a host's owner how others can join.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,14 @@ use crate::signaling::rendezvous::HostId;
 
 /// The invitation of one host.
 pub(super) struct Invitation<'a> {
-    /// What is shared.
+    /// The services that are shared.
     pub(super) services: &'a [SharedService],
     pub(super) paint: Paint,
 }
 
 impl Invitation<'_> {
-    /// Returns everything that a host's owner needs: the pin, how to forward the signaling port, what to pass on.
-    /// `url` is the one for a client on this machine.
+    /// Returns everything that a host's owner needs: the pin, how to forward the signaling port, what to pass on. `url`
+    /// is for a client on this machine.
     pub(super) fn text(&self, addr: SocketAddr, url: &str, pin: &str) -> String {
         let paint = &self.paint;
         let mut lines = self.sharing();
@@ -54,8 +54,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns everything that the owner of a host on a server needs. `url` is the one for clients, without the pin;
-    /// `web` is where the published service is.
+    /// Returns everything that the owner of a host on a server needs. `url` is for clients, without the pin; `web` is
+    /// the URL of the published service.
     pub(super) fn through_server(&self, id: &HostId, url: &str, pin: &str, web: Option<&str>) -> String {
         let mut lines = self.sharing();
         lines.extend([
@@ -75,24 +75,24 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns what to pass on after a pin was replaced; `addr` is where signaling listens, `server` the URL for
-    /// clients of a server, without the pin.
+    /// Returns what to pass on after the pin was replaced. `addr` is the signaling address; `server` is the URL for
+    /// clients through a server, without the pin.
     pub(super) fn new_pin(&self, addr: Option<SocketAddr>, server: Option<&str>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
         let mut lines =
             vec![format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected.")];
         if let Some(url) = server {
-            lines.push("Whoever joins from now on runs this:".into());
+            lines.push("To join from now on, somebody runs this:".into());
             lines.push(self.command(&with_pin(url, pin), self.suggested_port()));
         } else {
-            lines.push("Whoever joins from now on runs this, with the forwarded address in it:".into());
+            lines.push("To join from now on, somebody runs this, with the forwarded address in it:".into());
             lines.push(self.remote_command(pin));
             lines.extend(addr.map(|addr| format!("The forwarded port is still {}.", forwarded_port(addr))));
         }
         lines.join("\n")
     }
 
-    /// What is shared, and an empty line.
+    /// Lists what is shared, followed by an empty line.
     fn sharing(&self) -> Vec<String> {
         let mut lines = Vec::new();
         match self.services {
@@ -114,14 +114,14 @@ impl Invitation<'_> {
         self.command(&url, self.suggested_port())
     }
 
-    /// A single service is given a port; several take their own.
+    /// Returns the command to join. A single service gets a port; several services use their own.
     fn command(&self, url: &str, port: Option<u16>) -> String {
         let port = port.filter(|_| self.services.len() <= 1).map(|port| format!(" {port}")).unwrap_or_default();
         let command = format!("pinhole client {}{port}", shell_quote(url));
         format!("  {}", self.paint.bold(&command))
     }
 
-    /// The port that a client would like to listen on: the service's, moved out of the range that needs privileges.
+    /// Returns the suggested local port of a client: the service's, moved out of the privileged range.
     fn suggested_port(&self) -> Option<u16> {
         Some(match self.own_port()? {
             port if port < 1024 => port + 8000,
@@ -129,7 +129,7 @@ impl Invitation<'_> {
         })
     }
 
-    /// The port of the only service; 0 where it has none.
+    /// Returns the port of the only service; 0 if it has none.
     fn own_port(&self) -> Option<u16> {
         match self.services {
             [] => Some(0),
@@ -146,7 +146,7 @@ fn with_pin(url: &str, pin: &str) -> String {
     format!("{url}?pin={}", utf8_percent_encode(pin, NON_ALPHANUMERIC))
 }
 
-/// What is typed into VS Code: a port of this machine, or an address when nothing answers on localhost.
+/// Returns what to type into VS Code: a port of this machine, or an address if nothing listens on localhost.
 fn forwarded_port(addr: SocketAddr) -> String {
     if addr.ip().is_loopback() || addr.ip().is_unspecified() { addr.port().to_string() } else { addr.to_string() }
 }
@@ -229,7 +229,7 @@ Waiting for clients. Ctrl-C ends.";
         let text = plain(&minecraft()).new_pin(Some("127.0.0.1:5000".parse().unwrap()), None, "654321");
         let expected = "\
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
-Whoever joins from now on runs this, with the forwarded address in it:
+To join from now on, somebody runs this, with the forwarded address in it:
   pinhole client 'wss://<forwarded-address>/ws?pin=654321' 25565
 The forwarded port is still 5000.";
         assert_eq!(text, expected);
@@ -255,7 +255,7 @@ Waiting for clients. Ctrl-C ends.";
         assert!(!invitation.through_server(&id, url, "1", None).contains("Web"));
         let expected = "\
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
-Whoever joins from now on runs this:
+To join from now on, somebody runs this:
   pinhole client 'wss://p.example.org/ws/myhost?pin=654321' 25565";
         let local = "127.0.0.1:5000".parse().unwrap();
         assert_eq!(invitation.new_pin(None, Some(url), "654321"), expected);

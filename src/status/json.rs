@@ -10,7 +10,7 @@ use super::text::is_unprintable;
 
 /// Writes the event and a line break.
 pub(super) fn write_line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
-    // One write a line, so that lines of two processes on one pipe do not mix.
+    // One write per line, so that lines of two processes on one pipe do not mix.
     let mut line = Vec::with_capacity(256);
     event.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Printable))?;
     line.push(b'\n');
@@ -18,8 +18,8 @@ pub(super) fn write_line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
     out.flush()
 }
 
-/// Compact JSON that is safe to show on a terminal: what [`is_unprintable`] is written as `\u` escapes, which every
-/// parser turns back into the same text.
+/// Compact JSON that is safe to show on a terminal: characters for which [`is_unprintable`] holds become `\u` escapes,
+/// which every parser turns back into the same text.
 struct Printable;
 
 impl Formatter for Printable {

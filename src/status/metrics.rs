@@ -1,40 +1,40 @@
-//! What a server counts, as Prometheus reads it (text format 0.0.4).
+//! Metrics of a server, in Prometheus' text format 0.0.4.
 
 use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
 use super::refusal::Refusal;
 
-/// The `Content-Type` of what [`Metrics::render`] returns.
+/// The `Content-Type` of the output of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The upper bounds of the histogram's buckets, in seconds.
+/// Upper bounds of the histogram's buckets, in seconds.
 const BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// The lowest status that is counted, and how many there are: each is a line for good, so others are not.
+/// Lowest status that is counted, and number of statuses. Each status adds a permanent line, so others are not counted.
 const FIRST_STATUS: u16 = 100;
 const STATUSES: usize = 500;
 
-/// What a server counts. Fields that are numbers of things at the moment may rise and fall; the others only rise.
+/// Metrics of a server. Fields that describe the present may rise and fall; the others only rise.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    /// Hosts that are registered at the moment.
+    /// Hosts that are registered at present.
     pub hosts: usize,
-    /// Clients that are connected at the moment.
+    /// Clients that are connected at present.
     pub clients: usize,
-    /// TCP connections that are open at the moment, of every kind.
+    /// TCP connections of every kind that are open at present.
     pub connections: usize,
-    /// Clients that ever joined a host.
+    /// Clients that have joined a host so far.
     pub conversations: u64,
     /// Payloads of conversations.
     pub relayed: Moved,
-    /// Registrations that took the place of an earlier connection.
+    /// Registrations that replaced an earlier connection.
     pub replacements: u64,
     /// Connections that hosts were asked to dial for the proxy.
     pub dials: u64,
-    /// Requests to the gateway that are under way at the moment.
+    /// Requests to the gateway in progress at present.
     pub requests: usize,
-    /// Bodies of requests and answers, and what follows an upgrade.
+    /// Bodies of requests and answers, and data after an upgrade.
     pub gateway: Moved,
     refusals: [u64; Refusal::COUNT],
     statuses: Box<[u64; STATUSES]>,
@@ -51,17 +51,17 @@ pub struct Moved {
     pub to_client: u64,
 }
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Debug, Clone, Default)]
 struct Histogram {
-    /// Those at most as long as the bound of the same index, and longer than the one before it.
+    /// Durations up to the bound with the same index, and above the one before it.
     buckets: [u64; BUCKETS.len()],
     count: u64,
     sum: Duration,
 }
 
 impl Metrics {
-    /// Counts from zero, for a server that was started then.
+    /// Creates metrics that begin at zero, for a server that was started at `start`.
     pub fn new(start: SystemTime) -> Metrics {
         Metrics {
             hosts: 0,
@@ -80,13 +80,13 @@ impl Metrics {
         }
     }
 
-    /// Counts somebody who was turned away.
+    /// Counts a refusal.
     pub fn refused(&mut self, refusal: Refusal) {
         self.refusals[refusal as usize] += 1;
     }
 
-    /// Counts an answer of the gateway; `after` is from the request's head to the answer's. A status that HTTP does not
-    /// have is counted as a duration only.
+    /// Counts an answer of the gateway; `after` is the time from the request's head to the answer's. For a status that
+    /// HTTP does not have, only the duration counts.
     pub fn answered(&mut self, status: u16, after: Duration) {
         let index = status.checked_sub(FIRST_STATUS).map(usize::from);
         if let Some(count) = index.and_then(|index| self.statuses.get_mut(index)) {
@@ -95,7 +95,7 @@ impl Metrics {
         self.answers.add(after);
     }
 
-    /// Returns what Prometheus is answered.
+    /// Returns the metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.family("pinhole_build_info", "gauge", "The version that runs.");
@@ -104,7 +104,7 @@ impl Metrics {
         page.single("pinhole_start_time_seconds", "gauge", "When the server was started.", start.as_secs_f64());
         page.single("pinhole_connections", "gauge", "TCP connections that are open.", self.connections);
         page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
-        let help = "Registrations that took the place of an earlier connection.";
+        let help = "Registrations that replaced an earlier connection.";
         page.single("pinhole_replacements_total", "counter", help, self.replacements);
         page.single("pinhole_clients", "gauge", "Clients that are connected to hosts.", self.clients);
         page.single("pinhole_conversations_total", "counter", "Clients that joined a host.", self.conversations);
@@ -124,7 +124,7 @@ impl Metrics {
         }
         let help = "Time from the head of a request to that of its answer.";
         page.histogram("pinhole_gateway_request_seconds", help, &self.answers);
-        let help = "Bodies of requests and answers, and what follows an upgrade.";
+        let help = "Bodies of requests and answers, and data after an upgrade.";
         page.moved("pinhole_gateway_bytes_total", help, self.gateway);
         let help = "Connections that hosts were asked to dial for the proxy.";
         page.single("pinhole_dials_total", "counter", help, self.dials);
@@ -136,7 +136,7 @@ impl Histogram {
     fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = BUCKETS.iter().position(|bound| seconds <= *bound);
-        // What is longer than every bound is in the count alone.
+        // A duration above every bound is only in the count.
         if let Some(count) = bucket.and_then(|index| self.buckets.get_mut(index)) {
             *count += 1;
         }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A family of samples, as a reader sees it.
+/// A family of samples, as a parser sees it.
 #[derive(Debug)]
 struct Family {
     kind: String,
@@ -18,7 +18,7 @@ struct Sample {
     value: f64,
 }
 
-/// Reads the text as the format has it, and fails at the first line that breaks a rule.
+/// Parses the text format, and fails at the first line that breaks a rule.
 fn read(text: &str) -> HashMap<String, Family> {
     assert!(text.ends_with('\n'));
     let mut families: HashMap<String, Family> = HashMap::new();
@@ -97,7 +97,7 @@ fn sample(line: &str) -> Sample {
     Sample { name: name.to_owned(), labels, value }
 }
 
-/// The value of a series, its label given as its only one.
+/// The value of a series, with at most one label.
 fn value(families: &HashMap<String, Family>, name: &str, label: Option<(&str, &str)>) -> Option<f64> {
     let labels: Vec<_> = label.into_iter().map(|(label, value)| (label.to_owned(), value.to_owned())).collect();
     let samples = families.values().flat_map(|family| &family.samples);
@@ -157,7 +157,7 @@ fn answers_are_counted_by_status_and_by_time() {
     let families = read(&metrics.render());
     let of_status = |status| value(&families, "pinhole_gateway_requests_total", Some(("status", status)));
     assert_eq!(["200", "404", "599", "100"].map(of_status), [Some(2.0), Some(1.0), Some(1.0), Some(1.0)]);
-    assert_eq!(of_status("500"), None, "nothing to say of it yet");
+    assert_eq!(of_status("500"), None, "it was not counted yet");
     let below = |bound| value(&families, "pinhole_gateway_request_seconds_bucket", Some(("le", bound)));
     let expected = [("0.005", 1.0), ("0.01", 2.0), ("0.5", 2.0), ("1", 3.0), ("60", 4.0), ("+Inf", 5.0)];
     for (bound, count) in expected {

@@ -1,4 +1,4 @@
-//! What is going on, said to a person or to a program.
+//! Reports for a person or a program.
 
 pub mod check;
 pub mod event;

@@ -1,4 +1,4 @@
-//! Colours on a terminal, kept to a few.
+//! A few colours for terminals.
 
 /// Colours, or none.
 pub(super) struct Paint(pub(super) bool);

@@ -1,7 +1,7 @@
-//! stdout and stderr behind helper threads: whoever reads them may stop for a while without stopping anything else.
+//! stdout and stderr behind helper threads, so that a reader that stops for a while stops nothing else.
 //!
-//! Lines wait in a queue for each file. What finds it full is lost, is counted, and is said where it is missing once
-//! the reader goes on.
+//! Lines wait in a queue for each file. A line that finds the queue full is lost; a notice with the number of lost
+//! lines appears in its place once the reader goes on.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -16,22 +16,22 @@ use super::event::Event;
 use super::json;
 use super::report::Writer;
 
-/// Bytes that may wait for a reader.
+/// Maximum number of bytes that wait for a reader.
 const MAX_QUEUED: usize = 1024 * 1024;
 
-/// What a line costs beside its bytes.
+/// Cost of a line beside its bytes, in bytes.
 const LINE_COST: usize = 64;
 
-/// Bytes that are written at once, if so many wait.
+/// Maximum number of bytes of one write.
 const MAX_BATCH: usize = 64 * 1024;
 
-/// How long what waits at the end of the process is given.
+/// Longest wait for the remaining lines at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pause before a file is tried again that somebody else made non-blocking.
+/// Pause before writing again to a file that another process made non-blocking.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
-/// How lines look that say what was lost.
+/// The format of notices about lost lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Sentences.
@@ -40,7 +40,7 @@ pub enum Format {
     Json,
 }
 
-/// Which of the two files.
+/// One of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Out,
@@ -61,35 +61,35 @@ struct Lane {
     load: Arc<Load>,
 }
 
-/// What both ends of a queue know.
+/// The state that both ends of a queue share.
 #[derive(Debug, Default)]
 struct Load {
     /// Bytes that wait.
     queued: AtomicUsize,
-    /// Lines that were lost and not spoken of yet.
+    /// Lines that were lost and not reported yet.
     lost: AtomicU64,
 }
 
 #[derive(Debug)]
 enum Item {
     Line(Stream, Vec<u8>),
-    /// So many lines are missing here.
+    /// A number of lines that were lost here.
     Lost(u64),
-    /// Everything before is written.
+    /// Answered once everything before it is written.
     Flushed(Sender<()>),
 }
 
-/// The files behind a lane; those that failed are gone.
+/// The files of a lane; files that failed are gone.
 struct Files {
     out: Option<Writer>,
     err: Option<Writer>,
-    /// Where and how it is said that lines were lost.
+    /// The file and the format for notices about lost lines.
     notice: (Stream, Format),
 }
 
 impl Printer {
-    /// Takes over this process's stdout and stderr, which carry lines of those formats. Where both are one file, its
-    /// lines keep their order.
+    /// Takes over this process's stdout and stderr, with the formats of their lines. If both are one file, its lines
+    /// keep their order.
     pub fn of_process(out: Format, err: Format) -> Printer {
         Printer::new(stdout(), stderr(), is_same_file(), out, err)
     }
@@ -106,27 +106,27 @@ impl Printer {
         }
     }
 
-    /// Returns what writes lines to stdout. It never waits and never fails.
+    /// Returns a writer of lines to stdout. It never waits and never fails.
     pub fn out(&self) -> impl Write + Send + 'static {
         Lines { lane: self.out.clone(), stream: Stream::Out, line: Vec::new() }
     }
 
-    /// The same for stderr.
+    /// Returns a writer of lines to stderr. It never waits and never fails.
     pub fn err(&self) -> impl Write + Send + 'static {
         Lines { lane: self.err.clone(), stream: Stream::Err, line: Vec::new() }
     }
 
-    /// Waits until everything is written, for no longer than a person would at the end of a run.
+    /// Waits until everything is written, but no longer than a person would wait at the end of a run.
     pub fn finish(&self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         let asked = [&self.out, &self.err].map(|lane| {
             let (done, flushed) = bounded(1);
-            // The thread ends with the last sender, and this is one.
+            // The thread ends with the last sender, and this is one, so sending cannot fail.
             let _ = lane.items.send(Item::Flushed(done));
             flushed
         });
         for flushed in asked {
-            // A reader that stopped for good is not waited for.
+            // Do not wait for a reader that has stopped for good.
             let _ = flushed.recv_deadline(deadline);
         }
     }
@@ -138,7 +138,7 @@ impl Lane {
         let load = Arc::new(Load::default());
         let lane = Lane { items, load: load.clone() };
         let started = thread::Builder::new().name("printer".into()).spawn(move || files.write(&queue, &load));
-        // Without a thread nobody takes anything, and what is written is lost: there is nowhere to say it.
+        // Without a thread, everything written is lost, and there is no place to report that.
         drop(started);
         lane
     }
@@ -155,13 +155,13 @@ impl Lane {
         if lost > 0 {
             let _ = self.items.send(Item::Lost(lost));
         }
-        // As above: it is the thread that keeps the other end.
+        // As above: the thread keeps the other end.
         let _ = self.items.send(Item::Line(stream, line));
     }
 }
 
 impl Files {
-    /// Writes what comes, until nothing can come any more.
+    /// Writes the queued lines, until all senders are gone.
     fn write(&mut self, queue: &Receiver<Item>, load: &Load) {
         let mut next = VecDeque::new();
         loop {
@@ -196,7 +196,7 @@ impl Files {
                 Item::Lost(count) => self.say_lost(count),
                 Item::Flushed(done) => {
                     self.say_lost(load.lost.swap(0, Ordering::Relaxed));
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     let _ = done.try_send(());
                 }
             }
@@ -208,20 +208,20 @@ impl Files {
             return;
         }
         let lines = if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") };
-        let message = format!("{lines} missing here: whoever reads this output did not for a while");
+        let message = format!("{lines} missing here: the reader of this output stopped for a while");
         let (stream, format) = self.notice;
         let mut line = Vec::new();
         let written = match format {
             Format::Text => writeln!(line, "warning: {message}"),
             Format::Json => json::write_line(&mut line, &Event::Warning { code: "output-lost".into(), message }),
         };
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         if written.is_ok() {
             self.write_all(stream, &line);
         }
     }
 
-    /// Writes to a file until it fails for the first time, and nothing afterwards.
+    /// Writes to a file until it fails for the first time; does nothing afterwards.
     fn write_all(&mut self, stream: Stream, mut bytes: &[u8]) {
         let file = match stream {
             Stream::Out => &mut self.out,
@@ -246,7 +246,7 @@ impl Files {
     }
 }
 
-/// Gathers what is written until a line is complete.
+/// Collects written bytes until a line is complete.
 struct Lines {
     lane: Lane,
     stream: Stream,
@@ -270,7 +270,7 @@ impl Write for Lines {
     }
 }
 
-/// A duplicate of the descriptor: nothing is kept in a buffer, and no lock is held while somebody does not read.
+/// Returns a duplicate of the descriptor: it buffers nothing, and holds no lock while nobody reads.
 #[cfg(unix)]
 fn stdout() -> Writer {
     use std::os::fd::AsFd as _;
@@ -307,7 +307,7 @@ fn stderr() -> Writer {
     Box::new(io::stderr())
 }
 
-/// The console is the usual case.
+/// Assumes the usual case, the console.
 #[cfg(not(unix))]
 fn is_same_file() -> bool {
     use std::io::IsTerminal as _;
@@ -318,7 +318,7 @@ fn is_same_file() -> bool {
 mod tests {
     use super::*;
 
-    /// A file whose reader lets one write pass for each token, and all once there is nobody to give any.
+    /// A file whose reader lets one write pass for each token, and all writes once the sender of tokens is gone.
     struct Gate {
         tokens: Receiver<()>,
         taken: Sender<String>,
@@ -372,7 +372,7 @@ mod tests {
         let count = 3000;
         (0..count).for_each(|number| out.write_all(line(number).as_bytes()).unwrap());
         assert!(printer.out.load.queued.load(Ordering::Relaxed) <= MAX_QUEUED);
-        // The other file has a reader.
+        // The other file still has a reader.
         err.write_all(b"still here\n").unwrap();
         assert_eq!(other_texts.recv().unwrap(), "still here\n");
         drop(open);
@@ -403,7 +403,7 @@ mod tests {
             out.write_all(&large).unwrap();
             out.write_all(b"\n").unwrap();
         }
-        // One is taken, so that there is room for the next.
+        // One line is taken, so that there is room for the next.
         let full = printer.out.load.queued.load(Ordering::Relaxed);
         open.send(()).unwrap();
         texts.recv().unwrap();
@@ -414,7 +414,7 @@ mod tests {
         drop(open);
         printer.finish();
         let rest = all(&texts);
-        let (before, after) = rest.split_once("warning: ").expect("it is said");
+        let (before, after) = rest.split_once("warning: ").expect("the notice is there");
         assert!(!before.contains("next") && after.ends_with("for a while\nnext\n"), "{after}");
     }
 

@@ -1,11 +1,11 @@
-//! Why a server turns somebody away.
+//! Why a server refuses somebody.
 
 use serde::Serialize;
 
 use crate::signaling::message::ErrorCode;
 
-/// Why a connection, a registration or a request was refused or given up. As the code of an event and as the label of a
-/// metric it is the same word.
+/// Why a connection, a registration or a request was refused or ended. The same word is the code of an event and the
+/// label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
@@ -13,7 +13,7 @@ pub enum Refusal {
     BadToken,
     /// Another host has the id.
     IdTaken,
-    /// What was asked for is not allowed.
+    /// The request is not allowed.
     Denied,
     /// A limit of hosts, clients or connections is reached.
     Full,
@@ -21,19 +21,19 @@ pub enum Refusal {
     UnknownHost,
     /// A protocol was broken.
     Protocol,
-    /// The peer speaks no version that the server speaks.
+    /// The peer speaks no version of the server's.
     Version,
-    /// Something took longer than it may.
+    /// Something took too long.
     Timeout,
-    /// A message, a head or a body is larger than it may be.
+    /// A message, a head or a body is too large.
     TooLarge,
-    /// The peer wants more than there is room for at the moment.
+    /// There is no room for the peer's request at the moment.
     Busy,
-    /// The peer took what it was sent too slowly.
+    /// The peer received too slowly.
     Slow,
-    /// An HTTP request that makes no sense, or nothing answers.
+    /// An HTTP request that is malformed, or for which there is nothing.
     BadRequest,
-    /// A visitor logged in wrongly.
+    /// A visitor's login is wrong.
     Unauthorized,
     /// The host or its service could not be reached.
     Unreachable,
@@ -41,15 +41,15 @@ pub enum Refusal {
     Tls,
     /// Another process registered the id with the same token.
     Replaced,
-    /// The server goes away for a moment.
+    /// The server restarts.
     Restart,
 }
 
 impl Refusal {
-    /// How many there are.
+    /// Number of variants.
     pub const COUNT: usize = Refusal::ALL.len();
 
-    /// Every one, in the order in which they are counted.
+    /// All variants, in the order in which they are counted.
     pub const ALL: [Refusal; 17] = [
         Refusal::BadToken,
         Refusal::IdTaken,
@@ -94,7 +94,7 @@ impl Refusal {
     }
 }
 
-/// What is said on the wire, as what is counted.
+/// Turns the error code on the wire into what is counted.
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Refusal {
         match code {

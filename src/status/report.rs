@@ -1,4 +1,4 @@
-//! Says what happens: sentences for a person, or one JSON object a line for a program.
+//! Reports events: as sentences for a person, or as one JSON object a line for a program.
 
 use std::io::{self, Write};
 
@@ -10,8 +10,8 @@ use super::style::{Role, Style};
 /// A writer that a reporter owns.
 pub type Writer = Box<dyn Write + Send>;
 
-/// Prints events. A reader that goes away (a closed pipe) silences its output and nothing else: no error is returned,
-/// and the tunnel runs on.
+/// Prints events. If a reader goes away (a closed pipe), its output stops and nothing else: there is no error, and the
+/// tunnel runs on.
 pub struct Reporter {
     format: Format,
 }
@@ -22,12 +22,12 @@ enum Format {
 }
 
 impl Reporter {
-    /// Prints every event as one JSON object a line, flushed, and nothing else.
+    /// Creates a reporter that prints every event as one JSON object a line, flushed, and nothing else.
     pub fn json(out: impl Write + Send + 'static) -> Reporter {
         Reporter { format: Format::Json { out: Outlet::new(out) } }
     }
 
-    /// Prints sentences to `out`; warnings and errors to `err`.
+    /// Creates a reporter that prints sentences to `out`, and warnings and errors to `err`.
     pub fn human(
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
@@ -39,7 +39,7 @@ impl Reporter {
         }
     }
 
-    /// Says what happened.
+    /// Reports an event.
     pub fn report(&mut self, event: &Event) {
         match &mut self.format {
             Format::Json { out } => out.write(|out| json::write_line(out, event)),
@@ -85,7 +85,7 @@ impl Reporter {
         }
     }
 
-    /// Returns the reporter as the callback that the driver takes.
+    /// Returns the reporter as a callback for the loop.
     pub fn into_callback(mut self) -> Box<dyn FnMut(&Event) + Send> {
         Box::new(move |event| self.report(event))
     }

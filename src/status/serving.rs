@@ -1,4 +1,4 @@
-//! What a server's owner reads.
+//! Sentences for a server's owner.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::event::Event;
 use super::paint::Paint;
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, sanitize};
 
-/// Returns the text for an event of a server; `None` for those of others.
+/// Returns the text for an event of a server; `None` for other events.
 pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
     Some(match event {
         Event::Serving { .. } => serving(event, paint)?,
@@ -40,7 +40,7 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
     })
 }
 
-/// What listens where, what a host runs next, and what the owner should know.
+/// Returns what listens where, the command for a host, and what the owner should know.
 fn serving(event: &Event, paint: &Paint) -> Option<String> {
     let Event::Serving { listen, tls, gateway, domain, proxy, admin, open, descriptors } = event else { return None };
     let domain = domain.as_deref().map(|domain| sanitize(domain, MAX_PEER_TEXT));
@@ -67,7 +67,7 @@ fn serving(event: &Event, paint: &Paint) -> Option<String> {
             "It is open: anybody who reaches the port can register free ids and use this machine's bandwidth.".into(),
         );
     } else if !tls && !listen.ip().is_loopback() {
-        lines.push("Without TLS here or in front of it, whoever is on the way can read the tokens.".into());
+        lines.push("Without TLS here or in front of it, others on the network can read the tokens.".into());
     }
     if *descriptors != u64::MAX {
         lines.push(format!("It may have {descriptors} descriptors, one for each connection; ulimit -n sets how many."));
@@ -76,7 +76,7 @@ fn serving(event: &Event, paint: &Paint) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// The URL that hosts are given. The machine's name is known only if it is the gateway's domain.
+/// Returns the URL for hosts. The machine's name is known only if it is the gateway's domain.
 fn server_url(listen: SocketAddr, tls: bool, domain: Option<&str>) -> String {
     let host = match (domain, listen.ip()) {
         (Some(domain), _) => domain.to_owned(),

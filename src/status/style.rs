@@ -1,14 +1,14 @@
-//! Who reads the sentences, and how.
+//! Whom the sentences are for, and how they look.
 
 use std::env;
 use std::io::{self, IsTerminal};
 
 use crate::config::SharedService;
 
-/// Which side's events a person reads; the wording differs a little.
+/// Which side's events a person reads; some words differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
-    /// A host, with what it shares.
+    /// A host, with its services.
     Host {
         /// Its services.
         services: Vec<SharedService>,
@@ -31,13 +31,14 @@ pub struct Style {
 }
 
 impl Style {
-    /// Plain text with everything in it.
+    /// Returns plain text with everything in it.
     #[cfg(test)]
     pub fn plain() -> Style {
         Style { colour: false, error_colour: false, streams: true }
     }
 
-    /// What suits this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR` set.
+    /// Returns the style for this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR`
+    /// set.
     pub fn of_process(streams: bool) -> Style {
         let wanted = colours_wanted();
         Style {
@@ -48,7 +49,7 @@ impl Style {
     }
 }
 
-/// Follows <https://no-color.org>, leaves dumb terminals alone, and old Windows consoles, which print the codes.
+/// Follows <https://no-color.org>. No colours on dumb terminals, nor on old Windows consoles, which print the codes.
 fn colours_wanted() -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -1,4 +1,4 @@
-//! Text that is safe and pleasant to print: what a peer wrote, byte counts, durations.
+//! Text for printing: a peer's words, byte counts, durations.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,8 +9,8 @@ pub const MAX_PEER_TEXT: usize = 200;
 /// Longest message of a warning or an error that is printed, in characters.
 pub const MAX_MESSAGE: usize = 1000;
 
-/// Returns `text` without anything that could move the cursor, hide or reorder what follows it: such characters are
-/// printed as escapes. At most `max_chars` characters of it are kept; a cut shows as `…`.
+/// Returns `text` with characters escaped that could move the cursor, or hide or reorder what follows. At most
+/// `max_chars` of its characters are kept; a cut shows as `…`.
 pub fn sanitize(text: &str, max_chars: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(4 * max_chars));
     for (index, c) in text.chars().enumerate() {
@@ -27,8 +27,8 @@ pub fn sanitize(text: &str, max_chars: usize) -> String {
     clean
 }
 
-/// Returns whether a terminal would act on the character instead of showing it: controls (C0, DEL, C1), line
-/// separators, zero-width and bidirectional formatting, and the invisible tag characters.
+/// Tells whether a terminal would act on the character instead of showing it: controls (C0, DEL, C1), line separators,
+/// zero-width and bidirectional formatting, and the invisible tag characters.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -59,12 +59,12 @@ pub fn bytes(count: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// Returns what went out and came in.
+/// Returns what was sent and received, as text.
 pub(super) fn moved(sent: u64, received: u64) -> String {
     format!("sent {}, received {}", bytes(sent), bytes(received))
 }
 
-/// Returns a round trip in milliseconds, with a decimal where it matters.
+/// Returns a round trip in milliseconds, with a decimal if it is short.
 pub(super) fn round_trip(milliseconds: f64) -> String {
     if !milliseconds.is_finite() || milliseconds < 0.0 {
         "unknown".into()
@@ -95,7 +95,7 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
-/// Returns `word` so that a POSIX shell reads it as one argument; PowerShell does too, unless it has a quote in it.
+/// Returns `word` quoted as one argument for a POSIX shell; PowerShell reads it the same unless it contains a quote.
 pub fn shell_quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,=+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

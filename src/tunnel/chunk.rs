@@ -5,17 +5,18 @@ use super::frame::HEADER_LEN;
 /// Largest DATA payload we send or accept, in bytes.
 pub const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// Payload of the small size class. A short read moves here rather than pin a large chunk until it is acknowledged.
+/// Payload of the small size class. A short read moves here, so that it does not pin a large chunk until it is
+/// acknowledged.
 const SMALL_PAYLOAD: usize = 2048 - HEADER_LEN;
 
-/// Longest datagram there is, in bytes: what a UDP header's length leaves over IPv4.
+/// Longest datagram, in bytes: the longest payload of UDP over IPv4.
 pub const MAX_DATAGRAM: usize = 65_507;
 
 /// Payloads of the size classes. The largest is for datagrams only.
 const SIZES: [usize; 3] = [SMALL_PAYLOAD, MAX_PAYLOAD, MAX_DATAGRAM];
 
-/// Free chunks kept of each size class, in bytes; what comes back beyond that is given to the allocator.
-/// Acknowledgements free a quarter of a window at once, so the small class must hold many.
+/// Maximum number of bytes of free chunks kept in each size class; the allocator gets the rest. Acknowledgements free a
+/// quarter of a window at once, so the small class must hold many.
 const MAX_FREE: usize = 4 * 1024 * 1024;
 
 /// A buffer that holds one DATA or DATAGRAM message: header and payload, back to back.
@@ -31,7 +32,7 @@ impl Chunk {
         &mut self.buffer[HEADER_LEN..]
     }
 
-    /// Sets how many bytes of payload the chunk holds; at most the room it has.
+    /// Sets the length of the payload, in bytes; at most the length of the room.
     pub fn set_len(&mut self, len: usize) {
         assert!(len <= self.buffer.len() - HEADER_LEN, "a payload must fit its chunk");
         self.payload_len = len;
@@ -52,7 +53,7 @@ impl Chunk {
         &self.buffer[HEADER_LEN..HEADER_LEN + self.payload_len]
     }
 
-    /// Returns what the chunk costs in memory, in bytes: its capacity, not its length.
+    /// Returns the memory the chunk takes, in bytes: its capacity, not its length.
     pub fn capacity(&self) -> usize {
         self.buffer.len()
     }
@@ -97,7 +98,7 @@ impl ChunkPool {
         chunk
     }
 
-    /// Moves a short payload into a small chunk; others stay where they are.
+    /// Moves a short payload into a small chunk; keeps a longer one where it is.
     #[must_use]
     pub fn fit(&mut self, chunk: Chunk) -> Chunk {
         if chunk.len() > SMALL_PAYLOAD || chunk.capacity() <= SMALL_PAYLOAD + HEADER_LEN {
@@ -130,7 +131,7 @@ impl ChunkPool {
     }
 }
 
-/// Returns the smallest size class for a payload of that length.
+/// Returns the smallest size class for a payload of `payload` bytes.
 fn class(payload: usize) -> usize {
     SIZES.iter().position(|size| payload <= *size).expect("no payload is longer than the longest datagram")
 }

@@ -1,22 +1,23 @@
 //! Flow control: absolute credit in units, and receive windows that grow while they are the limit.
 //!
-//! A DATA frame costs [`FRAME_COST`] units and one for each byte of its payload (`docs/protocol.md`, "Flow control and
+//! A DATA frame costs [`FRAME_COST`] units plus one for each byte of its payload (`docs/protocol.md`, "Flow control and
 //! acknowledgement").
 
 use std::time::{Duration, Instant};
 
-/// What every DATA frame costs beside its payload, so that tiny frames cannot fill memory for free.
+/// Fixed cost of a DATA frame, in units, so that tiny frames cannot fill memory for free.
 pub const FRAME_COST: u64 = 32;
 
-/// A stream's window never grows beyond this many units.
+/// Maximum size of a stream's window, in units.
 pub const MAX_WINDOW: u64 = 16 * 1024 * 1024;
 
-/// A window that is used up within so many round trips grows. One to fill the path would do if nothing were lost; what
-/// follows a lost packet waits for another one or two before it can be taken, and the path is to be full meanwhile.
+/// A window that is used up within this many round trips doubles. One round trip's worth would fill the path if nothing
+/// were lost. But the data behind a lost packet waits one or two round trips longer before it can be taken, and the
+/// path should stay full in that time.
 const GROWTH_ROUNDS: u32 = 4;
 
-/// One that is used up within so many grows fourfold: a sender that has just begun doubles its rate each round trip,
-/// and the window is to stay ahead of it.
+/// A window that is used up within this many round trips grows fourfold. A sender that has just begun doubles its rate
+/// each round trip, and the window should stay ahead of it.
 const START_ROUNDS: u32 = 2;
 
 /// Returns the units a DATA frame with `len` bytes of payload costs.
@@ -24,7 +25,7 @@ pub fn cost(len: usize) -> u64 {
     FRAME_COST + len as u64
 }
 
-/// What the receive windows of a session may grow by, together, beyond their initial size.
+/// The units by which all receive windows of a session, together, may grow beyond their initial size.
 #[derive(Debug)]
 pub struct Budget {
     total: u64,
@@ -51,7 +52,7 @@ impl Budget {
     }
 }
 
-/// The sender broke its credit.
+/// The error of a sender that exceeds its credit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Exceeded;
 
@@ -63,27 +64,27 @@ pub struct ReceiveWindow {
     limit: u64,
     arrived: u64,
     consumed: u64,
-    /// When the stretch that decides about growth began, and what had been consumed then.
+    /// When the current measurement for growth began, and the units consumed by then.
     measured_since: Option<(Instant, u64)>,
 }
 
 impl ReceiveWindow {
-    /// Opens a window of `initial` units, which the peer knows from our HELLO. The bound on streams is what bounds
-    /// initial windows; only growth is taken from a budget.
+    /// Opens a window of `initial` units, which the peer knows from our HELLO. The limit on streams bounds initial
+    /// windows; only growth is taken from a budget.
     pub fn open(initial: u64) -> ReceiveWindow {
         ReceiveWindow { initial, window: initial, limit: initial, arrived: 0, consumed: 0, measured_since: None }
     }
 
-    /// Gives back to the budget what the window grew by.
+    /// Returns the units of growth to the budget.
     pub fn release(&mut self, budget: &mut Budget) {
         budget.used -= self.window - self.initial;
         self.window = self.initial;
     }
 
-    /// Counts a DATA frame that arrived, and returns how many of its units the initial window let come.
+    /// Counts a DATA frame that arrived, and returns how many of its units belong to the initial window.
     ///
     /// # Errors
-    /// It exceeds the limit we granted.
+    /// The frame exceeds the limit we granted.
     pub fn arrive(&mut self, units: u64) -> Result<u64, Exceeded> {
         let arrived = self.arrived.saturating_add(units);
         if arrived > self.limit {
@@ -105,9 +106,9 @@ impl ReceiveWindow {
         self.consumed + self.window - self.limit >= self.window / 4
     }
 
-    /// Moves the limit to what is granted now, by `most` units at the most, growing the window if the peer used up a
-    /// whole one in less than four round trips: then the window, not the path, may be what holds it back. It doubles,
-    /// or grows fourfold if that took less than two.
+    /// Moves the limit forward by at most `most` units and returns it. The window doubles if the peer used up a whole
+    /// one in less than four round trips, and grows fourfold if that took less than two: then the window, not the path,
+    /// may be the bottleneck.
     pub fn grant(&mut self, now: Instant, round_trip: Option<Duration>, budget: &mut Budget, most: u64) -> u64 {
         match self.measured_since {
             None => self.measured_since = Some((now, self.consumed)),
@@ -136,12 +137,12 @@ impl ReceiveWindow {
         self.limit
     }
 
-    /// Returns how many frames of at least one byte may still come.
+    /// Returns how many more frames of at least one byte may come.
     pub fn frames_left(&self) -> u64 {
         self.limit.saturating_sub(self.arrived) / cost(1)
     }
 
-    /// Returns the units that arrived and were not taken.
+    /// Returns the units that arrived and have not been taken.
     pub fn held(&self) -> u64 {
         self.arrived - self.consumed
     }
@@ -155,7 +156,7 @@ pub struct SendCredit {
 }
 
 impl SendCredit {
-    /// Raises the limit; an older, lower one changes nothing.
+    /// Raises the limit; a lower limit is older and changes nothing.
     pub fn raise(&mut self, limit: u64) {
         self.limit = self.limit.max(limit);
     }

@@ -1,4 +1,4 @@
-//! What the mux tells its owner.
+//! Events of the mux for its owner.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub enum Origin {
     Peer,
 }
 
-/// An event of the mux; each is given once, by `Mux::poll_event`.
+/// An event of the mux; `Mux::poll_event` returns each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The peer's first HELLO came: streams can carry data.
@@ -25,35 +25,35 @@ pub enum Event {
     Opened(StreamKey, ConnectTarget),
     /// The peer's dial succeeded.
     Accepted(StreamKey),
-    /// There is something to read (bytes, or datagrams of a UDP flow), or the end of the stream was reached.
+    /// Bytes or datagrams can be read, or the end of the stream was reached.
     Readable(StreamKey),
     /// A stream that had no capacity has some again.
     Writable(StreamKey),
-    /// Both directions ended in order and everything is acknowledged; the key is dead now.
+    /// Both directions ended in order and everything is acknowledged; the key is dead.
     Finished(StreamKey),
-    /// Both directions are dead and the key is, too.
+    /// Both directions and the key are dead.
     Aborted {
         /// The stream.
         key: StreamKey,
         /// Why.
         reason: AbortReason,
-        /// Words, from the peer or from us; not to be trusted to be printable.
+        /// Explanation in words, from the peer or from us; may contain unprintable characters.
         detail: String,
         /// Who aborted it.
         origin: Origin,
     },
     /// The peer, a client, wants us to listen: `Mux::listened` answers.
     Listen {
-        /// What streams to it are opened to: `ConnectTarget::Reverse`.
+        /// Number of the forward: the host opens streams to `ConnectTarget::Reverse` with it.
         id: u16,
         /// Where, in the peer's words.
         bind: String,
     },
-    /// The peer answered what `Mux::listen` asked for.
+    /// The peer answered `Mux::listen`.
     Listened {
-        /// As it was asked.
+        /// Number of the forward.
         id: u16,
-        /// Where it listens, or why it does not; in the peer's words, not to be trusted to be printable.
+        /// Where the peer listens, or why it does not; in the peer's words, which may contain unprintable characters.
         result: Result<String, String>,
     },
     /// A PING was answered.
@@ -62,6 +62,7 @@ pub enum Event {
     GoAway(GoAwayReason, String),
     /// Both lists of a further carrier are complete: lower carriers can be dropped.
     Resumed,
-    /// The session is over: all streams ended after a GOAWAY, its time ran out, or the peer broke the protocol.
+    /// The session is over: all streams ended after a GOAWAY, the time for that ran out, or the peer broke the
+    /// protocol.
     Ended(GoAwayReason, String, Origin),
 }

@@ -1,7 +1,7 @@
-//! What a UDP flow holds: datagrams that wait to be sent, such as arrived, and such as overtook their CONNECT.
+//! The datagrams of UDP flows: those to be sent, those that arrived, and those that overtook their CONNECT.
 //!
-//! Nothing here is ever sent again or put into order. A queue that is full loses its oldest datagram, because the
-//! newest is what an application that sends in real time would rather have; and nobody waits.
+//! Datagrams are never sent again or reordered. A full queue drops its oldest datagram, because a real-time application
+//! prefers the newest; nothing blocks.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,46 +11,46 @@ use bytes::Bytes;
 use super::chunk::Chunk;
 use super::id::{Generation, StreamId};
 
-/// What the datagrams of one flow may hold in each direction, in bytes: half a second of 8 Mbit/s, and room for several
-/// of the largest.
+/// Maximum number of bytes of datagrams one flow may hold in each direction: half a second at 8 Mbit/s, with room for
+/// several of the largest.
 pub(super) const MAX_FLOW: usize = 512 * 1024;
 
-/// What the datagrams of all flows may hold in each direction, in bytes.
+/// Maximum number of bytes of datagrams all flows may hold in each direction.
 pub(super) const MAX_SESSION: usize = 4 * 1024 * 1024;
 
-/// A datagram that waited longer to be sent is of no use any more: its application asked again, or went on.
+/// A datagram that waited longer to be sent is useless: its application has asked again or gone on.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
-/// The same where its flow has newer ones: then it is a call or a game, to which only the newest matter.
+/// The limit where the flow has newer datagrams: it is probably a call or a game, to which only the newest matter.
 const MAX_WAIT_AHEAD: Duration = Duration::from_millis(200);
 
-/// What an arrived datagram holds beside its bytes, so that empty ones are not free.
+/// Memory an arrived datagram takes beside its bytes, so that empty ones are not free.
 const ARRIVED_COST: usize = 64;
 
-/// Datagrams that wait for their CONNECT: so many of one flow, flows, and bytes over all flows.
+/// Limits on datagrams that wait for their CONNECT: datagrams of one flow, flows, and bytes of all flows.
 const MAX_EARLY: usize = 8;
 const MAX_EARLY_FLOWS: usize = 64;
 const MAX_EARLY_BYTES: usize = 64 * 1024;
 
-/// How long they wait: as long as DATA does.
+/// How long datagrams wait for their CONNECT: as long as DATA does.
 const EARLY_WAIT: Duration = Duration::from_secs(30);
 
-/// Datagrams that were dropped, by why.
+/// Counts of dropped datagrams, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// To be sent, and not sent in time: the queue was full, or they were too old.
+    /// Datagrams not sent in time: the queue was full, or they were too old.
     pub unsent: u64,
-    /// Arrived, and the local application did not take them.
+    /// Datagrams that arrived, but the local application did not take them.
     pub untaken: u64,
-    /// Came before their CONNECT, and more than are kept, or it came too late.
+    /// Datagrams that came before their CONNECT and were too many, or whose CONNECT came too late.
     pub early: u64,
-    /// Of a stream that ended, never was, or is no UDP flow; or longer than any datagram.
+    /// Datagrams of a stream that ended, never existed, or is no UDP flow; or longer than any UDP datagram.
     pub stray: u64,
 }
 
 /// Something that takes memory while it waits.
 pub(super) trait Held {
-    /// Returns the bytes it holds.
+    /// Returns the bytes the item holds.
     fn cost(&self) -> usize;
 }
 
@@ -60,15 +60,15 @@ impl Held for Bytes {
     }
 }
 
-/// A datagram that waits to be sent, since when.
+/// A datagram that waits to be sent, and since when.
 impl Held for (Instant, Chunk) {
     fn cost(&self) -> usize {
         self.1.capacity()
     }
 }
 
-/// A queue of one flow that shares its room with those of all others: it may hold as much as is left free, so that one
-/// flow that floods takes half of the room, and a hundred that flood leave some to the next.
+/// A queue of one flow that shares its room with the queues of all other flows. It may hold as much as is left free:
+/// one flow that floods takes half of the room, and a hundred that flood still leave room for the next.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     items: VecDeque<T>,
@@ -82,8 +82,8 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: Held> Queue<T> {
-    /// Adds an item, given what all queues hold together. What is dropped for that goes to `dropped`: the oldest ones,
-    /// or the item itself if there is no room at all.
+    /// Adds an item. `shared` is what all queues hold together. Calls `dropped` for each item dropped to make room: the
+    /// oldest ones, or the item itself if there is no room at all.
     pub(super) fn push(&mut self, item: T, shared: &mut usize, mut dropped: impl FnMut(T)) {
         let cost = item.cost();
         while !self.items.is_empty() && self.held + cost > MAX_FLOW.min(MAX_SESSION - *shared) {
@@ -126,11 +126,11 @@ impl Queue<(Instant, Chunk)> {
 /// The datagrams of one UDP flow.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    /// It carries datagrams and nothing else; of a reverse forward the target does not say.
+    /// The stream carries datagrams only. The target of a reverse forward does not say so.
     pub(super) is_udp: bool,
     pub(super) outgoing: Queue<(Instant, Chunk)>,
     pub(super) incoming: Queue<Bytes>,
-    /// The flow is on the schedule of those with something to send.
+    /// The flow is on the schedule of flows with something to send.
     pub(super) is_scheduled: bool,
 }
 
@@ -149,7 +149,7 @@ impl Waiting {
     }
 }
 
-/// Datagrams that overtook their CONNECT, by flow, the flow that has waited longest first.
+/// Datagrams that overtook their CONNECT, by flow; the flow that has waited longest comes first.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     flows: VecDeque<Waiting>,
@@ -157,7 +157,7 @@ pub(super) struct Early {
 }
 
 impl Early {
-    /// Keeps a datagram until the CONNECT of its flow comes. Returns how many were dropped for that, or instead.
+    /// Keeps a datagram until the CONNECT of its flow comes. Returns how many datagrams were dropped, perhaps this one.
     pub(super) fn keep(&mut self, now: Instant, id: StreamId, generation: Generation, datagram: Bytes) -> u64 {
         let mut dropped = 0;
         while self.flows.front().is_some_and(|flow| flow.since + EARLY_WAIT <= now) {
@@ -184,7 +184,7 @@ impl Early {
             }
         }
         while self.len > MAX_EARLY_BYTES {
-            // The flow that has waited longest; of the only one its oldest.
+            // Drop the flow that has waited longest; if there is only one, drop its oldest datagram.
             if self.flows.len() > 1 {
                 dropped += self.drop_longest();
             } else if let Some(oldest) = self.flows.front_mut().and_then(|flow| flow.datagrams.pop_front()) {
@@ -195,7 +195,7 @@ impl Early {
         dropped
     }
 
-    /// Hands out what waited for the CONNECT of that flow and is not too old.
+    /// Takes the datagrams that waited for the CONNECT of a flow and are not too old.
     pub(super) fn take(&mut self, now: Instant, id: StreamId, generation: Generation) -> VecDeque<Bytes> {
         let Some(index) = self.flows.iter().position(|flow| flow.id == id) else { return VecDeque::new() };
         let Some(flow) = self.flows.remove(index) else { return VecDeque::new() };
@@ -204,7 +204,7 @@ impl Early {
         if is_right { flow.datagrams } else { VecDeque::new() }
     }
 
-    /// Drops what waits for a CONNECT that will open nothing. Returns how many that were.
+    /// Drops the datagrams that wait for a CONNECT that will open no flow. Returns how many there were.
     pub(super) fn forget(&mut self, id: StreamId, generation: Generation) -> u64 {
         let is_it = |flow: &Waiting| flow.id == id && !flow.generation.is_newer_than(generation);
         let Some(index) = self.flows.iter().position(is_it) else { return 0 };

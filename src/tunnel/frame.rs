@@ -21,10 +21,10 @@ const RESUME_HEAD_LEN: usize = 8;
 /// Longest bind or reason text of a LISTEN or LISTENED, in bytes.
 pub const MAX_LISTEN_TEXT: usize = 512;
 
-/// What follows the id in a LISTENED: a bind.
+/// The byte after the id in a LISTENED: a bind follows.
 const LISTENING: u8 = 0;
 
-/// What follows the id in a LISTENED: a reason.
+/// The byte after the id in a LISTENED: a reason follows.
 const REFUSED: u8 = 1;
 
 /// The numbers of the frame types.
@@ -35,9 +35,9 @@ pub mod kind {
     pub const DATA: u8 = 2;
     /// Ends a direction; sequenced.
     pub const CLOSE: u8 = 3;
-    /// Says that the dial succeeded; sequenced, always first of the acceptor's direction.
+    /// Says that the dial succeeded; sequenced, always first in the acceptor's direction.
     pub const ACCEPT: u8 = 4;
-    /// Ends both directions: for a reset in its place in the order, otherwise at once.
+    /// Ends both directions: a reset in its place in the order, any other reason at once.
     pub const ABORT: u8 = 5;
     /// Grants credit and acknowledges.
     pub const CREDIT: u8 = 6;
@@ -51,13 +51,13 @@ pub mod kind {
     pub const PONG: u8 = 18;
     /// Announces the end of the session.
     pub const GOAWAY: u8 = 19;
-    /// Says what arrived of each live stream, on a further carrier.
+    /// Lists what arrived of each live stream, on a further carrier.
     pub const RESUME: u8 = 20;
     /// Asks the peer to listen.
     pub const LISTEN: u8 = 21;
     /// Answers a LISTEN.
     pub const LISTENED: u8 = 22;
-    /// From here on, a type we do not know is ignored.
+    /// First of the types that are ignored if they are unknown.
     pub const FIRST_IGNORABLE: u8 = 128;
 }
 
@@ -73,7 +73,7 @@ pub enum FrameError {
     /// A stream frame on stream 0, or a session frame on a stream.
     #[error("frame type {0} on a wrong stream id")]
     WrongStream(u8),
-    /// The payload does not have the form its type asks for.
+    /// The payload does not have the form its type requires.
     #[error("malformed payload of frame type {0}")]
     Payload(u8),
 }
@@ -93,7 +93,7 @@ pub enum ConnectTarget {
     Reverse(u16),
 }
 
-/// Added to the kind of a CONNECT's target where a trail stands between the two.
+/// Added to the kind of a CONNECT's target if a trail stands between the two.
 const HAS_TRAIL: u8 = 0x80;
 
 impl ConnectTarget {
@@ -150,7 +150,7 @@ fn decode_connect(payload: &[u8]) -> Option<Sequenced> {
 /// A frame that takes a sequence number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sequenced {
-    /// Dial the target, for a connection to which these led.
+    /// Dial the target; the trail names the connections that led to the stream.
     Connect(ConnectTarget, Trail),
     /// Bytes of the stream, at least one.
     Data(Bytes),
@@ -158,20 +158,20 @@ pub enum Sequenced {
     Close,
     /// The dial succeeded.
     Accept,
-    /// An ABORT whose reason is a reset, with its words: nothing follows, and nothing is taken any more.
+    /// An ABORT whose reason is a reset, with its words. It is the last frame, and the sender takes nothing more.
     Reset(String),
 }
 
 /// A frame of one stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamFrame {
-    /// One that has its place in the order of the stream.
+    /// A frame that has its place in the order of the stream.
     Sequenced(Sequence, Sequenced),
-    /// Both directions are dead at once, for any reason but a reset.
+    /// Both directions are dead at once, for any reason except a reset.
     Abort(AbortReason, String),
     /// Credit and acknowledgement, both absolute.
     Credit {
-        /// Units that may have been sent on this stream.
+        /// Units the receiver of this frame may have sent on this stream, in total.
         limit: u64,
         /// Every frame before this one arrived.
         received: Sequence,
@@ -191,7 +191,7 @@ pub enum SessionFrame {
     Pong([u8; 8]),
     /// The session ends.
     GoAway(GoAwayReason, String),
-    /// A part of the list of what arrived.
+    /// A part of the list of arrived frames.
     Resume {
         /// Number of the carrier the list is for.
         carrier: u32,
@@ -202,9 +202,9 @@ pub enum SessionFrame {
         /// Entries, [`RESUME_ENTRY_LEN`] bytes each.
         entries: Bytes,
     },
-    /// Please listen for a reverse forward, there.
+    /// A request to listen at this bind, for a reverse forward.
     Listen(u16, String),
-    /// Listening for a reverse forward, there; or refused, for that reason.
+    /// The answer: the bind where the peer listens for a reverse forward, or the reason for refusing.
     Listened(u16, Result<String, String>),
     /// A type at or above 128 that this version does not know.
     Ignorable(u8),
@@ -219,7 +219,7 @@ pub struct ResumeEntry {
     pub generation: Generation,
     /// Every frame before this one arrived.
     pub received: Sequence,
-    /// Units the peer may have sent.
+    /// Units the receiver of the list may have sent, in total.
     pub limit: u64,
 }
 
@@ -255,7 +255,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Decodes a message. Payloads are slices of it; nothing is copied but short texts.
+    /// Decodes a message. Payloads are slices of it; only short texts are copied.
     ///
     /// # Errors
     /// The message is not a frame of this protocol.
@@ -385,7 +385,7 @@ pub fn encode_abort(out: &mut Vec<u8>, id: StreamId, generation: Generation, rea
     out.extend_from_slice(truncate(detail, MAX_DETAIL).as_bytes());
 }
 
-/// Returns an ABORT that is a reset: in its place in the order, after all that was sent before.
+/// Returns an ABORT that is a reset: it has its place in the order, after everything that was sent before.
 pub fn encode_reset(id: StreamId, generation: Generation, sequence: Sequence, detail: &str) -> Vec<u8> {
     let mut out = header(kind::ABORT, generation, id.value(), sequence).to_vec();
     out.push(AbortReason::Reset.code());
@@ -408,13 +408,13 @@ pub fn encode_resume_head(out: &mut Vec<u8>, carrier: u32, part: u16, parts: u16
     out.extend_from_slice(&parts.to_be_bytes());
 }
 
-/// Replaces `out` by a LISTEN. A bind is cut off at [`MAX_LISTEN_TEXT`] bytes.
+/// Replaces `out` by a LISTEN. Cuts the bind off at [`MAX_LISTEN_TEXT`] bytes.
 pub fn encode_listen(out: &mut Vec<u8>, id: u16, bind: &str) {
     encode_session(out, kind::LISTEN, &id.to_be_bytes());
     out.extend_from_slice(truncate(bind, MAX_LISTEN_TEXT).as_bytes());
 }
 
-/// Replaces `out` by a LISTENED. What is longer than [`MAX_LISTEN_TEXT`] bytes is cut off.
+/// Replaces `out` by a LISTENED. Cuts the text off at [`MAX_LISTEN_TEXT`] bytes.
 pub fn encode_listened(out: &mut Vec<u8>, id: u16, result: Result<&str, &str>) {
     let (status, text) = match result {
         Ok(bound) => (LISTENING, bound),

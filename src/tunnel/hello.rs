@@ -1,4 +1,4 @@
-//! HELLO: how each side introduces itself on a carrier.
+//! HELLO: each side introduces itself on a carrier.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,26 +8,26 @@ use super::id::Role;
 /// The protocol version this implementation speaks.
 pub const VERSION: u32 = 1;
 
-/// The feature of those who take and send datagrams.
+/// The feature of peers that send and take datagrams.
 pub const DATAGRAMS: &str = "datagrams";
 
-/// Bytes of a HELLO we are willing to parse: [`MAX_SERVICES`] with the longest names fit, and it goes out in one piece
-/// wherever two messages may be in flight.
+/// Longest HELLO we parse, in bytes. [`MAX_SERVICES`] services with the longest names fit, and a HELLO fits into one
+/// message wherever two messages may be in flight.
 const MAX_HELLO: usize = 30 * 1024;
 
 /// Services a peer may announce.
 pub(crate) const MAX_SERVICES: usize = 256;
 
-/// Least initial credit: below it not even the smallest frames get anywhere.
+/// Minimum initial credit, in units: with less, not even the smallest frames can be sent.
 const MIN_CREDIT: u32 = 64;
 
 /// Longest name of a service, in bytes.
 const MAX_SERVICE_NAME: usize = 64;
 
-/// What a side says of itself.
+/// The introduction of one side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Protocol versions it speaks.
+    /// Protocol versions the side speaks.
     pub versions: Vec<u32>,
     /// Program and version, for the log.
     #[serde(default)]
@@ -36,14 +36,14 @@ pub struct Hello {
     pub role: String,
     /// Units a stream may carry before the first CREDIT.
     pub initial_credit: u32,
-    /// Longest DATA payload it takes, in bytes.
+    /// Longest DATA payload the side takes, in bytes.
     pub max_payload: u32,
     /// Streams the other side may have open at once.
     pub max_streams: u32,
-    /// What it offers.
+    /// Services the side offers.
     #[serde(default)]
     pub services: Vec<Service>,
-    /// Optional parts of the protocol it speaks.
+    /// Optional parts of the protocol the side speaks.
     #[serde(default)]
     pub features: Vec<String>,
 }
@@ -57,7 +57,7 @@ pub struct Service {
     pub name: String,
     /// `tcp` or `udp`.
     pub proto: String,
-    /// Its port on the host's side, which a client takes too where it is free; a unix socket has none.
+    /// Port on the host's side, which a client uses too if it is free; a unix socket has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
 }
@@ -81,10 +81,10 @@ pub enum HelloError {
 }
 
 impl Hello {
-    /// Reads a HELLO payload sent by a peer whose role is `role`.
+    /// Reads the payload of a HELLO sent by a peer with this role.
     ///
     /// # Errors
-    /// It is malformed, out of bounds, of a wrong role, or speaks no version of ours.
+    /// It is malformed, out of bounds, of the wrong role, or speaks no version we speak.
     pub fn decode(payload: &[u8], role: Role) -> Result<Hello, HelloError> {
         let malformed = |what: &str| HelloError::Malformed(what.to_owned());
         if payload.len() > MAX_HELLO {
@@ -106,7 +106,7 @@ impl Hello {
         Ok(hello)
     }
 
-    /// Tells whether the side that said this takes datagrams.
+    /// Tells whether the side takes datagrams.
     pub fn takes_datagrams(&self) -> bool {
         self.features.iter().any(|feature| feature == DATAGRAMS)
     }
@@ -116,7 +116,7 @@ impl Hello {
         serde_json::to_vec(self).expect("a struct of numbers and strings has a JSON form")
     }
 
-    /// Returns the longest DATA payload we may send to the peer that said this.
+    /// Returns the longest DATA payload the side takes from us, in bytes.
     pub fn payload_limit(&self) -> usize {
         usize::try_from(self.max_payload).unwrap_or(MAX_PAYLOAD).min(MAX_PAYLOAD)
     }

@@ -33,11 +33,11 @@ impl Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u16);
 
-/// How many ids a client can have open at once: 1 to 32767.
+/// Number of ids a client has: 1 to 32767.
 const CLIENT_IDS: u16 = 0x7fff;
 
 impl StreamId {
-    /// Wraps a number from the wire; 0 is the session itself and no stream.
+    /// Wraps a number from the wire; 0 means the session itself and is no stream.
     pub fn new(value: u16) -> Option<StreamId> {
         (value != 0).then_some(StreamId(value))
     }
@@ -47,7 +47,7 @@ impl StreamId {
         self.0
     }
 
-    /// Returns who opened the stream: the id space is halved so that both sides can open at the same moment.
+    /// Returns who opened the stream. Each role has half of the ids, so that both can open streams at the same moment.
     pub fn opener(self) -> Role {
         if self.0 <= CLIENT_IDS { Role::Client } else { Role::Host }
     }
@@ -60,7 +60,7 @@ impl StreamId {
         }
     }
 
-    /// Returns the id after this one, staying in its half of the id space.
+    /// Returns the id after this one in the same half of the ids.
     #[must_use]
     pub fn next(self) -> StreamId {
         match (self.opener(), self.0) {
@@ -136,7 +136,7 @@ impl Sequence {
     }
 }
 
-/// Finds a stream in the mux. A key outlives its stream harmlessly: it then finds nothing, never another stream.
+/// Key of a stream in the mux. A key that outlives its stream finds nothing, never another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StreamKey {
     pub(super) index: u32,

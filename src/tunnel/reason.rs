@@ -25,7 +25,7 @@ pub enum AbortReason {
     TooManyStreams,
     /// No service of that number.
     UnknownService,
-    /// The stream ended here before.
+    /// The stream has already ended here.
     Gone,
     /// A reason this version does not know.
     Other(u8),

@@ -5,25 +5,25 @@ use std::collections::btree_map::Entry;
 
 use super::id::Sequence;
 
-/// What became of a frame that arrived.
+/// Result of a frame's arrival.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Arrival<T> {
-    /// It is the next one; more may follow from [`Reorder::pop`].
+    /// It is the next frame; more may follow from [`Reorder::pop`].
     Next(T),
-    /// It is held until the ones before it came.
+    /// It is held until the frames before it arrive.
     Early,
-    /// It came before; dropped.
+    /// It had arrived before; dropped.
     Duplicate,
 }
 
-/// Holds what came early. How much that can be is bounded by credit, outside; what one costs grows with the logarithm
-/// of that, in whatever order the peer sends.
+/// Holds frames that came early. Credit bounds how many there can be. The cost of one grows with the logarithm of that
+/// number, in whatever order the peer sends.
 #[derive(Debug)]
 pub struct Reorder<T> {
     next: Sequence,
-    /// How many frames came before `next`: what a sequence number is that does not wrap.
+    /// How many frames came before `next`: a sequence number that does not wrap.
     position: u64,
-    /// By position. Empty, and without memory of its own, as long as all comes in order.
+    /// Early frames, by position. Empty, and without memory of its own, while everything comes in order.
     early: BTreeMap<u64, T>,
 }
 
@@ -34,7 +34,7 @@ impl<T> Default for Reorder<T> {
 }
 
 impl<T> Reorder<T> {
-    /// Tells whether a frame with this sequence number is one we have had.
+    /// Tells whether the frame with this sequence number has arrived.
     pub fn has(&self, sequence: Sequence) -> bool {
         sequence.is_before(self.next) || self.early.contains_key(&self.position_of(sequence))
     }
@@ -58,7 +58,7 @@ impl<T> Reorder<T> {
         }
     }
 
-    /// Takes out the next frame in order, if it is here.
+    /// Takes the next frame in order, if it is here.
     pub fn pop(&mut self) -> Option<T> {
         let first = self.early.first_entry().filter(|first| *first.key() == self.position)?;
         let item = first.remove();
@@ -76,7 +76,7 @@ impl<T> Reorder<T> {
         self.early.len()
     }
 
-    /// Drops what is held and takes everything before `next` for arrived.
+    /// Drops the held frames, and counts everything before `next` as arrived.
     pub fn skip_to(&mut self, next: Sequence) {
         self.early.clear();
         self.next = next;
@@ -93,7 +93,7 @@ impl<T> Reorder<T> {
         self.position += 1;
     }
 
-    /// Returns where a frame stands that is not before the next one.
+    /// Returns the position of a frame that is not before the next one.
     fn position_of(&self, sequence: Sequence) -> u64 {
         self.position + u64::from(sequence.since(self.next))
     }
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// As many as fit into the largest window. Were each moved to its place, this would not end.
+    /// As many frames as fit into the largest window. Quadratic work would not end here.
     #[test]
     fn half_a_million_frames_that_come_from_both_ends_are_put_into_order() {
         let count = 500_000;

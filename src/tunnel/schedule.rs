@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::id::StreamKey;
 
-/// Bytes a stream may send in one turn, unless said otherwise.
+/// Bytes a stream may send in one turn, by default.
 const QUANTUM: u16 = 16 * 1024;
 
 #[derive(Debug)]
@@ -32,12 +32,12 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// Creates a schedule whose turns are of so many bytes, at least one.
+    /// Creates a schedule whose turns are `quantum` bytes long, at least one.
     pub fn new(quantum: u16) -> Schedule {
         Schedule { quantum: quantum.max(1).into(), new: VecDeque::new(), old: VecDeque::new() }
     }
 
-    /// Adds a stream that got something to send. The caller adds none twice.
+    /// Adds a stream that has something to send. It must not be on the schedule yet.
     pub fn activate(&mut self, key: StreamKey) {
         self.new.push_back(Entry { key, deficit: self.quantum });
     }
@@ -67,8 +67,8 @@ impl Schedule {
         }
     }
 
-    /// Takes note that the current stream has nothing to send. Returns whether it left the schedule; if not, it will be
-    /// asked once more.
+    /// Skips the current stream, which has nothing to send. Returns whether it left the schedule; if not, it gets one
+    /// more turn.
     pub fn idle(&mut self) -> bool {
         match self.new.pop_front() {
             Some(entry) => {
@@ -79,7 +79,7 @@ impl Schedule {
         }
     }
 
-    /// Forgets everybody.
+    /// Removes all streams.
     pub fn clear(&mut self) {
         self.new.clear();
         self.old.clear();

@@ -1,21 +1,22 @@
-//! The connections that led to a stream, so that a forward that leads back to itself is noticed.
+//! The connections that led to a stream, for noticing a forward that leads back to itself.
 
-/// The most connections a trail names; those that are furthest away are left out.
+/// Maximum number of connections in a trail; the furthest are left out.
 pub const MAX_TRAIL: usize = 8;
 
 /// Length of one connection's name on the wire, in bytes.
 pub const HOP_LEN: usize = 8;
 
-/// One connection, by a hash that the machine which has both its ends can make, and nobody else.
+/// Hash that names one connection. Only the machine that has both its ends can compute it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hop(pub [u8; HOP_LEN]);
 
-/// Connections that led to a stream, each to the next one, the nearest first. At most [`MAX_TRAIL`], each once.
+/// The connections that led to a stream, each to the next one; the nearest comes first. At most [`MAX_TRAIL`], each
+/// once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trail(Vec<Hop>);
 
 impl Trail {
-    /// Adds a connection that is further away than those there are.
+    /// Adds a connection that is further away than the others.
     pub fn push(&mut self, hop: Hop) {
         if self.0.len() < MAX_TRAIL && !self.0.contains(&hop) {
             self.0.push(hop);
@@ -27,7 +28,7 @@ impl Trail {
         &self.0
     }
 
-    /// Appends what stands between the kind of a CONNECT's target and the target: nothing if the trail is empty.
+    /// Appends the bytes between the kind of a CONNECT's target and the target: none if the trail is empty.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         if !self.0.is_empty() {
             out.push(self.0.len() as u8);
@@ -47,7 +48,7 @@ impl Trail {
         for hop in hops.chunks_exact(HOP_LEN) {
             trail.push(Hop(hop.try_into().ok()?));
         }
-        // One that names a connection twice is none.
+        // A trail that names a connection twice is malformed.
         (trail.0.len() == count).then_some((trail, rest))
     }
 }

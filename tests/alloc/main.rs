@@ -1,12 +1,12 @@
-//! A binary of its own, for it has an allocator of its own, which counts: steady forwarding of two muxes allocates
-//! nothing in our layers, nor do two sessions that are asked what they wait for.
+//! A binary of its own, because it has its own allocator, which counts: steady forwarding between two muxes allocates
+//! nothing in our layers, and neither do two sessions that are asked for their deadlines.
 //!
-//! An allocator cannot be written without `unsafe`; the counting is all that this one adds to the system's.
+//! An allocator needs `unsafe`; this one adds only counting to the system's.
 #![allow(unsafe_code)]
 
 #[path = "../common/handshake.rs"]
 mod handshake;
-/// Two sessions that are asked what they wait for.
+/// Two sessions that are asked for their deadlines.
 mod session;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -25,7 +25,7 @@ thread_local! {
 struct Counting;
 
 fn count() {
-    // While a thread ends, its counters are gone; nothing is counted then.
+    // While a thread ends, its counters are gone, and nothing is counted.
     let _ = IS_COUNTING.try_with(|is_counting| {
         if is_counting.get() {
             COUNT.with(|count| count.set(count.get() + 1));
@@ -57,7 +57,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Counts what a call into our layers allocates.
+/// Counts the allocations of a call into our layers.
 fn counted<T>(call: impl FnOnce() -> T) -> T {
     IS_COUNTING.set(true);
     let result = call();
@@ -70,7 +70,7 @@ struct Pair {
     pools: [ChunkPool; 2],
     now: Instant,
     streams: [Vec<StreamKey>; 2],
-    /// Messages on their way to each side; two at a time change places.
+    /// Messages in transit to each side; neighbours swap places.
     on_the_way: [VecDeque<Bytes>; 2],
     received: u64,
     flows: [Vec<StreamKey>; 2],

@@ -1,4 +1,4 @@
-//! Two sessions that meet over str0m, in virtual time: asking one what it waits for allocates nothing.
+//! Two sessions that meet over str0m, in virtual time: asking for their deadlines allocates nothing.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ impl Pair {
         Pair { now, pool: ChunkPool::new(), sides }
     }
 
-    /// One turn of both sides: what each said before arrives at the other, and time passes.
+    /// One turn of both sides: earlier output arrives at the other, and time passes.
     fn turn(&mut self) {
         self.now += Duration::from_millis(10);
         let now = self.now;

@@ -1,4 +1,4 @@
-//! Bytes that can be checked: the same for everybody, different from place to place.
+//! Bytes that can be checked: a fixed pattern without repetition at usual lengths.
 
 use std::io::{self, Read, Write};
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
-/// Length of the block that repeats. A prime, so that no piece of a usual size can stand in for another unnoticed.
+/// Length of the repeated block. It is a prime, so that no piece of a usual size can replace another unnoticed.
 const PERIOD: usize = 1_048_573;
 
 /// Bytes handled at once.
@@ -30,7 +30,7 @@ pub(crate) fn piece(offset: u64, limit: u64) -> &'static [u8] {
     &block()[start..start + len]
 }
 
-/// Writes that much of the pattern.
+/// Writes `len` bytes of the pattern.
 pub(crate) fn write_pattern(out: &mut impl Write, len: u64) -> io::Result<()> {
     let mut offset = 0;
     while offset < len {
@@ -41,7 +41,7 @@ pub(crate) fn write_pattern(out: &mut impl Write, len: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads that much and fails at the first byte that is not the pattern's; `from` is the offset of the first.
+/// Reads `len` bytes, and fails at the first that differs from the pattern at `from`.
 pub(crate) fn check_pattern(input: &mut impl Read, from: u64, len: u64) {
     let mut buffer = vec![0; PIECE];
     let mut offset = from;
@@ -54,7 +54,7 @@ pub(crate) fn check_pattern(input: &mut impl Read, from: u64, len: u64) {
     }
 }
 
-/// SHA-256 of that much of the pattern, in hexadecimal digits.
+/// SHA-256 of `len` bytes of the pattern, in hexadecimal digits.
 pub(crate) fn pattern_digest(len: u64) -> String {
     let mut digest = Digester::default();
     write_pattern(&mut digest, len).unwrap();

@@ -1,4 +1,4 @@
-//! Chromium as a foreign peer, without a window and with nothing of the user's.
+//! Chromium as a foreign peer, without a window and without the user's data.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::system::{find as find_program, skipped};
 /// Names of the program where systems install it.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// Keeps it from everything that is not the page: other hosts, updates, first-run questions, a proxy of the
+/// Arguments that disable everything beyond the page: other hosts, updates, first-run questions, a proxy from the
 /// environment.
 const ARGUMENTS: &[&str] = &[
     "--headless",
@@ -30,7 +30,7 @@ const ARGUMENTS: &[&str] = &[
     "--enable-logging=stderr",
 ];
 
-/// Finds the program. A test that misses it says so, and how to have it.
+/// Finds the program. A test without it says so, and how to install it.
 pub(crate) fn find(test: &str) -> Option<PathBuf> {
     let found = NAMES.iter().find_map(|name| find_program(name));
     if found.is_none() {
@@ -39,7 +39,7 @@ pub(crate) fn find(test: &str) -> Option<PathBuf> {
     found
 }
 
-/// Opens a page in a fresh profile.
+/// Opens a page with a fresh profile.
 pub(crate) fn open(program: &Path, page: &str, more: &[&str]) -> Process {
     Process::start("Chromium", |folder| {
         let mut command = Command::new(program);

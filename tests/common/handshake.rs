@@ -1,4 +1,4 @@
-//! The signaling exchange of two who have the same pin, without anything between them.
+//! The signaling exchange of two sides with the same pin, without a network.
 
 use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
 use pinhole::internals::signaling::pin::Pin;

@@ -1,7 +1,7 @@
-//! What the end-to-end tests share: the real binary as a process, little services to tunnel to, and a look at what a
-//! process holds.
+//! Common parts of the end-to-end tests: the real binary as a process, small services behind the tunnel, and the
+//! resources of a process.
 
-// Every test binary includes all of it and uses a part.
+// Every test binary includes all of this and uses a part.
 #![allow(dead_code)]
 
 pub(crate) mod bytes;
@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-/// How long anything may take that should take no time at all: a bound for a hopeless wait, not a measure.
+/// Limit for anything that should be immediate: a bound on hopeless waiting, not a measurement.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Any free port of this machine.
@@ -34,7 +34,7 @@ pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     try_connect(address).unwrap()
 }
 
-/// Like [`connect`], where the connection may be reset so soon that connecting fails with it.
+/// Like [`connect`], for connections that may be reset so soon that connecting fails.
 pub(crate) fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
@@ -64,7 +64,7 @@ pub(crate) fn ping(stream: &mut TcpStream) {
     assert_eq!(&answer, b"ping");
 }
 
-/// Tells whether the other side has ended a connection. What came on it is taken, and it does not block any more.
+/// Tells whether the other side has ended a connection. Reads its data, and makes it non-blocking.
 pub(crate) fn has_ended(mut stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     loop {
@@ -77,14 +77,14 @@ pub(crate) fn has_ended(mut stream: &TcpStream) -> bool {
     }
 }
 
-/// Tells whether the other side has not ended all of these connections. The last ones are looked at first.
+/// Tells whether the other side has not ended all of these connections. Checks the last ones first.
 pub(crate) fn some_are_open<'a>(
     streams: impl IntoIterator<Item = &'a TcpStream, IntoIter: DoubleEndedIterator>,
 ) -> bool {
     streams.into_iter().rev().any(|stream| !has_ended(stream))
 }
 
-/// A port on which nothing listens, and which nobody else is given while this lives.
+/// A port on which nothing listens, reserved for as long as this exists.
 pub(crate) struct ReservedPort {
     socket: Socket,
     pub(crate) address: SocketAddr,
@@ -106,8 +106,8 @@ impl ReservedPort {
     }
 }
 
-/// Returns a port of localhost that is free for TCP and UDP and in both families, and that the system gives to nobody
-/// who asks for any: the sockets of the tests beside this one come from its ephemeral range, which starts at 32768.
+/// Returns a port of localhost that is free for TCP and UDP and in both address families. It is outside of the
+/// ephemeral range, which starts at 32768 and from which the system serves other tests.
 pub(crate) fn quiet_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + (std::process::id() % 1_000) as u16 * 10;
@@ -122,7 +122,7 @@ pub(crate) fn quiet_port() -> u16 {
     (0..2_000).map(|_| first + NEXT.fetch_add(1, Ordering::Relaxed)).find(is_free).unwrap()
 }
 
-/// Looks until something is so that nobody announces: a port that is free, a descriptor that is closed.
+/// Waits for a condition that is not announced: a port that is free, a descriptor that is closed.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;

@@ -1,4 +1,4 @@
-//! The real binary as a process, its events read with deadlines.
+//! The real binary as a process; its events are read with deadlines.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::DEADLINE;
 
-/// A running `pinhole`. It is killed when this is dropped, and what it wrote is shown if the test failed.
+/// A running `pinhole`. Dropping it kills the process, and shows its output if the test failed.
 pub(crate) struct Pinhole {
     name: &'static str,
     child: Child,
@@ -35,7 +35,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Fails unless it ended with that code and said all of those words somewhere.
+    /// Fails unless it ended with this code, and its output contains all of these words.
     #[track_caller]
     pub(crate) fn expect(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -57,7 +57,7 @@ impl Pinhole {
         Pinhole::spawn_on(name, command, Stdio::null())
     }
 
-    /// The same with that as its stdin.
+    /// Starts a command that becomes the binary, with this stdin.
     pub(crate) fn spawn_on(name: &'static str, mut command: Command, stdin: Stdio) -> Pinhole {
         let mut child = command
             .stdin(stdin)
@@ -89,7 +89,7 @@ impl Pinhole {
         Pinhole { name, child, lines, seen: Vec::new(), stderr, stderr_reader: Some(stderr_reader) }
     }
 
-    /// Starts a host of a target, with JSON on stdout and further arguments. No test asks servers on the internet.
+    /// Starts a host of a target, with JSON on stdout and further arguments. Tests never ask servers on the internet.
     pub(crate) fn host(target: SocketAddr, more: &[&str]) -> Pinhole {
         Pinhole::start("host", &[&["host", &target.to_string(), "--json", "--no-stun"], more].concat())
     }
@@ -115,7 +115,7 @@ impl Pinhole {
         text(&self.event("forwarding"), "local").parse().unwrap()
     }
 
-    /// Returns the next event, whatever it is.
+    /// Returns the next event.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Value {
         match self.next_within(DEADLINE) {
@@ -124,20 +124,20 @@ impl Pinhole {
         }
     }
 
-    /// Waits for an event of that name; others are passed over.
+    /// Waits for an event with this name; skips others.
     #[track_caller]
     pub(crate) fn event(&mut self, name: &str) -> Value {
         self.find(name, |event| event["event"] == name)
     }
 
-    /// Waits for a warning or an error of that code and returns its message.
+    /// Waits for a warning or an error with this code and returns its message.
     #[track_caller]
     pub(crate) fn problem(&mut self, event: &str, code: &str) -> String {
         let found = self.find(code, |candidate| candidate["event"] == event && candidate["code"] == code);
         text(&found, "message")
     }
 
-    /// Waits for an event that fits; others are passed over.
+    /// Waits for an event that `fits`; skips others.
     #[track_caller]
     pub(crate) fn find(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
@@ -156,7 +156,7 @@ impl Pinhole {
         Ok(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{}: {line:?} is no JSON: {error}", self.name)))
     }
 
-    /// Returns the events that came by now, those taken before included.
+    /// Returns all events so far, including those taken before.
     pub(crate) fn events_so_far(&mut self) -> Vec<Value> {
         self.seen.extend(self.lines.try_iter());
         self.seen
@@ -170,7 +170,7 @@ impl Pinhole {
         signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// Waits for the end of the process, all of whose output is then there.
+    /// Waits for the end of the process and returns its complete output.
     #[track_caller]
     pub(crate) fn end(&mut self) -> Ended {
         let deadline = Instant::now() + DEADLINE;
@@ -219,7 +219,7 @@ impl Drop for Pinhole {
     }
 }
 
-/// The binary under test in surroundings that nothing of the caller's changes.
+/// The binary under test, in an environment independent of the caller's.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pinhole"));
     command
@@ -252,7 +252,7 @@ pub(crate) fn text(event: &Value, field: &str) -> String {
 pub(crate) struct Pair {
     pub(crate) host: Pinhole,
     pub(crate) client: Pinhole,
-    /// Where the service appears.
+    /// Where the service appears for the client.
     pub(crate) local: SocketAddr,
     /// How long the client took from its start to the forwarded port.
     pub(crate) time: Duration,
@@ -284,7 +284,7 @@ impl Pair {
     }
 }
 
-/// Reads until the end; an error counts as one, and comes back with what was read.
+/// Reads until the end or an error, and returns both.
 pub(crate) fn read_all(input: &mut impl Read) -> (Vec<u8>, std::io::Result<()>) {
     let mut bytes = Vec::new();
     let result = input.read_to_end(&mut bytes).map(drop);

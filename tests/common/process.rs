@@ -1,4 +1,4 @@
-//! A foreign peer's process, with a folder of its own and nothing left behind.
+//! A foreign peer's process, with a folder of its own that is removed afterwards.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// How long files of a killed process may take to be let go of.
+/// How long files of a killed process may stay in use.
 const TIDY_UP: Duration = Duration::from_secs(10);
 
-/// A running program. It is killed with all its processes when this is dropped, and what it wrote is shown if the test
-/// failed.
+/// A running program. Dropping it kills all its processes, and shows its output if the test failed.
 pub(crate) struct Process {
     name: &'static str,
     child: Child,
@@ -23,7 +22,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts what `command` makes of the folder that is the process's home.
+    /// Starts the command for a folder, which is the process's home.
     pub(crate) fn start(name: &'static str, command: impl FnOnce(&Path) -> Command) -> Process {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unique = format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -44,7 +43,7 @@ impl Process {
         Process { name, child, folder }
     }
 
-    /// Fails if it ended by itself.
+    /// Fails if it has ended by itself.
     #[track_caller]
     pub(crate) fn expect_running(&mut self) {
         let status = self.child.try_wait().unwrap();

@@ -1,4 +1,4 @@
-//! A little HTTP proxy that understands CONNECT.
+//! A small HTTP proxy that supports CONNECT.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,16 +7,16 @@ use std::thread;
 
 use super::services::read_head;
 
-/// What most proxies answer.
+/// The usual answer of proxies.
 pub(crate) const ESTABLISHED: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// A proxy on a port of its own that treats every connection alike.
+/// A proxy on its own port that treats every connection alike.
 pub(crate) struct ConnectProxy {
     pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What clients said.
+/// What clients sent.
 #[derive(Default)]
 struct Seen {
     heads: Vec<String>,
@@ -24,7 +24,7 @@ struct Seen {
 }
 
 impl ConnectProxy {
-    /// Connects to `target`, wherever it is asked to, and says so piece by piece.
+    /// Connects to `target`, whatever is requested, and answers piece by piece.
     pub(crate) fn to(target: SocketAddr, answer: Vec<Vec<u8>>) -> ConnectProxy {
         ConnectProxy::serve(move |mut client, seen| {
             seen.lock().unwrap().heads.push(read_head(&mut client)?);
@@ -37,7 +37,7 @@ impl ConnectProxy {
         })
     }
 
-    /// Answers every request with those bytes and hangs up.
+    /// Answers every request with these bytes and hangs up.
     pub(crate) fn saying(answer: impl Into<Vec<u8>>) -> ConnectProxy {
         let answer = answer.into();
         ConnectProxy::serve(move |mut client, seen| {
@@ -49,7 +49,7 @@ impl ConnectProxy {
         })
     }
 
-    /// Hangs up without a word.
+    /// Hangs up without an answer.
     pub(crate) fn silent() -> ConnectProxy {
         ConnectProxy::serve(|_, _| Ok(()))
     }
@@ -59,7 +59,7 @@ impl ConnectProxy {
         self.seen.lock().unwrap().heads.clone()
     }
 
-    /// What was passed on for clients so far.
+    /// The data passed on for clients so far.
     pub(crate) fn passed(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().unwrap().passed).into_owned()
     }

@@ -30,19 +30,19 @@ pub(crate) fn serve_on(
     address
 }
 
-/// Sends back what it gets, and the end after it.
+/// Sends back what it receives, and then the end.
 pub(crate) fn echo() -> SocketAddr {
     serve(echo_once)
 }
 
-/// Sends back what one connection gets, and the end after it.
+/// Sends back what one connection receives, and then the end.
 pub(crate) fn echo_once(mut stream: TcpStream) -> io::Result<()> {
     let mut input = stream.try_clone()?;
     io::copy(&mut input, &mut stream)?;
     stream.shutdown(Shutdown::Write)
 }
 
-/// Takes a head of HTTP, and nothing of what follows it.
+/// Reads an HTTP head, and nothing after it.
 pub(crate) fn read_head(input: &mut impl Read) -> io::Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -72,7 +72,7 @@ pub(crate) fn source() -> SocketAddr {
     })
 }
 
-/// Answers one connection; the result is what the answer gives.
+/// Answers one connection; the result is the return value of `answer`.
 pub(crate) fn one_shot<T: Send + 'static>(
     answer: impl FnOnce(TcpStream) -> T + Send + 'static,
 ) -> (SocketAddr, OneShot<T>) {
@@ -88,7 +88,7 @@ pub(crate) fn one_shot<T: Send + 'static>(
     (address, OneShot(result))
 }
 
-/// What [`one_shot`] will have given.
+/// The future result of [`one_shot`].
 pub(crate) struct OneShot<T>(Receiver<T>);
 
 impl<T> OneShot<T> {

@@ -12,7 +12,7 @@ use pinhole::internals::status::event::Event;
 
 use super::{DEADLINE, connect};
 
-/// A side that runs on a thread of its own.
+/// A side on its own thread.
 pub(crate) struct Side {
     pub(crate) events: Receiver<Event>,
     pub(crate) stopper: Stopper,
@@ -20,7 +20,7 @@ pub(crate) struct Side {
 }
 
 impl Side {
-    /// Waits for an event that fits; others are passed over.
+    /// Waits for an event that `fits`; skips others.
     #[track_caller]
     pub(crate) fn find<T>(&self, what: &str, fits: impl Fn(Event) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
@@ -32,13 +32,13 @@ impl Side {
         }
     }
 
-    /// Waits for the run to return; a loop that never does runs into the deadline.
+    /// Waits for the run to return; a loop that never does reaches the deadline.
     #[track_caller]
     pub(crate) fn end(self) -> Result<(), RunError> {
         self.last().1
     }
 
-    /// Ends the run in order and returns what was reported and not taken yet.
+    /// Ends the run in order and returns the remaining events.
     #[track_caller]
     pub(crate) fn stop(self) -> Vec<Event> {
         self.stopper.stop();
@@ -57,7 +57,7 @@ impl Side {
     }
 }
 
-/// Makes the callback of a side, and where its events come out.
+/// Creates the callback of a side, and the receiver of its events.
 pub(crate) fn reporter() -> (Reporter, Receiver<Event>) {
     let (sender, events) = unbounded();
     // Nobody listens any more once a test is over.

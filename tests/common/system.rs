@@ -1,4 +1,4 @@
-//! What a process holds, and which programs this machine has.
+//! The resources of a process, and the programs on this machine.
 
 use std::env;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Finds a program where [`find`] does. A test that misses it says so and ends.
+/// Finds a program. A test without it says so and ends.
 pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
     let found = find(name);
     if found.is_none() {
@@ -16,24 +16,24 @@ pub(crate) fn program(name: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
-/// Finds a program in the search path and where system services live.
+/// Finds a program in the search path and in the folders of system services.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut places = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     places.find_map(|place| Some(place.join(name)).filter(|file| file.is_file()))
 }
 
-/// Says loudly that a test did nothing: past the test harness, which shows the output of failed tests only.
+/// Says loudly that a test was skipped: the test harness shows only the output of failed tests.
 pub(crate) fn skipped(test: &str, why: &str) {
     past_the_harness(&format!("\n*** SKIPPED: {test}: {why} ***\n\n"));
 }
 
-/// Shows a figure, past the test harness too.
+/// Shows a figure, even if the test succeeds.
 pub(crate) fn figure(text: &str) {
     past_the_harness(&format!("figure: {text}\n"));
 }
 
-/// Shows a text even if the test succeeds: the macros' output is what the harness keeps to itself.
+/// Shows a text even if the test succeeds: the harness hides only the output of macros.
 pub(crate) fn past_the_harness(text: &str) {
     io::stderr().write_all(text.as_bytes()).unwrap();
 }
@@ -48,7 +48,7 @@ pub(crate) fn resident_kib(pid: u32) -> u64 {
     status_field(pid, "VmRSS:")
 }
 
-/// The most memory that was ever resident, in kibibytes.
+/// The peak of resident memory, in kibibytes.
 pub(crate) fn peak_resident_kib(pid: u32) -> u64 {
     status_field(pid, "VmHWM:")
 }
@@ -67,8 +67,7 @@ pub(crate) fn processor_ticks(pid: u32) -> u64 {
     fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Returns the processor time that processes use while nobody does anything to them, in ticks of 10 ms, and how long it
-/// was watched.
+/// Returns the processor time that processes use while idle, in ticks of 10 ms, and how long that was measured.
 pub(crate) fn ticks_within<const N: usize>(pids: [u32; N], time: Duration) -> ([u64; N], Duration) {
     let (start, before) = (Instant::now(), pids.map(processor_ticks));
     while start.elapsed() < time {

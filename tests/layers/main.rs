@@ -1,4 +1,4 @@
-//! The layer rule of `ARCHITECTURE.md`: which room may name what; and how long and wide files are.
+//! The layer rule of `ARCHITECTURE.md`: which room may name what; and limits on the length and width of files.
 
 mod reader;
 mod rooms;
@@ -13,7 +13,7 @@ use rooms::{ROOMS, Room, WATCHED};
 /// The longest line, in characters, as for `rustfmt`.
 const MAX_WIDTH: usize = 120;
 
-/// What tests have in place of the system.
+/// What replaces the system in tests.
 const WORLD: &str = "world";
 
 /// A file of the program.
@@ -23,7 +23,7 @@ struct File {
     contents: Contents,
 }
 
-/// Something that a file names although its room has no leave to, or the leave.
+/// A name that a file uses without permission of its room, or the permission.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Use {
     Ours(String),
@@ -45,8 +45,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of the program, without those that are compiled for tests only: that nothing else has their names is
-/// checked below.
+/// The files of the program, without those compiled only for tests. A test below checks that no other files have such
+/// names.
 fn program() -> Vec<File> {
     let source = root().join("src");
     let mut paths = Vec::new();
@@ -65,7 +65,7 @@ fn program() -> Vec<File> {
     paths.into_iter().map(file).collect()
 }
 
-/// The rows of the rooms that a module is in, the largest first.
+/// The rooms of a module, the largest first.
 fn rooms(module: &[String]) -> Vec<&'static Room> {
     let is_in = |room: &&Room| {
         let mut place = module.iter();
@@ -76,7 +76,7 @@ fn rooms(module: &[String]) -> Vec<&'static Room> {
     rooms
 }
 
-/// The packages of `Cargo.toml`, as code names them.
+/// The packages of `Cargo.toml`, by their names in code.
 fn packages() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("it can be read");
     let manifest: toml::Table = manifest.parse().expect("cargo read it, too");
@@ -94,7 +94,7 @@ fn packages() -> BTreeSet<String> {
     names
 }
 
-/// What a name is to the rule; `None` if it is anybody's.
+/// Returns what the rule says about a name; `None` if everyone may use it.
 fn classify(name: &Name, module: &[String], packages: &BTreeSet<String>) -> Option<Use> {
     let segments: Vec<&str> = name.segments.iter().map(String::as_str).collect();
     let has = |watched: &str| {
@@ -108,7 +108,7 @@ fn classify(name: &Name, module: &[String], packages: &BTreeSet<String>) -> Opti
         }
         first if packages.contains(first) => Some(Use::Others(first.to_owned())),
         _ => {
-            // The clock before what it is in, and the whole before its part.
+            // Prefer the clock to what contains it, and the whole to its part.
             let rank = |watched: &&&str| (!watched.starts_with("std"), watched.len());
             let watched = WATCHED.iter().filter(|watched| has(watched)).max_by_key(rank)?;
             Some(Use::Others((*watched).to_owned()))
@@ -133,7 +133,7 @@ fn rooms_name_what_they_may() {
         }
         for name in &file.contents.names {
             let Some(found) = classify(name, &file.module, &packages) else { continue };
-            // The largest room that may: what it may, a part of it need not be told again.
+            // Use the largest permitted room: its parts need not repeat the permission.
             match rooms.iter().find(|room| leaves(room).contains(&found)) {
                 Some(room) => _ = used.entry(room.name).or_default().insert(found),
                 None => {
@@ -187,7 +187,7 @@ fn parts_of_a_room_stand_in_an_order() {
     assert!(circular.is_empty(), "parts of these rooms name each other in a circle: {circular:?}");
 }
 
-/// Whether names lead back to where they began.
+/// Tells whether names lead back to their beginning.
 fn has_circle<T: Ord + Clone>(below: &BTreeMap<T, BTreeSet<T>>) -> bool {
     let mut left = below.clone();
     loop {
@@ -212,8 +212,8 @@ fn a_circle_is_found() {
     assert!(!has_circle(&below(&[('a', &['b', 'c']), ('b', &['c']), ('c', &['d'])])));
 }
 
-/// A file whose name ends in `_tests.rs` is not looked at, nor is what tests have in place of the system, so nothing
-/// else may have such a name.
+/// Files whose names end in `_tests.rs` are skipped, as is what replaces the system in tests, so nothing else may have
+/// such a name.
 #[test]
 fn files_are_where_their_names_say() {
     for file in program() {
@@ -223,7 +223,7 @@ fn files_are_where_their_names_say() {
     }
 }
 
-/// Lines of code, which only strings make longer, are for `rustfmt`.
+/// `rustfmt` checks lines of code; only strings make them longer.
 #[test]
 fn files_are_neither_long_nor_wide() {
     let mut found = Vec::new();

@@ -1,22 +1,22 @@
-//! Reads which names a source file uses, without its comments, its texts and its tests.
+//! Reads the names that a source file uses, without its comments, strings and tests.
 //!
-//! It knows as much of Rust as paths take: no types, and no macros, whose arguments are read as if they were code.
+//! It knows only as much of Rust as paths need: no types, and no macros, whose arguments are read like code.
 
-/// A name that a file uses, from its first segment on, and the line it stands in.
+/// A name that a file uses, from its first segment on, and its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Name {
     pub(crate) line: usize,
-    /// `crate` and what follows for our own, whatever they were written as; otherwise as written.
+    /// For our own names `crate` and the rest, however they were written; otherwise as written.
     pub(crate) segments: Vec<String>,
 }
 
-/// What a file says to whoever checks it.
+/// The findings in a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     pub(crate) names: Vec<Name>,
     /// Modules in files of their own that are compiled into the program.
     pub(crate) modules: Vec<String>,
-    /// Lines that put a module somewhere else than its name says.
+    /// Lines that give a module another path than its name.
     pub(crate) moved: Vec<usize>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn read(text: &str, module: &[&str]) -> Contents {
             }
             _ => {}
         }
-        // A method that asks what time it is, as `Instant::now` does.
+        // A method that reads the clock, as `Instant::now` does.
         if token.text == "elapsed" && at > 0 && tokens[at - 1].text == "." {
             contents.names.push(Name { line: token.line, segments: vec!["elapsed".to_owned()] });
         }
@@ -75,7 +75,7 @@ pub(crate) fn read(text: &str, module: &[&str]) -> Contents {
     contents
 }
 
-/// Reads the path that begins at a token, and those of a tree in braces behind it. Returns where to go on.
+/// Reads the path that begins at a token, and the paths of a tree in braces after it. Returns where to continue.
 fn path(tokens: &[Token], mut at: usize, mut segments: Vec<String>, found: &mut Vec<Name>) -> usize {
     let line = tokens[at].line;
     loop {
@@ -107,7 +107,7 @@ fn path(tokens: &[Token], mut at: usize, mut segments: Vec<String>, found: &mut 
     at
 }
 
-/// Writes a name of ours from `crate` on.
+/// Rewrites a name of ours to begin with `crate`.
 fn resolved(mut name: Name, module: &[&str]) -> Name {
     let ours = |base: &[&str], rest: &[String]| {
         let base = base.iter().map(|segment| (*segment).to_owned());
@@ -123,7 +123,7 @@ fn resolved(mut name: Name, module: &[&str]) -> Name {
     name
 }
 
-/// Returns the tokens without the items that are compiled for tests only.
+/// Returns the tokens without items compiled only for tests.
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;
@@ -158,7 +158,7 @@ fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     None
 }
 
-/// `#[cfg(test)]`, or `#[cfg(all(test, …))]`; not what is for tests and something else.
+/// Tells whether it is `#[cfg(test)]`, or `#[cfg(all(test, …))]`, but nothing that is also for other builds.
 fn is_for_tests(attribute: &[Token]) -> bool {
     let texts: Vec<&str> = attribute.iter().skip(2).map(|token| token.text.as_str()).collect();
     matches!(texts[..], ["cfg", "(", "test", ")", ..] | ["cfg", "(", "all", "(", "test", "," | ")", ..])
@@ -207,7 +207,7 @@ fn item_end(tokens: &[Token], mut at: usize) -> usize {
     at
 }
 
-/// Returns the text with blanks in place of comments and of what stands in quotes; lines stay where they are.
+/// Returns the text with blanks in place of comments and quoted text; lines stay in place.
 pub(crate) fn without_words(text: &str) -> String {
     let characters: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -302,12 +302,12 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// A word that a path can stand behind.
+/// Tells whether a path can follow this word.
 fn is_keyword(word: &str) -> bool {
     matches!(word, "use" | "as" | "in" | "return" | "dyn" | "impl" | "mut" | "match" | "if" | "else" | "while" | "for")
 }
 
-/// Whether a word goes on with what stands before it, and begins no path of its own.
+/// Tells whether a word continues what is before it, so that it begins no path.
 fn follows_path_or_dot(tokens: &[Token], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map_or("", |index| tokens[index].text.as_str());
     // `use ::mio::Token` begins at the root; in `Vec::<u8>::new`, `new` goes on.

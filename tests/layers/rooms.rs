@@ -1,16 +1,16 @@
-//! The rooms of the house and what each may name; a name that stands in no row is nobody's.
+//! The rooms of the house and what each may name; a name without a row may not be used.
 
 /// A room: a module, or a part of one that may name more than the rest.
 pub(crate) struct Room {
     pub(crate) name: &'static str,
     /// Other rooms.
     pub(crate) ours: &'static [&'static str],
-    /// Packages, and what is [watched](WATCHED).
+    /// Packages, and [watched](WATCHED) parts of the standard library.
     pub(crate) others: &'static [&'static str],
 }
 
-/// What of the standard library takes leave: what reaches the system, asks what time it is, or shares what can be
-/// changed.
+/// Parts of the standard library that need permission: those that reach the system, read the clock, or share mutable
+/// state.
 pub(crate) const WATCHED: &[&str] = &[
     "std::cell",
     "std::env",

@@ -1,4 +1,4 @@
-//! What a session survives with traffic on it, every byte of which is checked, and how long it takes to recover.
+//! Faults that a session survives with traffic on it, every byte of which is checked, and the time to recover.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -13,20 +13,20 @@ use crate::pair::Pair;
 use crate::transfer::{Moved, Transfer};
 use crate::{attempt, is_full, is_wanted, pass};
 
-/// The most that may pass from the network's return until traffic flows again both ways. It is held on a machine that
-/// does nothing else, which is where all faults are tried.
+/// Longest time from the network's return until traffic flows both ways. Checked only in the long run, which needs a
+/// machine without other load.
 const RECOVERY: Duration = Duration::from_secs(3);
 
-/// The most that may pass until a client says that it is recovering.
+/// Longest time until a client reports that it is recovering.
 const NOTICE: Duration = Duration::from_secs(5);
 
-/// How long traffic goes on where nothing is to be seen.
+/// How long traffic goes on where nothing should be noticed.
 const WHILE: Duration = Duration::from_secs(10);
 
-/// What moves, in each direction, before a fault and after it.
+/// Bytes in each direction, before and after a fault.
 const BYTES: u64 = 1_000_000;
 
-/// How much of what the client said is shown.
+/// How many of the client's events are shown.
 const STORY: usize = 4;
 
 /// A broadband line. The rate keeps what is in flight, and what the test costs, within bounds.
@@ -40,7 +40,7 @@ struct Fault {
     happen: fn(&mut Lab, &mut Pair, Transfer) -> Measured,
 }
 
-/// What a fault came to.
+/// The result of a fault.
 struct Measured {
     moved: Moved,
     /// From the network's return until traffic flowed again.
@@ -149,7 +149,7 @@ const FAULTS: &[Fault] = &[
     relayed("relayed: the host is killed and started again", replaced),
 ];
 
-/// What runs with every other test.
+/// The faults of every ordinary run.
 const SHORT: &[Fault] = &[
     direct("the client's link is down for 5 s", |lab, _, transfer| outage(lab, transfer, client, 5)),
     relayed("the relay is cut twice", |_, pair, transfer| cut(pair, transfer, 2)),
@@ -178,7 +178,7 @@ fn host(lab: &mut Lab) -> &mut Site {
     &mut lab.host
 }
 
-/// Nothing passes one site's link for a while.
+/// Blocks one site's link for a while.
 fn outage(lab: &mut Lab, transfer: Transfer, site: fn(&mut Lab) -> &mut Site, seconds: u64) -> Measured {
     site(lab).link.set(&DOWN);
     pass(Duration::from_secs(seconds));
@@ -186,14 +186,14 @@ fn outage(lab: &mut Lab, transfer: Transfer, site: fn(&mut Lab) -> &mut Site, se
     recover(transfer, Instant::now())
 }
 
-/// Moves on and tells how long after the network's return that began.
+/// Continues the transfer, and returns how long after the network's return it began.
 fn recover(transfer: Transfer, back: Instant) -> Measured {
     transfer.move_on(BYTES);
     let back_after = transfer.flowed_after(back);
     Measured { moved: transfer.finish(), back_after }
 }
 
-/// Something changes at once, and the path is there again as soon as it did: what counts is the silence.
+/// Applies a change after which the path works again at once; the silence is what counts.
 fn changed(transfer: Transfer, change: impl FnOnce()) -> Measured {
     let start = Instant::now();
     change();
@@ -203,7 +203,7 @@ fn changed(transfer: Transfer, change: impl FnOnce()) -> Measured {
     Measured { moved: transfer.finish(), back_after }
 }
 
-/// The client's link has other conditions from now on, which nobody has to be told of.
+/// Gives the client's link new conditions, which need no report.
 fn unnoticed(lab: &mut Lab, pair: &mut Pair, transfer: Transfer, conditions: Conditions) -> Measured {
     let (told, path) = (pair.client.events_so_far().len(), pair.path());
     lab.client.link.set(&conditions);
@@ -217,7 +217,7 @@ fn unnoticed(lab: &mut Lab, pair: &mut Pair, transfer: Transfer, conditions: Con
     Measured { moved: transfer.finish(), back_after: None }
 }
 
-/// The relay's WebSocket is cut again and again, each time once traffic flows.
+/// Cuts the relay's WebSocket several times, each time once traffic flows.
 fn cut(pair: &Pair, transfer: Transfer, times: usize) -> Measured {
     let mut slowest = Duration::ZERO;
     for _ in 0..times {
@@ -231,7 +231,7 @@ fn cut(pair: &Pair, transfer: Transfer, times: usize) -> Measured {
     Measured { moved: transfer.finish(), back_after: Some(slowest) }
 }
 
-/// The host is gone without a word, and another with the same pin takes its place.
+/// Kills the host, and starts another with the same pin.
 fn replaced(lab: &mut Lab, pair: &mut Pair, transfer: Transfer) -> Measured {
     let killed = Instant::now();
     pair.host.signal(Signal::SIGKILL);
@@ -248,7 +248,7 @@ fn replaced(lab: &mut Lab, pair: &mut Pair, transfer: Transfer) -> Measured {
     Measured { moved: Moved { bytes: bytes + further.bytes, lost: further.lost }, back_after }
 }
 
-/// Has a fault happen to a new pair; the row, and whether it is as it should be.
+/// Applies a fault to a new pair. Returns the row, and whether it is right.
 fn run(lab: &mut Lab, fault: &Fault) -> (String, bool) {
     lab.set_nats(fault.nats.0, fault.nats.1);
     lab.client.move_inside(2);

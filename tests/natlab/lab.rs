@@ -1,4 +1,4 @@
-//! The network: a peer behind a router on each side, and in between what both can reach.
+//! The network: a peer behind a router on each side, and the internet between them.
 //!
 //! ```text
 //! client 192.168.1.2 ═ 192.168.1.1 router 203.0.113.1 ─┐
@@ -29,7 +29,8 @@ pub(crate) const STUN: [SocketAddrV4; 2] = [SocketAddrV4::new(INTERNET[0], 3478)
 /// Programs without which there is no laboratory.
 const PROGRAMS: [&str; 4] = ["ip", "nft", "conntrack", "cc"];
 
-/// Two peers and what is between them. One at a time, so that what is measured in one is not another's load.
+/// Two peers and the network between them. Only one exists at a time, so that one does not disturb the measurements of
+/// another.
 pub(crate) struct Lab {
     pub(crate) client: Site,
     pub(crate) host: Site,
@@ -39,7 +40,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Builds a laboratory whose routers are of those kinds, or says why this machine cannot.
+    /// Builds a laboratory with these kinds of routers, or says why this machine cannot.
     pub(crate) fn new(test: &str, client: Nat, host: Nat) -> Option<Lab> {
         static ALONE: Mutex<()> = Mutex::new(());
         if let Err(reason) = is_possible(test) {
@@ -54,7 +55,7 @@ impl Lab {
             internet.ip(&format!("addr add {address}/24 dev br0"));
         }
         internet.set("net/ipv4/ip_forward", "1");
-        // Between routers that do not map, the way through here is the only one.
+        // Between routers without NAT, this is the only way.
         internet.set("net/ipv4/conf/all/send_redirects", "0");
         internet.set("net/ipv4/conf/br0/send_redirects", "0");
         let sockets = internet.run(|| STUN.map(|address| UdpSocket::bind(address).unwrap()));
@@ -111,7 +112,7 @@ impl Site {
         }
     }
 
-    /// Empties the router's table of connections, as one that was restarted.
+    /// Empties the router's connection table, like a restart.
     pub(crate) fn forget_mappings(&self) {
         self.router.program("conntrack", "-F", "");
     }
@@ -147,7 +148,7 @@ impl Site {
     }
 }
 
-/// Tells whether this process may do all that a laboratory takes, or why not.
+/// Tells whether this process can build a laboratory, or why not.
 fn is_possible(test: &str) -> Result<(), String> {
     static POSSIBLE: OnceLock<Result<(), String>> = OnceLock::new();
     POSSIBLE.get_or_init(|| find_out(test)).clone()

@@ -1,4 +1,4 @@
-//! The link between a peer and its router, whose conditions can be changed while it is in use. `linkem.c` says how.
+//! The link between a peer and its router, whose conditions can change while it is in use. `linkem.c` is the emulator.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::{fs, process};
 
 use crate::namespace::Namespace;
 
-/// What a link does to packets, in both directions alike.
+/// The conditions of a link, equal in both directions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conditions {
     pub(crate) delay: Duration,
@@ -34,7 +34,7 @@ pub(crate) const GOOD: Conditions = Conditions {
 /// Nothing passes.
 pub(crate) const DOWN: Conditions = Conditions { loss_percent: 100.0, ..GOOD };
 
-/// An emulator between two devices, which are there as long as this.
+/// An emulator between two devices, which exist as long as it does.
 pub(crate) struct Link {
     emulator: Child,
     answers: BufReader<ChildStdout>,
@@ -57,7 +57,7 @@ impl Link {
         link
     }
 
-    /// Changes the conditions; they hold when this returns.
+    /// Changes the conditions; they are in force when this returns.
     #[track_caller]
     pub(crate) fn set(&mut self, conditions: &Conditions) {
         let Conditions { delay, loss_percent, rate_mbit, queue_packets, reorder_percent } = conditions;
@@ -83,7 +83,7 @@ impl Drop for Link {
     }
 }
 
-/// Compiles the emulator, once a process.
+/// Compiles the emulator, once per process.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! Every pair of NATs: direct where hole punching can join them, relayed where it cannot, and never nothing.
+//! Every pair of NATs: direct if hole punching can join them, otherwise relayed.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::{attempt, is_full, is_wanted};
 /// What each pair moves, in each direction.
 const BYTES: u64 = 2_000_000;
 
-/// The most that may pass from the client's start until its port is forwarded, as the median of direct pairs.
+/// Longest time from the client's start until its port is forwarded, as the median of direct pairs.
 const DIRECT: Duration = Duration::from_secs(1);
 
-/// The most that may pass from the client's start until a relayed pair's first byte.
+/// Longest time from the client's start until a relayed pair's first byte.
 const RELAYED: Duration = Duration::from_secs(2);
 
-/// What a pair came to.
+/// The result of a pair.
 struct Outcome {
     path: String,
     candidates: String,

@@ -1,5 +1,5 @@
-//! Network namespaces without a name: they, and all devices in them, are gone with the last socket and the last process
-//! that live there, so that nothing is left behind however a test ends.
+//! Network namespaces without a name: they and all their devices end with the last socket and the last process in them,
+//! so that nothing is left however a test ends.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -10,7 +10,7 @@ use std::{io, thread};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A network of its own, as long as a clone of this or a socket made in it lives.
+/// A network of its own, as long as a clone of this or a socket in it exists.
 #[derive(Clone)]
 pub(crate) struct Namespace {
     handle: Arc<File>,
@@ -29,8 +29,8 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Does something on a thread that lives in this network. Sockets belong where they were made, whoever uses them
-    /// then; programs start where the thread is that starts them.
+    /// Runs `work` on a thread in this network. A socket belongs to the network where it was made, whichever thread
+    /// uses it; a program starts in the network of the thread that starts it.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let there = || {
             setns(&self.handle, CloneFlags::CLONE_NEWNET).unwrap();

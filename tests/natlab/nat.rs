@@ -5,18 +5,18 @@
 
 use std::fmt;
 
-/// What a router does to UDP between the inside and the world.
+/// How a router treats UDP between the inside and the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nat {
     /// Nothing: the inside has public addresses.
     None,
     /// One mapping, open to everybody.
     Full,
-    /// One mapping, open to addresses that were written to.
+    /// One mapping, open to addresses it sent to.
     Address,
-    /// One mapping, open to addresses and ports that were written to.
+    /// One mapping, open to addresses and ports it sent to.
     Port,
-    /// Another mapping for each destination, open to that.
+    /// A different mapping for each destination, open to that.
     Symmetric,
     /// UDP does not pass.
     NoUdp,
@@ -32,7 +32,8 @@ impl Nat {
 
     /// Tells whether hole punching joins two peers behind routers of these kinds.
     ///
-    /// A symmetric mapping is unknown before it is used, so the other side must let in what it has not written to.
+    /// A symmetric mapping is unknown before it is used, so the other side must accept packets from addresses it has
+    /// not sent to.
     pub(crate) fn joins(self, other: Nat) -> bool {
         match self {
             Nat::None | Nat::Full | Nat::Address => other != Nat::NoUdp,

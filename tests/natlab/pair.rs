@@ -62,19 +62,19 @@ impl Pair {
         self.host.event("listening");
     }
 
-    /// Returns the path as the client said last.
+    /// Returns the path that the client reported last.
     pub(crate) fn path(&mut self) -> String {
         let told = self.client.events_so_far();
         told.iter().rev().find_map(|event| event["path"].as_str()).unwrap_or("none").to_owned()
     }
 
-    /// Returns the candidates of the path as the client said last, ours and theirs.
+    /// Returns the candidates of the path that the client reported last, ours and theirs.
     pub(crate) fn candidates(&mut self) -> String {
         let told = self.client.events_so_far();
         told.iter().rev().find_map(|event| event["candidates"].as_str()).unwrap_or_default().to_owned()
     }
 
-    /// Waits until the client says that this is its path.
+    /// Waits until the client reports this path.
     #[track_caller]
     pub(crate) fn wait_for_path(&mut self, path: &str) {
         wait_until(&format!("the path is {path}"), || self.path() == path);

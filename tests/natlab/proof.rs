@@ -1,5 +1,5 @@
-//! That the laboratory does what its users believe: links delay, lose and reorder as told, and the tunnel carries, is
-//! cut and comes back.
+//! Proof that the laboratory works as assumed: links delay, lose and reorder as configured, and the tunnel carries
+//! data, can be cut, and comes back.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -20,7 +20,7 @@ const DATAGRAMS: u32 = 1000;
 
 const PAYLOAD: usize = 1000;
 
-/// What became of datagrams that were sent over the client's link.
+/// The fate of datagrams sent over the client's link.
 struct Arrivals {
     count: u32,
     /// How many came after one that was sent later.
@@ -100,7 +100,7 @@ fn links_do_what_they_are_told() {
     assert_eq!(measure(&lab, Duration::ZERO).count, 0);
 }
 
-/// Connects through the tunnel to an echo behind it, and has a byte come back.
+/// Connects through the tunnel to an echo behind it, and exchanges a byte.
 fn converse(lab: &Lab) -> std::io::Result<TcpStream> {
     let mut stream = lab.client.inside.run(|| TcpStream::connect_timeout(&PUBLIC.into(), DEADLINE))?;
     stream.set_read_timeout(Some(DEADLINE))?;

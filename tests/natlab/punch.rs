@@ -1,5 +1,5 @@
-//! Plain hole punching between two sockets, which shows what the laboratory's routers let through: without that, a pair
-//! that is relayed would say nothing about pinhole.
+//! Plain hole punching between two sockets, which shows what the laboratory's routers let through: otherwise a relayed
+//! pair would prove nothing about pinhole.
 
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::thread;
@@ -10,13 +10,13 @@ use crate::lab::{Lab, STUN, Site};
 use crate::nat::Nat;
 use crate::stun;
 
-/// How long both try: many round trips.
+/// How long both sides try: many round trips.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How much longer one side waits before it starts than the other.
 const HEAD_START: Duration = Duration::from_millis(100);
 
-/// What one side says to the other: that it was not heard from yet, or that it was.
+/// The messages: the other side was not heard yet, or it was.
 const HELLO: &[u8] = b"hello";
 const HEARD: &[u8] = b"heard";
 
@@ -82,7 +82,7 @@ impl Peer {
     }
 }
 
-/// Tells whether two peers that know only how the internet sees the other can talk.
+/// Tells whether two peers can talk if each knows only the other's public address.
 fn is_joined(lab: &Lab, delays: [Duration; 2]) -> bool {
     let peers = [Peer::new(&lab.client), Peer::new(&lab.host)];
     let [Some(first), Some(second)] = [peers[0].seen, peers[1].seen] else { return false };

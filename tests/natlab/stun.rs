@@ -1,4 +1,4 @@
-//! STUN Binding (RFC 8489) over IPv4: a server that answers, and a question.
+//! STUN Binding (RFC 8489) over IPv4: a server and a client.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -14,7 +14,7 @@ const FAMILY_IPV4: u8 = 1;
 const COOKIE: [u8; 4] = 0x2112_A442_u32.to_be_bytes();
 const HEADER_LEN: usize = 20;
 
-/// How often a server looks whether it is still wanted.
+/// How often a server checks whether it should end.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Answers Binding requests on some sockets until it is dropped.
@@ -74,7 +74,7 @@ fn masked(address: SocketAddrV4) -> [u8; 6] {
 /// How long one question waits for its answer: several round trips.
 const ANSWER: Duration = Duration::from_millis(100);
 
-/// Asks a server how it sees a socket, three times at most.
+/// Asks a server for a socket's public address, at most three times.
 pub(crate) fn ask(socket: &UdpSocket, server: SocketAddrV4) -> io::Result<SocketAddrV4> {
     let transaction: [u8; 12] = rand::random();
     let request = [&BINDING_REQUEST[..], &[0, 0], &COOKIE, &transaction].concat();

@@ -1,4 +1,4 @@
-//! Bytes that go both ways through the tunnel for as long as a test wants, each checked where it arrives.
+//! Bytes both ways through the tunnel for as long as a test wants, each checked on arrival.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ const STANDSTILL: Duration = Duration::from_secs(150);
 /// How much the applications' sockets hold, in bytes.
 const BUFFER: usize = 128 * 1024;
 
-/// What the host shares: its connections are the far ends of transfers.
+/// The service of the host: its connections are the far ends of transfers.
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     accepted: Receiver<TcpStream>,
@@ -43,7 +43,7 @@ impl Service {
     }
 }
 
-/// A connection through the tunnel with as much traffic as it takes, both ways.
+/// A connection through the tunnel with as much traffic as it carries, both ways.
 pub(crate) struct Transfer {
     /// From the client's application to the host's service.
     up: Arc<Way>,
@@ -62,7 +62,7 @@ struct Way {
     ended_at: Mutex<Option<Instant>>,
 }
 
-/// What a transfer came to.
+/// The result of a transfer.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moved {
     pub(crate) bytes: u64,

@@ -1,8 +1,8 @@
-//! What stands for a dev tunnel: a public address whose connections come out at a port of the host's own machine.
+//! A simulated dev tunnel: a public address whose connections come out at a port of the host's own machine.
 //!
-//! As with the real ones, the host's side dials out: an agent beside the host keeps one connection to the public part
-//! in reserve, which carries the next that comes, and dials another then. So signaling crosses the host's link and
-//! router as everything else does, and is back soon after they are.
+//! As with real ones, the host's side dials out. An agent beside the host keeps one connection to the public part in
+//! reserve, which carries the next client, and then dials another. So signaling crosses the host's link and router like
+//! everything else, and is back soon after they are.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! A process that dies, and a peer's machine that is gone, as the programs at its connections see it.
+//! The death of a process or of a peer's machine, as programs at its connections see it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -84,7 +84,7 @@ fn what_a_process_had_finished_outlives_it() {
     pair.host.stop();
 }
 
-/// The system asks machines that are silent whether they are there; so it says of the sockets on both sides.
+/// The system checks silent machines, which shows in the state of the sockets on both sides.
 #[cfg(target_os = "linux")]
 #[test]
 fn forwarded_connections_are_kept_alive() {

@@ -1,7 +1,7 @@
-//! How connections end, and what arrives before that: through every kind of forward, beside a plain connection, socat
-//! and `ssh -L`. What a plain connection delivers every time, a forward does, and its end looks the same.
+//! How connections end, and what arrives before that: through every kind of forward, compared with a plain connection,
+//! socat and `ssh -L`. Whatever a plain connection always delivers, a forward delivers too, and its end looks the same.
 //!
-//! `PIPE_FULL` does each twenty times.
+//! `PIPE_FULL` repeats each case twenty times.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
@@ -23,10 +23,10 @@ use crate::common::pinhole::{Pinhole, text};
 use crate::common::system::{figure, program};
 use crate::common::{DEADLINE, ReservedPort, any_port, connect, wait_until};
 
-/// What is said before most ends: more than the first window of a stream, and of a connection.
+/// Bytes sent before most ends: more than the first window of a stream, and of a connection.
 const LEN: usize = 100_000;
 
-/// What the other one says meanwhile and nobody reads.
+/// Bytes that the other side sends meanwhile, which are not read.
 const UNREAD: usize = 3000;
 
 /// How one side ends a connection.

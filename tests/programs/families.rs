@@ -1,4 +1,5 @@
-//! A bare port is one of localhost, whichever address that is: dialled and listened on, for streams and for datagrams.
+//! A bare port is a port of localhost, whichever address that is: for dialling and listening, for streams and
+//! datagrams.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,7 +16,7 @@ use crate::common::{DEADLINE, connect, quiet_port, wait_until};
 
 const BOTH: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
-/// Tells whether there is IPv6 here; without it a test says that it did nothing.
+/// Tells whether there is IPv6; a test without it says that it was skipped.
 fn has_ipv6(test: &str) -> bool {
     let is_there = TcpListener::bind((BOTH[1], 0)).is_ok();
     if !is_there {

@@ -1,4 +1,4 @@
-//! Every kind of forward through real processes: services by name, unix sockets, what the client names, the proxy, the
+//! Every kind of forward through real processes: services by name, unix sockets, targets of the client, the proxy, the
 //! pipe.
 
 use std::io::{Read, Write};
@@ -418,8 +418,8 @@ fn datagrams_go_through_the_proxy_as_long_as_their_connection_lasts() {
     host.stop();
 }
 
-/// What a program sends right behind its request goes to the target whole and in order, however small the credit is
-/// that the host gives at first: here 4 KiB.
+/// Data that a program sends right after its request reaches the target whole and in order, however small the initial
+/// credit of the host is: here 4 KiB.
 #[test]
 fn what_follows_a_request_to_the_proxy_at_once_arrives_whole() {
     let echo = echo();

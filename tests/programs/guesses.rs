@@ -1,4 +1,4 @@
-//! Whoever guesses the login of a proxy of `-D`, and those who have it.
+//! Guesses of the login of a `-D` proxy, and programs with the right one.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Many connections one after the other and at once: afterwards both processes hold what they held before.
+//! Many connections, in a row and at once: afterwards both processes hold the same resources as before.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Forwards that lead back to themselves: the service is down, and who has its port is a forward to it.
+//! Forwards that lead back to themselves: the service is down, and a forward to it has its port.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
@@ -14,7 +14,8 @@ use crate::common::services::{echo, serve, sink};
 use crate::common::system::skipped;
 use crate::common::{DEADLINE, ReservedPort, any_port, connect, quiet_port, try_connect, wait_until};
 
-/// Streams that may be opened by one connection, on both sides together: twice round, where two targets take turns.
+/// Maximum number of streams that one connection may open, on both sides together: twice round, if two targets
+/// alternate.
 const MOST_STREAMS: usize = 6;
 
 fn host(arguments: &[&str]) -> (Pinhole, String) {
@@ -33,7 +34,7 @@ fn streams(side: &mut Pinhole) -> usize {
     side.events_so_far().iter().filter(|event| event["event"] == "stream-opened").count()
 }
 
-/// Says something on a connection, and waits for its end: it never gets an answer.
+/// Sends data on a connection, and waits for its end: it never gets an answer.
 fn say(mut stream: impl Read + Write) {
     // It may be over by now.
     let _ = stream.write_all(b"hello");
@@ -54,12 +55,11 @@ fn own_address(test: &str) -> Option<IpAddr> {
     own
 }
 
-/// What a host and its clients are started with.
+/// The arguments of a host and its clients.
 type Arguments = (Vec<String>, Vec<Vec<String>>);
 
-/// Connects to the first of two ports, at which nothing is but what the arguments make of it, and checks that whoever
-/// dials notices that it comes back. Somebody else may have one of the numbers at another address; then others are
-/// taken.
+/// Connects to the first of two ports, where only the arguments make something listen, and checks that the dialling
+/// side notices the loop. If another program has one of the ports, others are tried.
 #[track_caller]
 fn check(arguments: impl Fn(u16, u16) -> Arguments, by_client: bool) {
     let is_done = (0..10).any(|_| {
@@ -231,7 +231,7 @@ fn clients_meet_at_a_host() {
     host.stop();
 }
 
-/// Two hosts, each of which shares what the other one's client makes appear. Nobody sees the whole round.
+/// Two hosts, each sharing what the other one's client makes appear. No process sees the whole loop.
 fn ring(scheme: &str, port: u16, other: u16) -> [Pinhole; 4] {
     let (first, first_url) = host(&[&format!("a={scheme}127.0.0.1:{other}")]);
     let (second, second_url) = host(&[&format!("b={scheme}127.0.0.1:{port}")]);
@@ -248,7 +248,7 @@ const MOST_IN_RING: usize = 60;
 /// How long a datagram may be under way before it counts as lost.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// `again` says once more what may have been lost.
+/// Waits until the loop is noticed; `again` repeats what may have been lost.
 fn check_ring(mut ring: [Pinhole; 4], again: impl Fn()) {
     // Either host may be the one that notices.
     let is_loop = |event: &Value| event["event"] == "warning" && event["code"] == "loop";

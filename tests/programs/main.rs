@@ -1,4 +1,4 @@
-//! The real binary as a process: real programs, and programs' habits, through a host and a client.
+//! The real binary as a process: real programs, and their habits, through a host and a client.
 //!
 //! `PIPE_FULL=1` adds what takes long.
 
@@ -11,9 +11,9 @@ mod common;
 
 /// Another implementation as the client: a page in headless Chromium, and its scripts in Node.js.
 mod browser;
-/// The command line: exit codes, events, words, the terminal, and a forwarder that plays host.
+/// The command line: exit codes, events, words, the terminal, and a forwarder that plays the host.
 mod cli;
-/// A process that dies, as the programs at its connections see it.
+/// The death of a process, as programs at its connections see it.
 mod death;
 /// How connections end through every kind of forward, beside plain TCP, socat and `ssh -L`.
 mod endings;
@@ -25,7 +25,7 @@ mod forwards;
 mod guesses;
 /// curl, and many HTTP connections at once.
 mod http;
-/// What processes hold after many connections.
+/// Resources of processes after many connections.
 mod leaks;
 /// Forwards that lead back to themselves.
 mod loops;
@@ -37,7 +37,7 @@ mod redis;
 mod ssh;
 /// A reader that stalls beside others.
 mod stall;
-/// Half-close, who speaks first, and failures.
+/// Half-close, services that send first, and failures.
 mod streams;
 /// UDP: many programs, long datagrams, dig, iperf3.
 mod udp;

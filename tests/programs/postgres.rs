@@ -1,4 +1,4 @@
-//! psql against a real PostgreSQL, as far as one is installed.
+//! psql against a real PostgreSQL, if one is installed.
 
 use std::fs;
 use std::net::TcpStream;
@@ -46,7 +46,7 @@ struct Database {
 }
 
 impl Database {
-    /// Starts one; `None`, with the reason said, where this machine does not let it start.
+    /// Starts it; `None`, with the reason printed, if this machine does not allow it.
     fn start() -> Option<Database> {
         let Some(binaries) = binaries() else {
             skipped(TEST, "no initdb beside a postgres is installed");

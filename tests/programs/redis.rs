@@ -1,4 +1,4 @@
-//! A real Redis at a unix socket, which appears as a unix socket, as far as it is installed.
+//! A real Redis at a unix socket, which appears as a unix socket, if it is installed.
 
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};

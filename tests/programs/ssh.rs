@@ -1,4 +1,4 @@
-//! ssh through the tunnel to a throwaway sshd, as far as both are installed.
+//! ssh through the tunnel to a throwaway sshd, if both are installed.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -166,7 +166,7 @@ struct Server {
 }
 
 impl Server {
-    /// Starts sshd for this user alone; `None`, with the reason said, where this machine does not let it start.
+    /// Starts sshd for this user only; `None`, with the reason printed, if this machine does not allow it.
     fn start(sshd: &Path, keygen: &Path, directory: &Path) -> Option<Server> {
         for name in ["host", "user"] {
             let file = directory.join(name);

@@ -1,4 +1,4 @@
-//! A reader that stalls holds up itself and nobody else.
+//! A reader that stalls delays only itself.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! What TCP programs rely on: the end of one direction, who speaks first, and how a failure looks.
+//! Behaviour that TCP programs rely on: the end of one direction, which side sends first, and how failures look.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;

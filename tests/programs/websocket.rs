@@ -1,4 +1,4 @@
-//! A WebSocket through the tunnel: an upgrade, then messages both ways for as long as it pleases.
+//! A WebSocket through the tunnel: an upgrade, then messages both ways without limit.
 
 use tungstenite::Message;
 

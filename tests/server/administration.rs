@@ -1,4 +1,4 @@
-//! What a server tells of itself, and what its owner can do.
+//! What a server reports about itself, and what its owner can do.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -246,7 +246,7 @@ fn what_everybody_reaches_is_warned_of() {
     server.stop();
 }
 
-/// A browser sends requests of any page to loopback, too, and says whose they are.
+/// Browsers send requests of any page to loopback, too, and name the page's site.
 #[test]
 fn pages_of_other_sites_are_not_talked_to() {
     let server = with_administration();

@@ -1,5 +1,4 @@
-//! Those who do not read, and those who are too many: others do not notice, and the server holds a bounded amount for
-//! them.
+//! Clients that do not read, and crowds: others do not notice, and the server's memory for them is bounded.
 
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +21,7 @@ use crate::common::{ReservedPort, connect, ping, some_are_open};
 use crate::lab::{Client, Honest, Server, Transfer, check_echo, registered};
 use crate::raw::{Raw, conversation};
 
-/// The most that a server may need here, in kibibytes: what one slow client may have waiting is 5 MiB.
+/// Maximum memory that a server may use here, in kibibytes: one slow client may have 5 MiB waiting.
 const MEMORY_LIMIT: u64 = 64 * 1024;
 
 /// Echoes that are measured beside what others do.
@@ -331,7 +330,7 @@ fn no_more_hosts_and_clients_come_in_than_may() {
     let mut server = Server::open(&["--max-hosts", "2", "--max-clients", "2"]);
     let mut first = server.host("first", echo(), &[]);
     let mut second = server.host("second", echo(), &[]);
-    let sentence = "there are as many hosts as there may be; try again later";
+    let sentence = "the server has all the hosts it may have; try again later";
     server.start_host("third", echo(), &[]).end().expect(1, &[r#""code":"full""#, sentence]);
     assert_eq!(server.process.event("refused")["code"], json!("full"));
     second.process.stop();
@@ -339,7 +338,7 @@ fn no_more_hosts_and_clients_come_in_than_may() {
     let mut second = server.host("second", echo(), &[]);
 
     let mut clients = [first.relayed(), second.relayed()];
-    let sentence = "there are as many clients as there may be; try again later";
+    let sentence = "the server has all the clients it may have; try again later";
     let url = &first.url;
     Pinhole::client(url, &[]).end().expect(1, &[r#""code":"full""#, sentence]);
     assert_eq!(server.process.event("refused")["code"], json!("full"));

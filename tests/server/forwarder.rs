@@ -1,4 +1,4 @@
-//! Stands between processes, keeps what it passes on, and cuts connections.
+//! A forwarder between processes that records what it passes on, and cuts connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -50,7 +50,7 @@ impl Forwarder {
         forwarder
     }
 
-    /// Cuts the connections of those who connected; at the other ends nothing is noticed of it.
+    /// Cuts the connections on the connecting side; the other ends do not notice.
     pub(crate) fn cut_near(&self) {
         for passage in self.passages.lock().unwrap().iter() {
             passage.is_cut.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! Hosts that do nothing cost next to nothing.
+//! The cost of idle hosts, which is nearly nothing.
 
 use std::env;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the logs of host, client and server have at the most talkative level: no secret of anybody.
+//! The most detailed logs of host, client and server: they contain no secrets.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! The server as a process: hosts that register there, clients that join them, visitors of its gateway, and everybody
-//! who would rather have it otherwise.
+//! The server as a process: hosts that register, clients that join them, visitors of its gateway, and attackers of all
+//! kinds.
 //!
 //! `SERVER_FULL=1` and `GATEWAY_FULL=1` add what takes long.
 
@@ -10,21 +10,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-/// What the server tells of itself, and what its owner can do.
+/// What the server reports about itself, and what its owner can do.
 mod administration;
-/// Those who do not read, and those who are too many.
+/// Clients that do not read, and crowds.
 mod crowds;
-/// Stands between processes, keeps what it passes on, and cuts connections.
+/// A forwarder between processes that records what it passes on, and cuts connections.
 mod forwarder;
 /// The gateway and the proxy: browsers, curl, Vite, smugglers, and services of every kind.
 mod gateway;
-/// What hosts that do nothing cost.
+/// The cost of idle hosts.
 mod idle;
 /// A server, hosts and clients in one process, through the library.
 mod in_process;
 /// A server as a process, and what tests do with streams through it.
 mod lab;
-/// No secret of anybody is in a log.
+/// No log contains a secret.
 mod logs;
 /// Pins of hosts: how long they last, and how slowly they are guessed.
 mod pins;
@@ -34,17 +34,17 @@ mod raw;
 mod registration;
 /// Servers, hosts and clients that end while streams are open.
 mod restarts;
-/// One server, its hosts and their clients, as they are meant to be.
+/// One server, its hosts and their clients, in normal use.
 mod rows;
 /// What a server sees of relayed sessions.
 mod secrecy;
 /// One source against each table of a server.
 mod shares;
-/// What no pinhole would send.
+/// Messages that no pinhole would send.
 mod strangers;
 /// A server with TLS of its own.
 mod tls;
-/// A server that lets in those whose tokens it knows.
+/// A server that accepts only known tokens.
 mod tokens;
-/// Hosts and clients that are there before what they need.
+/// Hosts and clients that start before what they need.
 mod waiting;

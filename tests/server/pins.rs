@@ -1,4 +1,4 @@
-//! The pins of hosts on a server: they last as long as their owners want, and guessing them takes time.
+//! The pins of hosts on a server: they last as long as their owners want, and guesses take time.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! One server, its hosts and their clients, as they are meant to be.
+//! One server, its hosts and their clients, in normal use.
 
 use serde_json::json;
 

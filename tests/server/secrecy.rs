@@ -1,4 +1,4 @@
-//! What a server sees of relayed sessions: who meets whom, and nothing of what they say.
+//! What a server sees of relayed sessions: who meets whom, but not the content.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! One source against each table of a server: whoever comes from elsewhere is served as if nobody else were there.
+//! One source against each table of a server: others are served as if it were not there.
 
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! What no pinhole would send, on the WebSockets of a server: whoever sends it is told so, and nobody else notices.
+//! Messages that no pinhole would send, on the WebSockets of a server: the sender is told, and nobody else notices.
 
 use std::io::{Read as _, Write as _};
 

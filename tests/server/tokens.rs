@@ -1,4 +1,4 @@
-//! A server that lets in those whose tokens it knows.
+//! A server that accepts only known tokens.
 
 use std::fs;
 use std::path::PathBuf;
@@ -129,7 +129,7 @@ fn a_token_has_so_many_hosts_and_each_so_many_clients() {
     let file = TokenFile::new("limits", &[entry("few", r#""few-*""#, limits), entry("many", r#""*""#, "")].concat());
     let mut server = file.server();
     let mut hosts = ["few-1", "few-2"].map(|id| server.host(id, echo(), &["--token", "few"]));
-    let full = [r#""code":"full""#, "there are as many hosts as there may be; try again later"];
+    let full = [r#""code":"full""#, "the server has all the hosts it may have; try again later"];
     server.start_host("few-3", echo(), &["--token", "few"]).end().expect(1, &full);
     let mut other = server.host("few-3", echo(), &["--token", "many"]);
     // In place of itself it is not one more.
@@ -137,7 +137,7 @@ fn a_token_has_so_many_hosts_and_each_so_many_clients() {
     hosts[0].process.end().expect(1, &[r#""code":"replaced""#]);
 
     let mut clients = [again.relayed(), hosts[1].relayed(), other.relayed(), other.relayed()];
-    let full = [r#""code":"full""#, "there are as many clients as there may be; try again later"];
+    let full = [r#""code":"full""#, "the server has all the clients it may have; try again later"];
     Pinhole::client(&again.url, &[]).end().expect(1, &full);
     clients[0].process.stop();
     server.process.event("client-left");

@@ -1,4 +1,4 @@
-//! Hosts and clients that are there before what they need, as units at boot are.
+//! Hosts and clients that start before what they need, like services at boot.
 
 use nix::sys::signal::Signal;
 

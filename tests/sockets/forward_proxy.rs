@@ -1,5 +1,5 @@
-//! curl, as a program that is set to the `-D` port: it has to take the answers of the negotiation for right, and to
-//! show its user what went wrong. The tunnel is left out: what is asked for is at one local service.
+//! curl as a program that uses the `-D` port: it must accept the answers of the negotiation, and show its user what
+//! went wrong. There is no tunnel: every destination is one local service.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! Addresses that come and go while the program runs, on interfaces of a network namespace that only the test sees.
+//! Addresses that come and go while the program runs, on interfaces of a network namespace of the test.
 
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::common::system::{program, skipped};
 
 const TOKEN: Token = Token(7);
 
-/// A network namespace with two interfaces that are joined, and somebody who watches them.
+/// A network namespace with two connected interfaces, and a watch of their addresses.
 ///
-/// The namespace is the thread's: it is gone with the test.
+/// The namespace belongs to the thread and ends with the test.
 struct World {
     ip: PathBuf,
     poll: Poll,

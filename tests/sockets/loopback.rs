@@ -1,4 +1,4 @@
-//! A host and a client in one process, through the library: as a program that embeds pinhole would use it.
+//! A host and a client in one process, through the library, like a program that embeds pinhole.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};

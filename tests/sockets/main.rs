@@ -1,6 +1,6 @@
 //! The library over real sockets, in the process of the tests.
 
-// Helpers of tests stand outside of test functions, where clippy.toml already allows it.
+// Helpers are outside of test functions, where clippy.toml allows this.
 #![allow(clippy::unwrap_used)]
 #![cfg(unix)]
 
@@ -12,9 +12,9 @@ mod forward_proxy;
 /// Addresses that come and go, in a network namespace (needs root).
 #[cfg(target_os = "linux")]
 mod interfaces;
-/// A host and a client, as a program that embeds pinhole runs them.
+/// A host and a client, in a program that embeds pinhole.
 mod loopback;
-/// A host against clients made by hand: guesses, hang-ups, floods, too few places.
+/// A host against clients made by hand: guesses, hang-ups, floods, lack of places.
 mod signaling_host;
 /// Our WebSockets against strangers, front ends, proxies, and each other.
 mod websocket;

@@ -9,21 +9,21 @@ use crate::{
     AssociationEvent, EndpointEvent, Error, Payload, PayloadProtocolIdentifier, Stream, StreamEvent, Transmit,
 };
 
-/// Packets handed over at a time; the next follow when these are gone.
+/// Maximum number of packets returned at a time; the rest follows.
 const BURST: usize = 64;
 
-/// What happened.
+/// An event of an association.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// Messages can be sent.
     Connected,
-    /// It is over.
+    /// The association is over.
     AssociationLost {
         /// Why.
         reason: Lost,
     },
-    /// Something of a stream.
+    /// An event of a stream.
     Stream(StreamEvent),
 }
 
@@ -55,12 +55,12 @@ impl Association {
         Association { inner, remote }
     }
 
-    /// Tells whether the end has begun.
+    /// Tells whether the association is ending or over.
     pub fn is_closing(&self) -> bool {
         self.inner.state().is_closing()
     }
 
-    /// Tells whether it is over.
+    /// Tells whether the association is over.
     pub fn is_closed(&self) -> bool {
         self.inner.state() == State::Closed
     }
@@ -73,7 +73,7 @@ impl Association {
     /// Returns a stream.
     ///
     /// # Errors
-    /// There is none with this number.
+    /// There is no stream with this number.
     pub fn stream(&mut self, id: u16) -> Result<Stream<'_>, Error> {
         Ok(Stream { inner: self.inner.stream(id)? })
     }
@@ -81,30 +81,30 @@ impl Association {
     /// Opens a stream.
     ///
     /// # Errors
-    /// There is one with this number, or an earlier one is not yet reset.
+    /// There is a stream with this number, or an earlier one is not yet reset.
     pub fn open_stream(&mut self, id: u16, _protocol: PayloadProtocolIdentifier) -> Result<Stream<'_>, Error> {
         Ok(Stream { inner: self.inner.open(id)? })
     }
 
-    /// Ends it, once what was sent is delivered.
+    /// Ends the association once everything sent is delivered.
     ///
     /// # Errors
-    /// It is not up.
+    /// The association is not up.
     pub fn shutdown(&mut self) -> Result<(), Error> {
         if self.inner.shutdown() { Ok(()) } else { Err(Error::ErrShutdownNonEstablished) }
     }
 
-    /// Takes a datagram.
+    /// Handles a datagram.
     pub fn handle_event(&mut self, event: AssociationEvent) {
         self.inner.handle_datagram(event.now, event.datagram);
     }
 
-    /// Does what is due.
+    /// Handles all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.inner.handle_timeout(now);
     }
 
-    /// Returns what there is for the endpoint: nothing.
+    /// Returns events for the endpoint: there are none.
     pub fn poll_endpoint_event(&mut self) -> Option<EndpointEvent> {
         None
     }
@@ -114,10 +114,10 @@ impl Association {
         Some(match self.inner.poll_event()? {
             Happening::Connected => Event::Connected,
             Happening::Closed(reason) => Event::AssociationLost { reason: reason.into() },
-            // Channels do not outlive it: what was agreed on them is forgotten.
+            // Channels do not outlive a restart: their negotiation is lost.
             Happening::Restarted => {
                 self.inner.abort();
-                Event::AssociationLost { reason: Lost("the peer began anew".to_owned()) }
+                Event::AssociationLost { reason: Lost("the peer restarted".to_owned()) }
             }
             Happening::Opened(id) => Event::Stream(StreamEvent::Opened { id }),
             Happening::Readable(id) => Event::Stream(StreamEvent::Readable { id }),
@@ -128,12 +128,12 @@ impl Association {
         })
     }
 
-    /// Returns when [`Association::handle_timeout`] wants to be called.
+    /// Returns when [`Association::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.inner.poll_timeout()
     }
 
-    /// Returns packets to send.
+    /// Returns the next packets to send.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         let mut packets = Vec::new();
         while packets.len() < BURST

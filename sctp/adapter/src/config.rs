@@ -8,11 +8,11 @@ use pinhole_sctp::{Config, Seed, Token};
 
 use crate::Error;
 
-/// The window that is announced, however little is asked for: 100 ms of a gigabit. str0m asks for one MiB, which no path of more than
-/// 84 Mbit/s and 100 ms is filled with.
+/// Minimum announced window, whatever is configured: 100 ms at a gigabit per second. str0m configures one MiB, which
+/// limits a path of 100 ms to 84 Mbit/s.
 const RECEIVE_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// Bytes str0m leaves for the headers of SCTP when it counts what a packet may hold.
+/// Bytes that str0m reserves for SCTP headers in a packet.
 const OVERHEAD: u32 = 28;
 
 /// Settings of an [`crate::Endpoint`].
@@ -35,17 +35,17 @@ impl EndpointConfig {
     }
 }
 
-/// Settings of associations that the peer begins.
+/// Settings of associations that the peer starts.
 #[derive(Debug, Clone, Default)]
 pub struct ServerConfig {
-    /// How they behave.
+    /// The behaviour of the associations.
     pub transport: Arc<TransportConfig>,
 }
 
-/// Settings of an association that begins here.
+/// Settings of an association that starts here.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// How it behaves.
+    /// The behaviour of the association.
     pub transport: Arc<TransportConfig>,
     pub(crate) tokens: Option<(Bytes, Bytes)>,
 }
@@ -56,14 +56,14 @@ impl ClientConfig {
         ClientConfig::default()
     }
 
-    /// Sets what both sides exchanged beforehand, so that no handshake is needed: our own and the peer's.
+    /// Sets the tokens both sides exchanged beforehand, ours and the peer's, so that no handshake is needed.
     pub fn with_snap(mut self, local: Bytes, remote: Bytes) -> ClientConfig {
         self.tokens = Some((local, remote));
         self
     }
 }
 
-/// How an association behaves.
+/// The behaviour of an association.
 #[derive(Debug, Clone)]
 pub struct TransportConfig {
     max_init_retransmits: Option<usize>,
@@ -84,7 +84,7 @@ impl Default for TransportConfig {
 }
 
 impl TransportConfig {
-    /// Sets how often INIT is sent again.
+    /// Sets how often INIT is retransmitted.
     pub fn with_max_init_retransmits(mut self, value: Option<usize>) -> Self {
         self.max_init_retransmits = value;
         self
@@ -96,28 +96,28 @@ impl TransportConfig {
         self
     }
 
-    /// Sets how many bytes are kept for the application at the least.
+    /// Sets the least receive buffer, in bytes.
     pub fn with_max_receive_buffer_size(mut self, value: u32) -> Self {
         self.max_receive_buffer_size = value;
         self
     }
 
-    /// Sets the longest message taken of the peer.
+    /// Sets the longest message accepted from the peer.
     pub fn with_max_receive_message_size(mut self, value: u32) -> Self {
         self.max_receive_message_size = value;
         self
     }
 }
 
-/// Creates what is exchanged for [`ClientConfig::with_snap`].
+/// Creates a token for [`ClientConfig::with_snap`].
 ///
 /// # Errors
-/// None occur.
+/// None.
 pub fn generate_snap_token(transport: &TransportConfig) -> Result<Bytes, Error> {
     Ok(Token::new(&settings(&EndpointConfig::default(), transport), seed()).to_bytes())
 }
 
-/// Returns the settings as pinhole-sctp has them.
+/// Returns the settings in the form of pinhole-sctp.
 pub(crate) fn settings(endpoint: &EndpointConfig, transport: &TransportConfig) -> Config {
     let limit = |count: Option<usize>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
     Config {
@@ -130,8 +130,8 @@ pub(crate) fn settings(endpoint: &EndpointConfig, transport: &TransportConfig) -
     }
 }
 
-/// Returns a seed from where the standard library has the keys of its hash maps: the system's randomness, once a thread, and a
-/// count.
+/// Returns a seed from the keys of the standard library's hash maps: the system's randomness, once per thread, and a
+/// counter.
 pub(crate) fn seed() -> Seed {
     Seed([1, 2].map(|half| {
         let mut hasher = RandomState::new().build_hasher();

@@ -1,4 +1,4 @@
-//! The endpoint: str0m has one for each peer.
+//! The endpoint. str0m has one for each peer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,36 +10,36 @@ use pinhole_sctp::Token;
 use crate::config::{seed, settings};
 use crate::{Association, ClientConfig, EcnCodepoint, EndpointConfig, ServerConfig, Transmit};
 
-/// Which association is meant.
+/// Identifies an association.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AssociationHandle(pub usize);
 
-/// What became of a datagram.
+/// The result of a datagram.
 #[derive(Debug)]
 pub enum DatagramEvent {
     /// It is for an association.
     AssociationEvent(AssociationEvent),
-    /// It began one.
+    /// It started an association.
     NewAssociation(Association),
 }
 
-/// Something for an association.
+/// An event for an association.
 #[derive(Debug)]
 pub struct AssociationEvent {
     pub(crate) now: Instant,
     pub(crate) datagram: Bytes,
 }
 
-/// Something an association has for its endpoint: nothing.
+/// An event of an association for its endpoint. There are none.
 #[derive(Debug)]
 pub struct EndpointEvent(());
 
-/// Why an association cannot begin.
+/// Why an association cannot start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectError {
-    /// There is one already.
+    /// There is an association already.
     TooManyAssociations,
-    /// What was exchanged beforehand cannot be used.
+    /// A token that was exchanged beforehand cannot be used.
     InvalidSnapToken,
 }
 
@@ -47,14 +47,14 @@ impl std::fmt::Display for ConnectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             ConnectError::TooManyAssociations => "there is an association with the peer already",
-            ConnectError::InvalidSnapToken => "what was exchanged beforehand is no INIT that can be used",
+            ConnectError::InvalidSnapToken => "the token exchanged beforehand is not a usable INIT",
         })
     }
 }
 
 impl std::error::Error for ConnectError {}
 
-/// Makes the association with one peer.
+/// Creates the association with one peer.
 #[derive(Debug)]
 pub struct Endpoint {
     config: Arc<EndpointConfig>,
@@ -63,15 +63,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Creates an endpoint; without a server's settings it takes no peer that begins.
+    /// Creates an endpoint. Without a server's settings it accepts no associations.
     pub fn new(config: Arc<EndpointConfig>, server: Option<Arc<ServerConfig>>) -> Endpoint {
         Endpoint { config, server, has_association: false }
     }
 
-    /// Begins an association.
+    /// Starts an association.
     ///
     /// # Errors
-    /// There is one, or what was exchanged beforehand cannot be used.
+    /// There is an association already, or a token cannot be used.
     pub fn connect(
         &mut self,
         config: ClientConfig,
@@ -92,7 +92,7 @@ impl Endpoint {
         Ok((AssociationHandle(0), Association::new(inner, remote)))
     }
 
-    /// Takes a datagram.
+    /// Handles a datagram.
     pub fn handle(
         &mut self,
         now: Instant,
@@ -112,13 +112,13 @@ impl Endpoint {
         Some((AssociationHandle(0), DatagramEvent::NewAssociation(association)))
     }
 
-    /// Takes something of an association.
+    /// Handles an event of an association.
     pub fn handle_event(&mut self, _handle: AssociationHandle, event: EndpointEvent) -> Option<AssociationEvent> {
         let EndpointEvent(()) = event;
         None
     }
 
-    /// Returns packets to send that belong to no association: there are none.
+    /// Returns packets that belong to no association: there are none.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         None
     }

@@ -2,7 +2,7 @@
 
 use pinhole_sctp::StreamError;
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,13 +14,13 @@ pub enum Error {
     ErrStreamNotExisted,
     /// The stream, or the association, is closed.
     ErrStreamClosed,
-    /// The message is longer than the peer takes.
+    /// The message is longer than the peer accepts.
     ErrOutboundPacketTooLarge,
     /// The buffer is too short for the message.
     ErrShortBuffer,
     /// The association is not up.
     ErrShutdownNonEstablished,
-    /// Anything else.
+    /// Another error.
     Other(String),
 }
 

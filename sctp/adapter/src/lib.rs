@@ -1,7 +1,7 @@
-//! The interface of sctp-proto 0.10.8 as far as str0m 0.25 names it, with pinhole-sctp behind it.
+//! The interface of sctp-proto 0.10.8, as far as str0m 0.25 uses it, on top of pinhole-sctp.
 //!
-//! `[patch.crates-io]` puts it in the place of the published crate. Names and signatures are those that str0m is built against;
-//! nothing is done here but to translate them.
+//! `[patch.crates-io]` replaces the published crate by this one. Names and signatures are those that str0m is built
+//! against; this crate only translates them.
 #![forbid(unsafe_code)]
 
 mod association;
@@ -24,15 +24,15 @@ pub use stream::{Chunks, PayloadProtocolIdentifier, ReliabilityType, Stream, Str
 /// Congestion marks of a datagram; not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EcnCodepoint {
-    /// Takes part.
+    /// The sender supports marks.
     Ect0,
-    /// Takes part, in another way.
+    /// The sender supports marks, by the second code.
     Ect1,
-    /// Congestion was met.
+    /// There was congestion.
     Ce,
 }
 
-/// What a [`Transmit`] carries.
+/// The payload of a [`Transmit`].
 #[derive(Debug)]
 pub enum Payload {
     /// Packets to send.
@@ -44,13 +44,13 @@ pub enum Payload {
 /// Packets to send.
 #[derive(Debug)]
 pub struct Transmit {
-    /// When they leave.
+    /// The time of sending.
     pub now: Instant,
-    /// Where they go.
+    /// The destination.
     pub remote: SocketAddr,
     /// Their congestion mark.
     pub ecn: Option<EcnCodepoint>,
-    /// Where they come from.
+    /// The source address.
     pub local_ip: Option<IpAddr>,
     /// The packets.
     pub payload: Payload,

@@ -6,53 +6,53 @@ use pinhole_sctp::{Delivery, Message, Reliability};
 
 use crate::Error;
 
-/// What happened on a stream.
+/// An event of a stream.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StreamEvent {
     /// The peer opened it.
     Opened {
-        /// Which.
+        /// The stream.
         id: u16,
     },
     /// There is something to read.
     Readable {
-        /// Which.
+        /// The stream.
         id: u16,
     },
-    /// It can be written to again: it always can.
+    /// It can be written to again. Not used: it always can.
     Writable {
-        /// Which.
+        /// The stream.
         id: u16,
     },
     /// The peer reset it.
     Finished {
-        /// Which.
+        /// The stream.
         id: u16,
     },
-    /// The peer wants no more of it: it resets it instead.
+    /// The peer no longer reads it. Not used: the peer resets it instead.
     Stopped {
-        /// Which.
+        /// The stream.
         id: u16,
     },
     /// Both directions are reset.
     ResetComplete {
-        /// Which.
+        /// The stream.
         id: u16,
     },
     /// The peer did not reset it.
     ResetFailed {
-        /// Which.
+        /// The stream.
         id: u16,
     },
-    /// What it holds fell to its threshold.
+    /// Its buffered amount fell to its threshold.
     BufferedAmountLow {
-        /// Which.
+        /// The stream.
         id: u16,
     },
 }
 
-/// What a message is (RFC 8831, section 8).
+/// The type of a message (RFC 8831, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PayloadProtocolIdentifier {
     /// Opens a channel (RFC 8832).
@@ -61,11 +61,11 @@ pub enum PayloadProtocolIdentifier {
     String = 51,
     /// Bytes.
     Binary = 53,
-    /// Text of no length; one byte stands for it.
+    /// Empty text; one byte stands for it.
     StringEmpty = 56,
-    /// No bytes; one byte stands for it.
+    /// Empty bytes; one byte stands for it.
     BinaryEmpty = 57,
-    /// Something else.
+    /// An unknown type.
     #[default]
     Unknown,
 }
@@ -83,15 +83,15 @@ impl From<u32> for PayloadProtocolIdentifier {
     }
 }
 
-/// How hard a message is tried to be delivered.
+/// How reliably a message is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReliabilityType {
     /// Until it arrives.
     #[default]
     Reliable = 0,
-    /// Sent again so often.
+    /// With this many retransmissions.
     Rexmit = 1,
-    /// For so many milliseconds.
+    /// For this many milliseconds.
     Timed = 2,
 }
 
@@ -108,26 +108,26 @@ impl From<u8> for ReliabilityType {
 /// A message that arrived.
 #[derive(Debug, Clone)]
 pub struct Chunks {
-    /// What it is.
+    /// Its type.
     pub ppi: PayloadProtocolIdentifier,
     message: Message,
 }
 
 impl Chunks {
-    /// Returns its bytes' number.
+    /// Returns the length in bytes.
     pub fn len(&self) -> usize {
         self.message.len()
     }
 
-    /// Tells whether it has none.
+    /// Tells whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.message.is_empty()
     }
 
-    /// Copies it into `target`, and returns how many bytes that are.
+    /// Copies the message into `target`, and returns its length.
     ///
     /// # Errors
-    /// There is not enough room.
+    /// `target` is too short.
     pub fn read(&self, target: &mut [u8]) -> Result<usize, Error> {
         let copied = self.message.copy_to(target);
         if copied == self.len() { Ok(copied) } else { Err(Error::ErrShortBuffer) }
@@ -144,7 +144,7 @@ impl Stream<'_> {
     /// Sets how messages are delivered.
     ///
     /// # Errors
-    /// None occur.
+    /// None.
     pub fn set_reliability_params(&mut self, unordered: bool, kind: ReliabilityType, value: u32) -> Result<(), Error> {
         let reliability = match kind {
             ReliabilityType::Reliable => Reliability::Reliable,
@@ -155,16 +155,16 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Sends a message, and returns its bytes' number.
+    /// Sends a message, and returns its length.
     ///
     /// # Errors
     /// The stream is closed, or the message is too long.
     pub fn write_with_ppi(&mut self, message: &[u8], ppi: PayloadProtocolIdentifier) -> Result<usize, Error> {
-        // SCTP has no messages without bytes: one byte stands for none (RFC 8831, section 6.6).
+        // SCTP has no empty messages: one byte stands for one (RFC 8831, section 6.6).
         let payload = if message.is_empty() { &[0] } else { message };
         let protocol = ppi as u32;
         match ppi {
-            // Opening a channel is ordered and reliable, whatever the channel is (RFC 8832, section 6).
+            // The message that opens a channel is ordered and reliable, whatever the channel is (RFC 8832, section 6).
             PayloadProtocolIdentifier::Dcep => self.inner.send_with(Delivery::default(), protocol, payload)?,
             _ => self.inner.send(protocol, payload)?,
         }
@@ -180,20 +180,20 @@ impl Stream<'_> {
         Ok(message.map(|message| Chunks { ppi: message.protocol.into(), message }))
     }
 
-    /// Returns the bytes that have not left, and one more as long as anything is unacknowledged. (The published crate counts all that
-    /// is unacknowledged. An application that keeps this number small should not keep what is in flight small with it; and 0
-    /// means the same there and here.)
+    /// Returns the bytes that have not left, plus one while anything is unacknowledged. (The published crate counts all
+    /// unacknowledged bytes. But an application that limits this number should not limit the bytes in flight by that; 0
+    /// has the same meaning in both.)
     ///
     /// # Errors
-    /// None occur.
+    /// None.
     pub fn buffered_amount(&self) -> Result<usize, Error> {
         Ok(self.inner.unsent() + usize::from(self.inner.buffered_amount() > 0))
     }
 
-    /// Sets when [`StreamEvent::BufferedAmountLow`] is told.
+    /// Sets the threshold of [`StreamEvent::BufferedAmountLow`].
     ///
     /// # Errors
-    /// None occur.
+    /// None.
     pub fn set_buffered_amount_low_threshold(&mut self, threshold: usize) -> Result<(), Error> {
         self.inner.set_low_threshold(threshold);
         Ok(())

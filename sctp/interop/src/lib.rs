@@ -1,1 +1,1 @@
-//! Nothing but tests: pinhole-sctp against SCTP of others.
+//! Only tests: pinhole-sctp against other implementations.

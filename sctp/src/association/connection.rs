@@ -1,4 +1,4 @@
-//! What an association shares with a peer that is known.
+//! The part of an association that exists once the peer is known.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use crate::reset::Resets;
 use crate::send::{self, Sender};
 use crate::wire::init::{Features, Init};
 
-/// What is shared with the peer.
+/// The state shared with the peer.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) peer_tag: u32,
-    /// What both sides can do.
+    /// Features that both sides support.
     pub(super) features: Features,
-    /// Streams that may leave.
+    /// Number of outgoing streams.
     pub(super) outbound: u16,
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
@@ -24,7 +24,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Makes it of what the two INITs say.
+    /// Creates it from both INITs.
     pub(super) fn new(now: Instant, config: &Config, local_tsn: u32, peer: &Init, seed: u64) -> Connection {
         let Features { partial, reset, zero_checksum, ours } = peer.features;
         let ours = ours && config.private_extensions;
@@ -65,7 +65,7 @@ impl Connection {
         self.path_mtu.deadline(self.sender.heard_at())
     }
 
-    /// Returns when something is due, if nothing happens before.
+    /// Returns the next deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let acknowledgement = self.receiver.acknowledgement.deadline();
         [self.sender.deadline(), acknowledgement, self.resets.deadline()].into_iter().flatten().min()

@@ -1,4 +1,4 @@
-//! The state cookie: all that is needed to make an association, kept by the peer and sealed (RFC 9260, section 5.1.3).
+//! The state cookie: everything needed to create an association, sealed and kept by the peer (RFC 9260, section 5.1.3).
 
 use std::time::Duration;
 
@@ -8,35 +8,36 @@ use crate::random::Random;
 use crate::wire::init::{Features, Init};
 use crate::wire::{take_u16, take_u32};
 
-/// How long a cookie may be used (RFC 9260, section 16: Valid.Cookie.Life).
+/// How long a cookie is valid (RFC 9260, section 16: Valid.Cookie.Life).
 const LIFE: Duration = Duration::from_secs(60);
 
 const SEAL: usize = 16;
 
-/// What a cookie keeps.
+/// The content of a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cookie {
-    /// When it was made, since the first packet.
+    /// When it was made, as time since the first packet.
     pub(crate) made: Duration,
     pub(crate) local_tag: u32,
     pub(crate) local_tsn: u32,
-    /// What the peer's INIT says.
+    /// The peer's INIT.
     pub(crate) peer: Init,
-    /// The tags, ours and the peer's, of the association that was up then (RFC 9260, section 5.2.2: tie tags); 0 if none was.
+    /// The tags, ours and the peer's, of the association that existed then (RFC 9260, section 5.2.2: tie tags); 0 if
+    /// none did.
     pub(crate) ties: (u32, u32),
 }
 
-/// What a cookie is worth.
+/// The result of opening a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Opened {
     Good(Cookie),
-    /// It was ours, but too long ago: by so much.
+    /// It is ours, but expired by this time.
     Stale(Cookie, Duration),
     Forged,
 }
 
 impl Cookie {
-    /// Returns the cookie as the peer gets it.
+    /// Seals the cookie for the peer.
     pub(crate) fn seal(&self, random: &Random) -> Bytes {
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(&(self.made.as_millis() as u64).to_be_bytes());
@@ -52,12 +53,12 @@ impl Cookie {
         bytes.into()
     }
 
-    /// Opens a cookie at a time since the first packet.
+    /// Opens a cookie; `now` is the time since the first packet.
     pub(crate) fn open(bytes: &[u8], random: &Random, now: Duration) -> Opened {
         let Some((body, seal)) = bytes.len().checked_sub(SEAL).and_then(|at| bytes.split_at_checked(at)) else {
             return Opened::Forged;
         };
-        // Every byte is compared, so that the time it takes tells nothing.
+        // Compare every byte, so that the time reveals nothing.
         let difference = random.seal(body).iter().zip(seal).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
         let Some(cookie) = (difference == 0).then(|| Cookie::parse(body)).flatten() else { return Opened::Forged };
         match now.saturating_sub(cookie.made).checked_sub(LIFE) {

@@ -1,4 +1,4 @@
-//! Making an association: by cookies, or by tokens that were exchanged beforehand.
+//! Creating an association: by a handshake with cookies, or by tokens that were exchanged beforehand.
 
 use std::time::{Duration, Instant};
 
@@ -15,23 +15,23 @@ use crate::stream::Streams;
 use crate::wire::init::{Features, Init};
 use crate::wire::{cause, kind};
 
-/// Bytes of a token of the peer that are read at most.
+/// Longest token of the peer that is parsed, in bytes.
 const MAX_TOKEN: usize = 2048;
 
-/// What two ends exchange by other means, so that the association is up without a handshake (draft-hancke-tsvwg-snap): an INIT
-/// chunk.
+/// An INIT chunk that two ends exchange by other means, so that the association is up without a handshake
+/// (draft-hancke-tsvwg-snap).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     init: Init,
 }
 
-/// A token is none, or cannot be used.
+/// The error for a token that cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenError;
 
 impl std::fmt::Display for TokenError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the token is no INIT chunk that can be used")
+        f.write_str("the token is not a usable INIT chunk")
     }
 }
 
@@ -45,10 +45,10 @@ impl Token {
         Token { init: local_init(config, tag, tsn) }
     }
 
-    /// Reads a token.
+    /// Parses a token.
     ///
     /// # Errors
-    /// It is no whole INIT chunk, or one that says what no INIT may.
+    /// It is not a complete INIT chunk, or has invalid values.
     pub fn parse(bytes: &[u8]) -> Result<Token, TokenError> {
         let [kind::INIT, _, high, low, ..] = *bytes else { return Err(TokenError) };
         let length = usize::from(u16::from_be_bytes([high, low]));
@@ -57,7 +57,7 @@ impl Token {
         Ok(Token { init })
     }
 
-    /// Returns the bytes to give to the peer.
+    /// Returns the bytes for the peer.
     pub fn to_bytes(&self) -> Bytes {
         let value = self.init.value();
         let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
@@ -86,13 +86,13 @@ fn local_init(config: &Config, tag: u32, tsn: u32) -> Init {
 }
 
 impl Association {
-    /// Creates an end of which both sides know beforehand what the handshake would tell them: it is up at once. Both sides
-    /// create theirs so.
+    /// Creates an end that is up at once, because both sides know beforehand what the handshake would tell. Both sides
+    /// must create theirs this way.
     pub fn connect_with_tokens(config: Config, seed: Seed, local: &Token, peer: Token) -> Association {
         let mut association = Association::new(config, seed, State::Established);
         association.local_tag = local.init.tag;
         association.local_tsn = local.init.tsn;
-        // What the peer was told counts, whatever the settings say.
+        // The features in our token count, whatever the settings are.
         association.config.zero_checksum = local.init.features.zero_checksum;
         association.config.private_extensions &= local.init.features.ours;
         association.config.receive_window = local.init.window as usize;
@@ -108,13 +108,13 @@ impl Association {
         self.adopt_streams();
     }
 
-    /// Begins to share with a peer.
+    /// Creates the state shared with a peer.
     fn connect_to(&mut self, now: Instant, peer: &Init) {
         let seed = self.random.number();
         self.connection = Some(Connection::new(now, &self.config, self.local_tsn, peer, seed));
     }
 
-    /// Takes over messages that were written before there was a peer.
+    /// Queues messages that were written before there was a peer.
     fn adopt_streams(&mut self) {
         let Some(connection) = &mut self.connection else { return };
         for id in self.streams.ids() {
@@ -129,7 +129,7 @@ impl Association {
         local_init(&self.config, self.local_tag, self.local_tsn).value()
     }
 
-    /// Answers an INIT with a cookie; nothing else is kept of it (RFC 9260, sections 5.1, B, and 5.2).
+    /// Answers an INIT with a cookie, and keeps nothing of it (RFC 9260, sections 5.1, B, and 5.2).
     pub(super) fn handle_init(&mut self, now: Instant, value: &[u8]) {
         let Some(peer) = Init::parse(value).filter(|peer| peer.tag != 0) else { return };
         if !peer.is_valid() {
@@ -139,7 +139,7 @@ impl Association {
         }
         let ties = self.connection.as_ref().map_or((0, 0), |connection| (self.local_tag, connection.peer_tag));
         let (local_tag, local_tsn) = match self.state {
-            // Both began: both mean the same association, and each has told its numbers.
+            // Both sides began: both mean the same association, and each has announced its numbers.
             State::CookieWait | State::CookieEchoed => (self.local_tag, self.local_tsn),
             State::ShutdownAckSent => {
                 self.resend_shutdown_ack();
@@ -155,7 +155,7 @@ impl Association {
         self.push_control(peer_tag, kind::INIT_ACK, 0, &answer.value());
     }
 
-    /// Takes the answer to our INIT (RFC 9260, section 5.1, C).
+    /// Handles the answer to our INIT (RFC 9260, section 5.1, C).
     pub(super) fn handle_init_ack(&mut self, now: Instant, value: &[u8]) {
         if self.state != State::CookieWait {
             return;
@@ -168,7 +168,7 @@ impl Association {
         self.retry = Retry { at: Some(now), attempts: 0 };
     }
 
-    /// Takes a cookie of ours back (RFC 9260, sections 5.1, D, and 5.2.4). `tag` is that of the packet.
+    /// Handles a returned cookie of ours (RFC 9260, sections 5.1, D, and 5.2.4). `tag` is the packet's.
     pub(super) fn handle_cookie_echo(&mut self, now: Instant, tag: u32, value: &[u8]) {
         let cookie = match Cookie::open(value, &self.random, self.age(now)) {
             Opened::Good(cookie) if cookie.local_tag == tag => cookie,
@@ -192,12 +192,12 @@ impl Association {
                 }
                 self.push_cookie_ack();
             }
-            // Both began at the same time, and the peer has begun once more since we heard of it.
+            // Both began at the same time, and the peer restarted since we heard of it.
             (true, false) if matches!(self.state, State::CookieEchoed) => self.establish(now, &cookie),
-            // The peer began anew.
+            // The peer restarted.
             (false, false) if same_ties && !matches!(self.state, State::ShutdownAckSent) => self.restart(now, &cookie),
             (false, false) if same_ties => self.resend_shutdown_ack(),
-            // It was overtaken by another.
+            // Another handshake has overtaken it.
             _ => {}
         }
     }
@@ -208,7 +208,7 @@ impl Association {
         }
     }
 
-    /// The peer's cookie was too old: it is asked for another (RFC 9260, section 5.2.6).
+    /// Asks for another cookie, because the last one was too old for the peer (RFC 9260, section 5.2.6).
     pub(super) fn handle_stale_cookie(&mut self, now: Instant) {
         if self.state == State::CookieEchoed {
             let attempts = self.retry.attempts;
@@ -234,7 +234,7 @@ impl Association {
         self.adopt_streams();
     }
 
-    /// The peer lost its state and began anew: so do we (RFC 9260, section 5.2.4, action A).
+    /// Restarts after the peer lost its state (RFC 9260, section 5.2.4, action A).
     fn restart(&mut self, now: Instant, cookie: &Cookie) {
         self.streams = Streams::default();
         self.local_tag = cookie.local_tag;
@@ -259,7 +259,7 @@ impl Association {
         self.push_control(peer_tag, kind::ERROR, 0, &cause::value(cause::STALE_COOKIE, &late.to_be_bytes()));
     }
 
-    /// Ends a handshake that is not answered.
+    /// Ends a handshake without an answer.
     pub(super) fn give_up(&mut self) {
         self.close(Reason::TimedOut);
     }

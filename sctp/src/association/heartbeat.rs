@@ -1,4 +1,4 @@
-//! HEARTBEAT: asks a silent path whether it is there, and how long it is (RFC 9260, section 8.3).
+//! HEARTBEAT: checks a silent path, and measures its round trip (RFC 9260, section 8.3).
 
 use std::time::Instant;
 
@@ -9,14 +9,14 @@ use crate::wire::{kind, parameter};
 /// The only parameter of the chunk (RFC 9260, section 3.3.5).
 pub(super) const INFORMATION: u16 = 1;
 
-/// A HEARTBEAT that is not answered.
+/// A HEARTBEAT without an answer so far.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
     nonce: u64,
     at: Instant,
 }
 
-/// When to ask.
+/// The schedule of HEARTBEATs.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeat {
     due: Option<Instant>,
@@ -30,12 +30,12 @@ impl Heartbeat {
 }
 
 impl Association {
-    /// Takes note that the path was used: it need not be asked for a while.
+    /// Postpones the next HEARTBEAT, because the path was used.
     pub(super) fn note_path_used(&mut self, now: Instant) {
         self.heartbeat.due = self.config.heartbeat_interval.map(|interval| now + interval);
     }
 
-    /// Returns a HEARTBEAT chunk's value, if one is due.
+    /// Returns the value of a HEARTBEAT chunk, if one is due.
     pub(super) fn poll_heartbeat(&mut self, now: Instant) -> Option<Vec<u8>> {
         if self.state != State::Established {
             return None;
@@ -55,7 +55,7 @@ impl Association {
         Some(value)
     }
 
-    /// Returns a HEARTBEAT that tries a larger size of packets, if one is due; what is doubted is put back before.
+    /// Returns a HEARTBEAT that tries a larger packet size, if one is due; first handles doubts about the present size.
     pub(super) fn poll_size_probe(&mut self, now: Instant) -> Option<(u32, Probe)> {
         let connection = self.connection.as_mut().filter(|_| self.state == State::Established)?;
         if connection.sender.take_size_doubt() {
@@ -68,14 +68,14 @@ impl Association {
         Some((connection.peer_tag, probe))
     }
 
-    /// Sends a HEARTBEAT back as it came (RFC 9260, section 8.3).
+    /// Returns a HEARTBEAT to the peer unchanged (RFC 9260, section 8.3).
     pub(super) fn handle_heartbeat(&mut self, value: &[u8]) {
         if let Some(connection) = &self.connection {
             self.push_control(connection.peer_tag, kind::HEARTBEAT_ACK, 0, value);
         }
     }
 
-    /// Takes the answer to one of ours.
+    /// Handles the answer to one of ours.
     pub(super) fn handle_heartbeat_ack(&mut self, now: Instant, value: &[u8]) {
         let information = parameter::parameters(value).find(|parameter| parameter.kind == INFORMATION);
         let nonce = information.and_then(|information| Some(u64::from_be_bytes(*information.value.first_chunk()?)));

@@ -1,4 +1,4 @@
-//! Packets that arrive: whose they are, and what is in them (RFC 9260, sections 8.4 and 8.5).
+//! Arriving packets: whether they belong to the association, and their chunks (RFC 9260, sections 8.4 and 8.5).
 
 use std::time::Instant;
 
@@ -17,11 +17,11 @@ use crate::wire::parameter::parameters;
 use crate::wire::reconfiguration::Reconfiguration;
 use crate::wire::{cause, kind};
 
-/// The bits of a type that is not known (RFC 9260, section 3.2).
+/// The high bits of an unknown type (RFC 9260, section 3.2).
 const GOES_ON: u8 = 0x80;
 const IS_REPORTED: u8 = 0x40;
 
-/// Bytes of an unknown chunk that are reported.
+/// Maximum number of bytes of an unknown chunk that are reported.
 const MAX_REPORTED: usize = 256;
 
 impl Association {
@@ -64,7 +64,7 @@ impl Association {
         let is_ours = packet.tag == self.local_tag && self.state != State::Listening;
         match first.kind {
             kind::INIT => packet.tag == 0 && chunks.next().is_none(),
-            // Its tag is in the cookie.
+            // The tag is in the cookie.
             kind::COOKIE_ECHO => true,
             kind::ABORT | kind::SHUTDOWN_COMPLETE if is_reflected(first.flags) => Some(packet.tag) == peer_tag,
             // One that comes after the end is answered, so that the peer need not wait (section 8.4, rule 5).
@@ -73,7 +73,7 @@ impl Association {
         }
     }
 
-    /// Handles a chunk. Returns false if nothing more of the packet is to be read.
+    /// Handles a chunk. Returns false if the rest of the packet must be skipped.
     fn handle_chunk(&mut self, now: Instant, packet: &Packet, chunk: &RawChunk<'_>) -> Result<bool, Failure> {
         match chunk.kind {
             kind::DATA => self.handle_data(packet, chunk)?,
@@ -116,11 +116,11 @@ impl Association {
         Ok(())
     }
 
-    /// Takes note of a packet with data, once all its chunks are handled.
+    /// Counts a packet with data, once all its chunks are handled.
     fn handle_data_packet(&mut self, now: Instant, size: usize) {
         let Some(connection) = &mut self.connection else { return };
         let wants_own = connection.receiver.acknowledgement.handle_packet(now, size);
-        // Who wants to shut down answers data at once (RFC 9260, section 9.2).
+        // A side that shuts down answers data at once (RFC 9260, section 9.2).
         if self.state == State::ShutdownSent {
             connection.receiver.acknowledgement.hasten();
             self.is_shutdown_due = true;
@@ -161,7 +161,7 @@ impl Association {
         });
     }
 
-    /// Performs a reset that waited for messages to arrive or to be read.
+    /// Performs resets that waited for messages to arrive or to be read.
     pub(super) fn perform_resets(&mut self) {
         if self.connection.as_ref().is_some_and(|connection| connection.resets.is_deferring()) {
             self.with_resets(|connection, target| connection.resets.handle_progress(target));
@@ -185,7 +185,7 @@ impl Association {
     }
 
     fn handle_abort(&mut self, value: &[u8]) {
-        // In the first states it may be of an earlier association of the peer, but its tag is right.
+        // In the first states it may concern an earlier association of the peer, but its tag is right.
         let code = parameters(value).next().map_or(0, |cause| cause.kind);
         self.close(Reason::AbortedByPeer(code));
     }
@@ -196,7 +196,7 @@ impl Association {
         }
     }
 
-    /// Tells the peer that a chunk means nothing here.
+    /// Reports an unknown chunk to the peer.
     fn report(&mut self, chunk: &RawChunk<'_>) {
         let Some(connection) = &self.connection else { return };
         let start = chunk.whole.get(..chunk.whole.len().min(MAX_REPORTED)).unwrap_or_default();

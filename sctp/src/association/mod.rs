@@ -1,4 +1,4 @@
-//! An association: one end of it, without I/O, without a clock.
+//! An association: one end of it, without I/O and without a clock.
 
 mod connection;
 mod cookie;
@@ -30,28 +30,29 @@ pub use handshake::{Token, TokenError};
 pub use state::State;
 pub use stream::Stream;
 
-/// Chunks that wait to be sent as answers; more are dropped, and sent again by a peer that means them.
+/// Maximum number of answers that wait to be sent. Further ones are dropped; a peer that needs one asks again.
 const MAX_CONTROLS: usize = 32;
 
 /// One end of an association (RFC 9260).
 ///
-/// It is driven by [`Association::handle_datagram`] and [`Association::handle_timeout`], after each of which, and after
-/// anything the application does, [`Association::poll_transmit`] is called until it returns `None`, then
-/// [`Association::poll_event`] likewise, and [`Association::poll_timeout`] says when to come back. Times may be a little late, and
-/// are taken for the latest that was told.
+/// Call [`Association::handle_datagram`] and [`Association::handle_timeout`] for input. After each of them, and after
+/// any change by the application, call [`Association::poll_transmit`] until `None`, then [`Association::poll_event`]
+/// until `None`, and [`Association::poll_timeout`] for the next deadline. Times may run back a little; the latest one
+/// counts then.
 #[derive(Debug)]
 pub struct Association {
     config: Config,
     random: Random,
-    /// The latest time that was told, and the first.
+    /// The latest time that was passed in.
     now: Option<Instant>,
+    /// The first time that was passed in.
     began: Option<Instant>,
     state: State,
     local_tag: u32,
     local_tsn: u32,
-    /// What is shared with the peer, once its INIT or INIT ACK is known.
+    /// The state shared with the peer, once its INIT or INIT ACK is known.
     connection: Option<Connection>,
-    /// What came out of the peer's signaling, until there is a clock.
+    /// The peer's token, until there is a clock.
     token: Option<Token>,
     cookie: Bytes,
     retry: Retry,
@@ -60,13 +61,13 @@ pub struct Association {
     events: VecDeque<Event>,
     heartbeat: Heartbeat,
     writer: Writer,
-    /// A drain is going on: [`Association::poll_transmit`] has not returned `None` since the last input.
+    /// A drain is in progress: [`Association::poll_transmit`] has not returned `None` since the last input.
     is_draining: bool,
     is_shutdown_due: bool,
     statistics: Counts,
 }
 
-/// What was counted.
+/// Counters.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     packets_sent: u64,
@@ -83,7 +84,7 @@ pub struct Statistics {
     pub packets_sent: u64,
     /// Packets that arrived and belong to the association.
     pub packets_received: u64,
-    /// Packets that arrived and do not: malformed, with a wrong checksum or tag.
+    /// Packets that arrived and were dropped: malformed, or with a wrong checksum or tag.
     pub packets_dropped: u64,
     /// SACKs that left.
     pub acknowledgements_sent: u64,
@@ -91,23 +92,23 @@ pub struct Statistics {
     pub acknowledgements_received: u64,
     /// DATA chunks that left for the first time.
     pub chunks_sent: u64,
-    /// DATA chunks that left again.
+    /// DATA chunks that were retransmitted.
     pub chunks_repeated: u64,
-    /// DATA chunks that were taken for lost.
+    /// DATA chunks that were considered lost.
     pub chunks_lost: u64,
     /// Retransmission timeouts.
     pub timeouts: u64,
     /// Tail-loss probes.
     pub probes: u64,
-    /// Recoveries whose losses turned out to be none.
+    /// Recoveries that were undone because nothing had been lost.
     pub undone: u64,
-    /// Bytes of DATA chunks on their way.
+    /// Bytes of DATA chunks in flight.
     pub in_flight: u64,
-    /// Bytes that may be.
+    /// Bytes of DATA chunks that may be in flight.
     pub window: u64,
     /// Bytes of messages that the peer has room for.
     pub peer_room: usize,
-    /// Chunks that are not acknowledged in a row.
+    /// Chunks beyond the cumulative acknowledgement.
     pub outstanding: usize,
     /// Bytes of messages kept for the application, as they count in the receive window.
     pub kept: usize,
@@ -120,13 +121,13 @@ pub struct Statistics {
 }
 
 impl Association {
-    /// Creates the end that begins: its INIT leaves with the first [`Association::poll_transmit`].
+    /// Creates the end that begins: the first [`Association::poll_transmit`] returns its INIT.
     pub fn connect(config: Config, seed: Seed) -> Association {
         Association::new(config, seed, State::CookieWait)
     }
 
-    /// Creates the end that waits. It keeps nothing of a peer before that has proved to receive what is sent to it (RFC 9260,
-    /// section 5.1).
+    /// Creates the end that waits. It keeps no state for a peer before that has proved that it receives what is sent to
+    /// it (RFC 9260, section 5.1).
     pub fn accept(config: Config, seed: Seed) -> Association {
         Association::new(config, seed, State::Listening)
     }
@@ -157,13 +158,13 @@ impl Association {
         }
     }
 
-    /// Takes a packet of the peer. One that is malformed or not of the association is dropped.
+    /// Handles a packet of the peer. Drops one that is malformed or does not belong to the association.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Bytes) {
         let now = self.advance(now);
         self.receive(now, datagram);
     }
 
-    /// Does what is due at `now`; it may be called at any time.
+    /// Handles all deadlines up to `now`; may be called at any time.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         let Some(connection) = &mut self.connection else { return };
@@ -173,7 +174,7 @@ impl Association {
         }
     }
 
-    /// Returns the next packet to send. Packets that are due come one after another, until `None` ends the drain.
+    /// Returns the next packet to send; `None` ends the drain.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         let now = self.advance(now);
         let packet = self.transmit(now);
@@ -187,7 +188,7 @@ impl Association {
         self.events.pop_front()
     }
 
-    /// Returns when [`Association::handle_timeout`] and then [`Association::poll_transmit`] want to be called, if nothing
+    /// Returns when [`Association::handle_timeout`] and then [`Association::poll_transmit`] must be called, if nothing
     /// happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let connection = self.connection.as_ref();
@@ -198,8 +199,8 @@ impl Association {
         [self.retry.at, data, heartbeat, probe].into_iter().flatten().min()
     }
 
-    /// Ends the association: what was sent is delivered, then both sides say good-bye (RFC 9260, section 9.2). False if it is not
-    /// up.
+    /// Ends the association in order: everything sent is delivered, then both sides say good-bye (RFC 9260, section
+    /// 9.2). Returns false if the association is not up.
     pub fn shutdown(&mut self) -> bool {
         let is_up = self.state == State::Established;
         if is_up {
@@ -209,7 +210,7 @@ impl Association {
         is_up
     }
 
-    /// Ends the association at once (RFC 9260, section 9.1); the peer is told.
+    /// Ends the association at once, and tells the peer (RFC 9260, section 9.1).
     pub fn abort(&mut self) {
         if self.state != State::Closed {
             self.send_abort(crate::wire::cause::value(crate::wire::cause::USER_INITIATED, &[]));
@@ -217,7 +218,7 @@ impl Association {
         }
     }
 
-    /// Returns where the association stands.
+    /// Returns the state.
     pub fn state(&self) -> State {
         self.state
     }
@@ -227,7 +228,7 @@ impl Association {
         self.config.max_send_message_size
     }
 
-    /// Sets the longest message that may be sent, in bytes: what the peer said it takes (RFC 8841, section 6).
+    /// Sets the longest message that may be sent, in bytes: the longest one the peer accepts (RFC 8841, section 6).
     pub fn set_max_send_message_size(&mut self, bytes: usize) {
         self.config.max_send_message_size = bytes;
     }
@@ -270,13 +271,13 @@ impl Association {
         }
     }
 
-    /// Returns the bytes of a packet.
+    /// Returns the size of a packet, in bytes.
     fn packet_size(&self) -> usize {
         let first = self.config.first_packet_size();
         self.connection.as_ref().map_or(first, |connection| connection.sender.packet_size())
     }
 
-    /// Takes the time, which never runs back.
+    /// Advances the time, which never runs back, and returns it.
     fn advance(&mut self, now: Instant) -> Instant {
         let now = self.now.map_or(now, |latest| latest.max(now));
         self.now = Some(now);
@@ -287,12 +288,12 @@ impl Association {
         now
     }
 
-    /// Returns the time since the first that was told.
+    /// Returns the time since the first one that was passed in.
     fn age(&self, now: Instant) -> Duration {
         self.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began))
     }
 
-    /// Ends the association because of the peer, and tells it.
+    /// Ends the association because of a failure, and tells the peer.
     fn fail(&mut self, failure: Failure) {
         self.send_abort(failure.abort());
         self.close(failure.reason());
@@ -305,7 +306,7 @@ impl Association {
         self.push_control(tag, kind::ABORT, 0, &causes);
     }
 
-    /// Ends the association. What was to be sent is not any more, except answers that are made.
+    /// Ends the association. Drops everything that waits to be sent, except finished answers.
     fn close(&mut self, reason: Reason) {
         if self.state == State::Closed {
             return;
@@ -319,7 +320,7 @@ impl Association {
         self.events.push_back(Event::Closed(reason));
     }
 
-    /// Queues a chunk that answers one of the peer.
+    /// Queues a chunk that answers the peer.
     fn push_control(&mut self, tag: u32, kind: u8, flags: u8, value: &[u8]) {
         let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
         let mut chunk = Vec::with_capacity(usize::from(length));

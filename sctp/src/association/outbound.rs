@@ -1,4 +1,4 @@
-//! Packets that leave: what is due, bundled (RFC 9260, section 6.10).
+//! Packets to send: bundles everything that is due (RFC 9260, section 6.10).
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ use crate::wire::kind;
 use crate::wire::parameter;
 use crate::wire::writer::Header;
 
-/// The timeout of a handshake and of a shutdown doubles up to this many times.
+/// Maximum number of times the timeout of a handshake and of a shutdown doubles.
 const MAX_BACKOFF: u32 = 8;
 
 impl Association {
-    /// Makes the next packet that is due.
+    /// Returns the next packet that is due.
     pub(super) fn transmit(&mut self, now: Instant) -> Option<Bytes> {
         self.retry_handshake(now);
         if let Some(packet) = self.transmit_controls() {
@@ -35,7 +35,7 @@ impl Association {
         self.transmit_bundle(now)
     }
 
-    /// Sends a HEARTBEAT that is padded to a length (RFC 8899, section 4.4, and RFC 4820, section 3).
+    /// Returns a HEARTBEAT padded to a length (RFC 8899, section 4.4, and RFC 4820, section 3).
     fn transmit_size_probe(&mut self, tag: u32, probe: Probe) -> Bytes {
         let may_skip = self.connection.as_ref().is_some_and(|connection| connection.features.zero_checksum);
         let mut value = Vec::new();
@@ -50,7 +50,7 @@ impl Association {
         Header { source_port: self.config.local_port, destination_port: self.config.remote_port, tag }
     }
 
-    /// Sends INIT or COOKIE ECHO, if that is due.
+    /// Queues INIT or COOKIE ECHO, if it is due.
     fn retry_handshake(&mut self, now: Instant) {
         let (tag, kind, value) = match self.state {
             State::CookieWait if self.is_retry_due(now) => (0, kind::INIT, self.init()),
@@ -81,13 +81,13 @@ impl Association {
         self.retry = Retry { at: Some(now + timeout), attempts: self.retry.attempts + 1 };
     }
 
-    /// Sends chunks that answer the peer, as many as fit one packet.
+    /// Returns a packet of chunks that answer the peer, as many as fit.
     fn transmit_controls(&mut self) -> Option<Bytes> {
         let first = self.controls.pop_front()?;
         let header = self.header(first.tag);
         self.writer.begin(header, self.config.first_packet_size());
         self.writer.encoded(&first.chunk);
-        // The peer may not yet know that a checksum is not needed, or may have forgotten.
+        // The peer may not know yet that no checksum is needed, or may have forgotten it.
         let mut has_checksum = first.is_alone;
         while !first.is_alone
             && let Some(next) = pop_if(&mut self.controls, |next| {
@@ -101,9 +101,9 @@ impl Association {
         Some(self.writer.finish(has_checksum || !may_skip || self.state == State::CookieEchoed))
     }
 
-    /// Sends acknowledgements, resets and data in one packet.
+    /// Returns a packet of acknowledgements, resets and data.
     fn transmit_bundle(&mut self, now: Instant) -> Option<Bytes> {
-        // Only packets with data are longer: their loss is noticed.
+        // Only packets with data are longer, since their loss is noticed.
         let (packet_size, local) = (self.config.first_packet_size(), self.config.local_port);
         let heartbeat = self.poll_heartbeat(now);
         let mut shutdown = self.poll_shutdown(now);
@@ -116,7 +116,7 @@ impl Association {
         if !self.is_draining {
             sender.drop_expired(now, &mut source);
         }
-        // Data takes what is to be acknowledged along; control chunks come first.
+        // Data carries the acknowledgement; control chunks come first.
         let is_carried = receiver.acknowledgement.is_wanted() && self.state.sends_data() && sender.may_fill(now);
         if is_carried || receiver.acknowledgement.is_due(now) {
             put_acknowledgement(receiver, writer);

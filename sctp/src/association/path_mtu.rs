@@ -1,26 +1,27 @@
-//! How long packets may be on the path: found by padded HEARTBEATs (RFC 8899 and RFC 9260, section 7.3; the padding is RFC 4820's).
+//! Finds the longest packets for the path, with padded HEARTBEATs (RFC 8899 and RFC 9260, section 7.3; padding by RFC
+//! 4820).
 //!
-//! Packets begin with a size that passes everywhere. While data is acknowledged, longer and longer probes leave, one at a time; a
-//! probe that is answered raises the size. DATA chunks stay as short as the first size allows, and a longer packet bundles more of
-//! them: a chunk cannot be cut again once it has its number, and must pass whatever becomes of the path. When packets of the larger
-//! size are lost and shorter ones are not, or the retransmission timeout passes, the first size counts again, and the search begins
-//! anew.
+//! Packets begin with a size that passes everywhere. While data is acknowledged, longer and longer probes leave, one at
+//! a time; a probe that is answered raises the size. A longer packet bundles more DATA chunks, which stay short enough
+//! for the first size: a chunk cannot be cut again once it has its number, and must pass whatever becomes of the path.
+//! If packets of the larger size are lost while shorter ones are not, or the retransmission timeout passes, the first
+//! size is used again, and the search begins anew.
 
 use std::time::{Duration, Instant};
 
 use crate::wire::{PACKET_HEADER, padded};
 
-/// Sizes that are tried, in turn. The last one is what Ethernet carries, less the headers of IPv6, UDP and DTLS 1.2 with AES-GCM (85);
-/// those before it leave room for tunnels and PPPoE.
+/// Sizes to try, in this order. The last one is what Ethernet carries, minus the headers of IPv6, UDP and DTLS 1.2 with
+/// AES-GCM (85 bytes); the others leave room for tunnels and PPPoE.
 const STEPS: [usize; 4] = [1240, 1340, 1388, 1412];
 
-/// How often a size is tried before it is taken for too large (RFC 8899, section 5.1.2: MAX_PROBES).
+/// How often a size is tried before it counts as too large (RFC 8899, section 5.1.2: MAX_PROBES).
 const TRIES: u32 = 3;
 
-/// When a larger size is tried again (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER).
+/// Time until a larger size is tried again (RFC 8899, section 5.1.1: PMTU_RAISE_TIMER).
 const PAUSE: Duration = Duration::from_secs(600);
 
-/// The least a probe has beside its padding: the headers of packet, chunk, parameter and padding, and a nonce.
+/// Length of a probe without its padding, in bytes: the headers of packet, chunk, parameter and padding, and a nonce.
 const LEAST: usize = PACKET_HEADER + 4 + 4 + 8 + 4;
 
 /// A size that is being tried.
@@ -28,11 +29,11 @@ const LEAST: usize = PACKET_HEADER + 4 + 4 + 8 + 4;
 struct Trial {
     size: usize,
     tries: u32,
-    /// The same for all probes of the size, so that a late answer counts.
+    /// The same for all probes of the size, so that a late answer counts, too.
     nonce: u64,
-    /// When the last probe left. Until something else is acknowledged after it, its loss says nothing.
+    /// When the last probe left. Until something that was sent later is acknowledged, its loss proves nothing.
     sent_at: Option<Instant>,
-    /// When the next may leave.
+    /// When the next probe may leave.
     due: Instant,
 }
 
@@ -60,9 +61,9 @@ pub(super) struct PathMtu {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Probe {
     pub(super) nonce: u64,
-    /// The length of the packet.
+    /// The length of the packet, in bytes.
     pub(super) size: usize,
-    /// The length of its PAD chunk.
+    /// The length of its PAD chunk, in bytes.
     pub(super) padding: usize,
 }
 
@@ -71,7 +72,7 @@ impl PathMtu {
         PathMtu { first, size: first, largest, search: Search::Resting(Some(now)) }
     }
 
-    /// Returns when a probe is to leave. `heard_at` is when data was acknowledged last.
+    /// Returns when the next probe is due. `heard_at` is when data was last acknowledged.
     pub(super) fn deadline(&self, heard_at: Option<Instant>) -> Option<Instant> {
         let heard_at = heard_at?;
         match self.search {
@@ -80,7 +81,7 @@ impl PathMtu {
         }
     }
 
-    /// Returns a probe, if one is to leave. `number` makes nonces.
+    /// Returns a probe, if one is due. `number` makes nonces.
     pub(super) fn poll(
         &mut self,
         now: Instant,
@@ -106,7 +107,7 @@ impl PathMtu {
         Some(Probe { nonce: trial.nonce, size: trial.size, padding: trial.size - LEAST + 4 })
     }
 
-    /// Takes the answer to a probe. Returns the new size of packets if it was one.
+    /// Handles the answer to a probe. Returns the new packet size if it matches.
     pub(super) fn handle_answer(&mut self, now: Instant, nonce: u64, number: impl FnOnce() -> u64) -> Option<usize> {
         let Search::Trying(trial) = self.search else { return None };
         if trial.nonce != nonce || trial.tries == 0 {
@@ -119,7 +120,8 @@ impl PathMtu {
         Some(self.size)
     }
 
-    /// Takes note that packets of this size seem not to pass any more. Returns the size that holds now.
+    /// Returns to the first size, because packets of this size no longer seem to pass. Returns the size that is valid
+    /// now.
     pub(super) fn handle_doubt(&mut self, now: Instant) -> usize {
         if self.size > self.first {
             self.size = self.first;
@@ -128,7 +130,7 @@ impl PathMtu {
         self.size
     }
 
-    /// Returns the trial of the next size. If there is none, the search is over.
+    /// Returns the trial of the next size; `None` if the search is over.
     fn next_trial(&mut self, now: Instant, nonce: u64) -> Option<Trial> {
         let next = STEPS.into_iter().map(|step| step.min(self.largest)).find(|step| *step > self.size.max(LEAST));
         if next.is_none() {
@@ -144,7 +146,7 @@ mod tests {
 
     const RTO: Duration = Duration::from_millis(200);
 
-    /// Lets everything up to `passes` through, and returns the sizes tried.
+    /// Answers every probe up to `passes`, and returns the sizes that were tried.
     fn search(mtu: &mut PathMtu, mut now: Instant, passes: usize) -> Vec<usize> {
         let mut tried = Vec::new();
         for turn in 0..40 {

@@ -1,4 +1,4 @@
-//! The end that both sides agree to (RFC 9260, section 9.2).
+//! The orderly end of an association (RFC 9260, section 9.2).
 
 use std::time::Instant;
 
@@ -7,11 +7,11 @@ use super::{Association, State};
 use crate::event::Reason;
 use crate::wire::{kind, take_u32};
 
-/// Marks a chunk of an end that has no association: the tag is the peer's own (RFC 9260, section 8.5.1).
+/// Marks a chunk sent without an association: the tag is the peer's own (RFC 9260, section 8.5.1).
 const REFLECTED: u8 = 1;
 
 impl Association {
-    /// Goes on with the end once everything is acknowledged.
+    /// Continues the shutdown once everything is acknowledged.
     pub(super) fn try_shutdown(&mut self) {
         if self.connection.as_ref().is_some_and(|connection| !connection.sender.is_idle()) {
             return;
@@ -33,7 +33,7 @@ impl Association {
         connection.sender.handle_cumulative(now, cumulative, &mut source);
         match self.state {
             State::Established | State::ShutdownPending => self.state = State::ShutdownReceived,
-            // Both began: each answers the other.
+            // Both sides began: each answers the other.
             State::ShutdownSent | State::ShutdownAckSent => {
                 self.state = State::ShutdownAckSent;
                 self.is_shutdown_due = true;
@@ -59,7 +59,7 @@ impl Association {
         }
     }
 
-    /// The peer did not hear that we know: it is told again.
+    /// Repeats the answer to a SHUTDOWN that the peer did not receive.
     pub(super) fn resend_shutdown_ack(&mut self) {
         self.is_shutdown_due = true;
     }
@@ -70,7 +70,7 @@ impl Association {
     }
 }
 
-/// Tells whether a chunk's flags say that its tag is the peer's own.
+/// Tells whether the flags of a chunk say that its tag is the peer's own.
 pub(super) fn is_reflected(flags: u8) -> bool {
     flags & REFLECTED != 0
 }

@@ -1,4 +1,4 @@
-//! Where an association stands.
+//! The states of an association.
 
 use std::time::Instant;
 
@@ -32,11 +32,11 @@ pub enum State {
     CookieEchoed,
     /// Messages pass.
     Established,
-    /// Is to be shut down once everything is acknowledged.
+    /// Shuts down once everything is acknowledged.
     ShutdownPending,
     /// Sent SHUTDOWN.
     ShutdownSent,
-    /// The peer wants to shut down; what is not acknowledged is sent still.
+    /// The peer wants to shut down; unacknowledged messages are still sent.
     ShutdownReceived,
     /// Sent SHUTDOWN ACK.
     ShutdownAckSent,
@@ -45,36 +45,36 @@ pub enum State {
 }
 
 impl State {
-    /// Tells whether messages of the peer are taken.
+    /// Tells whether messages of the peer are accepted.
     pub(super) fn takes_data(self) -> bool {
         matches!(self, State::CookieEchoed | State::Established | State::ShutdownPending | State::ShutdownSent)
     }
 
-    /// Tells whether messages leave.
+    /// Tells whether messages are sent.
     pub(super) fn sends_data(self) -> bool {
         matches!(self, State::Established | State::ShutdownPending | State::ShutdownReceived)
     }
 
-    /// Tells whether the end has begun.
+    /// Tells whether the association is ending or over.
     pub fn is_closing(self) -> bool {
         matches!(self, State::ShutdownPending | State::ShutdownSent | State::ShutdownReceived | State::ShutdownAckSent)
     }
 }
 
-/// A chunk that is sent again until it is answered: INIT, COOKIE ECHO, SHUTDOWN or SHUTDOWN ACK.
+/// A chunk that is repeated until it is answered: INIT, COOKIE ECHO, SHUTDOWN or SHUTDOWN ACK.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Retry {
-    /// When it is due; at once, if it never left.
+    /// When to send it; `None` means at once, because it was never sent.
     pub(super) at: Option<Instant>,
     pub(super) attempts: u32,
 }
 
-/// A chunk to send that is made already.
+/// A finished chunk to send.
 #[derive(Debug, Clone)]
 pub(super) struct Control {
     pub(super) tag: u32,
     /// With its header, without padding.
     pub(super) chunk: Bytes,
-    /// It travels alone and with a checksum (RFC 9260, section 6.10; RFC 9653, section 5.2).
+    /// It must be alone in its packet, and needs a checksum (RFC 9260, section 6.10; RFC 9653, section 5.2).
     pub(super) is_alone: bool,
 }

@@ -1,4 +1,4 @@
-//! What an application does with streams.
+//! Streams for the application.
 
 use bytes::Bytes;
 
@@ -7,7 +7,7 @@ use crate::event::StreamError;
 use crate::send::{self, Outbound};
 use crate::stream::{Delivery, Message, Receiving, Sending, State as StreamState};
 
-/// A stream of an association: [`Association::stream`] lends it.
+/// A stream of an association, borrowed from [`Association::stream`].
 #[derive(Debug)]
 pub struct Stream<'a> {
     association: &'a mut Association,
@@ -15,10 +15,10 @@ pub struct Stream<'a> {
 }
 
 impl Association {
-    /// Opens a stream; nothing is sent for it.
+    /// Opens a stream; nothing is sent for that.
     ///
     /// # Errors
-    /// There is one with this number, or an earlier one is not yet reset, or the peer does not allow it.
+    /// There is a stream with this number, an earlier one is not yet reset, or the peer does not allow it.
     pub fn open(&mut self, id: u16) -> Result<Stream<'_>, StreamError> {
         if self.state == State::Closed {
             return Err(StreamError::Closed);
@@ -42,7 +42,7 @@ impl Association {
     /// Returns a stream that either side opened.
     ///
     /// # Errors
-    /// There is none with this number, or the peer has reset it.
+    /// There is no stream with this number, or the peer has reset it.
     pub fn stream(&mut self, id: u16) -> Result<Stream<'_>, StreamError> {
         match self.streams.get(id) {
             Some(state) if state.is_usable() => Ok(Stream { association: self, id }),
@@ -69,8 +69,8 @@ impl Stream<'_> {
         }
     }
 
-    /// Sends a message. `protocol` says what it is (RFC 8831, section 8). It is copied, and kept until the peer has it: the
-    /// application bounds how much that is by [`Stream::buffered_amount`].
+    /// Sends a message. `protocol` is its type (RFC 8831, section 8). The message is copied, and kept until the peer
+    /// has it; the application limits the memory by [`Stream::buffered_amount`].
     ///
     /// # Errors
     /// The stream or the association is closed, or the message is empty or too long.
@@ -79,10 +79,10 @@ impl Stream<'_> {
         self.send_with(delivery, protocol, message)
     }
 
-    /// Sends a message with a delivery of its own.
+    /// Sends a message with its own kind of delivery.
     ///
     /// # Errors
-    /// As [`Stream::send`].
+    /// Those of [`Stream::send`].
     pub fn send_with(&mut self, delivery: Delivery, protocol: u32, message: &[u8]) -> Result<(), StreamError> {
         if !self.is_writable() || self.association.state.is_closing() || self.association.state == State::Closed {
             return Err(StreamError::Closed);
@@ -105,7 +105,7 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Returns the next message, if one is there.
+    /// Returns the next message, if there is one.
     ///
     /// # Errors
     /// The stream is closed for reading.
@@ -128,11 +128,11 @@ impl Stream<'_> {
         Ok(Some(message))
     }
 
-    /// Closes the stream in both directions: what was sent is delivered, what arrives is dropped, and the peer is asked to do
-    /// the same (RFC 6525; RFC 8831, section 6.7).
+    /// Closes the stream in both directions: everything sent is delivered, arriving messages are dropped, and the peer
+    /// is asked to do the same (RFC 6525; RFC 8831, section 6.7).
     ///
     /// # Errors
-    /// The association is not up, or the peer knows no resets.
+    /// The association is not up, or the peer does not support resets.
     pub fn close(&mut self) -> Result<(), StreamError> {
         let association = &mut *self.association;
         let connection = association.connection.as_mut().filter(|connection| connection.features.reset);
@@ -163,18 +163,17 @@ impl Stream<'_> {
         self.state().is_some_and(|state| state.outgoing.state == Sending::Open)
     }
 
-    /// Returns the bytes that were sent and are neither acknowledged nor given up, whether they left or not.
+    /// Returns the bytes that were sent and are neither acknowledged nor abandoned, whether they left or not.
     pub fn buffered_amount(&self) -> usize {
         self.state().map_or(0, |state| state.outgoing.buffered)
     }
 
-    /// Returns the bytes that were sent and have not left: what delays a further message.
+    /// Returns the bytes that were sent and have not left, which delay a further message.
     pub fn unsent(&self) -> usize {
         self.state().map_or(0, |state| state.outgoing.unsent)
     }
 
-    /// Sets the bytes at or below which the fall of [`Stream::buffered_amount`] is told
-    /// ([`crate::Event::BufferedAmountLow`]).
+    /// Sets the threshold of [`Stream::buffered_amount`]: falling to it causes [`crate::Event::BufferedAmountLow`].
     pub fn set_low_threshold(&mut self, bytes: usize) {
         if let Some(state) = self.state_mut() {
             state.outgoing.low_threshold = bytes;

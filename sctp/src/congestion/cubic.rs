@@ -6,23 +6,24 @@ use super::delivery::{Sample, rate_of};
 use super::hystart::Hystart;
 use super::{INITIAL_PACKETS, Stamp};
 
-/// How steep the function is, in packets per second cubed (RFC 9438, section 4.1.2).
+/// Steepness of the function, in packets per second cubed (RFC 9438, section 4.1.2).
 const C: f64 = 0.4;
-/// What a loss leaves of the window.
+/// Share of the window that remains after a loss.
 const BETA: f64 = 0.7;
 /// Round trip assumed until there is a sample.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
-/// Packets the window never falls below.
+/// Minimum window, in packets.
 const MIN_PACKETS: u64 = 2;
 
-/// The window's growth since a loss.
+/// The growth of the window since a loss.
 #[derive(Debug, Clone, Copy)]
 struct Epoch {
     began_at: Instant,
-    /// Window at which the last loss was, in packets, and the seconds until the function is back there.
+    /// Window at the last loss, in packets.
     max: f64,
+    /// Seconds until the function reaches that window again.
     k: f64,
-    /// What Reno's window would be.
+    /// Reno's window, in packets.
     reno: f64,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Cubic {
     hystart: Hystart,
     smoothed: Duration,
     has_round_trip: bool,
-    /// Losses of what left before this are of one congestion.
+    /// Losses of data that left before this time belong to the same congestion.
     recovery_began_at: Option<Instant>,
     is_window_limited: bool,
     delivered: u64,
@@ -68,7 +69,7 @@ impl Cubic {
         self.window as u64
     }
 
-    /// Returns the rate: twice the window in a round trip while it doubles, a quarter more than it afterwards.
+    /// Returns the rate: twice the window per round trip while it doubles, afterwards a quarter more than it.
     pub(super) fn pacing_rate(&self) -> u64 {
         let gain = if self.is_in_slow_start() { 2.0 } else { 1.25 };
         rate_of((self.window * gain) as u64, self.smoothed)
@@ -79,7 +80,7 @@ impl Cubic {
     }
 
     pub(super) fn handle_sent(&mut self, in_flight: u64, was_idle: bool) {
-        // Time without data is no time in which the window could have grown (RFC 9438, section 5.8).
+        // Time without data must not count as growth (RFC 9438, section 5.8).
         if was_idle && self.epoch.is_some() {
             self.last_max = self.last_max.max(self.packets());
             self.epoch = None;
@@ -116,7 +117,8 @@ impl Cubic {
             Epoch { began_at: now, max, k: ((max - window) / C).cbrt(), reno: window }
         });
         let acked = acked as f64 / size;
-        // Reno grows by three times (1 - β) / (1 + β) of a packet in a round trip until it is where it was, then by one.
+        // Per round trip, Reno grows by three times (1 - β) / (1 + β) packets until it reaches its last maximum, then
+        // by one.
         let alpha = if epoch.reno < epoch.max { 3.0 * (1.0 - BETA) / (1.0 + BETA) } else { 1.0 };
         epoch.reno += alpha * acked / window;
         let since = now.saturating_duration_since(epoch.began_at);
@@ -130,7 +132,7 @@ impl Cubic {
         self.window = target.max(window) * size;
     }
 
-    /// A chunk is lost. Those that left before the last reduction are part of it.
+    /// Handles a lost chunk. A chunk that left before the last reduction causes no other.
     pub(super) fn handle_lost(&mut self, now: Instant, stamp: &Stamp) {
         if self.recovery_began_at.is_some_and(|began_at| stamp.sent_at <= began_at) {
             return;
@@ -141,7 +143,7 @@ impl Cubic {
         self.window = self.threshold;
     }
 
-    /// The retransmission timer fired (RFC 9438, section 4.8).
+    /// Handles the retransmission timeout (RFC 9438, section 4.8).
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.recovery_began_at = Some(now);
         self.undo = Some(self.undo.unwrap_or((self.window, self.threshold, self.last_max)));

@@ -1,45 +1,45 @@
-//! How fast the path delivers: one sample for each SACK (draft-ietf-ccwg-bbr, section 4.1, "Delivery Rate Samples").
+//! The delivery rate of the path: one sample per SACK (draft-ietf-ccwg-bbr, section 4.1, "Delivery Rate Samples").
 //!
-//! A sample counts what was delivered between the acknowledgement that was newest when a chunk left and the chunk's own. The time is
-//! the longer of how long sending and acknowledging took, so that neither a burst nor acknowledgements that arrive together
-//! look like bandwidth.
+//! A sample counts what was delivered between the newest acknowledgement at the time a chunk left and the chunk's own
+//! acknowledgement. Its time is the longer of the time for sending and the time for acknowledging, so that neither a
+//! burst nor acknowledgements that arrive together look like bandwidth.
 
 use std::time::{Duration, Instant};
 
 use super::Stamp;
 
-/// What one SACK showed.
+/// The measurement of one SACK.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sample {
-    /// Bytes in a second; 0 if the interval was too short to tell.
+    /// Bytes per second; 0 if the interval was too short.
     pub(super) rate: u64,
-    /// Bytes delivered over the interval.
+    /// Bytes delivered in the interval.
     pub(super) delivered: u64,
     /// Bytes delivered when the newest acknowledged chunk left.
     pub(super) prior_delivered: u64,
-    /// Bytes in flight when it left, itself among them.
+    /// Bytes in flight when it left, including its own.
     pub(super) in_flight_at_send: u64,
     /// Bytes lost since it left.
     pub(super) lost: u64,
-    /// The application had nothing to send at some time of the interval.
+    /// The application had nothing to send during part of the interval.
     pub(super) is_app_limited: bool,
     /// Bytes this SACK acknowledged.
     pub(super) newly_acked: u64,
-    /// Bytes taken for lost since the SACK before.
+    /// Bytes considered lost since the last SACK.
     pub(super) newly_lost: u64,
-    /// A chunk was acknowledged: the fields of the interval mean something.
+    /// A chunk was acknowledged, so the fields of the interval are valid.
     pub(super) has_interval: bool,
 }
 
-/// What makes samples.
+/// Takes samples.
 #[derive(Debug)]
 pub(super) struct Delivery {
     delivered: u64,
     delivered_at: Instant,
-    /// When the chunk left that the newest acknowledgement was for.
+    /// When the chunk of the newest acknowledgement left.
     first_sent_at: Instant,
     lost: u64,
-    /// Bytes delivered at which the application no longer is what limits samples; 0 if it is not.
+    /// Samples are limited by the application until this many bytes are delivered; 0 if they are not.
     app_limited_until: u64,
     /// The newest chunk acknowledged since the last sample.
     newest: Option<Stamp>,
@@ -71,7 +71,7 @@ impl Delivery {
         self.lost
     }
 
-    /// Takes note that `bytes` leave while `in_flight` others are on the way.
+    /// Stamps `bytes` that leave while `in_flight` other bytes are in flight.
     pub(super) fn handle_sent(&mut self, now: Instant, bytes: u64, in_flight: u64) -> Stamp {
         if in_flight == 0 {
             self.first_sent_at = now;
@@ -103,13 +103,13 @@ impl Delivery {
         self.newly_lost += bytes;
     }
 
-    /// Takes note that there is nothing to send while `in_flight` bytes are on the way: samples until they are delivered say less
-    /// than the path can do.
+    /// Marks samples as limited by the application while `in_flight` bytes are in flight: samples until their delivery
+    /// do not show what the path can do.
     pub(super) fn set_app_limited(&mut self, in_flight: u64) {
         self.app_limited_until = (self.delivered + in_flight).max(1);
     }
 
-    /// Returns the sample of the SACK that was told since the last call. Intervals shorter than `min_round_trip` have no rate.
+    /// Returns the sample of the last SACK. Intervals shorter than `min_round_trip` have no rate.
     pub(super) fn take_sample(&mut self, min_round_trip: Option<Duration>) -> Sample {
         if self.app_limited_until != 0 && self.delivered > self.app_limited_until {
             self.app_limited_until = 0;
@@ -137,19 +137,19 @@ impl Delivery {
     }
 }
 
-/// Returns `bytes` in `interval` as bytes in a second.
+/// Returns the rate of `bytes` in `interval`, in bytes per second.
 pub(super) fn rate_of(bytes: u64, interval: Duration) -> u64 {
     let rate = u128::from(bytes) * 1_000_000_000 / interval.as_nanos().max(1);
     u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
-/// Returns how many bytes `rate` makes in `interval`.
+/// Returns the bytes that `rate` delivers in `interval`.
 pub(super) fn bytes_of(rate: u64, interval: Duration) -> u64 {
     let bytes = u128::from(rate) * interval.as_nanos() / 1_000_000_000;
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Returns how long `rate` takes for `bytes`, rounded up so that they are there by then; a day at the most.
+/// Returns the time in which `rate` delivers `bytes`, rounded up; at most a day.
 pub(super) fn time_of(bytes: u64, rate: u64) -> Duration {
     const DAY: u64 = 86_400_000_000_000;
     let nanos = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(rate.max(1)));

@@ -1,34 +1,34 @@
-//! The largest of the recent samples.
+//! Maxima of recent samples.
 
-/// A maximum over a window of a clock that only counts up: rounds, or cycles of probing. Keeps the best sample of the last two
-/// windows, so that an old maximum goes with its window.
+/// A maximum over a window of a clock that only counts up: rounds, or cycles of probing. It keeps the best samples of
+/// the last two windows, so that an old maximum expires with its window.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct MaxFilter {
-    /// Best sample of the window that ended, and of the one that runs.
+    /// Best samples of the last window and of the current one.
     best: [u64; 2],
 }
 
 impl MaxFilter {
-    /// Takes a sample into the window that runs.
+    /// Adds a sample to the current window.
     pub(super) fn update(&mut self, value: u64) {
         self.best[1] = self.best[1].max(value);
     }
 
-    /// Begins a further window. A window without a sample does not push out the one before.
+    /// Begins another window. A window without a sample does not replace the one before.
     pub(super) fn advance(&mut self) {
         if self.best[1] > 0 {
             self.best = [self.best[1], 0];
         }
     }
 
-    /// Returns the largest sample of both windows; 0 without any.
+    /// Returns the maximum of both windows; 0 without samples.
     pub(super) fn get(&self) -> u64 {
         self.best[0].max(self.best[1])
     }
 }
 
-/// A maximum over the last [`ROUNDS`] rounds, as three candidates in the order of their age (the windowed filter of Kathleen
-/// Nichols, which Linux uses in `lib/minmax.c`).
+/// A maximum over the last [`ROUNDS`] rounds, as three candidates ordered by age (Kathleen Nichols' windowed filter,
+/// which Linux uses in `lib/minmax.c`).
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RoundMax {
     best: [(u64, u64); 3],
@@ -38,7 +38,7 @@ pub(super) struct RoundMax {
 const ROUNDS: u64 = 10;
 
 impl RoundMax {
-    /// Takes a sample of the round `round`. Samples older than `window` rounds, at most [`ROUNDS`], go.
+    /// Adds a sample of `round`. Samples older than `window` rounds, at most [`ROUNDS`], expire.
     pub(super) fn update(&mut self, round: u64, value: u64, window: u64) {
         let window = window.min(ROUNDS);
         if value >= self.best[0].1 || round.saturating_sub(self.best[2].0) > window {
@@ -61,7 +61,7 @@ impl RoundMax {
         }
     }
 
-    /// Returns the largest recent sample.
+    /// Returns the maximum.
     pub(super) fn get(&self) -> u64 {
         self.best[0].1
     }

@@ -2,28 +2,28 @@
 
 use std::time::Duration;
 
-/// Smallest and largest growth of the round trip that says that a queue builds.
+/// Smallest and largest growth of the round trip that shows a growing queue.
 const MIN_THRESHOLD: Duration = Duration::from_millis(4);
 const MAX_THRESHOLD: Duration = Duration::from_millis(16);
-/// Samples a round needs before it says anything.
+/// Samples a round needs before it counts.
 const SAMPLES: u32 = 8;
-/// Growth is this many times slower while it is being made sure.
+/// Growth is this many times slower while the signal is being confirmed.
 const CONSERVATIVE_DIVISOR: u64 = 4;
-/// Rounds that takes.
+/// Rounds to confirm the signal.
 const CONSERVATIVE_ROUNDS: u32 = 5;
 
-/// Where slow start is.
+/// The phase of slow start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The window doubles each round.
     Fast,
     /// The round trip grew, from `baseline`; the window grows slowly for some rounds.
     Conservative { baseline: Duration, rounds: u32 },
-    /// It was no accident: slow start is over.
+    /// The signal was confirmed: slow start is over.
     Done,
 }
 
-/// The look at round trips during slow start.
+/// Watches round trips during slow start.
 #[derive(Debug)]
 pub(super) struct Hystart {
     phase: Phase,
@@ -42,7 +42,7 @@ impl Hystart {
         self.phase == Phase::Done
     }
 
-    /// Returns by how much the window grows for `acked` bytes.
+    /// Returns by how many bytes the window grows for `acked` bytes.
     pub(super) fn growth(&self, acked: u64) -> u64 {
         match self.phase {
             Phase::Fast => acked,
@@ -51,7 +51,8 @@ impl Hystart {
         }
     }
 
-    /// Takes an acknowledgement: `prior_delivered` was delivered when the acknowledged chunk left, `delivered` is by now.
+    /// Handles an acknowledgement: `prior_delivered` bytes were delivered when the acknowledged chunk left, `delivered`
+    /// are by now.
     pub(super) fn handle_ack(&mut self, prior_delivered: u64, delivered: u64, round_trip: Option<Duration>) {
         if let Some(sample) = round_trip {
             self.min = self.min.min(sample);

@@ -1,7 +1,7 @@
-//! How much may be on the way, and how fast it leaves: windows, pacing, and the samples both are made of.
+//! How many bytes may be in flight, and how fast they leave: windows, pacing, and the samples for both.
 //!
-//! An association tells [`Congestion`] of every DATA chunk that leaves, is acknowledged or is taken for lost, and asks it how
-//! many bytes may leave now. All sizes are bytes of DATA chunks with their headers, rates are such bytes in a second.
+//! An association tells [`Congestion`] of every DATA chunk that leaves, is acknowledged or is considered lost, and asks
+//! it how many bytes may leave. All sizes are bytes of DATA chunks with their headers; rates are such bytes per second.
 
 mod bbr;
 mod cubic;
@@ -21,10 +21,10 @@ use cubic::Cubic;
 use delivery::Delivery;
 use pacer::Pacer;
 
-/// Packets of the first window (RFC 6928, which RFC 9260's 4380 bytes are older than).
+/// First window, in packets (RFC 6928, which is newer than the 4380 bytes in RFC 9260).
 const INITIAL_PACKETS: u64 = 10;
 
-/// Which algorithm decides.
+/// The congestion control algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Algorithm {
     /// A model of the path: its bandwidth and its round trip (draft-ietf-ccwg-bbr).
@@ -34,7 +34,7 @@ pub enum Algorithm {
     Cubic,
 }
 
-/// What was known when a chunk left; kept with the chunk and given back when it is acknowledged or lost.
+/// The state when a chunk left. It is stored with the chunk, and passed back when that is acknowledged or lost.
 #[derive(Debug, Clone, Copy)]
 pub struct Stamp {
     /// When the chunk left.
@@ -47,7 +47,7 @@ pub struct Stamp {
     is_app_limited: bool,
 }
 
-/// The algorithm with its state: a closed set, so that nothing on the data path is looked up.
+/// The algorithm with its state: an enum, so that the data path has no dynamic dispatch.
 #[derive(Debug)]
 enum Control {
     Bbr(Box<Bbr>),
@@ -66,8 +66,8 @@ pub struct Congestion {
 }
 
 impl Congestion {
-    /// Creates the control for a path of which nothing is known. `packet_size` is what one packet carries at the most; `seed` is
-    /// where its randomness comes from.
+    /// Creates the control for an unknown path. `packet_size` is the greatest size of a packet; `seed` is its source of
+    /// randomness.
     pub fn new(now: Instant, algorithm: Algorithm, packet_size: u64, seed: u64) -> Congestion {
         let packet_size = packet_size.max(1);
         let control = match algorithm {
@@ -78,18 +78,18 @@ impl Congestion {
         Congestion { control, delivery: Delivery::new(now), pacer, packet_size, in_flight: 0, is_app_limited: false }
     }
 
-    /// Returns how many bytes may leave now. A packet may exceed the last byte of it.
+    /// Returns how many bytes may leave now. The last packet may exceed this.
     pub fn send_budget(&mut self, now: Instant) -> u64 {
         let room = self.window().saturating_sub(self.in_flight);
         if room == 0 { 0 } else { room.min(self.pacer.budget(now)) }
     }
 
-    /// Returns when pacing lets more leave. `None` if it is not what holds the sender back.
+    /// Returns when pacing lets more bytes leave; `None` if pacing is not the limit.
     pub fn next_send_at(&self) -> Option<Instant> {
         if self.in_flight < self.window() { self.pacer.next_at() } else { None }
     }
 
-    /// Takes note that a chunk leaves, for the first time or again.
+    /// Counts a chunk that leaves, for the first time or again.
     pub fn handle_sent(&mut self, now: Instant, bytes: u64) -> Stamp {
         let was_idle = self.in_flight == 0;
         let stamp = self.delivery.handle_sent(now, bytes, self.in_flight);
@@ -103,13 +103,13 @@ impl Congestion {
         stamp
     }
 
-    /// Takes note that a chunk in flight was acknowledged. [`Congestion::finish_ack`] follows after all chunks of a SACK.
+    /// Counts an acknowledged chunk that was in flight. Call [`Congestion::finish_ack`] after all chunks of a SACK.
     pub fn handle_acked(&mut self, now: Instant, bytes: u64, stamp: &Stamp) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.delivery.handle_acked(now, bytes, stamp);
     }
 
-    /// Takes note that a chunk in flight is taken for lost.
+    /// Counts a chunk in flight that is considered lost.
     pub fn handle_lost(&mut self, now: Instant, bytes: u64, stamp: &Stamp) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
         self.delivery.handle_lost(bytes);
@@ -119,13 +119,13 @@ impl Congestion {
         }
     }
 
-    /// Takes note that a chunk in flight was given up, acknowledged or not (RFC 3758).
+    /// Removes an abandoned chunk that was in flight, acknowledged or not (RFC 3758).
     pub fn handle_discarded(&mut self, bytes: u64) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
     }
 
-    /// Ends a SACK: every chunk it acknowledged and every loss it showed was told. `round_trip` is a sample of it, of a chunk that
-    /// left once only.
+    /// Finishes a SACK, after all its acknowledged and lost chunks. `round_trip` is its sample, from a chunk that was
+    /// sent only once.
     pub fn finish_ack(&mut self, now: Instant, round_trip: Option<Duration>) {
         match &mut self.control {
             Control::Bbr(bbr) => {
@@ -143,7 +143,7 @@ impl Congestion {
         self.update_pacer(now);
     }
 
-    /// Takes note that the retransmission timer fired; what was in flight has been told as lost.
+    /// Handles the retransmission timeout; everything in flight must have been reported as lost.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.control {
             Control::Bbr(bbr) => bbr.handle_timeout(self.in_flight),
@@ -152,7 +152,7 @@ impl Congestion {
         self.update_pacer(now);
     }
 
-    /// Takes note that the losses of the last recovery were none: the chunks had arrived.
+    /// Undoes the last recovery: its chunks had arrived.
     pub fn undo(&mut self, now: Instant) {
         match &mut self.control {
             Control::Bbr(bbr) => bbr.undo(),
@@ -161,7 +161,7 @@ impl Congestion {
         self.update_pacer(now);
     }
 
-    /// Takes note that there is room and nothing to send.
+    /// Marks the samples as limited by the application: there is room but nothing to send.
     pub fn set_app_limited(&mut self) {
         if self.in_flight < self.window() {
             self.is_app_limited = true;
@@ -169,7 +169,7 @@ impl Congestion {
         }
     }
 
-    /// Sets what one packet carries at the most.
+    /// Sets the greatest size of a packet.
     pub fn set_packet_size(&mut self, bytes: u64) {
         self.packet_size = bytes.max(1);
         match &mut self.control {
@@ -191,7 +191,7 @@ impl Congestion {
         self.in_flight
     }
 
-    /// Returns how fast bytes leave, in bytes a second.
+    /// Returns the pacing rate, in bytes per second.
     pub fn pacing_rate(&self) -> u64 {
         self.control.pacing_rate()
     }
@@ -213,7 +213,7 @@ impl Control {
     }
 }
 
-/// Numbers that differ from flow to flow (SplitMix64); nothing secret hangs on them.
+/// Numbers that differ between flows (SplitMix64); they need not be secret.
 #[derive(Debug)]
 struct Random(u64);
 
@@ -222,7 +222,7 @@ impl Random {
         Random(seed)
     }
 
-    /// Returns a number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -1,7 +1,7 @@
-//! A bottleneck with flows, in virtual time: what the algorithms are judged by before there is an association around them.
+//! A bottleneck with flows, in virtual time, to judge the algorithms without an association around them.
 //!
-//! Every flow always has something to send. Losses are noticed as ideal RACK would: by the acknowledgement of a packet that left
-//! later. The sender's loop wakes on whole milliseconds.
+//! Every flow always has data to send. Losses are detected as by ideal RACK: when a packet that left later is
+//! acknowledged. The sender's loop wakes on whole milliseconds.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Algorithm, Congestion, Random, Stamp};
 
-/// Bytes of a packet on the wire, and of it what counts as payload.
+/// Bytes of a packet, and of its payload.
 pub(super) const PACKET: u64 = 1340;
 pub(super) const PAYLOAD: u64 = 1312;
 
@@ -18,9 +18,9 @@ pub(super) const PAYLOAD: u64 = 1312;
 pub(super) struct Link {
     pub(super) mbit: u64,
     pub(super) round_trip: Duration,
-    /// Packets the queue holds.
+    /// Maximum number of packets in the queue.
     pub(super) queue: usize,
-    /// Packets lost at random, of a million.
+    /// Random loss, in packets per million.
     pub(super) loss: u64,
 }
 
@@ -31,12 +31,12 @@ impl Link {
     }
 }
 
-/// What a flow achieved.
+/// The result of a flow.
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
-    /// Payload in Mbit/s over the part of the run that counts.
+    /// Payload in Mbit/s over the measured part of the run.
     pub(super) goodput: f64,
-    /// Round trips seen there, sorted.
+    /// Round trips in that part, sorted.
     pub(super) round_trips: Vec<Duration>,
 }
 
@@ -66,7 +66,7 @@ struct Flow {
     round_trips: Vec<Duration>,
 }
 
-/// The run.
+/// A run.
 pub(super) struct Model {
     link: Link,
     base: Instant,
@@ -82,8 +82,8 @@ pub(super) struct Model {
 const MS: u64 = 1_000_000;
 
 impl Model {
-    /// Runs flows of those algorithms, each beginning that many seconds after the start, for `seconds`; what comes after
-    /// `counts_from` seconds counts.
+    /// Runs flows of these algorithms, each starting at its number of seconds, for `seconds`. Measures the part after
+    /// `counts_from` seconds.
     pub(super) fn run(
         link: Link,
         flows: &[(Algorithm, u64)],
@@ -183,7 +183,7 @@ impl Model {
         }
         let next = self.flows[index].congestion.next_send_at();
         let pacing = next.map_or(u64::MAX, |at| at.saturating_duration_since(self.base).as_nanos() as u64);
-        // The loop's clock: whole milliseconds, rounded up; and a look now and then at whether everything was lost.
+        // The loop's clock: whole milliseconds, rounded up, plus an occasional check whether everything was lost.
         let at = pacing.max(self.now).saturating_add(MS - 1) / MS * MS;
         let at = at.max(self.now + 1).min(self.now + 250 * MS);
         if at < self.flows[index].wakes_at {
@@ -193,7 +193,7 @@ impl Model {
     }
 
     fn transmission(&self) -> u64 {
-        // With 28 bytes of IP and UDP.
+        // Including 28 bytes of IP and UDP.
         (PACKET + 28) * 8 * 1000 / self.link.mbit
     }
 
@@ -252,7 +252,7 @@ impl Model {
     }
 }
 
-/// Returns how evenly flows share: 1 is even, 1 / their number is one that has all (Jain's index).
+/// Returns Jain's fairness index: 1 means equal shares, 1 / number of flows means that one has everything.
 pub(super) fn jain(outcomes: &[Outcome]) -> f64 {
     let sum: f64 = outcomes.iter().map(|outcome| outcome.goodput).sum();
     let squares: f64 = outcomes.iter().map(|outcome| outcome.goodput.powi(2)).sum();

@@ -1,4 +1,4 @@
-//! What the algorithms reach in the model, and that each departure from the draft is needed.
+//! Results of the algorithms in the model, and proof that each departure from the draft is needed.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ fn link(mbit: u64, ms: u64, queue: usize, loss: u64) -> Link {
     Link { mbit, round_trip: Duration::from_millis(ms), queue, loss }
 }
 
-/// Payload of one BBR flow in Mbit/s, after its start.
+/// Payload of one BBR flow in Mbit/s, after its start phase.
 fn alone(link: Link) -> f64 {
     Model::run(link, &[(Bbr, 0)], 20, 8, 1)[0].goodput
 }
@@ -75,8 +75,8 @@ fn a_queue_that_is_empty_is_not_emptied() {
     }
 }
 
-/// A process close by that reads now and then: what waits for it is acknowledged at once. Fails without the fifth departure: the
-/// window reaches 3.3 MB.
+/// A nearby process that reads now and then: data that waits for it is acknowledged at once. Fails without the fifth
+/// departure: the window reaches 3.3 MB.
 #[test]
 fn what_is_acknowledged_at_once_is_bounded() {
     const PACKET: u64 = 1200;
@@ -90,7 +90,7 @@ fn what_is_acknowledged_at_once_is_bounded() {
         let longest = if random.below(4) == 0 { 10_000 } else { 400 };
         let pause = 50 + random.below(longest);
         while now < sent_at + Duration::from_micros(pause) {
-            // 10 packets in 50 µs are 240 MB a second.
+            // 10 packets in 50 µs are 240 MB per second.
             for _ in 0..10 {
                 if congestion.send_budget(now) > 0 {
                     sent.push(congestion.handle_sent(now, PACKET));

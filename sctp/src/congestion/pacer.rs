@@ -1,16 +1,17 @@
 //! When bytes may leave, at a given rate.
 //!
-//! A bucket that fills at the rate. It lets nothing leave before there is a train worth the trip through the system, and it holds
-//! several milliseconds of the rate, since loops wake on whole milliseconds and a late wake-up must not cost throughput.
+//! A token bucket. It releases bytes only when there are enough for a train that is worth a system call. It holds
+//! several milliseconds of the rate, since loops wake on whole milliseconds and a late wake-up must not reduce
+//! throughput.
 
 use std::time::{Duration, Instant};
 
 use super::delivery::{bytes_of, time_of};
 
-/// What leaves at once: this much of the rate.
+/// Size of a train, as time at the rate.
 const QUANTUM: Duration = Duration::from_millis(1);
 
-/// What is saved up while the loop sleeps or is busy.
+/// Depth of the bucket, as time at the rate: what is saved up while the loop sleeps or is busy.
 const DEPTH: Duration = Duration::from_millis(4);
 
 /// Largest train, in bytes.
@@ -20,12 +21,12 @@ const MAX_QUANTUM: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Pacer {
     rate: u64,
-    /// Below zero after a packet that was larger than what was left.
+    /// Below zero after a packet that was larger than the rest.
     tokens: i64,
     filled_at: Instant,
     quantum: u64,
     depth: u64,
-    /// A train is leaving: all there is may go.
+    /// A train is leaving: all tokens may be used.
     is_leaving: bool,
 }
 
@@ -36,12 +37,12 @@ impl Pacer {
         pacer.set_rate(now, rate, packet_size);
         pacer.tokens = signed(burst);
         pacer.depth = pacer.depth.max(burst);
-        // The first window is a train of its own, however long one is at that rate.
+        // The first window is one train, however long that is at the rate.
         pacer.is_leaving = true;
         pacer
     }
 
-    /// Sets the rate in bytes a second.
+    /// Sets the rate, in bytes per second.
     pub(super) fn set_rate(&mut self, now: Instant, rate: u64, packet_size: u64) {
         if rate != self.rate {
             self.fill(now);
@@ -51,7 +52,7 @@ impl Pacer {
         }
     }
 
-    /// Returns the bytes that leave at once.
+    /// Returns the size of a train, in bytes.
     pub(super) fn quantum(&self) -> u64 {
         self.quantum
     }
@@ -70,7 +71,7 @@ impl Pacer {
         (missing > 0).then(|| self.filled_at + time_of(missing.unsigned_abs(), self.rate))
     }
 
-    /// Takes bytes that leave.
+    /// Uses tokens for bytes that leave.
     pub(super) fn spend(&mut self, bytes: u64) {
         self.tokens = self.tokens.saturating_sub(signed(bytes)).max(-signed(self.depth));
     }
@@ -78,7 +79,7 @@ impl Pacer {
     fn fill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.filled_at);
         let bytes = bytes_of(self.rate, elapsed);
-        // What is less than a byte is not lost: the clock stays until there is one.
+        // Fractions of a byte are not lost: the clock stays until there is a whole one.
         if bytes > 0 {
             let full = signed(self.depth).max(self.tokens);
             self.tokens = self.tokens.saturating_add(signed(bytes)).min(full);

@@ -2,26 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an acknowledgement waits for company. Twenty milliseconds give an application the time to answer, so that its answer
-/// carries the acknowledgement, and are little beside the least retransmission timeout.
+/// How long an acknowledgement waits for data to go along. Twenty milliseconds give an application time to answer, so
+/// that its answer carries the acknowledgement; they are short compared with the least retransmission timeout.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 
-/// Packets with data after which an acknowledgement waits no longer.
+/// Packets with data after which an acknowledgement no longer waits.
 const PACKETS: u32 = 2;
 
-/// Data after which a peer of another make is taken to be past its slow start. Until then its window grows by the number of
-/// acknowledgements, and it gets one for every second packet; later one for a batch does.
+/// Data after which a foreign peer is assumed to be past slow start. Until then its window grows with the number of
+/// acknowledgements, so every second packet gets one; later one per batch is enough.
 const SLOW_START: u64 = 4 * 1024 * 1024;
 
-/// When to acknowledge.
+/// The state of acknowledgements.
 #[derive(Debug)]
 pub(crate) struct Acknowledgement {
-    /// Packets with data since the last one.
+    /// Packets with data since the last acknowledgement.
     packets: u32,
     is_immediate: bool,
     due: Option<Instant>,
     received: u64,
-    /// The peer is content with one acknowledgement for a batch.
+    /// One acknowledgement per batch is enough for the peer.
     is_batched: bool,
 }
 
@@ -30,12 +30,12 @@ impl Acknowledgement {
         Acknowledgement { packets: 0, is_immediate: false, due: None, received: 0, is_batched }
     }
 
-    /// Asks for one without delay: something is missing, came twice, or the peer asks.
+    /// Requests an acknowledgement without delay: something is missing, came twice, or the peer asks.
     pub(crate) fn hasten(&mut self) {
         self.is_immediate = true;
     }
 
-    /// Takes note of a packet with data. Returns true if an acknowledgement of its own must be made for it.
+    /// Counts a packet with data. Returns true if it needs an acknowledgement of its own.
     pub(crate) fn handle_packet(&mut self, now: Instant, bytes: usize) -> bool {
         self.packets += 1;
         self.due.get_or_insert(now + DELAY);
@@ -43,7 +43,7 @@ impl Acknowledgement {
         !self.is_batched && self.received < SLOW_START && self.packets >= PACKETS
     }
 
-    /// Tells whether an acknowledgement should leave now, company or not.
+    /// Tells whether an acknowledgement must leave now, with or without data.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         self.is_immediate || self.packets >= PACKETS || self.due.is_some_and(|due| due <= now)
     }
@@ -53,17 +53,17 @@ impl Acknowledgement {
         self.is_immediate || self.packets > 0
     }
 
-    /// Returns until when it waits.
+    /// Returns until when the acknowledgement may wait.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
-    /// Tells whether the peer is of this crate, and content with one acknowledgement for a batch.
+    /// Tells whether the peer is of this crate, so that one acknowledgement per batch is enough.
     pub(crate) fn is_batched(&self) -> bool {
         self.is_batched
     }
 
-    /// Takes note that one leaves.
+    /// Resets the state after an acknowledgement left.
     pub(crate) fn handle_sent(&mut self) {
         self.packets = 0;
         self.is_immediate = false;

@@ -1,4 +1,4 @@
-//! What the peer sends: which numbers arrived, what is kept, and what is told of it (RFC 9260, section 6.2).
+//! Receiving: which numbers arrived, what is kept, and what is acknowledged (RFC 9260, section 6.2).
 
 mod acknowledgement;
 mod reassembly;
@@ -16,62 +16,62 @@ use acknowledgement::Acknowledgement;
 pub(crate) use acknowledgement::DELAY;
 use reassembly::{Reassembly, Whole, cost};
 
-/// How far beyond the last number in a row one is taken: as far as a SACK can tell.
+/// How far beyond the cumulative number a chunk is accepted: as far as a SACK can report.
 const MAX_AHEAD: u64 = 65_535;
 
-/// How far all may be skipped at once. More is no number that was ever sent.
+/// Maximum number of numbers that can be skipped at once. More were never sent.
 const MAX_SKIP: u64 = 1 << 24;
 
-/// Gaps in the numbers received at the same time; what would make more is dropped.
+/// Maximum number of gaps in the received numbers; a chunk that would cause more is dropped.
 const MAX_GAPS: usize = 2048;
 
-/// Numbers that came twice told in one SACK.
+/// Maximum number of duplicate numbers reported in one SACK.
 const MAX_DUPLICATES: usize = 16;
 
-/// Where the numbers that the peer said last are kept.
+/// The receiving side of an association.
 #[derive(Debug)]
 pub(crate) struct Receiver {
-    /// Up to here everything was received or skipped.
+    /// Everything up to here was received or skipped.
     cumulative: Tsn,
     beyond: Ranges,
     reassembly: Reassembly,
-    /// What is kept counts for so much in the window.
+    /// How much of the window the kept chunks use.
     kept: usize,
     window: usize,
     max_message: usize,
-    /// The room told last.
+    /// The room announced last.
     announced: usize,
-    /// Streams with something to read.
+    /// Number of streams with something to read.
     readable: usize,
     duplicates: Vec<u32>,
     inbound: u16,
     pub(crate) acknowledgement: Acknowledgement,
 }
 
-/// What receiving is set to.
+/// Settings for receiving.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
-    /// The first number of the peer.
+    /// The peer's first number.
     pub(crate) first: u32,
     pub(crate) window: usize,
     pub(crate) max_message: usize,
-    /// Streams that may arrive.
+    /// Maximum number of incoming streams.
     pub(crate) inbound: u16,
-    /// The peer is content with one acknowledgement for a batch.
+    /// One acknowledgement per batch is enough for the peer.
     pub(crate) is_batched: bool,
 }
 
-/// Where messages go.
+/// The destination of messages.
 pub(crate) struct Target<'a> {
     pub(crate) streams: &'a mut Streams,
     pub(crate) events: &'a mut VecDeque<Event>,
 }
 
-/// What became of a chunk.
+/// The result of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Taken,
-    /// It came for a stream that may not arrive (RFC 9260, section 6.5).
+    /// Its stream is not allowed (RFC 9260, section 6.5).
     InvalidStream,
 }
 
@@ -92,7 +92,7 @@ impl Receiver {
         }
     }
 
-    /// Takes a DATA chunk; `keep` makes its payload one that may be kept.
+    /// Handles a DATA chunk; `keep` turns its payload into one that may be kept.
     ///
     /// # Errors
     /// The association has to end.
@@ -121,7 +121,7 @@ impl Receiver {
             self.acknowledgement.hasten();
             return Ok(Outcome::Taken);
         }
-        // What precedes it is known: then a fragment without it can never be whole.
+        // If the number before is known, a fragment without its predecessor can never be complete.
         let is_known = tsn.previous() <= self.cumulative;
         self.note(tsn);
         if header.stream >= self.inbound {
@@ -136,7 +136,7 @@ impl Receiver {
         Ok(Outcome::Taken)
     }
 
-    /// Takes note that everything up to a number is skipped (RFC 3758, section 3.6).
+    /// Skips everything up to a number (RFC 3758, section 3.6).
     pub(crate) fn handle_forward(&mut self, forward: &ForwardTsn<'_>, target: &mut Target<'_>) {
         let tsn = self.cumulative.near(forward.cumulative);
         self.acknowledgement.hasten();
@@ -146,8 +146,8 @@ impl Receiver {
         self.cumulative = tsn;
         self.beyond.remove_below(tsn.next());
         self.advance();
-        // A message of which a part was dropped is never whole, whether the peer names it or not: dcsctp 0.1.16 does not name one of
-        // which it gave up the rest before that left.
+        // A message with a dropped part never becomes complete, whether the peer names it or not: dcsctp 0.1.16 does
+        // not name one whose rest it abandoned before that left.
         let mut dropped = Vec::new();
         self.kept -= self.reassembly.skip(tsn, |stream, order| dropped.push((stream, order)));
         for (stream, order) in forward.skipped().chain(dropped) {
@@ -162,11 +162,11 @@ impl Receiver {
         }
     }
 
-    /// Takes note that a message was read, and tells whether the stream has more.
+    /// Frees the room of a message that was read. `is_drained` means that the stream has no other.
     pub(crate) fn handle_read(&mut self, freed: usize, is_drained: bool) {
         self.kept -= freed;
         self.readable -= usize::from(is_drained);
-        // The peer waits for room: it is told of it once there is much.
+        // The peer waits for room: tell it once there is much.
         if self.announced < self.window / 4 && self.room() >= self.window / 2 {
             self.acknowledgement.hasten();
         }
@@ -177,12 +177,12 @@ impl Receiver {
         self.cumulative
     }
 
-    /// Returns how many bytes are kept, as they count in the window.
+    /// Returns how much of the window the kept chunks use, in bytes.
     pub(crate) fn kept(&self) -> usize {
         self.kept
     }
 
-    /// Returns the value of a SACK chunk of at most `room` bytes, with its header.
+    /// Returns the value of a SACK chunk, which has at most `room` bytes with its header.
     pub(crate) fn acknowledge(&mut self, room: usize) -> Vec<u8> {
         self.announced = self.room();
         let fitting = room.saturating_sub(16) / 4;
@@ -193,8 +193,8 @@ impl Receiver {
         value.extend_from_slice(&u32::try_from(self.announced).unwrap_or(u32::MAX).to_be_bytes());
         value.extend_from_slice(&u16::try_from(gaps).unwrap_or(u16::MAX).to_be_bytes());
         value.extend_from_slice(&u16::try_from(duplicates).unwrap_or(u16::MAX).to_be_bytes());
-        // The first ones are what a peer of another make goes by (RFC 9260, section 3.3.4). One of ours remembers what it was told, and
-        // needs what is new: without it all that left since would count as lost.
+        // A foreign peer goes by the first gaps (RFC 9260, section 3.3.4). A peer of this crate remembers earlier ones
+        // and needs the new ones: otherwise everything that left since would count as lost.
         let newest = if self.acknowledgement.is_batched() && gaps < self.beyond.len() { gaps / 2 } else { 0 };
         let ranges = self.beyond.iter().take(gaps - newest).chain(self.beyond.iter().skip(self.beyond.len() - newest));
         for (first, last) in ranges {
@@ -209,14 +209,14 @@ impl Receiver {
         value
     }
 
-    /// Returns the room to announce. A little is told as none, so that the peer does not fill it with small packets (RFC 9260,
-    /// section 6.2).
+    /// Returns the room to announce. A small room is announced as none, so that the peer does not fill it with small
+    /// packets (RFC 9260, section 6.2).
     fn room(&self) -> usize {
         let room = self.window.saturating_sub(self.kept);
         if room < 2048 { 0 } else { room }
     }
 
-    /// Tells whether a chunk that is new may be kept.
+    /// Tells whether a new chunk may be kept.
     fn has_room(&self, tsn: Tsn, payload: usize) -> Result<bool, Failure> {
         if tsn.since(self.cumulative) > MAX_AHEAD {
             return Ok(false);
@@ -229,23 +229,24 @@ impl Receiver {
         if kept <= self.window {
             return Ok(true);
         }
-        // The next in a row may exceed the window by what one message takes: once it is whole, it can be read. Without it nothing
-        // else may ever be.
+        // The next chunk in order may exceed the window by one message: once complete, that can be read. Otherwise
+        // nothing could ever be read.
         if is_next && kept <= self.window + 2 * self.max_message {
             return Ok(true);
         }
-        // What fills a gap frees more than it takes. The peer could not foresee what the bookkeeping of all after it costs.
+        // A chunk that fills a gap frees more than it takes. The peer could not foresee the bookkeeping for everything
+        // after the gap.
         if self.beyond.last().is_some_and(|last| tsn < last) && kept <= self.window + self.window / 8 {
             return Ok(true);
         }
         if self.readable == 0 && self.beyond.is_empty() {
-            // Everything kept waits for what can never come in.
+            // Everything kept waits for a chunk that can never be accepted.
             return Err(Failure::OutOfMemory);
         }
         Ok(false)
     }
 
-    /// Notes a number that is new.
+    /// Adds a new number.
     fn note(&mut self, tsn: Tsn) {
         if tsn.previous() != self.cumulative {
             self.beyond.insert(tsn, tsn);

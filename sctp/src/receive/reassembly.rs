@@ -1,4 +1,4 @@
-//! Messages from their fragments, which have numbers in a row (RFC 9260, section 6.9).
+//! Reassembly of messages from fragments with consecutive numbers (RFC 9260, section 6.9).
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::number::Tsn;
 use crate::stream::{Message, Parts};
 use crate::wire::chunk::DataHeader;
 
-/// What a kept chunk counts for beside its payload: about what the bookkeeping of it takes.
+/// Cost of a kept chunk beside its payload, in bytes: about the size of its bookkeeping.
 const CHUNK_COST: usize = 64;
 
-/// Fragments with numbers in a row, of one message that is not whole.
+/// Fragments with consecutive numbers, of one incomplete message.
 #[derive(Debug)]
 struct Run {
     parts: Vec<Bytes>,
@@ -23,24 +23,24 @@ struct Run {
     header: DataHeader,
 }
 
-/// A message that is whole.
+/// A complete message.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) stream: u16,
-    /// The number in its stream, if it is ordered.
+    /// Its number in the stream, if it is ordered.
     pub(crate) order: Option<u16>,
     pub(crate) message: Message,
 }
 
-/// Puts messages together.
+/// Reassembles messages.
 #[derive(Debug)]
 pub(crate) struct Reassembly {
-    /// By the first number of each.
+    /// By the first number of each run.
     runs: BTreeMap<Tsn, Run>,
     max_message: usize,
 }
 
-/// Returns what a chunk with that payload counts for in the receive window.
+/// Returns how much of the receive window a chunk with this payload uses.
 pub(crate) fn cost(payload: usize) -> usize {
     payload + CHUNK_COST
 }
@@ -58,13 +58,14 @@ impl Run {
 }
 
 impl Reassembly {
-    /// Creates one for messages of at most `max_message` bytes.
+    /// Creates it for messages of at most `max_message` bytes.
     pub(crate) fn new(max_message: usize) -> Reassembly {
         Reassembly { runs: BTreeMap::new(), max_message }
     }
 
-    /// Takes a chunk that was not received before. `is_known` says that the number before it was received or skipped. Returns a
-    /// message that is whole with it, and what of the window becomes free, because nothing can come of it.
+    /// Handles a chunk that was not received before. `is_known` means that the number before it was received or
+    /// skipped. Returns a message that is complete with it, and how much of the window was freed, because it can never
+    /// be complete.
     ///
     /// # Errors
     /// The fragments do not fit each other, or the message is too long.
@@ -87,10 +88,10 @@ impl Reassembly {
         let after = self.runs.get(&tsn.next()).map(|run| (run.has_begin, run.fits(header)));
         let follows = match before {
             Some((first, has_end)) if !header.is_begin && !has_end => Some(first),
-            // Where it goes on with another before its end, the rest was given up before it left.
+            // If another message begins before the end, the sender abandoned the rest before that left.
             Some(_) if header.is_begin => None,
             Some(_) => return Err(Failure::Violation("fragments do not follow each other")),
-            // It belongs to a message of which a part was skipped.
+            // It belongs to a message with a skipped part.
             None if !header.is_begin && is_known => return Ok((None, cost(payload.len()))),
             None => None,
         };
@@ -105,8 +106,9 @@ impl Reassembly {
         Ok((self.take_whole(first), 0))
     }
 
-    /// Drops what has begun at or before `tsn`, up to which all is skipped (RFC 3758, section 3.6), and returns what of the window
-    /// becomes free. `dropped` is told the stream and the number of each ordered message of which that was a part.
+    /// Drops messages that begin at or before `tsn`, up to which everything is skipped (RFC 3758, section 3.6). Returns
+    /// how much of the window was freed. Calls `dropped` with the stream and the number of each ordered message among
+    /// them.
     pub(crate) fn skip(&mut self, tsn: Tsn, mut dropped: impl FnMut(u16, u16)) -> usize {
         let mut freed = 0;
         while let Some(run) = self.runs.first_entry()
@@ -121,13 +123,13 @@ impl Reassembly {
         freed
     }
 
-    /// Returns the run that ends right before `tsn`: its first number, and whether it has its end.
+    /// Returns the run that ends right before `tsn`: its first number, and whether it is complete at the end.
     fn before(&self, tsn: Tsn) -> Option<(Tsn, bool)> {
         let (first, run) = self.runs.range(..tsn).next_back()?;
         (run.last.next() == tsn).then_some((*first, run.has_end))
     }
 
-    /// Adds a chunk to the run that begins with `first`, and to it the run after the chunk if it precedes one.
+    /// Adds a chunk to the run that begins with `first`, and joins the run after the chunk, if there is one.
     fn join(
         &mut self,
         first: Tsn,

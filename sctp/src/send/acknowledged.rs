@@ -1,4 +1,4 @@
-//! Acknowledgements of the peer (RFC 9260, section 6.2.1), taken as ranges: what was known before costs nothing again.
+//! Acknowledgements of the peer (RFC 9260, section 6.2.1), handled as ranges: what was known before costs nothing.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -10,23 +10,23 @@ use crate::event::Failure;
 use crate::number::Tsn;
 use crate::wire::chunk::Sack;
 
-/// What one SACK brought.
+/// The progress made by one SACK.
 #[derive(Debug, Default)]
 struct Progress {
-    /// A chunk is acknowledged that was not before.
+    /// A chunk is newly acknowledged.
     has_new: bool,
-    /// Of the chunks sent once, the one that left last: order and round trip.
+    /// Of the chunks that were sent once, the one that left last: its order and round trip.
     sample: Option<(u64, Duration)>,
-    /// What was the latest to have arrived before.
+    /// The latest chunk known to have arrived before.
     latest: Option<u64>,
     is_undone: bool,
 }
 
 impl Sender {
-    /// Takes a SACK.
+    /// Handles a SACK.
     ///
     /// # Errors
-    /// It acknowledges what never left.
+    /// It acknowledges a chunk that never left.
     pub(crate) fn handle_sack(
         &mut self,
         now: Instant,
@@ -36,11 +36,11 @@ impl Sender {
         let first = self.ring.first();
         let cumulative = first.near(sack.cumulative);
         if cumulative.next() < first {
-            // It was overtaken by a later one.
+            // A later SACK has overtaken it.
             return Ok(());
         }
         if cumulative >= self.ring.next() {
-            return Err(Failure::Violation("an acknowledgement of what never was sent"));
+            return Err(Failure::Violation("an acknowledgement of a chunk that was never sent"));
         }
         let mut progress =
             Progress { latest: self.recovery.latest().map(|latest| latest.order), ..Progress::default() };
@@ -53,7 +53,7 @@ impl Sender {
             }
             let (from, to) = (cumulative.plus(u64::from(from)), cumulative.plus(u64::from(to)));
             if to >= self.ring.next() {
-                return Err(Failure::Violation("an acknowledgement of what never was sent"));
+                return Err(Failure::Violation("an acknowledgement of a chunk that was never sent"));
             }
             if self.beyond.covers(&mut hint, from, to) {
                 continue;
@@ -66,7 +66,7 @@ impl Sender {
         let has_room = self.window == 0 && sack.window > 0;
         self.window = sack.window as usize;
         if has_room {
-            // What it was asked with was dropped for want of room only.
+            // The probe of the silent path was dropped only for lack of room.
             self.path = Path::Up;
             self.backoff = 0;
         }
@@ -74,8 +74,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes note that the peer has everything up to a number, as a SHUTDOWN tells (RFC 9260, section 9.2). Peers are known that put a
-    /// number of their own there; that is no reason to end in discord.
+    /// Acknowledges everything up to a number, as a SHUTDOWN reports (RFC 9260, section 9.2). Some peers put a number
+    /// of their own there, which is tolerated.
     pub(crate) fn handle_cumulative(&mut self, now: Instant, wire: u32, source: &mut Source<'_>) {
         let cumulative = self.ring.first().near(wire);
         if cumulative >= self.ring.next() {
@@ -113,7 +113,7 @@ impl Sender {
         }
     }
 
-    /// Takes note that the peer has a chunk.
+    /// Marks a chunk as received by the peer.
     fn settle(&mut self, now: Instant, tsn: Tsn, progress: &mut Progress, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get_mut(tsn) else { return };
         let was = chunk.status;
@@ -153,7 +153,8 @@ impl Sender {
         }
     }
 
-    /// A peer may take back what it acknowledged beyond a gap. That shows when everything before is acknowledged and it is not.
+    /// Detects a peer that takes back what it acknowledged beyond a gap. That shows when everything before is
+    /// acknowledged but it is not.
     fn handle_reneging(&mut self, progress: &mut Progress) {
         if self.ring.get(self.ring.first()).is_none_or(|chunk| chunk.status != Status::Acknowledged) {
             return;
@@ -177,7 +178,7 @@ impl Sender {
         self.beyond_count = 0;
     }
 
-    /// Takes note that a number arrived twice: one of its transmissions was for nothing (RFC 8985, section 6.2, step 4).
+    /// Handles a number that arrived twice: one of its transmissions was unnecessary (RFC 8985, section 6.2, step 4).
     fn handle_duplicate(&mut self, tsn: Tsn, progress: &mut Progress) {
         if self.probed == Some(tsn) {
             self.probed = None;
@@ -187,12 +188,12 @@ impl Sender {
         self.recovery.note_widened(self.ring.next());
     }
 
-    /// Draws the conclusions of a SACK.
+    /// Draws the conclusions from a SACK.
     fn finish(&mut self, now: Instant, progress: &Progress, source: &mut Source<'_>) {
         if let Some((_, sample)) = progress.sample {
             self.round_trip.handle_sample(now, sample);
         }
-        // Whatever the peer says, it is there, and so is the path.
+        // Any SACK shows that the peer and the path work.
         self.errors = 0;
         if progress.has_new {
             self.backoff = 0;
@@ -218,7 +219,7 @@ impl Sender {
         }
     }
 
-    /// The peer does not know what it need not wait for, although it answers: it is told again, once a round trip.
+    /// Repeats FORWARD-TSN once per round trip, if the peer answers but still waits for abandoned chunks.
     fn repeat_forward(&mut self, now: Instant) {
         let pause = self.round_trip.smoothed().unwrap_or_else(|| self.timeout());
         let was_lost = self.forwarded_at.is_none_or(|at| now.saturating_duration_since(at) > pause);

@@ -1,4 +1,4 @@
-//! Chunks that are taken for lost, sent again, or given up; and the clocks that find them.
+//! Chunks that are considered lost, sent again, or abandoned; and the timers that detect them.
 
 use std::cmp::Reverse;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::stream::Queued;
 use crate::wire::chunk::DataHeader;
 
 impl Sender {
-    /// Does what is due at `now`.
+    /// Handles all deadlines up to `now`.
     ///
     /// # Errors
-    /// The peer does not answer for too long.
+    /// The peer has not answered for too long.
     pub(crate) fn handle_timeout(&mut self, now: Instant, source: &mut Source<'_>) -> Result<(), Failure> {
         if self.reorder_at.is_some_and(|at| at <= now) {
             self.reorder_at = None;
@@ -35,7 +35,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes note that the peer was heard of. If the path was silent, one packet may ask for it before its time.
+    /// Handles a sign of life from the peer. If the path was silent, one packet may test it before its time.
     pub(crate) fn handle_sign_of_life(&mut self, now: Instant) {
         if let Path::Silent { may_send, probed_at } = &mut self.path {
             let pause = self.round_trip.smoothed().unwrap_or(FOREIGN_DELAY);
@@ -43,7 +43,7 @@ impl Sender {
         }
     }
 
-    /// Finds chunks that others overtook by too much (RFC 8985, section 6.2, step 5).
+    /// Detects chunks that others overtook by too much (RFC 8985, section 6.2, step 5).
     pub(super) fn detect(&mut self, now: Instant, source: &mut Source<'_>) {
         self.reorder_at = None;
         let Some(latest) = self.recovery.latest() else { return };
@@ -70,7 +70,7 @@ impl Sender {
         (chunk.status == Status::InFlight && chunk.order == order).then_some(chunk.stamp.sent_at)
     }
 
-    /// Takes a chunk in flight for lost: it leaves again, or its message is given up.
+    /// Marks a chunk in flight as lost: it is sent again, or its message is abandoned.
     fn mark_lost(&mut self, now: Instant, tsn: Tsn, source: &mut Source<'_>) {
         let next = self.ring.next();
         let Some(chunk) = self.ring.get_mut(tsn) else { return };
@@ -92,7 +92,7 @@ impl Sender {
         }
     }
 
-    /// Gives a message up: all of it that left and is not acknowledged, and the rest (RFC 3758, section 3.5, A3).
+    /// Abandons a message: its unacknowledged chunks that left, and the rest (RFC 3758, section 3.5, A3).
     pub(super) fn abandon(&mut self, tsn: Tsn, source: &mut Source<'_>) {
         let Some((first, last)) = self.ring.message(tsn) else { return };
         let mut is_whole = false;
@@ -130,8 +130,8 @@ impl Sender {
         self.advance_forward();
     }
 
-    /// Drops what has not left of the message whose last chunk that did is `last`. A number is given up in its place: what did leave may
-    /// all have arrived, and then the peer would wait for the rest.
+    /// Drops the part that has not left of the message whose last chunk sent is `last`. A number is abandoned in its
+    /// place: everything that left may have arrived, and the peer would wait for the rest.
     fn abandon_rest(&mut self, last: Tsn, source: &mut Source<'_>) {
         let Some(chunk) = self.ring.get(last) else { return };
         let (header, message, limit, stamp) = (chunk.header, chunk.message, chunk.limit, chunk.stamp);
@@ -139,7 +139,7 @@ impl Sender {
         let queue = &mut state.outgoing.queue;
         let is_leaving = |first: &Queued| first.begun.is_some_and(|(number, _)| number == message);
         let Some(rest) = pop_if(queue, is_leaving) else { return };
-        // Only the message whose turn it is has begun.
+        // Only the message in turn has begun.
         self.scheduler.finish(!queue.is_empty());
         state.outgoing.unsent -= rest.rest.len();
         source.release(header.stream, rest.rest.len());
@@ -157,9 +157,9 @@ impl Sender {
         });
     }
 
-    /// Moves on what the peer is told to take for received (RFC 3758, section 3.5, C2). What the peer has beyond a gap is passed over
-    /// as well: else every gap would cost a round trip of its own, and a thousand datagrams a second, of which one in a hundred is
-    /// lost, would never be through with them. A peer that takes back what it acknowledged would lose it; none does.
+    /// Advances the number up to which the peer should skip (RFC 3758, section 3.5, C2). It passes over what the peer
+    /// has beyond a gap: otherwise every gap would cost a round trip, and a thousand datagrams per second with one in a
+    /// hundred lost would never finish. A peer that takes back an acknowledgement would lose data; no known peer does.
     pub(super) fn advance_forward(&mut self) {
         let mut tsn = self.scanned.next().max(self.ring.first());
         while let Some(chunk) = self.ring.get(tsn)
@@ -174,12 +174,12 @@ impl Sender {
         }
     }
 
-    /// Tells whether the peer has yet to skip what was given up.
+    /// Tells whether the peer has yet to skip abandoned chunks.
     pub(super) fn is_forwarding(&self) -> bool {
         self.forward >= self.ring.first()
     }
 
-    /// The retransmission timeout passed: nothing of what left is heard of (RFC 9260, section 6.3.3).
+    /// Handles the retransmission timeout: nothing that left was acknowledged (RFC 9260, section 6.3.3).
     fn expire(&mut self, now: Instant, source: &mut Source<'_>) -> Result<(), Failure> {
         self.timeout_at = None;
         self.probe_at = None;
@@ -199,7 +199,7 @@ impl Sender {
                 self.mark_lost(now, tsn, source);
             }
         }
-        // A peer without room drops what asks for it; that says nothing of the path.
+        // A peer without room drops probes; that says nothing about the path.
         if had_flight && self.window > 0 {
             self.congestion.handle_timeout(now);
         }
@@ -212,13 +212,14 @@ impl Sender {
         Ok(())
     }
 
-    /// Starts the retransmission timeout anew. Before it passes, a probe has its time.
+    /// Restarts the retransmission timer. Before it expires, a probe has its time.
     pub(super) fn arm_timeout(&mut self, now: Instant) {
         let is_waiting = self.in_flight > 0 || self.missing > 0 || self.is_forwarding();
         self.timeout_at = is_waiting.then(|| self.probe_at.unwrap_or(now) + self.timeout());
     }
 
-    /// Starts the wait for a tail-loss probe anew (RFC 8985, section 7.2): since the last news, however much leaves meanwhile.
+    /// Restarts the timer of the tail-loss probe (RFC 8985, section 7.2): since the last news, however much leaves in
+    /// the meantime.
     pub(super) fn arm_probe(&mut self, now: Instant) {
         let is_apt = self.in_flight > 0
             && self.path == Path::Up

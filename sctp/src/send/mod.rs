@@ -1,4 +1,4 @@
-//! What goes to the peer: messages in turn, cut into chunks, kept until they are acknowledged (RFC 9260, section 6.1).
+//! Sending: messages in turn, cut into chunks, kept until they are acknowledged (RFC 9260, section 6.1).
 
 mod acknowledged;
 mod losses;
@@ -25,31 +25,31 @@ use recovery::Recovery;
 use scheduler::Scheduler;
 use size::PacketSize;
 
-/// Chunks that may be outstanding: as far as the peer can tell them apart in a SACK.
+/// Maximum number of outstanding chunks: as many as a SACK can distinguish.
 const MAX_OUTSTANDING: usize = 65_000;
 
-/// How long a peer of another make may hold an acknowledgement back (RFC 9260, section 16: SACK.Delay).
+/// How long a foreign peer may delay an acknowledgement (RFC 9260, section 16: SACK.Delay).
 const FOREIGN_DELAY: Duration = Duration::from_millis(200);
 
-/// What sending is set to.
+/// Settings for sending.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) first: u32,
     /// The room the peer announced.
     pub(crate) window: u32,
-    /// The bytes of a packet that passes everywhere.
+    /// The packet size that passes everywhere, in bytes.
     pub(crate) packet_size: usize,
     pub(crate) algorithm: Algorithm,
     pub(crate) seed: u64,
     /// The peer is of this crate.
     pub(crate) is_ours: bool,
-    /// The peer skips what is given up.
+    /// The peer can skip abandoned chunks.
     pub(crate) is_partial: bool,
     /// Timeouts in a row that end the association.
     pub(crate) max_retransmits: Option<u32>,
 }
 
-/// Whether the path is taken to work.
+/// Whether the path seems to work.
 ///
 /// ```text
 /// Up ── the retransmission timeout passes ──> Silent
@@ -58,30 +58,32 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Path {
     Up,
-    /// Nothing came back: one packet leaves for each timeout.
+    /// Nothing came back: one packet leaves at each timeout.
     Silent {
         may_send: bool,
         probed_at: Instant,
     },
 }
 
-/// What leaves, and what has left.
+/// The sending side of an association.
 #[derive(Debug)]
 pub(crate) struct Sender {
     ring: Ring,
-    /// What the peer has beyond the first of the ring.
+    /// What the peer has beyond the first chunk of the ring.
     beyond: Ranges,
-    /// How many chunks that are.
+    /// Number of chunks in `beyond`.
     beyond_count: u64,
-    /// Transmissions, oldest first. One that its chunk does not remember is passed over.
+    /// Transmissions, oldest first. One that its chunk does not remember is skipped.
     sent: VecDeque<(Tsn, u64)>,
-    /// Chunks to be sent again, likewise, but the lowest number first: a peer that has no room takes only the next in a row.
+    /// Chunks to send again, the lowest number first: a peer without room accepts only the next one in order. Outdated
+    /// entries are skipped.
     lost: BinaryHeap<Reverse<(Tsn, u64)>>,
     transmissions: u64,
-    /// Chunks on their way, and chunks taken for lost.
+    /// Number of chunks in flight.
     in_flight: usize,
+    /// Number of chunks considered lost.
     missing: usize,
-    /// Bytes of payload that are neither acknowledged nor given up: what the peer's window is charged with.
+    /// Bytes of payload neither acknowledged nor abandoned, which use the peer's window.
     charged: usize,
     window: usize,
     scheduler: Scheduler,
@@ -95,13 +97,14 @@ pub(crate) struct Sender {
     reorder_at: Option<Instant>,
     probe_at: Option<Instant>,
     timeout_at: Option<Instant>,
-    /// A tail-loss probe is to leave.
+    /// A tail-loss probe is due.
     is_probing: bool,
-    /// The chunk that left again as such a probe.
+    /// The chunk that was sent again as such a probe.
     probed: Option<Tsn>,
-    /// Up to here all is given up, although the peer does not know (RFC 3758, section 3.5: the advanced peer ack point).
+    /// Everything up to here is abandoned, although the peer does not know (RFC 3758, section 3.5: the advanced peer
+    /// ack point).
     forward: Tsn,
-    /// Up to here all is given up or acknowledged.
+    /// Everything up to here is abandoned or acknowledged.
     scanned: Tsn,
     is_forward_due: bool,
     forwarded_at: Option<Instant>,
@@ -110,7 +113,7 @@ pub(crate) struct Sender {
     statistics: Statistics,
 }
 
-/// What was counted.
+/// Counters.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Statistics {
     pub(crate) chunks: u64,
@@ -121,14 +124,14 @@ pub(crate) struct Statistics {
     pub(crate) undone: u64,
 }
 
-/// What is told of messages that leave or arrived.
+/// The state that sending works on.
 pub(crate) struct Source<'a> {
     pub(crate) streams: &'a mut Streams,
     pub(crate) events: &'a mut VecDeque<Event>,
 }
 
 impl Source<'_> {
-    /// Takes note that bytes of a stream do not count as buffered any more.
+    /// Subtracts bytes of a stream from its buffered amount.
     fn release(&mut self, stream: u16, bytes: usize) {
         let Some(state) = self.streams.get_mut(stream) else { return };
         if state.outgoing.release(bytes) {
@@ -146,14 +149,14 @@ pub(crate) struct Outbound {
     pub(crate) payload: Bytes,
 }
 
-/// Puts a message into its stream's queue. Returns true if the stream had nothing to send before.
+/// Queues a message in its stream. Returns true if the stream had nothing to send before.
 pub(crate) fn enqueue(streams: &mut Streams, now: Option<Instant>, message: Outbound) -> bool {
     let Some(state) = streams.get_mut(message.stream) else { return false };
     let outgoing = &mut state.outgoing;
     let limit = match (message.delivery.reliability, now) {
         (Reliability::Retransmits(count), _) => Limit::Retransmits(count),
         (Reliability::Lifetime(lifetime), Some(now)) => Limit::At(now + lifetime),
-        // Before the first packet there is no clock, and nothing is late.
+        // Before the first packet there is no clock, so nothing can be late.
         (Reliability::Reliable, _) | (Reliability::Lifetime(_), None) => Limit::Never,
     };
     outgoing.buffered += message.payload.len();
@@ -205,12 +208,12 @@ impl Sender {
         }
     }
 
-    /// Takes note that a stream has its first message to send.
+    /// Adds a stream that has its first message to send.
     pub(crate) fn add(&mut self, stream: u16) {
         self.scheduler.add(stream);
     }
 
-    /// Drops what a stream has not begun to send.
+    /// Drops the messages that a stream has not begun to send.
     pub(crate) fn drop_queued(&mut self, stream: u16, source: &mut Source<'_>) {
         let Some(state) = source.streams.get_mut(stream) else { return };
         let queue = &mut state.outgoing.queue;
@@ -238,12 +241,12 @@ impl Sender {
         !self.scheduler.is_empty() || self.missing > 0
     }
 
-    /// Returns how many chunks are not acknowledged in a row.
+    /// Returns how many chunks are beyond the cumulative acknowledgement.
     pub(crate) fn outstanding(&self) -> usize {
         self.ring.len()
     }
 
-    /// Returns the room the peer has as far as is known.
+    /// Returns the peer's room, as far as known.
     pub(crate) fn peer_room(&self) -> usize {
         self.window.saturating_sub(self.charged)
     }
@@ -252,9 +255,9 @@ impl Sender {
         self.statistics
     }
 
-    /// Returns when [`Sender::handle_timeout`] wants to be called, or packets may leave again.
+    /// Returns when [`Sender::handle_timeout`] must be called, or packets may leave again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        // A silent path waits for its clock, whatever pacing says.
+        // A silent path waits for its timer, whatever pacing allows.
         let is_paced = self.has_more() && self.path == Path::Up && !self.is_probing;
         let paced = if is_paced { self.congestion.next_send_at() } else { None };
         [self.reorder_at, self.probe_at, self.timeout_at, paced].into_iter().flatten().min()

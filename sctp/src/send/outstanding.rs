@@ -1,4 +1,4 @@
-//! Chunks that left and are not acknowledged in a row: a ring indexed by TSN.
+//! Chunks that left and are beyond the cumulative acknowledgement: a ring indexed by TSN.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -21,13 +21,13 @@ use crate::wire::chunk::DataHeader;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// On its way.
+    /// In flight.
     InFlight,
-    /// Taken for lost, to be sent again.
+    /// Considered lost, to be sent again.
     Lost,
     /// The peer has it.
     Acknowledged,
-    /// Given up (RFC 3758).
+    /// Abandoned (RFC 3758).
     Abandoned,
 }
 
@@ -41,12 +41,12 @@ pub(crate) struct Outstanding {
     pub(crate) limit: Limit,
     pub(crate) status: Status,
     pub(crate) stamp: Stamp,
-    /// When it left last, among all that left.
+    /// Its position among all transmissions when it last left.
     pub(crate) order: u64,
     pub(crate) transmissions: u32,
     /// It left in a packet that may be too long for the path.
     pub(crate) is_large: bool,
-    /// Its bytes do not count as buffered any more.
+    /// Its bytes no longer count as buffered.
     pub(crate) is_released: bool,
 }
 
@@ -56,7 +56,7 @@ impl Outstanding {
         (DATA_HEADER + self.payload.len()) as u64
     }
 
-    /// Tells whether it may not leave again.
+    /// Tells whether it must not be sent again.
     pub(crate) fn is_exhausted(&self, now: Instant) -> bool {
         match self.limit {
             Limit::Never => false,
@@ -66,7 +66,7 @@ impl Outstanding {
     }
 }
 
-/// The ring.
+/// The ring of outstanding chunks.
 #[derive(Debug)]
 pub(crate) struct Ring {
     first: Tsn,
@@ -78,7 +78,7 @@ impl Ring {
         Ring { first, chunks: VecDeque::new() }
     }
 
-    /// Returns the number of the first chunk, whether it is there or leaves next.
+    /// Returns the number of the first chunk, or of the next to leave if there is none.
     pub(crate) fn first(&self) -> Tsn {
         self.first
     }

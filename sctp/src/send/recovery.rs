@@ -1,4 +1,4 @@
-//! What is lost, judged by time: RACK and its tail-loss probe (RFC 8985), applied to TSNs.
+//! Loss detection by time: RACK and its tail-loss probe (RFC 8985), applied to TSNs.
 
 use std::time::{Duration, Instant};
 
@@ -6,45 +6,45 @@ use crate::number::Tsn;
 use crate::receive;
 use crate::round_trip::RoundTrip;
 
-/// Chunks acknowledged beyond a gap after which what precedes them is taken for lost without waiting, as long as the path was not
-/// seen to reorder (RFC 8985, section 6.2, step 4).
+/// Chunks acknowledged beyond a gap after which chunks before it are considered lost without waiting, unless the path
+/// was seen to reorder (RFC 8985, section 6.2, step 4).
 const THRESHOLD: u64 = 3;
 
 /// Recoveries for which a wider reordering window is kept (RFC 8985, section 6.2, step 4).
 const KEPT_WIDE: u32 = 16;
 
-/// The reordering window in quarters of the least round trip is at most this.
+/// Maximum reordering window, in quarters of the minimal round trip.
 const MAX_QUARTERS: u32 = 16;
 
-/// What an acknowledged chunk says of those that left before it.
+/// The latest chunk known to have arrived, which judges those that left before it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latest {
     pub(crate) order: u64,
     pub(crate) round_trip: Duration,
 }
 
-/// One repair of losses: from the first that was seen until everything that had left by then is acknowledged.
+/// One recovery: from the first loss until everything that had left by then is acknowledged.
 #[derive(Debug, Clone, Copy)]
 struct Episode {
-    /// The number that was to leave next when it began.
+    /// The number that would have left next when it began.
     until: Tsn,
-    /// Chunks taken for lost that were neither sent again nor seen to have arrived.
+    /// Chunks considered lost, and neither sent again nor known to have arrived.
     marked: u64,
-    /// Chunks sent again that did not turn out to have arrived the first time.
+    /// Chunks sent again that are not known to have arrived the first time.
     repeated: u64,
     /// Chunks that turned out to have arrived.
     refuted: u64,
-    /// Everything is acknowledged. It is kept: that a chunk arrived twice is told later.
+    /// Everything is acknowledged. It is kept, because duplicates are reported later.
     is_over: bool,
 }
 
-/// Judges what is lost.
+/// Detects losses.
 #[derive(Debug)]
 pub(crate) struct Recovery {
     latest: Option<Latest>,
     has_reordering: bool,
     quarters: u32,
-    /// Recoveries until the window is narrow again.
+    /// Recoveries until the window becomes narrow again.
     wide_for: u32,
     widened_at: Option<Tsn>,
     episode: Option<Episode>,
@@ -56,7 +56,7 @@ impl Default for Recovery {
     }
 }
 
-/// A chunk that was acknowledged just now.
+/// A chunk that was just acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrival {
     pub(crate) order: u64,
@@ -65,13 +65,13 @@ pub(crate) struct Arrival {
 }
 
 impl Recovery {
-    /// Takes note of an acknowledged chunk (RFC 8985, section 6.2, steps 2 and 3).
+    /// Handles an acknowledged chunk (RFC 8985, section 6.2, steps 2 and 3).
     pub(crate) fn handle_arrival(&mut self, now: Instant, arrival: Arrival, round_trip: &RoundTrip) {
         let took = now.saturating_duration_since(arrival.sent_at);
-        // All that was measured may have waited for its acknowledgement; this one asked for it at once.
+        // All measurements may include the delay of an acknowledgement; this chunk asked for one at once.
         let least = round_trip.least().map(|least| least.saturating_sub(receive::DELAY).max(least / 2));
         if arrival.transmissions > 1 && least.is_some_and(|least| took < least) {
-            // Too soon: it is an earlier transmission that arrived.
+            // It is too early: an earlier transmission has arrived.
             return;
         }
         match self.latest {
@@ -80,17 +80,17 @@ impl Recovery {
         }
     }
 
-    /// Takes note that a chunk sent once arrived after one that left later, which was known before.
+    /// Detects reordering: a chunk sent once arrived after one that left later and was known to have arrived.
     pub(crate) fn handle_reordering(&mut self) {
         self.has_reordering = true;
     }
 
-    /// Returns the latest chunk in the order of sending that is known to have arrived.
+    /// Returns the chunk that left last of those known to have arrived.
     pub(crate) fn latest(&self) -> Option<Latest> {
         self.latest
     }
 
-    /// Returns for how long a chunk may be overtaken. `beyond` chunks are acknowledged beyond a gap.
+    /// Returns by how much time a chunk may be overtaken. `beyond` chunks are acknowledged beyond a gap.
     pub(crate) fn window(&self, beyond: u64, round_trip: &RoundTrip) -> Duration {
         if !self.has_reordering && (self.is_recovering() || beyond >= THRESHOLD) {
             return Duration::ZERO;
@@ -99,14 +99,14 @@ impl Recovery {
         (least / 4 * self.quarters).min(round_trip.smoothed().unwrap_or(least))
     }
 
-    /// Takes note that a chunk is taken for lost; `next` is the number that leaves next.
+    /// Handles a chunk that is considered lost; `next` is the number that leaves next.
     pub(crate) fn handle_lost(&mut self, next: Tsn) {
         let begun = Episode { until: next, marked: 0, repeated: 0, refuted: 0, is_over: false };
         let episode = self.episode.filter(|episode| !episode.is_over).unwrap_or(begun);
         self.episode = Some(Episode { marked: episode.marked + 1, ..episode });
     }
 
-    /// Takes note that a chunk taken for lost leaves again.
+    /// Counts a lost chunk that is sent again.
     pub(crate) fn handle_repeated(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.marked = episode.marked.saturating_sub(1);
@@ -114,17 +114,17 @@ impl Recovery {
         }
     }
 
-    /// Takes note that a chunk taken for lost was given up.
+    /// Counts a lost chunk that was abandoned.
     pub(crate) fn handle_abandoned(&mut self) {
         if let Some(episode) = &mut self.episode {
             episode.marked = episode.marked.saturating_sub(1);
-            // It stays a loss: nothing will be heard of it.
+            // It remains a loss, since nothing more will be known of it.
             episode.repeated += 1;
         }
     }
 
-    /// Takes note that a chunk taken for lost is acknowledged before it left again. Returns true if with it all losses of the
-    /// recovery turned out to be none.
+    /// Counts a lost chunk that is acknowledged before it was sent again. Returns true if that refutes the last loss of
+    /// the recovery.
     pub(crate) fn handle_refuted(&mut self) -> bool {
         let Some(episode) = &mut self.episode else { return false };
         episode.marked = episode.marked.saturating_sub(1);
@@ -133,10 +133,10 @@ impl Recovery {
         self.is_undone()
     }
 
-    /// Takes note that the peer received a number twice. Returns true if with it all losses of the recovery turned out to be none.
+    /// Counts a number that the peer received twice. Returns true if that refutes the last loss of the recovery.
     pub(crate) fn handle_duplicate(&mut self, first: Tsn) -> bool {
         self.has_reordering = true;
-        // Once a round trip: the window grows with each round in which it was too narrow.
+        // At most once per round trip: the window grows with each round in which it was too narrow.
         if self.widened_at.is_none_or(|at| first >= at) {
             self.quarters = (self.quarters + 1).min(MAX_QUARTERS);
             self.widened_at = None;
@@ -148,12 +148,12 @@ impl Recovery {
         self.is_undone()
     }
 
-    /// Notes the number that leaves next when the window was widened.
+    /// Stores the number that leaves next when the window was widened.
     pub(crate) fn note_widened(&mut self, next: Tsn) {
         self.widened_at.get_or_insert(next);
     }
 
-    /// Takes note that everything before `first` is acknowledged, which may end the recovery.
+    /// Ends the recovery if everything up to its end is acknowledged; `first` is the first unacknowledged number.
     pub(crate) fn handle_progress(&mut self, first: Tsn) {
         if let Some(episode) = &mut self.episode
             && !episode.is_over

@@ -1,13 +1,14 @@
-//! Which stream's message leaves next: streams share by bytes, and each message goes whole (start-time fair queueing). One message of
-//! each in turn, as in RFC 8260, section 3.2, would leave a stream of short messages a small part of the rate.
+//! Selects the stream whose message leaves next: streams share by bytes, and each message leaves whole (start-time fair
+//! queueing). One message of each stream in turn, as in RFC 8260, section 3.2, would give a stream of short messages a
+//! small part of the rate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// When a stream's next message starts, in bytes that each stream would have sent by then if all had an equal share.
+/// The start of a stream's next message, in bytes that each stream would have sent by then with equal shares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Start(u64);
 
-/// A stream with something to send. The first to start is the first to send, then the first to come.
+/// A stream with something to send. The earliest start comes first; equal ones go by arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     start: Start,
@@ -18,21 +19,21 @@ struct Turn {
 /// The streams with something to send.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
-    /// The first's first message leaves, or is leaving, next.
+    /// The message of the first stream is leaving, or leaves next.
     turns: BTreeSet<Turn>,
     /// Counts the turns that were given.
     given: u64,
     /// Bytes of the message that is leaving.
     spent: u64,
-    /// When the message that left last started.
+    /// The start of the message that left last.
     now: Start,
-    /// Where streams without anything to send would go on: what a stream had beyond its share it does not get again by having
-    /// nothing to send for a moment.
+    /// Where streams without messages would continue: a stream must not regain what it had beyond its share by pausing
+    /// for a moment.
     ahead: BTreeMap<u16, Start>,
 }
 
 impl Scheduler {
-    /// Takes note that a stream has its first message to send.
+    /// Adds a stream that has its first message to send.
     pub(crate) fn add(&mut self, stream: u16) {
         let now = self.turns.first().map_or(self.now, |turn| turn.start);
         let start = self.ahead.remove(&stream).unwrap_or_default();
@@ -44,17 +45,17 @@ impl Scheduler {
         self.turns.insert(Turn { start, number: self.given, stream });
     }
 
-    /// Returns whose message leaves next.
+    /// Returns the stream whose message leaves next.
     pub(crate) fn current(&self) -> Option<u16> {
         self.turns.first().map(|turn| turn.stream)
     }
 
-    /// Takes note that so many bytes of the current message left.
+    /// Counts bytes of the current message that left.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.spent += bytes as u64;
     }
 
-    /// Takes note that nothing more of the current message is to leave, and whether its stream has another.
+    /// Finishes the current message; `has_more` means that its stream has another.
     pub(crate) fn finish(&mut self, has_more: bool) {
         let spent = std::mem::take(&mut self.spent);
         let Some(turn) = self.turns.pop_first() else { return };
@@ -67,7 +68,7 @@ impl Scheduler {
         }
     }
 
-    /// Removes a stream that has nothing to send any more.
+    /// Removes a stream with nothing left to send.
     pub(crate) fn remove(&mut self, stream: u16) {
         if self.current() == Some(stream) {
             self.spent = 0;

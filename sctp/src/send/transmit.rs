@@ -1,4 +1,4 @@
-//! What leaves next: what is skipped, what leaves again, what is new (RFC 9260, sections 6.1, 6.9 and 6.10).
+//! Selects the content of packets: what is skipped, sent again, or new (RFC 9260, sections 6.1, 6.9 and 6.10).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,17 +13,17 @@ use crate::wire::chunk::DataHeader;
 use crate::wire::writer::Writer;
 use crate::wire::{DATA_HEADER, PACKET_HEADER, kind, padded};
 
-/// The least payload for which a message is cut: less is not worth its header.
+/// Minimum payload of a fragment: less is not worth its header.
 const MIN_FRAGMENT: usize = 32;
 
-/// Streams named in one FORWARD-TSN.
+/// Maximum number of streams in one FORWARD-TSN.
 const MAX_SKIPPED: usize = 128;
 
 /// How much may leave in one packet, and why.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
     bytes: u64,
-    /// One packet whatever the windows say: it asks whether the path is there.
+    /// One packet that tests the path, whatever the windows allow.
     is_probe: bool,
 }
 
@@ -49,7 +49,7 @@ impl Sender {
         }
     }
 
-    /// Tells whether a packet with data may leave now, and there is data.
+    /// Tells whether there is data, and a packet with it may leave now.
     pub(crate) fn may_fill(&mut self, now: Instant) -> bool {
         self.has_more() && self.allowance(now).is_some()
     }
@@ -65,7 +65,7 @@ impl Sender {
         }
     }
 
-    /// Takes note that a packet with data left.
+    /// Updates the timers after a packet with data left.
     fn handle_left(&mut self, now: Instant, is_probe: bool) {
         if let Path::Silent { may_send, probed_at } = &mut self.path {
             (*may_send, *probed_at) = (false, now);
@@ -73,7 +73,7 @@ impl Sender {
         } else if is_probe {
             self.is_probing = false;
             self.statistics.probes += 1;
-            // No second one before the first is answered.
+            // There is no second probe before the first is answered.
             self.probed.get_or_insert(self.ring.next().previous());
             self.probe_at = None;
             self.arm_timeout(now);
@@ -83,7 +83,7 @@ impl Sender {
         }
     }
 
-    /// Adds chunks that were lost.
+    /// Adds lost chunks.
     fn fill_again(&mut self, now: Instant, writer: &mut Writer, allowance: &mut Allowance) {
         while allowance.bytes > 0
             && let Some(&Reverse((tsn, order))) = self.lost.peek()
@@ -121,8 +121,8 @@ impl Sender {
         writer.data(&DataHeader { is_immediate, ..chunk.header }, &chunk.payload);
     }
 
-    /// Sends the chunk that left last once more, as a probe for the loss of the last ones (RFC 8985, section 7.3). One that may not
-    /// leave again is given up, and that it is not to be waited for is the probe.
+    /// Sends the last chunk again, as a probe for the loss of the last chunks (RFC 8985, section 7.3). If it must not
+    /// be sent again, it is abandoned, and FORWARD-TSN is the probe.
     fn repeat_last(&mut self, now: Instant, writer: &mut Writer, source: &mut Source<'_>) {
         while let Some((tsn, order)) = self.sent.pop_back() {
             let is_current = self.flight_of(tsn, order).is_some();
@@ -135,7 +135,7 @@ impl Sender {
                 self.sent.push_back((tsn, order));
                 return;
             }
-            // One of the two is in flight: which of them is not known.
+            // One of the two transmissions is in flight, but it is unknown which.
             self.congestion.handle_discarded(chunk.size());
             self.in_flight -= 1;
             self.probed = Some(tsn);
@@ -190,7 +190,7 @@ impl Sender {
                 outgoing.queue.pop_front();
                 self.scheduler.finish(!outgoing.queue.is_empty());
             }
-            // The sender waits after this one: the answer should not (RFC 7053, section 4).
+            // The sender waits after this chunk, so the answer should not (RFC 7053, section 4).
             let is_last = allowance.bytes == 0 && self.congestion.next_send_at().is_none() || allowance.is_probe;
             writer.data(&DataHeader { is_immediate: is_last, ..header }, &payload);
             self.transmissions += 1;
@@ -214,31 +214,31 @@ impl Sender {
         }
     }
 
-    /// Returns how much of a message leaves in the packet, if any.
+    /// Returns how much of a message goes into the packet, if any.
     fn fragment(&self, message: &Queued, writer: &mut Writer) -> Option<usize> {
         let room = writer.room().checked_sub(DATA_HEADER).filter(|room| *room > 0);
         let rest = message.rest.len();
         let Some(room) = room.filter(|room| rest <= *room || *room >= MIN_FRAGMENT) else {
-            // So that all packets of a train have one length.
+            // Padding gives all packets of a train the same length.
             if self.settings.is_ours && !writer.is_empty() {
                 writer.pad(writer.room());
             }
             return None;
         };
-        // A chunk passes everywhere, however long packets are: it cannot be cut again.
+        // A chunk must pass everywhere, however long packets are: it cannot be cut again.
         let full = self.size.first() - PACKET_HEADER - DATA_HEADER;
-        // A message that may be lost should not be so twice as likely.
+        // Do not split a message that may be lost: that would double its chance of loss.
         let is_whole = message.begun.is_none() && message.limit != Limit::Never && rest <= full;
         if is_whole && rest > room && !writer.is_empty() {
             return None;
         }
         let length = rest.min(room).min(full);
-        // With nothing outstanding, one packet asks a peer without room (RFC 9260, section 6.1, A).
+        // If nothing is outstanding, one packet tests a peer without room (RFC 9260, section 6.1, A).
         let fits = length <= self.peer_room() || self.charged == 0;
         fits.then_some(length)
     }
 
-    /// Drops messages whose time is over before they left.
+    /// Drops messages that expired before they left.
     pub(crate) fn drop_expired(&mut self, now: Instant, source: &mut Source<'_>) {
         if !self.settings.is_partial {
             return;
@@ -262,7 +262,7 @@ impl Sender {
         emptied.into_iter().for_each(|stream| self.scheduler.remove(stream));
     }
 
-    /// Tells the peer to skip what was given up (RFC 3758, section 3.5, C3).
+    /// Tells the peer to skip abandoned chunks (RFC 3758, section 3.5, C3).
     fn write_forward(&mut self, now: Instant, writer: &mut Writer) {
         self.is_forward_due = false;
         if !self.is_forwarding() || writer.room() < 12 {
@@ -275,7 +275,7 @@ impl Sender {
         while tsn <= self.forward {
             let Some(chunk) = self.ring.get(tsn) else { break };
             if chunk.status == Status::Abandoned && !chunk.header.is_unordered {
-                // What does not fit is told with the next one.
+                // The next one reports what does not fit.
                 if skipped.len() == most && !skipped.contains_key(&chunk.header.stream) {
                     break;
                 }

@@ -1,4 +1,4 @@
-//! The half of a stream that comes from the peer.
+//! The receiving half of a stream.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,21 +17,21 @@ pub(crate) enum Receiving {
     /// Messages are kept until they are read.
     #[default]
     Open,
-    /// The application wants no more; messages are dropped until the peer resets the stream.
+    /// The application no longer reads; messages are dropped until the peer resets the stream.
     Stopped,
     /// The peer reset the stream.
     Finished,
 }
 
-/// The half of a stream that comes from the peer.
+/// The receiving half of a stream.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) state: Receiving,
     /// Messages to be read.
     ready: VecDeque<Message>,
-    /// Ordered messages that came before one that precedes them.
+    /// Ordered messages that arrived early.
     waiting: BTreeMap<Ssn, Message>,
-    /// The number of the ordered message that is delivered next.
+    /// The number of the next ordered message.
     next: Ssn,
 }
 
@@ -42,12 +42,13 @@ impl Default for Incoming {
 }
 
 impl Incoming {
-    /// Creates the half of a stream that the peer has reset: the next one's numbers start from the first.
+    /// Creates the half of a stream that the peer has reset: the next stream's numbers start from the first.
     pub(crate) fn finished() -> Incoming {
         Incoming { state: Receiving::Finished, ..Incoming::default() }
     }
 
-    /// Takes a whole message: an ordered one with its number. Returns what of the window becomes free, because it is dropped.
+    /// Handles a complete message; an ordered one has its number. Returns how much of the window is freed, if it is
+    /// dropped.
     pub(crate) fn handle_message(&mut self, message: Message, order: Option<u16>) -> usize {
         let Some(order) = order else {
             self.ready.push_back(message);
@@ -55,7 +56,7 @@ impl Incoming {
         };
         let number = self.next.near(order);
         if number < self.next {
-            // The peer skipped it, or gave its number to two.
+            // The peer skipped it, or used its number twice.
             return message.cost;
         }
         if number > self.next {
@@ -67,7 +68,7 @@ impl Incoming {
         0
     }
 
-    /// Takes note that ordered messages up to a number do not come any more (RFC 3758, section 3.6).
+    /// Skips ordered messages up to a number, which no longer come (RFC 3758, section 3.6).
     pub(crate) fn skip(&mut self, order: u16) {
         let last = self.next.near(order);
         if last < self.next {
@@ -90,7 +91,7 @@ impl Incoming {
         self.ready.pop_front()
     }
 
-    /// Drops all messages, and returns what of the window becomes free.
+    /// Drops all messages, and returns how much of the window is freed.
     pub(crate) fn clear(&mut self) -> usize {
         let waiting = std::mem::take(&mut self.waiting).into_values();
         self.ready.drain(..).chain(waiting).map(|message| message.cost).sum()

@@ -5,14 +5,15 @@ use bytes::{Bytes, BytesMut};
 /// A message of the peer.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// What the payload is, for the application: the payload protocol identifier (RFC 9260, section 3.3.1; RFC 8831, section 8).
+    /// The type of the payload, for the application: the payload protocol identifier (RFC 9260, section 3.3.1; RFC
+    /// 8831, section 8).
     pub protocol: u32,
     pub(crate) parts: Parts,
-    /// What the message counts for in the receive window.
+    /// How much of the receive window the message uses.
     pub(crate) cost: usize,
 }
 
-/// The payload, in the pieces in which it came.
+/// The payload, in the pieces in which it arrived.
 #[derive(Debug, Clone)]
 pub(crate) enum Parts {
     One(Bytes),
@@ -28,17 +29,17 @@ impl Message {
         }
     }
 
-    /// Returns the bytes of the payload.
+    /// Returns the length of the payload, in bytes.
     pub fn len(&self) -> usize {
         self.parts().iter().map(Bytes::len).sum()
     }
 
-    /// Tells whether the payload has no bytes, which no message of a peer that keeps the rules has.
+    /// Tells whether the payload is empty, which the protocol does not allow.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Copies the payload to the start of `target`, as much of it as fits, and returns how many bytes that are.
+    /// Copies as much of the payload as fits to the start of `target`, and returns how many bytes that are.
     pub fn copy_to(&self, target: &mut [u8]) -> usize {
         let mut copied = 0;
         for part in self.parts() {

@@ -1,4 +1,4 @@
-//! Streams: two halves under one number (RFC 8831, section 6.4).
+//! Streams: two halves with one number (RFC 8831, section 6.4).
 
 mod incoming;
 mod message;

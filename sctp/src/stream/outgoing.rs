@@ -1,4 +1,4 @@
-//! The half of a stream that goes to the peer.
+//! The sending half of a stream.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use bytes::Bytes;
 /// How the messages of a stream are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivery {
-    /// In the order in which they were sent (RFC 9260, section 6.6).
+    /// In the order of sending (RFC 9260, section 6.6).
     pub is_ordered: bool,
-    /// How hard is tried.
+    /// How reliably.
     pub reliability: Reliability,
 }
 
@@ -20,19 +20,19 @@ impl Default for Delivery {
     }
 }
 
-/// How hard a message is tried to be delivered (RFC 3758; RFC 7496, section 3).
+/// How reliably a message is delivered (RFC 3758; RFC 7496, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reliability {
     /// Until it arrives.
     #[default]
     Reliable,
-    /// Sent again at most so often.
+    /// With at most this many retransmissions.
     Retransmits(u32),
-    /// Not sent any more after this time.
+    /// Not sent after this time.
     Lifetime(Duration),
 }
 
-/// When a message is given up.
+/// When a message is abandoned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Never,
@@ -51,34 +51,35 @@ pub(crate) enum Sending {
     /// Messages may be sent.
     #[default]
     Open,
-    /// What was sent is delivered, then the stream is reset.
+    /// Everything sent is delivered, then the stream is reset.
     Closing,
-    /// The peer starts the stream anew.
+    /// The peer has reset the stream.
     Reset,
-    /// The peer refused: nobody knows where the stream stands.
+    /// The peer refused the reset: the state of the stream is unknown.
     Failed,
 }
 
-/// A message that has not left, or not all of it.
+/// A message that has not left completely.
 #[derive(Debug)]
 pub(crate) struct Queued {
-    /// What has not left.
+    /// The part that has not left.
     pub(crate) rest: Bytes,
     pub(crate) protocol: u32,
     pub(crate) is_ordered: bool,
     pub(crate) limit: Limit,
-    /// Set when its first bytes left: the number of the message in the association, and in its stream.
+    /// Set when its first bytes leave: the number of the message in the association, and in its stream.
     pub(crate) begun: Option<(u64, u16)>,
 }
 
-/// The half of a stream that goes to the peer.
+/// The sending half of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     pub(crate) state: Sending,
     pub(crate) delivery: Delivery,
     pub(crate) queue: VecDeque<Queued>,
-    /// Bytes that were sent and are neither acknowledged nor given up, and how many of them have not left.
+    /// Bytes that were sent and are neither acknowledged nor abandoned.
     pub(crate) buffered: usize,
+    /// Those of them that have not left.
     pub(crate) unsent: usize,
     pub(crate) low_threshold: usize,
     /// The number of the next ordered message.
@@ -86,7 +87,7 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Takes note that bytes were acknowledged or given up. Returns true if the threshold was crossed with that.
+    /// Subtracts bytes that were acknowledged or abandoned. Returns true if that crossed the threshold.
     pub(crate) fn release(&mut self, bytes: usize) -> bool {
         let before = self.buffered;
         self.buffered = before.saturating_sub(bytes);

@@ -27,7 +27,7 @@ pub(crate) fn name(code: u16) -> &'static str {
         NO_USER_DATA => "no user data",
         10 => "cookie while shutting down",
         RESTART_WITH_NEW_ADDRESSES => "restart with new addresses",
-        USER_INITIATED => "on its user's wish",
+        USER_INITIATED => "aborted by its user",
         PROTOCOL_VIOLATION => "protocol violation",
         _ => "unknown cause",
     }

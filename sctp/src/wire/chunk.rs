@@ -1,4 +1,4 @@
-//! The chunks of an association that is up: DATA, SACK, FORWARD-TSN.
+//! The chunks of an established association: DATA, SACK, FORWARD-TSN.
 
 use super::{DATA_HEADER, take_u16, take_u32};
 
@@ -22,7 +22,7 @@ pub(crate) struct DataHeader {
 }
 
 impl DataHeader {
-    /// Reads the header from the flags and the value of a chunk, and returns it with the payload.
+    /// Parses the header from the flags and the value of a chunk, and returns it with the payload.
     pub(crate) fn parse(flags: u8, value: &[u8]) -> Option<(DataHeader, &[u8])> {
         let (tsn, rest) = take_u32(value)?;
         let (stream, rest) = take_u16(rest)?;
@@ -69,7 +69,7 @@ pub(crate) struct Sack<'a> {
 }
 
 impl<'a> Sack<'a> {
-    /// Reads the value of a chunk.
+    /// Parses the value of a chunk.
     pub(crate) fn parse(value: &'a [u8]) -> Option<Sack<'a>> {
         let (cumulative, rest) = take_u32(value)?;
         let (window, rest) = take_u32(rest)?;
@@ -80,7 +80,7 @@ impl<'a> Sack<'a> {
         Some(Sack { cumulative, window, gaps, duplicates })
     }
 
-    /// Iterates over the blocks that arrived beyond the cumulative number, as first and last distance from it.
+    /// Iterates over the blocks beyond the cumulative number, as distances of their first and last number from it.
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (u16, u16)> + 'a {
         self.gaps
             .chunks_exact(4)
@@ -93,7 +93,7 @@ impl<'a> Sack<'a> {
     }
 }
 
-/// Says that everything up to a number is to be taken for received (RFC 3758, section 3.2).
+/// Tells the receiver to skip everything up to a number (RFC 3758, section 3.2).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForwardTsn<'a> {
     pub(crate) cumulative: u32,
@@ -101,13 +101,13 @@ pub(crate) struct ForwardTsn<'a> {
 }
 
 impl<'a> ForwardTsn<'a> {
-    /// Reads the value of a chunk.
+    /// Parses the value of a chunk.
     pub(crate) fn parse(value: &'a [u8]) -> Option<ForwardTsn<'a>> {
         let (cumulative, skipped) = take_u32(value)?;
         Some(ForwardTsn { cumulative, skipped })
     }
 
-    /// Iterates over the streams with ordered messages that were skipped, and the last one's number.
+    /// Iterates over the streams with skipped ordered messages, and the number of the last one.
     pub(crate) fn skipped(&self) -> impl Iterator<Item = (u16, u16)> + 'a {
         self.skipped
             .chunks_exact(4)

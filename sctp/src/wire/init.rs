@@ -1,4 +1,4 @@
-//! INIT and INIT ACK, which have one form (RFC 9260, sections 3.3.2 and 3.3.3).
+//! INIT and INIT ACK, which have the same form (RFC 9260, sections 3.3.2 and 3.3.3).
 
 use bytes::Bytes;
 
@@ -13,36 +13,36 @@ const ZERO_CHECKSUM: u16 = 0x8001;
 const SUPPORTED_EXTENSIONS: u16 = 0x8008;
 /// RFC 3758, section 3.1.
 const FORWARD_TSN: u16 = 0xc000;
-/// Says that the sender is of this crate, and what is understood between the two. The upper bits ask others to skip it in silence
-/// (RFC 9260, section 3.2.1).
+/// Marks a sender of this crate, and the extensions it understands. The upper bits make others skip the parameter
+/// without a report (RFC 9260, section 3.2.1).
 const OURS: u16 = 0x9f70;
 
-/// Parameters others know although they have no meaning here: addresses, ECN and authentication. Nothing is reported of them.
+/// Parameters that others know but have no meaning here: addresses, ECN and authentication. They are not reported.
 const KNOWN: &[u16] = &[5, 6, 9, 11, 12, 0x8000, 0x8002, 0x8003, 0x8004, 0x8005, 0xc006];
 
-/// Detection of errors by DTLS instead of the checksum (RFC 9653, section 3).
+/// Error detection by DTLS instead of the checksum (RFC 9653, section 3).
 const BY_DTLS: u32 = 1;
 
-/// The bits of a type that is not known (RFC 9260, section 3.2.1).
+/// The high bits of an unknown type (RFC 9260, section 3.2.1).
 const GOES_ON: u16 = 0x8000;
 const IS_REPORTED: u16 = 0x4000;
 
-/// Bytes of unrecognized parameters that are reported at most.
+/// Maximum number of bytes of unrecognized parameters that are reported.
 const MAX_REPORTED: usize = 256;
 
-/// The least window that may be announced (RFC 9260, section 3.3.2).
+/// Minimum window that may be announced (RFC 9260, section 3.3.2).
 pub(crate) const MIN_WINDOW: u32 = 1500;
 
-/// What an end says it can do beyond RFC 9260.
+/// Optional features of an end beyond RFC 9260.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Features {
     /// FORWARD-TSN (RFC 3758).
     pub(crate) partial: bool,
     /// RE-CONFIG (RFC 6525).
     pub(crate) reset: bool,
-    /// Takes packets without checksum (RFC 9653).
+    /// Accepts packets without checksum (RFC 9653).
     pub(crate) zero_checksum: bool,
-    /// Is of this crate: skips PAD, and is content with one acknowledgement for a batch.
+    /// Is of this crate: skips PAD, and needs only one acknowledgement per batch.
     pub(crate) ours: bool,
 }
 
@@ -71,12 +71,12 @@ pub(crate) struct Init {
     pub(crate) features: Features,
     /// Only in an INIT ACK.
     pub(crate) cookie: Option<Bytes>,
-    /// Parameters that ask to be reported: read from an INIT, to be reported in the INIT ACK.
+    /// Parameters that must be reported: read from an INIT, for the INIT ACK.
     pub(crate) unrecognized: Vec<u8>,
 }
 
 impl Init {
-    /// Reads the value of a chunk. `None` if it is too short.
+    /// Parses the value of a chunk; `None` if it is too short.
     pub(crate) fn parse(value: &[u8]) -> Option<Init> {
         let (tag, rest) = take_u32(value)?;
         let (window, rest) = take_u32(rest)?;
@@ -109,7 +109,7 @@ impl Init {
         Some(init)
     }
 
-    /// Tells whether the mandatory values are possible (RFC 9260, section 3.3.2).
+    /// Tells whether the mandatory values are valid (RFC 9260, section 3.3.2).
     pub(crate) fn is_valid(&self) -> bool {
         self.tag != 0 && self.outbound != 0 && self.inbound != 0 && self.window >= MIN_WINDOW
     }

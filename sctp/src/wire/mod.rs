@@ -1,4 +1,4 @@
-//! What travels: packets, chunks and their parameters (RFC 9260, section 3).
+//! The wire format: packets, chunks and their parameters (RFC 9260, section 3).
 
 pub(crate) mod cause;
 pub(crate) mod chunk;
@@ -8,13 +8,13 @@ pub(crate) mod parameter;
 pub(crate) mod reconfiguration;
 pub(crate) mod writer;
 
-/// Bytes of the header that every packet begins with.
+/// Length of the header of every packet, in bytes.
 pub(crate) const PACKET_HEADER: usize = 12;
 
-/// Bytes of the header of a DATA chunk.
+/// Length of the header of a DATA chunk, in bytes.
 pub(crate) const DATA_HEADER: usize = 16;
 
-/// Types of chunks (RFC 9260, section 3.2, and the extensions named).
+/// Types of chunks (RFC 9260, section 3.2, and the named extensions).
 pub(crate) mod kind {
     pub(crate) const DATA: u8 = 0;
     pub(crate) const INIT: u8 = 1;
@@ -37,18 +37,18 @@ pub(crate) mod kind {
     pub(crate) const FORWARD_TSN: u8 = 192;
 }
 
-/// Returns `length` rounded up to whole words of four bytes, as chunks and parameters are padded.
+/// Returns `length` rounded up to a multiple of four, as chunks and parameters are padded.
 pub(crate) const fn padded(length: usize) -> usize {
     (length + 3) & !3
 }
 
-/// Returns the big-endian number at the start of `bytes`, and what follows it.
+/// Returns the big-endian number at the start of `bytes`, and the rest.
 pub(crate) fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u16::from_be_bytes(*number), rest))
 }
 
-/// Returns the big-endian number at the start of `bytes`, and what follows it.
+/// Returns the big-endian number at the start of `bytes`, and the rest.
 pub(crate) fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u32::from_be_bytes(*number), rest))

@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::{PACKET_HEADER, kind, padded, take_u16};
 
-/// Where the checksum stands in the header.
+/// Position of the checksum in the header.
 const CHECKSUM: std::ops::Range<usize> = 8..12;
 
-/// A packet that arrived, its checksum right.
+/// A packet that arrived with a right checksum.
 #[derive(Debug)]
 pub(crate) struct Packet {
     pub(crate) source_port: u16,
@@ -22,13 +22,13 @@ pub(crate) struct RawChunk<'a> {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
     pub(crate) value: &'a [u8],
-    /// All of it, with its header and without padding.
+    /// The whole chunk, with its header and without padding.
     pub(crate) whole: &'a [u8],
 }
 
 impl Packet {
-    /// Reads a packet. A checksum of zero passes if `takes_zero` says that the peer was told so (RFC 9653, section 5.3), except
-    /// where an INIT or a COOKIE ECHO comes first.
+    /// Parses a packet. `takes_zero` means that the peer was told it may omit the checksum; then zero passes (RFC 9653,
+    /// section 5.3), except if the first chunk is an INIT or a COOKIE ECHO.
     pub(crate) fn parse(bytes: Bytes, takes_zero: bool) -> Option<Packet> {
         let (header, chunks) = bytes.split_at_checked(PACKET_HEADER)?;
         let (source_port, rest) = take_u16(header)?;
@@ -48,9 +48,9 @@ impl Packet {
         Chunks { rest: self.bytes.get(PACKET_HEADER..).unwrap_or_default() }
     }
 
-    /// Returns a part of this packet, as [`Packet::chunks`] lent it, for keeping.
+    /// Returns a part of this packet, as returned by [`Packet::chunks`], for keeping.
     pub(crate) fn keep(&self, part: &[u8]) -> Bytes {
-        // A little of a large packet is copied, so that what is kept is what is counted.
+        // A small part of a large packet is copied, so that the kept memory is what is counted.
         if part.len() * 2 < self.bytes.len() { Bytes::copy_from_slice(part) } else { self.bytes.slice_ref(part) }
     }
 }
@@ -74,7 +74,7 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// Returns the checksum of a packet as the header carries it: CRC32c with the field taken for zero (RFC 9260, appendix A).
+/// Returns the checksum of a packet as in the header: CRC32c with the field taken as zero (RFC 9260, appendix A).
 pub(crate) fn checksum(packet: &[u8]) -> [u8; 4] {
     let (head, rest) = packet.split_at_checked(CHECKSUM.start).unwrap_or((packet, &[]));
     let sum = crc32c::crc32c_append(crc32c::crc32c(head), &[0; 4]);

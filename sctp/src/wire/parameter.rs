@@ -2,7 +2,7 @@
 
 use super::{padded, take_u16};
 
-/// Bytes before the value.
+/// Length of the header, in bytes.
 pub(crate) const HEADER: usize = 4;
 
 /// One parameter of a chunk.
@@ -10,7 +10,7 @@ pub(crate) const HEADER: usize = 4;
 pub(crate) struct Parameter<'a> {
     pub(crate) kind: u16,
     pub(crate) value: &'a [u8],
-    /// All of it, with its header and without padding.
+    /// The whole parameter, with its header and without padding.
     pub(crate) whole: &'a [u8],
 }
 

@@ -10,7 +10,7 @@ const RESPONSE: u16 = 16;
 const ADD_OUTGOING: u16 = 17;
 const ADD_INCOMING: u16 = 18;
 
-/// How a request was answered (RFC 6525, section 4.4).
+/// The answer to a request (RFC 6525, section 4.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     NothingToDo,
@@ -20,14 +20,14 @@ pub(crate) enum Answer {
     AlreadyInProgress,
     BadSequenceNumber,
     InProgress,
-    /// A number that has no meaning.
+    /// An undefined number.
     Unknown,
 }
 
 /// One parameter of a RE-CONFIG chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reconfiguration {
-    /// The sender starts streams that leave it again; none named means all (section 4.1).
+    /// The sender resets its outgoing streams; none named means all (section 4.1).
     OutgoingReset { request: u32, response: u32, last_tsn: u32, streams: Vec<u16> },
     /// A request of a kind that is not granted (sections 4.2, 4.3, 4.5 and 4.6).
     Other { request: u32 },
@@ -36,7 +36,7 @@ pub(crate) enum Reconfiguration {
 }
 
 impl Reconfiguration {
-    /// Reads the value of a chunk: one or two parameters, those of an unknown kind left out.
+    /// Parses the value of a chunk: one or two parameters, without those of an unknown kind.
     pub(crate) fn parse(value: &[u8]) -> Vec<Reconfiguration> {
         parameters(value).take(2).filter_map(|p| Reconfiguration::parse_one(p.kind, p.value)).collect()
     }
@@ -61,7 +61,7 @@ impl Reconfiguration {
         }
     }
 
-    /// Appends the parameter to a chunk's value.
+    /// Appends the parameter to the value of a chunk.
     pub(crate) fn put(&self, bytes: &mut Vec<u8>) {
         let mut value = Vec::new();
         let kind = match self {

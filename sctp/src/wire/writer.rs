@@ -8,7 +8,7 @@ use super::{DATA_HEADER, PACKET_HEADER, kind, packet, padded};
 /// Bytes allocated at a time.
 const BURST: usize = 32 * 1024;
 
-/// What the header of a packet says.
+/// The header of a packet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
     pub(crate) source_port: u16,
@@ -36,18 +36,18 @@ impl Writer {
         self.buffer.extend_from_slice(&bytes);
     }
 
-    /// Lets the packet become longer.
+    /// Raises the limit of the packet.
     pub(crate) fn widen(&mut self, limit: usize) {
         self.limit = self.limit.max(limit & !3);
         self.reserve(self.room());
     }
 
-    /// Returns how many bytes of chunks fit still.
+    /// Returns how many bytes of chunks still fit.
     pub(crate) fn room(&self) -> usize {
         self.limit.saturating_sub(self.buffer.len())
     }
 
-    /// Returns how long the packet is so far.
+    /// Returns the length of the packet so far.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
@@ -57,7 +57,7 @@ impl Writer {
         self.buffer.len() <= PACKET_HEADER
     }
 
-    /// Appends a chunk. It may exceed the room: there are chunks that cannot be made smaller.
+    /// Appends a chunk. It may exceed the room, since some chunks cannot be made smaller.
     pub(crate) fn chunk(&mut self, kind: u8, flags: u8, value: &[u8]) {
         let length = 4 + value.len();
         self.reserve(padded(length));
@@ -67,7 +67,7 @@ impl Writer {
         self.buffer.put_bytes(0, padded(length) - length);
     }
 
-    /// Appends a chunk that has its header already, with its padding.
+    /// Appends a finished chunk, with its padding.
     pub(crate) fn encoded(&mut self, chunk: &[u8]) {
         self.reserve(padded(chunk.len()));
         self.buffer.extend_from_slice(chunk);
@@ -93,7 +93,7 @@ impl Writer {
         }
     }
 
-    /// Ends the packet, with a checksum or with zero in its place.
+    /// Finishes the packet, with a checksum or with zero in its place.
     pub(crate) fn finish(&mut self, has_checksum: bool) -> Bytes {
         if has_checksum {
             let sum = packet::checksum(&self.buffer);

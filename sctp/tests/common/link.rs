@@ -1,4 +1,4 @@
-//! A link in virtual time: it delays, loses, repeats and reorders, as its seed has it.
+//! A link in virtual time that delays, loses, repeats and reorders packets, by a seed.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-/// A small generator (xorshift64*), so that a seed means the same everywhere.
+/// A small generator (xorshift64*), so that a seed means the same on every machine.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -29,7 +29,7 @@ impl Dice {
         (self.number() >> 11) % limit.max(1)
     }
 
-    /// Tells whether something of that probability happens.
+    /// Returns true with this probability.
     pub fn hits(&mut self, probability: f64) -> bool {
         ((self.number() >> 11) as f64) < probability * (1u64 << 53) as f64
     }
@@ -41,7 +41,8 @@ pub enum Loss {
     None,
     /// Each on its own.
     Random(f64),
-    /// In bursts: the probability of one to begin, of it to end, and of a packet in it to be lost (Gilbert and Elliott).
+    /// In bursts: the probability of one to begin, of it to end, and of a packet in it to be lost (Gilbert and
+    /// Elliott).
     Bursts {
         begin: f64,
         end: f64,
@@ -55,16 +56,16 @@ pub enum Loss {
 #[derive(Debug, Clone, Copy)]
 pub struct Path {
     pub delay: Duration,
-    /// Added to the delay of some, at random up to this.
+    /// Maximum random addition to the delay of some packets.
     pub jitter: Duration,
-    /// How many are delayed by the jitter.
+    /// Share of the packets that jitter delays.
     pub jittered: f64,
     pub loss: Loss,
-    /// How many arrive twice.
+    /// Share of the packets that arrive twice.
     pub repeated: f64,
-    /// Bytes a second; none is no limit.
+    /// Bytes per second; `None` means no limit.
     pub rate: Option<f64>,
-    /// Bytes that wait for the rate at most.
+    /// Maximum number of bytes that wait for the rate.
     pub queue: usize,
     /// Longer packets never arrive.
     pub largest: usize,
@@ -92,7 +93,7 @@ pub struct Link {
     is_bursting: bool,
     busy_until: Option<Instant>,
     count: u64,
-    /// Whether the next packets are lost, one after another, before anything else decides.
+    /// Whether the next packets are lost, one after another; this comes before every other rule.
     pub fates: VecDeque<bool>,
     under_way: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
     pub lost: u64,

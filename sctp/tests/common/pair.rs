@@ -6,14 +6,14 @@ use pinhole_sctp::{Association, Config, Event, Message, Seed, State, StreamError
 
 use super::link::{Link, Path};
 
-/// One end, with what it told.
+/// One end, and its events.
 #[derive(Debug)]
 pub struct End {
     pub association: Association,
     pub events: Vec<Event>,
     /// Messages that were read: stream, protocol, payload.
     pub received: Vec<(u16, u32, Vec<u8>)>,
-    /// Whether messages are read as they come.
+    /// Whether messages are read as they arrive.
     pub reads: bool,
 }
 
@@ -43,7 +43,7 @@ impl End {
         }
     }
 
-    /// Does what is to be done at a time, and returns whether that was anything.
+    /// Does everything due at a time, and returns whether there was anything.
     fn work(&mut self, now: Instant, out: &mut Link, back: &mut Link) -> bool {
         let mut is_busy = false;
         while let Some(packet) = back.receive(now) {
@@ -125,20 +125,20 @@ impl Pair {
         assert!(is_up, "the association did not come up");
     }
 
-    /// Lets both ends do what they have to, and moves packets that have arrived.
+    /// Lets both ends work, and moves packets that have arrived.
     pub fn settle(&mut self) {
         while self.client.work(self.now, &mut self.up, &mut self.down)
             | self.server.work(self.now, &mut self.down, &mut self.up)
         {}
     }
 
-    /// Moves to when something happens next. False if nothing will.
+    /// Advances to the next event. Returns false if there is none.
     pub fn step(&mut self) -> bool {
         self.settle();
         let ends = [&self.client, &self.server].into_iter().filter_map(|end| end.association.poll_timeout());
         let next = ends.chain(self.up.next_at()).chain(self.down.next_at()).min();
         let Some(next) = next else { return false };
-        // What is due already was done: it is not to come again at once.
+        // Events that are due now were handled: they must not be due again at once.
         self.now = next.max(self.now + Duration::from_micros(1));
         true
     }
@@ -151,7 +151,7 @@ impl Pair {
         self.settle();
     }
 
-    /// Runs until something is so, or the time is over.
+    /// Runs until `is_done` holds, or the time is over.
     pub fn run_until(&mut self, time: Duration, mut is_done: impl FnMut(&mut Pair) -> bool) -> bool {
         let end = self.now + time;
         let mut steps = 0u64;

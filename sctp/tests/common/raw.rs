@@ -1,4 +1,4 @@
-//! A peer that says what it likes: packets made by hand for an association whose numbers are known.
+//! A peer that sends anything: packets made by hand for an association whose numbers are known.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub struct Raw {
     pub peer_first: u32,
 }
 
-/// Returns the bytes of an INIT chunk that can everything.
+/// Returns an INIT chunk with every feature.
 pub fn init(tag: u32, first: u32, window: u32) -> Vec<u8> {
     let mut value = Vec::new();
     value.extend_from_slice(&tag.to_be_bytes());
@@ -109,7 +109,7 @@ impl Raw {
         raw
     }
 
-    /// Lets chunks arrive, and returns what leaves for them.
+    /// Delivers chunks, and returns the packets sent in answer.
     pub fn say(&mut self, chunks: &[u8]) -> Vec<Bytes> {
         self.association.handle_datagram(self.now, packet(OUR_TAG, chunks));
         self.drain()

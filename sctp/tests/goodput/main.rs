@@ -1,5 +1,5 @@
-//! What an association carries over paths of all kinds, in virtual time: floors here, and all of the tables with `GOODPUT_FULL=1`
-//! (`make sim`), which take minutes.
+//! Goodput of an association over paths of all kinds, in virtual time: minimum values here, and whole tables with
+//! `GOODPUT_FULL=1` (`make sim`), which take minutes.
 #![allow(unreachable_pub)]
 
 #[path = "../common/mod.rs"]
@@ -17,8 +17,8 @@ use table::{Span, alone, map};
 
 const SHORT: Span = Span { seconds: 8, counts_from: 4 };
 
-/// Mbit/s, round trip in ms, queue in packets, loss, and the least percentage of what headers leave of the rate: a twentieth below
-/// what is reached.
+/// Mbit/s, round trip in ms, queue in packets, loss, and the least percentage of the rate without headers: a twentieth
+/// below the measured value.
 const FLOORS: [(u64, u64, usize, f64, f64); 7] = [
     (100, 0, 64, 0.0, 95.0),
     (100, 20, 64, 0.0, 91.0),
@@ -26,7 +26,7 @@ const FLOORS: [(u64, u64, usize, f64, f64); 7] = [
     (100, 100, 64, 0.0, 90.0),
     (100, 100, 846, 0.0, 90.0),
     (100, 100, 846, 0.01, 87.0),
-    // The start overruns the queue by thousands of packets. That is repaired, and not for ever.
+    // The start overruns the queue by thousands of packets, and that must be repaired in reasonable time.
     (1000, 100, 64, 0.0, 20.0),
 ];
 
@@ -68,7 +68,7 @@ fn questions_beside_bulk_wait_for_a_short_queue_only() {
     assert!(median < 30.0 && worst < 50.0, "{median:.1} {worst:.1}");
 }
 
-/// All of it: `GOODPUT_FULL=1 cargo test --release -p pinhole-sctp --test goodput tables -- --nocapture`.
+/// Prints all tables: `GOODPUT_FULL=1 cargo test --release -p pinhole-sctp --test goodput tables -- --nocapture`.
 #[test]
 fn tables() {
     if std::env::var_os("GOODPUT_FULL").is_none() {

@@ -7,22 +7,22 @@ use bytes::Bytes;
 
 use crate::common::link::Dice;
 
-/// Bytes around a packet: IPv4, UDP, and a record of DTLS 1.2 with AES-GCM.
+/// Overhead of a packet, in bytes: IPv4, UDP, and a record of DTLS 1.2 with AES-GCM.
 pub const OVERHEAD: usize = 20 + 8 + 37;
 
 /// The longest packet, with what is around it, as the queue's bytes are counted in.
 const FULL: u64 = 1412 + OVERHEAD as u64;
 
-/// Most of a link that is payload: two chunks in a packet of 1,412 bytes.
+/// Largest possible share of payload on a link: two chunks in a packet of 1,412 bytes.
 pub const CEILING: f64 = (1412 - 12 - 2 * 16) as f64 / FULL as f64;
 
-/// What disturbs the order of packets.
+/// Causes of reordering.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Disorder {
     None,
-    /// Each packet takes up to that much longer, at random.
+    /// Each packet takes up to this much longer, at random.
     Jitter(Duration),
-    /// That share of the packets takes this much longer.
+    /// This share of the packets takes this much longer.
     Late(f64, Duration),
 }
 
@@ -76,7 +76,7 @@ impl Pipe {
     }
 }
 
-/// The bottleneck. What comes back has room.
+/// The bottleneck. The way back has no limit.
 #[derive(Debug)]
 pub struct Bottleneck {
     path: Path,

@@ -1,4 +1,5 @@
-//! Flows over a bottleneck: each an association that always has something to send, and perhaps asks beside it.
+//! Flows over a bottleneck. Each is an association that always has data to send, perhaps with small questions beside
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ const BULK: u16 = 1;
 const ECHO: u16 = 3;
 const MESSAGE: usize = 16 * 1024;
 
-/// Shortest time between two turns of an end: what it takes to handle the packets of one.
+/// Minimum time between two turns of an end: the time to handle one turn's packets.
 const TURN: u64 = 50_000;
-/// The clock of an end's loop: it wakes on time-outs of whole milliseconds.
+/// The clock of an end's loop: it wakes on whole milliseconds.
 const TICK: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 
@@ -23,7 +24,7 @@ pub struct Flow {
     pub algorithm: Algorithm,
     /// Seconds after which it begins.
     pub starts: u64,
-    /// How often it asks something of 64 bytes beside the bulk.
+    /// How often it asks a question of 64 bytes beside the bulk.
     pub asks: Option<Duration>,
 }
 
@@ -33,7 +34,7 @@ impl Flow {
     }
 }
 
-/// What a flow came to in the part of the run that counts.
+/// The result of a flow in the measured part of the run.
 #[derive(Debug)]
 pub struct Outcome {
     /// Payload in Mbit/s.
@@ -43,7 +44,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Returns how long that many percent of the answers took at the most, in ms.
+    /// Returns the time in which this percentage of the answers arrived, in ms.
     pub fn answer(&self, percent: usize) -> f64 {
         let index = self.answers.len().saturating_sub(1) * percent / 100;
         self.answers.get(index).map_or(f64::INFINITY, |time| time.as_secs_f64() * 1e3)
@@ -52,7 +53,7 @@ impl Outcome {
 
 struct End {
     association: Association,
-    /// No turn before this, and one at this at the latest.
+    /// The next turn is not before this time, and at this time at the latest.
     ready_at: u64,
     wakes_at: u64,
 }
@@ -76,13 +77,13 @@ struct Running {
     answers: Vec<Duration>,
 }
 
-/// Runs flows for `seconds`; what comes after `counts_from` seconds counts.
+/// Runs flows for `seconds`; measures the part after `counts_from` seconds.
 pub fn run(path: Path, flows: &[Flow], seconds: u64, counts_from: u64, seed: u64) -> Vec<Outcome> {
     let base = Instant::now();
     let mut bottleneck = Bottleneck::new(path, seed);
     let mut running: Vec<_> = flows.iter().enumerate().map(|(at, flow)| Running::new(*flow, seed, at as u64)).collect();
     let (end, counts_from) = (seconds * SECOND, counts_from * SECOND);
-    // What is written ahead of what may leave: several milliseconds of the rate, as a tunnel does.
+    // Bytes written ahead: several milliseconds of the rate, as a tunnel does.
     let ahead = (path.mbit as usize * 125 * 8).clamp(4 * MESSAGE, 1024 * 1024);
     let message = vec![7; MESSAGE];
     loop {
@@ -220,7 +221,7 @@ impl End {
     }
 }
 
-/// Returns how evenly flows share: 1 is even, 1 / their number is one that has all (Jain's index).
+/// Returns Jain's fairness index: 1 means equal shares, 1 / number of flows means that one has everything.
 pub fn jain(outcomes: &[Outcome]) -> f64 {
     let sum: f64 = outcomes.iter().map(|outcome| outcome.goodput).sum();
     let squares: f64 = outcomes.iter().map(|outcome| outcome.goodput.powi(2)).sum();

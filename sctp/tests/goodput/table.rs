@@ -8,21 +8,22 @@ use pinhole_sctp::congestion::Algorithm::{Bbr, Cubic};
 use crate::path::{CEILING, Disorder, Path};
 use crate::run::{Flow, Outcome, jain, run};
 
-/// How long runs last, in seconds, and what of them counts.
+/// Duration of runs, in seconds, and when measuring starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
     pub seconds: u64,
     pub counts_from: u64,
 }
 
-/// Queues by name: 64 packets, and multiples of the product of bandwidth and round trip, which is less than that on some paths.
+/// Queues by name: 64 packets, and multiples of the product of bandwidth and round trip, which is less than that on
+/// some paths.
 pub fn queues(mbit: u64, round_trip_ms: u64) -> Vec<(&'static str, usize)> {
     let product = Path::product(mbit, round_trip_ms);
     let all = [("64", 64), ("1 BDP", product), ("4 BDP", 4 * product)];
     all.into_iter().filter(|(_, packets)| *packets > 0).collect()
 }
 
-/// Does the work of each item on all processors, and returns what came of them in their order.
+/// Processes the items on all processors, and returns the results in order.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
@@ -100,7 +101,7 @@ pub fn print_disorder(span: Span) {
     }
 }
 
-/// What two flows share.
+/// The shares of two flows.
 #[derive(Debug)]
 pub struct Shares {
     /// Jain's index of two flows of BBR, of which one begins five seconds later: the least of the seeds.

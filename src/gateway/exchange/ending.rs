@@ -1,4 +1,4 @@
-//! How requests end, and connections.
+//! How requests and connections end.
 
 use super::state::{Half, Link, State};
 use super::{Ending, Exchange, MAX_FINISHED};
@@ -7,7 +7,7 @@ use crate::gateway::request::HeadReader;
 use crate::gateway::{Finished, Refusal};
 
 impl Exchange {
-    /// Ends the present request, whatever became of it so far.
+    /// Ends the present request, whatever its state.
     pub(super) fn answer_or_cut(&mut self, refusal: Refusal) {
         match &self.state {
             State::Reading { .. } | State::Routing(_) => self.answer(refusal),
@@ -31,8 +31,8 @@ impl Exchange {
         if let Some((head, is_sent)) = head {
             answer = refusal.answer(head.format);
             is_head = head.is_head;
-            // What follows a refused CONNECT or Upgrade may have been meant for what it asked for, and may be somebody
-            // else's words: it is not read as requests.
+            // Bytes after a refused CONNECT or Upgrade may belong to the requested protocol, and may come from a third
+            // party: do not parse them as requests.
             keeps = head.keeps
                 && (is_sent || !head.has_body())
                 && !head.is_connect
@@ -52,13 +52,13 @@ impl Exchange {
         }
     }
 
-    /// Ends the connection so that what went over it does not look whole.
+    /// Ends the connection so that what was sent does not look whole.
     pub(super) fn cut(&mut self) {
         let record = match std::mem::replace(&mut self.state, State::Closing(Ending::Reset)) {
             State::Routing(pending) => Some(pending.head.record),
             State::Serving(serving) => Some(serving.head.record),
             State::Piped(pipe) => {
-                // A tunnel's bytes say nothing about where they end. A WebSocket's do, and so does HTTP.
+                // A tunnel's bytes do not show where they end; those of a WebSocket and of HTTP do.
                 if pipe.is_tunnel && self.link.is_in_use() {
                     self.link = Link::Broken;
                 }
@@ -78,13 +78,13 @@ impl Exchange {
         self.state = State::Reading { reader: HeadReader::default(), empty_lines: 0 };
     }
 
-    /// Ends the connection once all is out.
+    /// Ends the connection once all output is out.
     pub(super) fn close(&mut self) {
         self.state = State::Closing(Ending::Close);
         self.end();
     }
 
-    /// Nothing more is read, and no stream is needed.
+    /// Stops reading, and gives up the stream.
     fn end(&mut self) {
         self.inbox.clear();
         if self.link == Link::Kept {
@@ -92,7 +92,7 @@ impl Exchange {
         }
     }
 
-    /// Gives up the stream, whatever is under way on it.
+    /// Gives up the stream, whatever is in progress on it.
     fn leave_link(&mut self) {
         self.to_service.clear();
         if self.link.is_in_use() {

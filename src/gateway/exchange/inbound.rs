@@ -8,25 +8,26 @@ use crate::gateway::request::{HeadReader, RequestHead, RequestLine};
 use crate::gateway::{Finished, MAX_FIELDS, MAX_HEAD, Malformed, Refusal, fields};
 use crate::http::Headers;
 
-/// Empty lines that are skipped before a request (RFC 9112, section 2.2): old programs end a body with one too many.
+/// Maximum number of empty lines skipped before a request (RFC 9112, section 2.2): old programs send an extra one after
+/// a body.
 const MAX_EMPTY_LINES: usize = 8;
 
-/// What TLS begins with: a handshake record.
+/// First byte of TLS: a handshake record.
 const TLS: u8 = 22;
 
-/// What came of looking at a head.
+/// The result of looking for a head.
 enum Found {
     More,
     Head(usize),
 }
 
 impl Exchange {
-    /// Goes as far as what came of the browser allows.
+    /// Handles as much of the browser's bytes as is possible now.
     pub(super) fn advance(&mut self) {
         while self.step() {}
     }
 
-    /// Does one thing; returns whether there may be another to do.
+    /// Does one step. Returns whether there may be another.
     fn step(&mut self) -> bool {
         match self.state {
             State::Reading { .. } => self.read_head(),
@@ -70,8 +71,8 @@ impl Exchange {
         }
     }
 
-    /// Only complete lines are judged, each by itself and in their order: so what comes of a request does not depend on
-    /// the pieces it came in.
+    /// Looks for the end of the head. Only complete lines are judged, each by itself and in order, so the result does
+    /// not depend on the pieces the head came in.
     fn find_head(&mut self) -> Result<Found, Malformed> {
         let State::Reading { reader, empty_lines } = &mut self.state else { return Ok(Found::More) };
         while *reader == HeadReader::default() {
@@ -107,7 +108,7 @@ impl Exchange {
         }
     }
 
-    /// Answers what is no request.
+    /// Answers a malformed request.
     fn reject(&mut self, problem: Malformed, format: Format, is_head: bool, length: usize) {
         let answer = Refusal::Malformed(problem).answer(format).render(is_head);
         self.to_browser.push(&answer);
@@ -120,11 +121,11 @@ impl Exchange {
         self.close();
     }
 
-    /// Sends what is in the inbox as far as it is the service's; returns whether the state changed.
+    /// Passes on bytes of the inbox that are for the service. Returns whether the state changed.
     fn send(&mut self) -> bool {
         let inbox = std::mem::take(&mut self.inbox);
         let sent = self.pass(inbox.as_slice());
-        // Only a malformed body changes the state, and forgets what follows it.
+        // Only a malformed body changes the state; what follows it is dropped.
         if !matches!(self.state, State::Closing(_)) {
             self.inbox = inbox;
             self.inbox.consume(sent);
@@ -146,7 +147,7 @@ impl Exchange {
         }
     }
 
-    /// Passes on bytes of the browser's, as far as they belong to the body or the pipe and there is room; returns how
+    /// Passes on the browser's bytes, as far as they belong to the body or the pipe and there is room. Returns how
     /// many.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> usize {
         let room = BUFFER.saturating_sub(self.to_service.len());
@@ -171,7 +172,7 @@ impl Exchange {
         }
     }
 
-    /// The body cannot be completed, and so the request never must be.
+    /// Fails the request because its body cannot be completed; the service must never see it as complete.
     fn fail(&mut self, problem: Malformed) {
         self.answer_or_cut(Refusal::Malformed(problem));
     }
@@ -183,7 +184,7 @@ impl Exchange {
         self.link = Link::Spent;
     }
 
-    /// The far side of a CONNECT was reached.
+    /// Answers a CONNECT whose destination was reached.
     pub(super) fn accept(&mut self) {
         if matches!(&self.state, State::Serving(serving) if matches!(serving.answering, Answering::Accept)) {
             self.pipe(200, b"HTTP/1.1 200 Connection established\r\n\r\n");
@@ -191,7 +192,7 @@ impl Exchange {
     }
 }
 
-/// Of a head that is complete but not acceptable.
+/// Returns the format for answering a head that is complete but not acceptable.
 fn format_of(head: &[u8]) -> Format {
     let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut request = httparse::Request::new(&mut room);

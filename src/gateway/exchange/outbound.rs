@@ -6,16 +6,16 @@ use crate::gateway::answer::{AnswerHead, START, Sort};
 use crate::gateway::body::Body;
 use crate::gateway::{AnswerFault, MAX_HEAD, Refusal};
 
-/// Interim answers before the final one. They are short, and each is longer once rewritten.
+/// Maximum number of interim answers before the final one. They are short, and each is longer once rewritten.
 const MAX_INTERIM: usize = 16;
 
 impl Exchange {
-    /// Takes what came over the stream, as far as it belongs to the present request.
+    /// Handles bytes from the stream, as far as they belong to the present request.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.link == Link::Kept {
-                // Nothing was asked: whatever it is, the next request must not take it for its answer.
+                // No request is open. The next request must not take these bytes for its answer.
                 self.link = Link::Spent;
             }
             if !self.link.is_in_use() {
@@ -42,14 +42,14 @@ impl Exchange {
         }
     }
 
-    /// Adds to the head of an answer; returns how many bytes were its.
+    /// Adds to the head of an answer. Returns how many bytes belong to it.
     fn receive_head(&mut self, input: &[u8]) -> usize {
         let State::Serving(serving) = &mut self.state else { return input.len() };
         let Answering::Head { reader, bytes, interim } = &mut serving.answering else { return input.len() };
         let before = bytes.len();
         let piece = &input[..input.len().min(MAX_HEAD - before)];
         bytes.extend_from_slice(piece);
-        // At once: what speaks another protocol may wait for us to speak.
+        // Check this at once: a service of another protocol may wait for us to send first.
         let begun = bytes.len().min(START.len());
         if bytes[..begun] != START[..begun] {
             self.answer(Refusal::BadAnswer(AnswerFault::NotHttp));
@@ -95,11 +95,11 @@ impl Exchange {
             }
             Err(fault) => self.answer(Refusal::BadAnswer(fault)),
         }
-        // All that was there before was not enough, so the end is in this piece.
+        // The earlier bytes were incomplete, so the end is in this piece.
         end - before
     }
 
-    /// Passes on bytes of an answer's body; returns how many were its.
+    /// Passes on bytes of an answer's body. Returns how many belong to it.
     fn receive_body(&mut self, input: &[u8]) -> usize {
         let State::Serving(serving) = &mut self.state else { return input.len() };
         let Answering::Body { body, .. } = &mut serving.answering else { return input.len() };
@@ -115,7 +115,7 @@ impl Exchange {
         used
     }
 
-    /// All of the answer is with the browser, or on its way.
+    /// Handles the end of an answer.
     fn finish_answer(&mut self) {
         let State::Serving(serving) = std::mem::replace(&mut self.state, State::Closing(Ending::Close)) else { return };
         let Answering::Body { keeps_service, keeps_browser, .. } = serving.answering else { return };
@@ -130,7 +130,7 @@ impl Exchange {
         }
     }
 
-    /// Makes both directions a pipe, behind this head.
+    /// Turns both directions into a pipe, after this head.
     pub(super) fn pipe(&mut self, status: u16, head: &[u8]) {
         let State::Serving(serving) = std::mem::replace(&mut self.state, State::Closing(Ending::Close)) else { return };
         let is_tunnel = serving.head.is_connect;
@@ -141,7 +141,7 @@ impl Exchange {
         self.state = State::Piped(Box::new(Pipe { record, service: Half::Open, is_tunnel }));
     }
 
-    /// The stream carries no more.
+    /// Handles the end of the stream.
     pub(super) fn receive_end(&mut self) {
         if self.link == Link::Kept {
             self.link = Link::Spent;
@@ -162,7 +162,7 @@ impl Exchange {
         }
     }
 
-    /// The stream is gone.
+    /// Handles the failure of the stream.
     pub(super) fn receive_failure(&mut self, refusal: Refusal) {
         if self.link == Link::Kept {
             self.link = Link::Spent;
@@ -177,8 +177,8 @@ impl Exchange {
         }
     }
 
-    /// No answer will come over this stream. It may be that the service closed it before it saw the request: then
-    /// another one can carry it (RFC 9112, section 9.3.1).
+    /// Gives up on an answer over this stream. The service may have closed it before it saw the request; then another
+    /// stream can carry it (RFC 9112, section 9.3.1).
     fn lose(&mut self, refusal: Refusal) {
         match &mut self.state {
             State::Serving(serving)

@@ -16,30 +16,30 @@ use crate::gateway::{Finished, Request};
 ///        └────────────────────────────────────→ Closing ←─────────────────────────────────────┘
 /// ```
 pub(super) enum State {
-    /// A head comes, or will.
+    /// Waits for a head, or receives one.
     Reading {
         reader: HeadReader,
-        /// Empty lines before the head.
+        /// Empty lines so far before the head.
         empty_lines: usize,
     },
-    /// A head is complete.
+    /// A head is complete, and waits for its route.
     Routing(Box<Pending>),
-    /// A request is with its service.
+    /// The service has the request.
     Serving(Box<Serving>),
     /// Raw bytes go both ways.
     Piped(Box<Pipe>),
-    /// What is left goes out.
+    /// The remaining output goes out.
     Closing(Ending),
 }
 
 /// A request that waits for its route.
 pub(super) struct Pending {
     pub(super) head: RequestHead,
-    /// Until it was polled.
+    /// The request, until it is polled.
     pub(super) request: Option<Request>,
 }
 
-/// A request that is with its service.
+/// A request that the service has.
 pub(super) struct Serving {
     pub(super) head: RequestHead,
     pub(super) sending: Body,
@@ -53,27 +53,27 @@ pub(super) struct Serving {
 ///         └────────────────────┘
 /// ```
 pub(super) enum Answering {
-    /// CONNECT: the far side is being dialled.
+    /// CONNECT: the destination is being dialled.
     Accept,
-    /// The head of an answer comes, or will.
+    /// Waits for the head of an answer, or receives it.
     Head {
         reader: HeadReader,
         bytes: Vec<u8>,
-        /// How many interim answers there were.
+        /// Interim answers so far.
         interim: usize,
     },
-    /// The stream was closed before it carried anything of an answer.
+    /// The stream was closed before any part of an answer came.
     Lost,
-    /// The head is with the browser, or on its way.
+    /// The head was sent to the browser.
     Body { body: Body, keeps_service: bool, keeps_browser: bool },
 }
 
-/// Raw bytes both ways. Whether the browser still sends is the exchange's.
+/// Raw bytes in both directions. The exchange knows whether the browser still sends.
 pub(super) struct Pipe {
     pub(super) record: Finished,
     /// Whether the service may still send.
     pub(super) service: Half,
-    /// Whether it is what a CONNECT asked for.
+    /// Whether a CONNECT asked for it.
     pub(super) is_tunnel: bool,
 }
 
@@ -127,12 +127,12 @@ impl Answering {
         Answering::Head { reader: HeadReader::default(), bytes: Vec::new(), interim }
     }
 
-    /// Whether the browser may still get another answer than the service's.
+    /// Tells whether the browser may still get an answer of our own.
     pub(super) fn has_not_begun(&self) -> bool {
         !matches!(self, Answering::Body { .. })
     }
 
-    /// Whether nothing at all came of an answer.
+    /// Tells whether no part of an answer came.
     pub(super) fn is_untouched(&self) -> bool {
         matches!(self, Answering::Head { bytes, interim: 0, .. } if bytes.is_empty())
     }

@@ -1,36 +1,36 @@
-//! Reads heads line by line, each byte once, however they come.
+//! Reads heads line by line, each byte once, in whatever pieces they come.
 
-/// Where in a head, and where its next line begins.
+/// The position in a head, and the beginning of its next line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::gateway) struct HeadReader {
-    /// Everything before it was looked at.
+    /// All bytes before it have been searched.
     seen: usize,
-    /// Where the line under way begins.
+    /// Where the current line begins.
     start: usize,
-    /// Lines that are complete.
+    /// Number of complete lines.
     lines: usize,
 }
 
 /// One line of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) struct Line<'a> {
-    /// Which one; 0 is the first.
+    /// Its number; 0 is the first line.
     pub(in crate::gateway) number: usize,
     /// Without its end.
     pub(in crate::gateway) text: &'a [u8],
     /// Whether it ended in CR LF, not in LF alone.
     pub(in crate::gateway) is_strict: bool,
-    /// Where the next one begins.
+    /// Where the next line begins.
     pub(in crate::gateway) end: usize,
 }
 
 impl HeadReader {
-    /// Whether the first line is complete.
+    /// Tells whether the first line is complete.
     pub(in crate::gateway) fn has_line(&self) -> bool {
         self.lines > 0
     }
 
-    /// Returns the next complete line of a head, all of which is given so far.
+    /// Returns the next complete line. `head` is all of the head so far.
     pub(in crate::gateway) fn next_line<'a>(&mut self, head: &'a [u8]) -> Option<Line<'a>> {
         let Some(found) = head.get(self.seen..)?.iter().position(|byte| *byte == b'\n') else {
             self.seen = head.len();

@@ -1,11 +1,11 @@
-//! What `NO_PROXY` says.
+//! The list in `NO_PROXY`.
 
 use std::net::IpAddr;
 
 use super::digits;
 
-/// Whether a list such as `NO_PROXY` has an entry for a host: `*`, a name with everything below it, an address, or a
-/// range of addresses; each but the first and the last perhaps with a port.
+/// Tells whether a list such as `NO_PROXY` has an entry for a host: `*`, a name with everything below it, an address,
+/// or a range of addresses. Names and addresses may have a port.
 pub(super) fn has(list: &str, host: &str, port: u16) -> bool {
     list.split([',', ' ', '\t', '\n']).filter(|entry| !entry.is_empty()).any(|entry| fits(entry, host, port))
 }
@@ -29,7 +29,7 @@ fn fits(entry: &str, host: &str, port: u16) -> bool {
     }
 }
 
-/// Splits an entry's port off, and brackets with it.
+/// Splits the port and brackets off an entry.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(digits));
@@ -40,7 +40,8 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     }
 }
 
-/// Whether a name is that of an entry or ends with it: `example.com`, `.example.com` and `*.example.com` are the same.
+/// Tells whether a name equals an entry or ends with it: `example.com`, `.example.com` and `*.example.com` are the
+/// same.
 fn is_below(name: &str, entry: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let entry = entry.strip_prefix('*').unwrap_or(entry);
@@ -57,7 +58,7 @@ fn is_within(address: IpAddr, network: &str, bits: &str) -> bool {
         (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits(), 128),
         _ => return false,
     };
-    // All but the first `bits` may differ.
+    // All bits after the first `bits` may differ.
     bits <= width && difference.checked_shr(u32::from(width - bits)).unwrap_or(0) == 0
 }
 

@@ -1,8 +1,8 @@
-//! The HTTP proxy that signaling goes through, as the environment names it.
+//! The HTTP proxy for signaling, from the environment.
 //!
 //! The rules are curl's: a variable in small letters comes before the same in capitals, an empty one counts as unset,
-//! and `HTTP_PROXY` in capitals is not looked at. Two things differ: this machine's own addresses are never asked of a
-//! proxy, where they would mean the proxy's own, and entries of `NO_PROXY` may have a port.
+//! and `HTTP_PROXY` in capitals is ignored. Two things differ: this machine's own addresses never go through a proxy,
+//! where they would mean the proxy's own, and entries of `NO_PROXY` may have a port.
 
 mod exceptions;
 
@@ -14,19 +14,19 @@ use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
-/// Where the proxy of a `wss://` host is looked for, the first that is set.
+/// Variables for the proxy of a `wss://` host; the first that is set counts.
 const FOR_TLS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-/// Where the proxy of a `ws://` host is looked for.
+/// Variables for the proxy of a `ws://` host.
 const FOR_PLAIN: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
 
-/// What is reached without a proxy.
+/// Variables for hosts that are reached without a proxy.
 const EXCEPTIONS: [&str; 2] = ["no_proxy", "NO_PROXY"];
 
-/// The port of a proxy whose address has none: curl's, not HTTP's.
+/// Default port of a proxy: curl's, not HTTP's.
 const DEFAULT_PORT: u16 = 1080;
 
-/// A proxy that connects further when it is asked with CONNECT. Its `Debug` does not show the password.
+/// A proxy that connects on a CONNECT request. Its `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Host name or IP literal, without brackets.
@@ -34,21 +34,20 @@ pub struct Proxy {
     /// TCP port.
     pub port: u16,
     variable: &'static str,
-    /// User name and password, as `Basic` wants them (RFC 7617).
+    /// User name and password, encoded for `Basic` (RFC 7617).
     credentials: Option<String>,
 }
 
-/// The variables of the environment that concern proxies, as they were when they were read.
+/// The environment variables about proxies, as they were when they were read.
 #[derive(Clone, Default)]
 pub struct ProxyVariables {
     values: Vec<(&'static str, String)>,
 }
 
-/// Why the proxy that the environment names cannot be used. Never shows the variable's value, which may hold a
-/// password.
+/// Why the proxy in the environment cannot be used. Never shows the variable's value, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProxyError {
-    /// It is none that CONNECT is sent to in clear.
+    /// It is not an HTTP proxy without TLS.
     #[error(
         "{variable} names a proxy of the kind {scheme}://, and only http:// proxies are supported; \
          set {variable}=http://host:port, or NO_PROXY={host} to connect without a proxy"
@@ -56,12 +55,12 @@ pub enum ProxyError {
     Scheme {
         /// The variable.
         variable: &'static str,
-        /// What stands before `://`.
+        /// The scheme before `://`.
         scheme: String,
-        /// The host that was to be reached through it.
+        /// The host to be reached through it.
         host: String,
     },
-    /// It is no address.
+    /// It is not an address.
     #[error(
         "{variable} is not the address of a proxy; set it to http://host:port or http://user:password@host:port, with \
          special characters of the password percent-encoded"
@@ -73,19 +72,19 @@ pub enum ProxyError {
 }
 
 impl Proxy {
-    /// The variable of the environment that named it.
+    /// Returns the environment variable that named it.
     pub fn variable(&self) -> &'static str {
         self.variable
     }
 
-    /// What `Proxy-Authorization` has to say, if a user name or a password is known. Never log it.
+    /// Returns the value for `Proxy-Authorization`, if a user name or a password is known. Never log it.
     pub fn authorization(&self) -> Option<String> {
         self.credentials.as_ref().map(|credentials| format!("Basic {credentials}"))
     }
 }
 
 impl fmt::Display for Proxy {
-    /// Host and port.
+    /// Shows host and port.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -103,7 +102,7 @@ impl fmt::Debug for Proxy {
 }
 
 impl fmt::Debug for ProxyVariables {
-    /// The names alone.
+    /// Shows only the names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.iter().map(|(name, _)| name)).finish()
     }
@@ -116,18 +115,17 @@ impl ProxyVariables {
         for name in FOR_TLS.into_iter().chain(FOR_PLAIN).chain(EXCEPTIONS) {
             let is_known = values.iter().any(|(known, _)| *known == name);
             if let Some(value) = variable(name).filter(|_| !is_known) {
-                // What is no text is no address either, and is said to be none when it is used.
+                // A value that is not text is not an address either; the error comes when it is used.
                 values.push((name, value.to_string_lossy().trim().to_owned()));
             }
         }
         ProxyVariables { values }
     }
 
-    /// Returns the proxy for a host (lower case, an IPv6 literal without brackets), or `None` if it is dialled
-    /// directly.
+    /// Returns the proxy for a host (lower case, an IPv6 literal without brackets), or `None` to connect directly.
     ///
     /// # Errors
-    /// [`ProxyError`] if the proxy that is named cannot be used.
+    /// [`ProxyError`] if the proxy cannot be used.
     pub fn find(&self, tls: bool, host: &str, port: u16) -> Result<Option<Proxy>, ProxyError> {
         let named = if tls { self.first(&FOR_TLS) } else { self.first(&FOR_PLAIN) };
         let Some((variable, address)) = named.filter(|_| !is_this_machine(host)) else {
@@ -165,7 +163,7 @@ fn parse(variable: &'static str, address: &str, target: &str) -> Result<Proxy, P
     Ok(Proxy { host, port: port.unwrap_or(DEFAULT_PORT), variable, credentials: user.map(basic) })
 }
 
-/// Splits host and port; `None` if there is no host, or something that is none.
+/// Splits host and port; `None` if the host is missing or invalid.
 fn split_place(place: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
@@ -181,7 +179,7 @@ fn split_place(place: &str) -> Option<(String, Option<u16>)> {
         }
     };
     match port {
-        // `http://proxy:/` is allowed to a URL, and has no port.
+        // A URL may be `http://proxy:/`, which has no port.
         None | Some("") => Some((host, None)),
         Some(port) => Some((host, Some(digits(port).filter(|port| *port != 0)?))),
     }
@@ -203,7 +201,7 @@ fn is_this_machine(host: &str) -> bool {
         || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Returns the number that digits alone spell; the standard library takes a plus sign as well.
+/// Parses a number made of digits only; the standard library accepts a plus sign as well.
 fn digits(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -229,7 +227,7 @@ mod tests {
         let without = |names: &[&str]| {
             all.iter().map(|&(name, value)| (name, if names.contains(&name) { "" } else { value })).collect::<Vec<_>>()
         };
-        // What is empty, whether the host has TLS, and which variable counts.
+        // Which variables are empty, whether the host has TLS, and which variable counts.
         let rows: [(&[&str], bool, Option<&str>); 8] = [
             (&[], true, Some("https_proxy p.test:1")),
             (&["https_proxy"], true, Some("HTTPS_PROXY p.test:1")),
@@ -269,7 +267,7 @@ mod tests {
             assert_eq!(proxy.authorization(), expected, "{given}");
             assert!(!format!("{proxy:?}").contains("pass"), "{proxy:?}");
         }
-        // RFC 7617, section 2, has this example.
+        // The example of RFC 7617, section 2.
         let proxy = variables(&[("HTTPS_PROXY", "Aladdin:open%20sesame@p.test")]).find(true, "h.test", 1).unwrap();
         assert_eq!(proxy.unwrap().authorization().as_deref(), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
     }
@@ -308,7 +306,7 @@ mod tests {
         assert!(one.find(true, "host.test", 444).unwrap().is_some());
         let both = variables(&[("all_proxy", "p.test"), ("no_proxy", "a.test"), ("NO_PROXY", "host.test")]);
         assert!(both.find(true, "host.test", 443).unwrap().is_some());
-        // What is not used is not looked at.
+        // A variable that is not used is not checked.
         let wrong = variables(&[("https_proxy", "socks5://p.test"), ("no_proxy", "host.test")]);
         assert_eq!(wrong.find(true, "host.test", 443), Ok(None));
         assert_eq!(wrong.find(false, "other.test", 80), Ok(None));

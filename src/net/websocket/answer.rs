@@ -1,14 +1,14 @@
-//! What an answer of HTTP in the place of a WebSocket means, and what to do about it.
+//! What an HTTP answer in place of a WebSocket means, and what to do about it.
 
 use std::fmt;
 
-/// The largest head of an answer: front ends add long redirections and cookies.
+/// Largest head of an answer, in bytes: front ends add long redirections and cookies.
 pub(super) const MAX_ANSWER_HEAD: usize = 16 * 1024;
 
-/// The most header fields of an answer.
+/// Maximum number of header fields of an answer.
 pub(super) const MAX_ANSWER_HEADERS: usize = 100;
 
-/// Which program is dialled, for sentences that name it.
+/// The kind of program that was dialled, for sentences that name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialled {
     /// A host.
@@ -26,16 +26,16 @@ impl fmt::Display for Dialled {
     }
 }
 
-/// An answer to an upgrade request other than 101; what to do about it is its `Display`.
+/// An answer to an upgrade request other than 101; its `Display` says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HttpAnswer {
     /// The status code.
     pub status: u16,
     /// Where a redirection points.
     pub location: Option<String>,
-    /// What the body is.
+    /// Type of the body.
     pub content_type: Option<String>,
-    /// What calls itself the server; pinhole does not.
+    /// The `Server` field; pinhole sends none.
     pub server: Option<String>,
     /// The beginning of the body, printable, at most 200 characters; may be empty.
     pub snippet: String,
@@ -55,10 +55,10 @@ impl fmt::Display for HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// Returns what it means to one who dialled that program, and what to do about it.
+    /// Returns what the answer means for somebody who dialled that program, and what to do.
     pub(super) fn sentence(&self, dialled: Dialled) -> String {
         let from = self.server.as_ref().map_or_else(String::new, |server| format!(" from {server}"));
-        // Pages of HTML help nobody at a terminal.
+        // An HTML page is no help at a terminal.
         let is_shown = !self.snippet.is_empty() && !self.is_html();
         let snippet = if is_shown { format!(": {}", self.snippet) } else { String::new() };
         format!("{} (HTTP status {}{from}{snippet})", self.advice(dialled), self.status)
@@ -116,15 +116,15 @@ impl HttpAnswer {
                      one that is forwarded?"
                 );
             }
-            // Cloudflare's own.
+            // Cloudflare's own statuses.
             (520..=524 | 530, _) => {
                 return format!(
-                    "Cloudflare does not reach what is behind it: is {dialled} running, and does the tunnel or the \
+                    "Cloudflare does not reach the server behind it: is {dialled} running, and does the tunnel or the \
                      origin lead to its port?"
                 );
             }
             (525 | 526, _) => {
-                "Cloudflare does not accept the TLS of what is behind it: has that a certificate, or is it to be reached by http://?"
+                "Cloudflare does not accept the TLS of the server behind it: check that server's certificate, or have it reached by http://"
             }
             _ => "the server refused the WebSocket",
         };
@@ -135,14 +135,14 @@ impl HttpAnswer {
         self.content_type.as_ref().is_some_and(|kind| kind.to_ascii_lowercase().contains("html"))
     }
 
-    /// Whether one of these stands in the beginning of the body; a page's title is usually there.
+    /// Tells whether the beginning of the body has one of these texts; a page's title is usually there.
     fn says(&self, words: &[&str]) -> bool {
         let body = self.snippet.to_ascii_lowercase();
         words.iter().any(|word| body.contains(word))
     }
 }
 
-/// The address as pinhole is given it: redirections name `https`, for browsers.
+/// Returns the address in the form pinhole takes: redirections name `https`, for browsers.
 fn websocket_url(location: &str) -> String {
     match location.strip_prefix("http") {
         Some(rest) if rest.starts_with("s://") || rest.starts_with("://") => format!("ws{rest}"),
@@ -216,9 +216,9 @@ mod tests {
             ),
             (http(502, None, html, "<h1>"), "the forwarder does not reach pinhole host"),
             (http(504, None, None, ""), "is it running"),
-            (http(521, None, None, "error code: 521"), "Cloudflare does not reach what is behind it"),
+            (http(521, None, None, "error code: 521"), "Cloudflare does not reach the server behind it"),
             (http(530, None, None, "error code: 1033"), "does the tunnel or the origin lead to its port?"),
-            (http(526, None, html, ""), "does not accept the TLS of what is behind it"),
+            (http(526, None, html, ""), "does not accept the TLS of the server behind it"),
             (http(200, None, html, "<title>You are about to visit"), "ngrok-skip-browser-warning: 1"),
             (http(200, None, html, "connect to a developer tunnel"), "X-Tunnel-Skip-AntiPhishing-Page: true"),
             (http(200, None, html, "<!doctype html> <title>pinhole</title>"), "leave the path as it is"),
@@ -230,7 +230,7 @@ mod tests {
         assert!(answer.to_string().ends_with("(HTTP status 502 from nginx/1.24.0)"), "{answer}");
     }
 
-    /// The answer of this very program is known, whatever its page looks like.
+    /// This program's own page is recognised, whatever it looks like.
     #[test]
     fn our_own_page_is_recognised() {
         let page = crate::http::Answer::page(&crate::http::Site::default()).render(false);

@@ -20,7 +20,7 @@ use crate::signaling::url::SignalingUrl;
 /// Characters kept of a refusal's body.
 pub(super) const MAX_SNIPPET: usize = 200;
 
-/// What a client asks for. It is written as it is, so it comes from a [`SignalingUrl`].
+/// The request of a client. It is written unchanged, so it comes from a [`SignalingUrl`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpgradeRequest {
     /// Host and port for the `Host` field, an IPv6 literal in brackets; without the port where it is the default.
@@ -29,13 +29,13 @@ pub struct UpgradeRequest {
     pub path: String,
     /// Name or IP literal the server's certificate must be for; used with TLS only.
     pub server_name: String,
-    /// Further header fields; of these, `User-Agent` replaces ours.
+    /// Further header fields. A `User-Agent` replaces ours.
     pub headers: Vec<HeaderField>,
-    /// The proxy that is asked to connect to `authority`, and what the TCP connection goes to; `None` without one.
+    /// The proxy that connects to `authority`; `None` for a direct connection.
     pub proxy: Option<Proxy>,
 }
 
-/// A request on its way, and the answer as far as it came.
+/// A request that is being sent, and the answer so far.
 #[derive(Debug)]
 pub(super) struct Upgrade {
     authority: String,
@@ -45,7 +45,7 @@ pub(super) struct Upgrade {
 }
 
 impl UpgradeRequest {
-    /// Asks for what a signaling URL names, by that proxy if there is one.
+    /// Creates the request for a signaling URL, through `proxy` if there is one.
     pub fn new(url: &SignalingUrl, headers: &[HeaderField], proxy: Option<&Proxy>) -> UpgradeRequest {
         UpgradeRequest {
             authority: url.authority(),
@@ -83,13 +83,13 @@ impl UpgradeRequest {
         }
     }
 
-    /// What is asked of the proxy, if there is one.
+    /// Returns the request for the proxy, if there is one.
     pub(super) fn connect(&self, tls: bool) -> Option<Connect> {
         let default_port = if tls { 443 } else { 80 };
         self.proxy.clone().map(|proxy| Connect::new(proxy, with_port(&self.authority, default_port)))
     }
 
-    /// The error for a TCP connection that could not be begun.
+    /// Returns the error for a TCP connection that could not be started.
     pub(super) fn unreachable(&self, tls: bool, source: io::Error) -> WebSocketError {
         match self.connect(tls) {
             Some(connect) => connect.unreachable(source),
@@ -99,17 +99,17 @@ impl UpgradeRequest {
 }
 
 impl Upgrade {
-    /// Host and port, for messages.
+    /// Returns host and port, for messages.
     pub(super) fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Writes what is left of the request and reads the answer. Gives the bytes behind the answer's head once the
-    /// server agreed; `None` means: wait for the next event.
+    /// Writes the rest of the request and reads the answer. Returns the bytes after the answer's head once the server
+    /// agreed; `None` means: wait for the next event.
     pub(super) fn advance(&mut self, transport: &mut Transport) -> Result<Option<Vec<u8>>, WebSocketError> {
         let failed = |error| WebSocketError::from_io(error, Phase::Upgrading);
         let write = self.write(transport);
-        // The answer is read even if writing failed: a server that refuses early says why before it resets.
+        // Read the answer even if writing failed: a server that refuses early says why before it resets.
         loop {
             if let Some(leftover) = self.parse(transport)? {
                 return Ok(Some(leftover));
@@ -193,7 +193,7 @@ fn check_agreement(headers: &Headers<'_>, accept_key: &str) -> Result<(), WebSoc
     } else if headers.first("sec-websocket-extensions").is_some() {
         "it uses an extension that was not asked for"
     } else if headers.first("sec-websocket-protocol").is_some_and(|name| name != SUB_PROTOCOL) {
-        // Some forwarders drop the field altogether: its absence is no refusal.
+        // Some forwarders drop the field, so its absence is no refusal.
         return Err(WebSocketError::SubProtocol);
     } else {
         return Ok(());
@@ -201,7 +201,7 @@ fn check_agreement(headers: &Headers<'_>, accept_key: &str) -> Result<(), WebSoc
     Err(WebSocketError::Protocol(reason.into()))
 }
 
-/// The beginning of a refusal's body, as far as it came together with the head.
+/// Returns the beginning of a refusal's body, as far as it came together with the head.
 fn snippet(mut body: Vec<u8>, transport: &mut Transport) -> String {
     let mut piece = [0; 1024];
     if body.len() < MAX_SNIPPET
@@ -213,7 +213,7 @@ fn snippet(mut body: Vec<u8>, transport: &mut Transport) -> String {
     printable(&String::from_utf8_lossy(&body), MAX_SNIPPET)
 }
 
-/// Host and port, whether or not the port is the default one.
+/// Returns host and port, even if the port is the default one.
 fn with_port(authority: &str, default_port: u16) -> String {
     match authority.rsplit_once(':') {
         Some((_, port)) if !port.ends_with(']') => authority.to_owned(),

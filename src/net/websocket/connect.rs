@@ -1,4 +1,4 @@
-//! The way through an HTTP proxy: a CONNECT request, and the proxy's answer to it (RFC 9110, section 9.3.6).
+//! A connection through an HTTP proxy: a CONNECT request, and the proxy's answer (RFC 9110, section 9.3.6).
 
 use std::io::{self, Read as _};
 
@@ -11,22 +11,21 @@ use crate::http::Headers;
 use crate::http::proxy::Proxy;
 use crate::net::transport::{Transport, Unsent};
 
-/// The most characters of a proxy's own text in a message.
+/// Maximum number of characters of a proxy's own text in a message.
 const MAX_SHOWN: usize = 300;
 
-/// A request on its way to a proxy, and the answer as far as it came.
+/// A request to a proxy that is being sent, and the answer so far.
 #[derive(Debug)]
 pub(super) struct Connect {
     proxy: Proxy,
-    /// Host and port.
+    /// Host and port to connect to.
     target: String,
     request: Unsent,
     answer: Vec<u8>,
 }
 
 impl Connect {
-    /// Prepares to ask a proxy for a connection to `target`, host and port, which holds nothing but what an authority
-    /// may hold.
+    /// Prepares a request for a connection to `target`: host and port, in characters that an authority may have.
     pub(super) fn new(proxy: Proxy, target: String) -> Connect {
         let user_agent = concat!("pinhole/", env!("CARGO_PKG_VERSION"));
         let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {user_agent}\r\n");
@@ -37,17 +36,17 @@ impl Connect {
         Connect { proxy, target, request: Unsent::new(request.into_bytes()), answer: Vec::new() }
     }
 
-    /// The error for a connection to the proxy that failed.
+    /// Returns the error for a failed connection to the proxy.
     pub(super) fn unreachable(&self, source: io::Error) -> WebSocketError {
         self.problem(ProxyProblem::Connect(source))
     }
 
-    /// Writes what is left of the request and reads the answer. `true` once the proxy has connected; the bytes behind
-    /// its answer are the host's, and are read next. `false` means: wait for the next event.
+    /// Writes the rest of the request and reads the answer. Returns true once the proxy has connected; bytes after its
+    /// answer come from the host and are read next. False means: wait for the next event.
     pub(super) fn advance(&mut self, transport: &mut Transport) -> Result<bool, WebSocketError> {
         let failed = |error| WebSocketError::from_io(error, Phase::Proxy);
         let write = self.request.write(&mut transport.clear());
-        // The answer is read even if writing failed: a proxy that refuses early says why before it resets.
+        // Read the answer even if writing failed: a proxy that refuses early says why before it resets.
         loop {
             if let Some(length) = self.parse()? {
                 transport.put_back(&self.answer[length..]);
@@ -65,7 +64,7 @@ impl Connect {
         }
     }
 
-    /// Returns where the head of a success ends, once it is there.
+    /// Returns where the head of a success ends, once it has arrived.
     fn parse(&mut self) -> Result<Option<usize>, WebSocketError> {
         loop {
             if matches!(self.answer.first(), Some(21 | 22)) {
@@ -107,7 +106,7 @@ impl Connect {
     }
 }
 
-/// The names of the ways to log in. A field may list several, each with parameters behind it (RFC 9110, section
+/// Returns the names of the ways to log in. A field may list several, each followed by parameters (RFC 9110, section
 /// 11.6.1).
 fn schemes(headers: &Headers<'_>) -> Vec<String> {
     let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

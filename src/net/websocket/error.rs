@@ -1,4 +1,4 @@
-//! What can go wrong with a WebSocket, in words a person can act on.
+//! Errors of a WebSocket, in words a person can act on.
 
 use std::fmt;
 use std::io;
@@ -13,12 +13,12 @@ use super::proxy_answer::{ProxyFailure, ProxyProblem};
 use crate::fault::Fault;
 use crate::net::trust;
 
-/// Where a WebSocket is in its life; see [`super::WebSocket`].
+/// State of a WebSocket; see [`super::WebSocket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The TCP connection is being made.
     Connecting,
-    /// The TCP connection to a proxy is being made, or the proxy is asked to connect to the host.
+    /// The TCP connection to a proxy is being made, or the proxy connects to the host.
     Proxy,
     /// The TLS handshake is under way.
     Tls,
@@ -26,16 +26,16 @@ pub enum Phase {
     Upgrading,
     /// Messages flow.
     Open,
-    /// A close frame went one way; the other is awaited.
+    /// A close frame went one way; the other is still to come.
     Closing,
     /// Nothing more happens.
     Closed,
 }
 
-/// Why a WebSocket could not be opened, or ended. Its `Display` is the sentence of one who dialled a host.
+/// Why a WebSocket could not be opened, or ended. Its `Display` is for somebody who dialled a host.
 #[derive(Debug, Error)]
 pub enum WebSocketError {
-    /// The host name could not be resolved. Made by whoever looked it up.
+    /// The host name could not be resolved. Created by the caller that looked it up.
     #[error("cannot find {host}: {reason}; check the address, and that this machine has a network")]
     Dns {
         /// The name.
@@ -46,7 +46,7 @@ pub enum WebSocketError {
     /// The TCP connection could not be made.
     #[error("{}", connect_sentence(authority, source, Dialled::Host))]
     Connect {
-        /// Host and port as asked for.
+        /// Host and port as requested.
         authority: String,
         /// The system's reason.
         source: io::Error,
@@ -59,13 +59,13 @@ pub enum WebSocketError {
     Certificate {
         /// What is wrong with it, and what to do.
         reason: String,
-        /// It becomes right by itself: a machine that was just switched on may not know what time it is.
+        /// It may become valid without a change: a machine that was just switched on may not know the time.
         may_pass: bool,
     },
     /// TLS failed for another reason.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// It ended before its time.
+    /// The connection ended too early.
     #[error("the signaling connection ended: {0}")]
     Ended(String),
     /// The upgrade request was answered with something other than 101.
@@ -74,19 +74,19 @@ pub enum WebSocketError {
     /// The upgrade request was answered with 503, and a time to wait.
     #[error("too many connections are open there; try again in {} s", .retry_after.as_secs())]
     Busy {
-        /// How long the answer asks to wait.
+        /// How long to wait.
         retry_after: Duration,
     },
     /// The peer broke the rules of HTTP or WebSocket.
     #[error("the other side does not follow the protocol: {0}")]
     Protocol(String),
-    /// The peer speaks WebSocket, and not our sub-protocol.
+    /// The peer speaks WebSocket, but not our sub-protocol.
     #[error("{}", subprotocol_sentence(Dialled::Host))]
     SubProtocol,
     /// A library panicked over what the peer sent.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// A message is above [`super::MAX_MESSAGE`]; the peer's, or one of ours that was not sent.
+    /// A message is longer than [`super::MAX_MESSAGE`]: the peer's, or one of ours that was not sent.
     #[error("a message of {size} bytes is larger than the limit of {max} bytes", max = super::MAX_MESSAGE)]
     TooLarge {
         /// The message's size, as announced.
@@ -98,13 +98,13 @@ pub enum WebSocketError {
         /// Bytes that wait.
         waiting: usize,
     },
-    /// Messages can be sent while the WebSocket is open only.
+    /// Messages can only be sent while the WebSocket is open.
     #[error("the WebSocket is {0}, not open")]
     NotOpen(Phase),
     /// The connection ended without a closing handshake.
     #[error("{}", disconnected_sentence(*.0, Dialled::Host))]
     Disconnected(Phase),
-    /// Nothing happened in time. Made by [`super::WebSocket::timed_out`].
+    /// A deadline passed. Created by [`super::WebSocket::timed_out`].
     #[error("{}", timeout_sentence(*.0, Dialled::Host))]
     Timeout(Phase),
     /// Another failure of the socket.
@@ -113,7 +113,7 @@ pub enum WebSocketError {
 }
 
 impl WebSocketError {
-    /// Whether trying again later may help without anybody changing anything.
+    /// Tells whether trying again later may help without any change.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Dns { .. } | Self::Connect { .. } | Self::Disconnected(_) | Self::Timeout(_) | Self::Io(_) => true,
@@ -134,7 +134,7 @@ impl WebSocketError {
         }
     }
 
-    /// Returns the sentence of one who dialled that program.
+    /// Returns the sentence for somebody who dialled that program.
     pub fn sentence(&self, dialled: Dialled) -> String {
         match self {
             Self::Connect { authority, source } => connect_sentence(authority, source, dialled),
@@ -157,7 +157,7 @@ impl WebSocketError {
         }
     }
 
-    /// Sorts an error of the transport; TLS errors travel inside of `io::Error`.
+    /// Classifies an error of the transport; TLS errors travel inside of `io::Error`.
     pub(super) fn from_io(error: io::Error, phase: Phase) -> Self {
         use io::ErrorKind as Kind;
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -205,7 +205,7 @@ impl WebSocketError {
     }
 }
 
-/// Whether a status may be another one later. Some forwarders say 404 while nobody is behind them.
+/// Tells whether a status may be different later. Some forwarders answer 404 while nothing is behind them.
 fn is_passing(status: u16) -> bool {
     matches!(status, 404 | 408 | 425 | 429 | 500..=599)
 }
@@ -224,12 +224,12 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Text from the network made fit for a terminal: control characters become spaces, and it is cut at `max` characters.
+/// Makes text from the network fit for a terminal: control characters become spaces, and it is cut at `max` characters.
 pub(super) fn printable(text: &str, max: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect::<String>().trim().to_owned()
 }
 
-/// What a server says of a handshake that it does not take (RFC 8446, section 6.2).
+/// Returns a server's reason for refusing a handshake (RFC 8446, section 6.2).
 fn alert_sentence(alert: AlertDescription) -> String {
     let sentence = match alert {
         AlertDescription::UnrecognisedName => {
@@ -244,7 +244,7 @@ fn alert_sentence(alert: AlertDescription) -> String {
             "it wants a certificate of its clients, and pinhole has none to show"
         }
         AlertDescription::NoApplicationProtocol => "it does not speak HTTP/1.1, in which WebSockets begin",
-        AlertDescription::InternalError => "something is wrong at the server: whoever runs it has to look there",
+        AlertDescription::InternalError => "something is wrong at the server: its operator has to find out what",
         _ => "it broke off the handshake",
     };
     format!("the server refused: {sentence} (alert {alert:?})")

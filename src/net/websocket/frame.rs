@@ -1,4 +1,4 @@
-//! What is settled about frames: limits, close frames, sizes.
+//! Fixed properties of frames: limits, close frames, sizes.
 
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -21,13 +21,13 @@ pub mod close_code {
     pub const TOO_LARGE: u16 = 1009;
 }
 
-/// Room for small reads; larger messages get what they need while they arrive.
+/// Room for small reads, in bytes; larger messages get more as they arrive.
 const READ_BUFFER: usize = 4 * 1024;
 
 /// A control frame's payload is at most 125 bytes, two of them the close code.
 pub(super) const MAX_CLOSE_REASON: usize = 123;
 
-/// Bounds for every WebSocket; tungstenite's own defaults are for few and trusted peers.
+/// Returns the limits for every WebSocket; tungstenite's defaults are for few and trusted peers.
 pub(super) fn config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -37,7 +37,7 @@ pub(super) fn config() -> WebSocketConfig {
         .max_frame_size(Some(MAX_MESSAGE))
 }
 
-/// A close frame that is valid whatever was asked for.
+/// Returns a close frame that is valid whatever the arguments.
 pub(super) fn close_frame(code: u16, reason: &str) -> CloseFrame {
     let code = CloseCode::from(code);
     let code = if code.is_allowed() { code } else { CloseCode::Normal };
@@ -48,7 +48,7 @@ pub(super) fn close_frame(code: u16, reason: &str) -> CloseFrame {
     CloseFrame { code, reason: reason[..end].into() }
 }
 
-/// Bytes of a frame with a payload of that length (RFC 6455, section 5.2); a client's carries a mask.
+/// Returns the bytes of a frame with this payload (RFC 6455, section 5.2); a client's has a mask.
 pub(super) fn frame_length(role: Role, payload: usize) -> u64 {
     let length_field = match payload {
         0..=125 => 0,

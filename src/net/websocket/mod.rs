@@ -1,8 +1,8 @@
-//! A non-blocking WebSocket (RFC 6455) on a mio TCP connection, for the client with TLS where asked.
+//! A non-blocking WebSocket (RFC 6455) on a mio TCP connection; TLS is optional.
 //!
-//! tungstenite does the framing, rustls the TLS; both handshakes of the upgrade are here, because what a front end or
-//! a browser sends instead of a WebSocket has to be told apart. No timers: whoever drives this gives the deadlines, and
-//! [`WebSocket::timed_out`] finds the words.
+//! tungstenite does the framing, rustls the TLS. Both handshakes of the upgrade are here, because what a front end or a
+//! browser sends instead of a WebSocket has to be recognised. There are no timers: the owner keeps the deadlines, and
+//! [`WebSocket::timed_out`] gives the error.
 
 mod answer;
 mod client;
@@ -40,30 +40,30 @@ use frame::{MAX_CLOSE_REASON, close_frame, config, frame_length};
 /// The sub-protocol of signaling (`docs/protocol.md`, section 3).
 pub const SUB_PROTOCOL: &str = "pinhole-signal.1";
 
-/// The largest message, in bytes, either way: 64 KiB of content and what sealing adds.
+/// Largest message in either direction, in bytes: 64 KiB of content and the overhead of sealing.
 pub const MAX_MESSAGE: usize = 65 * 1024;
 
-/// The most bytes that wait for the network before [`WebSocketError::Full`].
+/// Maximum number of bytes that wait for the network before [`WebSocketError::Full`].
 pub const MAX_WRITE_BUFFER: usize = 256 * 1024;
 
-/// What a ping takes off a turn's reading, in bytes: its answer is a write of its own, and a flood of pings is to cost
-/// others no more time than one of bytes.
+/// What a ping costs of a turn's reading budget, in bytes. Its answer is a write of its own, and a flood of pings must
+/// not cost others more time than a flood of bytes.
 const PING_COST: usize = 1024;
 
-/// What the system may hold that was not sent yet, in bytes: a relayed PING behind it is to be soon on its way.
+/// Maximum number of unsent bytes in the system, so that a relayed PING behind them leaves soon.
 const NOT_SENT: u32 = 16 * 1024;
 
-/// One WebSocket, either side of it.
+/// One WebSocket, at either side.
 ///
-/// Give it every mio event of its socket ([`WebSocket::handle_event`]), then call [`WebSocket::poll`] until `None`, and
+/// Pass it every mio event of its socket ([`WebSocket::handle_event`]), then call [`WebSocket::poll`] until `None`, and
 /// again in a later turn while [`WebSocket::is_ready`]. After an error or [`WebSocketEvent::Closed`] it does nothing
-/// any more and may be dropped.
+/// more and may be dropped.
 #[derive(Debug)]
 pub struct WebSocket {
     transport: Transport,
     state: State,
     role: Role,
-    /// What [`Transport::sent`] will be once everything accepted for sending is out.
+    /// The value of [`Transport::sent`] once everything accepted for sending is out.
     accepted: u64,
 }
 
@@ -75,9 +75,9 @@ pub struct WebSocket {
 /// ```
 #[derive(Debug)]
 enum State {
-    /// To the host, or to the proxy that is to be asked.
+    /// To the host, or to the proxy.
     Connecting(Upgrade, Option<Connect>),
-    /// Left out where there is none.
+    /// Skipped if there is no proxy.
     Proxy(Upgrade, Connect),
     /// Passed at once without TLS.
     Tls(Upgrade),
@@ -89,22 +89,22 @@ enum State {
 
 #[derive(Debug)]
 enum Closing {
-    /// Our close frame is on its way; the peer's is awaited and its messages are dropped.
+    /// Our close frame is being sent. The peer's is still to come, and its messages are dropped.
     Ours,
-    /// The peer closed; our reply is on its way.
+    /// The peer closed; our reply is being sent.
     Peers { code: u16, reason: String },
 }
 
-/// What happened on a WebSocket.
+/// An event of a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebSocketEvent {
-    /// The server agreed; messages may be sent. Not reported for a server's side, which begins open.
+    /// The server agreed; messages may be sent. Not reported at a server, whose side begins open.
     Open,
     /// A text message.
     Text(String),
     /// A binary message.
     Binary(Bytes),
-    /// The end, reported once. Both sides closed, or the peer went after our close.
+    /// The end, reported once. Both sides closed, or the peer left after our close.
     Closed {
         /// The peer's code, or [`close_code::NO_STATUS`], or [`close_code::ABNORMAL`].
         code: u16,
@@ -114,7 +114,7 @@ pub enum WebSocketEvent {
 }
 
 impl WebSocket {
-    /// Begins a client's WebSocket with a TCP connection to `address`, which is the host's, or that of the request's
+    /// Starts a client's WebSocket with a TCP connection to `address`, which is the host's, or that of the request's
     /// proxy.
     ///
     /// # Errors
@@ -129,10 +129,10 @@ impl WebSocket {
         Self::connect(stream, request, tls)
     }
 
-    /// Begins a client's WebSocket on a TCP connection that was just started with `TcpStream::connect`.
+    /// Starts a client's WebSocket on a TCP connection that was just started with `TcpStream::connect`.
     ///
-    /// With `tls` the server's certificate must be valid for the request's `server_name`. If the request names a proxy,
-    /// that is what the connection goes to, and it is asked first to connect to the request's `authority`.
+    /// With `tls`, the server's certificate must be valid for the request's `server_name`. If the request names a
+    /// proxy, the connection must go to the proxy, which is then asked to connect to the request's `authority`.
     ///
     /// # Errors
     /// [`WebSocketError::Tls`] if TLS cannot begin.
@@ -157,16 +157,16 @@ impl WebSocket {
         Self { transport, state, role: Role::Server, accepted }
     }
 
-    /// Takes note of what an event of the socket says. Call [`WebSocket::poll`] next.
+    /// Handles an event of the socket. Call [`WebSocket::poll`] next.
     pub fn handle_event(&mut self, event: &Event) {
         self.transport.handle_event(event);
     }
 
-    /// Sends a text message, at once if the network takes it, otherwise as it does.
+    /// Sends a text message: at once if the network takes it, otherwise later.
     ///
     /// # Errors
-    /// [`WebSocketError::Full`], [`WebSocketError::TooLarge`] and [`WebSocketError::NotOpen`] leave everything as it
-    /// was; after any other the WebSocket is closed.
+    /// [`WebSocketError::Full`], [`WebSocketError::TooLarge`] and [`WebSocketError::NotOpen`] change nothing; after any
+    /// other the WebSocket is closed.
     pub fn send_text(&mut self, text: String) -> Result<(), WebSocketError> {
         let length = text.len();
         self.send(Message::text(text), length)
@@ -189,7 +189,7 @@ impl WebSocket {
         self.send(Message::Ping(Bytes::new()), 0)
     }
 
-    /// Writes what waits, for one that is not polled because nothing shall be read.
+    /// Writes what waits, for a WebSocket that is not polled because nothing should be read.
     ///
     /// # Errors
     /// The WebSocket is closed then.
@@ -198,13 +198,13 @@ impl WebSocket {
     }
 
     /// Starts the closing handshake; [`WebSocketEvent::Closed`] follows from [`WebSocket::poll`]. Before the WebSocket
-    /// is open, the connection ends at once and no event follows. Closing twice does nothing.
+    /// is open, the connection ends at once and no event follows. A second call does nothing.
     ///
     /// A code that must not be sent becomes [`close_code::NORMAL`]; the reason is cut at 123 bytes.
     pub fn close(&mut self, code: u16, reason: &str) {
         self.state = match std::mem::replace(&mut self.state, State::Closed) {
             State::Open(mut context) => {
-                // A failure shows as an abnormal end at the next poll.
+                // A failure appears as an abnormal end at the next poll.
                 let _ = context.close(&mut self.transport, Some(close_frame(code, reason)));
                 self.accepted += frame_length(self.role, 2 + reason.len().min(MAX_CLOSE_REASON));
                 State::Closing(context, Closing::Ours)
@@ -217,16 +217,16 @@ impl WebSocket {
         };
     }
 
-    /// Gets on as far as possible without blocking and reports what happened; call until `None`.
+    /// Makes as much progress as possible without blocking, and returns the next event; call it until `None`.
     ///
-    /// Pings are answered here. A peer that sends without pause is left after a bounded number of bytes
+    /// Answers pings. A peer that sends without pause is left after a bounded number of bytes
     /// ([`WebSocket::is_ready`]).
     ///
     /// # Errors
-    /// [`WebSocketError`]; the WebSocket is closed then, and further calls give `None`.
+    /// [`WebSocketError`]; the WebSocket is closed then, and further calls return `None`.
     pub fn poll(&mut self) -> Result<Option<WebSocketEvent>, WebSocketError> {
         self.transport.begin_turn();
-        // What a peer sends is taken apart by rustls, tungstenite and httparse.
+        // rustls, tungstenite and httparse parse the peer's bytes, and may panic.
         let result = caught(|| self.advance()).unwrap_or_else(|fault| Err(fault.into()));
         match &result {
             Ok(Some(_)) => {}
@@ -236,13 +236,13 @@ impl WebSocket {
         result
     }
 
-    /// Whether [`WebSocket::poll`] gave `None` although there may be more to read: call it again next turn, no event
-    /// will ask for it.
+    /// Tells whether [`WebSocket::poll`] returned `None` although there may be more to read: call it again next turn,
+    /// since no event will announce it.
     pub fn is_ready(&self) -> bool {
         self.transport.is_paused() && !matches!(self.state, State::Closed)
     }
 
-    /// Where in its life it is.
+    /// Returns its state.
     pub fn phase(&self) -> Phase {
         match self.state {
             State::Connecting(_, None) => Phase::Connecting,
@@ -255,28 +255,28 @@ impl WebSocket {
         }
     }
 
-    /// Bytes of messages and answers that the network did not take yet, frame headers included. With TLS up to 16 KiB
-    /// more may wait inside.
+    /// Returns the bytes of messages and answers that the network did not take yet, frame headers included. With TLS,
+    /// up to 16 KiB more may wait inside of rustls.
     pub fn buffered(&self) -> usize {
         usize::try_from(self.accepted.saturating_sub(self.transport.sent())).unwrap_or(usize::MAX)
     }
 
-    /// Whether the network took everything that was sent.
+    /// Tells whether the network took everything that was sent.
     pub fn is_flushed(&self) -> bool {
         self.buffered() == 0 && !self.transport.holds_back()
     }
 
-    /// Bytes received since the connection was made, pongs and frame headers included: it grows while the peer lives.
+    /// Returns the bytes received so far, pongs and frame headers included: the number grows while the peer lives.
     pub fn received(&self) -> u64 {
         self.transport.received()
     }
 
-    /// The error for a deadline that passed, with the words for the present phase.
+    /// Returns the error for a deadline that passed in the present state.
     pub fn timed_out(&self) -> WebSocketError {
         WebSocketError::Timeout(self.phase())
     }
 
-    /// The socket, to register with or to take from a mio registry. It wants both interests.
+    /// Returns the socket, for registering it with mio or removing it. It needs both interests.
     pub fn source(&mut self) -> &mut TcpStream {
         self.transport.source()
     }
@@ -345,7 +345,7 @@ impl WebSocket {
                 match (closing, result) {
                     (Closing::Ours, Ok(())) => Ok(None),
                     (Closing::Ours, Err(_)) => Ok(Some(self.closed(close_code::ABNORMAL, String::new()))),
-                    // The reply is out, or cannot go out: either way the peer is done.
+                    // The reply is out, or cannot be sent: either way the peer is done.
                     (Closing::Peers { code, reason }, _) => {
                         let (code, reason) = (*code, std::mem::take(reason));
                         Ok(Some(self.closed(code, reason)))
@@ -399,7 +399,7 @@ impl WebSocket {
         }
         match context.write(&mut self.transport, message) {
             Ok(()) => {}
-            // tungstenite keeps the frame and says that the network is full.
+            // tungstenite keeps the frame and reports that the network is full.
             Err(error) if is_would_block(&error) => {}
             Err(ProtocolLayerError::WriteBufferFull(_)) => return Err(WebSocketError::Full { waiting }),
             Err(error) => {
@@ -418,7 +418,7 @@ impl WebSocket {
         };
         match context.flush(&mut self.transport) {
             Ok(()) => {
-                // Pongs that a later ping made needless were counted and never sent.
+                // Pongs that a later ping made superfluous were counted and never sent.
                 self.accepted = self.transport.sent();
                 Ok(())
             }
@@ -433,7 +433,7 @@ impl WebSocket {
         WebSocketEvent::Closed { code, reason }
     }
 
-    /// Ends everything; a peer that broke the rules is told which, if the network takes it at once.
+    /// Ends everything. Tells a peer that broke the rules which one, if the network takes it at once.
     fn fail(&mut self, error: &WebSocketError) {
         let code = match error {
             WebSocketError::TooLarge { .. } => Some(close_code::TOO_LARGE),
@@ -458,7 +458,7 @@ fn is_would_block(error: &ProtocolLayerError) -> bool {
     matches!(error, ProtocolLayerError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
-/// Sets a connection up for short messages that wait for each other. Failing costs only time.
+/// Sets a connection up for short messages that wait for each other. A failure only costs time.
 fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = crate::net::listen::set_notsent_lowat(stream, NOT_SENT);

@@ -1,35 +1,35 @@
-//! What a proxy did instead of connecting further, and what to do about it.
+//! What a proxy did instead of connecting, and what to do about it.
 
 use std::{fmt, io};
 
 use crate::http::proxy::Proxy;
 
-/// What a proxy did instead of connecting further; what to do about it is its `Display`.
+/// A failure of a proxy to connect; its `Display` says what to do.
 #[derive(Debug)]
 pub struct ProxyFailure {
-    /// Who was asked.
+    /// The proxy.
     pub proxy: Proxy,
-    /// Host and port it was to connect to.
+    /// Host and port it should have connected to.
     pub target: String,
     /// What it did.
     pub problem: ProxyProblem,
 }
 
-/// The kinds of what a proxy does instead of connecting further.
+/// The ways in which a proxy fails to connect.
 #[derive(Debug)]
 pub enum ProxyProblem {
-    /// There is no connection to the proxy itself.
+    /// The proxy itself cannot be reached.
     Connect(io::Error),
     /// It answered with a status other than success.
     Refused {
         /// The HTTP status code.
         status: u16,
-        /// What `Proxy-Authenticate` offers; empty if it does not say.
+        /// The schemes of `Proxy-Authenticate`; empty if there are none.
         schemes: Vec<String>,
-        /// Where a person is to log in.
+        /// Where a person has to log in.
         location: Option<String>,
     },
-    /// Its answer is no HTTP, or has no end.
+    /// Its answer is not HTTP, or has no end.
     Protocol(String),
 }
 
@@ -53,7 +53,7 @@ fn sentence(proxy: &Proxy, target: &str, problem: &ProxyProblem) -> String {
         ProxyProblem::Refused { status, schemes, location } => (*status, schemes, location),
     };
     let is_basic_offered = schemes.is_empty() || schemes.iter().any(|name| name.eq_ignore_ascii_case("basic"));
-    // Some (tinyproxy) say 401 where others say 407, and 500 where others say 502.
+    // Some (tinyproxy) answer 401 where others answer 407, and 500 where others answer 502.
     let sentence = match (status, location) {
         (401 | 407, _) if !is_basic_offered => {
             format!(

@@ -13,17 +13,17 @@ use crate::http::{Answer, BadRequest, Head, Request, RequestReader, Upgrade};
 use crate::net::system::{Event, TcpStream};
 use crate::net::transport::{Transport, Unsent};
 
-/// Where the WebSocket answers.
+/// Path of the WebSocket.
 const WEBSOCKET_PATH: &str = "/ws";
 
-/// What is read and dropped behind an answer. Closing with unread bytes resets the connection, and a reset can
+/// Bytes that are read and dropped after an answer. Closing with unread bytes resets the connection, and a reset can
 /// overtake the answer.
 const MAX_LINGER: usize = 64 * 1024;
 
-/// A connection to the signaling port that has not said yet what it wants.
+/// A connection to the signaling port whose request has not arrived yet.
 ///
-/// Driven like a [`WebSocket`]: events in, [`Incoming::poll`] until `None`. The driver gives the deadline for all of
-/// it, and drops it on an error and after [`IncomingEvent::Answered`].
+/// Drive it like a [`WebSocket`]: pass events, call [`Incoming::poll`] until `None`. The owner keeps one deadline for
+/// all of it, and drops it on an error and after [`IncomingEvent::Answered`].
 #[derive(Debug)]
 pub struct Incoming {
     transport: Transport,
@@ -31,35 +31,36 @@ pub struct Incoming {
     state: State,
 }
 
-/// Who decides what becomes of a request.
+/// Who decides about a request.
 #[derive(Debug, Clone, Copy)]
 enum Policy {
     /// A host's signaling port: one path has the WebSocket.
     Host(Admission),
-    /// Whoever drives this: [`IncomingEvent::Asked`].
+    /// The owner decides: [`IncomingEvent::Asked`].
     Driver,
 }
 
-/// Whether a WebSocket would be taken now. Pages are answered in any case.
+/// Whether WebSockets are accepted at present. Pages are answered in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
     /// Yes.
     Open,
     /// No: the answer to an upgrade is 503.
     Busy {
-        /// What `Retry-After` says.
+        /// The value of `Retry-After`, in seconds.
         retry_after_seconds: u32,
     },
 }
 
-/// What became of a new connection.
+/// An event of a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IncomingEvent {
-    /// It wants what `Incoming::request` says: `Incoming::agree` or `Incoming::answer` decides.
+    /// `Incoming::request` returns its request: `Incoming::agree` or `Incoming::answer` decides.
     Asked,
-    /// It is a WebSocket: take it with [`Incoming::into_websocket`], then poll that, for it may have received already.
+    /// It is a WebSocket: take it with [`Incoming::into_websocket`], then poll that, since it may already have received
+    /// messages.
     Upgraded,
-    /// It got an answer and is done.
+    /// It was answered and is done.
     Answered {
         /// The HTTP status code.
         status: u16,
@@ -82,14 +83,14 @@ enum State {
 }
 
 impl Incoming {
-    /// Begins with a connection that was just accepted.
+    /// Creates it for a connection that was just accepted.
     pub fn new(stream: TcpStream, admission: Admission) -> Self {
         super::prepare(&stream);
         let transport = Transport::accepted(stream);
         Self { transport, policy: Policy::Host(admission), state: State::Reading(RequestReader::new()) }
     }
 
-    /// Begins with a connection that was just accepted, and leaves it to the driver what is answered. With `tls` the
+    /// Creates it for a connection that was just accepted, and leaves the decision to the owner. With `tls` the
     /// handshake comes first.
     ///
     /// # Errors
@@ -100,12 +101,12 @@ impl Incoming {
         Ok(Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::new()) })
     }
 
-    /// The same for a connection on which somebody else has read already: nothing but the beginning of one request.
+    /// Does the same for a connection on which the beginning of one request, and nothing else, has been read already.
     pub(crate) fn continued(transport: Transport, read: Vec<u8>) -> Self {
         Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::with(read)) }
     }
 
-    /// What is asked for, after [`IncomingEvent::Asked`].
+    /// Returns the request, after [`IncomingEvent::Asked`].
     pub(crate) fn request(&self) -> Option<&Request> {
         match &self.state {
             State::Deciding(request) => Some(request),
@@ -113,29 +114,29 @@ impl Incoming {
         }
     }
 
-    /// Lets it become a WebSocket if it asked properly for one, and otherwise says how to. Poll it next.
+    /// Upgrades to a WebSocket if the request is a proper one for that, and otherwise answers how to ask. Poll it next.
     pub(crate) fn agree(&mut self) {
         if let State::Deciding(request) = std::mem::replace(&mut self.state, State::Done) {
             self.state = upgrade(request);
         }
     }
 
-    /// Answers what was asked for. Poll it next.
+    /// Answers the request. Poll it next.
     pub(crate) fn answer(&mut self, answer: &Answer) {
         if let State::Deciding(request) = std::mem::replace(&mut self.state, State::Done) {
             self.state = answering(answer, request.method == "HEAD");
         }
     }
 
-    /// Takes note of what an event of the socket says. Call [`Incoming::poll`] next.
+    /// Handles an event of the socket. Call [`Incoming::poll`] next.
     pub fn handle_event(&mut self, event: &Event) {
         self.transport.handle_event(event);
     }
 
-    /// Gets on as far as possible without blocking; call until `None`.
+    /// Makes as much progress as possible without blocking; call until `None`.
     ///
     /// # Errors
-    /// [`WebSocketError::Disconnected`] or [`WebSocketError::Io`] if the peer went before it was answered.
+    /// [`WebSocketError::Disconnected`] or [`WebSocketError::Io`] if the peer left before it was answered.
     pub fn poll(&mut self) -> Result<Option<IncomingEvent>, WebSocketError> {
         caught(|| self.advance()).unwrap_or_else(|fault| Err(fault.into()))
     }
@@ -180,8 +181,8 @@ impl Incoming {
         }
     }
 
-    /// The WebSocket, open, once [`IncomingEvent::Upgraded`] was reported; `None` otherwise. Its socket is the same and
-    /// stays registered.
+    /// Returns the WebSocket, open, once [`IncomingEvent::Upgraded`] was reported; `None` otherwise. Its socket is the
+    /// same and stays registered.
     pub fn into_websocket(self) -> Option<WebSocket> {
         match self.state {
             State::Upgraded { leftover } => Some(WebSocket::open_server(self.transport, leftover)),
@@ -189,13 +190,13 @@ impl Incoming {
         }
     }
 
-    /// The socket, to register with or to take from a mio registry. It wants both interests.
+    /// Returns the socket, for registering it with mio or removing it. It needs both interests.
     pub fn source(&mut self) -> &mut TcpStream {
         self.transport.source()
     }
 }
 
-/// What a host's signaling port does about a request.
+/// Decides about a request as a host's signaling port.
 fn decide(request: Request, admission: Admission) -> State {
     let head_only = request.method == "HEAD";
     let is_read = head_only || request.method == "GET";
@@ -211,7 +212,7 @@ fn decide(request: Request, admission: Admission) -> State {
     answering(&answer, head_only)
 }
 
-/// Agrees to a WebSocket, if a request asks properly for one.
+/// Agrees to a WebSocket, if the request is a proper one.
 fn upgrade(request: Request) -> State {
     match check(&request) {
         Ok((key, protocols)) => {
@@ -222,7 +223,7 @@ fn upgrade(request: Request) -> State {
     }
 }
 
-/// Returns the key and the sub-protocols of a proper request for a WebSocket, and otherwise what is wrong.
+/// Returns the key and the sub-protocols of a proper request for a WebSocket, or the answer that says what is wrong.
 fn check(request: &Request) -> Result<(&str, &[String]), Answer> {
     match &request.upgrade {
         Upgrade::WebSocket { .. } if request.is_foreign() => Err(Answer::foreign()),
@@ -245,7 +246,7 @@ fn answering(answer: &Answer, head_only: bool) -> State {
     State::Answering { unsent: Unsent::new(answer.render(head_only)), status: answer.status() }
 }
 
-/// The server's half of the opening handshake (RFC 6455, section 4.2.2).
+/// Returns the server's half of the opening handshake (RFC 6455, section 4.2.2).
 fn agreement(key: &str, protocols: &[String]) -> Vec<u8> {
     let protocol = if protocols.iter().any(|name| name == SUB_PROTOCOL) {
         format!("Sec-WebSocket-Protocol: {SUB_PROTOCOL}\r\n")
@@ -260,13 +261,13 @@ fn agreement(key: &str, protocols: &[String]) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Whether a key looks like sixteen bytes in base64 (RFC 6455, section 4.1).
+/// Tells whether a key looks like sixteen bytes in base64 (RFC 6455, section 4.1).
 fn is_key(key: &str) -> bool {
     let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     key.len() == 24 && key.ends_with("==") && key.bytes().take(22).all(alphabet)
 }
 
-/// Drops what still comes; whether the peer is done, or enough was dropped.
+/// Drops what still arrives. Returns whether the peer is done, or enough was dropped.
 fn linger(transport: &mut Transport, dropped: &mut usize) -> bool {
     let mut piece = [0; 4096];
     while *dropped < MAX_LINGER {
@@ -289,7 +290,7 @@ mod tests {
             let protocols: Vec<String> = protocols.iter().map(|name| (*name).to_owned()).collect();
             String::from_utf8(agreement("dGhlIHNhbXBsZSBub25jZQ==", &protocols)).unwrap()
         };
-        // The key and its answer are RFC 6455's own example, section 1.3.
+        // The key and its answer are the example of RFC 6455, section 1.3.
         assert!(answer(&[]).contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
         assert!(answer(&["other", SUB_PROTOCOL]).ends_with("Sec-WebSocket-Protocol: pinhole-signal.1\r\n\r\n"));
         assert!(!answer(&["other"]).contains("Protocol:"));

@@ -1,4 +1,4 @@
-//! Sockets: of the system, or of the network in memory.
+//! Sockets of the system, or of the network in memory.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -50,7 +50,7 @@ pub enum SockRef<'a> {
     World(&'a Handle),
 }
 
-/// Does the same with whichever it is.
+/// Does the same with either kind.
 macro_rules! either {
     ($self:expr, $type:ident, $socket:ident => $real:expr, $handle:ident => $world:expr) => {
         match $self {
@@ -123,7 +123,7 @@ impl Write for TcpStream {
 }
 
 impl TcpListener {
-    /// Listens in the world that this runs in, if it runs in one.
+    /// Listens in the simulated network that this code runs in, if there is one.
     pub(crate) fn in_world(address: SocketAddr) -> Option<io::Result<TcpListener>> {
         let made = Handle::made(|network, process| network.listen(process, address))?;
         Some(made.map(TcpListener::World))
@@ -193,7 +193,7 @@ impl UdpSocket {
             world => world.network().receive_datagram(world.id, buffer).map(|(len, source, _)| (len, source)))
     }
 
-    /// The system's socket, for options that a world has none of.
+    /// Returns the system's socket, for options that the simulated network lacks.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn real(&self) -> Option<&mio::net::UdpSocket> {
         either!(self, UdpSocket, socket => Some(socket), _world => None)
@@ -300,7 +300,7 @@ impl SockRef<'_> {
     }
 }
 
-/// Registers whichever it is.
+/// Registers either kind.
 macro_rules! source {
     ($type:ident) => {
         impl Source for $type {

@@ -1,4 +1,4 @@
-//! The network in memory does what the system does: the same stories are told in both, word for word.
+//! The network in memory behaves like the system: the same stories give the same words in both.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -10,7 +10,7 @@ use mio::{Interest, Token};
 use super::{Events, Here, Network, Poll, TcpStream};
 use crate::net::listen;
 
-/// A program with two ends of connections, and who says when time passes.
+/// A program with both ends of connections, in the system or in the simulated network.
 struct Stage {
     poll: Poll,
     events: Events,
@@ -37,7 +37,7 @@ impl Stage {
         panic!("nothing comes");
     }
 
-    /// A connection, and both its ends: the one that was made has token 1, the one that was accepted 2.
+    /// Returns both ends of a connection: the one that connected has token 1, the one that accepted 2.
     fn pair(&mut self) -> (TcpStream, TcpStream) {
         let mut listener = listen::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         self.poll.registry().register(&mut listener, Token(0), Interest::READABLE).unwrap();
@@ -58,7 +58,7 @@ impl Stage {
         (near, far)
     }
 
-    /// Reads all there is until an end or an error, and says what that was.
+    /// Reads until an end or an error, and says what came.
     fn read(&mut self, stream: &mut TcpStream, token: Token) -> String {
         let mut told = String::new();
         let mut piece = [0; 100];
@@ -77,11 +77,11 @@ fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// What a program sees of connections that end in every way.
+/// What a program sees of connections that end, in every way.
 fn stories(here: Option<Here>) -> Vec<String> {
     let mut stage = Stage::new(here);
     let mut told = Vec::new();
-    // An end in order, behind what was said.
+    // An end in order, after data.
     let (mut near, mut far) = stage.pair();
     near.write_all(b"said").unwrap();
     near.shutdown(Shutdown::Write).unwrap();
@@ -89,20 +89,20 @@ fn stories(here: Option<Here>) -> Vec<String> {
     far.write_all(b"answered").unwrap();
     drop(far);
     told.push(format!("answered: {}", stage.read(&mut near, Token(1))));
-    // A reset, behind what was said; and what is left of the connection then.
+    // A reset, after data; and what is left of the connection then.
     let (mut near, mut far) = stage.pair();
     near.write_all(b"said").unwrap();
     listen::reset(near);
     told.push(format!("reset: {}", stage.read(&mut far, Token(2))));
     told.push(format!("again: {}", stage.read(&mut far, Token(2))));
     told.push(format!("write: {:?} peer: {:?}", kind(far.write(b"x")), kind(far.peer_addr())));
-    // One that closes without having read resets.
+    // Closing without having read resets the connection.
     let (mut near, far) = stage.pair();
     near.write_all(b"unread").unwrap();
     stage.wait(Token(2));
     drop(far);
     told.push(format!("unread: {}", stage.read(&mut near, Token(1))));
-    // What was said after the other end is gone comes back as a reset.
+    // Data sent after the other end is gone comes back as a reset.
     let (mut near, far) = stage.pair();
     drop(far);
     told.push(format!("gone: {}", stage.read(&mut near, Token(1))));
@@ -110,7 +110,7 @@ fn stories(here: Option<Here>) -> Vec<String> {
     stage.wait(Token(1));
     told.push(format!("gone: error {:?}", near.take_error().unwrap().map(|error| error.kind())));
     told.push(format!("gone: write {:?}", kind(near.write(b"x"))));
-    // Nobody listens.
+    // A port on which nobody listens.
     let listener = listen::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let nobody = listener.local_addr().unwrap();
     drop(listener);
@@ -119,7 +119,7 @@ fn stories(here: Option<Here>) -> Vec<String> {
     stage.wait(Token(1));
     told.push(format!("refused: {:?}", stream.take_error().unwrap().map(|error| error.kind())));
     told.push(format!("refused: {:?}", kind(stream.peer_addr())));
-    // A port is somebody's.
+    // A port that is in use.
     let listener = listen::listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let taken = listen::listen(listener.local_addr().unwrap());
     told.push(format!("taken: {}", matches!(taken, Err(listen::ListenError::InUse { .. }))));

@@ -1,8 +1,8 @@
-//! What tests have in place of the system, if they want: a network in memory with machines, ways between them and a
-//! clock of its own. Sockets that are made inside of [`Here::enter`] are this network's; all others are the system's.
+//! What tests may use in place of the system: a network in memory with machines, links between them and a clock of its
+//! own. Sockets made inside of [`Here::enter`] belong to this network; all others are the system's.
 //!
-//! Readiness is told as Linux tells it, by edges: who stops reading before it is told that there is nothing more, and
-//! waits for an event, waits for ever. So a test in here finds what a lost edge does in the field.
+//! Readiness comes as on Linux, by edges: code that stops reading before `WouldBlock` and then waits for an event waits
+//! for ever. So a test in here finds what a lost edge does in production.
 
 #![allow(missing_docs, reason = "the names are those of the packages that these stand in for")]
 
@@ -33,14 +33,14 @@ thread_local! {
     static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
 }
 
-/// Where a piece of a test runs.
+/// Where a piece of a test runs: a process of a network.
 #[derive(Debug, Clone)]
 pub(crate) struct Here {
     network: Arc<Mutex<Network>>,
     pub(crate) process: Process,
 }
 
-/// Returns where this runs; `None` for the real machine.
+/// Returns where this code runs; `None` for the real machine.
 pub(crate) fn here() -> Option<Here> {
     HERE.with_borrow(Clone::clone)
 }
@@ -50,9 +50,9 @@ impl Here {
         Here { network: network.clone(), process }
     }
 
-    /// Runs something there.
+    /// Runs `run` there.
     pub(crate) fn enter<T>(&self, run: impl FnOnce() -> T) -> T {
-        /// Goes back where we were, also if a test fails.
+        /// Restores the former place, even if a test fails.
         struct Back(Option<Here>);
         impl Drop for Back {
             fn drop(&mut self) {
@@ -71,7 +71,7 @@ impl Here {
         self.network().now
     }
 
-    /// Tells this machine from others.
+    /// Returns the identity of this machine.
     pub(crate) fn machine(&self) -> Machine {
         self.network().machine_of(self.process)
     }
@@ -81,14 +81,14 @@ impl Here {
         addresses.into_iter().map(interface).collect()
     }
 
-    /// Looks a name up: the answer comes later, and wakes whoever waits there.
+    /// Looks a name up: the answer comes later, and wakes the process.
     pub(crate) fn look_up(&self, host: &str, waker: &Waker, answer: impl FnOnce(Found) + Send + 'static) {
         let Waker::World(_, process, token) = waker else { return };
         self.network().look_up((*process, *token), host, Box::new(answer));
     }
 }
 
-/// What chance there is: in a world, that of its seed.
+/// Randomness; inside of a simulated network, from its seed.
 #[derive(Debug)]
 pub struct Dice(Option<Here>);
 
@@ -116,11 +116,11 @@ impl TryRng for Dice {
     }
 }
 
-/// What a look-up found.
+/// The result of a look-up.
 pub(crate) type Found = Result<Vec<IpAddr>, String>;
 
 fn lock(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
-    // Nothing is left half-done by a test that failed.
+    // A test that failed leaves nothing half-done.
     network.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -134,7 +134,7 @@ fn interface(address: IpAddr) -> Interface {
     Interface { name: "world0".to_owned(), addr, index: None, oper_status: IfOperStatus::Up, is_p2p: false }
 }
 
-/// A socket of the network; dropping it closes it, as the system does for a process that ends.
+/// A socket of the network. Dropping it closes it, as the system does for a process that ends.
 #[derive(Debug)]
 pub struct Handle {
     network: Arc<Mutex<Network>>,
@@ -142,7 +142,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Makes a socket where this runs, if that is in a network.
+    /// Creates a socket where this code runs, if that is in a network.
     fn made(make: impl FnOnce(&mut Network, Process) -> io::Result<u64>) -> Option<io::Result<Handle>> {
         let here = here()?;
         let made = make(&mut here.network(), here.process);

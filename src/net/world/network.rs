@@ -1,4 +1,4 @@
-//! Machines, their processes, and the sockets of these.
+//! Machines, their processes, and their sockets.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -15,7 +15,7 @@ use super::tcp::{Listening, Tcp};
 use super::traffic::{Packet, Way};
 use super::udp::Datagrams;
 
-/// The port that is given away first.
+/// First port that is given away.
 const FIRST_PORT: u16 = 32_768;
 
 /// EMFILE, which has the same number on every Unix.
@@ -37,12 +37,12 @@ pub struct Network {
     pub(super) sockets: BTreeMap<u64, Socket>,
     pub(super) ways: BTreeMap<(Machine, Machine), Way>,
     pub(super) default_way: Way,
-    /// Under way, by the time of arrival.
+    /// Packets in transit, by the time of arrival.
     pub(super) packets: BTreeMap<(Instant, u64), Packet>,
-    /// What waits for a way that is cut, in the order in which it was sent.
+    /// Packets that wait for a link that is cut, in the order they were sent.
     pub(super) held: VecDeque<Packet>,
     pub(super) names: HashMap<String, Option<Vec<IpAddr>>>,
-    /// Who tried to connect where, and when.
+    /// Connection attempts: by whom, to which address, and when.
     pub(crate) attempts: Vec<(Machine, SocketAddr, Instant)>,
     pub(super) count: u64,
     next_port: u16,
@@ -67,7 +67,7 @@ struct ProcessEntry {
 pub(super) struct Socket {
     pub(super) process: Process,
     pub(super) kind: Kind,
-    /// The process has a descriptor for it; not for what it has not accepted yet.
+    /// The process has a descriptor for it; it has none for a connection it has not accepted.
     has_descriptor: bool,
     registered: Option<(Token, Interest)>,
     has_news: bool,
@@ -117,7 +117,7 @@ impl Network {
         Process(self.processes.len() - 1)
     }
 
-    /// Says how many descriptors a process may have.
+    /// Limits the descriptors of a process.
     pub(crate) fn limit(&mut self, process: Process, max_sockets: usize) {
         self.processes[process.0].max_sockets = max_sockets;
     }
@@ -127,12 +127,12 @@ impl Network {
         self.processes[process.0].sockets
     }
 
-    /// Says where a name leads; `None` to nowhere, and nobody says so.
+    /// Sets the addresses of a name; with `None`, a look-up never gets an answer.
     pub(crate) fn name(&mut self, host: &str, addresses: Option<Vec<IpAddr>>) {
         self.names.insert(host.to_owned(), addresses);
     }
 
-    /// Takes the power from a machine: its sockets are gone, and nobody is told.
+    /// Switches a machine off: its sockets are gone, and nobody is told.
     pub(crate) fn power_off(&mut self, machine: Machine) {
         self.machines[machine.0].is_up = false;
         let processes: Vec<Process> = self.sockets.values().map(|socket| socket.process).collect();
@@ -143,13 +143,13 @@ impl Network {
         }
     }
 
-    /// Gives it back.
+    /// Switches a machine on.
     pub(crate) fn power_on(&mut self, machine: Machine) {
         self.machines[machine.0].is_up = true;
         self.resend();
     }
 
-    /// Gives a machine other addresses, beside its loopback.
+    /// Gives a machine new addresses, beside its loopback.
     pub(crate) fn readdress(&mut self, machine: Machine, addresses: &[IpAddr]) {
         let entry = &mut self.machines[machine.0];
         entry.addresses = addresses.iter().copied().chain([Ipv4Addr::LOCALHOST.into()]).collect();
@@ -164,7 +164,7 @@ impl Network {
         self.machines[self.machine_of(process).0].addresses.clone()
     }
 
-    /// Returns the machine that an address leads to from another.
+    /// Returns the machine that has an address, as another machine sees it.
     pub(super) fn at(&self, address: IpAddr, from: Machine) -> Option<Machine> {
         if address.is_loopback() {
             return Some(from);
@@ -173,7 +173,7 @@ impl Network {
         found.map(Machine)
     }
 
-    /// Returns the address that a machine is seen with.
+    /// Returns the source address of a process for a destination.
     pub(super) fn source(&self, process: Process, remote: IpAddr) -> io::Result<IpAddr> {
         let addresses = self.addresses(process);
         let suits =
@@ -184,7 +184,7 @@ impl Network {
         addresses.iter().find(suits).copied().ok_or_else(|| io::ErrorKind::NetworkUnreachable.into())
     }
 
-    /// Finds out whether a process may have an address, and which port it gets there.
+    /// Binds a process to an address, if it may have it, and returns the address with its port.
     pub(super) fn port_at(&mut self, process: Process, address: SocketAddr) -> io::Result<SocketAddr> {
         let ip = address.ip();
         if !ip.is_unspecified() && !self.addresses(process).contains(&ip) {
@@ -199,7 +199,7 @@ impl Network {
         }
     }
 
-    /// Returns a port that nobody has on any machine, so that nothing goes to the wrong one by chance.
+    /// Returns a port that is free on every machine, so that nothing reaches the wrong one by chance.
     pub(super) fn free_port(&mut self) -> u16 {
         let port = self.next_port;
         self.next_port = if port == 60_999 { FIRST_PORT } else { port + 1 };
@@ -212,7 +212,7 @@ impl Network {
         Ok(id)
     }
 
-    /// Adds a socket that its process does not know of yet.
+    /// Adds a socket that its process does not know yet.
     pub(super) fn add_unaccepted(&mut self, process: Process, kind: Kind) -> u64 {
         self.count += 1;
         self.sockets
@@ -231,14 +231,14 @@ impl Network {
         Ok(())
     }
 
-    /// Takes a socket out, and tells nobody.
+    /// Removes a socket without telling anybody.
     pub(super) fn forget(&mut self, id: u64) -> Option<Socket> {
         let socket = self.sockets.remove(&id)?;
         self.processes[socket.process.0].sockets -= usize::from(socket.has_descriptor);
         Some(socket)
     }
 
-    /// Something has changed about a socket that its process may wait for.
+    /// Handles a change of a socket that its process may wait for.
     pub(super) fn news(&mut self, id: u64) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         if socket.registered.is_some() && !std::mem::replace(&mut socket.has_news, true) {
@@ -246,7 +246,7 @@ impl Network {
         }
     }
 
-    /// Begins or ends to tell a process of a socket. What is ready already is told at once.
+    /// Registers a socket for events, or ends that. Present readiness is reported at once.
     pub(super) fn register(&mut self, id: u64, registered: Option<(Token, Interest)>) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.registered = registered;

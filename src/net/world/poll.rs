@@ -1,4 +1,4 @@
-//! Readiness: of the system, or of the network in memory.
+//! Readiness of the system's sockets, or of those in memory.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ pub enum Event {
     World(Ready),
 }
 
-/// What a socket in memory is ready for.
+/// Readiness of a socket in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ready {
     pub(super) token: Token,
@@ -76,7 +76,7 @@ impl Poll {
         &self.registry
     }
 
-    /// Takes what is there; in a world it never waits, for the test says when time passes.
+    /// Polls for events. In a simulated network it never waits, since the test decides when time passes.
     pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.events.clear();
         match (&mut self.real, &self.registry) {
@@ -189,13 +189,13 @@ impl Waker {
         }
     }
 
-    /// Tells whether it wakes somebody in a network in memory.
+    /// Tells whether it wakes a process of a network in memory.
     pub(crate) fn is_in_world(&self) -> bool {
         matches!(self, Waker::World(..))
     }
 }
 
-/// Sockets that are the system's only: a world has none of them.
+/// Registers sockets that exist only in the system, not in a simulated network.
 macro_rules! real_only {
     ($type:ty) => {
         impl Source for $type {

@@ -1,4 +1,4 @@
-//! TCP connections, as far as a program sees them: order, ends, resets, room.
+//! TCP connections as a program sees them: order, ends, resets, room.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,10 +9,10 @@ use super::network::{Kind, Machine, Network, Process};
 use super::poll::Ready;
 use super::traffic::{Body, Segment};
 
-/// What may be under way and unread in one direction.
+/// Maximum number of bytes in transit and unread in one direction.
 const WINDOW: usize = 64 * 1024;
 
-/// How long the system tries to make a connection (tcp_syn_retries of 6).
+/// How long the system tries to connect (tcp_syn_retries of 6).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 
 /// A listening socket.
@@ -25,21 +25,21 @@ pub(super) struct Listening {
 pub(super) struct Tcp {
     local: SocketAddr,
     remote: SocketAddr,
-    /// Where its other end is, and on which machine.
+    /// Socket of the other end, and its machine.
     peer: u64,
     machine: Machine,
     state: State,
     arrived: VecDeque<u8>,
     has_end_arrived: bool,
     has_sent_end: bool,
-    /// What the system has to say next.
+    /// The error that the next call reports.
     error: Option<io::ErrorKind>,
-    /// Sent, and not read at the other end yet.
+    /// Bytes sent that the other end has not read yet.
     unread: usize,
-    /// A write found no room: when there is some, that is news.
+    /// A write found no room; an event follows when there is some.
     is_full: bool,
     is_abrupt: bool,
-    /// When what was sent last arrives.
+    /// When the last sent data arrives.
     pub(super) arrives_at: Instant,
 }
 
@@ -107,7 +107,7 @@ impl Network {
         self.add_socket(process, Kind::Listener(Listening { local, backlog: VecDeque::new() }))
     }
 
-    /// Finds who listens at an address of a machine.
+    /// Returns the socket that listens at an address of a machine.
     fn listener_at(&self, machine: Machine, address: SocketAddr) -> Option<u64> {
         let suits = |local: SocketAddr| {
             let is_every = local.ip().is_unspecified() && (local.is_ipv4() == address.is_ipv4() || local.is_ipv6());
@@ -134,7 +134,7 @@ impl Network {
         let (own, ip) = (self.machine_of(process), self.source(process, remote.ip())?);
         self.attempts.push((own, remote, self.now));
         let local = SocketAddr::new(ip, self.free_port());
-        // Where nobody is, packets get lost on this side of nowhere.
+        // Packets to an address that no machine has get lost.
         let machine = self.at(remote.ip(), own);
         let tcp = Tcp::new(local, remote, machine.unwrap_or(own), self.now);
         let id = self.add_socket(process, Kind::Tcp(tcp))?;
@@ -145,7 +145,7 @@ impl Network {
         Ok(id)
     }
 
-    /// Somebody wants a connection to an address of that machine.
+    /// Handles a connection request to an address of a machine.
     pub(super) fn take_syn(&mut self, machine: Machine, from: u64, remote: SocketAddr, local: SocketAddr) {
         let Some(other) = self.sockets.get(&from).map(|socket| self.machine_of(socket.process)) else { return };
         let Some(listener) = self.listener_at(machine, local) else {
@@ -171,7 +171,7 @@ impl Network {
 
     pub(super) fn take_segment(&mut self, to: u64, from: u64, segment: Segment) {
         let Some(tcp) = self.tcp(to) else {
-            // Nobody knows of that connection here, or any more.
+            // The connection is unknown here, or gone.
             if !matches!(segment, Segment::Reset | Segment::Refused) {
                 self.reset(from);
             }
@@ -189,7 +189,7 @@ impl Network {
         self.news(to);
     }
 
-    /// Tells the end of a connection, wherever it is, that its other end does not know it.
+    /// Sends a reset to the other end of an unknown connection.
     fn reset(&mut self, to: u64) {
         let Some(other) = self.sockets.get(&to).map(|socket| self.machine_of(socket.process)) else { return };
         let Some(machine) = self.tcp(to).map(|tcp| tcp.machine) else { return };
@@ -302,7 +302,7 @@ impl Network {
         }
     }
 
-    /// Closes a socket, as the system does: what was not read, or is not wanted, ends a connection with a reset.
+    /// Closes a socket as the system does: if data was unread, or still arrives, the connection ends with a reset.
     pub(super) fn close(&mut self, id: u64) {
         let Some(socket) = self.forget(id) else { return };
         let own = self.machine_of(socket.process);
@@ -316,7 +316,7 @@ impl Network {
                     false if tcp.has_sent_end => return,
                     false => Segment::End,
                 };
-                // Behind what was sent before, although the sender is gone.
+                // It arrives after the data sent before, although the sender is gone.
                 let at = tcp.arrives_at.saturating_duration_since(self.now);
                 self.send_after(own, tcp.machine, at, Body::Segment { to: tcp.peer, from: id, segment });
             }
@@ -332,10 +332,10 @@ impl Network {
 }
 
 impl Tcp {
-    /// What a read says that finds nothing.
+    /// Returns the result of a read that finds no data.
     fn say_nothing_more(&mut self) -> io::Result<usize> {
         match self.error.take() {
-            // It is an end in order to those who read.
+            // A reader sees an end in order.
             Some(io::ErrorKind::BrokenPipe) => Ok(0),
             Some(error) => Err(error.into()),
             None if self.has_end_arrived || self.state == State::Dead => Ok(0),

@@ -1,4 +1,4 @@
-//! The ways between machines, and what is under way.
+//! The links between machines, and what is in transit.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,18 +9,18 @@ use rand::RngExt;
 use super::Found;
 use super::network::{Kind, Machine, Network, Process};
 
-/// How long what a machine says to itself takes.
+/// Time from a machine to itself.
 const LOOPBACK: Duration = Duration::from_micros(20);
 
-/// How long the answer to a look-up takes.
+/// Time until a look-up is answered.
 const LOOK_UP: Duration = Duration::from_millis(5);
 
-/// What there is between two machines.
+/// The link between two machines.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Way {
     /// Time from one to the other.
     pub(crate) latency: Duration,
-    /// How much of what may be lost is.
+    /// Share of lossy traffic that is lost.
     pub(crate) loss: f64,
     /// Nothing passes. What cannot be lost waits, and is sent again later.
     pub(crate) is_cut: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Way {
     pub(crate) blocks_datagrams: bool,
 }
 
-/// Something under way.
+/// Something in transit.
 pub(super) struct Packet {
     from: Machine,
     to: Machine,
@@ -42,7 +42,7 @@ pub(super) enum Body {
         from: u64,
         segment: Segment,
     },
-    /// A connection is to be made.
+    /// A connection request.
     Syn {
         from: u64,
         local: SocketAddr,
@@ -54,7 +54,7 @@ pub(super) enum Body {
         destination: SocketAddr,
         bytes: Vec<u8>,
     },
-    /// Nobody is where a datagram went.
+    /// A datagram reached an address without a socket.
     Nobody {
         to: u64,
     },
@@ -62,7 +62,7 @@ pub(super) enum Body {
     Expired {
         socket: u64,
     },
-    /// A look-up has its answer.
+    /// A look-up is answered.
     Answer {
         host: String,
         waker: (Process, Token),
@@ -71,7 +71,7 @@ pub(super) enum Body {
 }
 
 pub(super) enum Segment {
-    /// The connection stands: with the socket at the other end.
+    /// The connection is made, with this socket at the other end.
     Accepted,
     Refused,
     Data(Vec<u8>),
@@ -80,7 +80,7 @@ pub(super) enum Segment {
 }
 
 impl Body {
-    /// Tells whether it is sent again until it arrives.
+    /// Tells whether it is repeated until it arrives.
     fn is_repeated(&self) -> bool {
         matches!(self, Body::Segment { .. } | Body::Syn { .. })
     }
@@ -93,7 +93,7 @@ impl Way {
 }
 
 impl Network {
-    /// Changes the way between two machines, in both directions. One that is not cut any more brings what waited for
+    /// Changes the link between two machines, in both directions. A link that is no longer cut delivers what waited for
     /// it.
     pub(crate) fn change_way(&mut self, between: (Machine, Machine), change: impl Fn(&mut Way)) {
         let (one, other) = between;
@@ -105,7 +105,7 @@ impl Network {
         self.resend();
     }
 
-    /// What waited is sent anew, after a pause as long as TCP may make after that time.
+    /// Sends again what waited, after a pause as long as TCP may make after that time.
     pub(super) fn resend(&mut self) {
         let pause = Duration::from_millis(self.random.random_range(200..1500));
         for packet in std::mem::take(&mut self.held) {
@@ -115,7 +115,7 @@ impl Network {
         }
     }
 
-    /// Whatever follows on a connection arrives behind what is late.
+    /// Delays what follows on a connection behind a late packet.
     fn delay(&mut self, packet: &Packet, at: Instant) {
         if let Body::Segment { from, .. } = packet.body
             && let Some(Kind::Tcp(tcp)) = self.sockets.get_mut(&from).map(|socket| &mut socket.kind)
@@ -137,7 +137,7 @@ impl Network {
         self.packets.keys().next().map(|(at, _)| *at)
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub(crate) fn advance(&mut self, to: Instant) {
         while let Some(entry) = self.packets.first_entry().filter(|entry| entry.key().0 <= to) {
             let ((at, _), packet) = entry.remove_entry();
@@ -194,13 +194,13 @@ impl Network {
         self.send_at(at, Packet { from, to, body });
     }
 
-    /// Sends something that arrives after other things that are under way for so long.
+    /// Sends something that arrives after earlier things that take `earlier` to arrive.
     pub(super) fn send_after(&mut self, from: Machine, to: Machine, earlier: Duration, body: Body) {
         let at = self.now + earlier.max(self.way(from, to).latency);
         self.send_at(at, Packet { from, to, body });
     }
 
-    /// Has something happen on a machine after a while.
+    /// Schedules something on a machine.
     pub(super) fn later(&mut self, machine: Machine, after: Duration, body: Body) {
         self.send_at(self.now + after, Packet { from: machine, to: machine, body });
     }

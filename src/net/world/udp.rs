@@ -1,4 +1,4 @@
-//! UDP sockets: what comes may be lost, and finds no room beyond a bound.
+//! UDP sockets: datagrams may be lost, and are dropped beyond a limit.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +8,7 @@ use super::network::{Kind, Machine, Network, Process};
 use super::poll::Ready;
 use super::traffic::Body;
 
-/// What a socket keeps for its process, in bytes.
+/// Maximum number of bytes a socket queues for its process.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// A UDP socket.
@@ -37,7 +37,7 @@ impl Network {
         self.add_socket(process, Kind::Udp(datagrams))
     }
 
-    /// Finds who gets datagrams that are sent to an address of a machine.
+    /// Returns the socket that receives datagrams to an address of a machine.
     fn socket_at(&self, machine: Machine, address: SocketAddr) -> Option<u64> {
         let suits = |local: SocketAddr| {
             local.port() == address.port() && (local.ip() == address.ip() || local.ip().is_unspecified())
@@ -74,7 +74,7 @@ impl Network {
         if source.ip().is_unspecified() {
             source.set_ip(self.source(process, destination.ip())?);
         }
-        // Loopback leads nowhere else, and nothing else leads there.
+        // Loopback addresses reach only themselves.
         if source.ip().is_loopback() == destination.ip().is_loopback()
             && let Some(machine) = self.at(destination.ip(), own)
         {
@@ -84,7 +84,7 @@ impl Network {
         Ok(datagram.len())
     }
 
-    /// A datagram has come to a machine; false says that nobody is there.
+    /// Handles a datagram that reached a machine. Returns false if no socket has its address.
     pub(super) fn take_datagram(
         &mut self,
         machine: Machine,
@@ -103,7 +103,7 @@ impl Network {
         is_wanted
     }
 
-    /// Nobody is where a socket sent to; one that is connected hears of it.
+    /// Handles a datagram that reached no socket: a connected socket gets an error.
     pub(super) fn take_nobody(&mut self, id: u64) {
         if let Ok(datagrams) = self.datagrams(id)
             && datagrams.remote.is_some()

@@ -1,4 +1,4 @@
-//! The addresses of both sides, and the pair of them that ICE chose.
+//! The addresses of both sides, and the pair that ICE chose.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use crate::peer::description::{self, Description};
 use crate::peer::stun::is_public;
 
 impl Connection {
-    /// Adds a local socket's address and returns the candidate to tell the peer, unless it was known.
+    /// Adds a local socket's address. Returns the candidate for the peer, unless it was known.
     pub fn add_local_candidate(&mut self, now: Instant, address: SocketAddr) -> Option<String> {
         let candidate = Candidate::host(address, Protocol::Udp).ok()?;
         let added = self.ask(|rtc| Some(rtc.add_local_candidate(candidate.clone())?.to_sdp_string()));
@@ -22,9 +22,8 @@ impl Connection {
         Some(text)
     }
 
-    /// Adds the address under which others see the local socket `base`, as a STUN server told, and returns the
-    /// candidate to tell the peer. `None` if it says nothing new, or `base` is no address of
-    /// [`Connection::add_local_candidate`].
+    /// Adds the public address of the local socket `base`, as a STUN server saw it, and returns the candidate for the
+    /// peer. `None` if it is not new, or `base` was not added by [`Connection::add_local_candidate`].
     pub fn add_server_reflexive(&mut self, now: Instant, mapped: SocketAddr, base: SocketAddr) -> Option<String> {
         self.local_candidates.iter().find(|candidate| candidate.addr() == base)?;
         let candidate = Candidate::server_reflexive(mapped, base, Protocol::Udp).ok()?;
@@ -35,7 +34,7 @@ impl Connection {
         Some(text)
     }
 
-    /// Adds a candidate of the peer. One that cannot be used (mDNS names, TCP) is skipped; false says so.
+    /// Adds a candidate of the peer. Returns false if it cannot be used (mDNS names, TCP).
     pub fn add_remote_candidate(&mut self, now: Instant, candidate: &str) -> bool {
         let Some(text) = description::candidate(candidate) else { return false };
         let Ok(Ok(candidate)) = caught(|| Candidate::from_sdp_string(text)) else { return false };
@@ -47,7 +46,8 @@ impl Connection {
         }
         self.remote_candidates.push(candidate.clone());
         let is_added = self.ask(|rtc| rtc.add_remote_candidate(candidate)).is_ok();
-        // A timeout starts str0m's own checks; without one it waits for the peer's, which a firewall here may keep out.
+        // A timeout starts str0m's own checks. Without one it would wait for the peer's, which a firewall here may
+        // block.
         self.handle_timeout(now);
         is_added
     }
@@ -58,11 +58,11 @@ impl Connection {
         }
     }
 
-    /// Returns between which addresses messages travel, once they do.
+    /// Returns the addresses between which messages travel, once they do.
     pub fn path(&self) -> Option<PathInfo> {
         let (local, remote) = self.path?;
         let is_own = |candidate: &&Candidate| candidate.addr() == local;
-        // str0m names the socket; a peer beyond the NAT sees what a server saw.
+        // str0m names the socket; a peer beyond the NAT sees the address a server saw.
         let is_mapped = |candidate: &&Candidate| candidate.local() == local && !is_own(candidate) && is_public(remote);
         let mut local_candidates = self.local_candidates.iter();
         let local_kind = local_candidates.clone().find(is_mapped).or_else(|| local_candidates.find(is_own));

@@ -1,7 +1,7 @@
-//! The two channels: one that delivers everything, in any order, and one for datagrams, which may be lost.
+//! The two channels: one delivers all messages, in any order; the other is for datagrams, which may be lost.
 //!
-//! The first is announced by the host (RFC 8832); the second both sides create beforehand, so nothing is said of it,
-//! and it is there as soon as SCTP is.
+//! The host announces the first (RFC 8832). Both sides create the second beforehand, so it is not announced and exists
+//! as soon as SCTP is up.
 
 use std::time::Instant;
 
@@ -18,20 +18,19 @@ const LABEL: &str = "pinhole";
 /// Protocol of both channels.
 const PROTOCOL: &str = "pinhole.1";
 
-/// The channel for datagrams: label and SCTP stream, the same on both sides, which create it without a word to each
-/// other.
+/// Label and SCTP stream of the channel for datagrams. Both sides create it with these, without negotiation.
 const DATAGRAMS_LABEL: &str = "pinhole-datagrams";
 const DATAGRAMS_STREAM: u16 = 100;
 
-/// What both channels together may hold, in bytes: all that may wait, the share of datagrams beyond it, and
-/// the longest datagram on top.
+/// Maximum number of bytes both channels together may hold: the greatest backlog, the share of datagrams beyond it, and
+/// the longest datagram.
 pub(super) const MAX_BUFFERED: usize = MAX_BACKLOG + datagram_share(MAX_BACKLOG) + 128 * 1024;
 
-/// Bytes of messages that overtook the opening of the channel and are kept until then: HELLO, and on a further carrier
-/// RESUME and what is due for thousands of streams.
+/// Maximum number of bytes kept of messages that overtook the opening of the channel: HELLO, and on a further carrier
+/// RESUME and the first frames of thousands of streams.
 const MAX_BEFORE_OPEN: usize = 1024 * 1024;
 
-/// Returns what the channel for messages is like.
+/// Returns the settings of the channel for messages.
 pub(super) fn messages() -> ChannelConfig {
     ChannelConfig {
         label: LABEL.to_owned(),
@@ -42,7 +41,7 @@ pub(super) fn messages() -> ChannelConfig {
     }
 }
 
-/// Returns what the channel for datagrams is like.
+/// Returns the settings of the channel for datagrams.
 pub(super) fn datagrams() -> ChannelConfig {
     ChannelConfig {
         label: DATAGRAMS_LABEL.to_owned(),
@@ -64,8 +63,8 @@ impl Connection {
         self.backlog.target().saturating_sub(unsent)
     }
 
-    /// Tells whether a datagram may be written now, however long it is. Datagrams have a share of what may wait that
-    /// messages do not fill, so that none waits for an acknowledgement of theirs.
+    /// Tells whether a datagram of any length may be written now. Datagrams have a share of the backlog that messages
+    /// do not fill, so that no datagram waits for messages to be acknowledged.
     pub fn takes_datagram(&mut self, now: Instant) -> bool {
         if !self.is_open || self.is_over {
             return false;
@@ -76,7 +75,7 @@ impl Connection {
     }
 
     /// Writes a message of at most [`Connection::room`] bytes. It leaves at [`Connection::settle`], or when output is
-    /// polled. A connection that cannot take it has ended.
+    /// polled. If the channel cannot take it, the connection ends.
     pub fn send(&mut self, now: Instant, message: &[u8]) {
         match self.channel.map(|channel| self.write(now, channel, message)) {
             None => self.end("the channel is gone".to_owned()),
@@ -86,8 +85,8 @@ impl Connection {
         }
     }
 
-    /// Writes a datagram, which may be lost. Where there is no room, or the peer did not create its channel, it is lost
-    /// here.
+    /// Writes a datagram, which may be lost. It is dropped here if there is no room, or the peer did not create its
+    /// channel.
     pub fn send_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if self.takes_datagram(now) && self.write(now, self.datagrams, datagram).unwrap_or(false) {
             self.backlog.handle_datagram(datagram.len());
@@ -96,21 +95,21 @@ impl Connection {
         }
     }
 
-    /// Returns the bytes written to both channels that have not left, and one for each as long as any of its bytes is
-    /// neither acknowledged nor given up. (With the SCTP that str0m names itself: all that are neither.)
+    /// Returns the bytes written to both channels that have not left, plus one for each channel that has a byte neither
+    /// acknowledged nor abandoned. (With str0m's own SCTP: all bytes neither acknowledged nor abandoned.)
     pub fn buffered_amount(&mut self) -> usize {
         let datagrams = self.datagrams;
         self.waiting() + self.buffered(datagrams)
     }
 
-    /// Returns the bytes written to both channels that have not left. (With the SCTP that str0m names itself: all but
-    /// two of those that are not acknowledged.)
+    /// Returns the bytes written to both channels that have not left. (With str0m's own SCTP: all but two of the
+    /// unacknowledged bytes.)
     pub(super) fn unsent(&mut self) -> usize {
         let datagrams = self.datagrams;
         self.waiting().saturating_sub(1) + self.buffered(datagrams).saturating_sub(1)
     }
 
-    /// Returns the same of messages alone: 0 once the peer has them all.
+    /// Returns [`Connection::buffered_amount`] of messages alone: 0 once the peer has them all.
     pub fn waiting(&mut self) -> usize {
         self.channel.map_or(0, |channel| self.buffered(channel))
     }
@@ -125,7 +124,7 @@ impl Connection {
         self.backlog.target()
     }
 
-    /// Returns how many datagrams to send were dropped.
+    /// Returns how many outgoing datagrams were dropped.
     pub fn dropped_datagrams(&self) -> u64 {
         self.dropped_datagrams
     }
@@ -149,17 +148,18 @@ impl Connection {
     pub(super) fn handle_data(&mut self, data: ChannelData) {
         match Some(data.id) {
             channel if channel == self.channel && data.binary => self.handle_message(data.data.into()),
-            // What comes before the other channel is open is lost, as any may be.
+            // Datagrams that come before the other channel is open are lost, as any datagram may be.
             channel if channel == Some(self.datagrams) && data.binary => {
                 if self.is_open {
                     self.events.push_back(Event::Datagram(data.data.into()));
                 }
             }
-            _ => self.violate("the peer sent something that is no message"),
+            _ => self.violate("the peer sent something that is not a message"),
         }
     }
 
-    /// Passes a message on, once the channel is open: the peer may use it before its acknowledgement of it arrives.
+    /// Passes a message on once the channel is open. The peer may send before its acknowledgement of the channel
+    /// arrives.
     fn handle_message(&mut self, message: Bytes) {
         if self.is_open {
             self.events.push_back(Event::Message(message));

@@ -1,4 +1,4 @@
-//! What a connection tells, and why there is none.
+//! The events and errors of a connection.
 
 use std::net::SocketAddr;
 
@@ -12,8 +12,8 @@ pub enum PeerError {
     /// The peer's session description or candidate does not parse or does not fit.
     #[error("the peer's session description cannot be used: {0}")]
     Description(String),
-    /// The peer answers what nobody asked.
-    #[error("the peer answered an offer that it had answered, or never had")]
+    /// The peer sent an answer without an open offer.
+    #[error("the peer answered an offer twice, or one that was never made")]
     Unasked,
     /// Our own WebRTC stack refused something it should not have.
     #[error("WebRTC failed: {0}")]
@@ -34,7 +34,7 @@ pub enum Event {
     Datagram(Bytes),
     /// Datagrams pass (again).
     PathUp,
-    /// No answers to STUN any more; may come back.
+    /// STUN gets no more answers; they may come back.
     PathDown,
     /// The connection is over.
     Closed(String),
@@ -44,7 +44,7 @@ pub enum Event {
     Fault(Fault),
 }
 
-/// Between which addresses messages travel.
+/// The addresses between which messages travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathInfo {
     /// Our address: the socket's.

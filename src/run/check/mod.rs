@@ -1,5 +1,5 @@
-//! `pinhole check`: looks at this machine's network and, given a URL, at a host's signaling and network, and says what
-//! that means. A loop of its own on one thread; it ends by itself within seconds.
+//! `pinhole check`: examines this machine's network and, given a URL, a host's signaling and network, and says what
+//! that means. It has a loop of its own on one thread, and ends by itself within seconds.
 
 mod survey;
 mod visit;
@@ -23,19 +23,19 @@ use crate::status::check::{Expectation, Finding, Side};
 use crate::status::event::Event;
 use crate::tunnel::Role;
 
-/// What is said of a host that lets us in and says nothing.
+/// Failure of a host that accepts the pin but tells nothing of its network.
 const SILENT_HOST: &str = "knows the pin and says nothing of its network; somebody there may be asked first (--ask)";
 
-/// What keeps this machine from connecting.
+/// What prevents this machine from connecting.
 #[derive(Debug, Error)]
 pub enum CheckError {
-    /// There is no address a peer could be told of.
-    #[error("this machine is in no network: it has no address but its own loopback")]
+    /// There is no address to tell a peer.
+    #[error("this machine is not in a network: its only address is loopback")]
     NoNetwork,
-    /// Neither a direct path nor the relay will do.
+    /// Neither a direct path nor the relay works.
     #[error("these two will not connect: {0}")]
     NoPath(String),
-    /// The host cannot be reached, or refuses us, or the check could not be made.
+    /// The host cannot be reached or refuses us, or the check failed.
     #[error(transparent)]
     Run(#[from] RunError),
 }
@@ -69,14 +69,14 @@ impl Check {
         Check { config, reporter }
     }
 
-    /// Makes the check.
+    /// Runs the check.
     ///
     /// # Errors
-    /// What would keep a session from being established, or what the check itself failed of.
+    /// What would prevent a session, or why the check itself failed.
     pub fn run(self) -> Result<(), CheckError> {
         let Check { config, reporter } = self;
         let mut turn = Turn::new(reporter)?;
-        // A file that cannot be read is said before anything takes time.
+        // Report a file that cannot be read before anything takes time.
         let mut visit = config.visit.map(|visit| Visit::new(&turn, visit)).transpose()?;
         let mut addresses = offered_addresses(None)?.addresses;
         addresses.retain(|address| !address.is_loopback());
@@ -118,7 +118,7 @@ impl Check {
     }
 }
 
-/// Waits until something happens or is due, and takes it in.
+/// Waits until something happens or is due, and handles it.
 fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
     let events = turn.wait(false)?;
     for event in &events {
@@ -129,7 +129,7 @@ fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
         }
     }
     turn.put_back(events);
-    // What a check says is of the addresses that there were when it began.
+    // The results are for the addresses at the beginning of the check.
     turn.poll_addresses();
     while let Some(due) = turn.poll_due() {
         if let Due::Link { link, step } = due {
@@ -139,7 +139,7 @@ fn wait(turn: &mut Turn, survey: &mut Survey) -> io::Result<()> {
     Ok(())
 }
 
-/// Says what a visit came to.
+/// Reports the result of a visit.
 fn conclude(turn: &mut Turn, ours: &Network, visited: Visited) -> Result<(), CheckError> {
     let Visited { url, open_time, is_proven, theirs, failure } = visited;
     let open_ms = open_time.map(|time| (time.as_secs_f64() * 1e6).round() / 1e3);

@@ -19,15 +19,15 @@ use crate::session::diagnosis;
 use crate::signaling::network::Network;
 use crate::status::check::{Asked, Finding};
 
-/// How long the name of a server may take to resolve: a machine without a network may wait for half a minute.
+/// Time for resolving the name of a server: a machine without a network may wait for half a minute.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The questions to STUN servers and what came back.
+/// The queries to STUN servers and their answers.
 pub(super) struct Survey {
     sockets: Table<UdpSocket>,
     buffers: ReceiveBuffers,
     servers: Vec<Server>,
-    /// The addresses that are asked.
+    /// The addresses that are queried.
     asked: Vec<SocketAddr>,
     gatherer: Gatherer,
     mapped: Vec<Mapped>,
@@ -40,9 +40,9 @@ struct Server {
 }
 
 enum Found {
-    /// Each name has a helper thread of its own: one that hangs delays no other.
+    /// Each name has a helper thread of its own, so one that hangs does not delay the others.
     Pending(Resolver<()>),
-    /// One address of each family it has.
+    /// One address of each of its address families.
     At(Vec<SocketAddr>),
     Failed(String),
 }
@@ -77,14 +77,14 @@ impl Survey {
         survey
     }
 
-    /// Takes note of what a socket's event says.
+    /// Handles an event of a socket.
     pub(super) fn handle_event(&mut self, slot: Slot, event: &MioEvent) {
         if let Some(key) = self.sockets.at(slot) {
             self.sockets[key].readiness.handle_event(event);
         }
     }
 
-    /// Takes in what came, and sends what is due.
+    /// Handles what arrived, and sends what is due.
     pub(super) fn advance(&mut self, now: Instant) {
         for (_, socket) in self.sockets.iter_mut() {
             let local = socket.local();
@@ -109,7 +109,7 @@ impl Survey {
         }
     }
 
-    /// Returns when [`Survey::advance`] wants to be called.
+    /// Returns when [`Survey::advance`] must be called next.
     pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         if self.sockets.iter().any(|(_, socket)| socket.readiness.readable) {
             return Some(now);
@@ -128,7 +128,7 @@ impl Survey {
         diagnosis::network(Network::unknown(true, true), self.gatherer.findings())
     }
 
-    /// Returns what became of each server.
+    /// Returns the result for each server.
     pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
         self.servers.iter().flat_map(|server| {
             let results = match &server.state {
@@ -153,7 +153,7 @@ impl Survey {
             return Asked::NotAsked { address, message: format!("not asked: this machine has no {family} address") };
         }
         if !self.asked.contains(&address) {
-            return Asked::NotAsked { address, message: "not asked: enough others are".to_owned() };
+            return Asked::NotAsked { address, message: "not asked: enough others were asked".to_owned() };
         }
         Asked::Silent { address }
     }
@@ -175,7 +175,7 @@ impl Survey {
         }
     }
 
-    /// Picks one address of each family, if possible one that no other server has: only different servers show how a
+    /// Chooses one address of each family, if possible one that no other server has: only different servers show how a
     /// NAT maps.
     fn found(&mut self, now: Instant, addresses: &[SocketAddr]) -> Found {
         let mut picked = Vec::new();

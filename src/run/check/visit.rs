@@ -1,4 +1,5 @@
-//! Visits a host: whether its signaling answers, whether the pin is right, and what it knows of its network.
+//! Visits a host, to find out whether its signaling answers, whether the pin is right, and what it knows of its
+//! network.
 //!
 //! ```text
 //!   LookingUp ─▶ Visiting: Opening ─▶ Pake ─▶ Talking ─▶ Leaving ─▶ Over
@@ -26,19 +27,19 @@ use crate::signaling::message::Inner;
 use crate::signaling::network::{Network, Udp};
 use crate::signaling::rendezvous::Payload;
 
-/// How long the host's name may take to resolve, and one of its addresses to answer.
+/// Time for resolving the host's name, and for one of its addresses to answer.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The same for each of several addresses.
+/// The same time for each of several addresses.
 const PATIENCE: Patience = Patience { last: OPEN_TIMEOUT, others: OPEN_TIMEOUT };
 
-/// Addresses of the host that are tried: an attempt that hangs takes its whole time.
+/// Maximum number of addresses of the host that are tried: an attempt that hangs takes its whole time.
 const MAX_ADDRESSES: usize = 3;
 
-/// How long the host may take to answer a step of the handshake; it may be slowing down guesses.
+/// Time for the host to answer a step of the handshake; it may be slowing down guesses.
 const PAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the host's findings are waited for: as long as it may wait for its STUN servers, and a little.
+/// Time for the host's findings: as long as it may wait for its STUN servers, and a little more.
 const FINDINGS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One visit.
@@ -52,14 +53,14 @@ pub(super) struct Visit {
     open_time: Option<Duration>,
     is_proven: bool,
     ours: Network,
-    /// Ours are all the findings there will be.
+    /// Our findings are complete.
     is_final: bool,
     theirs: Option<Network>,
     failure: Option<RunError>,
 }
 
 enum Stage {
-    /// The host's name is looked up, until then.
+    /// The host's name is looked up, until this time.
     LookingUp(Instant),
     Visiting,
     Over,
@@ -69,16 +70,16 @@ enum Phase {
     Opening,
     /// Both sides prove that they know the pin.
     Pake(ClientHandshake),
-    /// Both sides say what they know.
+    /// Both sides tell what they know.
     Talking {
         established: Box<Established>,
-        /// The host has had its time.
+        /// The host's time is over.
         is_late: bool,
     },
     Leaving,
 }
 
-/// What a visit came to.
+/// The result of a visit.
 pub(super) struct Visited {
     /// The URL, without the pin.
     pub(super) url: String,
@@ -86,9 +87,9 @@ pub(super) struct Visited {
     pub(super) open_time: Option<Duration>,
     /// The pin was known and right.
     pub(super) is_proven: bool,
-    /// What the host said of its network.
+    /// What the host told about its network.
     pub(super) theirs: Option<Network>,
-    /// What went wrong.
+    /// Why the visit failed.
     pub(super) failure: Option<RunError>,
 }
 
@@ -124,7 +125,7 @@ impl Visit {
         }
     }
 
-    /// Takes note of what happens to the WebSocket.
+    /// Handles an event of the WebSocket.
     pub(super) fn handle_link(&mut self, turn: &mut Turn, notice: LinkNotice) {
         match self.links.handle(notice) {
             Some(Wake::Ready(key)) => self.poll_link(turn, key),
@@ -133,7 +134,7 @@ impl Visit {
         }
     }
 
-    /// Gives what there is to say of our network; it is all there will be.
+    /// Sends the final findings about our network.
     pub(super) fn handle_findings(&mut self, turn: &Turn, ours: Network) {
         self.ours = ours;
         self.is_final = true;
@@ -144,7 +145,7 @@ impl Visit {
         }
     }
 
-    /// Gets on as far as possible.
+    /// Makes as much progress as possible.
     pub(super) fn advance(&mut self, turn: &mut Turn) {
         if let Stage::LookingUp(by) = self.stage {
             match self.resolver.poll() {
@@ -157,17 +158,17 @@ impl Visit {
         self.leave_if_done(turn);
     }
 
-    /// Returns when [`Visit::advance`] wants to be called, beside when something happens.
+    /// Returns when [`Visit::advance`] must be called, beside on events.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         if let Stage::LookingUp(by) = self.stage { Some(by) } else { None }
     }
 
-    /// Tells whether nothing more will come of it.
+    /// Tells whether the visit is over.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
 
-    /// Returns what it came to.
+    /// Returns the result.
     pub(super) fn into_result(self) -> Visited {
         let Visit { config, open_time, is_proven, theirs, failure, .. } = self;
         Visited { url: config.url.to_string(), open_time, is_proven, theirs, failure }
@@ -200,7 +201,7 @@ impl Visit {
                     self.lost(turn, key, error);
                 }
                 LinkEvent::Failed(error) => self.lost(turn, key, error),
-                // Nobody started a relay, and nobody connects to us.
+                // A visitor starts no relay and accepts no connections.
                 LinkEvent::Binary(_) | LinkEvent::Asked | LinkEvent::Answered => {}
             }
         }
@@ -256,7 +257,7 @@ impl Visit {
         self.send(turn, key, text);
     }
 
-    /// Says good-bye once both sides have said all they know, or the host's time is up.
+    /// Says good-bye once both sides have told all they know, or the host's time is over.
     fn leave_if_done(&mut self, turn: &mut Turn) {
         let is_told = self.theirs.is_some_and(|theirs| theirs.udp != Udp::Unknown || !theirs.direct);
         let is_done = |phase: &Phase| matches!(phase, Phase::Talking { is_late, .. } if is_told || *is_late);
@@ -275,7 +276,7 @@ impl Visit {
         self.links.close(turn, key, close_code::NORMAL, Farewell::Check.as_str());
     }
 
-    /// The WebSocket has been at its step for too long.
+    /// Handles a WebSocket whose current step took too long.
     fn handle_late(&mut self, turn: &mut Turn, key: LinkKey) {
         let error = match &mut self.links[key].phase {
             Phase::Opening | Phase::Leaving => self.links[key].timed_out(),
@@ -283,7 +284,7 @@ impl Visit {
                 "the host did not answer in time; it may be slowing down guesses of its pin, try again later"
                     .to_owned(),
             ),
-            // Our own findings may be waited for.
+            // Our own findings may still be missing.
             Phase::Talking { is_late, .. } => {
                 *is_late = true;
                 return;
@@ -298,7 +299,7 @@ impl Visit {
         }
     }
 
-    /// Gives up because of what the host said; it is told why, unless it said so itself.
+    /// Gives up because of the host's message; tells the host why, unless it sent an error itself.
     fn refuse(&mut self, turn: &Turn, key: LinkKey, error: SignalingError) {
         if !matches!(error, SignalingError::Refused { .. }) {
             self.send(turn, key, error.to_text());

@@ -14,24 +14,24 @@ use crate::run::dialer::Waiter;
 use crate::run::keys::SessionKey;
 use crate::run::links::{Attempts, Patience};
 
-/// How long the WebSocket may take to open: connect, TLS and upgrade together.
+/// Time for the WebSocket to open: connect, TLS and upgrade together.
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long it is waited for that in a new session.
+/// Patience with each address for a new session.
 const NEW: Patience = Patience { last: OPEN_TIMEOUT, others: Duration::from_secs(3) };
 
-/// The same where a session is joined again, all of it: the next attempt has begun long before.
+/// Patience when a session is rejoined; the next attempt begins long before this one ends.
 const AGAIN: Patience = Patience { last: Duration::from_secs(3), others: Duration::from_secs(1) };
 
-/// Time from one attempt to join a session again to the next: packets that were sent while the network was down do not
-/// come back, so fresh ones must follow.
+/// Time from one attempt to rejoin a session to the next. Packets sent while the network was down do not come back, so
+/// fresh ones must follow.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Redials at a time.
+/// Maximum number of redials at a time.
 const MAX_LINKS: usize = 8;
 
 impl Client {
-    /// Finds the host, and dials it for the first time.
+    /// Looks up the host, and dials it for the first time.
     pub(super) fn look_up(&mut self) {
         let (host, port) = self.config.first_hop();
         match self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
@@ -41,19 +41,19 @@ impl Client {
         }
     }
 
-    /// Takes the addresses of the host. Those found before serve on if there are no newer ones.
+    /// Handles the addresses of the host. If the look-up failed, earlier ones are used.
     pub(super) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
         if let Err(reason) = self.redial.resolved(answer) {
             let host = self.config.first_hop().0.to_owned();
             return self.join_failed(WebSocketError::Dns { host, reason }.into());
         }
-        // While a pause is kept, the answer only serves the next attempt.
+        // During a pause, the answer only serves the next attempt.
         if self.session.is_none() && !self.is_joining() && !self.redial.is_planned() {
             self.dial(None, self.redial.attempts(NEW));
         }
     }
 
-    /// Dials the host where it was found last, while its name is looked up again.
+    /// Dials the host at its last addresses, while its name is looked up again.
     pub(super) fn dial_again(&mut self, session: Option<SessionKey>) {
         if self.redial.is_unknown() {
             return self.look_up();
@@ -83,7 +83,7 @@ impl Client {
         }
     }
 
-    /// Dials the host after that time, or earlier if that was wanted already.
+    /// Dials the host after a pause, or earlier if that is planned already.
     pub(super) fn rejoin_after(&mut self, pause: Duration) {
         let at = self.core.turn.now + pause;
         if self.redial.plan(at) {
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Dials the host: for a new session, or to join the one that has no path again.
+    /// Dials the host: for a new session, or to rejoin the one that has no path.
     pub(super) fn rejoin(&mut self) {
         if self.is_stopping() || !self.redial.poll(self.core.turn.now) {
             return;
@@ -103,7 +103,7 @@ impl Client {
                 if wants {
                     self.dial_again(Some(session));
                 }
-                // As long as there is no path: a WebSocket that was joined may be lost again.
+                // Repeat this while there is no path: the new WebSocket may be lost, too.
                 if recovers {
                     self.rejoin_after(REDIAL_INTERVAL);
                 }

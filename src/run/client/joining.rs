@@ -1,7 +1,8 @@
-//! How a session begins: with the pin the first time, with a ticket afterwards, and what becomes of attempts that fail.
+//! How a session begins: with the pin the first time, with a ticket later. Also what follows from attempts that fail.
 //!
-//! Whoever forwards the WebSocket may play the host, and learns one guess of the pin from each confirm. So the pin is
-//! used only where the host has no ticket of ours: before the first session, and when its process was replaced.
+//! A forwarder of the WebSocket may play the host, and learns from each confirm whether one guess of the pin is right.
+//! So the pin is used only if the host has no ticket of ours: before the first session, and after its process was
+//! replaced.
 
 use std::time::{Duration, Instant};
 
@@ -24,24 +25,24 @@ use crate::signaling::message::ErrorCode;
 use crate::signaling::resume::ClientResume;
 use crate::status::event::Event;
 
-/// How long a client that was never connected goes on asking a host that is busy.
+/// How long a client that was never connected keeps asking a busy host.
 const BUSY_PATIENCE: Duration = Duration::from_secs(90);
 
-/// The longest that a busy host is waited for before it is asked again. Its queue may have room long before the last
-/// one in it has had its turn, and being told so once more costs neither side anything.
+/// Longest pause before a busy host is asked again. Its queue may have room long before its last entry has had its
+/// turn, and asking once more costs neither side anything.
 const MAX_BUSY_PAUSE: Duration = Duration::from_secs(5);
 
-/// What attempts to join leave behind.
+/// State of the attempts to join.
 #[derive(Default)]
 pub(super) struct Joining {
-    /// The code of the failure that was told last.
+    /// The code of the last reported failure.
     pub(super) last_failure: String,
-    /// What the pin was exchanged for.
+    /// The ticket that replaces the pin.
     ticket: Option<Ticket>,
-    /// The host says that it does not have the ticket: the next attempt is the pin's.
+    /// The host says that it does not have the ticket: the next attempt uses the pin.
     is_forgotten: bool,
     exposure: Exposure,
-    /// Since when the host has been busy.
+    /// When the host began to be busy.
     busy_since: Option<Instant>,
 }
 
@@ -64,31 +65,31 @@ impl Client {
         self.send(key, Signal::Text(text));
     }
 
-    /// Sends what proves that we know the pin, to somebody who has proved nothing yet.
+    /// Sends our proof of the pin. The other side has not proved anything yet.
     pub(super) fn confirm(&mut self, key: LinkKey, confirm: String) {
         self.joining.exposure.confirmed(self.core.turn.now);
         self.send(key, Signal::Text(confirm));
     }
 
-    /// The host proved that it knows the pin.
+    /// Handles the host's proof that it knows the pin.
     pub(super) fn proven(&mut self, key: LinkKey, established: Established) {
         self.joining.exposure.proven();
         self.joining.ticket = Some(established.ticket.clone());
         self.start_session(key, established);
     }
 
-    /// The host answered our ticket.
+    /// Handles the host's answer to our ticket.
     pub(super) fn handle_returned(&mut self, key: LinkKey, resume: ClientResume, text: &str) {
         match resume.handle_returned(text) {
             Ok((proof, established)) => {
                 self.joining.is_forgotten = false;
                 self.send(key, Signal::Text(proof));
-                // It may be lost by now, which was taken note of.
+                // The link may be lost by now, which has been handled.
                 if self.links.contains(key) {
                     self.start_session(key, established);
                 }
             }
-            // The latter is what one says that never heard of coming back.
+            // A host that does not know tickets answers `Protocol`.
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession | ErrorCode::Protocol, .. }) => {
                 self.close_link(key);
                 self.joining.is_forgotten = true;
@@ -99,7 +100,7 @@ impl Client {
                     self.reconnecting(
                         "forgotten",
                         format!(
-                            "the host does not know this client any more, once again; the pin is used again in {seconds} s"
+                            "the host does not know this client any more, for the second time; the pin is used again in {seconds} s"
                         ),
                     );
                 }
@@ -109,8 +110,8 @@ impl Client {
         }
     }
 
-    /// Takes note that the host could not be joined. The first time that is the end, unless the host was busy, or
-    /// `--retry` was given; later it is waited out, unless the host itself said no.
+    /// Handles a failed attempt to join. The first failure ends the run, unless the host was busy or `--retry` was
+    /// given. Later failures lead to a pause and another attempt, unless the host itself refused.
     pub(super) fn join_failed(&mut self, error: RunError) {
         if self.joining.exposure.is_spent() {
             info!("joining failed: {error}");
@@ -146,7 +147,7 @@ impl Client {
         self.rejoin_after(pause + asked.unwrap_or_default().min(MAX_BUSY_PAUSE));
     }
 
-    /// Asks a host that is busy again after a while, for so long as a person may want to wait.
+    /// Asks a busy host again after a pause, for as long as a person may want to wait.
     fn wait_while_busy(&mut self, asked: Duration, error: RunError) {
         let since = *self.joining.busy_since.get_or_insert(self.core.turn.now);
         if self.core.turn.now.saturating_duration_since(since) >= BUSY_PATIENCE && !self.config.retry {
@@ -156,12 +157,12 @@ impl Client {
             true => String::new(),
             false => format!(" for up to {} s", BUSY_PATIENCE.as_secs()),
         };
-        self.reconnecting("busy", format!("the host is busy ({error}); it is asked again{patience}"));
+        self.reconnecting("busy", format!("the host is busy ({error}); it will be asked again{patience}"));
         let jitter = system::rng().random_range(1.0..1.5);
         self.rejoin_after(asked.clamp(MIN_BACKOFF, MAX_BUSY_PAUSE).mul_f64(jitter));
     }
 
-    /// Says why there is no session yet. The same kind of failure is told once, however its words vary.
+    /// Reports why there is no session yet. The same kind of failure is reported once, even if its words vary.
     fn reconnecting(&mut self, code: &str, message: String) {
         if code != self.joining.last_failure {
             self.core.turn.report(&Event::Reconnecting { message });
@@ -170,7 +171,7 @@ impl Client {
     }
 }
 
-/// Returns how long a host asks us to wait that has no room at the moment.
+/// Returns how long a busy host asks us to wait.
 fn busy(error: &RunError) -> Option<Duration> {
     match error {
         RunError::Signaling(SignalingError::Refused { code: ErrorCode::Busy, retry_after, .. }) => {
@@ -181,14 +182,14 @@ fn busy(error: &RunError) -> Option<Duration> {
     }
 }
 
-/// Tells whether a refusal may be over after a while.
+/// Tells whether a refusal may pass with time.
 fn is_passing(error: &SignalingError) -> bool {
     match error {
         SignalingError::Refused { code, .. } => {
-            // A host that a server does not know at the moment may be on its way back.
+            // A host that a server does not know at present may be coming back.
             !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version)
         }
-        // A forwarder may say anything; only who answers with a wrong proof does not have the pin.
+        // A forwarder may send anything; only a wrong proof shows that the other side does not know the pin.
         SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),
         _ => false,
     }

@@ -1,5 +1,4 @@
-//! Signaling WebSockets to the host: one that serves the session, and those that are being opened to begin one or to
-//! join it again.
+//! Signaling WebSockets to the host: one serves the session; others are being opened to begin or rejoin one.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,12 +20,12 @@ use crate::signaling::message::ErrorCode;
 use crate::signaling::resume::ClientResume;
 use crate::tunnel::{Config, Role};
 
-/// How long the host may take to answer a step of the handshake. Longer than its greatest spacing of guesses, though
-/// not than a full queue of them.
+/// Time for the host to answer a step of the handshake: longer than its greatest spacing of guesses, but not than a
+/// full queue of them.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) enum Phase {
-    /// The WebSocket is being opened: to begin a session, or to join that one again.
+    /// The WebSocket is being opened: to begin a session, or to rejoin this one.
     Opening(Option<SessionKey>),
     /// Both sides prove that they know the pin.
     Pake(ClientHandshake),
@@ -36,7 +35,7 @@ pub(super) enum Phase {
     Resuming(Option<ClientResume>, SessionKey),
     /// A session is being negotiated or relayed.
     Session(SessionKey),
-    /// Not needed any more.
+    /// No longer needed.
     Closing,
 }
 
@@ -57,7 +56,7 @@ impl Client {
                 LinkEvent::Binary(bytes) => self.handle_binary(key, bytes),
                 LinkEvent::Closed(reason) => return self.link_closed(key, closed_by("the host", &reason)),
                 LinkEvent::Failed(error) => return self.link_closed(key, error),
-                // Nobody connects to a client.
+                // A client accepts no connections.
                 LinkEvent::Asked | LinkEvent::Answered => {}
             }
         }
@@ -109,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Takes a message of the relay.
+    /// Handles a message of the relay.
     fn handle_binary(&mut self, key: LinkKey, bytes: bytes::Bytes) {
         let Phase::Session(session) = self.links[key].phase else {
             let error = WebSocketError::Protocol("a binary message where text is expected".to_owned());
@@ -134,7 +133,7 @@ impl Client {
         }
     }
 
-    /// The host answered a request to join the session again.
+    /// Handles the host's answer to a request to rejoin the session.
     fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
         let now = self.core.turn.now;
         let entry = self.core.sessions.get_mut(session);
@@ -151,19 +150,19 @@ impl Client {
                 self.core.sessions.handle_resumed(now, session, local, (sealer, opener));
             }
             Ok(_) => self.close_link(key),
-            // Nobody proved that, so it ends no session that works.
+            // The answer is not authenticated, so it must not end a working session.
             Err(SignalingError::Refused { code: ErrorCode::UnknownSession, .. }) if recovers => {
                 self.close_link(key);
                 self.core.abandon(session, End::Replaced);
             }
             Err(error) => {
-                info!("joining the session again failed: {error}");
+                info!("rejoining the session failed: {error}");
                 self.close_link(key);
             }
         }
     }
 
-    /// Gives a WebSocket up because of what the host said; it is told why, unless it said so itself.
+    /// Gives up a WebSocket because of the host's message; tells the host why, unless it sent an error itself.
     pub(super) fn refuse(&mut self, key: LinkKey, error: SignalingError) {
         if !matches!(error, SignalingError::Refused { .. }) {
             self.send(key, Signal::Text(error.to_text()));
@@ -186,7 +185,7 @@ impl Client {
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
-        // What was sealed for a WebSocket that was replaced meanwhile is of no use.
+        // A message sealed for a WebSocket that was replaced is useless.
         if self.core.sessions.get_mut(session).is_some_and(|entry| entry.session.signaling_number() != number) {
             return;
         }
@@ -222,7 +221,7 @@ impl Client {
         }
     }
 
-    /// Closes the WebSockets that serve a session or are to.
+    /// Closes the WebSockets that serve a session, or are being opened for it.
     pub(super) fn close_links_of(&mut self, session: SessionKey) {
         let serves = |phase: &Phase| match phase {
             Phase::Session(key) | Phase::Opening(Some(key)) | Phase::Resuming(Some(_), key) => *key == session,
@@ -257,7 +256,7 @@ impl Client {
         }
     }
 
-    /// A link has been at its step for too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match self.links[key].phase {
             Phase::Pake(_) => {
@@ -269,13 +268,12 @@ impl Client {
                 let error = self.links[key].timed_out();
                 self.link_closed(key, error);
             }
-            // The session has a deadline of its own.
+            // The session has its own deadline.
             Phase::Session(_) => {}
         }
     }
 
-    /// Drops WebSockets that hang on an address this machine has no more, and dials anew at once where a pause was
-    /// kept.
+    /// Drops WebSockets on an address that this machine lost, and ends a pause before dialling.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         for key in self.links.bound_to(vanished) {
             let error = WebSocketError::Ended("this machine's address changed".to_owned());
@@ -287,7 +285,7 @@ impl Client {
         }
     }
 
-    /// Pings the WebSockets of the session, drops those that are dead, and opens one that is wanted for new keys.
+    /// Pings the WebSockets of the session, drops dead ones, and opens one if the session wants new keys.
     pub(super) fn keep_alive(&mut self) {
         for key in self.links.keep_alive(|phase| matches!(phase, Phase::Session(_))) {
             let error = self.links[key].timed_out();

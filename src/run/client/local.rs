@@ -1,4 +1,4 @@
-//! Where local programs connect: what appears there, and what happens to those who come while there is no session.
+//! Ports for local programs: what each leads to, and what happens to connections while there is no session.
 
 mod forwards;
 
@@ -24,22 +24,24 @@ use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::tunnel::{ConnectTarget, Service};
 
-/// Connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long a local connection waits for a session, and how many do; further ones are reset at once.
+/// How long a local connection waits for a session.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// Maximum number of local connections that wait; further ones are reset at once.
 const MAX_WAITING: usize = 256;
 
-/// The listeners, and who waits.
+/// The listeners, and the connections that wait.
 #[derive(Default)]
 pub(super) struct LocalPorts {
     listeners: Table<LocalPort>,
     datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
-    /// Ports that are taken by ours already, and may be meant for the other protocol.
-    deferred: Vec<(ListenAddress, What)>,
-    waiting: VecDeque<(Instant, Incoming, What)>,
-    /// Messages pass: streams can be opened.
+    /// Ports that we have bound already, and that may be meant for the other protocol.
+    deferred: Vec<(ListenAddress, PortTarget)>,
+    waiting: VecDeque<(Instant, Incoming, PortTarget)>,
+    /// Messages pass, so streams can be opened.
     pub(super) is_connected: bool,
     is_closed: bool,
 }
@@ -48,79 +50,79 @@ struct LocalPort {
     listener: Listener,
     /// `None` for a unix socket.
     address: Option<Address>,
-    /// As people read it; `None` for the second address of a port.
+    /// For people; `None` for the second address of a port.
     name: Option<String>,
-    what: What,
+    port_target: PortTarget,
     is_acceptable: bool,
 }
 
-/// Where a port is.
+/// The address of a port.
 #[derive(Debug, Clone, Copy)]
 struct Address {
-    /// As it was asked for: the port may be the system's to choose.
+    /// As configured: the port may be the system's choice.
     asked: ListenAddress,
-    /// Its port known.
+    /// With its actual port.
     known: ListenAddress,
 }
 
 struct LocalDatagrams {
-    /// As people read it; `None` for the second address of a port.
+    /// For people; `None` for the second address of a port.
     name: Option<String>,
-    what: What,
+    port_target: PortTarget,
 }
 
-/// Whether a port may be taken that another program has at the second address.
+/// Whether to use a port that another program has at the second address.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sharing {
-    /// It is what the user asked for: taken, and said.
+    /// The user asked for this port: use it, and warn.
     Warned,
-    /// Any other port does as well.
+    /// Any other port serves as well: do not use it.
     Refused,
 }
 
-/// What connections of a listener lead to.
+/// What a listener leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum What {
-    /// The only service the host has.
+pub(super) enum PortTarget {
+    /// The only service of the host.
     Only,
-    /// The service of that name.
+    /// The service with this name.
     Service(String),
-    /// What the host is asked to dial.
+    /// A target that the host dials, and its name.
     Dial(ConnectTarget, String),
-    /// Whatever the program asks for.
+    /// The proxy: the program chooses.
     Proxy,
 }
 
-impl What {
-    /// Returns what appears there, for people.
+impl PortTarget {
+    /// Returns its name, for people.
     fn name(&self) -> String {
         match self {
-            What::Only => String::new(),
-            What::Service(name) => name.clone(),
-            What::Dial(_, name) => name.clone(),
-            What::Proxy => "proxy".to_owned(),
+            PortTarget::Only => String::new(),
+            PortTarget::Service(name) => name.clone(),
+            PortTarget::Dial(_, name) => name.clone(),
+            PortTarget::Proxy => "proxy".to_owned(),
         }
     }
 
-    /// Tells whether it names that service.
+    /// Tells whether it is this service by name.
     fn is(&self, service: &Service) -> bool {
-        matches!(self, What::Service(name) if *name == service.name)
+        matches!(self, PortTarget::Service(name) if *name == service.name)
     }
 
-    /// Finds the target among what the host has now.
+    /// Finds the target among the present services of the host.
     fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
         match self {
-            What::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
-            What::Service(_) => {
+            PortTarget::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
+            PortTarget::Service(_) => {
                 services.iter().find(|service| self.is(service)).map(|service| ConnectTarget::Service(service.id))
             }
-            What::Dial(target, _) => Some(target.clone()),
-            What::Proxy => None,
+            PortTarget::Dial(target, _) => Some(target.clone()),
+            PortTarget::Proxy => None,
         }
     }
 }
 
-/// Returns what the host is asked to dial.
+/// Returns the target that the host dials.
 pub(super) fn named_target(endpoint: &Endpoint) -> ConnectTarget {
     match endpoint {
         Endpoint::Tcp(target) => ConnectTarget::Tcp(target.to_string()),
@@ -130,7 +132,7 @@ pub(super) fn named_target(endpoint: &Endpoint) -> ConnectTarget {
 }
 
 impl LocalPorts {
-    /// Tells whether connections are taken, at once or later.
+    /// Tells whether connections are accepted, at once or later.
     pub(super) fn is_open(&self) -> bool {
         !self.is_closed
     }
@@ -140,26 +142,27 @@ impl LocalPorts {
         self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
     }
 
-    fn add(&mut self, core: &mut Core, bind: &Bind, what: What, sharing: Sharing) -> Result<(), RunError> {
+    fn add(&mut self, core: &mut Core, bind: &Bind, port_target: PortTarget, sharing: Sharing) -> Result<(), RunError> {
         match bind {
             Bind::Tcp(address) => {
                 let (first, bound, second) = Listener::take_both(address.addresses())?;
                 let second = decide(core, second, bound, sharing)?;
                 let address = Address { asked: *address, known: known(*address, bound) };
-                self.insert(core, first, Some(address), Some(bound.to_string()), what.clone())?;
-                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, what))
+                self.insert(core, first, Some(address), Some(bound.to_string()), port_target.clone())?;
+                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, port_target))
             }
             #[cfg(unix)]
-            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), what),
+            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), port_target),
             #[cfg(not(unix))]
             Bind::Unix(_) => Err(RunError::NoService("this system has no unix sockets".to_owned())),
             Bind::Udp(address) => {
                 let (first, bound, second) = UdpListener::take_both(*address)?;
                 let second = decide(core, second, bound, sharing)?;
                 let name = Some(format!("udp:{bound}"));
-                self.datagrams.insert(core.add_listener(first)?, LocalDatagrams { name, what: what.clone() });
+                self.datagrams
+                    .insert(core.add_listener(first)?, LocalDatagrams { name, port_target: port_target.clone() });
                 if let Some(second) = second {
-                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, what });
+                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, port_target });
                 }
                 Ok(())
             }
@@ -172,29 +175,30 @@ impl LocalPorts {
         mut listener: Listener,
         address: Option<Address>,
         name: Option<String>,
-        what: What,
+        port_target: PortTarget,
     ) -> Result<(), RunError> {
         let token = Source::Listener(self.listeners.next_key().slot()).token();
         core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.insert(LocalPort { listener, address, name, what, is_acceptable: true });
+        self.listeners.insert(LocalPort { listener, address, name, port_target, is_acceptable: true });
         Ok(())
     }
 
-    fn has(&self, what: &What) -> bool {
-        let mut all = self.listeners.iter().map(|(_, port)| &port.what);
-        all.any(|own| own == what) || self.datagrams.values().any(|datagrams| datagrams.what == *what)
+    fn has(&self, port_target: &PortTarget) -> bool {
+        let mut all = self.listeners.iter().map(|(_, port)| &port.port_target);
+        all.any(|own| own == port_target)
+            || self.datagrams.values().any(|datagrams| datagrams.port_target == *port_target)
     }
 
-    /// Returns what appears at a TCP port of ours.
+    /// Returns the name of what a TCP port of ours leads to.
     fn taken_by(&self, address: ListenAddress) -> Option<String> {
         let first = |address: ListenAddress| address.addresses().next();
         let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
         let (_, port) = named.find(|(_, port)| port.address.and_then(|own| first(own.known)) == first(address))?;
-        Some(port.what.name())
+        Some(port.port_target.name())
     }
 }
 
-/// Returns an address with the port that it got.
+/// Returns an address with its actual port.
 fn known(address: ListenAddress, bound: SocketAddr) -> ListenAddress {
     match address {
         ListenAddress::One(_) => ListenAddress::One(bound),
@@ -202,8 +206,8 @@ fn known(address: ListenAddress, bound: SocketAddr) -> ListenAddress {
     }
 }
 
-/// Returns what was got of the second address of a port that was got at `bound`. Who has it instead may be taken for
-/// us.
+/// Returns the socket for the second address of a port bound at `bound`, if there is one. If another program has it,
+/// that program may be mistaken for us.
 fn decide<T>(
     core: &mut Core,
     second: Second<T>,
@@ -217,7 +221,7 @@ fn decide<T>(
         (Second::InUse(addr), Sharing::Warned) => {
             let port = bound.port();
             let message = format!(
-                "another program has {addr}: whoever asks for localhost:{port} may reach that one. Use {bound}, end that \
+                "another program has {addr}: a connection to localhost:{port} may reach it. Use {bound}, end that \
                  program, or choose another port"
             );
             core.turn.warn("port-shared", message);
@@ -227,23 +231,23 @@ fn decide<T>(
 }
 
 impl Client {
-    /// Takes datagrams of local programs. Without a session they are lost, as on a network that is down.
+    /// Handles datagrams of local programs. Without a session they are lost, as on a network that is down.
     pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
-        // The session may have ended in this turn, and nobody was told yet.
+        // The session may have ended in this turn, without notice so far.
         let session = self.session.filter(|key| self.local.is_connected && self.core.sessions.get_mut(*key).is_some());
-        let Some(LocalDatagrams { what, .. }) = self.local.datagrams.get(&listener) else {
-            // The relay of a program that asked our proxy: every datagram says where to.
+        let Some(LocalDatagrams { port_target, .. }) = self.local.datagrams.get(&listener) else {
+            // This is the relay of a program that uses our proxy: every datagram names its destination.
             return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
             .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
-        let target = services.and_then(|services| what.target(&services));
+        let target = services.and_then(|services| port_target.target(&services));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
 
-    /// Takes connections. Before the first session the system keeps them in its own queue.
+    /// Accepts connections. Before the first session, the system keeps them in its own queue.
     pub(super) fn accept(&mut self, which: Listening) {
         for (key, port) in self.local.listeners.iter_mut() {
             port.is_acceptable |= [Listening::All, Listening::At(key.slot())].contains(&which);
@@ -257,8 +261,8 @@ impl Client {
                 let Some(port) = self.local.listeners.get_mut(key) else { break };
                 match port.listener.accept() {
                     Accepted::Connection(stream, name, ends) => {
-                        let what = port.what.clone();
-                        self.take(Incoming { stream, name, ends }, what);
+                        let port_target = port.port_target.clone();
+                        self.take(Incoming { stream, name, ends }, port_target);
                     }
                     Accepted::Empty => {
                         port.is_acceptable = false;
@@ -277,14 +281,14 @@ impl Client {
         }
     }
 
-    /// Opens streams for those who waited.
+    /// Opens streams for waiting connections.
     pub(super) fn serve_waiting(&mut self) {
-        for (_, incoming, what) in std::mem::take(&mut self.local.waiting) {
-            self.take(incoming, what);
+        for (_, incoming, port_target) in std::mem::take(&mut self.local.waiting) {
+            self.take(incoming, port_target);
         }
     }
 
-    /// Resets those who waited for too long.
+    /// Resets connections that waited too long.
     pub(super) fn expire_waiting(&mut self) {
         while self.local.waiting.front().is_some_and(|(deadline, ..)| *deadline <= self.core.turn.now) {
             if let Some((_, incoming, _)) = self.local.waiting.pop_front() {
@@ -303,29 +307,29 @@ impl Client {
         self.local.waiting.drain(..).for_each(|(_, incoming, _)| incoming.stream.reset());
     }
 
-    fn take(&mut self, incoming: Incoming, what: What) {
-        if what == What::Proxy {
+    fn take(&mut self, incoming: Incoming, port_target: PortTarget) {
+        if port_target == PortTarget::Proxy {
             return self.negotiate(incoming);
         }
         let session = self.session.filter(|_| self.local.is_connected);
         let entry = session.and_then(|session| self.core.sessions.get_mut(session));
-        let Some(entry) = entry else { return self.wait(incoming, what) };
+        let Some(entry) = entry else { return self.wait(incoming, port_target) };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
-        match (session, what.target(&services)) {
+        match (session, port_target.target(&services)) {
             (Some(session), Some(target)) => {
                 self.core.open_stream(session, incoming, &target);
             }
-            // The host was started again with other services.
+            // The host was restarted with other services.
             _ => incoming.stream.reset(),
         }
     }
 
-    fn wait(&mut self, incoming: Incoming, what: What) {
+    fn wait(&mut self, incoming: Incoming, port_target: PortTarget) {
         if self.local.waiting.len() >= MAX_WAITING {
             return incoming.stream.reset();
         }
         let deadline = self.core.turn.now + WAIT;
-        self.local.waiting.push_back((deadline, incoming, what));
+        self.local.waiting.push_back((deadline, incoming, port_target));
         self.core.turn.deadlines.add(deadline, Due::Client(ClientDue::Waiting));
     }
 }

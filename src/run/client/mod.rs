@@ -7,11 +7,11 @@
 //!    error                      done
 //! ```
 //!
-//! How a session begins is in `joining`: the first time with the pin, later with what the first time left, so that the
-//! pin is not shown to whoever answers.
+//! `joining` begins sessions: the first with the pin, later ones with the ticket of the first, so that the pin is not
+//! exposed again.
 //!
-//! While a session lives but has no path, the host is dialled beside it, to join the session again (`links`). The local
-//! ports stay open all the time (`local`).
+//! While a session lives but has no path, the client dials the host to rejoin it (`links`). The local ports stay open
+//! all the time (`local`).
 
 mod dial;
 mod joining;
@@ -57,11 +57,13 @@ use crate::shares::Source;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
 
-/// The shortest and the longest pause before the host is dialled anew; it doubles with every failure.
+/// Shortest pause before the host is dialled again; it doubles with every failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Longest pause before the host is dialled again.
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 
-/// A session that was connected for this long was no failure: the next one is begun at once.
+/// A session that was connected for this long was not a failure: the next one begins at once.
 const LASTING: Duration = Duration::from_secs(5);
 
 /// Makes a host's services appear on local ports.
@@ -69,9 +71,9 @@ pub struct Client {
     pub(super) core: Core,
     config: ClientConfig,
     local: LocalPorts,
-    /// Programs that say what they want of the proxy.
+    /// Programs that negotiate with the proxy.
     negotiations: Table<Negotiating>,
-    /// What slows down guesses at the login that they want.
+    /// Slows down guesses of the proxy's login.
     logins: LoginLimiter<NegotiationKey, Source>,
     /// What other threads open streams with, and what they want.
     #[cfg(unix)]
@@ -92,13 +94,13 @@ pub struct Client {
 ///     └── refused, nobody waits ── host ended ─────┴──────────────────────────┘
 /// ```
 enum Stage {
-    /// No session was connected in this run: what fails is the end of it, unless somebody said to wait.
+    /// No session was connected in this run: a failure ends it, unless the user said to wait.
     Joining,
-    /// One was: failures from then on are waited out.
+    /// A session was connected: later failures lead to another attempt.
     Serving,
-    /// The client ends the session, and the run with it; with an error if the session was of no use.
+    /// The client ends the session and the run; with an error if the session was useless.
     Leaving(Option<RunError>),
-    /// What the run came to.
+    /// The result of the run.
     Over(Result<(), RunError>),
 }
 
@@ -106,7 +108,7 @@ impl Client {
     /// Binds the local ports and reads certificates; nothing is dialled yet.
     ///
     /// # Errors
-    /// A port cannot be had, or the certificates cannot be read.
+    /// A port cannot be bound, or the certificates cannot be read.
     pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
         let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
         let dialer = Dialer { reverse, ..Dialer::default() };
@@ -136,18 +138,18 @@ impl Client {
         Ok(client)
     }
 
-    /// Returns the first local TCP address that is bound, before any that depends on the host's services.
+    /// Returns the first local TCP address that is bound, except those that depend on the host's services.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local.address()
     }
 
-    /// Returns what ends the run from another thread.
+    /// Returns a handle that ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
         self.core.turn.stopper()
     }
 
-    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
-    /// `nohup`, stays so.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
+    /// stays ignored.
     ///
     /// # Errors
     /// The system's.
@@ -156,7 +158,7 @@ impl Client {
         Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
-    /// Runs until somebody stops it, the host ends the session, or there never was one.
+    /// Runs until it is stopped, the host ends the session, or no session can be had.
     ///
     /// # Errors
     /// Why there is no session, or why it ended for good.
@@ -182,7 +184,7 @@ impl Client {
         }
     }
 
-    /// Messages pass no more.
+    /// Handles the loss of a session's path.
     fn recovering(&mut self, session: SessionKey) {
         if self.session == Some(session) {
             self.local.is_connected = false;
@@ -190,7 +192,7 @@ impl Client {
         }
     }
 
-    /// The host announced the end of a session.
+    /// Handles the host's GOAWAY.
     fn going_away(&mut self, session: SessionKey, reason: GoAwayReason) {
         if self.session != Some(session) {
             return;
@@ -201,7 +203,7 @@ impl Client {
         }
     }
 
-    /// Messages pass, for the first time or again.
+    /// Handles a session that passes messages, for the first time or again.
     fn connected(&mut self, session: SessionKey) {
         if self.session != Some(session) {
             return;
@@ -222,7 +224,7 @@ impl Client {
         self.accept(Listening::All);
     }
 
-    /// Asks the host to listen for our reverse forwards; asking again changes nothing.
+    /// Asks the host to listen for our reverse forwards; repeating this changes nothing.
     fn ask_to_listen(&mut self, session: SessionKey) {
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         for (reverse, id) in self.config.reverse.iter().zip(0..) {
@@ -231,7 +233,7 @@ impl Client {
         self.core.sessions.touch(session);
     }
 
-    /// The host listens for a reverse forward, or does not.
+    /// Handles the host's answer about a reverse forward.
     fn listened(&mut self, session: SessionKey, id: u16, result: Result<String, String>) {
         if self.session != Some(session) {
             return;
@@ -267,9 +269,9 @@ impl Client {
             }
             End::Peer if self.config.once => self.finish(Ok(())),
             End::Peer => self.fail(RunError::Session(End::Peer)),
-            // The host said that it ends, although the last of it was lost.
+            // The host announced its end, although its last messages were lost.
             _ if !self.local.is_open() && !self.is_stopping() => self.fail(RunError::Session(End::Peer)),
-            // It was on its way to the first, and may come there another time.
+            // The connection was lost on the way to the first session; another attempt may succeed.
             End::SignalingLost if matches!(self.stage, Stage::Joining) => {
                 self.join_failed(RunError::Session(End::SignalingLost));
             }
@@ -279,7 +281,7 @@ impl Client {
                 self.joining.last_failure.clear();
                 self.core
                     .turn
-                    .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting anew") });
+                    .report(&Event::Reconnecting { message: format!("the session ended: {end}; connecting again") });
                 self.rejoin_after(Duration::ZERO);
             }
             end => self.join_failed(RunError::Session(end)),
@@ -293,7 +295,7 @@ impl Client {
         self.leave(None);
     }
 
-    /// Ends the session, and the run with it; with an error if the session is of no use.
+    /// Ends the session and the run; with an error if the session is useless.
     fn leave(&mut self, error: Option<RunError>) {
         match &mut self.stage {
             Stage::Joining | Stage::Serving => self.stage = Stage::Leaving(error),
@@ -349,7 +351,7 @@ impl Side for Client {
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
             Notice::Client(notice) => self.handle_own(notice),
-            // A stream whose connection or flow is gone.
+            // The connection or flow of this stream is gone.
             Notice::Unowned { .. } | Notice::Host(_) | Notice::Server(_) => {}
         }
         Ok(())

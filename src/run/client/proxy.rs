@@ -1,4 +1,4 @@
-//! The `-D` port: programs that speak SOCKS5 or HTTP CONNECT say there what is to be dialled for them.
+//! The `-D` port: local programs name their destinations by SOCKS5 or HTTP CONNECT.
 
 use std::io::{self, Read as _};
 use std::net::Ipv4Addr;
@@ -19,31 +19,33 @@ use crate::shares::Source;
 use crate::socks::{Negotiation, Refusal, Request};
 use crate::tunnel::{AbortReason, ConnectTarget};
 
-/// How long a program may take to say what it wants, and how many do so at a time.
+/// How long a program may negotiate.
 const NEGOTIATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum number of programs that negotiate at a time.
 const MAX_NEGOTIATIONS: usize = 1024;
 
-/// Programs whose datagrams are relayed.
+/// Maximum number of programs whose datagrams are relayed.
 const MAX_RELAYS: usize = 256;
 
-/// Bytes that are read at once. What a program sends behind its request fits one message.
+/// Bytes read at once. Data after a program's request then fits into one message.
 const PIECE: usize = 8 * 1024;
 
-/// Key of a program that talks to the proxy.
+/// Key of a program that negotiates with the proxy.
 pub(super) type NegotiationKey = Key<Negotiating>;
 
-/// A program that has not said yet what it wants, or whose datagrams are relayed as long as its connection lasts.
+/// A program that negotiates, or whose datagrams are relayed for as long as its connection lasts.
 pub(super) struct Negotiating {
     incoming: Incoming,
     negotiation: Negotiation,
-    /// It may log in now: others wait for their turn to.
+    /// It may log in now; others wait for their turn.
     has_turn: bool,
     /// The UDP listener for its datagrams.
     relay: Option<UdpListenerKey>,
 }
 
 impl Client {
-    /// Begins to talk with a program.
+    /// Begins to negotiate with a program.
     pub(super) fn negotiate(&mut self, mut incoming: Incoming) {
         if self.negotiations.len() >= MAX_NEGOTIATIONS {
             return incoming.stream.reset();
@@ -59,7 +61,7 @@ impl Client {
         self.core.turn.set(NEGOTIATION_TIMEOUT, Due::Client(ClientDue::Negotiation(key.mark())));
     }
 
-    /// A program has talked for too long.
+    /// Ends a program's negotiation that took too long.
     pub(super) fn handle_negotiation_due(&mut self, program: Mark) {
         if let Some(key) = self.negotiations.find(program)
             && self.negotiations[key].relay.is_none()
@@ -69,7 +71,7 @@ impl Client {
         }
     }
 
-    /// Hears what a program says, until it has to wait or has said what it wants.
+    /// Reads from a program, until it has to wait or its request is complete.
     pub(super) fn handle_negotiation(&mut self, key: NegotiationKey) {
         let mut piece = [0; PIECE];
         loop {
@@ -83,8 +85,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 _ => return self.close_negotiation(key),
             };
-            // Nothing follows the request of one whose datagrams are relayed; whatever comes must not keep the loop
-            // busy.
+            // After a UDP ASSOCIATE nothing follows; further bytes must not keep the loop busy.
             if entry.relay.is_some() {
                 return self.core.turn.tell(ClientNotice::Negotiation { slot: key.slot() });
             }
@@ -104,7 +105,8 @@ impl Client {
         }
     }
 
-    /// Tells whether a program has to wait before what it says is looked at: it may be a login, and others were wrong.
+    /// Tells whether a program has to wait before its bytes are read: they may contain a login, and earlier ones were
+    /// wrong.
     fn waits_for_login(&mut self, key: NegotiationKey) -> bool {
         let now = self.core.turn.now;
         let Some(entry) = self.negotiations.get_mut(key) else { return false };
@@ -122,7 +124,7 @@ impl Client {
         true
     }
 
-    /// Hears those whose turn to log in it is.
+    /// Serves the programs whose turn to log in has come.
     pub(super) fn serve_logins(&mut self) {
         let now = self.core.turn.now;
         while let Some(key) = self.logins.poll_turn(now, rand::random()) {
@@ -130,7 +132,7 @@ impl Client {
                 entry.has_turn = true;
                 self.handle_negotiation(key);
             }
-            // It may not have said anything.
+            // The program may not have sent anything.
             if let Some(entry) = self.negotiations.get_mut(key) {
                 entry.has_turn = false;
             }
@@ -144,7 +146,7 @@ impl Client {
         }
     }
 
-    /// Says that a program was refused; of wrong logins not each.
+    /// Warns that a program was refused; for wrong logins, only now and then.
     fn note_refused(&mut self, incoming: &Incoming, refusal: Refusal) {
         let name = &incoming.name;
         if refusal != Refusal::LoginWrong {
@@ -153,15 +155,14 @@ impl Client {
         match self.logins.failed(self.core.turn.now, source(incoming)) {
             Some(1) => self.core.turn.warn("proxy-refused", format!("{name}: {refusal}")),
             Some(count) => {
-                let message =
-                    format!("{name}: {refusal}; that were {count}, and each has to wait for the one before it");
+                let message = format!("{name}: {refusal}; {count} so far, so each has to wait for its turn");
                 self.core.turn.warn("proxy-refused", message);
             }
             None => {}
         }
     }
 
-    /// Opens a stream for what a program wants.
+    /// Opens a stream for a program's request.
     fn serve(&mut self, key: NegotiationKey, request: &Request, early: Vec<u8>) {
         if *request == Request::UdpAssociate {
             return self.associate(key);
@@ -181,7 +182,7 @@ impl Client {
         }
     }
 
-    /// Opens a relay for a program's datagrams, at the address where it reached us.
+    /// Opens a relay for a program's datagrams, at the address where the program reached us.
     fn associate(&mut self, key: NegotiationKey) {
         let is_full = self.negotiations.iter().filter(|(_, entry)| entry.relay.is_some()).count() >= MAX_RELAYS;
         let Some(entry) = self.negotiations.get_mut(key) else { return };
@@ -195,7 +196,7 @@ impl Client {
                 if !answer(&mut entry.incoming.stream, &mut entry.negotiation) {
                     return self.close_negotiation(key);
                 }
-                // Its end may have come with the request.
+                // The end of the connection may have come with the request.
                 self.core.turn.tell(ClientNotice::Negotiation { slot: key.slot() });
             }
             _ => {
@@ -206,7 +207,7 @@ impl Client {
         }
     }
 
-    /// Ends the connection of a program that has gone, or that nothing more is to be said to.
+    /// Ends the connection of a program that has gone or was answered.
     fn close_negotiation(&mut self, key: NegotiationKey) {
         if let Some(entry) = self.end_negotiation(key) {
             let _ = entry.incoming.stream.finish();
@@ -224,7 +225,7 @@ impl Client {
     }
 }
 
-/// Where a program is; those of a unix socket are in one place.
+/// Returns the source of a program; all programs of a unix socket have the same.
 fn source(incoming: &Incoming) -> Source {
     Source::of(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
 }

@@ -1,4 +1,4 @@
-//! Who waits for an answer before a connection is joined to its stream.
+//! Parties that wait for an answer before a connection is joined to its stream.
 
 use std::io::{Read as _, Write as _};
 
@@ -6,11 +6,11 @@ use crate::net::stream::Stream;
 use crate::socks::Negotiation;
 use crate::tunnel::AbortReason;
 
-/// Who waits until the other side has dialled.
+/// A party that waits until the other side has dialled.
 pub(in crate::run) enum Asker {
-    /// A program that talks to a proxy; with what it sent already.
+    /// A program that negotiates with a proxy, and the data it has already sent.
     Program(Negotiation, Vec<u8>),
-    /// A thread of this process, which is told what came of it; false says that it does not wait any more.
+    /// A thread of this process. The callback gets the result, and returns false if the thread no longer waits.
     Caller(Box<dyn FnMut(Result<(), AbortReason>) -> bool + Send>),
 }
 
@@ -24,7 +24,7 @@ impl Asker {
         }
     }
 
-    /// Ends the connection with the last words there are.
+    /// Ends the connection with a last answer.
     pub(super) fn end(self, stream: Stream) {
         match self {
             Asker::Program(mut negotiation, _) => answer_and_end(stream, &mut negotiation),
@@ -37,8 +37,8 @@ impl Asker {
     }
 }
 
-/// Writes what a negotiation has to say. The answers are a few bytes and the program waits for them, so a socket that
-/// does not take them at once is of no use; false says so.
+/// Writes the output of a negotiation. Answers are a few bytes and the program waits for them, so a socket that does
+/// not take them at once is useless; then returns false.
 pub(in crate::run) fn answer(stream: &mut Stream, negotiation: &mut Negotiation) -> bool {
     while let Some(output) = negotiation.poll_output() {
         if stream.write_all(&output).is_err() {
@@ -48,10 +48,10 @@ pub(in crate::run) fn answer(stream: &mut Stream, negotiation: &mut Negotiation)
     true
 }
 
-/// Says the last words of a negotiation and ends the connection in order: a reset would overtake them.
+/// Writes the last output of a negotiation and ends the connection in order: a reset would overtake the answer.
 pub(in crate::run) fn answer_and_end(mut stream: Stream, negotiation: &mut Negotiation) {
     answer(&mut stream, negotiation);
-    // What came meanwhile is taken, or closing would reset.
+    // Closing with unread bytes would reset the connection.
     let mut rest = [0; 4096];
     while matches!(stream.read(&mut rest), Ok(len) if len > 0) {}
     let _ = stream.finish();

@@ -1,4 +1,4 @@
-//! The course of a dial: which address is tried when, and what it comes to. The socket is somebody else's.
+//! The course of a dial: which address is tried when, and the result. It does not own the socket's I/O.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use crate::net::listen;
 use crate::run::turn::EXHAUSTED_PAUSE;
 
-/// How long one address of a target may take while there are others to try.
+/// Time for one address of a target while there are others to try.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A dial that has not ended, with its socket `S` once there is one.
+/// A dial that has not ended, with its socket `S` if there is one.
 #[derive(Debug)]
 pub(super) struct Course<S> {
     stage: Stage<S>,
     /// The addresses to try next, in this order.
     left: VecDeque<SocketAddr>,
-    /// Why the last address that failed did.
+    /// The error of the last address that failed.
     failure: Option<io::Error>,
 }
 
@@ -25,16 +25,16 @@ pub(super) struct Course<S> {
 enum Stage<S> {
     /// The target's name is being looked up.
     Resolving,
-    /// The first address is to be dialled once a descriptor is free.
+    /// The first address is dialled once a descriptor is free.
     Starved,
     /// The socket that tries an address.
     Trying(S),
 }
 
-/// What an address came to that was to be tried.
+/// The result of trying the next address.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// There is a socket. If it got no answer by then, the [next address](Course::skip) is tried.
+    /// There is a socket. If it has no answer by the given time, the [next address](Course::skip) is tried.
     Trying(Option<Overtake>),
     /// No descriptor is free for it.
     Starved,
@@ -42,7 +42,7 @@ pub(super) enum Step {
     Failed(io::Error),
 }
 
-/// When an address has had its time, and how many were left then.
+/// When to give up an address, and how many others were left when it was dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Overtake {
     pub(super) at: Instant,
@@ -50,7 +50,7 @@ pub(super) struct Overtake {
 }
 
 impl<S> Course<S> {
-    /// Begins with a name that is being looked up.
+    /// Begins while the target's name is being looked up.
     pub(super) fn new() -> Course<S> {
         Course { stage: Stage::Resolving, left: VecDeque::new(), failure: None }
     }
@@ -104,7 +104,7 @@ impl<S> Course<S> {
         Step::Failed(self.failure.take().unwrap_or_else(|| io::Error::other("the name has no address")))
     }
 
-    /// Takes the socket that tries an address, if there is one.
+    /// Takes the socket of the current attempt, if there is one.
     pub(super) fn take_socket(&mut self) -> Option<S> {
         match std::mem::replace(&mut self.stage, Stage::Resolving) {
             Stage::Trying(socket) => Some(socket),
@@ -115,13 +115,13 @@ impl<S> Course<S> {
         }
     }
 
-    /// Takes the socket of an address that has failed.
+    /// Takes the socket of an address that failed.
     pub(super) fn failed(&mut self, failure: io::Error) -> Option<S> {
         self.failure = Some(failure);
         self.take_socket()
     }
 
-    /// Takes the socket of an address that has had its time, unless another is being tried meanwhile.
+    /// Takes the socket of an address that took too long, unless another is being tried already.
     pub(super) fn skip(&mut self, left: usize) -> Option<S> {
         if self.left.len() == left { self.take_socket() } else { None }
     }
@@ -131,21 +131,22 @@ impl<S> Course<S> {
         matches!(self.stage, Stage::Starved)
     }
 
-    /// This machine answers at once, or is too busy: then another address has nothing better to offer.
+    /// Returns the deadline of the current attempt. There is none if all other addresses are this machine's: it answers
+    /// at once, or is too busy to answer at any.
     fn overtake(&self, now: Instant) -> Option<Overtake> {
         let is_worth_while = self.left.iter().any(|address| !address.ip().is_loopback());
         is_worth_while.then(|| Overtake { at: now + ATTEMPT_TIMEOUT, left: self.left.len() })
     }
 }
 
-/// When dials that found no descriptor are tried again: all at the same moment, so that the oldest comes first.
+/// When to retry dials that found no descriptor: all at the same moment, so that the oldest comes first.
 #[derive(Debug, Default)]
 pub(super) struct Retry {
     at: Option<Instant>,
 }
 
 impl Retry {
-    /// Returns when a dial that found no descriptor just now is tried again.
+    /// Returns when to retry a dial that found no descriptor at `now`.
     pub(super) fn after(&mut self, now: Instant) -> Instant {
         match self.at {
             Some(at) if at > now => at,

@@ -1,18 +1,18 @@
-//! Addresses that answer, refuse and say nothing, and a machine without descriptors, without a socket and without
+//! Addresses that answer, refuse or stay silent, and a machine without free descriptors, all without sockets and
 //! waiting.
 
 use super::*;
 use crate::run::deadlines::{Deadlines, DialDue, Due};
 use crate::run::keys::ConnectionKey;
 
-/// What becomes of an attempt at once.
+/// The immediate result of an attempt.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
-    /// The socket waits.
+    /// No answer yet.
     Silence,
-    /// The system says no.
+    /// The system refuses.
     Error(io::ErrorKind),
-    /// There is no descriptor.
+    /// There is no free descriptor.
     Exhausted,
 }
 
@@ -137,7 +137,7 @@ fn a_dial_without_a_descriptor_tries_the_same_address_again() {
     assert!(rig.has_tried(&["192.0.2.1:80", "192.0.2.1:80", "192.0.2.1:80"]) && !rig.course.is_starved());
 }
 
-/// Each try lasts for a moment, in which some of those that wait get a descriptor, and others come.
+/// At each retry, some of the waiting dials get a descriptor, and new ones come.
 #[test]
 fn of_those_without_a_descriptor_the_oldest_comes_first() {
     let (mut retry, mut deadlines, mut now) = (Retry::default(), Deadlines::default(), Instant::now());

@@ -16,7 +16,7 @@ use crate::run::shared::Shared;
 use crate::tunnel::{AbortReason, StreamKey};
 
 impl Connections {
-    /// Dials the target of a stream the peer opened, if that is still there.
+    /// Dials the target of a stream that the peer opened, if the stream still exists.
     pub(in crate::run) fn open_target(&mut self, shared: &mut Shared<'_>, wanted: Wanted) {
         let target = wanted.target();
         let Some(connection) = self.insert(shared, wanted.session, wanted.key, target.clone()) else { return };
@@ -49,7 +49,7 @@ impl Connections {
         self.settle(shared, connection, Some(outcome));
     }
 
-    /// Takes the resolver's answer for a dial.
+    /// Handles the resolver's answer for a dial.
     pub(in crate::run) fn handle_lookup(
         &mut self,
         shared: &mut Shared<'_>,
@@ -60,14 +60,14 @@ impl Connections {
         self.settle(shared, connection, outcome);
     }
 
-    /// A deadline of a dial came up.
+    /// Handles a deadline of a dial.
     pub(in crate::run) fn handle_dial_due(&mut self, shared: &mut Shared<'_>, due: DialDue) {
         let connection = due.connection();
         let outcome = self.dials.handle_due(shared, connection, due);
         self.settle(shared, connection, outcome);
     }
 
-    /// Takes an event of a dial's socket.
+    /// Handles an event of a dial's socket.
     pub(super) fn handle_dial_event(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
         let outcome = self.dials.handle_event(shared, connection);
         self.settle(shared, connection, outcome);

@@ -1,4 +1,4 @@
-//! The dials of a loop that have not ended: their sockets, and the addresses they try. Some wait for a descriptor.
+//! The dials in progress: their sockets, and the addresses they try. Some wait for a descriptor.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,14 +20,14 @@ use crate::run::token::Source;
 use crate::run::trails::Trails;
 use crate::tunnel::{AbortReason, Hop, Trail};
 
-/// How long a target may take to answer, name look-up included.
+/// Time for a target to answer, including the name look-up.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a dial came to.
+/// The result of a dial.
 pub(super) enum Outcome {
-    /// A connection, its names, and why it takes nothing any more if so.
+    /// A connection, its names, and an error if it takes nothing more.
     Made(Stream, Vec<Hop>, Option<io::Error>),
-    /// None of the addresses of what the peer named may be dialled; the words are for people here.
+    /// No address of the requested host may be dialled; the text is for people on this side.
     Denied(String),
     /// No connection, and why.
     Failed(AbortReason, String),
@@ -49,7 +49,7 @@ impl Outcome {
     }
 }
 
-/// The dials of a loop that have not ended.
+/// The dials in progress.
 #[derive(Default)]
 pub(super) struct Dials {
     table: HashMap<ConnectionKey, Dial>,
@@ -59,16 +59,16 @@ pub(super) struct Dials {
 struct Dial {
     course: Course<Stream>,
     origin: Origin,
-    /// The host that a peer named, whose addresses are to be checked; `None` for a service.
+    /// The host that a peer named, whose addresses must be checked; `None` for a service.
     named: Option<Target>,
 }
 
-/// What is remembered of a dial for those that come back by way of it.
+/// What is remembered of a dial, to recognise dials that come back because of it.
 struct Origin {
     target: String,
     /// The connections that led to it.
     trail: Trail,
-    /// What it is called.
+    /// Its names in trails.
     hops: Vec<Hop>,
 }
 
@@ -79,7 +79,7 @@ impl Origin {
 }
 
 impl Dials {
-    /// Dials a target. Returns what it came to if that is known at once, as of all that follow.
+    /// Begins to dial a target. Returns the result if it is known at once, as the other functions do.
     pub(super) fn begin(
         &mut self,
         shared: &mut Shared<'_>,
@@ -120,7 +120,7 @@ impl Dials {
         }
     }
 
-    /// Takes the resolver's answer.
+    /// Handles the resolver's answer.
     pub(super) fn handle_lookup(
         &mut self,
         shared: &mut Shared<'_>,
@@ -134,7 +134,7 @@ impl Dials {
         }
     }
 
-    /// Dials those addresses of a target that may be dialled: exactly what was checked, not what its name means a
+    /// Dials those addresses of a target that may be dialled: exactly the checked ones, whatever the name means a
     /// moment later.
     fn handle_addresses(
         &mut self,
@@ -160,7 +160,7 @@ impl Dials {
         self.follow(shared, connection, step)
     }
 
-    /// Takes an event of a dial's socket.
+    /// Handles an event of a dial's socket.
     pub(super) fn handle_event(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) -> Option<Outcome> {
         let dial = self.table.get_mut(&connection)?;
         let error = match dial.course.socket()?.attempt() {
@@ -174,7 +174,7 @@ impl Dials {
         self.advance(shared, connection)
     }
 
-    /// A deadline of a dial came up.
+    /// Handles a deadline of a dial.
     pub(super) fn handle_due(
         &mut self,
         shared: &mut Shared<'_>,
@@ -194,7 +194,7 @@ impl Dials {
         }
     }
 
-    /// Gives a dial up, if there is one.
+    /// Gives up a dial, if there is one.
     pub(super) fn forget(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey) {
         let Some(Dial { mut course, origin, .. }) = self.table.remove(&connection) else { return };
         shared.trails.remove(&origin.hops);
@@ -212,7 +212,7 @@ impl Dials {
         self.follow(shared, connection, step)
     }
 
-    /// Does what the course of a dial wants.
+    /// Carries out the next step of a dial.
     fn follow(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, step: Step) -> Option<Outcome> {
         match step {
             Step::Trying(overtake) => {
@@ -242,7 +242,7 @@ impl Dials {
         Some(Outcome::Made(course.take_socket()?, origin.hops, failure))
     }
 
-    /// Gives up the socket of an address that is not tried any more.
+    /// Gives up the socket of an address that is no longer tried.
     fn drop_socket(&mut self, shared: &mut Shared<'_>, connection: ConnectionKey, socket: Option<Stream>) {
         if let Some(dial) = self.table.get_mut(&connection) {
             shared.trails.remove(&std::mem::take(&mut dial.origin.hops));
@@ -253,7 +253,7 @@ impl Dials {
 
 fn connect(origin: &mut Origin, trails: &mut Trails, address: SocketAddr) -> io::Result<Stream> {
     let stream = system::TcpStream::connect(address)?;
-    // It may be accepted before the loop hears of it.
+    // The connection may be accepted before the loop notices.
     if let Ok(local) = stream.local_addr() {
         origin.remember(trails, &Ends::Ports { local, remote: address });
     }

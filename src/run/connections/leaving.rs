@@ -1,5 +1,5 @@
-//! Connections whose stream the peer has reset. A reset of ours at once would throw away what the system has taken from
-//! us and not yet sent, which is what the peer said last: it comes when that is on its way.
+//! Connections whose stream the peer has reset. An immediate reset would discard what the system has not sent yet,
+//! which is the peer's last data. So the reset waits until that is sent.
 
 use std::io::{self, Read as _};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::run::table::{Slot, Table};
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 
-/// Connections that may wait for their reset. Beyond that the one that has waited for longest is reset.
+/// Maximum number of connections that wait for their reset. Beyond it, the one that has waited longest is reset.
 const MAX_LEAVING: usize = 256;
 
-/// How long a program may take to read what is there for it.
+/// Time for a program to read the remaining data.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The same where the system does not tell how much it has read: it was told the end already, or this is not Linux.
+/// The same time if the system does not tell how much was read: the end was sent already, or this is not Linux.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is taken of a program, to no purpose but to let it go on, before others have their turn.
+/// Maximum number of bytes of a program that are read and discarded in one turn, so that the program can go on.
 const READ_BUDGET: usize = 256 * 1024;
 
 /// A connection that waits for its reset.
@@ -32,14 +32,14 @@ pub(in crate::run) struct Leaving {
     until: Until,
 }
 
-/// What such a connection waits for, beside its time.
+/// What the connection waits for, beside its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// The system says that everything is on its way.
+    /// The system reports that everything is sent.
     Sent,
-    /// The program was told the end: it ends, too.
+    /// The program was sent the end, and ends, too.
     Ended,
-    /// Nothing tells.
+    /// Nothing can be observed.
     Timeout,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Leavings {
 }
 
 impl Leavings {
-    /// Resets a connection once what was written to it is on its way, given whether its end was.
+    /// Resets a connection once everything written to it is sent. `has_finished` tells whether the end was written.
     pub(super) fn add(&mut self, turn: &mut Turn, mut stream: Stream, has_finished: bool) {
         if stream.delivers_at_once() {
             return stream.reset();
@@ -66,7 +66,7 @@ impl Leavings {
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
         let token = Source::Leaving(self.table.next_key().slot()).token();
-        // Whoever registers is told at once what is ready already.
+        // Registration reports present readiness at once.
         if let Err(error) = turn.registry().register(&mut stream, token, interest) {
             debug!("register error={error}");
             return stream.reset();
@@ -76,7 +76,7 @@ impl Leavings {
         turn.set(timeout, Due::Leaving(key));
     }
 
-    /// Takes an event of such a connection's socket.
+    /// Handles an event of the connection's socket.
     pub(super) fn handle_event(&mut self, turn: &Turn, slot: Slot, event: &MioEvent) {
         let Some(key) = self.table.at(slot) else { return };
         let leaving = &mut self.table[key];
@@ -84,7 +84,7 @@ impl Leavings {
         if is_sent || event.is_error() {
             return self.take(turn, key).reset();
         }
-        // What it still says is taken, or a program that does not read until it has said all would wait for ever.
+        // Read and discard, or a program that does not read before it has written everything would wait for ever.
         let mut piece = [0; 16 * 1024];
         let mut budget = READ_BUDGET;
         while budget > 0 {
@@ -94,19 +94,19 @@ impl Leavings {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Both directions have ended in order: the system does the rest.
                 Ok(_) if leaving.until == Until::Ended => return drop(self.take(turn, key)),
-                // It has said all, and may still read.
+                // The program has written everything, and may still read.
                 Ok(_) => return,
                 Err(_) => return self.take(turn, key).reset(),
             }
         }
-        // There is more: the next turn hears of it again.
+        // There is more: re-registering reports it again in the next turn.
         let interest = Interest::READABLE | Interest::WRITABLE;
         if turn.registry().reregister(&mut leaving.stream, Source::Leaving(key.slot()).token(), interest).is_err() {
             self.take(turn, key).reset();
         }
     }
 
-    /// The time of such a connection is up.
+    /// Handles the deadline of such a connection.
     pub(super) fn handle_due(&mut self, turn: &Turn, key: LeavingKey) {
         if self.table.contains(key) {
             self.take(turn, key).reset();

@@ -12,7 +12,7 @@ use crate::run::shared::Shared;
 use crate::tunnel::{AbortReason, ConnectTarget, OpenError, StreamKey};
 
 impl Connections {
-    /// Opens a stream for a connection that a local program made. The data may follow at once. Returns the connection.
+    /// Opens a stream for a connection that a local program made, and returns the connection. Data may follow at once.
     pub(in crate::run) fn open_stream(
         &mut self,
         shared: &mut Shared<'_>,
@@ -34,7 +34,7 @@ impl Connections {
         }
     }
 
-    /// The same for a connection whose program waits for an answer: it gets one once the other side has dialled.
+    /// Opens a stream for a connection whose program waits for an answer: it gets one once the other side has dialled.
     pub(in crate::run) fn open_asking(
         &mut self,
         shared: &mut Shared<'_>,
@@ -76,7 +76,7 @@ impl Connections {
         self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
     }
 
-    /// The other side has dialled: a program that waits may proceed.
+    /// Lets a waiting program proceed, after the other side has dialled.
     pub(in crate::run) fn stream_accepted(&mut self, shared: &mut Shared<'_>, session: SessionKey, key: StreamKey) {
         let Some(&connection) = shared.sessions[session].connections.get(&key) else { return };
         let entry = &mut self.table[connection];

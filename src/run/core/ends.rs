@@ -1,4 +1,4 @@
-//! How sessions end, and what belongs to them.
+//! How sessions end, and everything that belongs to them.
 
 use log::info;
 
@@ -15,15 +15,15 @@ impl Core {
         self.sessions.go_away(self.turn.now, reason, detail);
     }
 
-    /// Ends the session that has been without a path for longest, to make room. Tells whether there was one; those that
-    /// only just lost theirs are left alone.
+    /// Ends the session that has been without a path for longest, to make room, and returns whether there was one.
+    /// Sessions that have only just lost their path are spared.
     pub(in crate::run) fn evict(&mut self) -> bool {
         let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
         self.abandon(session, End::PathLost);
         true
     }
 
-    /// Ends a session without waiting for the peer, if it is still there.
+    /// Ends a session without waiting for the peer, if the session exists.
     pub(in crate::run) fn abandon(&mut self, session: SessionKey, end: End) {
         if let Some(entry) = self.sessions.get_mut(session) {
             entry.session.abandon(self.turn.now, end);
@@ -44,7 +44,7 @@ impl Core {
         self.turn.tell(Notice::Ended { session, end, summary });
     }
 
-    /// Reports the end of a session: a summary if it was connected, a warning if it never was.
+    /// Reports the end of a session: a summary if it was connected, otherwise a warning.
     pub(in crate::run) fn report_end(&mut self, summary: Summary, end: &End) {
         let Summary { name, sent, received, duration, .. } = summary;
         match duration {
@@ -53,9 +53,9 @@ impl Core {
                 let reason = end.to_string();
                 self.turn.report(&Event::Disconnected { session: name, reason, sent, received, duration_ms });
             }
-            // Nothing went wrong, and nobody has to do anything.
+            // Nothing went wrong, and nobody has to act.
             None if *end == End::Visit => info!("session={name} ended: {end}"),
-            // Somebody pressed Ctrl-C.
+            // The user pressed Ctrl-C.
             None if *end == End::Local => {}
             None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),
         }

@@ -1,4 +1,4 @@
-//! What a stream of the peer's is joined to: whether it is dialled, now, in a moment, or not at all.
+//! Streams that the peer opened: whether their target is dialled at once, later, or not at all.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::run::trails::{LEADS_BACK, warn_of_loop};
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
 
 impl Core {
-    /// Dials the target of a stream the peer opened, if there is one and it is allowed.
+    /// Dials the target of a stream that the peer opened, if it exists and is allowed.
     pub(super) fn open_target(&mut self, session: SessionKey, key: StreamKey, target: &ConnectTarget) {
         let entry = &mut self.sessions[session];
-        // Only what was asked for, and was not refused, comes back.
+        // Only accepted reverse forwards may come back.
         if let ConnectTarget::Reverse(id) = target
             && !entry.session.mux().takes_reverse(*id)
         {
@@ -48,7 +48,7 @@ impl Core {
         self.admit(wanted);
     }
 
-    /// Dials what a stream is to be joined to, if there still is one.
+    /// Dials the target of a stream, if the stream still exists.
     pub(super) fn dial_target(&mut self, wanted: Wanted) {
         if self.sessions.get(wanted.session).is_none() {
             return;
@@ -64,7 +64,7 @@ impl Core {
         self.prune_deadlines();
     }
 
-    /// Dials a target, now or in a moment, unless it is known to lead back.
+    /// Dials a target, at once or later, unless it is known to lead back.
     pub(super) fn admit(&mut self, wanted: Wanted) {
         let now = self.turn.now;
         let key = self.rounds.find(wanted.session, &wanted.target());
@@ -73,19 +73,19 @@ impl Core {
         self.obey_rounds(key, look_at);
     }
 
-    /// What was waited for at a target is over.
+    /// Handles the deadline of a watched target.
     pub(super) fn handle_round_due(&mut self, key: RoundKey) {
         let look_at = self.rounds.handle_due(self.turn.now, key);
         self.obey_rounds(key, look_at);
     }
 
-    /// A target answered on one of its connections.
+    /// Handles an answer of a target on one of its connections.
     pub(super) fn target_answered(&mut self, key: RoundKey) {
         self.rounds.answered(self.turn.now, key);
         self.obey_rounds(key, None);
     }
 
-    /// Does with dials what was decided.
+    /// Carries out decisions about dials.
     fn obey_rounds(&mut self, key: RoundKey, look_at: Option<Instant>) {
         look_at.into_iter().for_each(|at| self.turn.deadlines.add(at, Due::Round(key)));
         while let Some(order) = self.rounds.poll() {

@@ -1,4 +1,4 @@
-//! Local programs that send datagrams: one socket for all of them, a flow for each.
+//! UDP sockets for local programs: one for all of them, with a flow for each.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,30 +23,30 @@ use crate::socks::datagram;
 use crate::status::event::StreamEnd;
 use crate::tunnel::ConnectTarget;
 
-/// Flows that programs here may have in a session; beyond it the one that was idle for longest goes.
+/// Maximum number of flows of local programs in a session; beyond it the one that was idle for longest ends.
 const MAX_FLOWS: usize = 1024;
 
-/// A socket that local programs send to.
+/// A UDP socket for local programs.
 pub(in crate::run) struct UdpListener {
     pub(in crate::run) socket: ProgramSocket,
-    /// It is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and comes from this address
-    /// only. Its port is that of the first datagram, and 0 before.
+    /// Set if this is the relay of a UDP ASSOCIATE: every datagram has a header with its target, and must come from
+    /// this address. Its port is that of the first datagram, and 0 before.
     owner: Option<SocketAddr>,
     /// The flow of each program.
     pub(in crate::run) flows: HashMap<Program, FlowKey>,
 }
 
-/// Who sent a datagram; through a relay, also where to. Those are flows of their own.
+/// The sender of a datagram; through a relay, also its target. Each combination has its own flow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::run) struct Program {
     source: SocketAddr,
-    /// Which of our addresses it sent to, where there are several; answers come from there.
+    /// Which of our addresses the program sent to, if there are several; answers come from there.
     asked: Option<IpAddr>,
     target: Option<Target>,
 }
 
 impl UdpListener {
-    /// Listens there, and where else the port is free that is asked for.
+    /// Binds the addresses of a port, as far as the port is free there.
     pub(in crate::run) fn take_both(
         address: ListenAddress,
     ) -> Result<(UdpListener, SocketAddr, Second<UdpListener>), ListenError> {
@@ -61,7 +61,7 @@ impl UdpListener {
         Ok(UdpListener { socket: ProgramSocket::bind(address)?, owner: None, flows: HashMap::new() })
     }
 
-    /// Binds the relay of a UDP ASSOCIATE for a program on that machine, at any port.
+    /// Binds the relay of a UDP ASSOCIATE for a program at `owner`, at any port.
     pub(in crate::run) fn relay(mut address: SocketAddr, owner: IpAddr) -> io::Result<UdpListener> {
         address.set_port(0);
         Ok(UdpListener { owner: Some(SocketAddr::new(owner, 0)), ..UdpListener::bind(address)? })
@@ -74,7 +74,7 @@ impl UdpListener {
         }
     }
 
-    /// Returns whose datagram this is, and what it carries; `None` if it is nobody's.
+    /// Returns the sender and the payload of a datagram; `None` if it is not allowed here.
     fn take<'a>(
         &mut self,
         source: SocketAddr,
@@ -108,8 +108,8 @@ impl fmt::Display for Program {
 }
 
 impl Flows {
-    /// Takes what programs sent to a listener. `wanted` says which session and target they are for, for a relay the
-    /// session only; without one, they are lost.
+    /// Handles datagrams that programs sent to a listener. `wanted` gives their session and target (for a relay, only
+    /// the session); without it they are lost.
     pub(in crate::run) fn receive_from_programs(
         &mut self,
         shared: &mut Shared<'_>,
@@ -126,10 +126,10 @@ impl Flows {
             let Received { len, stride, source, asked } = match entry.socket.receive(&mut buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An earlier datagram found nobody.
+                // This is an error of an earlier datagram.
                 Err(_) => continue,
             };
-            // One that is empty is a datagram, too.
+            // An empty datagram counts, too.
             let mut rest = &buffer[..len];
             loop {
                 let datagram;

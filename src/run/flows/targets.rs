@@ -1,4 +1,4 @@
-//! The targets of flows that peers open: finding and connecting to them.
+//! The targets of flows that peers open: resolving and connecting.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,12 +17,12 @@ use crate::run::token::Source;
 use crate::status::event::StreamEnd;
 use crate::tunnel::AbortReason;
 
-/// Flows that peers may have opened in all sessions of the loop, each of which has a socket. Beyond it that one of the
-/// session with the most of them goes that was idle for longest.
+/// Maximum number of flows that peers have opened in all sessions; each has a socket. Beyond it, the flow that was idle
+/// for longest ends, in the session with the most of them.
 const MAX_TARGET_FLOWS: usize = 1024;
 
 impl Flows {
-    /// Prepares the flow of a stream the peer opened.
+    /// Prepares the flow of a stream that the peer opened.
     pub(in crate::run) fn open_target_flow(&mut self, shared: &mut Shared<'_>, wanted: Wanted, target: &Target) {
         self.make_room_for_target(shared);
         let Wanted { session, key, is_named, ref trail, .. } = wanted;
@@ -40,7 +40,7 @@ impl Flows {
         }
     }
 
-    /// Ends a flow that a peer opened if there are as many as there may be.
+    /// Ends a flow that a peer opened, if there are too many.
     fn make_room_for_target(&mut self, shared: &mut Shared<'_>) {
         let of_peers = || self.table.iter().filter(|(_, entry)| !matches!(entry.our_end, FlowEnd::Program { .. }));
         if of_peers().count() < MAX_TARGET_FLOWS {
@@ -55,7 +55,7 @@ impl Flows {
         }
     }
 
-    /// Takes the resolver's answer for a flow.
+    /// Handles the resolver's answer for a flow.
     pub(in crate::run) fn handle_flow_lookup(
         &mut self,
         shared: &mut Shared<'_>,
@@ -84,7 +84,7 @@ impl Flows {
         let Some(address) = allowed.next() else {
             return self.fail_flow(shared, flow, AbortReason::Denied, "no --allow rule of the host has it");
         };
-        // Only this machine says at once that nobody is at the first.
+        // Only this machine reports at once that nothing listens at the first address.
         let further = allowed.next().filter(|further| address.ip().is_loopback() && further.ip().is_loopback());
         match self.connected_socket(shared, flow, address) {
             Ok(socket) => {
@@ -102,7 +102,7 @@ impl Flows {
         }
     }
 
-    /// Turns to the other address of a target where nobody is at the one tried so far. Tells whether there was another.
+    /// Moves to the other address of a target, if nothing listens at the first. Returns whether there was another.
     pub(super) fn try_further(&mut self, shared: &mut Shared<'_>, flow: FlowKey) -> bool {
         let Some(FlowEntry { our_end: FlowEnd::Target(socket, further), .. }) = self.table.get_mut(flow) else {
             return false;

@@ -1,5 +1,5 @@
-//! Clients that come in through the server: each is a numbered conversation on the WebSocket that all of them share,
-//! and a link like any other to the rest of the host. Conversation 0 is the server's own session.
+//! Clients that come through the server. Each is a numbered conversation on the WebSocket that all of them share, and a
+//! link like any other to the rest of the host. Conversation 0 is the server's own session.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -18,25 +18,25 @@ use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
 
-/// Bytes that may wait for their turn in a conversation. A session stops at much less.
+/// Maximum number of bytes that wait in a conversation. A session stops at much less.
 const MAX_WAITING: usize = 256 * 1024;
 
-/// What goes over the WebSocket to the server.
+/// The conversations on the WebSocket to the server.
 #[derive(Default)]
 pub(super) struct Conversations {
     open: HashMap<u32, Conversation>,
-    /// Those with something to send, in the order of their turns; each is in it once.
+    /// Conversations with something to send, in the order of their turns; each is in it once.
     turns: VecDeque<u32>,
-    /// The session with the server itself, and what it has to say.
+    /// The session with the server itself, and its waiting output.
     session: Option<SessionKey>,
     outbox: Outbox,
 }
 
-/// What a client's link sends by.
+/// The output of a client's link.
 struct Conversation {
     link: LinkKey,
     outbox: Outbox,
-    /// It is over once everything is sent.
+    /// It ends once everything is sent.
     is_leaving: bool,
 }
 
@@ -46,16 +46,16 @@ impl Conversations {
         self.open.remove(&number).map(|conversation| conversation.link)
     }
 
-    /// Returns what waits to be sent in a conversation, in bytes.
+    /// Returns how many bytes wait to be sent in a conversation.
     pub(super) fn waiting(&self, number: u32) -> usize {
         self.open.get(&number).map_or(0, |conversation| conversation.outbox.bytes())
     }
 }
 
 impl Host {
-    /// A client comes in through the server.
+    /// Handles a client that comes through the server.
     pub(super) fn add_conversation(&mut self, number: u32, remote: SocketAddr) {
-        // A server that uses a number twice ends the first conversation by it.
+        // A server that uses a number again ends the former conversation by that.
         self.leave(number);
         let source = Source::of(remote.ip());
         let has_place = self.make_place(source);
@@ -73,13 +73,15 @@ impl Host {
     pub(super) fn handle_packet(&mut self, bytes: Bytes) {
         let packet = match Packet::decode(bytes) {
             Ok(packet) => packet,
-            Err(error) => return self.uplink_lost(WebSocketError::Protocol(format!("what the server sent: {error}"))),
+            Err(error) => {
+                return self.uplink_lost(WebSocketError::Protocol(format!("its message is invalid: {error}")));
+            }
         };
         if packet.conversation == SERVER {
             return self.handle_server_message(packet.payload);
         }
         let Some(uplink) = &self.uplink else { return };
-        // One that we left may still have something under way.
+        // A conversation that we left may still receive messages.
         let Some(conversation) = uplink.conversations.open.get(&packet.conversation) else { return };
         let key = conversation.link;
         match packet.payload {
@@ -88,7 +90,7 @@ impl Host {
         }
     }
 
-    /// Takes a message of the session with the server, which begins with the first one.
+    /// Handles a message of the session with the server, which begins with the first one.
     fn handle_server_message(&mut self, payload: Payload) {
         let Payload::Binary(bytes) = payload else { return };
         let Some(session) = self.uplink.as_ref().map(|uplink| uplink.conversations.session) else { return };
@@ -109,7 +111,7 @@ impl Host {
         session
     }
 
-    /// The session with the server is over. Unless we end, too, a new WebSocket begins anew.
+    /// Handles the end of the session with the server. Unless the host is ending, it opens a new WebSocket.
     pub(super) fn server_session_ended(&mut self, session: SessionKey) {
         let Some(uplink) = &mut self.uplink else { return };
         if uplink.conversations.session != Some(session) {
@@ -121,7 +123,7 @@ impl Host {
         }
     }
 
-    /// Sends a message of a conversation once it is its turn; fails if too much waits already.
+    /// Queues a message of a conversation; fails if too much waits already.
     pub(super) fn send_packet(&mut self, number: u32, message: Payload) -> Result<(), WebSocketError> {
         let Some(uplink) = &mut self.uplink else { return Ok(()) };
         let Some(Conversation { outbox, .. }) = uplink.conversations.open.get_mut(&number) else { return Ok(()) };
@@ -136,7 +138,7 @@ impl Host {
         Ok(())
     }
 
-    /// Sends a message of the session with the server once it is its turn. The session stops by itself when much waits.
+    /// Queues a message of the session with the server. That session stops by itself when much waits.
     pub(super) fn send_to_server(&mut self, message: Payload) {
         let Some(uplink) = &mut self.uplink else { return };
         let Conversations { outbox, session, .. } = &mut uplink.conversations;
@@ -157,7 +159,7 @@ impl Host {
         }
     }
 
-    /// Gives the WebSocket what it has room for, a message of each conversation in turn.
+    /// Writes to the WebSocket what it has room for, one message of each conversation in turn.
     pub(super) fn pump_uplink(&mut self) {
         while let Some(key) = self.registered()
             && self.links[key].buffered() < Outbox::MAX_AHEAD
@@ -208,7 +210,7 @@ impl Host {
         }
     }
 
-    /// Takes a conversation from the table, and tells the server that it is over if it does not know yet.
+    /// Removes a conversation, and tells the server if it does not know yet.
     pub(super) fn forget_conversation(&mut self, number: u32) {
         if self.uplink.as_mut().is_none_or(|uplink| uplink.conversations.remove(number).is_none()) {
             return;
@@ -221,7 +223,7 @@ impl Host {
         }
     }
 
-    /// Ends what went over the WebSocket.
+    /// Ends everything on the WebSocket.
     pub(super) fn end_conversations(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
         let Conversations { open, session, .. } = std::mem::take(&mut uplink.conversations);

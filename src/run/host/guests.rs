@@ -1,4 +1,4 @@
-//! Who may come in: guesses of the pin in their turn, the bound on sessions, the person at the terminal.
+//! Admission of clients: guesses of the pin in their turn, the limit on sessions, the question to a person.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use crate::signaling::pin::Pin;
 use crate::status::event::Event;
 use crate::tunnel::{Config, Role, Service};
 
-/// How long a person may take to answer `--ask`.
+/// Time for a person to answer `--ask`.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Host {
-    /// Queues a client's proof; from here on its time is the limiter's.
+    /// Queues a client's proof; from here on the limiter decides its time.
     pub(super) fn enqueue(&mut self, key: LinkKey) {
         self.links.begin_endless_step(key);
         let link = &mut self.links[key];
@@ -80,9 +80,9 @@ impl Host {
         self.core.turn.verify_at = self.limiter.poll_timeout();
     }
 
-    /// Lets a client in that knows the pin, if there is room and nobody objects.
+    /// Admits a client that knows the pin, if there is room and nobody objects.
     pub(super) fn admit(&mut self, key: LinkKey, established: Established) {
-        // A client that is gone already took its link along.
+        // The link of a client that hung up is gone.
         let Some(link) = self.links.get_mut(key) else { return };
         let Some(approval) = &mut self.approval else { return self.start_session(key, established) };
         let request = JoinRequest { remote: link.remote, session: established.session.to_string() };
@@ -99,7 +99,7 @@ impl Host {
         }
     }
 
-    /// Takes what the person at the terminal answered.
+    /// Handles a person's answers.
     pub(super) fn handle_answers(&mut self) {
         while let Some((question, verdict)) = self.approval.as_mut().and_then(Approval::poll) {
             let Some(key) = self.asked(question) else { continue };
@@ -110,7 +110,7 @@ impl Host {
         }
     }
 
-    /// Answers the question that the person is asked, in a test. Returns it.
+    /// Answers the open question, in a test. Returns the question.
     #[cfg(test)]
     pub(in crate::run) fn answer_question(&mut self, verdict: bool) -> Option<String> {
         let (asked, answer) = self.approval.as_ref()?.person.as_ref()?;
@@ -157,7 +157,7 @@ impl Host {
         }
     }
 
-    /// Says what is shared: everything, or that one service.
+    /// Returns the announced services: all, or only one.
     pub(super) fn announced(&self, only: Option<usize>) -> Vec<Service> {
         let services = self.config.services.iter().zip(0..).map(|(service, id)| announced(service, id));
         #[cfg(unix)]
@@ -172,7 +172,7 @@ impl Host {
         services.filter(|service| only.is_none_or(|only| only == usize::from(service.id))).collect()
     }
 
-    /// A generated pin that was guessed at too often is replaced; one that was chosen stays, with a warning.
+    /// Replaces a generated pin after too many guesses; for a chosen one, only warns.
     pub(super) fn replace_pin(&mut self) {
         if self.config.pin.is_some() {
             let failures = self.limiter.failures();
@@ -190,7 +190,7 @@ impl Host {
     }
 }
 
-/// Says of a service what clients need to know.
+/// Returns a service as announced to clients.
 fn announced(service: &SharedService, id: u16) -> Service {
     let port = match &service.endpoint {
         Endpoint::Tcp(target) | Endpoint::Udp(target) => Some(target.port),

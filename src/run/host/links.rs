@@ -24,13 +24,13 @@ use crate::signaling::handshake::{Established, HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
 
-/// Connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// What a refused client is told to wait, in seconds, when the signaling port is full.
+/// How long a client should wait if the signaling port is full, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// What a link is at: the one to the server, or a client's, whether it came to the signaling port or by the server.
+/// The phase of a link: the one to the server, or a client's, through the signaling port or the server.
 ///
 /// ```text
 ///  Opening ──open──▶ Registering ──registered──▶ Registered
@@ -42,28 +42,28 @@ const RETRY_AFTER: u32 = 5;
 pub(super) enum Phase {
     /// The WebSocket to the server is being opened.
     Opening,
-    /// We asked the server for our name.
+    /// The server was asked to register us.
     Registering,
-    /// We have it.
+    /// We are registered.
     Registered,
     /// The peers prove that they know the pin.
     Pake(HostHandshake),
     /// The client's proof waits for its turn.
     Verifying(HostHandshake),
-    /// A client joins a session again.
+    /// A client rejoins a session.
     Resuming(HostResume, SessionKey),
-    /// A client with a ticket begins a session; this one was its last when it came.
+    /// A client with a ticket begins a session; the key is its last session at that time.
     Returning(HostResume, SessionKey),
-    /// A person is asked.
+    /// A person is asked to approve.
     Asking(Box<Established>),
     /// A session is being negotiated or relayed.
     Session(SessionKey),
-    /// Nothing more is to be said.
+    /// Nothing more will be sent.
     Closing,
 }
 
 impl Phase {
-    /// Tells whether it is that of the link to the server.
+    /// Tells whether this is the phase of the link to the server.
     pub(super) fn is_uplink(&self) -> bool {
         matches!(self, Phase::Opening | Phase::Registering | Phase::Registered)
     }
@@ -100,7 +100,7 @@ impl Host {
         }
     }
 
-    /// Gives a client so long for its next step.
+    /// Begins a client's next step, with its deadline.
     pub(super) fn begin_step(&mut self, key: LinkKey, timeout: Duration) {
         self.links.begin_step(&mut self.core.turn, key, timeout);
     }
@@ -173,7 +173,7 @@ impl Host {
         }
     }
 
-    /// Takes a message of the relay, or the server's packet.
+    /// Handles a message of the relay, or a packet of the server.
     pub(super) fn handle_binary(&mut self, key: LinkKey, bytes: Bytes) {
         match self.links.get(key).map(|link| &link.phase) {
             Some(Phase::Session(session)) => {
@@ -186,7 +186,7 @@ impl Host {
         }
     }
 
-    /// Pings the WebSockets of sessions, and drops those that are dead.
+    /// Pings the WebSockets of sessions, and drops dead ones.
     pub(super) fn keep_alive(&mut self) {
         let serves = |phase: &Phase| matches!(phase, Phase::Session(_) | Phase::Registered);
         for key in self.links.keep_alive(serves) {
@@ -196,7 +196,7 @@ impl Host {
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
-    /// Drops WebSockets of sessions, and the one to the server, that hang on an address this machine has no more.
+    /// Drops WebSockets of sessions, and the one to the server, on an address that this machine lost.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         for key in self.links.bound_to(vanished) {
             let phase = self.links.get(key).map(|link| &link.phase);
@@ -218,7 +218,7 @@ impl Host {
     }
 
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
-        // What was sealed for a WebSocket that was replaced meanwhile is of no use.
+        // A message sealed for a WebSocket that was replaced is useless.
         let Some(entry) =
             self.core.sessions.get_mut(session).filter(|entry| entry.session.signaling_number() == number)
         else {
@@ -266,7 +266,7 @@ impl Host {
         let Some(link) = self.links.get_mut(key) else { return };
         let (source, conversation) = (link.source(), link.conversation());
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
-        // One of a session had no place until now.
+        // The link of a session had no place among these until now.
         self.places.enter(key, source, Standing::Idle);
         self.left(key, source, &phase);
         if let Some(number) = conversation {
@@ -276,7 +276,7 @@ impl Host {
         }
     }
 
-    /// A link has been at its step for too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match self.links[key].phase {
             Phase::Opening | Phase::Registering => {
@@ -304,14 +304,14 @@ impl Host {
         self.left(key, link.source(), &link.phase);
     }
 
-    /// A client is no longer at what it was at.
+    /// Cleans up after a client that left a phase.
     fn left(&mut self, key: LinkKey, source: Source, phase: &Phase) {
         match phase {
             Phase::Verifying(_) => self.limiter.cancel(source, key),
             Phase::Session(session) => self.core.sessions.handle_link_gone(self.core.turn.now, *session),
             Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(key.number())),
             Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
-            // These are the server's.
+            // These phases belong to the server's link.
             Phase::Opening | Phase::Registering | Phase::Registered => {}
         }
     }

@@ -43,24 +43,24 @@ use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
 
-/// How long a signaling WebSocket that nobody needs may stay open.
+/// How long a signaling WebSocket that is no longer needed may stay open.
 const DONE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shares a local service with the clients that know the pin.
+/// Shares local services with clients that know the pin.
 pub struct Host {
     pub(super) core: Core,
     config: HostConfig,
     pin: Pin,
     listener: Option<TcpListener>,
     local: Option<SocketAddr>,
-    /// The registration at a server, if there is to be one.
+    /// The registration at a server, if there is one.
     uplink: Option<Uplink>,
     links: Links<Phase>,
-    /// Links that are no session's.
+    /// The links without a session.
     places: Shares<LinkKey>,
     limiter: GuessLimiter<LinkKey>,
     tickets: Tickets,
-    /// Where clients have us listen.
+    /// Listeners for clients.
     reverse: Table<ReverseListener>,
     approval: Option<Approval>,
     stage: Stage,
@@ -72,14 +72,14 @@ pub struct Host {
 /// ```
 enum Stage {
     Serving,
-    /// Sessions end in order; the run comes to that.
+    /// Sessions end in order; then the run ends with this result.
     Ending(Result<(), RunError>),
-    /// They are not waited for.
+    /// Remaining sessions are not waited for.
     Over(Result<(), RunError>),
 }
 
 impl Host {
-    /// Binds the signaling port; [`Host::run`] reports where it is.
+    /// Binds the signaling port; [`Host::run`] reports its address.
     ///
     /// # Errors
     /// The settings contradict each other, or the port cannot be bound.
@@ -137,7 +137,7 @@ impl Host {
         })
     }
 
-    /// Returns the bound address of the signaling port; `None` for a host that clients reach through a server only.
+    /// Returns the bound address of the signaling port; `None` if clients reach the host only through a server.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
     }
@@ -158,13 +158,13 @@ impl Host {
         Some(SignalingUrl::at((ip, local.port()).into()))
     }
 
-    /// Returns what ends the run from another thread.
+    /// Returns a handle that ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
         self.core.turn.stopper()
     }
 
-    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. A SIGHUP that is ignored, as under
-    /// `nohup`, stays so.
+    /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
+    /// stays ignored.
     ///
     /// # Errors
     /// The system's.
@@ -173,10 +173,10 @@ impl Host {
         Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
-    /// Runs until somebody stops it, or, with `once`, until the first established session ended.
+    /// Runs until it is stopped, or, with `once`, until the first established session ended.
     ///
     /// # Errors
-    /// The loop cannot go on, or the server does not want us.
+    /// The loop cannot go on, or the server refuses the host.
     pub fn run(mut self) -> Result<(), RunError> {
         self.drive()
     }
@@ -215,7 +215,7 @@ impl Host {
         }
     }
 
-    /// Ends the run with an error, as soon as the sessions there are have ended in order.
+    /// Ends the run with an error, once the present sessions have ended in order.
     fn fail(&mut self, failure: RunError) {
         match &mut self.stage {
             Stage::Serving => self.end(Err(failure)),
@@ -224,12 +224,12 @@ impl Host {
         }
     }
 
-    /// Takes nobody in any more, and ends the sessions there are.
+    /// Admits nobody else, and ends the present sessions.
     fn end(&mut self, outcome: Result<(), RunError>) {
         if let Some(mut listener) = self.listener.take() {
             self.core.turn.deregister(&mut listener);
         }
-        // One whose name another process has taken over may be followed there.
+        // If another process has taken the name over, clients may reach it there.
         let reason = if outcome.is_err() { GoAwayReason::Restart } else { GoAwayReason::Shutdown };
         self.stage = Stage::Ending(outcome);
         self.core.go_away(reason, "the host ended the session");
@@ -250,7 +250,7 @@ impl Side for Host {
     }
 
     fn start(&mut self) {
-        // Not in `bind`: whoever reads this may send a signal, and signals are handled only by now.
+        // Not in `bind`: the reader of this may send a signal, and signals are handled only from here on.
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
             self.core.turn.report(&Event::Listening { addr, url, pin });
@@ -282,13 +282,13 @@ impl Side for Host {
             Notice::Peer(PeerNotice::Resolved { answer }) => self.server_resolved(answer),
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => {
-                // The client closes it; one that does not has its time.
+                // The client should close it, before a deadline.
                 if let Some(link) = self.link_of(session) {
                     self.begin_step(link, DONE_TIMEOUT);
                 }
             }
             Notice::Host(notice) => self.handle_own(notice)?,
-            // A stream whose connection or flow is gone.
+            // The connection or flow of this stream is gone.
             Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) => {}
         }
         Ok(())
@@ -305,8 +305,8 @@ impl Side for Host {
     }
 }
 
-/// Tells whether something listens on a target of this machine, without disturbing it: its port cannot be bound then.
-/// Other machines get the benefit of the doubt.
+/// Tells whether something listens on a target of this machine, without disturbing it: then its port cannot be bound.
+/// Targets on other machines count as listened on.
 fn is_listened_on(endpoint: &Endpoint) -> bool {
     let target = match endpoint {
         Endpoint::Tcp(target) => target,

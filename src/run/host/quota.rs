@@ -1,4 +1,4 @@
-//! Places for clients that have proved nothing yet: who comes from where, and who gives way.
+//! Places for clients that have proved nothing: how sources share them, and who gives way.
 
 use super::Host;
 use super::links::Phase;
@@ -6,13 +6,12 @@ use crate::run::keys::LinkKey;
 use crate::shares::{Admission, Source};
 use crate::signaling::error::SignalingError;
 
-/// Links at a time that are no session's: handshakes, confirms that wait for their turn, questions of `--ask`, ends.
-/// One source alone has half of them, and behind a dev tunnel all are one.
+/// Maximum number of links without a session: handshakes, confirms that wait for their turn, questions of `--ask`,
+/// links that close. One source alone gets half of them; behind a dev tunnel all clients are one source.
 pub(super) const MAX_UNPROVEN: usize = 512;
 
 impl Host {
-    /// Makes a place for somebody who comes from there, if need be by giving somebody up; false says that there is
-    /// none.
+    /// Makes a place for a link of this source, if necessary by dropping another. Returns false if there is no place.
     pub(super) fn make_place(&mut self, source: Source) -> bool {
         match self.places.admit(source, rand::random()) {
             Admission::Free => true,
@@ -24,14 +23,14 @@ impl Host {
         }
     }
 
-    /// Refuses a client for which there is no place now, and says when to come again.
+    /// Refuses a client for lack of a place, and says when to come again.
     pub(super) fn refuse_busy(&mut self, key: LinkKey) {
         let Some(link) = self.links.get(key) else { return };
         let retry_after = self.limiter.retry_after(self.core.turn.now, link.source());
         self.refuse(key, &SignalingError::Busy { retry_after });
     }
 
-    /// Has those come again that waited for a turn which another had.
+    /// Refuses clients whose turn went to another, and says when to come again.
     pub(super) fn refuse_passed_over(&mut self) {
         while let Some(key) = self.limiter.poll_passed_over() {
             if self.links.get(key).is_some_and(|link| matches!(link.phase, Phase::Verifying(_))) {
@@ -40,7 +39,7 @@ impl Host {
         }
     }
 
-    /// Gives up a link in favour of another. Its place is free at once: it is not waited for.
+    /// Drops a link in favour of another. Its place is free at once, without a closing handshake.
     fn give_up(&mut self, key: LinkKey) {
         let is_open = self.links.get_mut(key).is_some_and(|link| {
             matches!(link.phase, Phase::Pake(_) | Phase::Verifying(_)) && link.incoming().is_none()

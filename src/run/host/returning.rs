@@ -1,4 +1,4 @@
-//! Clients that have been here: they join their session again, or begin another without the pin.
+//! Clients that have been here before: they rejoin their session, or begin another without the pin.
 
 use super::Host;
 use super::links::Phase;
@@ -11,7 +11,7 @@ use crate::signaling::message::Resume;
 use crate::signaling::resume::HostResume;
 
 impl Host {
-    /// Answers a client that comes back: to its session, or with a ticket for another.
+    /// Answers a client that rejoins its session, or has a ticket for another.
     pub(super) fn resume(&mut self, key: LinkKey, request: &Resume) {
         if let Some((secret, last)) = self.tickets.find(&request.session) {
             let (resume, text) = HostResume::answer(secret, request);
@@ -32,7 +32,7 @@ impl Host {
         self.begin_step(key, STEP_TIMEOUT);
     }
 
-    /// Gives a session its further WebSocket, if the client proves itself.
+    /// Gives a session its new WebSocket, if the client proves itself.
     pub(super) fn finish_resume(&mut self, key: LinkKey, text: &str) {
         let Phase::Resuming(resume, session) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
             return;
@@ -54,8 +54,8 @@ impl Host {
         }
     }
 
-    /// Begins another session with a client that has a ticket, if it proves itself. Its last one is over, whatever we
-    /// know of it; not a later one, should somebody have held this proof back.
+    /// Begins another session with a client that has a ticket, if it proves itself. The client's last session ends,
+    /// whatever its state here; but not a later one, in case somebody delayed this proof.
     pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
         let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
             return;

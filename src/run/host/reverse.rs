@@ -1,5 +1,5 @@
-//! Reverse forwards: what a client asks this side to listen on, if `--allow-reverse` has it. Connections made there go
-//! to the client, which dials its own target.
+//! Reverse forwards: a client asks this side to listen, and `--allow-reverse` decides. Connections to such a listener
+//! go to the client, which dials its own target.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -20,17 +20,17 @@ use crate::run::token::Source;
 use crate::status::event::Event;
 use crate::tunnel::ConnectTarget;
 
-/// Connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Key of a listener that belongs to a client.
+/// Key of a listener for a client.
 pub(super) type ReverseKey = Key<ReverseListener>;
 
-/// A listener that belongs to a client.
+/// A listener for a client.
 pub(super) struct ReverseListener {
     session: SessionKey,
     id: u16,
-    /// Where, as it was asked for.
+    /// Where it listens, as the client asked.
     bind: Bind,
     socket: Socket,
 }
@@ -41,12 +41,12 @@ enum Socket {
 }
 
 impl Host {
-    /// A client wants us to listen.
+    /// Handles a client's request to listen.
     pub(super) fn handle_listen(&mut self, session: SessionKey, id: u16, text: &str) {
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let result = match entry.scope {
             Scope::Peer => self.listen_for(session, id, text),
-            Scope::Server => Err("servers are not listened for".to_owned()),
+            Scope::Server => Err("a server cannot ask for this".to_owned()),
         };
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let name = entry.name.clone();
@@ -115,14 +115,14 @@ impl Host {
         Ok(())
     }
 
-    /// Returns what was got of the second address of a port, and says who has it instead.
+    /// Returns the second address of a port, if it was bound; warns if another program has it.
     fn second<T>(&mut self, second: Second<T>) -> Option<T> {
         match second {
             Second::Taken(second) => Some(second),
             Second::Absent => None,
             Second::InUse(addr) => {
                 let message = format!(
-                    "another program has {addr}: whoever asks for localhost:{} may reach that one, and not a client's forward",
+                    "another program has {addr}: a connection to localhost:{} may reach it, and not a client's forward",
                     addr.port()
                 );
                 self.core.turn.warn("port-shared", message);
@@ -131,7 +131,7 @@ impl Host {
         }
     }
 
-    /// A socket at `[::]` takes IPv4 too, so that has to be allowed as well.
+    /// Checks that a socket at `[::]` may take IPv4, too.
     fn check_both_families(&self, bind: &Bind) -> Result<(), String> {
         let (Bind::Tcp(ListenAddress::One(address)) | Bind::Udp(ListenAddress::One(address))) = bind else {
             return Ok(());
@@ -145,7 +145,7 @@ impl Host {
         checked.map(drop).map_err(|_| format!("it would take IPv4 too, and no --allow-reverse rule has {both}"))
     }
 
-    /// Closes what listens there for a client that is away: the one that asks now may be the same, started again.
+    /// Closes a listener there whose client has no path: the client that asks now may be the same, restarted.
     fn make_way(&mut self, bind: &Bind) -> Result<(), String> {
         if matches!(bind, Bind::Tcp(address) | Bind::Udp(address) if address.port() == 0) {
             return Ok(());
@@ -155,7 +155,7 @@ impl Host {
         let Some((_, session)) = same.first() else { return Ok(()) };
         let session = self.core.sessions.get_mut(*session);
         if session.is_some_and(|entry| entry.session.recovering_since().is_none()) {
-            return Err("the host listens there for a client already".to_owned());
+            return Err("the host already listens there for a client".to_owned());
         }
         self.core.turn.warn("reverse-moved", format!("connections to {bind} go to another client from now on"));
         same.into_iter().for_each(|(key, _)| self.close_listener(key));
@@ -172,13 +172,13 @@ impl Host {
         }
     }
 
-    /// Takes connections for clients at every listener.
+    /// Accepts connections for clients at every listener.
     pub(super) fn accept_all_reverse(&mut self) {
         let all: Vec<ReverseKey> = self.reverse.iter().map(|(key, _)| key).collect();
         all.into_iter().for_each(|key| self.accept_reverse(key));
     }
 
-    /// Takes connections for clients.
+    /// Accepts connections for clients.
     pub(super) fn accept_reverse(&mut self, key: ReverseKey) {
         for count in 0.. {
             let Some(ReverseListener { session, id, socket: Socket::Streams(listener), .. }) = self.reverse.get(key)
@@ -213,7 +213,7 @@ impl Host {
         }
     }
 
-    /// Takes datagrams for clients.
+    /// Handles datagrams for clients.
     pub(super) fn receive_reverse(&mut self, listener: UdpListenerKey) {
         let mut reverse = self.reverse.iter();
         let found = reverse.find(|(_, entry)| matches!(entry.socket, Socket::Datagrams(key) if key == listener));

@@ -1,28 +1,30 @@
-//! What clients that proved the pin come back with, as long as this process lives.
+//! Tickets of clients that proved the pin, valid as long as this process lives.
 
 use std::collections::HashMap;
 
 use crate::run::keys::SessionKey;
 use crate::signaling::{ResumeKey, SessionId, Ticket};
 
-/// Clients that are remembered. Each is some hundred bytes, and one that is forgotten proves the pin once more.
+/// Maximum number of clients that are remembered. Each takes a few hundred bytes; a forgotten client proves the pin
+/// again.
 const MAX_TICKETS: usize = 1024;
 
 /// The tickets of a host.
 #[derive(Default)]
 pub(super) struct Tickets {
     entries: HashMap<SessionId, Entry>,
-    /// How often a session began.
+    /// Number of sessions so far.
     count: u64,
 }
 
-/// What is known of a client.
+/// A client that is remembered.
 struct Entry {
     key: ResumeKey,
-    /// Its last session, and that one's name for people.
+    /// Its last session.
     session: SessionKey,
+    /// That session's name, for people.
     name: String,
-    /// `count` when that began.
+    /// `count` when that session began.
     used: u64,
 }
 
@@ -33,8 +35,8 @@ impl Tickets {
         Some((entry.key.clone(), entry.session))
     }
 
-    /// Takes note of a client's new session, and returns the name of its last one, if it had any. The client that has
-    /// not come for longest is forgotten if there are too many.
+    /// Stores a client's new session, and returns the name of its last one, if there was one. If there are too many
+    /// clients, forgets the one that has not come for longest.
     pub(super) fn note(&mut self, ticket: Ticket, session: SessionKey, name: String) -> Option<String> {
         self.count += 1;
         if self.entries.len() >= MAX_TICKETS && !self.entries.contains_key(&ticket.id) {

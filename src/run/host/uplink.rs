@@ -1,4 +1,4 @@
-//! The WebSocket to a server at which the host has a lasting name. Clients come in by numbered conversations on it.
+//! The WebSocket to a server where the host has a lasting name. Clients are numbered conversations on it.
 //!
 //! ```text
 //!   Away ──dial──▶ Opening ──open──▶ Registering ──registered──▶ Registered
@@ -6,7 +6,7 @@
 //!     └──── pause ◀───┴── failed, lost ◀──┴──────────────────────────┘
 //! ```
 //!
-//! Sessions that have a direct path do not notice when it is lost; relayed ones are joined again once it is back.
+//! Sessions with a direct path do not notice its loss; relayed ones are rejoined once it is back.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,14 +33,16 @@ use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
 
-/// How long the WebSocket may take to open.
+/// Time for the WebSocket to open.
 const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: Duration::from_secs(3) };
 
-/// How long the server may take to register us: it may have to look first whether another process lives.
+/// Time for the server to register us: it may first have to check whether another process is alive.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The shortest and the longest pause before the server is dialled anew; it doubles with every failure.
+/// Shortest pause before the server is dialled again; it doubles with every failure.
 const MIN_BACKOFF: Duration = Duration::from_millis(500);
+
+/// Longest pause before the server is dialled again.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 /// The host's side of a registration.
@@ -52,7 +54,7 @@ pub(super) struct Uplink {
     /// The WebSocket, unless the server is away.
     link: Option<LinkKey>,
     pub(super) conversations: Conversations,
-    /// We were registered in this run: failures from then on are waited out.
+    /// We were registered in this run, so later failures lead to another attempt.
     was_registered: bool,
     /// The user was told that the server is away.
     is_told: bool,
@@ -93,7 +95,7 @@ impl Uplink {
 }
 
 impl Host {
-    /// Finds the server and dials it.
+    /// Looks up the server and dials it.
     pub(super) fn dial_server(&mut self) {
         let Some(uplink) = &mut self.uplink else { return };
         if !uplink.redial.is_unknown() {
@@ -109,7 +111,7 @@ impl Host {
         }
     }
 
-    /// Takes the addresses of the server. Those found before serve on if there are no newer ones.
+    /// Handles the addresses of the server. If the look-up failed, earlier ones are used.
     pub(super) fn server_resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
         let Some(uplink) = &mut self.uplink else { return };
         if let Err(reason) = uplink.redial.resolved(answer) {
@@ -137,7 +139,8 @@ impl Host {
         matches!(self.links.get(key)?.phase, Phase::Registered).then_some(key)
     }
 
-    /// Tells whether that is the WebSocket to a server that has said why it gives us up: its end is nothing further.
+    /// Tells whether this is the WebSocket to a server that has announced that it ends the relation: its end is no
+    /// news.
     pub(super) fn is_given_up_by(&self, key: LinkKey) -> bool {
         self.has_failed() && self.uplink.as_ref().is_some_and(|uplink| uplink.link == Some(key))
     }
@@ -194,7 +197,7 @@ impl Host {
         self.core.turn.report(&Event::Registered { id, url, pin, web });
     }
 
-    /// The server gives us up, and says why.
+    /// Handles the server's reason for ending the relation.
     fn refused_by_server(&mut self, error: ErrorMessage) {
         let Some(uplink) = &mut self.uplink else { return };
         let is_passing = match error.code {
@@ -212,8 +215,8 @@ impl Host {
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
-    /// There is no WebSocket to the server, or none any more. The first time that is the end, without `--retry`; later
-    /// it is waited out.
+    /// Handles the loss of the WebSocket to the server, or a failure to open it. Before the first registration this
+    /// ends the run, unless `--retry` was given; later the host dials again.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         if let Some(key) = uplink.link.take()
@@ -243,7 +246,7 @@ impl Host {
         }
     }
 
-    /// Dials the server anew, if its time has come.
+    /// Dials the server again, if it is time.
     pub(super) fn redial_server(&mut self) {
         let now = self.core.turn.now;
         if !self.is_ending() && self.uplink.as_mut().is_some_and(|uplink| uplink.redial.poll(now)) {
@@ -251,7 +254,7 @@ impl Host {
         }
     }
 
-    /// Closes the WebSocket to the server at the end of the run, as well as that goes without waiting.
+    /// Closes the WebSocket to the server at the end of the run, as far as possible without waiting.
     pub(super) fn hang_up(&mut self) {
         if let Some(key) = self.uplink.as_ref().and_then(|uplink| uplink.link) {
             self.links.close(&mut self.core.turn, key, close_code::NORMAL, closing::HOST_ENDED);
@@ -260,5 +263,5 @@ impl Host {
 }
 
 fn nonsense() -> WebSocketError {
-    WebSocketError::Protocol("it sent what makes no sense here; is it a pinhole server?".to_owned())
+    WebSocketError::Protocol("it sent an unexpected message; is it a pinhole server?".to_owned())
 }

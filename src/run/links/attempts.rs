@@ -1,4 +1,4 @@
-//! Addresses that are tried one after the other, and what is said if none of them will do.
+//! Addresses that are tried one after the other, and the error if none works.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::net::websocket::{Phase, WebSocketError};
 
-/// The addresses that a WebSocket has yet to be opened at, and the most telling failure of those before.
+/// The addresses that were not tried yet, and the most telling error so far.
 #[derive(Debug, Default)]
 pub(in crate::run) struct Attempts {
     left: VecDeque<SocketAddr>,
@@ -14,17 +14,17 @@ pub(in crate::run) struct Attempts {
     patience: Patience,
 }
 
-/// How long a WebSocket may take to open at an address: connect, TLS and upgrade together.
+/// Time for a WebSocket to open at an address: connect, TLS and upgrade together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::run) struct Patience {
     /// At the last one.
     pub(in crate::run) last: Duration,
-    /// At those before: others are to have their turn, and one that answers does so sooner.
+    /// At earlier ones: shorter, so that others get their turn.
     pub(in crate::run) others: Duration,
 }
 
 impl Attempts {
-    /// Begins with addresses in the order in which they are tried.
+    /// Creates attempts at these addresses, in this order.
     pub(in crate::run) fn at(addresses: impl IntoIterator<Item = SocketAddr>, patience: Patience) -> Attempts {
         Attempts { left: addresses.into_iter().collect(), failure: None, patience }
     }
@@ -34,20 +34,20 @@ impl Attempts {
         self.left.pop_front()
     }
 
-    /// Returns how long the address may take that was returned last.
+    /// Returns the time for the address that was returned last.
     pub(super) fn timeout(&self) -> Duration {
         if self.left.is_empty() { self.patience.last } else { self.patience.others }
     }
 
-    /// Takes note of a failure. Whoever answered says more than an address where nobody does: a name may lead to both
-    /// families, and a server listen on one.
+    /// Stores an error. An answer says more than the silence of an address: a name may have both families, and a server
+    /// may listen on one.
     pub(super) fn failed(&mut self, failure: WebSocketError) {
         if self.failure.as_ref().is_none_or(is_silence) || !is_silence(&failure) {
             self.failure = Some(failure);
         }
     }
 
-    /// Returns what is said once no address is left.
+    /// Returns the error once no address is left.
     pub(super) fn into_failure(self, authority: String) -> WebSocketError {
         let nowhere = || WebSocketError::Dns { host: authority, reason: "it has no address".to_owned() };
         self.failure.unwrap_or_else(nowhere)

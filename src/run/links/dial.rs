@@ -15,14 +15,15 @@ use crate::run::keys::LinkKey;
 use crate::run::turn::Turn;
 use crate::signaling::url::SignalingUrl;
 
-/// How the other side is dialled, wherever it is.
+/// How to dial the other side, whatever its address.
 pub(in crate::run) struct Way {
     request: UpgradeRequest,
     tls: Option<Arc<TlsConfig>>,
 }
 
 impl Way {
-    /// Leads to what a URL names, by that proxy if there is one. With `ca` its authorities are trusted and no others.
+    /// Creates the way to the address in a URL, through `proxy` if there is one. With `ca`, only its authorities are
+    /// trusted.
     ///
     /// # Errors
     /// Certificates cannot be read.
@@ -38,10 +39,10 @@ impl Way {
 }
 
 impl<P> Links<P> {
-    /// Dials the next address, and gives it its time; one at which nothing can be begun is passed over.
+    /// Dials the next address, with its deadline; skips one that fails at once.
     ///
     /// # Errors
-    /// The most telling failure, once no address is left.
+    /// The most telling error, once no address is left.
     pub(in crate::run) fn dial(
         &mut self,
         turn: &mut Turn,

@@ -1,4 +1,4 @@
-//! One link: its socket, and what is known of it whatever it is at.
+//! One link: its socket, and its state apart from the side's phase.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,30 +8,30 @@ use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocket, WebSocketError};
 use crate::shares;
 
-/// A signaling WebSocket, or what is to become one, or a conversation that goes over another.
+/// A signaling WebSocket, a connection that may become one, or a conversation on another link.
 pub(in crate::run) struct Link<P> {
-    /// What it is at.
+    /// Its phase, known to the side.
     pub(in crate::run) phase: P,
-    /// Where it leads to or comes from.
+    /// The other side's address.
     pub(in crate::run) remote: SocketAddr,
     pub(super) socket: Socket,
     /// The number of the step that its deadline is for.
     pub(super) step: u64,
-    /// A notice to poll it again is under way.
+    /// A notice to poll it again is queued.
     pub(super) is_queued: bool,
     liveness: Liveness,
 }
 
 pub(super) enum Socket {
-    /// It has not said yet what it wants.
+    /// Its request has not arrived yet.
     Incoming(Box<Incoming>),
     /// It is being opened; these addresses are tried next.
     Opening(Box<WebSocket>, Attempts),
-    /// Messages may be sent, until it is closed.
+    /// Messages may be sent until it is closed.
     Open(Box<WebSocket>),
-    /// None: it is a conversation of that number on another link.
+    /// No socket: it is the conversation with this number on another link.
     Conversation(u32),
-    /// None: it could not become what it was to be.
+    /// No socket: the WebSocket could not be opened.
     Lost,
 }
 
@@ -40,12 +40,12 @@ impl<P> Link<P> {
         Link { phase, remote, socket, step: 0, is_queued: false, liveness: Liveness::default() }
     }
 
-    /// Returns its WebSocket, once there is one.
+    /// Returns its WebSocket, if there is one.
     pub(in crate::run) fn websocket(&mut self) -> Option<&mut WebSocket> {
         self.parts().1
     }
 
-    /// Returns its phase and its WebSocket, to be changed together.
+    /// Returns its phase and its WebSocket, mutably.
     pub(in crate::run) fn parts(&mut self) -> (&mut P, Option<&mut WebSocket>) {
         let websocket = match &mut self.socket {
             Socket::Opening(websocket, _) | Socket::Open(websocket) => Some(&mut **websocket),
@@ -54,7 +54,7 @@ impl<P> Link<P> {
         (&mut self.phase, websocket)
     }
 
-    /// Returns its connection as long as that has not become a WebSocket.
+    /// Returns its connection while that is not a WebSocket.
     pub(in crate::run) fn incoming(&mut self) -> Option<&mut Incoming> {
         match &mut self.socket {
             Socket::Incoming(incoming) => Some(incoming),
@@ -67,12 +67,12 @@ impl<P> Link<P> {
         if let Socket::Conversation(number) = self.socket { Some(number) } else { None }
     }
 
-    /// Returns whose it is, as far as places go.
+    /// Returns its source, for sharing places.
     pub(in crate::run) fn source(&self) -> shares::Source {
         shares::Source::of(self.remote.ip())
     }
 
-    /// Returns our end's address.
+    /// Returns the address of our end.
     pub(in crate::run) fn local_ip(&mut self) -> Option<IpAddr> {
         Some(self.socket.source()?.local_addr().ok()?.ip())
     }
@@ -88,19 +88,19 @@ impl<P> Link<P> {
         self.websocket().map_or_else(ended, |websocket| websocket.timed_out())
     }
 
-    /// Returns where else it may be dialled, after that failure.
+    /// Returns the remaining addresses, after this error.
     pub(in crate::run) fn into_attempts(self, failure: WebSocketError) -> Attempts {
         let mut attempts = if let Socket::Opening(_, attempts) = self.socket { attempts } else { Attempts::default() };
         attempts.failed(failure);
         attempts
     }
 
-    /// Tells whether the other side lives, as far as that can be known, and pings it now and then.
+    /// Tells whether the other side seems alive, and pings it now and then.
     pub(super) fn is_alive(&mut self) -> bool {
         let Socket::Open(websocket) = &mut self.socket else { return true };
         match self.liveness.look(websocket.received()) {
             Look::Alive => true,
-            // One that has no room for a ping has other things under way.
+            // If a ping does not fit, other data is in transit.
             Look::Ping => matches!(websocket.send_ping(), Ok(()) | Err(WebSocketError::Full { .. })),
             Look::Dead => false,
         }
@@ -108,7 +108,7 @@ impl<P> Link<P> {
 }
 
 impl Socket {
-    /// Returns what it is once messages may be sent.
+    /// Returns its state once messages may be sent.
     pub(super) fn opened(self) -> Socket {
         match self {
             Socket::Incoming(incoming) => {

@@ -1,4 +1,4 @@
-//! Steps, late ones, and what is told of links, in virtual time.
+//! Steps, their deadlines, and notices of links, in virtual time.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::run::turn::Turn;
 
 const STEP: Duration = Duration::from_secs(10);
 
-/// A loop, and a link without a socket, which has begun its first step.
+/// A loop, and a link without a socket that has begun its first step.
 fn begun() -> (Turn, Links<&'static str>, LinkKey) {
     let mut turn = Turn::new(Box::new(|_| {})).unwrap();
     let mut links = Links::new();
@@ -17,7 +17,7 @@ fn begun() -> (Turn, Links<&'static str>, LinkKey) {
     (turn, links, key)
 }
 
-/// Lets time pass, and returns which links are late.
+/// Advances the time, and returns the links whose step took too long.
 fn pass(turn: &mut Turn, links: &mut Links<&'static str>, time: Duration) -> Vec<Wake> {
     turn.now += time;
     let mut late = Vec::new();
@@ -33,7 +33,7 @@ fn a_step_is_late_once_its_time_is_up() {
     let (mut turn, mut links, key) = begun();
     assert_eq!(pass(&mut turn, &mut links, STEP - Duration::from_millis(1)), []);
     assert_eq!(pass(&mut turn, &mut links, Duration::from_millis(1)), [Wake::Late(key)]);
-    assert_eq!(pass(&mut turn, &mut links, STEP), [], "it is told once");
+    assert_eq!(pass(&mut turn, &mut links, STEP), [], "it is reported once");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_link_is_polled_later_once_however_often_that_is_wanted() {
     let Some(Notice::Link(notice)) = turn.notices.pop_front() else { panic!("no notice") };
     assert_eq!(links.handle(notice), Some(Wake::Ready(key)));
     links.poll_later(&mut turn, key);
-    assert_eq!(turn.notices.len(), 1, "it may be wanted again");
+    assert_eq!(turn.notices.len(), 1, "it may be queued again");
 }
 
 #[test]

@@ -1,13 +1,12 @@
-//! Whether a WebSocket is alive: pings keep forwarders from cutting it, and their answers show that it works.
+//! Whether a WebSocket is alive. Pings keep forwarders from cutting it, and their answers show that it works.
 
-/// Looks from one ping to the next: 20 seconds. Dev tunnels and proxies cut connections on which nothing moves for a
-/// minute.
+/// Looks from one ping to the next: 20 seconds. Dev tunnels and proxies cut connections that are idle for a minute.
 const LOOKS_PER_PING: u32 = 2;
 
-/// Looks without anything received after which a WebSocket counts as dead: 30 to 40 seconds.
+/// Looks without received data after which a WebSocket counts as dead: 30 to 40 seconds.
 const MAX_SILENT_LOOKS: u32 = 3;
 
-/// What was seen at the last look.
+/// The observation at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     received: u64,
@@ -15,17 +14,17 @@ pub(super) struct Liveness {
     looks: u32,
 }
 
-/// What a look says.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Alive,
-    /// It is to be pinged.
+    /// It should be pinged.
     Ping,
     Dead,
 }
 
 impl Liveness {
-    /// Looks at a WebSocket that has received so many bytes. To be called every `LOOK_INTERVAL`.
+    /// Looks at a WebSocket; `received` counts its bytes. Call it every `LOOK_INTERVAL`.
     pub(super) fn look(&mut self, received: u64) -> Look {
         if std::mem::replace(&mut self.received, received) == received {
             self.silent_looks += 1;

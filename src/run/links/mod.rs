@@ -1,4 +1,4 @@
-//! Signaling WebSockets: every one of every side, from its first packet to the closing handshake.
+//! All signaling WebSockets of all sides, from the first packet to the closing handshake.
 //!
 //! ```text
 //!   accepted ─── Incoming ──upgraded──┐
@@ -8,8 +8,8 @@
 //!   on another link: Conversation ────┘ never has a socket
 //! ```
 //!
-//! What a link is at beside that is its phase `P`, which the side knows. Here is what all of them need: when something
-//! is read, how long a step may take, whether the other side lives, where it is dialled next, how a WebSocket ends.
+//! Each side gives its links a phase `P` of its own. This module has what all of them need: reading, deadlines of
+//! steps, liveness, the next address to dial, and the end of a WebSocket.
 
 mod attempts;
 mod dial;
@@ -42,10 +42,10 @@ use crate::net::system::{Interest, TcpStream};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent};
 use crate::signaling::rendezvous::Payload;
 
-/// Time between looks at whether links are alive.
+/// Time between checks whether links are alive.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long a closing handshake may take.
+/// Time for a closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The links of a side.
@@ -53,29 +53,29 @@ pub(super) struct Links<P> {
     table: Table<Link<P>, keys::Link>,
 }
 
-/// What a link has to say.
+/// An event of a link.
 #[derive(Debug)]
 pub(super) enum LinkEvent {
-    /// It made a request, which whoever has the link decides ([`Link::incoming`]).
+    /// It made a request, which the side decides about ([`Link::incoming`]).
     Asked,
     /// Messages may be sent.
     Open,
     Text(String),
     Binary(Bytes),
-    /// Its request has its answer; it is over.
+    /// Its request was answered; it is over.
     Answered,
-    /// The other side closed it, with that reason, which may be empty; it is over.
+    /// The other side closed it, with this reason, which may be empty; it is over.
     Closed(String),
-    /// It is over.
+    /// It failed; it is over.
     Failed(WebSocketError),
 }
 
-/// What a notice is about.
+/// What a side has to do after a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
-    /// The link may have something to say.
+    /// Poll the link, which may have events.
     Ready(LinkKey),
-    /// The link has been at its step for too long.
+    /// The link's current step took too long.
     Late(LinkKey),
 }
 
@@ -84,7 +84,7 @@ impl<P> Links<P> {
         Links { table: Table::new() }
     }
 
-    /// Adds a connection that was accepted, and gives it so long for its first step. `None` if the system refuses it.
+    /// Adds an accepted connection, with the deadline of its first step. `None` if the system refuses it.
     pub(super) fn accept(
         &mut self,
         turn: &mut Turn,
@@ -100,7 +100,7 @@ impl<P> Links<P> {
         Some(self.insert(turn, Socket::Incoming(Box::new(incoming)), remote, phase, timeout))
     }
 
-    /// Adds a conversation on another link, and gives it so long for its first step.
+    /// Adds a conversation on another link, with the deadline of its first step.
     pub(super) fn converse(
         &mut self,
         turn: &mut Turn,
@@ -112,7 +112,7 @@ impl<P> Links<P> {
         self.insert(turn, Socket::Conversation(number), remote, phase, timeout)
     }
 
-    /// Takes a notice in, and says what is to be done; nothing if it is out of date.
+    /// Handles a notice, and returns what the side has to do; `None` if the notice is outdated.
     pub(super) fn handle(&mut self, notice: LinkNotice) -> Option<Wake> {
         match notice {
             LinkNotice::Ready { slot, event } => {
@@ -132,7 +132,8 @@ impl<P> Links<P> {
         }
     }
 
-    /// Returns what a link has to say. After `None` it will be polled again if it stopped for the sake of others.
+    /// Returns the next event of a link. After `None` it is polled again later if it stopped for the sake of other
+    /// links.
     pub(super) fn poll(&mut self, turn: &mut Turn, key: LinkKey) -> Option<LinkEvent> {
         let link = self.table.get_mut(key)?;
         let polled = match &mut link.socket {
@@ -163,7 +164,7 @@ impl<P> Links<P> {
         polled
     }
 
-    /// Has a link polled again in the next turn, whether or not its socket says anything.
+    /// Polls a link again in the next turn, even without an event of its socket.
     pub(super) fn poll_later(&mut self, turn: &mut Turn, key: LinkKey) {
         if let Some(link) = self.table.get_mut(key)
             && !std::mem::replace(&mut link.is_queued, true)
@@ -172,21 +173,21 @@ impl<P> Links<P> {
         }
     }
 
-    /// Begins a link's next step, which has a deadline: [`Wake::Late`] follows unless another begins before.
+    /// Begins a link's next step and sets its deadline: [`Wake::Late`] follows unless another step begins before.
     pub(super) fn begin_step(&mut self, turn: &mut Turn, key: LinkKey, timeout: Duration) {
         if let Some(step) = self.begin_endless_step(key) {
             turn.set(timeout, Due::Link { link: key, step });
         }
     }
 
-    /// Begins a link's next step, whose time is somebody else's to keep. Returns its number.
+    /// Begins a link's next step, whose time another clock limits. Returns its number.
     pub(super) fn begin_endless_step(&mut self, key: LinkKey) -> Option<u64> {
         let link = self.table.get_mut(key)?;
         link.step += 1;
         Some(link.step)
     }
 
-    /// Sends a message; one that is not open loses it.
+    /// Sends a message; drops it if the link is not open.
     ///
     /// # Errors
     /// The link is over.
@@ -198,17 +199,17 @@ impl<P> Links<P> {
         }
     }
 
-    /// Begins the closing handshake; false says that there is none to be had, and nothing keeps the link.
+    /// Begins the closing handshake. Returns false if that is impossible and the link can be removed.
     pub(super) fn close(&mut self, turn: &mut Turn, key: LinkKey, code: u16, reason: &str) -> bool {
         let Some(Link { socket: Socket::Open(websocket), .. }) = self.table.get_mut(key) else { return false };
         websocket.close(code, reason);
         self.begin_step(turn, key, CLOSE_TIMEOUT);
-        // The peer's close may be here already.
+        // The peer's close may have arrived already.
         self.poll_later(turn, key);
         true
     }
 
-    /// Takes a link out and ends its connection at once.
+    /// Removes a link and ends its connection at once.
     pub(super) fn remove(&mut self, turn: &Turn, key: LinkKey) -> Option<Link<P>> {
         let mut link = self.table.remove(key)?;
         if let Some(source) = link.socket.source() {
@@ -217,14 +218,14 @@ impl<P> Links<P> {
         Some(link)
     }
 
-    /// Looks at the WebSockets that serve somebody, pings them every second time, and returns those that are dead. To
-    /// be called every [`LOOK_INTERVAL`].
+    /// Checks the WebSockets whose phase `serves` accepts, pings them every second time, and returns the dead ones.
+    /// Call it every [`LOOK_INTERVAL`].
     pub(super) fn keep_alive(&mut self, serves: impl Fn(&P) -> bool) -> Vec<LinkKey> {
         let links = self.table.iter_mut().filter(|(_, link)| serves(&link.phase));
         links.filter_map(|(key, link)| (!link.is_alive()).then_some(key)).collect()
     }
 
-    /// Returns the links that hang on an address which this machine has no more.
+    /// Returns the links on an address that this machine lost.
     pub(super) fn bound_to(&mut self, vanished: &[IpAddr]) -> Vec<LinkKey> {
         let is_at = |link: &mut Link<P>| link.local_ip().is_some_and(|local| vanished.contains(&local));
         self.table.iter_mut().filter_map(|(key, link)| is_at(link).then_some(key)).collect()
@@ -254,12 +255,12 @@ impl<P> Links<P> {
         self.table.iter()
     }
 
-    /// Returns the links in such a phase.
+    /// Returns the links in phases that `is_wanted` accepts.
     pub(super) fn of(&self, is_wanted: impl Fn(&P) -> bool) -> Vec<LinkKey> {
         self.iter().filter(|(_, link)| is_wanted(&link.phase)).map(|(key, _)| key).collect()
     }
 
-    /// Returns the first link in such a phase.
+    /// Returns the first link in a phase that `is_wanted` accepts.
     pub(super) fn find(&self, is_wanted: impl Fn(&P) -> bool) -> Option<LinkKey> {
         self.iter().find(|(_, link)| is_wanted(&link.phase)).map(|(key, _)| key)
     }
@@ -277,7 +278,7 @@ impl<P> Links<P> {
     }
 }
 
-/// Panics if it is gone.
+/// Panics if the link is gone.
 impl<P> Index<LinkKey> for Links<P> {
     type Output = Link<P>;
 
@@ -292,7 +293,7 @@ impl<P> IndexMut<LinkKey> for Links<P> {
     }
 }
 
-/// Says that the other side closed a link, which was not to end.
+/// Returns the error for a link that the other side closed too early.
 pub(super) fn closed_by(whom: &str, reason: &str) -> WebSocketError {
     let detail = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
     WebSocketError::Ended(format!("{whom} closed it{detail}"))

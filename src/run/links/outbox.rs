@@ -1,13 +1,13 @@
-//! What waits to be sent for one conversation of a WebSocket that several share, or that may be slow.
+//! The outgoing messages of one conversation, on a WebSocket that is shared or slow.
 
 use std::collections::VecDeque;
 
 use crate::signaling::rendezvous::Payload;
 
-/// What a message costs beside its bytes: many empty ones are a flood, too.
+/// Cost of a message beside its bytes: many empty ones are a flood, too.
 const MESSAGE_COST: usize = 64;
 
-/// Room that is kept once everything is sent.
+/// Capacity that is kept once everything is sent.
 const KEPT_MESSAGES: usize = 32;
 
 /// Messages that wait for their turn.
@@ -18,7 +18,7 @@ pub(in crate::run) struct Outbox {
 }
 
 impl Outbox {
-    /// Bytes that are ahead in a WebSocket: what is given to it later can still take turns.
+    /// Maximum number of bytes ahead in a WebSocket, so that later messages can still take turns.
     pub(in crate::run) const MAX_AHEAD: usize = 64 * 1024;
 
     pub(in crate::run) fn push(&mut self, message: Payload) {
@@ -35,7 +35,7 @@ impl Outbox {
         Some(message)
     }
 
-    /// Returns what waits, in bytes.
+    /// Returns how many bytes wait.
     pub(in crate::run) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! Where the other side was found last, and when it is dialled again.
+//! The last addresses of the other side, and when to dial it again.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use log::info;
 
 use super::{Attempts, Patience};
 
-/// The addresses of the other side, and the pause before they are tried again. It doubles with every failure.
+/// The addresses of the other side, and the pause before they are tried again, which doubles with every failure.
 #[derive(Debug)]
 pub(in crate::run) struct Redial {
     addresses: Vec<SocketAddr>,
-    /// Where the other side answered last.
+    /// The address where the other side answered last.
     preferred: Option<SocketAddr>,
     shortest: Duration,
     longest: Duration,
@@ -24,10 +24,10 @@ impl Redial {
         Redial { addresses: Vec::new(), preferred: None, shortest, longest, pause: shortest, at: None }
     }
 
-    /// Takes the answer to a look-up. Addresses that were found before serve on if there are no newer ones.
+    /// Handles the answer to a look-up. If it failed, earlier addresses are used.
     ///
     /// # Errors
-    /// Why there are none at all.
+    /// There are no addresses at all; the resolver's reason.
     pub(in crate::run) fn resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) -> Result<(), String> {
         match answer {
             Ok(addresses) => {
@@ -40,7 +40,7 @@ impl Redial {
         Ok(())
     }
 
-    /// Tells whether nothing was found yet.
+    /// Tells whether no address was found yet.
     pub(in crate::run) fn is_unknown(&self) -> bool {
         self.addresses.is_empty()
     }
@@ -50,32 +50,32 @@ impl Redial {
         Attempts::at(self.addresses.iter().copied(), patience)
     }
 
-    /// Has an address tried first from now on, as long as look-ups find it: the other side answered there.
+    /// Prefers an address from here on, as long as look-ups find it: the other side answered there.
     pub(in crate::run) fn prefer(&mut self, address: SocketAddr) {
         self.preferred = Some(address);
         self.addresses.sort_by_key(|other| *other != address);
     }
 
-    /// Returns how long to wait after a failure. Chance says which part of the pause, at most all of it: many that lost
-    /// the same side shall not come back in step.
+    /// Returns the pause after a failure: the share `part` of it, which is random, so that many that lost the same side
+    /// do not come back in step.
     pub(in crate::run) fn fail(&mut self, part: f64) -> Duration {
         let pause = self.pause.mul_f64(part);
         self.pause = (self.pause * 2).min(self.longest);
         pause
     }
 
-    /// The other side asks for a pause that is no shorter.
+    /// Makes the next pause at least this long, as the other side asked.
     pub(in crate::run) fn wait_at_least(&mut self, pause: Duration) {
         self.pause = self.pause.max(pause);
     }
 
-    /// The other side was reached, or is to be tried as if nothing had failed.
+    /// Resets the pause: the other side was reached, or should be tried at once.
     pub(in crate::run) fn reset(&mut self) {
         self.pause = self.shortest;
     }
 
-    /// Has the other side dialled at that time, or earlier if that was wanted already. Returns whether there is a new
-    /// deadline.
+    /// Plans to dial the other side at a time, or earlier if that is planned already. Returns whether the deadline is
+    /// new.
     pub(in crate::run) fn plan(&mut self, at: Instant) -> bool {
         let is_sooner = self.at.is_none_or(|earlier| at < earlier);
         if is_sooner {
@@ -84,12 +84,12 @@ impl Redial {
         is_sooner
     }
 
-    /// Tells whether a pause is kept.
+    /// Tells whether a dial is planned.
     pub(in crate::run) fn is_planned(&self) -> bool {
         self.at.is_some()
     }
 
-    /// Tells whether the time has come, once.
+    /// Tells whether it is time to dial; returns true once.
     pub(in crate::run) fn poll(&mut self, now: Instant) -> bool {
         self.at.take_if(|at| *at <= now).is_some()
     }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 15000, 15000]);
         redial.reset();
         assert_eq!(redial.fail(0.5), Duration::from_millis(125));
-        assert_eq!(redial.fail(0.5), Duration::from_millis(250), "chance takes a part of one pause only");
+        assert_eq!(redial.fail(0.5), Duration::from_millis(250), "the random part applies to one pause only");
     }
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
     fn the_earliest_plan_holds_and_comes_up_once() {
         let (mut redial, now) = (redial(), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
-        assert!(!redial.poll(after(100)), "nothing was planned");
+        assert!(!redial.poll(after(100)), "nothing is planned");
         assert!(redial.plan(after(5)) && !redial.plan(after(7)) && redial.plan(after(3)));
         assert!(!redial.poll(after(2)) && redial.is_planned());
         assert!(redial.poll(after(3)) && !redial.is_planned() && !redial.poll(after(9)));
@@ -154,7 +154,11 @@ mod tests {
         };
         assert_eq!(tried(&redial), [at(3), at(1), at(2)]);
         redial.resolved(Ok(vec![at(1), at(2), at(3), at(4)])).unwrap();
-        assert_eq!(tried(&redial), [at(3), at(1), at(2), at(4)], "where it answered goes first after a look-up, too");
+        assert_eq!(
+            tried(&redial),
+            [at(3), at(1), at(2), at(4)],
+            "the preferred address comes first after a look-up, too"
+        );
         redial.resolved(Ok(vec![at(4), at(2)])).unwrap();
         assert_eq!(tried(&redial), [at(4), at(2)], "an address that is not found any more is not tried");
     }

@@ -1,4 +1,4 @@
-//! What the server says of itself: pages, health, counters, and the list of those who are here.
+//! Pages about the server: welcome, health, metrics, and the list of hosts and clients.
 
 use std::net::IpAddr;
 
@@ -11,12 +11,12 @@ use crate::signaling::closing;
 use crate::signaling::rendezvous::HostId;
 use crate::status::metrics;
 
-/// What the page of the server says.
+/// Text of the server's page.
 const WELCOME: &str =
     "This is a pinhole server. A host gets a name here by: pinhole host PORT --server <this address> --id NAME";
 
 impl Server {
-    /// Answers a request at the signaling port that is for no WebSocket.
+    /// Answers a request at the signaling port that is not for a WebSocket.
     pub(super) fn page(&mut self, request: &Request) -> Answer {
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
         match request.path.as_str() {
@@ -40,9 +40,9 @@ impl Server {
         Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())
     }
 
-    /// Answers a request at the port of the administration.
+    /// Answers a request at the administration port.
     pub(super) fn administer(&mut self, request: &Request) -> Answer {
-        // A page of somebody else's must not get here under a name of its own.
+        // Another site's page must not reach this under its own name (DNS rebinding).
         if !request.host.as_deref().is_some_and(is_own_name) {
             return Answer::text(403, "Use the address of this machine as a number, or localhost.");
         }
@@ -126,7 +126,7 @@ impl Server {
     }
 }
 
-/// Tells whether a `Host` field names this machine in a way that nobody else can: by an address, or as localhost.
+/// Tells whether a `Host` field names this machine as no other site can: by an address, or as localhost.
 fn is_own_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

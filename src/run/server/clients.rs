@@ -1,8 +1,8 @@
 //! Clients: conversations whose messages are passed on between two WebSockets.
 //!
-//! What a client sends goes to its host as long as there is room there; otherwise the client is not read, and its own
-//! TCP connection makes it wait. What a host sends cannot wait like that, for others share its WebSocket: it is kept
-//! for the client within bounds, and two honest peers keep less than that under way.
+//! A client's messages go to its host while there is room there; otherwise the client is not read, and its TCP
+//! connection makes it wait. A host cannot be stopped like that, since clients share its WebSocket. Its messages are
+//! queued for the client within limits; two honest peers keep less than that in transit.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use crate::signaling::rendezvous::{FromServer, HostId, PACKET_OVERHEAD, Packet, 
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
-/// What may wait for one client, in bytes: a relayed session has at most 4 MiB under way (`session::relay`).
+/// Maximum number of bytes that wait for one client: a relayed session has at most 4 MiB in transit (`session::relay`).
 const MAX_WAITING: usize = 5 * 1024 * 1024;
 
-/// How long a client may take for what waits once its host is done with it.
+/// Time for a client to receive its queue once its host is done with it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What may wait for all clients together, in bytes.
+/// Maximum number of bytes that wait for all clients together.
 const MAX_QUEUED: usize = 256 * 1024 * 1024;
 
 impl Server {
-    /// A client wants to join a host.
+    /// Handles a client that wants to join a host.
     pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
         let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
         if let Some(link) = self.links.get_mut(key) {
@@ -51,7 +51,7 @@ impl Server {
         self.refuse(key, Refusal::UnknownHost, &message);
     }
 
-    /// Gives a client its place and its number, for it has said something. Otherwise it is refused.
+    /// Gives a client that sent its first message a place and a number, or refuses it.
     fn begin_conversation(&mut self, key: LinkKey) -> Option<u32> {
         let id = self.client(key)?.id.clone();
         let Some(&host) = self.names.get(&id) else {
@@ -59,7 +59,7 @@ impl Server {
             return None;
         };
         if !self.make_place_for_client(key, host) {
-            self.refuse(key, Refusal::Full, "there are as many clients as there may be; try again later");
+            self.refuse(key, Refusal::Full, "the server has all the clients it may have; try again later");
             return None;
         }
         let state = self.host(host)?;
@@ -82,13 +82,12 @@ impl Server {
         }
     }
 
-    /// Has a client wait until its host takes more, if there is no room now: it then is in that one's list. Tells
-    /// whether it waits.
+    /// Makes a client wait if its host has no room now: it goes into the host's list. Returns whether it waits.
     pub(super) fn block_if_full(&mut self, key: LinkKey) -> bool {
         let Some(client) = self.client(key) else { return false };
         if client.number.is_none() {
             let id = client.id.clone();
-            // Without a host it is told so as soon as it says something.
+            // Without a host, the client is told so at its first message.
             let Some(&host) = self.names.get(&id) else { return false };
             self.client(key).into_iter().for_each(|client| client.host = host);
         }
@@ -106,15 +105,15 @@ impl Server {
         true
     }
 
-    /// Passes on what a client says.
+    /// Passes on a client's message.
     pub(super) fn handle_client_message(&mut self, key: LinkKey, payload: Payload) {
         if payload.len() > MAX_MESSAGE - PACKET_OVERHEAD {
-            // As a packet it would be larger than the host takes.
+            // As a packet it would be too large for the host.
             return self.refuse(key, Refusal::TooLarge, "a message was too large");
         }
         let Some(client) = self.client(key) else { return };
         if client.is_leaving {
-            // Nobody listens any more, and where its host was there may be somebody else.
+            // The host is gone, and its slot may belong to another.
             return;
         }
         let known = client.number;
@@ -126,7 +125,7 @@ impl Server {
         self.send_packet(host, Packet { conversation, payload });
     }
 
-    /// Passes on what a host says to a client.
+    /// Passes on a host's message to a client.
     pub(super) fn send_to_client(&mut self, key: LinkKey, payload: Payload) {
         let Some(link) = self.links.get_mut(key) else { return };
         let Phase::Client(client) = &mut link.phase else { return };
@@ -136,7 +135,7 @@ impl Server {
         client.outbox.push(payload);
         self.queued += client.outbox.bytes() - before;
         self.pump_client(key);
-        // Those that just went out do not count.
+        // Messages that just went out do not count.
         let waiting = self.client(key).map_or(0, |client| client.outbox.bytes());
         let slow = if waiting > MAX_WAITING {
             Some(key)
@@ -150,7 +149,7 @@ impl Server {
         }
     }
 
-    /// Returns the client for which most is waiting.
+    /// Returns the client with the longest queue.
     fn slowest(&self) -> Option<LinkKey> {
         let clients = self.links.iter().filter_map(|(key, link)| match &link.phase {
             Phase::Client(client) => Some((client.outbox.bytes(), key)),
@@ -159,12 +158,12 @@ impl Server {
         clients.max().map(|(_, key)| key)
     }
 
-    /// Gives a client's WebSocket what it has room for.
+    /// Writes to a client's WebSocket what it has room for.
     pub(super) fn pump_client(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         let (Phase::Client(client), Some(websocket)) = link.parts() else { return };
         let before = client.outbox.bytes();
-        // It may not be read at the moment, and still has to get on.
+        // The client may not be read at the moment, but its queue must move.
         let mut result = websocket.flush_now();
         while result.is_ok()
             && websocket.buffered() < Outbox::MAX_AHEAD
@@ -184,7 +183,7 @@ impl Server {
         }
     }
 
-    /// The host is done with a conversation: what it said before still goes out.
+    /// Ends a conversation that the host is done with; its earlier messages still go out.
     pub(super) fn end_conversation(&mut self, key: LinkKey) {
         if let Some(client) = self.client(key) {
             client.is_leaving = true;
@@ -193,13 +192,13 @@ impl Server {
         }
     }
 
-    /// A client is gone.
+    /// Cleans up after a client that is gone.
     pub(super) fn client_left(&mut self, key: LinkKey, client: Joined, reason: &str) {
         let Joined { id, host, number, is_leaving, outbox, sent, received, .. } = client;
         self.clients.leave(key);
         self.queued -= outbox.bytes();
         let Some(number) = number else { return };
-        // One that is leaving was forgotten, and so are those of a host that is gone.
+        // A leaving client was forgotten, as were those of a host that is gone.
         if !is_leaving
             && let Some(state) = self.host(host)
             && state.conversations.remove(&number).is_some()
@@ -211,7 +210,7 @@ impl Server {
         self.core.turn.report(&Event::ClientLeft { id, conversation: number, reason, sent, received });
     }
 
-    /// Tells the clients of a host that is gone.
+    /// Tells the clients of a host that it is gone.
     pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
         for key in clients {
             self.send_error(key, ErrorCode::UnknownHost, closing::HOST_GONE);

@@ -1,14 +1,14 @@
-//! How a server ends: what is under way first, then its streams, then everybody is told.
+//! How a server ends: work in progress first, then its streams, then all WebSockets.
 
 use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::run::deadlines::{Due, ServerDue};
 
-/// How long what is under way may take to end once somebody asked us to stop.
+/// Time for work in progress to end after a request to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How long hosts and clients may take to hear that the server goes away.
+/// Time for hosts and clients to receive the server's good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// ```text
@@ -18,17 +18,17 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stage {
     Serving,
-    /// Nobody is taken in any more; until then what is under way may end.
+    /// Nobody new is admitted; work in progress may end until this time.
     Draining(Instant),
-    /// Services are told that nobody asks any more; until then they may end, too.
+    /// Services are told that no more requests come; they may end until this time.
     Parting(Instant),
-    /// Everybody was told; until then they may take it in.
+    /// Hosts and clients were told; they may leave until this time.
     Leaving(Instant),
     Over,
 }
 
 impl Server {
-    /// Looks whether the present stage of the end is over, and begins the next.
+    /// Begins the next stage of the end, if the present one is over.
     pub(super) fn go_on_ending(&mut self) {
         if let Stage::Draining(by) = self.stage
             && (by <= self.core.turn.now || self.is_drained())
@@ -47,7 +47,7 @@ impl Server {
         }
     }
 
-    /// Takes nobody in any more, and lets what is under way end; at once when asked again.
+    /// Admits nobody new, and lets work in progress end; ends at once if called again.
     pub(super) fn stop(&mut self) {
         match self.stage {
             Stage::Serving => self.stage = Stage::Draining(self.core.turn.now + DRAIN),
@@ -68,7 +68,7 @@ impl Server {
         self.ports.drain().for_each(drop);
     }
 
-    /// Tells whether nothing is under way that an end would cut off.
+    /// Tells whether no work is in progress that an end would cut off.
     fn is_drained(&self) -> bool {
         self.webs.iter().all(|(_, web)| !web.is_busy())
     }

@@ -1,4 +1,4 @@
-//! What the server reads of its disk: the certificate, and the tokens of hosts.
+//! Files of the server: the certificate, and the tokens of hosts.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::run::core::Core;
 use crate::status::event::Event;
 
 impl Server {
-    /// Reads tokens and certificate again; what cannot be read stays as it was.
+    /// Reads tokens and certificate again; keeps the old ones if that fails.
     pub(super) fn reload(&mut self) {
         match read_tls(&self.config, &mut self.core) {
             Ok(Some(tls)) => {

@@ -1,4 +1,4 @@
-//! Hosts that are registered, and what goes over their WebSockets.
+//! Registered hosts, and the traffic of their WebSockets.
 
 use bytes::Bytes;
 use log::debug;
@@ -16,16 +16,18 @@ use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
 
-/// What the session with one host may hold, in bytes: a host may be out to hurt, and there may be many. An answer that
-/// a visitor does not take waits in a window of its stream; windows grow by that much together.
+/// Initial credit of a stream to a host, in bytes. An answer that a visitor does not read waits in a window of its
+/// stream, and a hostile host may send many.
 const INITIAL_CREDIT: u32 = 32 * 1024;
+
+/// Maximum number of bytes by which all windows of one host grow together.
 const GROWTH_BUDGET: u64 = 8 * 1024 * 1024;
 
-/// What visitors sent and the host has not acknowledged. Acknowledgements of small requests may take a second, and each
-/// of these holds 2 KiB: this is for 32,000 of them.
+/// Maximum number of bytes of one host's visitors that the host has not acknowledged. Acknowledgements of small
+/// requests may take a second, and each request holds 2 KiB: this is enough for 32,000.
 const SEND_BUDGET: usize = 64 * 1024 * 1024;
 
-/// What is unacknowledged, and what windows grew by, of all hosts together; it is looked at now and then.
+/// Maximum number of bytes of all hosts together, unacknowledged or grown by windows; checked now and then.
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
 
 impl Server {
@@ -62,7 +64,7 @@ impl Server {
         };
         let Some(host) = self.host(key) else { return };
         if conversation != SERVER {
-            // One that just left may still be spoken to.
+            // A conversation that just ended may still receive messages.
             if let Some(&client) = host.conversations.get(&conversation) {
                 self.send_to_client(client, payload);
             }
@@ -88,7 +90,7 @@ impl Server {
         }
     }
 
-    /// Returns the session with a host, begun if there was none.
+    /// Returns the session with a host; begins one if there is none.
     pub(super) fn session_of(&mut self, key: LinkKey) -> Option<SessionKey> {
         let host = self.host(key)?;
         if let Some(session) = host.session {
@@ -107,7 +109,7 @@ impl Server {
         Some(session)
     }
 
-    /// Sends what the session with a host has to say.
+    /// Sends a message of the session with a host.
     pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
         let Some(&key) = self.sessions.get(&session) else { return };
         let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
@@ -117,7 +119,7 @@ impl Server {
         self.pump_host(key);
     }
 
-    /// Gives a host's WebSocket what it has room for: a message of the session with it and what a client says, in turn.
+    /// Writes to a host's WebSocket what it has room for: messages of its session and of clients, in turn.
     pub(super) fn pump_host(&mut self, key: LinkKey) {
         self.check_contender(key);
         let mut is_idle = false;
@@ -141,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Ends hosts whose streams hold most, until all hold no more than they may.
+    /// Ends the hosts whose streams hold most, until the total is within the limit.
     pub(super) fn bound_memory(&mut self) {
         let mut held: Vec<(u64, LinkKey)> = Vec::new();
         for (key, &link) in &self.sessions {
@@ -160,7 +162,7 @@ impl Server {
         }
     }
 
-    /// The session with a host ended: without it the host is of no use, and begins anew.
+    /// Handles the end of the session with a host: the host is useless without it, and has to connect again.
     pub(super) fn session_ended(&mut self, session: SessionKey, end: &End) {
         let Some(&key) = self.sessions.get(&session) else { return };
         if let Some(host) = self.host(key).filter(|host| host.session == Some(session)) {
@@ -171,7 +173,7 @@ impl Server {
         }
     }
 
-    /// A host is gone, and with it all that it had.
+    /// Cleans up after a host that is gone, with everything it had.
     pub(super) fn host_left(&mut self, key: LinkKey, host: Registered, reason: &str) {
         if self.names.get(&host.id) == Some(&key) {
             self.names.remove(&host.id);
@@ -183,7 +185,7 @@ impl Server {
             self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }
         self.hosts.leave(key);
-        // Those that said nothing yet wait for room in vain.
+        // Clients that have sent nothing wait for room in vain.
         let is_silent = |client: &mut Joined| client.number.is_none() && client.is_blocked && client.host == key;
         let mut silent = host.blocked;
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
@@ -194,10 +196,10 @@ impl Server {
         }
     }
 
-    /// Lets everybody go, and tells every host to come back in a moment.
+    /// Ends all links, and tells every host to come back soon.
     pub(super) fn say_good_bye(&mut self) {
         let reason = closing::SERVER_GOES;
-        // Clients first: they would be told that their host is gone.
+        // Clients first: otherwise they would be told that their host is gone.
         for key in self.links.of(|phase| !matches!(phase, Phase::Host(_))) {
             self.close_link_for(key, close_code::GOING_AWAY, reason);
         }

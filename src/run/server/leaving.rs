@@ -1,5 +1,5 @@
-//! Streams that no visitor needs any more: their services see an end in order, as behind other proxies. A reset would
-//! be an error to them, and ends those that do not expect one.
+//! Streams that no visitor needs: their services see an end in order, as behind other proxies. A reset would be an
+//! error, and stops services that do not expect one.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,21 +9,21 @@ use crate::run::deadlines::{Due, ServerDue};
 use crate::run::keys::SessionKey;
 use crate::tunnel::{AbortReason, StreamKey};
 
-/// How long a service may take to end its side.
+/// Time for a service to end its side.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a service may send meanwhile, in bytes; nobody gets it.
+/// Maximum number of bytes a service may send meanwhile; they are dropped.
 const MAX_DROPPED: usize = 64 * 1024;
 
-/// Streams of one host that may be leaving; beyond it the one that began first is reset.
+/// Maximum number of leaving streams of one host; beyond it the oldest is reset.
 const MAX_LEAVING: usize = 1024;
 
-/// Streams whose sending half is finished, and whose receiving half is read to its end, which nobody waits for.
+/// Streams whose sending half is finished, and whose receiving half is read to its end and dropped.
 #[derive(Default)]
 pub(super) struct Leaving {
-    /// What was dropped of each stream, in bytes.
+    /// Bytes dropped of each stream.
     hosts: HashMap<SessionKey, HashMap<StreamKey, usize>>,
-    /// Until when each has time, the nearest first; some are over already.
+    /// The deadline of each stream, the nearest first; some streams are gone already.
     order: VecDeque<(Instant, SessionKey, StreamKey)>,
 }
 
@@ -32,12 +32,12 @@ impl Leaving {
         self.hosts.is_empty()
     }
 
-    /// Returns how many streams to a host are leaving.
+    /// Returns how many streams of a host are leaving.
     pub(super) fn count(&self, session: SessionKey) -> usize {
         self.hosts.get(&session).map_or(0, HashMap::len)
     }
 
-    /// Forgets all of a host that is gone.
+    /// Forgets all streams of a host that is gone.
     pub(super) fn forget_host(&mut self, session: SessionKey) {
         self.hosts.remove(&session);
     }
@@ -62,7 +62,7 @@ impl Leaving {
 }
 
 impl Server {
-    /// Ends our half of a stream, and has the rest of it read for a moment.
+    /// Ends our half of a stream, and reads and drops the rest for a moment.
     pub(super) fn leave_stream(&mut self, session: SessionKey, key: StreamKey) {
         let now = self.core.turn.now;
         let Some(mut stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key))
@@ -86,7 +86,7 @@ impl Server {
         self.drop_rest(session, key);
     }
 
-    /// Drops what a service still sends; returns whether the stream is one that is leaving.
+    /// Drops what a service still sends. Returns whether the stream is a leaving one.
     pub(super) fn drop_rest(&mut self, session: SessionKey, key: StreamKey) -> bool {
         let dropped = self.leaving.hosts.get_mut(&session).and_then(|streams| streams.get_mut(&key));
         let Some(dropped) = dropped else { return false };
@@ -113,8 +113,7 @@ impl Server {
         true
     }
 
-    /// Resets a stream whose service does not end its side. It has seen the end of ours by then, and whatever it writes
-    /// fails.
+    /// Resets a stream whose service does not end its side. The service has seen our end by then, and its writes fail.
     fn give_up(&mut self, session: SessionKey, key: StreamKey) {
         self.leaving.forget(session, key);
         if let Some(stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key)) {
@@ -123,7 +122,7 @@ impl Server {
         }
     }
 
-    /// Resets those that have had their time.
+    /// Resets streams whose time is over.
     pub(super) fn give_up_late(&mut self) {
         while let Some(&(at, session, key)) = self.leaving.order.front() {
             if at > self.core.turn.now {

@@ -25,13 +25,13 @@ use crate::signaling::rendezvous::{FromServer, HostId, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
-/// Connections accepted in one turn.
+/// Maximum number of connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// Messages of one link in a turn: many small ones are as much work as large ones, and others wait for it.
+/// Maximum number of messages of one link in a turn: many small ones are as much work as large ones.
 const MESSAGES_PER_TURN: usize = 64;
 
-/// Where hosts register, and what the paths of clients begin with.
+/// Path for hosts to register, and prefix of clients' paths.
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
 
@@ -42,7 +42,7 @@ impl Server {
             match listen::accept(&port.listener) {
                 Accepted::Connection(stream, remote) => self.take_in(stream, remote, port.serves),
                 Accepted::Empty => return Ok(()),
-                // Whoever does not say what it wants gives way to whoever may.
+                // A connection without a request gives way to a new one.
                 Accepted::Exhausted(_) if self.free_descriptor() => {}
                 Accepted::Exhausted(error) => {
                     debug!("accept paused: {error}");
@@ -85,7 +85,7 @@ impl Server {
         self.links.poll_later(&mut self.core.turn, key);
     }
 
-    /// Gives a link so long for its next step.
+    /// Begins a link's next step, with its deadline.
     pub(super) fn begin_step(&mut self, key: LinkKey, timeout: Duration) {
         self.links.begin_step(&mut self.core.turn, key, timeout);
     }
@@ -98,13 +98,13 @@ impl Server {
         }
     }
 
-    /// A link has been at its step for too long.
+    /// Handles a link whose current step took too long.
     fn handle_link_late(&mut self, key: LinkKey) {
         match &self.links[key].phase {
             Phase::Contending(..) => self.contest_lost(key),
             Phase::Client(client) if client.is_leaving => self.drop_link(key, "it did not take what its host said"),
             Phase::Client(client) if client.number.is_some() => {}
-            // What it says cannot be heard at the moment.
+            // The client is not read at the moment.
             Phase::Client(client) if client.is_blocked => self.begin_step(key, STEP_TIMEOUT),
             Phase::Host(_) => {}
             Phase::Closing => self.drop_link(key, "closed"),
@@ -115,7 +115,7 @@ impl Server {
         }
     }
 
-    /// Takes what a link gives, until there is no more, others have their turn, or there is no room for what it says.
+    /// Reads a link's messages, until there are no more, others have their turn, or there is no room for them.
     pub(super) fn poll_link(&mut self, key: LinkKey) {
         for _ in 0..MESSAGES_PER_TURN {
             if self.block_if_full(key) {
@@ -141,7 +141,7 @@ impl Server {
         self.drained(key);
     }
 
-    /// Decides what a request gets.
+    /// Decides about a request.
     fn asked(&mut self, key: LinkKey) {
         let Some(link) = self.links.get_mut(key) else { return };
         let Phase::Asking(serves) = link.phase else { return };
@@ -169,7 +169,7 @@ impl Server {
         }
     }
 
-    /// Finds out who is behind a connection, if it is a proxy's, and how that one reached it.
+    /// Finds out who is behind a connection, if it is a proxy's, and how the proxy was reached.
     fn note_sender(&mut self, key: LinkKey, request: &Request) -> Option<Front> {
         let link = self.links.get_mut(key)?;
         let sender = self.proxies.sender(link.remote.ip(), self.tls.is_some(), &request.forwarded);
@@ -209,7 +209,7 @@ impl Server {
         }
     }
 
-    /// There may be room again in a link's WebSocket.
+    /// Continues when there may be room again in a link's WebSocket.
     pub(super) fn drained(&mut self, key: LinkKey) {
         match self.links.get(key).map(|link| &link.phase) {
             Some(Phase::Host(_)) => self.pump_host(key),
@@ -218,14 +218,14 @@ impl Server {
         }
     }
 
-    /// Counts and reports that somebody was turned away.
+    /// Counts and reports a refusal.
     pub(super) fn note_refusal(&mut self, key: LinkKey, code: Refusal, message: &str) {
         let Some(remote) = self.links.get(key).map(|link| link.remote) else { return };
         self.metrics.refused(code);
         self.core.turn.report(&Event::Refused { code, remote, message: message.to_owned() });
     }
 
-    /// Tells a host or a client why it is given up, and closes its WebSocket.
+    /// Tells a host or a client why the relation ends, and closes its WebSocket.
     pub(super) fn refuse(&mut self, key: LinkKey, code: Refusal, message: &str) {
         self.note_refusal(key, code, message);
         self.send_error(key, wire(code), message);
@@ -239,16 +239,16 @@ impl Server {
         }
     }
 
-    /// Ends a link in order: what belongs to it ends at once, its WebSocket with a handshake.
+    /// Closes a link in order: everything that belongs to it ends at once, its WebSocket with a handshake.
     pub(super) fn close_link(&mut self, key: LinkKey, reason: &str) {
         self.close_link_for(key, close_code::NORMAL, reason);
     }
 
-    /// The same with a code that says more.
+    /// Closes a link like [`Server::close_link`], with a specific code.
     pub(super) fn close_link_for(&mut self, key: LinkKey, code: u16, reason: &str) {
         let Some(link) = self.links.get_mut(key) else { return };
         let phase = std::mem::replace(&mut link.phase, Phase::Closing);
-        // A host's or a client's had no place among these until now.
+        // The link of a host or a client had no place among these until now.
         self.asking.enter(key, link.source(), Standing::Idle);
         if !self.links.close(&mut self.core.turn, key, code, reason) {
             return self.drop_link(key, reason);
@@ -256,7 +256,7 @@ impl Server {
         self.left(key, phase, reason);
     }
 
-    /// Ends a link at once.
+    /// Removes a link at once.
     pub(super) fn drop_link(&mut self, key: LinkKey, reason: &str) {
         let Some(link) = self.links.remove(&self.core.turn, key) else { return };
         self.asking.leave(key);
@@ -273,9 +273,9 @@ impl Server {
         }
     }
 
-    /// Pings hosts and clients, and drops those that are dead.
+    /// Pings hosts and clients, and drops dead ones.
     pub(super) fn keep_alive(&mut self) {
-        // One that is not read says nothing, as far as we know.
+        // A client that is not read seems silent.
         let serves = |phase: &Phase| match phase {
             Phase::Host(_) => true,
             Phase::Client(client) => !client.is_blocked,
@@ -289,13 +289,13 @@ impl Server {
     }
 }
 
-/// The port that a `Host` names.
+/// Returns the port in a `Host`.
 fn port_of(host: Option<&str>) -> Option<u16> {
     let (_, port) = host?.rsplit_once(':')?;
     port.parse().ok()
 }
 
-/// Says on the wire what is counted here.
+/// Returns the code on the wire for a refusal.
 fn wire(refusal: Refusal) -> ErrorCode {
     match refusal {
         Refusal::BadToken => ErrorCode::BadToken,

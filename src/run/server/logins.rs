@@ -1,4 +1,4 @@
-//! Logins of visitors to what hosts publish: who is let in at once, and who has to wait for it.
+//! Logins of visitors at published services: some are verified at once, others have to wait.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use crate::signaling::rendezvous::HostId;
 use crate::socks::Credentials;
 use crate::status::refusal::Refusal as Counted;
 
-/// How long a login may wait for its verification.
+/// Longest wait of a login for its verification.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// When visitors whose login was not verified are asked to try again, in seconds.
+/// When visitors whose login was not verified should try again, in seconds.
 const RETRY_AFTER: u32 = 2;
 
-/// Hosts for which wrong logins are remembered; beyond it the one with the fewest is forgotten.
+/// Maximum number of hosts whose wrong logins are remembered; beyond it the host with the fewest is forgotten.
 const MAX_HOSTS: usize = 1024;
 
-/// From how many wrong logins on there is a word about them: people mistype.
+/// Number of wrong logins from which on they are reported: people mistype.
 const MANY: u64 = 10;
 
-/// Verifies the logins for one host in their turn. A connection is named by its key.
+/// Verifies the logins for one host in turn. A connection is named by its key.
 pub(super) type Limiter = LoginLimiter<WebKey, Source>;
 
-/// What becomes of a request whose login was looked at.
+/// The verdict on a request with a login.
 pub(super) enum Verdict {
     Passed,
     Waits,
 }
 
 impl Server {
-    /// Lets a visitor in who has the right login, or has it wait until that can be found out.
+    /// Admits a visitor with the right login, or makes it wait for the verification.
     pub(super) fn check_login(
         &mut self,
         key: WebKey,
@@ -74,7 +74,7 @@ impl Server {
         Err(Refusal::LoginWanted)
     }
 
-    /// Has a request wait for its login's turn.
+    /// Holds a request until its login's turn.
     fn hold(&mut self, key: WebKey, request: &Request, id: &HostId, source: Source) {
         let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return };
@@ -101,7 +101,7 @@ impl Server {
         }
     }
 
-    /// Verifies the logins whose turn it is.
+    /// Verifies the logins in turn.
     pub(super) fn serve_logins(&mut self) {
         let now = self.core.turn.now;
         let ids: Vec<HostId> = self.logins.keys().cloned().collect();
@@ -112,7 +112,7 @@ impl Server {
                     continue;
                 };
                 self.route(key, &request);
-                // A turn that was of no use is none later.
+                // A turn that was not used is lost.
                 if let Some(web) = self.webs.get_mut(key)
                     && matches!(web.login, LoginState::HasTurn)
                 {
@@ -126,7 +126,7 @@ impl Server {
         }
     }
 
-    /// Forgets that a connection waits; the caller answers it. False says that it did not.
+    /// Forgets a waiting connection; the caller answers it. Returns false if it did not wait.
     pub(super) fn cancel_login(&mut self, key: WebKey) -> bool {
         let Some(web) = self.webs.get_mut(key) else { return false };
         let LoginState::Waits(_, id) = std::mem::take(&mut web.login) else { return false };
@@ -136,20 +136,20 @@ impl Server {
         true
     }
 
-    /// Answers a connection that has waited for too long.
+    /// Answers a connection that has waited too long.
     pub(super) fn login_late(&mut self, key: WebKey) {
         if self.cancel_login(key) {
             self.turn_away(key);
         }
     }
 
-    /// Forgets what was long ago.
+    /// Forgets hosts whose wrong logins are long past.
     pub(super) fn forget_logins(&mut self) {
         let now = self.core.turn.now;
         self.logins.retain(|_, limiter| !limiter.is_forgotten(now));
     }
 
-    /// Returns how many logins for a host were wrong lately.
+    /// Returns how many recent logins for a host were wrong.
     pub(super) fn wrong_logins(&self, id: &HostId) -> u64 {
         self.logins.get(id).map_or(0, Limiter::total)
     }

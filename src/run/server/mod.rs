@@ -1,9 +1,8 @@
-//! The server's side of the loop: hosts that have a lasting name here, the clients that join them, and visitors by
-//! HTTP.
+//! The server's side of the loop: hosts with lasting names, the clients that join them, and visitors by HTTP.
 //!
-//! A host has one WebSocket. Each client that joins it is a numbered conversation there, whose messages are passed on
-//! and not looked at. Conversation 0 is the server's own session with the host: its streams carry the requests of the
-//! gateway and of the proxy.
+//! A host has one WebSocket. Each client of the host is a numbered conversation on it, whose messages are passed on
+//! without reading them. Conversation 0 is the server's own session with the host: its streams carry the requests of
+//! the gateway and of the proxy.
 
 mod admin;
 mod clients;
@@ -68,44 +67,44 @@ use crate::status::event::Event;
 use crate::status::metrics::Metrics;
 use crate::tunnel::StreamKey;
 
-/// Gives hosts lasting names, and lets clients and visitors in there.
+/// Gives hosts lasting names, and lets clients and visitors reach them.
 pub struct Server {
     pub(super) core: Core,
     config: ServerConfig,
     tls: Option<Arc<TlsConfig>>,
     access: Access,
-    /// The front ends that are believed about who is behind them.
+    /// The front ends that are trusted about visitors' addresses.
     proxies: Arc<TrustedProxies>,
     ports: Table<Port>,
     links: Links<Phase>,
-    /// The link of each host that is registered.
+    /// The link of each registered host.
     names: HashMap<HostId, LinkKey>,
     /// The link of the host of each session.
     sessions: HashMap<SessionKey, LinkKey>,
     webs: Table<Web>,
     /// The connection of each stream that carries requests.
     streams: HashMap<(SessionKey, StreamKey), WebKey>,
-    /// How many of them there ever were.
+    /// Number of such streams so far.
     opened: u64,
-    /// Streams that carry none any more, and end.
+    /// Streams that carry no more requests and are ending.
     leaving: Leaving,
-    /// What slows down guesses at the logins of hosts for which some were wrong.
+    /// Slows down guesses of logins, for hosts with wrong ones.
     logins: HashMap<HostId, Limiter>,
-    /// What other threads dial with, and what they want.
+    /// The handle for other threads to dial, and their requests.
     #[cfg(unix)]
     dialer: ServerDialer,
     #[cfg(unix)]
     dials: Receiver<Request<Wanted>>,
-    /// Where bytes of a browser land.
+    /// Read buffer shared by all visitor connections.
     piece: Box<[u8]>,
-    /// Connections that have not said what they want; hosts; clients.
+    /// Connections without a request; hosts; clients.
     asking: Shares<LinkKey>,
     hosts: Shares<LinkKey>,
     clients: Shares<LinkKey>,
-    /// Connections of visitors, and those of them whose heads are long and not there yet.
+    /// Connections of visitors, and those with a long incomplete head.
     visitors: Shares<WebKey>,
     heads: Shares<WebKey>,
-    /// What waits for slow clients, of all of them, in bytes.
+    /// Bytes that wait for slow clients, of all of them.
     queued: usize,
     metrics: Metrics,
     stage: Stage,
@@ -120,30 +119,30 @@ enum Access {
 /// Key of a listener.
 type PortKey = Key<Port>;
 
-/// A listener, and what is served there.
+/// A listener, and its purpose.
 struct Port {
     listener: TcpListener,
     serves: Serves,
 }
 
-/// What a port is for.
+/// The purpose of a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Serves {
-    /// Signaling, and what there is to know of the server; what hosts publish, too, if there is a gateway.
+    /// Signaling and pages about the server; also published services, if there is a gateway.
     Signaling,
-    /// What hosts publish.
+    /// Published services.
     Gateway,
-    /// What hosts dial for those who may have that.
+    /// Connections that hosts dial for holders of tokens that may dial.
     Proxy,
     /// The list of hosts and clients.
     Administration,
 }
 
 impl Server {
-    /// Binds every port and reads tokens and certificate; [`Server::run`] reports where it is.
+    /// Binds every port and reads tokens and certificate; [`Server::run`] reports the addresses.
     ///
     /// # Errors
-    /// A port cannot be had, or a file cannot be read.
+    /// A port cannot be bound, or a file cannot be read.
     pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
         let reach = Reach { direct: false, ..Reach::default() };
         let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
@@ -163,7 +162,8 @@ impl Server {
         if let Some(address) = config.admin_listen
             && !address.ip().is_loopback()
         {
-            let message = format!("everybody who reaches {address} can list and end what is on this server");
+            let message =
+                format!("everybody who reaches {address} can list and end the hosts and clients of this server");
             core.turn.warn("admin-listen", message);
         }
         if let Some(address) = config.proxy_listen
@@ -171,7 +171,7 @@ impl Server {
             && tls.is_none()
         {
             let message = format!(
-                "programs send their tokens to {address} without TLS, and whoever is on the way can read them: add --tls-cert and \
+                "programs send their tokens to {address} without TLS, and others on the network can read them: add --tls-cert and \
                  --tls-key, or listen on 127.0.0.1"
             );
             core.turn.warn("proxy-listen", message);
@@ -224,13 +224,13 @@ impl Server {
         ports.filter_map(|port| port.listener.local_addr().ok())
     }
 
-    /// Returns what ends the run from another thread.
+    /// Returns a handle that ends the run from another thread.
     pub fn stopper(&self) -> Stopper {
         self.core.turn.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; or end it, too, if
-    /// it came because the terminal was closed on which the server was started without `nohup`.
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again. SIGHUP also ends
+    /// the run if it came because the terminal was closed on which the server was started without `nohup`.
     ///
     /// # Errors
     /// The system's.
@@ -239,7 +239,7 @@ impl Server {
         Ok(self.core.turn.handle_signals(HangUp::Reloads)?)
     }
 
-    /// Runs until somebody stops it.
+    /// Runs until it is stopped.
     ///
     /// # Errors
     /// The loop cannot go on.
@@ -252,7 +252,7 @@ impl Server {
             ServerNotice::Web { slot, event } => self.handle_web_event(slot, &event),
             ServerNotice::WebPoll { web } => self.poll_web(web),
             ServerNotice::Reload => self.reload(),
-            // It is looked at in each turn.
+            // The stage is checked in each turn.
             ServerNotice::Due(ServerDue::Stage) => {}
             ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
@@ -321,17 +321,16 @@ impl Side for Server {
     }
 }
 
-/// Whoever is here came through a program of this machine if all ports of visitors are on loopback. It may say that
-/// visitors come over TLS, which at worst deceives whoever forges it; whose address they have is believed of those who
-/// were named.
+/// Returns the trusted proxies. If all ports for visitors are on loopback, every request comes from a program of this
+/// machine, which may say that visitors use TLS: a forgery deceives only the forger. Visitors' addresses are believed
+/// only from proxies that were configured.
 fn trusted_proxies(config: &ServerConfig) -> TrustedProxies {
     let mut ports = config.gateway.iter().flat_map(|gateway| &gateway.listen).chain([&config.listen]);
     let is_behind_others = config.trusted_proxies.is_empty() && ports.all(|port| port.ip().is_loopback());
     TrustedProxies::new(config.trusted_proxies.clone(), is_behind_others)
 }
 
-/// Returns the address that counts as a sender's, wherever one is told from others: with its port, if it came from
-/// there itself.
+/// Returns the address that tells a sender from others: with its port, if it connected itself.
 fn source_of(remote: SocketAddr, sender: &Sender) -> SocketAddr {
     if remote.ip().to_canonical() == sender.address { remote } else { SocketAddr::new(sender.address, 0) }
 }

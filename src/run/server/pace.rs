@@ -1,14 +1,14 @@
-//! How slow a body may come: somebody who sends a byte a minute must not keep a place for ever.
+//! The least pace of a body: a sender of one byte a minute must not keep a place for ever.
 
 use std::time::{Duration, Instant};
 
-/// What a body may be behind, and how long nothing of it may come.
+/// How far a body may be behind, and how long it may pause.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// The time that a byte makes up for: 500 of them a second are enough, which the slowest of mobile networks carry.
+/// Time that each byte earns: 500 bytes a second are enough, which the slowest mobile networks carry.
 const TIME_OF_BYTE: Duration = Duration::from_millis(2);
 
-/// The clock of a body. It stands still while there is no room for more: that is not the sender's fault.
+/// The clock of a body. It stops while there is no room for more, which is not the sender's fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     due: Instant,
@@ -16,19 +16,19 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// A body begins.
+    /// Starts the clock of a body.
     pub(super) fn new(now: Instant) -> Pace {
         Pace { due: now + GRACE, held_up_since: None }
     }
 
-    /// So much of it came.
+    /// Counts received bytes.
     pub(super) fn received(&mut self, now: Instant, bytes: usize) {
         let made_up = TIME_OF_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
-        // What was fast before does not pay for what is slow now.
+        // An earlier fast part does not pay for a later slow one.
         self.due = (self.due + made_up).min(now + GRACE);
     }
 
-    /// Says whether there is room for more.
+    /// Sets whether there is room for more.
     pub(super) fn set_room(&mut self, now: Instant, has_room: bool) {
         match self.held_up_since {
             None if !has_room => self.held_up_since = Some(now),
@@ -40,7 +40,7 @@ impl Pace {
         }
     }
 
-    /// Returns when the body is too slow unless more of it comes; `None` while there is no room for it.
+    /// Returns when the body is too slow unless more of it comes; `None` while there is no room.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if self.held_up_since.is_some() { None } else { Some(self.due) }
     }
@@ -52,8 +52,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Sends so many bytes every so many seconds; returns after how many seconds that was too slow, if it was within
-    /// ten hours.
+    /// Sends `bytes` every `every` seconds. Returns after how many seconds that was too slow, if it was within ten
+    /// hours.
     fn ends(bytes: usize, every: u32) -> Option<u32> {
         let start = Instant::now();
         let mut pace = Pace::new(start);

@@ -1,4 +1,4 @@
-//! What a link of the server is at, and what is known of the host or the client at its other end.
+//! The phases of the server's links, and what is known of the host or client at the other end.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,11 +10,11 @@ use crate::run::links::Outbox;
 use crate::shares::Shares;
 use crate::signaling::rendezvous::{HostId, Instance, Public, Register, SERVER};
 
-/// What a proxy in front of the server is to those behind it.
+/// A proxy in front of the server, as those behind it see it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Front {
     pub(super) is_tls: bool,
-    /// The port that they connect to, unless it is the scheme's own.
+    /// The port that they connect to, unless it is the scheme's default.
     pub(super) port: Option<u16>,
 }
 
@@ -24,49 +24,50 @@ pub(super) struct Front {
 ///            └─▶ answered                              │
 /// ```
 pub(super) enum Phase {
-    /// Its request is to come.
+    /// Waits for its request.
     Asking(Serves),
-    /// It becomes a WebSocket for a client of that host.
+    /// It becomes a WebSocket for a client of this host.
     Visiting(HostId),
-    /// It becomes a WebSocket for a host, or is one that is to say who it is; there may be a proxy in front.
+    /// It becomes a WebSocket for a host, or waits for the host's registration; there may be a proxy in front.
     Registering(Option<Front>),
-    /// It wants a name that another process with the same token has; whether that one lives is being found out.
+    /// It wants a name of another process with the same token. The server checks whether that process is alive.
     Contending(Box<Register>, Option<Front>),
     Host(Box<Registered>),
     Client(Box<Joined>),
-    /// Nothing more is to be said.
+    /// Nothing more will be sent.
     Closing,
 }
 
 /// A client of a host.
 pub(super) struct Joined {
     pub(super) id: HostId,
-    /// The host's link. As long as it has no number there may be another host of that name by now.
+    /// The host's link. While the client has no number, another host may take the name.
     pub(super) host: LinkKey,
-    /// The number of the conversation. It has none until it says something: until then its host does not know of it,
-    /// and it takes no client's place.
+    /// The number of the conversation. It has none until its first message: until then its host does not know it, and
+    /// it takes no client's place.
     pub(super) number: Option<u32>,
-    /// What waits for it.
+    /// The messages that wait for it.
     pub(super) outbox: Outbox,
-    /// It is over once everything is sent: its host knows it no more, and may be gone.
+    /// It is over once everything is sent: its host has forgotten it, and may be gone.
     pub(super) is_leaving: bool,
-    /// It is in its host's list of those who wait for room.
+    /// It is in its host's list of clients that wait for room.
     pub(super) is_blocked: bool,
-    /// Bytes to the client, and from it.
+    /// Bytes sent to the client.
     pub(super) sent: u64,
+    /// Bytes received from the client.
     pub(super) received: u64,
 }
 
 /// A registered host.
 pub(super) struct Registered {
     pub(super) id: HostId,
-    /// Who may take its place.
+    /// Who may replace it.
     pub(super) owner: Owner,
-    /// The process.
+    /// The host's process.
     pub(super) instance: Instance,
-    /// What is published.
+    /// The published service.
     pub(super) public: Option<Public>,
-    /// It dials for holders of tokens that may.
+    /// It dials for holders of tokens that may dial.
     pub(super) dials: bool,
     /// The link of each client, and their places.
     pub(super) clients: Shares<LinkKey>,
@@ -74,21 +75,21 @@ pub(super) struct Registered {
     pub(super) next_conversation: u32,
     /// Clients that wait for room in the WebSocket, in the order of their turns.
     pub(super) blocked: VecDeque<LinkKey>,
-    /// The session with the host itself, and what it has to say.
+    /// The session with the host itself, and its waiting output.
     pub(super) session: Option<SessionKey>,
     pub(super) outbox: Outbox,
-    /// Connections of visitors whose requests it has.
+    /// Connections of visitors whose requests the host has.
     pub(super) requests: Shares<WebKey>,
-    /// A process that wants the name, and how much had come from this one when it was asked for a sign of life.
+    /// A process that wants the name, and how many bytes had come from this one when it was asked for a sign of life.
     pub(super) contender: Option<(LinkKey, u64)>,
 }
 
-/// Who has a name.
+/// The owner of a name.
 #[derive(Clone, Copy)]
 pub(super) enum Owner {
-    /// Whoever has the token of this hash.
+    /// Holders of the token with this hash.
     Token([u8; 32]),
-    /// One process: an open server takes hosts without tokens.
+    /// One process: an open server accepts hosts without tokens.
     Process(Instance),
 }
 
@@ -118,7 +119,7 @@ impl Registered {
         }
     }
 
-    /// Returns a number that no conversation has: a new one, until four billions were used.
+    /// Returns an unused number: a new one, until four billion were used.
     pub(super) fn next_number(&mut self) -> u32 {
         loop {
             let number = self.next_conversation;

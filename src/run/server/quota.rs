@@ -1,4 +1,4 @@
-//! Whose connections are whose, and who gives way when places are short.
+//! How sources share the places of the server, and who gives way.
 
 use std::net::SocketAddr;
 
@@ -10,35 +10,36 @@ use crate::run::links::Link;
 use crate::shares::{Admission, Source, Standing};
 use crate::status::refusal::Refusal as Counted;
 
-/// Connections that have not said what they want.
+/// Maximum number of connections without a request.
 pub(super) const MAX_ASKING: usize = 4096;
 
-/// Heads of visitors that are longer than [`LONG_HEAD`] and not there yet: one budget for what all of them hold.
+/// Maximum number of incomplete heads of visitors longer than [`LONG_HEAD`], which share one budget.
 pub(super) const MAX_LONG_HEADS: usize = 512;
 
-/// What a head may have without a place of its own, in bytes. Those of browsers come in one piece as a rule, and hold
-/// nothing.
+/// Longest incomplete head without a place of its own, in bytes. Heads of browsers usually come in one piece.
 const LONG_HEAD: usize = 1024;
 
-/// Streams to one host that carry requests: a host that answers none of them must not take all that the server has.
+/// Maximum number of streams to one host that carry requests: a host that answers none must not take everything the
+/// server has.
 pub(super) const MAX_REQUESTS: usize = 1024;
 
-/// Streams that only wait for a last acknowledgement are not counted as requests, but there is a bound for them, too.
+/// Maximum number of streams to one host, including those that only wait for a last acknowledgement and are not counted
+/// as requests.
 pub(super) const MAX_STREAMS: usize = 2 * MAX_REQUESTS;
 
-/// What visitors are asked to wait when there are too many, in seconds.
+/// When visitors should try again if there are too many, in seconds.
 pub(super) const RETRY_AFTER: u32 = 1;
 
-/// Why somebody was given up.
+/// Reason for dropping a link.
 const GAVE_WAY: &str = "others came";
 
-/// Returns whose a connection is.
+/// Returns the source of a connection.
 pub(super) fn source(remote: SocketAddr) -> Source {
     Source::of(remote.ip())
 }
 
 impl Server {
-    /// Divides descriptors: visitors get half of them, so that hosts and clients have theirs whoever visits.
+    /// Divides the descriptors: visitors get half of them, so that hosts and clients always have theirs.
     pub(super) fn fit_places(&mut self, descriptors: u64) {
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
         if descriptors > 0 {
@@ -47,7 +48,7 @@ impl Server {
         }
     }
 
-    /// Gives up somebody who has not said what it wants, of those who have most: there are no descriptors left.
+    /// Drops a connection without a request, of the largest source, because no descriptors are left.
     pub(super) fn free_descriptor(&mut self) -> bool {
         if let Some(key) = self.asking.first_to_go() {
             self.drop_link(key, GAVE_WAY);
@@ -59,7 +60,7 @@ impl Server {
         true
     }
 
-    /// Makes a place for a connection that is about to say what it wants.
+    /// Makes a place for a connection that is about to send its request.
     pub(super) fn make_place_for_asking(&mut self, source: Source) -> bool {
         let admission = self.asking.admit(source, rand::random());
         self.make_way(admission, |server, other| server.drop_link(other, GAVE_WAY))
@@ -95,7 +96,7 @@ impl Server {
         true
     }
 
-    /// Makes a place for the connection of a visitor. Without one it may still be told so.
+    /// Makes a place for the connection of a visitor. Without a place, it may still be told so.
     pub(super) fn make_place_for_visitor(&mut self, source: Source) -> bool {
         let admission = self.visitors.admit(source, rand::random());
         self.make_way(admission, |server, other| {
@@ -104,13 +105,13 @@ impl Server {
         })
     }
 
-    /// Makes a place for a request among those that its host has.
+    /// Makes a place for a request among those of its host.
     pub(super) fn make_place_for_request(&mut self, key: WebKey, session: SessionKey) -> bool {
         let Some(remote) = self.webs.get(key).map(|web| web.remote) else { return false };
         let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) else { return false };
         let admission = host.requests.admit(source(remote), rand::random());
         self.make_way(admission, |server, other| {
-            // One that is between requests only opens another stream for the next.
+            // A connection that is between requests just opens another stream for the next.
             let busy = server.webs.get_mut(other).filter(|web| web.is_busy());
             if let Some(web) = busy {
                 web.exchange.refuse(Refusal::TooMany { retry_after: RETRY_AFTER });
@@ -121,7 +122,7 @@ impl Server {
         })
     }
 
-    /// Makes a place for a head that is long and not there yet; false says that the connection is gone.
+    /// Makes a place for a long incomplete head. Returns false if the connection is gone.
     pub(super) fn make_place_for_head(&mut self, key: WebKey) -> bool {
         let Some(web) = self.webs.get(key) else { return false };
         if web.exchange.head_so_far() <= LONG_HEAD {
@@ -145,7 +146,7 @@ impl Server {
         has_place
     }
 
-    /// Takes note of who a visitor is, once its request tells.
+    /// Sets the source of a visitor, once its request shows it.
     pub(super) fn note_visitor(&mut self, key: WebKey) {
         let Some(web) = self.webs.get(key) else { return };
         let (source, session) = (source(web.remote), web.session());
@@ -157,7 +158,7 @@ impl Server {
         }
     }
 
-    /// Takes note of what a visitor's connection is at.
+    /// Sets the standing of a visitor's connection.
     pub(super) fn note_standing(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
         let standing = match web.stage() {

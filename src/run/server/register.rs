@@ -1,4 +1,4 @@
-//! Who gets which name.
+//! Registration of hosts under their names.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::signaling::rendezvous::{FromHost, FromServer, HostId, Register, VERSI
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 
-/// How long a host has to show that it lives when another process wants its name.
+/// Time for a host to show that it is alive when another process wants its name.
 const CONTEST: Duration = Duration::from_secs(2);
 
-/// What a host may have.
+/// What the owner of a token may have.
 struct Claim {
     owner: Owner,
-    /// Hosts of the same owner.
+    /// Maximum number of hosts of the same owner.
     max_hosts: usize,
     max_clients: usize,
 }
@@ -36,7 +36,7 @@ impl Owner {
 }
 
 impl Server {
-    /// Takes the first message of a host.
+    /// Handles the first message of a host.
     pub(super) fn handle_registration(&mut self, key: LinkKey, text: &str) {
         match FromHost::parse(text) {
             Ok(FromHost::Register(register)) => self.register(key, register),
@@ -45,7 +45,7 @@ impl Server {
         }
     }
 
-    /// Gives a host the name it asks for, if it may have it and nobody else has.
+    /// Registers a host under its name, if it may have it and no other host has it.
     fn register(&mut self, key: LinkKey, register: Register) {
         if !register.versions.iter().any(|version| VERSIONS.contains(version)) {
             return self.refuse(key, Refusal::Version, "the server speaks no version that the host speaks");
@@ -61,13 +61,13 @@ impl Server {
             return self.refuse(key, Refusal::IdTaken, &message);
         }
         if verify_slices_are_equal(&host.instance.0, &register.instance.0).is_ok() {
-            // The same process has lost its connection, and knows that before we do.
-            return self.replace(holder, key, register, "it connected anew");
+            // The same process has lost its connection, and noticed before we did.
+            return self.replace(holder, key, register, "it connected again");
         }
         self.contest(holder, key, register);
     }
 
-    /// Finds out what whoever asks may have.
+    /// Returns what the host may have.
     fn claim(&self, register: &Register) -> Result<Claim, (Refusal, String)> {
         let all = usize::MAX;
         let tokens = match &self.access {
@@ -89,12 +89,12 @@ impl Server {
         Ok(Claim { owner: Owner::Token(grant.hash), max_hosts, max_clients })
     }
 
-    /// Registers a host under a name that is free.
+    /// Registers a host under a free name.
     fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
         let own = |phase: &Phase| matches!(phase, Phase::Host(host) if host.owner.is(&claim.owner));
         let is_full = claim.max_hosts < usize::MAX && self.links.of(own).len() >= claim.max_hosts;
         if is_full || !self.make_place_for_host(key) {
-            return self.refuse(key, Refusal::Full, "there are as many hosts as there may be; try again later");
+            return self.refuse(key, Refusal::Full, "the server has all the hosts it may have; try again later");
         }
         self.enter(key, register, claim, false);
     }
@@ -117,14 +117,14 @@ impl Server {
         self.send_to_host(key, FromServer::Registered { version, web }.to_text());
     }
 
-    /// Puts one connection of a host in the place of another.
+    /// Replaces one connection of a host by another.
     fn replace(&mut self, holder: LinkKey, key: LinkKey, register: Register, reason: &str) {
         let claim = match self.claim(&register) {
             Ok(claim) => claim,
             Err((refusal, message)) => return self.refuse(key, refusal, &message),
         };
         self.metrics.replacements += 1;
-        // Another process may want the name, too: that is between it and the new connection now.
+        // If another process wants the name, too, it now competes with the new connection.
         let contender = self.host(holder).and_then(|host| host.contender.take());
         self.drop_link(holder, reason);
         self.enter(key, register, &claim, true);
@@ -135,11 +135,11 @@ impl Server {
         }
     }
 
-    /// Has the process that has a name show that it lives, before another takes its place.
+    /// Asks the process that has a name for a sign of life, before another replaces it.
     fn contest(&mut self, holder: LinkKey, key: LinkKey, register: Register) {
         let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
         let received = websocket.received();
-        // One that cannot even be pinged has shown enough.
+        // If the ping fails, the process gives no sign of life.
         let _ = websocket.send_ping();
         let Some(host) = self.host(holder) else { return };
         let former = host.contender.replace((key, received));
@@ -154,8 +154,8 @@ impl Server {
         }
     }
 
-    /// Looks whether the one that has the name has shown that it lives: it is told that it was replaced, so that the
-    /// two do not take the name from each other for ever.
+    /// Checks whether the process that has the name gave its sign of life. It is then told that it was replaced, so
+    /// that the two processes do not take the name from each other for ever.
     pub(super) fn check_contender(&mut self, holder: LinkKey) {
         let Some((contender, received)) = self.host(holder).and_then(|host| host.contender) else { return };
         let websocket = self.links.get_mut(holder).and_then(Link::websocket);
@@ -168,18 +168,18 @@ impl Server {
         }
     }
 
-    /// The one that has the name did not show that it lives.
+    /// Drops the process that has the name, because it gave no sign of life.
     pub(super) fn contest_lost(&mut self, contender: LinkKey) {
         let Some(Phase::Contending(register, _)) = self.links.get(contender).map(|link| &link.phase) else { return };
         if let Some(&holder) = self.names.get(&register.id) {
-            // It is succeeded as it leaves.
+            // The other one succeeds it as it leaves.
             self.drop_link(holder, "it did not answer, and another process wants its id");
         } else {
             self.succeed(contender);
         }
     }
 
-    /// Gives the name to the one that waited for it.
+    /// Gives the name to the process that waited for it.
     pub(super) fn succeed(&mut self, contender: LinkKey) {
         let Some(register) = self.take_contender(contender) else { return };
         match self.claim(&register) {
@@ -192,7 +192,7 @@ impl Server {
         }
     }
 
-    /// Takes what a host registers that waits for a name, which it does no more.
+    /// Takes the registration of a host that waits for a name; it no longer waits.
     fn take_contender(&mut self, key: LinkKey) -> Option<Box<Register>> {
         let link = self.links.get_mut(key)?;
         let Phase::Contending(_, front) = &link.phase else { return None };
@@ -201,7 +201,7 @@ impl Server {
         if let Phase::Contending(register, _) = phase { Some(register) } else { None }
     }
 
-    /// One that waited for a name is gone.
+    /// Cleans up after a process that waited for a name and is gone.
     pub(super) fn contender_left(&mut self, key: LinkKey, register: &Register) {
         if let Some(&holder) = self.names.get(&register.id)
             && let Some(host) = self.host(holder)
@@ -211,7 +211,7 @@ impl Server {
         }
     }
 
-    /// Drops hosts whose token was taken from them.
+    /// Drops hosts whose token was removed.
     pub(super) fn drop_unwanted(&mut self) {
         let Access::Tokens(tokens) = &self.access else { return };
         let is_wanted = |host: &Registered| match host.owner {
@@ -226,15 +226,15 @@ impl Server {
         self.drop_undialled(|hash, id| tokens.find_hash(hash).is_some_and(|grant| grant.dial && grant.owns(id)));
     }
 
-    /// Returns where the published service of a host is to be found.
+    /// Returns the URL of a host's published service.
     fn web_url(&self, id: &HostId, front: Option<Front>) -> Option<String> {
         let gateway = self.config.gateway.as_ref()?;
         let own = self.local_addr();
         let (is_tls, port) = match (front, &self.tls) {
-            // The host came by the way that visitors take.
+            // The host came the same way as visitors do.
             (Some(front), _) => (front.is_tls, front.port),
             (None, Some(_)) => (true, Some(own.port())),
-            // Visitors come to a proxy, and it is there to end their TLS.
+            // Visitors come through a proxy, which ends their TLS.
             (None, None) if !self.proxies.is_empty() => (true, None),
             (None, None) => (false, Some(self.address(Serves::Gateway).unwrap_or(own).port())),
         };

@@ -1,4 +1,4 @@
-//! Where requests go: to what a host publishes, or to what it dials for those who may have that.
+//! Routes of requests: to published services, or to destinations that hosts dial for holders of tokens.
 
 use super::logins::Verdict;
 use super::quota::{MAX_STREAMS, RETRY_AFTER};
@@ -10,18 +10,18 @@ use crate::socks::Credentials;
 use crate::tunnel::{ConnectTarget, OpenError};
 
 impl Server {
-    /// Tells whether a name is one of the gateway's.
+    /// Tells whether a name is under the gateway's domain.
     pub(super) fn is_for_gateway(&self, host: &str) -> bool {
         self.label(host).is_some()
     }
 
-    /// Returns what is in front of the gateway's domain.
+    /// Returns the label in front of the gateway's domain.
     fn label<'a>(&self, host: &'a str) -> Option<&'a str> {
         let gateway = self.config.gateway.as_ref()?;
         host.strip_suffix(gateway.domain.as_str())?.strip_suffix('.')
     }
 
-    /// Sends a request on its way, or says why not.
+    /// Routes a request, or refuses it.
     pub(super) fn route(&mut self, key: WebKey, request: &Request) {
         self.note_visitor(key);
         let Some(kind) = self.webs.get(key).map(|web| web.kind) else { return };
@@ -42,8 +42,7 @@ impl Server {
         }
     }
 
-    /// Finds the service that a host publishes under the name that a browser asks for; `None` while the visitor's login
-    /// waits.
+    /// Returns the service published under the name in the request; `None` while the visitor's login waits.
     fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
         let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
@@ -60,7 +59,7 @@ impl Server {
         Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None }))
     }
 
-    /// Finds the host that a program names as its user, if its token may have that dial.
+    /// Returns the host in a program's user name, if the token allows dialling.
     fn dialled(&mut self, request: &Request) -> Result<Destination, Refusal> {
         let login = request.proxy_login.as_ref().ok_or(Refusal::ProxyLogin)?;
         let id: HostId = login.user.parse().map_err(|_| Refusal::ProxyLogin)?;
@@ -83,7 +82,7 @@ impl Server {
         Ok(Destination { id, session, target, strip_authorization: false, token: Some(hash) })
     }
 
-    /// Has a stream carry a request: the one of the request before if it leads to the same service.
+    /// Puts a request on a stream: the one of the last request if it leads to the same service.
     fn carry(&mut self, key: WebKey, request: &Request, destination: Destination) -> Result<(), Refusal> {
         let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
         let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
@@ -103,7 +102,7 @@ impl Server {
         Ok(())
     }
 
-    /// Sends a request again whose stream turned out to be closed: the service had ended it after the answer before.
+    /// Sends a request again after its stream turned out to be closed: the service had ended it after the last answer.
     pub(super) fn retry(&mut self, key: WebKey) {
         let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
         let strip_authorization = destination.strip_authorization;

@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::quota::source;
-use super::visitor::{Carrying, Destination, Web, WebKey};
+use super::visitor::{Destination, RequestStream, Web, WebKey};
 use crate::address::Protocol;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
@@ -12,19 +12,19 @@ use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{self, AbortReason, OpenError, StreamKey};
 
 impl Web {
-    /// Tells whether the stream that carries requests is there, and leads to that destination.
+    /// Tells whether there is a stream for requests, and it leads to this destination.
     pub(super) fn leads_to(&self, destination: &Destination) -> bool {
         self.stream.is_some() && self.destination.as_ref() == Some(destination)
     }
 
-    /// Returns the session of the stream that carries requests.
+    /// Returns the session of the stream for requests.
     pub(super) fn session(&self) -> Option<SessionKey> {
-        self.stream.as_ref().map(|carrying| carrying.session)
+        self.stream.as_ref().map(|request_stream| request_stream.session)
     }
 }
 
 impl Server {
-    /// Takes what a stream of a connection tells.
+    /// Handles an event of a connection's stream.
     pub(super) fn handle_stream(&mut self, session: SessionKey, event: tunnel::Event) {
         let (tunnel::Event::Readable(key)
         | tunnel::Event::Writable(key)
@@ -53,8 +53,8 @@ impl Server {
 
     /// Moves bytes between an exchange and its stream.
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
-        let Some(Web { exchange, stream: Some(carrying), .. }) = self.webs.get_mut(visitor) else { return false };
-        let (session, key) = (carrying.session, carrying.key);
+        let Some(Web { exchange, stream: Some(request_stream), .. }) = self.webs.get_mut(visitor) else { return false };
+        let (session, key) = (request_stream.session, request_stream.key);
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
@@ -82,8 +82,8 @@ impl Server {
             stream.consume(len);
             has_moved = true;
         }
-        if !carrying.end_told && stream.poll_end() {
-            carrying.end_told = true;
+        if !request_stream.end_told && stream.poll_end() {
+            request_stream.end_told = true;
             exchange.handle_service_end();
             has_moved = true;
         }
@@ -91,7 +91,7 @@ impl Server {
             None => {}
             Some(Ending::HalfClose) => {
                 stream.finish();
-                has_moved |= !std::mem::replace(&mut carrying.is_half_closed, true);
+                has_moved |= !std::mem::replace(&mut request_stream.is_half_closed, true);
             }
             Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
         }
@@ -101,7 +101,7 @@ impl Server {
         has_moved
     }
 
-    /// A connection has that stream no more.
+    /// Cleans up after a connection's stream that is gone.
     fn stream_gone(&mut self, visitor: WebKey, session: SessionKey, key: StreamKey) {
         self.streams.remove(&(session, key));
         if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
@@ -109,10 +109,10 @@ impl Server {
         }
     }
 
-    /// Ends the stream of a connection that has no use for it any more.
+    /// Ends the stream of a connection that no longer needs it.
     pub(super) fn end_stream(&mut self, visitor: WebKey) {
         let Some(web) = self.webs.get_mut(visitor) else { return };
-        let Some(Carrying { session, key, .. }) = web.stream.take() else { return };
+        let Some(RequestStream { session, key, .. }) = web.stream.take() else { return };
         let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
         self.stream_gone(visitor, session, key);
         if !is_reset {
@@ -124,13 +124,13 @@ impl Server {
         self.core.sessions.touch(session);
     }
 
-    /// Ends every stream, so that services see it in order before their hosts go.
+    /// Ends every stream, so that services see an end in order before their hosts leave.
     pub(super) fn end_streams(&mut self) {
         let all: Vec<WebKey> = self.webs.iter().map(|(visitor, _)| visitor).collect();
         all.into_iter().for_each(|visitor| self.end_stream(visitor));
     }
 
-    /// Ends what is dialled for tokens that do not have it any more.
+    /// Ends connections that were dialled for tokens that no longer allow it.
     pub(super) fn drop_undialled(&mut self, may_dial: impl Fn(&[u8; 32], &HostId) -> bool) {
         let is_over = |web: &Web| {
             web.destination
@@ -142,7 +142,7 @@ impl Server {
         over.into_iter().for_each(|visitor| self.drop_web(visitor));
     }
 
-    /// Opens a stream that carries the requests of a connection.
+    /// Opens a stream for the requests of a connection.
     pub(super) fn open_stream(&mut self, visitor: WebKey, destination: Destination) -> Result<(), OpenError> {
         self.end_stream(visitor);
         self.opened += 1;
@@ -158,7 +158,7 @@ impl Server {
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
             web.destination = Some(destination);
-            web.stream = Some(Carrying { session, key, end_told: false, is_half_closed: false });
+            web.stream = Some(RequestStream { session, key, end_told: false, is_half_closed: false });
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
                 host.requests.enter(visitor, source, standing);
             }
@@ -167,7 +167,7 @@ impl Server {
     }
 }
 
-/// What a visitor is told of a stream that the host ended.
+/// Returns the refusal for a stream that the host aborted.
 fn refusal(reason: AbortReason) -> Refusal {
     match reason {
         AbortReason::Denied => Refusal::Denied,

@@ -1,4 +1,4 @@
-//! What is known of a visitor: its connection, where its requests go, and its login.
+//! A visitor's connection, the destination of its requests, and its login.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -12,40 +12,41 @@ use crate::shares::{Source, Standing};
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{ConnectTarget, StreamKey};
 
-/// Connections at a time. Of those for which there is no place a few more are told that there are too many, and others
-/// are not taken.
+/// Maximum number of connections at a time. A few more are told that there are too many; further ones are not accepted.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
 /// Key of a connection.
 pub(super) type WebKey = Key<Web>;
 
-/// A connection.
+/// A visitor's connection.
 pub(super) struct Web {
     pub(super) transport: Transport,
     pub(super) exchange: Exchange,
     pub(super) kind: Kind,
     pub(super) remote: SocketAddr,
-    /// It is known whether there is TLS, and its handshake is done.
+    /// Its TLS handshake is done, or it uses no TLS.
     pub(super) is_secured: bool,
-    /// What came so far, as long as it may be for the server itself.
+    /// The first bytes, while they may be for the server itself.
     pub(super) early: Option<Vec<u8>>,
-    /// Where requests go at present, and the stream that carries them there.
+    /// The present destination of requests.
     pub(super) destination: Option<Destination>,
-    pub(super) stream: Option<Carrying>,
-    /// What is known of its visitor's login.
+    /// The stream that carries the requests there.
+    pub(super) stream: Option<RequestStream>,
+    /// State of the visitor's login.
     pub(super) login: LoginState,
     pub(super) is_queued: bool,
-    /// Nothing more is read, or written.
+    /// Reading has ended.
     pub(super) read_ended: bool,
+    /// Writing has ended.
     pub(super) write_ended: bool,
     pub(super) stage: Stage,
     pub(super) stage_at: Instant,
-    /// What is known of it where places are short.
+    /// Its standing where places are shared.
     pub(super) standing: Standing,
     /// The clock of a body.
     pub(super) pace: Pace,
-    /// When something moved last.
+    /// When bytes last moved.
     pub(super) moved_at: Instant,
-    /// When the deadline that is set comes up.
+    /// The deadline that is set.
     pub(super) due_at: Option<Instant>,
     /// When the present request was complete.
     pub(super) routed_at: Instant,
@@ -53,7 +54,7 @@ pub(super) struct Web {
     pub(super) answered_after: Option<Duration>,
 }
 
-/// Where requests go.
+/// The destination of requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) id: HostId,
@@ -61,12 +62,12 @@ pub(super) struct Destination {
     pub(super) target: ConnectTarget,
     /// The login was for the gateway.
     pub(super) strip_authorization: bool,
-    /// The hash of the token that it may be dialled for.
+    /// The hash of the token that allows dialling it.
     pub(super) token: Option<[u8; 32]>,
 }
 
 /// A stream that carries requests.
-pub(super) struct Carrying {
+pub(super) struct RequestStream {
     pub(super) session: SessionKey,
     pub(super) key: StreamKey,
     /// The exchange knows that nothing follows.
@@ -75,16 +76,16 @@ pub(super) struct Carrying {
     pub(super) is_half_closed: bool,
 }
 
-/// What a connection has to do with logins.
+/// State of logins on a connection.
 #[derive(Default)]
 pub(super) enum LoginState {
     /// Nobody has logged in on it.
     #[default]
     Unknown,
-    /// Its request waits for its login's turn.
+    /// Its request waits for the turn of its login.
     Waits(Box<Request>, HostId),
-    /// Its login is to be verified now.
+    /// Its login may be verified now.
     HasTurn,
-    /// The last login from that source was right, so the next is no guess.
+    /// The last login from this source was right, so the next is no guess.
     LoggedIn(HostId, Source),
 }

@@ -1,5 +1,5 @@
-//! Connections of browsers, and of programs that use the proxy. What is said on them is [`Exchange`]'s; here are their
-//! sockets, their clocks, and the streams that carry requests to hosts.
+//! Connections of browsers, and of programs that use the proxy. [`Exchange`] handles their content; this module has
+//! their sockets, their clocks, and the streams that carry requests to hosts.
 
 mod browser;
 mod clock;
@@ -29,22 +29,22 @@ use crate::status::refusal::Refusal as Counted;
 
 const MAX_SURPLUS: usize = 256;
 
-/// Rounds that one connection has before others have their turn.
+/// Maximum number of rounds of one connection in a turn.
 const ROUNDS_PER_TURN: usize = 4;
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// What the log says of a request whose browser left before there was an answer.
+/// Status in the log for a request whose browser left before there was an answer.
 const NO_ANSWER: u16 = 499;
 
 impl Web {
-    /// Returns what it is doing.
+    /// Returns the stage of the exchange.
     pub(super) fn stage(&self) -> Stage {
         self.stage
     }
 
-    /// Takes note that it is to be polled; false says that this was so already.
+    /// Marks it as queued for polling. Returns false if it was.
     pub(super) fn queue(&mut self) -> bool {
         !std::mem::replace(&mut self.is_queued, true)
     }
@@ -55,7 +55,7 @@ impl Web {
         local.map_or(Ends::Unknown, |local| Ends::Ports { local, remote: self.remote })
     }
 
-    /// Tells whether a request is under way.
+    /// Tells whether a request is in progress.
     pub(super) fn is_busy(&self) -> bool {
         let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
         !is_idle || !self.exchange.to_browser().is_empty() || self.transport.holds_back()
@@ -63,22 +63,22 @@ impl Web {
 }
 
 impl Server {
-    /// Takes a connection in. One that is shared may turn out to be for the server itself.
+    /// Adds a connection. On a shared port it may turn out to be for the server itself.
     pub(super) fn add_web(&mut self, stream: TcpStream, remote: SocketAddr, kind: Kind, is_shared: bool) {
         let source = source(remote);
         if !self.make_place_for_visitor(source) && self.visitors.surplus() >= MAX_SURPLUS {
             return self.metrics.refused(Counted::Full);
         }
-        // The proxy is nobody's front end.
+        // The proxy port is not a front end.
         let proxies = if kind == Kind::Web { Arc::clone(&self.proxies) } else { Arc::default() };
         let visitor = Visitor { remote: remote.ip().to_canonical(), tls: false, proxies };
-        // Failing costs only time.
+        // A failure only costs time.
         let _ = listen::set_nodelay(&stream);
-        // Nor does this: a stream of events may be silent for long, and so may be its browser.
+        // Nor does a failure of this matter: a stream of events may be silent for long, and so may its browser.
         let _ = listen::set_keepalive(&stream, listen::KEEP_ALIVE);
         let tls = self.tls.clone();
         let transport = match (kind, is_shared) {
-            // Tokens go over that port, too.
+            // Tokens travel over this port, too.
             (Kind::Web, true) => Transport::securing(stream, tls),
             (Kind::Web, false) => Transport::maybe_securing(stream, tls),
             (Kind::Proxy, _) => Ok(Transport::accepted(stream)),
@@ -123,9 +123,9 @@ impl Server {
         let Some(key) = self.webs.at(slot) else { return };
         if let Some(web) = self.webs.get_mut(key) {
             web.transport.handle_event(event);
-            // The event may have been another's who was here before.
+            // The event may be for the previous connection in this slot.
             if event.is_error() && matches!(web.transport.source().take_error(), Ok(Some(_))) {
-                // Neither reading nor writing may be due, which would show it.
+                // Neither reading nor writing may be due, which would show the error.
                 (web.read_ended, web.write_ended) = (true, true);
                 web.exchange.handle_browser_gone();
             }
@@ -141,7 +141,7 @@ impl Server {
         }
     }
 
-    /// Moves what can be moved, until nothing does, or others have their turn.
+    /// Moves bytes until nothing moves, or others have their turn.
     pub(super) fn pump_web(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
         web.transport.begin_turn();
@@ -160,7 +160,7 @@ impl Server {
         self.look_at_clock(key);
     }
 
-    /// One round in every direction; false says that nothing moved, or that the connection is gone.
+    /// Does one round in every direction. Returns false if nothing moved, or the connection is gone.
     fn move_web(&mut self, key: WebKey) -> bool {
         let mut has_moved = self.read_browser(key);
         self.route_web(key);
@@ -189,7 +189,7 @@ impl Server {
         self.make_place_for_head(key) && has_moved
     }
 
-    /// Finds out where the request goes that waits for that.
+    /// Routes the request that waits for it.
     fn route_web(&mut self, key: WebKey) {
         let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return };
@@ -207,7 +207,7 @@ impl Server {
         self.route(key, &request);
     }
 
-    /// Gives a connection to those who answer for the server itself.
+    /// Hands a connection over to the server's own pages.
     fn hand_over(&mut self, key: WebKey) {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
@@ -217,7 +217,7 @@ impl Server {
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
     }
 
-    /// Ends a connection at once; with a reset if its answer is not whole.
+    /// Ends a connection at once; with a reset if its answer is incomplete.
     pub(super) fn drop_web(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
         let is_whole = match web.exchange.browser_ending() {

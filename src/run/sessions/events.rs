@@ -1,4 +1,4 @@
-//! What sessions tell: some of it is for people, some for the side, the rest for the owners of streams.
+//! Events of sessions: some are for people, some for the side, the rest for the owners of streams.
 
 use super::{SessionEvent, Sessions};
 use crate::run::keys::{Scope, SessionKey};
@@ -8,8 +8,8 @@ use crate::session::{Event, Path};
 use crate::status::event::{Event as StatusEvent, Way};
 
 impl Sessions {
-    /// Returns the next event of a session that others handle. Events may give the session more to say, so it is
-    /// touched again after any.
+    /// Returns the next event of a session that others must handle. Handling it may cause more output, so the session
+    /// is marked again.
     pub(in crate::run) fn poll_event(&mut self, turn: &mut Turn, key: SessionKey) -> Option<SessionEvent> {
         while let Some(event) = self.table.get_mut(key)?.session.poll_event(turn.now) {
             match event {

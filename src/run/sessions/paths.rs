@@ -9,7 +9,7 @@ use crate::run::keys::SessionKey;
 use crate::run::turn::Turn;
 
 impl Sessions {
-    /// Binds fresh sockets for a PeerConnection, one for every usable address that it has none for yet.
+    /// Binds new sockets for a PeerConnection, one for every usable address without one.
     pub(super) fn gather(&mut self, turn: &mut Turn, key: SessionKey, carrier: u32) {
         let (servers, is_complete) = self.stun.known(turn.now);
         self.table[key].session.add_stun_servers(turn.now, servers, is_complete);
@@ -31,14 +31,14 @@ impl Sessions {
 
     /// Closes the sockets of a PeerConnection that is gone.
     pub(super) fn release(&mut self, turn: &Turn, key: SessionKey, carrier: u32) {
-        // Its good-bye goes out before.
+        // Its good-bye leaves before.
         self.transmit(key);
         let sockets = &mut self.table[key].sockets;
         let gone: Vec<OwnSocket> = sockets.extract_if(.., |socket| socket.carrier == carrier).collect();
         gone.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
     }
 
-    /// Sends a session's datagrams, each from the socket it belongs to.
+    /// Sends a session's datagrams, each from its own socket.
     pub(super) fn transmit(&mut self, key: SessionKey) {
         let entry = &mut self.table[key];
         while let Some(transmit) = entry.session.poll_transmit() {

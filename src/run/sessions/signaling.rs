@@ -1,4 +1,4 @@
-//! What sessions have to do with the links that serve them.
+//! Sessions and the links that serve them.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -12,10 +12,10 @@ use crate::signaling::error::SignalingError;
 use crate::signaling::sealing::{Opener, Sealer};
 
 impl Sessions {
-    /// Gives a session a message of signaling.
+    /// Passes a signaling message to a session.
     ///
     /// # Errors
-    /// The link is to be given up.
+    /// The link must be given up.
     pub(in crate::run) fn handle_signal(
         &mut self,
         now: Instant,
@@ -27,10 +27,10 @@ impl Sessions {
         result.unwrap_or(Ok(()))
     }
 
-    /// Gives a session a message of the relay.
+    /// Passes a message of the relay to a session.
     ///
     /// # Errors
-    /// The link is to be given up.
+    /// The link must be given up.
     pub(in crate::run) fn handle_relayed(
         &mut self,
         now: Instant,
@@ -50,7 +50,7 @@ impl Sessions {
         }
     }
 
-    /// Tells a session that it has no link any more.
+    /// Tells a session that its link is gone.
     pub(in crate::run) fn handle_link_gone(&mut self, now: Instant, key: SessionKey) {
         if let Some(entry) = self.table.get_mut(key) {
             entry.session.handle_signaling_closed(now);
@@ -58,7 +58,7 @@ impl Sessions {
         }
     }
 
-    /// Gives a session a further link, whose own end is at `local`. Tells whether the session is still there.
+    /// Gives a session a new link, whose own end is at `local`. Returns whether the session still exists.
     pub(in crate::run) fn handle_resumed(
         &mut self,
         now: Instant,
@@ -76,7 +76,7 @@ impl Sessions {
 }
 
 impl SessionEntry {
-    /// Takes note of our end of a link that led to the peer: it may lead there directly, too.
+    /// Stores the address of our end of a link that led to the peer: it may lead there directly, too.
     pub(super) fn came_by(&mut self, local: Option<IpAddr>) {
         if let Some(local) = local {
             self.signaling_address = Some(local.to_canonical());

@@ -1,4 +1,4 @@
-//! Bytes from a program to a service, by every way there is.
+//! Bytes from a program to a service, over every kind of path.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const OFFICE: &str = "10.0.0.1";
 const HOME: &str = "10.0.0.2";
 const MEETING: &str = "10.0.0.9";
 
-/// A host with an echo, and a client, each on a machine of its own.
+/// A host with an echo service, and a client, each on its own machine.
 pub(super) struct Pair {
     pub(super) world: World,
     pub(super) office: Machine,
@@ -35,7 +35,7 @@ impl Pair {
         pair
     }
 
-    /// Sends bytes through the client and has them come back.
+    /// Sends bytes through the client and expects them back.
     pub(super) fn check(&mut self, bytes: &[u8]) {
         check(&mut self.world, self.home, bytes);
     }
@@ -45,7 +45,7 @@ pub(super) fn is_forwarding(event: &Event) -> bool {
     matches!(event, Event::Forwarding { .. })
 }
 
-/// Sends bytes to a client's port and has them come back.
+/// Sends bytes to a client's port and expects them back.
 pub(super) fn check(world: &mut World, home: Machine, bytes: &[u8]) {
     let visitor = world.visit(home, LOCAL);
     world.say(visitor, bytes);

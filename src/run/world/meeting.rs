@@ -1,4 +1,4 @@
-//! Who meets whom, and when again: names, places, addresses, pauses, approval.
+//! Registering, meeting and meeting again: names, places, addresses, pauses, approval.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn is_connected(event: &Event) -> bool {
     matches!(event, Event::Connected { .. })
 }
 
-/// A server, a host that is registered there, and a client that came through it.
+/// A server, a host registered there, and a client that came through it.
 struct Trio {
     world: World,
     office: Machine,
@@ -44,7 +44,7 @@ fn server_config() -> ServerConfig {
     ServerConfig::open(([0, 0, 0, 0], SERVER_PORT).into())
 }
 
-/// A host that clients reach through the server only. Whoever has the token may have the name.
+/// A host that clients reach only through the server. Holders of the token may take the name.
 fn registered(token: Option<&str>) -> HostConfig {
     let token = token.map(|token| token.parse().unwrap());
     let server = Registration { token, ..registration(MEETING, "office") };
@@ -102,11 +102,11 @@ fn pauses_before_the_server_is_dialled_again_double_up_to_half_a_minute() {
     let mut longest = Duration::from_millis(500);
     for pause in &pauses {
         longest = (2 * longest).min(seconds(30));
-        // A look-up and a refusal come on top.
+        // A look-up and a refusal add to it.
         assert!(*pause >= longest / 2 && *pause <= longest + Duration::from_millis(100), "{pauses:?}");
     }
     assert!(pauses.len() > 20 && pauses.len() < 50, "{pauses:?}");
-    assert_eq!(world.times_said(host, |event| matches!(event, Event::ServerLost { .. })), 1, "it is told once");
+    assert_eq!(world.times_said(host, |event| matches!(event, Event::ServerLost { .. })), 1, "it is reported once");
 }
 
 #[test]
@@ -114,14 +114,14 @@ fn pauses_before_the_host_is_dialled_again_double_up_to_a_quarter_of_a_minute() 
     let mut pair = Pair::new(relayed());
     pair.world.kill(pair.host);
     let begin = pair.world.time();
-    // As long as the session may be joined again, that is tried each second.
+    // While the session may be rejoined, an attempt is made each second.
     pair.world.pass(seconds(300));
     let times = pair.world.attempts(pair.home, "10.0.0.1:7000", begin);
     let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(pauses.iter().all(|pause| *pause <= seconds(16)), "{pauses:?}");
     let steady = &pauses[pauses.len() - 5..];
     assert!(steady.iter().all(|pause| *pause >= seconds(7)), "{pauses:?}");
-    // The host comes back as another process, which does not know the session, nor the ticket.
+    // The host comes back as another process, which knows neither the session nor the ticket.
     let config = HostConfig { reach: relayed(), ..host_of(SERVICE) };
     pair.world.host(pair.office, config);
     let client = pair.client;
@@ -146,7 +146,7 @@ fn a_name_goes_to_a_process_with_the_same_token_and_to_no_other() {
         world.until("a refusal", |world| refused(world, stranger, ErrorCode::IdTaken));
     }
     assert!(world.end(first).is_none());
-    // The first one lives, and is told; so the two do not take the name from each other for ever.
+    // The first one is alive, and is told, so that the two do not take the name from each other for ever.
     let second = world.host(other, registered(Some("abcdefghijklmnopqrst")));
     let took = world.until("a registration", |world| world.said(second, is_registered));
     assert!(took <= Duration::from_millis(200), "{took:?}");
@@ -184,7 +184,7 @@ fn a_client_that_lost_its_path_gives_way_to_another_and_no_client_does_that_has_
 fn a_client_tries_each_address_of_its_host() {
     for (first, longest) in [("10.0.0.5", Duration::from_millis(500)), ("10.9.9.9", seconds(4))] {
         let mut world = World::new();
-        // Nobody listens on the first, or there is no such machine.
+        // Nothing listens at the first address, or there is no such machine.
         let [office, home, _] = ["10.0.0.1", "10.0.0.2", "10.0.0.5"].map(|address| world.machine(&[address]));
         let addresses = [first, "10.0.0.1"].map(|address| address.parse().unwrap());
         world.network().name("office.test", Some(addresses.to_vec()));
@@ -193,7 +193,7 @@ fn a_client_tries_each_address_of_its_host() {
         let client = world.client(home, client_of("office.test"));
         let took = world.until("a session", |world| world.said(client, is_forwarding));
         assert!(took <= longest, "{first}: {took:?}");
-        // The one that answered is tried first from then on.
+        // The address that answered is tried first from then on.
         let begin = world.time();
         world.cut(office, home, true);
         world.until("the loss", |world| world.said(client, |event| matches!(event, Event::Recovering { .. })));
@@ -252,7 +252,7 @@ fn a_dial_without_a_descriptor_waits_for_one() {
     pair.world.finish(first);
     let took = pair.world.until("an echo", |world| world.heard(second) == b"second");
     assert!(took <= Duration::from_millis(300), "{took:?}");
-    // The third is given up in its time.
+    // The third one is given up after its time.
     let third = pair.world.visit(pair.home, "127.0.0.1:9000");
     let took = pair.world.until("the end", |world| world.ended(third).is_some());
     assert!(took >= seconds(10) && took <= seconds(11), "{took:?}");
@@ -296,7 +296,7 @@ fn whoever_is_asked_says_who_may_join() {
     world.with_host(host, |host| host.answer_question(false)).unwrap();
     world.until("a refusal", |world| world.end(denied).is_some());
     assert!(format!("{:?}", world.end(denied)).contains("Denied"), "{:?}", world.end(denied));
-    // Nobody answers.
+    // Nobody answers the question.
     let ignored = world.client(home, client_of("10.0.0.1"));
     let took = world.until("a refusal", |world| world.end(ignored).is_some());
     assert!(took >= seconds(60) && took <= seconds(61), "{took:?}");
@@ -359,7 +359,7 @@ fn a_first_session_that_is_cut_off_before_it_is_connected_is_waited_for_where_th
         world.echo(office, SERVICE);
         let host = world.host(office, host_of(SERVICE));
         let client = world.client(home, ClientConfig { retry, ..client_of("10.0.0.1") });
-        // Both have proved that they know the pin, and nothing else has come.
+        // Both have proved the pin, and nothing else has arrived.
         world.pass(Duration::from_millis(85));
         assert!(world.has_sessions(client) && !world.said(client, is_connected));
         world.kill(host);
@@ -374,7 +374,7 @@ fn a_first_session_that_is_cut_off_before_it_is_connected_is_waited_for_where_th
     }
 }
 
-/// A client binds a port before it knows that the service is one of datagrams.
+/// A client binds a port before it knows that the service is a UDP one.
 #[test]
 fn a_port_that_the_system_chose_for_streams_may_be_somebody_elses_for_datagrams() {
     let forwarded = |endpoint: &str, held: Option<&str>| {

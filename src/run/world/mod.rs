@@ -1,6 +1,5 @@
-//! Hosts, clients and servers in a network in memory, whose loops a test turns by hand in virtual time: nothing
-//! sleeps, and a timeout of a minute takes a moment. What the loops stand on, sockets, readiness and the clock, is
-//! `net/world`.
+//! Hosts, clients and servers in a network in memory. Tests turn their loops by hand in virtual time: nothing sleeps,
+//! and a timeout of a minute takes a moment. `net/world` replaces sockets, readiness and the clock.
 
 mod forwarding;
 mod meeting;
@@ -23,23 +22,23 @@ use crate::net::system::UdpSocket;
 use crate::net::world::{Here, Machine, Network, Process, Way};
 use crate::status::event::Event;
 
-/// How long a test waits for something, in virtual time.
+/// Longest wait of a test for something, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// Turns at one moment after which a loop counts as one that does nothing but turn.
+/// Maximum number of turns at one moment; a loop with more never comes to rest.
 const MAX_TURNS: u32 = 20_000;
 
 /// A host, a client or a server of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Side(usize);
 
-/// Machines, what runs on them, and the time.
+/// Machines, the processes on them, and the time.
 pub(super) struct World {
     network: Arc<Mutex<Network>>,
     start: Instant,
     sides: Vec<Running>,
     programs: Vec<Program>,
-    /// UDP ports of programs that do nothing with them.
+    /// UDP ports of programs that do not use them.
     held: Vec<UdpSocket>,
 }
 
@@ -48,7 +47,7 @@ impl World {
         World::seeded(0)
     }
 
-    /// A world whose chances are those of a seed.
+    /// Creates a world with randomness from a seed.
     pub(super) fn seeded(seed: u64) -> World {
         let network = Network::new(seed);
         let start = network.now;
@@ -98,11 +97,11 @@ impl World {
         Ok(Side(self.sides.len() - 1))
     }
 
-    /// Changes a host before it does anything.
+    /// Changes a host before it starts.
     pub(super) fn with_host<T>(&mut self, side: Side, change: impl FnOnce(&mut Host) -> T) -> T {
         let running = &mut self.sides[side.0];
         let here = running.here.clone();
-        let Some(sides::Kind::Host(host)) = &mut running.kind else { panic!("it is no host") };
+        let Some(sides::Kind::Host(host)) = &mut running.kind else { panic!("it is not a host") };
         here.enter(|| change(host))
     }
 
@@ -116,12 +115,12 @@ impl World {
         self.sides[side.0].stop();
     }
 
-    /// Has a process stand still, or go on.
+    /// Stops a process, or lets it go on.
     pub(super) fn stall(&mut self, side: Side, is_stalled: bool) {
         self.sides[side.0].is_stalled = is_stalled;
     }
 
-    /// Takes the power from a machine: whoever it spoke with hears nothing.
+    /// Switches a machine off: others hear nothing more from it.
     pub(super) fn power_off(&mut self, machine: Machine) {
         self.network().power_off(machine);
         for index in 0..self.sides.len() {
@@ -139,7 +138,7 @@ impl World {
         self.network().change_way((one, other), change);
     }
 
-    /// Cuts the way between two machines, or mends it.
+    /// Cuts the link between two machines, or restores it.
     pub(super) fn cut(&mut self, one: Machine, other: Machine, is_cut: bool) {
         self.change_way(one, other, |way| way.is_cut = is_cut);
     }
@@ -153,7 +152,7 @@ impl World {
         self.sides[side.0].here.process
     }
 
-    /// Says how many descriptors a process may have beside those that it has.
+    /// Limits how many descriptors a process may have beside its present ones.
     pub(super) fn limit(&mut self, side: Side, further: usize) {
         let process = self.process_of(side);
         let own = self.network().sockets_of(process);
@@ -165,7 +164,7 @@ impl World {
         self.network().sockets_of(self.process_of(side))
     }
 
-    /// Returns when a machine tried to connect to an address, since then.
+    /// Returns when a machine tried to connect to an address, from `since` on.
     pub(super) fn attempts(&self, machine: Machine, address: &str, since: Duration) -> Vec<Duration> {
         let address: SocketAddr = address.parse().unwrap();
         let network = self.network();
@@ -177,7 +176,7 @@ impl World {
         self.sides[side.0].events()
     }
 
-    /// Tells whether a side said something.
+    /// Tells whether a side reported an event.
     pub(super) fn said(&self, side: Side, fits: impl Fn(&Event) -> bool) -> bool {
         self.times_said(side, fits) > 0
     }
@@ -196,12 +195,12 @@ impl World {
         self.sides[side.0].kind.as_ref().is_some_and(|kind| !kind.core_ref().sessions.is_empty())
     }
 
-    /// Starts a service that sends back what it gets.
+    /// Starts a service that returns what it receives.
     pub(super) fn echo(&mut self, machine: Machine, address: &str) {
         self.script(machine, address, Script::Echo);
     }
 
-    /// Starts one that takes connections and says nothing.
+    /// Starts a service that accepts connections and sends nothing.
     pub(super) fn silent(&mut self, machine: Machine, address: &str) {
         self.script(machine, address, Script::Silent);
     }
@@ -211,13 +210,13 @@ impl World {
         self.programs.push(Program::service(here, address.parse().unwrap(), script));
     }
 
-    /// Has a program take a UDP port.
+    /// Makes a program bind a UDP port.
     pub(super) fn hold(&mut self, machine: Machine, address: &str) {
         let here = self.process(machine);
         self.held.push(here.enter(|| UdpSocket::bind(address.parse().unwrap())).unwrap());
     }
 
-    /// Has a program connect somewhere.
+    /// Makes a program connect to an address.
     pub(super) fn visit(&mut self, machine: Machine, address: &str) -> Visitor {
         let here = self.process(machine);
         let address: SocketAddr = address.parse().unwrap();
@@ -229,7 +228,7 @@ impl World {
         self.programs[visitor.0].say(bytes);
     }
 
-    /// Has a program end its direction once it has said all.
+    /// Makes a program end its direction after its data.
     pub(super) fn finish(&mut self, visitor: Visitor) {
         self.programs[visitor.0].finish();
     }
@@ -251,7 +250,7 @@ impl World {
         self.network().now - self.start
     }
 
-    /// Lets time pass until something is so. Returns how long that took.
+    /// Advances the time until `is_so` holds. Returns how long that took.
     #[track_caller]
     pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&World) -> bool) -> Duration {
         let begin = self.time();
@@ -259,7 +258,7 @@ impl World {
         self.time() - begin
     }
 
-    /// Lets time pass until something is so, but no longer than that. Tells whether it is.
+    /// Advances the time until `is_so` holds, but not beyond `limit`. Returns whether it holds.
     #[track_caller]
     pub(super) fn within(&mut self, limit: Duration, is_so: impl Fn(&World) -> bool) -> bool {
         let end = self.network().now + limit;
@@ -278,7 +277,7 @@ impl World {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     #[track_caller]
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.network().now + time;
@@ -300,7 +299,7 @@ impl World {
         Some(next.max(self.network().now))
     }
 
-    /// Turns whatever has something to do at this moment.
+    /// Turns every loop that has something to do now.
     #[track_caller]
     fn settle(&mut self) {
         let mut turns = 0;
@@ -316,11 +315,11 @@ impl World {
                 return;
             }
             turns += 1;
-            assert!(turns < MAX_TURNS, "somebody turns and turns\n{}", self.report());
+            assert!(turns < MAX_TURNS, "a loop does not come to rest\n{}", self.report());
         }
     }
 
-    /// Says what everybody said.
+    /// Returns the reports of all sides.
     pub(super) fn report(&self) -> String {
         let mut text = format!("after {:?}\n", self.time());
         for (index, running) in self.sides.iter().enumerate() {

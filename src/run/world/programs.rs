@@ -1,4 +1,4 @@
-//! Programs that know nothing of pinhole: services, and those who visit them.
+//! Programs that do not know pinhole: services and their visitors.
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -7,23 +7,23 @@ use std::net::{Shutdown, SocketAddr};
 use crate::net::system::{TcpListener, TcpStream};
 use crate::net::world::Here;
 
-/// A program that has connected somewhere.
+/// A program that connected to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::run) struct Visitor(pub(super) usize);
 
-/// How a connection ended for a program.
+/// How a connection ended, for a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::run) enum Ended {
     InOrder,
     Failed(io::ErrorKind),
 }
 
-/// What a service does.
+/// The behaviour of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
-    /// It sends back what it gets, and ends after the other side.
+    /// Returns what it receives, and ends after the other side.
     Echo,
-    /// It reads, and says nothing.
+    /// Reads, and sends nothing.
     Silent,
 }
 
@@ -81,7 +81,7 @@ impl Program {
         self.talks[0].ended
     }
 
-    /// Does what can be done now. Tells whether that was anything.
+    /// Does everything possible now. Returns whether anything was.
     pub(super) fn turn(&mut self) -> bool {
         let Program { here, listener, talks } = self;
         here.enter(|| {
@@ -95,7 +95,7 @@ impl Program {
             for talk in talks.iter_mut() {
                 has_moved |= talk.turn();
             }
-            // Those of a visitor are looked at later.
+            // Those of a visitor are examined later.
             talks.retain(|talk| talk.script.is_none() || talk.stream.is_some());
             has_moved
         })

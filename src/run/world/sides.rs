@@ -1,4 +1,4 @@
-//! Hosts, clients and servers, and the settings that tests begin with.
+//! Hosts, clients and servers, and the settings that tests start from.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,11 +19,13 @@ use crate::status::event::Event;
 /// The pin of every host.
 const PIN: &str = "314159";
 
-/// Where hosts listen, and where servers do.
+/// Port of hosts.
 const HOST_PORT: u16 = 7000;
+
+/// Port of servers.
 pub(in crate::run) const SERVER_PORT: u16 = 8080;
 
-/// What a client forwards.
+/// The address a client forwards from.
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9000);
 
 pub(super) enum Kind {
@@ -32,13 +34,13 @@ pub(super) enum Kind {
     Server(Box<Server>),
 }
 
-/// What a side said, and when.
+/// The reports of a side, and their times.
 type Told = Arc<Mutex<Vec<(Instant, Event)>>>;
 
 /// A process.
 pub(super) struct Running {
     pub(super) here: Here,
-    /// `None` once it is over.
+    /// `None` once the run is over.
     pub(super) kind: Option<Kind>,
     pub(super) end: Option<Result<(), RunError>>,
     pub(super) is_stalled: bool,
@@ -116,12 +118,12 @@ impl Running {
         self.here.enter(|| drop(kind));
     }
 
-    /// Returns when it has something to do although nothing comes.
+    /// Returns when it has work although nothing arrives.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.kind.as_ref().filter(|_| !self.is_stalled)?.core_ref().turn.due_at()
     }
 
-    /// Turns its loop once if a real one would not sleep now.
+    /// Turns its loop once if a real loop would not sleep now.
     pub(super) fn turn_if_wanted(&mut self) -> bool {
         let Some(kind) = self.kind.as_ref().filter(|_| !self.is_stalled) else { return false };
         let core = kind.core_ref();
@@ -149,20 +151,20 @@ impl Running {
     }
 }
 
-/// A host that shares a service of its machine, and listens at every address.
+/// Returns a host that shares a service of its machine, and listens at every address.
 pub(in crate::run) fn host_of(target: &str) -> HostConfig {
     let target: Target = target.parse().unwrap();
     HostConfig {
         listen: Some((Ipv4Addr::UNSPECIFIED, HOST_PORT).into()),
         pin: Pin::new(PIN),
         stun: Vec::new(),
-        // Most of what is tested here does not depend on the way, and the relay is the faster one to test.
+        // Most tests here do not depend on the path, and the relay is faster to test.
         reach: Reach { direct: false, ..Reach::default() },
         ..HostConfig::sharing(target)
     }
 }
 
-/// A client of a host at an address or name.
+/// Returns a client of the host at an address or name.
 pub(in crate::run) fn client_of(host: &str) -> ClientConfig {
     let (url, _) = SignalingUrl::parse(&format!("ws://{host}:{HOST_PORT}")).unwrap();
     ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, Pin::new(PIN).unwrap(), LOCAL) }
@@ -172,7 +174,7 @@ pub(in crate::run) fn id(text: &str) -> HostId {
     text.parse().unwrap()
 }
 
-/// A registration at a server, at an address or name.
+/// Returns a registration at the server at an address or name.
 pub(in crate::run) fn registration(server: &str, name: &str) -> Registration {
     let server = SignalingUrl::parse_server(&format!("ws://{server}:{SERVER_PORT}")).unwrap();
     Registration::new(server, id(name))

@@ -1,6 +1,6 @@
-//! A server, hosts, clients and programs, while processes are killed and stall, machines lose their power and ways
-//! are cut, by chance. Whatever happened, once all is mended everything works, bytes are what they were, and nothing
-//! is left.
+//! A simulation: a server, hosts, clients and programs, while random processes are killed or stall, machines are
+//! switched off and links are cut. Whatever happened, once everything is repaired it works again, all bytes are right,
+//! and nothing is left over.
 //!
 //! `WORLD_SEED` runs one seed, `WORLD_SEEDS` that many (`make sim`).
 
@@ -18,30 +18,30 @@ use crate::run::RunError;
 use crate::session::{End, Reach};
 use crate::status::event::Event;
 
-/// Seeds of an ordinary run.
+/// Number of seeds in an ordinary run.
 const SEEDS: u64 = 256;
 
 const MEETING: &str = "10.0.0.9";
 const SERVICE: &str = "127.0.0.1:80";
 const LOCAL: &str = "127.0.0.1:9000";
 
-/// Things that happen before all is mended.
+/// Number of faults before the repair.
 const BLOWS: Range<usize> = 2..7;
 
-/// How long it may take until everybody has met again: the longest pauses, one after the other.
+/// Longest time until all have met again: the longest pauses, one after the other.
 const HEALING: Duration = Duration::from_secs(240);
 
-/// How long a program may have to wait: for a session, for a dial, and for the way.
+/// Longest wait of a program: for a session, for a dial, and for the path.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How long what is left of connections and sessions may take to go.
+/// Longest time until the remains of connections and sessions are gone.
 const CLEANING: Duration = Duration::from_secs(180);
 
-/// A host or a client, and what it is started with.
+/// A host or a client, and its settings.
 struct Member {
     machine: Machine,
     side: Side,
-    /// For a client: it dials its host, and not the server.
+    /// For a client: it dials its host directly, not through the server.
     is_by_itself: bool,
     office: usize,
 }
@@ -97,7 +97,7 @@ impl Simulation {
         simulation
     }
 
-    /// Somebody connects, and says something.
+    /// A program connects, and sends something.
     fn visit(&mut self) {
         let client = self.random.random_range(0..self.clients.len());
         let visitor = self.world.visit(self.clients[client].machine, LOCAL);
@@ -107,7 +107,7 @@ impl Simulation {
         self.visitors.push((visitor, len));
     }
 
-    /// Something happens.
+    /// Causes a random fault.
     fn strike(&mut self) {
         let what = self.random.random_range(0..9);
         let all: Vec<(Side, Machine)> =
@@ -184,7 +184,7 @@ impl Simulation {
         self.world.pass(Duration::from_millis(time));
     }
 
-    /// Mends everything.
+    /// Repairs everything.
     fn mend(&mut self) {
         for side in std::mem::take(&mut self.stalled) {
             self.world.stall(side, false);
@@ -194,12 +194,12 @@ impl Simulation {
         }
     }
 
-    /// Has a program of a client's machine reach the service, as soon as that can be.
+    /// Makes a program on a client's machine reach the service, as soon as possible.
     fn meet(&mut self, client: usize) {
         let begin = self.world.time();
         loop {
             let Member { machine, side, .. } = self.clients[client];
-            // Where nobody answered for a minute there was no path; whoever started the client may start it again.
+            // If nobody answered for a minute, the client ended without a path; its user may start it again.
             match self.world.end(side) {
                 None => {}
                 Some(Err(RunError::Session(End::NoPath))) => self.start_client(client),
@@ -234,7 +234,7 @@ impl Simulation {
         }
         self.mend();
         (0..self.clients.len()).for_each(|client| self.meet(client));
-        // Those who connected before have their answer, or know that they have none.
+        // Earlier visitors have their answer, or know that there is none.
         let visitors: Vec<Visitor> = self.visitors.iter().map(|(visitor, _)| *visitor).collect();
         self.world.within(HEALING, |world| visitors.iter().all(|visitor| world.ended(*visitor).is_some()));
         for (index, (visitor, len)) in self.visitors.iter().enumerate() {
@@ -250,7 +250,7 @@ impl Simulation {
         self.clean_up();
     }
 
-    /// Clients end, and nothing is left of them anywhere.
+    /// Stops the clients, and checks that nothing is left of them.
     fn clean_up(&mut self) {
         let sides = |members: &[Member]| -> Vec<Side> { members.iter().map(|own| own.side).collect() };
         let (clients, hosts, server) = (sides(&self.clients), sides(&self.hosts), self.server);
@@ -279,7 +279,7 @@ fn name(office: usize) -> String {
 }
 
 fn host_config(office: usize, direct: bool) -> HostConfig {
-    // With a token another process may have the name of one that is gone.
+    // With a token, another process may take the name of one that is gone.
     let token = Some("abcdefghijklmnopqrst".parse().unwrap());
     let server = Registration { token, retry: true, ..registration(MEETING, &name(office)) };
     HostConfig { server: Some(server), reach: Reach { direct, ..Reach::default() }, ..host_of(SERVICE) }
@@ -298,7 +298,7 @@ fn office_address(office: usize) -> String {
     format!("10.0.1.{}", office + 1)
 }
 
-/// Runs seeds. Returns those that failed.
+/// Runs seeds, and returns those that failed.
 fn simulate(seeds: impl Iterator<Item = u64>) -> Vec<u64> {
     seeds.filter(|seed| catch_unwind(|| Simulation::new(*seed).run()).is_err()).collect()
 }

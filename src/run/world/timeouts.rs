@@ -1,4 +1,4 @@
-//! The timeouts of `ARCHITECTURE.md`'s table of bounds, each to the moment.
+//! The timeouts in `ARCHITECTURE.md`'s table of bounds, each measured exactly.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::status::refusal::Refusal;
 const SERVICE: &str = "127.0.0.1:80";
 const NOBODY: &str = "10.9.9.9";
 
-/// What connections and answers on the way add to a timeout.
+/// Time that connections and answers in transit add to a timeout.
 const SLACK: Duration = Duration::from_millis(200);
 
-/// A request to become a WebSocket at a path.
+/// Returns a request for a WebSocket at a path.
 fn upgrade(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -40,7 +40,7 @@ fn open_server(world: &mut World, machine: Machine) -> Side {
     world.server(machine, ServerConfig::open(([0, 0, 0, 0], SERVER_PORT).into()))
 }
 
-/// A server with a gateway and a host that publishes a service; and the machine of a visitor.
+/// A server with a gateway, a host that publishes a service, and a visitor's machine.
 struct Published {
     world: World,
     server: Side,
@@ -89,7 +89,7 @@ fn whoever_says_nothing_at_a_signaling_port_is_let_go_after_ten_seconds() {
     let (office, home) = (world.machine(&["10.0.0.1"]), world.machine(&["10.0.0.2"]));
     let host = world.host(office, host_of("10.0.0.1:80"));
     let server = open_server(&mut world, office);
-    // A WebSocket of the server's is told why, and has two seconds to close in order.
+    // A WebSocket of the server is told why, and has two seconds to close in order.
     for (port, words, expected) in [
         (7000, String::new(), 10),
         (7000, "GET /ws HTTP/1.1\r\nHost: a\r\n".to_owned(), 10),
@@ -108,7 +108,7 @@ fn whoever_says_nothing_at_a_signaling_port_is_let_go_after_ten_seconds() {
         world.leave(visitor);
     }
     assert_eq!(world.times_said(server, |event| matches!(event, Event::Refused { code: Refusal::Timeout, .. })), 1);
-    // What is said byte by byte gets no more time.
+    // A request that arrives byte by byte gets no more time.
     for port in [7000, 8080] {
         let visitor = world.visit(home, &format!("10.0.0.1:{port}"));
         world.say(visitor, b"GET /ws HTTP/1.1\r\nHost: x\r\nX-Slow: ");
@@ -139,7 +139,7 @@ fn a_client_gives_a_host_its_time_for_each_step() {
     world.silent(office, "10.0.0.1:7000");
     let client = world.client(home, client_of("10.0.0.1"));
     let took = world.until("an end", |world| is_timeout(world, client, Phase::Upgrading));
-    assert_about("somebody says nothing", took, seconds(15));
+    assert_about("the other side is silent", took, seconds(15));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_client_waits_longer_than_guesses_are_spaced_for_the_hosts_proof() {
     let (office, home) = (world.machine(&["10.0.0.1"]), world.machine(&["10.0.0.2"]));
     let host = world.host(office, host_of("10.0.0.1:80"));
     let client = world.client(home, client_of("10.0.0.1"));
-    // The WebSocket is open, and what the client says next is not heard.
+    // The WebSocket is open, and the client's next message is not read.
     world.pass(Duration::from_millis(35));
     world.stall(host, true);
     let took = world.until("an end", |world| world.end(client).is_some());
@@ -229,7 +229,7 @@ fn a_session_without_any_path_lives_for_a_minute() {
     let is_over = |event: &Event| matches!(event, Event::Disconnected { .. });
     let took = pair.world.until("the session's end", |world| world.said(client, is_over) && world.said(host, is_over));
     assert!(took >= seconds(50) && took <= seconds(61), "{took:?}");
-    // It is joined anew, and nobody has to be told.
+    // Once the link is back, the client begins another session by itself.
     pair.world.cut(pair.office, pair.home, false);
     pair.world.until("another session", |world| {
         world.times_said(client, |event| matches!(event, Event::Connected { .. })) == 2
@@ -258,7 +258,7 @@ fn a_websocket_that_is_silent_for_thirty_seconds_is_given_up() {
     let config = HostConfig { listen: None, server: Some(registration("10.0.0.9", "office")), ..host_of(SERVICE) };
     let host = world.host(office, config);
     world.until("a registration", |world| world.said(host, |event| matches!(event, Event::Registered { .. })));
-    // An hour of nothing but signs of life.
+    // An hour with nothing but signs of life.
     world.pass(seconds(3600));
     assert!(!world.said(host, |event| matches!(event, Event::ServerLost { .. })));
     world.cut(office, meeting, true);
@@ -298,7 +298,7 @@ fn a_server_that_is_asked_to_end_waits_ten_seconds_for_what_is_under_way() {
     let took = published.world.until("the server's end", |world| world.end(server).is_some());
     assert!(took >= seconds(10) && took <= seconds(13), "{took:?}");
     published.world.until("the visitor knows", |world| world.ended(visitor).is_some());
-    // With nothing under way it does not wait.
+    // With nothing in progress it does not wait.
     let mut published = Published::new();
     published.world.stop(published.server);
     let (server, host) = (published.server, published.host);

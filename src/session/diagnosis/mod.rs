@@ -1,7 +1,7 @@
-//! What the situations of two sides mean together: whether a direct path is to be expected, in words for people.
+//! What the networks of two sides mean together: whether a direct path can be expected, in words for people.
 //!
-//! Only mappings are known, not what a router lets in, so some pairs stay open. RFC 4787 has the terms, RFC 5128 the
-//! reasoning: hole punching works where at least one side's address is the same for whoever is spoken to, and the other
+//! Only mappings are known, not what a router lets in, so some pairs stay undecided. RFC 4787 has the terms, RFC 5128
+//! the reasoning: hole punching works if at least one side has the same address for every destination, and the other
 //! side's packets come from an address the first one has sent to.
 
 mod situation;
@@ -11,30 +11,30 @@ use crate::tunnel::Role;
 use situation::Situation;
 pub use situation::{network, outlook, situation};
 
-/// Whether a direct path is to be expected.
+/// Whether a direct path can be expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direct {
-    /// It will not work, unless both are in the same network.
+    /// It will not work, unless both sides are in the same network.
     No,
-    /// It depends on what is not known.
+    /// It depends on facts that are not known.
     Perhaps,
     /// It should work.
     Yes,
 }
 
-/// What two situations mean together.
+/// The verdict on two networks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// Whether a direct path is to be expected.
+    /// Whether a direct path can be expected.
     pub direct: Direct,
     /// Both sides allow the relay.
     pub relay: bool,
-    /// `None` where nothing is known of either side.
+    /// Both sides' networks in words; `None` if nothing is known of either.
     situations: Option<String>,
     outlook: String,
 }
 
-/// Judges what two sides' situations mean together, from the point of view of the side that has `role`.
+/// Judges what two sides' networks mean together, as the side with `role` sees it.
 pub fn diagnose(role: Role, ours: &Network, theirs: &Network) -> Diagnosis {
     let peer = match role {
         Role::Client => "host",
@@ -55,7 +55,7 @@ pub fn diagnose(role: Role, ours: &Network, theirs: &Network) -> Diagnosis {
 }
 
 impl Diagnosis {
-    /// Returns both situations and what is to be expected, as one sentence: `you: a symmetric NAT, host: no NAT: …`.
+    /// Returns both networks and the verdict as one sentence: `you: a symmetric NAT, host: no NAT: …`.
     pub fn sentence(&self) -> String {
         self.with_situations(&self.outlook)
     }
@@ -70,7 +70,7 @@ impl Diagnosis {
         self.with_situations(reason)
     }
 
-    /// Tells whether the two can be connected, one way or the other.
+    /// Tells whether the two sides can be connected at all.
     pub fn connects(&self) -> bool {
         self.relay || self.direct != Direct::No
     }
@@ -83,7 +83,7 @@ impl Diagnosis {
     }
 }
 
-/// Returns whether a direct path is to be expected, and that in words.
+/// Returns whether a direct path can be expected, and a sentence about it.
 fn judge(peer: &str, ours: Situation, theirs: Situation, both_ipv6: bool) -> (Direct, String) {
     use Mapping::{Dependent, Independent, None, Unknown};
     use Situation::{Blocked, Off, Open};
@@ -107,7 +107,7 @@ fn judge(peer: &str, ours: Situation, theirs: Situation, both_ipv6: bool) -> (Di
     }
 }
 
-/// The packets of a symmetric NAT come from a port nobody could foresee.
+/// The packets of a symmetric NAT come from a port that cannot be predicted.
 fn only_if_let_in(whose: &str, place: &str, kept: Mapping) -> String {
     match kept {
         Mapping::None => format!("direct works unless a firewall {place} lets in only what was asked for"),

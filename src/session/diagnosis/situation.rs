@@ -1,11 +1,11 @@
-//! One side's situation: its network, as far as it counts.
+//! One side's situation: the facts about its network that decide about direct paths.
 
 use std::fmt;
 
 use crate::peer::stun::{self, Findings};
 use crate::signaling::network::{Mapping, Network, Udp};
 
-/// What counts of a [`Network`].
+/// The facts of a [`Network`] that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Situation {
     /// Direct paths are switched off.
@@ -14,7 +14,7 @@ pub(super) enum Situation {
     Blocked,
     /// Nothing is known.
     Unknown,
-    /// Datagrams come back, from behind this NAT.
+    /// Datagrams come back, from behind a NAT with this mapping.
     Open(Mapping),
 }
 
@@ -28,7 +28,7 @@ pub fn situation(network: &Network) -> String {
     format!("{}{ipv6}", Situation::of(network))
 }
 
-/// Returns what one side's situation means for sessions with others, as a sentence.
+/// Returns what one side's network means for sessions with others, as a sentence.
 pub fn outlook(ours: &Network) -> String {
     let means = match Situation::of(ours) {
         Situation::Off => "sessions are relayed",
@@ -52,7 +52,7 @@ pub fn outlook(ours: &Network) -> String {
     format!("{}: {means}", situation(ours))
 }
 
-/// Returns what is known of a network together with what STUN servers found out about it.
+/// Returns what is known of a network, completed by the findings of STUN servers.
 pub fn network(known: Network, findings: Findings) -> Network {
     let udp = match findings.udp {
         stun::Udp::Open => Udp::Open,

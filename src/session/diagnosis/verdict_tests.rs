@@ -12,7 +12,7 @@ fn blocked() -> Network {
     Network { udp: Udp::Blocked, ..Network::unknown(true, true) }
 }
 
-/// Every network that can be told of, also what makes no sense.
+/// Every network that can be described, including impossible ones.
 fn all() -> Vec<Network> {
     let mut all = Vec::new();
     for flags in 0..8 {

@@ -1,4 +1,4 @@
-//! What the local application does with one stream.
+//! What the local application may do with one stream.
 
 use super::Mux;
 use crate::tunnel::chunk::Chunk;
@@ -25,7 +25,7 @@ impl StreamMut<'_> {
         (self.state().send.bytes(), self.state().receive.bytes())
     }
 
-    /// Takes the connections that led to a stream the peer opened, as far as the peer told them.
+    /// Takes the connections that led to a stream the peer opened, as far as the peer named them.
     pub fn take_trail(&mut self) -> Trail {
         std::mem::take(&mut self.state_mut().trail)
     }
@@ -41,7 +41,7 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Returns how many bytes the next [`StreamMut::send`] may carry. At 0, an event says when there is room again. A
+    /// Returns how many bytes the next [`StreamMut::send`] may carry. If 0, an event says when there is room again. A
     /// UDP flow carries datagrams instead: see [`StreamMut::send_datagram`].
     pub fn poll_send_capacity(&mut self) -> usize {
         let (limit, is_over_budget) = (self.mux.payload_limit(), self.mux.is_over_send_budget());
@@ -57,7 +57,7 @@ impl StreamMut<'_> {
     /// Queues a chunk of at least one byte and at most [`StreamMut::poll_send_capacity`].
     ///
     /// # Errors
-    /// The chunk is empty, beyond what the peer's credit allows, or nothing follows after `finish`: it is given back.
+    /// Returns the chunk if it is empty, exceeds the peer's credit, or comes after `finish`.
     pub fn send(&mut self, mut chunk: Chunk) -> Result<(), Chunk> {
         let stream = self.state_mut();
         if !stream.send.spend(chunk.len()) {
@@ -71,7 +71,7 @@ impl StreamMut<'_> {
         Ok(())
     }
 
-    /// Ends our direction after what is queued; the peer's goes on.
+    /// Ends our direction after the queued data; the peer's direction goes on.
     pub fn finish(&mut self) {
         let stream = self.state_mut();
         if stream.send.state() == SendState::Open {
@@ -81,14 +81,14 @@ impl StreamMut<'_> {
         }
     }
 
-    /// Tells whether the peer has reset the stream, so that it takes nothing any more. What it sent before is still
-    /// readable, and the event comes behind that.
+    /// Tells whether the peer has reset the stream and so takes nothing more. What the peer sent before the reset can
+    /// still be read; the event comes after that.
     pub fn is_refused(&self) -> bool {
         self.state().receive.reset_at().is_some()
     }
 
-    /// Ends both directions at once, and the key is dead. A reset goes behind what is queued; for any other reason that
-    /// is dropped.
+    /// Ends both directions at once; the key is dead then. A reset goes out after the queued data; for any other reason
+    /// that data is dropped.
     pub fn abort(self, reason: AbortReason, detail: &str) {
         self.mux.abort(self.key, reason, detail);
     }
@@ -98,8 +98,8 @@ impl StreamMut<'_> {
         self.state().receive.readable()
     }
 
-    /// Tells whether the peer's direction ended and everything was consumed. Once it has said so, a stream whose other
-    /// direction is done, too, goes at the next `Mux::poll_event`.
+    /// Tells whether the peer's direction ended and everything was consumed. After it returned true, a stream whose
+    /// other direction is done too is removed at the next `Mux::poll_event`.
     pub fn poll_end(&mut self) -> bool {
         let Stream { receive, application, .. } = self.state_mut();
         let is_at_end = receive.state().has_ended() && receive.has_close() && receive.is_read_up();
@@ -109,7 +109,7 @@ impl StreamMut<'_> {
         is_at_end
     }
 
-    /// Takes `count` bytes of what was readable; the peer gets that much more credit.
+    /// Takes `count` readable bytes; the peer gets new credit for them.
     pub fn consume(&mut self, count: usize) {
         self.state_mut().receive.consume(count);
         self.mux.consumed(self.key);

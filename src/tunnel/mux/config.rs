@@ -1,21 +1,21 @@
-//! What a session may use.
+//! Limits of a session.
 
 use crate::tunnel::hello::Service;
 use crate::tunnel::id::Role;
 
-/// Units a new stream may send unasked, where memory allows: what fills 50 Mbit/s over 10 ms.
+/// Units a new stream may send before the first CREDIT, where memory allows: enough for 50 Mbit/s over 10 ms.
 const INITIAL_CREDIT: u32 = 64 * 1024;
 
-/// The same where memory is short and nobody says how many streams there shall be: a whole DATA frame still fits.
+/// The same where memory is short and the number of streams is not set: a whole DATA frame still fits.
 const SHORT_CREDIT: u32 = 17 * 1024;
 
-/// The least, where so many streams are wanted that more would not fit.
+/// The least initial credit, for sessions with very many streams.
 const MIN_CREDIT: u32 = 4 * 1024;
 
-/// Streams the peer may have open at once, unless said otherwise.
+/// Streams the peer may have open at once, by default.
 const MAX_STREAMS: u32 = 4096;
 
-/// What a session is allowed to use and announces about itself.
+/// What a session may use, and what it announces about itself.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Our role.
@@ -24,26 +24,26 @@ pub struct Config {
     pub initial_credit: u32,
     /// Streams the peer may have open at once.
     pub max_streams: u32,
-    /// What the initial receive windows may add up to, in units: beyond it, streams are refused.
+    /// Maximum number of units of all initial receive windows together; streams beyond it are refused.
     pub receive_budget: u64,
-    /// What receive windows may grow by, together, in units.
+    /// Maximum number of units by which all receive windows together may grow.
     pub growth_budget: u64,
-    /// What may be queued or unacknowledged, over all streams, in bytes of chunk capacity. Beyond it a stream keeps one
-    /// chunk at a time.
+    /// Maximum number of bytes that may be queued or unacknowledged over all streams, as chunk capacity. Beyond it each
+    /// stream may hold one chunk.
     pub send_budget: usize,
-    /// What may pass in each direction, in bytes a second; `None` is without bounds. What this side sends is held to it
-    /// message by message; what it receives by granting credit no faster, beyond the initial credit of each stream.
-    /// Datagrams that come need no credit and are not held to it.
+    /// Maximum rate in each direction, in bytes per second; `None` means no limit. Sending is limited message by
+    /// message; receiving by granting credit no faster, so the initial credit of each stream is not limited. Datagrams
+    /// that arrive need no credit and are not limited.
     pub rate: Option<u64>,
-    /// What we offer.
+    /// Services we offer.
     pub services: Vec<Service>,
 }
 
 impl Config {
-    /// The least that [`Config::with_memory`] makes do with, in bytes: some hundred connections.
+    /// Minimum memory [`Config::with_memory`] works with, in bytes: enough for a few hundred connections.
     pub const MIN_MEMORY: u64 = 4 * 1024 * 1024;
 
-    /// The most streams that [`Config::with_max_streams`] takes: every id a client has.
+    /// Maximum number of streams [`Config::with_max_streams`] accepts: every id a client has.
     pub const MOST_STREAMS: u32 = 32_767;
 
     /// Returns the defaults for a role.
@@ -60,13 +60,12 @@ impl Config {
         }
     }
 
-    /// Bounds what the session's streams hold, in bytes; less than [`Config::MIN_MEMORY`] counts as that.
+    /// Limits the memory of the session's streams, in bytes; less than [`Config::MIN_MEMORY`] counts as that.
     ///
-    /// At most half is for the initial windows of streams, of 64 KiB each, or down to 17 KiB to have more of them; so
-    /// many streams are announced as fit, 4096 at the most. The rest is shared evenly by what windows grow by and what
-    /// waits to be sent or acknowledged. Of the latter each stream has one chunk of 16 KiB even if that is used up.
-    /// Beside it a session holds what is no payload of streams: about 1 KiB for each stream, datagrams, and buffers of
-    /// its carriers.
+    /// At most half is for the initial windows of streams: 64 KiB each, or down to 17 KiB so that more streams fit. As
+    /// many streams are announced as fit, at most 4096. The growth of windows and the data to be sent or acknowledged
+    /// share the rest evenly. Each stream may hold one chunk of 16 KiB for sending even if that share is used up. Not
+    /// included: about 1 KiB for each stream, datagrams, and the buffers of carriers.
     #[must_use]
     pub fn with_memory(mut self, bytes: u64) -> Config {
         let bytes = bytes.max(Config::MIN_MEMORY);
@@ -78,11 +77,11 @@ impl Config {
         self
     }
 
-    /// Lets the peer have this many streams open at once, from 1 to [`Config::MOST_STREAMS`]. Comes after
+    /// Lets the peer have this many streams open at once, from 1 to [`Config::MOST_STREAMS`]. Call it after
     /// [`Config::with_memory`].
     ///
-    /// They share the receive budget there is: many have a smaller initial credit, down to 4 KiB. What does not fit
-    /// even then is not announced.
+    /// The streams share the receive budget: many streams get a smaller initial credit each, down to 4 KiB. Streams
+    /// that do not fit even then are not announced.
     #[must_use]
     pub fn with_max_streams(mut self, count: u32) -> Config {
         let count = count.clamp(1, Config::MOST_STREAMS);
@@ -95,14 +94,14 @@ impl Config {
         self.initial_credit = share.clamp(least_credit, INITIAL_CREDIT);
         let fits = budget / u64::from(self.initial_credit);
         let has_room = taken_streams(count) as u64 <= fits;
-        // Of those taken four in five are announced.
+        // Four in five of the streams we take are announced.
         let announced = u32::try_from(fits * 4 / 5).unwrap_or(u32::MAX);
         self.max_streams = if has_room { count } else { count.min(announced.max(1)) };
     }
 }
 
-/// Returns how many streams are taken of a peer that was told of `max_streams`. The opener counts a stream as ended
-/// once it sent its last CREDIT, which its next CONNECT may overtake: hence a quarter more.
+/// Returns how many streams of a peer that was told `max_streams` we take: a quarter more. The opener counts a stream
+/// as ended once it sent its last CREDIT, which its next CONNECT may overtake.
 pub(super) fn taken_streams(max_streams: u32) -> usize {
     let count = max_streams as usize;
     count + count / 4

@@ -15,11 +15,11 @@ use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::schedule::Schedule;
 use crate::tunnel::stream::{ReceiveState, SendState};
 
-/// How many bytes datagrams may be ahead of everything else while that waits. Those of a call or a game never are; a
-/// flood gets half of what the carrier can do.
+/// How many bytes datagrams may be ahead of other messages that wait. The datagrams of a call or a game stay below
+/// that; a flood gets half of the carrier's throughput.
 const MAX_LEAD: usize = 32 * 1024;
 
-/// Bytes of datagrams a flow may send in one turn: one of the usual length.
+/// Bytes of datagrams a flow may send in one turn: one datagram of the usual length.
 const QUANTUM: u16 = 1500;
 
 /// The datagrams of a session.
@@ -27,11 +27,11 @@ const QUANTUM: u16 = 1500;
 pub(super) struct Datagrams {
     /// Flows with something to send.
     schedule: Schedule,
-    /// What the queues of all flows hold.
+    /// Bytes held by the outgoing queues of all flows.
     outgoing: usize,
     incoming: usize,
     pub(super) early: Early,
-    /// Bytes of datagrams that went out while other messages waited, less what went out of those.
+    /// Bytes of datagrams that went out while other messages waited, minus the bytes of those messages that went out.
     lead: usize,
 }
 
@@ -49,13 +49,13 @@ impl Datagrams {
         self.lead = 0;
     }
 
-    /// Takes note that a message of another kind went out.
+    /// Counts another message that went out.
     pub(super) fn give_way(&mut self, len: usize) {
         self.lead = self.lead.saturating_sub(len);
     }
 }
 
-/// What a stream to some target carries.
+/// What a stream carries, judged by its target.
 enum Carries {
     Bytes,
     Datagrams,
@@ -84,19 +84,18 @@ impl Carries {
     }
 }
 
-/// Makes what a stream that the peer opened needs to carry datagrams, if it may.
+/// Returns the flow for a stream that the peer opened, if it may carry datagrams.
 pub(super) fn accepted_flow(target: &ConnectTarget, services: &[Service]) -> Option<Box<Flow>> {
     Carries::to(target, services).flow()
 }
 
 impl Mux {
-    /// Returns what the datagrams of all flows hold, in bytes: those to be sent, those that arrived, and those that
-    /// wait for their CONNECT.
+    /// Returns the bytes of all flows' datagrams: to be sent, arrived, and waiting for their CONNECT.
     pub fn datagram_memory(&self) -> [usize; 3] {
         [self.datagrams.outgoing, self.datagrams.incoming, self.datagrams.early.len()]
     }
 
-    /// Makes what a stream of ours needs to carry datagrams, if it may.
+    /// Returns the flow for a stream that we open, if it may carry datagrams.
     pub(super) fn opened_flow(&self, target: &ConnectTarget) -> Result<Option<Box<Flow>>, OpenError> {
         let services = self.peer.as_ref().map_or(&[][..], |hello| &hello.services);
         let carries = Carries::to(target, services);
@@ -106,7 +105,7 @@ impl Mux {
         Ok(carries.flow())
     }
 
-    /// Takes a DATAGRAM frame.
+    /// Handles a DATAGRAM frame.
     pub(super) fn take_datagram_frame(&mut self, now: Instant, id: StreamId, generation: Generation, datagram: Bytes) {
         let may_be_early = id.opener() != self.config.role && self.life == Life::Running;
         match self.ids.get(&id) {
@@ -153,7 +152,7 @@ impl Mux {
         }
     }
 
-    /// Puts a flow that has something to send, and may, on the schedule.
+    /// Puts a flow on the schedule if it has datagrams and may send them.
     pub(super) fn activate_flow(&mut self, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
             && stream.may_send_datagrams()
@@ -165,7 +164,7 @@ impl Mux {
         }
     }
 
-    /// Returns the flow whose datagram is next, and the length of its message. What waited for too long is dropped.
+    /// Returns the flow whose datagram is next, and the length of its message. Drops datagrams that waited too long.
     pub(super) fn next_datagram(&mut self, now: Instant) -> Option<(StreamKey, usize)> {
         loop {
             let key = self.datagrams.schedule.current()?;
@@ -194,12 +193,12 @@ impl Mux {
         self.datagrams.schedule.current().is_some()
     }
 
-    /// Tells whether datagrams have to let other messages pass that wait.
+    /// Tells whether datagrams must let waiting messages pass.
     pub(super) fn must_give_way(&self) -> bool {
         self.datagrams.lead >= MAX_LEAD
     }
 
-    /// Takes out the datagram that [`Mux::next_datagram`] found. Its chunk is in use until the next call of `reclaim`.
+    /// Takes the datagram that [`Mux::next_datagram`] found. Its chunk is in use until the next call of `reclaim`.
     pub(super) fn take_datagram(&mut self, key: StreamKey, others_wait: bool) -> Option<&[u8]> {
         let flow = self.streams.get_mut(key.index as usize)?.flow.as_mut()?;
         let (_, chunk) = flow.outgoing.pop(&mut self.datagrams.outgoing)?;
@@ -211,7 +210,7 @@ impl Mux {
         self.retired.last().map(|chunk| chunk.message())
     }
 
-    /// Drops what the flow of a stream that is gone holds.
+    /// Drops the datagrams of a stream that is gone.
     pub(super) fn drop_flow(&mut self, mut flow: Flow) {
         while let Some((_, chunk)) = flow.outgoing.pop(&mut self.datagrams.outgoing) {
             self.counters.datagrams.unsent += 1;
@@ -228,16 +227,16 @@ impl Mux {
 }
 
 impl StreamMut<'_> {
-    /// Tells whether the stream is a UDP flow: datagrams go both ways, and no bytes. Of a reverse forward's stream only
-    /// the application knows.
+    /// Tells whether the stream is a UDP flow: it carries datagrams both ways, and no bytes. For a stream of a reverse
+    /// forward, only the application knows.
     pub fn is_udp(&self) -> bool {
         self.state().is_udp()
     }
 
-    /// Queues a datagram of a UDP flow for the peer, at once after `open` or `accept`. It goes once there is room,
-    /// before any stream's bytes; or never: a full queue loses its oldest, and so does one whose oldest waited for 0.2
-    /// s, the last for 1 s ([`Dropped`](crate::tunnel::Dropped) counts). One that no UDP datagram can be long enough
-    /// for is dropped, too.
+    /// Queues a datagram of a UDP flow for the peer; allowed right after `open` or `accept`. It goes out when there is
+    /// room, ahead of every stream's bytes. A full queue drops its oldest datagram; a datagram that waited 0.2 s (1 s
+    /// if it is the last) is dropped too, as is one longer than any UDP datagram. [`Dropped`](crate::tunnel::Dropped)
+    /// counts them.
     pub fn send_datagram(&mut self, now: Instant, payload: &[u8], pool: &mut ChunkPool) {
         let (mux, key) = (&mut *self.mux, self.key);
         let takes_datagrams = mux.peer_takes_datagrams();
@@ -260,7 +259,7 @@ impl StreamMut<'_> {
         mux.reclaim(pool);
     }
 
-    /// Takes the next datagram that arrived, of those in the order of their arrival that were not dropped meanwhile.
+    /// Takes the next datagram that arrived, in order of arrival.
     pub fn receive_datagram(&mut self) -> Option<Bytes> {
         let (mux, key) = (&mut *self.mux, self.key);
         let flow = mux.streams.get_mut(key.index as usize)?.flow.as_mut()?;

@@ -1,4 +1,4 @@
-//! What the peer says.
+//! Frames from the peer.
 
 use std::time::Instant;
 
@@ -15,8 +15,9 @@ use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::{Application, Arrived, Head, Opening, ReceiveState, Violation};
 
 impl Mux {
-    /// Takes a message that arrived on the carrier of that number. One that is no frame, or breaks the rules of the
-    /// session, ends it with a GOAWAY; one of a carrier that was left behind, or is not open here, is dropped.
+    /// Handles a message that arrived on the carrier with this number. A message that is no frame, or breaks the rules
+    /// of the session, ends the session with a GOAWAY; a message of an older carrier, or of one not open here, is
+    /// dropped.
     pub fn handle_message(&mut self, now: Instant, carrier: u32, message: Bytes) {
         let is_over = matches!(self.life, Life::Failed { .. } | Life::Ended);
         if is_over || carrier < self.resumption.floor() || carrier > self.carrier {
@@ -33,8 +34,8 @@ impl Mux {
         }
     }
 
-    /// Takes a message that arrived on the carrier's channel for datagrams. Nothing else is sent there; what is, is
-    /// dropped and counted.
+    /// Handles a message that arrived on the carrier's channel for datagrams. Any other frame on it is dropped and
+    /// counted.
     pub fn handle_datagram(&mut self, now: Instant, carrier: u32, message: Bytes) {
         if message.first() == Some(&kind::DATAGRAM) {
             self.handle_message(now, carrier, message);
@@ -65,7 +66,7 @@ impl Mux {
         self.ping_now(now);
         self.begin_resumption();
         self.before_hello_len = 0;
-        // Each on the carrier it came on: the HELLO may be of another one, and lower ones no longer count.
+        // Handle each with the carrier it came on: the HELLO may be of another one, and lower carriers may be closed.
         for (carrier, message) in std::mem::take(&mut self.before_hello) {
             self.handle_message(now, carrier, message);
         }
@@ -116,7 +117,7 @@ impl Mux {
         if let StreamFrame::Datagram(payload) = frame {
             return self.take_datagram_frame(now, id, generation, payload);
         }
-        // Whatever a frame leads to here or in the application, each costs one ABORT at the most.
+        // Every answer of ours to a stream costs at most one ABORT, so this bounds all of them.
         if self.pending.aborts.len() >= MAX_PENDING_ABORTS.max(2 * self.config.max_streams as usize) {
             return self.fail(now, GoAwayReason::Limit, "a flood of streams".to_owned());
         }
@@ -143,11 +144,12 @@ impl Mux {
         }
     }
 
-    /// Lets go of a stream whose id the opener uses again, which proves that the opener is done with it.
+    /// Removes a stream whose id the opener uses again, which proves that the opener is done with it.
     fn supersede(&mut self, key: StreamKey) {
         let Some(stream) = self.get_mut(key) else { return };
         let (id, generation, end) = (stream.id, stream.generation, stream.send.never_sent());
-        // An opener that ended the stream in order had all of ours; what never went out says that it aborted.
+        // An opener that ended the stream in order had everything of ours. If some of it never went out, the opener
+        // aborted.
         let has_said_all = stream.send.has_said_all();
         if stream.application == Application::Gone {
             self.end_id(id, generation, IdStatus::Ended);
@@ -165,7 +167,7 @@ impl Mux {
         }
     }
 
-    /// Takes the first frame of a stream the peer opened.
+    /// Handles the first frame of a stream the peer opened.
     fn admit(&mut self, now: Instant, id: StreamId, generation: Generation, frame: StreamFrame) {
         let refusal = match &frame {
             StreamFrame::Abort(..) | StreamFrame::Sequenced(Sequence(0), Sequenced::Reset(_)) => {
@@ -219,7 +221,7 @@ impl Mux {
         let Some(stream) = self.get_mut(key) else { return Ok(()) };
         let is_ours = stream.id.opener() == role;
         if is_ours {
-            // Whoever answers a stream has its CONNECT, even if the CREDIT that says so is lost.
+            // A peer that answers a stream has its CONNECT, even if the CREDIT that acknowledges it is lost.
             stream.known_on.get_or_insert(carrier);
         }
         if stream.application == Application::Gone {
@@ -292,7 +294,7 @@ impl Mux {
         Ok(())
     }
 
-    /// Takes the peer's credit and acknowledgement for a stream.
+    /// Handles the peer's credit and acknowledgement for a stream.
     pub(super) fn credited(&mut self, key: StreamKey, limit: u64, received: Sequence) {
         let carrier = self.carrier;
         let mut retired = std::mem::take(&mut self.retired);
@@ -314,7 +316,7 @@ impl Mux {
         self.settle(key);
     }
 
-    /// Takes note of freed capacity; streams that starved for it hear of it.
+    /// Counts freed capacity, and wakes streams that starved for it.
     pub(super) fn retained_less(&mut self, freed: usize) {
         self.retained -= freed;
         if freed > 0 && !self.is_over_send_budget() {

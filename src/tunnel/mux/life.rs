@@ -12,20 +12,20 @@ use crate::tunnel::stream::Application;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Life {
     Running,
-    /// A GOAWAY was sent or received: what is open may end until the deadline.
+    /// A GOAWAY was sent or received: open streams may end until the deadline.
     Draining {
         reason: GoAwayReason,
         detail: String,
         origin: Origin,
         deadline: Instant,
     },
-    /// The peer broke the protocol: nothing is taken from it any more, and a GOAWAY says why.
+    /// The peer broke the protocol: its frames are dropped, and a GOAWAY says why.
     Failed {
         reason: GoAwayReason,
         detail: String,
         deadline: Instant,
     },
-    /// Over; the event is out.
+    /// The session is over and its event is out.
     Ended,
 }
 
@@ -41,14 +41,14 @@ impl Mux {
         }
     }
 
-    /// Says again on a new carrier that we go away: what the one before it held is lost.
+    /// Queues the GOAWAY again for a new carrier: the old one may have lost it.
     pub(super) fn repeat_go_away(&mut self) {
         if let Life::Draining { reason, detail, origin: Origin::Local, .. } = &self.life {
             self.pending.go_away = Some((*reason, detail.clone()));
         }
     }
 
-    /// Aborts every stream and ends the session without telling the peer, who is gone.
+    /// Aborts every stream and ends the session without telling the peer, which is gone.
     pub fn close(&mut self, reason: GoAwayReason, detail: &str, origin: Origin) {
         if self.life != Life::Ended {
             self.abort_all(AbortReason::Shutdown, detail, origin);
@@ -81,7 +81,7 @@ impl Mux {
         self.life = Life::Draining { reason, detail, origin, deadline: now + DRAIN };
     }
 
-    /// Ends a session whose streams are all gone, or that failed, once its GOAWAY is out.
+    /// Ends a session that failed or whose streams are all gone, once its GOAWAY is out.
     pub(super) fn end_if_drained(&mut self) {
         let (reason, origin) = match &self.life {
             Life::Draining { reason, origin, .. }

@@ -8,26 +8,26 @@ use crate::tunnel::Role;
 use crate::tunnel::event::Event;
 use crate::tunnel::frame::{self, MAX_LISTEN_TEXT};
 
-/// Reverse forwards a host keeps for one session; what is asked for beyond is refused.
+/// Maximum number of reverse forwards a host keeps for one session; further ones are refused.
 pub const MAX_LISTENS: usize = 256;
 
-/// Refusals that may wait to be sent. Beyond that a LISTEN gets no answer on this carrier.
+/// Refusals that may wait to be sent. A LISTEN beyond that gets no answer on this carrier.
 const MAX_REFUSALS: usize = 256;
 
-/// How far something is that we asked for.
+/// State of a reverse forward that we asked for.
 #[derive(Debug)]
 enum Asked {
-    /// Not answered: asked again on each carrier.
+    /// Not answered yet; a LISTEN goes out on each carrier.
     Waiting(String),
     Granted,
     Refused,
 }
 
-/// Something the peer asked for.
+/// A reverse forward the peer asked for.
 #[derive(Debug, Default)]
 struct Wanted {
     answer: Option<Result<String, String>>,
-    /// The carrier on which the answer went out last: on that one it arrives, or a LISTEN on the next asks again.
+    /// Carrier on which the answer went out last. Either it arrives there, or a LISTEN on the next carrier asks again.
     told_on: Option<u32>,
 }
 
@@ -37,16 +37,16 @@ pub(super) struct Listens {
     asked: BTreeMap<u16, Asked>,
     to_ask: BTreeSet<u16>,
     wanted: BTreeMap<u16, Wanted>,
-    /// Those with an answer that is to be sent, and such as are refused and not kept.
+    /// Ids whose answer waits to be sent, including those that are refused and not kept.
     to_answer: BTreeSet<u16>,
 }
 
 impl Listens {
-    /// Takes note of a further carrier.
+    /// Prepares for a further carrier: open requests go out again.
     pub(super) fn ask_again(&mut self) {
         let waiting = self.asked.iter().filter(|(_, asked)| matches!(asked, Asked::Waiting(_)));
         self.to_ask = waiting.map(|(id, _)| *id).collect();
-        // What is refused and not kept is asked again there, and answered then.
+        // The peer asks again for refused ones that are not kept, and gets the answer then.
         self.to_answer.retain(|id| self.wanted.contains_key(id));
     }
 
@@ -57,9 +57,8 @@ impl Listens {
 }
 
 impl Mux {
-    /// Asks the host to listen at `bind`; an event says what came of it. Streams that it opens to
-    /// `ConnectTarget::Reverse(id)` come from there. An id is asked for once: again changes nothing, and so does asking
-    /// a client.
+    /// Asks the host to listen at `bind`; an event gives the answer. Streams that come from there are opened to
+    /// `ConnectTarget::Reverse(id)`. A second call for the same id changes nothing, and so does a call as the host.
     pub fn listen(&mut self, id: u16, bind: &str) {
         if self.config.role != Role::Client || self.listens.asked.contains_key(&id) {
             return;
@@ -73,7 +72,7 @@ impl Mux {
         self.listens.to_ask.insert(id);
     }
 
-    /// Answers an `Event::Listen`: where we listen, or why we do not. The first answer counts.
+    /// Answers an `Event::Listen`: where we listen, or why we do not. Only the first answer counts.
     pub fn listened(&mut self, id: u16, result: Result<&str, &str>) {
         if let Some(wanted) = self.listens.wanted.get_mut(&id)
             && wanted.answer.is_none()
@@ -84,13 +83,13 @@ impl Mux {
     }
 
     /// Tells whether the peer may open streams to `ConnectTarget::Reverse(id)`: we asked for it, and it was not
-    /// refused. A CONNECT may overtake the LISTENED, so the answer need not be there. All others are to be aborted as
+    /// refused. A CONNECT may overtake the LISTENED, so the answer may still be missing. Abort all other streams as
     /// denied.
     pub fn takes_reverse(&self, id: u16) -> bool {
         matches!(self.listens.asked.get(&id), Some(Asked::Waiting(_) | Asked::Granted))
     }
 
-    /// Takes a LISTEN.
+    /// Handles a LISTEN.
     pub(super) fn handle_listen(&mut self, id: u16, bind: String) {
         if self.config.role != Role::Host {
             self.counters.ignored += 1;
@@ -113,7 +112,7 @@ impl Mux {
         }
     }
 
-    /// Takes a LISTENED.
+    /// Handles a LISTENED.
     pub(super) fn handle_listened(&mut self, id: u16, result: Result<String, String>) {
         match self.listens.asked.get_mut(&id) {
             Some(asked @ Asked::Waiting(_)) => {

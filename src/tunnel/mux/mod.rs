@@ -60,29 +60,29 @@ pub enum OpenError {
     NoDatagrams,
 }
 
-/// Frames that were dropped, by why; for the log and for tests.
+/// Counts of dropped frames, by reason; for the log and for tests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Sequence numbers we had already.
+    /// Frames whose sequence number had arrived before.
     pub duplicate: u64,
     /// Frames of an older generation, or of a stream that ended.
     pub stale: u64,
     /// Frames of streams of ours that we never opened.
     pub stray: u64,
-    /// Frames of types this version does not act on.
+    /// Frames of types this version ignores.
     pub ignored: u64,
     /// Datagrams of UDP flows.
     pub datagrams: Dropped,
 }
 
-/// Messages that came before the peer's HELLO are kept up to this many bytes.
+/// Maximum number of bytes kept of messages that came before the peer's HELLO.
 const MAX_BEFORE_HELLO: usize = 4 * 1024 * 1024;
 
-/// DATA that came before its CONNECT is kept up to this many bytes over all streams.
+/// Maximum number of bytes kept, over all streams, of DATA that came before its CONNECT.
 const MAX_BEFORE_CONNECT: u64 = 4 * 1024 * 1024;
 
-/// Aborts waiting to be sent, or twice as many as there may be streams; a peer that causes more than this at once is
-/// out to hurt.
+/// Maximum number of aborts waiting to be sent; with more streams, twice as many as there may be streams. Only an
+/// attacker causes more at once.
 const MAX_PENDING_ABORTS: usize = 8192;
 
 /// Many byte streams over one carrier at a time.
@@ -92,7 +92,7 @@ pub struct Mux {
     streams: Slab<Stream>,
     next_serial: u32,
     ids: HashMap<StreamId, IdState>,
-    /// Streams each role opened that own their id.
+    /// Streams that own their id, by the role that opened them.
     attached: [usize; 2],
     schedule: Schedule,
     budget: Budget,
@@ -114,7 +114,7 @@ pub struct Mux {
     pending: outbound::Pending,
     timers: Timers,
     round_trip: Option<Duration>,
-    /// The last PING was answered, and nobody has asked yet.
+    /// Round trip of the last answered PING, until it is asked for.
     answered: Option<Duration>,
     life: Life,
     notices: VecDeque<StreamKey>,
@@ -172,8 +172,7 @@ impl Mux {
     }
 
     /// Opens a stream to `target`; data may follow at once. `hash` is where the search for a free id begins. A UDP
-    /// address or service opens a UDP flow, and the peer's HELLO says which services are such: it must have come
-    /// before.
+    /// address or service opens a UDP flow; the peer's HELLO says which services are UDP, so it must have come before.
     ///
     /// # Errors
     /// The session is ending, too many streams are open, or the peer carries no UDP.
@@ -181,7 +180,7 @@ impl Mux {
         self.open_from(hash, target, &Trail::default())
     }
 
-    /// Does as [`Mux::open`], and tells the peer which connections led to the stream.
+    /// Opens a stream as [`Mux::open`] does, and tells the peer which connections led to it.
     ///
     /// # Errors
     /// Those of [`Mux::open`].
@@ -268,7 +267,7 @@ impl Mux {
         self.round_trip
     }
 
-    /// Returns the round trip of a PING that was answered on this carrier, once, without waiting for the event.
+    /// Takes the round trip of a PING that was answered on this carrier, without waiting for the event.
     pub fn take_answer(&mut self) -> Option<Duration> {
         self.answered.take()
     }
@@ -278,22 +277,23 @@ impl Mux {
         self.peer.as_ref()
     }
 
-    /// Returns how many streams are in the table, those included that only wait for a last acknowledgement.
+    /// Returns the number of streams in the table, including those that only wait for a last acknowledgement.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
     }
 
-    /// Returns what was dropped so far.
+    /// Returns what has been dropped so far.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Returns (units all receive windows grew by, bytes queued or unacknowledged): both 0 once every stream ended.
+    /// Returns (units by which all receive windows grew, bytes queued or unacknowledged): both 0 once every stream
+    /// ended.
     pub fn memory(&self) -> (u64, usize) {
         (self.budget.used(), self.retained)
     }
 
-    /// Gives the chunks of streams that are gone back to the pool; `poll_transmit` does so, too.
+    /// Returns the chunks of ended streams to the pool; `poll_transmit` does so, too.
     pub fn reclaim(&mut self, pool: &mut ChunkPool) {
         for chunk in self.retired.drain(..) {
             pool.recycle(chunk);
@@ -309,7 +309,7 @@ impl Mux {
         self.retained >= self.config.send_budget
     }
 
-    /// Remembers a stream that gets no capacity because of the send budget.
+    /// Queues a stream that gets no capacity because of the send budget.
     pub(super) fn starves(&mut self, key: StreamKey) {
         prune(&mut self.starved, &self.streams, |key| *key);
         self.starved.push_back(key);
@@ -326,7 +326,7 @@ impl Mux {
         }
     }
 
-    /// Takes note that the local application consumed something.
+    /// Grants credit after the local application consumed something.
     pub(super) fn consumed(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         let receive = &stream.receive;

@@ -1,4 +1,4 @@
-//! What we say.
+//! Frames to the peer.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -26,30 +26,30 @@ pub(super) struct Pending {
     pub(super) scratch: Vec<u8>,
 }
 
-/// How long a message may be now, on each of a carrier's channels. A channel for datagrams of its own may have room
-/// when the other has none; datagrams then go ahead of the messages that wait, by 32 KiB at the most.
+/// Longest message that fits now, in bytes, for each channel of a carrier. A channel for datagrams may have room when
+/// the other has none; datagrams then go ahead of waiting messages, by at most 32 KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// For all that must arrive.
+    /// On the channel for messages that must arrive.
     pub messages: usize,
-    /// For datagrams of UDP flows.
+    /// On the channel for datagrams of UDP flows.
     pub datagrams: usize,
 }
 
 /// A message to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outbound<'a> {
-    /// One that must arrive.
+    /// A message that must arrive.
     Message(&'a [u8]),
     /// A datagram of a UDP flow, which may be lost.
     Datagram(&'a [u8]),
 }
 
-/// What there is to send before all streams' data.
+/// Result of encoding the next control frame.
 pub(super) enum Control {
-    /// A frame, now in the scratch buffer.
+    /// The frame is in the scratch buffer.
     Encoded,
-    /// A frame that needs more room. Data must not pass it: a carrier kept full by small frames would starve it.
+    /// The frame needs more room. Data must not pass it: a carrier kept full by small frames would starve it.
     Waits,
     Nothing,
 }
@@ -63,7 +63,7 @@ pub(super) struct Abort {
 }
 
 impl Pending {
-    /// Tells whether nothing waits that the end of a session should wait for.
+    /// Tells whether nothing is left that the end of a session should wait for.
     pub(super) fn is_empty(&self) -> bool {
         self.go_away.is_none() && self.aborts.is_empty() && self.credits.is_empty()
     }
@@ -81,10 +81,10 @@ impl Mux {
         })
     }
 
-    /// Returns the next message to send and the channel it belongs on, given the room on either; a longer one waits.
+    /// Returns the next message to send and its channel, given the room on each; a longer message waits.
     ///
-    /// Control frames go first, then datagrams, then the data of streams. Where datagrams have room and the others, who
-    /// wait, have none, datagrams go, but only so many: see [`Room`].
+    /// Control frames go first, then datagrams, then the data of streams. If only the channel for datagrams has room,
+    /// datagrams pass the waiting messages up to a limit: see [`Room`].
     pub fn poll_channels(&mut self, now: Instant, room: Room, pool: &mut ChunkPool) -> Option<Outbound<'_>> {
         self.reclaim(pool);
         if !self.carrier_is_up || self.life == Life::Ended {
@@ -135,7 +135,7 @@ impl Mux {
         self.get(key)?.send.last_message().map(Outbound::Message)
     }
 
-    /// Tells whether anything waits for room on the carrier; not what waits for the session's rate.
+    /// Tells whether anything waits for room on the carrier; what waits for the session's rate does not count.
     pub fn has_transmit(&mut self) -> bool {
         if !self.carrier_is_up || self.life == Life::Ended {
             return false;
@@ -149,8 +149,8 @@ impl Mux {
         control || (may_send && (self.next_to_send().is_some() || self.has_datagram()))
     }
 
-    /// Returns how much room a part of our RESUME list, a PING or a PONG needs that waits to be sent; 0 if none does.
-    /// They go before all but HELLO.
+    /// Returns the length of the waiting part of our RESUME list, PING or PONG, in bytes; 0 if none waits. These go
+    /// before everything except HELLO.
     pub fn urgent_len(&self) -> usize {
         match self.pending.resume.front() {
             _ if self.peer.is_none() => 0,
@@ -160,7 +160,7 @@ impl Mux {
         }
     }
 
-    /// Finds the stream whose turn it is, dropping those with nothing to send from the schedule.
+    /// Returns the stream whose turn it is, and drops those with nothing to send from the schedule.
     fn next_to_send(&mut self) -> Option<StreamKey> {
         loop {
             let key = self.schedule.current()?;
@@ -175,7 +175,7 @@ impl Mux {
         }
     }
 
-    /// Encodes the next frame that goes before all streams' data into the scratch buffer.
+    /// Encodes the next control frame into the scratch buffer. Control frames go before all streams' data.
     fn encode_control(&mut self, now: Instant, max_len: usize) -> Control {
         let Mux { pending, timers, .. } = self;
         if pending.hello {
@@ -186,7 +186,7 @@ impl Mux {
             frame::encode_session(&mut pending.scratch, kind::HELLO, &self.hello);
             return Control::Encoded;
         }
-        // A version mismatch is answered before the peer's HELLO counts as known.
+        // Answer a version mismatch even though the peer's HELLO does not count as known.
         if let (Life::Failed { .. }, Some((reason, detail))) = (&self.life, &pending.go_away) {
             frame::encode_go_away(&mut pending.scratch, *reason, detail);
             if pending.scratch.len() > max_len {
@@ -245,7 +245,7 @@ impl Mux {
             let (id, generation, received) = (stream.id, stream.generation, receive.acknowledge());
             let before = receive.limit();
             let limit = self.grant(now, key);
-            // Where the rate grants nothing, and nothing new arrived, there is nothing to say.
+            // If the rate grants nothing, and nothing new arrived, a CREDIT would say nothing.
             let has_news = limit != before || owed_ack || self.rates.is_none();
             if has_news {
                 frame::encode_credit(&mut self.pending.scratch, id, generation, limit, received);

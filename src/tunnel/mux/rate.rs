@@ -1,8 +1,7 @@
-//! How fast a session may be: what goes out, and how fast what comes in is let come.
+//! The rate limit of a session, for both directions.
 //!
-//! Nothing of ours can slow a peer down but credit, so the other direction is held to the rate by granting no more of
-//! it. What a peer may send on a new stream without being asked, the initial credit, comes at whatever speed it likes;
-//! it is counted, and streams that live on get their next credit so much later.
+//! Only credit can slow a peer down, so the incoming direction is limited by granting less of it. The initial credit of
+//! a new stream may come at any speed. It is counted, and streams that live on get their next credit later by as much.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,21 +15,21 @@ use crate::tunnel::id::StreamKey;
 use crate::tunnel::schedule::Schedule;
 use crate::tunnel::stream::ReceiveState;
 
-/// What an idle direction saves up, as time at its rate. One message more may go at once: its cost is a debt.
+/// What an idle direction saves up, as time at its rate. One more message may go at once: its cost is a debt.
 const BURST: Duration = Duration::from_millis(20);
 
-/// The longest that debts keep a direction quiet: those of control frames and initial credit have no other bound.
+/// Longest time that debts keep a direction quiet. Debts of control frames and initial credit have no other limit.
 const MAX_DEBT: Duration = Duration::from_secs(2);
 
-/// The time at the rate that a stream's turn to send takes at the most, if it can be helped: so long a small message
-/// may have to wait for each bulk stream beside it.
+/// Longest turn of a stream, as time at the rate, where frames can be cut that small. A small message may have to wait
+/// one turn for each bulk stream beside it.
 const MAX_TURN: Duration = Duration::from_millis(10);
 
-/// The least that DATA frames are cut down to for that, in bytes of payload.
+/// Minimum payload of a DATA frame that is cut down for that, in bytes.
 const MIN_PAYLOAD: usize = 1024;
 
-/// The longest that anything waits for the rate, whatever passes without asking meanwhile. Longer than [`MAX_DEBT`], so
-/// that it counts only then.
+/// Longest wait for the rate, whatever passes without asking meanwhile. It is longer than [`MAX_DEBT`], so that it only
+/// matters then.
 const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// A token bucket, as the time until which its rate is used up.
@@ -39,9 +38,9 @@ struct Bucket {
     /// In bytes a second.
     rate: u64,
     used_until: Option<Instant>,
-    /// Somebody found it used up, and nothing that asks has passed since.
+    /// When a sender first found the bucket empty; none has passed since.
     waits_since: Option<Instant>,
-    /// When somebody who waits can go on.
+    /// When a waiting sender can go on.
     wakes_at: Option<Instant>,
 }
 
@@ -50,7 +49,7 @@ impl Bucket {
         Bucket { rate: rate.max(1), used_until: None, waits_since: None, wakes_at: None }
     }
 
-    /// Tells whether something may pass; if not, the bucket will wake somebody.
+    /// Tells whether something may pass. If not, the bucket wakes the caller later.
     fn is_open(&mut self, now: Instant) -> bool {
         let due = self.used_until.filter(|until| *until > now).map(|until| {
             let since = *self.waits_since.get_or_insert(now);
@@ -60,13 +59,13 @@ impl Bucket {
         self.wakes_at.is_none()
     }
 
-    /// Takes note of bytes that pass because the bucket is open.
+    /// Counts bytes that pass because the bucket is open.
     fn pass(&mut self, now: Instant, bytes: u64) {
         self.waits_since = None;
         self.owe(now, bytes);
     }
 
-    /// Takes note of bytes that pass without asking.
+    /// Counts bytes that pass without asking.
     fn owe(&mut self, now: Instant, bytes: u64) {
         let nanos = (u128::from(bytes) * 1_000_000_000).div_ceil(self.rate.into());
         let took = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -75,7 +74,7 @@ impl Bucket {
         self.used_until = Some((from + took.min(MAX_DEBT + BURST)).min(now + MAX_DEBT));
     }
 
-    /// Returns what passes in some time, in bytes.
+    /// Returns how many bytes pass in `time`.
     fn bytes_in(&self, time: Duration) -> u64 {
         u64::try_from(u128::from(self.rate) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
     }
@@ -86,59 +85,59 @@ impl Bucket {
 pub(super) struct Rates {
     send: Bucket,
     receive: Bucket,
-    /// Streams that wait for the rate to be granted credit.
+    /// Streams whose credit waits for the rate.
     held: VecDeque<StreamKey>,
 }
 
 impl Rates {
-    /// Holds both directions to a rate in bytes a second.
+    /// Creates the limits for a rate in bytes per second, the same for both directions.
     pub(super) fn new(rate: u64) -> Rates {
         Rates { send: Bucket::new(rate), receive: Bucket::new(rate), held: VecDeque::new() }
     }
 
-    /// Returns the longest payload that keeps nobody waiting for long, in bytes.
+    /// Returns the longest payload that keeps no other stream waiting for long, in bytes.
     pub(super) fn payload_limit(&self) -> usize {
         let bytes = usize::try_from(self.send.bytes_in(MAX_TURN)).unwrap_or(usize::MAX);
         bytes.clamp(MIN_PAYLOAD, MAX_PAYLOAD)
     }
 
-    /// Makes a schedule whose turns are a message long.
+    /// Returns a schedule whose turns are one message long.
     pub(super) fn schedule(&self) -> Schedule {
         Schedule::new((HEADER_LEN + self.payload_limit()) as u16)
     }
 
-    /// Returns when something can go on that waits for the rate.
+    /// Returns when something that waits for the rate can go on.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         [self.send.wakes_at, self.receive.wakes_at].into_iter().flatten().min()
     }
 }
 
 impl Mux {
-    /// Tells whether streams may send now, or notes when they may.
+    /// Tells whether streams may send at `now`; otherwise sets the deadline when they may.
     pub(super) fn poll_rate(&mut self, now: Instant) -> bool {
         self.rates.as_mut().is_none_or(|rates| rates.send.is_open(now))
     }
 
-    /// Tells whether streams wait for the rate to send.
+    /// Tells whether streams wait to send because of the rate.
     pub(super) fn is_held_back(&self) -> bool {
         self.rates.as_ref().is_some_and(|rates| rates.send.wakes_at.is_some())
     }
 
-    /// Counts a message that goes out because [`Mux::poll_rate`] it.
+    /// Counts a message that goes out because [`Mux::poll_rate`] allowed it.
     pub(super) fn rate_sent(&mut self, now: Instant, len: usize) {
         if let Some(rates) = &mut self.rates {
             rates.send.pass(now, len as u64);
         }
     }
 
-    /// Counts a control frame, which waits for nothing.
+    /// Counts a control frame, which never waits for the rate.
     pub(super) fn rate_owes(&mut self, now: Instant, len: usize) {
         if let Some(rates) = &mut self.rates {
             rates.send.owe(now, len as u64);
         }
     }
 
-    /// Counts units that came of a stream's initial credit.
+    /// Counts units that came from a stream's initial credit.
     pub(super) fn rate_arrived(&mut self, now: Instant, units: u64) {
         if let Some(rates) = &mut self.rates
             && units > 0
@@ -147,8 +146,7 @@ impl Mux {
         }
     }
 
-    /// Grants a stream credit, as much as the rate allows, and returns its limit. Where that is not all it is due, the
-    /// rest is granted later.
+    /// Grants a stream credit, as much as the rate allows, and returns its limit. The rest is granted later.
     pub(super) fn grant(&mut self, now: Instant, key: StreamKey) -> u64 {
         let Some(stream) = self.streams.get_mut(key.index as usize).filter(|stream| stream.serial == key.serial) else {
             return 0;
@@ -175,7 +173,7 @@ impl Mux {
         limit
     }
 
-    /// Lets the next stream that waits for the rate have its turn, or notes when it may.
+    /// Grants credit to the next stream that waits for the rate, or sets the deadline when it may.
     pub(super) fn release_held(&mut self, now: Instant) {
         while let Some(rates) = &mut self.rates
             && !rates.held.is_empty()
@@ -189,7 +187,7 @@ impl Mux {
         }
     }
 
-    /// Takes note that time went on for the rate.
+    /// Handles the deadline of the rate.
     pub(super) fn handle_rate_timeout(&mut self, now: Instant) {
         let Some(rates) = &mut self.rates else { return };
         for bucket in [&mut rates.send, &mut rates.receive] {

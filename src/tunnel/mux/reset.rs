@@ -1,4 +1,4 @@
-//! Resets: one direction ends behind what was sent, the other at once (`docs/protocol.md`, "Reset").
+//! Resets: one direction ends after what was sent, the other at once (`docs/protocol.md`, "Reset").
 
 use std::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::tunnel::reason::AbortReason;
 use crate::tunnel::stream::{Application, ReceiveState, ResetArrival, SendState, Violation};
 
 impl Mux {
-    /// Ends our direction of a stream behind what is queued, and stops taking the peer's. The application is done with
-    /// it; the stream lives on until the peer has everything.
+    /// Ends our direction of a stream after the queued data, and drops the peer's from here on. The application is done
+    /// with the stream; it lives on until the peer has everything.
     pub(super) fn reset(&mut self, key: StreamKey, detail: &str) {
         let role = self.config.role;
         let Some(stream) = self.get_mut(key) else { return };
         let (id, generation) = (stream.id, stream.generation);
         if !stream.attached {
-            // Both directions had ended on the wire: there is nobody to tell.
+            // Both directions had ended on the wire: the peer need not be told.
             return self.remove(key);
         }
         let has_begun = stream.send.never_sent() != Sequence(0) || stream.send.bytes() > 0;
@@ -25,18 +25,18 @@ impl Mux {
             return self.forget_unheard(key);
         }
         if stream.send.is_untouched() {
-            // The peer has nothing of ours that it could wait for.
+            // None of our frames went out that the peer could wait for.
             self.end_id(id, generation, IdStatus::Aborted { told_on: self.carrier });
             self.queue_abort(id, generation, AbortReason::Reset, detail);
             return self.remove(key);
         }
         stream.application = Application::Gone;
         match (stream.send.state(), stream.receive.state()) {
-            // The peer has ended, too, and needs nothing but what is queued.
+            // The peer has ended its direction too, and needs only what is queued.
             (SendState::Closing | SendState::Done, ReceiveState::Closed) | (_, ReceiveState::Reset) => {
                 stream.receive.drop_ready();
             }
-            // The peer's reset is here, and some of what it sent before is not.
+            // The peer's reset is here, but some of its earlier frames are missing.
             (SendState::Done, _) if let Some(reset) = stream.receive.reset_at() => {
                 stream.receive.discard();
                 stream.receive.skip_to_reset(reset);
@@ -50,7 +50,7 @@ impl Mux {
         self.let_go(key);
     }
 
-    /// Takes a reset that arrived.
+    /// Handles a reset that arrived.
     pub(super) fn handle_reset(&mut self, now: Instant, key: StreamKey, sequence: Sequence, detail: String) {
         let (role, carrier) = (self.config.role, self.carrier);
         let Some(stream) = self.get_mut(key) else { return };
@@ -78,7 +78,7 @@ impl Mux {
         self.acknowledge_later(now, key);
     }
 
-    /// Tells the application of a reset of the peer's, if it took everything before.
+    /// Returns the event of the peer's reset, if the application took everything before it.
     pub(super) fn tell_of_reset(&mut self, key: StreamKey) -> Option<Event> {
         let stream = self.get_mut(key).filter(|stream| stream.is_reset_due())?;
         stream.application = Application::Gone;
@@ -87,8 +87,8 @@ impl Mux {
         Some(Event::Aborted { key, reason: AbortReason::Reset, detail, origin: Origin::Peer })
     }
 
-    /// Drops a stream of ours whose CONNECT never went out. The peer cannot have heard of it: no ABORT, or they would
-    /// pile up without a carrier; and the generation was not used, or the peer would take the one after 128 such
+    /// Drops a stream of ours whose CONNECT never went out. The peer cannot know it, so no ABORT is queued: they would
+    /// pile up without a carrier. The generation counts as unused: otherwise the peer would take the one after 128 such
     /// streams for an old one.
     pub(super) fn forget_unheard(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
@@ -97,7 +97,7 @@ impl Mux {
         self.remove(key);
     }
 
-    /// Drops what waits to be sent on a stream whose peer takes nothing any more. The application hears that it need
+    /// Drops what waits to be sent on a stream whose peer takes nothing more, and tells the application that it need
     /// not wait.
     fn stop_sending(&mut self, key: StreamKey) {
         let mut retired = std::mem::take(&mut self.retired);
@@ -107,7 +107,7 @@ impl Mux {
         self.notify_writable(key);
     }
 
-    /// Frees what only the application needed of a stream that it is done with, and the stream if nothing else needs
+    /// Frees what only the application needed of a stream it is done with, and removes the stream if nothing else needs
     /// it.
     fn let_go(&mut self, key: StreamKey) {
         if let Some(flow) = self.get_mut(key).and_then(|stream| stream.flow.take()) {

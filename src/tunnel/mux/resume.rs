@@ -1,4 +1,4 @@
-//! Carriers come and go: on each one after the first, both sides say what they have, and the rest is sent again
+//! Change of carriers: on each carrier after the first, both sides list what arrived, and the rest is sent again
 //! (`docs/protocol.md`, "Resuming on a further carrier").
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,27 +15,27 @@ use crate::tunnel::id::StreamId;
 use crate::tunnel::reason::{AbortReason, GoAwayReason};
 use crate::tunnel::stream::Application;
 
-/// Parts a RESUME list may have: more entries than streams can exist are nobody's list.
+/// Maximum number of parts of a RESUME list: enough for every stream that can exist.
 const MAX_PARTS: u16 = 128;
 
 /// Entries in one part.
 const ENTRIES_PER_PART: usize = (MAX_PAYLOAD - 8) / RESUME_ENTRY_LEN;
 
-/// How far the change to the newest carrier is.
+/// Progress of the change to the newest carrier.
 #[derive(Debug)]
 pub(super) enum Resumption {
     /// The first carrier: there is nothing to resume.
     NotNeeded,
     /// The carrier is open, but HELLOs were never exchanged, so no list can be made yet.
     AwaitsHello,
-    /// Our list is made; the peer's is not complete.
+    /// Our list is made; the peer's is incomplete.
     AwaitsList { carrier: u32, parts: BTreeMap<u16, Bytes> },
     /// Both lists are complete.
     Complete { carrier: u32 },
 }
 
 impl Resumption {
-    /// Returns the lowest carrier that is still listened to.
+    /// Returns the lowest carrier whose messages still count.
     pub(super) fn floor(&self) -> u32 {
         match self {
             Resumption::NotNeeded | Resumption::AwaitsHello => 0,
@@ -73,7 +73,7 @@ impl Mux {
         true
     }
 
-    /// Takes note that a carrier died with whatever it held. Streams wait for the next one.
+    /// Handles the loss of a carrier with everything in transit on it. Streams wait for the next one.
     pub fn lose_carrier(&mut self, now: Instant, number: u32) {
         if number == self.carrier && self.carrier_is_up {
             self.carrier_is_up = false;
@@ -91,7 +91,7 @@ impl Mux {
         self.carrier_is_up && self.peer.is_some() && self.resumption.is_complete()
     }
 
-    /// Takes the snapshot and queues our list.
+    /// Lists what arrived of each stream, and queues the list.
     pub(super) fn begin_resumption(&mut self) {
         if !matches!(self.resumption, Resumption::AwaitsHello) {
             return;
@@ -118,7 +118,7 @@ impl Mux {
         }
     }
 
-    /// Takes a part of the peer's list.
+    /// Handles a part of the peer's list.
     pub(super) fn handle_resume(&mut self, now: Instant, part: u16, parts: u16, entries: Bytes) {
         let Resumption::AwaitsList { parts: arrived, carrier } = &mut self.resumption else {
             self.counters.duplicate += 1;
@@ -163,7 +163,7 @@ impl Mux {
             stream.send.rewind();
             self.credited(key, limit, received);
         } else if !was_known {
-            // The peer never heard of it, or we have not had its CONNECT: nothing to judge, everything to send.
+            // The peer does not know the stream, or we lack its CONNECT: send everything.
             stream.send.rewind();
         } else if stream.application == Application::Gone {
             // The peer has our reset, or ended the stream itself.
@@ -173,7 +173,7 @@ impl Mux {
             let everything = stream.send.never_sent();
             self.credited(key, 0, everything);
         } else {
-            // The peer dropped it on an earlier carrier, and the ABORT was lost with that one.
+            // The peer dropped the stream on an earlier carrier, and its ABORT was lost there.
             self.end_id(id, generation, super::IdStatus::Aborted { told_on: carrier });
             self.abort_with_event(key, AbortReason::Reset, "the peer ended the stream while the path was down");
             return;

@@ -7,7 +7,7 @@ use crate::tunnel::id::{Generation, Sequence, StreamId, StreamKey};
 use crate::tunnel::reason::AbortReason;
 use crate::tunnel::stream::{Application, Notices, ReceiveState, Stream};
 
-/// What is known about a stream id beyond its live stream.
+/// State of a stream id, beyond its live stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IdState {
     pub(super) generation: Generation,
@@ -18,9 +18,9 @@ pub(super) struct IdState {
 pub(super) enum IdStatus {
     /// A stream owns the id.
     Live(StreamKey),
-    /// The last one ended in order.
+    /// The last stream with the id ended in order.
     Ended,
-    /// The last one was aborted, or ended by a reset; the peer was told on the carrier of this number.
+    /// The last stream was aborted, or ended by a reset; the peer was told on the carrier with this number.
     Aborted { told_on: u32 },
 }
 
@@ -61,7 +61,7 @@ impl Mux {
         }
     }
 
-    /// Detaches a stream that is done on the wire, and drops it once the local application is done with it, too.
+    /// Detaches a stream that is done on the wire; removes it once the local application is done with it, too.
     pub(super) fn settle(&mut self, key: StreamKey) {
         let Some(stream) = self.get(key) else { return };
         if stream.attached {
@@ -70,7 +70,7 @@ impl Mux {
             }
             let (id, generation) = (stream.id, stream.generation);
             let status = match stream.receive.state() {
-                // A reset ends a stream before the peer answered: it may not know, and send it all again.
+                // A reset ends a stream before the peer answered: the peer may not know, and send everything again.
                 ReceiveState::Reset | ReceiveState::Discarding => IdStatus::Aborted { told_on: self.carrier },
                 ReceiveState::Head | ReceiveState::Open | ReceiveState::Closed => IdStatus::Ended,
             };
@@ -103,7 +103,7 @@ impl Mux {
         self.remove(key);
     }
 
-    /// Aborts a stream for a reason of the mux itself, and says so.
+    /// Aborts a stream for a reason of the mux itself, and tells the application.
     pub(super) fn abort_with_event(&mut self, key: StreamKey, reason: AbortReason, detail: &str) {
         let is_gone = self.get(key).is_none_or(|stream| stream.application == Application::Gone);
         self.abort(key, reason, detail);
@@ -112,7 +112,7 @@ impl Mux {
         }
     }
 
-    /// Takes note that the peer ended both directions at once.
+    /// Handles an ABORT of the peer, which ends both directions at once.
     pub(super) fn aborted_by_peer(&mut self, key: StreamKey, reason: AbortReason, detail: String) {
         let Some(stream) = self.get(key) else { return };
         let (id, generation, application) = (stream.id, stream.generation, stream.application);
@@ -137,7 +137,7 @@ impl Mux {
         self.retained_less(freed);
     }
 
-    /// Units of a stream that count as waiting for a CONNECT: those of streams the peer opened.
+    /// Returns the units of a stream that wait for its CONNECT: 0 for a stream we opened.
     pub(super) fn counts_before_connect(&self, stream: &Stream) -> u64 {
         if stream.id.opener() == self.config.role { 0 } else { stream.receive.held() }
     }
@@ -150,7 +150,7 @@ impl Mux {
         }
     }
 
-    /// Tells a stream that was out of capacity that it may have some now.
+    /// Tells a stream that was out of capacity that there may be some again.
     pub(super) fn notify_writable(&mut self, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
             && stream.send.poll_unblocked()

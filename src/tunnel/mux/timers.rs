@@ -1,4 +1,4 @@
-//! The mux's clockwork. Delays are constant, so each kind of deadline is a plain queue.
+//! The deadlines of the mux. Delays are constant, so a plain queue serves each kind of deadline.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use crate::tunnel::StreamKey;
 use crate::tunnel::reason::AbortReason;
 use crate::tunnel::stream::{ReceiveState, Stream};
 
-/// What arrived is acknowledged at the latest after this time.
+/// Longest time until an arrived frame is acknowledged.
 const ACK_DELAY: Duration = Duration::from_secs(1);
 
 /// How long frames wait for the CONNECT they overtook.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 
-/// Time between PINGs while streams carry something.
+/// Time between PINGs while streams are active.
 const PING_ACTIVE: Duration = Duration::from_secs(1);
 
-/// Time between PINGs while nothing happens.
+/// Time between PINGs while the session is idle.
 const PING_IDLE: Duration = Duration::from_secs(15);
 
-/// A queue of streams is not searched for dead ones below this length.
+/// Queues of streams shorter than this are not searched for dead streams.
 const MIN_PRUNED: usize = 64;
 
 #[derive(Debug, Default)]
@@ -37,12 +37,12 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Takes note that streams carry something.
+    /// Registers activity of streams: PINGs become more frequent.
     pub(super) fn activity(&mut self) {
         self.is_active = true;
     }
 
-    /// Makes the payload of a PING that goes out now.
+    /// Returns the payload of a PING that goes out at `now`.
     pub(super) fn ping(&mut self, now: Instant) -> [u8; 8] {
         self.ping_count += 1;
         self.outstanding = Some((self.ping_count, now));
@@ -59,7 +59,7 @@ impl Timers {
         Some(now.saturating_duration_since(sent))
     }
 
-    /// Gives up on a PING that went out on an earlier carrier.
+    /// Forgets a PING that went out on an earlier carrier.
     pub(super) fn forget_ping(&mut self) {
         self.outstanding = None;
     }
@@ -70,7 +70,7 @@ impl Timers {
         self.outstanding = None;
     }
 
-    /// Starts the clock again; nothing that waited is nearer to its end than before.
+    /// Starts the clock again. The time without a carrier does not count for what waits.
     pub(super) fn unpause(&mut self, now: Instant) {
         if let Some(paused_at) = self.paused_at.take() {
             let outage = now.saturating_duration_since(paused_at);
@@ -86,7 +86,7 @@ impl Timers {
 }
 
 impl Mux {
-    /// Does what is due at `now`.
+    /// Handles all deadlines up to `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Life::Draining { reason, origin, deadline, .. } = self.life
             && deadline <= now
@@ -126,15 +126,15 @@ impl Mux {
         }
     }
 
-    /// Sends a PING, and the next ones in their time from here.
+    /// Sends a PING now; the interval to the next one begins here.
     pub fn ping_now(&mut self, now: Instant) {
         self.timers.ping_base = Some(now);
         self.timers.is_active = false;
-        // A PONG that takes long must still find its PING.
+        // Keep a PING that is still unanswered: a slow PONG must find it.
         self.pending.ping = self.timers.outstanding.is_none();
     }
 
-    /// Returns when [`Mux::handle_timeout`] wants to be called.
+    /// Returns when [`Mux::handle_timeout`] must be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let end = match self.life {
             Life::Draining { deadline, .. } | Life::Failed { deadline, .. } => Some(deadline),
@@ -150,7 +150,7 @@ impl Mux {
         [end, ack, connect, rate, self.timers.next_ping()].into_iter().flatten().min()
     }
 
-    /// Sees to it that what arrived is acknowledged, if nothing else does so earlier.
+    /// Sets the deadline for acknowledging what arrived on a stream, in case nothing else does so earlier.
     pub(super) fn acknowledge_later(&mut self, now: Instant, key: StreamKey) {
         if let Some(stream) = self.get_mut(key)
             && stream.receive.enter_acks()
@@ -160,15 +160,15 @@ impl Mux {
         }
     }
 
-    /// Gives a stream's CONNECT some time to come.
+    /// Sets the deadline for the CONNECT of a stream.
     pub(super) fn await_connect(&mut self, now: Instant, key: StreamKey) {
         prune(&mut self.timers.connects, &self.streams, |(_, key)| *key);
         self.timers.connects.push_back((now + CONNECT_WAIT, key));
     }
 }
 
-/// Makes room in a queue of streams: whoever is gone leaves once they can outnumber the living. However fast a peer
-/// opens and aborts, the queue stays in proportion to the table.
+/// Removes dead streams from a queue once they can outnumber the live ones. However fast a peer opens and aborts
+/// streams, the queue stays in proportion to the table.
 pub(super) fn prune<T>(queue: &mut VecDeque<T>, streams: &Slab<Stream>, key: impl Fn(&T) -> StreamKey) {
     if queue.len() >= 2 * streams.len() + MIN_PRUNED {
         queue.retain(|entry| {

@@ -1,10 +1,10 @@
-//! What a frame is that arrived on a stream, and what comes into order with it.
+//! What an arrived frame means for its stream, and what comes into order with it.
 
 use crate::tunnel::frame::ConnectTarget;
 use crate::tunnel::reason::AbortReason;
 use crate::tunnel::trail::Trail;
 
-/// Which rule the peer broke on a stream.
+/// The rule that the peer broke on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) struct Violation {
     pub(in crate::tunnel) reason: AbortReason,
@@ -30,30 +30,30 @@ pub(in crate::tunnel) enum Head {
     Accept,
 }
 
-/// What a frame is that arrived and breaks no rule.
+/// An arrived frame that breaks no rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) enum Arrived {
-    /// It was here before.
+    /// It had arrived before.
     Duplicate,
     /// It is new.
     New {
-        /// Credit that it used.
+        /// Credit it used.
         units: u64,
-        /// How much of that was of the initial window.
+        /// How much of that belongs to the initial window.
         unasked: u64,
     },
 }
 
-/// What a reset is that arrived.
+/// An arrived reset that breaks no rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) enum ResetArrival {
-    /// It was here before.
+    /// It had arrived before.
     Duplicate,
-    /// It ends a direction that is not listened to any more.
+    /// It ends a direction that is already ignored.
     Unheard,
-    /// It ends the stream at once: nothing that counts comes before it.
+    /// It ends the stream at once: no frame before it is needed.
     AtOnce,
-    /// Its place is in the order, behind what may be missing.
+    /// It has its place in the order, after frames that may be missing.
     InOrder,
 }
 
@@ -62,9 +62,9 @@ pub(in crate::tunnel) enum ResetArrival {
 pub(in crate::tunnel) struct InOrder {
     /// The head of the direction.
     pub(in crate::tunnel) opening: Option<Opening>,
-    /// DATA.
+    /// DATA came into order.
     pub(in crate::tunnel) has_data: bool,
-    /// There is something to read, or the end by CLOSE.
+    /// There is something to read, or CLOSE ended the direction.
     pub(in crate::tunnel) is_readable: bool,
 }
 
@@ -74,7 +74,7 @@ pub(in crate::tunnel) enum Opening {
     Connect {
         target: ConnectTarget,
         trail: Trail,
-        /// Units of what had overtaken it.
+        /// Units of the frames that had overtaken it.
         early: u64,
     },
     Accept,

@@ -1,4 +1,4 @@
-//! One stream: what it has sent and not yet seen acknowledged, and what arrived and was not yet taken.
+//! One stream: what was sent and is not acknowledged yet, and what arrived and was not taken yet.
 //!
 //! ```text
 //!   sending half   Open ──finish, reset──▶ Closing ──all acknowledged──▶ Done
@@ -9,8 +9,8 @@
 //!   application    Holds ──saw the end──▶ SawEnd
 //!                  Holds, SawEnd ──reset, or told of one──▶ Gone
 //! ```
-//! A stream leaves its id once the sending half is done and the receiving half has ended and is acknowledged, or
-//! discards. It stays in the table until the local application took everything, or is gone.
+//! A stream gives its id up once the sending half is done, and the receiving half has ended and is acknowledged, or is
+//! discarding. It stays in the table until the local application took everything, or is gone.
 
 mod arrival;
 mod receive;
@@ -27,18 +27,18 @@ pub(super) use receive::ReceiveState;
 use send::SendHalf;
 pub(super) use send::{Bounds, Outgoing, SendState};
 
-/// How far the local application is with a stream.
+/// The state of the local application for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Application {
     /// It uses the stream.
     Holds,
     /// It was told that nothing follows.
     SawEnd,
-    /// It has reset the stream, or was told of a reset: the key is dead to it, and no event follows.
+    /// It has reset the stream, or was told of a reset: the key is dead for it, and no event follows.
     Gone,
 }
 
-/// What the local application has not been told yet.
+/// Notices for the local application that wait to be told.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Notices {
     pub(super) queued: bool,
@@ -58,12 +58,12 @@ pub(super) struct Stream {
     pub(super) generation: Generation,
     /// The stream still owns its id.
     pub(super) attached: bool,
-    /// Carrier on which the peer is known to know of the stream: its CONNECT came, or ours was acknowledged.
+    /// Carrier on which the peer is known to have the stream: its CONNECT came, or ours was acknowledged.
     pub(super) known_on: Option<u32>,
     pub(super) target: Option<ConnectTarget>,
     /// The connections that led to a stream the peer opened.
     pub(super) trail: Trail,
-    /// What a UDP flow holds; `None` for a stream of bytes.
+    /// The datagrams of a UDP flow; `None` for a stream of bytes.
     pub(super) flow: Option<Box<Flow>>,
     pub(super) send: SendHalf,
     pub(super) receive: ReceiveHalf,

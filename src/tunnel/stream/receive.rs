@@ -1,4 +1,4 @@
-//! The receiving half of a stream: what arrived, in order or not yet, and was not taken.
+//! The receiving half of a stream: what arrived, in order or early, and was not taken.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::tunnel::id::Sequence;
 use crate::tunnel::reason::AbortReason;
 use crate::tunnel::reorder::{Arrival, Reorder};
 
-/// Where the receiving half stands.
+/// State of the receiving half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) enum ReceiveState {
-    /// The head frame of the direction has not arrived; what overtook it is kept.
+    /// The head frame has not arrived; frames that overtook it are kept.
     Head,
     /// DATA is delivered as it comes into order.
     Open,
@@ -24,7 +24,7 @@ pub(in crate::tunnel) enum ReceiveState {
     Closed,
     /// A reset came in order: nothing follows.
     Reset,
-    /// We reset the stream: what comes is dropped.
+    /// We reset the stream: arriving frames are dropped.
     Discarding,
 }
 
@@ -43,16 +43,17 @@ pub(in crate::tunnel) struct ReceiveHalf {
     reorder: Reorder<Sequenced>,
     /// Sequence number of the peer's CLOSE, once one arrived.
     close_at: Option<Sequence>,
-    /// Sequence number of the peer's reset, once it arrived, and its words, once it came into order.
+    /// Sequence number of the peer's reset, once it arrived.
     reset_at: Option<Sequence>,
+    /// Words of the peer's reset, once it came into order.
     reset_detail: String,
     /// Payloads in order that the local application has not taken.
     ready: VecDeque<Bytes>,
-    /// Newest `received` we sent.
+    /// Newest `received` that we sent.
     acknowledged: Sequence,
-    /// The stream waits for its turn to send a CREDIT.
+    /// The stream is in the queue for sending a CREDIT.
     is_credit_queued: bool,
-    /// The stream waits for the session's rate to be granted credit.
+    /// The stream is in the queue for credit that the session's rate delays.
     is_grant_held: bool,
     /// The stream is in the queue of delayed acknowledgements.
     is_ack_queued: bool,
@@ -77,11 +78,10 @@ impl ReceiveHalf {
         }
     }
 
-    /// Checks a frame that arrived, other than a reset, and counts what it costs. A new one belongs into
-    /// [`ReceiveHalf::put`].
+    /// Checks an arrived frame that is no reset, and counts its cost. Pass a new one to [`ReceiveHalf::put`].
     ///
     /// # Errors
-    /// It breaks a rule.
+    /// The frame breaks a rule.
     pub(in crate::tunnel) fn arrive(
         &mut self,
         sequence: Sequence,
@@ -124,10 +124,10 @@ impl ReceiveHalf {
         Ok(Arrived::New { units, unasked })
     }
 
-    /// Checks a reset that arrived. One in order belongs into [`ReceiveHalf::put`].
+    /// Checks an arrived reset. Pass one in order to [`ReceiveHalf::put`].
     ///
     /// # Errors
-    /// It breaks a rule.
+    /// The reset breaks a rule.
     pub(in crate::tunnel) fn arrive_reset(&mut self, sequence: Sequence) -> Result<ResetArrival, Violation> {
         if self.reset_at == Some(sequence) {
             return Ok(ResetArrival::Duplicate);
@@ -139,7 +139,7 @@ impl ReceiveHalf {
         let next = self.reorder.next();
         let comes_first = self.state == ReceiveState::Head && sequence == Sequence(0);
         if comes_first || sequence.is_before(next) {
-            // Nothing before it is missing, and what is here behind it was not to come.
+            // No frame before it is missing; frames after it break the rule that a reset is last, and are dropped.
             return Ok(ResetArrival::AtOnce);
         }
         let follows = match self.close_at {
@@ -158,7 +158,7 @@ impl ReceiveHalf {
         Ok(ResetArrival::InOrder)
     }
 
-    /// Puts a frame into its place. Returns what is in order now; `None` while frames before it are missing.
+    /// Puts a frame into its place. Returns what came into order; `None` while frames before it are missing.
     pub(in crate::tunnel) fn put(&mut self, sequence: Sequence, frame: Sequenced) -> Option<InOrder> {
         let Arrival::Next(first) = self.reorder.insert(sequence, frame) else { return None };
         let mut in_order = InOrder::default();
@@ -198,7 +198,7 @@ impl ReceiveHalf {
         self.bytes += len as u64;
     }
 
-    /// Gives up on the direction: what is held is dropped, and so is what comes.
+    /// Drops what is held of the direction, and everything that still arrives.
     pub(in crate::tunnel) fn discard(&mut self) {
         self.state = ReceiveState::Discarding;
         self.ready = VecDeque::new();
@@ -206,7 +206,7 @@ impl ReceiveHalf {
         self.acknowledged = self.reorder.next();
     }
 
-    /// Takes everything up to the peer's reset for arrived: nobody wants it any more.
+    /// Counts everything up to the peer's reset as arrived: the application does not need it.
     pub(in crate::tunnel) fn skip_to_reset(&mut self, reset: Sequence) {
         self.state = ReceiveState::Reset;
         self.reset_at = Some(reset);
@@ -218,7 +218,7 @@ impl ReceiveHalf {
         self.ready.clear();
     }
 
-    /// Takes `count` bytes of what was readable.
+    /// Takes `count` readable bytes.
     pub(in crate::tunnel) fn consume(&mut self, mut count: usize) {
         while count > 0 {
             let front = self.ready.front_mut().expect("no more is consumed than was readable");
@@ -245,34 +245,34 @@ impl ReceiveHalf {
         self.window.grant(now, round_trip, budget, most)
     }
 
-    /// Gives back to the budget what the window grew by.
+    /// Returns the window's growth to the budget.
     pub(in crate::tunnel) fn release(&mut self, budget: &mut Budget) {
         self.window.release(budget);
     }
 
-    /// Returns what the peer is told to have arrived, which counts as told from here on.
+    /// Returns what has arrived, for a CREDIT; counts it as told to the peer.
     pub(in crate::tunnel) fn acknowledge(&mut self) -> Sequence {
         self.acknowledged = self.reorder.next();
         self.acknowledged
     }
 
-    /// Takes out the words of the peer's reset.
+    /// Takes the words of the peer's reset.
     pub(in crate::tunnel) fn take_reset_detail(&mut self) -> String {
         std::mem::take(&mut self.reset_detail)
     }
 
-    /// Enters the queue of those that send a CREDIT. Returns false if the stream is there already.
+    /// Enters the queue for sending a CREDIT. Returns false if the stream is in it.
     #[must_use]
     pub(in crate::tunnel) fn enter_credits(&mut self) -> bool {
         !std::mem::replace(&mut self.is_credit_queued, true)
     }
 
-    /// Leaves the queue of those that send a CREDIT.
+    /// Leaves the queue for sending a CREDIT.
     pub(in crate::tunnel) fn leave_credits(&mut self) {
         self.is_credit_queued = false;
     }
 
-    /// Enters the queue of delayed acknowledgements. Returns false if nothing is owed, or the stream is there already.
+    /// Enters the queue of delayed acknowledgements. Returns false if nothing is owed, or the stream is in it.
     #[must_use]
     pub(in crate::tunnel) fn enter_acks(&mut self) -> bool {
         self.owes_ack() && !std::mem::replace(&mut self.is_ack_queued, true)
@@ -283,14 +283,13 @@ impl ReceiveHalf {
         self.is_ack_queued = false;
     }
 
-    /// Enters the queue of those that wait for the rate. Returns false if no grant is due, or the stream is there
-    /// already.
+    /// Enters the queue for credit that the rate delays. Returns false if no grant is due, or the stream is in it.
     #[must_use]
     pub(in crate::tunnel) fn enter_grants(&mut self) -> bool {
         self.window.is_grant_due() && !std::mem::replace(&mut self.is_grant_held, true)
     }
 
-    /// Leaves the queue of those that wait for the rate.
+    /// Leaves the queue for credit that the rate delays.
     pub(in crate::tunnel) fn leave_grants(&mut self) {
         self.is_grant_held = false;
     }
@@ -299,12 +298,12 @@ impl ReceiveHalf {
         self.state
     }
 
-    /// Returns the peer's limit as it was granted last.
+    /// Returns the limit granted to the peer last.
     pub(in crate::tunnel) fn limit(&self) -> u64 {
         self.window.limit()
     }
 
-    /// Returns the units that arrived and were not taken.
+    /// Returns the units that arrived and have not been taken.
     pub(in crate::tunnel) fn held(&self) -> u64 {
         self.window.held()
     }
@@ -339,7 +338,7 @@ impl ReceiveHalf {
         self.ready.is_empty()
     }
 
-    /// Returns the payload bytes that came into order so far.
+    /// Returns the number of payload bytes that came into order so far.
     pub(in crate::tunnel) fn bytes(&self) -> u64 {
         self.bytes
     }

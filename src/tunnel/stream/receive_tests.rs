@@ -14,7 +14,7 @@ fn connect() -> Sequenced {
     Sequenced::Connect(ConnectTarget::Service(1), Trail::default())
 }
 
-/// Takes a frame as the peer's opening of a stream; returns what came into order.
+/// Handles a frame of a stream that the peer opened; returns what came into order.
 fn take(half: &mut ReceiveHalf, sequence: u32, frame: Sequenced) -> Result<Option<InOrder>, &'static str> {
     let arrived = match &frame {
         Sequenced::Reset(_) => half.arrive_reset(Sequence(sequence)).map(|reset| reset == ResetArrival::InOrder),

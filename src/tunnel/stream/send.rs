@@ -1,4 +1,4 @@
-//! The sending half of a stream: what was handed over and is not acknowledged yet.
+//! The sending half of a stream: frames that are queued or not acknowledged yet.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use crate::tunnel::credit::SendCredit;
 use crate::tunnel::frame::HEADER_LEN;
 use crate::tunnel::id::Sequence;
 
-/// Bytes of one stream that may wait in the mux for their first transmission. More would only be delayed here instead
+/// Bytes of one stream that may wait in the mux for their first transmission. With more, data would wait here instead
 /// of in the local application's socket.
 const MAX_UNSENT: usize = 64 * 1024;
 
@@ -40,23 +40,23 @@ impl Outgoing {
     }
 }
 
-/// Where the sending half stands.
+/// State of the sending half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tunnel) enum SendState {
     /// More may come from the local application.
     Open,
     /// The last frame is in the queue.
     Closing,
-    /// Everything is acknowledged, or the peer takes nothing any more.
+    /// Everything is acknowledged, or the peer takes nothing more.
     Done,
 }
 
-/// What bounds a stream's next chunk from outside.
+/// External limits on a stream's next chunk.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::tunnel) struct Bounds {
     /// Longest payload of one frame, in bytes.
     pub(in crate::tunnel) payload: usize,
-    /// The session holds as much as it may.
+    /// The session's send budget is used up.
     pub(in crate::tunnel) is_over_budget: bool,
 }
 
@@ -73,9 +73,9 @@ pub(in crate::tunnel) struct SendHalf {
     acknowledged: Sequence,
     /// First sequence number that never went out on any carrier.
     never_sent: Sequence,
-    /// The local application found no capacity and wants to hear when there is some.
+    /// The local application found no capacity and waits for an event.
     is_blocked: bool,
-    /// The stream is in the queue of those that wait for the send budget.
+    /// The stream is in the queue for the send budget.
     is_starved: bool,
     bytes: u64,
 }
@@ -96,7 +96,7 @@ impl SendHalf {
         }
     }
 
-    /// Raises what the peer lets come; an older, lower limit changes nothing.
+    /// Raises the limit granted by the peer; a lower limit is older and changes nothing.
     pub(in crate::tunnel) fn raise_credit(&mut self, limit: u64) {
         self.credit.raise(limit);
     }
@@ -113,8 +113,8 @@ impl SendHalf {
         self.state = SendState::Closing;
     }
 
-    /// Spends the credit of a chunk that [`SendHalf::push`] gets next. Returns false, and spends nothing, if it must
-    /// not go.
+    /// Spends the credit for a chunk that goes to [`SendHalf::push`] next. Returns false, and spends nothing, if it
+    /// must not be sent.
     #[must_use]
     pub(in crate::tunnel) fn spend(&mut self, len: usize) -> bool {
         let goes = len > 0 && self.state == SendState::Open && self.credit.spend(len);
@@ -124,12 +124,12 @@ impl SendHalf {
         goes
     }
 
-    /// Counts the payload of a datagram, which goes outside of the order.
+    /// Counts the payload of a datagram, which is outside of the order.
     pub(in crate::tunnel) fn count_datagram(&mut self, len: usize) {
         self.bytes += len as u64;
     }
 
-    /// Returns how many bytes the next chunk may carry. At 0 the application is blocked until
+    /// Returns how many bytes the next chunk may carry. If 0, the application is blocked until
     /// [`SendHalf::poll_unblocked`].
     pub(in crate::tunnel) fn poll_capacity(&mut self, bounds: Bounds) -> usize {
         let is_held = self.state != SendState::Open
@@ -140,18 +140,18 @@ impl SendHalf {
         capacity
     }
 
-    /// Tells whether the application was blocked, and that it is no more.
+    /// Tells whether the application was blocked, and clears that.
     pub(in crate::tunnel) fn poll_unblocked(&mut self) -> bool {
         std::mem::take(&mut self.is_blocked)
     }
 
-    /// Enters the queue of those that wait for the send budget. Returns false if the stream is there already.
+    /// Enters the queue for the send budget. Returns false if the stream is in it.
     #[must_use]
     pub(in crate::tunnel) fn starve(&mut self) -> bool {
         !std::mem::replace(&mut self.is_starved, true)
     }
 
-    /// Leaves the queue of those that wait for the send budget.
+    /// Leaves the queue for the send budget.
     pub(in crate::tunnel) fn feed(&mut self) {
         self.is_starved = false;
     }
@@ -161,7 +161,7 @@ impl SendHalf {
         self.queue.get(self.unsent).map(Outgoing::message)
     }
 
-    /// Takes note that the next frame goes out.
+    /// Marks the next frame as sent.
     pub(in crate::tunnel) fn mark_sent(&mut self) {
         self.unsent_bytes -= self.queue[self.unsent].capacity();
         self.unsent += 1;
@@ -176,12 +176,12 @@ impl SendHalf {
         self.queue.get(self.unsent.checked_sub(1)?).map(Outgoing::message)
     }
 
-    /// Drops what the peer has: every frame before `received`. `None` if it claims frames that never went out;
-    /// otherwise the capacity of the chunks that were freed.
+    /// Drops the frames the peer has: all before `received`. Returns the capacity of the freed chunks, or `None` if the
+    /// peer claims frames that never went out.
     pub(in crate::tunnel) fn acknowledge(&mut self, received: Sequence, retired: &mut Vec<Chunk>) -> Option<usize> {
         let count = received.since(self.acknowledged);
         if count > self.never_sent.since(self.acknowledged) {
-            // Half of all numbers are behind the first unacknowledged one: said before, and overtaken since.
+            // Half of all numbers are behind the first unacknowledged one: such an acknowledgement is old.
             return received.is_before(self.acknowledged).then_some(0);
         }
         let mut freed = 0;
@@ -203,7 +203,7 @@ impl SendHalf {
         Some(freed)
     }
 
-    /// Drops everything: the peer takes nothing any more. Returns the capacity of the chunks that were freed.
+    /// Drops everything: the peer takes nothing more. Returns the capacity of the freed chunks.
     pub(in crate::tunnel) fn stop(&mut self, retired: &mut Vec<Chunk>) -> usize {
         self.never_sent = self.next_sequence();
         self.acknowledged = self.never_sent;
@@ -219,7 +219,7 @@ impl SendHalf {
         freed
     }
 
-    /// Makes every unacknowledged frame go out again, on a further carrier.
+    /// Marks every unacknowledged frame to be sent again, on a further carrier.
     pub(in crate::tunnel) fn rewind(&mut self) {
         self.unsent = 0;
         self.unsent_bytes = self.queue.iter().map(Outgoing::capacity).sum();
@@ -259,7 +259,7 @@ impl SendHalf {
         self.state != SendState::Open && self.never_sent == self.next_sequence()
     }
 
-    /// Returns the payload bytes that were queued so far.
+    /// Returns the number of payload bytes that were queued so far.
     pub(in crate::tunnel) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -272,7 +272,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { payload: 16_384, is_over_budget: false };
 
-    /// A half that may send much, and a head in its queue.
+    /// A half with ample credit, and a head in its queue.
     fn half() -> SendHalf {
         let mut half = SendHalf::new();
         half.raise_credit(1 << 30);

@@ -1,4 +1,4 @@
-//! A peer that knows the pin and asks for more carriers, or other ones, than it should.
+//! A peer that knows the pin and asks for too many or wrong carriers.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,13 @@ use super::raw::hello;
 use super::{connect, session_frame};
 use crate::handshake::handshake;
 
-/// A host's session and a client made of nothing but keys.
+/// A host's session, and a client that consists only of keys.
 struct Lab {
     session: Session,
     client: Established,
     pool: ChunkPool,
     now: Instant,
-    /// PeerConnections that wanted sockets, and those that were given up.
+    /// PeerConnections that asked for sockets, and those that were given up.
     gathered: usize,
     released: usize,
 }
@@ -43,7 +43,7 @@ impl Lab {
         self.service();
     }
 
-    /// Does what an owner does, and answers PINGs; returns how many messages of the relay came.
+    /// Does an owner's work, and answers PINGs. Returns how many messages of the relay came.
     fn service(&mut self) -> usize {
         self.session.flush(self.now, &mut self.pool);
         let (mut count, mut pings) = (0, Vec::new());
@@ -71,7 +71,7 @@ impl Lab {
         count
     }
 
-    /// Lets time pass; fails if the session wants to be called again and again without any passing.
+    /// Lets time pass; fails if the session's deadlines do not advance.
     fn run(&mut self, time: Duration) {
         let until = self.now + time;
         let mut busy = 0;

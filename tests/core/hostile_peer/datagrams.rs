@@ -1,4 +1,4 @@
-//! Floods of datagrams, and a channel for them that is used for something else.
+//! Floods of datagrams, and misuse of their channel.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn datagram(id: u16, generation: u8, len: usize) -> Vec<u8> {
     message
 }
 
-/// Sends so many datagrams on both channels in turn, a few at a time, and returns the most that was held meanwhile.
+/// Sends `count` datagrams on both channels in turn, and returns the most memory held.
 fn flood(lab: &mut Lab, count: usize, message: impl Fn(usize) -> Vec<u8>) -> [usize; 3] {
     let mut most = [0; 3];
     for index in 0..count {

@@ -1,4 +1,4 @@
-//! Reverse forwards that a peer asks for without end, or that nobody asked it for.
+//! Reverse forwards that a peer requests without end, or answers without a request.
 
 use std::time::Duration;
 

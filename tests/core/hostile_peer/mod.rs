@@ -1,4 +1,4 @@
-//! A peer that knows the pin and is out to hurt, and strangers who throw datagrams at a session.
+//! A hostile peer that knows the pin, and strangers who send datagrams to a session.
 
 mod carriers;
 mod datagrams;
@@ -16,7 +16,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use raw::{Lab, SEND_BUDGET, Victim, hello, main_channel};
 use str0m::channel::{ChannelConfig, Reliability};
 
-/// What a session may hold of a hostile peer's messages, in bytes.
+/// Maximum memory of a session for a hostile peer's messages, in bytes.
 const MAX_MEMORY: usize = 64 * 1024 * 1024;
 
 /// Streams a session takes of a peer: those it announces, and a quarter for CONNECTs that overtake a CREDIT.
@@ -357,7 +357,7 @@ fn random_frames_never_panic() {
     }
 }
 
-/// Datagrams of strangers: random ones, and such as look like STUN and DTLS.
+/// Datagrams of strangers: random ones, and ones that resemble STUN and DTLS.
 fn garbage(rng: &mut StdRng, heard: &[Bytes]) -> Vec<u8> {
     let mut bytes = vec![0; rng.random_range(0..1400)];
     rng.fill_bytes(&mut bytes);
@@ -392,7 +392,7 @@ fn garbage(rng: &mut StdRng, heard: &[Bytes]) -> Vec<u8> {
     bytes
 }
 
-/// Throws `count` datagrams at a session, from a stranger's address or with the peer's.
+/// Sends `count` datagrams to a session, from a stranger's address or the peer's.
 fn throw(lab: &mut Lab, rng: &mut StdRng, count: usize, as_peer: bool) {
     for _ in 0..count {
         let heard = std::mem::take(&mut lab.heard);
@@ -436,7 +436,7 @@ fn datagrams_with_the_peers_address_do_not_kill_or_stall_a_session() {
     }
 }
 
-/// Keeps the compiler from calling the parts of the laboratory that only some tests need dead.
+/// Uses the parts of the laboratory that only some tests need, so that the compiler does not call them dead.
 #[test]
 fn a_well_behaved_peer_is_served() {
     let mut lab = met();

@@ -1,4 +1,4 @@
-//! A real session, and a peer made of the bare WebRTC stack that says what the test wants.
+//! A real session, and a peer made of the bare WebRTC stack that sends what the test wants.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,7 +22,8 @@ const CARRIER: u32 = 2;
 /// Time a datagram takes.
 const DELAY: Duration = Duration::from_millis(1);
 
-/// What the session under attack may keep queued or unacknowledged; less than usual, so that it is soon reached.
+/// Maximum number of bytes the attacked session may keep queued or unacknowledged: less than usual, so that it is soon
+/// reached.
 pub(crate) const SEND_BUDGET: usize = 8 * 1024 * 1024;
 
 /// The channel as it should be.
@@ -63,7 +64,7 @@ pub(crate) fn hello(role: Role) -> Vec<u8> {
     message
 }
 
-/// The session under attack and what it told its owner.
+/// The attacked session, and its events.
 pub(crate) struct Victim {
     pub(crate) session: Session,
     pool: ChunkPool,
@@ -137,7 +138,7 @@ pub(crate) struct Lab {
     /// Messages that wait until the channel takes them.
     queue: VecDeque<Vec<u8>>,
     wire: VecDeque<(Instant, bool, Bytes)>,
-    /// The last datagrams the peer sent, as somebody on the path heard them.
+    /// The last datagrams of the peer, as somebody on the path sees them.
     pub(crate) heard: Vec<Bytes>,
     /// The first messages of the session.
     pub(crate) received: Vec<Bytes>,

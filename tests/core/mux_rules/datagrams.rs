@@ -1,5 +1,4 @@
-//! UDP flows: datagrams before their CONNECT, in turn with streams, dropped where they are too many, too old or
-//! nobody's.
+//! UDP flows: datagrams before their CONNECT, in turn with streams, and dropped if they are too many, too old or stray.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reverse forwards: who may ask, how often is asked and answered, and how much is kept.
+//! Reverse forwards: who may ask, how often requests and answers are sent, and how much is kept.
 
 use bytes::Bytes;
 use pinhole::internals::tunnel::frame::{self, Frame, MAX_LISTEN_TEXT, SessionFrame};
@@ -39,7 +39,7 @@ fn answered(id: u16, result: Result<&str, &str>) -> Event {
     Event::Listened { id, result: owned(result) }
 }
 
-/// Opens the next carrier of a client and completes the change to it. Returns what was sent.
+/// Opens the next carrier of a client and completes the change to it. Returns the frames that were sent.
 fn move_client(rig: &mut Rig) -> Vec<Frame> {
     rig.open(rig.carrier + 1);
     rig.feed(hello(|hello| hello.role = "host".into()));

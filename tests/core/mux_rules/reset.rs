@@ -1,4 +1,4 @@
-//! Resets: what was sent before one is delivered, and nothing is taken any more.
+//! Resets: everything sent before one is delivered, and nothing after it is accepted.
 
 use std::time::Duration;
 

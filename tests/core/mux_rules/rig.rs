@@ -1,4 +1,4 @@
-//! A mux on a bench: the test is its peer, its application and its clock.
+//! A mux on a test bench: the test is its peer, its application and its clock.
 
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ impl Rig {
         self.now = end;
     }
 
-    /// Has the peer open a stream.
+    /// Makes the peer open a stream.
     pub(crate) fn opened(&mut self, generation: u8) -> StreamKey {
         self.feed(connect(ID, generation));
         match &self.events()[..] {
@@ -115,7 +115,7 @@ impl Rig {
         }
     }
 
-    /// Has the peer open a stream, and accepts it.
+    /// Makes the peer open a stream, and accepts it.
     pub(crate) fn accepted(&mut self, generation: u8) -> StreamKey {
         let key = self.opened(generation);
         self.mux.stream(key).unwrap().accept();
@@ -123,7 +123,7 @@ impl Rig {
         key
     }
 
-    /// Has the peer open a UDP flow, and accepts it.
+    /// Makes the peer open a UDP flow, and accepts it.
     pub(crate) fn accepted_udp(&mut self, id: u16, generation: u8) -> StreamKey {
         self.feed(connect_udp(id, generation));
         let events = self.events();

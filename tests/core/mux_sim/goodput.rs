@@ -1,4 +1,4 @@
-//! Goodput in virtual time, over a path with a fixed round trip and rate: a guard against slow decay.
+//! Goodput in virtual time, over a path with a fixed round trip and rate: a guard against gradual regressions.
 
 mod rate;
 
@@ -29,7 +29,7 @@ struct Path {
     sent: u64,
     /// What had been sent when the latest small DATA frame went out.
     sent_before_small: u64,
-    /// How often something was looked for to do.
+    /// Number of turns of the loop.
     turns: u64,
 }
 

@@ -1,7 +1,7 @@
-//! A simulation of two muxes in virtual time: random operations over carriers that reorder everything and die with what
-//! they hold, checked against a model that knows every byte.
+//! A simulation of two muxes in virtual time: random operations over carriers that reorder messages and die with those
+//! in transit, checked against a model that knows every byte.
 //!
-//! `SIM_SEEDS=n` runs n seeds instead of the usual number; `SIM_SEED=x` runs that one and prints what happens.
+//! `SIM_SEEDS=n` runs n seeds instead of the usual number; `SIM_SEED=x` runs only that one and prints every step.
 
 mod goodput;
 mod model;

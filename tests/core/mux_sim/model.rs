@@ -1,4 +1,4 @@
-//! The shadow model: what both applications did with a stream, and every byte it carries.
+//! The model: the actions of both applications on a stream, and every byte it carries.
 
 use std::sync::OnceLock;
 
@@ -96,7 +96,7 @@ pub(crate) fn matches(uid: usize, sender: usize, mut offset: u64, mut data: &[u8
     true
 }
 
-/// What happened, over all seeds: a simulation that exercises nothing proves nothing.
+/// What happened over all seeds: a simulation that exercises nothing proves nothing.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) streams: u64,

@@ -1,4 +1,4 @@
-//! What a seed decides before its run begins.
+//! Settings of a run, decided by its seed.
 
 use pinhole::internals::tunnel::{Config, Role};
 use rand::rngs::StdRng;
@@ -8,11 +8,11 @@ use rand::{RngExt, SeedableRng};
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) configs: [Config; 2],
-    /// Streams hash to this many ids: few of them make ids be used again soon.
+    /// Streams hash to this many ids: with few, ids are soon reused.
     pub(crate) hashes: u16,
     /// Streams can be refused for being too many.
     pub(crate) is_tight: bool,
-    /// Most bytes a direction carries.
+    /// Maximum number of bytes a direction carries.
     pub(crate) max_total: u64,
     pub(crate) max_delay_ms: u64,
     pub(crate) go_away: bool,

@@ -1,4 +1,4 @@
-//! Watches what both muxes put on the wire, and holds them to the specification.
+//! Watches what both muxes send, and checks it against the specification.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Generation, Sequenc
 
 type Name = (StreamId, Generation);
 
-/// What one side has sent of a stream.
+/// What one side has sent on a stream.
 #[derive(Debug, Default)]
 struct Sent {
     next: u32,
@@ -18,7 +18,7 @@ struct Sent {
     reset: bool,
 }
 
-/// What one side said, and what it was told.
+/// The frames from and to one side.
 #[derive(Debug, Default)]
 struct SideWire {
     sent: HashMap<Name, Sent>,

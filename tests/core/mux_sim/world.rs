@@ -1,4 +1,4 @@
-//! The world of a run: two muxes, their carriers, virtual time, and applications that do random things.
+//! The world of a run: two muxes, their carriers, virtual time, and applications that act at random.
 
 mod applications;
 mod carriers;
@@ -22,7 +22,7 @@ use listens::Ask;
 /// Messages one carrier holds before the owner stops asking for more.
 const MAX_IN_FLIGHT: usize = 64;
 
-/// The longest an owner leaves messages in a mux that its carrier has room for.
+/// Longest time an owner leaves messages in a mux although its carrier has room.
 const MAX_IDLE: Duration = Duration::from_millis(200);
 
 /// Steps a quiet world may need until every stream has ended.
@@ -256,7 +256,7 @@ impl World {
         }
     }
 
-    /// Stops disturbing, lets everybody finish, and checks that nothing is left.
+    /// Stops disturbing, lets both sides finish, and checks that nothing is left.
     fn quiesce(&mut self) {
         trace!(self, "-- quiet from here --");
         self.schedule.retain(|_, happening| !matches!(happening, Happening::Create | Happening::Kill { .. }));
@@ -297,7 +297,7 @@ impl World {
         self.check_nothing_is_left();
     }
 
-    /// Does what the owner of a mux does whose peer is gone: a GOAWAY can be lost with its carrier.
+    /// Acts as the owner of a mux whose peer is gone: a GOAWAY can be lost with its carrier.
     fn close_what_the_peer_left(&mut self) {
         for side in 0..2 {
             let ended_at = self.sides[1 - side].ended_at;
@@ -358,7 +358,7 @@ impl World {
     }
 }
 
-/// Returns what must not change when a message is discarded.
+/// Returns the state that must not change when a message is dropped.
 fn observable(mux: &mut Mux) -> impl PartialEq + std::fmt::Debug + use<> {
     (mux.counters(), mux.stream_count(), (mux.memory(), mux.datagram_memory()), mux.has_transmit(), mux.poll_timeout())
 }

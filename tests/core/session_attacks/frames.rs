@@ -1,4 +1,4 @@
-//! Frames that are well-formed for the most part, with numbers that are not.
+//! Frames that are mostly well-formed, with wrong numbers.
 
 use pinhole::internals::tunnel::frame::{HEADER_LEN, kind};
 
@@ -25,7 +25,7 @@ const KINDS: [u8; 15] = [
 /// Ids of both sides' streams.
 const IDS: [u16; 8] = [1, 2, 3, 0x7fff, 0x8000, 0x8001, 0x8002, 0xffff];
 
-/// Makes a frame. One in so many ends the session, because it is none, or says so.
+/// Makes a frame. Some of them end the session, because they are invalid or a GOAWAY.
 pub(crate) fn frame(script: &mut Script<'_>) -> Vec<u8> {
     let kind = match script.below(256) {
         0 => script.byte(),

@@ -1,4 +1,4 @@
-//! A session against a peer that knows the pin and says anything: descriptions, candidates, datagrams and frames that
+//! A session against a peer that knows the pin and sends anything: descriptions, candidates, datagrams and frames that
 //! begin honest and are changed by a script. Here the scripts are random, by seed; `fuzz/fuzz_targets/session.rs` lets
 //! libFuzzer write them.
 

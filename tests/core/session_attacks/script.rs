@@ -1,6 +1,6 @@
-//! Bytes, read as decisions; and what they do to texts.
+//! Bytes read as decisions, and how they change texts.
 
-/// The rest of a script. At its end every decision is the first one.
+/// The rest of a script. At its end, every decision is the first option.
 pub(crate) struct Script<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Script<'a> {
@@ -29,7 +29,7 @@ impl<'a> Script<'a> {
         from[self.below(from.len())]
     }
 
-    /// True once in so many times.
+    /// Returns true once in `count` times.
     pub(crate) fn once_in(&mut self, count: usize) -> bool {
         self.below(count) == count - 1
     }
@@ -53,7 +53,7 @@ impl<'a> Script<'a> {
     }
 }
 
-/// What may stand in the place of a value.
+/// Replacements for a value.
 const VALUES: [&str; 12] = [
     "",
     "0",
@@ -69,7 +69,7 @@ const VALUES: [&str; 12] = [
     " a b c",
 ];
 
-/// Lines that no honest side says.
+/// Lines that no honest side sends.
 const LINES: [&str; 14] = [
     "m=audio 9 UDP/TLS/RTP/SAVPF 0 96\r\n",
     "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n",

@@ -1,4 +1,4 @@
-//! The session under attack, an honest session as its peer, and the attacker between them, who knows all of the peer's
+//! The attacked session, an honest session as its peer, and the attacker between them, who knows all of the peer's
 //! keys.
 
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ use crate::handshake::handshake;
 /// Operations of one script.
 const MAX_OPERATIONS: usize = 400;
 
-/// Rounds in which two honest sides become silent; more is a loop without end.
+/// Rounds in which two honest sides must become silent; more is an endless loop.
 const MAX_ROUNDS: usize = 20_000;
 
 const VICTIM: usize = 0;
@@ -48,13 +48,13 @@ struct Side {
 struct World {
     now: Instant,
     sides: [Side; 2],
-    /// What the attacker is to the victim, and to the peer.
+    /// The attacker's keys with the victim, and with the peer.
     keys: [Established; 2],
     /// Datagrams of the peer that went out before.
     heard: Vec<Datagram>,
 }
 
-/// Runs one script. Panics if the session does, if it leaves anything behind, or never comes to rest.
+/// Runs one script. Panics if the session does, leaves something behind, or never comes to rest.
 pub(crate) fn run(bytes: &[u8]) {
     let mut script = Script(bytes);
     let flags = script.byte();
@@ -100,7 +100,7 @@ impl World {
         world
     }
 
-    /// Lets both go on honestly until they are connected, or do not become so.
+    /// Lets both sides act honestly until they are connected, or fail.
     fn connect(&mut self) {
         for _ in 0..500 {
             if self.sides.iter().all(|side| side.is_connected) {
@@ -135,7 +135,7 @@ impl World {
         self.settle();
     }
 
-    /// Hands over what is under way, changing some of it.
+    /// Delivers what is in transit, and changes some of it.
     fn deliver(&mut self, script: &mut Script<'_>) {
         for _ in 0..=script.below(8) {
             if let Some(signal) = self.sides[PEER].signals.pop_front() {
@@ -183,7 +183,7 @@ impl World {
         panic!("two sides that are at rest go on talking");
     }
 
-    /// Hands the peer what the victim says, as it is.
+    /// Passes the victim's output to the peer unchanged.
     fn tell_peer(&mut self) {
         while let Some(signal) = self.sides[VICTIM].signals.pop_front() {
             let (now, peer) = (self.now, &mut self.sides[PEER].session);
@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    /// Says something of its own.
+    /// Sends a message of the attacker's own.
     fn inject_signal(&mut self, script: &mut Script<'_>) {
         let other = script.u32();
         let carrier = script.pick(&[1, 2, 3, other]);
@@ -291,7 +291,7 @@ impl World {
         }
     }
 
-    /// Sends a frame on the carrier that there is.
+    /// Sends a frame on the present carrier.
     fn inject_frame(&mut self, script: &mut Script<'_>) {
         let frame = frames::frame(script);
         let Some(connection) = self.sides[PEER].session.connection() else { return self.say_binary(&frame) };
@@ -311,7 +311,7 @@ impl World {
         self.corrupt(script, datagram);
     }
 
-    /// Delivers a datagram that is not what it was.
+    /// Delivers a changed datagram.
     fn corrupt(&mut self, script: &mut Script<'_>, mut datagram: Datagram) {
         match script.below(6) {
             0 => datagram.source.set_port(script.u32() as u16),
@@ -378,14 +378,14 @@ impl World {
         self.settle();
     }
 
-    /// Takes from both sides what they have to say, until they have nothing.
+    /// Collects the output of both sides, until there is none.
     fn settle(&mut self) {
         for side in &mut self.sides {
             side.settle(self.now);
         }
     }
 
-    /// What holds at any time, whatever was said.
+    /// Checks the invariants that hold at any time.
     fn check(&mut self) {
         let Side { session, end, .. } = &mut self.sides[VICTIM];
         assert!(!matches!(end, Some(End::Fault(_))), "a library panicked");
@@ -395,7 +395,7 @@ impl World {
         assert!(mux.datagram_memory().iter().all(|held| *held <= 4 << 20) && mux.stream_count() < 12_000);
     }
 
-    /// Ends the session; nothing of it is left.
+    /// Ends the session, and checks that nothing is left of it.
     fn finish(&mut self) {
         self.sides[VICTIM].session.go_away(self.now, GoAwayReason::Shutdown, "the script is over");
         self.settle();
@@ -458,8 +458,8 @@ impl Side {
     }
 }
 
-/// What a handshake leaves, the host's first. A key exchange costs more than most scripts, so there is one for all of
-/// them, which they join as a session that is joined again.
+/// The results of a handshake, the host's first. A key exchange costs more than most scripts, so all of them share one,
+/// and rejoin its session.
 fn established() -> [Established; 2] {
     static ONCE: OnceLock<(SessionId, ResumeKey, Ticket)> = OnceLock::new();
     let (session, key, ticket) = ONCE.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! UDP flows: what arrives does so once, whole and soon, whatever else the session carries; what is lost stays lost.
+//! UDP flows: what arrives does so once, whole and soon, whatever else the session carries; lost datagrams stay lost.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, World};
 use super::{is_full, line, millis, path, seeds};
 
-/// A path of that rate whose buffer holds one product of bandwidth and round trip beside what is under way.
+/// A path with this rate, whose buffer holds one product of bandwidth and round trip beside the data in flight.
 fn bottleneck(mbits: u64, round_trip_ms: u64, loss: f32) -> NetemConfig {
     let product = mbits * 125 * round_trip_ms;
     let buffer = product / 2 + product.max(64 * 1024);
@@ -26,7 +26,7 @@ fn relayed(round_trip_ms: u64) -> World {
     world
 }
 
-/// Returns the megabits a second of a bulk stream towards the host over that time.
+/// Returns the rate of a bulk stream towards the host in this time, in Mbit/s.
 fn bulk_rate(world: &mut World, stream: u64, time: Duration) -> f64 {
     let before = world.sides[HOST].streams[&stream].end.received;
     world.run_for(time);

@@ -1,4 +1,4 @@
-//! How sessions end when somebody wants them to.
+//! How sessions end on request.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::traffic::Traffic;
 use super::world::{CLIENT, HOST, Outcome, World};
 use super::{line, millis, path};
 
-/// What comes on top of a round trip and the streams' own time until both sides know.
+/// Additional time beyond a round trip and the streams' own time until both sides know.
 const MARGIN: Duration = Duration::from_secs(1);
 
 fn go_away(world: &mut World, side: usize) {
@@ -18,7 +18,7 @@ fn go_away(world: &mut World, side: usize) {
     world.service(side);
 }
 
-/// Runs until both sides ended; how long that took.
+/// Runs until both sides ended; returns how long that took.
 fn end(world: &mut World, who: usize) -> Duration {
     let begin = world.now;
     let is_over = world.run_until(DRAIN + MARGIN, |world| world.sides.iter().all(|side| side.ended.is_some()));

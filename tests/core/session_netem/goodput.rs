@@ -1,5 +1,5 @@
-//! A guard against slow decay that no noise of the machine can disturb: goodput in virtual time over rate, round trip
-//! and loss, and what a small question beside the bulk has to wait.
+//! A guard against gradual regressions, independent of the machine's load: goodput in virtual time by rate, round trip
+//! and loss, and the delay of a small question beside bulk data.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ struct Cell {
     floor: u64,
 }
 
-/// What a cell came to.
+/// The result of a cell.
 struct Outcome {
     percent: f64,
     backlog_target: usize,
     echo: Vec<Duration>,
 }
 
-/// Returns the bottleneck of a cell: the emulator's buffer holds what is on its way as well as what queues, which is
-/// one product of bandwidth and round trip, and 64 KiB at least.
+/// Returns the bottleneck of a cell. The emulator's buffer holds data in flight as well as queued data: one product of
+/// bandwidth and round trip, at least 64 KiB.
 fn bottleneck(cell: &Cell) -> NetemConfig {
     let round_trip = millis(cell.round_trip_ms);
     let product = cell.mbits * 125 * cell.round_trip_ms;
@@ -51,8 +51,8 @@ fn measure(cell: &Cell, warm_up: u64, seconds: u64) -> Outcome {
     Outcome { percent, backlog_target, echo }
 }
 
-/// Floors for a loss of 0, 0.1 and 1 %, a good tenth below what is reached: BBR does not take a lost packet for
-/// congestion, and the windows of the streams hold what waits for one.
+/// Minimum goodput for a loss of 0, 0.1 and 1 %, a good tenth below the measured values. BBR does not take a lost
+/// packet for congestion, and the windows of the streams hold the data that waits for it.
 const FLOORS: [(u64, u64, [u64; 3]); 12] = [
     (10, 1, [80, 80, 80]),
     (10, 20, [80, 80, 80]),
@@ -68,7 +68,7 @@ const FLOORS: [(u64, u64, [u64; 3]); 12] = [
     (100, 100, [80, 75, 75]),
 ];
 
-/// The paths of every day, without and with loss: the corners of the table, but for what costs most, and its middle.
+/// Everyday paths, without and with loss: the corners of the table, except the most expensive one, and its middle.
 const EVERY_DAY: [(u64, u64); 5] = [(10, 1), (10, 100), (50, 20), (50, 100), (100, 1)];
 
 #[test]

@@ -1,5 +1,5 @@
-//! PeerConnections whose keys protected as many records as they shall: another one takes the place of each, and nobody
-//! who uses the session notices.
+//! PeerConnections whose keys have protected as many records as allowed: another one replaces each, and no user of the
+//! session notices.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{millis, path, seeds};
 
 const ROUND_TRIP: u64 = 20;
 
-/// A world that met over 20 Mbit/s, in which keys last for so many records.
+/// A world that met over 20 Mbit/s, with this limit on records per key.
 fn connected(records_per_key: u64, loss: f32, seed: u64) -> World {
     let mut reach = Reach::default();
     reach.records_per_key = records_per_key;
@@ -24,7 +24,7 @@ fn connected(records_per_key: u64, loss: f32, seed: u64) -> World {
     world
 }
 
-/// Checks that no path was lost, and returns how many PeerConnections there were and the most records that one sent.
+/// Checks that no path was lost. Returns the number of PeerConnections, and the most records that one sent.
 fn connections(world: &World) -> (usize, u64) {
     for side in &world.sides {
         assert!(side.end().is_none() && !side.is_relayed() && side.lost_at.is_empty(), "{:?}", side.lost_at);

@@ -22,10 +22,10 @@ impl AsRef<[u8]> for Datagram {
     }
 }
 
-/// What goes in at one end comes out at the other, if the emulator says so.
+/// A direction of a path: a datagram that goes in comes out at the other end, if the emulator says so.
 ///
-/// One emulator keeps the order of what it holds (but for neighbours it swaps), so paths that reorder more than that
-/// are several emulators of which each datagram takes one.
+/// One emulator keeps the order of its datagrams (except for neighbours it swaps), so paths that reorder more are
+/// several emulators, one of which each datagram takes.
 pub(crate) struct Link {
     routes: Vec<Netem<Datagram>>,
     rng: StdRng,

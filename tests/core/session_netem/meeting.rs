@@ -1,4 +1,4 @@
-//! How sessions come up, and what keeps them from it.
+//! How sessions come up, and what prevents it.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -24,18 +24,18 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A path of that round trip and loss each way.
+/// A path with this round trip, and this loss in each direction.
 fn path(round_trip: Duration, loss: f32) -> NetemConfig {
     NetemConfig::new().latency(round_trip / 2).loss(RandomLoss::new(Probability::new(loss)))
 }
 
-/// The same with the rate of a broadband line, and room for all that is sent ahead: for streams without end, which
+/// The same at the rate of a broadband line, with room for everything sent ahead. It is for endless streams, which
 /// otherwise move as much as the machine can compute.
 fn line(round_trip: Duration, loss: f32) -> NetemConfig {
     path(round_trip, loss).link(Bitrate::mbps(20), DataSize::bytes(1_000_000))
 }
 
-/// Tells whether the long sweep was asked for.
+/// Tells whether the long run was requested.
 fn is_full() -> bool {
     std::env::var_os("NETEM_FULL").is_some_and(|value| value != "0")
 }

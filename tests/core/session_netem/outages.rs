@@ -1,4 +1,4 @@
-//! What a session does while nothing passes.
+//! The behaviour of a session while nothing passes.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
-//! Sessions that lose carriers and get further ones: the relay, PeerConnections made anew, and signaling that is joined
-//! again.
+//! Sessions that lose carriers and get new ones: the relay, new PeerConnections, and rejoined signaling.
 
 use std::time::Duration;
 

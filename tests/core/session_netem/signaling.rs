@@ -7,10 +7,10 @@ use pinhole::internals::session::{Session, Signal};
 use pinhole::internals::signaling::message::{ClientMessage, Outer};
 use pinhole::internals::signaling::resume::{ClientResume, HostResume};
 
-/// Time from one redial to the next, as in the driver.
+/// Time from one redial to the next, as in `run/client/dial.rs`.
 const REDIAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A redial that takes longer is given up, as in the driver.
+/// Limit on the time of a redial, as in `run/client/dial.rs`.
 const REDIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Trips until a WebSocket is resumed: TCP, the upgrade, and the three messages of the exchange.
@@ -25,7 +25,7 @@ pub(crate) struct Signaling {
     busy_until: [Option<Instant>; 2],
     /// The host can be dialled.
     pub(crate) is_reachable: bool,
-    /// Nothing passes although nobody has been told.
+    /// Nothing passes, but neither side has been told.
     pub(crate) is_silent: bool,
     /// What each side sent.
     queues: [VecDeque<(Instant, Signal)>; 2],

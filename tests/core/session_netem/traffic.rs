@@ -30,7 +30,7 @@ fn pattern(direction: u64, offset: u64, len: usize) -> &'static [u8] {
     &PATTERN[start..start + len]
 }
 
-/// What the opener's application does with a stream.
+/// What the opener's application does on a stream.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Traffic {
     /// The opener sends so many bytes, the acceptor so many, each ends its direction.

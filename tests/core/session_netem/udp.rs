@@ -1,4 +1,4 @@
-//! The applications of UDP flows: one end sends datagrams at a steady pace, the other notes when each came.
+//! The applications of UDP flows: one end sends datagrams at a steady pace, the other records their arrival.
 
 use std::time::{Duration, Instant};
 

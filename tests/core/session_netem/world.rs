@@ -59,7 +59,7 @@ pub(crate) struct Side {
     pub(crate) back_at: Vec<Instant>,
     pub(crate) went_away: bool,
     pub(crate) ended: Option<(Instant, session::End)>,
-    /// The process is gone: nobody looks at datagrams or the time.
+    /// The process is gone: it handles neither datagrams nor deadlines.
     pub(crate) is_gone: bool,
 }
 

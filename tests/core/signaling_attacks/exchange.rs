@@ -1,4 +1,4 @@
-//! A full signaling exchange with somebody in between.
+//! A full signaling exchange with an attacker in between.
 
 use pinhole::internals::signaling::error::SignalingError;
 use pinhole::internals::signaling::handshake::{ClientHandshake, ClientStep, Established, HostHandshake, HostStep};
@@ -52,7 +52,7 @@ impl Kind {
     }
 }
 
-/// Whom the attacker gives a text to.
+/// The receiver of a text from the attacker.
 pub(crate) enum To {
     Receiver(String),
     Sender(String),

@@ -1,4 +1,4 @@
-//! What somebody who forwards the signaling WebSocket, or joins without the pin, can do: nothing that goes unnoticed.
+//! What a forwarder of the signaling WebSocket, or somebody without the pin, can do: nothing that goes unnoticed.
 //!
 //! [`exchange::run`] plays a whole exchange through an attacker who decides, for each message, what arrives instead.
 
@@ -184,8 +184,8 @@ fn a_wrong_pin_is_refused_before_the_host_proves_anything() {
     }
 }
 
-/// A client that hangs up after the host's hello got one PAKE element and nothing to check a pin against: whatever pin
-/// it computes with, it gets keys, and nothing it received was made with a key.
+/// A client that hangs up after the host's hello got one PAKE element and nothing to test a pin with: whatever pin it
+/// computes with, it gets keys, but nothing it received was made with a key.
 #[test]
 fn a_client_that_hangs_up_after_the_host_hello_learns_nothing() {
     let mut seen = Vec::new();
@@ -208,7 +208,7 @@ fn a_client_that_hangs_up_after_the_host_hello_learns_nothing() {
     }
 }
 
-/// The only way to learn whether a pin is right is a turn at the limiter, and every turn is counted.
+/// Only a turn at the limiter tells whether a pin is right, and every turn is counted.
 #[test]
 fn every_tested_pin_is_a_counted_confirm() {
     let mut now = Instant::now();
@@ -266,7 +266,7 @@ fn any_text() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Neither end panics, goes on after a failure, or accepts anything, in whichever state the text finds it.
+    /// Neither end panics, continues after a failure, or accepts anything, in any state.
     #[test]
     fn any_text_in_any_state_is_survived(text in any_text(), state in 0..8usize) {
         let mut reached = false;

@@ -1,5 +1,5 @@
-//! Moves bytes through a host and a client in one process, as a program does that embeds pinhole. `make outside` runs
-//! it with the SCTP that str0m names itself, and with ours.
+//! Moves bytes through a host and a client in one process, like a program that embeds pinhole. `make outside` runs it
+//! with str0m's own SCTP, and with ours.
 
 use std::error::Error;
 use std::io::{Read, Write};

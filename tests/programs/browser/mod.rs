@@ -1,7 +1,7 @@
 //! Foreign peers: a page in headless Chromium, and the same scripts in Node.js over usrsctp, speak signaling and the
-//! tunnel's protocol from plain JavaScript, and post to an HTTP service through a real host. So the channel is standard
-//! WebRTC, and `docs/protocol.md` is enough to write another implementation: the scripts beside this file are one, made
-//! of it. UDP it does not carry.
+//! tunnel's protocol in plain JavaScript, and post to an HTTP service through a real host. This shows that the channel
+//! is standard WebRTC, and that `docs/protocol.md` is enough for another implementation: the scripts beside this file
+//! are one, without UDP.
 
 mod node;
 mod web;
@@ -21,7 +21,7 @@ const LEN: u64 = 8_000_000;
 /// Makes Chromium name its addresses rather than hide them behind mDNS names.
 const REAL_ADDRESSES: &str = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
-/// What was seen of both sides.
+/// Observations of both sides.
 struct Seen {
     /// The candidates the browser gathered.
     candidates: Vec<String>,
@@ -43,7 +43,7 @@ const CHANNEL: &str = r#"{
     "label": "pinhole", "protocol": "pinhole.1", "ordered": false, "maxRetransmits": null, "maxPacketLifeTime": null
 }"#;
 
-/// Lets a page in Chromium post through a host and checks all that went both ways; `None` if there is no Chromium.
+/// Posts from a page in Chromium through a host and checks all data both ways; `None` if there is no Chromium.
 fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Option<Seen> {
     let program = chromium::find(test)?;
     let (report, connected) = post(test, page, |page| chromium::open(&program, page, arguments));
@@ -53,8 +53,8 @@ fn post_through_a_host(test: &'static str, page: &str, arguments: &[&str]) -> Op
     Some(Seen { candidates: candidates.collect(), connected, datagrams })
 }
 
-/// Lets a foreign peer post through a host and checks what came at both ends; returns its report and the host's event
-/// about the path.
+/// Posts from a foreign peer through a host and checks the data at both ends. Returns the peer's report and the host's
+/// event about the path.
 fn post(test: &'static str, page: &str, open: impl FnOnce(&str) -> Process) -> (Value, Value) {
     let (service, upload) = upload_and_download();
     let site = Site::start();

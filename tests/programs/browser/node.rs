@@ -12,7 +12,7 @@ const FOLDER: &str = "node-datachannel";
 /// From version 22 on a `WebSocket` is there without the flag, which is still known.
 const WEBSOCKET: &str = "--experimental-websocket";
 
-/// Finds the program and the folder of the package. A test that misses one says so, and how to have it.
+/// Finds the program and the folder of the package. A test without them says so, and how to install them.
 pub(crate) fn find(test: &str) -> Option<(PathBuf, PathBuf)> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
     let Some(program) = find_program("node") else {

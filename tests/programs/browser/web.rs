@@ -1,5 +1,4 @@
-//! The web on loopback: the page with its scripts, which reports back, and the service that it reaches through the
-//! tunnel.
+//! The web on loopback: the page with its scripts, which reports back, and the service it reaches through the tunnel.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +11,7 @@ use crate::common::process::Process;
 use crate::common::services::{OneShot, one_shot, serve};
 use crate::common::wait_until;
 
-/// What the page is made of: name, type, content.
+/// The files of the page: name, type, content.
 const FILES: [(&str, &str, &str); 6] = [
     ("/index.html", "text/html", include_str!("index.html")),
     ("/bytes.js", "text/javascript", include_str!("bytes.js")),

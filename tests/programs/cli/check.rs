@@ -1,4 +1,4 @@
-//! `pinhole check`: what it finds out, says, and exits with.
+//! `pinhole check`: its findings, its words, and its exit codes.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;

@@ -1,4 +1,4 @@
-//! How sessions end: on a signal, in order or at once, with `--once`, and without a word.
+//! How sessions end: on a signal, in order or at once, with `--once`, and without notice.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,7 +18,7 @@ fn open_stream(local: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Nobody takes connections there any more.
+/// Tells whether nothing listens at the address.
 fn is_free(local: SocketAddr) -> bool {
     TcpListener::bind(local).is_ok()
 }

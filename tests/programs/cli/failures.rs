@@ -1,4 +1,4 @@
-//! What fails before there is a session: exit code 1 and one clear line.
+//! Failures before there is a session: exit code 1 and one clear line.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -212,7 +212,7 @@ fn what_people_make_of_a_printed_url_is_understood() {
     host.stop();
 }
 
-/// A signaling WebSocket that says whatever a test likes, and the URL to reach it.
+/// A signaling WebSocket that sends what a test wants, and its URL.
 fn fake_host(talk: impl FnOnce(&mut WebSocket<std::net::TcpStream>) + Send + 'static) -> (String, OneShot<()>) {
     let (address, thread) = one_shot(|stream| {
         #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]

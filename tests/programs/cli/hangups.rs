@@ -1,4 +1,4 @@
-//! Terminals that are closed, and outputs that nobody reads any more.
+//! Closed terminals, and outputs without a reader.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -12,12 +12,12 @@ use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, serve};
 use crate::common::{ReservedPort, connect, wait_until};
 
-/// What a process finds done with SIGHUP, whatever the tests themselves were started with.
+/// The disposition of SIGHUP in a process, whatever the tests themselves were started with.
 #[derive(Clone, Copy)]
 enum HangUp {
-    /// What it does by itself.
+    /// The default.
     Default,
-    /// As `nohup` has it.
+    /// Ignored, as under `nohup`.
     Ignored,
 }
 
@@ -39,7 +39,7 @@ fn with(hang_up: HangUp, arguments: &[&str]) -> Command {
     command
 }
 
-/// A terminal: the end that a window holds, of which no process gets a copy, and the end of programs.
+/// A terminal: the end of a window, of which no process gets a copy, and the end of programs.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let pty = openpty(None, None).unwrap();
     (pty.master.try_clone().unwrap(), pty.slave)

@@ -1,4 +1,4 @@
-//! The command line as its users meet it: real processes, their exit codes, their events and their words.
+//! The command line for its users: real processes, their exit codes, their events and their words.
 
 mod check;
 mod endings;

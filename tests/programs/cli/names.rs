@@ -1,4 +1,4 @@
-//! Names that nobody answers for: they delay whoever asks for them, and nobody else.
+//! Names that no server answers for: they delay only the party that asks for them.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +14,7 @@ use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::echo;
 use crate::common::system::{figure, skipped};
 
-/// Names that one client asks for at once.
+/// Names that one client looks up at once.
 const STUCK: usize = 200;
 
 /// A folder with what a process finds in `/etc`; it is gone when this is dropped.

@@ -1,4 +1,4 @@
-//! A hostile forwarder that plays host to a client: it cuts connections, lies about sessions, and guesses the pin.
+//! A hostile forwarder that plays the host to a client: it cuts connections, lies about sessions, and guesses the pin.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -32,15 +32,15 @@ enum Role {
     Forwards,
     /// Closes it at once.
     HangsUp,
-    /// Says that the host knows no session.
+    /// Says that the host does not know the session.
     Forgets,
-    /// Plays a host that has no room, before the client has shown anything.
+    /// Plays a host without room, before the client has shown anything.
     IsBusy,
-    /// Plays a host that knows no session, and guesses.
+    /// Plays a host that does not know the session, and guesses the pin.
     Guesses(Ending),
 }
 
-/// What the forwarder did and saw.
+/// The actions and observations of the forwarder.
 #[derive(Default)]
 struct Record {
     /// Connections from here on are treated so, those that come first first; the last one stays.

@@ -1,4 +1,4 @@
-//! What processes do when there is nothing to do: no descriptors left, or nobody who wants anything.
+//! Processor time of processes that have nothing to do: no descriptors left, or idle.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -36,9 +36,9 @@ fn start_with_few(name: &'static str, arguments: &[&str]) -> Pinhole {
     Pinhole::spawn(name, command)
 }
 
-/// Waits until a process has no descriptors left, knocks once more and again where it listens, and looks what it does
-/// for a second. How often it was knocked must not matter. What is counted is its own time of the processor: a machine
-/// that does other things has no part in it.
+/// Waits until a process has no descriptors left, connects again and again where it listens, and measures it for a
+/// second. The number of connections must not matter. Only the process's own processor time counts, so other load on
+/// the machine has no effect.
 fn watch_exhausted(name: &str, process: &Pinhole, address: SocketAddr, knocks: usize) {
     wait_until("the descriptors to be used up", || descriptors(process.pid()) >= FEW);
     raise_descriptor_limit().unwrap();
@@ -65,7 +65,7 @@ fn answered(mut stream: TcpStream) {
     assert_eq!(&answer, b"ping");
 }
 
-/// Uses up the descriptors of one side of a pair, and lets go of them one by one: all connections are served.
+/// Uses up the descriptors of one side of a pair, and frees them one by one: all connections are served.
 fn exhaust(name: &str, local: SocketAddr, process: &Pinhole, knocks: usize) {
     let streams: Vec<TcpStream> = (0..MANY).map(|_| asked(local)).collect();
     watch_exhausted(name, process, local, knocks);

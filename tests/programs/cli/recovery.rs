@@ -1,4 +1,4 @@
-//! Relayed sessions whose signaling connection is cut, through a forwarder that stands for a dev tunnel.
+//! Relayed sessions whose signaling connection is cut, through a forwarder in place of a dev tunnel.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

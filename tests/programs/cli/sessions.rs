@@ -1,4 +1,4 @@
-//! Sessions between real processes: who gets in, what is reported, and who is disturbed by whom.
+//! Sessions between real processes: admission, reports, and independence of each other.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};

@@ -1,4 +1,4 @@
-//! Strangers at the signaling port: what they send, or do not send, costs little and keeps nobody out.
+//! Strangers at the signaling port: whatever they send, or do not send, costs little and keeps nobody out.
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use crate::common::services::echo;
 use crate::common::system::{descriptors, figure, peak_resident_kib, program};
 use crate::common::{connect, ping, wait_until};
 
-/// The most that a host may need, in kibibytes.
+/// Maximum memory that a host may use, in kibibytes.
 const MEMORY_LIMIT: u64 = 64 * 1024;
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -1,5 +1,4 @@
-//! Readers of what the program prints that stop reading: a terminal after Ctrl-S, a program that is busy, a journal
-//! that is full.
+//! Readers of the program's output that stop reading: a terminal after Ctrl-S, a busy program, a full journal.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -18,7 +17,7 @@ use crate::common::system::figure;
 /// Requests whose lines are more than a pipe and a queue hold.
 const REQUESTS: usize = 400;
 
-/// A process whose output nobody reads unless a test does.
+/// A process whose output is read only when a test does so.
 struct Stalled {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -61,7 +60,7 @@ impl Drop for Stalled {
     }
 }
 
-/// Asks for a path of a host that nobody has, and returns the status.
+/// Requests a path of a host that does not exist, and returns the status.
 fn ask(server: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = connect(server);
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();

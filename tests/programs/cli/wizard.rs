@@ -1,4 +1,4 @@
-//! The questions, through a pseudo-terminal.
+//! The questions of the wizard, through a pseudo-terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! Large bodies both ways, and what becomes of them when somebody is slow, leaves or dies in the middle.
+//! Large bodies both ways, and what happens if one side is slow, leaves or dies in the middle.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Write};

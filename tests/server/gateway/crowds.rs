@@ -1,4 +1,4 @@
-//! Many connections that do nothing, or next to nothing: honest requests do not feel them.
+//! Many connections that do almost nothing: honest requests are not affected.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};

@@ -1,5 +1,5 @@
-//! What services see of the end of their connections: the end of what was sent, as behind nginx, and no reset. Python's
-//! `http.server` prints a traceback for one, and it ends a program for Node that does not expect it.
+//! How services see the end of their connections: in order, as behind nginx, without a reset. A reset makes Python's
+//! `http.server` print a traceback, and ends a Node program that does not expect it.
 
 use std::io::{self, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};

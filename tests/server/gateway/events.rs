@@ -1,4 +1,4 @@
-//! What goes on for long: WebSockets, and events that a service sends one by one.
+//! Long exchanges: WebSockets, and events that a service sends one by one.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::SocketAddr;

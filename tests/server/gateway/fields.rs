@@ -1,4 +1,4 @@
-//! What a service is told about its visitors, and what visitors would have it believe.
+//! What a service is told about its visitors, and what visitors try to forge.
 
 use crossbeam_channel::{Receiver, unbounded};
 use std::net::SocketAddr;

@@ -1,5 +1,4 @@
-//! The server behind a proxy that ends TLS: nginx and Caddy as the documentation has them, and what is believed of
-//! whom.
+//! The server behind a proxy that ends TLS: nginx and Caddy as documented, and whose statements are trusted.
 
 use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! HTTP over plain sockets: what browsers send, byte by byte, and services that answer them.
+//! HTTP over plain sockets: requests byte by byte, and services that answer them.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

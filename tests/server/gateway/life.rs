@@ -1,4 +1,4 @@
-//! Hosts that go and come back, a server that is asked to stop, and what the log says of it all.
+//! Hosts that leave and come back, a server that is stopped, and what the log says about it.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

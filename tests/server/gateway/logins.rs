@@ -1,4 +1,4 @@
-//! Whoever guesses the login of a published service is slowed down, and those who have it are let in.
+//! Guesses of the login of a published service are slowed down, and visitors with the right one are admitted.
 
 use std::io::BufReader;
 use std::net::Ipv4Addr;

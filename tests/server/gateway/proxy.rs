@@ -1,4 +1,4 @@
-//! The forward proxy: programs reach what a host allows, with a token that may.
+//! The forward proxy: programs reach what a host allows, with a token that permits it.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
@@ -222,7 +222,7 @@ fn one_connection_to_several_targets() {
     assert_eq!(connection.answer().status, 407);
 }
 
-/// Others than holders of a token never dial, even where everybody may register.
+/// Only holders of a token can dial, even on an open server.
 #[test]
 fn an_open_server_dials_for_nobody() {
     let target = service(|_, _| ok("here"));

@@ -1,4 +1,4 @@
-//! What visitors are told when there is no answer of a service's: a page for people, JSON for programs.
+//! Answers to visitors without a service's answer: a page for people, JSON for programs.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -207,7 +207,8 @@ fn an_answer_that_never_comes() {
     assert!(!ended.recv_timeout(Duration::from_secs(10)).unwrap(), "the service was sent more");
 }
 
-/// A host has so many streams at a time. Beyond them visitors are asked to come back, and afterwards all is as before.
+/// A host has a limit on streams. Beyond it, visitors are asked to come back, and afterwards everything works as
+/// before.
 #[test]
 fn too_many_requests_at_once() {
     const STREAMS: usize = 1024;

@@ -1,4 +1,4 @@
-//! A server with a gateway, and hosts that publish services there, each a process of its own.
+//! A server with a gateway, and hosts that publish services on it, each in its own process.
 
 use std::env;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! One source of visitors against each table of the gateway: other visitors are served as if nobody else were there.
+//! One source of visitors against each table of the gateway: other visitors are served as if it were not there.
 
 use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};

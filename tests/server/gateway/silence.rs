@@ -1,4 +1,4 @@
-//! Browsers that leave while a service is silent: nothing is sent that would fail, and still it must be noticed.
+//! Browsers that leave while a service is silent: nothing is sent that could fail, but they must be noticed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -83,7 +83,7 @@ fn a_browser_that_resets_is_noticed_at_once() {
     }
 }
 
-/// One whose machine has vanished says nothing at all. The system asks now and then whether it is there.
+/// A browser whose machine vanished sends nothing at all. The system checks now and then whether it is alive.
 #[test]
 #[cfg(target_os = "linux")]
 fn silent_connections_are_asked_whether_they_are_there() {

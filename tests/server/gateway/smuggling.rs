@@ -1,4 +1,4 @@
-//! Requests that one side might read as another would not, over real sockets: none of them reaches a service.
+//! Requests that two sides might read differently, over real sockets: none of them reaches a service.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};

@@ -1,4 +1,4 @@
-//! The gateway with a certificate, at the port that it shares with signaling and at its own.
+//! The gateway with a certificate, on the port it shares with signaling and on its own.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

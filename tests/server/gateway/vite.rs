@@ -1,5 +1,5 @@
-//! What the gateway is for: a page under development, in a browser far away, that changes as its source does. Vite from
-//! the npm registry serves it and tells of changes over a WebSocket; headless Chromium shows it.
+//! The purpose of the gateway: a page under development, in a browser far away, that changes with its source. Vite from
+//! the npm registry serves it and announces changes over a WebSocket; headless Chromium shows it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -1,4 +1,4 @@
-//! A host in this process against clients made by hand that stop, talk or hang up where a good one would not.
+//! A host in this process against clients made by hand that stop, send or hang up where an honest one would not.
 
 mod shares;
 
@@ -143,8 +143,8 @@ impl Ready {
     }
 }
 
-/// Guesses so often that the next confirm waits for a second; then `fourth` has its way with a confirm that waits, and
-/// somebody who knows the pin is let in all the same.
+/// Guesses until the next confirm has to wait for a second; then `fourth` does something with a waiting confirm, and a
+/// client with the right pin is admitted all the same.
 fn guessing_and_then(fourth: impl FnOnce(Ready)) {
     let host = Served::new(2);
     // Everything is prepared, so that nothing but one text is to be sent within the second.

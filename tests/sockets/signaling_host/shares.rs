@@ -1,5 +1,5 @@
-//! One source against each table of a host: whoever comes from elsewhere gets in as if nobody else were there, and
-//! whoever comes from the same address gets in by trying again.
+//! One source against each table of a host: clients from elsewhere get in as if it were not there, and clients from the
+//! same address get in by trying again.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

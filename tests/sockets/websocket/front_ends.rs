@@ -1,4 +1,4 @@
-//! What answers our client that is not a pinhole host, and TLS in between.
+//! Servers other than a pinhole host that answer our client, and TLS in between.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener as StdListener};

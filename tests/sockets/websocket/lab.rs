@@ -1,4 +1,4 @@
-//! A little mio loop with our server in it, and any number of connections.
+//! A small mio loop with our server, and any number of connections.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream as StdStream};

@@ -1,4 +1,4 @@
-//! Our client through an HTTP proxy, and what proxies do instead of connecting.
+//! Our client through an HTTP proxy, and proxies that do not connect.
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;

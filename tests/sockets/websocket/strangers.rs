@@ -1,4 +1,4 @@
-//! What arrives at our server that is not a well-behaved pinhole client.
+//! Input of our server that is not a well-behaved pinhole client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream as StdStream;

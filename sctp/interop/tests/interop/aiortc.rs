@@ -1,4 +1,4 @@
-//! Against aiortc's SCTP (Python): a process of its own, so time is real. Skipped where Python does not have it.
+//! Against aiortc's SCTP (Python), which is a process of its own, so time is real. Skipped if aiortc is not installed.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

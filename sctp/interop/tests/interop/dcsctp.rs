@@ -1,4 +1,4 @@
-//! Against the crate `dcsctp`, which Chromium's dcSCTP became and Firefox uses, in virtual time.
+//! Against the crate `dcsctp`, a port of Chromium's dcSCTP that Firefox uses, in virtual time.
 
 use std::time::{Duration, Instant};
 
@@ -112,8 +112,8 @@ fn everything_arrives_in_order_or_without() {
 
 #[test]
 fn what_may_be_lost_is_given_up_and_the_rest_goes_on() {
-    // Not in order by lifetime: dcsctp 0.1.16 gives up the rest of a message that has begun to leave and says nothing of it, so that the
-    // stream waits for ever.
+    // Not ordered with a lifetime: dcsctp 0.1.16 abandons the rest of a message that has begun to leave without
+    // telling, so the stream waits for ever.
     check_partial(
         Foreign::new,
         &POLICIES.map(|(reliability, is_ordered)| {

@@ -1,4 +1,5 @@
-//! What every peer is asked: messages of all lengths both ways at once, by every delivery, with and without loss.
+//! The tests for every peer: messages of all lengths both ways at once, with every kind of delivery, with and without
+//! loss.
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub fn exchange<P: Peer>(pair: &mut Pair<P>, delivery: Delivery, rounds: usize) 
     sent
 }
 
-/// Checks that all that is sent arrives, in order or in any. `new` makes a peer that begins or does not.
+/// Checks that everything sent arrives, ordered and unordered. `new` makes a peer that begins or waits.
 pub fn check_reliable<P: Peer>(new: impl Fn(bool) -> P, losses: &[f64], rounds: usize) {
     for (seed, loss) in losses.iter().copied().enumerate() {
         for we_begin in [true, false] {
@@ -52,7 +53,7 @@ fn is_part(sent: &[Vec<u8>], received: &[Vec<u8>]) -> bool {
     received.iter().all(|message| rest.any(|sent| sent == message))
 }
 
-/// What a peer is asked to do with messages that may be lost: the policies, and whether in order.
+/// The policies for messages that may be lost, and whether they are ordered.
 pub const POLICIES: [(Reliability, bool); 6] = [
     (Reliability::Retransmits(0), true),
     (Reliability::Retransmits(0), false),
@@ -62,7 +63,7 @@ pub const POLICIES: [(Reliability, bool); 6] = [
     (Reliability::Lifetime(Duration::from_millis(30)), false),
 ];
 
-/// Checks that what may be lost is given up, that nothing else is, and that what follows arrives.
+/// Checks that messages which may be lost are abandoned, that no others are, and that later ones arrive.
 pub fn check_partial<P: Peer>(new: impl Fn(bool) -> P, policies: &[(Reliability, bool)], rounds: usize) {
     for (seed, (reliability, is_ordered)) in policies.iter().copied().enumerate() {
         for we_begin in [true, false] {

@@ -1,4 +1,5 @@
-//! Our association against those of others: both directions, every delivery, with and without loss. What arrives is compared byte by byte.
+//! Our association against other implementations: both directions, every kind of delivery, with and without loss.
+//! Messages are compared byte by byte.
 
 mod aiortc;
 mod dcsctp;

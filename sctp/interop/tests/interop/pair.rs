@@ -9,22 +9,22 @@ use pinhole_sctp::{Association, Config, Delivery, Event, Seed, State, Statistics
 pub const STREAM: u16 = 1;
 const DELAY: Duration = Duration::from_millis(5);
 
-/// One end of another make.
+/// One end of another implementation.
 pub trait Peer {
-    /// Whether it has a clock of its own, so that time passes as it does.
+    /// Whether it has a real clock.
     const IS_REAL: bool = false;
 
     fn is_up(&self) -> bool;
     fn is_closed(&mut self) -> bool;
     fn handle(&mut self, now: Instant, packet: Bytes);
-    /// Does what is due, and returns what leaves.
+    /// Handles deadlines, and returns the packets to send.
     fn poll(&mut self, now: Instant) -> Vec<Bytes>;
     fn send(&mut self, delivery: Delivery, message: &[u8]);
     fn receive(&mut self, into: &mut Vec<Vec<u8>>);
     fn shutdown(&mut self);
 }
 
-/// Packets under way in one direction.
+/// Packets in transit in one direction.
 #[derive(Default)]
 pub struct Link {
     packets: VecDeque<(Instant, Bytes)>,
@@ -111,7 +111,7 @@ impl<P: Peer> Pair<P> {
         self.foreign.receive(&mut self.by_foreign);
     }
 
-    /// Runs in steps of a millisecond until something is so.
+    /// Runs in steps of a millisecond until `is_done` holds.
     pub fn run_until(&mut self, time: Duration, mut is_done: impl FnMut(&mut Pair<P>) -> bool) -> bool {
         let end = self.now + time;
         while self.now < end {
@@ -121,7 +121,7 @@ impl<P: Peer> Pair<P> {
             }
             self.now += Duration::from_millis(1);
             if P::IS_REAL {
-                // A process of its own lives by the same clock.
+                // A separate process lives in real time.
                 std::thread::sleep(self.now.saturating_duration_since(Instant::now()));
                 self.now = self.now.max(Instant::now());
             }

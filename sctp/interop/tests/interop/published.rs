@@ -1,5 +1,5 @@
-//! Against the published sctp-proto, which str0m uses where nobody patches it: both directions, every delivery, with and without
-//! loss, in virtual time. What arrives is compared byte by byte.
+//! Against the published sctp-proto, which str0m uses by default: both directions, every kind of delivery, with and
+//! without loss, in virtual time. Messages are compared byte by byte.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -145,7 +145,8 @@ fn either_side_ends_it() {
     let is_over = |pair: &mut Pair<Foreign>| pair.ours.state() == State::Closed && pair.foreign.is_closed();
     assert!(pair.run_until(Duration::from_secs(30), is_over));
     assert_eq!(pair.events.last(), Some(&Event::Closed(Reason::Shutdown)));
-    // Its SHUTDOWN carries a number of its own in place of ours, and it forgets the association before the answer to that comes.
+    // Its SHUTDOWN contains a number of its own instead of ours, and it forgets the association before the answer
+    // arrives.
     let mut pair = Pair::new(Foreign::new(false), true, 0.0, 78);
     pair.foreign.shutdown();
     assert!(pair.run_until(Duration::from_secs(30), |pair| pair.ours.state() == State::ShutdownAckSent));
@@ -157,7 +158,7 @@ fn a_probe_it_does_not_understand_costs_nothing() {
     exchange(&mut pair, Delivery::default(), 4);
     assert!(pair.run_until(Duration::from_secs(60), |pair| pair.by_foreign.len() == 48), "{:?}", pair.statistics());
     let statistics = pair.statistics();
-    // It drops packets with a PAD chunk whole, so the size stays.
+    // It drops packets with a PAD chunk, so the size stays.
     assert!(pair.up.largest > statistics.packet_size, "probes left");
     assert_eq!((statistics.packet_size, statistics.timeouts), (1100, 0), "{statistics:?}");
 }

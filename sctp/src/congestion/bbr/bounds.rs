@@ -1,14 +1,14 @@
-//! What loss says: the short-term bounds, and when a loss rate is more than chance.
+//! Conclusions from loss: the short-term bounds, and when a loss rate is more than chance.
 
 use super::{Bbr, Sample, State, percent, scale};
 
-/// What is left of a bound after a round with too much loss.
+/// Share of a bound that remains after a round with too much loss.
 const BETA: u64 = percent(70);
-/// Share of the long-term bound that is left free for others.
+/// Share of the long-term bound that is left free for other flows.
 const HEADROOM: u64 = percent(15);
 
-/// Tells whether the loss of `lost` of `sent` packets is more than two percent by more than chance: by three standard deviations of
-/// two percent. Small samples need more, or random loss of one percent would be taken for a full queue again and again.
+/// Tells whether the loss of `lost` of `sent` packets exceeds two percent by more than three standard deviations. Small
+/// samples need more; otherwise random loss of one percent would look like a full queue again and again.
 pub(super) fn is_too_much(lost: u64, sent: u64) -> bool {
     // lost > x + 3 √x with x = 2 % of sent, in hundredths, without fractions.
     let expected = 2 * sent;
@@ -16,7 +16,7 @@ pub(super) fn is_too_much(lost: u64, sent: u64) -> bool {
     excess > 0 && u128::from(excess) * u128::from(excess) > 900 * u128::from(expected)
 }
 
-/// A round in which losses are counted, from the first one on.
+/// A round in which losses are counted, beginning with the first one.
 #[derive(Debug, Default)]
 pub(super) struct LossRound {
     ends_at: u64,
@@ -24,12 +24,12 @@ pub(super) struct LossRound {
     has_loss: bool,
     lost: u64,
     began_at: u64,
-    /// SACKs that told of loss.
+    /// SACKs that reported loss.
     pub(super) events: u32,
-    /// Best rate and most bytes delivered in the round.
+    /// Best rate in the round.
     rate: u64,
     pub(super) in_flight: u64,
-    /// The round that just ended lost more than chance explains.
+    /// The last round lost more than chance explains.
     pub(super) has_ended_with_too_much_loss: bool,
 }
 
@@ -42,7 +42,7 @@ impl LossRound {
 }
 
 impl Bbr {
-    /// Takes note of a loss: the round that is looked at ends when all that has left by now was answered.
+    /// Counts a loss: the current round ends when everything that has left by now was answered.
     pub(super) fn note_loss(&mut self, bytes: u64) {
         if !self.loss_round.has_loss {
             self.loss_round.has_loss = true;
@@ -91,7 +91,7 @@ impl Bbr {
         self.short_term_in_flight = scale(self.short_term_in_flight, BETA).max(self.loss_round.in_flight);
     }
 
-    /// Begins the next round's best samples with this SACK's.
+    /// Starts the next round's best samples with this SACK's.
     pub(super) fn advance_loss_round(&mut self, sample: &Sample) {
         if self.loss_round.has_begun {
             self.loss_round.rate = sample.rate;
@@ -105,7 +105,7 @@ impl Bbr {
         self.short_term_in_flight = u64::MAX;
     }
 
-    /// Returns the long-term bound less what is left to others.
+    /// Returns the long-term bound minus the share for other flows.
     pub(super) fn with_headroom(&self) -> u64 {
         if self.long_term_in_flight == u64::MAX {
             return u64::MAX;
@@ -114,7 +114,7 @@ impl Bbr {
         self.long_term_in_flight.saturating_sub(headroom).max(super::MIN_PACKETS * self.packet_size)
     }
 
-    /// Returns the target that a probe that went too far falls back to.
+    /// Returns the target after a probe that went too far.
     pub(super) fn reduced_target(&self) -> u64 {
         let pipe = self.target_in_flight(self.usable_bandwidth(), percent(100));
         scale(pipe.min(self.window), BETA)

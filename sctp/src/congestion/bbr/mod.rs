@@ -1,24 +1,27 @@
-//! BBR: a model of the path in place of loss as the only sign (draft-ietf-ccwg-bbr), with six stated departures.
+//! BBR: a model of the path instead of loss as the only signal (draft-ietf-ccwg-bbr), with six departures.
 //!
 //! ```text
 //!   Startup ──bandwidth no longer grows──▶ Drain ──queue is empty──▶ Down ──▶ Cruise ──▶ Refill ──▶ Up ──┐
 //!      ▲                                                              ▲                                  │
-//!      └── ProbeRtt, whenever the round trip was not seen for long ──▶└──────────────────────────────────┘
+//!      └── ProbeRtt, if the round trip was not measured for long ────▶└──────────────────────────────────┘
 //! ```
-//! The departures, each with a test in `model_tests.rs` that fails without it:
-//! - **One step of the bandwidth filter for each cycle.** As drafted, the acknowledgements that follow a probe advance the filter
-//!   in every round, so that the pacing margin of one percent compounds. Here the phase ends when the filter has advanced.
-//! - **Loss counts when chance cannot explain it.** Two percent of a small sample is one packet. A loss rate is too high only when it is
-//!   three standard deviations above two percent; the same gate stands before the short-term bounds.
-//! - **Others are left room.** A loss counts at once where all of the round met a standing queue; between probes the window is one
-//!   and a half pipes, not two; a probe that only found what others need is repeated later and later; a look at the round trip neither forgets
-//!   the short-term bounds nor puts off the next probe. As drafted with the two corrections above, CUBIC is left with a tenth of the link.
-//! - **The first round trip corrects the first rate.** As drafted, the initial pacing rate assumes a round trip of one millisecond and only
-//!   ever grows, which overruns a short queue on a long path.
-//! - **What is acknowledged at once has a bound.** As drafted, only the window bounds it. Where the other end is a busy process
-//!   close by, what waits for that process comes back at once, so that the two raise each other without end, and every stream waits.
-//! - **A round trip that is nearly the smallest renews it.** As drafted, only a smaller one does, so that every five seconds the queue is
-//!   emptied to see what was seen all the time. That costs a lone flow two percent of the link.
+//! Each departure has a test in `model_tests.rs` that fails without it:
+//! - **One step of the bandwidth filter for each cycle.** In the draft, the acknowledgements after a probe advance the
+//!   filter in every round, so the pacing margin of one percent compounds. Here the phase ends once the filter has
+//!   advanced.
+//! - **Loss counts only if chance cannot explain it.** Two percent of a small sample is one packet. Here a loss rate is
+//!   too high only if it is three standard deviations above two percent; the same test guards the short-term bounds.
+//! - **Other flows get room.** A loss counts at once if the whole round met a standing queue. Between probes the window
+//!   is one and a half pipes, not two. A probe that only found other flows' shares is repeated at growing intervals. A
+//!   round-trip measurement neither resets the short-term bounds nor delays the next probe. In the draft with the two
+//!   departures above, CUBIC gets only a tenth of the link.
+//! - **The first round trip corrects the first rate.** In the draft, the initial pacing rate assumes a round trip of
+//!   one millisecond and only ever grows, which overruns a short queue on a long path.
+//! - **Data acknowledged at once is bounded.** In the draft, only the window bounds it. If the other end is a busy
+//!   process nearby, data that waits for that process is acknowledged at once, so that the two raise each other without
+//!   end, and every stream waits.
+//! - **A round trip close to the minimum renews it.** In the draft, only a smaller one does, so every five seconds the
+//!   queue is emptied to measure what was visible all the time. That costs a lone flow two percent of the link.
 
 mod bounds;
 mod probe;
@@ -37,22 +40,23 @@ use startup::FullBandwidth;
 
 /// Window gain while the pipe is being measured.
 const WINDOW_GAIN: u64 = percent(200);
-/// Window gain between probes. What exceeds the pipe stands in the queue as soon as another flow fills it, and is that flow's share.
+/// Window gain between probes. What exceeds the pipe waits in the queue as soon as another flow fills it, and takes
+/// that flow's share.
 const CRUISE_WINDOW_GAIN: u64 = percent(150);
 /// Share of the bandwidth that pacing leaves free, so that queues drain.
 const PACING_MARGIN: u64 = 1;
-/// Packets the window never falls below.
+/// Minimum window, in packets.
 const MIN_PACKETS: u64 = 4;
-/// Packets of the first window (RFC 6928).
+/// First window, in packets (RFC 6928).
 const INITIAL_PACKETS: u64 = 10;
 /// Round trip assumed until there is a sample.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(1);
 
-/// What is acknowledged at once beyond the bandwidth counts up to one pipe, and up to this many bytes where a pipe is less: a few
-/// trains of receive offload, or what a wireless link sends at once.
+/// Limit on data acknowledged at once beyond the bandwidth: one pipe, or this many bytes if a pipe is less. That is a
+/// few trains of receive offload, or what a wireless link sends at once.
 const MAX_EXTRA_ACKED: u64 = 256 * 1024;
 
-/// Gains are in percent.
+/// Returns a gain; gains are in percent.
 const fn percent(value: u64) -> u64 {
     value
 }
@@ -61,31 +65,31 @@ fn scale(value: u64, percent: u64) -> u64 {
     u64::try_from(u128::from(value) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
-/// What the control is after.
+/// The state of the control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Doubles the rate each round trip, until it brings no more.
+    /// Doubles the rate each round trip, until that brings no more delivery.
     Startup,
-    /// Empties the queue that startup made.
+    /// Empties the queue that startup caused.
     Drain,
     /// Sends less than the bandwidth, to empty the queue of a probe.
     Down,
     /// Sends at the bandwidth.
     Cruise,
-    /// Fills the pipe for a round trip before a probe, so that what the probe adds is what it measures.
+    /// Fills the pipe for a round trip before a probe, so that the probe measures only what it adds.
     Refill,
-    /// Sends more than the bandwidth, to see whether there is more.
+    /// Sends more than the bandwidth, to find out whether there is more.
     Up,
-    /// Sends little, to see the round trip of an empty queue.
+    /// Sends little, to measure the round trip with an empty queue.
     ProbeRtt(ProbeRtt),
 }
 
-/// How far a look at the round trip is.
+/// Progress of a round-trip measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProbeRtt {
-    /// What is in flight is still more than it shall be.
+    /// More is in flight than the target.
     Draining,
-    /// It lasts until then, and for a round at least.
+    /// Lasts until this time, and at least for one round.
     Holding { until: Instant, round_passed: bool },
 }
 
@@ -124,7 +128,7 @@ pub(super) struct Bbr {
     window: u64,
     pacing_rate: u64,
     quantum: u64,
-    /// Window before a look at the round trip or a timeout.
+    /// Window before a round-trip measurement or a timeout.
     saved_window: u64,
     has_round_trip: bool,
 
@@ -137,21 +141,22 @@ pub(super) struct Bbr {
     loss_round: LossRound,
     probe: Probe,
 
-    /// Bounds learned from loss: of a probe, for long, and of the time since, for short.
+    /// Bounds learned from loss: the long-term one from a probe, the short-term ones from the time since.
     long_term_in_flight: u64,
     short_term_in_flight: u64,
     short_term_bandwidth: u64,
-    /// The bounds before the last recovery began, should its losses turn out to be none.
+    /// The bounds before the last recovery began, in case its losses are undone.
     undo: Option<(u64, u64, u64)>,
 
     extra_acked: ExtraAcked,
-    /// What was in flight when it was last told, and whether the window was what held the sender back in this round.
+    /// Bytes in flight when last reported.
     in_flight: u64,
+    /// The window limited the sender in this round.
     is_window_limited: bool,
     is_restarting: bool,
 }
 
-/// Counts round trips by what was delivered.
+/// Counts round trips by the bytes delivered.
 #[derive(Debug, Default)]
 struct Rounds {
     count: u64,
@@ -160,7 +165,7 @@ struct Rounds {
     has_begun: bool,
 }
 
-/// How much more is acknowledged at once than the bandwidth explains: what a window has to allow for.
+/// How much more is acknowledged at once than the bandwidth explains; the window has to allow for it.
 #[derive(Debug)]
 struct ExtraAcked {
     since: Instant,
@@ -211,7 +216,7 @@ impl Bbr {
         self.has_round_trip.then(|| self.min_round_trip.value())
     }
 
-    /// Tells whether the control itself is why little is sent, so that samples say nothing of the path.
+    /// Tells whether the control itself limits sending, so that samples say nothing about the path.
     pub(super) fn holds_back(&self) -> bool {
         matches!(self.state, State::ProbeRtt(_))
     }
@@ -220,12 +225,12 @@ impl Bbr {
         self.packet_size = bytes;
     }
 
-    /// Takes the train that pacing makes of the rate; the window has room for three.
+    /// Sets the size of pacing's trains; the window has room for three.
     pub(super) fn set_quantum(&mut self, bytes: u64) {
         self.quantum = bytes;
     }
 
-    /// A chunk leaves while `in_flight` bytes, itself among them, are on the way.
+    /// Handles a chunk that leaves while `in_flight` bytes, including its own, are in flight.
     pub(super) fn handle_sent(&mut self, now: Instant, in_flight: u64, is_app_limited: bool) {
         if in_flight <= self.packet_size && is_app_limited {
             self.is_restarting = true;
@@ -239,7 +244,7 @@ impl Bbr {
         self.in_flight = in_flight;
     }
 
-    /// A SACK was handled: `sample` is what it showed, `in_flight` what is left on the way.
+    /// Handles a SACK: `sample` is its measurement, `in_flight` the bytes that remain in flight.
     pub(super) fn handle_ack(
         &mut self,
         now: Instant,
@@ -275,13 +280,14 @@ impl Bbr {
         self.set_window(sample);
     }
 
-    /// A chunk is taken for lost: `lost` is what was lost since it left, itself among it.
+    /// Handles a lost chunk: `lost` counts the bytes lost since it left, including its own.
     pub(super) fn handle_lost(&mut self, now: Instant, bytes: u64, stamp: &Stamp, lost: u64) {
         self.note_loss(bytes);
         self.check_probe_loss(now, bytes, stamp, lost.saturating_sub(stamp.lost));
     }
 
-    /// The retransmission timer fired: one train asks whether the path is still there; its answer gives the window back.
+    /// Handles the retransmission timeout: one train checks whether the path still works; its answer restores the
+    /// window.
     pub(super) fn handle_timeout(&mut self, in_flight: u64) {
         if self.saved_window == 0 {
             self.saved_window = self.window;
@@ -289,7 +295,7 @@ impl Bbr {
         self.window = (in_flight + self.packet_size).max(MIN_PACKETS * self.packet_size);
     }
 
-    /// The losses of the last recovery were none.
+    /// Undoes the last recovery, whose losses were none.
     pub(super) fn undo(&mut self) {
         if let Some((long_term, short_term, bandwidth)) = self.undo.take() {
             self.long_term_in_flight = self.long_term_in_flight.max(long_term);
@@ -298,12 +304,12 @@ impl Bbr {
         }
     }
 
-    /// Returns the bandwidth that is sent at: the best of late, as far as loss allows.
+    /// Returns the bandwidth to send at: the recent maximum, within the bounds from loss.
     fn usable_bandwidth(&self) -> u64 {
         self.bandwidth.get().min(self.short_term_bandwidth)
     }
 
-    /// Returns `gain` percent of what fills the pipe at `bandwidth`.
+    /// Returns `gain` percent of the bytes that fill the pipe at `bandwidth`.
     fn pipe(&self, bandwidth: u64, gain: u64) -> u64 {
         if !self.has_round_trip {
             return INITIAL_PACKETS * self.packet_size;
@@ -311,7 +317,7 @@ impl Bbr {
         scale(bytes_of(bandwidth, self.min_round_trip.value()), gain)
     }
 
-    /// Returns what may be in flight so that a pipe of that size stays full although packets leave in trains.
+    /// Returns the bytes that may be in flight so that a pipe of this size stays full although packets leave in trains.
     fn with_trains(&self, in_flight: u64) -> u64 {
         let in_flight = in_flight.max(3 * self.quantum).max(MIN_PACKETS * self.packet_size);
         if self.state == State::Up { in_flight + 2 * self.packet_size } else { in_flight }

@@ -1,31 +1,32 @@
-//! The cycle that probes for bandwidth, and the bound of what may be in flight that its losses teach.
+//! The cycle that probes for bandwidth, and the bound on bytes in flight learned from its losses.
 
 use std::time::{Duration, Instant};
 
 use super::bounds::is_too_much;
 use super::{Bbr, Sample, Stamp, State, percent, scale};
 
-/// Longest time between two probes, in rounds: what a flow that halves its window at each loss needs to fill the pipe again.
+/// Longest time between two probes, in rounds: as long as a flow that halves its window at each loss needs to fill the
+/// pipe again.
 const MAX_ROUNDS: u64 = 63;
-/// Shortest time between two probes, and the most that chance adds.
+/// Shortest time between two probes, and the greatest random addition.
 const WAIT: Duration = Duration::from_secs(2);
 const RANDOM_WAIT: Duration = Duration::from_secs(1);
-/// How often the wait doubles while probes only find what others need: a flow that halves its window at a loss would never recover
-/// from one probe before the next.
+/// Maximum number of times the wait doubles while probes only find other flows' shares: a flow that halves its window
+/// at a loss would otherwise not recover between two probes.
 const MAX_IN_VAIN: u32 = 3;
 
-/// What acknowledgements that arrive now speak of.
+/// What the arriving acknowledgements belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AckPhase {
-    /// Nothing of a probe.
+    /// Not to a probe.
     Idle,
-    /// What left while the pipe was filled.
+    /// To data that left while the pipe was filled.
     Refilling,
-    /// What left before the probe sent more.
+    /// To data that left before the probe sent more.
     Starting,
-    /// What left while the probe sent more.
+    /// To data that left while the probe sent more.
     Feedback,
-    /// What left while the probe sent more, after it ended.
+    /// To data that left while the probe sent more, after it ended.
     Stopping,
 }
 
@@ -35,14 +36,16 @@ pub(super) struct Probe {
     began_at: Instant,
     wait: Duration,
     pub(super) rounds: u64,
-    /// Probes in a row that ended because they lost too much: each makes the wait longer.
+    /// Probes in a row that ended because they lost too much; each makes the wait longer.
     in_vain: u32,
     phase: AckPhase,
-    /// Losses of what leaves now are the probe's.
+    /// Losses of data that leaves now belong to the probe.
     has_samples: bool,
-    /// Rounds in which the bound grew, what was acknowledged since its last growth, and how much that takes.
+    /// Rounds in which the bound grew.
     up_rounds: u32,
+    /// Bytes acknowledged since the bound last grew.
     up_acked: u64,
+    /// Bytes acknowledged for the bound to grow by one step.
     up_step: u64,
 }
 
@@ -95,7 +98,7 @@ impl Bbr {
         }
     }
 
-    /// The bound grows with what passes without loss; too much loss lowers it.
+    /// Raises the bound by data that passes without loss; too much loss lowers it.
     fn adapt_long_term(&mut self, now: Instant, sample: &Sample) {
         if self.rounds.has_begun {
             match self.probe.phase {
@@ -153,13 +156,13 @@ impl Bbr {
         is_too_much(lost / self.packet_size, in_flight / self.packet_size)
     }
 
-    /// A chunk of a probe was lost: was it one too many?
+    /// Checks whether a lost chunk of a probe was one too many.
     pub(super) fn check_probe_loss(&mut self, now: Instant, bytes: u64, stamp: &Stamp, lost: u64) {
         if !self.probe.has_samples || !self.is_loss_too_high(lost, stamp.in_flight) {
             return;
         }
-        // What was in flight when the loss became too high: the sender cannot know which packet of the train it was, so it takes the
-        // point at which two percent of what was sent before were lost.
+        // Estimate what was in flight when the loss became too high. The sender cannot know which packet of the train
+        // it was, so it takes the point at which two percent of the data before were lost.
         let before = stamp.in_flight.saturating_sub(bytes);
         let lost_before = lost.saturating_sub(bytes);
         let allowed = (2 * before / 100).saturating_sub(lost_before);
@@ -182,7 +185,7 @@ impl Bbr {
             && self.in_flight <= self.target_in_flight(self.bandwidth.get(), percent(100))
     }
 
-    /// Begins the next probe if it is time. Tells whether it did.
+    /// Begins the next probe if it is due. Returns whether it did.
     fn check_refill(&mut self, now: Instant) -> bool {
         let rounds = (self.target_in_flight(self.usable_bandwidth(), percent(100)) / self.packet_size).min(MAX_ROUNDS)
             << self.probe.in_vain;
@@ -219,7 +222,7 @@ impl Bbr {
         self.state = State::Down;
     }
 
-    /// Returns the window of a look at the round trip.
+    /// Returns the window of a round-trip measurement.
     pub(super) fn probe_rtt_window(&self) -> u64 {
         scale(self.pipe(self.usable_bandwidth(), percent(100)), percent(50)).max(super::MIN_PACKETS * self.packet_size)
     }

@@ -1,4 +1,4 @@
-//! The round trip of an empty queue, and the rare looks at it.
+//! The round trip with an empty queue, and its rare measurements.
 
 use std::time::{Duration, Instant};
 
@@ -7,25 +7,26 @@ use super::{AckPhase, Bbr, ProbeRtt, Sample, State};
 
 /// How long a minimum counts.
 const MAX_AGE: Duration = Duration::from_secs(10);
-/// How long after the last minimum the queue is emptied to see it again.
+/// Time after the last minimum until the queue is emptied to measure again.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A sample that is longer by no more than this part shows that the queue is nearly empty, so nothing need be emptied to see it.
+/// A sample that exceeds the minimum by no more than this part shows a nearly empty queue, so no measurement is needed.
 const SIMILAR: u32 = 8;
-/// How long that takes, at least.
+/// Minimum duration of a measurement.
 const HOLD: Duration = Duration::from_millis(200);
 
-/// The smallest round trip of late.
+/// The recent minimum of the round trip.
 #[derive(Debug)]
 pub(super) struct MinRoundTrip {
     value: Duration,
     seen_at: Instant,
-    /// The smallest since the last look, and when it was seen.
+    /// The minimum since the last measurement.
     recent: Duration,
+    /// When that minimum was seen.
     recent_at: Instant,
     is_due: bool,
-    /// The largest of the last two cycles, in nanoseconds.
+    /// The maximum of the last two cycles, in nanoseconds.
     largest: MaxFilter,
-    /// The smallest of the round that losses are counted in.
+    /// The minimum of the round in which losses are counted.
     of_round: Duration,
 }
 
@@ -46,12 +47,12 @@ impl MinRoundTrip {
         self.value
     }
 
-    /// Begins a further cycle, and with it the time in which the largest round trip counts.
+    /// Begins another cycle, and the time in which its maximum counts.
     pub(super) fn start_cycle(&mut self) {
         self.largest.advance();
     }
 
-    /// Tells whether all of the round that ends now met a queue that was half full, as queues of this path go.
+    /// Tells whether the whole round that ends now met a queue at least half full, by the measure of this path.
     pub(super) fn take_standing_queue(&mut self) -> bool {
         let of_round = std::mem::replace(&mut self.of_round, Duration::MAX);
         let largest = Duration::from_nanos(self.largest.get());

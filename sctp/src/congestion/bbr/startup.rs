@@ -1,27 +1,27 @@
-//! Startup and drain: how the bandwidth is found, and the queue that it took emptied.
+//! Startup and drain: finding the bandwidth, then emptying the queue that this caused.
 
 use std::time::Instant;
 
 use super::{Bbr, Sample, State, percent, scale};
 
-/// Growth that counts as growth.
+/// Minimum growth that counts.
 const GROWTH: u64 = percent(125);
 /// Rounds without growth after which the bandwidth is known.
 const ROUNDS_WITHOUT_GROWTH: u32 = 3;
 
-/// Finds out whether more sending still brings more delivery.
+/// Detects whether sending more still brings more delivery.
 #[derive(Debug, Default)]
 pub(super) struct FullBandwidth {
     best: u64,
     rounds: u32,
     /// The bandwidth no longer grows, in this probe.
     pub(super) is_now: bool,
-    /// It once did not: startup is over.
+    /// It stopped growing once: startup is over.
     pub(super) is_reached: bool,
 }
 
 impl FullBandwidth {
-    /// Begins anew, from a rate that is known.
+    /// Begins anew, from a known rate.
     pub(super) fn reset(&mut self, best: u64) {
         *self = FullBandwidth { best, is_reached: self.is_reached, ..FullBandwidth::default() };
     }

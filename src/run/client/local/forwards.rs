@@ -1,6 +1,6 @@
-//! Which ports there are to be, and what the host has to say about that.
+//! Which ports to open, given the services of the host.
 
-use super::{LocalDatagrams, Sharing, What, named_target};
+use super::{LocalDatagrams, PortTarget, Sharing, named_target};
 use crate::address::{Bind, ListenAddress, Protocol};
 use crate::config::{LocalForward, ServiceBind};
 use crate::run::RunError;
@@ -9,36 +9,36 @@ use crate::status::event::{Appearance, Event};
 use crate::tunnel::Service;
 
 impl Client {
-    /// Binds what can be bound before the host's services are known.
+    /// Binds the ports that do not depend on the host's services.
     pub(in crate::run::client) fn bind_forwards(&mut self) -> Result<(), RunError> {
-        // A bare address may turn out to be one for datagrams.
+        // An address without a protocol may turn out to be for datagrams.
         let first = |bind: &ServiceBind| bind.of(Protocol::Tcp).or_else(|| bind.of(Protocol::Udp));
         for forward in &self.config.forwards {
-            let (bind, what) = match forward {
-                LocalForward::Only { bind } => (first(bind), What::Only),
-                LocalForward::Service { name, bind: Some(bind) } => (first(bind), What::Service(name.clone())),
+            let (bind, port_target) = match forward {
+                LocalForward::Only { bind } => (first(bind), PortTarget::Only),
+                LocalForward::Service { name, bind: Some(bind) } => (first(bind), PortTarget::Service(name.clone())),
                 LocalForward::Dial { bind, endpoint } => {
-                    (Some(bind.clone()), What::Dial(named_target(endpoint), endpoint.to_string()))
+                    (Some(bind.clone()), PortTarget::Dial(named_target(endpoint), endpoint.to_string()))
                 }
-                // Their ports are the host's to say.
+                // The host decides their ports.
                 LocalForward::Every | LocalForward::Service { bind: None, .. } => continue,
             };
             match bind {
-                // A port of each protocol: the host says which service has which.
+                // This is a port of each protocol: the host's services decide which is which.
                 Some(Bind::Tcp(address)) if self.local.taken_by(address).is_some() => {
-                    self.local.deferred.push((address, what));
+                    self.local.deferred.push((address, port_target));
                 }
-                Some(bind) => self.local.add(&mut self.core, &bind, what, Sharing::Warned)?,
+                Some(bind) => self.local.add(&mut self.core, &bind, port_target, Sharing::Warned)?,
                 None => {}
             }
         }
         for address in &self.config.dynamic {
-            self.local.add(&mut self.core, &Bind::Tcp(*address), What::Proxy, Sharing::Warned)?;
+            self.local.add(&mut self.core, &Bind::Tcp(*address), PortTarget::Proxy, Sharing::Warned)?;
             let is_open = address.addresses().any(|one| !one.ip().to_canonical().is_loopback());
             if self.config.credentials.is_none() && is_open {
                 let message = format!(
-                    "everybody who reaches -D {address} has the host dial for them what its --allow has; --proxy-auth \
-                     USER:PASSWORD serves those alone who know it, and -D {} this machine alone",
+                    "everybody who reaches -D {address} can make the host dial what its --allow permits; --proxy-auth \
+                     USER:PASSWORD serves only those who know it, and -D {} only this machine",
                     address.port()
                 );
                 self.core.turn.warn("open-proxy", message);
@@ -47,32 +47,32 @@ impl Client {
         Ok(())
     }
 
-    /// Binds what was left until it was known which protocol each service is of.
+    /// Binds the ports whose protocol depends on the services.
     fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
-        for (address, what) in std::mem::take(&mut self.local.deferred) {
-            let is_udp = services.iter().any(|service| service.is_udp() && what.is(service));
+        for (address, port_target) in std::mem::take(&mut self.local.deferred) {
+            let is_udp = services.iter().any(|service| service.is_udp() && port_target.is(service));
             if !is_udp && let Some(other) = self.local.taken_by(address) {
                 let message = format!(
                     "{other} and {} are both of TCP and cannot both appear at {address}; choose another port for one of them",
-                    what.name()
+                    port_target.name()
                 );
                 return Err(RunError::NoService(message));
             }
             let bind = if is_udp { Bind::Udp(address) } else { Bind::Tcp(address) };
-            self.local.add(&mut self.core, &bind, what, Sharing::Warned)?;
+            self.local.add(&mut self.core, &bind, port_target, Sharing::Warned)?;
         }
         Ok(())
     }
 
-    /// Checks the forwards against what the host has, binds the rest, and says what appears where.
+    /// Checks the forwards against the host's services, binds the remaining ports, and reports what leads where.
     pub(in crate::run::client) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
         let names = || services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
-        let bound = self.local.listeners.iter().map(|(_, port)| &port.what);
-        for what in bound.chain(self.local.deferred.iter().map(|(_, what)| what)) {
-            match what {
-                What::Only if services.len() != 1 => {
+        let bound = self.local.listeners.iter().map(|(_, port)| &port.port_target);
+        for port_target in bound.chain(self.local.deferred.iter().map(|(_, port_target)| port_target)) {
+            match port_target {
+                PortTarget::Only if services.len() != 1 => {
                     let message = if services.is_empty() {
-                        "the host shares no service; ask for something it allows with -L or -D".to_owned()
+                        "the host shares no service; use -L or -D for what it allows".to_owned()
                     } else {
                         format!(
                             "the host has several services: {}; say which, as in {}=8080",
@@ -82,7 +82,7 @@ impl Client {
                     };
                     return Err(RunError::NoService(message));
                 }
-                What::Service(name) if !services.iter().any(|service| service.name == *name) => {
+                PortTarget::Service(name) if !services.iter().any(|service| service.name == *name) => {
                     let message = format!("the host has no service {name:?}; it has: {}", names());
                     return Err(RunError::NoService(message));
                 }
@@ -111,26 +111,26 @@ impl Client {
         self.suit_protocols(services)?;
         self.bind_deferred(services)?;
         let first = services.first().map_or_else(String::new, |service| service.name.clone());
-        let datagrams = self.local.datagrams.values().map(|datagrams| (&datagrams.what, &datagrams.name));
-        let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.what, &port.name)));
-        for (what, name) in all {
+        let datagrams = self.local.datagrams.values().map(|datagrams| (&datagrams.port_target, &datagrams.name));
+        let all = datagrams.chain(self.local.listeners.iter().map(|(_, port)| (&port.port_target, &port.name)));
+        for (port_target, name) in all {
             let Some(local) = name.clone() else { continue };
-            let service = match what {
-                What::Only => Appearance::Target(first.clone()),
-                What::Service(name) | What::Dial(_, name) => Appearance::Target(name.clone()),
-                What::Proxy => Appearance::Proxy,
+            let service = match port_target {
+                PortTarget::Only => Appearance::Target(first.clone()),
+                PortTarget::Service(name) | PortTarget::Dial(_, name) => Appearance::Target(name.clone()),
+                PortTarget::Proxy => Appearance::Proxy,
             };
             self.core.turn.report(&Event::Forwarding { local, service });
         }
         Ok(())
     }
 
-    /// Makes listeners for datagrams of those that lead to a service of datagrams, and refuses what cannot be.
+    /// Moves ports that lead to a UDP service to UDP, and refuses impossible ones.
     fn suit_protocols(&mut self, services: &[Service]) -> Result<(), RunError> {
-        let find = |what: &What| match what {
-            What::Only => services.first(),
-            What::Service(name) => services.iter().find(|service| service.name == *name),
-            What::Dial(..) | What::Proxy => None,
+        let find = |port_target: &PortTarget| match port_target {
+            PortTarget::Only => services.first(),
+            PortTarget::Service(name) => services.iter().find(|service| service.name == *name),
+            PortTarget::Dial(..) | PortTarget::Proxy => None,
         };
         let mismatch = |service: &Service, local: &str| {
             let proto = if service.is_udp() { "datagrams (UDP)" } else { "streams (TCP)" };
@@ -139,32 +139,32 @@ impl Client {
                 service.name
             ))
         };
-        for LocalDatagrams { what, name } in self.local.datagrams.values() {
-            if let (Some(service), Some(name)) = (find(what).filter(|service| !service.is_udp()), name) {
+        for LocalDatagrams { port_target, name } in self.local.datagrams.values() {
+            if let (Some(service), Some(name)) = (find(port_target).filter(|service| !service.is_udp()), name) {
                 return Err(mismatch(service, name));
             }
         }
-        let wrong = self.local.listeners.iter().filter(|(_, port)| find(&port.what).is_some_and(Service::is_udp));
+        let wrong =
+            self.local.listeners.iter().filter(|(_, port)| find(&port.port_target).is_some_and(Service::is_udp));
         for key in wrong.map(|(key, _)| key).collect::<Vec<_>>() {
             let Some(mut port) = self.local.listeners.remove(key) else { continue };
             self.core.turn.deregister(&mut port.listener);
-            // The second address of a port goes with the first.
+            // The second address of a port goes along with the first.
             let Some(name) = port.name else { continue };
             let Some(address) = port.address else {
-                return Err(
-                    find(&port.what).map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name))
-                );
+                return Err(find(&port.port_target)
+                    .map_or(RunError::NoService(name.clone()), |service| mismatch(service, &name)));
             };
-            // A port that the system chose for TCP may be another's for UDP.
-            self.local.add(&mut self.core, &Bind::Udp(address.asked), port.what, Sharing::Warned)?;
+            // A port that the system chose for TCP may be in use for UDP.
+            self.local.add(&mut self.core, &Bind::Udp(address.asked), port.port_target, Sharing::Warned)?;
         }
         Ok(())
     }
 
-    /// Takes a service at its own port where that is free, otherwise at any.
+    /// Binds a service to its own port if that is free, otherwise to any.
     fn bind_service(&mut self, service: &Service) -> Result<(), RunError> {
-        let what = What::Service(service.name.clone());
-        if self.local.has(&what) {
+        let port_target = PortTarget::Service(service.name.clone());
+        if self.local.has(&port_target) {
             return Ok(());
         }
         let bind = |port: u16| {
@@ -172,8 +172,12 @@ impl Client {
             if service.is_udp() { Bind::Udp(address) } else { Bind::Tcp(address) }
         };
         match service.port.filter(|port| *port != 0) {
-            Some(port) if self.local.add(&mut self.core, &bind(port), what.clone(), Sharing::Refused).is_ok() => Ok(()),
-            _ => self.local.add(&mut self.core, &bind(0), what, Sharing::Warned),
+            Some(port)
+                if self.local.add(&mut self.core, &bind(port), port_target.clone(), Sharing::Refused).is_ok() =>
+            {
+                Ok(())
+            }
+            _ => self.local.add(&mut self.core, &bind(0), port_target, Sharing::Warned),
         }
     }
 }

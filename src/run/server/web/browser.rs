@@ -1,4 +1,4 @@
-//! What the socket of a browser takes and gives.
+//! Reading from and writing to a browser's socket.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -11,11 +11,11 @@ use crate::run::server::Server;
 use crate::status::refusal::Refusal as Counted;
 
 impl Server {
-    /// Reads what there is room for; false says that nothing moved, or that the connection is gone.
+    /// Reads as much as there is room for. Returns false if nothing moved, or the connection is gone.
     pub(super) fn read_browser(&mut self, key: WebKey) -> bool {
         let Some(web) = self.webs.get_mut(key) else { return false };
         match web.transport.handshake() {
-            // One that was reset meanwhile stays so.
+            // A connection that was reset in the meantime stays so.
             Ok(true) if !web.is_secured && !web.read_ended => {
                 web.is_secured = true;
                 web.exchange.set_tls(web.transport.is_tls());
@@ -45,7 +45,7 @@ impl Server {
                 }
                 Ok(len) => {
                     web.pace.received(now, len);
-                    // More than the server takes itself is not for it.
+                    // A request longer than the server accepts is not for the server itself.
                     if let Some(early) = &mut web.early
                         && early.len() < http::MAX_HEAD
                         && matches!(web.exchange.stage(), Stage::Idle | Stage::Head | Stage::Routing)
@@ -56,7 +56,7 @@ impl Server {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    // TLS without its own good-bye: most browsers leave it out.
+                    // TLS ended without close_notify, as with most browsers.
                     web.read_ended = true;
                     web.exchange.handle_end();
                 }
@@ -71,7 +71,7 @@ impl Server {
         has_moved
     }
 
-    /// Writes what there is for the browser. `None` says that the connection is gone.
+    /// Writes what waits for the browser. `None` means that the connection is gone.
     pub(super) fn write_browser(&mut self, key: WebKey) -> Option<bool> {
         let web = self.webs.get_mut(key)?;
         let mut has_moved = false;

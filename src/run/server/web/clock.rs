@@ -1,4 +1,4 @@
-//! How long the connection of a browser may be at what it does.
+//! Time limits of a browser's connection.
 
 use std::time::{Duration, Instant};
 
@@ -9,39 +9,43 @@ use crate::run::server::{Server, logins};
 use crate::run::table::Mark;
 use crate::status::refusal::Refusal as Counted;
 
-/// How long a connection may be idle, and how long a head may take.
+/// Longest idle time of a connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest time for a head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a service may take to begin its answer.
+/// Longest time until a service begins its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a browser may not take what is there for it, and a service not take a body.
+/// Longest time without progress while a browser has to read, or a service has to take a body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the end of a connection may take; and how long if the browser goes on sending what nobody reads.
+/// Time for a connection to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for it to end if the browser keeps sending data, which is dropped.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Web {
-    /// Returns when the connection has been at what it does for too long.
+    /// Returns the deadline of the connection's present stage.
     fn deadline(&self) -> Option<Instant> {
         match self.stage {
-            // The end of the answer before is under way.
+            // The end of the last answer is still going out.
             Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
-            // A handshake has no more time than a head.
+            // A handshake gets as much time as a head.
             Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
             Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
             Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
             Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
             Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
-            // A stream of events may be silent for as long as it likes.
+            // A stream of events may be silent without limit.
             Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
             Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
             Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
-            // What it still sends is read for a while: reset by what was not, it might never see the answer.
+            // Its data is read for a while: unread data would reset the connection, and it might never see the answer.
             Stage::Closing | Stage::Done => {
                 Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
             }
@@ -50,7 +54,7 @@ impl Web {
 }
 
 impl Server {
-    /// Sets the clock for what the connection does now.
+    /// Sets the deadline for the present stage.
     pub(super) fn look_at_clock(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
         if let Some(deadline) = web.deadline()
@@ -64,7 +68,7 @@ impl Server {
     pub(in crate::run::server) fn handle_web_due(&mut self, web: Mark) {
         let now = self.core.turn.now;
         let Some(key) = self.webs.find(web) else { return };
-        // One that was set for later than another is of no use any more.
+        // An outdated deadline does nothing.
         let is_set = |web: &&mut Web| web.due_at.is_some_and(|at| at <= now);
         let Some(web) = self.webs.get_mut(key).filter(is_set) else { return };
         web.due_at = None;

@@ -1,4 +1,4 @@
-//! What the two applications do with their streams, and what they are told.
+//! The actions of the two applications on their streams, and the events they get.
 
 use pinhole::internals::tunnel::{AbortReason, ConnectTarget, Event, GoAwayReason, OpenError, Origin, StreamKey};
 use rand::RngExt;

@@ -1,4 +1,4 @@
-//! Carriers in memory: they deliver in any order, and die with what they hold.
+//! Carriers in memory: they deliver in any order, and die with the messages in transit.
 
 use bytes::Bytes;
 use pinhole::internals::tunnel::{AbortReason, Outbound, Room};
@@ -7,7 +7,7 @@ use rand::RngExt;
 use super::{Happening, MAX_IN_FLIGHT, World, datagrams, describe, trace};
 use crate::mux_sim::settings::pick;
 
-/// How far one side is with a carrier.
+/// The state of a carrier on one side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
     Unopened,
@@ -15,7 +15,7 @@ pub(super) enum View {
     Lost,
 }
 
-/// A carrier, and what each side knows of it.
+/// A carrier, and what each side knows about it.
 pub(super) struct Carrier {
     pub(super) is_alive: bool,
     pub(super) views: [View; 2],

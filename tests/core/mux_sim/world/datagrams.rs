@@ -1,4 +1,4 @@
-//! UDP flows of the world: every datagram is known by flow, sender and number, and so is what became of it.
+//! UDP flows of the world: every datagram and its fate are known by flow, sender and number.
 
 use bytes::Bytes;
 use pinhole::internals::tunnel::chunk::MAX_DATAGRAM;
@@ -12,7 +12,7 @@ use crate::mux_sim::settings::pick;
 /// Flow, sender and number in front of each payload.
 const NAME_LEN: usize = 9;
 
-/// What became of one datagram.
+/// The fate of one datagram.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Datagram {
     len: usize,

@@ -1,4 +1,4 @@
-//! The client's reverse forwards: each reaches the host once, and each answer the client, whatever carriers die
+//! The client's reverse forwards: each reaches the host once, and each answer the client, even if carriers die in
 //! between.
 
 use pinhole::internals::tunnel::Event;
@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::{Happening, World, trace};
 
-/// One that the client asked for.
+/// A request of the client.
 #[derive(Debug)]
 pub(super) struct Ask {
     bind: String,
