@@ -28,22 +28,22 @@ mod status;
 mod tunnel;
 
 #[cfg(unix)]
-pub use api::Client;
+pub use crate::api::Client;
 #[cfg(feature = "server")]
-pub use api::Server;
-pub use api::{Check, Error, Host, channel};
+pub use crate::api::Server;
+pub use crate::api::{Check, Error, Host, channel};
 #[cfg(feature = "server")]
-pub use config::ServerConfig;
-pub use config::{CheckConfig, ClientConfig, HostConfig};
+pub use crate::config::ServerConfig;
+pub use crate::config::{CheckConfig, ClientConfig, HostConfig};
 #[cfg(unix)]
-pub use net::program_stream::{ProgramListener as Listener, ProgramStream as Stream};
+pub use crate::net::program_stream::{ProgramListener as Listener, ProgramStream as Stream};
 #[cfg(unix)]
-pub use run::DialError;
+pub use crate::run::DialError;
 #[cfg(all(unix, feature = "server"))]
-pub use run::ServerDialer as Dialer;
-pub use run::Stopper;
-pub use signaling::pin::Pin;
-pub use status::event;
+pub use crate::run::ServerDialer as Dialer;
+pub use crate::run::Stopper;
+pub use crate::signaling::pin::Pin;
+pub use crate::status::event;
 #[doc(inline)]
-pub use status::event::Event;
-pub use tunnel::AbortReason;
+pub use crate::status::event::Event;
+pub use crate::tunnel::AbortReason;

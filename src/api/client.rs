@@ -10,7 +10,7 @@ use crate::status::event::Event;
 #[cfg(unix)]
 use crate::{
     address::Endpoint,
-    config::Pipe,
+    config::StreamTarget,
     net::program_stream::ProgramStream,
     run::{Connector, DialError, PATIENCE, Until},
 };
@@ -59,7 +59,7 @@ impl Client {
     /// [`DialError`].
     #[cfg(unix)]
     pub fn connect(&self, service: &str) -> Result<ProgramStream, DialError> {
-        self.connector.open(Pipe::Service(service.to_owned()), NAME, Until::Dialled, PATIENCE)
+        self.connector.open(StreamTarget::Service(service.to_owned()), NAME, Until::Dialled, PATIENCE)
     }
 
     /// Has the host connect to something that its access list allows, and otherwise does what [`Client::connect`] does.
@@ -68,7 +68,7 @@ impl Client {
     /// [`DialError`].
     #[cfg(unix)]
     pub fn dial(&self, target: &Endpoint) -> Result<ProgramStream, DialError> {
-        self.connector.open(Pipe::Dial(target.clone()), NAME, Until::Dialled, PATIENCE)
+        self.connector.open(StreamTarget::Dial(target.clone()), NAME, Until::Dialled, PATIENCE)
     }
 
     /// Returns the first local TCP address that was bound before the host's services were known.

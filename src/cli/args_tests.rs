@@ -162,7 +162,7 @@ fn defaults_are_those_of_the_library() {
     let (url, pin) = parse::host_url("ws://a?pin=1").unwrap();
     let expected =
         ClientConfig::joining(url, pin.unwrap(), "localhost:1".parse::<crate::address::ListenAddress>().unwrap());
-    let command::Command::Client(given, _) = run(&["client", "ws://a?pin=1", "1"]) else { panic!("no client") };
+    let command::Command::Client(given, ..) = run(&["client", "ws://a?pin=1", "1"]) else { panic!("no client") };
     assert_eq!(format!("{given:?}"), format!("{expected:?}"));
     let expected = HostConfig::sharing(parse::target("1").unwrap());
     let command::Command::Host(given, _) = run(&["host", "1"]) else { panic!("no host") };

@@ -12,7 +12,7 @@ use super::parse::{self, HostUrl};
 use super::secrets::{self, PROXY_AUTH};
 use super::services::{self, GivenLocals};
 use crate::address::ListenAddress;
-use crate::config::{ClientConfig, Pipe};
+use crate::config::{ClientConfig, StreamTarget};
 use crate::http::field::HeaderField;
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
@@ -114,7 +114,7 @@ pub struct ClientArguments {
     /// The name of a service, or HOST:PORT or unix:/path that the host's --allow has; no UDP. What is printed otherwise
     /// goes to stderr.
     #[arg(short = 'W', value_name = "SERVICE|HOST:PORT", help_heading = "Forwards", value_parser = forwards::pipe)]
-    pub pipe: Option<Pipe>,
+    pub pipe: Option<StreamTarget>,
     /// A PEM file of certificates to trust instead of the system's
     ///
     /// They are those of authorities, or the host's own. For wss:// only.
@@ -186,7 +186,6 @@ pub(super) fn settings(
         dynamic: arguments.dynamic,
         credentials,
         once: arguments.once || arguments.pipe.is_some(),
-        pipe: arguments.pipe,
         udp_idle: arguments.bounds.udp_idle,
         ca,
         headers,

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::question::{Ask, NoAnswer};
 use super::wizard::{self, Answers};
 use super::{check, secrets, server};
-use crate::config::{CheckConfig, ClientConfig, HostConfig, ServerConfig};
+use crate::config::{CheckConfig, ClientConfig, HostConfig, ServerConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
 
@@ -24,7 +24,7 @@ pub enum Command {
     /// `pinhole host`.
     Host(HostConfig, Output),
     /// `pinhole client`.
-    Client(ClientConfig, Output),
+    Client(ClientConfig, Option<StreamTarget>, Output),
     /// `pinhole server`.
     Server(ServerConfig, Output),
     /// `pinhole check`.
@@ -38,7 +38,7 @@ impl Command {
     pub fn output(&self) -> Output {
         match self {
             Command::Host(_, output)
-            | Command::Client(_, output)
+            | Command::Client(_, _, output)
             | Command::Server(_, output)
             | Command::Check(_, output)
             | Command::Demo(output) => *output,
@@ -143,7 +143,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
                 Answers::Host(config) => Command::Host(config, output(false)),
                 Answers::Client(mut config) => {
                     config.proxy = choices::proxy(&config.url, &proxies)?;
-                    Command::Client(config, output(false))
+                    Command::Client(config, None, output(false))
                 }
             };
             Ok(Parsed { command, equivalent, remarks: Vec::new() })
@@ -163,13 +163,14 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
             let output = output(client.json);
             let (pin, mut remarks) = (environment_pin(pin)?, Vec::new());
             let surroundings = ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks };
+            let pipe = client.pipe.clone();
             let (settings, pin) = client::settings(client, surroundings)?;
             let pin = match (pin, ask) {
                 (Some(pin), _) => pin,
                 (None, Some(ask)) => wizard::pin(ask)?,
                 (None, None) => return Err(UsageError::NoPin.into()),
             };
-            Ok(Parsed { remarks, ..Command::Client(settings(pin), output).into() })
+            Ok(Parsed { remarks, ..Command::Client(settings(pin), pipe, output).into() })
         }
         Some(Action::Check(check)) => {
             let output = output(check.json);

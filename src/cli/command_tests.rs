@@ -28,7 +28,7 @@ fn host(line: &[&str], pin: Option<&str>) -> (HostConfig, Output) {
 
 fn client(line: &[&str], pin: Option<&str>) -> (ClientConfig, Output) {
     match unattended(line, pin) {
-        Ok(Command::Client(config, output)) => (config, output),
+        Ok(Command::Client(config, _, output)) => (config, output),
         other => panic!("{line:?}: {other:?}"),
     }
 }
@@ -171,7 +171,7 @@ fn the_environment_names_the_proxy() {
         let proxies = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| proxy.into()));
         let surroundings = Surroundings { ask: Some(&mut ask), proxies, ..Surroundings::default() };
         match parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command) {
-            Ok(Command::Client(config, _)) => Ok(format!("{:?}", config.first_hop())),
+            Ok(Command::Client(config, ..)) => Ok(format!("{:?}", config.first_hop())),
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure.to_string()),
         }
@@ -232,7 +232,7 @@ fn what_clap_says_becomes_one_line() {
 fn a_missing_pin_is_asked_for_last() {
     let (result, asked) = attended(&["client", "ws://h", "80"], &["", "123456"]);
     assert!(
-        matches!(result.map(|parsed| parsed.command), Ok(Command::Client(config, _)) if config.pin.reveal() == "123456")
+        matches!(result.map(|parsed| parsed.command), Ok(Command::Client(config, ..)) if config.pin.reveal() == "123456")
     );
     assert_eq!(asked, 2);
 
@@ -282,7 +282,7 @@ fn login(line: &[&str], variable: Option<&str>) -> Result<(Option<Credentials>, 
     let parsed = parse([&["pinhole"], line].concat(), surroundings).map_err(|failure| failure.to_string())?;
     let login = match parsed.command {
         Command::Host(config, _) => config.server.and_then(|server| server.public).and_then(|public| public.auth),
-        Command::Client(config, _) => config.credentials,
+        Command::Client(config, ..) => config.credentials,
         other => panic!("{other:?}"),
     };
     Ok((login, parsed.remarks))
@@ -370,7 +370,7 @@ fn a_pin_that_is_no_text_is_refused() {
 fn the_wizards_command_parses_to_the_same_settings() {
     let url = "ws://[::1]:5000/ws?pin=a%20b";
     let (result, _) = attended(&[], &["client", url, "0"]);
-    let Ok(Command::Client(asked, _)) = result.map(|parsed| parsed.command) else {
+    let Ok(Command::Client(asked, ..)) = result.map(|parsed| parsed.command) else {
         panic!("the wizard led elsewhere");
     };
     let given = client(&["client", &asked.url.with_pin(&asked.pin), "0"], None).0;

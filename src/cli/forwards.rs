@@ -7,7 +7,7 @@ use super::problem::{Problem, WrongValue};
 use crate::address::{
     AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
-use crate::config::{LocalForward, Pipe, ReverseForward, is_service_name};
+use crate::config::{LocalForward, ReverseForward, StreamTarget, is_service_name};
 
 /// Most ports of a range: as many as a host may have services.
 pub const MAX_RANGE: usize = 256;
@@ -70,17 +70,19 @@ pub fn proxy(text: &str) -> Result<ListenAddress, WrongValue> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn pipe(text: &str) -> Result<Pipe, WrongValue> {
+pub fn pipe(text: &str) -> Result<StreamTarget, WrongValue> {
     let hint = "give the name of a service or HOST:PORT, for example ssh or 127.0.0.1:22";
     let parsed = match (text.trim(), prefix(text)) {
         ("", _) => Err(AddressError::Empty.into()),
         (name, _) if !name.contains([':', '/', '[']) => match is_service_name(name) {
-            true => Ok(Pipe::Service(name.to_owned())),
+            true => Ok(StreamTarget::Service(name.to_owned())),
             false => Err(Problem::ServiceName),
         },
         (_, Prefix::Udp(_)) => Err(Problem::UdpPipe),
-        (_, Prefix::Unix(path)) => absolute(path).map(|path| Pipe::Dial(Endpoint::Unix(path))),
-        (_, Prefix::None(rest)) => rest.parse().map(|target| Pipe::Dial(Endpoint::Tcp(target))).map_err(Problem::from),
+        (_, Prefix::Unix(path)) => absolute(path).map(|path| StreamTarget::Dial(Endpoint::Unix(path))),
+        (_, Prefix::None(rest)) => {
+            rest.parse().map(|target| StreamTarget::Dial(Endpoint::Tcp(target))).map_err(Problem::from)
+        }
     };
     parsed.map_err(|problem| WrongValue::new(text, problem, hint))
 }

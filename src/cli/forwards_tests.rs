@@ -106,10 +106,10 @@ fn proxies_and_pipes_are_understood() {
     for given in ["", "socks", "example.com:1080", "1080-1090", "65536", "*:1080"] {
         assert!(proxy(given).is_err(), "{given}");
     }
-    let endpoint = |text: &str| Pipe::Dial(text.parse().unwrap());
+    let endpoint = |text: &str| StreamTarget::Dial(text.parse().unwrap());
     let cases = [
-        ("ssh", Ok(Pipe::Service("ssh".into()))),
-        ("22", Ok(Pipe::Service("22".into()))),
+        ("ssh", Ok(StreamTarget::Service("ssh".into()))),
+        ("22", Ok(StreamTarget::Service("22".into()))),
         ("127.0.0.1:22", Ok(endpoint("127.0.0.1:22"))),
         ("tcp:db.local:22", Ok(endpoint("db.local:22"))),
         ("[::1]:22", Ok(endpoint("[::1]:22"))),

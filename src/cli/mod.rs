@@ -35,7 +35,7 @@ pub use command::{Command, Parsed, Surroundings, parse};
 pub use failure::{Failure, UsageError};
 pub use output::Output;
 
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
 use crate::run::{Check, Client, Host, RunError, Server};
@@ -80,7 +80,7 @@ pub fn run() -> ExitCode {
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
-            let is_piped = matches!(&command, Command::Client(config, _) if config.pipe.is_some());
+            let is_piped = matches!(&command, Command::Client(_, Some(_), _));
             let printer = command.output().printer(is_piped);
             logging::start(command.output().verbosity, printer.err());
             fault::log_panics();
@@ -109,8 +109,8 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
                 host.run()
             })
         }
-        Command::Client(config, output) => {
-            return match run_client(config, output, printer) {
+        Command::Client(config, pipe, output) => {
+            return match run_client(config, pipe, output, printer) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err((code, message)) => failed(output, printer, &code, message),
             };
@@ -142,10 +142,14 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
 }
 
 /// Runs a client, and the pipe between its stdin and stdout and the host. Returns the error's code and its sentence.
-fn run_client(mut config: ClientConfig, output: Output, printer: &Printer) -> Result<(), (String, String)> {
+fn run_client(
+    config: ClientConfig,
+    pipe: Option<StreamTarget>,
+    output: Output,
+    printer: &Printer,
+) -> Result<(), (String, String)> {
     let told = |error: RunError| (error.code().to_owned(), error.to_string());
-    let reporter = client_reporter(&config, output, printer).into_callback();
-    let pipe = config.pipe.take();
+    let reporter = client_reporter(pipe.is_some(), output, printer).into_callback();
     let mut client = Client::bind(config, reporter).map_err(told)?;
     client.handle_signals().map_err(told)?;
     #[cfg(unix)]
@@ -160,10 +164,10 @@ fn run_client(mut config: ClientConfig, output: Output, printer: &Printer) -> Re
 }
 
 /// A client whose stdout is a stream says what it has to say on stderr.
-fn client_reporter(config: &ClientConfig, output: Output, printer: &Printer) -> Reporter {
-    match config.pipe {
-        Some(_) => output.reporter_on_stderr(Role::Client, printer),
-        None => output.reporter(Role::Client, printer),
+fn client_reporter(is_piped: bool, output: Output, printer: &Printer) -> Reporter {
+    match is_piped {
+        true => output.reporter_on_stderr(Role::Client, printer),
+        false => output.reporter(Role::Client, printer),
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::Pipe;
+use crate::config::StreamTarget;
 use crate::net::program_stream::ProgramStream;
 use crate::run::{Client, Connector, DialError, Stopper, Until};
 
@@ -45,7 +45,7 @@ impl RunningPipe {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn start(client: &Client, target: Pipe) -> io::Result<RunningPipe> {
+    pub(super) fn start(client: &Client, target: StreamTarget) -> io::Result<RunningPipe> {
         // Without the buffers of the standard library: half a line is worth as much as a whole one.
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
@@ -67,7 +67,7 @@ impl RunningPipe {
     }
 }
 
-fn join(connector: &Connector, target: Pipe, mut stdin: File, mut stdout: File) -> Result<(), PipeError> {
+fn join(connector: &Connector, target: StreamTarget, mut stdin: File, mut stdout: File) -> Result<(), PipeError> {
     let mut stream = match connector.open(target, "stdin", Until::Opened, Duration::MAX) {
         Ok(stream) => stream,
         // The client says itself why it has ended.

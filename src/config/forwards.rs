@@ -124,9 +124,9 @@ impl ReverseForward {
     }
 }
 
-/// What stdin and stdout are joined to.
+/// The far end of one stream to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pipe {
+pub enum StreamTarget {
     /// A service of the host, by its name.
     Service(String),
     /// Something the host is asked to dial; never UDP.

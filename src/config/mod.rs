@@ -15,7 +15,7 @@ use std::time::Duration;
 #[cfg(unix)]
 pub(crate) use forwards::ProgramService;
 pub use forwards::{
-    LocalForward, Pipe, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name,
+    LocalForward, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, StreamTarget, is_service_name,
 };
 pub use server::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, PublicService, Registration,
@@ -105,8 +105,6 @@ pub struct ClientConfig {
     pub dynamic: Vec<ListenAddress>,
     /// Whom that proxy serves; `None` is everybody who reaches it.
     pub credentials: Option<Credentials>,
-    /// What stdin and stdout are joined to.
-    pub pipe: Option<Pipe>,
     /// How long a UDP flow may be idle before it ends.
     pub udp_idle: Duration,
     /// A PEM file of certificate authorities to trust instead of the system's.
@@ -226,7 +224,6 @@ impl ClientConfig {
             bounds: Bounds::default(),
             dynamic: Vec::new(),
             credentials: None,
-            pipe: None,
             udp_idle: DEFAULT_UDP_IDLE,
             ca: None,
             headers: Vec::new(),

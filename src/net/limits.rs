@@ -1,7 +1,7 @@
 //! How many descriptors the system lets this process have.
 //!
-//! Every TCP connection, signaling WebSocket and UDP socket is one; the usual soft limit of 1,024 (256 on macOS) is soon
-//! reached. The limit belongs to the program, so only the command line raises it.
+//! Every TCP connection, signaling WebSocket and UDP socket is one; the usual soft limit of 1,024 (256 on macOS) is
+//! soon reached. The limit belongs to the program, so only the command line raises it.
 
 use std::io;
 

@@ -68,7 +68,8 @@ pub struct Reach {
     pub p2p_timeout: Duration,
     /// How long a session lives without any path.
     pub grace: Duration,
-    /// DTLS records a PeerConnection carries in one direction before another one, with new keys, replaces it. Tests make it small.
+    /// DTLS records a PeerConnection carries in one direction before another one, with new keys, replaces it. Tests
+    /// make it small.
     #[doc(hidden)]
     pub records_per_key: u64,
 }

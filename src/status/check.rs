@@ -14,6 +14,7 @@ const LABEL: usize = 11;
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Finding {
     /// An address of this machine that peers are told.
     Interface {
@@ -28,7 +29,7 @@ pub enum Finding {
         server: String,
         /// The result.
         #[serde(flatten)]
-        result: Asked,
+        result: StunResult,
     },
     /// The network of a side.
     Network {
@@ -64,7 +65,8 @@ pub enum Finding {
 /// The result of asking one server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
-pub enum Asked {
+#[non_exhaustive]
+pub enum StunResult {
     /// It answered.
     Answered {
         /// The server's address.
@@ -108,6 +110,7 @@ pub enum Side {
 /// What can be expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Expectation {
     /// It should work.
     Yes,
@@ -136,14 +139,14 @@ pub(super) fn describe(finding: &Finding, paint: &Paint) -> String {
     format!("{label:<LABEL$} {text}").trim_end().to_owned()
 }
 
-fn asked(result: &Asked) -> String {
+fn asked(result: &StunResult) -> String {
     match result {
-        Asked::Answered { address, mapped, rtt_ms, .. } => {
+        StunResult::Answered { address, mapped, rtt_ms, .. } => {
             format!("{} answers in {}, sees {mapped}", family(*address), round_trip(*rtt_ms))
         }
-        Asked::Silent { address } => format!("{} no answer", family(*address)),
-        Asked::NotAsked { address, message } => format!("{} {}", family(*address), sanitize(message, MAX_MESSAGE)),
-        Asked::NotFound { message } => sanitize(message, MAX_MESSAGE),
+        StunResult::Silent { address } => format!("{} no answer", family(*address)),
+        StunResult::NotAsked { address, message } => format!("{} {}", family(*address), sanitize(message, MAX_MESSAGE)),
+        StunResult::NotFound { message } => sanitize(message, MAX_MESSAGE),
     }
 }
 
@@ -156,7 +159,7 @@ mod tests {
     use super::*;
     use crate::signaling::network::{Mapping, Udp};
 
-    fn stun(server: &str, result: Asked) -> Finding {
+    fn stun(server: &str, result: StunResult) -> Finding {
         Finding::Stun { server: server.to_owned(), result }
     }
 
@@ -172,7 +175,7 @@ mod tests {
             (
                 stun(
                     "stun.l.google.com:19302",
-                    Asked::Answered {
+                    StunResult::Answered {
                         address: server,
                         local: "192.168.1.2:5000".parse().unwrap(),
                         mapped: "203.0.113.1:40000".parse().unwrap(),
@@ -183,17 +186,17 @@ mod tests {
                 r#"{"event":"stun","server":"stun.l.google.com:19302","result":"answered","address":"74.125.250.129:19302","local":"192.168.1.2:5000","mapped":"203.0.113.1:40000","rtt_ms":18.25}"#,
             ),
             (
-                stun("a:1", Asked::Silent { address: "[2001:db8::1]:1".parse().unwrap() }),
+                stun("a:1", StunResult::Silent { address: "[2001:db8::1]:1".parse().unwrap() }),
                 "STUN        a:1                      IPv6 no answer",
                 r#"{"event":"stun","server":"a:1","result":"silent","address":"[2001:db8::1]:1"}"#,
             ),
             (
-                stun("a:1", Asked::NotAsked { address: server, message: "not asked".to_owned() }),
+                stun("a:1", StunResult::NotAsked { address: server, message: "not asked".to_owned() }),
                 "STUN        a:1                      IPv4 not asked",
                 r#"{"event":"stun","server":"a:1","result":"not-asked","address":"74.125.250.129:19302","message":"not asked"}"#,
             ),
             (
-                stun("a:1", Asked::NotFound { message: "no\x1b[2J".to_owned() }),
+                stun("a:1", StunResult::NotFound { message: "no\x1b[2J".to_owned() }),
                 r"STUN        a:1                      no\u{1b}[2J",
                 r#"{"event":"stun","server":"a:1","result":"not-found","message":"no\u001b[2J"}"#,
             ),

@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Serialize, Serializer};
 
-use super::check::Finding;
-use super::refusal::Refusal;
-use crate::signaling::rendezvous::HostId;
+pub use super::check::{Expectation, Finding, Side, StunResult};
+pub use super::refusal::Refusal;
+pub use crate::signaling::network::{Mapping, Network, Udp};
+pub use crate::signaling::rendezvous::HostId;
 
 /// How a session's messages travel; `path` in JSON, beside the fields of its event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "path", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Way {
     /// Over the WebRTC DataChannel, peer to peer.
     Direct {
@@ -88,8 +90,10 @@ impl Serialize for StreamEnd {
 /// only [`Event::Listening`], [`Event::Registered`] and [`Event::PinReplaced`] contain the pin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Event {
     /// A host's signaling WebSocket accepts clients.
+    #[non_exhaustive]
     Listening {
         /// Address of the WebSocket.
         addr: SocketAddr,
@@ -99,6 +103,7 @@ pub enum Event {
         pin: String,
     },
     /// A host has its id on a server, through which clients reach it. Reported again after each [`Event::ServerLost`].
+    #[non_exhaustive]
     Registered {
         /// The id.
         id: HostId,
@@ -111,16 +116,19 @@ pub enum Event {
         web: Option<String>,
     },
     /// A host's connection to its server is lost, or could not be made yet. The host tries again, and sessions go on.
+    #[non_exhaustive]
     ServerLost {
         /// What happened, as a sentence.
         message: String,
     },
     /// A host replaced its generated pin after too many wrong guesses.
+    #[non_exhaustive]
     PinReplaced {
         /// The new pin.
         pin: String,
     },
     /// A session carries messages in both directions.
+    #[non_exhaustive]
     Connected {
         /// Short id of the session, the same on both sides.
         session: String,
@@ -131,6 +139,7 @@ pub enum Event {
         rtt_ms: f64,
     },
     /// A client that had a session with the host before begins another.
+    #[non_exhaustive]
     Returned {
         /// The new session.
         session: String,
@@ -140,6 +149,7 @@ pub enum Event {
         remote: String,
     },
     /// Messages of a session take another path, or more is known about why they are relayed.
+    #[non_exhaustive]
     Path {
         /// The session.
         session: String,
@@ -151,6 +161,7 @@ pub enum Event {
         cause: Option<String>,
     },
     /// The peer is silent: streams wait while a path is being sought.
+    #[non_exhaustive]
     Recovering {
         /// The session.
         session: String,
@@ -158,6 +169,7 @@ pub enum Event {
         reason: String,
     },
     /// Messages pass again, and streams go on.
+    #[non_exhaustive]
     Recovered {
         /// The session.
         session: String,
@@ -168,11 +180,13 @@ pub enum Event {
         after_ms: u64,
     },
     /// A client without a session connects again, or still waits for its first session.
+    #[non_exhaustive]
     Reconnecting {
         /// Why the session ended or could not begin, as a sentence.
         message: String,
     },
     /// A client's local port accepts connections for a service.
+    #[non_exhaustive]
     Forwarding {
         /// The local address, `host:port` or `unix:/path`.
         local: String,
@@ -180,6 +194,7 @@ pub enum Event {
         service: Appearance,
     },
     /// A host listens for a client's reverse forward.
+    #[non_exhaustive]
     ReverseForwarding {
         /// The session.
         session: String,
@@ -190,6 +205,7 @@ pub enum Event {
         target: String,
     },
     /// A stream opened: a local connection was accepted (client) or the target was dialled (host).
+    #[non_exhaustive]
     StreamOpened {
         /// The session it belongs to.
         session: String,
@@ -199,6 +215,7 @@ pub enum Event {
         address: String,
     },
     /// A stream ended.
+    #[non_exhaustive]
     StreamClosed {
         /// The session it belonged to.
         session: String,
@@ -212,6 +229,7 @@ pub enum Event {
         reason: StreamEnd,
     },
     /// A session ended.
+    #[non_exhaustive]
     Disconnected {
         /// The session.
         session: String,
@@ -225,6 +243,7 @@ pub enum Event {
         duration_ms: u64,
     },
     /// A server accepts hosts and clients.
+    #[non_exhaustive]
     Serving {
         /// Address of signaling, and of the gateway if there is a domain.
         listen: SocketAddr,
@@ -247,6 +266,7 @@ pub enum Event {
         descriptors: u64,
     },
     /// A host registered on the server.
+    #[non_exhaustive]
     HostJoined {
         /// Its id.
         id: HostId,
@@ -256,6 +276,7 @@ pub enum Event {
         replaced: bool,
     },
     /// A host is gone from the server.
+    #[non_exhaustive]
     HostLeft {
         /// Its id.
         id: HostId,
@@ -263,6 +284,7 @@ pub enum Event {
         reason: String,
     },
     /// A client joined a host through the server.
+    #[non_exhaustive]
     ClientJoined {
         /// The host's id.
         id: HostId,
@@ -272,6 +294,7 @@ pub enum Event {
         conversation: u32,
     },
     /// A client is gone from the server.
+    #[non_exhaustive]
     ClientLeft {
         /// The host's id.
         id: HostId,
@@ -285,11 +308,13 @@ pub enum Event {
         received: u64,
     },
     /// A server read a file again.
+    #[non_exhaustive]
     Reloaded {
         /// What was read again, such as `tokens`.
         what: String,
     },
     /// The gateway answered a request.
+    #[non_exhaustive]
     Request {
         /// The host whose service was requested; absent if the request named none.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -310,6 +335,7 @@ pub enum Event {
         duration_ms: f64,
     },
     /// A server refused a connection or a registration, or ended it.
+    #[non_exhaustive]
     Refused {
         /// Why, as a word for programs.
         code: Refusal,
@@ -319,6 +345,7 @@ pub enum Event {
         message: String,
     },
     /// The result of the demo.
+    #[non_exhaustive]
     Demo {
         /// Bytes that were fetched through the tunnel and compared.
         bytes: u64,
@@ -328,6 +355,7 @@ pub enum Event {
         round_trip_ms: f64,
     },
     /// Something a person should know that ends nothing: a wrong pin was tried, or the target does not answer.
+    #[non_exhaustive]
     Warning {
         /// A stable word for programs, such as `bad-pin`.
         code: String,
@@ -335,6 +363,7 @@ pub enum Event {
         message: String,
     },
     /// Something failed; the process usually ends with exit code 1 next.
+    #[non_exhaustive]
     Error {
         /// A stable word for programs, such as `bad-pin`.
         code: String,

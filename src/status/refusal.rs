@@ -8,6 +8,7 @@ use crate::signaling::message::ErrorCode;
 /// label of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Refusal {
     /// The server does not know the token, or there was none.
     BadToken,

@@ -17,7 +17,7 @@ use crate::run::token::Source;
 use crate::run::turn::Turn;
 use crate::session::diagnosis;
 use crate::signaling::network::Network;
-use crate::status::check::{Asked, Finding};
+use crate::status::check::{Finding, StunResult};
 
 /// Time for resolving the name of a server: a machine without a network may wait for half a minute.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -132,8 +132,10 @@ impl Survey {
     pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
         self.servers.iter().flat_map(|server| {
             let results = match &server.state {
-                Found::Pending(_) => vec![Asked::NotFound { message: "its name was not resolved in time".to_owned() }],
-                Found::Failed(reason) => vec![Asked::NotFound { message: format!("cannot be found: {reason}") }],
+                Found::Pending(_) => {
+                    vec![StunResult::NotFound { message: "its name was not resolved in time".to_owned() }]
+                }
+                Found::Failed(reason) => vec![StunResult::NotFound { message: format!("cannot be found: {reason}") }],
                 Found::At(addresses) => addresses.iter().map(|address| self.result(*address)).collect(),
             };
             let name = server.target.to_string();
@@ -141,21 +143,24 @@ impl Survey {
         })
     }
 
-    fn result(&self, address: SocketAddr) -> Asked {
+    fn result(&self, address: SocketAddr) -> StunResult {
         let answers = self.mapped.iter().filter(|mapped| mapped.server == address);
         if let Some(first) = answers.min_by_key(|mapped| mapped.round_trip) {
             let rtt_ms = (first.round_trip.as_secs_f64() * 1e6).round() / 1e3;
-            return Asked::Answered { address, local: first.local, mapped: first.mapped, rtt_ms };
+            return StunResult::Answered { address, local: first.local, mapped: first.mapped, rtt_ms };
         }
         let has_family = self.sockets.iter().any(|(_, socket)| socket.local().is_ipv4() == address.is_ipv4());
         if !has_family {
             let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            return Asked::NotAsked { address, message: format!("not asked: this machine has no {family} address") };
+            return StunResult::NotAsked {
+                address,
+                message: format!("not asked: this machine has no {family} address"),
+            };
         }
         if !self.asked.contains(&address) {
-            return Asked::NotAsked { address, message: "not asked: enough others were asked".to_owned() };
+            return StunResult::NotAsked { address, message: "not asked: enough others were asked".to_owned() };
         }
-        Asked::Silent { address }
+        StunResult::Silent { address }
     }
 
     fn is_looking_up(&self) -> bool {

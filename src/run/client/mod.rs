@@ -51,7 +51,7 @@ use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 #[cfg(unix)]
-use crate::config::Pipe;
+use crate::config::StreamTarget;
 use crate::session::End;
 use crate::shares::Source;
 use crate::status::event::Event;
@@ -79,7 +79,7 @@ pub struct Client {
     #[cfg(unix)]
     connector: Connector,
     #[cfg(unix)]
-    requests: Receiver<Request<Pipe>>,
+    requests: Receiver<Request<StreamTarget>>,
     way: Way,
     redial: Redial,
     links: Links<Phase>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Client;
 use crate::address::Endpoint;
-use crate::config::Pipe;
+use crate::config::StreamTarget;
 use crate::net::program_stream::ProgramStream;
 use crate::run::client::local::named_target;
 use crate::run::opener::{DialError, Opener, Until};
@@ -13,11 +13,11 @@ use crate::tunnel::{ConnectTarget, Service};
 /// Opens streams through a client on another thread. Clones serve any number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
-    opener: Opener<Pipe>,
+    opener: Opener<StreamTarget>,
 }
 
 impl Connector {
-    pub(super) fn new(opener: Opener<Pipe>) -> Connector {
+    pub(super) fn new(opener: Opener<StreamTarget>) -> Connector {
         Connector { opener }
     }
 
@@ -27,7 +27,7 @@ impl Connector {
     /// [`DialError`].
     pub(crate) fn open(
         &self,
-        target: Pipe,
+        target: StreamTarget,
         name: &str,
         until: Until,
         patience: Duration,
@@ -60,13 +60,13 @@ impl Client {
 }
 
 /// Finds what a thread wants among what the host has now.
-fn find(wanted: &Pipe, services: &[Service]) -> Result<ConnectTarget, DialError> {
+fn find(wanted: &StreamTarget, services: &[Service]) -> Result<ConnectTarget, DialError> {
     let name = match wanted {
-        Pipe::Dial(Endpoint::Udp(target)) => {
+        StreamTarget::Dial(Endpoint::Udp(target)) => {
             return Err(DialError::NoService(format!("udp:{target} is one of datagrams (UDP), not of streams")));
         }
-        Pipe::Dial(endpoint) => return Ok(named_target(endpoint)),
-        Pipe::Service(name) => name,
+        StreamTarget::Dial(endpoint) => return Ok(named_target(endpoint)),
+        StreamTarget::Service(name) => name,
     };
     match services.iter().find(|service| service.name == *name) {
         Some(service) if service.is_udp() => Err(DialError::NoService(format!(

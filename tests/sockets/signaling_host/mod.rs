@@ -37,7 +37,7 @@ const ECHOES: usize = 100;
 /// Returns the messages of the warnings of a code.
 fn warnings<'a>(events: &'a [Event], code: &str) -> Vec<&'a str> {
     let message = |event: &'a Event| match event {
-        Event::Warning { code: found, message } if found == code => Some(message.as_str()),
+        Event::Warning { code: found, message, .. } if found == code => Some(message.as_str()),
         _ => None,
     };
     events.iter().filter_map(message).collect()
