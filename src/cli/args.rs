@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::check::CheckArguments;
 use super::client::ClientArguments;
 use super::host::HostArguments;
+#[cfg(feature = "server")]
 use super::server::ServerArguments;
 
 // No line of this is longer than 80 columns, where clap would wrap it.
@@ -53,6 +54,7 @@ pub enum Action {
     /// Make what a host shares appear on this machine
     Client(ClientArguments),
     /// Give hosts lasting names under which clients reach them, and publish their services
+    #[cfg(feature = "server")]
     Server(ServerArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),

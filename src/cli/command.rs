@@ -12,9 +12,13 @@ use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
+#[cfg(feature = "server")]
+use super::server;
 use super::wizard::{self, Answers};
-use super::{check, secrets, server};
-use crate::config::{CheckConfig, ClientConfig, HostConfig, ServerConfig, StreamTarget};
+use super::{check, secrets};
+#[cfg(feature = "server")]
+use crate::config::ServerConfig;
+use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
 
@@ -26,6 +30,7 @@ pub enum Command {
     /// `pinhole client`.
     Client(ClientConfig, Option<StreamTarget>, Output),
     /// `pinhole server`.
+    #[cfg(feature = "server")]
     Server(ServerConfig, Output),
     /// `pinhole check`.
     Check(CheckConfig, Output),
@@ -39,9 +44,10 @@ impl Command {
         match self {
             Command::Host(_, output)
             | Command::Client(_, _, output)
-            | Command::Server(_, output)
             | Command::Check(_, output)
             | Command::Demo(output) => *output,
+            #[cfg(feature = "server")]
+            Command::Server(_, output) => *output,
         }
     }
 }
@@ -155,6 +161,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
             let (config, remarks) = host::settings(host, surroundings)?;
             Ok(Parsed { remarks, ..Command::Host(config, output).into() })
         }
+        #[cfg(feature = "server")]
         Some(Action::Server(server)) => {
             let output = output(server.wants_json());
             Ok(Command::Server(server::settings(server)?, output).into())

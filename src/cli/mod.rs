@@ -21,6 +21,7 @@ pub mod question;
 pub mod registration;
 pub mod secret_file;
 mod secrets;
+#[cfg(feature = "server")]
 pub mod server;
 pub mod services;
 pub mod wizard;
@@ -38,7 +39,9 @@ pub use output::Output;
 use crate::config::{ClientConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
-use crate::run::{Check, Client, Host, RunError, Server};
+#[cfg(feature = "server")]
+use crate::run::Server;
+use crate::run::{Check, Client, Host, RunError};
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
@@ -115,6 +118,7 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
                 Err((code, message)) => failed(output, printer, &code, message),
             };
         }
+        #[cfg(feature = "server")]
         Command::Server(config, output) => {
             let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
