@@ -26,6 +26,7 @@ use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
 use crate::tunnel;
+pub use crate::tunnel::hello::MAX_SERVICES;
 
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;

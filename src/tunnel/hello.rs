@@ -16,7 +16,7 @@ pub const DATAGRAMS: &str = "datagrams";
 const MAX_HELLO: usize = 30 * 1024;
 
 /// Services a peer may announce.
-const MAX_SERVICES: usize = 256;
+pub const MAX_SERVICES: usize = 256;
 
 /// Least initial credit: below it not even the smallest frames get anywhere.
 const MIN_CREDIT: u32 = 64;
