@@ -17,6 +17,8 @@ pub use server::{
     ServerAccess, ServerConfig, TlsFiles,
 };
 
+pub use crate::tunnel::hello::MAX_SERVICES;
+
 use crate::access::{AccessList, ReverseAccess};
 use crate::address::{ListenAddress, Target};
 use crate::http::field::HeaderField;
@@ -26,7 +28,6 @@ use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
 use crate::tunnel;
-pub use crate::tunnel::hello::MAX_SERVICES;
 
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;

@@ -15,7 +15,7 @@ pub const DATAGRAMS: &str = "datagrams";
 /// wherever two messages may be in flight.
 const MAX_HELLO: usize = 30 * 1024;
 
-/// Services a peer may announce.
+/// The most services that a side may announce.
 pub const MAX_SERVICES: usize = 256;
 
 /// Least initial credit: below it not even the smallest frames get anywhere.
