@@ -7,10 +7,10 @@ use super::problem::{Problem, WrongValue};
 use crate::address::{
     AddressError, Bind, Endpoint, Host, ListenAddress, PortRange, Prefix, Target, socket_path, split, split_range,
 };
-use crate::config::{LocalForward, ReverseForward, StreamTarget, is_service_name};
+use crate::config::{LocalForward, MAX_SERVICES, ReverseForward, StreamTarget, is_service_name};
 
-/// Most ports of a range: as many as a host may have services.
-pub const MAX_RANGE: usize = 256;
+/// Most ports of a range.
+const MAX_RANGE: usize = MAX_SERVICES;
 
 /// What one `-L` makes appear: more than one if its ports are ranges.
 pub type Dials = Vec<LocalForward>;

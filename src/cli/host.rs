@@ -53,7 +53,7 @@ pub struct HostArguments {
     /// a service for each port. There are at most 256 services.
     #[arg(value_name = "[NAME=]TARGET", value_parser = services::service)]
     pub targets: Vec<GivenServices>,
-    /// Where signaling listens: [ADDRESS:]PORT [default: 127.0.0.1:0]
+    /// Where signaling listens: PORT, :PORT or ADDRESS:PORT [default: 127.0.0.1:0]
     ///
     /// A bare port is one of 127.0.0.1, :PORT is that port of every address, and port 0 is any free one. With --server,
     /// nothing is listened on unless this is given.

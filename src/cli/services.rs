@@ -3,14 +3,11 @@
 use std::path::PathBuf;
 
 use super::failure::UsageError;
-use super::forwards::{MAX_RANGE, prefix, range};
+use super::forwards::{prefix, range};
 use super::parse::listened;
 use super::problem::{Problem, WrongValue};
 use crate::address::{AddressError, Endpoint, Prefix, Target, socket_path};
-use crate::config::{LocalForward, ProxyProtocol, ServiceBind, SharedService, is_service_name};
-
-/// Most services a host may share, which is what a HELLO may announce.
-pub const MAX_SERVICES: usize = MAX_RANGE;
+use crate::config::{LocalForward, MAX_SERVICES, ProxyProtocol, ServiceBind, SharedService, is_service_name};
 
 const SERVICE: &str =
     "give [NAME=]TARGET, for example 8080, web=127.0.0.1:8080, 8000-8010, dns=udp:53 or db=unix:/run/db.sock";

@@ -1,6 +1,7 @@
 //! What is wrong with settings.
 
 use crate::signaling::url::UrlError;
+use crate::tunnel::hello::MAX_SERVICES;
 
 /// What is wrong with settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum ConfigError {
     #[error("there are two services of the name {0}")]
     SameName(String),
     /// More services than a session can announce.
-    #[error("there are more than 256 services")]
+    #[error("there are more than {MAX_SERVICES} services")]
     ManyServices,
     /// There is neither a service nor a rule.
     #[error("nothing is shared: add a service, or a rule of what clients may reach")]

@@ -34,6 +34,8 @@ pub use crate::signaling::rendezvous::{HostId, HostIdError, Token, TokenError};
 pub use crate::signaling::url::{SignalingUrl, UrlError};
 pub use crate::socks::{Credentials, CredentialsError};
 
+pub use crate::tunnel::hello::MAX_SERVICES;
+
 #[cfg(unix)]
 use crate::net::program_stream::{self, ProgramListener};
 use crate::signaling::pin::Pin;
@@ -178,7 +180,7 @@ impl HostConfig {
         }
         match seen.len() {
             0 if self.allow.is_empty() && self.allow_reverse.is_empty() => Err(ConfigError::NothingShared),
-            len if len > tunnel::hello::MAX_SERVICES => Err(ConfigError::ManyServices),
+            len if len > MAX_SERVICES => Err(ConfigError::ManyServices),
             _ if self.max_sessions == 0 => Err(ConfigError::NoSessions),
             _ if self.listen.is_none() && self.server.is_none() => Err(ConfigError::Unreachable),
             _ => Ok(()),

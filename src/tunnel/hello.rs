@@ -15,8 +15,8 @@ pub const DATAGRAMS: &str = "datagrams";
 /// message wherever two messages may be in flight.
 const MAX_HELLO: usize = 30 * 1024;
 
-/// Services a peer may announce.
-pub(crate) const MAX_SERVICES: usize = 256;
+/// Maximum number of services a side may announce.
+pub const MAX_SERVICES: usize = 256;
 
 /// Minimum initial credit, in units: with less, not even the smallest frames can be sent.
 const MIN_CREDIT: u32 = 64;
