@@ -61,7 +61,7 @@ pub enum Denied {
     Special {
         /// The address that would have been dialled.
         address: IpAddr,
-        /// What is special about it.
+        /// The reason why it is special.
         special: Special,
     },
     /// The path is relative, contains `..`, or names no file.

@@ -81,7 +81,7 @@ impl ReverseRule {
     /// `[::]` they are those of every address of that family.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn parse(text: &str) -> Result<ReverseRule, RuleError> {
         let text = text.trim();
         let (protocol, rest) = match text.split_once(':') {

@@ -89,7 +89,7 @@ impl Rule {
     /// with its first address. Names match regardless of case and of the root's dot.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault.
     pub fn parse(text: &str) -> Result<Rule, RuleError> {
         let text = text.trim();
         if text.is_empty() {

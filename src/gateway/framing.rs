@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::fields::values;
 
-/// What the fields say about a body.
+/// Framing of a body, as the fields describe it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
     /// Nothing.

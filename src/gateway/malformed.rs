@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::framing::FramingError;
 use super::{MAX_FIELDS, MAX_HEAD, MAX_TARGET};
 
-/// What is wrong with a request. Its text goes to the sender and into the log, and never contains anything that was
+/// Fault in a request. Its text goes to the sender and into the log, and never contains anything that was
 /// sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Malformed {

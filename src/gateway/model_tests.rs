@@ -6,7 +6,7 @@
 
 use super::{Ending, Exchange, Finished, Kind, MAX_TO_BROWSER, MAX_TO_SERVICE, Refusal, Route, Stage, Visitor};
 
-/// What a browser may send. Single bytes and lines let scripts combine them freely.
+/// Pieces that a browser may send. Single bytes and lines let scripts combine them freely.
 pub(super) const REQUESTS: &[&str] = &[
     "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "HEAD /x?y HTTP/1.1\r\nHost: b.test\r\nConnection: keep-alive\r\n\r\n",
@@ -48,7 +48,7 @@ pub(super) const REQUESTS: &[&str] = &[
     " ",
 ];
 
-/// What a service may send.
+/// Pieces that a service may send.
 pub(super) const ANSWERS: &[&str] = &[
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",

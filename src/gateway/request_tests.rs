@@ -6,13 +6,13 @@ use super::{Kind, Login, MAX_FIELDS, MAX_HEAD, MAX_TARGET, Route};
 const OURS: &str =
     "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a.test\r\nVia: 1.1 pinhole\r\n";
 
-/// What the service gets of a web request.
+/// Returns the request that the service gets for a web request.
 #[track_caller]
 fn sent(request: &str) -> String {
     Talk::routed(request).at_service()
 }
 
-/// What the service gets of fields between `Host` and ours.
+/// Returns the fields that the service gets between `Host` and ours.
 #[track_caller]
 fn fields_sent(fields: &str) -> String {
     let sent = sent(&format!("GET / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n"));

@@ -112,12 +112,12 @@ impl Talk {
         self.drain();
     }
 
-    /// What the service received since the last call.
+    /// Returns the bytes that the service received since the last call.
     pub(super) fn at_service(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.service)).unwrap()
     }
 
-    /// What the browser received since the last call.
+    /// Returns the bytes that the browser received since the last call.
     pub(super) fn at_browser(&mut self) -> String {
         String::from_utf8(std::mem::take(&mut self.browser)).unwrap()
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{BadRequest, Site};
 
-/// What a page may load: only its own style.
+/// Content security policy of a page: it may load only its own style.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'";
 
 /// Longest host that is put into a page: a DNS name has at most 253 characters, a port five digits and a colon.

@@ -58,11 +58,11 @@ pub struct Request {
     pub host: Option<String>,
     /// The address the person used, if the request says so.
     pub site: Site,
-    /// What a browser says about the page that caused the request.
+    /// The page that caused the request, as the browser describes it.
     pub initiator: Initiator,
-    /// What a proxy says about the sender.
+    /// The sender, as a proxy describes it.
     pub forwarded: Forwarded,
-    /// What the request says about an upgrade.
+    /// The upgrade that the request asks for.
     pub upgrade: Upgrade,
     /// Bytes received after the head.
     pub leftover: Vec<u8>,
@@ -77,7 +77,7 @@ pub struct Site {
     pub forwarded: bool,
 }
 
-/// What a request says about a WebSocket (RFC 6455, section 4.2.1).
+/// A request for a WebSocket, or none (RFC 6455, section 4.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Upgrade {
     /// Nothing: a plain request.

@@ -37,7 +37,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// What is known of both ends of a connection.
+/// Addresses of both ends of a connection, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     /// Two ports.

@@ -40,7 +40,7 @@ pub enum TlsConfigError {
     NoCertificate {
         /// The file.
         path: PathBuf,
-        /// What the file contains, in words.
+        /// The file's content, in words.
         found: String,
     },
     /// A certificate in the file is damaged.
@@ -50,7 +50,7 @@ pub enum TlsConfigError {
         path: PathBuf,
         /// Number of the certificate in the file, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The file contains no private key.
@@ -62,7 +62,7 @@ pub enum TlsConfigError {
     NoKey {
         /// The file.
         path: PathBuf,
-        /// What the file contains, in words.
+        /// The file's content, in words.
         found: String,
     },
     /// Certificate and key do not belong together, or are of a kind that is not supported.
@@ -119,7 +119,7 @@ fn client_config_on(processor: Processor, ca: Option<&Path>) -> Result<Arc<Clien
     Ok(Arc::new(config))
 }
 
-/// What a server presents, and a flaw in its certificate that does not prevent that.
+/// TLS of a server, and a flaw in its certificate that does not prevent its use.
 #[derive(Debug)]
 pub struct ServerTls {
     /// For all connections.

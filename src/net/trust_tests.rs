@@ -9,7 +9,7 @@ use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocol
 use super::*;
 use crate::net::tls::client_config;
 
-/// What a server presents, and the key it has.
+/// Certificate chain that a server presents, and its key.
 struct Shown {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,

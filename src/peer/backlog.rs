@@ -71,7 +71,7 @@ impl<T: Copy> Best<T> {
     }
 }
 
-/// What the channel's buffered amount counts.
+/// Bytes that the channel's buffered amount counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counts {
     /// No observation yet.

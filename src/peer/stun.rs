@@ -78,7 +78,7 @@ pub enum Mapping {
     Unknown,
 }
 
-/// What the answers say together.
+/// Conclusion from all answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Findings {
     /// Whether UDP leaves this network.

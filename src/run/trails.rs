@@ -17,7 +17,7 @@ use crate::net::listener::Ends;
 use crate::net::machine::Machine;
 use crate::tunnel::{Hop, Trail};
 
-/// What a peer and the log are told about a forward that leads back.
+/// Message to a peer and to the log about a forward that leads back.
 pub(super) const LEADS_BACK: &str = "the forward leads back to itself";
 
 /// Minimum time between two reports of a session's forwards that lead back.

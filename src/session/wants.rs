@@ -61,7 +61,7 @@ pub(super) struct Facts<'a> {
     pub(super) retry_at: Option<Instant>,
 }
 
-/// Returns the timers that are wanted. What is wanted at once has the time when the carrier opened.
+/// Returns the wanted timers. A timer that is due at once has the time when the carrier opened.
 pub(super) fn wants(facts: &Facts<'_>) -> TimerTable {
     let mut timers = TimerTable::default();
     timers.set(Timer::State, facts.state.deadline());

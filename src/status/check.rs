@@ -35,7 +35,7 @@ pub enum Finding {
     Network {
         /// Which side's.
         side: Side,
-        /// What is known of it.
+        /// The facts known about it.
         #[serde(flatten)]
         network: Network,
         /// The same as a sentence.

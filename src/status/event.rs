@@ -31,7 +31,7 @@ pub enum Way {
     },
 }
 
-/// What a local address leads to; in JSON its name, or `proxy`.
+/// Target of a local address; in JSON its name, or `proxy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Appearance {
     /// A service, by its name, or a target that the host dials.

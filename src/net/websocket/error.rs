@@ -57,7 +57,7 @@ pub enum WebSocketError {
     /// The server's certificate is not acceptable.
     #[error("the server's certificate is not trusted: {reason}")]
     Certificate {
-        /// What is wrong with it, and what to do.
+        /// The fault, and how to correct it.
         reason: String,
         /// It may become valid without a change: a machine that was just switched on may not know the time.
         may_pass: bool,

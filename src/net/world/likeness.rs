@@ -77,7 +77,7 @@ fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// What a program sees of connections that end, in every way.
+/// Events that a program sees when a connection ends, for every way of ending it.
 fn stories(here: Option<Here>) -> Vec<String> {
     let mut stage = Stage::new(here);
     let mut told = Vec::new();

@@ -80,7 +80,7 @@ enum Sharing {
     Refused,
 }
 
-/// What a listener leads to.
+/// Target of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PortTarget {
     /// The only service of the host.

@@ -63,7 +63,7 @@ struct Dial {
     named: Option<Target>,
 }
 
-/// What is remembered of a dial, to recognise dials that come back because of it.
+/// Record of a dial, to recognise dials that come back because of it.
 struct Origin {
     target: String,
     /// The connections that led to it.

@@ -32,7 +32,7 @@ pub(in crate::run) struct Leaving {
     until: Until,
 }
 
-/// What the connection waits for, beside its time.
+/// Event that the connection waits for, besides its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
     /// The system reports that everything is sent.

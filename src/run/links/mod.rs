@@ -70,7 +70,7 @@ pub(super) enum LinkEvent {
     Failed(WebSocketError),
 }
 
-/// What a side has to do after a notice.
+/// Action of a side after a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wake {
     /// Poll the link, which may have events.

@@ -16,7 +16,7 @@ use crate::status::refusal::Refusal;
 /// Time for a host to show that it is alive when another process wants its name.
 const CONTEST: Duration = Duration::from_secs(2);
 
-/// What the owner of a token may have.
+/// Rights of a token's owner.
 struct Claim {
     owner: Owner,
     /// Maximum number of hosts of the same owner.

@@ -15,7 +15,7 @@ const MIN_CREDIT: u32 = 4 * 1024;
 /// Streams the peer may have open at once, by default.
 const MAX_STREAMS: u32 = 4096;
 
-/// What a session may use, and what it announces about itself.
+/// Limits of a session, and the data it announces about itself.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Our role.

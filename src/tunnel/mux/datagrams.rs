@@ -55,7 +55,7 @@ impl Datagrams {
     }
 }
 
-/// What a stream carries, judged by its target.
+/// Content of a stream, judged by its target.
 enum Carries {
     Bytes,
     Datagrams,
