@@ -22,6 +22,9 @@ const MAX_PATH: usize = 4 * 1024;
 const MAX_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
 
+/// Characters of a pin that are encoded in a URL: all but the unreserved ones (RFC 3986, section 2.3).
+pub(crate) const PIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// Characters that must be encoded in an HTTP request line, and the quote, which would be taken for one around the URL.
 /// `%` is not among them: what came encoded stays so.
 const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
@@ -129,7 +132,7 @@ impl SignalingUrl {
     /// Returns the URL with the pin in it, for a person to pass on. Never log it.
     pub fn with_pin(&self, pin: &Pin) -> String {
         let separator = if self.path.contains('?') { '&' } else { '?' };
-        format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), NON_ALPHANUMERIC))
+        format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), PIN))
     }
 
     fn endpoint(&self, path: &str) -> SignalingUrl {

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 
 use super::paint::Paint;
 use super::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
 use crate::address::Endpoint;
 use crate::config::SharedService;
 use crate::signaling::rendezvous::HostId;
+use crate::signaling::url::PIN;
 
 /// The invitation of one host.
 pub(super) struct Invitation<'a> {
@@ -96,7 +97,11 @@ impl Invitation<'_> {
     fn sharing(&self) -> Vec<String> {
         let mut lines = Vec::new();
         match self.services {
-            [] => return lines,
+            [] => lines.extend([
+                "Sharing no service of its own. Clients name what --allow has (-L, -D, -W), or where --allow-reverse"
+                    .into(),
+                "lets them listen (-R).".into(),
+            ]),
             [service] => lines.push(format!("Sharing {}.", self.paint.bold(&service.endpoint.to_string()))),
             services => {
                 lines.push("Sharing".to_owned());
@@ -116,8 +121,12 @@ impl Invitation<'_> {
 
     /// Returns the command to join. A single service gets a port; several services use their own.
     fn command(&self, url: &str, port: Option<u16>) -> String {
-        let port = port.filter(|_| self.services.len() <= 1).map(|port| format!(" {port}")).unwrap_or_default();
-        let command = format!("pinhole client {}{port}", shell_quote(url));
+        let local = match (self.services, port) {
+            ([], _) => " -L 8080:HOST:PORT".to_owned(),
+            ([_], Some(port)) => format!(" {port}"),
+            _ => String::new(),
+        };
+        let command = format!("pinhole client {}{local}", shell_quote(url));
         format!("  {}", self.paint.bold(&command))
     }
 
@@ -132,7 +141,7 @@ impl Invitation<'_> {
     /// Returns the port of the only service; 0 if it has none.
     fn own_port(&self) -> Option<u16> {
         match self.services {
-            [] => Some(0),
+            [] => None,
             [service] => match &service.endpoint {
                 Endpoint::Tcp(target) | Endpoint::Udp(target) => Some(target.port),
                 Endpoint::Unix(_) => Some(0),
@@ -143,7 +152,7 @@ impl Invitation<'_> {
 }
 
 fn with_pin(url: &str, pin: &str) -> String {
-    format!("{url}?pin={}", utf8_percent_encode(pin, NON_ALPHANUMERIC))
+    format!("{url}?pin={}", utf8_percent_encode(pin, PIN))
 }
 
 /// Returns what to type into VS Code: a port of this machine, or an address if nothing listens on localhost.
@@ -260,6 +269,14 @@ To join from now on, somebody runs this:
         let local = "127.0.0.1:5000".parse().unwrap();
         assert_eq!(invitation.new_pin(None, Some(url), "654321"), expected);
         assert_eq!(invitation.new_pin(Some(local), Some(url), "654321"), expected);
+    }
+
+    #[test]
+    fn a_host_without_services_says_what_clients_name() {
+        let text = plain(&[]).text("127.0.0.1:5000".parse().unwrap(), "ws://127.0.0.1:5000/ws?pin=1", "a-b c");
+        assert!(text.starts_with("Sharing no service of its own. Clients name what --allow has"), "{text}");
+        assert!(text.contains("?pin=a-b%20c' -L 8080:HOST:PORT\n"), "{text}");
+        assert!(text.contains("On this machine:\n  pinhole client 'ws://127.0.0.1:5000/ws?pin=1' -L 8080:HOST:PORT\n"));
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl HttpAnswer {
             }
             (404, _) => {
                 return format!(
-                    "nothing answers at this path: check the address, and that the port of {dialled} is forwarded"
+                    "no {dialled} answers at this path: check the address, and that its signaling port is forwarded, not the port of a service"
                 );
             }
             _ if is_success && self.is_html() && self.says(&["you are about to", "developer tunnel"]) => {
@@ -180,10 +180,10 @@ mod tests {
             ),
             (
                 http(404, None, Some("text/html"), "<p>no"),
-                "that the port of pinhole host is forwarded (HTTP status 404)",
+                "its signaling port is forwarded, not the port of a service (HTTP status 404)",
             ),
             (http(200, None, Some("text/html"), "<!DOCTYPE html><title>Sign in to"), "the port is private"),
-            (http(404, None, None, ""), "nothing answers at this path"),
+            (http(404, None, None, ""), "no pinhole host answers at this path"),
             (http(200, None, Some("text/HTML"), "<p>"), "a web page answered instead of a WebSocket"),
             (http(200, None, Some("text/plain"), "hi"), "(HTTP status 200: hi)"),
             (http(503, None, None, ""), "is it running"),

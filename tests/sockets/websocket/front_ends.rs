@@ -123,7 +123,7 @@ fn other_answers_are_explained() {
         ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<title>Sign in</title>", "set its visibility to Public"),
         ("HTTP/1.1 302 Found\r\nLocation: https://login.test/a\r\n\r\n", "X-Tunnel-Authorization"),
         ("HTTP/1.1 301 Moved\r\nLocation: https://b.test/\x1b[2Jws\r\n\r\n", "is not HTTP"),
-        ("HTTP/1.1 404 Not Found\r\n\r\nno", "nothing answers at this path"),
+        ("HTTP/1.1 404 Not Found\r\n\r\nno", "answers at this path"),
         ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>", "a web page answered instead of a WebSocket"),
         ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 502 Bad Gateway\r\n\r\nbad \x1b[31mthing", "is it running"),
         (

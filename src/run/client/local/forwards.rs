@@ -72,7 +72,7 @@ impl Client {
             match port_target {
                 PortTarget::Only if services.len() != 1 => {
                     let message = if services.is_empty() {
-                        "the host shares no service; use -L or -D for what it allows".to_owned()
+                        "the host shares no service of its own; name what it allows with -L, -D or -W, or where it may listen with -R".to_owned()
                     } else {
                         format!(
                             "the host has several services: {}; say which, as in {}=8080",
