@@ -110,16 +110,11 @@ pub struct ReachArguments {
     pub grace: Duration,
 }
 
-/// Picks the pin of the URL, or else of the flag, or else of the environment.
-pub(super) fn nearest_pin(
-    url: Option<Pin>,
-    flag: Option<Pin>,
-    environment: Option<Pin>,
-) -> Result<Option<Pin>, UsageError> {
-    match (url, flag) {
-        (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
-        (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
-        (None, None) => Ok(environment),
+/// Picks the pin of the URL, or else the other one.
+pub(super) fn nearest_pin(url: Option<Pin>, other: Option<Pin>) -> Result<Option<Pin>, UsageError> {
+    match (url, other) {
+        (Some(url), Some(other)) if url != other => Err(UsageError::TwoPins),
+        (url, other) => Ok(url.or(other)),
     }
 }
 

@@ -2,25 +2,25 @@
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Action, Arguments};
-use super::choices::{self, PIN_VARIABLE};
+use super::check;
+use super::choices;
 use super::client::{self, ClientSurroundings};
 use super::failure::{Failure, UsageError};
 use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
+use super::secrets::{self, PIN};
 #[cfg(feature = "server")]
 use super::server;
 use super::wizard::{self, Answers};
-use super::{check, secrets};
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
-use crate::signaling::pin::Pin;
 
 /// What a command line asks for, ready to run.
 #[derive(Debug, Clone)]
@@ -96,15 +96,19 @@ pub fn parse(
 ) -> Result<Parsed, Failure> {
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     let output = Output { json: wants_json(&arguments), ..Output::default() };
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Err(error) if !error.use_stderr() => return Err(Failure::Help(error)),
-        result => result.map_err(UsageError::of),
-    };
-    let parsed = arguments.map_err(Refusal::Usage).and_then(|arguments| command(arguments, surroundings));
-    parsed.map_err(|refusal| match refusal {
+    given(arguments, surroundings).map_err(|refusal| match refusal {
+        Refusal::Help(help) => Failure::Help(help),
         Refusal::Usage(usage) => Failure::Usage { usage, output },
         Refusal::NoAnswer(no_answer) => Failure::NoAnswer(no_answer),
     })
+}
+
+/// Reads the arguments, then joins them and what is around them.
+fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
+    let matches = Arguments::command().try_get_matches_from(arguments).map_err(Refusal::of)?;
+    let mut parsed = command(Arguments::from_arg_matches(&matches).map_err(Refusal::of)?, surroundings)?;
+    parsed.remarks.extend(matches.subcommand().into_iter().flat_map(|(_, matches)| secrets::shown(matches)));
+    Ok(parsed)
 }
 
 /// Tells whether JSON is asked for, also where the arguments are not understood.
@@ -119,8 +123,16 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 /// Why arguments that clap understood, and their surroundings, are no command.
 enum Refusal {
+    /// Help or the version was asked for.
+    Help(clap::Error),
     Usage(UsageError),
     NoAnswer(NoAnswer),
+}
+
+impl Refusal {
+    fn of(error: clap::Error) -> Refusal {
+        if error.use_stderr() { Refusal::Usage(UsageError::of(error)) } else { Refusal::Help(error) }
+    }
 }
 
 impl From<UsageError> for Refusal {
@@ -143,7 +155,8 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
     match arguments.command {
         None => {
             let ask = ask.ok_or(UsageError::NoCommand)?;
-            let answers = wizard::questions(ask, environment_pin(pin)?)?;
+            let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
+            let answers = wizard::questions(ask, pin)?;
             let equivalent = Some(answers.command());
             let command = match answers {
                 Answers::Host(config) => Command::Host(config, output(false)),
@@ -156,7 +169,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Host(host)) => {
             let output = output(host.json);
-            let (pin, terminal, proxies) = (environment_pin(pin)?, ask.is_some(), &proxies);
+            let (terminal, proxies) = (ask.is_some(), &proxies);
             let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal };
             let (config, remarks) = host::settings(host, surroundings)?;
             Ok(Parsed { remarks, ..Command::Host(config, output).into() })
@@ -168,7 +181,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Client(client)) => {
             let output = output(client.json);
-            let (pin, mut remarks) = (environment_pin(pin)?, Vec::new());
+            let mut remarks = Vec::new();
             let surroundings = ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks };
             let pipe = client.pipe.clone();
             let (settings, pin) = client::settings(client, surroundings)?;
@@ -181,18 +194,11 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Check(check)) => {
             let output = output(check.json);
-            let remarks = check.pin.as_ref().map(|_| secrets::shown("--pin", PIN_VARIABLE)).into_iter().collect();
-            let config = check::settings(check, environment_pin(pin)?, &proxies)?;
-            Ok(Parsed { remarks, ..Command::Check(config, output).into() })
+            let config = check::settings(check, pin, &proxies)?;
+            Ok(Command::Check(config, output).into())
         }
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
     }
-}
-
-fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {
-    let text = value.unwrap_or_default().into_string();
-    let wanted = "the pin that the host printed, for example 123456";
-    text.map(Pin::new).map_err(|_| UsageError::Encoding { variable: PIN_VARIABLE, wanted })
 }
 
 #[cfg(test)]
