@@ -18,6 +18,9 @@ use crate::signaling::url::SignalingUrl;
 /// Name of the environment variable that gives the pin on either side.
 pub(super) const PIN_VARIABLE: &str = "PINHOLE_PIN";
 
+/// Name of the environment variable that gives a host's token.
+pub(super) const TOKEN_VARIABLE: &str = "PINHOLE_TOKEN";
+
 /// The end of the long help of every command.
 pub(super) const OUTPUT_HELP: &str = "  RUST_LOG              what is logged, as in RUST_LOG=pinhole::net=debug
   NO_COLOR              if it is set, nothing is printed in colours

@@ -77,6 +77,11 @@ pub struct ClientArguments {
     /// docs/events.md explains them.
     #[arg(long)]
     pub json: bool,
+    /// Print these settings as a file for pinhole run, and end
+    ///
+    /// Nothing is started. Secrets stand in it as they were given: by file, or in clear.
+    #[arg(long)]
+    pub print_config: bool,
     // A heading is for everything after it.
     /// Have the host dial what its --allow has (repeatable)
     ///

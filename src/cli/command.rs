@@ -1,19 +1,18 @@
 //! Arguments, the environment and answers, joined into one command that is ready to run.
 
 use std::ffi::OsString;
-
-use clap::{CommandFactory as _, FromArgMatches as _};
+use std::path::PathBuf;
 
 use super::args::{Action, Arguments};
 use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
-use super::failure::{Failure, UsageError};
+use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
-use super::secrets::{self, PIN};
+use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
 use super::wizard::{self, Answers};
@@ -36,6 +35,8 @@ pub enum Command {
     Check(CheckConfig, Output),
     /// `pinhole demo`.
     Demo(Output),
+    /// `pinhole verify` and `--print-config`: says this, and ends.
+    Print(String),
 }
 
 impl Command {
@@ -48,6 +49,7 @@ impl Command {
             | Command::Demo(output) => *output,
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
+            Command::Print(_) => Output::default(),
         }
     }
 }
@@ -84,53 +86,36 @@ pub struct Surroundings<'a> {
     pub proxy_auth: Option<OsString>,
     /// The variables that name proxies.
     pub proxies: ProxyVariables,
+    /// The value of `CREDENTIALS_DIRECTORY`, where systemd has the secrets of a unit.
+    pub credentials: Option<PathBuf>,
+    /// The folder that paths of the command line are relative to.
+    pub folder: Option<PathBuf>,
 }
 
-/// Turns arguments (the program's name first) into a command, asking a person for what is missing.
-///
-/// # Errors
-/// [`Failure`]. With `--json` it is to be said as JSON, whatever else is wrong.
-pub fn parse(
-    arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    surroundings: Surroundings<'_>,
-) -> Result<Parsed, Failure> {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let output = Output { json: wants_json(&arguments), ..Output::default() };
-    given(arguments, surroundings).map_err(|refusal| match refusal {
-        Refusal::Help(help) => Failure::Help(help),
-        Refusal::Usage(usage) => Failure::Usage { usage, output },
-        Refusal::NoAnswer(no_answer) => Failure::NoAnswer(no_answer),
-    })
+impl Surroundings<'_> {
+    /// Tells whether a variable gives the secret of this key.
+    pub(super) fn has_secret(&self, key: &str) -> bool {
+        let variable = match key {
+            "pin" => &self.pin,
+            "token" => &self.token,
+            "public-auth" => &self.public_auth,
+            "proxy-auth" => &self.proxy_auth,
+            _ => &None,
+        };
+        variable.as_ref().is_some_and(|value| !value.is_empty())
+    }
 }
 
-/// Reads the arguments, then joins them and what is around them.
-fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
-    let matches = Arguments::command().try_get_matches_from(arguments).map_err(Refusal::of)?;
-    let mut parsed = command(Arguments::from_arg_matches(&matches).map_err(Refusal::of)?, surroundings)?;
-    parsed.remarks.extend(matches.subcommand().into_iter().flat_map(|(_, matches)| secrets::shown(matches)));
-    Ok(parsed)
-}
-
-/// Tells whether JSON is asked for, also where the arguments are not understood.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let flags = arguments.iter().take_while(|argument| *argument != "--");
-    let mut before: Option<&OsString> = None;
-    flags.into_iter().any(|argument| {
-        let is_format = before.replace(argument).is_some_and(|before| before == "--log-format");
-        argument == "--json" || argument == "--log-format=json" || (is_format && argument == "json")
-    })
-}
-
-/// Why arguments that clap understood, and their surroundings, are no command.
-enum Refusal {
+/// Why arguments and their surroundings are no command.
+pub(super) enum Refusal {
     /// Help or the version was asked for.
     Help(clap::Error),
     Usage(UsageError),
     NoAnswer(NoAnswer),
 }
 
-impl Refusal {
-    fn of(error: clap::Error) -> Refusal {
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Refusal {
         if error.use_stderr() { Refusal::Usage(UsageError::of(error)) } else { Refusal::Help(error) }
     }
 }
@@ -147,13 +132,13 @@ impl From<NoAnswer> for Refusal {
     }
 }
 
-/// Joins the arguments and what is around them.
-fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
-    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies } = surroundings;
+/// Joins the arguments of a command that is no file's, and what is around them.
+pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
+    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let output = |json| Output { json, verbosity };
     match arguments.command {
-        None => {
+        None | Some(Action::Run(_) | Action::Verify(_)) => {
             let ask = ask.ok_or(UsageError::NoCommand)?;
             let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
             let answers = wizard::questions(ask, pin)?;

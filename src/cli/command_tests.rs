@@ -1,3 +1,5 @@
+use super::super::failure::Failure;
+use super::super::line::parse;
 use super::super::question::script::Script;
 use super::super::question::{NoAnswer, Question};
 use super::*;

@@ -111,8 +111,11 @@ pub enum UsageError {
     #[error("--gateway-listen is for published services; add --gateway-domain, for example p.example.org")]
     ListenWithoutDomain,
     /// Two flags with one address.
-    #[error("{0} is to be listened on for two things; give each flag an address of its own")]
+    #[error("{0} is to be listened on for two things; give each an address of its own")]
     SameListen(SocketAddr),
+    /// A file of settings makes no sense; the sentence begins with the file and the place in it.
+    #[error("{0}")]
+    File(String),
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

@@ -18,9 +18,6 @@ use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
 
-/// Name of the environment variable that gives a host's token.
-pub const TOKEN_VARIABLE: &str = "PINHOLE_TOKEN";
-
 /// Most names of services that an error lists.
 const MAX_LISTED: usize = 16;
 
@@ -83,7 +80,7 @@ pub(super) struct Context<'a> {
     pub(super) services: &'a [SharedService],
     /// It has an access list that is not empty.
     pub(super) allows: bool,
-    /// The value of [`TOKEN_VARIABLE`]; empty counts as unset.
+    /// The value of `PINHOLE_TOKEN`; empty counts as unset.
     pub(super) token: Option<OsString>,
     /// The value of `PINHOLE_PUBLIC_AUTH`; empty counts as unset.
     pub(super) public_auth: Option<OsString>,

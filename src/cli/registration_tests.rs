@@ -1,4 +1,5 @@
-use super::super::command::{Command, Surroundings, parse};
+use super::super::command::{Command, Surroundings};
+use super::super::line::parse;
 use super::*;
 use crate::cli::failure::Failure;
 use crate::config::{DEFAULT_HOST_LISTEN, HostConfig};

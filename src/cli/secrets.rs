@@ -6,11 +6,10 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::choices::PIN_VARIABLE;
+use super::choices::{PIN_VARIABLE, TOKEN_VARIABLE};
 use super::failure::UsageError;
 use super::parse;
 use super::problem::WrongValue;
-use super::registration::TOKEN_VARIABLE;
 use super::secret_file::{self, Secret};
 use crate::signaling::pin::Pin;
 use crate::signaling::rendezvous::Token;
@@ -140,6 +139,11 @@ pub(super) fn shown(matches: &ArgMatches) -> Vec<String> {
         )
     });
     shown.collect()
+}
+
+/// Returns what the secret is called that a key of a file holds, if it holds one.
+pub(super) fn name(key: &str) -> Option<&'static str> {
+    ALL.iter().find(|names| names.flag.trim_start_matches('-') == key).map(|names| names.name)
 }
 
 /// Returns clap's name of a flag.
