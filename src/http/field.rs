@@ -25,6 +25,7 @@ pub struct HeaderField {
 
 /// Why a text is no [`HeaderField`]. Shows nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HeaderFieldError {
     /// There is no colon behind the name.
     #[error("it has no colon")]
@@ -35,7 +36,7 @@ pub enum HeaderFieldError {
     /// The value has what would end the field, or what not every server reads alike.
     #[error("the value has a line break, a control character or a letter beyond ASCII")]
     Value,
-    /// The value is longer than [`MAX_FIELDS`].
+    /// The value is longer than 8 KiB.
     #[error("the value is longer than 8 KiB")]
     Length,
     /// The request depends on that field.
@@ -78,7 +79,7 @@ impl HeaderField {
     }
 
     /// Returns how many bytes of a request the field takes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.name.len() + ": ".len() + self.value.len() + "\r\n".len()
     }
 }
