@@ -91,6 +91,9 @@ pub struct RunArguments {
     /// A TOML file with [host], [client] or [server], and settings below it
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Print one JSON object a line on stdout instead of sentences
+    #[arg(long)]
+    pub json: bool,
     /// Options of that command, which replace what the file has
     #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
     pub options: Vec<OsString>,

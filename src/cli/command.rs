@@ -138,6 +138,7 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let output = |json| Output { json, verbosity };
     match arguments.command {
+        // A file is no command by itself: what it says is joined in its place.
         None | Some(Action::Run(_) | Action::Verify(_)) => {
             let ask = ask.ok_or(UsageError::NoCommand)?;
             let pin = PIN.pick(None, None, pin, &mut Vec::new())?;

@@ -50,7 +50,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let document = read(&run.file, &surroundings)?;
             output.json |= document.wants_json();
             let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
-            let options = verbosity.into_iter().map(OsString::from).chain(run.options);
+            let json = run.json.then_some("--json");
+            let options = verbosity.into_iter().chain(json).map(OsString::from).chain(run.options);
             let (line, matches) = document.keys.behind_file(options)?;
             let settings = document.join(line, |key| surroundings.has_secret(key));
             let mut parsed = match is_printed(&matches) {
