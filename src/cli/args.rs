@@ -88,7 +88,7 @@ pub enum Action {
 #[derive(Debug, Args)]
 #[command(after_help = FILE_HELP)]
 pub struct RunArguments {
-    /// A TOML file with [host], [client] or [server], and settings below it
+    /// A TOML file that says what to be and how; its form is shown below
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print one JSON object a line on stdout instead of sentences
@@ -103,7 +103,7 @@ pub struct RunArguments {
 #[derive(Debug, Args)]
 #[command(after_help = FILE_HELP)]
 pub struct VerifyArguments {
-    /// A TOML file with [host], [client] or [server], and settings below it
+    /// A TOML file that says what to be and how; its form is shown below
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
