@@ -1,6 +1,9 @@
 //! The arguments, as clap reads them: each value is checked by itself. What several of them mean together is decided in
 //! the module of each command.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::check::CheckArguments;
@@ -17,6 +20,7 @@ Examples:
   pinhole client 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456' 25565
                            makes it appear on port 25565 here
   pinhole server --open    gives hosts lasting names; both sides reach it
+  pinhole run nas.toml     does what a file says
   pinhole check            shows what this network allows
   pinhole demo             shows a tunnel on this machine alone
 
@@ -24,6 +28,20 @@ pinhole COMMAND -h lists the flags of a command, --help explains them.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.
 RUST_LOG sets what is logged, as in RUST_LOG=pinhole::net=debug.";
+
+// No line of this is longer than 80 columns, where clap would wrap it.
+pub(super) const FILE_HELP: &str = "\
+Such a file says what pinhole host, client or server shall do:
+  [host]
+  services = [\"web=8080\", 22]
+  server = \"wss://p.example.org\"
+  id = \"my-host\"
+  pin-file = \"pin\"       # relative to this file
+
+Its keys are the long options, and services, url, locals, dial (-L),
+reverse (-R), proxy (-D) and pipe (-W). What the command line has counts more
+than the environment, and that more than the file. --print-config at one of the
+three commands writes the file for a command line that works.";
 
 /// Makes services of one machine appear on another, directly, peer to peer.
 #[derive(Debug, Parser)]
@@ -56,10 +74,38 @@ pub enum Action {
     /// Give hosts lasting names under which clients reach them, and publish their services
     #[cfg(feature = "server")]
     Server(ServerArguments),
+    /// Do what a file says: be a host, a client or a server
+    Run(RunArguments),
+    /// Say whether a file for pinhole run is right, and start nothing
+    Verify(VerifyArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service
     Demo(DemoArguments),
+}
+
+/// Arguments of `pinhole run`.
+#[derive(Debug, Args)]
+#[command(after_help = FILE_HELP)]
+pub struct RunArguments {
+    /// A TOML file that says what to be and how; its form is shown below
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print one JSON object a line on stdout instead of sentences
+    #[arg(long)]
+    pub json: bool,
+    /// Options of that command, which replace what the file has
+    #[arg(value_name = "OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<OsString>,
+}
+
+/// Arguments of `pinhole verify`.
+#[derive(Debug, Args)]
+#[command(after_help = FILE_HELP)]
+pub struct VerifyArguments {
+    /// A TOML file that says what to be and how; its form is shown below
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Arguments of `pinhole demo`.

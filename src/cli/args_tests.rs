@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
-use super::super::{check, client, command, host, parse, quantity, server};
+use super::super::{check, client, command, host, line, parse, quantity, server};
 use super::*;
 use crate::config::{
     ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
@@ -16,6 +16,9 @@ use crate::tunnel;
 
 /// Flags whose value is free text, and why it stays that.
 const FREE_TEXT: [(&str, &str); 1] = [("public", "only a service of the same command line can be right")];
+
+/// What is read as arguments of another command.
+const ARGUMENTS: &str = "options";
 
 /// The commands with their arguments, as they are when they run.
 fn commands() -> Vec<Command> {
@@ -38,7 +41,7 @@ fn name(argument: &Arg) -> String {
 }
 
 fn usage(line: &[&str]) -> String {
-    match command::parse([&["pinhole"], line].concat(), command::Surroundings::default()) {
+    match line::parse([&["pinhole"], line].concat(), command::Surroundings::default()) {
         Err(failure @ Failure::Usage { .. }) => failure.to_string(),
         other => panic!("{line:?}: {other:?}"),
     }
@@ -53,7 +56,7 @@ fn clap_finds_the_definition_sound() {
 fn every_value_has_a_type() {
     let path = ValueParser::path_buf().type_id();
     for command in commands() {
-        for argument in command.get_arguments().filter(takes_value) {
+        for argument in command.get_arguments().filter(takes_value).filter(|argument| argument.get_id() != ARGUMENTS) {
             let id = argument.get_id().as_str();
             let parser = argument.get_value_parser().type_id();
             let is_text = parser == ValueParser::string().type_id();
@@ -134,7 +137,7 @@ fn no_argument_is_left_out_of_the_wrong_ones() {
     let known: BTreeSet<(&str, &str)> =
         WRONG.iter().map(|(line, said)| (line[0], said.split([' ', ':']).next().unwrap())).collect();
     for command in commands() {
-        for argument in command.get_arguments().filter(takes_value) {
+        for argument in command.get_arguments().filter(takes_value).filter(|argument| argument.get_id() != ARGUMENTS) {
             let (id, name) = (argument.get_id().as_str(), name(argument));
             let is_path = argument.get_value_parser().type_id() == ValueParser::path_buf().type_id();
             let is_free = FREE_TEXT.iter().any(|(free, _)| *free == id);
@@ -160,7 +163,7 @@ fn a_value_that_is_no_text_is_refused() {
 fn defaults_are_those_of_the_library() {
     let run = |line: &[&str]| {
         let line = [&["pinhole"], line].concat();
-        command::parse(line, command::Surroundings::default()).unwrap().command
+        line::parse(line, command::Surroundings::default()).unwrap().command
     };
     let (url, pin) = parse::host_url("ws://a?pin=1").unwrap();
     // Only the program asks servers that nobody named.
@@ -250,6 +253,7 @@ fn help_fits_terminals_of_80_and_100_columns() {
     // Clap would wrap these lines, and what is aligned in them would not be any more.
     let fixed = [
         EXAMPLES,
+        FILE_HELP,
         OUTPUT_HELP,
         PROXY_HELP,
         host::EXAMPLES,

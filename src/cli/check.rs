@@ -1,5 +1,6 @@
 //! The arguments of `pinhole check`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,6 +8,7 @@ use clap::Args;
 use super::choices::{self, OUTPUT_HELP, PROXY_HELP};
 use super::failure::UsageError;
 use super::parse::{self, HostUrl};
+use super::secrets::PIN;
 use crate::address::Target;
 use crate::config::{CheckConfig, VisitConfig};
 use crate::http::field::HeaderField;
@@ -65,17 +67,19 @@ pub struct CheckArguments {
     pub json: bool,
 }
 
-/// Turns the arguments into settings; `environment` is the pin of `PINHOLE_PIN`.
+/// Turns the arguments into settings; `environment` is the value of `PINHOLE_PIN`.
 pub(super) fn settings(
     arguments: CheckArguments,
-    environment: Option<Pin>,
+    environment: Option<OsString>,
     proxies: &ProxyVariables,
 ) -> Result<CheckConfig, UsageError> {
     let stun = choices::stun_servers(arguments.stun, arguments.no_stun);
     let Some((url, url_pin)) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
     let ca = choices::ca(arguments.ca, &url)?;
     let headers = choices::headers(arguments.headers)?;
-    let pin = choices::nearest_pin(url_pin, arguments.pin, environment)?;
+    let environment = if url_pin.is_some() { None } else { environment };
+    let pin = PIN.pick(arguments.pin, None, environment, &mut Vec::new())?;
+    let pin = choices::nearest_pin(url_pin, pin)?;
     let proxy = choices::proxy(&url, proxies)?;
     Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca, headers, proxy }) })
 }
@@ -97,7 +101,7 @@ mod tests {
         let line = Line::try_parse_from([&["check"], line].concat());
         let line = line.map_err(|error| UsageError::of(error).to_string())?;
         let proxies = ProxyVariables::read(|name| (name == "ALL_PROXY").then(|| "p.test:3128".into()));
-        settings(line.check, environment.and_then(Pin::new), &proxies).map_err(|error| error.to_string())
+        settings(line.check, environment.map(OsString::from), &proxies).map_err(|error| error.to_string())
     }
 
     #[test]

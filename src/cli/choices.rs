@@ -18,6 +18,9 @@ use crate::signaling::url::SignalingUrl;
 /// Name of the environment variable that gives the pin on either side.
 pub(super) const PIN_VARIABLE: &str = "PINHOLE_PIN";
 
+/// Name of the environment variable that gives a host's token.
+pub(super) const TOKEN_VARIABLE: &str = "PINHOLE_TOKEN";
+
 /// The end of the long help of every command.
 pub(super) const OUTPUT_HELP: &str = "  RUST_LOG              what is logged, as in RUST_LOG=pinhole::net=debug
   NO_COLOR              if it is set, nothing is printed in colours
@@ -110,16 +113,11 @@ pub struct ReachArguments {
     pub grace: Duration,
 }
 
-/// Picks the pin of the URL, or else of the flag, or else of the environment.
-pub(super) fn nearest_pin(
-    url: Option<Pin>,
-    flag: Option<Pin>,
-    environment: Option<Pin>,
-) -> Result<Option<Pin>, UsageError> {
-    match (url, flag) {
-        (Some(url), Some(flag)) if url != flag => Err(UsageError::TwoPins),
-        (Some(pin), _) | (None, Some(pin)) => Ok(Some(pin)),
-        (None, None) => Ok(environment),
+/// Picks the pin of the URL, or else the other one.
+pub(super) fn nearest_pin(url: Option<Pin>, other: Option<Pin>) -> Result<Option<Pin>, UsageError> {
+    match (url, other) {
+        (Some(url), Some(other)) if url != other => Err(UsageError::TwoPins),
+        (url, other) => Ok(url.or(other)),
     }
 }
 

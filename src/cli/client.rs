@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::choices::{self, BoundsArguments, OUTPUT_HELP, PIN_VARIABLE, PROXY_HELP, ReachArguments};
+use super::choices::{self, BoundsArguments, OUTPUT_HELP, PROXY_HELP, ReachArguments};
 use super::failure::UsageError;
 use super::forwards::{self, Dials, Reverses};
 use super::parse::{self, HostUrl};
-use super::secrets::{self, PROXY_AUTH};
+use super::secrets::{PIN, PROXY_AUTH};
 use super::services::{self, GivenLocals};
 use crate::address::ListenAddress;
 use crate::config::{ClientConfig, StreamTarget};
@@ -33,7 +33,7 @@ Put the URL in quotes: most shells act on a question mark.";
 
 pub(super) const ENVIRONMENT: &str = "\
 Environment:
-  PINHOLE_PIN           the pin, if neither the URL nor --pin gives it
+  PINHOLE_PIN           the pin, if neither the URL nor a flag gives it
   PINHOLE_PROXY_AUTH    the login of -D, if no flag gives it";
 
 /// Arguments of `pinhole client`.
@@ -55,10 +55,13 @@ pub struct ClientArguments {
     pub locals: Vec<GivenLocals>,
     /// The pin, if the URL has none [env: PINHOLE_PIN]
     ///
-    /// Others on this machine can read it in the list of processes; PINHOLE_PIN keeps it out of there. Without any, it
-    /// is asked for at the terminal.
+    /// Others on this machine can read it in the list of processes; --pin-file and PINHOLE_PIN keep it out of
+    /// there. Without any, it is asked for at the terminal.
     #[arg(long, value_name = "PIN", value_parser = parse::pin)]
     pub pin: Option<Pin>,
+    /// A file with the pin in its first line
+    #[arg(long, value_name = "FILE")]
+    pub pin_file: Option<PathBuf>,
     /// End with the first session; exit with code 0 if the host ended it
     ///
     /// Without this the client connects anew until the host ends the session.
@@ -74,6 +77,11 @@ pub struct ClientArguments {
     /// docs/events.md explains them.
     #[arg(long)]
     pub json: bool,
+    /// Print these settings as a file for pinhole run, and end
+    ///
+    /// Nothing is started. Secrets stand in it as they were given: by file, or in clear.
+    #[arg(long)]
+    pub print_config: bool,
     // A heading is for everything after it.
     /// Have the host dial what its --allow has (repeatable)
     ///
@@ -93,7 +101,7 @@ pub struct ClientArguments {
     /// PORT is one of localhost unless BIND says otherwise, and 0 is any free one. SOCKS5 carries UDP, too. Plain HTTP
     /// is not spoken: give curl socks5h:// or -p.
     #[arg(short = 'D', value_name = "[BIND:]PORT", help_heading = "Forwards", value_parser = forwards::proxy)]
-    pub dynamic: Vec<ListenAddress>,
+    pub proxy: Vec<ListenAddress>,
     /// The login that -D wants [env: PINHOLE_PROXY_AUTH]
     ///
     /// Without one, everybody who reaches the port is served. Others on this machine can read it in the list of
@@ -102,12 +110,11 @@ pub struct ClientArguments {
         long,
         value_name = "USER:PASSWORD",
         help_heading = "Forwards",
-        requires = "dynamic",
         value_parser = parse::login
     )]
     pub proxy_auth: Option<Credentials>,
     /// A file with that login in its first line
-    #[arg(long, value_name = "FILE", help_heading = "Forwards", requires = "dynamic")]
+    #[arg(long, value_name = "FILE", help_heading = "Forwards")]
     pub proxy_auth_file: Option<PathBuf>,
     /// Join stdin and stdout to one stream, and end with it
     ///
@@ -140,8 +147,8 @@ pub struct ClientArguments {
 
 /// What is around a client.
 pub(super) struct ClientSurroundings<'a> {
-    /// The pin of the environment.
-    pub(super) pin: Option<Pin>,
+    /// The value of `PINHOLE_PIN`.
+    pub(super) pin: Option<OsString>,
     /// The value of `PINHOLE_PROXY_AUTH`.
     pub(super) proxy_auth: Option<OsString>,
     /// The variables that name proxies.
@@ -160,22 +167,23 @@ pub(super) fn settings(
     let ca = choices::ca(arguments.ca, &url)?;
     let has_others = !arguments.reverse.is_empty()
         || !arguments.dial.is_empty()
-        || !arguments.dynamic.is_empty()
+        || !arguments.proxy.is_empty()
         || arguments.pipe.is_some();
     let mut forwards = match arguments.locals.is_empty() && has_others {
         true => Vec::new(),
         false => services::locals(arguments.locals)?,
     };
     forwards.extend(arguments.dial.into_iter().flatten());
-    let credentials = match arguments.dynamic.is_empty() {
+    let (login, file) = (arguments.proxy_auth, arguments.proxy_auth_file.as_deref());
+    let credentials = match arguments.proxy.is_empty() {
+        true if login.is_some() || file.is_some() => return Err(UsageError::AuthWithoutProxy),
         true => None,
-        false => PROXY_AUTH.pick(arguments.proxy_auth, arguments.proxy_auth_file.as_deref(), proxy_auth, remarks)?,
+        false => PROXY_AUTH.pick(login, file, proxy_auth, remarks)?,
     };
     let headers = choices::headers(arguments.headers)?;
-    if arguments.pin.is_some() {
-        remarks.push(secrets::shown("--pin", PIN_VARIABLE));
-    }
-    let pin = choices::nearest_pin(url_pin, arguments.pin, environment)?;
+    let environment = if url_pin.is_some() { None } else { environment };
+    let pin = PIN.pick(arguments.pin, arguments.pin_file.as_deref(), environment, remarks)?;
+    let pin = choices::nearest_pin(url_pin, pin)?;
     let proxy = choices::proxy(&url, proxies)?;
     let settings = move |pin| ClientConfig {
         url,
@@ -183,7 +191,7 @@ pub(super) fn settings(
         forwards,
         reverse: arguments.reverse.into_iter().flatten().collect(),
         bounds: choices::bounds(&arguments.bounds),
-        dynamic: arguments.dynamic,
+        dynamic: arguments.proxy,
         credentials,
         once: arguments.once || arguments.pipe.is_some(),
         udp_idle: arguments.bounds.udp_idle,

@@ -1,26 +1,25 @@
 //! Arguments, the environment and answers, joined into one command that is ready to run.
 
 use std::ffi::OsString;
-
-use clap::Parser;
+use std::path::PathBuf;
 
 use super::args::{Action, Arguments};
-use super::choices::{self, PIN_VARIABLE};
+use super::check;
+use super::choices;
 use super::client::{self, ClientSurroundings};
-use super::failure::{Failure, UsageError};
+use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
+use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
 use super::wizard::{self, Answers};
-use super::{check, secrets};
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
-use crate::signaling::pin::Pin;
 
 /// What a command line asks for, ready to run.
 #[derive(Debug, Clone)]
@@ -36,6 +35,8 @@ pub enum Command {
     Check(CheckConfig, Output),
     /// `pinhole demo`.
     Demo(Output),
+    /// `pinhole verify` and `--print-config`: says this, and ends.
+    Print(String),
 }
 
 impl Command {
@@ -48,6 +49,7 @@ impl Command {
             | Command::Demo(output) => *output,
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
+            Command::Print(_) => Output::default(),
         }
     }
 }
@@ -84,43 +86,38 @@ pub struct Surroundings<'a> {
     pub proxy_auth: Option<OsString>,
     /// The variables that name proxies.
     pub proxies: ProxyVariables,
+    /// The value of `CREDENTIALS_DIRECTORY`, where systemd has the secrets of a unit.
+    pub credentials: Option<PathBuf>,
+    /// The folder that paths of the command line are relative to.
+    pub folder: Option<PathBuf>,
 }
 
-/// Turns arguments (the program's name first) into a command, asking a person for what is missing.
-///
-/// # Errors
-/// [`Failure`]. With `--json` it is to be said as JSON, whatever else is wrong.
-pub fn parse(
-    arguments: impl IntoIterator<Item = impl Into<OsString>>,
-    surroundings: Surroundings<'_>,
-) -> Result<Parsed, Failure> {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-    let output = Output { json: wants_json(&arguments), ..Output::default() };
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Err(error) if !error.use_stderr() => return Err(Failure::Help(error)),
-        result => result.map_err(UsageError::of),
-    };
-    let parsed = arguments.map_err(Refusal::Usage).and_then(|arguments| command(arguments, surroundings));
-    parsed.map_err(|refusal| match refusal {
-        Refusal::Usage(usage) => Failure::Usage { usage, output },
-        Refusal::NoAnswer(no_answer) => Failure::NoAnswer(no_answer),
-    })
+impl Surroundings<'_> {
+    /// Tells whether a variable gives the secret of this key.
+    pub(super) fn has_secret(&self, key: &str) -> bool {
+        let variable = match key {
+            "pin" => &self.pin,
+            "token" => &self.token,
+            "public-auth" => &self.public_auth,
+            "proxy-auth" => &self.proxy_auth,
+            _ => &None,
+        };
+        variable.as_ref().is_some_and(|value| !value.is_empty())
+    }
 }
 
-/// Tells whether JSON is asked for, also where the arguments are not understood.
-fn wants_json(arguments: &[OsString]) -> bool {
-    let flags = arguments.iter().take_while(|argument| *argument != "--");
-    let mut before: Option<&OsString> = None;
-    flags.into_iter().any(|argument| {
-        let is_format = before.replace(argument).is_some_and(|before| before == "--log-format");
-        argument == "--json" || argument == "--log-format=json" || (is_format && argument == "json")
-    })
-}
-
-/// Why arguments that clap understood, and their surroundings, are no command.
-enum Refusal {
+/// Why arguments and their surroundings are no command.
+pub(super) enum Refusal {
+    /// Help or the version was asked for.
+    Help(clap::Error),
     Usage(UsageError),
     NoAnswer(NoAnswer),
+}
+
+impl From<clap::Error> for Refusal {
+    fn from(error: clap::Error) -> Refusal {
+        if error.use_stderr() { Refusal::Usage(UsageError::of(error)) } else { Refusal::Help(error) }
+    }
 }
 
 impl From<UsageError> for Refusal {
@@ -135,15 +132,17 @@ impl From<NoAnswer> for Refusal {
     }
 }
 
-/// Joins the arguments and what is around them.
-fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
-    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies } = surroundings;
+/// Joins the arguments of a command that is no file's, and what is around them.
+pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
+    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let output = |json| Output { json, verbosity };
     match arguments.command {
-        None => {
+        // A file is no command by itself: what it says is joined in its place.
+        None | Some(Action::Run(_) | Action::Verify(_)) => {
             let ask = ask.ok_or(UsageError::NoCommand)?;
-            let answers = wizard::questions(ask, environment_pin(pin)?)?;
+            let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
+            let answers = wizard::questions(ask, pin)?;
             let equivalent = Some(answers.command());
             let command = match answers {
                 Answers::Host(config) => Command::Host(config, output(false)),
@@ -156,7 +155,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Host(host)) => {
             let output = output(host.json);
-            let (pin, terminal, proxies) = (environment_pin(pin)?, ask.is_some(), &proxies);
+            let (terminal, proxies) = (ask.is_some(), &proxies);
             let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal };
             let (config, remarks) = host::settings(host, surroundings)?;
             Ok(Parsed { remarks, ..Command::Host(config, output).into() })
@@ -168,7 +167,7 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Client(client)) => {
             let output = output(client.json);
-            let (pin, mut remarks) = (environment_pin(pin)?, Vec::new());
+            let mut remarks = Vec::new();
             let surroundings = ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks };
             let pipe = client.pipe.clone();
             let (settings, pin) = client::settings(client, surroundings)?;
@@ -181,18 +180,11 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
         }
         Some(Action::Check(check)) => {
             let output = output(check.json);
-            let remarks = check.pin.as_ref().map(|_| secrets::shown("--pin", PIN_VARIABLE)).into_iter().collect();
-            let config = check::settings(check, environment_pin(pin)?, &proxies)?;
-            Ok(Parsed { remarks, ..Command::Check(config, output).into() })
+            let config = check::settings(check, pin, &proxies)?;
+            Ok(Command::Check(config, output).into())
         }
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
     }
-}
-
-fn environment_pin(value: Option<OsString>) -> Result<Option<Pin>, UsageError> {
-    let text = value.unwrap_or_default().into_string();
-    let wanted = "the pin that the host printed, for example 123456";
-    text.map(Pin::new).map_err(|_| UsageError::Encoding { variable: PIN_VARIABLE, wanted })
 }
 
 #[cfg(test)]

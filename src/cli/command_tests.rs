@@ -1,7 +1,10 @@
+use super::super::failure::Failure;
+use super::super::line::parse;
 use super::super::question::script::Script;
 use super::super::question::{NoAnswer, Question};
 use super::*;
 use crate::config::{DEFAULT_HOST_LISTEN, LocalForward, ServiceBind};
+use crate::signaling::pin::Pin;
 use crate::socks::Credentials;
 
 /// Parses a command line without a terminal.
@@ -262,16 +265,24 @@ fn ask_is_accepted_at_a_terminal() {
 }
 
 #[test]
-fn a_pin_may_be_kept_in_a_file() {
+fn a_pin_or_a_token_may_be_kept_in_a_file() {
     let path = std::env::temp_dir().join(format!("pinhole-command-{:016x}", rand::random::<u64>()));
     let file = path.to_str().unwrap();
     let unread = unattended(&["host", "80", "--pin-file", file], None).unwrap_err();
     assert!(unread.to_string().starts_with(&format!("--pin-file: cannot read {file}: ")), "{unread}");
     std::fs::write(&path, "file\n").unwrap();
     let pin = host(&["host", "80", "--pin-file", file], Some("env")).0.pin;
+    let clients = client(&["client", "ws://h", "--pin-file", file], Some("env")).0.pin;
+    let line = ["pinhole", "host", "80", "--server", "ws://p", "--id", "abc", "--token-file", file];
+    let surroundings = Surroundings { token: Some("env".into()), ..Surroundings::default() };
+    let Ok(Command::Host(registered, _)) = parse(line, surroundings).map(|parsed| parsed.command) else {
+        panic!("no host")
+    };
+    let token = registered.server.and_then(|server| server.token);
     let both = unattended(&["host", "80", "--pin", "1", "--pin-file", file], None).unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(pin.as_ref().map(Pin::reveal), Some("file"));
+    assert_eq!((pin.as_ref().map(Pin::reveal), clients.reveal()), (Some("file"), "file"));
+    assert_eq!(token, Some("file".parse().unwrap()));
     assert_eq!(both.to_string(), "--pin and --pin-file both say what the pin is; leave one of them out");
 }
 

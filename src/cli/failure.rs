@@ -62,7 +62,7 @@ pub enum UsageError {
     SecretFile(#[from] SecretFileError),
     /// No pin, and nobody to ask.
     #[error(
-        "the URL has no pin, and there is no terminal to ask at; add ?pin=123456 to the URL, or give --pin 123456 or PINHOLE_PIN"
+        "the URL has no pin, and there is no terminal to ask at; add ?pin=123456 to the URL, or give --pin, --pin-file or PINHOLE_PIN"
     )]
     NoPin,
     /// `--pin` says something else than the URL.
@@ -87,11 +87,14 @@ pub enum UsageError {
     #[error("{0} is for a host on a server; add --server URL, for example wss://p.example.org, or leave {0} out")]
     WithoutServer(&'static str),
     /// A server, but no name to have there.
-    #[error("--server needs a name for this host; add --id, for example --id my-host")]
+    #[error("--server needs a name for this host; add --id, for example my-host")]
     ServerWithoutId,
     /// A login for visitors, and nothing to visit.
     #[error("--public-auth is for a published service; add --public NAME, or leave --public-auth out")]
     AuthWithoutPublic,
+    /// A login for the programs of `-D`, and no `-D`.
+    #[error("--proxy-auth is for -D; add -D PORT, or leave --proxy-auth out")]
+    AuthWithoutProxy,
     /// The server may have nothing dialled.
     #[error("--server-dial is about what --allow has, and that is nothing; add --allow, or leave --server-dial out")]
     DialWithoutAllow,
@@ -108,8 +111,11 @@ pub enum UsageError {
     #[error("--gateway-listen is for published services; add --gateway-domain, for example p.example.org")]
     ListenWithoutDomain,
     /// Two flags with one address.
-    #[error("{0} is to be listened on for two things; give each flag an address of its own")]
+    #[error("{0} is to be listened on for two things; give each an address of its own")]
     SameListen(SocketAddr),
+    /// A file of settings makes no sense; the sentence begins with the file and the place in it.
+    #[error("{0}")]
+    File(String),
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

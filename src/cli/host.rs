@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::approval;
-use super::choices::{self, BoundsArguments, OUTPUT_HELP, PIN_VARIABLE, PROXY_HELP, ReachArguments};
+use super::choices::{self, BoundsArguments, OUTPUT_HELP, PROXY_HELP, ReachArguments};
 use super::failure::UsageError;
 use super::parse;
 use super::registration::{self, RegistrationArguments, registration};
-use super::secret_file::{self, Secret};
-use super::secrets;
+use super::secrets::PIN;
 use super::services::{self, GivenServices, GivenVersion};
 use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 use crate::config::{DEFAULT_HOST_LISTEN, DEFAULT_MAX_SESSIONS, HostConfig};
@@ -36,7 +35,7 @@ panel, Forward a Port, visibility Public). Pass on the command that it prints.";
 pub(super) const ENVIRONMENT: &str = "\
 Environment:
   PINHOLE_PIN           the pin, if neither --pin nor --pin-file gives it
-  PINHOLE_TOKEN         the token, if --token does not give it
+  PINHOLE_TOKEN         the token, if no flag gives it
   PINHOLE_PUBLIC_AUTH   the login of visitors, if no flag gives it";
 
 /// Arguments of `pinhole host`.
@@ -52,7 +51,7 @@ pub struct HostArguments {
     /// the port, with -udp behind it where a TCP service has the same port, or the file name of the socket. A range is
     /// a service for each port. There are at most 256 services.
     #[arg(value_name = "[NAME=]TARGET", value_parser = services::service)]
-    pub targets: Vec<GivenServices>,
+    pub services: Vec<GivenServices>,
     /// Where signaling listens: PORT, :PORT or ADDRESS:PORT [default: 127.0.0.1:0]
     ///
     /// A bare port is one of 127.0.0.1, :PORT is that port of every address, and port 0 is any free one. With --server,
@@ -91,6 +90,11 @@ pub struct HostArguments {
     /// docs/events.md explains them.
     #[arg(long)]
     pub json: bool,
+    /// Print these settings as a file for pinhole run, and end
+    ///
+    /// Nothing is started. Secrets stand in it as they were given: by file, or in clear.
+    #[arg(long)]
+    pub print_config: bool,
     // A heading is for everything after it.
     /// What else this host dials for clients (repeatable)
     ///
@@ -136,8 +140,8 @@ pub struct HostArguments {
 
 /// What is around a host.
 pub(super) struct HostSurroundings<'a> {
-    /// The pin of the environment.
-    pub(super) pin: Option<Pin>,
+    /// The value of `PINHOLE_PIN`.
+    pub(super) pin: Option<OsString>,
     /// The value of `PINHOLE_TOKEN`.
     pub(super) token: Option<OsString>,
     /// The value of `PINHOLE_PUBLIC_AUTH`.
@@ -155,23 +159,11 @@ pub(super) fn settings(
 ) -> Result<(HostConfig, Vec<String>), UsageError> {
     let HostSurroundings { pin: environment, token, public_auth, proxies, terminal } = surroundings;
     let mut remarks = Vec::new();
-    let pin = match (arguments.pin, arguments.pin_file) {
-        (Some(_), Some(_)) => return Err(UsageError::FlagAndFile("--pin", "--pin-file", "the pin")),
-        (Some(pin), None) => {
-            remarks.push(secrets::shown("--pin", &format!("--pin-file or {PIN_VARIABLE}")));
-            Some(pin)
-        }
-        (None, Some(path)) => {
-            let (text, remark) = secret_file::read(Secret { flag: "--pin-file", name: "the pin" }, &path)?;
-            remarks.extend(remark);
-            Some(parse::pin(&text).map_err(|wrong| wrong.of("--pin-file"))?)
-        }
-        (None, None) => environment,
-    };
+    let pin = PIN.pick(arguments.pin, arguments.pin_file.as_deref(), environment, &mut remarks)?;
     if arguments.ask && !terminal {
         return Err(UsageError::NobodyToAsk);
     }
-    let mut services = services::services(arguments.targets)?;
+    let mut services = services::services(arguments.services)?;
     services::apply_proxy_protocol(arguments.proxy_protocol, &mut services)?;
     if services.is_empty() && arguments.allow.is_empty() && arguments.allow_reverse.is_empty() {
         return Err(UsageError::NothingShared);

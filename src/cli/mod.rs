@@ -7,8 +7,10 @@ mod choices;
 pub mod client;
 pub mod command;
 pub mod failure;
+mod file;
 pub mod forwards;
 pub mod host;
+pub mod line;
 pub mod logging;
 mod output;
 pub mod parse;
@@ -24,15 +26,17 @@ mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod services;
+mod verify;
 pub mod wizard;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-pub use command::{Command, Parsed, Surroundings, parse};
+pub use command::{Command, Parsed, Surroundings};
 pub use failure::{Failure, UsageError};
 pub use output::Output;
 
@@ -48,12 +52,10 @@ use crate::status::report::Reporter;
 use crate::status::style::Role;
 use crate::{demo, fault};
 use args::Arguments;
-use choices::PIN_VARIABLE;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
 use question::{NoAnswer, Question};
-use registration::TOKEN_VARIABLE;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -68,13 +70,15 @@ pub fn run() -> ExitCode {
     let mut ask = |question: &Question<'_>| questions.ask(question);
     let surroundings = Surroundings {
         ask: interactive.then_some(&mut ask),
-        pin: env::var_os(PIN_VARIABLE),
-        token: env::var_os(TOKEN_VARIABLE),
+        pin: secrets::PIN.environment(),
+        token: secrets::TOKEN.environment(),
         public_auth: secrets::PUBLIC_AUTH.environment(),
         proxy_auth: secrets::PROXY_AUTH.environment(),
         proxies: ProxyVariables::read(|name| env::var_os(name)),
+        credentials: env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from),
+        folder: env::current_dir().ok(),
     };
-    let parsed = parse(env::args_os(), surroundings);
+    let parsed = line::parse(env::args_os(), surroundings);
     let interrupted = questions.is_interrupted();
     drop(questions);
     match parsed {
@@ -130,6 +134,12 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
             return match Check::new(config, output.reporter(Role::Client, printer).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(output, printer, error.code(), error.to_string()),
+            };
+        }
+        Command::Print(text) => {
+            return match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(output, printer, "system", format!("stdout takes no more: {error}")),
             };
         }
         Command::Demo(output) => {

@@ -36,6 +36,11 @@ impl WrongValue {
         WrongValue { given: None, problem: problem.into(), hint }
     }
 
+    /// Tells whether this is what an error shows of the value.
+    pub(super) fn is_of(&self, text: &str) -> bool {
+        self.given.as_ref().is_some_and(|given| *given == sanitize(text, MAX_SHOWN))
+    }
+
     /// Returns the value in quotes behind a space, if it may be shown.
     pub(super) fn quoted(&self) -> String {
         self.given.as_ref().map(|given| format!(" '{given}'")).unwrap_or_default()

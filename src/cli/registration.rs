@@ -9,7 +9,7 @@ use super::choices;
 use super::failure::UsageError;
 use super::parse;
 use super::problem::{Problem, WrongValue};
-use super::secrets;
+use super::secrets::{PUBLIC_AUTH, TOKEN};
 use crate::address::Endpoint;
 use crate::config::{PublicService, Registration, SharedService};
 use crate::http::field::HeaderField;
@@ -17,9 +17,6 @@ use crate::http::proxy::ProxyVariables;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
-
-/// Name of the environment variable that gives a host's token.
-pub const TOKEN_VARIABLE: &str = "PINHOLE_TOKEN";
 
 /// Most names of services that an error lists.
 const MAX_LISTED: usize = 16;
@@ -40,10 +37,13 @@ pub struct RegistrationArguments {
     pub id: Option<HostId>,
     /// The token that lets this host have that name [env: PINHOLE_TOKEN]
     ///
-    /// Others on this machine can read it in the list of processes; PINHOLE_TOKEN keeps it out of there. An open server
-    /// wants none.
+    /// Others on this machine can read it in the list of processes; --token-file and PINHOLE_TOKEN keep it out of
+    /// there. An open server wants none.
     #[arg(long, value_name = "TOKEN", value_parser = parse::token)]
     pub token: Option<Token>,
+    /// A file with the token in its first line
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Let anybody reach this service by HTTP through the server, without the pin
     ///
     /// NAME is one of a TCP or unix service. The service is at http(s)://ID.DOMAIN, where DOMAIN is the server's
@@ -80,7 +80,7 @@ pub(super) struct Context<'a> {
     pub(super) services: &'a [SharedService],
     /// It has an access list that is not empty.
     pub(super) allows: bool,
-    /// The value of [`TOKEN_VARIABLE`]; empty counts as unset.
+    /// The value of `PINHOLE_TOKEN`; empty counts as unset.
     pub(super) token: Option<OsString>,
     /// The value of `PINHOLE_PUBLIC_AUTH`; empty counts as unset.
     pub(super) public_auth: Option<OsString>,
@@ -100,14 +100,11 @@ pub(super) fn registration(
     }
     let Some(server) = arguments.server else { return Ok(None) };
     let id = arguments.id.ok_or(UsageError::ServerWithoutId)?;
-    if arguments.token.is_some() {
-        context.remarks.push(secrets::shown("--token", TOKEN_VARIABLE));
-    }
-    let token = token(arguments.token, context.token)?;
+    let token = TOKEN.pick(arguments.token, arguments.token_file.as_deref(), context.token, context.remarks)?;
     let (login, file) = (arguments.public_auth, arguments.public_auth_file.as_deref());
     let public = match arguments.public.as_deref() {
         Some(name) => {
-            let auth = secrets::PUBLIC_AUTH.pick(login, file, context.public_auth, context.remarks)?;
+            let auth = PUBLIC_AUTH.pick(login, file, context.public_auth, context.remarks)?;
             Some(PublicService { service: public(name, context.services)?, auth })
         }
         None if login.is_some() || file.is_some() => return Err(UsageError::AuthWithoutPublic),
@@ -135,6 +132,7 @@ fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
         server: _,
         id,
         token,
+        token_file,
         public,
         public_auth,
         public_auth_file,
@@ -146,6 +144,7 @@ fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
     let given = [
         (id.is_some(), "--id"),
         (token.is_some(), "--token"),
+        (token_file.is_some(), "--token-file"),
         (public.is_some(), "--public"),
         (public_auth.is_some(), "--public-auth"),
         (public_auth_file.is_some(), "--public-auth-file"),
@@ -155,16 +154,6 @@ fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
         (*retry, "--retry"),
     ];
     given.into_iter().find(|(is_given, _)| *is_given).map(|(_, flag)| flag)
-}
-
-/// Picks the token of the flag, or else of the environment.
-fn token(flag: Option<Token>, environment: Option<OsString>) -> Result<Option<Token>, UsageError> {
-    if flag.is_some() {
-        return Ok(flag);
-    }
-    let wrong = UsageError::Encoding { variable: TOKEN_VARIABLE, wanted: "a token that the server knows" };
-    let text = environment.unwrap_or_default().into_string().map_err(|_| wrong)?;
-    if text.is_empty() { Ok(None) } else { parse::token(&text).map(Some).map_err(|wrong| wrong.of(TOKEN_VARIABLE)) }
 }
 
 /// Finds the service that is published.

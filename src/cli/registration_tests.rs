@@ -1,4 +1,5 @@
-use super::super::command::{Command, Surroundings, parse};
+use super::super::command::{Command, Surroundings};
+use super::super::line::parse;
 use super::*;
 use crate::cli::failure::Failure;
 use crate::config::{DEFAULT_HOST_LISTEN, HostConfig};
@@ -104,7 +105,7 @@ fn the_environment_has_a_token() {
 fn wrong_usage_says_what_to_do() {
     let to_a_server = "--server wss://p --id abc";
     let cases = [
-        ("80 --server wss://p", "--server needs a name for this host; add --id, for example --id my-host"),
+        ("80 --server wss://p", "--server needs a name for this host; add --id, for example my-host"),
         ("80 --server ftp://p --id abc", "--server: the URL must begin with wss:// or ws://; a right one looks like"),
         ("80 --server wss://p?pin=1 --id abc", "--server: the URL of a server has no pin and nothing else after a"),
         ("80 --id abc", "--id is for a host on a server; add --server URL, for example wss://p.example.org, or leave"),

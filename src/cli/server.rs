@@ -102,6 +102,11 @@ pub struct ServerArguments {
     /// The same as --log-format json
     #[arg(long)]
     pub json: bool,
+    /// Print these settings as a file for pinhole run, and end
+    ///
+    /// Nothing is started.
+    #[arg(long)]
+    pub print_config: bool,
     // A heading is for everything after it.
     /// Publish services of hosts by HTTP, each at http(s)://ID.DOMAIN
     #[arg(long, value_name = "DOMAIN", help_heading = "What else it does", value_parser = parse::domain)]

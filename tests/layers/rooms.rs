@@ -161,6 +161,8 @@ pub(crate) const ROOMS: &[Room] = &[
         ],
         &["clap", "log", "std::env", "std::io", "std::net", "std::process", "thiserror"],
     ),
+    room("cli/file", &[], &["toml"]),
+    room("cli/file/read", &[], &["std::fs"]),
     room("cli/logging", &[], &["env_logger"]),
     room("cli/pipe", &[], &["std::fs", "std::os", "std::thread"]),
     room("cli/prompt", &[], &["dialoguer", "signal_hook"]),

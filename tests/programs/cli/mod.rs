@@ -9,6 +9,7 @@ mod played_host;
 mod processor;
 mod proxies;
 mod recovery;
+mod runfile;
 mod sessions;
 mod signaling_port;
 mod stalled;

@@ -28,7 +28,7 @@ fn wrong_usage_is_exit_code_2_with_the_reason_and_what_to_do() {
         (&["host", "--allow-reverse", "x"], &["--allow-reverse 'x'", "for example 8080"]),
         (&["client", "ws://127.0.0.1:1/ws?pin=1", "0", "--pin", "2"], &["--pin is not the pin in the URL"]),
         (&["host", "80", "--public", "80"], &["--public is for a host on a server", "--server URL"]),
-        (&["host", "80", "--server", "ws://127.0.0.1:1"], &["--server needs a name", "--id my-host"]),
+        (&["host", "80", "--server", "ws://127.0.0.1:1"], &["--server needs a name", "for example my-host"]),
         (&["host", "80", "--pin-file", "/no/such/file"], &["--pin-file", "/no/such/file"]),
         (&["server"], &["--tokens FILE", "--open"]),
         (&["server", "--open", "--tls-cert", "c.pem"], &["add --tls-key"]),

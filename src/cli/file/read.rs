@@ -1,0 +1,243 @@
+//! A file of settings, from its bytes to what it says of each key.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::super::secret_file;
+use super::keys::{Key, Keys, Kind, ROLES};
+use super::places::Places;
+use super::setting::{Said, Setting, Value};
+use crate::status::text::sanitize;
+
+/// The largest file that is read: thousands of rules.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// Most of a wrong key that an error shows, in characters.
+const MAX_SHOWN: usize = 40;
+
+/// Most of what `verbose` is.
+const MAX_VERBOSE: u8 = 3;
+
+/// A file of settings.
+pub(in crate::cli) struct Document {
+    /// What the file is called in messages.
+    name: String,
+    text: String,
+    /// Where its role is named, in bytes.
+    head: usize,
+    /// The keys of its role.
+    pub(in crate::cli) keys: Keys,
+    /// What it says, in the order of the file.
+    pub(in crate::cli) settings: Vec<Setting>,
+    /// Others than its owner can read it.
+    pub(in crate::cli) is_shared: bool,
+}
+
+/// Why a file gives no settings.
+#[derive(Debug, Error)]
+#[error("{place}: {fault}")]
+pub(in crate::cli) struct FileError {
+    place: String,
+    fault: Fault,
+}
+
+#[derive(Debug, Error)]
+enum Fault {
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("it is larger than {} KiB, and no file of settings is", MAX_FILE / 1024)]
+    TooLarge,
+    #[error("it is not UTF-8; save it as text")]
+    NotText,
+    #[error("{0}")]
+    Syntax(String),
+    #[error("{0} is there twice; leave one of them out")]
+    Twice(String),
+    #[error("it has none of {tables}; write one of them above the keys", tables = tables())]
+    NoRole,
+    #[error("{0} belongs below one of {tables}; write that above it", tables = tables())]
+    Outside(String),
+    #[error("there is no [{0}]; a file has one of {tables}", tables = tables())]
+    UnknownTable(String),
+    #[error("[{0}] is the second role beside [{1}]; a file is for one process, so give it a file of its own")]
+    TwoRoles(&'static str, &'static str),
+    #[error("{0} is {1}; write [{0}] in a line of its own, and its keys below it")]
+    NoTable(&'static str, &'static str),
+    #[error("there is no {key} in [{role}]; {advice}", advice = advice(role, nearest))]
+    UnknownKey { role: &'static str, key: String, nearest: Option<String> },
+    #[error("{key} takes {wanted}, and this is {found}")]
+    WrongType { key: String, wanted: &'static str, found: &'static str },
+    #[error("{0} takes a number from 0 to {MAX_VERBOSE}")]
+    Count(String),
+}
+
+/// Names the tables that a file can have.
+fn tables() -> String {
+    let names: Vec<String> = ROLES.iter().map(|role| format!("[{role}]")).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+fn advice(role: &str, nearest: &Option<String>) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("its keys are the long options that pinhole {role} --help lists"),
+    }
+}
+
+impl Document {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`FileError`], naming the file, and the place in it where there is one.
+    pub(in crate::cli) fn read(path: &Path, credentials: Option<&Path>) -> Result<Document, FileError> {
+        let name = path.display().to_string();
+        let wrong = |fault| FileError { place: name.clone(), fault };
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| {
+            let is_shared = secret_file::is_shared(&file);
+            file.take(MAX_FILE + 1).read_to_end(&mut bytes).map(|_| is_shared)
+        });
+        let is_shared = read.map_err(|error| wrong(Fault::Unreadable(error)))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(wrong(Fault::TooLarge));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+            FileError { place: format!("{name}:{line}"), fault: Fault::NotText }
+        })?;
+        let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+        Document::parse(name.clone(), text, Places { folder: &folder, credentials })
+            .map(|document| Document { is_shared, ..document })
+            .map_err(|(place, fault)| FileError { place, fault })
+    }
+
+    fn parse(name: String, text: String, places: Places<'_>) -> Result<Document, (String, Fault)> {
+        let found = parse(&text, places);
+        let (head, keys, settings) = found.map_err(|(at, fault)| (place(&name, &text, at), fault))?;
+        Ok(Document { name, head, keys, settings, is_shared: false, text })
+    }
+
+    /// Names a place in the file: the role's if there is none.
+    pub(in crate::cli) fn place(&self, at: Option<usize>) -> String {
+        place(&self.name, &self.text, at.unwrap_or(self.head))
+    }
+
+    /// Returns what the file is called in messages.
+    pub(in crate::cli) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Names a place: the file, the line and the column in characters, from 1.
+fn place(name: &str, text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = 1 + before[start..].chars().filter(|c| *c != '\u{feff}').count();
+    format!("{name}:{line}:{column}")
+}
+
+type Found = (usize, Keys, Vec<Setting>);
+
+fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let shown = error.span().and_then(|span| text.get(span)).unwrap_or_default();
+        match error.message() {
+            "duplicate key" => (at, Fault::Twice(sanitize(shown, MAX_SHOWN))),
+            message => (at, Fault::Syntax(message.replace('\n', ", "))),
+        }
+    })?;
+    let mut role: Option<(&'static str, usize, &DeTable<'_>)> = None;
+    let mut tables: Vec<_> = table.get_ref().iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
+    for (name, value) in tables {
+        let at = name.span().start;
+        let known = ROLES.iter().find(|role| **role == name.get_ref().as_ref());
+        let shown = || sanitize(name.get_ref(), MAX_SHOWN);
+        match (known, value.get_ref(), role) {
+            (Some(known), DeValue::Table(_), Some((first, ..))) => return Err((at, Fault::TwoRoles(known, first))),
+            (Some(known), DeValue::Table(keys), None) => role = Some((known, at, keys)),
+            (Some(known), other, _) => return Err((at, Fault::NoTable(known, kind(other)))),
+            (None, DeValue::Table(_), _) => return Err((at, Fault::UnknownTable(shown()))),
+            (None, ..) => return Err((at, Fault::Outside(shown()))),
+        }
+    }
+    let (role, head, table) = role.ok_or((0, Fault::NoRole))?;
+    let keys = Keys::of(role);
+    let mut settings = Vec::new();
+    for (name, value) in table {
+        let at = name.span().start;
+        let Some(key) = keys.find(name.get_ref()) else {
+            let nearest = keys.nearest(name.get_ref());
+            return Err((at, Fault::UnknownKey { role, key: sanitize(name.get_ref(), MAX_SHOWN), nearest }));
+        };
+        if let Some(said) = said(key, value, places)? {
+            settings.push(Setting { key: key.name().to_owned(), at: Some(at), said });
+        }
+    }
+    settings.sort_by_key(|setting| setting.at);
+    Ok((head, keys, settings))
+}
+
+/// Reads what is said of a key; `None` if it is what would be without it.
+fn said(key: Key<'_>, value: &Spanned<DeValue<'_>>, places: Places<'_>) -> Result<Option<Said>, (usize, Fault)> {
+    let wrong = |wanted, value: &Spanned<DeValue<'_>>| {
+        let fault = Fault::WrongType { key: key.name().to_owned(), wanted, found: kind(value.get_ref()) };
+        (value.span().start, fault)
+    };
+    let read = |value: &Spanned<DeValue<'_>>, wanted| match scalar(value.get_ref()) {
+        Some(text) => Ok(Value { text: places.fix(key, text), at: Some(value.span().start) }),
+        None => Err(wrong(wanted, value)),
+    };
+    let one = "a text or a whole number in decimal";
+    match (key.kind(), value.get_ref()) {
+        (Kind::Flag, DeValue::Boolean(is_set)) => Ok(is_set.then_some(Said::Flag(1))),
+        (Kind::Flag, _) => Err(wrong("true or false", value)),
+        (Kind::Count, DeValue::Integer(number)) => match number.as_str().parse() {
+            Ok(0) => Ok(None),
+            Ok(times @ 1..=MAX_VERBOSE) => Ok(Some(Said::Flag(times))),
+            _ => Err((value.span().start, Fault::Count(key.name().to_owned()))),
+        },
+        (Kind::Count, _) => Err(wrong("a number", value)),
+        (Kind::Many, DeValue::Array(values)) => {
+            let values = values.iter().map(|value| read(value, one)).collect::<Result<_, _>>()?;
+            Ok(Some(Said::Values(values)))
+        }
+        (Kind::Many, _) => Ok(Some(Said::Values(vec![read(value, "a list of texts or whole numbers")?]))),
+        (Kind::One, _) => Ok(Some(Said::Values(vec![read(value, one)?]))),
+    }
+}
+
+/// Returns a value as it is on a command line.
+fn scalar(value: &DeValue<'_>) -> Option<OsString> {
+    match value {
+        DeValue::String(text) => Some(text.as_ref().into()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().into()),
+        _ => None,
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a point",
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
+        DeValue::Datetime(_) => "a date or a time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

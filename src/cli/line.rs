@@ -1,0 +1,143 @@
+//! A command line, from its words to a command, whatever it takes for that: clap, a file of settings, the environment,
+//! a person.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use super::args::{Action, Arguments};
+use super::command::{Command, Parsed, Refusal, Surroundings, command};
+use super::failure::{Failure, UsageError};
+use super::file::{self, Document, Keys, Places, ROLES, Setting};
+use super::output::Output;
+use super::question::Question;
+use super::{secrets, verify};
+
+/// Turns arguments (the program's name first) into a command, asking a person for what is missing.
+///
+/// # Errors
+/// [`Failure`]. With `--json` it is to be said as JSON, whatever else is wrong.
+pub fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
+    surroundings: Surroundings<'_>,
+) -> Result<Parsed, Failure> {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut output = Output { json: wants_json(&arguments), ..Output::default() };
+    given(arguments, surroundings, &mut output).map_err(|refusal| match refusal {
+        Refusal::Help(help) => Failure::Help(help),
+        Refusal::Usage(usage) => Failure::Usage { usage, output },
+        Refusal::NoAnswer(no_answer) => Failure::NoAnswer(no_answer),
+    })
+}
+
+/// Tells whether JSON is asked for, also where the arguments are not understood.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let flags = arguments.iter().take_while(|argument| *argument != "--");
+    let mut before: Option<&OsString> = None;
+    flags.into_iter().any(|argument| {
+        let is_format = before.replace(argument).is_some_and(|before| before == "--log-format");
+        argument == "--json" || argument == "--log-format=json" || (is_format && argument == "json")
+    })
+}
+
+/// Does so. `output` is how a refusal is said, which a file has a say in.
+fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
+    let matches = Arguments::command().try_get_matches_from(arguments)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    match (arguments.command, matches.subcommand()) {
+        (Some(Action::Run(run)), _) => {
+            let document = read(&run.file, &surroundings)?;
+            output.json |= document.wants_json();
+            let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
+            let json = run.json.then_some("--json");
+            let options = verbosity.into_iter().chain(json).map(OsString::from).chain(run.options);
+            let (line, matches) = document.keys.behind_file(options)?;
+            let settings = document.join(line, |key| surroundings.has_secret(key));
+            let mut parsed = match is_printed(&matches) {
+                true => print(&document.keys, settings, surroundings, |settings| of_file(&document, settings))?,
+                false => {
+                    let arguments = of_file(&document, &settings)?;
+                    command(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?
+                }
+            };
+            parsed.remarks.extend(document.remark());
+            parsed.remarks.extend(secrets::shown(&matches));
+            Ok(parsed)
+        }
+        (Some(Action::Verify(verify)), _) => {
+            let document = read(&verify.file, &surroundings)?;
+            let settings = document.join(Vec::new(), |key| surroundings.has_secret(key));
+            let arguments = of_file(&document, &settings)?;
+            let (mut parsed, is_pin_missing) =
+                look(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?;
+            parsed.command = Command::Print(verify::sentence(document.name(), &parsed.command, is_pin_missing));
+            parsed.remarks.extend(document.remark());
+            Ok(parsed)
+        }
+        (action, Some((name, matches))) => {
+            let arguments = Arguments { command: action, ..arguments };
+            let role = ROLES.iter().find(|role| **role == name).filter(|_| is_printed(matches));
+            let mut parsed = match role {
+                Some(role) => {
+                    let keys = Keys::of(role);
+                    let settings = keys.given(matches);
+                    print(&keys, settings, surroundings, |_| Ok(arguments))?
+                }
+                None => command(arguments, surroundings)?,
+            };
+            parsed.remarks.extend(secrets::shown(matches));
+            Ok(parsed)
+        }
+        (action, None) => command(Arguments { command: action, ..arguments }, surroundings),
+    }
+}
+
+fn read(path: &Path, surroundings: &Surroundings<'_>) -> Result<Document, UsageError> {
+    Document::read(path, surroundings.credentials.as_deref()).map_err(UsageError::from)
+}
+
+/// Has clap read what a file and what stands behind it say.
+fn of_file(document: &Document, settings: &[Setting]) -> Result<Arguments, Refusal> {
+    let matches = document.keys.parse(settings).and_then(|matches| Arguments::from_arg_matches(&matches));
+    matches.map_err(|error| document.explain_clap(settings, error).into())
+}
+
+fn explained(document: &Document, settings: &[Setting], refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Usage(usage) => document.explain(settings, usage).into(),
+        other => other,
+    }
+}
+
+/// Tells whether a role is to be printed as a file.
+fn is_printed(matches: &ArgMatches) -> bool {
+    matches.try_get_one::<bool>("print_config").ok().flatten().is_some_and(|is_printed| *is_printed)
+}
+
+/// Writes the file of settings that make sense.
+fn print(
+    keys: &Keys,
+    settings: Vec<Setting>,
+    surroundings: Surroundings<'_>,
+    arguments: impl FnOnce(&[Setting]) -> Result<Arguments, Refusal>,
+) -> Result<Parsed, Refusal> {
+    let folder = surroundings.folder.clone().unwrap_or_default();
+    look(arguments(&settings)?, surroundings)?;
+    let settings = file::fixed(keys, settings, Places { folder: &folder, credentials: None });
+    Ok(Command::Print(file::toml(keys, &settings)?).into())
+}
+
+/// Joins arguments and what is around them without asking anybody. Returns whether the pin would be asked for, too.
+fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed, bool), Refusal> {
+    let mut is_asked = false;
+    let mut ask = |_: &Question<'_>| {
+        is_asked = true;
+        Ok("unknown".to_owned())
+    };
+    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, .. } = surroundings;
+    let ask = Some(&mut ask as _);
+    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder };
+    let parsed = command(arguments, surroundings)?;
+    Ok((parsed, is_asked))
+}
