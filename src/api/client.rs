@@ -15,13 +15,13 @@ use crate::{
     run::{Connector, DialError, PATIENCE, Until},
 };
 
-/// What streams of this process are called in events.
+/// The address of this program's streams in events.
 #[cfg(unix)]
 const NAME: &str = "this program";
 
 /// A running client: it makes what a host shares appear on local ports, and opens streams to it for this program.
 ///
-/// It runs on a thread of its own until it is stopped, or dropped. It connects anew by itself; [`Client::wait`] tells
+/// It runs on a thread of its own until it is stopped, or dropped. It reconnects by itself; [`Client::wait`] tells
 /// why it gave up.
 #[derive(Debug)]
 pub struct Client {
@@ -82,7 +82,7 @@ impl Client {
         self.running.stop();
     }
 
-    /// Returns what stops the client from another thread, while this one [waits](Client::wait).
+    /// Returns a handle that stops the client from another thread, while this one [waits](Client::wait).
     pub fn stopper(&self) -> Stopper {
         self.running.stopper()
     }
@@ -90,7 +90,7 @@ impl Client {
     /// Waits until the client has ended.
     ///
     /// # Errors
-    /// Why there is no session, or why it ended for good.
+    /// The reason why there is no session.
     pub fn wait(self) -> Result<(), Error> {
         self.running.wait()
     }

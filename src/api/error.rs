@@ -1,9 +1,8 @@
-//! Why something did not work.
+//! The error of a run.
 
 use crate::run::{CheckError, RunError};
 
-/// Why a run could not start, or ended before its time. Displayed, it is a sentence for people that says what to do
-/// next.
+/// The reason why a run could not start, or failed. It displays as a sentence that says what to do next.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Error(Cause);
@@ -30,7 +29,7 @@ impl Error {
         }
     }
 
-    /// Tells whether the same may work later, although nobody changes anything here.
+    /// Tells whether the same may work later without any change here.
     pub fn is_temporary(&self) -> bool {
         match &self.0 {
             Cause::Run(error) | Cause::Check(CheckError::Run(error)) => error.may_pass(),

@@ -55,7 +55,7 @@ impl Host {
         self.running.stop();
     }
 
-    /// Returns what stops the host from another thread, while this one [waits](Host::wait).
+    /// Returns a handle that stops the host from another thread, while this one [waits](Host::wait).
     pub fn stopper(&self) -> Stopper {
         self.running.stopper()
     }

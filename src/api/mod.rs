@@ -1,4 +1,4 @@
-//! What other programs use: a host, a client, a server or a check, each behind a handle.
+//! The library's face: a host, a client, a server and a check, each behind a handle.
 
 mod check;
 mod client;
@@ -18,7 +18,7 @@ pub use self::host::Host;
 pub use self::server::Server;
 use crate::status::event::Event;
 
-/// Makes a closure that sends what happens, and the channel where it arrives.
+/// Creates a closure that sends events, and the channel where they arrive.
 ///
 /// The channel has no bound: read it, or drop it.
 ///
@@ -36,6 +36,6 @@ use crate::status::event::Event;
 /// ```
 pub fn channel() -> (impl FnMut(&Event) + Send + 'static, Receiver<Event>) {
     let (sender, events) = mpsc::channel();
-    // Nobody listens any more: the run goes on without.
+    // The receiver may be gone; the run goes on without it.
     (move |event: &Event| drop(sender.send(event.clone())), events)
 }

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use super::Error;
 use crate::run::{RunError, Stopper};
 
-/// A run, which ends in order when this is dropped.
+/// A run. Dropping it ends the run in order.
 #[derive(Debug)]
 pub(super) struct Running {
     stopper: Stopper,
@@ -56,7 +56,7 @@ impl Drop for Running {
         // A closure for events may hold the handle: the loop's own thread cannot wait for itself.
         let others = |thread: &JoinHandle<_>| thread.thread().id() != thread::current().id();
         if let Some(thread) = self.thread.take().filter(others) {
-            // Nobody asks any more what the run came to.
+            // Nobody reads the result.
             let _ = thread.join();
         }
     }

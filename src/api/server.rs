@@ -10,7 +10,7 @@ use crate::run::ServerDialer;
 use crate::run::{self, Stopper};
 use crate::status::event::Event;
 
-/// A running server: it gives hosts lasting names, and publishes what they want to be published.
+/// A running server: it gives hosts lasting names, and publishes their services.
 ///
 /// It runs on a thread of its own until it is stopped, or dropped.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Server {
         })
     }
 
-    /// Returns what connects through the server's hosts, on any thread.
+    /// Returns a dialer, which connects through the server's hosts, on any thread.
     #[cfg(unix)]
     pub fn dialer(&self) -> ServerDialer {
         self.dialer.clone()
@@ -56,7 +56,7 @@ impl Server {
         self.running.stop();
     }
 
-    /// Returns what stops the server from another thread, while this one [waits](Server::wait).
+    /// Returns a handle that stops the server from another thread, while this one [waits](Server::wait).
     pub fn stopper(&self) -> Stopper {
         self.running.stopper()
     }

@@ -1,14 +1,14 @@
-//! Whoever decides which clients join a host.
+//! The decision whether a client may join a host.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A client that knows the pin and asks to join. Displayed, it is a question for a person.
+/// A request of a client that knows the pin. It displays as a question for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JoinRequest {
-    /// Where its signaling comes from.
+    /// The address its signaling comes from.
     pub remote: SocketAddr,
     /// The session's name, the same on both sides.
     pub session: String,
@@ -22,13 +22,13 @@ impl fmt::Display for JoinRequest {
 
 type Decide = dyn Fn(&JoinRequest) -> bool + Send + Sync;
 
-/// Decides which clients join a host, one after the other, on a thread of its own. It may take its time: a client waits
-/// for a minute.
+/// Decides which clients may join a host, one after the other, on a thread of its own. It may block: a client waits a
+/// minute for the decision.
 #[derive(Clone)]
 pub struct Approver(Arc<Decide>);
 
 impl Approver {
-    /// Decides with a function, for example one that asks a person.
+    /// Creates an approver from a function, for example one that asks a person.
     pub fn new(decide: impl Fn(&JoinRequest) -> bool + Send + Sync + 'static) -> Approver {
         Approver(Arc::new(decide))
     }

@@ -1,9 +1,9 @@
-//! What is wrong with settings.
+//! Errors of settings.
 
 use crate::signaling::url::UrlError;
 use crate::tunnel::hello::MAX_SERVICES;
 
-/// What is wrong with settings.
+/// An error of settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -13,7 +13,7 @@ pub enum ConfigError {
     /// The URL has no pin in it.
     #[error("the URL has no pin; add ?pin= and the pin that the host printed")]
     NoPin,
-    /// That is not the name of a service.
+    /// The text is not a service name.
     #[error(
         "the service name {0:?} is not one: it has 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and does not begin with a hyphen"
     )]
@@ -24,13 +24,13 @@ pub enum ConfigError {
     /// More services than a session can announce.
     #[error("there are more than {MAX_SERVICES} services")]
     ManyServices,
-    /// There is neither a service nor a rule.
+    /// The settings have neither a service nor a rule.
     #[error("nothing is shared: add a service, or a rule of what clients may reach")]
     NothingShared,
     /// `max_sessions` is 0.
     #[error("max_sessions is 0, so no client could join")]
     NoSessions,
-    /// Neither a signaling port nor a server.
+    /// The settings have neither a signaling port nor a server.
     #[error("clients have no way in: set listen, or server")]
     Unreachable,
 }

@@ -1,4 +1,4 @@
-//! What is forwarded: services, what appears where, and in which direction.
+//! Services, and the forwards between them and local ports.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,35 +7,35 @@ use crate::address::{Bind, Endpoint, ListenAddress, Protocol, Target};
 #[cfg(unix)]
 use crate::net::program_stream::Inlet;
 
-/// The header of the PROXY protocol that a service is sent before anything else.
+/// A version of the PROXY protocol's header, which tells a service the client's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProxyProtocol {
-    /// A line of text.
+    /// Version 1, a line of text.
     V1,
-    /// Binary.
+    /// Version 2, binary.
     V2,
 }
 
-/// Something a host shares, by name.
+/// A service that a host shares, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SharedService {
-    /// As [`is_service_name`] wants it, and no other service of the host has it.
+    /// A name that [`is_service_name`] accepts, unique on the host.
     pub name: String,
-    /// What is dialled for each stream or flow.
+    /// The target of each stream or UDP flow.
     pub endpoint: Endpoint,
-    /// The header with the client's address that streams begin with; never for UDP.
+    /// The PROXY header at the beginning of each stream; never for UDP.
     pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl SharedService {
-    /// Makes a service.
+    /// Creates a service.
     pub fn new(name: &str, endpoint: Endpoint) -> SharedService {
         SharedService { name: name.to_owned(), endpoint, proxy_protocol: None }
     }
 
-    /// Makes a TCP service that has its port for a name.
+    /// Creates a TCP service that has its port for a name.
     pub fn of(target: Target) -> SharedService {
         SharedService { name: target.port.to_string(), endpoint: Endpoint::Tcp(target), proxy_protocol: None }
     }
@@ -56,11 +56,11 @@ pub(crate) struct ProgramService {
     pub(crate) inlet: Inlet,
 }
 
-/// Something a client makes appear on its machine.
+/// A forward from a client's machine to the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocalForward {
-    /// Every service the host has, each at its own port where that is free.
+    /// Every service of the host, each at its own port where that is free.
     Every,
     /// The only service the host has; more than one is an error that names them.
     Only {
@@ -74,7 +74,7 @@ pub enum LocalForward {
         /// Where it appears; `None` is its own port where that is free.
         bind: Option<ServiceBind>,
     },
-    /// Something the host is asked to dial, and dials if its access list has it.
+    /// A target that the host dials if its access list has it.
     Dial {
         /// Where it appears; of the same protocol as `endpoint`.
         bind: Bind,
@@ -83,7 +83,7 @@ pub enum LocalForward {
     },
 }
 
-/// Where a service appears. What is said without a protocol takes the service's, which only the host knows.
+/// The place where a service appears. Without a protocol, it takes the service's, which only the host knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServiceBind {
@@ -96,7 +96,7 @@ pub enum ServiceBind {
 }
 
 impl ServiceBind {
-    /// Returns where a service of that protocol is listened for; `None` if it cannot appear there.
+    /// Returns the listener's address for a service of that protocol; `None` if the service cannot appear there.
     pub(crate) fn of(&self, protocol: Protocol) -> Option<Bind> {
         match (self, protocol) {
             (ServiceBind::Address(address), Protocol::Tcp) => Some(Bind::Tcp(*address)),
@@ -107,18 +107,18 @@ impl ServiceBind {
     }
 }
 
-/// Something of the client's side that appears on the host's machine, if the host allows it.
+/// A forward from the host's machine to a target on the client's side, if the host allows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReverseForward {
     /// Where the host listens; an absolute path, or an address of its machine.
     pub bind: Bind,
-    /// What the client dials, of the same protocol, and the only thing the host reaches through this.
+    /// The client's target, of the same protocol. The host reaches nothing else through this forward.
     pub endpoint: Endpoint,
 }
 
 impl ReverseForward {
-    /// Has the host listen there, and dials that.
+    /// Creates a forward.
     pub fn new(bind: Bind, endpoint: Endpoint) -> ReverseForward {
         ReverseForward { bind, endpoint }
     }
@@ -140,12 +140,12 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The slowest: below it, a message of 16 KiB takes more than two seconds, and a session looks dead.
+    /// The lowest rate. Below it a message of 16 KiB takes more than two seconds, and a session looks dead.
     pub const MIN: Rate = Rate { bits_per_second: 64_000 };
-    /// The fastest; more is no limit any more.
+    /// The highest rate.
     pub const MAX: Rate = Rate { bits_per_second: 100_000_000_000 };
 
-    /// Makes a rate; `None` if it is not between [`Rate::MIN`] and [`Rate::MAX`].
+    /// Creates a rate; `None` if it is not between [`Rate::MIN`] and [`Rate::MAX`].
     pub fn from_bits_per_second(bits_per_second: u64) -> Option<Rate> {
         let rate = Rate { bits_per_second };
         (Rate::MIN..=Rate::MAX).contains(&rate).then_some(rate)

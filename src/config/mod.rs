@@ -1,4 +1,6 @@
-//! The settings of a run, and what they are made of.
+//! The settings of a run, and their parts.
+//!
+//! Fields may be added later, so settings are made by a constructor and changed field by field.
 
 mod approver;
 mod error;
@@ -23,7 +25,7 @@ pub use server::{
 
 pub use self::approver::{Approver, JoinRequest};
 pub use self::error::ConfigError;
-// Settings hold these, and people write them as text: each is parsed with `str::parse` or its own `parse`.
+// Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
 pub use crate::address::{AddressError, Bind, Endpoint, ListenAddress, Protocol, Target};
 pub use crate::http::field::{HeaderField, HeaderFieldError};
@@ -49,83 +51,83 @@ pub const DEFAULT_HOST_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv
 /// Default for [`HostConfig::udp_idle`] and [`ClientConfig::udp_idle`].
 pub const DEFAULT_UDP_IDLE: Duration = Duration::from_secs(60);
 
-/// STUN servers that are asked unless others are named.
+/// Host names and ports of the STUN servers that the program asks by default.
 pub const DEFAULT_STUN_SERVERS: [(&str, u16); 2] = [("stun.l.google.com", 19302), ("stun1.l.google.com", 19302)];
 
-/// What `pinhole host` shares, and how.
+/// The settings of a [`Host`](crate::Host).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct HostConfig {
-    /// What is shared, by name; not empty unless something is allowed.
+    /// The shared services. There is at least one, or a rule in `allow` or `allow_reverse`.
     pub services: Vec<SharedService>,
     /// Services that this program serves itself.
     #[cfg(unix)]
     pub(crate) programs: Vec<ProgramService>,
-    /// What clients may have dialled beside the services.
+    /// Targets that clients may ask the host to dial, beside the services.
     pub allow: AccessList,
-    /// Where clients may have us listen for them.
+    /// Addresses that clients may ask the host to listen on.
     pub allow_reverse: ReverseAccess,
-    /// What each session may use.
+    /// Limits of each session.
     pub bounds: Bounds,
-    /// How long a UDP flow may be idle before it ends.
+    /// Idle time after which a UDP flow ends.
     pub udp_idle: Duration,
-    /// Address of the signaling WebSocket; port 0 lets the system pick one. `None`: clients come through the server
+    /// Address of the signaling WebSocket; port 0 lets the system choose. With `None`, clients come through the server
     /// only.
     pub listen: Option<SocketAddr>,
-    /// The server that clients come through, too.
+    /// Registration at a server, through which clients may come, too.
     pub server: Option<Registration>,
-    /// The pin clients must know; `None` generates one of six digits.
+    /// The pin that clients must know; `None` generates one of six digits.
     pub pin: Option<Pin>,
-    /// End after the first established session ended.
+    /// The host ends after its first session.
     pub once: bool,
-    /// How many clients may be connected at a time.
+    /// Maximum number of clients at a time.
     pub max_sessions: usize,
-    /// Who decides about each client; `None` lets everybody in who knows the pin.
+    /// Decides about each client; `None` admits everybody who knows the pin.
     pub approver: Option<Approver>,
-    /// Which ways to the clients are tried, and for how long.
+    /// The kinds of paths that are tried, and for how long.
     pub reach: Reach,
-    /// Servers that tell how this machine is seen from outside.
+    /// STUN servers, which tell this machine its public address. None is asked by default.
     pub stun: Vec<Target>,
 }
 
-/// What `pinhole client` joins, and where the service appears.
+/// The settings of a [`Client`](crate::Client).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ClientConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
-    /// The pin the host printed.
+    /// The host's pin.
     pub pin: Pin,
-    /// What appears where on this machine.
+    /// Local ports, and the services that appear there.
     pub forwards: Vec<LocalForward>,
-    /// What the host is asked to listen on, and what is dialled here for connections that are made there.
+    /// Addresses that the host is asked to listen on, and the targets on this side for the connections made there.
     pub reverse: Vec<ReverseForward>,
-    /// What the session may use.
+    /// Limits of the session.
     pub bounds: Bounds,
-    /// Where a SOCKS and HTTP proxy listens whose connections the host dials.
+    /// Addresses of a SOCKS and HTTP CONNECT proxy, whose targets the host dials.
     pub dynamic: Vec<ListenAddress>,
-    /// Whom that proxy serves; `None` is everybody who reaches it.
+    /// The login that the proxy requires; `None` requires none.
     pub credentials: Option<Credentials>,
-    /// How long a UDP flow may be idle before it ends.
+    /// Idle time after which a UDP flow ends.
     pub udp_idle: Duration,
-    /// A PEM file of certificate authorities to trust instead of the system's.
+    /// A PEM file of certificates to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request.
     pub headers: Vec<HeaderField>,
-    /// The HTTP proxy that signaling goes through; `None` dials the host itself.
+    /// The HTTP proxy for signaling; `None` connects directly.
     pub proxy: Option<Proxy>,
-    /// End with the first session instead of connecting anew, and take it for success when the host ends it.
+    /// The client ends with its first session instead of reconnecting. It is a success if the host ends it.
     pub once: bool,
-    /// Wait for a host that cannot be reached at the start.
+    /// The client waits for a host that cannot be reached at first.
     pub retry: bool,
-    /// Which ways to the host are tried, and for how long.
+    /// The kinds of paths that are tried, and for how long.
     pub reach: Reach,
-    /// Servers that tell how this machine is seen from outside.
+    /// STUN servers, which tell this machine its public address. None is asked by default.
     pub stun: Vec<Target>,
 }
 
 impl HostConfig {
-    /// Shares nothing yet: at least one service has to be added, or a rule to [`HostConfig::allow`].
+    /// Creates settings that share nothing yet: add a service, or a rule to [`HostConfig::allow`].
     pub fn new() -> HostConfig {
         HostConfig {
             services: Vec::new(),
@@ -146,10 +148,10 @@ impl HostConfig {
         }
     }
 
-    /// Adds a service that this program serves itself, and returns what takes its streams.
+    /// Adds a service that this program serves itself, and returns the listener for its streams.
     ///
     /// # Errors
-    /// [`ConfigError`]: the name is none, or taken.
+    /// The name is not a service name, or is taken.
     #[cfg(unix)]
     pub fn serve(&mut self, name: &str) -> Result<ProgramListener, ConfigError> {
         let (inlet, listener) = program_stream::listener();
@@ -163,7 +165,7 @@ impl HostConfig {
         }
     }
 
-    /// Checks what one setting does not show by itself.
+    /// Checks the settings against each other.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let names = self.services.iter().map(|service| &service.name);
         #[cfg(unix)]
@@ -186,7 +188,7 @@ impl HostConfig {
         }
     }
 
-    /// Shares one TCP service with everybody who knows the pin.
+    /// Creates settings that share one TCP service, which has its port for a name.
     pub fn sharing(target: Target) -> HostConfig {
         HostConfig { services: vec![SharedService::of(target)], ..HostConfig::new() }
     }
@@ -199,8 +201,8 @@ impl Default for HostConfig {
 }
 
 impl ClientConfig {
-    /// Joins the host whose URL has the pin in it, as the host prints it. What people paste is understood: `https://`
-    /// becomes `wss://`, and a missing `/ws` is added.
+    /// Creates settings for the host at a URL that contains the pin, as the host prints it. `https://` becomes
+    /// `wss://`, and a missing `/ws` is added.
     ///
     /// ```
     /// let config = pinhole::ClientConfig::from_url("https://abc-5000.example.net/?pin=123456")?;
@@ -215,7 +217,7 @@ impl ClientConfig {
         Ok(ClientConfig::new(url, pin.ok_or(ConfigError::NoPin)?))
     }
 
-    /// Joins a host, and has nothing appear on this machine yet.
+    /// Creates settings for a host, without local ports.
     pub fn new(url: SignalingUrl, pin: Pin) -> ClientConfig {
         ClientConfig {
             url,
@@ -236,7 +238,7 @@ impl ClientConfig {
         }
     }
 
-    /// Makes the host's only service appear at an address.
+    /// Creates settings under which the host's only service appears at a local address.
     pub fn joining(url: SignalingUrl, pin: Pin, local: impl Into<ListenAddress>) -> ClientConfig {
         let forwards = vec![LocalForward::Only { bind: ServiceBind::Address(local.into()) }];
         ClientConfig { forwards, ..ClientConfig::new(url, pin) }
@@ -248,15 +250,15 @@ impl ClientConfig {
     }
 }
 
-/// What a session may use.
+/// Limits of a session; `None` is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Bounds {
-    /// Streams that the peer may have open at once.
+    /// Maximum number of streams that the peer may have open.
     pub max_streams: Option<u16>,
-    /// How fast traffic may be, in each direction.
+    /// Maximum rate in each direction.
     pub rate: Option<Rate>,
-    /// What the session's streams may hold, in bytes.
+    /// Maximum memory of all streams together, in bytes.
     pub memory: Option<usize>,
 }
 
@@ -274,41 +276,41 @@ impl Bounds {
     }
 }
 
-/// What `pinhole check` looks at.
+/// The settings of a [`Check`](crate::Check).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CheckConfig {
     /// The STUN servers to ask.
     pub stun: Vec<Target>,
-    /// The host to visit, if any.
+    /// The host to visit.
     pub visit: Option<VisitConfig>,
 }
 
-/// The host whose signaling a check visits.
+/// A host that a check visits.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct VisitConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
-    /// The pin the host printed; without it only the WebSocket is looked at.
+    /// The host's pin; without it only the WebSocket is checked.
     pub pin: Option<Pin>,
-    /// A PEM file of certificate authorities to trust instead of the system's.
+    /// A PEM file of certificates to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request.
     pub headers: Vec<HeaderField>,
-    /// The HTTP proxy that signaling goes through; `None` dials the host itself.
+    /// The HTTP proxy for signaling; `None` connects directly.
     pub proxy: Option<Proxy>,
 }
 
 impl CheckConfig {
-    /// Looks at this machine's network, with the help of those STUN servers.
+    /// Creates settings for a check of this machine's network with these STUN servers.
     pub fn new(stun: Vec<Target>) -> CheckConfig {
         CheckConfig { stun, visit: None }
     }
 }
 
 impl VisitConfig {
-    /// Visits a host.
+    /// Creates the settings of a visit.
     pub fn new(url: SignalingUrl, pin: Option<Pin>) -> VisitConfig {
         VisitConfig { url, pin, ca: None, headers: Vec::new(), proxy: None }
     }
@@ -326,7 +328,7 @@ fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u
     }
 }
 
-/// Returns the STUN servers that are asked unless others are named.
+/// Returns the STUN servers that the program asks by default. The library asks none of its own accord.
 pub fn default_stun_servers() -> Vec<Target> {
     DEFAULT_STUN_SERVERS.iter().map(|&(host, port)| Target { host: host.to_owned(), port }).collect()
 }

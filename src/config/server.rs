@@ -1,4 +1,4 @@
-//! What a server is asked to do, and what a host asks of one.
+//! The settings of a server, and a host's registration at one.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -25,29 +25,28 @@ pub const DEFAULT_MAX_CLIENTS: usize = 10_000;
 /// Longest domain, in bytes: with the longest id and a dot before it, it is still a name (RFC 1035, section 2.3.4).
 const MAX_DOMAIN: usize = 253 - 63 - 1;
 
-/// What `pinhole server` lets hosts and clients do.
+/// The settings of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
-    /// Address of signaling, `/healthz` and `/metrics`; of the gateway, too, if there is one. Port 0 lets the system
-    /// pick one.
+    /// Address of signaling, `/healthz`, `/metrics` and the gateway. Port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// What [`ServerConfig::listen`] speaks TLS with; `None` is plain TCP. At [`GatewayConfig::listen`] a visitor may
-    /// use it, or not.
+    /// The certificate for TLS at [`ServerConfig::listen`]; `None` is plain TCP. At [`GatewayConfig::listen`] visitors
+    /// may use TLS or not.
     pub tls: Option<TlsFiles>,
     /// Who may register as a host.
     pub access: ServerAccess,
-    /// How many hosts may be registered at a time.
+    /// Maximum number of registered hosts.
     pub max_hosts: usize,
-    /// How many clients may be connected at a time, those of all hosts together.
+    /// Maximum number of connected clients, of all hosts together.
     pub max_clients: usize,
-    /// The proxies in front of this server that are believed about who is behind them.
+    /// Networks of proxies in front of this server, whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The gateway to published services, if there is one.
+    /// The gateway to published services.
     pub gateway: Option<GatewayConfig>,
-    /// Where the proxy listens through which holders of a token that may dial reach what hosts can dial.
+    /// Address of the HTTP proxy through which holders of a token with `dial` reach the targets that hosts allow.
     pub proxy_listen: Option<SocketAddr>,
-    /// Where the administration listens.
+    /// Address of the administration.
     pub admin_listen: Option<SocketAddr>,
 }
 
@@ -55,7 +54,7 @@ pub struct ServerConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
-    /// The certificate, and after it those that lead to an authority.
+    /// The certificate, followed by those that lead to an authority.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
@@ -65,23 +64,23 @@ pub struct TlsFiles {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerAccess {
-    /// Anybody, under any id that is free.
+    /// Everybody, under any free id.
     Open,
-    /// Holders of a token in this file, under the ids that it has for them.
+    /// Holders of a token in this file, under the ids that the file allows them.
     Tokens(PathBuf),
 }
 
-/// Where published services are found by HTTP.
+/// The gateway, where published services are found by HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GatewayConfig {
     /// The domain under which each host has its name.
     pub domain: Domain,
-    /// Where the gateway listens beside [`ServerConfig::listen`].
+    /// Further addresses of the gateway, beside [`ServerConfig::listen`].
     pub listen: Vec<SocketAddr>,
 }
 
-/// A name that others can be put before, in small letters and without dots at its ends.
+/// A domain name, in lower case and without dots at its ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain(String);
 
@@ -89,10 +88,10 @@ pub struct Domain(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DomainError {
-    /// It is no name, or one that is too long with the name of a host before it.
+    /// It is not a name, or is too long with a host's name before it.
     #[error("that is not the name of a domain")]
     Name,
-    /// It has letters that a name on the wire has in another form.
+    /// It has letters beyond ASCII.
     #[error(transparent)]
     NotAscii(AddressError),
     /// It is an IP address.
@@ -134,12 +133,12 @@ impl fmt::Display for Domain {
 }
 
 impl ServerConfig {
-    /// Serves anybody, without TLS and a gateway, and otherwise does what a server without flags does.
+    /// Creates settings of a server for everybody, without TLS and without a gateway.
     pub fn open(listen: SocketAddr) -> ServerConfig {
         ServerConfig { listen, ..ServerConfig::new(ServerAccess::Open) }
     }
 
-    /// Serves those who have access, and otherwise does what a server without flags does.
+    /// Creates settings of a server at port 8080 of every address, without TLS and without a gateway.
     pub fn new(access: ServerAccess) -> ServerConfig {
         ServerConfig {
             listen: SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 8080)),
@@ -156,20 +155,20 @@ impl ServerConfig {
 }
 
 impl TlsFiles {
-    /// Names a certificate and its key.
+    /// Names the files of a certificate and its key.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> TlsFiles {
         TlsFiles { certificate: certificate.into(), key: key.into() }
     }
 }
 
 impl GatewayConfig {
-    /// Publishes services under a domain, at [`ServerConfig::listen`].
+    /// Creates the settings of a gateway for a domain, at [`ServerConfig::listen`].
     pub fn new(domain: Domain) -> GatewayConfig {
         GatewayConfig { domain, listen: Vec::new() }
     }
 }
 
-/// What a host asks of a server.
+/// A host's registration at a server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Registration {
@@ -177,24 +176,24 @@ pub struct Registration {
     pub server: SignalingUrl,
     /// The name under which clients find the host.
     pub id: HostId,
-    /// What it may have that name for; an open server wants none.
+    /// The token that allows the id; an open server needs none.
     pub token: Option<Token>,
-    /// The service that anybody may reach through the server's gateway.
+    /// The service that is published at the server's gateway.
     pub public: Option<PublicService>,
-    /// The server may have the host dial what its access list has.
+    /// The server may ask the host to dial targets of its access list.
     pub dial: bool,
     /// A PEM file of certificate authorities to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request.
     pub headers: Vec<HeaderField>,
-    /// The HTTP proxy that leads to the server; `None` dials the server itself.
+    /// The HTTP proxy that leads to the server; `None` connects directly.
     pub proxy: Option<Proxy>,
-    /// Wait for a server that cannot be reached at the start.
+    /// The host waits for a server that cannot be reached at first.
     pub retry: bool,
 }
 
 impl Registration {
-    /// Asks a server for a name, and for nothing else.
+    /// Creates a registration under an id that publishes nothing.
     pub fn new(server: SignalingUrl, id: HostId) -> Registration {
         Registration {
             server,
@@ -215,13 +214,13 @@ impl Registration {
     }
 }
 
-/// A service that is published.
+/// A published service.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PublicService {
     /// Its index in [`HostConfig::services`](super::HostConfig::services); not one of UDP.
     pub service: usize,
-    /// What visitors must log in with; `None` lets everybody in.
+    /// The login that visitors need; `None` admits everybody.
     pub auth: Option<Credentials>,
 }
 

@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::system;
 
-/// What is said of a stream whose loop ended without a word about it.
+/// The reason that is given for a stream whose loop ended without giving one.
 const NO_REASON: &str = "the session ended";
 
 /// How a stream ended, as far as it has. Each end writes before it touches its socket, and reads after.
@@ -46,19 +46,19 @@ pub fn pair() -> io::Result<(NearEnd, ProgramStream)> {
 /// Streams that wait for [`ProgramListener::accept`]; further ones are refused.
 const BACKLOG: usize = 128;
 
-/// Makes what takes streams from the loop, and where the loop offers them.
+/// Creates a listener and the inlet through which the loop offers it streams.
 pub fn listener() -> (Inlet, ProgramListener) {
     let (sender, streams) = bounded(BACKLOG);
     (Inlet { sender }, ProgramListener { streams })
 }
 
-/// Where the loop offers streams to the program.
+/// The loop's side of a listener.
 #[derive(Debug, Clone)]
 pub struct Inlet {
     sender: Sender<ProgramStream>,
 }
 
-/// Why a program takes no stream.
+/// The reason why a program takes no stream.
 #[derive(Debug, thiserror::Error)]
 pub enum InletError {
     /// No descriptor is free.
@@ -87,7 +87,7 @@ impl Inlet {
     }
 }
 
-/// Takes the streams of a service that this program serves itself.
+/// A listener for the streams of a service that this program serves itself.
 ///
 /// Up to 128 streams wait here; further ones are refused, as all are once it is dropped. It ends with its host.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl ProgramStream {
     /// The system's.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Write {
-            // What is read from here on is an end that this program asked for.
+            // The program asked for the end that it reads from here on.
             self.ending.is_finished.store(true, Ordering::Release);
         }
         self.socket.shutdown(how)

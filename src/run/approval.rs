@@ -1,4 +1,4 @@
-//! Somebody decides about each client. That may take time, so a thread of its own asks.
+//! The approver's decisions. They may take time, so a thread of its own asks.
 
 use std::collections::VecDeque;
 use std::io;

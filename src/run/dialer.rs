@@ -1,4 +1,4 @@
-//! What a peer's streams may be joined to: which target, and whether it may be dialled.
+//! The targets of a peer's streams, and whether they may be dialled.
 
 use super::keys::{ConnectionKey, FlowKey, Scope, SessionKey};
 use crate::access::{AccessList, Verdict};
@@ -9,10 +9,10 @@ use crate::config::{ProxyProtocol, SharedService};
 use crate::net::resolver::Asker;
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
 
-/// What a peer is told that comes back by a way nobody opened.
+/// The detail of a refused stream for a reverse forward that does not exist.
 pub(super) const NOT_FORWARDED: &str = "nothing was forwarded in that direction";
 
-/// What this side dials for its peers.
+/// The targets that this side dials for its peers.
 #[derive(Debug, Default)]
 pub(super) struct Dialer {
     /// By number, as in HELLO.
@@ -20,24 +20,24 @@ pub(super) struct Dialer {
     /// Services of this program itself, whose numbers follow.
     #[cfg(unix)]
     pub(super) programs: Vec<ProgramService>,
-    /// What a peer may name itself.
+    /// Targets that a peer may name.
     pub(super) allow: AccessList,
-    /// By number, what a client dials for connections that its host took.
+    /// By number, a client's targets for the connections that its host accepted.
     pub(super) reverse: Vec<Endpoint>,
-    /// What a server may have dialled.
+    /// The targets that a server may ask for.
     pub(super) server: ServerAccess,
 }
 
-/// What a host dials for the server that it is registered at.
+/// The targets that a host dials for its server.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ServerAccess {
     /// The number of the service that is published.
     pub(super) public: Option<u16>,
-    /// What the access list has, too.
+    /// The server may ask for targets of the access list.
     pub(super) dials: bool,
 }
 
-/// What waits for the look-up of a name.
+/// The one who waits for a name to be looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
     /// The side itself: a client for its host, a host for its server.
@@ -48,13 +48,13 @@ pub(super) enum Waiter {
     Flow(FlowKey),
 }
 
-/// What a stream of the peer's is to be joined to.
+/// A peer's stream, and the target that it is to be joined to.
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub(super) session: SessionKey,
     pub(super) key: StreamKey,
     pub(super) endpoint: Endpoint,
-    /// What a service is told of the client first.
+    /// The PROXY header that comes first.
     pub(super) header: Option<ProxyProtocol>,
     /// The peer named it.
     pub(super) is_named: bool,
@@ -69,7 +69,7 @@ impl Wanted {
     }
 }
 
-/// Why a stream gets no target.
+/// The reason why a stream gets no target.
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: AbortReason,
@@ -77,7 +77,7 @@ pub(super) struct Refusal {
 }
 
 impl Dialer {
-    /// Tells whether a server may have that dialled at all.
+    /// Tells whether a server may ask for a target.
     fn serves(&self, target: &ConnectTarget) -> bool {
         match target {
             ConnectTarget::Service(id) => self.server.public == Some(*id),
@@ -94,7 +94,7 @@ impl Dialer {
         (scope != Scope::Server || self.serves(target)).then_some(service)
     }
 
-    /// Finds what a stream of such a session is to be joined to, and what a service is told of the client first.
+    /// Finds the target of a stream in a session of that scope, and the PROXY header that comes first.
     pub(super) fn endpoint(
         &self,
         scope: Scope,
@@ -135,12 +135,12 @@ impl Dialer {
     }
 }
 
-/// Tells for whom a name is looked up: the peer of that session, if it chose the name.
+/// Returns for whom a name is looked up: for the session's peer if it chose the name.
 pub(super) fn asker(session: SessionKey, is_named: bool) -> Asker {
     if is_named { Asker::Peer(session.number()) } else { Asker::Own }
 }
 
-/// Returns what a peer asked for as people read it.
+/// Returns a peer's target as people read it.
 pub(super) fn describe(target: &ConnectTarget) -> String {
     match target {
         ConnectTarget::Service(id) => format!("service {id}"),

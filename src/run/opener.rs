@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 64;
 /// How long a thread waits for a session and for the other side, whose own ten seconds for the target are part of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why a thread of this process gets no stream.
+/// The reason why a stream could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DialError {
@@ -63,12 +63,12 @@ impl From<DialError> for std::io::Error {
 #[derive(Debug)]
 pub(crate) struct Opener<T> {
     requests: Sender<Request<T>>,
-    /// Is closed when the loop ends, whose requests would otherwise wait in vain.
+    /// Disconnects when the loop ends. Requests in its queue would otherwise wait in vain.
     gone: Receiver<()>,
     waker: Arc<Waker>,
 }
 
-/// The loop's side: what threads request.
+/// The loop's side: the requests of threads.
 #[derive(Debug)]
 pub(super) struct Requests<T> {
     receiver: Receiver<Request<T>>,
@@ -88,7 +88,7 @@ impl<T> Clone for Opener<T> {
     }
 }
 
-/// What a thread waits for before it gets its stream.
+/// The moment at which a thread gets its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
     /// The other side has dialled the target. Costs a round trip.
@@ -109,7 +109,7 @@ pub(super) struct Request<T> {
 }
 
 impl<T> Opener<T> {
-    /// Makes the threads' side and the loop's.
+    /// Creates the threads' side and the loop's.
     pub(super) fn new(waker: Arc<Waker>) -> (Opener<T>, Requests<T>) {
         let (requests, receiver) = bounded(MAX_WAITING);
         let (alive, gone) = bounded(0);
@@ -120,16 +120,16 @@ impl<T> Opener<T> {
     ///
     /// # Errors
     /// [`DialError`].
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         target: T,
-        name: String,
+        name: &str,
         until: Until,
         patience: Duration,
     ) -> Result<ProgramStream, DialError> {
         let (near, stream) = program_stream::pair().map_err(|_| DialError::Ended)?;
         let (answer, answered) = bounded(1);
-        let request = Request { target, name, until, near, answer };
+        let request = Request { target, name: name.to_owned(), until, near, answer };
         self.requests.send_timeout(request, patience).map_err(|error| match error.is_timeout() {
             true => DialError::Timeout,
             false => DialError::Ended,
@@ -146,9 +146,9 @@ impl<T> Opener<T> {
 }
 
 impl<T> Request<T> {
-    /// Says why there is no stream.
+    /// Answers that there is no stream.
     pub(super) fn refuse(self, error: DialError) {
-        // A thread that waits no longer needs no answer.
+        // The thread may have stopped waiting.
         let _ = self.answer.try_send(Err(error));
     }
 

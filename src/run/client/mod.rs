@@ -40,7 +40,7 @@ use super::keys::SessionKey;
 use super::links::{LOOK_INTERVAL, Links, Redial, Way};
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
-use super::opener::{Opener, Requests};
+use super::opener::Requests;
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::HangUp;
@@ -112,7 +112,7 @@ impl Client {
         let dialer = Dialer { reverse, ..Dialer::default() };
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         #[cfg(unix)]
-        let (opener, requests) = Opener::new(core.turn.waker());
+        let (connector, requests) = Connector::new(core.turn.waker());
         let way = Way::new(&config.url, &config.headers, config.proxy.as_ref(), config.ca.as_deref())?;
         let mut client = Client {
             core,
@@ -121,7 +121,7 @@ impl Client {
             negotiations: Table::new(),
             logins: LoginLimiter::default(),
             #[cfg(unix)]
-            connector: Connector::new(opener),
+            connector,
             #[cfg(unix)]
             requests,
             way,

@@ -1,48 +1,22 @@
 //! Streams to the host, for other threads of this process.
 
-use std::time::Duration;
-
 use super::Client;
 use crate::address::Endpoint;
 use crate::config::StreamTarget;
-use crate::net::program_stream::ProgramStream;
 use crate::run::client::local::named_target;
-use crate::run::opener::{DialError, Opener, Until};
+use crate::run::opener::{DialError, Opener};
 use crate::tunnel::{ConnectTarget, Service};
 
-/// Opens streams through a client on another thread. Clones serve any number of threads.
-#[derive(Debug, Clone)]
-pub(crate) struct Connector {
-    opener: Opener<StreamTarget>,
-}
-
-impl Connector {
-    pub(super) fn new(opener: Opener<StreamTarget>) -> Connector {
-        Connector { opener }
-    }
-
-    /// Opens a stream, once there is a session. `name` says who asks, for people.
-    ///
-    /// # Errors
-    /// [`DialError`].
-    pub(crate) fn open(
-        &self,
-        target: StreamTarget,
-        name: &str,
-        until: Until,
-        patience: Duration,
-    ) -> Result<ProgramStream, DialError> {
-        self.opener.open(target, name.to_owned(), until, patience)
-    }
-}
+/// Opens streams through a client on another thread.
+pub(crate) type Connector = Opener<StreamTarget>;
 
 impl Client {
-    /// Returns what other threads open streams with.
+    /// Returns the connector for other threads.
     pub(crate) fn connector(&self) -> Connector {
         self.connector.clone()
     }
 
-    /// Opens what other threads want. Without a session they wait.
+    /// Opens the streams that other threads requested. Without a session the requests wait.
     pub(super) fn open_wanted(&mut self) {
         if self.is_stopping() {
             while let Some(request) = self.requests.poll() {
@@ -62,7 +36,7 @@ impl Client {
     }
 }
 
-/// Finds what a thread wants among what the host has now.
+/// Finds a requested target among the host's present services.
 fn find(wanted: &StreamTarget, services: &[Service]) -> Result<ConnectTarget, DialError> {
     let name = match wanted {
         StreamTarget::Dial(Endpoint::Udp(target)) => {

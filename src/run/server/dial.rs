@@ -14,7 +14,7 @@ pub struct Dialer {
     opener: Opener<Wanted>,
 }
 
-/// What a thread wants.
+/// A host, and the target that it is to dial.
 #[derive(Debug)]
 pub(super) struct Wanted {
     id: HostId,
@@ -32,17 +32,17 @@ impl Dialer {
     /// [`DialError`].
     pub fn dial(&self, id: &HostId, target: &Target) -> Result<ProgramStream, DialError> {
         let name = format!("{target} (this process)");
-        self.opener.open(Wanted { id: id.clone(), target: target.clone() }, name, Until::Dialled, PATIENCE)
+        self.opener.open(Wanted { id: id.clone(), target: target.clone() }, &name, Until::Dialled, PATIENCE)
     }
 }
 
 impl Server {
-    /// Returns what other threads dial through this server's hosts with.
+    /// Returns a dialer for other threads.
     pub fn dialer(&self) -> Dialer {
         self.dialer.clone()
     }
 
-    /// Opens what other threads want.
+    /// Opens the streams that other threads requested.
     pub(super) fn handle_dials(&mut self) {
         while let Some(request) = self.dials.poll() {
             match self.dialling(&request.target.id) {
