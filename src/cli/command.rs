@@ -7,6 +7,7 @@ use clap::Parser;
 use super::args::{Action, Arguments};
 use super::choices::{self, PIN_VARIABLE};
 use super::client::{self, ClientSurroundings};
+use super::documents::Document;
 use super::failure::{Failure, UsageError};
 use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
@@ -36,6 +37,8 @@ pub enum Command {
     Check(CheckConfig, Output),
     /// `pinhole demo`.
     Demo(Output),
+    /// `pinhole completions` and `pinhole man`.
+    Document(Document, Output),
 }
 
 impl Command {
@@ -45,7 +48,8 @@ impl Command {
             Command::Host(_, output)
             | Command::Client(_, _, output)
             | Command::Check(_, output)
-            | Command::Demo(output) => *output,
+            | Command::Demo(output)
+            | Command::Document(_, output) => *output,
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
         }
@@ -186,6 +190,10 @@ fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parse
             Ok(Parsed { remarks, ..Command::Check(config, output).into() })
         }
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
+        Some(Action::Completions(completions)) => {
+            Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())
+        }
+        Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
     }
 }
 
