@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
+use pinhole::config::SignalingUrl;
 use pinhole::{Client, ClientConfig, Event};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let mut config = ClientConfig::from_url(&arguments.next().ok_or("which URL?")?)?;
-    let local: SocketAddr = arguments.next().ok_or("which local address? For example 127.0.0.1:8080")?.parse()?;
-    config = ClientConfig::joining(config.url, config.pin, local);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, local] = &arguments[..] else { return Err("usage: join URL ADDRESS:PORT".into()) };
+    let (url, pin) = SignalingUrl::parse(url)?;
+    let config = ClientConfig::joining(url, pin.ok_or("the URL has no pin")?, local.parse::<SocketAddr>()?);
     let client = Client::start(config, |event| {
         if let Event::Forwarding { local, .. } = event {
             println!("{local}");

@@ -27,6 +27,7 @@ use crate::address::special::{self, Special};
 use crate::address::{Host, Protocol, host};
 
 pub use reverse::{ReverseAccess, ReverseRule};
+use rule::Inner;
 pub use rule::{Rule, RuleError};
 
 use rule::Scope;
@@ -85,6 +86,7 @@ impl AccessList {
     }
 
     /// Decides about a host before it is looked up: a name, or an IP literal without brackets.
+    #[doc(hidden)]
     pub fn check_name(&self, protocol: Protocol, host_text: &str, port: u16) -> Verdict {
         if let Ok(address) = host_text.parse::<IpAddr>() {
             // An IP literal needs no name rule.
@@ -110,6 +112,7 @@ impl AccessList {
     ///
     /// # Errors
     /// Why it must not be dialled.
+    #[doc(hidden)]
     pub fn check_address(
         &self,
         protocol: Protocol,
@@ -151,9 +154,10 @@ impl AccessList {
     ///
     /// # Errors
     /// Why it must not be dialled.
+    #[doc(hidden)]
     pub fn check_unix(&self, path: &Path) -> Result<PathBuf, Denied> {
         let path = normalize(path).ok_or(Denied::Path)?;
-        let permitted = self.rules.iter().any(|rule| matches!(rule, Rule::Unix(allowed) if *allowed == path));
+        let permitted = self.rules.iter().any(|rule| matches!(&rule.0, Inner::Unix(allowed) if *allowed == path));
         if permitted { Ok(path) } else { Err(Denied::NoRule) }
     }
 
@@ -168,9 +172,9 @@ impl AccessList {
     }
 
     fn any(&self, protocol: Protocol, port: u16, fits: impl Fn(&Scope) -> bool) -> bool {
-        self.rules.iter().any(|rule| match rule {
-            Rule::Port(rule) => rule.protocol == protocol && rule.ports.contains(port) && fits(&rule.scope),
-            Rule::Unix(_) => false,
+        self.rules.iter().any(|rule| match &rule.0 {
+            Inner::Port(rule) => rule.protocol == protocol && rule.ports.contains(port) && fits(&rule.scope),
+            Inner::Unix(_) => false,
         })
     }
 }

@@ -13,7 +13,10 @@ use crate::address::{AddressError, Host, PortRange, Protocol, digits, host, sock
 /// A rule for what may be dialled. As text: `10.0.0.0/8:80,443`, `db.local:5432`, `*.internal:8000-8999`,
 /// `[2001:db8::/32]:22`, `10.1.2.3:*`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rule {
+pub struct Rule(pub(super) Inner);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Inner {
     /// Ports of hosts.
     Port(PortRule),
     /// The unix socket at an absolute path, stored without `.` and doubled slashes.
@@ -22,7 +25,7 @@ pub enum Rule {
 
 /// Ports of hosts that may be dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortRule {
+pub(super) struct PortRule {
     pub(super) protocol: Protocol,
     pub(super) scope: Scope,
     pub(super) ports: Ports,
@@ -30,6 +33,7 @@ pub struct PortRule {
 
 /// Why a text is not a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum RuleError {
     /// Its host, a port or its path is invalid.
     #[error(transparent)]
@@ -96,7 +100,7 @@ impl Rule {
             return Err(AddressError::Empty.into());
         }
         let (protocol, rest) = match text.split_once(':') {
-            Some(("unix", path)) => return Ok(Rule::Unix(rule_path(path)?)),
+            Some(("unix", path)) => return Ok(Rule(Inner::Unix(rule_path(path)?))),
             Some(("udp", rest)) => (Protocol::Udp, rest),
             Some(("tcp", rest)) => (Protocol::Tcp, rest),
             _ => (Protocol::Tcp, text),
@@ -117,12 +121,12 @@ impl Rule {
                 (scope_of(hosts)?, ports)
             }
         };
-        Ok(Rule::Port(PortRule { protocol, scope, ports: Ports::parse(ports)? }))
+        Ok(Rule(Inner::Port(PortRule { protocol, scope, ports: Ports::parse(ports)? })))
     }
 
     /// Returns what the owner might not expect of the rule, as the rest of a sentence that begins with the rule.
     pub fn remark(&self) -> Option<&'static str> {
-        let Rule::Port(PortRule { scope, .. }) = self else { return None };
+        let Inner::Port(PortRule { scope, .. }) = &self.0 else { return None };
         match scope {
             Scope::Name { name, .. } if name == "localhost" || name.ends_with(".localhost") => {
                 Some("permits nothing by itself: this machine's own addresses need a rule such as 127.0.0.1:80")
@@ -140,9 +144,9 @@ impl Rule {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Rule::Unix(path) => write!(f, "unix:{}", path.display()),
-            Rule::Port(PortRule { protocol, scope, ports }) => {
+        match &self.0 {
+            Inner::Unix(path) => write!(f, "unix:{}", path.display()),
+            Inner::Port(PortRule { protocol, scope, ports }) => {
                 // A host with the name of a prefix needs an explicit prefix.
                 let explicit = match scope {
                     Scope::Name { name, below: false } => ["tcp", "udp", "unix"].contains(&name.as_str()),

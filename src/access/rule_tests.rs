@@ -126,7 +126,7 @@ proptest! {
     fn networks_hold_what_shares_their_bits(network in any::<u32>(), length in 0u32..=32, address in any::<u32>()) {
         let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
         let rule = format!("{}/{length}:1", Ipv4Addr::from(network & mask));
-        let Ok(Rule::Port(rule)) = Rule::parse(&rule) else { panic!("{rule} is no rule") };
+        let Ok(Rule(Inner::Port(rule))) = Rule::parse(&rule) else { panic!("{rule} is no rule") };
         for address in [address, network, (network & mask) | (address & !mask)] {
             let expected = address & mask == network & mask;
             prop_assert_eq!(rule.scope.has_address(Ipv4Addr::from(address).into()), expected);
@@ -138,7 +138,7 @@ proptest! {
         let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
         prop_assume!(Ipv6Addr::from(network & mask).to_ipv4_mapped().is_none());
         let rule = format!("[{}/{length}]:1", Ipv6Addr::from(network & mask));
-        let Ok(Rule::Port(rule)) = Rule::parse(&rule) else { panic!("{rule} is no rule") };
+        let Ok(Rule(Inner::Port(rule))) = Rule::parse(&rule) else { panic!("{rule} is no rule") };
         for address in [address, network, (network & mask) | (address & !mask)] {
             let expected = address & mask == network & mask;
             prop_assert_eq!(rule.scope.has_address(Ipv6Addr::from(address).into()), expected);
@@ -156,7 +156,7 @@ proptest! {
     #[test]
     fn names_match_themselves_and_what_is_below(name in "[a-z][a-z0-9-]{0,8}(\\.[a-z][a-z0-9-]{0,8}){0,3}", sub in "[A-Z0-9]{1,5}") {
         let scope = |text: String| match Rule::parse(&text) {
-            Ok(Rule::Port(rule)) => rule.scope,
+            Ok(Rule(Inner::Port(rule))) => rule.scope,
             other => panic!("{text}: {other:?}"),
         };
         let (exact, below) = (scope(format!("{name}:1")), scope(format!("*.{name}:1")));

@@ -35,6 +35,7 @@ impl fmt::Display for Protocol {
 
 /// A place to dial. As text: `127.0.0.1:8080`, `udp:10.0.0.53:53`, `unix:/run/app.sock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// A TCP port.
     Tcp(Target),
@@ -136,6 +137,7 @@ impl FromStr for ListenAddress {
 /// A place to listen on; port 0 lets the system choose one. As text, also in LISTEN and LISTENED of the protocol:
 /// `127.0.0.1:8080`, `localhost:8080`, `udp:[::1]:53`, `unix:/tmp/pg.sock`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Bind {
     /// A TCP port.
     Tcp(ListenAddress),

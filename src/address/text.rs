@@ -16,6 +16,7 @@ pub const MAX_SOCKET_PATH: usize = 107;
 
 /// Why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// It is empty, or only white space.
     #[error("nothing is given")]

@@ -8,7 +8,10 @@ use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
 use super::super::{check, client, command, documents, host, parse, quantity, server};
 use super::*;
-use crate::config::{ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig};
+use crate::config::{
+    ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
+    default_stun_servers,
+};
 use crate::tunnel;
 
 /// Flags whose value is free text, and why it stays that.
@@ -161,11 +164,14 @@ fn defaults_are_those_of_the_library() {
         command::parse(line, command::Surroundings::default()).unwrap().command
     };
     let (url, pin) = parse::host_url("ws://a?pin=1").unwrap();
-    let expected =
+    // Only the program asks servers that nobody named.
+    let stun = default_stun_servers();
+    let mut expected =
         ClientConfig::joining(url, pin.unwrap(), "localhost:1".parse::<crate::address::ListenAddress>().unwrap());
+    expected.stun = stun.clone();
     let command::Command::Client(given, ..) = run(&["client", "ws://a?pin=1", "1"]) else { panic!("no client") };
     assert_eq!(format!("{given:?}"), format!("{expected:?}"));
-    let expected = HostConfig::sharing(parse::target("1").unwrap());
+    let expected = HostConfig { stun, ..HostConfig::sharing(parse::target("1").unwrap()) };
     let command::Command::Host(given, _) = run(&["host", "1"]) else { panic!("no host") };
     assert_eq!(format!("{given:?}"), format!("{expected:?}"));
     let expected = ServerConfig::new(ServerAccess::Tokens(PathBuf::from("f")));

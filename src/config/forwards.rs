@@ -97,7 +97,7 @@ pub enum ServiceBind {
 
 impl ServiceBind {
     /// Returns where a service of that protocol is listened for; `None` if it cannot appear there.
-    pub fn of(&self, protocol: Protocol) -> Option<Bind> {
+    pub(crate) fn of(&self, protocol: Protocol) -> Option<Bind> {
         match (self, protocol) {
             (ServiceBind::Address(address), Protocol::Tcp) => Some(Bind::Tcp(*address)),
             (ServiceBind::Address(address) | ServiceBind::Udp(address), Protocol::Udp) => Some(Bind::Udp(*address)),

@@ -14,9 +14,8 @@ use std::time::Duration;
 
 #[cfg(unix)]
 pub(crate) use forwards::ProgramService;
-pub use forwards::{
-    LocalForward, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, StreamTarget, is_service_name,
-};
+pub(crate) use forwards::StreamTarget;
+pub use forwards::{LocalForward, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name};
 pub use server::{
     DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, PublicService, Registration,
     ServerAccess, ServerConfig, TlsFiles,
@@ -27,8 +26,8 @@ pub use self::error::ConfigError;
 // Settings hold these, and people write them as text: each is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
 pub use crate::address::{AddressError, Bind, Endpoint, ListenAddress, Protocol, Target};
-pub use crate::http::field::HeaderField;
-pub use crate::http::proxy::{Proxy, ProxyError};
+pub use crate::http::field::{HeaderField, HeaderFieldError};
+pub use crate::http::proxy::{Proxy, ProxyError, ProxyVariables};
 pub use crate::session::Reach;
 pub use crate::signaling::rendezvous::{HostId, HostIdError, Token, TokenError};
 pub use crate::signaling::url::{SignalingUrl, UrlError};
@@ -244,7 +243,7 @@ impl ClientConfig {
     }
 
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
-    pub fn first_hop(&self) -> (&str, u16) {
+    pub(crate) fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.url, self.proxy.as_ref())
     }
 }
@@ -263,7 +262,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Applies the bounds to what a session would otherwise use.
-    pub fn apply(&self, mut config: tunnel::Config) -> tunnel::Config {
+    pub(crate) fn apply(&self, mut config: tunnel::Config) -> tunnel::Config {
         if let Some(bytes) = self.memory {
             config = config.with_memory(bytes as u64);
         }
@@ -315,7 +314,7 @@ impl VisitConfig {
     }
 
     /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
-    pub fn first_hop(&self) -> (&str, u16) {
+    pub(crate) fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.url, self.proxy.as_ref())
     }
 }

@@ -63,6 +63,7 @@ pub struct TlsFiles {
 
 /// Who may register as a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerAccess {
     /// Anybody, under any id that is free.
     Open,
@@ -86,6 +87,7 @@ pub struct Domain(String);
 
 /// Why a text is no [`Domain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DomainError {
     /// It is no name, or one that is too long with the name of a host before it.
     #[error("that is not the name of a domain")]
@@ -208,7 +210,7 @@ impl Registration {
     }
 
     /// Returns host and port of the machine that is dialled: the proxy, or else the server.
-    pub fn first_hop(&self) -> (&str, u16) {
+    pub(crate) fn first_hop(&self) -> (&str, u16) {
         first_hop(&self.server, self.proxy.as_ref())
     }
 }

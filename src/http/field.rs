@@ -25,6 +25,7 @@ pub struct HeaderField {
 
 /// Why a text is no [`HeaderField`]. Shows nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum HeaderFieldError {
     /// There is no colon behind the name.
     #[error("it has no colon")]
@@ -78,7 +79,7 @@ impl HeaderField {
     }
 
     /// Returns how many bytes of a request the field takes.
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.name.len() + ": ".len() + self.value.len() + "\r\n".len()
     }
 }

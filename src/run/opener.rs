@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::connections::{Asker, Incoming};
 use super::core::Core;
@@ -63,12 +63,28 @@ impl From<DialError> for std::io::Error {
 #[derive(Debug)]
 pub(crate) struct Opener<T> {
     requests: Sender<Request<T>>,
+    /// Is closed when the loop ends, whose requests would otherwise wait in vain.
+    gone: Receiver<()>,
     waker: Arc<Waker>,
+}
+
+/// The loop's side: what threads request.
+#[derive(Debug)]
+pub(super) struct Requests<T> {
+    receiver: Receiver<Request<T>>,
+    _alive: Sender<()>,
+}
+
+impl<T> Requests<T> {
+    /// Returns the next request.
+    pub(super) fn poll(&mut self) -> Option<Request<T>> {
+        self.receiver.try_recv().ok()
+    }
 }
 
 impl<T> Clone for Opener<T> {
     fn clone(&self) -> Opener<T> {
-        Opener { requests: self.requests.clone(), waker: self.waker.clone() }
+        Opener { requests: self.requests.clone(), gone: self.gone.clone(), waker: self.waker.clone() }
     }
 }
 
@@ -94,9 +110,10 @@ pub(super) struct Request<T> {
 
 impl<T> Opener<T> {
     /// Makes the threads' side and the loop's.
-    pub(super) fn new(waker: Arc<Waker>) -> (Opener<T>, Receiver<Request<T>>) {
+    pub(super) fn new(waker: Arc<Waker>) -> (Opener<T>, Requests<T>) {
         let (requests, receiver) = bounded(MAX_WAITING);
-        (Opener { requests, waker }, receiver)
+        let (alive, gone) = bounded(0);
+        (Opener { requests, gone, waker }, Requests { receiver, _alive: alive })
     }
 
     /// Opens a stream to a target. `name` says who asks, for people.
@@ -118,11 +135,13 @@ impl<T> Opener<T> {
             false => DialError::Ended,
         })?;
         self.waker.wake().map_err(|_| DialError::Ended)?;
-        match answered.recv_timeout(patience) {
-            Ok(result) => result.map(|()| stream),
-            Err(RecvTimeoutError::Timeout) => Err(DialError::Timeout),
-            Err(RecvTimeoutError::Disconnected) => Err(DialError::Ended),
-        }
+        let answer = select! {
+            recv(answered) -> answer => answer.ok(),
+            // The answer may have come last.
+            recv(self.gone) -> _ => answered.try_recv().ok(),
+            default(patience) => return Err(DialError::Timeout),
+        };
+        answer.unwrap_or(Err(DialError::Ended)).map(|()| stream)
     }
 }
 

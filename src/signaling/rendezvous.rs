@@ -93,6 +93,7 @@ pub struct TokenError;
 
 impl Token {
     /// Returns the SHA-256 of the token, which is all that the server knows of it.
+    #[doc(hidden)]
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_bytes()).into()
     }

@@ -111,17 +111,17 @@ impl SignalingUrl {
     }
 
     /// Returns where hosts register, given a server's base.
-    pub fn host_endpoint(&self) -> SignalingUrl {
+    pub(crate) fn host_endpoint(&self) -> SignalingUrl {
         self.endpoint("/host")
     }
 
     /// Returns where clients join a host, given a server's base.
-    pub fn client_endpoint(&self, id: &HostId) -> SignalingUrl {
+    pub(crate) fn client_endpoint(&self, id: &HostId) -> SignalingUrl {
         self.endpoint(&format!("{DEFAULT_PATH}/{id}"))
     }
 
     /// Returns host and port for the `Host` header: an IPv6 literal in brackets, without the scheme's default port.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == default_port(self.tls) { host } else { format!("{host}:{}", self.port) }
     }
@@ -147,6 +147,7 @@ impl fmt::Display for SignalingUrl {
 /// What is wrong with a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("{}; a right URL looks like wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456", self.problem())]
+#[non_exhaustive]
 pub enum UrlError {
     /// Nothing is left after quotes and white space are dropped.
     Empty,
@@ -184,7 +185,7 @@ pub enum UrlError {
 
 impl UrlError {
     /// Returns what is wrong, without an example of a right URL.
-    pub fn problem(self) -> &'static str {
+    pub(crate) fn problem(self) -> &'static str {
         match self {
             UrlError::Empty => "the URL is empty",
             UrlError::TooLong => "the URL is too long",

@@ -18,6 +18,7 @@ pub struct Credentials {
 
 /// Why a text is not a user name and password. Does not show the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CredentialsError {
     /// There is no colon between the two.
     #[error("there is no colon between user name and password")]
@@ -47,18 +48,18 @@ impl Credentials {
     }
 
     /// Creates credentials from a [`Credentials::hash`].
-    pub fn from_hash(hash: [u8; 32]) -> Credentials {
+    pub(crate) fn from_hash(hash: [u8; 32]) -> Credentials {
         Credentials { hash }
     }
 
     /// Tells whether these are the right ones.
-    pub fn are(&self, user: &[u8], password: &[u8]) -> bool {
+    pub(crate) fn are(&self, user: &[u8], password: &[u8]) -> bool {
         constant_time::verify_slices_are_equal(&self.hash, &hash(user, password)).is_ok()
     }
 
     /// Returns SHA-256 over the user name's length (u64, big-endian), the user name and the password. The hash has no
     /// salt, so its holder can test passwords against it: give it only to those who check logins.
-    pub fn hash(&self) -> &[u8; 32] {
+    pub(crate) fn hash(&self) -> &[u8; 32] {
         &self.hash
     }
 }

@@ -17,6 +17,8 @@ mod cli;
 mod death;
 /// How connections end through every kind of forward, beside plain TCP, socat and `ssh -L`.
 mod endings;
+/// The examples of the library.
+mod examples;
 /// Localhost of both address families.
 mod families;
 /// Every kind of forward: services by name, unix sockets, `-L`, `-R`, `-D`, `-W`.

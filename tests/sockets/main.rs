@@ -7,6 +7,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+/// The public face: handles, and streams in this process.
+mod embedding;
 /// curl at the negotiation of SOCKS5 and HTTP CONNECT, without a tunnel.
 mod forward_proxy;
 /// Addresses that come and go, in a network namespace (needs root).

@@ -46,6 +46,7 @@ pub struct ProxyVariables {
 
 /// Why the proxy in the environment cannot be used. Never shows the variable's value, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ProxyError {
     /// It is not an HTTP proxy without TLS.
     #[error(
@@ -73,12 +74,12 @@ pub enum ProxyError {
 
 impl Proxy {
     /// Returns the environment variable that named it.
-    pub fn variable(&self) -> &'static str {
+    pub(crate) fn variable(&self) -> &'static str {
         self.variable
     }
 
     /// Returns the value for `Proxy-Authorization`, if a user name or a password is known. Never log it.
-    pub fn authorization(&self) -> Option<String> {
+    pub(crate) fn authorization(&self) -> Option<String> {
         self.credentials.as_ref().map(|credentials| format!("Basic {credentials}"))
     }
 }

@@ -24,8 +24,6 @@ mod proxy;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-#[cfg(unix)]
-use crossbeam_channel::Receiver;
 use log::debug;
 
 use self::joining::Joining;
@@ -42,7 +40,7 @@ use super::keys::SessionKey;
 use super::links::{LOOK_INTERVAL, Links, Redial, Way};
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
-use super::opener::{Opener, Request};
+use super::opener::{Opener, Requests};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::HangUp;
@@ -79,7 +77,7 @@ pub struct Client {
     #[cfg(unix)]
     connector: Connector,
     #[cfg(unix)]
-    requests: Receiver<Request<StreamTarget>>,
+    requests: Requests<StreamTarget>,
     way: Way,
     redial: Redial,
     links: Links<Phase>,

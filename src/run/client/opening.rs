@@ -45,12 +45,15 @@ impl Client {
     /// Opens what other threads want. Without a session they wait.
     pub(super) fn open_wanted(&mut self) {
         if self.is_stopping() {
-            return self.requests.try_iter().for_each(|request| request.refuse(DialError::Ended));
+            while let Some(request) = self.requests.poll() {
+                request.refuse(DialError::Ended);
+            }
+            return;
         }
         let Some(session) = self.session.filter(|_| self.local.is_connected) else { return };
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
-        while let Ok(request) = self.requests.try_recv() {
+        while let Some(request) = self.requests.poll() {
             match find(&request.target, &services) {
                 Ok(target) => request.open(&mut self.core, session, &target),
                 Err(error) => request.refuse(error),

@@ -44,7 +44,7 @@ impl Server {
 
     /// Opens what other threads want.
     pub(super) fn handle_dials(&mut self) {
-        while let Ok(request) = self.dials.try_recv() {
+        while let Some(request) = self.dials.poll() {
             match self.dialling(&request.target.id) {
                 Ok(session) => {
                     let target = ConnectTarget::Tcp(request.target.target.to_string());

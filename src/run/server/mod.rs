@@ -27,8 +27,6 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-#[cfg(unix)]
-use crossbeam_channel::Receiver;
 use rustls::ServerConfig as TlsConfig;
 
 #[cfg(unix)]
@@ -49,7 +47,7 @@ use super::keys::{LinkKey, SessionKey};
 use super::links::{LOOK_INTERVAL, Links};
 use super::notice::{Listening, Notice, ServerNotice};
 #[cfg(unix)]
-use super::opener::{Opener, Request};
+use super::opener::{Opener, Requests};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::HangUp;
@@ -94,7 +92,7 @@ pub struct Server {
     #[cfg(unix)]
     dialer: ServerDialer,
     #[cfg(unix)]
-    dials: Receiver<Request<Wanted>>,
+    dials: Requests<Wanted>,
     /// Read buffer shared by all visitor connections.
     piece: Box<[u8]>,
     /// Connections without a request; hosts; clients.

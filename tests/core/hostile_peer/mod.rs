@@ -279,7 +279,7 @@ fn text_messages_end_the_session() {
     let mut lab = met();
     lab.try_send(false, &connect(1, 0));
     lab.run(Duration::from_secs(2));
-    assert!(matches!(&lab.victim.end, Some(End::Failed(reason)) if reason.contains("no message")));
+    assert!(matches!(&lab.victim.end, Some(End::Failed(reason)) if reason.contains("not a message")));
 }
 
 #[test]

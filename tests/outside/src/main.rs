@@ -1,17 +1,14 @@
-//! Moves bytes through a host and a client in one process, like a program that embeds pinhole. `make outside` runs it
-//! with str0m's own SCTP, and with ours.
+//! Moves bytes through a host and a client in one process, as a program does that embeds pinhole. `make outside` runs
+//! it with the SCTP that str0m names itself, and with ours.
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::channel;
+use std::net::Shutdown;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pinhole::address::Target;
-use pinhole::config::{ClientConfig, HostConfig};
-use pinhole::run::{Client, Host};
-use pinhole::status::event::{Event, Way};
+use pinhole::event::Way;
+use pinhole::{Client, ClientConfig, Event, Host, HostConfig, Stream};
 
 const LEN: usize = 32 * 1024 * 1024;
 
@@ -19,44 +16,27 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
 }
 
+fn echo(mut stream: Stream) -> std::io::Result<()> {
+    std::io::copy(&mut stream.try_clone()?, &mut stream)?;
+    stream.shutdown(Shutdown::Write)
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let service = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let target = service.local_addr()?;
-    thread::spawn(move || {
-        for stream in service.incoming().flatten() {
-            thread::spawn(move || {
-                std::io::copy(&mut &stream, &mut &stream).and_then(|_| stream.shutdown(Shutdown::Write))
-            });
-        }
-    });
+    let mut config = HostConfig::new();
+    let listener = config.serve("echo")?;
+    let host = Host::start(config, |_| {})?;
+    thread::spawn(move || listener.incoming().for_each(|stream| drop(thread::spawn(|| echo(stream)))));
 
-    let config = HostConfig {
-        stun: Vec::new(),
-        ..HostConfig::sharing(Target { host: target.ip().to_string(), port: target.port() })
-    };
-    let host = Host::bind(config, Box::new(|_| {}))?;
-    let url = host.url().ok_or("no port is bound")?;
-    let pin = host.pin().clone();
-    thread::spawn(move || host.run());
-
-    let (sender, paths) = channel();
-    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = ClientConfig { stun: Vec::new(), ..ClientConfig::joining(url, pin, any_port) };
-    let reporter = move |event: &Event| {
-        if let Event::Connected { way, .. } = event {
-            let _ = sender.send(matches!(way, Way::Direct { .. }));
-        }
-    };
-    let client = Client::bind(config, Box::new(reporter))?;
-    let local = client.local_addr().ok_or("no port is bound")?;
-    thread::spawn(move || client.run());
-    if !paths.recv_timeout(Duration::from_secs(20))? {
+    let (report, events) = pinhole::channel();
+    let client = Client::start(ClientConfig::from_url(host.url().ok_or("no port is bound")?)?, report)?;
+    let mut stream = client.connect("echo")?;
+    let is_direct = |event: &Event| matches!(event, Event::Connected { way: Way::Direct { .. }, .. });
+    if !events.try_iter().any(|event| is_direct(&event)) {
         return Err("the path is not direct".into());
     }
 
     let sent = pattern(LEN);
     let start = Instant::now();
-    let mut stream = TcpStream::connect(local)?;
     let mut writer = stream.try_clone()?;
     let expected = sent.clone();
     let writing = thread::spawn(move || writer.write_all(&sent).and_then(|()| writer.shutdown(Shutdown::Write)));
