@@ -39,8 +39,11 @@ full:
 check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) check --lib --no-default-features
+	$(CARGO) check --no-default-features --features cli
+	$(CARGO) check --lib --no-default-features --features server
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
-	$(CARGO) test --quiet --test layers
+	$(CARGO) test --quiet --test layers -- --skip api:: --skip outside::
 
 check-windows:
 	rustup target add x86_64-pc-windows-gnu

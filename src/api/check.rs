@@ -15,6 +15,6 @@ impl Check {
     /// # Errors
     /// What would keep a session from being established.
     pub fn run(config: CheckConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<(), Error> {
-        Ok(run::Check::new(config, Box::new(report)).run()?)
+        run::Check::new(config, Box::new(report)).run().map_err(Error::of)
     }
 }

@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// A local port cannot be bound, or certificates cannot be read.
     pub fn start(config: ClientConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<Client, Error> {
-        let client = run::Client::bind(config, Box::new(report))?;
+        let client = run::Client::bind(config, Box::new(report)).map_err(Error::of)?;
         let local = client.local_addr();
         #[cfg(unix)]
         let connector = client.connector();

@@ -9,7 +9,7 @@ use crate::run::{CheckError, RunError};
 pub struct Error(Cause);
 
 #[derive(Debug, thiserror::Error)]
-enum Cause {
+pub(super) enum Cause {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
@@ -17,6 +17,11 @@ enum Cause {
 }
 
 impl Error {
+    // Not `From`, which would make the loop's errors public.
+    pub(super) fn of(cause: impl Into<Cause>) -> Error {
+        Error(cause.into())
+    }
+
     /// Returns a stable word for programs, such as `bad-pin` or `unreachable`. `docs/events.md` lists them.
     pub fn code(&self) -> &str {
         match &self.0 {
@@ -31,17 +36,5 @@ impl Error {
             Cause::Run(error) | Cause::Check(CheckError::Run(error)) => error.may_pass(),
             Cause::Check(CheckError::NoNetwork | CheckError::NoPath(_)) => false,
         }
-    }
-}
-
-impl From<RunError> for Error {
-    fn from(error: RunError) -> Error {
-        Error(error.into())
-    }
-}
-
-impl From<CheckError> for Error {
-    fn from(error: CheckError) -> Error {
-        Error(error.into())
     }
 }

@@ -26,7 +26,7 @@ impl Host {
     /// # Errors
     /// The settings contradict each other, the signaling port cannot be bound, or certificates cannot be read.
     pub fn start(config: HostConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<Host, Error> {
-        let host = run::Host::bind(config, Box::new(report))?;
+        let host = run::Host::bind(config, Box::new(report)).map_err(Error::of)?;
         let (local, pin) = (host.local_addr(), host.pin().clone());
         let url = host.url().map(|url| url.with_pin(&pin));
         let running = Running::start("host", host.stopper(), move || host.run())?;

@@ -1,6 +1,5 @@
 //! A loop on a thread of its own.
 
-use std::io;
 use std::thread::{self, JoinHandle};
 
 use super::Error;
@@ -24,7 +23,7 @@ impl Running {
         run: impl FnOnce() -> Result<(), RunError> + Send + 'static,
     ) -> Result<Running, Error> {
         let spawned = thread::Builder::new().name(format!("pinhole-{name}")).spawn(run);
-        let thread = spawned.map_err(|error: io::Error| RunError::System(error))?;
+        let thread = spawned.map_err(RunError::System).map_err(Error::of)?;
         Ok(Running { stopper, thread: Some(thread) })
     }
 
@@ -44,7 +43,7 @@ impl Running {
     /// Why the run ended before its time.
     pub(super) fn wait(mut self) -> Result<(), Error> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => Ok(result?),
+            Some(Ok(result)) => result.map_err(Error::of),
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => Ok(()),
         }

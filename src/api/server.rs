@@ -27,7 +27,7 @@ impl Server {
     /// # Errors
     /// A port cannot be bound, or tokens or certificates cannot be read.
     pub fn start(config: ServerConfig, report: impl FnMut(&Event) + Send + 'static) -> Result<Server, Error> {
-        let server = run::Server::bind(config, Box::new(report))?;
+        let server = run::Server::bind(config, Box::new(report)).map_err(Error::of)?;
         let local = server.local_addr();
         #[cfg(unix)]
         let dialer = server.dialer();

@@ -36,7 +36,7 @@ pub enum HeaderFieldError {
     /// The value has what would end the field, or what not every server reads alike.
     #[error("the value has a line break, a control character or a letter beyond ASCII")]
     Value,
-    /// The value is longer than [`MAX_FIELDS`].
+    /// The value is longer than 8 KiB.
     #[error("the value is longer than 8 KiB")]
     Length,
     /// The request depends on that field.

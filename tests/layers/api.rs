@@ -15,8 +15,8 @@ fn public_api(root: &Path) -> Option<PublicApi> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target folder");
     // JSON is an unstable output. Only rustdoc is told so: in cargo's environment it would have everything built anew.
     let rustdoc = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rustdoc-json");
-    fs::write(&rustdoc, "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n").unwrap();
-    fs::set_permissions(&rustdoc, Permissions::from_mode(0o755)).unwrap();
+    fs::write(&rustdoc, "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n").expect("rustdoc can be run");
+    fs::set_permissions(&rustdoc, Permissions::from_mode(0o755)).expect("rustdoc can be run");
     let output = Command::new(env!("CARGO"))
         .args(["rustdoc", "--quiet", "--lib", "--target-dir"])
         .arg(target)
@@ -24,7 +24,7 @@ fn public_api(root: &Path) -> Option<PublicApi> {
         .env("RUSTDOC", &rustdoc)
         .current_dir(root)
         .output()
-        .unwrap();
+        .expect("rustdoc can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let json = target.join("doc/pinhole.json");
     let builder = Builder::from_rustdoc_json(&json).omit_blanket_impls(true).omit_auto_trait_impls(true);

@@ -1,5 +1,5 @@
-//! The house from outside: the layer rule of `ARCHITECTURE.md` (which room may name what), limits on the length and width
-//! of files, the public API, and a project that depends on it.
+//! The house from outside: the layer rule of `ARCHITECTURE.md` (which room may name what), limits on the length and
+//! width of files, the public API, and a project that depends on it.
 
 #[cfg(unix)]
 mod api;

@@ -185,11 +185,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "thiserror",
         ],
     ),
-    room(
-        "api",
-        &["address", "config", "net", "run", "signaling", "status"],
-        &["std::io", "std::net", "std::thread", "thiserror"],
-    ),
+    room("api", &["address", "config", "net", "run", "signaling", "status"], &["std::net", "std::thread", "thiserror"]),
     // What tests reach into.
     room(
         "internals",
