@@ -6,8 +6,10 @@ WORLD_SEEDS ?= 5000
 # More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
 TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
+DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
+	arm-unknown-linux-musleabihf
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -21,8 +23,8 @@ help:
 	@echo "make outside        a program that depends on pinhole, with the published SCTP and with ours"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make dist           static binary for x86_64 (needs musl-tools)"
-	@echo "make dist-arm       static binary for aarch64 (needs pip, for zig)"
+	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
+	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -79,14 +81,10 @@ fuzz:
 	done
 
 dist:
-	rustup target add x86_64-unknown-linux-musl
-	$(CARGO) build --release --target x86_64-unknown-linux-musl
-	@ls -l $${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/pinhole
+	packaging/build.sh release $(DIST_TARGETS)
 
-dist-arm:
-	command -v cargo-zigbuild >/dev/null || (pip install ziglang && $(CARGO) install cargo-zigbuild --locked)
-	rustup target add aarch64-unknown-linux-musl
-	$(CARGO) zigbuild --release --target aarch64-unknown-linux-musl
+dist-small:
+	packaging/build.sh dist-small $(DIST_TARGETS)
 
 clean:
 	$(CARGO) clean
