@@ -8,8 +8,9 @@ TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
 DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
 	arm-unknown-linux-musleabihf
+DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small dist-all packages clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -25,6 +26,8 @@ help:
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
 	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
+	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
+	@echo "make packages       packs them twice, and installs and removes them (needs root, debootstrap, lintian, rpm, shellcheck)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -85,6 +88,13 @@ dist:
 
 dist-small:
 	packaging/build.sh dist-small $(DIST_TARGETS)
+
+# Packages of what DIST_TARGETS built, in target/packages/out, and SHA256SUMS.
+dist-all: dist
+	packaging/package.sh target/packages/out $(DIST_NAMES)
+
+packages: dist
+	packaging/test.sh $(DIST_NAMES)
 
 clean:
 	$(CARGO) clean
