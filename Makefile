@@ -6,8 +6,7 @@ WORLD_SEEDS ?= 5000
 # More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
 TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
-DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
-	arm-unknown-linux-musleabihf
+DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
 .PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small dist-all packages clean

