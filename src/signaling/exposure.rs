@@ -1,4 +1,4 @@
-//! How much a client has exposed its pin (`docs/protocol.md` section 3, "What a forwarder can do").
+//! How much a client has exposed its pin (`docs/protocol.md` section 8, "What a forwarder can do").
 //!
 //! The client confirms first. Somebody who plays the host without the pin learns from each confirm whether one guess
 //! was right, and may end the exchange in any way it likes. So a confirm counts from the moment it is sent, and no

@@ -27,3 +27,6 @@ mod words;
 
 pub use keys::{ResumeKey, Ticket};
 pub use session_id::SessionId;
+
+#[cfg(test)]
+mod texts_vectors_tests;

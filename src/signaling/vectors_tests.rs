@@ -12,7 +12,7 @@ use crate::signaling::message::{
     ClientHello, ClientMessage, Confirm, HostHello, HostMessage, Inner, Resume, ResumeProof, Resumed,
 };
 use crate::signaling::network::Network;
-use crate::signaling::rendezvous::{FromHost, Packet, Payload, Public, Register};
+use crate::signaling::rendezvous::{FromHost, Public, Register};
 
 fn vectors(name: &str) -> Value {
     let vectors: Value = serde_json::from_str(include_str!("../../docs/vectors.json")).unwrap();
@@ -169,6 +169,34 @@ fn the_sealed_messages_of_the_vectors() {
     }
 }
 
+#[test]
+fn boxes_of_the_vectors_that_do_not_open_are_refused() {
+    for vector in vectors("sealed")["refused"].as_array().unwrap() {
+        let [_, host] = keys();
+        let (_, mut opener) = host.sealing(Role::Host);
+        let opened = match vector.get("text") {
+            Some(_) => opener.open(text(vector, "text")).map(|_| ()),
+            None => {
+                let sealed = HEXLOWER.decode(text(vector, "binary").as_bytes()).unwrap();
+                opener.open_binary(sealed.into()).map(|_| ())
+            }
+        };
+        assert!(matches!(opened, Err(SignalingError::Protocol(_))), "{vector}");
+    }
+}
+
+#[test]
+fn points_of_the_vectors_are_told_from_what_is_none() {
+    let handshake = vectors("handshake");
+    for vector in vectors("points").as_array().unwrap() {
+        let transcript = Transcript::new(text(&handshake, "client_hello"), text(&handshake, "host_hello"));
+        let [(client, _), _] = started();
+        let element = [&b"B"[..], &bytes::<32>(vector, "hex")].concat();
+        let finished = client.finish(&Binary(element.try_into().unwrap()), transcript);
+        assert_eq!(Some(finished.is_ok()), vector["point"].as_bool(), "{vector}");
+    }
+}
+
 /// Checks an exchange of a client that comes back.
 fn coming_back(vector: &Value) -> (ResumeKey, Exchange) {
     let key = ResumeKey(bytes(vector, "key"));
@@ -210,21 +238,6 @@ fn a_ticket_is_used_as_in_the_vectors() {
     assert_eq!((key.0, exchange.session), (client.ticket().key.0, client.ticket().id));
     let (session, resume_key) = key.session(&exchange);
     assert_eq!((session.0, resume_key.0), (bytes(&vector["keys"], "session"), bytes(&vector["keys"], "resume")));
-}
-
-#[test]
-fn the_packets_of_the_vectors() {
-    for vector in vectors("packets").as_array().unwrap() {
-        let payload = match vector.get("text") {
-            Some(_) => Payload::Text(text(vector, "text").to_owned()),
-            None => Payload::Binary(HEXLOWER.decode(text(vector, "binary").as_bytes()).unwrap().into()),
-        };
-        let conversation = vector["conversation"].as_u64().unwrap().try_into().unwrap();
-        let packet = Packet { conversation, payload };
-        let hex = text(vector, "hex");
-        assert_eq!(HEXLOWER.encode(&packet.encode()), hex);
-        assert_eq!(Packet::decode(HEXLOWER.decode(hex.as_bytes()).unwrap().into()), Ok(packet));
-    }
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! The frames of `docs/vectors.json`, both ways, and what `docs/protocol.md` says of them.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use data_encoding::HEXLOWER;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::tunnel::hello::Hello;
+use crate::tunnel::hello::{Hello, HelloError};
 use crate::tunnel::id::Role;
 use crate::tunnel::trail::Hop;
+use crate::tunnel::{ChunkPool, Config, Mux};
 
 const PAGE: &str = include_str!("../../docs/protocol.md");
 const VECTORS: &str = include_str!("../../docs/vectors.json");
@@ -29,6 +31,15 @@ fn text(vector: &Value, field: &str) -> String {
 
 fn bytes(vector: &Value, field: &str) -> Bytes {
     HEXLOWER.decode(text(vector, field).as_bytes()).unwrap().into()
+}
+
+/// Returns the message of a vector, made as long as it says.
+fn message(vector: &Value) -> Bytes {
+    let mut message = bytes(vector, "hex").to_vec();
+    if vector.get("fill_to").is_some() {
+        message.resize(number(vector, "fill_to"), b'x');
+    }
+    message.into()
 }
 
 fn target(vector: &Value) -> (ConnectTarget, Trail) {
@@ -159,11 +170,74 @@ fn frames_of_the_vectors_are_read_and_written() {
 #[test]
 fn malformed_frames_of_the_vectors_are_refused_and_others_ignored() {
     for vector in vectors("malformed") {
-        assert!(Frame::decode(bytes(&vector, "hex")).is_err(), "{vector}");
+        assert!(Frame::decode(message(&vector)).is_err(), "{vector}");
     }
     for vector in vectors("ignored") {
-        let frame = Frame::decode(bytes(&vector, "hex"));
+        let frame = Frame::decode(message(&vector));
         assert!(matches!(frame, Ok(Frame::Session(SessionFrame::Ignorable(_)))), "{vector}");
+    }
+}
+
+#[test]
+fn frames_of_the_vectors_that_must_be_taken_are_taken() {
+    for vector in vectors("taken") {
+        let frame = Frame::decode(message(&vector));
+        assert!(!matches!(frame, Err(_) | Ok(Frame::Session(SessionFrame::Ignorable(_)))), "{vector}");
+        if vector.get("as").is_some() {
+            assert_eq!(frame, Frame::decode(bytes(&vector, "as")), "{vector}");
+        }
+    }
+}
+
+#[test]
+fn hellos_of_the_vectors_are_taken_or_answered() {
+    for vector in vectors("hellos") {
+        let mut payload = text(&vector, "text").into_bytes();
+        if vector.get("fill_to").is_some() {
+            payload.resize(number(&vector, "fill_to"), b' ');
+        }
+        let answer = match Hello::decode(&payload, Role::Client) {
+            Ok(_) => "taken",
+            Err(HelloError::Malformed(_)) => "protocol",
+            Err(HelloError::Version(_)) => "version",
+        };
+        assert_eq!(answer, text(&vector, "answer"), "{vector}");
+    }
+}
+
+/// Hands a host the messages of a client, and returns its ABORTs and GOAWAYs in the form of the vectors.
+fn answers_of_a_host(vector: &Value) -> Vec<Value> {
+    let (now, mut pool) = (Instant::now(), ChunkPool::new());
+    let mut mux = Mux::new(Config::new(Role::Host));
+    let carrier = vector.get("carrier").map_or(1, |_| number(vector, "carrier"));
+    assert!(mux.open_carrier(now, carrier));
+    let mut hello = Vec::new();
+    encode_session(&mut hello, kind::HELLO, text(&vectors("hellos")[0], "text").as_bytes());
+    mux.handle_message(now, carrier, hello.into());
+    for vector in vector["messages"].as_array().unwrap() {
+        mux.handle_message(now, carrier, message(vector));
+    }
+    let mut answers = Vec::new();
+    while let Some(message) = mux.poll_transmit(now, 1 << 16, &mut pool) {
+        match Frame::decode(Bytes::copy_from_slice(message)).unwrap() {
+            Frame::Stream(id, generation, StreamFrame::Abort(reason, _)) => answers.push(json!({
+                "type": kind::ABORT, "stream": id.value(), "generation": generation.0, "reason": reason.code()
+            })),
+            Frame::Session(SessionFrame::GoAway(reason, _)) => {
+                answers.push(json!({"type": kind::GOAWAY, "reason": reason.code()}));
+            }
+            _ => {}
+        }
+    }
+    answers
+}
+
+#[test]
+fn messages_of_the_vectors_are_answered() {
+    for vector in vectors("answers") {
+        let expected: Vec<Value> =
+            Some(vector["answer"].clone()).filter(|answer| !answer.is_null()).into_iter().collect();
+        assert_eq!(answers_of_a_host(&vector), expected, "{vector}");
     }
 }
 
