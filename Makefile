@@ -6,8 +6,10 @@ WORLD_SEEDS ?= 5000
 # More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
 TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
+DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-arm clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small dist-all packages clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -21,8 +23,10 @@ help:
 	@echo "make outside        a program that depends on pinhole, with the published SCTP and with ours"
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
-	@echo "make dist           static binary for x86_64 (needs musl-tools)"
-	@echo "make dist-arm       static binary for aarch64 (needs pip, for zig)"
+	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
+	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
+	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
+	@echo "make packages       packs them twice, and installs and removes them (needs root, debootstrap, lintian, rpm, shellcheck)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -79,14 +83,17 @@ fuzz:
 	done
 
 dist:
-	rustup target add x86_64-unknown-linux-musl
-	$(CARGO) build --release --target x86_64-unknown-linux-musl
-	@ls -l $${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/pinhole
+	packaging/build.sh release $(DIST_TARGETS)
 
-dist-arm:
-	command -v cargo-zigbuild >/dev/null || (pip install ziglang && $(CARGO) install cargo-zigbuild --locked)
-	rustup target add aarch64-unknown-linux-musl
-	$(CARGO) zigbuild --release --target aarch64-unknown-linux-musl
+dist-small:
+	packaging/build.sh dist-small $(DIST_TARGETS)
+
+# Packages of what DIST_TARGETS built, in target/packages/out, and SHA256SUMS.
+dist-all: dist
+	packaging/package.sh target/packages/out $(DIST_NAMES)
+
+packages: dist
+	packaging/test.sh $(DIST_NAMES)
 
 clean:
 	$(CARGO) clean

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::check::CheckArguments;
 use super::client::ClientArguments;
+use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
@@ -82,6 +83,11 @@ pub enum Action {
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service
     Demo(DemoArguments),
+    /// Print what makes a shell complete commands and options
+    Completions(CompletionsArguments),
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    Man(ManualArguments),
 }
 
 /// Arguments of `pinhole run`.

@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
-use super::super::{check, client, command, host, line, parse, quantity, server};
+use super::super::{check, client, command, documents, host, line, parse, quantity, server};
 use super::*;
 use crate::config::{
     ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
@@ -64,7 +64,8 @@ fn every_value_has_a_type() {
             assert_eq!(is_text, is_exception, "{} {id}", command.get_name());
             assert_ne!(parser, ValueParser::os_string().type_id(), "{} {id}", command.get_name());
             if parser == path {
-                assert_eq!(argument.get_value_names().unwrap()[0], "FILE", "{} {id}", command.get_name());
+                let name = argument.get_value_names().unwrap()[0].as_str();
+                assert!(["FILE", "DIR"].contains(&name), "{} {id}", command.get_name());
             }
         }
     }
@@ -262,6 +263,7 @@ fn help_fits_terminals_of_80_and_100_columns() {
         client::ENVIRONMENT,
         server::EXAMPLES,
         server::FILES,
+        documents::EXAMPLES,
         check::EXAMPLES,
         check::ENVIRONMENT,
     ];

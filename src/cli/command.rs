@@ -7,6 +7,7 @@ use super::args::{Action, Arguments};
 use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
+use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
 use super::logging::Verbosity;
@@ -37,6 +38,8 @@ pub enum Command {
     Demo(Output),
     /// `pinhole verify` and `--print-config`: says this, and ends.
     Print(String),
+    /// `pinhole completions` and `pinhole man`.
+    Document(Document, Output),
 }
 
 impl Command {
@@ -46,7 +49,8 @@ impl Command {
             Command::Host(_, output)
             | Command::Client(_, _, output)
             | Command::Check(_, output)
-            | Command::Demo(output) => *output,
+            | Command::Demo(output)
+            | Command::Document(_, output) => *output,
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
             Command::Print(_) => Output::default(),
@@ -184,6 +188,10 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
             Ok(Command::Check(config, output).into())
         }
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
+        Some(Action::Completions(completions)) => {
+            Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())
+        }
+        Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
     }
 }
 

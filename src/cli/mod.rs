@@ -6,12 +6,14 @@ pub mod check;
 mod choices;
 pub mod client;
 pub mod command;
+pub mod documents;
 pub mod failure;
 mod file;
 pub mod forwards;
 pub mod host;
 pub mod line;
 pub mod logging;
+pub mod manual;
 mod output;
 pub mod parse;
 #[cfg(unix)]
@@ -146,6 +148,12 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
             return match demo::run(output.reporter(Role::Client, printer).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => failed(output, printer, "demo", error.to_string()),
+            };
+        }
+        Command::Document(document, _) => {
+            return match document.write(Arguments::command()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(message) => failed(output, printer, "write", message),
             };
         }
     };

@@ -16,7 +16,7 @@ pub(super) fn sentence(file: &str, command: &Command, is_pin_missing: bool) -> S
         #[cfg(feature = "server")]
         Command::Server(config, _) => server(config),
         // No file says these.
-        Command::Check(..) | Command::Demo(_) | Command::Print(_) => String::new(),
+        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
     };
     format!("{file} is right: {what}\n")
 }

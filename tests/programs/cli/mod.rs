@@ -1,6 +1,7 @@
 //! The command line for its users: real processes, their exit codes, their events and their words.
 
 mod check;
+mod documents;
 mod endings;
 mod failures;
 mod hangups;

@@ -1,0 +1,154 @@
+#!/bin/sh
+# Installs pinhole from a release: a static binary, the pages of the manual and completions.
+# usage: install.sh [--prefix DIR] [--version VERSION] [--from URL]
+set -eu
+
+version=
+prefix=
+from=
+
+usage() {
+    cat <<'EOF'
+usage: install.sh --from URL --version VERSION [--prefix DIR]
+
+  --from URL          where pinhole-VERSION-ARCH.tar.gz and SHA256SUMS are:
+                      http(s)://…, file:///… or a folder [env: PINHOLE_FROM]
+  --version VERSION   such as 0.1.0 [env: PINHOLE_VERSION]
+  --prefix DIR        what bin/ and share/ are put into
+                      [default: /usr/local for root, otherwise ~/.local]
+
+To uninstall, remove DIR/bin/pinhole, DIR/share/man/man1/pinhole*.1 and the
+completions that it names.
+EOF
+}
+
+fail() {
+    echo "install.sh: $*" >&2
+    exit 1
+}
+
+wrong_usage() {
+    echo "install.sh: $*" >&2
+    usage >&2
+    exit 2
+}
+
+parse() {
+    version=${PINHOLE_VERSION-}
+    from=${PINHOLE_FROM-}
+    while [ $# -gt 0 ]; do
+        case $1 in
+            -h | --help)
+                usage
+                exit 0
+                ;;
+            --prefix | --version | --from)
+                [ -n "${2-}" ] || wrong_usage "$1 needs a value"
+                case $1 in
+                    --prefix) prefix=$2 ;;
+                    --version) version=$2 ;;
+                    --from) from=${2%/} ;;
+                esac
+                shift
+                ;;
+            *) wrong_usage "$1 is not known" ;;
+        esac
+        shift
+    done
+    [ -n "$from" ] || wrong_usage "--from is missing"
+    [ -n "$version" ] || wrong_usage "--version is missing"
+    case $version in
+        *[!0-9A-Za-z.+-]*) wrong_usage "$version is no version" ;;
+    esac
+    if [ -z "$prefix" ]; then
+        if [ "$(id -u)" = 0 ]; then
+            prefix=/usr/local
+        else
+            [ -n "${HOME-}" ] || fail "HOME is not set; give --prefix DIR"
+            prefix=$HOME/.local
+        fi
+    fi
+}
+
+# The name of this machine's kind of binary. A first Pi, a Zero and a Zero W are armv6l.
+architecture() {
+    system=$(uname -s)
+    machine=$(uname -m)
+    [ "$system" = Linux ] || fail "there is no binary for $system; build it with cargo"
+    case $machine in
+        x86_64 | amd64) name=x86_64 ;;
+        # A 64-bit kernel may have a 32-bit system above it; a static binary does not mind.
+        aarch64 | arm64 | armv8*) name=aarch64 ;;
+        armv7*) name=armv7 ;;
+        armv6*) name=arm ;;
+        *) fail "there is no binary for $machine; build it with cargo" ;;
+    esac
+    echo "$name"
+}
+
+# Fetches a file of the release into the folder.
+fetch() {
+    case $from in
+        http://* | https://*)
+            if command -v curl >/dev/null; then
+                curl --fail --silent --show-error --location --output "$folder/$1" "$from/$1"
+            elif command -v wget >/dev/null; then
+                wget -q -O "$folder/$1" "$from/$1"
+            else
+                fail "neither curl nor wget is installed"
+            fi || fail "$from/$1 cannot be fetched"
+            ;;
+        *) cp "${from#file://}/$1" "$folder/$1" || fail "$from/$1 cannot be read" ;;
+    esac
+}
+
+# Compares a file of the folder with its line in SHA256SUMS.
+verify() {
+    expected=$(sed -n "s/^\([0-9a-f]\{64\}\) [ *]$1\$/\1/p" "$folder/SHA256SUMS")
+    [ -n "$expected" ] || fail "SHA256SUMS has no line for $1"
+    if command -v sha256sum >/dev/null; then
+        found=$(sha256sum "$folder/$1")
+    elif command -v shasum >/dev/null; then
+        found=$(shasum -a 256 "$folder/$1")
+    else
+        fail "neither sha256sum nor shasum is installed, and what was fetched cannot be checked"
+    fi
+    [ "${found%% *}" = "$expected" ] || fail "$1 is not what SHA256SUMS says: it is damaged, or somebody changed it"
+}
+
+# Puts a file in its place, through a name beside it: a pinhole that runs goes on with the old one.
+put() {
+    mkdir -p "$(dirname "$prefix/$2")"
+    cp "$1" "$prefix/$2.new"
+    chmod "$3" "$prefix/$2.new"
+    mv -f "$prefix/$2.new" "$prefix/$2"
+}
+
+main() {
+    parse "$@"
+    release=pinhole-$version-$(architecture)
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    trap 'exit 1' HUP INT TERM
+    fetch SHA256SUMS
+    fetch "$release.tar.gz"
+    verify "$release.tar.gz"
+    tar -xzf "$folder/$release.tar.gz" -C "$folder"
+    tree=$folder/$release
+    "$tree/pinhole" --version >/dev/null || fail "$release does not run on this machine"
+    put "$tree/pinhole" bin/pinhole 755
+    for page in "$tree"/man/*.1; do
+        put "$page" "share/man/man1/${page##*/}" 644
+    done
+    put "$tree/completions/pinhole.bash" share/bash-completion/completions/pinhole 644
+    put "$tree/completions/_pinhole" share/zsh/site-functions/_pinhole 644
+    put "$tree/completions/pinhole.fish" share/fish/vendor_completions.d/pinhole.fish 644
+    echo "$prefix/bin/pinhole is $("$prefix/bin/pinhole" --version)"
+    case ":$PATH:" in
+        *":$prefix/bin:"*) ;;
+        *) echo "$prefix/bin is not in your PATH: add it in your shell's profile" ;;
+    esac
+}
+
+# At the end, so that a script that arrived in part does nothing.
+main "$@"

@@ -1,0 +1,133 @@
+//! What stands in a page of the manual beside the definition of the arguments.
+
+/// The words of one page.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// Paragraphs behind the first sentence.
+    pub(super) description: &'static [&'static str],
+    /// Exit codes.
+    pub(super) exit_status: &'static [(&'static str, &'static str)],
+    /// Files that are read or written.
+    pub(super) files: &'static [(&'static str, &'static str)],
+    /// Signals that mean something.
+    pub(super) signals: &'static [(&'static str, &'static str)],
+    /// Something runs, and reads the variables that every run reads.
+    pub(super) is_run: bool,
+}
+
+const EXIT_STATUS: &[(&str, &str)] = &[
+    ("0", "Done: the run ended as it should, or by a signal."),
+    ("1", "Failed: the last line on stderr says why; with --json it is an error event on stdout."),
+    ("2", "Wrong usage: nothing was run."),
+];
+
+const INTERRUPT: (&str, &str) =
+    ("SIGINT, SIGTERM", "The run ends in order, and the other side is told. A second one ends it at once.");
+
+const HANG_UP: (&str, &str) =
+    ("SIGHUP", "The same: the terminal was closed. It is ignored where the run was started with nohup(1).");
+
+const CA_FILE: (&str, &str) =
+    ("--ca FILE", "Certificates in PEM to trust instead of the system's. It is read at the start.");
+
+/// The page of the program as a whole.
+pub(super) const PROGRAM: Words = Words {
+    description: &[
+        "A host shares services, a client makes them appear on its machine. Traffic goes directly between the two over \
+         WebRTC, or is relayed, sealed end to end, over the WebSocket at which they met. Both sides prove to each other \
+         that they know a pin.",
+        "Without a command, pinhole asks at the terminal what is to be done, and shows the command line that does the \
+         same.",
+    ],
+    exit_status: EXIT_STATUS,
+    files: &[],
+    signals: &[],
+    is_run: true,
+};
+
+/// The page of a command that has no words of its own.
+const OTHER: Words = Words { description: &[], exit_status: EXIT_STATUS, files: &[], signals: &[], is_run: true };
+
+/// Returns the words of a command's page.
+pub(super) fn of(command: &str) -> &'static Words {
+    match command {
+        "host" => &HOST,
+        "client" => &CLIENT,
+        "server" => &SERVER,
+        "check" => &CHECK,
+        "completions" => &COMPLETIONS,
+        _ => &OTHER,
+    }
+}
+
+const HOST: Words = Words {
+    description: &["The host prints the command that clients run. It dials its services when a client connects to \
+                    them, and nothing else unless --allow says so."],
+    exit_status: EXIT_STATUS,
+    files: &[
+        (
+            "--pin-file FILE",
+            "The pin in its first line. It is read at the start; others should not be able to read it.",
+        ),
+        ("--public-auth-file FILE", "USER:PASSWORD in its first line, likewise."),
+        CA_FILE,
+    ],
+    signals: &[INTERRUPT, HANG_UP],
+    is_run: true,
+};
+
+const CLIENT: Words = Words {
+    description: &["The client connects anew until the host ends the session or it is stopped. Open connections \
+                    survive a lost path for --grace."],
+    exit_status: EXIT_STATUS,
+    files: &[("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants."), CA_FILE],
+    signals: &[INTERRUPT, HANG_UP],
+    is_run: true,
+};
+
+const SERVER: Words = Words {
+    description: &[
+        "Traffic still goes directly between host and client. The server joins them, and cannot read what it \
+                    relays for them.",
+    ],
+    exit_status: EXIT_STATUS,
+    files: &[
+        ("--tokens FILE", "Which tokens may register which ids, in TOML; see below."),
+        ("--tls-cert FILE, --tls-key FILE", "The certificate of this server and its key, in PEM."),
+    ],
+    signals: &[
+        (
+            "SIGINT, SIGTERM",
+            "The server takes no further visitors, gives what is under way 10 seconds, and ends. A second one ends it \
+             at once.",
+        ),
+        ("SIGHUP", "Tokens and certificate are read again. If the terminal was closed, the server ends."),
+    ],
+    is_run: true,
+};
+
+const CHECK: Words = Words {
+    description: &[
+        "Nothing is forwarded. Addresses of this machine are listed, STUN servers are asked how it is seen \
+                    from outside, and a host is asked for the same where its URL is given.",
+    ],
+    exit_status: &[
+        ("0", "Nothing keeps the two sides from connecting, be it relayed."),
+        ("1", "Something does, and it is said what."),
+        ("2", "Wrong usage: nothing was looked at."),
+    ],
+    files: &[CA_FILE],
+    signals: &[],
+    is_run: true,
+};
+
+const COMPLETIONS: Words = Words {
+    description: &[
+        "The script is printed on stdout. It names the commands and options of this very version, so write \
+                    it again after an update. Packages bring it along.",
+    ],
+    exit_status: &[("0", "Done."), ("1", "stdout took no more."), ("2", "Wrong usage.")],
+    files: &[],
+    signals: &[],
+    is_run: false,
+};
