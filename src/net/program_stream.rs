@@ -44,7 +44,7 @@ pub fn pair() -> io::Result<(NearEnd, ProgramStream)> {
 }
 
 /// Streams that wait for [`ProgramListener::accept`]; further ones are refused.
-const BACKLOG: usize = 128;
+const BACKLOG: usize = 1024;
 
 /// Creates a listener and the inlet through which the loop offers it streams.
 pub fn listener() -> (Inlet, ProgramListener) {
@@ -89,8 +89,9 @@ impl Inlet {
 
 /// A listener for the streams of a service that this program serves itself.
 ///
-/// Up to 128 streams wait here; further ones are refused, as all are once it is dropped. It ends with its host.
+/// Up to 1,024 streams wait here; further ones are refused, as all are once it is dropped. It ends with its host.
 #[derive(Debug)]
+#[must_use = "dropping it closes the service"]
 pub struct ProgramListener {
     streams: Receiver<ProgramStream>,
 }

@@ -115,6 +115,7 @@ impl RunError {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             RunError::WebSocket(error) | RunError::Server(error) => error.is_transient(),
+            RunError::NotYet(error) => error.may_pass(),
             RunError::Session(End::SignalingLost) => true,
             RunError::Signaling(SignalingError::Refused { code, .. }) => {
                 matches!(code, ErrorCode::UnknownHost | ErrorCode::Busy | ErrorCode::Full | ErrorCode::Restart)

@@ -96,7 +96,7 @@ fn what_cannot_be_opened_says_why() {
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read(&mut stream).unwrap(), "hello");
     // Nobody accepts, then nobody listens.
-    let waiting: Vec<_> = (0..128).map(|_| client.connect("own").unwrap()).collect();
+    let waiting: Vec<_> = (0..1024).map(|_| client.connect("own").unwrap()).collect();
     assert_eq!(client.connect("own").unwrap_err(), DialError::Failed(AbortReason::Refused));
     drop(waiting);
     drop(listener);
