@@ -46,7 +46,7 @@ check:
 	$(CARGO) check --lib --no-default-features
 	$(CARGO) check --no-default-features --features cli
 	$(CARGO) check --lib --no-default-features --features server
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items
 	$(CARGO) test --quiet --test layers -- --skip api:: --skip outside::
 
 check-windows:

@@ -1,4 +1,5 @@
-//! Sends a line to a service of a host, and prints the answer: `cargo run --example dial -- URL SERVICE 'GET / HTTP/1.0'`.
+//! Sends a line to a service of a host, and prints the answer:
+//! `cargo run --example dial -- URL SERVICE 'GET / HTTP/1.0'`.
 
 use std::error::Error;
 use std::io::{self, Write};
