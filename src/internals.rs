@@ -56,9 +56,11 @@ pub mod peer {
     }
 }
 pub mod run {
+    #[cfg(unix)]
+    pub use crate::run::DialError;
     #[cfg(feature = "server")]
     pub use crate::run::Server;
-    pub use crate::run::{Client, DialError, Host, Reporter, RunError, Stopper};
+    pub use crate::run::{Client, Host, Reporter, RunError, Stopper};
 }
 pub mod session {
     pub use crate::session::{End, Event, OPEN_TIMEOUT, Path, Reach, Session, Signal};

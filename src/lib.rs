@@ -27,11 +27,9 @@ mod socks;
 mod status;
 mod tunnel;
 
-#[cfg(unix)]
-pub use crate::api::Client;
 #[cfg(feature = "server")]
 pub use crate::api::Server;
-pub use crate::api::{Check, Error, Host, channel};
+pub use crate::api::{Check, Client, Error, Host, channel};
 #[cfg(feature = "server")]
 pub use crate::config::ServerConfig;
 pub use crate::config::{CheckConfig, ClientConfig, HostConfig};

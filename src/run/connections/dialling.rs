@@ -10,10 +10,14 @@ use crate::config::ProgramService;
 use crate::net::stream::Stream;
 use crate::run::deadlines::DialDue;
 use crate::run::dialer::Wanted;
-use crate::run::keys::{ConnectionKey, SessionKey};
+use crate::run::keys::ConnectionKey;
+#[cfg(unix)]
+use crate::run::keys::SessionKey;
 use crate::run::proxy_header::proxy_header;
 use crate::run::shared::Shared;
-use crate::tunnel::{AbortReason, StreamKey};
+use crate::tunnel::AbortReason;
+#[cfg(unix)]
+use crate::tunnel::StreamKey;
 
 impl Connections {
     /// Dials the target of a stream that the peer opened, if the stream still exists.
