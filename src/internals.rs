@@ -9,11 +9,12 @@ pub mod address {
 }
 #[cfg(feature = "cli")]
 pub mod cli {
-    pub use crate::cli::{forwards, quantity, run};
+    pub use crate::cli::{forwards, quantity, run, services};
 }
 pub mod config {
     pub use crate::config::{
         ClientConfig, GatewayConfig, HostConfig, LocalForward, PublicService, Rate, Registration, ServerConfig,
+        SharedService,
     };
 }
 #[cfg(feature = "server")]

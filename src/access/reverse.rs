@@ -42,7 +42,8 @@ impl ReverseAccess {
     ///
     /// # Errors
     /// Why it must not be listened on.
-    pub(crate) fn check(&self, bind: &Bind) -> Result<Bind, Denied> {
+    #[doc(hidden)]
+    pub fn check(&self, bind: &Bind) -> Result<Bind, Denied> {
         match bind {
             Bind::Tcp(address) => self.check_ports(Protocol::Tcp, address).map(Bind::Tcp),
             Bind::Udp(address) => self.check_ports(Protocol::Udp, address).map(Bind::Udp),
