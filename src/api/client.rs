@@ -62,7 +62,7 @@ impl Client {
         self.connector.open(StreamTarget::Service(service.to_owned()), NAME, Until::Dialled, PATIENCE)
     }
 
-    /// Has the host connect to something that its access list allows, and otherwise does what [`Client::connect`] does.
+    /// Asks the host to connect to a target of its access list; UDP is refused. Waits as [`Client::connect`] does.
     ///
     /// # Errors
     /// [`DialError`].

@@ -16,7 +16,7 @@ impl Running {
     /// Starts a run.
     ///
     /// # Errors
-    /// There can be no further thread.
+    /// The system cannot create a thread.
     pub(super) fn start(
         name: &str,
         stopper: Stopper,
@@ -32,7 +32,7 @@ impl Running {
         self.stopper.stop();
     }
 
-    /// Returns what asks for the end from another thread.
+    /// Returns a handle that stops the run.
     pub(super) fn stopper(&self) -> Stopper {
         self.stopper.clone()
     }

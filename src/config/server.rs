@@ -84,7 +84,7 @@ pub struct GatewayConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain(String);
 
-/// Why a text is no [`Domain`].
+/// The reason why a text is not a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DomainError {

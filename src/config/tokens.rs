@@ -23,13 +23,13 @@ const MAX_ID: usize = 63;
 /// Most of a wrong pattern that an error shows, in characters.
 const MAX_SHOWN: usize = 80;
 
-/// What each token lets its holder do. Tokens themselves are not known, only their hashes.
+/// The permissions of each token. Only the hashes of tokens are known.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     grants: Vec<Grant>,
 }
 
-/// What one token lets its holder do.
+/// The permissions of one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// SHA-256 of the token.
@@ -43,33 +43,33 @@ pub struct Grant {
     ids: Vec<Pattern>,
 }
 
-/// Why a text is no list of tokens. Entries are counted from 1, in the order of the text.
+/// The reason why a text is not a list of tokens. Entries are counted from 1, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TokensError {
-    /// It is no TOML, or has something in it that means nothing here.
+    /// The text is not TOML, or has an unknown key.
     #[error("line {line}: {message}; an entry is [[token]], and below it hash = \"<hex>\" and ids = [\"team-*\"]")]
     Syntax {
         /// Where, from 1.
         line: usize,
-        /// What is wrong, by the parser's account.
+        /// The parser's message.
         message: String,
     },
     /// There is no entry.
     #[error("there is no token; write [[token]], and below it hash = \"<hex>\" and ids = [\"team-*\"]")]
     Empty,
-    /// A hash that is none. It is not shown: it may be a token.
+    /// The hash is malformed. It is not shown, because it may be a token.
     #[error(
         "token {entry}: its hash is not 64 hexadecimal digits; write what this prints, without the dash: \
          printf %s \"$TOKEN\" | sha256sum"
     )]
     Hash {
-        /// Which.
+        /// The entry's number, from 1.
         entry: usize,
     },
     /// The hash of a variable that was not set.
     #[error("token {entry}: its hash is that of nothing; set TOKEN first: printf %s \"$TOKEN\" | sha256sum")]
     HashOfNothing {
-        /// Which.
+        /// The entry's number, from 1.
         entry: usize,
     },
     /// Two entries have one hash.
@@ -83,30 +83,30 @@ pub enum TokensError {
     /// A token for nothing.
     #[error("token {entry}: it has no ids; write those that it may register, for example ids = [\"team-*\"]")]
     NoIds {
-        /// Which.
+        /// The entry's number, from 1.
         entry: usize,
     },
     /// A pattern that no id can match.
     #[error("token {entry}: {pattern:?} matches no id: {problem}; write one such as blog, team-* or *-team")]
     Pattern {
-        /// Which.
+        /// The entry's number, from 1.
         entry: usize,
         /// The beginning of the pattern.
         pattern: String,
-        /// Why.
+        /// The reason.
         problem: PatternError,
     },
     /// A limit that lets nobody in.
     #[error("token {entry}: {key} = 0 lets nobody in; write at least 1, or leave the entry out")]
     Zero {
-        /// Which.
+        /// The entry's number, from 1.
         entry: usize,
         /// The limit's name.
         key: &'static str,
     },
 }
 
-/// Why a file gives no tokens.
+/// The reason why a file gives no tokens.
 #[derive(Debug, Error)]
 pub enum TokensFileError {
     /// It is not there, or cannot be read.
@@ -123,7 +123,7 @@ pub enum TokensFileError {
         /// The file.
         path: PathBuf,
     },
-    /// It is no text.
+    /// The file is not UTF-8.
     #[error("the file of tokens {path} is not UTF-8", path = path.display())]
     NotText {
         /// The file.
@@ -134,7 +134,7 @@ pub enum TokensFileError {
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What.
+        /// The error in the file.
         source: TokensError,
     },
 }

@@ -26,7 +26,7 @@ impl Dialer {
         Dialer { opener }
     }
 
-    /// Has a host connect to a target that its `--allow` names, and waits until it has.
+    /// Asks a host to connect to a target that its access list has, and waits until it has done so, 30 seconds at most.
     ///
     /// # Errors
     /// [`DialError`].
