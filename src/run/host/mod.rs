@@ -85,15 +85,10 @@ impl Host {
     /// The settings contradict each other, or the port cannot be bound.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         config.validate()?;
-        let (services, allow) = (config.services.clone(), config.allow.clone());
-        let server = config.server.as_ref().map_or_else(ServerAccess::default, |registration| ServerAccess {
-            public: registration.public.as_ref().and_then(|public| u16::try_from(public.service).ok()),
-            dials: registration.dial,
-        });
         let dialer = Dialer {
-            services,
-            allow,
-            server,
+            services: config.services.clone(),
+            allow: config.allow.clone(),
+            server: server_access(&config),
             #[cfg(unix)]
             programs: config.programs.clone(),
             ..Dialer::default()
@@ -303,6 +298,13 @@ impl Side for Host {
         self.hang_up();
         Some(outcome)
     }
+}
+
+/// Returns what the server may have dialled.
+fn server_access(config: &HostConfig) -> ServerAccess {
+    let Some(registration) = &config.server else { return ServerAccess::default() };
+    let published = registration.public.as_ref().and_then(|public| config.service_name(public.service));
+    ServerAccess { public: published.map(str::to_owned), dials: registration.dial }
 }
 
 /// Tells whether something listens on a target of this machine, without disturbing it: then its port cannot be bound.

@@ -18,7 +18,7 @@ use rand::RngExt;
 use super::Host;
 use super::conversations::Conversations;
 use super::links::Phase;
-use crate::config::{PublicService, Registration};
+use crate::config::Registration;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::system;
 use crate::net::websocket::{WebSocketError, close_code};
@@ -32,6 +32,7 @@ use crate::signaling::closing;
 use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
+use crate::tunnel::Service;
 
 /// Time for the WebSocket to open.
 const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: Duration::from_secs(3) };
@@ -54,6 +55,8 @@ pub(super) struct Uplink {
     /// The WebSocket, unless the server is away.
     link: Option<LinkKey>,
     pub(super) conversations: Conversations,
+    /// The published service, as the server was told of it last. Its session has that number, whatever is shared since.
+    pub(super) published: Option<Service>,
     /// We were registered in this run, so later failures lead to another attempt.
     was_registered: bool,
     /// The user was told that the server is away.
@@ -72,6 +75,7 @@ impl Uplink {
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             link: None,
             conversations: Conversations::default(),
+            published: None,
             was_registered: false,
             is_told: false,
         })
@@ -79,16 +83,16 @@ impl Uplink {
 
     fn register(&self) -> FromHost {
         let registration = &self.registration;
-        let public = |public: &PublicService| Public {
-            service: u16::try_from(public.service).unwrap_or(u16::MAX),
+        let public = self.published.as_ref().zip(registration.public.as_ref()).map(|(service, public)| Public {
+            service: service.id,
             auth: public.auth.as_ref().map(|auth| Binary(*auth.hash())),
-        };
+        });
         FromHost::Register(Register {
             versions: rendezvous::VERSIONS.to_vec(),
             id: registration.id.clone(),
             token: registration.token.clone(),
             instance: self.instance,
-            public: registration.public.as_ref().map(public),
+            public,
             dial: registration.dial,
         })
     }
@@ -146,7 +150,10 @@ impl Host {
     }
 
     pub(super) fn uplink_opened(&mut self, key: LinkKey) {
-        let Some(uplink) = &self.uplink else { return };
+        let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
+        let published = public.and_then(|public| self.announced(Some(public.service)).pop());
+        let Some(uplink) = &mut self.uplink else { return };
+        uplink.published = published;
         let text = uplink.register().to_text();
         self.links[key].phase = Phase::Registering;
         self.begin_step(key, REGISTER_TIMEOUT);
