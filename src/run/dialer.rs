@@ -5,7 +5,7 @@ use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 #[cfg(unix)]
 use crate::config::ProgramService;
-use crate::config::{ProxyProtocol, SharedService};
+use crate::config::{ProxyProtocol, ReverseForward, SharedService};
 use crate::net::resolver::Asker;
 use crate::tunnel::{AbortReason, ConnectTarget, Service, StreamKey, Trail};
 
@@ -25,8 +25,8 @@ pub(super) struct Dialer {
     pub(super) programs: Vec<ProgramService>,
     /// Targets that a peer may name.
     pub(super) allow: AccessList,
-    /// By number, a client's targets for the connections that its host accepted.
-    pub(super) reverse: Vec<Endpoint>,
+    /// By number, a client's reverse forwards as the host was told of them; `None` if one is gone since.
+    pub(super) reverse: Vec<Option<ReverseForward>>,
     /// The targets that a server may ask for.
     pub(super) server: ServerAccess,
 }
@@ -106,8 +106,8 @@ impl Dialer {
     }
 
     /// Finds the target of a stream in a session of that scope, and the PROXY header that comes first. `offered` is
-    /// what the session was told of the service that the stream is for: a service is the same as long as it has its name
-    /// and its protocol, wherever it leads by now.
+    /// what the session was told of the service that the stream is for: a service is the same as long as it has its
+    /// name and its protocol, wherever it leads by now.
     pub(super) fn endpoint(
         &self,
         scope: Scope,
@@ -149,8 +149,8 @@ impl Dialer {
                 }
             }
             ConnectTarget::Reverse(id) => match self.reverse.get(usize::from(*id)) {
-                Some(endpoint) => Ok((endpoint.clone(), None)),
-                None => Err(denied(NOT_FORWARDED)),
+                Some(Some(reverse)) => Ok((reverse.endpoint.clone(), None)),
+                Some(None) | None => Err(denied(NOT_FORWARDED)),
             },
         }
     }

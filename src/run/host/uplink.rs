@@ -57,6 +57,10 @@ pub(super) struct Uplink {
     pub(super) conversations: Conversations,
     /// The published service, as the server was told of it last. Its session has that number, whatever is shared since.
     pub(super) published: Option<Service>,
+    /// The token is newer than the one that the server was shown last.
+    is_token_new: bool,
+    /// Where the published service is found.
+    web: Option<String>,
     /// We were registered in this run, so later failures lead to another attempt.
     was_registered: bool,
     /// The user was told that the server is away.
@@ -76,9 +80,18 @@ impl Uplink {
             link: None,
             conversations: Conversations::default(),
             published: None,
+            is_token_new: false,
+            web: None,
             was_registered: false,
             is_told: false,
         })
+    }
+
+    /// Goes by another registration, of the same name on the same server.
+    #[cfg(feature = "cli")]
+    pub(super) fn follow(&mut self, registration: Registration) {
+        self.is_token_new |= self.registration.token != registration.token;
+        self.registration = registration;
     }
 
     fn register(&self) -> FromHost {
@@ -154,6 +167,7 @@ impl Host {
         let published = public.and_then(|public| self.announced(Some(public.service)).pop());
         let Some(uplink) = &mut self.uplink else { return };
         uplink.published = published;
+        uplink.is_token_new = false;
         let text = uplink.register().to_text();
         self.links[key].phase = Phase::Registering;
         self.begin_step(key, REGISTER_TIMEOUT);
@@ -196,11 +210,18 @@ impl Host {
     fn note_registered(&mut self, web: Option<String>) {
         let Some(uplink) = &mut self.uplink else { return };
         (uplink.was_registered, uplink.is_told) = (true, false);
+        uplink.web = web;
         uplink.redial.reset();
-        let id = uplink.registration.id.clone();
+        info!("registered id={}", uplink.registration.id);
+        self.report_registered();
+    }
+
+    /// Reports how clients come in through the server.
+    pub(super) fn report_registered(&mut self) {
+        let Some(uplink) = &self.uplink else { return };
+        let (id, web) = (uplink.registration.id.clone(), uplink.web.clone());
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
-        info!("registered id={id}");
         self.core.turn.report(&Event::Registered { id, url, pin, web });
     }
 
@@ -209,6 +230,8 @@ impl Host {
         let Some(uplink) = &mut self.uplink else { return };
         let is_passing = match error.code {
             ErrorCode::Restart | ErrorCode::Busy => true,
+            // It was shown the token that was replaced since.
+            ErrorCode::BadToken | ErrorCode::Denied if uplink.is_token_new => true,
             ErrorCode::BadToken | ErrorCode::Denied | ErrorCode::Version | ErrorCode::Replaced => false,
             _ => uplink.was_registered,
         };
