@@ -1,6 +1,7 @@
 //! Hosts, clients and servers in a network in memory. Tests turn their loops by hand in virtual time: nothing sleeps,
 //! and a timeout of a minute takes a moment. `net/world` replaces sockets, readiness and the clock.
 
+mod endings;
 mod forwarding;
 mod meeting;
 mod programs;
