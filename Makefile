@@ -6,7 +6,8 @@ WORLD_SEEDS ?= 5000
 # More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
 TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
-DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
+	arm-unknown-linux-musleabihf
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
 .PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small dist-all packages clean
@@ -26,7 +27,7 @@ help:
 	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
 	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
 	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
-	@echo "make packages       packs them twice, and installs and removes them (needs root, debootstrap, lintian, rpm, shellcheck)"
+	@echo "make packages       packs them twice, and installs, upgrades and removes them (needs root and what packaging/test.sh names)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo

@@ -1,0 +1,136 @@
+#!/bin/sh
+# Tests a deb as its user has it, in a Debian without Rust: installed, run as a service that is set up in six lines,
+# upgraded and reloaded while a client fetches a large file, removed, purged.
+# usage: packaging/tests/deb.sh DEBIAN_ARCH NEW_DEB OLD_DEB     needs root, debootstrap; for others' processors, binfmt
+set -eu
+. packaging/tests/lib.sh
+
+architecture=$1 new=$2 old=$3
+megabytes=${MEGABYTES:-100}
+# So slow that it is still under way when everything else is done.
+rate=${RATE:-8M}
+
+install_deb() {
+    cp "$1" "$root/pinhole.deb"
+    in_root dpkg -i /pinhole.deb >"$work/dpkg.log" 2>&1 || fail "dpkg -i $1: $(cat "$work/dpkg.log")"
+    rm "$root/pinhole.deb"
+}
+
+# Expects a version of the package in the root.
+has_version() {
+    # shellcheck disable=SC2016 # dpkg-query fills it in
+    found=$(in_root dpkg-query -f '${Version}' -W pinhole)
+    [ "$found" = "$1" ] || fail "the package is $found, and not $1"
+}
+
+purge() {
+    in_root apt-get purge -y pinhole >"$work/dpkg.log" 2>&1 || fail "apt-get purge: $(cat "$work/dpkg.log")"
+}
+
+# Expects that a root is as it was before, but for the files whose names are given.
+left() {
+    list "$root" >"$work/after"
+    found=$(comm -13 "$work/before" "$work/after")
+    [ "$found" = "$(printf '%s' "$1")" ] || fail "what is left behind: $found"
+    [ -z "$(comm -23 "$work/before" "$work/after")" ] || fail "purge removes too much"
+}
+
+# Starts a client of the host on this machine; http://$local leads to the service then.
+join() {
+    start "$work/client-$1.log" "$native" client "$url" "$1=0" --pin-file "$root/etc/pinhole/nas.pin" --no-stun --json
+    wait_for "$work/client-$1.log" '"event":"forwarding"'
+    local=$(sed -n 's/.*"event":"forwarding".*"local":"\([^"]*\)".*/\1/p' "$work/client-$1.log")
+}
+
+settings() {
+    cat >"$root/etc/pinhole/nas.toml" <<EOF
+[host]
+services = $1
+listen = "127.0.0.1:0"
+pin-file = "nas.pin"
+no-stun = true
+json = true
+EOF
+}
+
+served() {
+    files=$work/files
+    mkdir -p "$files"
+    head -c "$((megabytes * 1000000))" /dev/urandom >"$files/large"
+    serve "$files"
+    sum=$(sha256sum <"$files/large")
+}
+
+run_while_upgraded() {
+    install_deb "$old"
+    has_version 0.0.1-1
+    printf 'correct horse battery staple\n' >"$root/etc/pinhole/nas.pin"
+    settings "[\"files=127.0.0.1:$port\"]"
+    in_root pinhole verify /etc/pinhole/nas.toml || fail "the file of six lines is wrong"
+    start "$work/host.log" env LC_ALL=C chroot "$root" pinhole run /etc/pinhole/nas.toml
+    host=$pid
+    wait_for "$work/host.log" '"event":"listening"'
+    url=$(sed -n 's/.*"event":"listening".*"url":"\([^"?]*\).*/\1/p' "$work/host.log")
+
+    join files
+    curl --silent --show-error --fail --limit-rate "$rate" "http://$local/large" >"$work/fetched" &
+    fetch=$!
+    started="$started $fetch"
+    wait_for "$work/host.log" '"event":"stream-opened"'
+
+    install_deb "$new"
+    has_version "$version-1"
+    kill -0 "$host" || fail "a host ends when its package is upgraded"
+    settings "[\"files=127.0.0.1:$port\", \"again=127.0.0.1:$port\"]"
+    kill -HUP "$host"
+    wait_for "$work/host.log" '"event":"reloaded"'
+    join again
+    curl --silent --show-error --fail --range 0-999999 "http://$local/large" | cmp -n 1000000 - "$files/large" ||
+        fail "the service that the reload added gives something else"
+    kill -0 "$fetch" || fail "the transfer was over too early to show anything: see RATE"
+    wait "$fetch" || fail "the transfer broke off: $(cat "$work/host.log")"
+    [ "$(sha256sum <"$work/fetched")" = "$sum" ] || fail "what arrived is not what was sent"
+    stop "$host" || fail "the host ends with $?: $(cat "$work/host.log")"
+    rm "$work/fetched"
+    passed "$architecture: $megabytes MB arrived as they were sent, through an upgrade and a reload that added a service"
+}
+
+examples() {
+    folder=$root/tmp/examples
+    mkdir "$folder"
+    cp "$root"/usr/share/doc/pinhole/examples/*.toml "$folder"
+    printf 'correct horse battery staple\n' | tee "$folder/pin" >"$folder/token"
+    for example in "$folder"/*.toml; do
+        in_root pinhole verify "/tmp/examples/${example##*/}" || fail "the example ${example##*/}"
+    done
+    rm -r "$folder"
+}
+
+remove() {
+    in_root apt-get remove -y pinhole >"$work/dpkg.log" 2>&1 || fail "apt-get remove: $(cat "$work/dpkg.log")"
+    left "$root/etc/pinhole
+$root/etc/pinhole/nas.pin
+$root/etc/pinhole/nas.toml"
+    install_deb "$new"
+    # As `systemctl enable` makes it.
+    mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+    ln -s "/usr/lib/systemd/system/pinhole@.service" "$root/etc/systemd/system/multi-user.target.wants/pinhole@nas.service"
+    purge
+    rm "$root"/etc/pinhole/nas.*
+    rmdir "$root/etc/pinhole"
+    left ""
+    install_deb "$new"
+    purge
+    left ""
+    passed "$architecture: removed and purged, and nothing is left but what somebody wrote into /etc/pinhole"
+}
+
+debian "$architecture"
+in_root dpkg --purge pinhole >"$work/dpkg.log" 2>&1 || true
+rm -rf "$root/etc/pinhole" "$root/tmp/examples"
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+list "$root" >"$work/before"
+served
+run_while_upgraded
+examples
+remove
