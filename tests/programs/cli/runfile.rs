@@ -108,7 +108,7 @@ fn a_unit_finds_its_secret() {
 fn the_examples_of_the_packages_are_right() {
     let folder = Folder::new("examples");
     for secret in ["pin", "token"] {
-        let file = folder.write(secret, "correct horse battery staple\n");
+        let file = folder.write(secret, "correct-horse-battery-staple\n");
         fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
     }
     let examples = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples")).unwrap();
