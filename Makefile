@@ -26,7 +26,7 @@ help:
 	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
 	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
 	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
-	@echo "make packages       packs them twice, and installs and removes them (needs root, debootstrap, lintian, rpm, shellcheck)"
+	@echo "make packages       packs them twice, and installs and removes them (needs root, busybox, debootstrap, lintian, rpm, shellcheck)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tests the packages of the binaries that `make dist` made: twice the same bytes; installed, run and removed again in a
 # Debian without Rust, in an rpm root, and by install.sh.
-# usage: packaging/test.sh x86_64 [NAME...]     needs root, debootstrap, lintian, rpm, shellcheck, python3-venv
+# usage: packaging/test.sh x86_64 [NAME...]     needs root, busybox, debootstrap, lintian, rpm, shellcheck, python3-venv
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -154,3 +154,4 @@ install_script
 alone
 rpm_package
 deb
+packaging/openwrt/test/all.sh "$work/bin/pinhole-x86_64" "$work/out/pinhole_$version-1_x86_64.ipk"
