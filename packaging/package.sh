@@ -41,6 +41,7 @@ tarball() {
     rm -rf "$tree"
     cp -r "$STAGE" "$tree"
     cp -r LICENSE-MIT LICENSE-APACHE CHANGELOG.md README.md packaging/examples packaging/systemd "$tree/"
+    cp -r packaging/openwrt/net/pinhole/files "$tree/openwrt"
     tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
         -C target/packages/stage -cf - "$release" | gzip -9n >"$out/$release.tar.gz"
     rm -rf "$tree"

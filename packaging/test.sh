@@ -74,4 +74,5 @@ lint
 packaging/tests/install_script.sh "$out"
 alone
 packaging/tests/rpm.sh "$out/pinhole-$version-1.$(uname -m).rpm" "$older/pinhole-0.0.1-1.$(uname -m).rpm"
+packaging/openwrt/test/all.sh "$native" "$out/pinhole_$version-1_$(uname -m).ipk"
 debs "$@"

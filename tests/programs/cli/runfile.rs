@@ -66,7 +66,9 @@ fn a_file_that_makes_no_sense_is_wrong_usage() {
         assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{line:?}");
     }
     let json = folder.write("json.toml", "[host]\nservices = [0]\njson = true\n");
-    for line in [["run", &file, "--json"], ["run", "--json", &file], ["run", &json, "--once"]] {
+    for line in
+        [["run", &file, "--json"], ["run", "--json", &file], ["run", &json, "--once"], ["verify", &file, "--json"]]
+    {
         let ended = run(&line);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(2), ""), "{line:?}");
         let event: Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -87,6 +89,10 @@ fn what_print_config_writes_is_right() {
         format!("{file} is right: it is a host of web, whose signaling listens at 127.0.0.1:0\n")
     );
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    let verified = run(&["verify", "--json", &file]);
+    let event: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    assert_eq!((&event["event"], &event["warnings"]), (&"verified".into(), &Value::Array(Vec::new())));
 }
 
 #[test]
