@@ -11,16 +11,16 @@ use crate::common::services::echo;
 use crate::common::{connect, ping};
 
 /// A folder that is gone when this is dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub(super) fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("pinhole-run-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
-    fn write(&self, name: &str, contents: &str) -> String {
+    pub(super) fn write(&self, name: &str, contents: &str) -> String {
         let path = self.0.join(name);
         fs::write(&path, contents).unwrap();
         path.to_str().unwrap().to_owned()
