@@ -2,7 +2,8 @@
 # Tests the packages of the binaries that `make dist` made: twice the same bytes; installed, upgraded, run and removed
 # in a Debian without Rust for each processor, in an rpm root, and by install.sh.
 # usage: packaging/test.sh NAME...     NAME as for packaging/package.sh, this machine's among them
-#        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others
+#        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others, and
+#        buildah if the image is to be tested
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/tests/lib.sh
@@ -28,7 +29,7 @@ lint() {
     passed "shellcheck and lintian"
 }
 
-# What the Dockerfile makes: the binary in an empty root, as nobody.
+# The binary in an empty root, as nobody.
 alone() {
     root=$work/alone
     rm -rf "$root"
@@ -37,6 +38,24 @@ alone() {
     chroot --userspec=65534:65534 "$root" /pinhole demo >"$work/demo.log" 2>&1 ||
         fail "the demo in an empty root: see $work/demo.log"
     passed "the binary runs in an empty root, as nobody"
+}
+
+image() {
+    if ! command -v buildah >/dev/null; then
+        echo "SKIPPED: the image of the Dockerfile, which needs buildah"
+        return
+    fi
+    storage=$work/image
+    set -- buildah --root "$storage/root" --runroot "$storage/run" --storage-driver vfs
+    "$@" build --isolation chroot --quiet --build-arg "BINARY=${native#"$(pwd)/"}" --tag pinhole . >/dev/null ||
+        fail "the Dockerfile"
+    container=$("$@" from pinhole)
+    "$@" run --isolation chroot "$container" /pinhole demo >"$work/demo.log" 2>&1 ||
+        fail "the demo in the image: see $work/demo.log"
+    "$@" rm --all >/dev/null
+    "$@" rmi --all >/dev/null
+    rm -rf "$storage"
+    passed "the image of the Dockerfile runs"
 }
 
 # The kernel starts programs of another processor with qemu, if it is told so: for a root that has no qemu.
@@ -73,6 +92,7 @@ same_twice "$@"
 lint
 packaging/tests/install_script.sh "$out"
 alone
+image
 packaging/tests/rpm.sh "$out/pinhole-$version-1.$(uname -m).rpm" "$older/pinhole-0.0.1-1.$(uname -m).rpm"
 packaging/openwrt/test/all.sh "$native" "$out/pinhole_$version-1_$(uname -m).ipk"
 debs "$@"
