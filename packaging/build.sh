@@ -37,8 +37,8 @@ find_source() {
         apt-get install -y -qq --no-install-recommends rustc-web cargo-web rust-web-src >/dev/null
     fi
     if ! has_source /usr/bin/rustc; then
-        echo "There is no standard library for $target: neither from rustup, nor in source (rustup component rust-src," >&2
-        echo "or Debian's packages rustc-web, cargo-web and rust-web-src)." >&2
+        echo "There is no standard library for $target: neither from rustup, nor in source (rustup component" >&2
+        echo "rust-src, or Debian's packages rustc-web, cargo-web and rust-web-src)." >&2
         exit 1
     fi
     rustc=/usr/bin/rustc cargo=/usr/bin/cargo

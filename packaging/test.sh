@@ -2,8 +2,8 @@
 # Tests the packages of the binaries that `make dist` made: twice the same bytes; installed, upgraded, run and removed
 # in a Debian without Rust for each processor, in an rpm root, and by install.sh.
 # usage: packaging/test.sh NAME...     NAME as for packaging/package.sh, this machine's among them
-#        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others, and
-#        buildah if the image is to be tested
+#        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others,
+#        and buildah if the image is to be tested
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/tests/lib.sh

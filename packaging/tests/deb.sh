@@ -98,7 +98,7 @@ run_while_upgraded() {
     [ "$(sha256sum <"$work/fetched")" = "$sum" ] || fail "what arrived is not what was sent"
     stop "$host" || fail "the host ends with $?: $(cat "$work/host.log")"
     rm "$work/fetched"
-    passed "$architecture: $megabytes MB arrived as they were sent, through an upgrade and a reload that added a service"
+    passed "$architecture: $megabytes MB arrived, through an upgrade and a reload that added a service"
 }
 
 examples() {
@@ -120,8 +120,7 @@ $root/etc/pinhole/nas.pin
 $root/etc/pinhole/nas.toml"
     install_deb "$new"
     # As `systemctl enable` makes it.
-    mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
-    ln -s "/usr/lib/systemd/system/pinhole@.service" "$root/etc/systemd/system/multi-user.target.wants/pinhole@nas.service"
+    ln -s /usr/lib/systemd/system/pinhole@.service "$wants/pinhole@nas.service"
     purge
     rm "$root"/etc/pinhole/nas.*
     rmdir "$root/etc/pinhole"
@@ -132,12 +131,49 @@ $root/etc/pinhole/nas.toml"
     passed "$architecture: removed and purged, and nothing is left but what somebody wrote into /etc/pinhole"
 }
 
+# What the package asks of systemd, where one runs. A stand-in has two instances, and writes down what it is told.
+with_systemd() {
+    mkdir -p "$root/run/systemd/system" "$root/usr/local/sbin"
+    cat >"$root/usr/local/sbin/systemctl" <<'EOF'
+#!/bin/sh
+case "$*" in
+    *list-units*) printf 'pinhole@nas.service loaded active running\npinhole@office.service loaded active running\n' ;;
+    *) echo "systemctl $*" >>/told ;;
+esac
+EOF
+    printf '#!/bin/sh\necho "invoke $*" >>/told\n' >"$root/usr/local/sbin/deb-systemd-invoke"
+    chmod +x "$root/usr/local/sbin/systemctl" "$root/usr/local/sbin/deb-systemd-invoke"
+    : >"$root/told"
+
+    install_deb "$old"
+    told "systemctl --system daemon-reload"
+    install_deb "$new"
+    told "systemctl --system daemon-reload
+invoke try-restart pinhole@nas.service
+invoke try-restart pinhole@office.service"
+    in_root dpkg --remove pinhole >"$work/dpkg.log"
+    told "invoke stop pinhole@nas.service
+invoke stop pinhole@office.service
+systemctl --system daemon-reload"
+    in_root dpkg --purge pinhole >"$work/dpkg.log"
+    rm -r "$root/run/systemd" "$root/told" "$root"/usr/local/sbin/*systemd* "$root/usr/local/sbin/systemctl"
+    left ""
+    passed "$architecture: an upgrade restarts the instances that run, and removal stops them"
+}
+
+told() {
+    [ "$(cat "$root/told")" = "$1" ] || fail "systemd is told: $(cat "$root/told")"
+    : >"$root/told"
+}
+
 debian "$architecture"
 in_root dpkg --purge pinhole >"$work/dpkg.log" 2>&1 || true
 rm -rf "$root/etc/pinhole" "$root/tmp/examples"
-mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+wants=$root/etc/systemd/system/multi-user.target.wants
+mkdir -p "$wants"
 list "$root" >"$work/before"
 served
 run_while_upgraded
 examples
 remove
+with_systemd

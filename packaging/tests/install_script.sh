@@ -14,8 +14,8 @@ installed_by() {
     "$prefix/bin/pinhole" --version >/dev/null || fail "$* installs nothing that starts"
     [ -s "$prefix/share/man/man1/pinhole-host.1" ] || fail "$* installs no pages"
     [ -s "$prefix/share/bash-completion/completions/pinhole" ] || fail "$* installs no completions"
-    [ -n "${no_systemd-}" ] || grep -q "^ExecStart=$prefix/bin/pinhole run " "$prefix/share/systemd/user/pinhole@.service" ||
-        fail "$* installs no unit"
+    unit=$prefix/share/systemd/user/pinhole@.service
+    [ -n "${no_systemd-}" ] || grep -q "^ExecStart=$prefix/bin/pinhole run " "$unit" || fail "$* installs no unit"
 }
 
 # Expects that nothing is left below a folder: uninstalled PREFIX COMMAND...
@@ -54,7 +54,8 @@ trap 'stop_all; rm -rf "$there"' EXIT
 busybox_alone
 
 for shell in dash bash; do
-    installed_by "$there/$shell" "$shell" packaging/install.sh --from "$from" --version "$version" --prefix "$there/$shell"
+    installed_by "$there/$shell" "$shell" packaging/install.sh --from "$from" --version "$version" \
+        --prefix "$there/$shell"
 done
 # That has no systemd.
 no_systemd=yes
@@ -76,7 +77,8 @@ grep -q 'goes on with the old one' "$work/said" || fail "install.sh does not say
 stop "$running" || fail "a pinhole that runs is harmed by its update"
 touch "$there/file/share/man/man1/other.1"
 dash packaging/install.sh --uninstall --prefix "$there/file" >"$work/said"
-[ "$(find "$there/file" ! -type d)" = "$there/file/share/man/man1/other.1" ] || fail "--uninstall removes too much, or too little"
+[ "$(find "$there/file" ! -type d)" = "$there/file/share/man/man1/other.1" ] ||
+    fail "--uninstall removes too much, or too little"
 
 # Without root it goes into the home of its user.
 mkdir "$there/home"
@@ -102,4 +104,4 @@ refused 2 "--version is missing" --from "$from"
 refused 2 "is no version" --from "$from" --version ../..
 refused 2 "--frob is not known" --frob
 refused 1 "there is no pinhole" --uninstall
-passed "install.sh: by HTTP and from a folder, in dash, bash and busybox, as root and not, over a running one, and removed"
+passed "install.sh: by HTTP and from a folder, in dash, bash and busybox, as root and not, over a running one; removed"

@@ -20,7 +20,8 @@ for unit in system/pinhole@.service system/pinhole-server.service user/pinhole@.
 done
 "$@" --erase --noscripts pinhole || fail "rpm --erase"
 # What is left of /usr are the system's own folders, which are there on a real one.
-find "$root" \( -type f -o -name '*pinhole*' \) ! -path "$root/database/*" | grep . && fail "erasing leaves something behind"
+find "$root" \( -type f -o -name '*pinhole*' \) ! -path "$root/database/*" | grep . &&
+    fail "erasing leaves something behind"
 for script in packaging/rpm/*; do
     for count in 0 1 2; do
         sh -eu "$script" "$count" || fail "$script $count"
