@@ -189,6 +189,19 @@ fn forwards_of_a_client_come_and_go() {
 }
 
 #[test]
+fn a_port_for_the_only_service_leads_to_that_when_others_came() {
+    let Pair { mut world, office, home, host, client } = Pair::new(relayed());
+    world.silent(office, OTHER);
+    world.reload_host(host, sharing(&["81=127.0.0.1:81", "80=127.0.0.1:80"]));
+    world.cut(office, home, true);
+    world.until("the end of the session", |world| {
+        world.said(client, |event| matches!(event, Event::Disconnected { .. }))
+    });
+    world.cut(office, home, false);
+    check(&mut world, home, b"hello");
+}
+
+#[test]
 fn a_client_without_a_session_takes_other_forwards_too() {
     let mut world = World::new();
     let [office, home] = [OFFICE, "10.0.0.2"].map(|address| world.machine(&[address]));
