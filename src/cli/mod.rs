@@ -28,6 +28,7 @@ mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod services;
+mod supervision;
 mod verify;
 pub mod wizard;
 
@@ -52,6 +53,7 @@ use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
 use crate::status::style::Role;
+use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
 #[cfg(unix)]
@@ -113,8 +115,12 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
     let result = match command {
         Command::Host(config, output) => {
             let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
+            let server = config.server.as_ref().map(|registration| registration.server.host().to_owned());
             Host::bind(config, reporter).and_then(|mut host| {
                 host.handle_signals()?;
+                if let Some(told) = supervision::of_process(Summary::host(server.as_deref())) {
+                    host.supervise(told);
+                }
                 host.run()
             })
         }
@@ -129,6 +135,9 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
             let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
                 server.handle_signals()?;
+                if let Some(told) = supervision::of_process(Summary::server()) {
+                    server.supervise(told);
+                }
                 server.run()
             })
         }
@@ -172,8 +181,12 @@ fn run_client(
 ) -> Result<(), (String, String)> {
     let told = |error: RunError| (error.code().to_owned(), error.to_string());
     let reporter = client_reporter(pipe.is_some(), output, printer).into_callback();
+    let summary = Summary::client(config.url.host());
     let mut client = Client::bind(config, reporter).map_err(told)?;
     client.handle_signals().map_err(told)?;
+    if let Some(told) = supervision::of_process(summary) {
+        client.supervise(told);
+    }
     #[cfg(unix)]
     let pipe =
         pipe.map(|target| RunningPipe::start(&client, target)).transpose().map_err(|error| told(error.into()))?;

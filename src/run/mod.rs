@@ -30,6 +30,7 @@ mod side;
 mod signals;
 mod sockets;
 mod stun;
+mod supervision;
 mod table;
 mod token;
 mod trails;
@@ -47,6 +48,7 @@ pub use self::opener::DialError;
 pub use self::server::Server;
 #[cfg(all(unix, feature = "server"))]
 pub use self::server::ServerDialer;
+pub use self::supervision::Supervision;
 pub use self::turn::{Reporter, Stopper};
 #[cfg(unix)]
 pub(crate) use self::{

@@ -96,6 +96,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net/program_socket", &[], &["rustix"]),
     room("net/program_stream", &[], &["crossbeam_channel", "std::os"]),
     room("net/resolver", &[], &["crossbeam_channel", "std::net::ToSocketAddrs", "std::thread"]),
+    room("net/service_manager", &[], &["rustix", "std::os"]),
     room("net/system", &[], &["Instant::now", "if_addrs", "mio", "quinn_udp", "rand", "socket2", "std::time::Instant"]),
     room("net/tls", &["processor"], &["rustls", "rustls_native_certs", "std::fs", "webpki_roots"]),
     room("net/transport", &[], &["rustls"]),

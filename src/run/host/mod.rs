@@ -31,6 +31,8 @@ use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
 use crate::run::signals::HangUp;
+#[cfg(feature = "cli")]
+use crate::run::supervision::Supervision;
 use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::run::turn::{Reporter, Stopper};
@@ -173,6 +175,12 @@ impl Host {
         Ok(self.core.turn.handle_signals(HangUp::Ends)?)
     }
 
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
+    }
+
     /// Runs until it is stopped, or, with `once`, until the first established session ended.
     ///
     /// # Errors
@@ -226,6 +234,7 @@ impl Host {
 
     /// Admits nobody else, and ends the present sessions.
     fn end(&mut self, outcome: Result<(), RunError>) {
+        self.core.turn.stopping();
         if let Some(mut listener) = self.listener.take() {
             self.core.turn.deregister(&mut listener);
         }
@@ -254,6 +263,7 @@ impl Side for Host {
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
             self.core.turn.report(&Event::Listening { addr, url, pin });
+            self.core.turn.ready();
         }
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);

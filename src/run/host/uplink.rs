@@ -195,6 +195,7 @@ impl Host {
         let pin = self.pin.reveal().to_owned();
         info!("registered id={id}");
         self.core.turn.report(&Event::Registered { id, url, pin, web });
+        self.core.turn.ready();
     }
 
     /// Handles the server's reason for ending the relation.

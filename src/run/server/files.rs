@@ -15,6 +15,7 @@ use crate::status::event::Event;
 impl Server {
     /// Reads tokens and certificate again; keeps the old ones if that fails.
     pub(super) fn reload(&mut self) {
+        self.core.turn.reloading();
         match read_tls(&self.config, &mut self.core) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls);
@@ -32,6 +33,7 @@ impl Server {
             Ok(Access::Open) => {}
             Err(error) => self.core.turn.warn("reload", format!("the tokens stay as they were: {error}")),
         }
+        self.core.turn.reloaded();
     }
 }
 

@@ -11,8 +11,12 @@ mod processor;
 mod proxies;
 mod recovery;
 mod runfile;
+#[cfg(target_os = "linux")]
+mod service_manager;
 mod sessions;
 mod signaling_port;
 mod stalled;
+#[cfg(target_os = "linux")]
+mod units;
 mod usage;
 mod wizard;
