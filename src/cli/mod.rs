@@ -11,6 +11,8 @@ pub mod failure;
 mod file;
 pub mod forwards;
 pub mod host;
+#[cfg(unix)]
+pub mod install;
 pub mod line;
 pub mod logging;
 pub mod manual;
@@ -29,6 +31,8 @@ mod secrets;
 pub mod server;
 pub mod services;
 mod supervision;
+#[cfg(unix)]
+pub mod unit;
 mod verify;
 pub mod wizard;
 
@@ -147,12 +151,11 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
                 Err(error) => failed(output, printer, error.code(), error.to_string()),
             };
         }
-        Command::Print(text) => {
-            return match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, printer, "system", format!("stdout takes no more: {error}")),
-            };
-        }
+        Command::Print(text) => return print(&text, output, printer),
+        #[cfg(unix)]
+        Command::Install(plan) => return said(install::install(&plan), output, printer),
+        #[cfg(unix)]
+        Command::Uninstall(arguments) => return said(install::uninstall(&arguments), output, printer),
         Command::Demo(output) => {
             return match demo::run(output.reporter(Role::Client, printer).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -203,6 +206,23 @@ fn client_reporter(is_piped: bool, output: Output, printer: &Printer) -> Reporte
     match is_piped {
         true => output.reporter_on_stderr(Role::Client, printer),
         false => output.reporter(Role::Client, printer),
+    }
+}
+
+/// Prints a text, and returns the exit code.
+fn print(text: &str, output: Output, printer: &Printer) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(output, printer, "system", format!("stdout takes no more: {error}")),
+    }
+}
+
+/// Prints what was done, or reports why it was not, and returns the exit code.
+#[cfg(unix)]
+fn said(done: Result<String, String>, output: Output, printer: &Printer) -> ExitCode {
+    match done {
+        Ok(text) => print(&text, output, printer),
+        Err(message) => failed(output, printer, "install", message),
     }
 }
 

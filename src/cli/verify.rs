@@ -17,6 +17,8 @@ pub(super) fn sentence(file: &str, command: &Command, is_pin_missing: bool) -> S
         Command::Server(config, _) => server(config),
         // No file says these.
         Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
+        #[cfg(unix)]
+        Command::Install(_) | Command::Uninstall(_) => String::new(),
     };
     format!("{file} is right: {what}\n")
 }

@@ -11,7 +11,7 @@ mod write;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
-pub(super) use setting::{Said, Setting};
+pub(super) use setting::{Said, Setting, Value};
 pub(super) use write::toml;
 
 use super::{parse, secret_file, secrets};
@@ -61,12 +61,12 @@ fn secret(setting: &Setting) -> Option<&'static str> {
 }
 
 /// Tells whether a URL has the pin in it.
-fn has_secret(url: &setting::Value) -> bool {
+fn has_secret(url: &Value) -> bool {
     url.text.to_str().is_some_and(|text| matches!(parse::host_url(text), Ok((_, Some(_)))))
 }
 
 /// Takes the pin out of a URL.
-fn forget_pin(setting: &mut Setting) {
+pub(super) fn forget_pin(setting: &mut Setting) {
     let Said::Values(values) = &mut setting.said else { return };
     for value in values {
         if let Some(Ok((url, Some(_)))) = value.text.to_str().map(parse::host_url) {

@@ -5,6 +5,8 @@ mod documents;
 mod endings;
 mod failures;
 mod hangups;
+#[cfg(target_os = "linux")]
+mod install;
 mod names;
 mod played_host;
 mod processor;
