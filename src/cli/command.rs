@@ -79,11 +79,13 @@ pub struct Parsed {
     pub equivalent: Option<String>,
     /// What is to be warned of.
     pub remarks: Vec<String>,
+    /// The role of the file of `pinhole run`.
+    pub role: Option<&'static str>,
 }
 
 impl From<Command> for Parsed {
     fn from(command: Command) -> Parsed {
-        Parsed { command, equivalent: None, remarks: Vec::new() }
+        Parsed { command, equivalent: None, remarks: Vec::new(), role: None }
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Surroundings<'a> {
     pub credentials: Option<PathBuf>,
     /// The folder that paths of the command line are relative to.
     pub folder: Option<PathBuf>,
+    /// The role that runs already, for a file that is read again.
+    pub role: Option<&'static str>,
 }
 
 impl Surroundings<'_> {
@@ -221,7 +225,7 @@ fn ask_for_all<'a>(
             Command::Client(config, None, output)
         }
     };
-    Ok(Parsed { command, equivalent, remarks: Vec::new() })
+    Ok(Parsed { equivalent, ..command.into() })
 }
 
 #[cfg(test)]

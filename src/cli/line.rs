@@ -14,9 +14,10 @@ use super::file::{self, Document, Keys, Places, ROLES, Setting};
 use super::install::{Role, Wanted};
 use super::output::Output;
 use super::question::Question;
+use super::secrets;
 #[cfg(unix)]
 use super::unit::InstallArguments;
-use super::{secrets, verify};
+use super::verify::{self, Right};
 
 /// Turns arguments (the program's name first) into a command, asking a person for what is missing.
 ///
@@ -33,6 +34,13 @@ pub fn parse(
         Refusal::Usage(usage) => Failure::Usage { usage, output },
         Refusal::NoAnswer(no_answer) => Failure::NoAnswer(no_answer),
     })
+}
+
+/// Tells whether these arguments are of a run that SIGHUP does not end, before anything else is known of them.
+pub fn reloads(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let is_word = |argument: &OsString| !argument.as_encoded_bytes().starts_with(b"-");
+    let command = arguments.into_iter().skip(1).find(is_word);
+    command.is_some_and(|command| command == "run" || command == "server")
 }
 
 /// Tells whether JSON is asked for, also where the arguments are not understood.
@@ -52,6 +60,9 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
     match (arguments.command, matches.subcommand()) {
         (Some(Action::Run(run)), _) => {
             let document = read(&run.file, &surroundings)?;
+            if let Some(role) = surroundings.role.filter(|role| *role != document.keys.role()) {
+                return Err(document.of_other_role(role).into());
+            }
             output.json |= document.wants_json();
             let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
             let json = run.json.then_some("--json");
@@ -67,6 +78,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             };
             parsed.remarks.extend(document.remark());
             parsed.remarks.extend(secrets::shown(&matches));
+            parsed.role = Some(document.keys.role());
             Ok(parsed)
         }
         (Some(Action::Verify(verify)), _) => {
@@ -75,8 +87,14 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let arguments = of_file(&document, &settings)?;
             let (mut parsed, is_pin_missing) =
                 look(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?;
-            parsed.command = Command::Print(verify::sentence(document.name(), &parsed.command, is_pin_missing));
-            parsed.remarks.extend(document.remark());
+            let remark = verify::files(&parsed.command).map_err(|usage| document.explain(&settings, usage))?;
+            parsed.remarks.extend(document.remark().into_iter().chain(remark));
+            let (file, role) = (document.name(), document.keys.role());
+            let right = Right { file, role, command: &parsed.command, is_pin_missing };
+            parsed.command = Command::Print(match verify.json {
+                true => right.event(&std::mem::take(&mut parsed.remarks)),
+                false => right.sentence(),
+            });
             Ok(parsed)
         }
         #[cfg(unix)]
@@ -166,9 +184,9 @@ fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed,
         is_asked = true;
         Ok("unknown".to_owned())
     };
-    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, .. } = surroundings;
+    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, role, .. } = surroundings;
     let ask = Some(&mut ask as _);
-    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder };
+    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, role };
     let parsed = command(arguments, surroundings)?;
     Ok((parsed, is_asked))
 }

@@ -126,6 +126,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/dialer", &["access"], &[]),
     room("run/links", &["http"], &["rustls"]),
     room("run/flows/programs", &["socks"], &[]),
+    room("run/reload", &[], &["std::thread"]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
     room("run/server/register", &[], &["aws_lc_rs"]),
@@ -176,6 +177,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/secret_file", &[], &["std::fs", "std::os"]),
     room("cli/parse", &[], &["ipnet"]),
     room("cli/server", &[], &["ipnet"]),
+    room("cli/verify", &[], &["serde_json"]),
     room(
         "demo",
         &["address", "config", "run", "status"],

@@ -8,10 +8,12 @@ mod hangups;
 #[cfg(target_os = "linux")]
 mod install;
 mod names;
+mod openwrt;
 mod played_host;
 mod processor;
 mod proxies;
 mod recovery;
+mod reload;
 mod runfile;
 #[cfg(target_os = "linux")]
 mod service_manager;
