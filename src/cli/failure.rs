@@ -120,6 +120,7 @@ pub enum UsageError {
     #[error("{0}")]
     File(String),
     /// A unit cannot do what the arguments say.
+    #[cfg(unix)]
     #[error("{0}")]
     Install(String),
     /// `--ask` without a terminal.

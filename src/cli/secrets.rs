@@ -102,6 +102,7 @@ impl Names {
     }
 
     /// Returns the key that has its file.
+    #[cfg(unix)]
     pub(super) fn file_key(&self) -> &'static str {
         self.file.trim_start_matches('-')
     }

@@ -11,7 +11,9 @@ mod write;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
-pub(super) use setting::{Said, Setting, Value};
+#[cfg(unix)]
+pub(super) use setting::Value;
+pub(super) use setting::{Said, Setting};
 pub(super) use write::toml;
 
 use super::{parse, secret_file, secrets};
@@ -61,7 +63,7 @@ fn secret(setting: &Setting) -> Option<&'static str> {
 }
 
 /// Tells whether a URL has the pin in it.
-fn has_secret(url: &Value) -> bool {
+fn has_secret(url: &setting::Value) -> bool {
     url.text.to_str().is_some_and(|text| matches!(parse::host_url(text), Ok((_, Some(_)))))
 }
 

@@ -36,11 +36,11 @@ enum Undo {
 }
 
 impl Changes {
-    /// Makes a folder and those above it, and returns the new ones.
+    /// Makes a folder and those above it with this mode, and returns the new ones.
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn folder(&mut self, path: &Path) -> io::Result<Vec<PathBuf>> {
+    pub(super) fn folder(&mut self, path: &Path, mode: u32) -> io::Result<Vec<PathBuf>> {
         let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.is_dir()).collect();
         for folder in missing.iter().rev() {
             fs::create_dir(folder).map_err(|error| match error.kind() {
@@ -49,7 +49,7 @@ impl Changes {
             })?;
             self.undo.push(Undo::Folder(folder.to_path_buf()));
             // The umask of a careful administrator would hide the settings from the unit.
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(mode))?;
         }
         Ok(missing.into_iter().map(Path::to_path_buf).collect())
     }

@@ -52,9 +52,9 @@ fn what_was_made_is_undone() {
     fs::set_permissions(folder.at("old"), fs::Permissions::from_mode(0o640)).unwrap();
     let before = folder.contents();
     let mut changes = Changes::default();
-    let new = changes.folder(&folder.at("a/b/c")).unwrap();
+    let new = changes.folder(&folder.at("a/b/c"), 0o755).unwrap();
     assert_eq!(new, [folder.at("a/b/c"), folder.at("a/b"), folder.at("a")]);
-    assert_eq!(changes.folder(&folder.at("a/b")).unwrap(), [] as [PathBuf; 0]);
+    assert_eq!(changes.folder(&folder.at("a/b"), 0o755).unwrap(), [] as [PathBuf; 0]);
     changes.write(&folder.at("a/b/c/public"), "public", Readers::All).unwrap();
     changes.write(&folder.at("a/secret"), "secret", Readers::Owner).unwrap();
     changes.replace(&folder.at("old"), "new", Readers::Owner).unwrap();
@@ -88,7 +88,7 @@ fn nothing_is_written_over_and_no_link_is_followed() {
 fn what_cannot_be_undone_is_named() {
     let folder = Folder::new();
     let mut changes = Changes::default();
-    changes.folder(&folder.at("a")).unwrap();
+    changes.folder(&folder.at("a"), 0o755).unwrap();
     changes.write(&folder.at("a/b"), "b", Readers::All).unwrap();
     // Somebody else's file, which is not ours to remove.
     fs::write(folder.at("a/theirs"), "").unwrap();

@@ -25,11 +25,13 @@ pub(in crate::cli) fn uninstall(arguments: &UninstallArguments) -> Result<String
     };
     let unit = layout.unit(name);
     let systemctl = Systemctl::find(&layout);
-    if let Some(systemctl) = &systemctl {
-        systemctl.run(&["disable", "--now", "--quiet", &unit]).map_err(|failure| {
-            let sudo = if *user { "" } else { "; it needs root: put sudo in front" };
-            format!("{failure}; nothing was removed{sudo}")
-        })?;
+    if let Some(systemctl) = &systemctl
+        && let Err(failure) = systemctl.run(&["disable", "--now", "--quiet", &unit])
+        // Of a unit that is gone already, there is nothing to disable.
+        && (systemctl.says(&["is-enabled", "--quiet", &unit]) || systemctl.says(&["is-active", "--quiet", &unit]))
+    {
+        let root = if *user { "" } else { "; without root, put sudo in front" };
+        return Err(format!("{failure}; nothing was removed{root}"));
     }
     let mut removal = Removal { layout: &layout, removed: Vec::new(), left: Vec::new() };
     for file in receipt.made.iter().filter(|path| Receipt::may_be_file(&layout, name, path)) {

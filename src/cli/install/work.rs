@@ -35,7 +35,10 @@ pub(in crate::cli) fn install(plan: &Plan) -> Result<String, String> {
     let was_active = systemctl.says(&["is-active", "--quiet", &unit]);
     let mut changes = Changes::default();
     let done = write(plan, &mut changes).and_then(|has_template| {
-        systemctl.run(&["daemon-reload"])?;
+        systemctl.run(&["daemon-reload"]).map_err(|failure| match layout.user {
+            true => format!("{failure}; a unit of yours needs a login of yours, and su or sudo is none"),
+            false => failure,
+        })?;
         systemctl.run(&["enable", "--quiet", &unit])?;
         // It may run already, with the settings of before.
         systemctl.run(&["restart", &unit]).map_err(|failure| match systemctl.last_words(&unit) {
@@ -86,7 +89,8 @@ fn write(plan: &Plan, changes: &mut Changes) -> Result<bool, String> {
     let Plan { layout, name, .. } = plan;
     let mut made = Vec::new();
     let folder = |changes: &mut Changes, path: &Path, made: &mut Vec<PathBuf>| {
-        let new = changes.folder(&layout.at(path)).map_err(|error| failed(layout, path, &error))?;
+        let mode = if layout.user { 0o700 } else { 0o755 };
+        let new = changes.folder(&layout.at(path), mode).map_err(|error| failed(layout, path, &error))?;
         made.extend(path.ancestors().take(new.len()).map(Path::to_path_buf).collect::<Vec<_>>().into_iter().rev());
         Ok::<(), String>(())
     };

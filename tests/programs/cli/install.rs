@@ -338,6 +338,19 @@ fn who_is_not_root_is_told() {
 }
 
 #[test]
+fn what_cannot_be_stopped_is_not_removed() {
+    let mut machine = Machine::new("stop");
+    machine.install(HOST).expect(0, &[]);
+    let before = machine.contents();
+    (machine.fails, machine.says) = ("disable", "is-enabled");
+    machine.uninstall("nas").expect(1, &["Job failed.; nothing was removed", "sudo"]);
+    assert_eq!(machine.contents(), before);
+    // Somebody has disabled it, and its unit is gone.
+    machine.says = NOTHING;
+    machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.toml"]);
+}
+
+#[test]
 fn a_receipt_removes_nothing_else() {
     let machine = Machine::new("receipt");
     machine.install(HOST).expect(0, &[]);

@@ -174,6 +174,27 @@ fn a_server_tells_of_the_beginning_and_the_end_of_a_reload() {
 }
 
 #[test]
+fn a_reload_of_a_wrong_file_ends_as_well() {
+    let manager = Manager::new("file");
+    let file = std::env::temp_dir().join(format!("pinhole-manager-{}.toml", std::process::id()));
+    let right = format!("[host]\nservices = [\"{}\"]\nno-stun = true\njson = true\n", echo());
+    fs::write(&file, &right).unwrap();
+    let mut host = manager.start(&["run", file.to_str().unwrap()]);
+    host.url();
+    assert_eq!(manager.next(), "READY=1\nSTATUS=waiting for a client");
+    for (text, event) in [("[host", "warning"), (&right, "reloaded")] {
+        fs::write(&file, text).unwrap();
+        host.signal(Signal::SIGHUP);
+        host.event(event);
+        assert!(manager.next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert_eq!(manager.next(), "READY=1");
+    }
+    host.stop();
+    assert_eq!(manager.next(), "STOPPING=1\nSTATUS=ending");
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn signs_of_life_come_from_the_loop() {
     let manager = Manager::hidden("watchdog");
     let mut command = manager.command(&["server", "--open", "--listen", "127.0.0.1:0", "--json"]);
