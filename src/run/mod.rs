@@ -32,6 +32,7 @@ mod side;
 mod signals;
 mod sockets;
 mod stun;
+mod supervision;
 mod table;
 mod token;
 mod trails;
@@ -53,6 +54,7 @@ pub use self::server::Server;
 pub use self::server::ServerDialer;
 #[cfg(feature = "cli")]
 pub use self::signals::HangUps;
+pub use self::supervision::Supervision;
 pub use self::turn::{Reporter, Stopper};
 #[cfg(unix)]
 pub(crate) use self::{

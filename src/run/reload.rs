@@ -81,6 +81,7 @@ impl Turn {
     /// A reload begins. Each has an end, unless the run ends first.
     pub(super) fn reload_begins(&mut self) {
         info!("settings are read again");
+        self.reloading();
     }
 
     /// A reload is over: says what came of it, unless there were no settings in it.
@@ -95,6 +96,7 @@ impl Turn {
             }
             Err(reason) => self.warn("reload", format!("the settings stay as they were: {reason}")),
         }
+        self.reloaded();
     }
 }
 

@@ -55,6 +55,8 @@ use super::reload::{Reader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use super::supervision::Supervision;
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
@@ -254,6 +256,12 @@ impl Server {
         Ok(self.core.turn.handle_signals(HangUp::Reloads, taken)?)
     }
 
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
+    }
+
     /// Runs until it is stopped.
     ///
     /// # Errors
@@ -294,6 +302,7 @@ impl Side for Server {
             descriptors,
         };
         self.core.turn.report(&serving);
+        self.core.turn.ready();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
