@@ -151,7 +151,7 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
             };
         }
         Command::Document(document, _) => {
-            return match document.write(Arguments::command()) {
+            return match document.write(Arguments::command(), &file::tables()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(message) => failed(output, printer, "write", message),
             };

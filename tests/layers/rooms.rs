@@ -165,7 +165,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/file/read", &[], &["std::fs"]),
     room("cli/documents", &[], &["clap_complete", "std::fs"]),
     room("cli/logging", &[], &["env_logger"]),
-    room("cli/manual", &[], &["clap_mangen"]),
+    room("cli/manual", &[], &["roff"]),
     room("cli/pipe", &[], &["std::fs", "std::os", "std::thread"]),
     room("cli/prompt", &[], &["dialoguer", "signal_hook"]),
     room("cli/secret_file", &[], &["std::fs", "std::os"]),
