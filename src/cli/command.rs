@@ -67,11 +67,13 @@ pub struct Parsed {
     pub equivalent: Option<String>,
     /// What is to be warned of.
     pub remarks: Vec<String>,
+    /// The role of the file of `pinhole run`.
+    pub role: Option<&'static str>,
 }
 
 impl From<Command> for Parsed {
     fn from(command: Command) -> Parsed {
-        Parsed { command, equivalent: None, remarks: Vec::new() }
+        Parsed { command, equivalent: None, remarks: Vec::new(), role: None }
     }
 }
 
@@ -94,6 +96,8 @@ pub struct Surroundings<'a> {
     pub credentials: Option<PathBuf>,
     /// The folder that paths of the command line are relative to.
     pub folder: Option<PathBuf>,
+    /// The role that runs already, for a file that is read again.
+    pub role: Option<&'static str>,
 }
 
 impl Surroundings<'_> {
@@ -155,7 +159,7 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
                     Command::Client(config, None, output(false))
                 }
             };
-            Ok(Parsed { command, equivalent, remarks: Vec::new() })
+            Ok(Parsed { equivalent, ..command.into() })
         }
         Some(Action::Host(host)) => {
             let output = output(host.json);

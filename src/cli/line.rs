@@ -32,6 +32,13 @@ pub fn parse(
     })
 }
 
+/// Tells whether these arguments are of a run that SIGHUP does not end, before anything else is known of them.
+pub fn reloads(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let is_word = |argument: &OsString| !argument.as_encoded_bytes().starts_with(b"-");
+    let command = arguments.into_iter().skip(1).find(is_word);
+    command.is_some_and(|command| command == "run" || command == "server")
+}
+
 /// Tells whether JSON is asked for, also where the arguments are not understood.
 fn wants_json(arguments: &[OsString]) -> bool {
     let flags = arguments.iter().take_while(|argument| *argument != "--");
@@ -49,6 +56,9 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
     match (arguments.command, matches.subcommand()) {
         (Some(Action::Run(run)), _) => {
             let document = read(&run.file, &surroundings)?;
+            if let Some(role) = surroundings.role.filter(|role| *role != document.keys.role()) {
+                return Err(document.of_other_role(role).into());
+            }
             output.json |= document.wants_json();
             let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
             let json = run.json.then_some("--json");
@@ -64,6 +74,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             };
             parsed.remarks.extend(document.remark());
             parsed.remarks.extend(secrets::shown(&matches));
+            parsed.role = Some(document.keys.role());
             Ok(parsed)
         }
         (Some(Action::Verify(verify)), _) => {
@@ -142,9 +153,9 @@ fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed,
         is_asked = true;
         Ok("unknown".to_owned())
     };
-    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, .. } = surroundings;
+    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, role, .. } = surroundings;
     let ask = Some(&mut ask as _);
-    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder };
+    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, role };
     let parsed = command(arguments, surroundings)?;
     Ok((parsed, is_asked))
 }

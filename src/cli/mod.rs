@@ -23,6 +23,7 @@ pub mod prompt;
 pub mod quantity;
 pub mod question;
 pub mod registration;
+mod reload;
 pub mod secret_file;
 mod secrets;
 #[cfg(feature = "server")]
@@ -47,7 +48,7 @@ use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
 #[cfg(feature = "server")]
 use crate::run::Server;
-use crate::run::{Check, Client, Host, RunError};
+use crate::run::{Check, Client, HangUps, Host, RunError};
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
@@ -57,7 +58,8 @@ use args::Arguments;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
-use question::{NoAnswer, Question};
+use question::{Ask, NoAnswer, Question};
+use reload::Origin;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -70,22 +72,15 @@ pub fn run() -> ExitCode {
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
     let mut questions = Questions::default();
     let mut ask = |question: &Question<'_>| questions.ask(question);
-    let surroundings = Surroundings {
-        ask: interactive.then_some(&mut ask),
-        pin: secrets::PIN.environment(),
-        token: secrets::TOKEN.environment(),
-        public_auth: secrets::PUBLIC_AUTH.environment(),
-        proxy_auth: secrets::PROXY_AUTH.environment(),
-        proxies: ProxyVariables::read(|name| env::var_os(name)),
-        credentials: env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from),
-        folder: env::current_dir().ok(),
-    };
-    let parsed = line::parse(env::args_os(), surroundings);
+    let hang_ups = line::reloads(env::args_os()).then(HangUps::take).transpose();
+    let parsed = line::parse(env::args_os(), surroundings(interactive.then_some(&mut ask)));
     let interrupted = questions.is_interrupted();
     drop(questions);
     match parsed {
         Ok(_) if interrupted => fail(&NoAnswer::Cancelled.into()),
-        Ok(Parsed { command, equivalent, remarks }) => {
+        Ok(parsed) => {
+            let origin = Origin::of(&parsed, interactive);
+            let Parsed { command, equivalent, remarks, .. } = parsed;
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
@@ -96,7 +91,11 @@ pub fn run() -> ExitCode {
             for remark in remarks {
                 log::warn!("{remark}");
             }
-            let code = execute(command, &printer);
+            let hang_ups = hang_ups.unwrap_or_else(|error| {
+                log::warn!("SIGHUP cannot be handled yet: {error}");
+                None
+            });
+            let code = execute(command, &printer, Reloads { hang_ups, origin });
             printer.finish();
             code
         }
@@ -104,22 +103,44 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// What SIGHUP has read again, and whether it was taken over already.
+struct Reloads {
+    hang_ups: Option<HangUps>,
+    origin: Option<Origin>,
+}
+
+/// Returns what is around a command line.
+fn surroundings<'a>(ask: Option<&'a mut Ask<'a>>) -> Surroundings<'a> {
+    Surroundings {
+        ask,
+        pin: secrets::PIN.environment(),
+        token: secrets::TOKEN.environment(),
+        public_auth: secrets::PUBLIC_AUTH.environment(),
+        proxy_auth: secrets::PROXY_AUTH.environment(),
+        proxies: ProxyVariables::read(|name| env::var_os(name)),
+        credentials: env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from),
+        folder: env::current_dir().ok(),
+        role: None,
+    }
+}
+
 /// Runs a command to its end.
-fn execute(command: Command, printer: &Printer) -> ExitCode {
+fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
     if let Err(error) = limits::raise_descriptor_limit() {
         log::warn!("the limit of open files stays as it is: {error}");
     }
     let output = command.output();
+    let Reloads { hang_ups, origin } = reloads;
     let result = match command {
         Command::Host(config, output) => {
             let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
             Host::bind(config, reporter).and_then(|mut host| {
-                host.handle_signals()?;
+                host.handle_signals(hang_ups, origin.map(Origin::host))?;
                 host.run()
             })
         }
         Command::Client(config, pipe, output) => {
-            return match run_client(config, pipe, output, printer) {
+            return match run_client(config, pipe, (output, printer), Reloads { hang_ups, origin }) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err((code, message)) => failed(output, printer, &code, message),
             };
@@ -128,7 +149,7 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
         Command::Server(config, output) => {
             let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
-                server.handle_signals()?;
+                server.handle_signals(hang_ups, origin.map(Origin::server))?;
                 server.run()
             })
         }
@@ -167,13 +188,15 @@ fn execute(command: Command, printer: &Printer) -> ExitCode {
 fn run_client(
     config: ClientConfig,
     pipe: Option<StreamTarget>,
-    output: Output,
-    printer: &Printer,
+    (output, printer): (Output, &Printer),
+    reloads: Reloads,
 ) -> Result<(), (String, String)> {
     let told = |error: RunError| (error.code().to_owned(), error.to_string());
     let reporter = client_reporter(pipe.is_some(), output, printer).into_callback();
+    let pin = config.pin.reveal().to_owned();
+    let reader = reloads.origin.map(|origin| origin.client(pin, pipe.clone()));
     let mut client = Client::bind(config, reporter).map_err(told)?;
-    client.handle_signals().map_err(told)?;
+    client.handle_signals(reloads.hang_ups, reader).map_err(told)?;
     #[cfg(unix)]
     let pipe =
         pipe.map(|target| RunningPipe::start(&client, target)).transpose().map_err(|error| told(error.into()))?;

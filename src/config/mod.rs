@@ -188,6 +188,14 @@ impl HostConfig {
         }
     }
 
+    /// Returns the name of the service that is announced with this number.
+    pub(crate) fn service_name(&self, number: usize) -> Option<&str> {
+        let names = self.services.iter().map(|service| &service.name);
+        #[cfg(unix)]
+        let names = names.chain(self.programs.iter().map(|service| &service.name));
+        names.map(String::as_str).nth(number)
+    }
+
     /// Creates settings that share one TCP service, which has its port for a name.
     pub fn sharing(target: Target) -> HostConfig {
         HostConfig { services: vec![SharedService::of(target)], ..HostConfig::new() }

@@ -74,6 +74,13 @@ impl Core {
         })
     }
 
+    /// Has sessions that begin from now on use these kinds of paths and these STUN servers.
+    #[cfg(feature = "cli")]
+    pub(super) fn set_ways(&mut self, reach: Reach, stun: Vec<Target>) {
+        let waker = self.turn.waker();
+        self.sessions.set_ways(self.turn.now, reach, stun, waker);
+    }
+
     /// Waits until something happens or is due, and handles it.
     pub(super) fn wait(&mut self) -> io::Result<()> {
         let events = self.turn.wait(self.has_work())?;

@@ -5,34 +5,37 @@ use crate::access::{AccessList, Verdict};
 use crate::address::{Endpoint, Protocol, Target};
 #[cfg(unix)]
 use crate::config::ProgramService;
-use crate::config::{ProxyProtocol, SharedService};
+use crate::config::{ProxyProtocol, ReverseForward, SharedService};
 use crate::net::resolver::Asker;
-use crate::tunnel::{AbortReason, ConnectTarget, StreamKey, Trail};
+use crate::tunnel::{AbortReason, ConnectTarget, Service, StreamKey, Trail};
 
 /// The detail of a refused stream for a reverse forward that does not exist.
 pub(super) const NOT_FORWARDED: &str = "nothing was forwarded in that direction";
 
+/// The detail of a refused stream for a service that the session was told of, and that is gone.
+pub(super) const NOT_SHARED: &str = "the host does not share that service any more";
+
 /// The targets that this side dials for its peers.
 #[derive(Debug, Default)]
 pub(super) struct Dialer {
-    /// By number, as in HELLO.
+    /// The services that are shared now. A session has the numbers that its HELLO told, which a reload does not change.
     pub(super) services: Vec<SharedService>,
-    /// Services of this program itself, whose numbers follow.
+    /// Services of this program itself.
     #[cfg(unix)]
     pub(super) programs: Vec<ProgramService>,
     /// Targets that a peer may name.
     pub(super) allow: AccessList,
-    /// By number, a client's targets for the connections that its host accepted.
-    pub(super) reverse: Vec<Endpoint>,
+    /// By number, a client's reverse forwards as the host was told of them; `None` if one is gone since.
+    pub(super) reverse: Vec<Option<ReverseForward>>,
     /// The targets that a server may ask for.
     pub(super) server: ServerAccess,
 }
 
 /// The targets that a host dials for its server.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ServerAccess {
-    /// The number of the service that is published.
-    pub(super) public: Option<u16>,
+    /// The name of the service that is published.
+    pub(super) public: Option<String>,
     /// The server may ask for targets of the access list.
     pub(super) dials: bool,
 }
@@ -78,37 +81,55 @@ pub(super) struct Refusal {
 
 impl Dialer {
     /// Tells whether a server may ask for a target.
-    fn serves(&self, target: &ConnectTarget) -> bool {
+    fn serves(&self, target: &ConnectTarget, offered: Option<&Service>) -> bool {
         match target {
-            ConnectTarget::Service(id) => self.server.public == Some(*id),
+            ConnectTarget::Service(_) => {
+                offered.is_some_and(|offered| self.server.public.as_ref() == Some(&offered.name))
+            }
             ConnectTarget::Tcp(_) => self.server.dials,
             ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_) => false,
         }
     }
 
-    /// Finds the service of this program that a stream is to be joined to, if it is one.
+    /// Finds the service of this program that a stream is to be joined to, if it is one. `offered` is what the session
+    /// was told of the service.
     #[cfg(unix)]
-    pub(super) fn program(&self, scope: Scope, target: &ConnectTarget) -> Option<&ProgramService> {
-        let ConnectTarget::Service(id) = target else { return None };
-        let service = self.programs.get(usize::from(*id).checked_sub(self.services.len())?)?;
-        (scope != Scope::Server || self.serves(target)).then_some(service)
+    pub(super) fn program(
+        &self,
+        scope: Scope,
+        target: &ConnectTarget,
+        offered: Option<&Service>,
+    ) -> Option<&ProgramService> {
+        let service =
+            self.programs.iter().find(|service| offered.is_some_and(|offered| offered.name == service.name))?;
+        (scope != Scope::Server || self.serves(target, offered)).then_some(service)
     }
 
-    /// Finds the target of a stream in a session of that scope, and the PROXY header that comes first.
+    /// Finds the target of a stream in a session of that scope, and the PROXY header that comes first. `offered` is
+    /// what the session was told of the service that the stream is for: a service is the same as long as it has its
+    /// name and its protocol, wherever it leads by now.
     pub(super) fn endpoint(
         &self,
         scope: Scope,
         target: &ConnectTarget,
+        offered: Option<&Service>,
     ) -> Result<(Endpoint, Option<ProxyProtocol>), Refusal> {
         let denied = |detail| Refusal { reason: AbortReason::Denied, detail };
-        if scope == Scope::Server && !self.serves(target) {
+        if scope == Scope::Server && !self.serves(target, offered) {
             return Err(denied("the host does not let its server have that"));
         }
         match target {
-            ConnectTarget::Service(id) => match self.services.get(usize::from(*id)) {
-                Some(service) => Ok((service.endpoint.clone(), service.proxy_protocol)),
-                None => Err(Refusal { reason: AbortReason::UnknownService, detail: "no such service" }),
-            },
+            ConnectTarget::Service(_) => {
+                let unknown = |detail| Refusal { reason: AbortReason::UnknownService, detail };
+                let offered = offered.ok_or(unknown("no such service"))?;
+                let is_same = |service: &&SharedService| {
+                    service.name == offered.name && service.endpoint.protocol().as_str() == offered.proto
+                };
+                match self.services.iter().find(is_same) {
+                    Some(service) => Ok((service.endpoint.clone(), service.proxy_protocol)),
+                    None => Err(unknown(NOT_SHARED)),
+                }
+            }
             ConnectTarget::Tcp(text) => {
                 let target: Target = text.parse().map_err(|_| denied("that is no host and port"))?;
                 match self.allow.check_name(Protocol::Tcp, &target.host, target.port) {
@@ -128,8 +149,8 @@ impl Dialer {
                 }
             }
             ConnectTarget::Reverse(id) => match self.reverse.get(usize::from(*id)) {
-                Some(endpoint) => Ok((endpoint.clone(), None)),
-                None => Err(denied(NOT_FORWARDED)),
+                Some(Some(reverse)) => Ok((reverse.endpoint.clone(), None)),
+                Some(None) | None => Err(denied(NOT_FORWARDED)),
             },
         }
     }
@@ -155,28 +176,60 @@ pub(super) fn describe(target: &ConnectTarget) -> String {
 mod tests {
     use super::*;
 
+    fn shared(texts: &[&str]) -> Vec<SharedService> {
+        texts.iter().map(|text| SharedService::of(text.parse().unwrap())).collect()
+    }
+
+    fn offered(service: &SharedService, id: u16) -> Service {
+        let proto = service.endpoint.protocol().as_str().to_owned();
+        Service { id, name: service.name.clone(), proto, port: None }
+    }
+
     #[test]
     fn a_server_has_what_is_published_and_what_the_host_lets_it_dial() {
         let mut dialer = Dialer {
-            services: ["localhost:1", "localhost:2"].map(|text| SharedService::of(text.parse().unwrap())).to_vec(),
+            services: shared(&["localhost:1", "localhost:2"]),
             allow: AccessList::parse(["localhost:3", "udp:localhost:3"]).unwrap(),
             ..Dialer::default()
         };
-        let (first, second) = (ConnectTarget::Service(0), ConnectTarget::Service(1));
+        let offered = [offered(&dialer.services[0], 0), offered(&dialer.services[1], 1)];
         let (tcp, udp) = (ConnectTarget::Tcp("localhost:3".to_owned()), ConnectTarget::Udp("localhost:3".to_owned()));
         let has = |dialer: &Dialer, scope| {
-            [&first, &second, &tcp, &udp].map(|target| u8::from(dialer.endpoint(scope, target).is_ok()))
+            let services = [0, 1].map(|id| (ConnectTarget::Service(id), offered.get(usize::from(id))));
+            let [first, second] = services;
+            [first, second, (tcp.clone(), None), (udp.clone(), None)]
+                .map(|(target, offered)| u8::from(dialer.endpoint(scope, &target, offered).is_ok()))
         };
         assert_eq!(has(&dialer, Scope::Peer), [1, 1, 1, 1]);
         assert_eq!(has(&dialer, Scope::Server), [0, 0, 0, 0]);
-        dialer.server.public = Some(1);
+        dialer.server.public = Some("2".to_owned());
         assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
         dialer.server.dials = true;
         assert_eq!(has(&dialer, Scope::Server), [0, 1, 1, 0]);
         dialer.allow = AccessList::default();
         assert_eq!(has(&dialer, Scope::Server), [0, 1, 0, 0]);
-        let unknown = dialer.endpoint(Scope::Peer, &ConnectTarget::Service(2)).unwrap_err();
+        let unknown = dialer.endpoint(Scope::Peer, &ConnectTarget::Service(2), None).unwrap_err();
         assert_eq!(unknown.reason, AbortReason::UnknownService);
-        assert_eq!(dialer.endpoint(Scope::Peer, &ConnectTarget::Reverse(0)).unwrap_err().detail, NOT_FORWARDED);
+        assert_eq!(dialer.endpoint(Scope::Peer, &ConnectTarget::Reverse(0), None).unwrap_err().detail, NOT_FORWARDED);
+    }
+
+    #[test]
+    fn a_number_stays_with_the_service_that_the_session_was_told_of() {
+        let mut dialer = Dialer { services: shared(&["localhost:1", "localhost:2"]), ..Dialer::default() };
+        let [first, second] = [0, 1].map(|id| offered(&dialer.services[usize::from(id)], id));
+        let find = |dialer: &Dialer, offered: &Service| {
+            let found = dialer.endpoint(Scope::Peer, &ConnectTarget::Service(offered.id), Some(offered));
+            found.map(|(endpoint, _)| endpoint.to_string()).map_err(|refusal| (refusal.reason, refusal.detail))
+        };
+        // The first is gone, another comes, and the second leads elsewhere: each number still means its own service.
+        dialer.services = shared(&["localhost:3", "localhost:2"]);
+        dialer.services[1].endpoint = "localhost:22".parse().unwrap();
+        assert_eq!(find(&dialer, &first), Err((AbortReason::UnknownService, NOT_SHARED)));
+        assert_eq!(find(&dialer, &second).as_deref(), Ok("localhost:22"));
+        // What has the name, but not the protocol, is another service.
+        dialer.services[1].endpoint = "udp:localhost:2".parse().unwrap();
+        assert_eq!(find(&dialer, &second), Err((AbortReason::UnknownService, NOT_SHARED)));
+        dialer.services = shared(&["localhost:1"]);
+        assert_eq!(find(&dialer, &first).as_deref(), Ok("localhost:1"), "it is back");
     }
 }

@@ -20,6 +20,8 @@ mod notice;
 mod opener;
 mod proxy_header;
 mod pump;
+#[cfg(feature = "cli")]
+mod reload;
 mod rounds;
 #[cfg(feature = "server")]
 mod server;
@@ -43,10 +45,14 @@ pub use self::error::RunError;
 pub use self::host::Host;
 #[cfg(unix)]
 pub use self::opener::DialError;
+#[cfg(feature = "cli")]
+pub use self::reload::{Reader, Reread};
 #[cfg(feature = "server")]
 pub use self::server::Server;
 #[cfg(all(unix, feature = "server"))]
 pub use self::server::ServerDialer;
+#[cfg(feature = "cli")]
+pub use self::signals::HangUps;
 pub use self::turn::{Reporter, Stopper};
 #[cfg(unix)]
 pub(crate) use self::{

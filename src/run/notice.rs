@@ -49,6 +49,9 @@ pub(super) enum Notice {
     Woken,
     /// The run should end: in order the first time, at once the second.
     Stop,
+    /// Settings and files may have changed.
+    #[cfg(feature = "cli")]
+    Reload,
     /// For a host or a client.
     Peer(PeerNotice),
     /// For a host.
@@ -122,8 +125,6 @@ pub(super) enum ServerNotice {
     Web { slot: Slot, event: MioEvent },
     /// The connection of a browser may have more work although no event says so.
     WebPoll { web: Mark },
-    /// Files may have changed.
-    Reload,
     /// A deadline of the server.
     Due(ServerDue),
 }

@@ -21,6 +21,8 @@ use super::stun::Stun;
 use super::table::{Slot, Table};
 use super::turn::Turn;
 use crate::address::Target;
+#[cfg(feature = "cli")]
+use crate::config::Rate;
 use crate::net::interfaces::usable_addresses;
 use crate::net::system::{Event as MioEvent, Waker};
 use crate::session::{End, Reach, Session};
@@ -89,10 +91,31 @@ impl Sessions {
             table: Table::new(),
             sockets: Sockets::default(),
             dirty: VecDeque::new(),
-            stun: Stun::new(if reach.direct { stun } else { Vec::new() }, waker),
+            stun: Stun::new(asked(&reach, stun), waker),
             reach,
             addresses: usable_addresses(true).unwrap_or_default(),
         }
+    }
+
+    /// Has sessions that begin from now on use these kinds of paths and these STUN servers.
+    #[cfg(feature = "cli")]
+    pub(super) fn set_ways(&mut self, now: Instant, reach: Reach, stun: Vec<Target>, waker: Arc<Waker>) {
+        let servers = asked(&reach, stun);
+        if self.stun.servers() != servers {
+            self.stun = Stun::new(servers, waker);
+            self.stun.look_up(now);
+        }
+        self.reach = reach;
+    }
+
+    /// Has present sessions keep to another rate.
+    #[cfg(feature = "cli")]
+    pub(super) fn set_rate(&mut self, rate: Option<Rate>) {
+        let rate = rate.map(Rate::bytes_per_second);
+        for (_, entry) in self.table.iter_mut() {
+            entry.session.mux().set_rate(rate);
+        }
+        self.touch_all();
     }
 
     /// Starts a session with a peer that knows the pin. `local` is our end of its link.
@@ -324,6 +347,11 @@ impl Sessions {
             duration: entry.connected_at.map(|at| turn.now.saturating_duration_since(at)),
         }
     }
+}
+
+/// Returns the STUN servers that are asked: without direct paths, none.
+fn asked(reach: &Reach, stun: Vec<Target>) -> Vec<Target> {
+    if reach.direct { stun } else { Vec::new() }
 }
 
 impl SessionEntry {

@@ -11,7 +11,7 @@ use crate::net::system::{Registry, Token};
 pub(super) enum Wish {
     /// The run should end: SIGINT, SIGTERM, or the SIGHUP of a closed terminal.
     Stop,
-    /// Files should be read again: SIGHUP, for a side that uses it so.
+    /// Settings and files should be read again: SIGHUP, for a side that uses it so.
     #[cfg_attr(not(unix), expect(dead_code, reason = "there is no such signal"))]
     Reload,
 }
@@ -21,8 +21,31 @@ pub(super) enum Wish {
 pub(super) enum HangUp {
     /// The run ends.
     Ends,
-    /// Files are read again.
+    /// Settings and files are read again.
     Reloads,
+}
+
+/// SIGHUP, taken over before there is a loop: one that comes until then is for the loop.
+pub struct HangUps {
+    #[cfg(unix)]
+    handled: unix::Handled,
+}
+
+impl HangUps {
+    /// Takes SIGHUP over, so that it does not end the process.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take() -> io::Result<HangUps> {
+        #[cfg(unix)]
+        let handled = unix::Handled::new()?;
+        #[cfg(unix)]
+        handled.take_hang_up()?;
+        Ok(HangUps {
+            #[cfg(unix)]
+            handled,
+        })
+    }
 }
 
 /// The signals of a run; none are handled until they are registered.
@@ -35,8 +58,16 @@ pub(super) struct Signals {
 #[cfg(unix)]
 impl Signals {
     /// Takes over SIGINT, SIGTERM and SIGHUP for the process. A SIGHUP that `nohup` makes it ignore ends nothing.
-    pub(super) fn register(&mut self, registry: &Registry, token: Token, hang_up: HangUp) -> io::Result<()> {
-        let handled = self.handled.insert(unix::Handled::new(hang_up)?);
+    pub(super) fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        hang_up: HangUp,
+        taken: Option<HangUps>,
+    ) -> io::Result<()> {
+        let handled = taken.map_or_else(unix::Handled::new, |taken| Ok(taken.handled))?;
+        let handled = self.handled.insert(handled);
+        handled.begin(hang_up)?;
         registry.register(handled.source(), token, Interest::READABLE)
     }
 
@@ -49,7 +80,13 @@ impl Signals {
 #[cfg(not(unix))]
 impl Signals {
     /// Leaves Ctrl-C to the system, which ends the process; the peer notices by itself.
-    pub(super) fn register(&mut self, _registry: &Registry, _token: Token, _hang_up: HangUp) -> io::Result<()> {
+    pub(super) fn register(
+        &mut self,
+        _registry: &Registry,
+        _token: Token,
+        _hang_up: HangUp,
+        _taken: Option<HangUps>,
+    ) -> io::Result<()> {
         Ok(())
     }
 
@@ -86,12 +123,25 @@ mod unix {
     }
 
     impl Handled {
-        pub(super) fn new(hang_up: HangUp) -> io::Result<Handled> {
+        /// Looks at how the process was started; no signal is taken over yet.
+        pub(super) fn new() -> io::Result<Handled> {
             let terminals = terminals();
             let is_nohup = is_hang_up_ignored().unwrap_or(!terminals[1] && !terminals[2]);
-            let handles_hang_up = hang_up == HangUp::Reloads || !is_nohup;
-            let source = Signals::new([SIGINT, SIGTERM].into_iter().chain(handles_hang_up.then_some(SIGHUP)))?;
-            Ok(Handled { source, meaning: Meaning { hang_up, is_nohup, terminals, is_stopping: false } })
+            let source = Signals::new::<[i32; 0], i32>([])?;
+            Ok(Handled { source, meaning: Meaning { hang_up: HangUp::Ends, is_nohup, terminals, is_stopping: false } })
+        }
+
+        pub(super) fn take_hang_up(&self) -> io::Result<()> {
+            self.source.add_signal(SIGHUP)
+        }
+
+        /// Takes the signals over, if they are not yet.
+        pub(super) fn begin(&mut self, hang_up: HangUp) -> io::Result<()> {
+            self.meaning.hang_up = hang_up;
+            if hang_up == HangUp::Reloads || !self.meaning.is_nohup {
+                self.take_hang_up()?;
+            }
+            [SIGINT, SIGTERM].into_iter().try_for_each(|signal| self.source.add_signal(signal))
         }
 
         pub(super) fn source(&mut self) -> &mut Signals {

@@ -37,6 +37,12 @@ impl Stun {
         Stun { servers, resolver, found, addresses: Vec::new(), asked_at: None, has_failed: false }
     }
 
+    /// Returns the servers.
+    #[cfg(feature = "cli")]
+    pub(super) fn servers(&self) -> &[Target] {
+        &self.servers
+    }
+
     /// Looks the names up, unless that was recent or is in progress.
     pub(super) fn look_up(&mut self, now: Instant) {
         let fresh = if self.has_failed { FRESH_FAILURE } else { FRESH };

@@ -10,9 +10,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, trace};
 
 use super::deadlines::{Deadlines, Due};
-use super::notice::{HostNotice, Listening, Notice, ServerNotice};
+use super::notice::{HostNotice, Listening, Notice};
 #[cfg(feature = "cli")]
-use super::signals::{HangUp, Signals, Wish};
+use super::signals::{HangUp, HangUps, Signals, Wish};
 use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
@@ -113,10 +113,11 @@ impl Turn {
         self.stopper.waker()
     }
 
-    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order; `hang_up` is the meaning of SIGHUP.
+    /// Makes SIGINT, SIGTERM and a closed terminal end the run in order; `hang_up` is the meaning of SIGHUP, which may
+    /// have been `taken` over already.
     #[cfg(feature = "cli")]
-    pub(super) fn handle_signals(&mut self, hang_up: HangUp) -> io::Result<()> {
-        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up)
+    pub(super) fn handle_signals(&mut self, hang_up: HangUp, taken: Option<HangUps>) -> io::Result<()> {
+        self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up, taken)
     }
 
     pub(super) fn report(&mut self, event: &Event) {
@@ -186,7 +187,7 @@ impl Turn {
     pub(super) fn handle_signal(&mut self) {
         let wishes = self.signals.pending().into_iter().map(|wish| match wish {
             Wish::Stop => Notice::Stop,
-            Wish::Reload => ServerNotice::Reload.into(),
+            Wish::Reload => Notice::Reload,
         });
         self.notices.extend(wishes);
     }

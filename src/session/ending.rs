@@ -17,7 +17,11 @@ impl Session {
         match self.state {
             State::Connecting { .. } => {
                 self.say_bye(detail.into());
-                self.finish(now, End::Local);
+                match self.mux.carrier() {
+                    // The peer may be connected already, and no longer listen to signaling.
+                    Some(_) => self.mux.go_away(now, reason, detail),
+                    None => self.finish(now, End::Local),
+                }
             }
             State::Established | State::Recovering { .. } => self.mux.go_away(now, reason, detail),
             State::Closing { .. } | State::Closed => {}

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 pub use super::check::{Expectation, Finding, Side, StunResult};
 pub use super::refusal::Refusal;
+use crate::config::SharedService;
 pub use crate::signaling::network::{Mapping, Network, Udp};
 pub use crate::signaling::rendezvous::HostId;
 
@@ -84,6 +85,11 @@ impl Serialize for StreamEnd {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// Serializes services as texts.
+fn texts<S: Serializer>(services: &Option<Vec<SharedService>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(services.iter().flatten().map(ToString::to_string))
 }
 
 /// Something that a person, or a program that started pinhole, wants to know. An event never contains a key or a token;
@@ -307,11 +313,21 @@ pub enum Event {
         /// Bytes received from the client.
         received: u64,
     },
-    /// A server read a file again.
+    /// Settings or files were read again.
     #[non_exhaustive]
     Reloaded {
-        /// What was read again, such as `tokens`.
+        /// What was read again: `settings`, or a server's `tokens` or `certificate`.
         what: String,
+        /// What changed by that, in a few words each; of settings only, and nothing if they are what they were.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        changed: Vec<String>,
+        /// Settings that changed, but are left as they were until the next start.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
+        /// What a host shares now, if that changed, or its pin did. [`Event::Listening`] and [`Event::Registered`]
+        /// follow, as far as they were reported before.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "texts")]
+        services: Option<Vec<SharedService>>,
     },
     /// The gateway answered a request.
     #[non_exhaustive]

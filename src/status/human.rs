@@ -118,6 +118,14 @@ impl Human {
                 moved(*sent, *received),
                 text::duration(Duration::from_millis(*duration_ms)),
             ),
+            Event::Reloaded { services: Some(services), .. } => {
+                // What follows invites anew.
+                self.registered = None;
+                if let Role::Host { services: own } = &mut self.role {
+                    own.clone_from(services);
+                }
+                serving::describe(event, &paint)?
+            }
             Event::Serving { .. }
             | Event::HostJoined { .. }
             | Event::HostLeft { .. }
@@ -181,6 +189,7 @@ fn how(way: &Way) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SharedService;
 
     fn host() -> Human {
         Human::new(Role::Host { services: crate::status::invitation::tests::minecraft() }, Style::plain())
@@ -304,6 +313,29 @@ mod tests {
         assert_eq!(human.describe(&registered("1")).as_deref(), Some("registered again as myhost"));
         let replaced = human.describe(&Event::PinReplaced { pin: "2".into() }).unwrap();
         assert!(replaced.contains("wss://p.example.org/ws/myhost?pin=2' 25565"), "{replaced}");
+    }
+
+    #[test]
+    fn an_invitation_is_shown_again_for_other_services() {
+        let registered = Event::Registered {
+            id: "myhost".parse().unwrap(),
+            url: "wss://p.example.org/ws/myhost?pin=1".into(),
+            pin: "1".into(),
+            web: None,
+        };
+        let services = ["localhost:80", "localhost:81"].map(|text| SharedService::of(text.parse().unwrap()));
+        let reloaded = |services| {
+            let changed = vec!["service 81 added".to_owned()];
+            Event::Reloaded { what: "settings".into(), changed, left: Vec::new(), services }
+        };
+        let mut human = host();
+        assert!(human.describe(&registered).unwrap().contains("Sharing 127.0.0.1:25565."));
+        human.describe(&reloaded(None));
+        assert_eq!(human.describe(&registered).as_deref(), Some("registered again as myhost"));
+        let said = human.describe(&reloaded(Some(services.to_vec())));
+        assert_eq!(said.as_deref(), Some("read again: settings: service 81 added"));
+        let again = human.describe(&registered).unwrap();
+        assert!(again.contains("Sharing\n") && again.contains("localhost:81"), "{again}");
     }
 
     #[test]

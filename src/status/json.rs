@@ -39,6 +39,7 @@ impl Formatter for Printable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SharedService;
     use crate::status::event::{Appearance, StreamEnd, Way};
     use crate::status::refusal::Refusal;
     use proptest::prelude::*;
@@ -155,6 +156,12 @@ mod tests {
         }
     }
 
+    fn reloaded(what: &str, changed: &[&str], left: &[&str]) -> Event {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let services = (!changed.is_empty()).then(|| vec![SharedService::of("localhost:80".parse().unwrap())]);
+        Event::Reloaded { what: what.to_owned(), changed: texts(changed), left: texts(left), services }
+    }
+
     #[test]
     fn every_event_of_a_server_has_its_line() {
         let id = || "myhost".parse().unwrap();
@@ -186,7 +193,11 @@ mod tests {
                 Event::ClientLeft { id: id(), conversation: 7, reason: "x".into(), sent: 1, received: 2 },
                 r#"{"event":"client-left","id":"myhost","conversation":7,"reason":"x","sent":1,"received":2}"#,
             ),
-            (Event::Reloaded { what: "tokens".into() }, r#"{"event":"reloaded","what":"tokens"}"#),
+            (reloaded("tokens", &[], &[]), r#"{"event":"reloaded","what":"tokens"}"#),
+            (
+                reloaded("settings", &["pin changed"], &["listen"]),
+                r#"{"event":"reloaded","what":"settings","changed":["pin changed"],"left":["listen"],"services":["80=localhost:80"]}"#,
+            ),
             (
                 Event::Request {
                     host: Some("myhost".into()),

@@ -24,7 +24,11 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
             sanitize(reason, MAX_PEER_TEXT),
             moved(*sent, *received),
         )),
-        Event::Reloaded { what } => format!("read again: {}", sanitize(what, MAX_PEER_TEXT)),
+        Event::Reloaded { what, changed, .. } => match &changed[..] {
+            [] if what == "settings" => "read again: settings, nothing changed".to_owned(),
+            [] => format!("read again: {}", sanitize(what, MAX_PEER_TEXT)),
+            _ => sanitize(&format!("read again: {what}: {}", changed.join(", ")), MAX_MESSAGE),
+        },
         Event::Request { host, remote, method, path, status, sent, received, duration_ms } => paint.dim(&format!(
             "{remote} {} {}{} {status}; {} in {}",
             sanitize(method, MAX_PEER_TEXT),
@@ -174,6 +178,12 @@ Ctrl-C ends.";
         let id = || "myhost".parse().unwrap();
         let remote = || "192.0.2.1:9".parse().unwrap();
         let joined = |replaced| Event::HostJoined { id: id(), remote: remote(), replaced };
+        let reloaded = |what: &str, changed: &[&str]| Event::Reloaded {
+            what: what.into(),
+            changed: changed.iter().map(|change| (*change).to_owned()).collect(),
+            left: vec!["listen".into()],
+            services: None,
+        };
         let request = |host: Option<&str>, duration_ms| Event::Request {
             host: host.map(Into::into),
             remote: "2001:db8::1".parse().unwrap(),
@@ -196,7 +206,12 @@ Ctrl-C ends.";
                 Event::ClientLeft { id: id(), conversation: 7, reason: "it closed".into(), sent: 1, received: 2000 },
                 "client myhost/7 left: it closed; sent 1 B, received 2.0 kB",
             ),
-            (Event::Reloaded { what: "tokens".into() }, "read again: tokens"),
+            (reloaded("tokens", &[]), "read again: tokens"),
+            (reloaded("settings", &[]), "read again: settings, nothing changed"),
+            (
+                reloaded("settings", &["service web added", "pin changed"]),
+                "read again: settings: service web added, pin changed",
+            ),
             (request(Some("myhost"), 3.2), r"2001:db8::1 GET myhost/a\u{1b} 200; sent 1.2 kB, received 0 B in 3 ms"),
             (request(None, f64::NAN), r"2001:db8::1 GET -/a\u{1b} 200; sent 1.2 kB, received 0 B in 0 ms"),
             (request(None, 1e300), r"2001:db8::1 GET -/a\u{1b} 200; sent 1.2 kB, received 0 B in unknown"),

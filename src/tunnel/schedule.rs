@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::id::StreamKey;
 
 /// Bytes a stream may send in one turn, by default.
-const QUANTUM: u16 = 16 * 1024;
+pub(super) const QUANTUM: u16 = 16 * 1024;
 
 #[derive(Debug)]
 struct Entry {
@@ -35,6 +35,11 @@ impl Schedule {
     /// Creates a schedule whose turns are `quantum` bytes long, at least one.
     pub fn new(quantum: u16) -> Schedule {
         Schedule { quantum: quantum.max(1).into(), new: VecDeque::new(), old: VecDeque::new() }
+    }
+
+    /// Makes the turns that come `quantum` bytes long, at least one.
+    pub fn set_quantum(&mut self, quantum: u16) {
+        self.quantum = quantum.max(1).into();
     }
 
     /// Adds a stream that has something to send. It must not be on the schedule yet.

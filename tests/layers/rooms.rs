@@ -125,6 +125,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/dialer", &["access"], &[]),
     room("run/links", &["http"], &["rustls"]),
     room("run/flows/programs", &["socks"], &[]),
+    room("run/reload", &[], &["std::thread"]),
     room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
     room("run/server/register", &[], &["aws_lc_rs"]),

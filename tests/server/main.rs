@@ -32,6 +32,8 @@ mod pins;
 mod raw;
 /// Who gets a name, and who gives way.
 mod registration;
+/// Settings, tokens and services that change while all of them run.
+mod reload;
 /// Servers, hosts and clients that end while streams are open.
 mod restarts;
 /// One server, its hosts and their clients, in normal use.

@@ -15,6 +15,12 @@ impl From<FileError> for UsageError {
 }
 
 impl Document {
+    /// Says that the file is not for the role that runs.
+    pub(in crate::cli) fn of_other_role(&self, runs: &str) -> UsageError {
+        let (place, role) = (self.place(None), self.keys.role());
+        UsageError::File(format!("{place}: it is a [{role}] now, and a [{runs}] runs; start it again for that"))
+    }
+
     /// Says of the file what clap says of `settings`, which are those of the file and of the command line together.
     pub(in crate::cli) fn explain_clap(&self, settings: &[Setting], error: clap::Error) -> UsageError {
         let text = |kind| match error.get(kind) {

@@ -37,8 +37,11 @@ const EXIT_STATUS: &[(&str, &str)] = &[
 const INTERRUPT: (&str, &str) =
     ("SIGINT, SIGTERM", "The run ends in order, and the other side is told. A second one ends it at once.");
 
-const HANG_UP: (&str, &str) =
-    ("SIGHUP", "The same: the terminal was closed. It is ignored where the run was started with nohup(1).");
+const HANG_UP: (&str, &str) = (
+    "SIGHUP",
+    "The same: the terminal was closed. It is ignored where the run was started with nohup(1). Under pinhole run, the file \
+     is read again instead, unless there was a terminal and it was closed.",
+);
 
 const RELOAD: (&str, &str) = (
     "SIGHUP",
@@ -128,7 +131,11 @@ const SERVER: Words = Words {
             "The server takes no further visitors, gives what is under way 10 seconds, and ends. A second one ends it \
              at once.",
         ),
-        ("SIGHUP", "Tokens and certificate are read again. If the terminal was closed, the server ends."),
+        (
+            "SIGHUP",
+            "Tokens and certificate are read again, and under pinhole run the file of settings. If the terminal was \
+             closed, the server ends.",
+        ),
     ],
     is_run: true,
     has_settings: true,

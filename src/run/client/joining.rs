@@ -46,6 +46,14 @@ pub(super) struct Joining {
     busy_since: Option<Instant>,
 }
 
+impl Joining {
+    /// Forgets how often the former pin was exposed.
+    #[cfg(feature = "cli")]
+    pub(super) fn pin_changed(&mut self) {
+        self.exposure = Exposure::default();
+    }
+}
+
 impl Client {
     /// Begins the exchange on a WebSocket that was opened for a new session.
     pub(super) fn introduce(&mut self, key: LinkKey) {

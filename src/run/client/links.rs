@@ -124,6 +124,8 @@ impl Client {
         match self.core.sessions.add(&self.core.turn, established, config, local) {
             Ok(session) => {
                 self.session = Some(session);
+                // This session's numbers begin anew.
+                self.core.dialer.reverse = self.config.reverse.iter().cloned().map(Some).collect();
                 self.links[key].phase = Phase::Session(session);
             }
             Err(reason) => {

@@ -1,5 +1,7 @@
 //! Ports for local programs: what each leads to, and what happens to connections while there is no session.
 
+#[cfg(feature = "cli")]
+mod changes;
 mod forwards;
 
 use std::collections::{HashMap, VecDeque};
@@ -8,8 +10,11 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
+#[cfg(feature = "cli")]
+pub(super) use self::changes::shown;
 use super::{Client, Stage};
 use crate::address::{Bind, Endpoint, ListenAddress};
+use crate::config::LocalForward;
 use crate::net::listen::{ListenError, Second};
 use crate::net::listener::{Accepted, Listener};
 use crate::net::system::Interest;
@@ -39,7 +44,11 @@ pub(super) struct LocalPorts {
     listeners: Table<LocalPort>,
     datagrams: HashMap<UdpListenerKey, LocalDatagrams>,
     /// Ports that we have bound already, and that may be meant for the other protocol.
-    deferred: Vec<(ListenAddress, PortTarget)>,
+    deferred: Vec<(ListenAddress, Purpose)>,
+    /// Forwards that came later, and whose service the host does not have.
+    pending: Vec<LocalForward>,
+    /// The services of the last session; `None` before the first.
+    services: Option<Vec<Service>>,
     waiting: VecDeque<(Instant, Incoming, PortTarget)>,
     /// Messages pass, so streams can be opened.
     pub(super) is_connected: bool,
@@ -52,8 +61,25 @@ struct LocalPort {
     address: Option<Address>,
     /// For people; `None` for the second address of a port.
     name: Option<String>,
-    port_target: PortTarget,
+    purpose: Purpose,
     is_acceptable: bool,
+    /// It was reported what it leads to.
+    is_told: bool,
+}
+
+/// What a port leads to, and why it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Purpose {
+    target: PortTarget,
+    origin: Origin,
+}
+
+/// The setting that a port is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    Forward(LocalForward),
+    /// The address of a proxy.
+    Proxy(ListenAddress),
 }
 
 /// The address of a port.
@@ -68,7 +94,9 @@ struct Address {
 struct LocalDatagrams {
     /// For people; `None` for the second address of a port.
     name: Option<String>,
-    port_target: PortTarget,
+    purpose: Purpose,
+    /// It was reported what it leads to.
+    is_told: bool,
 }
 
 /// Whether to use a port that another program has at the second address.
@@ -142,27 +170,28 @@ impl LocalPorts {
         self.listeners.iter().find_map(|(_, port)| port.listener.local_addr())
     }
 
-    fn add(&mut self, core: &mut Core, bind: &Bind, port_target: PortTarget, sharing: Sharing) -> Result<(), RunError> {
+    fn add(&mut self, core: &mut Core, bind: &Bind, purpose: Purpose, sharing: Sharing) -> Result<(), RunError> {
         match bind {
             Bind::Tcp(address) => {
                 let (first, bound, second) = Listener::take_both(address.addresses())?;
                 let second = decide(core, second, bound, sharing)?;
                 let address = Address { asked: *address, known: known(*address, bound) };
-                self.insert(core, first, Some(address), Some(bound.to_string()), port_target.clone())?;
-                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, port_target))
+                self.insert(core, first, Some(address), Some(bound.to_string()), purpose.clone())?;
+                second.map_or(Ok(()), |second| self.insert(core, second, Some(address), None, purpose))
             }
             #[cfg(unix)]
-            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), port_target),
+            Bind::Unix(path) => self.insert(core, Listener::unix(path)?, None, Some(bind.to_string()), purpose),
             #[cfg(not(unix))]
             Bind::Unix(_) => Err(RunError::NoService("this system has no unix sockets".to_owned())),
             Bind::Udp(address) => {
                 let (first, bound, second) = UdpListener::take_both(*address)?;
                 let second = decide(core, second, bound, sharing)?;
                 let name = Some(format!("udp:{bound}"));
-                self.datagrams
-                    .insert(core.add_listener(first)?, LocalDatagrams { name, port_target: port_target.clone() });
+                let entry = LocalDatagrams { name, purpose: purpose.clone(), is_told: false };
+                self.datagrams.insert(core.add_listener(first)?, entry);
                 if let Some(second) = second {
-                    self.datagrams.insert(core.add_listener(second)?, LocalDatagrams { name: None, port_target });
+                    let entry = LocalDatagrams { name: None, purpose, is_told: false };
+                    self.datagrams.insert(core.add_listener(second)?, entry);
                 }
                 Ok(())
             }
@@ -175,18 +204,37 @@ impl LocalPorts {
         mut listener: Listener,
         address: Option<Address>,
         name: Option<String>,
-        port_target: PortTarget,
+        purpose: Purpose,
     ) -> Result<(), RunError> {
         let token = Source::Listener(self.listeners.next_key().slot()).token();
         core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.insert(LocalPort { listener, address, name, port_target, is_acceptable: true });
+        self.listeners.insert(LocalPort { listener, address, name, purpose, is_acceptable: true, is_told: false });
         Ok(())
     }
 
     fn has(&self, port_target: &PortTarget) -> bool {
-        let mut all = self.listeners.iter().map(|(_, port)| &port.port_target);
+        let mut all = self.listeners.iter().map(|(_, port)| &port.purpose.target);
         all.any(|own| own == port_target)
-            || self.datagrams.values().any(|datagrams| datagrams.port_target == *port_target)
+            || self.datagrams.values().any(|datagrams| datagrams.purpose.target == *port_target)
+    }
+
+    /// Closes the ports that are there for these settings. Connections that were accepted go on; flows end with their
+    /// socket.
+    #[cfg(feature = "cli")]
+    pub(super) fn close(&mut self, core: &mut Core, is_gone: impl Fn(&Origin) -> bool) {
+        self.deferred.retain(|(_, purpose)| !is_gone(&purpose.origin));
+        self.pending.retain(|forward| !is_gone(&Origin::Forward(forward.clone())));
+        let gone = self.listeners.iter().filter(|(_, port)| is_gone(&port.purpose.origin)).map(|(key, _)| key);
+        for key in gone.collect::<Vec<_>>() {
+            if let Some(mut port) = self.listeners.remove(key) {
+                core.turn.deregister(&mut port.listener);
+            }
+        }
+        let gone = self.datagrams.iter().filter(|(_, datagrams)| is_gone(&datagrams.purpose.origin));
+        for listener in gone.map(|(listener, _)| *listener).collect::<Vec<_>>() {
+            self.datagrams.remove(&listener);
+            core.close_listener(listener);
+        }
     }
 
     /// Returns the name of what a TCP port of ours leads to.
@@ -194,7 +242,7 @@ impl LocalPorts {
         let first = |address: ListenAddress| address.addresses().next();
         let mut named = self.listeners.iter().filter(|(_, port)| port.name.is_some());
         let (_, port) = named.find(|(_, port)| port.address.and_then(|own| first(own.known)) == first(address))?;
-        Some(port.port_target.name())
+        Some(port.purpose.target.name())
     }
 }
 
@@ -235,14 +283,14 @@ impl Client {
     pub(super) fn receive_datagrams(&mut self, listener: UdpListenerKey) {
         // The session may have ended in this turn, without notice so far.
         let session = self.session.filter(|key| self.local.is_connected && self.core.sessions.get_mut(*key).is_some());
-        let Some(LocalDatagrams { port_target, .. }) = self.local.datagrams.get(&listener) else {
+        let Some(LocalDatagrams { purpose, .. }) = self.local.datagrams.get(&listener) else {
             // This is the relay of a program that uses our proxy: every datagram names its destination.
             return self.core.receive_from_programs(listener, session.map(|session| (session, None)));
         };
         let services = session
             .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
-        let target = services.and_then(|services| port_target.target(&services));
+        let target = services.and_then(|services| purpose.target.target(&services));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
@@ -261,7 +309,7 @@ impl Client {
                 let Some(port) = self.local.listeners.get_mut(key) else { break };
                 match port.listener.accept() {
                     Accepted::Connection(stream, name, ends) => {
-                        let port_target = port.port_target.clone();
+                        let port_target = port.purpose.target.clone();
                         self.take(Incoming { stream, name, ends }, port_target);
                     }
                     Accepted::Empty => {

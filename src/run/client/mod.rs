@@ -20,6 +20,8 @@ mod local;
 #[cfg(unix)]
 mod opening;
 mod proxy;
+#[cfg(feature = "cli")]
+mod reload;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,9 +43,11 @@ use super::links::{LOOK_INTERVAL, Links, Redial, Way};
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
 use super::opener::Requests;
+#[cfg(feature = "cli")]
+use super::reload::{Reader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
-use super::signals::HangUp;
+use super::signals::{HangUp, HangUps};
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
@@ -83,6 +87,9 @@ pub struct Client {
     links: Links<Phase>,
     session: Option<SessionKey>,
     joining: Joining,
+    /// What reads the settings again, in a run that has them from somewhere.
+    #[cfg(feature = "cli")]
+    reloading: Option<Reloading<Reread<ClientConfig>>>,
     stage: Stage,
 }
 
@@ -108,7 +115,7 @@ impl Client {
     /// # Errors
     /// A port cannot be bound, or the certificates cannot be read.
     pub fn bind(config: ClientConfig, reporter: Reporter) -> Result<Client, RunError> {
-        let reverse = config.reverse.iter().map(|reverse| reverse.endpoint.clone()).collect();
+        let reverse = config.reverse.iter().cloned().map(Some).collect();
         let dialer = Dialer { reverse, ..Dialer::default() };
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         #[cfg(unix)]
@@ -129,6 +136,8 @@ impl Client {
             links: Links::new(),
             session: None,
             joining: Joining::default(),
+            #[cfg(feature = "cli")]
+            reloading: None,
             stage: Stage::Joining,
         };
         client.core.flows.idle = client.config.udp_idle;
@@ -147,13 +156,21 @@ impl Client {
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
-    /// stays ignored.
+    /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
+    /// have been `taken` over already.
     ///
     /// # Errors
     /// The system's.
     #[cfg(feature = "cli")]
-    pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.turn.handle_signals(HangUp::Ends)?)
+    pub fn handle_signals(
+        &mut self,
+        taken: Option<HangUps>,
+        reader: Option<Reader<Reread<ClientConfig>>>,
+    ) -> Result<(), RunError> {
+        let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
+        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
+        self.reloading = reader.map(start).transpose()?;
+        Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
     /// Runs until it is stopped, the host ends the session, or no session can be had.
@@ -215,6 +232,8 @@ impl Client {
                 return self.leave(Some(error));
             }
         }
+        #[cfg(feature = "cli")]
+        self.suit_services(&services);
         self.ask_to_listen(session);
         self.serve_waiting();
         #[cfg(unix)]
@@ -225,8 +244,10 @@ impl Client {
     /// Asks the host to listen for our reverse forwards; repeating this changes nothing.
     fn ask_to_listen(&mut self, session: SessionKey) {
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
-        for (reverse, id) in self.config.reverse.iter().zip(0..) {
-            entry.session.mux().listen(id, &reverse.bind.to_string());
+        for (reverse, id) in self.core.dialer.reverse.iter().zip(0..) {
+            if let Some(reverse) = reverse {
+                entry.session.mux().listen(id, &reverse.bind.to_string());
+            }
         }
         self.core.sessions.touch(session);
     }
@@ -236,7 +257,7 @@ impl Client {
         if self.session != Some(session) {
             return;
         }
-        let Some(reverse) = self.config.reverse.get(usize::from(id)) else { return };
+        let Some(Some(reverse)) = self.core.dialer.reverse.get(usize::from(id)).cloned() else { return };
         let target = reverse.endpoint.to_string();
         match result {
             Ok(local) => {
@@ -338,11 +359,15 @@ impl Side for Client {
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
             Notice::Ended { session, end, summary } => self.ended(session, end, summary),
             Notice::KeepAlive => self.keep_alive(),
-            #[cfg(unix)]
-            Notice::Woken => self.open_wanted(),
-            #[cfg(not(unix))]
-            Notice::Woken => {}
+            Notice::Woken => {
+                #[cfg(unix)]
+                self.open_wanted();
+                #[cfg(feature = "cli")]
+                self.finish_reload();
+            }
             Notice::Stop => self.stop(),
+            #[cfg(feature = "cli")]
+            Notice::Reload => self.begin_reload(),
             Notice::Peer(PeerNotice::Programs { listener }) => self.receive_datagrams(listener),
             Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
             Notice::Peer(PeerNotice::Resolved { answer }) => self.resolved(answer),

@@ -22,12 +22,16 @@ impl Core {
         {
             return self.sessions.abort_stream(session, key, AbortReason::Denied, NOT_FORWARDED);
         }
+        let offered = match target {
+            ConnectTarget::Service(id) => entry.session.mux().service(*id).cloned(),
+            _ => None,
+        };
         #[cfg(unix)]
-        if let Some(service) = self.dialer.program(entry.scope, target).cloned() {
+        if let Some(service) = self.dialer.program(entry.scope, target, offered.as_ref()).cloned() {
             let (connections, mut shared) = self.connections_and_shared();
             return connections.open_program(&mut shared, session, key, &service);
         }
-        let (endpoint, header) = match self.dialer.endpoint(entry.scope, target) {
+        let (endpoint, header) = match self.dialer.endpoint(entry.scope, target, offered.as_ref()) {
             Ok(found) => found,
             Err(Refusal { reason, detail }) => {
                 let name = &entry.name;

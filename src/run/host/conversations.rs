@@ -102,8 +102,7 @@ impl Host {
 
     fn start_server_session(&mut self) -> SessionKey {
         let mut config = self.config.bounds.apply(Config::new(Role::Host));
-        let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
-        config.services = public.map(|public| self.announced(Some(public.service))).unwrap_or_default();
+        config.services = self.uplink.iter().filter_map(|uplink| uplink.published.clone()).collect();
         let session = self.core.sessions.add_plain(&self.core.turn, "server".to_owned(), config);
         if let Some(uplink) = &mut self.uplink {
             uplink.conversations.session = Some(session);

@@ -179,14 +179,19 @@ impl Host {
             let message = format!("the pin was guessed at {failures} times: choose a longer one and start again");
             return self.core.turn.warn("pin-attacked", message);
         }
-        self.pin = Pin::generate();
+        self.begin_with_pin(Pin::generate());
+        let pin = self.pin.reveal().to_owned();
+        self.core.turn.report(&Event::PinReplaced { pin });
+    }
+
+    /// Has clients prove this pin from now on.
+    pub(super) fn begin_with_pin(&mut self, pin: Pin) {
+        self.pin = pin;
         for key in self.limiter.pin_replaced() {
             debug!("guess of the old pin dropped link={key}");
         }
         let unproven = self.links.of(|phase| matches!(phase, Phase::Pake(_) | Phase::Verifying(_)));
         unproven.into_iter().for_each(|key| self.drop_link(key));
-        let pin = self.pin.reveal().to_owned();
-        self.core.turn.report(&Event::PinReplaced { pin });
     }
 }
 

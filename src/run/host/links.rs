@@ -217,15 +217,16 @@ impl Host {
         self.core.sessions.set_buffered(session, waiting);
     }
 
+    /// Sends a message of a session, which may have ended with it.
     pub(super) fn send_signal(&mut self, session: SessionKey, number: u32, signal: Signal) {
-        // A message sealed for a WebSocket that was replaced is useless.
-        let Some(entry) =
-            self.core.sessions.get_mut(session).filter(|entry| entry.session.signaling_number() == number)
-        else {
-            return;
-        };
-        if entry.scope == Scope::Server {
-            return self.send_to_server(signal.into());
+        if let Some(entry) = self.core.sessions.get_mut(session) {
+            // A message sealed for a WebSocket that was replaced is useless.
+            if entry.session.signaling_number() != number {
+                return;
+            }
+            if entry.scope == Scope::Server {
+                return self.send_to_server(signal.into());
+            }
         }
         if let Some(key) = self.link_of(session) {
             self.send_message(key, signal.into());

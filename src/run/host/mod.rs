@@ -4,6 +4,8 @@ mod conversations;
 mod guests;
 mod links;
 mod quota;
+#[cfg(feature = "cli")]
+mod reload;
 mod returning;
 mod reverse;
 mod tickets;
@@ -17,7 +19,7 @@ use self::reverse::ReverseListener;
 use self::tickets::Tickets;
 use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
-use crate::config::HostConfig;
+use crate::config::{HostConfig, Rule, SharedService};
 use crate::net::listen;
 use crate::net::system::{Interest, TcpListener};
 use crate::run::RunError;
@@ -28,12 +30,14 @@ use crate::run::dialer::{Dialer, ServerAccess};
 use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, Links};
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
+#[cfg(feature = "cli")]
+use crate::run::reload::{Reader, Reloading, Reread};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
-use crate::run::signals::HangUp;
+use crate::run::signals::{HangUp, HangUps};
 use crate::run::table::Table;
 use crate::run::token::Source;
-use crate::run::turn::{Reporter, Stopper};
+use crate::run::turn::{Reporter, Stopper, Turn};
 use crate::session::End;
 use crate::shares::Shares;
 use crate::signaling::closing;
@@ -63,6 +67,9 @@ pub struct Host {
     /// Listeners for clients.
     reverse: Table<ReverseListener>,
     approval: Option<Approval>,
+    /// What reads the settings again, in a run that has them from somewhere.
+    #[cfg(feature = "cli")]
+    reloading: Option<Reloading<Reread<HostConfig>>>,
     stage: Stage,
 }
 
@@ -85,15 +92,10 @@ impl Host {
     /// The settings contradict each other, or the port cannot be bound.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         config.validate()?;
-        let (services, allow) = (config.services.clone(), config.allow.clone());
-        let server = config.server.as_ref().map_or_else(ServerAccess::default, |registration| ServerAccess {
-            public: registration.public.as_ref().and_then(|public| u16::try_from(public.service).ok()),
-            dials: registration.dial,
-        });
         let dialer = Dialer {
-            services,
-            allow,
-            server,
+            services: config.services.clone(),
+            allow: config.allow.clone(),
+            server: server_access(&config),
             #[cfg(unix)]
             programs: config.programs.clone(),
             ..Dialer::default()
@@ -109,17 +111,7 @@ impl Host {
         let approval =
             config.approver.clone().map(|approver| Approval::start(core.turn.waker(), approver)).transpose()?;
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
-        for rule in config.allow.rules() {
-            if let Some(remark) = rule.remark() {
-                core.turn.warn("allow", format!("--allow {rule}: {remark}"));
-            }
-        }
-        for service in &config.services {
-            if !is_listened_on(&service.endpoint) {
-                let message = format!("nothing listens on {} yet; clients can use it once it does", service.endpoint);
-                core.turn.warn("target-down", message);
-            }
-        }
+        remark(&mut core.turn, config.allow.rules().iter(), config.services.iter());
         Ok(Host {
             core,
             config,
@@ -133,6 +125,8 @@ impl Host {
             tickets: Tickets::default(),
             reverse: Table::new(),
             approval,
+            #[cfg(feature = "cli")]
+            reloading: None,
             stage: Stage::Serving,
         })
     }
@@ -164,13 +158,21 @@ impl Host {
     }
 
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
-    /// stays ignored.
+    /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
+    /// have been `taken` over already.
     ///
     /// # Errors
     /// The system's.
     #[cfg(feature = "cli")]
-    pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.turn.handle_signals(HangUp::Ends)?)
+    pub fn handle_signals(
+        &mut self,
+        taken: Option<HangUps>,
+        reader: Option<Reader<Reread<HostConfig>>>,
+    ) -> Result<(), RunError> {
+        let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
+        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
+        self.reloading = reader.map(start).transpose()?;
+        Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
     /// Runs until it is stopped, or, with `once`, until the first established session ended.
@@ -179,6 +181,17 @@ impl Host {
     /// The loop cannot go on, or the server refuses the host.
     pub fn run(mut self) -> Result<(), RunError> {
         self.drive()
+    }
+
+    /// Reports where clients come in, and with which pin.
+    fn invite(&mut self) {
+        if let (Some(addr), Some(url)) = (self.local, self.url()) {
+            let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
+            self.core.turn.report(&Event::Listening { addr, url, pin });
+        }
+        if self.registered().is_some() {
+            self.report_registered();
+        }
     }
 
     fn handle_own(&mut self, notice: HostNotice) -> Result<(), RunError> {
@@ -251,10 +264,7 @@ impl Side for Host {
 
     fn start(&mut self) {
         // Not in `bind`: the reader of this may send a signal, and signals are handled only from here on.
-        if let (Some(addr), Some(url)) = (self.local, self.url()) {
-            let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
-            self.core.turn.report(&Event::Listening { addr, url, pin });
-        }
+        self.invite();
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
@@ -275,8 +285,14 @@ impl Side for Host {
             Notice::Signal { session, number, signal } => self.send_signal(session, number, signal),
             Notice::Ended { session, end, summary } => self.ended(session, &end, summary),
             Notice::KeepAlive => self.keep_alive(),
-            Notice::Woken => self.handle_answers(),
+            Notice::Woken => {
+                self.handle_answers();
+                #[cfg(feature = "cli")]
+                self.finish_reload();
+            }
             Notice::Stop => self.stop(),
+            #[cfg(feature = "cli")]
+            Notice::Reload => self.begin_reload(),
             Notice::Peer(PeerNotice::Programs { listener }) => self.receive_reverse(listener),
             Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
             Notice::Peer(PeerNotice::Resolved { answer }) => self.server_resolved(answer),
@@ -302,6 +318,30 @@ impl Side for Host {
         };
         self.hang_up();
         Some(outcome)
+    }
+}
+
+/// Returns what the server may have dialled.
+fn server_access(config: &HostConfig) -> ServerAccess {
+    let Some(registration) = &config.server else { return ServerAccess::default() };
+    let published = registration.public.as_ref().and_then(|public| config.service_name(public.service));
+    ServerAccess { public: published.map(str::to_owned), dials: registration.dial }
+}
+
+/// Warns of what rules do not do, and of services that nobody has started yet.
+fn remark<'a>(
+    turn: &mut Turn,
+    rules: impl Iterator<Item = &'a Rule>,
+    services: impl Iterator<Item = &'a SharedService>,
+) {
+    for rule in rules {
+        if let Some(remark) = rule.remark() {
+            turn.warn("allow", format!("--allow {rule}: {remark}"));
+        }
+    }
+    for service in services.filter(|service| !is_listened_on(&service.endpoint)) {
+        let message = format!("nothing listens on {} yet; clients can use it once it does", service.endpoint);
+        turn.warn("target-down", message);
     }
 }
 

@@ -35,6 +35,14 @@ pub(super) struct ReverseListener {
     socket: Socket,
 }
 
+impl ReverseListener {
+    /// Returns where it listens.
+    #[cfg(feature = "cli")]
+    pub(super) fn bind(&self) -> &Bind {
+        &self.bind
+    }
+}
+
 enum Socket {
     Streams(Listener),
     Datagrams(UdpListenerKey),
@@ -162,7 +170,7 @@ impl Host {
         Ok(())
     }
 
-    fn close_listener(&mut self, key: ReverseKey) {
+    pub(super) fn close_listener(&mut self, key: ReverseKey) {
         let Some(listener) = self.reverse.remove(key) else { return };
         match listener.socket {
             Socket::Datagrams(listener) => self.core.close_listener(listener),

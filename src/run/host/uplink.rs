@@ -18,7 +18,7 @@ use rand::RngExt;
 use super::Host;
 use super::conversations::Conversations;
 use super::links::Phase;
-use crate::config::{PublicService, Registration};
+use crate::config::Registration;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::system;
 use crate::net::websocket::{WebSocketError, close_code};
@@ -32,6 +32,7 @@ use crate::signaling::closing;
 use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
 use crate::status::event::Event;
+use crate::tunnel::Service;
 
 /// Time for the WebSocket to open.
 const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: Duration::from_secs(3) };
@@ -54,6 +55,12 @@ pub(super) struct Uplink {
     /// The WebSocket, unless the server is away.
     link: Option<LinkKey>,
     pub(super) conversations: Conversations,
+    /// The published service, as the server was told of it last. Its session has that number, whatever is shared since.
+    pub(super) published: Option<Service>,
+    /// The token is newer than the one that the server was shown last.
+    is_token_new: bool,
+    /// Where the published service is found.
+    web: Option<String>,
     /// We were registered in this run, so later failures lead to another attempt.
     was_registered: bool,
     /// The user was told that the server is away.
@@ -72,23 +79,33 @@ impl Uplink {
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             link: None,
             conversations: Conversations::default(),
+            published: None,
+            is_token_new: false,
+            web: None,
             was_registered: false,
             is_told: false,
         })
     }
 
+    /// Goes by another registration, of the same name on the same server.
+    #[cfg(feature = "cli")]
+    pub(super) fn follow(&mut self, registration: Registration) {
+        self.is_token_new |= self.registration.token != registration.token;
+        self.registration = registration;
+    }
+
     fn register(&self) -> FromHost {
         let registration = &self.registration;
-        let public = |public: &PublicService| Public {
-            service: u16::try_from(public.service).unwrap_or(u16::MAX),
+        let public = self.published.as_ref().zip(registration.public.as_ref()).map(|(service, public)| Public {
+            service: service.id,
             auth: public.auth.as_ref().map(|auth| Binary(*auth.hash())),
-        };
+        });
         FromHost::Register(Register {
             versions: rendezvous::VERSIONS.to_vec(),
             id: registration.id.clone(),
             token: registration.token.clone(),
             instance: self.instance,
-            public: registration.public.as_ref().map(public),
+            public,
             dial: registration.dial,
         })
     }
@@ -146,7 +163,11 @@ impl Host {
     }
 
     pub(super) fn uplink_opened(&mut self, key: LinkKey) {
-        let Some(uplink) = &self.uplink else { return };
+        let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
+        let published = public.and_then(|public| self.announced(Some(public.service)).pop());
+        let Some(uplink) = &mut self.uplink else { return };
+        uplink.published = published;
+        uplink.is_token_new = false;
         let text = uplink.register().to_text();
         self.links[key].phase = Phase::Registering;
         self.begin_step(key, REGISTER_TIMEOUT);
@@ -189,11 +210,18 @@ impl Host {
     fn note_registered(&mut self, web: Option<String>) {
         let Some(uplink) = &mut self.uplink else { return };
         (uplink.was_registered, uplink.is_told) = (true, false);
+        uplink.web = web;
         uplink.redial.reset();
-        let id = uplink.registration.id.clone();
+        info!("registered id={}", uplink.registration.id);
+        self.report_registered();
+    }
+
+    /// Reports how clients come in through the server.
+    pub(super) fn report_registered(&mut self) {
+        let Some(uplink) = &self.uplink else { return };
+        let (id, web) = (uplink.registration.id.clone(), uplink.web.clone());
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
-        info!("registered id={id}");
         self.core.turn.report(&Event::Registered { id, url, pin, web });
     }
 
@@ -202,6 +230,8 @@ impl Host {
         let Some(uplink) = &mut self.uplink else { return };
         let is_passing = match error.code {
             ErrorCode::Restart | ErrorCode::Busy => true,
+            // It was shown the token that was replaced since.
+            ErrorCode::BadToken | ErrorCode::Denied if uplink.is_token_new => true,
             ErrorCode::BadToken | ErrorCode::Denied | ErrorCode::Version | ErrorCode::Replaced => false,
             _ => uplink.was_registered,
         };

@@ -18,6 +18,8 @@ mod pace;
 mod phase;
 mod quota;
 mod register;
+#[cfg(feature = "cli")]
+mod reload;
 mod route;
 mod streams;
 mod visitor;
@@ -34,7 +36,7 @@ pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
 use self::dial::Wanted;
 use self::ending::Stage;
-use self::files::{read_access, read_tls};
+use self::files::{Tls, read_access, read_tls};
 use self::leaving::Leaving;
 use self::logins::Limiter;
 use self::phase::Phase;
@@ -48,9 +50,11 @@ use super::links::{LOOK_INTERVAL, Links};
 use super::notice::{Listening, Notice, ServerNotice};
 #[cfg(unix)]
 use super::opener::{Opener, Requests};
+#[cfg(feature = "cli")]
+use super::reload::{Reader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
-use super::signals::HangUp;
+use super::signals::{HangUp, HangUps};
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
@@ -105,6 +109,9 @@ pub struct Server {
     /// Bytes that wait for slow clients, of all of them.
     queued: usize,
     metrics: Metrics,
+    /// What reads files and settings again.
+    #[cfg(feature = "cli")]
+    reloading: Option<Reloading<reload::Read>>,
     stage: Stage,
 }
 
@@ -144,7 +151,8 @@ impl Server {
     pub fn bind(config: ServerConfig, reporter: Reporter) -> Result<Server, RunError> {
         let reach = Reach { direct: false, ..Reach::default() };
         let mut core = Core::new(Dialer::default(), reach, Vec::new(), reporter)?;
-        let (tls, access) = (read_tls(&config, &mut core)?, read_access(&config)?);
+        let (tls, access) = (read_tls(&config)?, read_access(&config)?);
+        let tls = tls.map(|tls| tls.warn_of(&mut core.turn));
         let mut wanted = vec![(config.listen, Serves::Signaling)];
         let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
@@ -204,6 +212,8 @@ impl Server {
             heads: Shares::new(quota::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
+            #[cfg(feature = "cli")]
+            reloading: None,
             stage: Stage::Serving,
         })
     }
@@ -227,14 +237,21 @@ impl Server {
         self.core.turn.stopper()
     }
 
-    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again. SIGHUP also ends
-    /// the run if it came because the terminal was closed on which the server was started without `nohup`.
+    /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; with a `reader`,
+    /// all settings. SIGHUP also ends the run if it came because the terminal was closed on which the server was
+    /// started without `nohup`. It may have been `taken` over already.
     ///
     /// # Errors
     /// The system's.
     #[cfg(feature = "cli")]
-    pub fn handle_signals(&mut self) -> Result<(), RunError> {
-        Ok(self.core.turn.handle_signals(HangUp::Reloads)?)
+    pub fn handle_signals(
+        &mut self,
+        taken: Option<HangUps>,
+        reader: Option<Reader<Reread<ServerConfig>>>,
+    ) -> Result<(), RunError> {
+        let reader = reload::reader(self.config.clone(), reader);
+        self.reloading = Some(Reloading::start(self.core.turn.waker(), reader)?);
+        Ok(self.core.turn.handle_signals(HangUp::Reloads, taken)?)
     }
 
     /// Runs until it is stopped.
@@ -249,7 +266,6 @@ impl Server {
         match notice {
             ServerNotice::Web { slot, event } => self.handle_web_event(slot, &event),
             ServerNotice::WebPoll { web } => self.poll_web(web),
-            ServerNotice::Reload => self.reload(),
             // The stage is checked in each turn.
             ServerNotice::Due(ServerDue::Stage) => {}
             ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
@@ -297,11 +313,15 @@ impl Side for Server {
             Notice::Unowned { session, event } => self.handle_stream(session, event),
             Notice::Ended { session, end, .. } => self.session_ended(session, &end),
             Notice::KeepAlive => self.keep_alive(),
-            #[cfg(unix)]
-            Notice::Woken => self.handle_dials(),
-            #[cfg(not(unix))]
-            Notice::Woken => {}
+            Notice::Woken => {
+                #[cfg(unix)]
+                self.handle_dials();
+                #[cfg(feature = "cli")]
+                self.finish_reload();
+            }
             Notice::Stop => self.stop(),
+            #[cfg(feature = "cli")]
+            Notice::Reload => self.begin_reload(),
             Notice::Server(notice) => self.handle_own(notice),
             Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) => {}
         }

@@ -40,18 +40,18 @@ struct Trio {
     client: Side,
 }
 
-fn server_config() -> ServerConfig {
+pub(super) fn server_config() -> ServerConfig {
     ServerConfig::open(([0, 0, 0, 0], SERVER_PORT).into())
 }
 
 /// A host that clients reach only through the server. Holders of the token may take the name.
-fn registered(token: Option<&str>) -> HostConfig {
+pub(super) fn registered(token: Option<&str>) -> HostConfig {
     let token = token.map(|token| token.parse().unwrap());
     let server = Registration { token, ..registration(MEETING, "office") };
     HostConfig { listen: None, server: Some(server), ..host_of(SERVICE) }
 }
 
-fn through_server() -> ClientConfig {
+pub(super) fn through_server() -> ClientConfig {
     let registration = registration(MEETING, "office");
     ClientConfig { url: registration.server.client_endpoint(&registration.id), ..client_of(MEETING) }
 }

@@ -1,9 +1,12 @@
 //! Hosts, clients and servers in a network in memory. Tests turn their loops by hand in virtual time: nothing sleeps,
 //! and a timeout of a minute takes a moment. `net/world` replaces sockets, readiness and the clock.
 
+mod endings;
 mod forwarding;
 mod meeting;
 mod programs;
+#[cfg(feature = "cli")]
+mod reloading;
 mod sides;
 mod simulation;
 mod timeouts;
@@ -16,6 +19,8 @@ pub(super) use self::programs::{Ended, Visitor};
 use self::programs::{Program, Script};
 use self::sides::Running;
 pub(super) use self::sides::{SERVER_PORT, client_of, host_of, id, registration};
+#[cfg(feature = "cli")]
+use super::Reread;
 use super::{Client, Host, RunError, Server};
 use crate::config::{ClientConfig, HostConfig, ServerConfig};
 use crate::net::system::UdpSocket;
@@ -103,6 +108,32 @@ impl World {
         let here = running.here.clone();
         let Some(sides::Kind::Host(host)) = &mut running.kind else { panic!("it is not a host") };
         here.enter(|| change(host))
+    }
+
+    /// Has a host go by other settings.
+    #[cfg(feature = "cli")]
+    pub(super) fn reload_host(&mut self, side: Side, config: HostConfig) {
+        let running = &mut self.sides[side.0];
+        let here = running.here.clone();
+        if let Some(sides::Kind::Host(host)) = &mut running.kind {
+            here.enter(|| host.reload(Ok(Reread { config, left: Vec::new() })));
+        }
+    }
+
+    /// Has a client go by other settings.
+    #[cfg(feature = "cli")]
+    pub(super) fn reload_client(&mut self, side: Side, config: ClientConfig) {
+        let running = &mut self.sides[side.0];
+        let here = running.here.clone();
+        if let Some(sides::Kind::Client(client)) = &mut running.kind {
+            here.enter(|| client.reload(Ok(Reread { config, left: Vec::new() })));
+        }
+    }
+
+    /// Tells a host that there are no other settings.
+    #[cfg(feature = "cli")]
+    pub(super) fn fail_reload(&mut self, side: Side, reason: &str) {
+        self.with_host(side, |host| host.reload(Err(reason.to_owned())));
     }
 
     /// Ends a process as SIGKILL does: the system closes its sockets.

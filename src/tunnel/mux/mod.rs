@@ -28,7 +28,7 @@ use super::credit::Budget;
 use super::event::Event;
 use super::flow::Dropped;
 use super::frame::ConnectTarget;
-use super::hello::{DATAGRAMS, Hello, VERSION};
+use super::hello::{DATAGRAMS, Hello, Service, VERSION};
 use super::id::{Generation, StreamId, StreamKey};
 use super::schedule::Schedule;
 use super::stream::{Application, Notices, Stream};
@@ -275,6 +275,11 @@ impl Mux {
     /// Returns the peer's HELLO, once it came.
     pub fn peer(&self) -> Option<&Hello> {
         self.peer.as_ref()
+    }
+
+    /// Returns what our HELLO told of the service with this number.
+    pub fn service(&self, id: u16) -> Option<&Service> {
+        self.config.services.iter().find(|service| service.id == id)
     }
 
     /// Returns the number of streams in the table, including those that only wait for a last acknowledgement.

@@ -12,7 +12,7 @@ use crate::tunnel::chunk::MAX_PAYLOAD;
 use crate::tunnel::credit::cost;
 use crate::tunnel::frame::HEADER_LEN;
 use crate::tunnel::id::StreamKey;
-use crate::tunnel::schedule::Schedule;
+use crate::tunnel::schedule::{QUANTUM, Schedule};
 use crate::tunnel::stream::ReceiveState;
 
 /// What an idle direction saves up, as time at its rate. One more message may go at once: its cost is a debt.
@@ -103,7 +103,11 @@ impl Rates {
 
     /// Returns a schedule whose turns are one message long.
     pub(super) fn schedule(&self) -> Schedule {
-        Schedule::new((HEADER_LEN + self.payload_limit()) as u16)
+        Schedule::new(self.quantum())
+    }
+
+    fn quantum(&self) -> u16 {
+        (HEADER_LEN + self.payload_limit()) as u16
     }
 
     /// Returns when something that waits for the rate can go on.
@@ -113,6 +117,21 @@ impl Rates {
 }
 
 impl Mux {
+    /// Keeps to another rate from now on, in bytes per second and in both directions; `None` means no limit.
+    pub fn set_rate(&mut self, rate: Option<u64>) {
+        self.config.rate = rate;
+        let rates = rate.map(Rates::new);
+        self.schedule.set_quantum(rates.as_ref().map_or(QUANTUM, Rates::quantum));
+        // Debts at the former rate are forgiven, and whoever waited for it asks anew.
+        let held = std::mem::replace(&mut self.rates, rates).map(|former| former.held);
+        for key in held.into_iter().flatten() {
+            if let Some(stream) = self.get_mut(key) {
+                stream.receive.leave_grants();
+                self.queue_credit(key);
+            }
+        }
+    }
+
     /// Tells whether streams may send at `now`; otherwise sets the deadline when they may.
     pub(super) fn poll_rate(&mut self, now: Instant) -> bool {
         self.rates.as_mut().is_none_or(|rates| rates.send.is_open(now))

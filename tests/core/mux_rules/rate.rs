@@ -192,3 +192,45 @@ fn datagrams_wait_for_the_rate_too() {
     rig.sent();
     assert!(rig.mux.counters().datagrams.unsent > 900, "the rest was too old at last");
 }
+
+#[test]
+fn another_rate_counts_at_once() {
+    let mut rig = limited();
+    let key = rig.accepted(0);
+    rig.wait(Duration::from_secs(1));
+    rig.sent();
+    for _ in 0..14 {
+        rig.write(key, &[7; 1000]);
+    }
+    let first = payload_len(&rig.sent());
+    assert!(first <= 3000, "{first} bytes at the former rate");
+    rig.mux.set_rate(Some(3 * RATE));
+    assert!(rig.mux.has_transmit(), "nobody waits for the former rate");
+    let second = payload_len(&rig.sent());
+    assert!((5000..=8000).contains(&second), "{second} bytes: 20 ms of the present rate, and a message more");
+    rig.mux.set_rate(None);
+    assert_eq!(first + second + payload_len(&rig.sent()), 14_000, "and nothing waits without one");
+}
+
+#[test]
+fn credit_that_waited_for_the_former_rate_is_granted_at_the_present_one() {
+    let mut rig = limited();
+    let key = rig.accepted(0);
+    let limit = |frames: &[Frame]| {
+        let credits = frames.iter().filter_map(|frame| match frame {
+            Frame::Stream(_, _, StreamFrame::Credit { limit, .. }) => Some(*limit),
+            _ => None,
+        });
+        credits.max()
+    };
+    rig.wait(Duration::from_secs(1));
+    for sequence in 1..5 {
+        rig.feed(data(ID, 0, sequence, &[1; 16_000]));
+    }
+    rig.events();
+    rig.read(key);
+    let before = limit(&rig.sent());
+    rig.mux.set_rate(None);
+    let after = limit(&rig.sent());
+    assert!(after > before, "{after:?} is no more than {before:?}");
+}

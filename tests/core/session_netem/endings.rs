@@ -52,6 +52,24 @@ fn with_everything_acknowledged_both_are_gone_at_once() {
 }
 
 #[test]
+fn a_client_that_is_connected_before_its_host_hears_of_the_end() {
+    let is_early =
+        |world: &World| world.sides[CLIENT].connected_at.is_some() && world.sides[HOST].connected_at.is_none();
+    let mut count = 0;
+    for seed in 0..40 {
+        let mut world = World::new(&[path(millis(20), 0.3)], seed);
+        if world.run_until(Duration::from_secs(5), is_early) {
+            world.close_signaling();
+            world.lose(0.0);
+            go_away(&mut world, HOST);
+            end(&mut world, HOST);
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no host was late");
+}
+
+#[test]
 fn open_streams_finish_within_the_time() {
     for who in [HOST, CLIENT] {
         let mut world = World::connected(&[path(millis(20), 0.0)], 1);

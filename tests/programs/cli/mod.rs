@@ -11,6 +11,7 @@ mod played_host;
 mod processor;
 mod proxies;
 mod recovery;
+mod reload;
 mod runfile;
 mod sessions;
 mod signaling_port;

@@ -1,6 +1,7 @@
 //! Files in place of flags: `pinhole run`, `pinhole verify` and `--print-config`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -10,16 +11,16 @@ use crate::common::services::echo;
 use crate::common::{connect, ping};
 
 /// A folder that is gone when this is dropped.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub(super) fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("pinhole-run-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
 
-    fn write(&self, name: &str, contents: &str) -> String {
+    pub(super) fn write(&self, name: &str, contents: &str) -> String {
         let path = self.0.join(name);
         fs::write(&path, contents).unwrap();
         path.to_str().unwrap().to_owned()
@@ -107,4 +108,25 @@ fn a_unit_finds_its_secret() {
         ended.status.success() && String::from_utf8_lossy(&ended.stdout).contains("is a host of 8080"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn the_examples_of_the_packages_are_right() {
+    let folder = Folder::new("examples");
+    for secret in ["pin", "token"] {
+        let file = folder.write(secret, "correct-horse-battery-staple\n");
+        fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+    }
+    let examples = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples")).unwrap();
+    let mut names = Vec::new();
+    for example in examples {
+        let example = example.unwrap();
+        let name = example.file_name().into_string().unwrap();
+        let file = folder.write(&name, &fs::read_to_string(example.path()).unwrap());
+        let verified = run(&["verify", &file]);
+        assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{name}");
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["client.toml", "host.toml", "server.toml"]);
 }

@@ -1,0 +1,234 @@
+//! Settings of a host that are read again. What is open goes on by what it was opened with. What a live session was
+//! told of services stays, and whoever comes next is told anew.
+
+use std::collections::HashMap;
+
+use super::links::Phase;
+use super::reverse::ReverseKey;
+use super::tickets::Tickets;
+use super::{Host, remark, server_access};
+use crate::config::{Credentials, HostConfig, PublicService, Registration, SharedService};
+use crate::run::reload::{Differences, Outcome, Reread};
+use crate::signaling::pin::Pin;
+
+/// Settings to go by, and how they differ from those so far.
+struct Plan {
+    config: HostConfig,
+    differences: Differences,
+    is_pin_new: bool,
+    are_services_new: bool,
+}
+
+/// Compares what is wanted with what there is.
+fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
+    let mut differences = Differences::default();
+    let found = &mut differences;
+    // No field is left out by mistake: neither struct may be taken apart or made with `..` here.
+    let HostConfig {
+        services,
+        #[cfg(unix)]
+            programs: _,
+        allow,
+        allow_reverse,
+        bounds,
+        udp_idle,
+        listen,
+        server,
+        pin,
+        once,
+        max_sessions,
+        approver,
+        reach,
+        stun,
+    } = wanted;
+    let is_pin_new = present.pin != pin;
+    let are_services_new = present.services != services;
+    found.services(&present.services, &services);
+    let server = match (&present.server, server) {
+        (Some(own), Some(wanted)) => Some(registration(found, (own, present), (wanted, &services))),
+        (None, None) => None,
+        (own, _) => {
+            found.put_off("server");
+            own.clone()
+        }
+    };
+    if present.approver.is_some() != approver.is_some() {
+        found.put_off("ask");
+    }
+    let config = HostConfig {
+        server: server.map(|server| published(server, present, &services)),
+        services,
+        #[cfg(unix)]
+        programs: present.programs.clone(),
+        allow: found.take("allow", &present.allow, allow),
+        allow_reverse: found.take("allow-reverse", &present.allow_reverse, allow_reverse),
+        bounds: found.bounds(&present.bounds, bounds),
+        udp_idle: found.take("udp-idle", &present.udp_idle, udp_idle),
+        listen: found.leave("listen", &present.listen, &listen),
+        pin: found.take("pin", &present.pin, pin),
+        once: found.take("once", &present.once, once),
+        max_sessions: found.take("max-sessions", &present.max_sessions, max_sessions),
+        approver: present.approver.clone(),
+        reach: found.reach(&present.reach, reach),
+        stun: found.take("stun", &present.stun, stun),
+    };
+    Plan { config, differences, is_pin_new, are_services_new }
+}
+
+/// Compares registrations, each with what it may publish. What the server was told stays: another registration would
+/// cut off the clients that come through it. `public` is still a number of the present services.
+fn registration(
+    found: &mut Differences,
+    (present, host): (&Registration, &HostConfig),
+    (wanted, services): (Registration, &[SharedService]),
+) -> Registration {
+    let Registration { server, id, token, public, dial, ca, headers, proxy, retry } = wanted;
+    let own = present.public.as_ref().and_then(|public| host.service_name(public.service));
+    let other = public.as_ref().and_then(|public| services.get(public.service)).map(|service| &service.name[..]);
+    if own != other {
+        found.put_off("public");
+    }
+    let login = |public: &Option<PublicService>| {
+        let auth = public.as_ref().and_then(|public| public.auth.as_ref());
+        auth.map(|auth: &Credentials| *auth.hash())
+    };
+    if login(&present.public) != login(&public) {
+        found.put_off("public-auth");
+    }
+    Registration {
+        server: found.leave("server", &present.server, &server),
+        id: found.leave("id", &present.id, &id),
+        token: found.take("token", &present.token, token),
+        public: present.public.clone(),
+        dial: found.leave("server-dial", &present.dial, &dial),
+        ca: found.leave("ca", &present.ca, &ca),
+        headers: found.leave("header", &present.headers, &headers),
+        // The environment names it, and which of its variables counts depends on the server.
+        proxy: found.leave("server", &present.proxy, &proxy),
+        retry: found.take("retry", &present.retry, retry),
+    }
+}
+
+/// Gives the published service its number among the wanted services; one that is gone is published no more.
+fn published(mut registration: Registration, present: &HostConfig, services: &[SharedService]) -> Registration {
+    registration.public = registration.public.and_then(|public| {
+        let name = present.service_name(public.service)?;
+        let among = services.iter().position(|service| service.name == name);
+        // A service of this program comes behind the others.
+        let service = among.or_else(|| Some(services.len() + public.service.checked_sub(present.services.len())?))?;
+        Some(PublicService { service, ..public })
+    });
+    registration
+}
+
+impl Differences {
+    /// Notes which services come, go, and lead elsewhere.
+    fn services(&mut self, present: &[SharedService], wanted: &[SharedService]) {
+        let by_name = |services: &[SharedService]| -> HashMap<String, SharedService> {
+            services.iter().map(|service| (service.name.clone(), service.clone())).collect()
+        };
+        let (before, after) = (by_name(present), by_name(wanted));
+        for service in wanted {
+            let name = &service.name;
+            match before.get(name) {
+                None => self.note(format!("service {name} added")),
+                Some(known) if known.endpoint != service.endpoint => {
+                    self.note(format!("service {name} leads to {}", service.endpoint));
+                }
+                Some(known) if known.proxy_protocol != service.proxy_protocol => {
+                    self.note(format!("proxy-protocol of {name} changed"));
+                }
+                Some(_) => {}
+            }
+        }
+        for gone in present.iter().filter(|service| !after.contains_key(&service.name)) {
+            self.note(format!("service {} removed", gone.name));
+        }
+    }
+}
+
+impl Host {
+    /// Has the settings read again, unless the run is ending.
+    pub(super) fn begin_reload(&mut self) {
+        if !self.is_ending()
+            && let Some(reloading) = &self.reloading
+        {
+            reloading.begin(&mut self.core.turn);
+        }
+    }
+
+    /// Goes by what was read.
+    pub(super) fn finish_reload(&mut self) {
+        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+            self.reload(read);
+        }
+    }
+
+    /// Goes by other settings, as far as that can be without a restart, and says so.
+    pub(in crate::run) fn reload(&mut self, read: Result<Reread<HostConfig>, String>) {
+        if self.is_ending() {
+            return;
+        }
+        let outcome = read.and_then(|Reread { config, left }| {
+            config.validate().map_err(|error| error.to_string())?;
+            let mut plan = compare(&self.config, config);
+            left.iter().for_each(|name| plan.differences.put_off(name));
+            Ok(Some(self.follow(plan)))
+        });
+        let invites = matches!(&outcome, Ok(Some(Outcome { services: Some(_), .. })));
+        self.core.turn.reload_ends(outcome);
+        if invites {
+            self.invite();
+        }
+    }
+
+    fn follow(&mut self, plan: Plan) -> Outcome {
+        let Plan { config, differences, is_pin_new, are_services_new } = plan;
+        let before = std::mem::replace(&mut self.config, config);
+        let config = &self.config;
+        self.core.dialer.services.clone_from(&config.services);
+        self.core.dialer.allow.clone_from(&config.allow);
+        self.core.dialer.server = server_access(config);
+        self.core.flows.idle = config.udp_idle;
+        self.core.set_ways(config.reach.clone(), config.stun.clone());
+        if before.bounds.rate != config.bounds.rate {
+            self.core.sessions.set_rate(config.bounds.rate);
+        }
+        let rules = config.allow.rules().iter().filter(|rule| !before.allow.rules().contains(rule));
+        let is_new = |service: &&SharedService| {
+            before.services.iter().all(|known| (&known.name, &known.endpoint) != (&service.name, &service.endpoint))
+        };
+        remark(&mut self.core.turn, rules, config.services.iter().filter(is_new));
+        if let (Some(uplink), Some(registration)) = (&mut self.uplink, &config.server) {
+            uplink.follow(registration.clone());
+        }
+        if is_pin_new {
+            let pin = config.pin.clone().unwrap_or_else(Pin::generate);
+            self.change_pin(pin);
+        }
+        self.close_forbidden();
+        let services = (is_pin_new || are_services_new).then(|| self.config.services.clone());
+        differences.outcome(services)
+    }
+
+    /// Has clients prove another pin from now on, those with a ticket, too. Sessions go on.
+    fn change_pin(&mut self, pin: Pin) {
+        self.begin_with_pin(pin);
+        self.tickets = Tickets::default();
+        let returning = self.links.of(|phase| matches!(phase, Phase::Returning(..)));
+        returning.into_iter().for_each(|key| self.drop_link(key));
+    }
+
+    /// Closes listeners for clients that no rule has any more. Connections that were accepted there go on.
+    fn close_forbidden(&mut self) {
+        let allow = &self.config.allow_reverse;
+        let forbidden = self.reverse.iter().filter(|(_, entry)| allow.check(entry.bind()).is_err());
+        for key in forbidden.map(|(key, _)| key).collect::<Vec<ReverseKey>>() {
+            self.close_listener(key);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

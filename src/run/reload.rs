@@ -1,0 +1,202 @@
+//! Settings that are read again while a run goes on: who reads them, how they differ, and what is said of it.
+//!
+//! ```text
+//!  SIGHUP ─▶ begin ──▶ a thread reads ──▶ woken, poll ──▶ the side compares and applies ──▶ Turn::reload_ends
+//! ```
+//!
+//! The loop reads no file: one may be on a disk that is away. The thread takes one request after the other, and one
+//! waits at most, because two in a row want the same.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::info;
+
+use super::turn::Turn;
+use crate::config::{Bounds, SharedService};
+use crate::net::system::Waker;
+use crate::session::Reach;
+use crate::status::event::Event;
+
+/// Gives a run its settings anew, or says in a sentence why there are none. It may block.
+pub type Reader<T> = Box<dyn FnMut() -> Result<T, String> + Send>;
+
+/// Settings that were read again.
+#[derive(Debug, Clone)]
+pub struct Reread<C> {
+    /// What the run is to go by.
+    pub config: C,
+    /// What is no part of that, and counts from the next start on.
+    pub left: Vec<String>,
+}
+
+/// Reads settings on a thread of its own.
+pub(super) struct Reloading<T> {
+    requests: Sender<()>,
+    answers: Receiver<Result<T, String>>,
+}
+
+impl<T: Send + 'static> Reloading<T> {
+    /// Starts the thread. It may outlive the loop: nothing can interrupt somebody who waits for a disk.
+    pub(super) fn start(waker: Arc<Waker>, mut reader: Reader<T>) -> io::Result<Reloading<T>> {
+        let (requests, asked) = bounded(1);
+        let (answer, answers) = bounded(1);
+        thread::Builder::new().name("pinhole-reload".to_owned()).spawn(move || {
+            for () in asked {
+                if answer.send(reader()).is_err() || waker.wake().is_err() {
+                    break;
+                }
+            }
+        })?;
+        Ok(Reloading { requests, answers })
+    }
+
+    /// Has the settings read, unless a request waits already.
+    pub(super) fn begin(&self, turn: &mut Turn) {
+        if self.requests.try_send(()).is_ok() {
+            turn.reload_begins();
+        }
+    }
+
+    /// Returns what was read.
+    pub(super) fn poll(&self) -> Option<Result<T, String>> {
+        self.answers.try_recv().ok()
+    }
+}
+
+/// What came of a reload.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// What changed, in words.
+    pub(super) changed: Vec<String>,
+    /// What counts from the next start on.
+    pub(super) left: Vec<String>,
+    /// What a host shares, if its invitation changed.
+    pub(super) services: Option<Vec<SharedService>>,
+}
+
+impl Turn {
+    /// A reload begins. Each has an end, unless the run ends first.
+    pub(super) fn reload_begins(&mut self) {
+        info!("settings are read again");
+    }
+
+    /// A reload is over: says what came of it, unless there were no settings in it.
+    pub(super) fn reload_ends(&mut self, outcome: Result<Option<Outcome>, String>) {
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(Outcome { changed, left, services })) => {
+                if let Some(message) = until_restart(&left) {
+                    self.warn("restart", message);
+                }
+                self.report(&Event::Reloaded { what: "settings".to_owned(), changed, left, services });
+            }
+            Err(reason) => self.warn("reload", format!("the settings stay as they were: {reason}")),
+        }
+    }
+}
+
+/// Says what is left as it was.
+fn until_restart(left: &[String]) -> Option<String> {
+    let (last, others) = left.split_last()?;
+    Some(match others {
+        [] => format!("{last} stays as it was: a change of it counts from the next start on"),
+        _ => {
+            format!("{} and {last} stay as they were: changes of them count from the next start on", others.join(", "))
+        }
+    })
+}
+
+/// Compares settings field by field, and notes what is new.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    /// What changed, in words.
+    pub(super) changed: Vec<String>,
+    /// What counts from the next start on.
+    pub(super) left: Vec<String>,
+}
+
+impl Differences {
+    /// Notes what changed.
+    pub(super) fn note(&mut self, what: String) {
+        self.changed.push(what);
+    }
+
+    /// Notes what counts from the next start on.
+    pub(super) fn put_off(&mut self, name: &str) {
+        if self.left.iter().all(|known| known != name) {
+            self.left.push(name.to_owned());
+        }
+    }
+
+    /// Takes what is wanted.
+    pub(super) fn take<T: PartialEq>(&mut self, name: &str, present: &T, wanted: T) -> T {
+        if *present != wanted {
+            self.note(format!("{name} changed"));
+        }
+        wanted
+    }
+
+    /// Leaves what there is.
+    pub(super) fn leave<T: PartialEq + Clone>(&mut self, name: &str, present: &T, wanted: &T) -> T {
+        if present != wanted {
+            self.put_off(name);
+        }
+        present.clone()
+    }
+
+    /// Takes the wanted limits of sessions.
+    pub(super) fn bounds(&mut self, present: &Bounds, wanted: Bounds) -> Bounds {
+        let Bounds { max_streams, rate, memory } = wanted;
+        Bounds {
+            max_streams: self.take("max-streams", &present.max_streams, max_streams),
+            rate: self.take("rate", &present.rate, rate),
+            memory: self.take("memory", &present.memory, memory),
+        }
+    }
+
+    /// Takes the wanted kinds of paths.
+    pub(super) fn reach(&mut self, present: &Reach, wanted: Reach) -> Reach {
+        let Reach { direct, relay, p2p_timeout, grace, records_per_key } = wanted;
+        Reach {
+            direct: self.take("relay-only", &present.direct, direct),
+            relay: self.take("no-relay", &present.relay, relay),
+            p2p_timeout: self.take("p2p-timeout", &present.p2p_timeout, p2p_timeout),
+            grace: self.take("grace", &present.grace, grace),
+            records_per_key,
+        }
+    }
+
+    /// Returns the outcome of a reload.
+    pub(super) fn outcome(self, services: Option<Vec<SharedService>>) -> Outcome {
+        Outcome { changed: self.changed, left: self.left, services }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_said_in_a_sentence() {
+        let said = |names: &[&str]| until_restart(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(said(&[]), None);
+        let one = "id stays as it was: a change of it counts from the next start on";
+        assert_eq!(said(&["id"]).as_deref(), Some(one));
+        let three = "listen, server and id stay as they were: changes of them count from the next start on";
+        assert_eq!(said(&["listen", "server", "id"]).as_deref(), Some(three));
+    }
+
+    #[test]
+    fn a_name_is_put_off_once() {
+        let mut differences = Differences::default();
+        assert_eq!(differences.leave("server", &1, &2), 1);
+        assert_eq!(differences.leave("server", &1, &3), 1);
+        assert_eq!(differences.take("pin", &1, 1), 1);
+        assert_eq!(differences.take("rate", &1, 2), 2);
+        assert_eq!(differences.left, ["server"]);
+        assert_eq!(differences.changed, ["rate changed"]);
+    }
+}

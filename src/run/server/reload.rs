@@ -1,0 +1,153 @@
+//! Tokens, the certificate, and settings of a server that are read again beside what is open.
+
+use std::sync::Arc;
+
+use super::{Access, Server, Tls, read_access, read_tls, trusted_proxies};
+use crate::config::{GatewayConfig, ServerConfig};
+use crate::run::reload::{Differences, Reader, Reread};
+use crate::status::event::Event;
+
+/// What was read.
+pub(super) struct Read {
+    /// The settings, in a run that has them from somewhere.
+    settings: Option<Reread<ServerConfig>>,
+    tls: Result<Option<Tls>, String>,
+    access: Result<Access, String>,
+}
+
+/// Returns what reads the files of a server, after the settings that name them, if these are read again.
+pub(super) fn reader(config: ServerConfig, mut settings: Option<Reader<Reread<ServerConfig>>>) -> Reader<Read> {
+    Box::new(move || {
+        let settings = settings.as_mut().map(|settings| settings()).transpose()?;
+        let config = settings.as_ref().map_or(&config, |settings| &settings.config);
+        let tls = read_tls(config).map_err(|error| error.to_string());
+        let access = read_access(config).map_err(|error| error.to_string());
+        Ok(Read { settings, tls, access })
+    })
+}
+
+/// Compares what is wanted with what there is. Returns what to go by.
+fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Differences) {
+    let mut differences = Differences::default();
+    let found = &mut differences;
+    // No field is left out by mistake: the struct may not be taken apart or made with `..` here.
+    let ServerConfig {
+        listen,
+        tls,
+        access,
+        max_hosts,
+        max_clients,
+        trusted_proxies,
+        gateway,
+        proxy_listen,
+        admin_listen,
+    } = wanted;
+    let tls = match present.tls.is_some() == tls.is_some() {
+        true => found.take("tls-cert", &present.tls, tls),
+        // Hosts and clients have URLs with or without TLS.
+        false => found.leave("tls-cert", &present.tls, &tls),
+    };
+    let parts = |gateway: &Option<GatewayConfig>| match gateway {
+        Some(GatewayConfig { domain, listen }) => (Some(domain.clone()), listen.clone()),
+        None => (None, Vec::new()),
+    };
+    let ((own_domain, own_listen), (domain, gateway_listen)) = (parts(&present.gateway), parts(&gateway));
+    found.leave("gateway-domain", &own_domain, &domain);
+    found.leave("gateway-listen", &own_listen, &gateway_listen);
+    let config = ServerConfig {
+        listen: found.leave("listen", &present.listen, &listen),
+        tls,
+        access: found.take("tokens", &present.access, access),
+        max_hosts: found.take("max-hosts", &present.max_hosts, max_hosts),
+        max_clients: found.take("max-clients", &present.max_clients, max_clients),
+        trusted_proxies: found.take("trusted-proxy", &present.trusted_proxies, trusted_proxies),
+        gateway: present.gateway.clone(),
+        proxy_listen: found.leave("proxy-listen", &present.proxy_listen, &proxy_listen),
+        admin_listen: found.leave("admin-listen", &present.admin_listen, &admin_listen),
+    };
+    (config, differences)
+}
+
+impl Server {
+    /// Has files and settings read again, unless the run is ending.
+    pub(super) fn begin_reload(&mut self) {
+        if !self.is_stopping()
+            && let Some(reloading) = &self.reloading
+        {
+            reloading.begin(&mut self.core.turn);
+        }
+    }
+
+    /// Goes by what was read.
+    pub(super) fn finish_reload(&mut self) {
+        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+            self.reload(read);
+        }
+    }
+
+    fn reload(&mut self, read: Result<Read, String>) {
+        if self.is_stopping() {
+            return;
+        }
+        let outcome = read.map(|Read { settings, tls, access }| {
+            let settings = settings.map(|Reread { mut config, left }| {
+                // A file that cannot be used changes nothing.
+                if tls.is_err() {
+                    config.tls.clone_from(&self.config.tls);
+                }
+                if access.is_err() {
+                    config.access.clone_from(&self.config.access);
+                }
+                let (config, mut differences) = compare(&self.config, config);
+                left.iter().for_each(|name| differences.put_off(name));
+                self.follow(config);
+                differences
+            });
+            self.take_tls(tls);
+            self.take_access(access);
+            settings.map(|differences| differences.outcome(None))
+        });
+        self.core.turn.reload_ends(outcome);
+    }
+
+    fn follow(&mut self, config: ServerConfig) {
+        self.hosts.set_places(config.max_hosts);
+        self.clients.set_places(config.max_clients);
+        self.proxies = Arc::new(trusted_proxies(&config));
+        self.config = config;
+    }
+
+    /// Has connections that come from now on see another certificate.
+    fn take_tls(&mut self, tls: Result<Option<Tls>, String>) {
+        match tls {
+            Ok(Some(tls)) if self.tls.is_some() => {
+                self.tls = Some(tls.warn_of(&mut self.core.turn));
+                self.report_reloaded("certificate");
+            }
+            Ok(_) => {}
+            Err(error) => self.core.turn.warn("reload", format!("the certificate stays as it was: {error}")),
+        }
+    }
+
+    /// Goes by other tokens. Hosts that may not be there any more are dropped.
+    fn take_access(&mut self, access: Result<Access, String>) {
+        match access {
+            Ok(access @ Access::Tokens(_)) => {
+                self.access = access;
+                self.report_reloaded("tokens");
+                self.drop_unwanted();
+            }
+            Ok(Access::Open) => self.access = Access::Open,
+            Err(error) => self.core.turn.warn("reload", format!("the tokens stay as they were: {error}")),
+        }
+    }
+
+    fn report_reloaded(&mut self, what: &str) {
+        let (changed, left) = (Vec::new(), Vec::new());
+        self.core.turn.report(&Event::Reloaded { what: what.to_owned(), changed, left, services: None });
+    }
+}
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;

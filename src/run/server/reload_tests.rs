@@ -1,0 +1,43 @@
+use super::*;
+use crate::config::{ServerAccess, TlsFiles};
+
+fn server() -> ServerConfig {
+    ServerConfig {
+        tls: Some(TlsFiles::new("a.pem", "a.key")),
+        gateway: Some(GatewayConfig::new("a.example".parse().unwrap())),
+        ..ServerConfig::new(ServerAccess::Tokens("tokens".into()))
+    }
+}
+
+#[test]
+fn every_setting_counts_at_once_or_is_named() {
+    let with = |change: fn(&mut ServerConfig)| {
+        let mut config = server();
+        change(&mut config);
+        config
+    };
+    let other = "127.0.0.1:1".parse().unwrap();
+    let mut listening = server();
+    listening.gateway.as_mut().unwrap().listen.push(other);
+    let cases = [
+        (with(|_| {}), "", ""),
+        (ServerConfig { listen: other, ..server() }, "", "listen"),
+        (with(|config| config.tls = Some(TlsFiles::new("b.pem", "b.key"))), "tls-cert changed", ""),
+        (with(|config| config.tls = None), "", "tls-cert"),
+        (with(|config| config.access = ServerAccess::Open), "tokens changed", ""),
+        (with(|config| config.access = ServerAccess::Tokens("others".into())), "tokens changed", ""),
+        (with(|config| config.max_hosts = 9), "max-hosts changed", ""),
+        (with(|config| config.max_clients = 9), "max-clients changed", ""),
+        (with(|config| config.trusted_proxies.push("10.0.0.0/8".parse().unwrap())), "trusted-proxy changed", ""),
+        (with(|config| config.gateway = None), "", "gateway-domain"),
+        (with(|config| config.gateway.as_mut().unwrap().domain = "b.example".parse().unwrap()), "", "gateway-domain"),
+        (listening, "", "gateway-listen"),
+        (ServerConfig { proxy_listen: Some(other), ..server() }, "", "proxy-listen"),
+        (ServerConfig { admin_listen: Some(other), ..server() }, "", "admin-listen"),
+    ];
+    for (number, (wanted, changed, left)) in cases.into_iter().enumerate() {
+        let (_, differences) = compare(&server(), wanted);
+        let said = (differences.changed.join(", "), differences.left.join(", "));
+        assert_eq!(said, (changed.to_owned(), left.to_owned()), "case {number}");
+    }
+}
