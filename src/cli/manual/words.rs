@@ -47,7 +47,7 @@ const RELOAD: (&str, &str) = (
     "SIGHUP",
     "The file is read again, with what it names: secrets, certificates, tokens. What can change does, without touching \
      sessions that do not use it. What needs a restart is named, and stays as it was. If something in the file is wrong, \
-     that is said, and everything stays as it was.",
+     that is said, and everything stays as it was. If the terminal was closed, the run ends instead.",
 );
 
 const CA_FILE: (&str, &str) =

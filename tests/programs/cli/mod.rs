@@ -16,5 +16,6 @@ mod runfile;
 mod sessions;
 mod signaling_port;
 mod stalled;
+mod surroundings;
 mod usage;
 mod wizard;
