@@ -11,6 +11,7 @@ use super::surroundings;
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
 use crate::config::{ClientConfig, HostConfig, StreamTarget};
+use crate::fault;
 use crate::run::{Reader, Reread};
 
 /// What is said of a file that runs nothing; none does.
@@ -72,7 +73,8 @@ impl Origin {
         let mut answer = |_: &Question<'_>| -> Result<String, NoAnswer> { Ok(pin.to_owned()) };
         let ask = self.is_interactive.then_some(&mut answer as _);
         let surroundings = Surroundings { role: Some(self.role), ..surroundings(ask) };
-        let parsed = line::parse(self.arguments.clone(), surroundings);
+        let parsed = fault::caught(|| line::parse(self.arguments.clone(), surroundings));
+        let parsed = parsed.map_err(|fault| fault.to_string())?;
         let Parsed { command, remarks, .. } = parsed.map_err(|failure| failure.to_string())?;
         for remark in remarks {
             if !self.remarks.contains(&remark) {

@@ -49,6 +49,8 @@ pub(super) struct LocalPorts {
     pending: Vec<LocalForward>,
     /// The services of the last session; `None` before the first.
     services: Option<Vec<Service>>,
+    /// The name of the service that was the host's only one last.
+    only: Option<String>,
     waiting: VecDeque<(Instant, Incoming, PortTarget)>,
     /// Messages pass, so streams can be opened.
     pub(super) is_connected: bool,
@@ -137,16 +139,17 @@ impl PortTarget {
         matches!(self, PortTarget::Service(name) if *name == service.name)
     }
 
-    /// Finds the target among the present services of the host.
-    fn target(&self, services: &[Service]) -> Option<ConnectTarget> {
-        match self {
-            PortTarget::Only => services.first().map(|service| ConnectTarget::Service(service.id)),
-            PortTarget::Service(_) => {
-                services.iter().find(|service| self.is(service)).map(|service| ConnectTarget::Service(service.id))
-            }
-            PortTarget::Dial(target, _) => Some(target.clone()),
-            PortTarget::Proxy => None,
-        }
+    /// Finds the target among the present services of the host. `only` is the one that was its only one: beside
+    /// others that came later, it is still meant.
+    fn target(&self, services: &[Service], only: Option<&str>) -> Option<ConnectTarget> {
+        let service = match (self, services) {
+            (PortTarget::Only, [service]) => Some(service),
+            (PortTarget::Only, _) => services.iter().find(|service| Some(&service.name[..]) == only),
+            (PortTarget::Service(_), _) => services.iter().find(|service| self.is(service)),
+            (PortTarget::Dial(target, _), _) => return Some(target.clone()),
+            (PortTarget::Proxy, _) => None,
+        };
+        service.map(|service| ConnectTarget::Service(service.id))
     }
 }
 
@@ -237,6 +240,14 @@ impl LocalPorts {
         }
     }
 
+    /// Notes the services of a session.
+    fn note_services(&mut self, services: &[Service]) {
+        self.services = Some(services.to_vec());
+        if let [service] = services {
+            self.only = Some(service.name.clone());
+        }
+    }
+
     /// Returns the name of what a TCP port of ours leads to.
     fn taken_by(&self, address: ListenAddress) -> Option<String> {
         let first = |address: ListenAddress| address.addresses().next();
@@ -290,7 +301,7 @@ impl Client {
         let services = session
             .and_then(|session| self.core.sessions.get_mut(session))
             .map(|entry| entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default());
-        let target = services.and_then(|services| purpose.target.target(&services));
+        let target = services.and_then(|services| purpose.target.target(&services, self.local.only.as_deref()));
         let wanted = session.zip(target.as_ref()).map(|(session, target)| (session, Some(target)));
         self.core.receive_from_programs(listener, wanted);
     }
@@ -363,7 +374,7 @@ impl Client {
         let entry = session.and_then(|session| self.core.sessions.get_mut(session));
         let Some(entry) = entry else { return self.wait(incoming, port_target) };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
-        match (session, port_target.target(&services)) {
+        match (session, port_target.target(&services, self.local.only.as_deref())) {
             (Some(session), Some(target)) => {
                 self.core.open_stream(session, incoming, &target);
             }

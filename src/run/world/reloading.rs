@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::forwarding::{Pair, check, is_forwarding, relayed};
 use super::{Ended, Side, World, client_of, host_of};
-use crate::config::{ClientConfig, HostConfig, LocalForward, ReverseForward, ServiceBind, SharedService};
-use crate::config::{ReverseAccess, ReverseRule};
+use crate::config::{
+    AccessList, ClientConfig, HostConfig, LocalForward, ReverseAccess, ReverseForward, ReverseRule, ServiceBind,
+    SharedService,
+};
 use crate::signaling::pin::Pin;
 use crate::status::event::Event;
 
@@ -189,6 +191,19 @@ fn forwards_of_a_client_come_and_go() {
 }
 
 #[test]
+fn a_port_for_the_only_service_leads_to_that_when_others_came() {
+    let Pair { mut world, office, home, host, client } = Pair::new(relayed());
+    world.silent(office, OTHER);
+    world.reload_host(host, sharing(&["81=127.0.0.1:81", "80=127.0.0.1:80"]));
+    world.cut(office, home, true);
+    world.until("the end of the session", |world| {
+        world.said(client, |event| matches!(event, Event::Disconnected { .. }))
+    });
+    world.cut(office, home, false);
+    check(&mut world, home, b"hello");
+}
+
+#[test]
 fn a_client_without_a_session_takes_other_forwards_too() {
     let mut world = World::new();
     let [office, home] = [OFFICE, "10.0.0.2"].map(|address| world.machine(&[address]));
@@ -217,6 +232,27 @@ fn a_port_that_is_taken_is_left_out_and_tried_again() {
         assert_eq!(warnings(&world, client, "reload").len(), times);
         check(&mut world, home, b"hello");
     }
+}
+
+#[test]
+fn rules_count_for_what_is_named_from_then_on() {
+    let mut world = World::new();
+    let [office, home] = [OFFICE, "10.0.0.2"].map(|address| world.machine(&[address]));
+    world.echo(office, OTHER);
+    let rules = |rules: &[&str]| HostConfig { allow: AccessList::parse(rules).unwrap(), ..host_of(SERVICE) };
+    let host = world.host(office, rules(&["127.0.0.1:81"]));
+    let dial = LocalForward::Dial { bind: LOCAL.parse().unwrap(), endpoint: OTHER.parse().unwrap() };
+    let client = world.client(home, ClientConfig { forwards: vec![dial], ..client_of(OFFICE) });
+    world.until("a session", |world| world.said(client, is_forwarding));
+    let visitor = talk(&mut world, (home, LOCAL));
+    for (allowed, is_served) in [(&[][..], false), (&["127.0.0.1:80-90"], true)] {
+        world.reload_host(host, rules(allowed));
+        let next = world.visit(home, LOCAL);
+        world.say(next, b"hello");
+        world.until("an answer", |world| world.ended(next).is_some() || world.heard(next) == b"hello");
+        assert_eq!(world.ended(next).is_none(), is_served);
+    }
+    goes_on(&mut world, visitor);
 }
 
 #[test]

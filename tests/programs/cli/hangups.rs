@@ -8,6 +8,7 @@ use nix::pty::openpty;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
+use super::runfile::Folder;
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, serve};
 use crate::common::{ReservedPort, connect, wait_until};
@@ -160,6 +161,28 @@ fn a_server_reads_its_files_again_until_its_terminal_is_gone() {
         }
     }
     std::fs::remove_file(tokens).unwrap();
+}
+
+#[test]
+fn a_run_reads_its_file_again_until_its_terminal_is_gone() {
+    let folder = Folder::new("hangup");
+    let file = folder.write("host.toml", &format!("[host]\nservices = [\"{}\"]\nno-stun = true\n", echo()));
+    for hang_up in [HangUp::Default, HangUp::Ignored] {
+        let (window, screen) = terminal();
+        let mut host = Pinhole::spawn_on("host", with(hang_up, &["run", &file, "--json"]), Stdio::from(screen));
+        host.url();
+        host.signal(Signal::SIGHUP);
+        assert_eq!(text(&host.event("reloaded"), "what"), "settings");
+        drop(window);
+        host.signal(Signal::SIGHUP);
+        match hang_up {
+            HangUp::Default => assert_eq!(host.end().code, Some(0)),
+            HangUp::Ignored => {
+                assert_eq!(text(&host.event("reloaded"), "what"), "settings");
+                host.stop();
+            }
+        }
+    }
 }
 
 #[test]

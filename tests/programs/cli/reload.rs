@@ -2,8 +2,9 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::thread;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use super::runfile::Folder;
 use crate::common::bytes::check_pattern;
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::{echo, source};
-use crate::common::{connect, ping, quiet_port, try_connect};
+use crate::common::{DEADLINE, connect, ping, quiet_port, try_connect};
 
 /// A process of a file that tests write anew.
 struct Run {
@@ -178,6 +179,43 @@ fn another_pin_is_proved_by_whoever_comes_next() {
     ping(&mut connect(next.local()));
     client.stop();
     next.stop();
+    run.process.stop();
+}
+
+#[test]
+fn datagrams_of_a_program_go_on_and_those_of_another_are_refused() {
+    let service = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = service.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut datagram = [0; 100];
+        while let Ok((len, from)) = service.recv_from(&mut datagram) {
+            let _ = service.send_to(&datagram[..len], from);
+        }
+    });
+    let services = |more: &str| format!("[host]\nservices = [\"web=8080\"{more}]\npin-file = \"pin\"\n");
+    let (mut run, url) = start_host("datagrams", &services(&format!(", \"dns=udp:{target}\"")));
+    let mut client = join(&url, &["dns=udp:0"]);
+    let local = text(&client.event("forwarding"), "local");
+    let program = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(local.strip_prefix("udp:").unwrap()).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    };
+    let heard = |socket: &UdpSocket| {
+        socket.send(b"ping").unwrap();
+        let mut datagram = [0; 100];
+        socket.recv(&mut datagram).map(|len| datagram[..len].to_vec()).unwrap()
+    };
+    let first = program();
+    assert_eq!(heard(&first), b"ping");
+    assert_eq!(run.reload(&services(""))["changed"], json!(["service dns removed"]));
+    program().send(b"ping").unwrap();
+    let why = "unknown-service";
+    client.find("a refusal", |event| event["event"] == "stream-closed" && event["reason"] == why);
+    assert!(run.process.problem("warning", "denied").ends_with("the host does not share that service any more"));
+    assert_eq!(heard(&first), b"ping");
+    client.stop();
     run.process.stop();
 }
 

@@ -50,7 +50,7 @@ impl Client {
         if self.local.services.as_deref() == Some(services) {
             return;
         }
-        self.local.services = Some(services.to_vec());
+        self.local.note_services(services);
         let pending = std::mem::take(&mut self.local.pending);
         let every = self.config.forwards.iter().filter(|forward| **forward == LocalForward::Every).cloned();
         for forward in pending.into_iter().chain(every).collect::<Vec<_>>() {

@@ -86,7 +86,7 @@ impl Client {
 
     /// Checks the forwards against the host's services, binds the remaining ports, and reports what leads where.
     pub(in crate::run::client) fn forward(&mut self, services: &[Service]) -> Result<(), RunError> {
-        self.local.services = Some(services.to_vec());
+        self.local.note_services(services);
         let bound = self.local.listeners.iter().map(|(_, port)| &port.purpose.target);
         for port_target in bound.chain(self.local.deferred.iter().map(|(_, purpose)| &purpose.target)) {
             match port_target {
@@ -114,7 +114,7 @@ impl Client {
 
     /// Reports what the ports lead to of which that was not said yet.
     pub(super) fn report_forwarding(&mut self) {
-        let only = self.local.services.iter().flatten().next().map_or_else(String::new, |service| service.name.clone());
+        let only = self.local.only.clone().unwrap_or_default();
         let appearance = |target: &PortTarget| match target {
             PortTarget::Only => Appearance::Target(only.clone()),
             PortTarget::Service(name) | PortTarget::Dial(_, name) => Appearance::Target(name.clone()),
