@@ -184,7 +184,7 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
             };
         }
         Command::Document(document, _) => {
-            return match document.write(Arguments::command()) {
+            return match document.write(Arguments::command(), &file::tables()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(message) => failed(output, printer, "write", message),
             };

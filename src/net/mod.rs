@@ -1,5 +1,6 @@
 //! Sockets. Beside the loop, only this module touches the network.
 
+pub(crate) mod files;
 pub mod interfaces;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod limits;

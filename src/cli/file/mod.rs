@@ -8,15 +8,23 @@ mod setting;
 mod wording;
 mod write;
 
+#[cfg(test)]
+pub(super) use keys::Kind;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
-#[cfg(unix)]
+#[cfg(any(unix, test))]
 pub(super) use setting::Value;
 pub(super) use setting::{Said, Setting};
 pub(super) use write::toml;
 
+use super::manual::Table;
 use super::{parse, secret_file, secrets};
+
+/// Returns the tables that a file can have, for the manual.
+pub(super) fn tables() -> Vec<Table> {
+    ROLES.iter().map(|role| Keys::of(role).table()).collect()
+}
 
 impl Document {
     /// Tells whether it asks for JSON.

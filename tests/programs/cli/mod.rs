@@ -20,6 +20,7 @@ mod service_manager;
 mod sessions;
 mod signaling_port;
 mod stalled;
+mod surroundings;
 #[cfg(target_os = "linux")]
 mod units;
 mod usage;
