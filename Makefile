@@ -6,10 +6,13 @@ WORLD_SEEDS ?= 5000
 # More than there are cores: half of the time goes by while tests wait for what is theirs to wait for.
 TEST_THREADS ?= 4
 FUZZ_SECONDS ?= 60
-DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf \
+	arm-unknown-linux-musleabihf
+CHECK_TARGET ?= aarch64-unknown-linux-musl
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz dist dist-small dist-all packages clean
+.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz \
+	dist dist-check dist-small dist-all packages clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -24,9 +27,10 @@ help:
 	@echo "make natlab         every pair of NATs and every fault, as tables (needs root, iproute2, nftables, conntrack, gcc)"
 	@echo "make fuzz           each fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make dist           static binaries for DIST_TARGETS, and the demo of each (needs python3-venv; qemu-user-static)"
+	@echo "make dist-check     builds CHECK_TARGET=$(CHECK_TARGET) as fast as can be, and runs its demo"
 	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
 	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
-	@echo "make packages       packs them twice, and installs and removes them (needs root, debootstrap, lintian, rpm, shellcheck)"
+	@echo "make packages       packs them twice, installs, upgrades and removes them (needs root, and what packaging/test.sh says)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -84,6 +88,9 @@ fuzz:
 
 dist:
 	packaging/build.sh release $(DIST_TARGETS)
+
+dist-check:
+	packaging/build.sh dist-check $(CHECK_TARGET)
 
 dist-small:
 	packaging/build.sh dist-small $(DIST_TARGETS)

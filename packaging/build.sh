@@ -19,6 +19,9 @@ if [ ! -x "$tools/bin/cargo-zigbuild" ]; then
 fi
 tools=$(cd "$tools" && pwd)
 
+# Neither this folder nor the one of cargo's sources shows in a binary, so that each machine makes the same.
+flags="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$(pwd)=/pinhole"
+
 # Whether a compiler has the source of the standard library beside it, of its own version.
 has_source() {
     command -v "$1" >/dev/null && [ -d "$("$1" --print sysroot)/lib/rustlib/src/rust/library" ]
@@ -34,8 +37,8 @@ find_source() {
         apt-get install -y -qq --no-install-recommends rustc-web cargo-web rust-web-src >/dev/null
     fi
     if ! has_source /usr/bin/rustc; then
-        echo "There is no standard library for $target: neither from rustup, nor in source (rustup component rust-src," >&2
-        echo "or Debian's packages rustc-web, cargo-web and rust-web-src)." >&2
+        echo "There is no standard library for $target: neither from rustup, nor in source (rustup component" >&2
+        echo "rust-src, or Debian's packages rustc-web, cargo-web and rust-web-src)." >&2
         exit 1
     fi
     rustc=/usr/bin/rustc cargo=/usr/bin/cargo
@@ -43,14 +46,15 @@ find_source() {
 
 build() {
     if command -v rustup >/dev/null && rustup target add "$target" 2>/dev/null; then
-        PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --locked --profile "$profile" --target "$target"
+        RUSTFLAGS=$flags PATH="$tools/bin:$PATH" \
+            cargo-zigbuild zigbuild --locked --profile "$profile" --target "$target"
         built=${CARGO_TARGET_DIR:-target}/$target/$profile/pinhole
     else
         find_source
         # A folder of its own, because its compiler may be another one. musl is zig's, not the one that rustup ships.
-        RUSTC=$rustc CARGO=$cargo RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C link-self-contained=no" PATH="$tools/bin:$PATH" \
-            cargo-zigbuild zigbuild --locked --profile "$profile" --target "$target" --target-dir target/dist \
-            -Z build-std=std,panic_abort
+        RUSTC=$rustc CARGO=$cargo RUSTC_BOOTSTRAP=1 RUSTFLAGS="$flags -C link-self-contained=no" \
+            PATH="$tools/bin:$PATH" cargo-zigbuild zigbuild --locked --profile "$profile" --target "$target" \
+            --target-dir target/dist -Z build-std=std,panic_abort
         built=target/dist/$target/$profile/pinhole
     fi
 }

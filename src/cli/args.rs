@@ -112,6 +112,9 @@ pub struct VerifyArguments {
     /// A TOML file that says what to be and how; its form is shown below
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+    /// Print one JSON object on stdout instead of a sentence
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `pinhole demo`.

@@ -60,6 +60,9 @@ pub enum UsageError {
     /// A file gives no secret.
     #[error(transparent)]
     SecretFile(#[from] SecretFileError),
+    /// A file of certificates or of tokens is of no use, as its reader says.
+    #[error("{0}: {1}")]
+    Unusable(&'static str, String),
     /// No pin, and nobody to ask.
     #[error(
         "the URL has no pin, and there is no terminal to ask at; add ?pin=123456 to the URL, or give --pin, --pin-file or PINHOLE_PIN"

@@ -12,7 +12,8 @@ use super::failure::{Failure, UsageError};
 use super::file::{self, Document, Keys, Places, ROLES, Setting};
 use super::output::Output;
 use super::question::Question;
-use super::{secrets, verify};
+use super::secrets;
+use super::verify::{self, Right};
 
 /// Turns arguments (the program's name first) into a command, asking a person for what is missing.
 ///
@@ -82,8 +83,14 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let arguments = of_file(&document, &settings)?;
             let (mut parsed, is_pin_missing) =
                 look(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?;
-            parsed.command = Command::Print(verify::sentence(document.name(), &parsed.command, is_pin_missing));
-            parsed.remarks.extend(document.remark());
+            let remark = verify::files(&parsed.command).map_err(|usage| document.explain(&settings, usage))?;
+            parsed.remarks.extend(document.remark().into_iter().chain(remark));
+            let (file, role) = (document.name(), document.keys.role());
+            let right = Right { file, role, command: &parsed.command, is_pin_missing };
+            parsed.command = Command::Print(match verify.json {
+                true => right.event(&std::mem::take(&mut parsed.remarks)),
+                false => right.sentence(),
+            });
             Ok(parsed)
         }
         (action, Some((name, matches))) => {

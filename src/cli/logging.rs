@@ -1,4 +1,4 @@
-//! Logs on stderr: how much, and of what.
+//! Logs on stderr, and which lines get there.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use log::LevelFilter;
 use crate::status::style::Style;
 use crate::status::text::sanitize;
 
-/// How much a person wants to read, from `-v` and `-q`.
+/// How much is logged, as `-v` and `-q` say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verbosity {
     /// `-q`: errors only, and no line for every stream.
@@ -27,7 +27,7 @@ pub enum Verbosity {
 }
 
 impl Verbosity {
-    /// Reads the flags as they were counted.
+    /// Returns the verbosity for these counts of flags.
     pub fn new(quiet: bool, verbose: u8) -> Verbosity {
         match (quiet, verbose) {
             (true, _) => Verbosity::Quiet,
@@ -38,7 +38,7 @@ impl Verbosity {
         }
     }
 
-    /// The most that pinhole logs.
+    /// Returns the most detailed level at which pinhole logs.
     fn ours(self) -> LevelFilter {
         match self {
             Verbosity::Quiet => LevelFilter::Error,
@@ -50,11 +50,11 @@ impl Verbosity {
     }
 }
 
-/// The name of this crate, with which the targets of its logs begin.
+/// The name of this crate. The targets of its logs begin with it.
 const OURS: &str = "pinhole";
 
-/// The most that libraries log, whoever asks: at trace some print what they carry, a host's token and local traffic
-/// among it.
+/// The most detailed level of libraries, whatever was asked for. At trace some print what they carry, such as a host's
+/// token and local traffic.
 const LIBRARIES: LevelFilter = LevelFilter::Debug;
 
 /// Libraries that log something here.
@@ -63,14 +63,14 @@ const KNOWN: [&str; 5] = ["mio", "quinn_udp", "tungstenite", "dimpl", "sctp_prot
 /// Longest part of a wrong `RUST_LOG` that a warning shows, in characters.
 const MAX_SHOWN: usize = 60;
 
-/// What is logged of what.
+/// Which modules log at which level.
 #[derive(Debug, Default)]
 struct Directives {
-    /// Modules and their levels; no module is every one. Later ones win.
+    /// Modules and their levels. An entry without a module is for all of them. Later entries win.
     levels: Vec<(Option<String>, LevelFilter)>,
-    /// What lines must contain.
+    /// A text that lines must contain.
     text: Option<String>,
-    /// What was not understood, or is not done as it was asked for.
+    /// Warnings: what was not understood, and what is not done although it was asked for.
     complaints: Vec<String>,
 }
 
@@ -137,7 +137,7 @@ impl Directives {
     fn logger(&self) -> env_logger::Builder {
         let mut builder = env_logger::Builder::new();
         if let Some(text) = &self.text {
-            // Nothing in it can be wrong: without its regular expressions, it is a text to be found.
+            // It cannot be wrong: without regular expressions, it is a text to look for.
             builder.parse_filters(&format!("/{}", text.replace('/', "")));
         }
         for (module, level) in &self.levels {
@@ -153,8 +153,8 @@ fn is_known(module: &str) -> bool {
     name == OURS || KNOWN.contains(&name)
 }
 
-/// Starts logging to what carries stderr, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing,
-/// so that a program that logs already can call the library.
+/// Starts logging to `out`, and warns of a `RUST_LOG` that makes no sense. A second call changes nothing, so a
+/// program that logs already can call the library.
 pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
     let rust_log = env::var_os("RUST_LOG").map(OsString::into_string).transpose();
     let mut directives = Directives::new(verbosity, rust_log.as_ref().ok().and_then(|text| text.as_deref()));

@@ -1,14 +1,14 @@
-//! Where a run says what it has to say, and in which form.
+//! How a run reports: where, and in which form.
 
 use super::logging::Verbosity;
 use crate::status::printer::{Format, Printer};
 use crate::status::report::Reporter;
 use crate::status::style::{Role, Style};
 
-/// How a run talks to whoever started it.
+/// How a run reports to whoever started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Output {
-    /// One JSON object a line on stdout, and nothing else there.
+    /// Report JSON objects on stdout, one a line, and nothing else there.
     pub json: bool,
     /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
     pub verbosity: Verbosity,
@@ -34,7 +34,7 @@ impl Output {
         }
     }
 
-    /// Takes over stdout and stderr; where stdout carries something else, what there is to say goes to stderr.
+    /// Takes over stdout and stderr. Where stdout carries something else, the run reports on stderr.
     pub fn printer(&self, is_on_stderr: bool) -> Printer {
         match (self.json, is_on_stderr) {
             (true, false) => Printer::of_process(Format::Json, Format::Text),

@@ -1,4 +1,4 @@
-//! Asks questions at the terminal, on stderr: a line editor that Esc leaves and that a long pasted URL does not upset.
+//! Asks questions at the terminal, on stderr, with a line editor. Esc leaves it, and a long pasted URL may wrap.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::question::{NoAnswer, Question};
 
-/// Longest answer, in characters; what is typed beyond it is ignored.
+/// Longest answer, in characters. What is typed beyond it is ignored.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// The terminal behind stdin and stderr. While one exists, SIGINT and SIGTERM end the questions and not the process,
-/// so that the terminal is always left as it was found.
+/// The terminal behind stdin and stderr. While one exists, SIGINT and SIGTERM end the questions and not the process.
+/// So the terminal is always restored.
 pub struct Prompter {
     terminal: Term,
     interrupted: Arc<AtomicBool>,
@@ -83,7 +83,7 @@ impl Drop for Prompter {
     }
 }
 
-/// What a key led to.
+/// The effect of a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Edit {
     Going,
@@ -111,7 +111,7 @@ impl Line {
             Key::Escape | Key::CtrlC => return Edit::Left,
             // Ctrl-D: the end of the input, on an empty line.
             Key::Char('\x04') if self.characters.is_empty() => return Edit::Left,
-            // Ctrl-U: away with all before the cursor.
+            // Ctrl-U: deletes what is before the cursor.
             Key::Char('\x15') => {
                 self.characters.drain(..self.cursor);
                 self.cursor = 0;
@@ -168,7 +168,7 @@ impl<'a> Screen<'a> {
         self.terminal.write_line(&style.apply_to(complaint).to_string())
     }
 
-    /// Draws question and answer over what was drawn before, and puts the cursor where the next key goes.
+    /// Draws question and answer over what was drawn before, and moves the cursor to where the next key goes.
     fn draw(&mut self, line: &Line) -> io::Result<()> {
         let text = line.text();
         let style = Style::new().for_stderr();

@@ -4,17 +4,17 @@ use super::problem::{Problem, WrongValue};
 use crate::address::digits;
 use crate::config::Rate;
 
-/// Most streams that a session may be told to have open: below half the ids of one side, so that ids of streams that
-/// end slowly are not used up.
+/// Most streams that `--max-streams` allows. It is below half the ids of one side, so streams that end slowly do not
+/// use the ids up.
 pub const MAX_STREAMS: u16 = 16_384;
 
-/// The least memory for what is on its way.
+/// Least memory of a session, in bytes.
 const MIN_MEMORY: u64 = 4 << 20;
 
-/// The most, which is beyond what any path holds.
+/// Most memory of a session, in bytes: more than any path holds.
 const MAX_MEMORY: u64 = 64 << 30;
 
-/// Digits after the point that are looked at.
+/// Digits after the point that count.
 const MAX_DECIMALS: usize = 9;
 
 const BITS: [(&str, u64); 4] = [("bit", 1), ("kbit", 1000), ("mbit", 1_000_000), ("gbit", 1_000_000_000)];
@@ -33,7 +33,7 @@ const BYTES: [(&str, u64); 7] = [
 /// `mbps` and `MB` alone are refused: people mean eight times different things by them.
 ///
 /// # Errors
-/// It is none, or not between [`Rate::MIN`] and [`Rate::MAX`].
+/// It is not a rate, or not between [`Rate::MIN`] and [`Rate::MAX`].
 pub fn rate(text: &str) -> Result<Rate, WrongValue> {
     let parsed = number_and_unit(text).and_then(|(number, unit)| {
         let per_second = unit.strip_suffix("/s");
@@ -54,7 +54,7 @@ pub fn rate(text: &str) -> Result<Rate, WrongValue> {
 /// Parses an amount of memory in bytes: `64MiB`, `100MB`, `2.5MB`. Units in small or capital letters.
 ///
 /// # Errors
-/// It is none, or not between 4 MiB and 64 GiB.
+/// It is not an amount, or not between 4 MiB and 64 GiB.
 pub fn memory(text: &str) -> Result<usize, WrongValue> {
     let parsed = number_and_unit(text).and_then(|(number, unit)| {
         let size = find(&BYTES, &unit).ok_or(Problem::Unit)?;
@@ -67,7 +67,7 @@ pub fn memory(text: &str) -> Result<usize, WrongValue> {
 /// Parses how many streams a session may have open, 1 to [`MAX_STREAMS`].
 ///
 /// # Errors
-/// It is no number, or not one of those.
+/// It is not a number, or not in that range.
 pub fn max_streams(text: &str) -> Result<u16, WrongValue> {
     let number = digits(text.trim()).and_then(|number| u16::try_from(number).ok());
     number.filter(|number| (1..=MAX_STREAMS).contains(number)).ok_or_else(|| {

@@ -32,7 +32,7 @@ pub enum NoAnswer {
 /// Asks a question once and returns what was typed.
 pub type Ask<'a> = dyn FnMut(&Question<'_>) -> Result<String, NoAnswer> + 'a;
 
-/// Asks until `parse` takes the answer; what it says is shown with the next try.
+/// Asks until `parse` takes the answer. Its error is shown when the question is asked again.
 pub fn ask_until<T, E: Display>(
     ask: &mut Ask<'_>,
     question: Question<'_>,
@@ -57,7 +57,7 @@ pub fn ask_until<T, E: Display>(
 pub(super) mod script {
     use super::*;
 
-    /// Answers one after the other, then leaves; keeps what was asked, complaints included.
+    /// Gives one answer after the other, then cancels. Keeps the questions and the errors that were shown.
     pub(crate) struct Script {
         answers: Vec<&'static str>,
         pub(crate) asked: Vec<String>,

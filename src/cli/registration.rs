@@ -21,7 +21,7 @@ use crate::socks::Credentials;
 /// Most names of services that an error lists.
 const MAX_LISTED: usize = 16;
 
-/// Where a host is registered.
+/// The server that a host registers at, and what it is told.
 #[derive(Debug, Default, Args)]
 pub struct RegistrationArguments {
     /// Be reached through a pinhole server, such as wss://p.example.org
@@ -74,7 +74,7 @@ pub struct RegistrationArguments {
     pub retry: bool,
 }
 
-/// What the other arguments of the host and its environment say.
+/// What a registration takes from other arguments and from the environment.
 pub(super) struct Context<'a> {
     /// What it shares.
     pub(super) services: &'a [SharedService],
@@ -90,7 +90,7 @@ pub(super) struct Context<'a> {
     pub(super) proxies: &'a ProxyVariables,
 }
 
-/// Turns the arguments into what is asked of a server, if there is one.
+/// Turns the arguments into a registration, if they name a server.
 pub(super) fn registration(
     arguments: RegistrationArguments,
     context: Context<'_>,
@@ -126,7 +126,7 @@ pub(super) fn registration(
     }))
 }
 
-/// The first argument that means nothing without a server.
+/// Returns the first argument that means nothing without a server.
 fn of_a_server(arguments: &RegistrationArguments) -> Option<&'static str> {
     let RegistrationArguments {
         server: _,

@@ -1,24 +1,88 @@
-//! What `pinhole verify` says of a file that is right.
+//! What `pinhole verify` looks at beside the file itself, and what it says of one that is right.
+
+use serde_json::json;
 
 use super::command::Command;
+use super::failure::UsageError;
 use crate::config::{ClientConfig, HostConfig};
 #[cfg(feature = "server")]
-use crate::config::{ServerAccess, ServerConfig};
+use crate::config::{ServerAccess, ServerConfig, tokens::Tokens};
+use crate::net::tls;
 
 /// Most services that are named.
 const MAX_NAMED: usize = 8;
 
-/// Says in a sentence what a file is. `is_pin_missing` tells that neither it nor the environment has the pin.
-pub(super) fn sentence(file: &str, command: &Command, is_pin_missing: bool) -> String {
-    let what = match command {
-        Command::Host(config, _) => host(config),
-        Command::Client(config, ..) => client(config, is_pin_missing),
+/// A file that is right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Right<'a> {
+    /// What it is called in messages.
+    pub(super) file: &'a str,
+    /// Its table.
+    pub(super) role: &'static str,
+    /// What it says.
+    pub(super) command: &'a Command,
+    /// Neither it nor the environment has the pin.
+    pub(super) is_pin_missing: bool,
+}
+
+impl Right<'_> {
+    /// Says in a sentence what the file is.
+    pub(super) fn sentence(&self) -> String {
+        format!("{} is right: {}\n", self.file, self.what())
+    }
+
+    /// Says the same as an event, with what is to be warned of in it.
+    pub(super) fn event(&self, warnings: &[String]) -> String {
+        let Right { file, role, .. } = self;
+        let event = json!({
+            "event": "verified", "file": file, "role": role, "message": self.what(), "warnings": warnings,
+        });
+        format!("{event}\n")
+    }
+
+    fn what(&self) -> String {
+        match self.command {
+            Command::Host(config, _) => host(config),
+            Command::Client(config, ..) => client(config, self.is_pin_missing),
+            #[cfg(feature = "server")]
+            Command::Server(config, _) => server(config),
+            // No file says these.
+            Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
+        }
+    }
+}
+
+/// Reads the files that a run would read at its start: certificates, and the tokens of a server. Returns what is to be
+/// warned of.
+///
+/// # Errors
+/// The first one that cannot be used, by its flag.
+pub(super) fn files(command: &Command) -> Result<Option<String>, UsageError> {
+    let ca = match command {
+        Command::Host(config, _) => config.server.as_ref().and_then(|server| server.ca.as_deref()),
+        Command::Client(config, ..) => config.ca.as_deref(),
         #[cfg(feature = "server")]
-        Command::Server(config, _) => server(config),
-        // No file says these.
-        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
+        Command::Server(config, _) => return server_files(config),
+        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => None,
     };
-    format!("{file} is right: {what}\n")
+    // Without a file, the system's authorities are nobody's mistake.
+    let read = ca.map(|file| tls::client_config(Some(file))).transpose();
+    read.map_err(|error| UsageError::Unusable("--ca", error.to_string()))?;
+    Ok(None)
+}
+
+#[cfg(feature = "server")]
+fn server_files(config: &ServerConfig) -> Result<Option<String>, UsageError> {
+    if let ServerAccess::Tokens(file) = &config.access {
+        Tokens::read(file).map_err(|error| UsageError::Unusable("--tokens", error.to_string()))?;
+    }
+    let Some(files) = &config.tls else { return Ok(None) };
+    let tls = tls::server_config(&files.certificate, &files.key);
+    let tls = tls.map_err(|error| {
+        let flag = if error.is_of(&files.certificate) { "--tls-cert" } else { "--tls-key" };
+        UsageError::Unusable(flag, error.to_string())
+    })?;
+    Ok(tls.remark)
 }
 
 fn host(config: &HostConfig) -> String {
@@ -61,3 +125,7 @@ fn list(names: &[String]) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! The questions of `pinhole` without a command. Whatever it does, arguments can do: it ends in the same settings.
+//! The questions of `pinhole` without a command. They lead to settings that arguments can say, too.
 
 use super::parse;
 use super::question::{Ask, NoAnswer, Question, ask_until};
@@ -38,7 +38,7 @@ const LOCAL: Question<'_> = Question {
     complaint: None,
 };
 
-/// What the questions led to.
+/// The result of the questions.
 #[derive(Debug, Clone)]
 pub enum Answers {
     /// Share a service.

@@ -20,7 +20,7 @@ const MAX_FILE: u64 = 4 * 1024 * 1024;
 /// Longest id, in bytes.
 const MAX_ID: usize = 63;
 
-/// Most of a wrong pattern that an error shows, in characters.
+/// Longest part of a wrong pattern that an error shows, in characters.
 const MAX_SHOWN: usize = 80;
 
 /// The permissions of each token. Only the hashes of tokens are known.
@@ -80,7 +80,7 @@ pub enum TokensError {
         /// The earlier one.
         first: usize,
     },
-    /// A token for nothing.
+    /// The token permits nothing.
     #[error("token {entry}: it has no ids; write those that it may register, for example ids = [\"team-*\"]")]
     NoIds {
         /// The entry's number, from 1.
@@ -197,7 +197,7 @@ impl Tokens {
     /// read again.
     pub fn find_hash(&self, hash: &[u8; 32]) -> Option<&Grant> {
         let mut found = None;
-        // All of them, whichever it is.
+        // Compare with every entry, so the time does not tell which one it is.
         for grant in &self.grants {
             if constant_time::verify_slices_are_equal(&grant.hash, hash).is_ok() {
                 found = Some(grant);
@@ -276,7 +276,7 @@ struct Pattern {
     parts: Vec<String>,
 }
 
-/// Why no id can match a pattern.
+/// The reason why no id can match a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// A character that no id has.

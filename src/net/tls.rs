@@ -85,6 +85,19 @@ pub enum TlsConfigError {
     Library(#[from] rustls::Error),
 }
 
+impl TlsConfigError {
+    /// Tells whether it is about the certificates of this file alone.
+    #[cfg(all(feature = "cli", feature = "server"))]
+    pub(crate) fn is_of(&self, file: &Path) -> bool {
+        match self {
+            TlsConfigError::Unreadable { path, .. }
+            | TlsConfigError::NoCertificate { path, .. }
+            | TlsConfigError::BadCertificate { path, .. } => path == file,
+            TlsConfigError::NoKey { .. } | TlsConfigError::Mismatch { .. } | TlsConfigError::Library(_) => false,
+        }
+    }
+}
+
 /// Builds the trust configuration of a client, for all its connections.
 ///
 /// With `ca`, only the authorities in that PEM file are trusted. Without, those of the system are, or, if it has none

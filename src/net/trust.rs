@@ -252,7 +252,8 @@ pub(super) fn fault(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<S
             Some(format!("expired {} ago", distance(not_after, time)))
         }
         Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { time, not_before })) => {
-            Some(format!("is not valid yet, but will be in {}", distance(time, not_before)))
+            let wait = distance(time, not_before);
+            Some(format!("is not valid yet, but will be in {wait} (unless this machine's clock is wrong)"))
         }
         _ if has_no_name(&parsed) => Some("has no name (subjectAltName; the common name does not count)".to_owned()),
         _ => None,

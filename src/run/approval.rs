@@ -11,10 +11,10 @@ use crate::config::{Approver, JoinRequest};
 use crate::net::system::Waker;
 use crate::shares::{Admission, Shares, Source, Standing};
 
-/// Questions that may wait for the person, the one included that is asked.
+/// Most questions that may wait, including the one that is being asked.
 const MAX_QUESTIONS: usize = 16;
 
-/// Where questions come out, and where the answers go in.
+/// The thread's ends of the channels: questions come out, answers go in.
 #[cfg(test)]
 pub(super) type Person = (Receiver<(u64, JoinRequest)>, Sender<(u64, bool)>);
 
@@ -26,7 +26,7 @@ pub(super) struct Approval {
     current: Option<u64>,
     questions: Sender<(u64, JoinRequest)>,
     answers: Receiver<(u64, bool)>,
-    /// What the helper thread has, where a test is the person.
+    /// The thread's ends, if a test answers instead of the thread.
     #[cfg(test)]
     pub(super) person: Option<Person>,
 }
@@ -75,7 +75,7 @@ impl Approval {
         admission
     }
 
-    /// Takes a question back that was not asked yet: its client is gone.
+    /// Removes a question that was not asked yet, because its client is gone.
     pub(super) fn forget(&mut self, serial: u64) {
         if self.current != Some(serial) {
             self.places.leave(serial);
@@ -98,7 +98,7 @@ impl Approval {
         {
             self.current = Some(serial);
             self.places.set(serial, Standing::Settled);
-            // There is room: the one before was answered. Without its thread nobody is let in.
+            // There is room, because the one before was answered. Without the thread nobody is let in.
             let _ = self.questions.try_send((serial, question));
         }
     }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(approval.ask(100, source(2), request()), Admission::Free);
         let _ = approval.ask(101, source(3), request());
         approval.forget(101);
-        // One that is asked is not taken back: its answer is nobody's.
+        // A question that is being asked stays. Nobody uses its answer.
         approval.forget(0);
         let mut seen = Vec::new();
         while let Ok((serial, _)) = asked.try_recv() {

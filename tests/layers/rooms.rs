@@ -172,6 +172,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/secret_file", &[], &["std::fs", "std::os"]),
     room("cli/parse", &[], &["ipnet"]),
     room("cli/server", &[], &["ipnet"]),
+    room("cli/verify", &[], &["serde_json"]),
     room(
         "demo",
         &["address", "config", "run", "status"],

@@ -349,6 +349,10 @@ fn the_files_of_the_documentation_are_right() {
     let folder = Folder::new();
     folder.write("nas.pin", "123456\n");
     folder.write("nas.token", "abc\n");
+    let own = rcgen::generate_simple_self_signed(["p.example.org".to_owned()]).unwrap();
+    folder.write("fullchain.pem", own.cert.pem());
+    folder.write("privkey.pem", own.signing_key.serialize_pem());
+    folder.write("tokens.toml", format!("[[token]]\nhash = \"{}\"\nids = [\"nas\"]\n", "0a".repeat(32)));
     for text in files {
         let file = folder.write("nas.toml", text);
         let parsed = parse(&["verify", &file], Surroundings::default());

@@ -200,3 +200,34 @@ fn is_key(argument: &Arg) -> bool {
         matches!(argument.get_action(), ArgAction::Set | ArgAction::Append | ArgAction::SetTrue | ArgAction::Count);
     says_something && !NO_KEYS.contains(&argument.get_id().as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_init_script_of_openwrt_knows_flags_and_files() {
+        let script = "packaging/openwrt/net/pinhole/files/pinhole.init";
+        let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).unwrap();
+        let list = |name: &str| {
+            let line = script.lines().find_map(|line| line.strip_prefix(&format!("{name}=\" "))).unwrap();
+            line.trim_end_matches('"').split_whitespace().map(|option| option.replace('_', "-")).collect::<Vec<_>>()
+        };
+        let roles: Vec<Keys> = ROLES.iter().map(|role| Keys::of(role)).collect();
+        let named = |fits: fn(&Key<'_>) -> bool| {
+            let keys = roles.iter().flat_map(Keys::iter).filter(fits);
+            keys.map(|key| key.name().to_owned()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(list("FLAGS"), named(|key| key.kind() == Kind::Flag));
+        assert_eq!(list("FILES"), named(|key| key.is_file()));
+        assert_eq!(named(|key| key.kind() == Kind::Count), ["verbose"]);
+        let all = named(|_| true);
+        for own in list("OWN") {
+            assert!(!all.contains(&own), "{own} is a key");
+        }
+    }
+}

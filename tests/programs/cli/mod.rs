@@ -6,6 +6,7 @@ mod endings;
 mod failures;
 mod hangups;
 mod names;
+mod openwrt;
 mod played_host;
 mod processor;
 mod proxies;

@@ -1,6 +1,7 @@
 //! Files in place of flags: `pinhole run`, `pinhole verify` and `--print-config`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -65,7 +66,9 @@ fn a_file_that_makes_no_sense_is_wrong_usage() {
         assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{line:?}");
     }
     let json = folder.write("json.toml", "[host]\nservices = [0]\njson = true\n");
-    for line in [["run", &file, "--json"], ["run", "--json", &file], ["run", &json, "--once"]] {
+    for line in
+        [["run", &file, "--json"], ["run", "--json", &file], ["run", &json, "--once"], ["verify", &file, "--json"]]
+    {
         let ended = run(&line);
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(2), ""), "{line:?}");
         let event: Value = serde_json::from_str(&ended.stdout).unwrap();
@@ -86,6 +89,10 @@ fn what_print_config_writes_is_right() {
         format!("{file} is right: it is a host of web, whose signaling listens at 127.0.0.1:0\n")
     );
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    let verified = run(&["verify", "--json", &file]);
+    let event: Value = serde_json::from_str(&verified.stdout).unwrap();
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    assert_eq!((&event["event"], &event["warnings"]), (&"verified".into(), &Value::Array(Vec::new())));
 }
 
 #[test]
@@ -101,4 +108,25 @@ fn a_unit_finds_its_secret() {
         ended.status.success() && String::from_utf8_lossy(&ended.stdout).contains("is a host of 8080"),
         "{ended:?}"
     );
+}
+
+#[test]
+fn the_examples_of_the_packages_are_right() {
+    let folder = Folder::new("examples");
+    for secret in ["pin", "token"] {
+        let file = folder.write(secret, "correct-horse-battery-staple\n");
+        fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+    }
+    let examples = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/examples")).unwrap();
+    let mut names = Vec::new();
+    for example in examples {
+        let example = example.unwrap();
+        let name = example.file_name().into_string().unwrap();
+        let file = folder.write(&name, &fs::read_to_string(example.path()).unwrap());
+        let verified = run(&["verify", &file]);
+        assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""), "{name}");
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["client.toml", "host.toml", "server.toml"]);
 }
