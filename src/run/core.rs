@@ -75,7 +75,6 @@ impl Core {
     }
 
     /// Has sessions that begin from now on use these kinds of paths and these STUN servers.
-    #[cfg(feature = "cli")]
     pub(super) fn set_ways(&mut self, reach: Reach, stun: Vec<Target>) {
         let waker = self.turn.waker();
         self.sessions.set_ways(self.turn.now, reach, stun, waker);

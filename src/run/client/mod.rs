@@ -20,7 +20,6 @@ mod local;
 #[cfg(unix)]
 mod opening;
 mod proxy;
-#[cfg(feature = "cli")]
 mod reload;
 
 use std::net::SocketAddr;
@@ -44,7 +43,8 @@ use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
 use super::opener::Requests;
 #[cfg(feature = "cli")]
-use super::reload::{Reader, Reloading, Reread};
+use super::reload::Reader;
+use super::reload::{Reloader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
@@ -89,9 +89,8 @@ pub struct Client {
     links: Links<Phase>,
     session: Option<SessionKey>,
     joining: Joining,
-    /// What reads the settings again, in a run that has them from somewhere.
-    #[cfg(feature = "cli")]
-    reloading: Option<Reloading<Reread<ClientConfig>>>,
+    /// Where other settings come in.
+    reloading: Reloading<Reread<ClientConfig>>,
     stage: Stage,
 }
 
@@ -138,8 +137,7 @@ impl Client {
             links: Links::new(),
             session: None,
             joining: Joining::default(),
-            #[cfg(feature = "cli")]
-            reloading: None,
+            reloading: Reloading::new(),
             stage: Stage::Joining,
         };
         client.core.flows.idle = client.config.udp_idle;
@@ -157,6 +155,11 @@ impl Client {
         self.core.turn.stopper()
     }
 
+    /// Returns a handle that gives the run other settings from another thread.
+    pub(crate) fn reloader(&self) -> Reloader<Reread<ClientConfig>> {
+        self.reloading.reloader(self.core.turn.waker())
+    }
+
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
     /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
     /// have been `taken` over already.
@@ -170,8 +173,9 @@ impl Client {
         reader: Option<Reader<Reread<ClientConfig>>>,
     ) -> Result<(), RunError> {
         let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
-        self.reloading = reader.map(start).transpose()?;
+        if let Some(reader) = reader {
+            self.reloading.read_with(self.core.turn.waker(), reader)?;
+        }
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
@@ -241,7 +245,6 @@ impl Client {
             }
             self.core.turn.ready();
         }
-        #[cfg(feature = "cli")]
         self.suit_services(&services);
         self.ask_to_listen(session);
         self.serve_waiting();
@@ -376,7 +379,6 @@ impl Side for Client {
             Notice::Woken => {
                 #[cfg(unix)]
                 self.open_wanted();
-                #[cfg(feature = "cli")]
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

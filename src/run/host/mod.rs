@@ -4,7 +4,6 @@ mod conversations;
 mod guests;
 mod links;
 mod quota;
-#[cfg(feature = "cli")]
 mod reload;
 mod returning;
 mod reverse;
@@ -31,7 +30,8 @@ use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, Links};
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(feature = "cli")]
-use crate::run::reload::{Reader, Reloading, Reread};
+use crate::run::reload::Reader;
+use crate::run::reload::{Reloader, Reloading, Reread};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
 use crate::run::signals::{HangUp, HangUps};
@@ -69,9 +69,8 @@ pub struct Host {
     /// Listeners for clients.
     reverse: Table<ReverseListener>,
     approval: Option<Approval>,
-    /// What reads the settings again, in a run that has them from somewhere.
-    #[cfg(feature = "cli")]
-    reloading: Option<Reloading<Reread<HostConfig>>>,
+    /// Where other settings come in.
+    reloading: Reloading<Reread<HostConfig>>,
     stage: Stage,
 }
 
@@ -127,8 +126,7 @@ impl Host {
             tickets: Tickets::default(),
             reverse: Table::new(),
             approval,
-            #[cfg(feature = "cli")]
-            reloading: None,
+            reloading: Reloading::new(),
             stage: Stage::Serving,
         })
     }
@@ -159,6 +157,11 @@ impl Host {
         self.core.turn.stopper()
     }
 
+    /// Returns a handle that gives the run other settings from another thread.
+    pub(crate) fn reloader(&self) -> Reloader<Reread<HostConfig>> {
+        self.reloading.reloader(self.core.turn.waker())
+    }
+
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
     /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
     /// have been `taken` over already.
@@ -172,8 +175,9 @@ impl Host {
         reader: Option<Reader<Reread<HostConfig>>>,
     ) -> Result<(), RunError> {
         let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
-        self.reloading = reader.map(start).transpose()?;
+        if let Some(reader) = reader {
+            self.reloading.read_with(self.core.turn.waker(), reader)?;
+        }
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
@@ -299,7 +303,6 @@ impl Side for Host {
             Notice::KeepAlive => self.keep_alive(),
             Notice::Woken => {
                 self.handle_answers();
-                #[cfg(feature = "cli")]
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

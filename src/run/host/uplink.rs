@@ -88,7 +88,6 @@ impl Uplink {
     }
 
     /// Goes by another registration, of the same name on the same server.
-    #[cfg(feature = "cli")]
     pub(super) fn follow(&mut self, registration: Registration) {
         self.is_token_new |= self.registration.token != registration.token;
         self.registration = registration;
