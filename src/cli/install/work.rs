@@ -153,15 +153,18 @@ fn told(plan: &Plan, has_template: bool) -> String {
     let (unit, systemctl, journalctl) = (format!("pinhole@{name}"), layout.systemctl(), layout.journalctl());
     let since = if layout.user { "you log in" } else { "this machine starts" };
     let mut lines = vec![format!("{unit} runs, and will whenever {since}."), String::new()];
-    let mut list = |path: &Path, what: &str| lines.push(format!("  {}  {what}", path.display()));
+    let mut written: Vec<(String, &str)> = Vec::new();
+    let mut list = |path: &Path, what| written.push((path.display().to_string(), what));
     plan.files.iter().for_each(|file| list(&file.path, &file.what));
     list(&Receipt::path(layout, name), "what its unit needs beyond that for all");
     if !has_template {
         list(&layout.template(), "the unit for all, because no package brought it");
     }
+    let width = written.iter().map(|(path, _)| path.chars().count()).max().unwrap_or_default();
+    lines.extend(written.iter().map(|(path, what)| format!("  {path:<width$}  {what}")));
     lines.push(String::new());
     if let Some(pin) = &plan.chosen_pin {
-        lines.push(format!("The pin is {pin}."));
+        lines.extend([format!("The pin is {pin}."), String::new()]);
     }
     let (sudo, user) = if layout.user { ("", "--user ") } else { ("sudo ", "") };
     let mut step = |command: String, what: &str| lines.push(format!("  {command:<44}  {what}"));

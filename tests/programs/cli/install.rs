@@ -126,7 +126,7 @@ fn a_host_is_installed_and_removed_again() {
     let machine = Machine::new("host");
     let before = machine.contents();
     let ended = machine.install(HOST);
-    ended.expect(0, &["pinhole@nas runs", "/etc/pinhole/nas.pin  the pin", "sudo pinhole uninstall nas"]);
+    ended.expect(0, &["pinhole@nas runs", "/etc/pinhole/nas.pin  ", "  the pin\n", "sudo pinhole uninstall nas"]);
     // It was given, so the list of processes shows it; nothing else does.
     assert!(!ended.stdout.contains("4711"), "{ended:?}");
     assert_eq!(
@@ -268,7 +268,7 @@ fn a_folder_that_cannot_be_made_leaves_nothing_half() {
 #[test]
 fn the_unit_for_all_goes_with_the_last() {
     let machine = Machine::new("last");
-    machine.install(HOST).expect(0, &["pinhole@.service  the unit for all"]);
+    machine.install(HOST).expect(0, &["the unit for all, because"]);
     machine.install("office client wss://p.example.org/ws?pin=1 8080").expect(0, &["pinhole@office runs"]);
     let unit = Path::new(&machine.root).join("etc/systemd/system/pinhole@.service");
     machine.uninstall("nas").expect(0, &[]);
