@@ -300,6 +300,7 @@ impl Core {
     }
 
     fn handle_due(&mut self) {
+        self.turn.handle_supervision();
         if let Some(addresses) = self.turn.poll_addresses() {
             self.sessions.handle_addresses(&mut self.turn, &addresses);
         }

@@ -31,6 +31,7 @@ mod side;
 mod signals;
 mod sockets;
 mod stun;
+mod supervision;
 mod table;
 mod token;
 mod trails;
@@ -56,6 +57,7 @@ pub use self::server::ServerDialer;
 pub(crate) use self::server::ServerReloader;
 #[cfg(feature = "cli")]
 pub use self::signals::HangUps;
+pub use self::supervision::Supervision;
 pub use self::turn::{Reporter, Stopper};
 #[cfg(unix)]
 pub(crate) use self::{

@@ -144,6 +144,7 @@ impl Turn {
     #[cfg(feature = "cli")]
     pub(super) fn reload_begins(&mut self) {
         info!("settings are read again");
+        self.reloading();
     }
 
     /// A reload is over: says what came of it, unless there were no settings in it.
@@ -158,6 +159,7 @@ impl Turn {
             }
             Err(reason) => self.warn("reload", format!("the settings stay as they were: {reason}")),
         }
+        self.reloaded();
     }
 }
 

@@ -48,6 +48,8 @@ use super::reload::{Reloader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use super::supervision::Supervision;
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
@@ -177,6 +179,12 @@ impl Client {
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
+    }
+
     /// Runs until it is stopped, the host ends the session, or no session can be had.
     ///
     /// # Errors
@@ -235,6 +243,7 @@ impl Client {
             if let Err(error) = self.forward(&services) {
                 return self.leave(Some(error));
             }
+            self.core.turn.ready();
         }
         self.suit_services(&services);
         self.ask_to_listen(session);
@@ -324,6 +333,7 @@ impl Client {
             Stage::Leaving(earlier) => *earlier = earlier.take().or(error),
             Stage::Over(_) => return,
         }
+        self.core.turn.stopping();
         self.stop_listening();
         self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
     }
@@ -334,6 +344,7 @@ impl Client {
 
     fn finish(&mut self, outcome: Result<(), RunError>) {
         debug!("finish outcome={outcome:?}");
+        self.core.turn.stopping();
         if !matches!(self.stage, Stage::Over(_)) {
             self.stage = Stage::Over(outcome);
         }
@@ -352,6 +363,9 @@ impl Side for Client {
     fn start(&mut self) {
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        if !self.waits_for_services() {
+            self.core.turn.ready();
+        }
         self.look_up();
     }
 

@@ -35,6 +35,8 @@ use crate::run::reload::{Reloader, Reloading, Reread};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
 use crate::run::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use crate::run::supervision::Supervision;
 use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::run::turn::{Reporter, Stopper, Turn};
@@ -179,6 +181,12 @@ impl Host {
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
     }
 
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
+    }
+
     /// Runs until it is stopped, or, with `once`, until the first established session ended.
     ///
     /// # Errors
@@ -243,6 +251,7 @@ impl Host {
 
     /// Admits nobody else, and ends the present sessions.
     fn end(&mut self, outcome: Result<(), RunError>) {
+        self.core.turn.stopping();
         if let Some(mut listener) = self.listener.take() {
             self.core.turn.deregister(&mut listener);
         }
@@ -269,6 +278,9 @@ impl Side for Host {
     fn start(&mut self) {
         // Not in `bind`: the reader of this may send a signal, and signals are handled only from here on.
         self.invite();
+        if self.local.is_some() {
+            self.core.turn.ready();
+        }
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);

@@ -213,6 +213,7 @@ impl Host {
         uplink.redial.reset();
         info!("registered id={}", uplink.registration.id);
         self.report_registered();
+        self.core.turn.ready();
     }
 
     /// Reports how clients come in through the server.

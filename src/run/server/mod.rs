@@ -56,6 +56,8 @@ use super::reload::{Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use super::supervision::Supervision;
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
@@ -258,6 +260,12 @@ impl Server {
         Ok(self.core.turn.handle_signals(HangUp::Reloads, taken)?)
     }
 
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
+    }
+
     /// Runs until it is stopped.
     ///
     /// # Errors
@@ -298,6 +306,7 @@ impl Side for Server {
             descriptors,
         };
         self.core.turn.report(&serving);
+        self.core.turn.ready();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 
