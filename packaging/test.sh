@@ -3,7 +3,7 @@
 # in a Debian without Rust for each processor, in an rpm root, and by install.sh.
 # usage: packaging/test.sh NAME...     NAME as for packaging/package.sh, this machine's among them
 #        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others,
-#        and buildah if the image is to be tested
+#        buildah if the image, and systemd-container if a booted system is to be tested
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/tests/lib.sh
@@ -96,3 +96,9 @@ image
 packaging/tests/rpm.sh "$out/pinhole-$version-1.$(uname -m).rpm" "$older/pinhole-0.0.1-1.$(uname -m).rpm"
 packaging/openwrt/test/all.sh "$native" "$out/pinhole_$version-1_$(uname -m).ipk"
 debs "$@"
+if command -v systemd-nspawn >/dev/null; then
+    packaging/tests/booted.sh "$out/pinhole_$version-1_$(dpkg --print-architecture).deb" \
+        "$older/pinhole_0.0.1-1_$(dpkg --print-architecture).deb"
+else
+    echo "SKIPPED: the deb in a booted system, which needs systemd-container"
+fi

@@ -13,6 +13,8 @@ use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
+#[cfg(unix)]
+use super::unit::{InstallArguments, UninstallArguments};
 
 // No line of this is longer than 80 columns, where clap would wrap it.
 const EXAMPLES: &str = "\
@@ -104,6 +106,12 @@ pub enum Action {
     Run(RunArguments),
     /// Say whether a file for pinhole run is right, and start nothing
     Verify(VerifyArguments),
+    /// Have systemd run a host, a client or a server from the start of the machine on
+    #[cfg(unix)]
+    Install(InstallArguments),
+    /// Undo pinhole install
+    #[cfg(unix)]
+    Uninstall(UninstallArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service

@@ -35,7 +35,7 @@ fn each_option_stands_in_its_page() {
         .chain([(&root, "pinhole.1".into())])
     {
         let page = page_of(&file);
-        for argument in command.get_arguments() {
+        for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
             let long =
                 argument.get_long().map(|long| format!("--{}", long.replace('-', "\\-")).replacen("--", "\\-\\-", 1));
             let short = argument.get_short().map(|short| format!("\\fB\\-{short}"));

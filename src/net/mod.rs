@@ -12,6 +12,7 @@ pub mod program_socket;
 pub mod program_stream;
 pub mod readiness;
 pub mod resolver;
+pub mod service_manager;
 pub mod stream;
 pub mod system;
 pub mod tls;

@@ -85,6 +85,7 @@ pub(super) fn of(command: &str) -> &'static Words {
         "run" => &RUN,
         "verify" => &VERIFY,
         "check" => &CHECK,
+        "install" | "uninstall" => &INSTALL,
         "demo" => &DEMO,
         "completions" => &COMPLETIONS,
         _ => &OTHER,
@@ -159,6 +160,32 @@ const CHECK: Words = Words {
     files: &[CA_FILE],
     signals: &[],
     is_run: true,
+    has_settings: false,
+};
+
+const INSTALL: Words = Words {
+    description: &[
+        "A unit of the system runs as a user that exists only while it runs. systemd hands it its secrets, and it sees \
+         neither homes nor other processes. A unit of a user runs as that user. Either is a pinhole run of the file of \
+         settings, and is managed as any other unit, by systemctl status, reload and restart.",
+        "An installation that fails half way is undone.",
+    ],
+    exit_status: &[
+        ("0", "Done."),
+        ("1", "Failed: the last line on stderr says why, and what is left if anything is."),
+        ("2", "Wrong usage: nothing was written."),
+    ],
+    files: &[
+        ("/etc/pinhole/NAME.toml, ~/.config/pinhole/NAME.toml", "The settings."),
+        ("NAME.pin, NAME.token, NAME.public-auth, NAME.proxy-auth", "Beside them, a secret each."),
+        (
+            "/etc/systemd/system, ~/.config/systemd/user",
+            "In pinhole@NAME.service.d, what this unit needs and what was written for it; pinhole@.service, where no \
+             package brought it.",
+        ),
+    ],
+    signals: &[],
+    is_run: false,
     has_settings: false,
 };
 

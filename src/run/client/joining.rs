@@ -48,7 +48,6 @@ pub(super) struct Joining {
 
 impl Joining {
     /// Forgets how often the former pin was exposed.
-    #[cfg(feature = "cli")]
     pub(super) fn pin_changed(&mut self) {
         self.exposure = Exposure::default();
     }

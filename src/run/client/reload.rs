@@ -88,18 +88,16 @@ impl Differences {
 
 impl Client {
     /// Has the settings read again, unless the run is ending.
+    #[cfg(feature = "cli")]
     pub(super) fn begin_reload(&mut self) {
-        if !self.is_stopping()
-            && self.local.is_open()
-            && let Some(reloading) = &self.reloading
-        {
-            reloading.begin(&mut self.core.turn);
+        if !self.is_stopping() && self.local.is_open() {
+            self.reloading.begin(&mut self.core.turn);
         }
     }
 
     /// Goes by what was read.
     pub(super) fn finish_reload(&mut self) {
-        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+        while let Some(read) = self.reloading.poll() {
             self.reload(read);
         }
     }
