@@ -186,7 +186,7 @@ const INSTALL: Words = Words {
     ],
     signals: &[],
     is_run: false,
-    has_settings: false,
+    has_settings: true,
 };
 
 const COMPLETIONS: Words = Words {
@@ -281,7 +281,11 @@ pub(super) const FILE: FileWords = FileWords {
             ],
         ),
     ],
-    files: &[("/etc/pinhole/NAME.toml", "Where packages make a place for such files.")],
+    files: &[
+        ("/etc/pinhole/NAME.toml", "What the unit pinhole@NAME runs. pinhole-install(1) writes it."),
+        ("~/.config/pinhole/NAME.toml", "What a unit of a user runs, likewise."),
+        ("/etc/config/pinhole", "On OpenWrt, sections with the same keys, but with _ in place of -."),
+    ],
     examples: &[
         (
             "A host that a server gives a lasting name:",
