@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 out=$work/out
 older=$work/older
+registered=
 
 same_twice() {
     rm -rf "$out" "$work/again" "$older"
@@ -67,9 +68,18 @@ runs_foreign() {
         aarch64) format=qemu-aarch64 ;;
         *) format=qemu-arm ;;
     esac
-    [ -e "/proc/sys/fs/binfmt_misc/$format" ] ||
-        cat "/usr/lib/binfmt.d/$format.conf" >/proc/sys/fs/binfmt_misc/register || return 1
+    [ ! -e "/proc/sys/fs/binfmt_misc/$format" ] || return 0
+    cat "/usr/lib/binfmt.d/$format.conf" >/proc/sys/fs/binfmt_misc/register || return 1
+    registered="$registered $format"
 }
+
+# As it was before.
+unregister() {
+    for format in $registered; do
+        echo -1 >"/proc/sys/fs/binfmt_misc/$format"
+    done
+}
+trap 'stop_all; unregister' EXIT
 
 debs() {
     for name; do

@@ -256,6 +256,9 @@ fn help_fits_terminals_of_80_and_100_columns() {
     // Clap would wrap these lines, and what is aligned in them would not be any more.
     let fixed = [
         EXAMPLES,
+        RUN_EXAMPLES,
+        VERIFY_EXAMPLES,
+        FILE_ENVIRONMENT,
         FILE_HELP,
         OUTPUT_HELP,
         PROXY_HELP,

@@ -51,8 +51,8 @@ fn pages_have_the_sections_that_people_look_for() {
     const ALL: &[&str] = &["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"];
     let cases: [(&str, &[&str]); 9] = [
         ("pinhole.1", &["ENVIRONMENT", "EXAMPLES", "COMMANDS"]),
-        ("pinhole-run.1", &["ARGUMENTS", "ENVIRONMENT", "FILES", "SIGNALS"]),
-        ("pinhole-verify.1", &["ARGUMENTS", "ENVIRONMENT", "FILES"]),
+        ("pinhole-run.1", &["ARGUMENTS", "ENVIRONMENT", "FILES", "SIGNALS", "EXAMPLES"]),
+        ("pinhole-verify.1", &["ARGUMENTS", "ENVIRONMENT", "FILES", "EXAMPLES"]),
         ("pinhole-completions.1", &["ARGUMENTS", "EXAMPLES"]),
         ("pinhole-host.1", &["ENVIRONMENT", "FILES", "SIGNALS", "EXAMPLES", "NOTES"]),
         ("pinhole-client.1", &["ENVIRONMENT", "FILES", "SIGNALS", "EXAMPLES"]),

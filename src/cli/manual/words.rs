@@ -50,6 +50,9 @@ const RELOAD: (&str, &str) = (
      that is said, and everything stays as it was. If the terminal was closed, the run ends instead.",
 );
 
+const PIN_FILE: (&str, &str) =
+    ("--pin-file FILE", "The pin in its first line. It is read at the start; others should not be able to read it.");
+
 const CA_FILE: (&str, &str) =
     ("--ca FILE", "Certificates in PEM to trust instead of the system's. It is read at the start.");
 
@@ -94,10 +97,8 @@ const HOST: Words = Words {
                     them, and nothing else unless --allow says so."],
     exit_status: EXIT_STATUS,
     files: &[
-        (
-            "--pin-file FILE",
-            "The pin in its first line. It is read at the start; others should not be able to read it.",
-        ),
+        PIN_FILE,
+        ("--token-file FILE", "The token in its first line, likewise."),
         ("--public-auth-file FILE", "USER:PASSWORD in its first line, likewise."),
         CA_FILE,
     ],
@@ -110,7 +111,11 @@ const CLIENT: Words = Words {
     description: &["The client connects anew until the host ends the session or it is stopped. Open connections \
                     survive a lost path for --grace."],
     exit_status: EXIT_STATUS,
-    files: &[("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants."), CA_FILE],
+    files: &[
+        PIN_FILE,
+        ("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants, likewise."),
+        CA_FILE,
+    ],
     signals: &[INTERRUPT, HANG_UP],
     is_run: true,
     has_settings: true,
@@ -181,7 +186,7 @@ const INSTALL: Words = Words {
     ],
     signals: &[],
     is_run: false,
-    has_settings: false,
+    has_settings: true,
 };
 
 const COMPLETIONS: Words = Words {
@@ -261,8 +266,9 @@ pub(super) const FILE: FileWords = FileWords {
         (
             "WHAT COUNTS MORE",
             &["What the command line of pinhole run has behind FILE counts more than the environment, that more than \
-               the file, and the file more than the defaults. Each counts for a whole key: a list replaces a list, and \
-               an option replaces what it excludes. A flag that the file sets cannot be unset."],
+                 the file, and the file more than the defaults. pinhole-run(1) lists the variables. Each counts for a \
+                 whole key: a list replaces a list, and an option replaces what it excludes. A flag that the file sets \
+                 cannot be unset."],
         ),
         (
             "SECRETS",
@@ -275,7 +281,11 @@ pub(super) const FILE: FileWords = FileWords {
             ],
         ),
     ],
-    files: &[("/etc/pinhole/NAME.toml", "Where packages make a place for such files.")],
+    files: &[
+        ("/etc/pinhole/NAME.toml", "What the unit pinhole@NAME runs. pinhole-install(1) writes it."),
+        ("~/.config/pinhole/NAME.toml", "What a unit of a user runs, likewise."),
+        ("/etc/config/pinhole", "On OpenWrt, sections with the same keys, but with _ in place of -."),
+    ],
     examples: &[
         (
             "A host that a server gives a lasting name:",

@@ -40,11 +40,16 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
     found.lists(&present.reverse, &reverse, |reverse| {
         format!("reverse forward of {} to {}", reverse.bind, reverse.endpoint)
     });
+    // A pin is that of one host.
+    let pin = match present.url == url {
+        true => found.take("pin", &present.pin, pin),
+        false => found.leave("pin", &present.pin, &pin),
+    };
     let hash = |login: &Option<Credentials>| login.as_ref().map(|login| *login.hash());
     found.take("proxy-auth", &hash(&present.credentials), hash(&credentials));
     let config = ClientConfig {
         url: found.leave("url", &present.url, &url),
-        pin: found.take("pin", &present.pin, pin),
+        pin,
         forwards,
         reverse,
         bounds: found.bounds(&present.bounds, bounds),

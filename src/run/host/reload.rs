@@ -7,6 +7,7 @@ use super::links::Phase;
 use super::reverse::ReverseKey;
 use super::tickets::Tickets;
 use super::{Host, remark, server_access};
+use crate::address::Protocol;
 #[cfg(unix)]
 use crate::config::ProgramService;
 use crate::config::{Credentials, HostConfig, MAX_SERVICES, PublicService, Registration, SharedService};
@@ -102,13 +103,18 @@ fn registration(
         let auth = public.as_ref().and_then(|public| public.auth.as_ref());
         auth.map(|auth: &Credentials| *auth.hash())
     };
+    // A token is for one name on one server, and no other server may see it.
+    let is_elsewhere = (&present.server, &present.id) != (&server, &id);
     if login(&present.public) != login(&public) {
         found.put_off("public-auth");
     }
     Registration {
         server: found.leave("server", &present.server, &server),
         id: found.leave("id", &present.id, &id),
-        token: found.take("token", &present.token, token),
+        token: match is_elsewhere {
+            true => found.leave("token", &present.token, &token),
+            false => found.take("token", &present.token, token),
+        },
         public: present.public.clone(),
         dial: found.leave("server-dial", &present.dial, &dial),
         ca: found.leave("ca", &present.ca, &ca),
@@ -122,7 +128,11 @@ fn registration(
 /// Gives the published service its number among those that are shared now; one that is gone is published no more.
 fn renumber(config: &mut HostConfig, present: &HostConfig) {
     let name = published(present);
-    let number = (0..MAX_SERVICES).find(|number| name.is_some() && config.service_name(*number) == name.as_deref());
+    let is_http = |number: &usize| {
+        config.services.get(*number).is_none_or(|service| service.endpoint.protocol() == Protocol::Tcp)
+    };
+    let has_name = |number: &usize| name.is_some() && config.service_name(*number) == name.as_deref();
+    let number = (0..MAX_SERVICES).find(|number| has_name(number) && is_http(number));
     if let Some(registration) = &mut config.server {
         let public = registration.public.take();
         registration.public = public.zip(number).map(|(public, service)| PublicService { service, ..public });

@@ -273,6 +273,8 @@ impl Host {
         }
         if !std::mem::replace(&mut uplink.is_told, true) {
             self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
+            // To wait for the server is what this run is there for now: nobody who started it should wait as well.
+            self.core.turn.ready();
         }
     }
 
