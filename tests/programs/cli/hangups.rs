@@ -42,8 +42,8 @@ fn with(hang_up: HangUp, arguments: &[&str]) -> Command {
     command
 }
 
-/// A terminal: the end of a window, of which no process gets a copy, not even one that another test starts just now, and
-/// the end of programs.
+/// A terminal: the end of a window, of which no process gets a copy, not even one that another test starts just now,
+/// and the end of programs.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let window = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&window).unwrap();
