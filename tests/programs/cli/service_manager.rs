@@ -162,7 +162,8 @@ fn a_client_is_ready_when_its_ports_listen() {
     assert_eq!(manager.next(), "READY=1\nSTATUS=connecting to 127.0.0.1");
     client.stop();
     assert_eq!(manager.next(), "STOPPING=1\nSTATUS=ending");
-    let _host = Pinhole::host(echo(), &["--listen", &listen, "--pin", "123456"]);
+    let mut host = Pinhole::host(echo(), &["--listen", &listen, "--pin", "123456"]);
+    host.url();
     let _client = manager.start(&arguments);
     assert!(manager.next().starts_with("READY=1\nSTATUS=connected"));
 }
