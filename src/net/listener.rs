@@ -21,7 +21,7 @@ pub enum Listener {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a unix socket; removed when this is dropped.
+/// The file of a unix socket. Removed when this is dropped, unless another file is in its place by then.
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct SocketFile {
@@ -32,8 +32,9 @@ pub struct SocketFile {
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // The file may have been removed already.
-        let _ = std::fs::remove_file(&self.path);
+        if self.ends != Ends::Unknown && Ends::of_link(&self.path) == self.ends {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -63,11 +64,22 @@ impl Ends {
     pub fn of_file(path: &std::path::Path) -> Ends {
         #[cfg(unix)]
         if let Ok(metadata) = std::fs::metadata(path) {
-            use std::os::unix::fs::MetadataExt as _;
-            return Ends::File { device: metadata.dev(), inode: metadata.ino() };
+            return Ends::of_metadata(&metadata);
         }
         let _ = path;
         Ends::Unknown
+    }
+
+    /// Returns the file at a path, which may be a link, if there is one.
+    #[cfg(unix)]
+    fn of_link(path: &Path) -> Ends {
+        std::fs::symlink_metadata(path).map_or(Ends::Unknown, |metadata| Ends::of_metadata(&metadata))
+    }
+
+    #[cfg(unix)]
+    fn of_metadata(metadata: &std::fs::Metadata) -> Ends {
+        use std::os::unix::fs::MetadataExt as _;
+        Ends::File { device: metadata.dev(), inode: metadata.ino() }
     }
 
     /// Returns our address and the other one.
@@ -234,6 +246,26 @@ mod tests {
         assert!(Listener::unix(&path).unwrap_err().to_string().contains("listens there already"));
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_file_in_the_place_of_a_socket_is_left_alone() {
+        let (path, moved) = (path("moved"), path("elsewhere"));
+        let listener = Listener::unix(&path).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::write(&path, "mine").unwrap();
+        drop(listener);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&moved, &path).unwrap();
+        drop(Listener::Unix(
+            UnixListener::bind(&path.with_extension("other")).unwrap(),
+            SocketFile { path: path.clone(), ends: Ends::of_file(&path) },
+        ));
+        assert!(std::fs::symlink_metadata(&path).is_ok(), "a link to the socket is another file");
+        for file in [path.with_extension("other"), path, moved] {
+            std::fs::remove_file(file).unwrap();
+        }
     }
 
     #[test]
