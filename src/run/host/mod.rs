@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::links::Phase;
+use self::reload::Publication;
 use self::reverse::ReverseListener;
 use self::tickets::Tickets;
 use self::uplink::Uplink;
@@ -61,6 +62,8 @@ pub struct Host {
     local: Option<SocketAddr>,
     /// The registration at a server, if there is one.
     uplink: Option<Uplink>,
+    /// What the settings of the start publish there.
+    publication: Option<Publication>,
     links: Links<Phase>,
     /// The links without a session.
     places: Shares<LinkKey>,
@@ -115,6 +118,7 @@ impl Host {
         remark(&mut core.turn, config.allow.rules().iter(), config.services.iter());
         Ok(Host {
             core,
+            publication: Publication::of(&config),
             config,
             pin,
             listener,

@@ -22,11 +22,28 @@ struct Plan {
     are_services_new: bool,
 }
 
-/// Compares what is wanted with what there is.
-fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
+/// What a host publishes: the name of the service, and who may visit it. The server was told of it, so it stays the
+/// same for the whole run. A service that is gone is not reached, and one that comes back is again.
+#[derive(Debug, Clone)]
+pub(super) struct Publication {
+    name: String,
+    auth: Option<Credentials>,
+}
+
+impl Publication {
+    /// Returns what settings publish.
+    pub(super) fn of(config: &HostConfig) -> Option<Publication> {
+        let public = config.server.as_ref()?.public.as_ref()?;
+        let name = config.service_name(public.service)?.to_owned();
+        Some(Publication { name, auth: public.auth.clone() })
+    }
+}
+
+/// Compares what is wanted with what there is, and with what has been published since the start.
+fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: HostConfig) -> Plan {
     let mut differences = Differences::default();
     let found = &mut differences;
-    let published = published(&wanted);
+    let published = Publication::of(&wanted);
     // No field is left out by mistake: neither struct may be taken apart or made with `..` here.
     let HostConfig {
         services,
@@ -49,7 +66,7 @@ fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
     let are_services_new = present.services != services;
     found.services(&present.services, &services);
     let server = match (&present.server, server) {
-        (Some(own), Some(wanted)) => Some(registration(found, (own, self::published(present)), (wanted, published))),
+        (Some(own), Some(wanted)) => Some(registration(found, (own, publication), (wanted, published.as_ref()))),
         (None, None) => None,
         (own, _) => {
             found.put_off("server");
@@ -78,34 +95,25 @@ fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
         reach: found.reach(&present.reach, reach),
         stun: found.take("stun", &present.stun, stun),
     };
-    renumber(&mut config, present);
+    renumber(&mut config, publication);
     Plan { config, differences, is_pin_new, are_services_new }
 }
 
-/// Returns the name of the service that settings publish.
-fn published(config: &HostConfig) -> Option<String> {
-    let public = config.server.as_ref()?.public.as_ref()?;
-    config.service_name(public.service).map(str::to_owned)
-}
-
-/// Compares registrations, each with the name of what it publishes. What the server was told stays: another
+/// Compares registrations, each with what it publishes. What the server was told stays: another
 /// registration would cut off the clients that come through it.
 fn registration(
     found: &mut Differences,
-    (present, own): (&Registration, Option<String>),
-    (wanted, other): (Registration, Option<String>),
+    (present, own): (&Registration, Option<&Publication>),
+    (wanted, other): (Registration, Option<&Publication>),
 ) -> Registration {
-    let Registration { server, id, token, public, dial, ca, headers, proxy, retry } = wanted;
-    if own != other {
+    let Registration { server, id, token, public: _, dial, ca, headers, proxy, retry } = wanted;
+    if own.map(|own| &own.name) != other.map(|other| &other.name) {
         found.put_off("public");
     }
-    let login = |public: &Option<PublicService>| {
-        let auth = public.as_ref().and_then(|public| public.auth.as_ref());
-        auth.map(|auth: &Credentials| *auth.hash())
-    };
+    let login = |publication: Option<&Publication>| publication?.auth.as_ref().map(|auth| *auth.hash());
     // A token is for one name on one server, and no other server may see it.
     let is_elsewhere = (&present.server, &present.id) != (&server, &id);
-    if login(&present.public) != login(&public) {
+    if login(own) != login(other) {
         found.put_off("public-auth");
     }
     Registration {
@@ -125,17 +133,17 @@ fn registration(
     }
 }
 
-/// Gives the published service its number among those that are shared now; one that is gone is published no more.
-fn renumber(config: &mut HostConfig, present: &HostConfig) {
-    let name = published(present);
+/// Gives the published service its number among those that are shared now; one that is gone is not published for now.
+fn renumber(config: &mut HostConfig, publication: Option<&Publication>) {
     let is_http = |number: &usize| {
         config.services.get(*number).is_none_or(|service| service.endpoint.protocol() == Protocol::Tcp)
     };
-    let has_name = |number: &usize| name.is_some() && config.service_name(*number) == name.as_deref();
-    let number = (0..MAX_SERVICES).find(|number| has_name(number) && is_http(number));
+    let public = publication.and_then(|Publication { name, auth }| {
+        let service = (0..MAX_SERVICES).filter(is_http).find(|number| config.service_name(*number) == Some(name))?;
+        Some(PublicService { service, auth: auth.clone() })
+    });
     if let Some(registration) = &mut config.server {
-        let public = registration.public.take();
-        registration.public = public.zip(number).map(|(public, service)| PublicService { service, ..public });
+        registration.public = public;
     }
 }
 
@@ -200,7 +208,7 @@ impl Host {
         }
         let outcome = read.and_then(|Reread { config, left }| {
             config.validate().map_err(|error| error.to_string())?;
-            let mut plan = compare(&self.config, config);
+            let mut plan = compare(&self.config, self.publication.as_ref(), config);
             left.iter().for_each(|name| plan.differences.put_off(name));
             Ok(Some(self.follow(plan)))
         });

@@ -38,7 +38,7 @@ fn server(change: impl FnOnce(&mut Registration)) -> HostConfig {
 
 /// Returns what changes at once, and what is left, in words.
 fn differ(wanted: HostConfig) -> (String, String) {
-    let Plan { differences, .. } = compare(&registered(), wanted);
+    let Plan { differences, .. } = compare(&registered(), Publication::of(&registered()).as_ref(), wanted);
     (differences.changed.join(", "), differences.left.join(", "))
 }
 
@@ -125,11 +125,11 @@ fn what_is_left_stays_in_the_settings_so_that_it_is_named_again() {
         server.token = Some("new".parse().unwrap());
     });
     wanted.listen = None;
-    let Plan { config, .. } = compare(&registered(), wanted.clone());
+    let Plan { config, .. } = compare(&registered(), Publication::of(&registered()).as_ref(), wanted.clone());
     let own = config.server.as_ref().unwrap();
     assert_eq!((own.dial, own.token.is_some()), (false, true));
     assert!(config.listen.is_some());
-    let again = compare(&config, wanted);
+    let again = compare(&config, Publication::of(&registered()).as_ref(), wanted);
     assert_eq!(
         (again.differences.changed.len(), again.differences.left),
         (0, vec!["server-dial".into(), "listen".into()])
@@ -141,7 +141,7 @@ fn a_published_service_is_found_by_its_name() {
     let mut wanted = registered();
     wanted.services.insert(0, service("first=localhost:1"));
     wanted.server.as_mut().unwrap().public = Some(PublicService::new(1));
-    let Plan { config, differences, .. } = compare(&registered(), wanted);
+    let Plan { config, differences, .. } = compare(&registered(), Publication::of(&registered()).as_ref(), wanted);
     let public = config.server.as_ref().and_then(|server| server.public.as_ref()).unwrap();
     assert_eq!((public.service, config.service_name(public.service)), (1, Some("web")));
     assert!(differences.left.is_empty());
@@ -150,8 +150,12 @@ fn a_published_service_is_found_by_its_name() {
         let mut wanted = registered();
         wanted.services = services;
         wanted.server.as_mut().unwrap().public = None;
-        let Plan { config, differences, .. } = compare(&registered(), wanted);
-        assert!(config.server.unwrap().public.is_none());
+        let Plan { config, differences, .. } = compare(&registered(), Publication::of(&registered()).as_ref(), wanted);
+        assert!(config.server.as_ref().unwrap().public.is_none());
         assert_eq!(differences.left, ["public"]);
+        // When it is back, so is its publication.
+        let Plan { config, differences, .. } = compare(&config, Publication::of(&registered()).as_ref(), registered());
+        assert_eq!(Publication::of(&config).unwrap().name, "web");
+        assert!(differences.left.is_empty(), "{:?}", differences.left);
     }
 }

@@ -219,7 +219,8 @@ impl Host {
     /// Reports how clients come in through the server.
     pub(super) fn report_registered(&mut self) {
         let Some(uplink) = &self.uplink else { return };
-        let (id, web) = (uplink.registration.id.clone(), uplink.web.clone());
+        let is_published = self.config.server.as_ref().is_some_and(|registration| registration.public.is_some());
+        let (id, web) = (uplink.registration.id.clone(), uplink.web.clone().filter(|_| is_published));
         let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
         let pin = self.pin.reveal().to_owned();
         self.core.turn.report(&Event::Registered { id, url, pin, web });
