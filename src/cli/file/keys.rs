@@ -20,6 +20,9 @@ pub(in crate::cli) const ROLES: &[&str] = &[
     "server",
 ];
 
+/// Highest `verbose` in a file. A command line may say more, which means the same.
+pub(super) const MAX_VERBOSE: u8 = 3;
+
 /// Arguments of a role that are no settings of it.
 const NO_KEYS: [&str; 1] = ["print_config"];
 
@@ -111,7 +114,7 @@ impl Keys {
         let setting = |key: Key<'_>| Setting {
             said: match key.kind() {
                 Kind::Flag => Said::Flag(1),
-                Kind::Count => Said::Flag(matches.get_count(key.id())),
+                Kind::Count => Said::Flag(matches.get_count(key.id()).min(MAX_VERBOSE)),
                 Kind::One | Kind::Many => {
                     let values = matches.get_raw(key.id()).into_iter().flatten();
                     Said::Values(values.map(|text| Value { text: text.to_owned(), at: None }).collect())

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::secret_file;
-use super::keys::{Key, Keys, Kind, ROLES};
+use super::keys::{Key, Keys, Kind, MAX_VERBOSE, ROLES};
 use super::places::Places;
 use super::setting::{Said, Setting, Value};
 use crate::net::files;
@@ -20,9 +20,6 @@ const MAX_FILE: u64 = 256 * 1024;
 
 /// Most of a wrong key that an error shows, in characters.
 const MAX_SHOWN: usize = 40;
-
-/// Most of what `verbose` is.
-const MAX_VERBOSE: u8 = 3;
 
 /// A file of settings.
 pub(in crate::cli) struct Document {

@@ -29,6 +29,7 @@ verbose = 2
     // Nobody is asked, and nothing that makes no sense is written.
     assert!(printed(&["client", "ws://h"], "/").ends_with("[client]\nurl = \"ws://h\"\n"));
     assert!(parse(&["host", "--print-config"], Surroundings::default()).is_err());
+    assert!(printed(&["host", "80", "-vvvvv"], "/").ends_with("verbose = 3\n"));
 }
 
 const HOST: &[&[&str]] = &[
