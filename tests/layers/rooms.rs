@@ -65,6 +65,11 @@ pub(crate) const ROOMS: &[Room] = &[
         &["fault", "peer", "signaling", "tunnel"],
         &["bytes", "log", "std::net", "std::time::Instant", "str0m"],
     ),
+    room(
+        "cluster",
+        &["signaling"],
+        &["aws_lc_rs", "bytes", "rand", "serde", "serde_json", "std::net", "std::time::Instant", "thiserror"],
+    ),
     room("gateway", &["address", "http"], &["httparse", "serde_json", "std::net", "thiserror"]),
     room("socks", &["address", "http", "tunnel"], &["aws_lc_rs", "httparse", "sha2", "std::net", "thiserror"]),
     room("address", &[], &["std::net", "thiserror"]),
