@@ -96,11 +96,6 @@ impl Assembly {
             _ => Err(FramingError),
         }
     }
-
-    /// Tells whether no message has begun.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 #[cfg(test)]

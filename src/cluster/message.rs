@@ -157,13 +157,6 @@ impl Sealing {
         self.sealer.seal_binary(&Packet { conversation: SERVER, payload }.encode()).into()
     }
 
-    /// Returns the WebSocket message about hosts, at most [`MAX_HOSTS`].
-    pub fn seal_names(&mut self, names: Names) -> Bytes {
-        let message = Message::Names(names);
-        let text = serde_json::to_string(&message).expect("numbers and texts always serialize");
-        self.seal(Payload::Text(text))
-    }
-
     /// Opens a WebSocket message. Any error is final.
     ///
     /// # Errors
@@ -184,6 +177,11 @@ impl Sealing {
 }
 
 impl Names {
+    /// Returns the text about hosts, at most [`MAX_HOSTS`].
+    pub fn to_text(self) -> String {
+        serde_json::to_string(&Message::Names(self)).expect("numbers and texts always serialize")
+    }
+
     fn is_bounded(&self) -> bool {
         self.here.len() + self.gone.len() <= MAX_HOSTS && self.here.iter().all(|here| here.epoch < MAX_EPOCH)
     }

@@ -24,7 +24,7 @@ fn here(name: &str) -> Here {
 fn as_many_of_the_longest_hosts_as_there_may_be_fit_into_one_message() {
     let (mut one, mut two) = pair();
     let names = Names { here: vec![here(&"x".repeat(63)); MAX_HOSTS], ..Names::default() };
-    let sealed = one.seal_names(names.clone());
+    let sealed = one.seal(Payload::Text(names.clone().to_text()));
     assert!(sealed.len() < MAX_TEXT, "{}", sealed.len());
     assert_eq!(two.open(sealed).unwrap(), Arrived::Names(names));
 }
@@ -51,7 +51,7 @@ fn what_is_too_much_is_refused() {
         Names { here: vec![Here { epoch: MAX_EPOCH, ..here("abc") }], ..Names::default() },
     ] {
         let (mut one, mut two) = pair();
-        assert!(two.open(one.seal_names(names)).is_err());
+        assert!(two.open(one.seal(Payload::Text(names.to_text()))).is_err());
     }
     let target = "x".repeat(MAX_ORDER);
     assert_eq!(Order { id: "abc".parse().unwrap(), epoch: 1, to: Wanted::Target(target) }.to_text(), None);

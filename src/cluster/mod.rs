@@ -10,7 +10,7 @@ pub mod message;
 pub mod names;
 mod secrets;
 
-pub use secrets::{MIN_SECRET, Secrets, SecretsError};
+pub use secrets::{Secrets, SecretsError, Tag};
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ impl fmt::Display for ServerId {
 }
 
 /// Says which of two links between the same servers stays: the one that the smaller id dialled. But a server that has a
-/// link does not dial, so the other side has lost one that `is_old`, and the newer stays.
+/// link does not prove itself on another. If the present one `is_old`, the other side has lost it, and the newer stays.
 ///
 /// `dialled` tells of the present and of the newer link whether we dialled it.
 pub fn newer_stays(own: ServerId, other: ServerId, dialled: (bool, bool), is_old: bool) -> bool {

@@ -226,20 +226,15 @@ impl Names {
         }
     }
 
-    /// Counts the names that other servers hold for an owner.
-    pub fn count_elsewhere(&self, owners: &[Tag]) -> usize {
-        let holders = self.claims.keys().filter_map(|id| self.holder(id));
+    /// Counts the names other than `id` that other servers hold for an owner.
+    pub fn count_elsewhere(&self, id: &HostId, owners: &[Tag]) -> usize {
+        let holders = self.claims.keys().filter(|other| *other != id).filter_map(|id| self.holder(id));
         holders.filter(|(server, claimed)| *server != self.own && owners.contains(&claimed.entry.owner)).count()
     }
 
     /// Returns the next name that was lost to another server.
     pub fn poll_loss(&mut self) -> Option<Loss> {
         self.losses.pop_front()
-    }
-
-    /// Tells whether there are changes that other servers do not know.
-    pub fn has_changes(&self) -> bool {
-        !self.changed.is_empty()
     }
 
     /// Returns the next message about changes, for every link.

@@ -96,7 +96,8 @@ fn only_its_owner_may_take_a_name_from_another_server() {
     assert!(names.may_claim(&id("abc"), &claim(7, 2)) && !names.may_claim(&id("abc"), &claim(8, 2)));
     let rotated = Claim { owners: vec![Binary([8; 32]), Binary([7; 32])], ..claim(8, 2) };
     assert!(names.may_claim(&id("abc"), &rotated) && names.may_claim(&id("def"), &claim(8, 2)));
-    assert_eq!((names.count_elsewhere(&[Binary([7; 32])]), names.count_elsewhere(&[Binary([8; 32])])), (1, 0));
+    let count = |name: &str, owner: u8| names.count_elsewhere(&id(name), &[Binary([owner; 32])]);
+    assert_eq!((count("def", 7), count("abc", 7), count("def", 8)), (1, 0, 0));
     // While the server is away, the name is still that owner's.
     names.unlinked(Instant::now(), server(1));
     assert!(!names.may_claim(&id("abc"), &claim(8, 2)));

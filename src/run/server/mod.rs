@@ -6,8 +6,10 @@
 
 mod admin;
 mod clients;
+mod cluster;
 #[cfg(unix)]
 mod dial;
+mod distant;
 mod ending;
 mod files;
 mod hosts;
@@ -21,6 +23,7 @@ mod register;
 #[cfg(feature = "cli")]
 mod reload;
 mod route;
+mod splice;
 mod streams;
 mod visitor;
 mod web;
@@ -35,6 +38,7 @@ use rustls::ServerConfig as TlsConfig;
 pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
 use self::dial::Wanted;
+use self::cluster::Cluster;
 use self::ending::Stage;
 use self::files::{Tls, read_access, read_tls};
 use self::leaving::Leaving;
@@ -81,7 +85,9 @@ pub struct Server {
     links: Links<Phase>,
     /// The link of each registered host.
     names: HashMap<HostId, LinkKey>,
-    /// The link of the host of each session.
+    /// The other servers, if this is one of several.
+    cluster: Option<Cluster>,
+    /// The link of the host, or of the other server, of each session.
     sessions: HashMap<SessionKey, LinkKey>,
     webs: Table<Web>,
     /// The connection of each stream that carries requests.
@@ -141,6 +147,8 @@ enum Serves {
     Proxy,
     /// The list of hosts and clients.
     Administration,
+    /// Links to other servers of the cluster.
+    Peers,
 }
 
 impl Server {
@@ -158,6 +166,9 @@ impl Server {
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
         wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
         wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
+        let peers = config.cluster.as_ref().and_then(|cluster| cluster.listen);
+        wanted.extend(peers.map(|address| (address, Serves::Peers)));
+        let cluster = config.cluster.as_ref().map(|settings| Cluster::new(&mut core.turn, settings)).transpose()?;
         let mut ports = Table::new();
         for (address, serves) in wanted {
             let mut listener = listen::listen(address)?;
@@ -198,6 +209,7 @@ impl Server {
             ports,
             links: Links::new(),
             names: HashMap::new(),
+            cluster,
             sessions: HashMap::new(),
             webs: Table::new(),
             streams: HashMap::new(),
@@ -268,6 +280,8 @@ impl Server {
             ServerNotice::WebPoll { web } => self.poll_web(web),
             // The stage is checked in each turn.
             ServerNotice::Due(ServerDue::Stage) => {}
+            ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
+            ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
             ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
@@ -290,11 +304,13 @@ impl Side for Server {
             domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.to_string()),
             proxy: self.address(Serves::Proxy),
             admin: self.address(Serves::Administration),
+            peers: self.address(Serves::Peers),
             open: matches!(self.access, Access::Open),
             descriptors,
         };
         self.core.turn.report(&serving);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.dial_peers();
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -329,6 +345,7 @@ impl Side for Server {
     }
 
     fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
+        self.settle_names();
         self.go_on_ending();
         let is_over = match self.stage {
             Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),

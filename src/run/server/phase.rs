@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Serves;
+use super::cluster::{Greeting, Peer};
+use super::distant::Distant;
 use super::quota::MAX_REQUESTS;
 use super::visitor::WebKey;
 use crate::run::keys::{LinkKey, SessionKey};
@@ -21,6 +23,9 @@ pub(super) struct Front {
 /// ```text
 ///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
 ///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
+///            ├─▶ Greeting ────▶ Peer ──────────────────┤
+///            │      ▲                                  │
+///  Dialling ─┼──────┘                                  │
 ///            └─▶ answered                              │
 /// ```
 pub(super) enum Phase {
@@ -34,8 +39,20 @@ pub(super) enum Phase {
     Contending(Box<Register>, Option<Front>),
     Host(Box<Registered>),
     Client(Box<Joined>),
+    /// It is being opened, to the other server of this number.
+    Dialling(usize),
+    /// Another server, which has not proven that it is of this cluster.
+    Greeting(Greeting),
+    /// Another server of this cluster.
+    Peer(Box<Peer>),
     /// Nothing more will be sent.
     Closing,
+}
+
+impl Phase {
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self, Phase::Host(_))
+    }
 }
 
 /// A client of a host.
@@ -52,6 +69,8 @@ pub(super) struct Joined {
     pub(super) is_leaving: bool,
     /// It is in its host's list of clients that wait for room.
     pub(super) is_blocked: bool,
+    /// Its stream, if client and host are at different servers.
+    pub(super) distant: Option<Box<Distant>>,
     /// Bytes sent to the client.
     pub(super) sent: u64,
     /// Bytes received from the client.
