@@ -1,7 +1,8 @@
 //! Who holds which name: what this server claims, and what others announced.
 //!
 //! Every claim has an epoch, one more than the highest that its server had seen. The claim with the highest epoch holds
-//! the name, and of equal ones that of the larger server. Servers need not agree at any moment: each claim is announced
+//! the name, and of equal ones that of the larger server; claims of servers without a link count only if there is no
+//! other. Servers need not agree at any moment: each claim is announced
 //! to all, so all come to the same answer, and whoever sees its own claim beaten gives it up.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -262,10 +263,14 @@ impl Names {
         parts
     }
 
-    /// Returns the claim that holds a name.
+    /// Returns the claim that holds a name. One that stands for certain goes before those of servers that are away: a
+    /// server that was started again counts anew, and whoever is away may be gone.
     fn holder(&self, id: &HostId) -> Option<(ServerId, &Claimed)> {
-        let claims = self.claims.get(id)?.iter();
-        claims.max_by_key(|(server, claimed)| (claimed.entry.epoch, **server)).map(|(server, claimed)| (*server, claimed))
+        let rank = |server: ServerId, claimed: &Claimed| {
+            (server == self.own || self.is_linked(server), claimed.entry.epoch, server)
+        };
+        let claims = self.claims.get(id)?.iter().map(|(server, claimed)| (*server, claimed));
+        claims.max_by_key(|(server, claimed)| rank(*server, claimed))
     }
 
     fn is_linked(&self, server: ServerId) -> bool {

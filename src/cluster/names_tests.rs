@@ -156,3 +156,14 @@ fn a_snapshot_names_everything_in_bounded_parts() {
         std::iter::from_fn(|| names.poll_changes()).map(|changes| changes.here.len()).collect();
     assert_eq!(changes, [MAX_HOSTS, MAX_HOSTS, 1]);
 }
+
+#[test]
+fn what_a_server_that_is_gone_had_is_nobody_elses_hindrance() {
+    let mut names = linked(9);
+    names.handle(server(9), here("abc", 7, 1, 1));
+    names.unlinked(Instant::now(), server(9));
+    // The same machine, started again: it counts from 1 and has another id.
+    names.linked(server(1));
+    names.handle(server(1), here("abc", 1, 1, 1));
+    assert!(matches!(names.place(&id("abc")), Place::At(other, _) if other == server(1)));
+}

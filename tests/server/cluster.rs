@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::{fs, io, thread};
@@ -25,6 +26,7 @@ impl Secret {
     fn of(name: &str, text: &str) -> Secret {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{name}-{}", std::process::id()));
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Secret(path)
     }
 
@@ -209,9 +211,10 @@ fn visitors_reach_services_of_hosts_at_other_servers() {
         let body = format!("you asked for {}", head.lines().next().unwrap_or_default());
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
     });
-    let mut host = one.server.start_host("web", service, &["--public", "web", &format!("web={service}")]);
+    let web = format!("web={service}");
+    let mut host = one.server.start_host("web", service, &[&web, "--public", "web"]);
     registered(&mut host);
-    let mut login = one.server.start_host("closed", service, &["--public", "web", "--public-auth", "u:p"]);
+    let mut login = one.server.start_host("closed", service, &[&web, "--public", "web", "--public-auth", "u:p"]);
     registered(&mut login);
     for server in [&two, &one] {
         let answer = get(server.address(), "web.p.test", "/page");

@@ -278,7 +278,7 @@ impl Server {
         // The link of a host or a client had no place among these until now.
         self.asking.enter(key, link.source(), Standing::Idle);
         if !self.links.close(&mut self.core.turn, key, code, reason) {
-            return self.drop_link(key, reason);
+            self.drop_link(key, reason);
         }
         self.left(key, phase, reason);
     }
