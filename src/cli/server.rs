@@ -10,8 +10,8 @@ use super::choices::OUTPUT_HELP;
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{
-    ClusterConfig, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, GatewayConfig, ServerAccess, ServerConfig, SignalingUrl,
-    TlsFiles,
+    ClusterConfig, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, GatewayConfig, ServerAccess, ServerConfig,
+    SignalingUrl, TlsFiles,
 };
 
 // No line of these is longer than 80 columns, where clap would wrap it.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O. [`greeting`] is the handshake of a link, [`message`] what is said on it, [`names`] the table
 //! of who holds which name, and [`framing`] how a client's messages cross a link in a stream. The time comes in as a
-//! value. `docs/protocol.md` section 5 is the specification.
+//! value. `docs/protocol.md` section 9 is the specification.
 
 pub mod framing;
 pub mod greeting;

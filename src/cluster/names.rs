@@ -137,9 +137,8 @@ impl Names {
 
     /// Tells whether a host has the right to a name, as far as other servers know.
     pub fn may_claim(&self, id: &HostId, claim: &Claim) -> bool {
-        self.holder(id).is_none_or(|(server, claimed)| {
-            server == self.own || claim.owners.contains(&claimed.entry.owner)
-        })
+        self.holder(id)
+            .is_none_or(|(server, claimed)| server == self.own || claim.owners.contains(&claimed.entry.owner))
     }
 
     /// Claims a name for a host that registered here, and takes it from every other server.

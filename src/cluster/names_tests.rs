@@ -152,8 +152,7 @@ fn a_snapshot_names_everything_in_bounded_parts() {
     }
     let counts: Vec<(usize, bool)> = names.snapshot().iter().map(|part| (part.here.len(), part.complete)).collect();
     assert_eq!(counts, [(MAX_HOSTS, false), (MAX_HOSTS, false), (1, false), (0, true)]);
-    let changes: Vec<usize> =
-        std::iter::from_fn(|| names.poll_changes()).map(|changes| changes.here.len()).collect();
+    let changes: Vec<usize> = std::iter::from_fn(|| names.poll_changes()).map(|changes| changes.here.len()).collect();
     assert_eq!(changes, [MAX_HOSTS, MAX_HOSTS, 1]);
 }
 

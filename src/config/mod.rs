@@ -25,9 +25,9 @@ pub use server::{
     ServerAccess, ServerConfig, TlsFiles,
 };
 
+pub use self::approver::{Approver, JoinRequest};
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterConfig;
-pub use self::approver::{Approver, JoinRequest};
 pub use self::error::ConfigError;
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};

@@ -152,7 +152,9 @@ impl Refusal {
             Refusal::TooMany { retry_after } | Refusal::TooManyLogins { retry_after } => {
                 answer.with_header("Retry-After", &retry_after.to_string())
             }
-            Refusal::HostGone | Refusal::HostAway | Refusal::ShuttingDown => answer.with_header("Retry-After", &RETRY_AFTER.to_string()),
+            Refusal::HostGone | Refusal::HostAway | Refusal::ShuttingDown => {
+                answer.with_header("Retry-After", &RETRY_AFTER.to_string())
+            }
             Refusal::Malformed(Malformed::Connect) => {
                 answer.with_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
             }

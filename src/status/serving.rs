@@ -122,6 +122,7 @@ mod tests {
             domain: None,
             proxy: None,
             admin: None,
+            peers: None,
             open,
             descriptors: u64::MAX,
         }
@@ -151,6 +152,7 @@ Ctrl-C ends.";
             domain: Some("p.example.org".into()),
             proxy: Some("127.0.0.1:1080".parse().unwrap()),
             admin: Some("127.0.0.1:9090".parse().unwrap()),
+            peers: Some("10.0.0.1:7000".parse().unwrap()),
             open: false,
             descriptors: 1024,
         };
@@ -161,6 +163,7 @@ Serving.
   Gateway    [::]:443, [::]:80 for *.p.example.org
   Proxy      127.0.0.1:1080
   Admin      127.0.0.1:9090
+  Servers    10.0.0.1:7000
 
 A host shares its port 8080 through this server with:
   pinhole host 8080 --server 'wss://p.example.org' --id myhost --token '<token>'

@@ -90,6 +90,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &["access", "address", "http", "net", "session", "signaling", "socks", "tunnel"],
         &["ipnet", "std::net", "thiserror"],
     ),
+    room("config/cluster", &["cluster"], &["std::fs", "std::io", "std::os"]),
     room("config/tokens", &[], &["aws_lc_rs", "data_encoding", "serde", "sha2", "std::fs", "std::io", "toml"]),
     // Sockets.
     room("net", &[], &["log", "std::io", "std::net", "thiserror"]),
@@ -131,7 +132,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/links", &["http"], &["rustls"]),
     room("run/flows/programs", &["socks"], &[]),
     room("run/reload", &[], &["std::thread"]),
-    room("run/server", &["access", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
+    room("run/server", &["access", "cluster", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
     room("run/server/register", &[], &["aws_lc_rs"]),
     room("run/signals", &[], &["signal_hook", "signal_hook_mio", "std::fs"]),

@@ -244,7 +244,8 @@ fn dials_go_through_hosts_of_other_servers_and_are_checked_there() {
         use data_encoding::BASE64;
         let login = BASE64.encode(b"myhost:the-token");
         let mut stream = connect(proxy);
-        write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {login}\r\n\r\n").unwrap();
+        write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {login}\r\n\r\n")
+            .unwrap();
         let head = crate::common::services::read_head(&mut stream).unwrap();
         (stream, head)
     };
@@ -363,8 +364,7 @@ fn a_url_that_leads_back_is_left_alone() {
     let secret = Secret::of("itself", SECRET);
     let own = ReservedPort::new();
     let (listen, url) = (own.address.to_string(), format!("ws://{}", own.address));
-    let arguments =
-        ["--open", "--peer-listen", &listen, "--cluster-secret-file", secret.path(), "--peer", &url];
+    let arguments = ["--open", "--peer-listen", &listen, "--cluster-secret-file", secret.path(), "--peer", &url];
     let mut one = Member { server: Server::start(&arguments), peers: own };
     assert!(one.server.process.problem("warning", "peer").contains("leads to this server itself"));
     let mut client = Raw::client(one.address(), "nobody");

@@ -16,6 +16,7 @@ use crate::run::connections::stream_hash;
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::run::links::Outbox;
+use crate::signaling::closing;
 use crate::signaling::rendezvous::{HostId, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
@@ -272,7 +273,7 @@ impl Server {
                     let taken = before - client.outbox.bytes();
                     self.queued -= taken;
                 }
-                None if client.is_leaving => return self.close_link(key, crate::signaling::closing::HOST_DONE),
+                None if client.is_leaving => return self.close_link(key, closing::HOST_DONE),
                 None => return,
             }
         }

@@ -17,6 +17,7 @@ mod leaving;
 mod links;
 mod logins;
 mod pace;
+mod peers;
 mod phase;
 mod quota;
 mod register;
@@ -34,11 +35,11 @@ use std::sync::Arc;
 
 use rustls::ServerConfig as TlsConfig;
 
+use self::cluster::Cluster;
 #[cfg(unix)]
 pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
 use self::dial::Wanted;
-use self::cluster::Cluster;
 use self::ending::Stage;
 use self::files::{Tls, read_access, read_tls};
 use self::leaving::Leaving;

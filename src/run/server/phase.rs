@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Serves;
-use super::cluster::{Greeting, Peer};
 use super::distant::Distant;
+use super::peers::{Greeting, Peer};
 use super::quota::MAX_REQUESTS;
 use super::visitor::WebKey;
 use crate::run::keys::{LinkKey, SessionKey};

@@ -127,7 +127,8 @@ impl Server {
                 break;
             }
             let mut chunk = self.core.pool.take();
-            let Some(mut stream) = self.core.sessions.get_mut(from.0).and_then(|entry| entry.session.mux().stream(from.1))
+            let Some(mut stream) =
+                self.core.sessions.get_mut(from.0).and_then(|entry| entry.session.mux().stream(from.1))
             else {
                 self.core.pool.recycle(chunk);
                 break;
