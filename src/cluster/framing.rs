@@ -7,7 +7,7 @@
 //! +-----------+------+---------+
 //! ```
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use thiserror::Error;
 
 use crate::signaling::rendezvous::Payload;
@@ -92,7 +92,7 @@ impl Assembly {
         let payload = message.split_off(HEAD);
         match kind {
             0 => String::from_utf8(Vec::from(payload)).map(|text| Some(Payload::Text(text))).map_err(|_| FramingError),
-            1 => Ok(Some(Payload::Binary(Bytes::from(payload)))),
+            1 => Ok(Some(Payload::Binary(payload))),
             _ => Err(FramingError),
         }
     }

@@ -18,7 +18,7 @@ use crate::signaling::rendezvous::{HostId, Public};
 pub const AWAY: Duration = Duration::from_secs(60);
 
 /// Maximum number of names that one server may announce; further ones are ignored.
-const MAX_NAMES: usize = 1024 * 1024;
+const MAX_NAMES: usize = 256 * 1024;
 
 /// A claim to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,12 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::{fs, io, thread};
 
 use nix::sys::signal::Signal;
+use pinhole::internals::cluster::greeting::Dialler;
+use pinhole::internals::cluster::{Here, Names, Sealing, Secrets, ServerId};
+use pinhole::internals::signaling::binary::Binary;
 use pinhole::internals::signaling::rendezvous::{FromServer, Packet, Payload, instance};
 use tungstenite::Message;
 
 use crate::common::pinhole::Pinhole;
 use crate::common::services::{echo, serve};
 use crate::common::{ReservedPort, any_port, connect, wait_until};
+use crate::forwarder::Forwarder;
 use crate::lab::{Client, Server, check_echo, registered};
 use crate::raw::Raw;
 
@@ -370,6 +374,82 @@ fn a_url_that_leads_back_is_left_alone() {
     let mut client = Raw::client(one.address(), "nobody");
     client.text("hello");
     assert_eq!(client.refused().code, "unknown-host", "nothing is missing");
+}
+
+#[test]
+fn a_link_that_is_cut_is_made_again_and_streams_go_on() {
+    let secret = Secret::of("cut", SECRET);
+    let one = Member::start(&secret, &[], &["--open"]);
+    let between = Forwarder::to(one.peers.address);
+    let mut two = Member::start(&secret, &[between.address], &["--open"]);
+    two.server.process.event("peer-linked");
+    let host = one.server.host("myhost", echo(), &[]);
+    let client = Client::of(&at(&host.url, &one, &two), &["--relay-only"]);
+    let mut stream = client.stream();
+    // The server that was dialled does not notice.
+    between.cut_near();
+    two.server.process.event("peer-lost");
+    two.server.process.event("peer-linked");
+    crate::common::ping(&mut stream);
+    check_echo(client.local, 500_000);
+    one.has_links(1);
+}
+
+/// A server made by hand, which has proven itself.
+fn proven(member: &Member) -> (Raw, Sealing) {
+    let secrets = Secrets::parse(SECRET).unwrap();
+    let mut peer = Raw::connect(member.peers.address, "/peer");
+    let (dialler, hello) = Dialler::start(ServerId::random());
+    peer.text(hello);
+    let (proof, proven) = dialler.handle(&secrets, &peer.next_text()).unwrap();
+    peer.text(proof);
+    (peer, proven.sealing)
+}
+
+fn names(from: usize, count: usize) -> Payload {
+    let tag = Binary([1; 32]);
+    let here = (from..from + count).map(|number| Here {
+        id: format!("host-{number}").parse().unwrap(),
+        epoch: 1,
+        owner: tag,
+        instance: tag,
+        public: None,
+        dial: false,
+    });
+    Payload::Text(Names { here: here.collect(), complete: true, ..Names::default() }.to_text())
+}
+
+#[test]
+fn a_server_that_floods_or_breaks_the_protocol_loses_its_link_and_nothing_else() {
+    let secret = Secret::of("flood", SECRET);
+    let one = Member::start(&secret, &[], &["--open"]);
+    let mut host = Raw::host(one.address(), "myhost");
+    let (mut peer, mut sealing) = proven(&one);
+    one.has_links(1);
+    // Far more names than are kept.
+    for part in 0..3000 {
+        peer.binary(sealing.seal(names(part * 100, 100)));
+    }
+    peer.is_taken();
+    meets(one.address(), "myhost", &mut host);
+    // A client of a host that it says it has is held, and told to come again once the link is gone.
+    let mut client = Raw::client(one.address(), "host-7");
+    client.text("hello");
+    client.is_taken();
+    peer.binary(sealing.seal(Payload::Text("{}".to_owned())));
+    assert_eq!(peer.refused().code, "protocol");
+    assert_eq!(client.refused().code, "busy");
+    one.has_links(0);
+    for wrong in [vec![0; 100], Vec::new()] {
+        let (mut peer, _) = proven(&one);
+        peer.binary(wrong);
+        assert_eq!(peer.refused().code, "protocol");
+    }
+    // A tunnel message that is none ends the session, and so the link.
+    let (mut peer, mut sealing) = proven(&one);
+    peer.binary(sealing.seal(Payload::Binary(vec![0xff; 100].into())));
+    peer.closed();
+    meets(one.address(), "myhost", &mut host);
 }
 
 #[test]
