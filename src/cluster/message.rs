@@ -10,7 +10,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::names::Entry;
 use super::secrets::Tag;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::MAX_TEXT;
@@ -68,13 +67,6 @@ pub struct Here {
     /// It dials for holders of tokens that may dial.
     #[serde(default)]
     pub dial: bool,
-}
-
-impl Here {
-    pub(super) fn new(id: HostId, entry: Entry) -> Here {
-        let Entry { epoch, owner, instance, public, dials: dial } = entry;
-        Here { id, epoch, owner, instance, public, dial }
-    }
 }
 
 /// The target of a stream on a link: a host of the receiver, and what is wanted there.

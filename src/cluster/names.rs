@@ -244,7 +244,7 @@ impl Names {
             && let Some(id) = self.changed.pop_first()
         {
             match self.claims.get(&id).and_then(|claims| claims.get(&self.own)) {
-                Some(claimed) => names.here.push(Here::new(id, claimed.entry.clone())),
+                Some(claimed) => names.here.push(here(id, claimed.entry.clone())),
                 None => names.gone.push(id),
             }
         }
@@ -254,7 +254,7 @@ impl Names {
     /// Returns the messages that name all hosts of this server, for a new link.
     pub fn snapshot(&self) -> Vec<message::Names> {
         let own = self.claims.iter().filter_map(|(id, claims)| Some((id, claims.get(&self.own)?)));
-        let hosts: Vec<Here> = own.map(|(id, claimed)| Here::new(id.clone(), claimed.entry.clone())).collect();
+        let hosts: Vec<Here> = own.map(|(id, claimed)| here(id.clone(), claimed.entry.clone())).collect();
         let parts = hosts.chunks(MAX_HOSTS);
         let mut parts: Vec<message::Names> =
             parts.map(|here| message::Names { here: here.to_vec(), ..message::Names::default() }).collect();
@@ -302,6 +302,12 @@ impl Names {
             self.remove(&id, server);
         }
     }
+}
+
+/// Returns what is announced of a claim here.
+fn here(id: HostId, entry: Entry) -> Here {
+    let Entry { epoch, owner, instance, public, dials: dial } = entry;
+    Here { id, epoch, owner, instance, public, dial }
 }
 
 #[cfg(test)]

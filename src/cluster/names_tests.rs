@@ -16,7 +16,7 @@ fn claim(owner: u8, instance: u8) -> Claim {
 }
 
 /// What another server says of a host of its own.
-fn here(name: &str, epoch: u64, owner: u8, instance: u8) -> message::Names {
+fn said(name: &str, epoch: u64, owner: u8, instance: u8) -> message::Names {
     let (owner, instance) = (Binary([owner; 32]), Binary([instance; 32]));
     let here = Here { id: id(name), epoch, owner, instance, public: None, dial: false };
     message::Names { here: vec![here], ..message::Names::default() }
@@ -44,7 +44,7 @@ fn a_host_is_found_where_it_is() {
     assert_eq!(names.place(&id("abc")), Place::Nowhere);
     names.claim(&id("abc"), claim(1, 1));
     assert!(matches!(names.place(&id("abc")), Place::Here(Entry { epoch: 1, .. })));
-    names.handle(server(1), here("def", 9, 1, 2));
+    names.handle(server(1), said("def", 9, 1, 2));
     assert!(matches!(names.place(&id("def")), Place::At(other, Entry { epoch: 9, .. }) if other == server(1)));
     let changes = names.poll_changes().unwrap();
     assert_eq!((changes.here.len(), changes.gone.len(), names.poll_changes()), (1, 0, None));
@@ -70,7 +70,7 @@ fn the_newest_claim_wins_and_ties_go_to_the_larger_server() {
         let mut names = linked(other);
         names.claim(&id("abc"), claim(1, 1));
         names.poll_changes();
-        names.handle(server(other), here("abc", theirs, 1, 2));
+        names.handle(server(other), said("abc", theirs, 1, 2));
         assert_eq!(losses(&mut names), if is_lost { vec![false] } else { vec![] }, "{theirs} {other}");
         assert_eq!(matches!(names.place(&id("abc")), Place::Here(_)), !is_lost);
         // A claim that was lost does not come back when the other leaves.
@@ -83,7 +83,7 @@ fn the_same_process_moves_by_whatever_secret_its_new_server_announces_it() {
     let mut names = linked(9);
     let instances = vec![Binary([1; 32]), Binary([2; 32])];
     names.claim(&id("abc"), Claim { instances, ..claim(1, 0) });
-    names.handle(server(9), here("abc", 7, 1, 2));
+    names.handle(server(9), said("abc", 7, 1, 2));
     assert_eq!(losses(&mut names), [true]);
     names.claim(&id("abc"), claim(1, 3));
     assert!(matches!(names.place(&id("abc")), Place::Here(Entry { epoch: 8, .. })), "one more than the highest");
@@ -92,7 +92,7 @@ fn the_same_process_moves_by_whatever_secret_its_new_server_announces_it() {
 #[test]
 fn only_its_owner_may_take_a_name_from_another_server() {
     let mut names = linked(1);
-    names.handle(server(1), here("abc", 3, 7, 1));
+    names.handle(server(1), said("abc", 3, 7, 1));
     assert!(names.may_claim(&id("abc"), &claim(7, 2)) && !names.may_claim(&id("abc"), &claim(8, 2)));
     let rotated = Claim { owners: vec![Binary([8; 32]), Binary([7; 32])], ..claim(8, 2) };
     assert!(names.may_claim(&id("abc"), &rotated) && names.may_claim(&id("def"), &claim(8, 2)));
@@ -111,7 +111,7 @@ fn what_may_be_elsewhere_is_away_and_not_nowhere() {
     names.set_missing(0);
     names.linked(server(1));
     assert_eq!(names.place(&id("abc")), Place::Away, "the other server has not named its hosts");
-    names.handle(server(1), here("abc", 3, 7, 1));
+    names.handle(server(1), said("abc", 3, 7, 1));
     names.handle(server(1), complete());
     assert_eq!(names.place(&id("def")), Place::Nowhere);
     names.unlinked(now, server(1));
@@ -125,11 +125,11 @@ fn what_may_be_elsewhere_is_away_and_not_nowhere() {
 #[test]
 fn a_new_link_replaces_what_was_known() {
     let mut names = linked(1);
-    names.handle(server(1), here("abc", 3, 7, 1));
-    names.handle(server(1), here("def", 4, 7, 1));
+    names.handle(server(1), said("abc", 3, 7, 1));
+    names.handle(server(1), said("def", 4, 7, 1));
     names.unlinked(Instant::now(), server(1));
     names.linked(server(1));
-    names.handle(server(1), here("def", 4, 7, 1));
+    names.handle(server(1), said("def", 4, 7, 1));
     assert!(matches!(names.place(&id("abc")), Place::At(..)), "it may still be named");
     names.handle(server(1), complete());
     assert_eq!(names.place(&id("abc")), Place::Nowhere);
@@ -139,7 +139,7 @@ fn a_new_link_replaces_what_was_known() {
 #[test]
 fn a_server_that_was_never_greeted_says_nothing() {
     let mut names = linked(1);
-    names.handle(server(2), here("abc", 3, 7, 1));
+    names.handle(server(2), said("abc", 3, 7, 1));
     names.unlinked(Instant::now(), server(2));
     assert_eq!((names.place(&id("abc")), names.highest), (Place::Nowhere, 0));
 }
@@ -159,10 +159,10 @@ fn a_snapshot_names_everything_in_bounded_parts() {
 #[test]
 fn what_a_server_that_is_gone_had_is_nobody_elses_hindrance() {
     let mut names = linked(9);
-    names.handle(server(9), here("abc", 7, 1, 1));
+    names.handle(server(9), said("abc", 7, 1, 1));
     names.unlinked(Instant::now(), server(9));
     // The same machine, started again: it counts from 1 and has another id.
     names.linked(server(1));
-    names.handle(server(1), here("abc", 1, 1, 1));
+    names.handle(server(1), said("abc", 1, 1, 1));
     assert!(matches!(names.place(&id("abc")), Place::At(other, _) if other == server(1)));
 }

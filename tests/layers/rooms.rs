@@ -203,6 +203,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "access",
             "address",
             "cli",
+            "cluster",
             "config",
             "gateway",
             "http",

@@ -1,20 +1,28 @@
-//! Which host is at which server of the cluster.
+//! What a server knows of its cluster: the other servers, the links to them, and the streams on those.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
-use super::Server;
-use super::peers::Dial;
-use super::phase::{Owner, Phase};
-use super::splice::{Half, Pair};
-use crate::cluster::names::{Claim, Names, Place as Found};
-use crate::cluster::{Secrets, ServerId, Tag};
+use crate::cluster::framing::{Assembly, Unsent};
+use crate::cluster::greeting::{Dialler, Listener};
+use crate::cluster::message::Sealing;
+use crate::cluster::names::{Claim, Names};
+use crate::cluster::{Secrets, ServerId};
 use crate::config::ClusterConfig;
 use crate::config::cluster::read_secrets;
 use crate::run::RunError;
 use crate::run::keys::{LinkKey, SessionKey};
+use crate::run::links::{Outbox, Redial, Way};
 use crate::run::turn::Turn;
-use crate::signaling::rendezvous::{HostId, Instance, Payload, Public};
-use crate::status::refusal::Refusal;
+use crate::signaling::rendezvous::{Instance, Public};
+use crate::signaling::url::SignalingUrl;
+use crate::tunnel::StreamKey;
+
+/// Shortest pause before a server is dialled again; it doubles with every failure.
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Longest pause before a server is dialled again.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// The cluster, as this server sees it.
 pub(super) struct Cluster {
@@ -76,93 +84,108 @@ impl Cluster {
         self.links.len()
     }
 
-    fn claim(&self, owner: &Owner, instance: &Instance, (public, dials): (Option<Public>, bool)) -> Claim {
-        Claim { owners: self.owners(owner), instances: self.secrets.instance_tags(&instance.0), public, dials }
-    }
-
-    fn owners(&self, owner: &Owner) -> Vec<Tag> {
-        match owner {
-            Owner::Token(hash) => self.secrets.owner_tags(hash),
-            Owner::Process(instance) => self.secrets.owner_tags(&instance.0),
+    /// Returns the claim of a host. `owner` is the hash of its token, or its instance.
+    pub(super) fn claim(&self, owner: &[u8], instance: &Instance, (public, dials): (Option<Public>, bool)) -> Claim {
+        Claim {
+            owners: self.secrets.owner_tags(owner),
+            instances: self.secrets.instance_tags(&instance.0),
+            public,
+            dials,
         }
     }
 }
 
-impl Server {
-    /// Returns where a host is.
-    pub(super) fn place(&self, id: &HostId) -> Place {
-        if let Some(&link) = self.names.get(id) {
-            return Place::Here(link);
-        }
-        let Some(cluster) = &self.cluster else { return Place::Nowhere };
-        match cluster.names.place(id) {
-            Found::At(server, entry) => {
-                let link = cluster.links.get(&server).copied();
-                let peer = link.and_then(|link| Some((link, self.links.get(link)?)));
-                let Some((link, Phase::Peer(peer))) = peer.map(|(key, link)| (key, &link.phase)) else {
-                    return Place::Away;
-                };
-                let (session, public) = (peer.session, entry.public.clone());
-                Place::At(Elsewhere { link, session, epoch: entry.epoch, public, dials: entry.dials })
-            }
-            Found::Nowhere => Place::Nowhere,
-            Found::Here(_) | Found::Away => Place::Away,
-        }
+/// A server that is dialled.
+pub(super) struct Dial {
+    pub(super) url: SignalingUrl,
+    pub(super) way: Way,
+    pub(super) redial: Redial,
+    pub(super) aim: Aim,
+    /// Its owner was told that it cannot be reached.
+    pub(super) is_told: bool,
+}
+
+/// ```text
+///  Away ──▶ Dialling ──proven──▶ Linked ──lost──▶ Away
+///                 └──this server itself──▶ Itself
+/// ```
+pub(super) enum Aim {
+    /// It is looked up, or dialled again after a pause.
+    Away,
+    /// There is a WebSocket that is not proven.
+    Dialling,
+    /// This server has a link, whichever side dialled it.
+    Linked(ServerId),
+    /// The URL leads to this server itself: nothing is to be dialled.
+    Itself,
+}
+
+/// The state of a handshake.
+pub(super) enum Greeting {
+    /// We dialled the server of this number.
+    Dialler(Dialler, usize),
+    /// We were dialled.
+    Listener(Listener),
+    /// Its message is being handled.
+    Handled,
+}
+
+/// Another server of the cluster.
+pub(super) struct Peer {
+    pub(super) server: ServerId,
+    pub(super) session: SessionKey,
+    pub(super) sealing: Sealing,
+    pub(super) outbox: Outbox,
+    /// We dialled it.
+    pub(super) is_dialled: bool,
+    pub(super) since: Instant,
+}
+
+impl Dial {
+    pub(super) fn new(url: &SignalingUrl) -> Result<Dial, RunError> {
+        let way = Way::new(&url.peer_endpoint(), &[], None, None)?;
+        let redial = Redial::new(MIN_BACKOFF, MAX_BACKOFF);
+        Ok(Dial { url: url.clone(), way, redial, aim: Aim::Away, is_told: false })
+    }
+}
+
+impl Cluster {
+    pub(super) fn count_missing(&mut self) {
+        let is_missing = |dial: &&Dial| matches!(dial.aim, Aim::Away | Aim::Dialling);
+        self.names.set_missing(self.dials.iter().filter(is_missing).count());
+    }
+}
+
+/// A stream of a session.
+pub(super) type Half = (SessionKey, StreamKey);
+
+/// The other half of a stream that leads on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) other: Half,
+    /// Everything that arrives here was passed on, and its end.
+    pub(super) is_done: bool,
+}
+
+/// The stream of a client whose host is at another server.
+pub(super) struct Distant {
+    pub(super) half: Half,
+    pub(super) unsent: Unsent,
+    pub(super) assembly: Assembly,
+    /// The other server has taken the order. Nothing is sent before: the host may have moved.
+    pub(super) is_accepted: bool,
+    /// Its host had moved once, and it went there.
+    pub(super) has_followed: bool,
+}
+
+impl Distant {
+    pub(super) fn new(half: Half, is_accepted: bool) -> Distant {
+        let (unsent, assembly) = (Unsent::default(), Assembly::default());
+        Distant { half, unsent, assembly, is_accepted, has_followed: false }
     }
 
-    /// Returns the link of a host of this server that another server means by an epoch.
-    pub(super) fn meant(&self, id: &HostId, epoch: u64) -> Option<LinkKey> {
-        let cluster = self.cluster.as_ref()?;
-        match cluster.names.place(id) {
-            Found::Here(entry) if entry.epoch == epoch => self.names.get(id).copied(),
-            _ => None,
-        }
-    }
-
-    /// Tells whether another server has a host of that name and of another owner.
-    pub(super) fn is_owned_elsewhere(&self, id: &HostId, owner: &Owner, instance: &Instance) -> bool {
-        let cluster = self.cluster.as_ref();
-        cluster.is_some_and(|cluster| !cluster.names.may_claim(id, &cluster.claim(owner, instance, (None, false))))
-    }
-
-    /// Counts the hosts of an owner at other servers, without the one that may be about to move here.
-    pub(super) fn count_elsewhere(&self, id: &HostId, owner: &Owner) -> usize {
-        self.cluster.as_ref().map_or(0, |cluster| cluster.names.count_elsewhere(id, &cluster.owners(owner)))
-    }
-
-    pub(super) fn claim_name(&mut self, id: &HostId, owner: &Owner, instance: &Instance, of: (Option<Public>, bool)) {
-        if let Some(cluster) = &mut self.cluster {
-            let claim = cluster.claim(owner, instance, of);
-            cluster.names.claim(id, claim);
-        }
-    }
-
-    pub(super) fn release_name(&mut self, id: &HostId) {
-        self.cluster.iter_mut().for_each(|cluster| cluster.names.release(id));
-    }
-
-    /// Ends hosts whose names were lost to other servers, and tells those what changed here. Called in every turn.
-    pub(super) fn settle_names(&mut self) {
-        while let Some(loss) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_loss()) {
-            let Some(key) = self.names.remove(&loss.id) else { continue };
-            if loss.has_moved {
-                self.drop_link(key, "it came to another server");
-            } else {
-                let message = "another process registered the same id with the same token, at another server";
-                self.refuse(key, Refusal::Replaced, message);
-            }
-        }
-        while let Some(names) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_changes()) {
-            let text = names.to_text();
-            for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {
-                self.send_to_peer(key, Payload::Text(text.clone()));
-            }
-        }
-    }
-
-    /// Forgets servers that have been away for long.
-    pub(super) fn forget_peers(&mut self) {
-        let now = self.core.turn.now;
-        self.cluster.iter_mut().for_each(|cluster| cluster.names.forget_late(now));
+    /// Tells whether messages wait for room in the stream.
+    pub(super) fn waits(&self) -> bool {
+        !self.unsent.is_empty()
     }
 }

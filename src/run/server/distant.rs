@@ -7,10 +7,9 @@
 use std::net::SocketAddr;
 
 use super::Server;
-use super::cluster::{Elsewhere, Place};
+use super::cluster::{Distant, Elsewhere, Half, Place};
 use super::phase::{Joined, Phase};
-use super::splice::Half;
-use crate::cluster::framing::{Assembly, FramingError, Unsent};
+use crate::cluster::framing::FramingError;
 use crate::cluster::message::{MOVED, Order, Wanted};
 use crate::run::connections::stream_hash;
 use crate::run::deadlines::STEP_TIMEOUT;
@@ -21,29 +20,6 @@ use crate::signaling::rendezvous::{HostId, Payload};
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{self, AbortReason, ConnectTarget, Trail};
-
-/// The stream of a client whose host is at another server.
-pub(super) struct Distant {
-    half: Half,
-    unsent: Unsent,
-    assembly: Assembly,
-    /// The other server has taken the order. Nothing is sent before: the host may have moved.
-    is_accepted: bool,
-    /// Its host had moved once, and it went there.
-    has_followed: bool,
-}
-
-impl Distant {
-    fn new(half: Half, is_accepted: bool) -> Distant {
-        let (unsent, assembly) = (Unsent::default(), Assembly::default());
-        Distant { half, unsent, assembly, is_accepted, has_followed: false }
-    }
-
-    /// Tells whether messages wait for room in the stream.
-    pub(super) fn waits(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-}
 
 impl Server {
     /// Tells whether a client is at another server, and its host here.

@@ -175,7 +175,7 @@ impl Server {
             self.leaving.forget_host(session);
             self.drop_link(key, &end.to_string());
         } else if self.peer(key).is_some_and(|peer| peer.session == session) {
-            self.drop_link(key, &end.to_string());
+            self.drop_link(key, "the session with it ended");
         }
     }
 

@@ -19,6 +19,7 @@ mod logins;
 mod pace;
 mod peers;
 mod phase;
+mod places;
 mod quota;
 mod register;
 #[cfg(feature = "cli")]

@@ -4,41 +4,33 @@
 //! of visitors and dials (`splice`) from one server to a host of the other. There is at most one to each server.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use log::debug;
 use rand::RngExt as _;
 
 use super::Server;
-use super::cluster::Cluster;
+use super::cluster::{Aim, Cluster, Dial, Greeting, Peer};
 use super::phase::Phase;
 use crate::cluster::greeting::{Dialler, GreetingError, Listener, Proven, Step};
-use crate::cluster::message::{Arrived, Sealing};
-use crate::cluster::{ServerId, newer_stays};
+use crate::cluster::message::Arrived;
+use crate::cluster::newer_stays;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::system;
 use crate::net::websocket::WebSocketError;
-use crate::run::RunError;
 use crate::run::deadlines::{Due, STEP_TIMEOUT, ServerDue};
 use crate::run::dialer::Waiter;
-use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::links::{Attempts, Outbox, Patience, Redial, Way};
+use crate::run::keys::LinkKey;
+use crate::run::links::{Attempts, Outbox, Patience};
 use crate::signaling::closing;
 use crate::signaling::rendezvous::Payload;
-use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
 
 /// Time for the WebSocket to open.
 const PATIENCE: Patience = Patience { last: Duration::from_secs(10), others: Duration::from_secs(3) };
-
-/// Shortest pause before a server is dialled again; it doubles with every failure.
-const MIN_BACKOFF: Duration = Duration::from_millis(250);
-
-/// Longest pause before a server is dialled again.
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// After this time, a further link shows that the other side has lost the first, and not that both dialled at once.
 const OLD: Duration = Duration::from_secs(10);
@@ -48,67 +40,6 @@ const MAX_STREAMS: u32 = 8192;
 
 /// Maximum number of bytes that wait for another server: names of 200,000 hosts. A session stops at much less.
 const MAX_WAITING: usize = 64 * 1024 * 1024;
-
-/// A server that is dialled.
-pub(super) struct Dial {
-    url: SignalingUrl,
-    way: Way,
-    redial: Redial,
-    aim: Aim,
-    /// Its owner was told that it cannot be reached.
-    is_told: bool,
-}
-
-/// ```text
-///  Away ──▶ Dialling ──proven──▶ Linked ──lost──▶ Away
-///                 └──this server itself──▶ Itself
-/// ```
-enum Aim {
-    /// It is looked up, or dialled again after a pause.
-    Away,
-    /// There is a WebSocket that is not proven.
-    Dialling,
-    /// This server has a link, whichever side dialled it.
-    Linked(ServerId),
-    /// The URL leads to this server itself: nothing is to be dialled.
-    Itself,
-}
-
-/// The state of a handshake.
-pub(super) enum Greeting {
-    /// We dialled the server of this number.
-    Dialler(Dialler, usize),
-    /// We were dialled.
-    Listener(Listener),
-    /// Its message is being handled.
-    Handled,
-}
-
-/// Another server of the cluster.
-pub(super) struct Peer {
-    pub(super) server: ServerId,
-    pub(super) session: SessionKey,
-    sealing: Sealing,
-    outbox: Outbox,
-    /// We dialled it.
-    is_dialled: bool,
-    since: Instant,
-}
-
-impl Dial {
-    pub(super) fn new(url: &SignalingUrl) -> Result<Dial, RunError> {
-        let way = Way::new(&url.peer_endpoint(), &[], None, None)?;
-        let redial = Redial::new(MIN_BACKOFF, MAX_BACKOFF);
-        Ok(Dial { url: url.clone(), way, redial, aim: Aim::Away, is_told: false })
-    }
-}
-
-impl Cluster {
-    fn count_missing(&mut self) {
-        let is_missing = |dial: &&Dial| matches!(dial.aim, Aim::Away | Aim::Dialling);
-        self.names.set_missing(self.dials.iter().filter(is_missing).count());
-    }
-}
 
 impl Server {
     pub(super) fn dial_peers(&mut self) {

@@ -3,8 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Serves;
-use super::distant::Distant;
-use super::peers::{Greeting, Peer};
+use super::cluster::{Distant, Greeting, Peer};
 use super::quota::MAX_REQUESTS;
 use super::visitor::WebKey;
 use crate::run::keys::{LinkKey, SessionKey};
@@ -110,6 +109,16 @@ pub(super) enum Owner {
     Token([u8; 32]),
     /// One process: an open server accepts hosts without tokens.
     Process(Instance),
+}
+
+impl Owner {
+    /// Returns what tells it from others.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Owner::Token(hash) => hash,
+            Owner::Process(instance) => &instance.0,
+        }
+    }
 }
 
 impl Registered {

@@ -1,23 +1,13 @@
 //! Streams from another server of the cluster to hosts of this one: an order decides which host, and then the bytes of
 //! the one stream go into the other.
 
+use super::cluster::{Half, Pair};
 use super::quota::MAX_STREAMS;
 use super::{Access, Server};
 use crate::cluster::message::{MOVED, Order, Wanted};
 use crate::run::connections::stream_hash;
 use crate::run::keys::{LinkKey, SessionKey};
-use crate::tunnel::{self, AbortReason, ConnectTarget, StreamKey};
-
-/// A stream of a session.
-pub(super) type Half = (SessionKey, StreamKey);
-
-/// The other half of a stream that leads on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pair {
-    other: Half,
-    /// Everything that arrives here was passed on, and its end.
-    is_done: bool,
-}
+use crate::tunnel::{self, AbortReason, ConnectTarget};
 
 impl Server {
     /// Handles an event of a stream that the cluster knows. Returns whether it does.
