@@ -431,10 +431,9 @@ fn a_server_that_floods_or_breaks_the_protocol_loses_its_link_and_nothing_else()
     }
     peer.is_taken();
     meets(one.address(), "myhost", &mut host);
-    // A client of a host that it says it has is held, and told to come again once the link is gone.
+    // A client of a host that it says it has waits, and is told to come again once the link is gone.
     let mut client = Raw::client(one.address(), "host-7");
     client.text("hello");
-    client.is_taken();
     peer.binary(sealing.seal(Payload::Text("{}".to_owned())));
     assert_eq!(peer.refused().code, "protocol");
     assert_eq!(client.refused().code, "busy");
