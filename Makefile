@@ -12,7 +12,7 @@ CHECK_TARGET ?= aarch64-unknown-linux-musl
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
 .PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz \
-	dist dist-check dist-small dist-all packages clean
+	dist dist-check dist-small dist-all packages boot clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
@@ -31,6 +31,7 @@ help:
 	@echo "make dist-small     the same, smaller and slower, for machines with little flash"
 	@echo "make dist-all       a tarball, a deb, an rpm and an ipk of each, and SHA256SUMS"
 	@echo "make packages       packs them twice, installs, upgrades and removes them (needs root, and what packaging/test.sh says)"
+	@echo "make boot           tries the units and pinhole install in a Debian that runs systemd (needs root, debootstrap, systemd-container)"
 
 demo:
 	$(CARGO) run --release --quiet -- demo
@@ -101,6 +102,10 @@ dist-all: dist
 
 packages: dist
 	packaging/test.sh $(DIST_NAMES)
+
+boot: BINARY ?= target/packages/bin/pinhole-x86_64
+boot:
+	packaging/boot.sh $(BINARY)
 
 clean:
 	$(CARGO) clean

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Packs static binaries that packaging/build.sh made, each into a tarball, a deb, an rpm, and an ipk for routers; then
-# writes SHA256SUMS.
+# writes SHA256SUMS, and puts install.sh beside it.
 # usage: packaging/package.sh OUT NAME...      OUT is a folder, NAME is x86_64, aarch64, armv7 or arm
 #
 # The same binary gives the same bytes. Files are as old as the last commit, or as SOURCE_DATE_EPOCH says. VERSION is by
@@ -106,6 +106,7 @@ for name; do
     pack rpm "$go" "pinhole-$VERSION-1.$rpm.rpm"
     pack ipk "$ipk" "pinhole_${VERSION}-1_$ipk.ipk"
 done
+cp packaging/install.sh "$out/"
 cd "$out"
 sha256sum pinhole?* >SHA256SUMS
 ls -l

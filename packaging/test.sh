@@ -3,13 +3,14 @@
 # in a Debian without Rust for each processor, in an rpm root, and by install.sh.
 # usage: packaging/test.sh NAME...     NAME as for packaging/package.sh, this machine's among them
 #        needs root, busybox, curl, debootstrap, lintian, rpm, shellcheck, python3-venv; qemu-user-static for others,
-#        and buildah if the image is to be tested
+#        buildah if the image, and systemd-container if a booted system is to be tested
 set -eu
 cd "$(dirname "$0")/.."
 . packaging/tests/lib.sh
 
 out=$work/out
 older=$work/older
+registered=
 
 same_twice() {
     rm -rf "$out" "$work/again" "$older"
@@ -67,9 +68,18 @@ runs_foreign() {
         aarch64) format=qemu-aarch64 ;;
         *) format=qemu-arm ;;
     esac
-    [ -e "/proc/sys/fs/binfmt_misc/$format" ] ||
-        cat "/usr/lib/binfmt.d/$format.conf" >/proc/sys/fs/binfmt_misc/register || return 1
+    [ ! -e "/proc/sys/fs/binfmt_misc/$format" ] || return 0
+    cat "/usr/lib/binfmt.d/$format.conf" >/proc/sys/fs/binfmt_misc/register || return 1
+    registered="$registered $format"
 }
+
+# As it was before.
+unregister() {
+    for format in $registered; do
+        echo -1 >"/proc/sys/fs/binfmt_misc/$format"
+    done
+}
+trap 'stop_all; unregister' EXIT
 
 debs() {
     for name; do
@@ -96,3 +106,9 @@ image
 packaging/tests/rpm.sh "$out/pinhole-$version-1.$(uname -m).rpm" "$older/pinhole-0.0.1-1.$(uname -m).rpm"
 packaging/openwrt/test/all.sh "$native" "$out/pinhole_$version-1_$(uname -m).ipk"
 debs "$@"
+if command -v systemd-nspawn >/dev/null; then
+    packaging/tests/booted.sh "$out/pinhole_$version-1_$(dpkg --print-architecture).deb" \
+        "$older/pinhole_0.0.1-1_$(dpkg --print-architecture).deb"
+else
+    echo "SKIPPED: the deb in a booted system, which needs systemd-container"
+fi

@@ -18,6 +18,8 @@ passed() {
 start() {
     output=$1
     shift
+    # Before the command starts, so that nobody reads what an earlier one wrote.
+    : >"$output"
     "$@" >"$output" 2>&1 &
     pid=$!
     started="$started $pid"
@@ -49,7 +51,6 @@ wait_for() {
 
 # Serves a folder by HTTP on a free port, which is in $port then.
 serve() {
-    : >"$work/http.log"
     start "$work/http.log" python3 -u -m http.server 0 --bind 127.0.0.1 --directory "$1"
     wait_for "$work/http.log" ' port [0-9]'
     port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$work/http.log")

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Error;
 use super::running::Running;
 use crate::config::ClientConfig;
-use crate::run::{self, Stopper};
+use crate::run::{self, Reloader, Reread, Stopper};
 use crate::status::event::Event;
 #[cfg(unix)]
 use crate::{
@@ -27,6 +27,7 @@ const NAME: &str = "this program";
 pub struct Client {
     running: Running,
     local: Option<SocketAddr>,
+    reloader: Reloader<Reread<ClientConfig>>,
     #[cfg(unix)]
     connector: Connector,
 }
@@ -43,10 +44,12 @@ impl Client {
         let local = client.local_addr();
         #[cfg(unix)]
         let connector = client.connector();
+        let reloader = client.reloader();
         let running = Running::start("client", client.stopper(), move || client.run())?;
         Ok(Client {
             running,
             local,
+            reloader,
             #[cfg(unix)]
             connector,
         })
@@ -75,6 +78,14 @@ impl Client {
     /// [`Event::Forwarding`] tells of all.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Has the client go by other settings, without touching what is open. `docs/config.md` says what changes at once,
+    /// what counts for the next session, and what needs another start.
+    ///
+    /// [`Event::Reloaded`] tells what changed, and [`Event::Warning`] what could not.
+    pub fn reload(&self, config: ClientConfig) {
+        self.reloader.reload(config);
     }
 
     /// Asks the client to end its session in order, and itself. Asked twice, it ends at once.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Error;
 use super::running::Running;
 use crate::config::HostConfig;
-use crate::run::{self, Stopper};
+use crate::run::{self, Reloader, Reread, Stopper};
 use crate::signaling::pin::Pin;
 use crate::status::event::Event;
 
@@ -18,6 +18,7 @@ pub struct Host {
     local: Option<SocketAddr>,
     url: Option<String>,
     pin: Pin,
+    reloader: Reloader<Reread<HostConfig>>,
 }
 
 impl Host {
@@ -29,8 +30,9 @@ impl Host {
         let host = run::Host::bind(config, Box::new(report)).map_err(Error::of)?;
         let (local, pin) = (host.local_addr(), host.pin().clone());
         let url = host.url().map(|url| url.with_pin(&pin));
+        let reloader = host.reloader();
         let running = Running::start("host", host.stopper(), move || host.run())?;
-        Ok(Host { running, local, url, pin })
+        Ok(Host { running, local, url, pin, reloader })
     }
 
     /// Returns the address of the signaling port; `None` for a host that clients reach through a server only.
@@ -45,9 +47,19 @@ impl Host {
         self.url.as_deref()
     }
 
-    /// Returns the pin that the host started with. [`Event::PinReplaced`] tells of another one.
+    /// Returns the pin that the host started with. [`Event::PinReplaced`] tells of another one, and so do
+    /// [`Event::Listening`] and [`Event::Registered`] after [`Host::reload`].
     pub fn pin(&self) -> &Pin {
         &self.pin
+    }
+
+    /// Has the host go by other settings, without touching what is open. `docs/config.md` says what changes at once,
+    /// what counts for sessions that begin later, and what needs another start.
+    ///
+    /// [`Event::Reloaded`] tells what changed, or [`Event::Warning`] why nothing did. Begin with the present settings:
+    /// a service of this program is gone if they lack it.
+    pub fn reload(&self, config: HostConfig) {
+        self.reloader.reload(config);
     }
 
     /// Asks the host to end its sessions in order, and itself. Asked twice, it ends at once.

@@ -7,7 +7,7 @@ use super::running::Running;
 use crate::config::ServerConfig;
 #[cfg(unix)]
 use crate::run::ServerDialer;
-use crate::run::{self, Stopper};
+use crate::run::{self, ServerReloader, Stopper};
 use crate::status::event::Event;
 
 /// A running server: it gives hosts lasting names, and publishes their services.
@@ -17,6 +17,7 @@ use crate::status::event::Event;
 pub struct Server {
     running: Running,
     local: SocketAddr,
+    reloader: ServerReloader,
     #[cfg(unix)]
     dialer: ServerDialer,
 }
@@ -31,10 +32,12 @@ impl Server {
         let local = server.local_addr();
         #[cfg(unix)]
         let dialer = server.dialer();
+        let reloader = server.reloader();
         let running = Running::start("server", server.stopper(), move || server.run())?;
         Ok(Server {
             running,
             local,
+            reloader,
             #[cfg(unix)]
             dialer,
         })
@@ -49,6 +52,14 @@ impl Server {
     /// Returns the address of signaling.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Has the server go by other settings, without touching what is open, and reads tokens and certificate again, on
+    /// this thread. `docs/config.md` says what changes at once, and what needs another start.
+    ///
+    /// [`Event::Reloaded`] tells what changed, and [`Event::Warning`] what could not.
+    pub fn reload(&self, config: ServerConfig) {
+        self.reloader.reload(config);
     }
 
     /// Asks the server to end in order. Asked twice, it ends at once.

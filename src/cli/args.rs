@@ -7,11 +7,14 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::check::CheckArguments;
+use super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::client::ClientArguments;
 use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
+#[cfg(unix)]
+use super::unit::{InstallArguments, UninstallArguments};
 
 // No line of this is longer than 80 columns, where clap would wrap it.
 const EXAMPLES: &str = "\
@@ -43,6 +46,30 @@ Its keys are the long options, and services, url, locals, dial (-L),
 reverse (-R), proxy (-D) and pipe (-W). What the command line has counts more
 than the environment, and that more than the file. --print-config at one of the
 three commands writes the file for a command line that works.";
+
+// No line of these is longer than 80 columns, where clap would wrap it.
+pub(super) const RUN_EXAMPLES: &str = "\
+Examples:
+  pinhole run nas.toml                 does what the file says
+  pinhole run nas.toml --rate 5mbit    with an option that counts more
+  pinhole host web=8080 --print-config > nas.toml
+                                       writes such a file";
+
+pub(super) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  pinhole verify nas.toml              is it right?
+  pinhole verify nas.toml && pkill -HUP -f 'pinhole run nas.toml'
+                                       has a run read it again if it is";
+
+pub(super) const FILE_ENVIRONMENT: &str = "\
+Environment:
+  PINHOLE_PIN           the pin; counts more than what the file says of it
+  PINHOLE_TOKEN         the token, likewise
+  PINHOLE_PUBLIC_AUTH   the login of visitors, likewise
+  PINHOLE_PROXY_AUTH    the login of -D, likewise
+  CREDENTIALS_DIRECTORY
+                        where systemd has the secrets of a unit; files that are
+                        named without a folder are looked for there first";
 
 /// Makes services of one machine appear on another, directly, peer to peer.
 #[derive(Debug, Parser)]
@@ -79,6 +106,12 @@ pub enum Action {
     Run(RunArguments),
     /// Say whether a file for pinhole run is right, and start nothing
     Verify(VerifyArguments),
+    /// Have systemd run a host, a client or a server from the start of the machine on
+    #[cfg(unix)]
+    Install(InstallArguments),
+    /// Undo pinhole install
+    #[cfg(unix)]
+    Uninstall(UninstallArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service
@@ -92,7 +125,10 @@ pub enum Action {
 
 /// Arguments of `pinhole run`.
 #[derive(Debug, Args)]
-#[command(after_help = FILE_HELP)]
+#[command(
+    after_help = format!("{RUN_EXAMPLES}\n\n{FILE_HELP}"),
+    after_long_help = format!("{RUN_EXAMPLES}\n\n{FILE_HELP}\n\n{FILE_ENVIRONMENT}\n{PROXY_HELP}\n{OUTPUT_HELP}")
+)]
 pub struct RunArguments {
     /// A TOML file that says what to be and how; its form is shown below
     #[arg(value_name = "FILE")]
@@ -107,7 +143,10 @@ pub struct RunArguments {
 
 /// Arguments of `pinhole verify`.
 #[derive(Debug, Args)]
-#[command(after_help = FILE_HELP)]
+#[command(
+    after_help = format!("{VERIFY_EXAMPLES}\n\n{FILE_HELP}"),
+    after_long_help = format!("{VERIFY_EXAMPLES}\n\n{FILE_HELP}\n\n{FILE_ENVIRONMENT}\n{OUTPUT_HELP}")
+)]
 pub struct VerifyArguments {
     /// A TOML file that says what to be and how; its form is shown below
     #[arg(value_name = "FILE")]

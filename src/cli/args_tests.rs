@@ -74,6 +74,8 @@ fn every_value_has_a_type() {
 /// For each argument a value that is wrong by itself, and the beginning of what is said.
 #[rustfmt::skip]
 const WRONG: &[(&[&str], &str)] = &[
+    (&["install", "a@b", "host"], "NAME 'a@b': the name of a unit is 1 to 64 of a to z, A to Z, 0 to 9, dot, hyphen and"),
+    (&["uninstall", ".nas"], "NAME '.nas': the name of a unit is 1 to 64 of a to z, A to Z, 0 to 9, dot, hyphen and"),
     (&["host", "0"], "TARGET '0': nothing can be reached on port 0; give [NAME=]TARGET, for example 8080"),
     (&["host", "--listen", "x"], "--listen 'x': it has no port number, and names of services are not understood; give"),
     (&["host", "--pin", ""], "--pin '': a pin has at least one character; give the pin that the host printed"),
@@ -256,6 +258,9 @@ fn help_fits_terminals_of_80_and_100_columns() {
     // Clap would wrap these lines, and what is aligned in them would not be any more.
     let fixed = [
         EXAMPLES,
+        RUN_EXAMPLES,
+        VERIFY_EXAMPLES,
+        FILE_ENVIRONMENT,
         FILE_HELP,
         OUTPUT_HELP,
         PROXY_HELP,

@@ -10,12 +10,16 @@ use super::client::{self, ClientSurroundings};
 use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
+#[cfg(unix)]
+use super::install::Plan;
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
 use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
+#[cfg(unix)]
+use super::unit::UninstallArguments;
 use super::wizard::{self, Answers};
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
@@ -40,6 +44,12 @@ pub enum Command {
     Print(String),
     /// `pinhole completions` and `pinhole man`.
     Document(Document, Output),
+    /// `pinhole install`.
+    #[cfg(unix)]
+    Install(Box<Plan>),
+    /// `pinhole uninstall`.
+    #[cfg(unix)]
+    Uninstall(UninstallArguments),
 }
 
 impl Command {
@@ -54,6 +64,8 @@ impl Command {
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
             Command::Print(_) => Output::default(),
+            #[cfg(unix)]
+            Command::Install(_) | Command::Uninstall(_) => Output::default(),
         }
     }
 }
@@ -103,6 +115,11 @@ pub struct Surroundings<'a> {
 impl Surroundings<'_> {
     /// Tells whether a variable gives the secret of this key.
     pub(super) fn has_secret(&self, key: &str) -> bool {
+        self.secret(key).is_some()
+    }
+
+    /// Returns the secret of this key that a variable gives.
+    pub(super) fn secret(&self, key: &str) -> Option<&OsString> {
         let variable = match key {
             "pin" => &self.pin,
             "token" => &self.token,
@@ -110,7 +127,7 @@ impl Surroundings<'_> {
             "proxy-auth" => &self.proxy_auth,
             _ => &None,
         };
-        variable.as_ref().is_some_and(|value| !value.is_empty())
+        variable.as_ref().filter(|value| !value.is_empty())
     }
 }
 
@@ -146,21 +163,8 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let output = |json| Output { json, verbosity };
     match arguments.command {
-        // A file is no command by itself: what it says is joined in its place.
-        None | Some(Action::Run(_) | Action::Verify(_)) => {
-            let ask = ask.ok_or(UsageError::NoCommand)?;
-            let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
-            let answers = wizard::questions(ask, pin)?;
-            let equivalent = Some(answers.command());
-            let command = match answers {
-                Answers::Host(config) => Command::Host(config, output(false)),
-                Answers::Client(mut config) => {
-                    config.proxy = choices::proxy(&config.url, &proxies)?;
-                    Command::Client(config, None, output(false))
-                }
-            };
-            Ok(Parsed { equivalent, ..command.into() })
-        }
+        #[cfg(unix)]
+        Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
         Some(Action::Host(host)) => {
             let output = output(host.json);
             let (terminal, proxies) = (ask.is_some(), &proxies);
@@ -196,7 +200,32 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
             Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())
         }
         Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
+        // Files and units are no commands by themselves: what they say is joined in their place.
+        None | Some(Action::Run(_) | Action::Verify(_)) => ask_for_all(ask, pin, &proxies, output(false)),
+        #[cfg(unix)]
+        Some(Action::Install(_)) => ask_for_all(ask, pin, &proxies, output(false)),
     }
+}
+
+/// Asks for everything.
+fn ask_for_all<'a>(
+    ask: Option<&'a mut Ask<'a>>,
+    pin: Option<OsString>,
+    proxies: &ProxyVariables,
+    output: Output,
+) -> Result<Parsed, Refusal> {
+    let ask = ask.ok_or(UsageError::NoCommand)?;
+    let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
+    let answers = wizard::questions(ask, pin)?;
+    let equivalent = Some(answers.command());
+    let command = match answers {
+        Answers::Host(config) => Command::Host(config, output),
+        Answers::Client(mut config) => {
+            config.proxy = choices::proxy(&config.url, proxies)?;
+            Command::Client(config, None, output)
+        }
+    };
+    Ok(Parsed { equivalent, ..command.into() })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::manual;
+use super::manual::{self, Table};
 
 /// Arguments of `pinhole completions`.
 #[derive(Debug, Args)]
@@ -45,11 +45,11 @@ pub enum Document {
 }
 
 impl Document {
-    /// Writes what describes `command`, the whole program.
+    /// Writes what describes `command`, the whole program, and `tables`, its files of settings.
     ///
     /// # Errors
     /// A sentence that says which file or stream cannot be written, and why.
-    pub fn write(&self, command: Command) -> Result<(), String> {
+    pub fn write(&self, command: Command, tables: &[Table]) -> Result<(), String> {
         match self {
             Document::Completions(shell) => {
                 let script = completions(*shell, command);
@@ -57,7 +57,7 @@ impl Document {
                 let written = stdout.write_all(&script).and_then(|()| stdout.flush());
                 written.map_err(|error| format!("stdout takes no more: {error}"))
             }
-            Document::Manual(folder) => write_pages(folder, &command),
+            Document::Manual(folder) => write_pages(folder, &command, tables),
         }
     }
 }
@@ -70,10 +70,10 @@ pub fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
     script
 }
 
-fn write_pages(folder: &Path, command: &Command) -> Result<(), String> {
+fn write_pages(folder: &Path, command: &Command, tables: &[Table]) -> Result<(), String> {
     let failed = |path: &Path, error: io::Error| format!("{} cannot be written: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    for page in manual::pages(command) {
+    for page in manual::pages(command, tables) {
         let path = folder.join(&page.file);
         fs::write(&path, page.text).map_err(|error| failed(&path, error))?;
     }

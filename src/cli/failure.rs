@@ -125,6 +125,10 @@ pub enum UsageError {
     /// A file of settings makes no sense; the sentence begins with the file and the place in it.
     #[error("{0}")]
     File(String),
+    /// A unit cannot do what the arguments say.
+    #[cfg(unix)]
+    #[error("{0}")]
+    Install(String),
     /// `--ask` without a terminal.
     #[error("--ask asks at the terminal, and stdin or stderr is none; run it in a terminal or leave --ask out")]
     NobodyToAsk,

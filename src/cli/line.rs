@@ -10,9 +10,13 @@ use super::args::{Action, Arguments};
 use super::command::{Command, Parsed, Refusal, Surroundings, command};
 use super::failure::{Failure, UsageError};
 use super::file::{self, Document, Keys, Places, ROLES, Setting};
+#[cfg(unix)]
+use super::install::{Role, Wanted};
 use super::output::Output;
 use super::question::Question;
 use super::secrets;
+#[cfg(unix)]
+use super::unit::InstallArguments;
 use super::verify::{self, Right};
 
 /// Turns arguments (the program's name first) into a command, asking a person for what is missing.
@@ -93,6 +97,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             });
             Ok(parsed)
         }
+        #[cfg(unix)]
+        (Some(Action::Install(install)), _) => installed(install, surroundings),
         (action, Some((name, matches))) => {
             let arguments = Arguments { command: action, ..arguments };
             let role = ROLES.iter().find(|role| **role == name).filter(|_| is_printed(matches));
@@ -109,6 +115,31 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         (action, None) => command(Arguments { command: action, ..arguments }, surroundings),
     }
+}
+
+/// Joins the command line that a unit is to have.
+#[cfg(unix)]
+fn installed(install: InstallArguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
+    let role = install.role.command();
+    let line = ["pinhole", role].map(OsString::from).into_iter().chain(install.options.iter().cloned());
+    let matches = Arguments::command().try_get_matches_from(line)?;
+    let arguments = Arguments::from_arg_matches(&matches)?;
+    let (keys, matches) = (Keys::of(role), matches.subcommand_matches(role).cloned().unwrap_or_default());
+    if is_printed(&matches) {
+        let sentence = format!("--print-config installs nothing; give it to pinhole {role}, or leave it out");
+        return Err(UsageError::Install(sentence).into());
+    }
+    let folder = surroundings.folder.clone().unwrap_or_default();
+    let settings = file::fixed(&keys, keys.given(&matches), Places { folder: &folder, credentials: None });
+    let wanted = Wanted::new(install, keys, settings, |key| surroundings.secret(key).cloned())?;
+    let Parsed { command, mut remarks, .. } = command(arguments, surroundings)?;
+    let plan = wanted.plan(match &command {
+        Command::Host(config, _) => Role::Host(config),
+        Command::Client(config, ..) => Role::Client(config),
+        _ => Role::Server,
+    })?;
+    remarks.extend(plan.remarks.iter().cloned().chain(secrets::shown(&matches)));
+    Ok(Parsed { remarks, ..Command::Install(Box::new(plan)).into() })
 }
 
 fn read(path: &Path, surroundings: &Surroundings<'_>) -> Result<Document, UsageError> {

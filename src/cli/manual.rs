@@ -1,13 +1,15 @@
 //! The pages of the manual (man(7)), made of the definition of the arguments and of what stands in `manual/words.rs`.
 
 mod ending;
+mod options;
+mod settings;
 mod words;
 
 use clap::Command;
-use clap_mangen::Man;
-use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+use roff::{Inline, Roff, bold, italic, roman};
 
-use ending::{Ending, Entry};
+use ending::{Ending, Entry, Listing};
+pub use settings::Table;
 use words::{PROGRAM, Words};
 
 use super::choices::OUTPUT_HELP;
@@ -21,80 +23,98 @@ pub struct Page {
     pub text: Vec<u8>,
 }
 
-/// Makes the page of the program and one for each command that its help shows.
-pub fn pages(root: &Command) -> Vec<Page> {
+/// Makes the page of the program, one for each command that its help shows, and one for the file of settings, which may
+/// have these tables.
+pub fn pages(root: &Command, tables: &[Table]) -> Vec<Page> {
     let mut root = root.clone();
     root.build();
     let shown: Vec<&Command> = root.get_subcommands().filter(|command| !command.is_hide_set()).collect();
     let names: Vec<&str> = shown.iter().map(|command| command.get_name()).collect();
-    let commands = shown.iter().map(|command| page(command, Some(command.get_name()), &names, &root));
-    std::iter::once(page(&root, None, &names, &root)).chain(commands).collect()
+    let version = root.get_version().unwrap_or_default();
+    let commands = shown.iter().map(|command| page(command, Some(command.get_name()), &names, version));
+    let program = page(&root, None, &names, version);
+    std::iter::once(program).chain(commands).chain([settings_page(tables, &names, version)]).collect()
 }
 
 /// Makes the page of the program, or of the command of that name.
-fn page(command: &Command, name: Option<&str>, names: &[&str], root: &Command) -> Page {
-    let man = Man::new(command.clone());
-    let file = man.get_filename();
-    // No date: the same version has the same pages.
-    let title = format!(
-        ".TH \"{}\" 1 \"\" \"{} {}\" \"User Commands\"\n",
-        file.trim_end_matches(".1"),
-        root.get_name(),
-        root.get_version().unwrap_or_default()
-    );
-    let body = render(&man, command, name, names).expect("a vector takes everything");
-    Page { file, text: [title.into_bytes(), body].concat() }
-}
-
-/// Everything behind the title.
-fn render(man: &Man, command: &Command, name: Option<&str>, names: &[&str]) -> std::io::Result<Vec<u8>> {
+fn page(command: &Command, name: Option<&str>, names: &[&str], version: &str) -> Page {
     let words = name.map_or(&PROGRAM, words::of);
     let help = command.get_after_long_help().or_else(|| command.get_after_help());
     let mut ending = Ending::of(&help.map(ToString::to_string).unwrap_or_default());
     if ending.environment.is_empty() && words.is_run {
         ending.environment = Ending::of(&format!("Environment:\n{OUTPUT_HELP}")).environment;
     }
-    let mut text = Vec::new();
-    man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
-    man.render_description_section(&mut text)?;
-    further_paragraphs(words).to_writer(&mut text)?;
-    man.render_options_section(&mut text)?;
-    if command.get_subcommands().any(|command| !command.is_hide_set()) {
-        man.render_subcommands_section(&mut text)?;
-    }
-    sections(words, &ending).to_writer(&mut text)?;
-    see_also(name, names).to_writer(&mut text)?;
-    Ok(text)
-}
-
-/// What the description goes on with.
-fn further_paragraphs(words: &Words) -> Roff {
-    let mut roff = Roff::new();
+    let title = name.map_or("pinhole".to_owned(), |name| format!("pinhole-{name}"));
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let mut roff = head(&title, about.trim_end_matches('.'));
+    roff.control("SH", ["SYNOPSIS"]).text(synopsis(command));
+    roff.control("SH", ["DESCRIPTION"]).text([roman(format!("{}.", about.trim_end_matches('.')))]);
     for paragraph in words.description {
         roff.control("PP", []).text([roman(*paragraph)]);
     }
+    options::sections(&mut roff, command.get_arguments());
+    let commands: Vec<&Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+    if !commands.is_empty() {
+        roff.control("SH", ["COMMANDS"]);
+    }
+    for command in commands {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        roff.control("TP", []).text([bold(format!("pinhole-{}", command.get_name())), roman("(1)")]);
+        roff.text([roman(about)]);
+    }
+    sections(&mut roff, words, &ending);
+    let others = names.iter().filter(|other| Some(**other) != name).map(|other| (format!("pinhole-{other}"), 1));
+    let program = name.map(|_| ("pinhole".to_owned(), 1));
+    let settings = words.has_settings.then(|| (settings::NAME.to_owned(), 5));
+    see_also(&mut roff, program.into_iter().chain(others).chain(settings));
+    finish(&title, 1, version, &roff)
+}
+
+/// Makes pinhole.toml(5).
+fn settings_page(tables: &[Table], names: &[&str], version: &str) -> Page {
+    let mut roff = head(settings::NAME, settings::ABOUT);
+    settings::sections(&mut roff, tables);
+    let commands = names.iter().map(|name| (format!("pinhole-{name}"), 1));
+    see_also(&mut roff, std::iter::once(("pinhole".to_owned(), 1)).chain(commands));
+    finish(settings::NAME, 5, version, &roff)
+}
+
+/// Puts the title above a page. There is no date: the same version has the same pages.
+fn finish(title: &str, section: u8, version: &str, roff: &Roff) -> Page {
+    let kind = if section == 1 { "User Commands" } else { "File Formats" };
+    let title_line = format!(".TH \"{title}\" {section} \"\" \"pinhole {version}\" \"{kind}\"\n");
+    // Command lines are copied from here: no word of them is divided, and no space is stretched.
+    let text = [title_line.as_str(), ".nh\n.ad l\n", &roff.to_roff()].concat();
+    Page { file: format!("{title}.{section}"), text: text.into_bytes() }
+}
+
+fn head(title: &str, about: &str) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["NAME"]).text([roman(format!("{title} - {about}"))]);
     roff
 }
 
+/// Returns how the command is called, as its help says.
+fn synopsis(command: &Command) -> Vec<Inline> {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").replace(['<', '>'], "");
+    let called = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+    let rest = usage.strip_prefix(&called).unwrap_or_default().to_owned();
+    vec![bold(called), roman(rest)]
+}
+
 /// Everything behind the options.
-fn sections(words: &Words, ending: &Ending) -> Roff {
-    let mut roff = Roff::new();
-    let pair = |(name, text): &(&str, &str)| Entry { name: (*name).to_owned(), text: (*text).to_owned() };
-    let entries = |pairs: &[(&str, &str)]| pairs.iter().map(pair).collect::<Vec<_>>();
-    list(&mut roff, "EXIT STATUS", &entries(words.exit_status));
-    list(&mut roff, "ENVIRONMENT", &ending.environment);
-    list(&mut roff, "FILES", &entries(words.files));
-    for listing in &ending.listings {
-        roff.control("PP", []).text([roman(listing.intro.as_str())]);
-        roff.control("PP", []).control("RS", ["4"]).control("EX", []);
-        for line in &listing.lines {
-            roff.text([roman(line.as_str())]);
-        }
-        roff.control("EE", []).control("RE", []);
+fn sections(roff: &mut Roff, words: &Words, ending: &Ending) {
+    let entries = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| Entry::new(name, text)).collect::<Vec<_>>();
+    list(roff, "EXIT STATUS", &entries(words.exit_status));
+    list(roff, "ENVIRONMENT", &ending.environment);
+    list(roff, "FILES", &entries(words.files));
+    if words.files.is_empty() && !ending.listings.is_empty() {
+        roff.control("SH", ["FILES"]);
     }
-    list(&mut roff, "SIGNALS", &entries(words.signals));
-    list(&mut roff, "EXAMPLES", &ending.examples);
+    ending.listings.iter().for_each(|listing| lines(roff, listing));
+    list(roff, "SIGNALS", &entries(words.signals));
+    list(roff, "EXAMPLES", &ending.examples);
     if !ending.notes.is_empty() {
         roff.control("SH", ["NOTES"]);
         for (index, note) in ending.notes.iter().enumerate() {
@@ -104,7 +124,6 @@ fn sections(words: &Words, ending: &Ending) -> Roff {
             roff.text([roman(note.as_str())]);
         }
     }
-    roff
 }
 
 /// A section of names and what they mean, or nothing.
@@ -118,17 +137,26 @@ fn list(roff: &mut Roff, title: &str, entries: &[Entry]) {
     }
 }
 
-fn see_also(name: Option<&str>, names: &[&str]) -> Roff {
-    let mut roff = Roff::new();
-    let others = names.iter().filter(|other| Some(**other) != name).map(|other| format!("pinhole-{other}"));
-    let pages: Vec<String> = name.map(|_| "pinhole".to_owned()).into_iter().chain(others).collect();
+/// Lines that stay as they are.
+fn lines(roff: &mut Roff, listing: &Listing) {
+    roff.control("PP", []).text([roman(listing.intro.as_str())]);
+    roff.control("PP", []).control("RS", ["4"]).control("EX", []);
+    for line in &listing.lines {
+        roff.text([roman(line.as_str())]);
+    }
+    // The end of an example turns hyphens on again.
+    roff.control("EE", []).control("RE", []).control("nh", []);
+}
+
+fn see_also(roff: &mut Roff, pages: impl Iterator<Item = (String, u8)>) {
     let mut line: Vec<Inline> = Vec::new();
-    for (index, page) in pages.iter().enumerate() {
-        let end = if index + 1 == pages.len() { "(1)" } else { "(1), " };
-        line.extend([italic(page.as_str()), roman(end)]);
+    for (page, section) in pages {
+        if !line.is_empty() {
+            line.push(roman(", "));
+        }
+        line.extend([italic(page), roman(format!("({section})"))]);
     }
     roff.control("SH", ["SEE ALSO"]).text(line);
-    roff
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ pub mod failure;
 mod file;
 pub mod forwards;
 pub mod host;
+#[cfg(unix)]
+pub mod install;
 pub mod line;
 pub mod logging;
 pub mod manual;
@@ -29,6 +31,9 @@ mod secrets;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod services;
+mod supervision;
+#[cfg(unix)]
+pub mod unit;
 mod verify;
 pub mod wizard;
 
@@ -53,6 +58,7 @@ use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
 use crate::status::style::Role;
+use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
 #[cfg(unix)]
@@ -134,8 +140,12 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
     let result = match command {
         Command::Host(config, output) => {
             let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
+            let server = config.server.as_ref().map(|registration| registration.server.host().to_owned());
             Host::bind(config, reporter).and_then(|mut host| {
                 host.handle_signals(hang_ups, origin.map(Origin::host))?;
+                if let Some(told) = supervision::of_process(Summary::host(server.as_deref())) {
+                    host.supervise(told);
+                }
                 host.run()
             })
         }
@@ -150,6 +160,9 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
             let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
                 server.handle_signals(hang_ups, origin.map(Origin::server))?;
+                if let Some(told) = supervision::of_process(Summary::server()) {
+                    server.supervise(told);
+                }
                 server.run()
             })
         }
@@ -159,12 +172,11 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
                 Err(error) => failed(output, printer, error.code(), error.to_string()),
             };
         }
-        Command::Print(text) => {
-            return match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, printer, "system", format!("stdout takes no more: {error}")),
-            };
-        }
+        Command::Print(text) => return print(&text, output, printer),
+        #[cfg(unix)]
+        Command::Install(plan) => return said(install::install(&plan), output, printer),
+        #[cfg(unix)]
+        Command::Uninstall(arguments) => return said(install::uninstall(&arguments), output, printer),
         Command::Demo(output) => {
             return match demo::run(output.reporter(Role::Client, printer).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -172,7 +184,7 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
             };
         }
         Command::Document(document, _) => {
-            return match document.write(Arguments::command()) {
+            return match document.write(Arguments::command(), &file::tables()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(message) => failed(output, printer, "write", message),
             };
@@ -193,10 +205,14 @@ fn run_client(
 ) -> Result<(), (String, String)> {
     let told = |error: RunError| (error.code().to_owned(), error.to_string());
     let reporter = client_reporter(pipe.is_some(), output, printer).into_callback();
+    let summary = Summary::client(config.url.host());
     let pin = config.pin.reveal().to_owned();
     let reader = reloads.origin.map(|origin| origin.client(pin, pipe.clone()));
     let mut client = Client::bind(config, reporter).map_err(told)?;
     client.handle_signals(reloads.hang_ups, reader).map_err(told)?;
+    if let Some(told) = supervision::of_process(summary) {
+        client.supervise(told);
+    }
     #[cfg(unix)]
     let pipe =
         pipe.map(|target| RunningPipe::start(&client, target)).transpose().map_err(|error| told(error.into()))?;
@@ -213,6 +229,23 @@ fn client_reporter(is_piped: bool, output: Output, printer: &Printer) -> Reporte
     match is_piped {
         true => output.reporter_on_stderr(Role::Client, printer),
         false => output.reporter(Role::Client, printer),
+    }
+}
+
+/// Prints a text, and returns the exit code.
+fn print(text: &str, output: Output, printer: &Printer) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(output, printer, "system", format!("stdout takes no more: {error}")),
+    }
+}
+
+/// Prints what was done, or reports why it was not, and returns the exit code.
+#[cfg(unix)]
+fn said(done: Result<String, String>, output: Output, printer: &Printer) -> ExitCode {
+    match done {
+        Ok(text) => print(&text, output, printer),
+        Err(message) => failed(output, printer, "install", message),
     }
 }
 

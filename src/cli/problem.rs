@@ -126,6 +126,11 @@ pub(super) enum Problem {
     HeaderVersion,
     #[error("it does not begin with a number such as 20 or 2.5")]
     NoNumber,
+    #[cfg(unix)]
+    #[error(
+        "the name of a unit is 1 to {0} of a to z, A to Z, 0 to 9, dot, hyphen and underscore, none of these in front"
+    )]
+    UnitName(usize),
     #[error("it has no unit")]
     NoUnit,
     #[error("its unit is not known")]

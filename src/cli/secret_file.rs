@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::net::files;
+
 /// Longest secret that a file may hold, in bytes.
 const MAX_SECRET: usize = 1024;
 
@@ -78,7 +80,7 @@ pub fn read(secret: Secret, path: &Path) -> Result<(String, Option<String>), Sec
 
 /// Returns as much of the file as decides whether its first line is a secret, and what there is to remark.
 fn read_beginning(secret: Secret, path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
-    let file = File::open(path)?;
+    let file = files::open(path)?;
     let remark = is_shared(&file).then(|| remark(secret.name, path.display()));
     let mut beginning = Vec::new();
     // The line break has at most two bytes.

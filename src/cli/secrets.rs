@@ -22,7 +22,7 @@ pub(super) struct SecretFlags<T> {
 }
 
 /// What one secret is called.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Names {
     /// The flag with the secret itself.
     pub(super) flag: &'static str,
@@ -88,8 +88,25 @@ pub(super) const PROXY_AUTH: SecretFlags<Credentials> = SecretFlags {
     parse: parse::login,
 };
 
+/// What the pin is called.
+#[cfg(unix)]
+pub(super) const PIN_NAMES: Names = PIN.names;
+
 /// The names of all secrets.
-const ALL: [Names; 4] = [PIN.names, TOKEN.names, PUBLIC_AUTH.names, PROXY_AUTH.names];
+pub(super) const ALL: [Names; 4] = [PIN.names, TOKEN.names, PUBLIC_AUTH.names, PROXY_AUTH.names];
+
+impl Names {
+    /// Returns the key of a file of settings that has the secret itself.
+    pub(super) fn key(&self) -> &'static str {
+        self.flag.trim_start_matches('-')
+    }
+
+    /// Returns the key that has its file.
+    #[cfg(unix)]
+    pub(super) fn file_key(&self) -> &'static str {
+        self.file.trim_start_matches('-')
+    }
+}
 
 impl<T> SecretFlags<T> {
     /// Returns the value of the variable.
@@ -143,7 +160,7 @@ pub(super) fn shown(matches: &ArgMatches) -> Vec<String> {
 
 /// Returns what the secret is called that a key of a file holds, if it holds one.
 pub(super) fn name(key: &str) -> Option<&'static str> {
-    ALL.iter().find(|names| names.flag.trim_start_matches('-') == key).map(|names| names.name)
+    ALL.iter().find(|names| names.key() == key).map(|names| names.name)
 }
 
 /// Returns clap's name of a flag.

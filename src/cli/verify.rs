@@ -48,6 +48,8 @@ impl Right<'_> {
             Command::Server(config, _) => server(config),
             // No file says these.
             Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
+            #[cfg(unix)]
+            Command::Install(_) | Command::Uninstall(_) => String::new(),
         }
     }
 }
@@ -64,6 +66,8 @@ pub(super) fn files(command: &Command) -> Result<Option<String>, UsageError> {
         #[cfg(feature = "server")]
         Command::Server(config, _) => return server_files(config),
         Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => None,
+        #[cfg(unix)]
+        Command::Install(_) | Command::Uninstall(_) => None,
     };
     // Without a file, the system's authorities are nobody's mistake.
     let read = ca.map(|file| tls::client_config(Some(file))).transpose();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::cluster::{Secrets, SecretsError};
+use crate::net::files;
 use crate::signaling::url::SignalingUrl;
 
 /// The largest file of secrets that is read.
@@ -59,7 +60,7 @@ impl ClusterConfig {
 /// [`SecretsFileError`], naming the file.
 pub(crate) fn read_secrets(path: &Path) -> Result<(Secrets, Option<String>), SecretsFileError> {
     let unreadable = |source| SecretsFileError::Unreadable { path: path.into(), source };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = files::open(path).map_err(unreadable)?;
     let remark = is_shared(&file).then(|| {
         let path = path.display();
         format!("others than its owner can read the cluster's secrets in {path}; chmod 600 keeps them secret")

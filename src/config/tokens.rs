@@ -1,7 +1,6 @@
 //! Who may register as a host: the file of `pinhole server --tokens`.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use crate::net::files;
 use crate::signaling::rendezvous::{HostId, Token};
 
 /// The largest file that is read: some 40,000 entries.
@@ -176,11 +176,10 @@ impl Tokens {
     /// # Errors
     /// [`TokensFileError`], naming the file.
     pub fn read(path: &Path) -> Result<Tokens, TokensFileError> {
-        let path = || PathBuf::from(path);
         let mut text = Vec::new();
-        File::open(path())
-            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text))
-            .map_err(|source| TokensFileError::Unreadable { path: path(), source })?;
+        let read = files::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut text));
+        let path = || PathBuf::from(path);
+        read.map_err(|source| TokensFileError::Unreadable { path: path(), source })?;
         if text.len() as u64 > MAX_FILE {
             return Err(TokensFileError::TooLarge { path: path() });
         }

@@ -1,5 +1,6 @@
 //! Sockets. Beside the loop, only this module touches the network.
 
+pub(crate) mod files;
 pub mod interfaces;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod program_socket;
 pub mod program_stream;
 pub mod readiness;
 pub mod resolver;
+pub mod service_manager;
 pub mod stream;
 pub mod system;
 pub mod tls;

@@ -1,6 +1,5 @@
 //! Which authorities a `wss://` client trusts, and what a server presents.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{CipherSuite, ClientConfig, InconsistentKeys, RootCertStore, ServerConfig};
 use thiserror::Error;
 
+use super::files;
 use super::trust::{self, Verifier};
 use crate::processor::Processor;
 
@@ -216,7 +216,7 @@ fn bad_certificate(path: &Path, number: usize, reason: String) -> TlsConfigError
 fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
     let unreadable = |source| TlsConfigError::Unreadable { path: path.into(), source };
     let mut content = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut content)).map_err(unreadable)?;
+    files::open(path).and_then(|file| file.take(MAX_CA_FILE + 1).read_to_end(&mut content)).map_err(unreadable)?;
     if content.len() as u64 > MAX_CA_FILE {
         return Err(unreadable(io::Error::other("it is larger than 4 MiB")));
     }

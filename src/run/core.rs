@@ -77,7 +77,6 @@ impl Core {
     }
 
     /// Has sessions that begin from now on use these kinds of paths and these STUN servers.
-    #[cfg(feature = "cli")]
     pub(super) fn set_ways(&mut self, reach: Reach, stun: Vec<Target>) {
         let waker = self.turn.waker();
         self.sessions.set_ways(self.turn.now, reach, stun, waker);
@@ -309,6 +308,7 @@ impl Core {
     }
 
     fn handle_due(&mut self) {
+        self.turn.handle_supervision();
         if let Some(addresses) = self.turn.poll_addresses() {
             self.sessions.handle_addresses(&mut self.turn, &addresses);
         }

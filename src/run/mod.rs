@@ -20,7 +20,6 @@ mod notice;
 mod opener;
 mod proxy_header;
 mod pump;
-#[cfg(feature = "cli")]
 mod reload;
 mod rounds;
 #[cfg(feature = "server")]
@@ -32,6 +31,7 @@ mod side;
 mod signals;
 mod sockets;
 mod stun;
+mod supervision;
 mod table;
 mod token;
 mod trails;
@@ -46,13 +46,18 @@ pub use self::host::Host;
 #[cfg(unix)]
 pub use self::opener::DialError;
 #[cfg(feature = "cli")]
-pub use self::reload::{Reader, Reread};
+pub use self::reload::Reader;
+pub(crate) use self::reload::Reloader;
+pub use self::reload::Reread;
 #[cfg(feature = "server")]
 pub use self::server::Server;
 #[cfg(all(unix, feature = "server"))]
 pub use self::server::ServerDialer;
+#[cfg(feature = "server")]
+pub(crate) use self::server::ServerReloader;
 #[cfg(feature = "cli")]
 pub use self::signals::HangUps;
+pub use self::supervision::Supervision;
 pub use self::turn::{Reporter, Stopper};
 #[cfg(unix)]
 pub(crate) use self::{

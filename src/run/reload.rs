@@ -1,17 +1,23 @@
-//! Settings that are read again while a run goes on: who reads them, how they differ, and what is said of it.
+//! Settings that change while a run goes on: where they come from, how they differ, and what is said of it.
 //!
 //! ```text
-//!  SIGHUP ─▶ begin ──▶ a thread reads ──▶ woken, poll ──▶ the side compares and applies ──▶ Turn::reload_ends
+//!  SIGHUP ─▶ begin ─▶ a thread reads ─┐
+//!                                     ├─▶ woken, poll ─▶ the side compares and applies ─▶ Turn::reload_ends
+//!  another thread has settings ───────┘
 //! ```
 //!
 //! The loop reads no file: one may be on a disk that is away. The thread takes one request after the other, and one
 //! waits at most, because two in a row want the same.
 
+use std::fmt;
+#[cfg(feature = "cli")]
 use std::io;
 use std::sync::Arc;
+#[cfg(feature = "cli")]
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+#[cfg(feature = "cli")]
 use log::info;
 
 use super::turn::Turn;
@@ -20,10 +26,14 @@ use crate::net::system::Waker;
 use crate::session::Reach;
 use crate::status::event::Event;
 
+/// Settings that may wait for the loop. Of more than that, the newest count.
+const MAX_WAITING: usize = 4;
+
 /// Gives a run its settings anew, or says in a sentence why there are none. It may block.
+#[cfg(feature = "cli")]
 pub type Reader<T> = Box<dyn FnMut() -> Result<T, String> + Send>;
 
-/// Settings that were read again.
+/// Settings to go by from now on.
 #[derive(Debug, Clone)]
 pub struct Reread<C> {
     /// What the run is to go by.
@@ -32,17 +42,37 @@ pub struct Reread<C> {
     pub left: Vec<String>,
 }
 
-/// Reads settings on a thread of its own.
+impl<C> From<C> for Reread<C> {
+    fn from(config: C) -> Reread<C> {
+        Reread { config, left: Vec::new() }
+    }
+}
+
+/// Where settings come in.
 pub(super) struct Reloading<T> {
-    requests: Sender<()>,
+    answer: Sender<Result<T, String>>,
     answers: Receiver<Result<T, String>>,
+    /// Has the thread read, if there is one.
+    #[cfg(feature = "cli")]
+    requests: Option<Sender<()>>,
 }
 
 impl<T: Send + 'static> Reloading<T> {
-    /// Starts the thread. It may outlive the loop: nothing can interrupt somebody who waits for a disk.
-    pub(super) fn start(waker: Arc<Waker>, mut reader: Reader<T>) -> io::Result<Reloading<T>> {
+    pub(super) fn new() -> Reloading<T> {
+        let (answer, answers) = bounded(MAX_WAITING);
+        Reloading {
+            answer,
+            answers,
+            #[cfg(feature = "cli")]
+            requests: None,
+        }
+    }
+
+    /// Starts the thread that reads. It may outlive the loop: nothing can interrupt somebody who waits for a disk.
+    #[cfg(feature = "cli")]
+    pub(super) fn read_with(&mut self, waker: Arc<Waker>, mut reader: Reader<T>) -> io::Result<()> {
         let (requests, asked) = bounded(1);
-        let (answer, answers) = bounded(1);
+        let answer = self.answer.clone();
         thread::Builder::new().name("pinhole-reload".to_owned()).spawn(move || {
             for () in asked {
                 if answer.send(reader()).is_err() || waker.wake().is_err() {
@@ -50,19 +80,51 @@ impl<T: Send + 'static> Reloading<T> {
                 }
             }
         })?;
-        Ok(Reloading { requests, answers })
+        self.requests = Some(requests);
+        Ok(())
     }
 
-    /// Has the settings read, unless a request waits already.
+    /// Has the settings read, unless a request waits already, or nothing reads them.
+    #[cfg(feature = "cli")]
     pub(super) fn begin(&self, turn: &mut Turn) {
-        if self.requests.try_send(()).is_ok() {
+        if self.requests.as_ref().is_some_and(|requests| requests.try_send(()).is_ok()) {
             turn.reload_begins();
         }
     }
 
-    /// Returns what was read.
+    /// Returns settings that came in.
     pub(super) fn poll(&self) -> Option<Result<T, String>> {
         self.answers.try_recv().ok()
+    }
+
+    /// Returns a handle that gives other settings.
+    pub(super) fn reloader(&self, waker: Arc<Waker>) -> Reloader<T> {
+        Reloader { answer: self.answer.clone(), waiting: self.answers.clone(), waker }
+    }
+}
+
+/// Gives a run other settings, from another thread.
+pub(crate) struct Reloader<T> {
+    answer: Sender<Result<T, String>>,
+    waiting: Receiver<Result<T, String>>,
+    waker: Arc<Waker>,
+}
+
+impl<T> Reloader<T> {
+    /// Has the run go by these settings. One that has ended takes none.
+    pub(crate) fn reload(&self, settings: impl Into<T>) {
+        let mut settings = Ok(settings.into());
+        while let Err(TrySendError::Full(newest)) = self.answer.try_send(settings) {
+            let _ = self.waiting.try_recv();
+            settings = newest;
+        }
+        let _ = self.waker.wake();
+    }
+}
+
+impl<T> fmt::Debug for Reloader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reloader")
     }
 }
 
@@ -78,9 +140,11 @@ pub(super) struct Outcome {
 }
 
 impl Turn {
-    /// A reload begins. Each has an end, unless the run ends first.
+    /// A reload that a signal asked for begins. Each has an end, unless the run ends first.
+    #[cfg(feature = "cli")]
     pub(super) fn reload_begins(&mut self) {
         info!("settings are read again");
+        self.reloading();
     }
 
     /// A reload is over: says what came of it, unless there were no settings in it.
@@ -95,6 +159,7 @@ impl Turn {
             }
             Err(reason) => self.warn("reload", format!("the settings stay as they were: {reason}")),
         }
+        self.reloaded();
     }
 }
 
@@ -187,6 +252,16 @@ mod tests {
         assert_eq!(said(&["id"]).as_deref(), Some(one));
         let three = "listen, server and id stay as they were: changes of them count from the next start on";
         assert_eq!(said(&["listen", "server", "id"]).as_deref(), Some(three));
+    }
+
+    #[test]
+    fn of_many_settings_the_newest_count() {
+        let turn = Turn::new(Box::new(|_| {})).unwrap();
+        let reloading: Reloading<u32> = Reloading::new();
+        let reloader = reloading.reloader(turn.waker());
+        (0..100_u32).for_each(|number| reloader.reload(number));
+        let taken: Vec<_> = std::iter::from_fn(|| reloading.poll()).collect();
+        assert_eq!(taken, [96, 97, 98, 99].map(Ok));
     }
 
     #[test]

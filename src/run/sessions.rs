@@ -21,7 +21,6 @@ use super::stun::Stun;
 use super::table::{Slot, Table};
 use super::turn::Turn;
 use crate::address::Target;
-#[cfg(feature = "cli")]
 use crate::config::Rate;
 use crate::net::interfaces::usable_addresses;
 use crate::net::system::{Event as MioEvent, Waker};
@@ -98,7 +97,6 @@ impl Sessions {
     }
 
     /// Has sessions that begin from now on use these kinds of paths and these STUN servers.
-    #[cfg(feature = "cli")]
     pub(super) fn set_ways(&mut self, now: Instant, reach: Reach, stun: Vec<Target>, waker: Arc<Waker>) {
         let servers = asked(&reach, stun);
         if self.stun.servers() != servers {
@@ -109,7 +107,6 @@ impl Sessions {
     }
 
     /// Has present sessions keep to another rate.
-    #[cfg(feature = "cli")]
     pub(super) fn set_rate(&mut self, rate: Option<Rate>) {
         let rate = rate.map(Rate::bytes_per_second);
         for (_, entry) in self.table.iter_mut() {

@@ -46,6 +46,16 @@ pub(super) trait Side {
     /// Those of [`Side::turn`], and the system's.
     fn drive(&mut self) -> Result<(), RunError> {
         self.start();
+        let outcome = self.turns();
+        self.core().turn.stopping();
+        outcome
+    }
+
+    /// Does turns until the run is over.
+    ///
+    /// # Errors
+    /// Those of [`Side::turn`], and the system's.
+    fn turns(&mut self) -> Result<(), RunError> {
         while !self.turn()? {
             self.core().wait()?;
         }

@@ -38,7 +38,6 @@ impl Stun {
     }
 
     /// Returns the servers.
-    #[cfg(feature = "cli")]
     pub(super) fn servers(&self) -> &[Target] {
         &self.servers
     }

@@ -13,6 +13,7 @@ use super::deadlines::{Deadlines, Due};
 use super::notice::{HostNotice, Listening, Notice};
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps, Signals, Wish};
+use super::supervision::Supervision;
 use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
@@ -62,6 +63,8 @@ pub(super) struct Turn {
     /// No descriptors are free: the listeners pause until a deadline.
     is_accepting_paused: bool,
     reporter: Reporter,
+    /// Tells a service manager, if there is one.
+    supervision: Option<Supervision>,
     #[cfg(feature = "cli")]
     signals: Signals,
     stops: Receiver<()>,
@@ -84,6 +87,7 @@ impl Turn {
             interfaces,
             is_accepting_paused: false,
             reporter,
+            supervision: None,
             #[cfg(feature = "cli")]
             signals: Signals::default(),
             stops,
@@ -120,8 +124,49 @@ impl Turn {
         self.signals.register(self.poll.registry(), Source::Signals.token(), hang_up, taken)
     }
 
+    /// Has a service manager told how the run is.
+    pub(super) fn supervise(&mut self, supervision: Supervision) {
+        self.supervision = Some(supervision);
+    }
+
     pub(super) fn report(&mut self, event: &Event) {
+        if let Some(supervision) = &mut self.supervision {
+            supervision.observe(event);
+        }
         (self.reporter)(event);
+    }
+
+    /// The run does what it is there for. Repeating this says nothing new.
+    pub(super) fn ready(&mut self) {
+        self.tell_manager(Supervision::ready);
+    }
+
+    /// The run begins to read its settings again.
+    pub(super) fn reloading(&mut self) {
+        self.tell_manager(Supervision::reloading);
+    }
+
+    /// The run has read its settings again, or has kept the old ones.
+    pub(super) fn reloaded(&mut self) {
+        self.tell_manager(Supervision::reloaded);
+    }
+
+    /// The run begins to end. Repeating this says nothing new.
+    pub(super) fn stopping(&mut self) {
+        self.tell_manager(Supervision::stopping);
+    }
+
+    /// Tells a service manager what is due.
+    pub(super) fn handle_supervision(&mut self) {
+        self.tell_manager(Supervision::handle_timeout);
+    }
+
+    fn tell_manager(&mut self, tell: impl FnOnce(&mut Supervision, Instant) -> Option<String>) {
+        if let Some(supervision) = &mut self.supervision
+            && let Some(message) = tell(supervision, self.now)
+        {
+            self.warn("service-manager", message);
+        }
     }
 
     pub(super) fn warn(&mut self, code: &str, message: String) {
@@ -170,7 +215,8 @@ impl Turn {
 
     /// Returns the next deadline.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout()];
+        let supervision = self.supervision.as_ref().and_then(Supervision::poll_timeout);
+        let times = [self.deadlines.next(), self.verify_at, self.interfaces.poll_timeout(), supervision];
         times.into_iter().flatten().min()
     }
 

@@ -12,4 +12,5 @@ pub mod refusal;
 pub mod report;
 mod serving;
 pub mod style;
+pub mod summary;
 pub mod text;

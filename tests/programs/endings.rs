@@ -176,6 +176,8 @@ fn listen(ending: Ending, mut socket: Socket, gate: &Gate) -> (bool, Option<Erro
     if ending == Ending::HalfClose {
         socket.write_all(&words).unwrap();
     }
+    let is_end = |kind: &ErrorKind| matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    assert!(end.as_ref().is_none_or(is_end), "{ending:?}: {} of {} bytes, then {end:?}", heard.len(), words.len());
     (heard == words, end)
 }
 

@@ -111,14 +111,32 @@ fn at(url: &str, from: &Member, to: &Member) -> String {
     url.replace(&from.address().to_string(), &to.address().to_string())
 }
 
-/// Waits until a client of this id gets through to its host at that server, and returns it.
+/// Waits until a client of this id gets through to its host at that server, and returns it. The server may not have
+/// heard of the host yet, and a client may have to come again.
 #[track_caller]
-fn meets(server: SocketAddr, id: &str, host: &mut Raw) -> (Raw, u32) {
-    let mut client = Raw::client(server, id);
-    client.text("hello");
+fn meets(server: SocketAddr, id: &'static str, host: &mut Raw) -> (Raw, u32) {
+    let client = thread::spawn(move || {
+        loop {
+            let mut client = Raw::client(server, id);
+            client.text("hello");
+            if client.next_text() == "welcome" {
+                return client;
+            }
+        }
+    });
     let number = host.joined();
     assert_eq!(host.packet(), Packet { conversation: number, payload: Payload::Text("hello".to_owned()) });
-    (client, number)
+    host.say(number, "welcome");
+    (client.join().unwrap(), number)
+}
+
+/// Waits until a server knows where a host is.
+#[track_caller]
+fn knows(member: &Member, id: &str) {
+    wait_until("a host is known at another server", || {
+        let mut client = Raw::client(member.address(), id);
+        client.0.send(Message::Ping("known?".into())).is_ok() && matches!(client.0.read(), Ok(Message::Pong(_)))
+    });
 }
 
 /// Passes connections on to wherever it is told to, as a balancer in front of servers does.
@@ -157,6 +175,7 @@ fn clients_join_hosts_of_other_servers() {
     let [one, two, three] = cluster(&secret, &["--open"]);
     let host = one.server.host("myhost", echo(), &[]);
     for other in [&two, &three, &one] {
+        knows(other, "myhost");
         let mut client = Client::of(&at(&host.url, &one, other), &["--relay-only"]);
         check_echo(client.local, 3_000_000);
         client.process.stop();
@@ -178,9 +197,7 @@ fn servers_that_dial_each_other_have_one_link() {
     one.has_links(1);
     two.has_links(1);
     let mut host = Raw::host(one.address(), "myhost");
-    let (mut client, number) = meets(two.address(), "myhost", &mut host);
-    host.say(number, "welcome");
-    assert_eq!(client.next_text(), "welcome");
+    meets(two.address(), "myhost", &mut host);
 }
 
 #[test]
@@ -221,6 +238,8 @@ fn visitors_reach_services_of_hosts_at_other_servers() {
     let mut login = one.server.start_host("closed", service, &[&web, "--public", "web", "--public-auth", "u:p"]);
     registered(&mut login);
     for server in [&two, &one] {
+        knows(server, "web");
+        knows(server, "closed");
         let answer = get(server.address(), "web.p.test", "/page");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("you asked for GET /page"), "{answer}");
         assert!(get(server.address(), "closed.p.test", "/").starts_with("HTTP/1.1 401"));
@@ -273,6 +292,7 @@ fn a_host_whose_server_dies_is_back_at_another_under_its_name() {
     let server = format!("ws://{}", balancer.address);
     let mut host = Pinhole::host(echo(), &["--server", &server, "--id", "myhost"]);
     let url = registered(&mut host).replace(&balancer.address.to_string(), &three.address().to_string());
+    knows(&three, "myhost");
     let client = Client::of(&url, &["--relay-only"]);
     let mut stream = client.stream();
     one.kill();
@@ -294,7 +314,7 @@ fn what_may_be_elsewhere_is_busy_and_never_unknown() {
         client.text("hello");
         client.refused().code
     };
-    assert_eq!(asks("nobody"), "unknown-host");
+    wait_until("all hosts are named", || asks("nobody") == "unknown-host");
     let same = instance();
     let mut host = Raw::asking(one.address(), "myhost", None, same);
     host.is_registered();
@@ -325,7 +345,8 @@ fn a_name_has_one_holder_whichever_server_it_comes_to() {
         }
     };
     let first = register(&one, "token-a", same).unwrap();
-    wait_until("the other server knows", || register(&two, "token-b", other).is_err_and(|code| code == "id-taken"));
+    knows(&two, "myhost");
+    assert_eq!(register(&two, "token-b", other).err().as_deref(), Some("id-taken"));
     // The same process moves there and back, and is never told that it was replaced.
     let second = register(&two, "token-a", same).unwrap();
     assert_eq!(first.closed(), None, "dropped without a word");
@@ -384,6 +405,7 @@ fn a_link_that_is_cut_is_made_again_and_streams_go_on() {
     let mut two = Member::start(&secret, &[between.address], &["--open"]);
     two.server.process.event("peer-linked");
     let host = one.server.host("myhost", echo(), &[]);
+    knows(&two, "myhost");
     let client = Client::of(&at(&host.url, &one, &two), &["--relay-only"]);
     let mut stream = client.stream();
     // The server that was dialled does not notice.

@@ -159,6 +159,47 @@ fn settings_that_contradict_each_other_do_not_start() {
 }
 
 #[test]
+fn other_settings_count_beside_what_is_open() {
+    let mut config = HostConfig::new();
+    let own = config.serve("own").unwrap();
+    let (report, events) = pinhole::channel();
+    let host = Host::start(config.clone(), report).unwrap();
+    let client = join(&host);
+    let changed = || {
+        let of = |event| if let Event::Reloaded { changed, .. } = event { Some(changed.join(", ")) } else { None };
+        events.iter().find_map(of).unwrap()
+    };
+    let mut far = client.connect("own").unwrap();
+    let mut near = own.accept().unwrap();
+
+    // Another service of this program comes, then the first goes. What is open goes on.
+    let more = config.serve("more").unwrap();
+    host.reload(config.clone());
+    assert_eq!(changed(), "service more added");
+    let late = join(&host);
+    drop(late.connect("more").unwrap());
+    assert!(more.accept().is_some());
+    let mut others = HostConfig::sharing(echo().to_string().parse().unwrap());
+    let _third = others.serve("third").unwrap();
+    host.reload(others);
+    let said = changed();
+    assert!(said.ends_with("added, service own removed, service more removed"), "{said}");
+    assert_eq!(client.connect("own").unwrap_err(), DialError::Failed(AbortReason::UnknownService));
+    near.write_all(b"still there").unwrap();
+    drop(near);
+    assert_eq!(read(&mut far).as_deref(), Ok("still there"));
+
+    // What makes no sense changes nothing.
+    host.reload(HostConfig::new());
+    let refused = |event: Event| match event {
+        Event::Warning { code, message, .. } if code == "reload" => Some(message),
+        _ => None,
+    };
+    let message = events.iter().find_map(refused).unwrap();
+    assert!(message.starts_with("the settings stay as they were: nothing is shared"), "{message}");
+}
+
+#[test]
 fn dropping_a_handle_ends_its_run_and_closes_its_channel() {
     let mut config = HostConfig::new();
     let _listener = config.serve("own").unwrap();

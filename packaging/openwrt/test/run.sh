@@ -9,8 +9,14 @@ here="$(cd "$(dirname "$0")" && pwd)"
 package="$here/../net/pinhole"
 pinhole="$(cd "$(dirname "$1")" && pwd)/${1##*/}"
 work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
 running=
+tunnel=
+
+finish() {
+	[ -z "$tunnel" ] || kill "$tunnel" 2>/dev/null || true
+	rm -rf "$work"
+}
+trap finish EXIT
 
 fail() {
 	echo "FAILED: $*" >&2
@@ -34,6 +40,19 @@ start_again() {
 	set +e
 	start_service "$@"
 	set -e
+}
+
+# Waits until the tunnel has printed something.
+wait_for() {
+	local tries=0
+
+	until grep -q "$1" "$work/said"; do
+		tries=$((tries + 1))
+		if [ "$tries" -ge 200 ] || ! kill -0 "$tunnel"; then
+			fail "there is no $1: $(cat "$work/said")"
+		fi
+		sleep 0.1
+	done
 }
 
 # Compares what is in a file with stdin.
@@ -201,6 +220,32 @@ right goes on with the settings that it has: there is no lisen in [host]; did yo
 LOG
 grep -q '^instance \[right\]' "$work/procd" || fail "procd would end it"
 cmp "$work/before" "$RUN/right/pinhole.toml" || fail "its file was replaced"
+running=
+
+test="what runs takes over what its section says anew"
+start <<'UCI'
+config host 'live'
+	list services 'web=127.0.0.1:80'
+	option no_stun '1'
+	option json '1'
+UCI
+"$pinhole" run "$RUN/live/pinhole.toml" >"$work/said" 2>&1 &
+tunnel=$!
+wait_for '"event":"listening"'
+running="[pinhole live]"
+start <<'UCI'
+config host 'live'
+	list services 'web=127.0.0.1:80'
+	list services 'ssh=127.0.0.1:22'
+	option no_stun '1'
+	option json '1'
+UCI
+# As procd does when a file of the instance is another one.
+kill -HUP "$tunnel"
+wait_for '"event":"reloaded"'
+kill "$tunnel"
+wait "$tunnel" || fail "it does not end in order: $(cat "$work/said")"
+tunnel=
 running=
 
 test="a file in place of options"

@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _};
 
 use super::super::args::Arguments;
+use super::super::manual::Table;
 use super::setting::{Said, Setting, Value};
 
 /// The commands that a file can hold, which are the names of its tables, too.
@@ -70,6 +71,11 @@ impl Keys {
     /// Returns every key.
     pub(in crate::cli) fn iter(&self) -> impl Iterator<Item = Key<'_>> {
         self.command.get_arguments().filter(|argument| is_key(argument)).map(Key)
+    }
+
+    /// Returns the same as arguments, each with the key for its long name.
+    pub(in crate::cli) fn table(&self) -> Table {
+        Table { role: self.role, keys: self.iter().map(|key| key.0.clone()).collect() }
     }
 
     /// Finds a key.

@@ -8,13 +8,23 @@ mod setting;
 mod wording;
 mod write;
 
+#[cfg(test)]
+pub(super) use keys::Kind;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
+#[cfg(any(unix, test))]
+pub(super) use setting::Value;
 pub(super) use setting::{Said, Setting};
 pub(super) use write::toml;
 
+use super::manual::Table;
 use super::{parse, secret_file, secrets};
+
+/// Returns the tables that a file can have, for the manual.
+pub(super) fn tables() -> Vec<Table> {
+    ROLES.iter().map(|role| Keys::of(role).table()).collect()
+}
 
 impl Document {
     /// Tells whether it asks for JSON.
@@ -66,7 +76,7 @@ fn has_secret(url: &setting::Value) -> bool {
 }
 
 /// Takes the pin out of a URL.
-fn forget_pin(setting: &mut Setting) {
+pub(super) fn forget_pin(setting: &mut Setting) {
     let Said::Values(values) = &mut setting.said else { return };
     for value in values {
         if let Some(Ok((url, Some(_)))) = value.text.to_str().map(parse::host_url) {

@@ -1,7 +1,6 @@
 //! A file of settings, from its bytes to what it says of each key.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use super::super::secret_file;
 use super::keys::{Key, Keys, Kind, ROLES};
 use super::places::Places;
 use super::setting::{Said, Setting, Value};
+use crate::net::files;
 use crate::status::text::sanitize;
 
 /// The largest file that is read: thousands of rules.
@@ -57,6 +57,8 @@ enum Fault {
     NotText,
     #[error("{0}")]
     Syntax(String),
+    #[error("there are too many brackets or points within each other; a key has a value or a list of values")]
+    Nested,
     #[error("{0} is there twice; leave one of them out")]
     Twice(String),
     #[error("it has none of {tables}; write one of them above the keys", tables = tables())]
@@ -103,7 +105,7 @@ impl Document {
         let name = path.display().to_string();
         let wrong = |fault| FileError { place: name.clone(), fault };
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|file| {
+        let read = files::open(path).and_then(|file| {
             let is_shared = secret_file::is_shared(&file);
             file.take(MAX_FILE + 1).read_to_end(&mut bytes).map(|_| is_shared)
         });
@@ -156,6 +158,7 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
         let shown = error.span().and_then(|span| text.get(span)).unwrap_or_default();
         match error.message() {
             "duplicate key" => (at, Fault::Twice(sanitize(shown, MAX_SHOWN))),
+            message if message.contains("recurs") => (at, Fault::Nested),
             message => (at, Fault::Syntax(message.replace('\n', ", "))),
         }
     })?;

@@ -1,5 +1,9 @@
 //! Reads what stands behind the options in a long help: examples, variables, listings and notes.
 
+/// How paragraphs and last lines begin that pages have a section or a page for.
+const IN_OTHER_SECTIONS: [&str; 4] =
+    ["Exit codes:", "RUST_LOG sets", "Its keys are the long options", "A SIGHUP has it"];
+
 /// A name and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -7,6 +11,12 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// One paragraph; may be empty.
     pub(super) text: String,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str, text: &str) -> Entry {
+        Entry { name: name.to_owned(), text: text.to_owned() }
+    }
 }
 
 /// Lines that stay as they are, and the sentence before them.
@@ -31,8 +41,8 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Reads blocks of lines with empty lines between them. A block whose first line ends in a colon and whose others
-    /// are indented is what that line says; any other is a paragraph. The exit codes are left out: each page has a
-    /// section for them.
+    /// are indented is what that line says; any other is a paragraph. What each page has a
+    /// section for is left out.
     pub(super) fn of(help: &str) -> Ending {
         let mut ending = Ending::default();
         for block in help.split("\n\n") {
@@ -65,7 +75,7 @@ fn entries(lines: &str) -> Vec<Entry> {
                 join(&mut last.name, name);
                 join(&mut last.text, text);
             }
-            _ => entries.push(Entry { name: name.to_owned(), text: text.to_owned() }),
+            _ => entries.push(Entry::new(name, text)),
         }
     }
     entries
@@ -79,18 +89,17 @@ fn join(text: &mut String, more: &str) {
 }
 
 fn paragraph(block: &str) -> Option<String> {
-    let lines = block.lines().map(str::trim).filter(|line| !line.starts_with("Exit codes:"));
-    let text = lines.collect::<Vec<_>>().join(" ");
+    let is_elsewhere = |text: &str| IN_OTHER_SECTIONS.iter().any(|other| text.starts_with(other));
+    if is_elsewhere(block) {
+        return None;
+    }
+    let text = block.lines().map(str::trim).filter(|line| !is_elsewhere(line)).collect::<Vec<_>>().join(" ");
     (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(name: &str, text: &str) -> Entry {
-        Entry { name: name.to_owned(), text: text.to_owned() }
-    }
 
     #[test]
     fn blocks_become_what_they_say() {
@@ -117,12 +126,12 @@ Exit codes: 0 done.";
         assert_eq!(
             ending.examples,
             [
-                entry("pinhole a", "does a, and more"),
-                entry("pinhole b --long --longer", "does b"),
-                entry("pinhole c", "")
+                Entry::new("pinhole a", "does a, and more"),
+                Entry::new("pinhole b --long --longer", "does b"),
+                Entry::new("pinhole c", "")
             ]
         );
-        assert_eq!(ending.environment, [entry("A_B", "what a is")]);
+        assert_eq!(ending.environment, [Entry::new("A_B", "what a is")]);
         let lines = vec!["[a]".to_owned(), "  b = 1".to_owned()];
         assert_eq!(ending.listings, [Listing { intro: "The file has this:".to_owned(), lines }]);
         assert_eq!(ending.notes, ["A note goes on.", "Said."]);

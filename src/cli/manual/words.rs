@@ -13,6 +13,19 @@ pub(super) struct Words {
     pub(super) signals: &'static [(&'static str, &'static str)],
     /// Something runs, and reads the variables that every run reads.
     pub(super) is_run: bool,
+    /// What it does can stand in a file of settings.
+    pub(super) has_settings: bool,
+}
+
+/// The words of pinhole.toml(5) beside its keys.
+#[derive(Debug)]
+pub(super) struct FileWords {
+    /// Titles and paragraphs.
+    pub(super) sections: &'static [(&'static str, &'static [&'static str])],
+    /// Where such files are.
+    pub(super) files: &'static [(&'static str, &'static str)],
+    /// Whole files, and what each of them is.
+    pub(super) examples: &'static [(&'static str, &'static str)],
 }
 
 const EXIT_STATUS: &[(&str, &str)] = &[
@@ -30,6 +43,16 @@ const HANG_UP: (&str, &str) = (
      is read again instead, unless there was a terminal and it was closed.",
 );
 
+const RELOAD: (&str, &str) = (
+    "SIGHUP",
+    "The file is read again, with what it names: secrets, certificates, tokens. What can change does, without touching \
+     sessions that do not use it. What needs a restart is named, and stays as it was. If something in the file is wrong, \
+     that is said, and everything stays as it was. If the terminal was closed, the run ends instead.",
+);
+
+const PIN_FILE: (&str, &str) =
+    ("--pin-file FILE", "The pin in its first line. It is read at the start; others should not be able to read it.");
+
 const CA_FILE: (&str, &str) =
     ("--ca FILE", "Certificates in PEM to trust instead of the system's. It is read at the start.");
 
@@ -46,10 +69,12 @@ pub(super) const PROGRAM: Words = Words {
     files: &[],
     signals: &[],
     is_run: true,
+    has_settings: true,
 };
 
 /// The page of a command that has no words of its own.
-const OTHER: Words = Words { description: &[], exit_status: EXIT_STATUS, files: &[], signals: &[], is_run: true };
+const OTHER: Words =
+    Words { description: &[], exit_status: EXIT_STATUS, files: &[], signals: &[], is_run: true, has_settings: false };
 
 /// Returns the words of a command's page.
 pub(super) fn of(command: &str) -> &'static Words {
@@ -57,7 +82,11 @@ pub(super) fn of(command: &str) -> &'static Words {
         "host" => &HOST,
         "client" => &CLIENT,
         "server" => &SERVER,
+        "run" => &RUN,
+        "verify" => &VERIFY,
         "check" => &CHECK,
+        "install" | "uninstall" => &INSTALL,
+        "demo" => &DEMO,
         "completions" => &COMPLETIONS,
         _ => &OTHER,
     }
@@ -68,24 +97,28 @@ const HOST: Words = Words {
                     them, and nothing else unless --allow says so."],
     exit_status: EXIT_STATUS,
     files: &[
-        (
-            "--pin-file FILE",
-            "The pin in its first line. It is read at the start; others should not be able to read it.",
-        ),
+        PIN_FILE,
+        ("--token-file FILE", "The token in its first line, likewise."),
         ("--public-auth-file FILE", "USER:PASSWORD in its first line, likewise."),
         CA_FILE,
     ],
     signals: &[INTERRUPT, HANG_UP],
     is_run: true,
+    has_settings: true,
 };
 
 const CLIENT: Words = Words {
     description: &["The client connects anew until the host ends the session or it is stopped. Open connections \
                     survive a lost path for --grace."],
     exit_status: EXIT_STATUS,
-    files: &[("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants."), CA_FILE],
+    files: &[
+        PIN_FILE,
+        ("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants, likewise."),
+        CA_FILE,
+    ],
     signals: &[INTERRUPT, HANG_UP],
     is_run: true,
+    has_settings: true,
 };
 
 const SERVER: Words = Words {
@@ -111,6 +144,7 @@ const SERVER: Words = Words {
         ),
     ],
     is_run: true,
+    has_settings: true,
 };
 
 const CHECK: Words = Words {
@@ -126,6 +160,33 @@ const CHECK: Words = Words {
     files: &[CA_FILE],
     signals: &[],
     is_run: true,
+    has_settings: false,
+};
+
+const INSTALL: Words = Words {
+    description: &[
+        "A unit of the system runs as a user that exists only while it runs. systemd hands it its secrets, and it sees \
+         neither homes nor other processes. A unit of a user runs as that user. Either is a pinhole run of the file of \
+         settings, and is managed as any other unit, by systemctl status, reload and restart.",
+        "An installation that fails half way is undone.",
+    ],
+    exit_status: &[
+        ("0", "Done."),
+        ("1", "Failed: the last line on stderr says why, and what is left if anything is."),
+        ("2", "Wrong usage: nothing was written."),
+    ],
+    files: &[
+        ("/etc/pinhole/NAME.toml, ~/.config/pinhole/NAME.toml", "The settings."),
+        ("NAME.pin, NAME.token, NAME.public-auth, NAME.proxy-auth", "Beside them, a secret each."),
+        (
+            "/etc/systemd/system, ~/.config/systemd/user",
+            "In pinhole@NAME.service.d, what this unit needs and what was written for it; pinhole@.service, where no \
+             package brought it.",
+        ),
+    ],
+    signals: &[],
+    is_run: false,
+    has_settings: true,
 };
 
 const COMPLETIONS: Words = Words {
@@ -137,4 +198,109 @@ const COMPLETIONS: Words = Words {
     files: &[],
     signals: &[],
     is_run: false,
+    has_settings: false,
+};
+
+const RUN: Words = Words {
+    description: &[
+        "The file says what pinhole host, client or server shall do, and its keys are their long options: see \
+         pinhole.toml(5). OPTION is one of these options, and counts more than the file. So does the environment.",
+        "Secrets stand in files that the file names, and in no list of processes.",
+    ],
+    exit_status: EXIT_STATUS,
+    files: &[("FILE", "See pinhole.toml(5). pinhole verify FILE says whether it is right.")],
+    signals: &[INTERRUPT, RELOAD],
+    is_run: true,
+    has_settings: true,
+};
+
+const VERIFY: Words = Words {
+    description: &[
+        "The file is read as pinhole run reads it, with what it names: secrets, certificates, tokens. Nothing is \
+         started, and no network is touched.",
+        "What is wrong is said in a sentence with the file, the line and the column.",
+    ],
+    exit_status: &[
+        ("0", "The file is right, and stdout says what it is."),
+        ("1", "stdout took no more."),
+        ("2", "The file is wrong or cannot be read, or the usage is wrong."),
+    ],
+    files: &[("FILE", "See pinhole.toml(5).")],
+    signals: &[],
+    is_run: true,
+    has_settings: true,
+};
+
+const DEMO: Words = Words {
+    description: &["A client fetches a file of the web service through the tunnel, and every \
+                    byte is compared. Nothing leaves this machine."],
+    exit_status: &[
+        ("0", "Every byte arrived."),
+        ("1", "One did not, and it is said why."),
+        ("2", "Wrong usage: nothing was run."),
+    ],
+    files: &[],
+    signals: &[],
+    is_run: true,
+    has_settings: false,
+};
+
+/// pinhole.toml(5).
+pub(super) const FILE: FileWords = FileWords {
+    sections: &[
+        (
+            "DESCRIPTION",
+            &[
+                "pinhole run FILE does what FILE says. It is TOML, and has one of the tables [host], [client] and \
+                 [server]: one file is for one process. Its keys are the long options of these commands without their \
+                 hyphens. What has no long option is called services, url, locals, dial (-L), reverse (-R), proxy (-D) \
+                 and pipe (-W).",
+                "A flag is true or false. A value is a text or a whole number, written as on the command line. What can \
+                 be given several times is a list; one value may stand without brackets. A byte-order mark, tabs and \
+                 line ends of either kind do no harm. The file has at most 256 KiB.",
+                "Relative paths count from the folder of the file.",
+                "pinhole verify FILE says whether a file is right. pinhole host, client and server write the file for a \
+                 command line that works with --print-config.",
+            ],
+        ),
+        (
+            "WHAT COUNTS MORE",
+            &["What the command line of pinhole run has behind FILE counts more than the environment, that more than \
+                 the file, and the file more than the defaults. pinhole-run(1) lists the variables. Each counts for a \
+                 whole key: a list replaces a list, and an option replaces what it excludes. A flag that the file sets \
+                 cannot be unset."],
+        ),
+        (
+            "SECRETS",
+            &[
+                "pin-file, token-file, public-auth-file and proxy-auth-file name files with the secret in their first \
+                 line. A name without a slash is looked for in $CREDENTIALS_DIRECTORY first, where systemd has the \
+                 credentials of a unit, then beside the file of settings.",
+                "pin, token, public-auth and proxy-auth stand in the file itself, and so may a pin in url. pinhole warns \
+                 if others than its owner can read the file then.",
+            ],
+        ),
+    ],
+    files: &[
+        ("/etc/pinhole/NAME.toml", "What the unit pinhole@NAME runs. pinhole-install(1) writes it."),
+        ("~/.config/pinhole/NAME.toml", "What a unit of a user runs, likewise."),
+        ("/etc/config/pinhole", "On OpenWrt, sections with the same keys, but with _ in place of -."),
+    ],
+    examples: &[
+        (
+            "A host that a server gives a lasting name:",
+            "[host]\nservices = [\"web=8080\", 22, \"dns=udp:53\"]\nserver = \"wss://p.example.org\"\nid = \"nas\"\n\
+             token-file = \"nas.token\"\npin-file = \"nas.pin\"\nretry = true",
+        ),
+        (
+            "A client of it:",
+            "[client]\nurl = \"wss://p.example.org/ws/nas\"\npin-file = \"nas.pin\"\n\
+             locals = [\"web=8080\", \"22=2222\"]\nretry = true",
+        ),
+        (
+            "The server:",
+            "[server]\nlisten = \":443\"\ntokens = \"tokens.toml\"\ntls-cert = \"fullchain.pem\"\n\
+             tls-key = \"privkey.pem\"",
+        ),
+    ],
 };

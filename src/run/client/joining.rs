@@ -48,7 +48,6 @@ pub(super) struct Joining {
 
 impl Joining {
     /// Forgets how often the former pin was exposed.
-    #[cfg(feature = "cli")]
     pub(super) fn pin_changed(&mut self) {
         self.exposure = Exposure::default();
     }
@@ -151,6 +150,8 @@ impl Client {
         }
         info!("joining failed: {error}");
         self.reconnecting(error.code(), format!("{error}; trying again"));
+        // To wait for the host is what this run is there for now: nobody who started it should wait as well.
+        self.core.turn.ready();
         let pause = self.redial.fail(system::rng().random_range(0.5..1.0));
         self.rejoin_after(pause + asked.unwrap_or_default().min(MAX_BUSY_PAUSE));
     }

@@ -1,6 +1,5 @@
 //! Ports for local programs: what each leads to, and what happens to connections while there is no session.
 
-#[cfg(feature = "cli")]
 mod changes;
 mod forwards;
 
@@ -10,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use log::debug;
 
-#[cfg(feature = "cli")]
 pub(super) use self::changes::shown;
 use super::{Client, Stage};
 use crate::address::{Bind, Endpoint, ListenAddress};
@@ -223,7 +221,6 @@ impl LocalPorts {
 
     /// Closes the ports that are there for these settings. Connections that were accepted go on; flows end with their
     /// socket.
-    #[cfg(feature = "cli")]
     pub(super) fn close(&mut self, core: &mut Core, is_gone: impl Fn(&Origin) -> bool) {
         self.deferred.retain(|(_, purpose)| !is_gone(&purpose.origin));
         self.pending.retain(|forward| !is_gone(&Origin::Forward(forward.clone())));

@@ -20,7 +20,6 @@ mod local;
 #[cfg(unix)]
 mod opening;
 mod proxy;
-#[cfg(feature = "cli")]
 mod reload;
 
 use std::net::SocketAddr;
@@ -44,10 +43,13 @@ use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
 use super::opener::Requests;
 #[cfg(feature = "cli")]
-use super::reload::{Reader, Reloading, Reread};
+use super::reload::Reader;
+use super::reload::{Reloader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use super::supervision::Supervision;
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
@@ -87,9 +89,8 @@ pub struct Client {
     links: Links<Phase>,
     session: Option<SessionKey>,
     joining: Joining,
-    /// What reads the settings again, in a run that has them from somewhere.
-    #[cfg(feature = "cli")]
-    reloading: Option<Reloading<Reread<ClientConfig>>>,
+    /// Where other settings come in.
+    reloading: Reloading<Reread<ClientConfig>>,
     stage: Stage,
 }
 
@@ -136,8 +137,7 @@ impl Client {
             links: Links::new(),
             session: None,
             joining: Joining::default(),
-            #[cfg(feature = "cli")]
-            reloading: None,
+            reloading: Reloading::new(),
             stage: Stage::Joining,
         };
         client.core.flows.idle = client.config.udp_idle;
@@ -155,6 +155,11 @@ impl Client {
         self.core.turn.stopper()
     }
 
+    /// Returns a handle that gives the run other settings from another thread.
+    pub(crate) fn reloader(&self) -> Reloader<Reread<ClientConfig>> {
+        self.reloading.reloader(self.core.turn.waker())
+    }
+
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
     /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
     /// have been `taken` over already.
@@ -168,9 +173,16 @@ impl Client {
         reader: Option<Reader<Reread<ClientConfig>>>,
     ) -> Result<(), RunError> {
         let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
-        self.reloading = reader.map(start).transpose()?;
+        if let Some(reader) = reader {
+            self.reloading.read_with(self.core.turn.waker(), reader)?;
+        }
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
+    }
+
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
     }
 
     /// Runs until it is stopped, the host ends the session, or no session can be had.
@@ -231,8 +243,8 @@ impl Client {
             if let Err(error) = self.forward(&services) {
                 return self.leave(Some(error));
             }
+            self.core.turn.ready();
         }
-        #[cfg(feature = "cli")]
         self.suit_services(&services);
         self.ask_to_listen(session);
         self.serve_waiting();
@@ -321,6 +333,7 @@ impl Client {
             Stage::Leaving(earlier) => *earlier = earlier.take().or(error),
             Stage::Over(_) => return,
         }
+        self.core.turn.stopping();
         self.stop_listening();
         self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
     }
@@ -331,6 +344,7 @@ impl Client {
 
     fn finish(&mut self, outcome: Result<(), RunError>) {
         debug!("finish outcome={outcome:?}");
+        self.core.turn.stopping();
         if !matches!(self.stage, Stage::Over(_)) {
             self.stage = Stage::Over(outcome);
         }
@@ -349,6 +363,9 @@ impl Side for Client {
     fn start(&mut self) {
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        if !self.waits_for_services() {
+            self.core.turn.ready();
+        }
         self.look_up();
     }
 
@@ -362,7 +379,6 @@ impl Side for Client {
             Notice::Woken => {
                 #[cfg(unix)]
                 self.open_wanted();
-                #[cfg(feature = "cli")]
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

@@ -40,11 +40,16 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
     found.lists(&present.reverse, &reverse, |reverse| {
         format!("reverse forward of {} to {}", reverse.bind, reverse.endpoint)
     });
+    // A pin is that of one host.
+    let pin = match present.url == url {
+        true => found.take("pin", &present.pin, pin),
+        false => found.leave("pin", &present.pin, &pin),
+    };
     let hash = |login: &Option<Credentials>| login.as_ref().map(|login| *login.hash());
     found.take("proxy-auth", &hash(&present.credentials), hash(&credentials));
     let config = ClientConfig {
         url: found.leave("url", &present.url, &url),
-        pin: found.take("pin", &present.pin, pin),
+        pin,
         forwards,
         reverse,
         bounds: found.bounds(&present.bounds, bounds),
@@ -88,18 +93,16 @@ impl Differences {
 
 impl Client {
     /// Has the settings read again, unless the run is ending.
+    #[cfg(feature = "cli")]
     pub(super) fn begin_reload(&mut self) {
-        if !self.is_stopping()
-            && self.local.is_open()
-            && let Some(reloading) = &self.reloading
-        {
-            reloading.begin(&mut self.core.turn);
+        if !self.is_stopping() && self.local.is_open() {
+            self.reloading.begin(&mut self.core.turn);
         }
     }
 
     /// Goes by what was read.
     pub(super) fn finish_reload(&mut self) {
-        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+        while let Some(read) = self.reloading.poll() {
             self.reload(read);
         }
     }

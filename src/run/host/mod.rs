@@ -4,7 +4,6 @@ mod conversations;
 mod guests;
 mod links;
 mod quota;
-#[cfg(feature = "cli")]
 mod reload;
 mod returning;
 mod reverse;
@@ -31,10 +30,13 @@ use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{LOOK_INTERVAL, Links};
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(feature = "cli")]
-use crate::run::reload::{Reader, Reloading, Reread};
+use crate::run::reload::Reader;
+use crate::run::reload::{Reloader, Reloading, Reread};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
 use crate::run::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use crate::run::supervision::Supervision;
 use crate::run::table::Table;
 use crate::run::token::Source;
 use crate::run::turn::{Reporter, Stopper, Turn};
@@ -67,9 +69,8 @@ pub struct Host {
     /// Listeners for clients.
     reverse: Table<ReverseListener>,
     approval: Option<Approval>,
-    /// What reads the settings again, in a run that has them from somewhere.
-    #[cfg(feature = "cli")]
-    reloading: Option<Reloading<Reread<HostConfig>>>,
+    /// Where other settings come in.
+    reloading: Reloading<Reread<HostConfig>>,
     stage: Stage,
 }
 
@@ -125,8 +126,7 @@ impl Host {
             tickets: Tickets::default(),
             reverse: Table::new(),
             approval,
-            #[cfg(feature = "cli")]
-            reloading: None,
+            reloading: Reloading::new(),
             stage: Stage::Serving,
         })
     }
@@ -157,6 +157,11 @@ impl Host {
         self.core.turn.stopper()
     }
 
+    /// Returns a handle that gives the run other settings from another thread.
+    pub(crate) fn reloader(&self) -> Reloader<Reread<HostConfig>> {
+        self.reloading.reloader(self.core.turn.waker())
+    }
+
     /// Makes SIGINT, SIGTERM and SIGHUP (a closed terminal) end the run in order. An ignored SIGHUP, as under `nohup`,
     /// stays ignored. With a `reader`, SIGHUP has it read the settings again, unless the terminal was closed; it may
     /// have been `taken` over already.
@@ -170,9 +175,16 @@ impl Host {
         reader: Option<Reader<Reread<HostConfig>>>,
     ) -> Result<(), RunError> {
         let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        let start = |reader| Reloading::start(self.core.turn.waker(), reader);
-        self.reloading = reader.map(start).transpose()?;
+        if let Some(reader) = reader {
+            self.reloading.read_with(self.core.turn.waker(), reader)?;
+        }
         Ok(self.core.turn.handle_signals(hang_up, taken)?)
+    }
+
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
     }
 
     /// Runs until it is stopped, or, with `once`, until the first established session ended.
@@ -239,6 +251,7 @@ impl Host {
 
     /// Admits nobody else, and ends the present sessions.
     fn end(&mut self, outcome: Result<(), RunError>) {
+        self.core.turn.stopping();
         if let Some(mut listener) = self.listener.take() {
             self.core.turn.deregister(&mut listener);
         }
@@ -265,6 +278,9 @@ impl Side for Host {
     fn start(&mut self) {
         // Not in `bind`: the reader of this may send a signal, and signals are handled only from here on.
         self.invite();
+        if self.local.is_some() {
+            self.core.turn.ready();
+        }
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
@@ -287,7 +303,6 @@ impl Side for Host {
             Notice::KeepAlive => self.keep_alive(),
             Notice::Woken => {
                 self.handle_answers();
-                #[cfg(feature = "cli")]
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

@@ -7,7 +7,10 @@ use super::links::Phase;
 use super::reverse::ReverseKey;
 use super::tickets::Tickets;
 use super::{Host, remark, server_access};
-use crate::config::{Credentials, HostConfig, PublicService, Registration, SharedService};
+use crate::address::Protocol;
+#[cfg(unix)]
+use crate::config::ProgramService;
+use crate::config::{Credentials, HostConfig, MAX_SERVICES, PublicService, Registration, SharedService};
 use crate::run::reload::{Differences, Outcome, Reread};
 use crate::signaling::pin::Pin;
 
@@ -23,11 +26,12 @@ struct Plan {
 fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
     let mut differences = Differences::default();
     let found = &mut differences;
+    let published = published(&wanted);
     // No field is left out by mistake: neither struct may be taken apart or made with `..` here.
     let HostConfig {
         services,
         #[cfg(unix)]
-            programs: _,
+        programs,
         allow,
         allow_reverse,
         bounds,
@@ -45,7 +49,7 @@ fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
     let are_services_new = present.services != services;
     found.services(&present.services, &services);
     let server = match (&present.server, server) {
-        (Some(own), Some(wanted)) => Some(registration(found, (own, present), (wanted, &services))),
+        (Some(own), Some(wanted)) => Some(registration(found, (own, self::published(present)), (wanted, published))),
         (None, None) => None,
         (own, _) => {
             found.put_off("server");
@@ -55,11 +59,13 @@ fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
     if present.approver.is_some() != approver.is_some() {
         found.put_off("ask");
     }
-    let config = HostConfig {
-        server: server.map(|server| published(server, present, &services)),
+    #[cfg(unix)]
+    found.programs(&present.programs, &programs);
+    let mut config = HostConfig {
+        server,
         services,
         #[cfg(unix)]
-        programs: present.programs.clone(),
+        programs,
         allow: found.take("allow", &present.allow, allow),
         allow_reverse: found.take("allow-reverse", &present.allow_reverse, allow_reverse),
         bounds: found.bounds(&present.bounds, bounds),
@@ -72,19 +78,24 @@ fn compare(present: &HostConfig, wanted: HostConfig) -> Plan {
         reach: found.reach(&present.reach, reach),
         stun: found.take("stun", &present.stun, stun),
     };
+    renumber(&mut config, present);
     Plan { config, differences, is_pin_new, are_services_new }
 }
 
-/// Compares registrations, each with what it may publish. What the server was told stays: another registration would
-/// cut off the clients that come through it. `public` is still a number of the present services.
+/// Returns the name of the service that settings publish.
+fn published(config: &HostConfig) -> Option<String> {
+    let public = config.server.as_ref()?.public.as_ref()?;
+    config.service_name(public.service).map(str::to_owned)
+}
+
+/// Compares registrations, each with the name of what it publishes. What the server was told stays: another
+/// registration would cut off the clients that come through it.
 fn registration(
     found: &mut Differences,
-    (present, host): (&Registration, &HostConfig),
-    (wanted, services): (Registration, &[SharedService]),
+    (present, own): (&Registration, Option<String>),
+    (wanted, other): (Registration, Option<String>),
 ) -> Registration {
     let Registration { server, id, token, public, dial, ca, headers, proxy, retry } = wanted;
-    let own = present.public.as_ref().and_then(|public| host.service_name(public.service));
-    let other = public.as_ref().and_then(|public| services.get(public.service)).map(|service| &service.name[..]);
     if own != other {
         found.put_off("public");
     }
@@ -92,13 +103,18 @@ fn registration(
         let auth = public.as_ref().and_then(|public| public.auth.as_ref());
         auth.map(|auth: &Credentials| *auth.hash())
     };
+    // A token is for one name on one server, and no other server may see it.
+    let is_elsewhere = (&present.server, &present.id) != (&server, &id);
     if login(&present.public) != login(&public) {
         found.put_off("public-auth");
     }
     Registration {
         server: found.leave("server", &present.server, &server),
         id: found.leave("id", &present.id, &id),
-        token: found.take("token", &present.token, token),
+        token: match is_elsewhere {
+            true => found.leave("token", &present.token, &token),
+            false => found.take("token", &present.token, token),
+        },
         public: present.public.clone(),
         dial: found.leave("server-dial", &present.dial, &dial),
         ca: found.leave("ca", &present.ca, &ca),
@@ -109,19 +125,33 @@ fn registration(
     }
 }
 
-/// Gives the published service its number among the wanted services; one that is gone is published no more.
-fn published(mut registration: Registration, present: &HostConfig, services: &[SharedService]) -> Registration {
-    registration.public = registration.public.and_then(|public| {
-        let name = present.service_name(public.service)?;
-        let among = services.iter().position(|service| service.name == name);
-        // A service of this program comes behind the others.
-        let service = among.or_else(|| Some(services.len() + public.service.checked_sub(present.services.len())?))?;
-        Some(PublicService { service, ..public })
-    });
-    registration
+/// Gives the published service its number among those that are shared now; one that is gone is published no more.
+fn renumber(config: &mut HostConfig, present: &HostConfig) {
+    let name = published(present);
+    let is_http = |number: &usize| {
+        config.services.get(*number).is_none_or(|service| service.endpoint.protocol() == Protocol::Tcp)
+    };
+    let has_name = |number: &usize| name.is_some() && config.service_name(*number) == name.as_deref();
+    let number = (0..MAX_SERVICES).find(|number| has_name(number) && is_http(number));
+    if let Some(registration) = &mut config.server {
+        let public = registration.public.take();
+        registration.public = public.zip(number).map(|(public, service)| PublicService { service, ..public });
+    }
 }
 
 impl Differences {
+    /// Notes which services of this program come and go.
+    #[cfg(unix)]
+    fn programs(&mut self, present: &[ProgramService], wanted: &[ProgramService]) {
+        let is_in = |all: &[ProgramService], one: &ProgramService| all.iter().any(|service| service.name == one.name);
+        for added in wanted.iter().filter(|service| !is_in(present, service)) {
+            self.note(format!("service {} added", added.name));
+        }
+        for gone in present.iter().filter(|service| !is_in(wanted, service)) {
+            self.note(format!("service {} removed", gone.name));
+        }
+    }
+
     /// Notes which services come, go, and lead elsewhere.
     fn services(&mut self, present: &[SharedService], wanted: &[SharedService]) {
         let by_name = |services: &[SharedService]| -> HashMap<String, SharedService> {
@@ -149,17 +179,16 @@ impl Differences {
 
 impl Host {
     /// Has the settings read again, unless the run is ending.
+    #[cfg(feature = "cli")]
     pub(super) fn begin_reload(&mut self) {
-        if !self.is_ending()
-            && let Some(reloading) = &self.reloading
-        {
-            reloading.begin(&mut self.core.turn);
+        if !self.is_ending() {
+            self.reloading.begin(&mut self.core.turn);
         }
     }
 
     /// Goes by what was read.
     pub(super) fn finish_reload(&mut self) {
-        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+        while let Some(read) = self.reloading.poll() {
             self.reload(read);
         }
     }
@@ -187,6 +216,8 @@ impl Host {
         let before = std::mem::replace(&mut self.config, config);
         let config = &self.config;
         self.core.dialer.services.clone_from(&config.services);
+        #[cfg(unix)]
+        self.core.dialer.programs.clone_from(&config.programs);
         self.core.dialer.allow.clone_from(&config.allow);
         self.core.dialer.server = server_access(config);
         self.core.flows.idle = config.udp_idle;

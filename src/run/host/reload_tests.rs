@@ -92,6 +92,14 @@ fn every_setting_counts_at_once_or_is_named() {
         (server(|server| server.server = url("wss://b.example")), "", "server"),
         (server(|server| server.id = "cellar".parse().unwrap()), "", "id"),
         (server(|server| server.token = Some("new".parse().unwrap())), "token changed", ""),
+        (
+            server(|server| {
+                server.id = "cellar".parse().unwrap();
+                server.token = Some("of-cellar".parse().unwrap());
+            }),
+            "",
+            "id, token",
+        ),
         (server(|server| server.public = None), "", "public"),
         (server(|server| server.public = Some(PublicService::new(1))), "", "public"),
         (
@@ -113,16 +121,19 @@ fn every_setting_counts_at_once_or_is_named() {
 #[test]
 fn what_is_left_stays_in_the_settings_so_that_it_is_named_again() {
     let mut wanted = server(|server| {
-        server.id = "cellar".parse().unwrap();
+        server.dial = true;
         server.token = Some("new".parse().unwrap());
     });
     wanted.listen = None;
     let Plan { config, .. } = compare(&registered(), wanted.clone());
     let own = config.server.as_ref().unwrap();
-    assert_eq!((own.id.to_string(), own.token.is_some()), ("office".to_owned(), true));
+    assert_eq!((own.dial, own.token.is_some()), (false, true));
     assert!(config.listen.is_some());
     let again = compare(&config, wanted);
-    assert_eq!((again.differences.changed.len(), again.differences.left), (0, vec!["id".into(), "listen".into()]));
+    assert_eq!(
+        (again.differences.changed.len(), again.differences.left),
+        (0, vec!["server-dial".into(), "listen".into()])
+    );
 }
 
 #[test]
@@ -134,11 +145,13 @@ fn a_published_service_is_found_by_its_name() {
     let public = config.server.as_ref().and_then(|server| server.public.as_ref()).unwrap();
     assert_eq!((public.service, config.service_name(public.service)), (1, Some("web")));
     assert!(differences.left.is_empty());
-    // It is gone, and so nothing is published.
-    let mut wanted = registered();
-    wanted.services.remove(0);
-    wanted.server.as_mut().unwrap().public = None;
-    let Plan { config, differences, .. } = compare(&registered(), wanted);
-    assert!(config.server.unwrap().public.is_none());
-    assert_eq!(differences.left, ["public"]);
+    // It is gone, or is one of datagrams now, and so nothing is published.
+    for services in [vec![service("dns=udp:localhost:53")], vec![service("web=udp:localhost:80")]] {
+        let mut wanted = registered();
+        wanted.services = services;
+        wanted.server.as_mut().unwrap().public = None;
+        let Plan { config, differences, .. } = compare(&registered(), wanted);
+        assert!(config.server.unwrap().public.is_none());
+        assert_eq!(differences.left, ["public"]);
+    }
 }

@@ -37,7 +37,6 @@ pub(super) struct ReverseListener {
 
 impl ReverseListener {
     /// Returns where it listens.
-    #[cfg(feature = "cli")]
     pub(super) fn bind(&self) -> &Bind {
         &self.bind
     }

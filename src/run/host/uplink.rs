@@ -88,7 +88,6 @@ impl Uplink {
     }
 
     /// Goes by another registration, of the same name on the same server.
-    #[cfg(feature = "cli")]
     pub(super) fn follow(&mut self, registration: Registration) {
         self.is_token_new |= self.registration.token != registration.token;
         self.registration = registration;
@@ -214,6 +213,7 @@ impl Host {
         uplink.redial.reset();
         info!("registered id={}", uplink.registration.id);
         self.report_registered();
+        self.core.turn.ready();
     }
 
     /// Reports how clients come in through the server.
@@ -273,6 +273,8 @@ impl Host {
         }
         if !std::mem::replace(&mut uplink.is_told, true) {
             self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
+            // To wait for the server is what this run is there for now: nobody who started it should wait as well.
+            self.core.turn.ready();
         }
     }
 

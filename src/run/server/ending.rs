@@ -50,7 +50,10 @@ impl Server {
     /// Admits nobody new, and lets work in progress end; ends at once if called again.
     pub(super) fn stop(&mut self) {
         match self.stage {
-            Stage::Serving => self.stage = Stage::Draining(self.core.turn.now + DRAIN),
+            Stage::Serving => {
+                self.core.turn.stopping();
+                self.stage = Stage::Draining(self.core.turn.now + DRAIN);
+            }
             Stage::Draining(_) | Stage::Parting(_) => {
                 self.say_good_bye();
                 self.stage = Stage::Over;

@@ -22,7 +22,6 @@ mod phase;
 mod places;
 mod quota;
 mod register;
-#[cfg(feature = "cli")]
 mod reload;
 mod route;
 mod splice;
@@ -46,6 +45,7 @@ use self::files::{Tls, read_access, read_tls};
 use self::leaving::Leaving;
 use self::logins::Limiter;
 use self::phase::Phase;
+pub(crate) use self::reload::ServerReloader;
 use self::visitor::{MAX_CONNECTIONS, Web, WebKey};
 use super::RunError;
 use super::core::Core;
@@ -57,10 +57,13 @@ use super::notice::{Listening, Notice, ServerNotice};
 #[cfg(unix)]
 use super::opener::{Opener, Requests};
 #[cfg(feature = "cli")]
-use super::reload::{Reader, Reloading, Reread};
+use super::reload::Reader;
+use super::reload::{Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
+#[cfg(feature = "cli")]
+use super::supervision::Supervision;
 use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
@@ -117,9 +120,8 @@ pub struct Server {
     /// Bytes that wait for slow clients, of all of them.
     queued: usize,
     metrics: Metrics,
-    /// What reads files and settings again.
-    #[cfg(feature = "cli")]
-    reloading: Option<Reloading<reload::Read>>,
+    /// Where files and settings come in that were read again.
+    reloading: Reloading<reload::Read>,
     stage: Stage,
 }
 
@@ -226,8 +228,7 @@ impl Server {
             heads: Shares::new(quota::MAX_LONG_HEADS),
             queued: 0,
             metrics: Metrics::new(std::time::SystemTime::now()),
-            #[cfg(feature = "cli")]
-            reloading: None,
+            reloading: Reloading::new(),
             stage: Stage::Serving,
         })
     }
@@ -251,6 +252,11 @@ impl Server {
         self.core.turn.stopper()
     }
 
+    /// Returns a handle that gives the run other settings from another thread.
+    pub(crate) fn reloader(&self) -> ServerReloader {
+        ServerReloader::new(self.reloading.reloader(self.core.turn.waker()))
+    }
+
     /// Makes SIGINT and SIGTERM end the run in order, and SIGHUP read tokens and certificate again; with a `reader`,
     /// all settings. SIGHUP also ends the run if it came because the terminal was closed on which the server was
     /// started without `nohup`. It may have been `taken` over already.
@@ -264,8 +270,14 @@ impl Server {
         reader: Option<Reader<Reread<ServerConfig>>>,
     ) -> Result<(), RunError> {
         let reader = reload::reader(self.config.clone(), reader);
-        self.reloading = Some(Reloading::start(self.core.turn.waker(), reader)?);
+        self.reloading.read_with(self.core.turn.waker(), reader)?;
         Ok(self.core.turn.handle_signals(HangUp::Reloads, taken)?)
+    }
+
+    /// Has a service manager told how the run is.
+    #[cfg(feature = "cli")]
+    pub fn supervise(&mut self, supervision: Supervision) {
+        self.core.turn.supervise(supervision);
     }
 
     /// Runs until it is stopped.
@@ -311,6 +323,7 @@ impl Side for Server {
             descriptors,
         };
         self.core.turn.report(&serving);
+        self.core.turn.ready();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
         self.dial_peers();
     }
@@ -334,7 +347,6 @@ impl Side for Server {
             Notice::Woken => {
                 #[cfg(unix)]
                 self.handle_dials();
-                #[cfg(feature = "cli")]
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

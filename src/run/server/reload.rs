@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{Access, Server, Tls, read_access, read_tls, trusted_proxies};
 use crate::config::{GatewayConfig, ServerConfig};
-use crate::run::reload::{Differences, Reader, Reread};
+#[cfg(feature = "cli")]
+use crate::run::reload::Reader;
+use crate::run::reload::{Differences, Reloader, Reread};
 use crate::status::event::Event;
 
 /// What was read.
@@ -15,15 +17,37 @@ pub(super) struct Read {
     access: Result<Access, String>,
 }
 
-/// Returns what reads the files of a server, after the settings that name them, if these are read again.
-pub(super) fn reader(config: ServerConfig, mut settings: Option<Reader<Reread<ServerConfig>>>) -> Reader<Read> {
-    Box::new(move || {
-        let settings = settings.as_mut().map(|settings| settings()).transpose()?;
-        let config = settings.as_ref().map_or(&config, |settings| &settings.config);
+impl Read {
+    /// Reads the files that these settings name.
+    fn of(config: &ServerConfig, settings: Option<Reread<ServerConfig>>) -> Read {
         let tls = read_tls(config).map_err(|error| error.to_string());
         let access = read_access(config).map_err(|error| error.to_string());
-        Ok(Read { settings, tls, access })
+        Read { settings, tls, access }
+    }
+}
+
+/// Returns what reads the files of a server, after the settings that name them, if these are read again.
+#[cfg(feature = "cli")]
+pub(super) fn reader(config: ServerConfig, mut settings: Option<Reader<Reread<ServerConfig>>>) -> Reader<Read> {
+    Box::new(move || match &mut settings {
+        Some(settings) => settings().map(|settings| Read::of(&settings.config.clone(), Some(settings))),
+        None => Ok(Read::of(&config, None)),
     })
+}
+
+/// Gives a server other settings, from another thread.
+#[derive(Debug)]
+pub(crate) struct ServerReloader(Reloader<Read>);
+
+impl ServerReloader {
+    pub(super) fn new(reloader: Reloader<Read>) -> ServerReloader {
+        ServerReloader(reloader)
+    }
+
+    /// Reads the files that these settings name, and has the run go by both. One that has ended takes none.
+    pub(crate) fn reload(&self, config: ServerConfig) {
+        self.0.reload(Read::of(&config.clone(), Some(config.into())));
+    }
 }
 
 /// Compares what is wanted with what there is. Returns what to go by.
@@ -72,17 +96,16 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
 
 impl Server {
     /// Has files and settings read again, unless the run is ending.
+    #[cfg(feature = "cli")]
     pub(super) fn begin_reload(&mut self) {
-        if !self.is_stopping()
-            && let Some(reloading) = &self.reloading
-        {
-            reloading.begin(&mut self.core.turn);
+        if !self.is_stopping() {
+            self.reloading.begin(&mut self.core.turn);
         }
     }
 
     /// Goes by what was read.
     pub(super) fn finish_reload(&mut self) {
-        while let Some(read) = self.reloading.as_ref().and_then(|reloading| reloading.poll()) {
+        while let Some(read) = self.reloading.poll() {
             self.reload(read);
         }
     }

@@ -5,7 +5,6 @@ mod endings;
 mod forwarding;
 mod meeting;
 mod programs;
-#[cfg(feature = "cli")]
 mod reloading;
 mod sides;
 mod simulation;
@@ -19,8 +18,6 @@ pub(super) use self::programs::{Ended, Visitor};
 use self::programs::{Program, Script};
 use self::sides::Running;
 pub(super) use self::sides::{SERVER_PORT, client_of, host_of, id, registration};
-#[cfg(feature = "cli")]
-use super::Reread;
 use super::{Client, Host, RunError, Server};
 use crate::config::{ClientConfig, HostConfig, ServerConfig};
 use crate::net::system::UdpSocket;
@@ -111,27 +108,24 @@ impl World {
     }
 
     /// Has a host go by other settings.
-    #[cfg(feature = "cli")]
     pub(super) fn reload_host(&mut self, side: Side, config: HostConfig) {
         let running = &mut self.sides[side.0];
         let here = running.here.clone();
         if let Some(sides::Kind::Host(host)) = &mut running.kind {
-            here.enter(|| host.reload(Ok(Reread { config, left: Vec::new() })));
+            here.enter(|| host.reload(Ok(config.into())));
         }
     }
 
     /// Has a client go by other settings.
-    #[cfg(feature = "cli")]
     pub(super) fn reload_client(&mut self, side: Side, config: ClientConfig) {
         let running = &mut self.sides[side.0];
         let here = running.here.clone();
         if let Some(sides::Kind::Client(client)) = &mut running.kind {
-            here.enter(|| client.reload(Ok(Reread { config, left: Vec::new() })));
+            here.enter(|| client.reload(Ok(config.into())));
         }
     }
 
     /// Tells a host that there are no other settings.
-    #[cfg(feature = "cli")]
     pub(super) fn fail_reload(&mut self, side: Side, reason: &str) {
         self.with_host(side, |host| host.reload(Err(reason.to_owned())));
     }

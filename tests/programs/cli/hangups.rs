@@ -2,9 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command, Stdio};
 
-use nix::pty::openpty;
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
@@ -40,10 +42,15 @@ fn with(hang_up: HangUp, arguments: &[&str]) -> Command {
     command
 }
 
-/// A terminal: the end of a window, of which no process gets a copy, and the end of programs.
+/// A terminal: the end of a window, of which no process gets a copy, not even one that another test starts just now,
+/// and the end of programs.
 fn terminal() -> (OwnedFd, OwnedFd) {
-    let pty = openpty(None, None).unwrap();
-    (pty.master.try_clone().unwrap(), pty.slave)
+    let window = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&window).unwrap();
+    unlockpt(&window).unwrap();
+    let name = ptsname_r(&window).unwrap();
+    let screen = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(name).unwrap();
+    (window.into(), screen.into())
 }
 
 fn host(hang_up: HangUp) -> Pinhole {

@@ -5,6 +5,8 @@ mod documents;
 mod endings;
 mod failures;
 mod hangups;
+#[cfg(target_os = "linux")]
+mod install;
 mod names;
 mod openwrt;
 mod played_host;
@@ -13,8 +15,13 @@ mod proxies;
 mod recovery;
 mod reload;
 mod runfile;
+#[cfg(target_os = "linux")]
+mod service_manager;
 mod sessions;
 mod signaling_port;
 mod stalled;
+mod surroundings;
+#[cfg(target_os = "linux")]
+mod units;
 mod usage;
 mod wizard;

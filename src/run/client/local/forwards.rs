@@ -67,6 +67,13 @@ impl Client {
         Ok(())
     }
 
+    /// Tells whether only the host's services say which ports there are.
+    pub(in crate::run::client) fn waits_for_services(&self) -> bool {
+        let waits =
+            |forward: &LocalForward| matches!(forward, LocalForward::Every | LocalForward::Service { bind: None, .. });
+        self.config.forwards.iter().any(waits)
+    }
+
     /// Binds the ports whose protocol depends on the services.
     fn bind_deferred(&mut self, services: &[Service]) -> Result<(), RunError> {
         for (address, purpose) in std::mem::take(&mut self.local.deferred) {
