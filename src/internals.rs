@@ -11,6 +11,11 @@ pub mod address {
 pub mod cli {
     pub use crate::cli::{forwards, quantity, run, services};
 }
+#[cfg(feature = "server")]
+pub mod cluster {
+    pub use crate::cluster::message::{Here, Names, Sealing};
+    pub use crate::cluster::{Secrets, ServerId, Tag, greeting};
+}
 pub mod config {
     pub use crate::config::{
         ClientConfig, GatewayConfig, HostConfig, LocalForward, PublicService, Rate, Registration, ServerConfig,
@@ -71,6 +76,9 @@ pub mod shares {
 }
 pub mod signaling {
     pub use crate::signaling::{ResumeKey, SessionId, Ticket};
+    pub mod binary {
+        pub use crate::signaling::binary::Binary;
+    }
     pub mod error {
         pub use crate::signaling::error::{SignalingError, Violation};
     }

@@ -7,6 +7,8 @@ mod address;
 mod api;
 #[cfg(feature = "cli")]
 mod cli;
+#[cfg(feature = "server")]
+mod cluster;
 pub mod config;
 #[cfg(feature = "cli")]
 mod demo;

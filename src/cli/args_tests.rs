@@ -120,6 +120,8 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["server", "--gateway-listen", "::1"], "--gateway-listen '::1': an IPv6 address needs brackets, as in [::1]:25565"),
     (&["server", "--proxy-listen", ""], "--proxy-listen '': nothing is given; give an address of this machine"),
     (&["server", "--admin-listen", "http://a"], "--admin-listen 'http://a': that is a URL, not an address; give"),
+    (&["server", "--peer", "ws://a?b"], "--peer: the URL of a server has no pin and nothing else after a question mark"),
+    (&["server", "--peer-listen", "a:1"], "--peer-listen 'a:1': only addresses of this machine can be listened on"),
     (&["check", "ws://a/<pin>"], "URL: the URL has <…> where an address belongs"),
     (&["check", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
     (&["check", "--stun", "stuns:a"], "--stun 'stuns:a': STUN over TLS (stuns:) is not supported, and protects nothing"),

@@ -113,6 +113,12 @@ pub enum UsageError {
     /// `--gateway-listen` without a gateway.
     #[error("--gateway-listen is for published services; add --gateway-domain, for example p.example.org")]
     ListenWithoutDomain,
+    /// `--cluster-secret-file` alone.
+    #[error("--cluster-secret-file is for links between servers; add --peer with another's URL, or --peer-listen")]
+    ClusterWithoutPeers,
+    /// `--peer` or `--peer-listen` without a secret.
+    #[error("servers prove to each other that they belong together; add --cluster-secret-file")]
+    ClusterWithoutSecret,
     /// Two flags with one address.
     #[error("{0} is to be listened on for two things; give each an address of its own")]
     SameListen(SocketAddr),

@@ -10,7 +10,8 @@ use super::choices::OUTPUT_HELP;
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, GatewayConfig, ServerAccess, ServerConfig, TlsFiles,
+    ClusterConfig, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, GatewayConfig, ServerAccess, ServerConfig,
+    SignalingUrl, TlsFiles,
 };
 
 // No line of these is longer than 80 columns, where clap would wrap it.
@@ -124,6 +125,21 @@ pub struct ServerArguments {
     /// It speaks HTTP. Whoever reaches it may do so: keep it on loopback.
     #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
     pub admin_listen: Option<SocketAddr>,
+    /// Another server, at its --peer-listen; hosts of either are reached through both (repeatable)
+    ///
+    /// Every server of a cluster names every other, or is named by it.
+    #[arg(long, value_name = "URL", help_heading = "Several servers as one", value_parser = parse::server_url)]
+    pub peer: Vec<SignalingUrl>,
+    /// Where other servers come to
+    ///
+    /// What they say is sealed, with or without TLS.
+    #[arg(long, value_name = "ADDR", help_heading = "Several servers as one", value_parser = parse::server_listen)]
+    pub peer_listen: Option<SocketAddr>,
+    /// A file with the secret of the cluster, 16 characters or more, the same at every server
+    ///
+    /// With several, one a line, the first proves and all verify, so that it can be replaced server by server.
+    #[arg(long, value_name = "FILE", help_heading = "Several servers as one")]
+    pub cluster_secret_file: Option<PathBuf>,
 }
 
 /// What is printed on stdout.
@@ -171,6 +187,7 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
         gateway,
         proxy_listen: arguments.proxy_listen,
         admin_listen: arguments.admin_listen,
+        cluster: cluster(arguments.cluster_secret_file, arguments.peer, arguments.peer_listen)?,
     };
     match twice(&config) {
         Some(address) => Err(UsageError::SameListen(address)),
@@ -178,11 +195,26 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
     }
 }
 
+/// Turns the arguments about other servers into settings.
+fn cluster(
+    secret_file: Option<PathBuf>,
+    peers: Vec<SignalingUrl>,
+    listen: Option<SocketAddr>,
+) -> Result<Option<ClusterConfig>, UsageError> {
+    match (secret_file, peers.is_empty() && listen.is_none()) {
+        (Some(file), false) => Ok(Some(ClusterConfig { peers, listen, ..ClusterConfig::new(file) })),
+        (None, true) => Ok(None),
+        (Some(_), true) => Err(UsageError::ClusterWithoutPeers),
+        (None, false) => Err(UsageError::ClusterWithoutSecret),
+    }
+}
+
 /// Finds an address that two things are to listen on.
 fn twice(config: &ServerConfig) -> Option<SocketAddr> {
     let mut known = vec![config.listen];
     let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
-    for address in gateway.chain(&config.proxy_listen).chain(&config.admin_listen) {
+    let peers = config.cluster.iter().flat_map(|cluster| &cluster.listen);
+    for address in gateway.chain(&config.proxy_listen).chain(&config.admin_listen).chain(peers) {
         if address.port() != 0 && known.contains(address) {
             return Some(*address);
         }

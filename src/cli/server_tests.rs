@@ -93,3 +93,22 @@ fn wrong_usage_says_what_to_do() {
     }
     assert!(parsed(&["--open", "--proxy-listen", "0", "--admin-listen", "0"]).is_ok(), "0 is another port each time");
 }
+
+#[test]
+fn several_servers_prove_that_they_belong_together() {
+    let config =
+        parsed(&["--open", "--cluster-secret-file", "s", "--peer", "wss://a.example.org", "--peer-listen", ":7000"]);
+    let cluster = config.unwrap().cluster.unwrap();
+    assert_eq!((cluster.secret_file, cluster.peers.len()), (PathBuf::from("s"), 1));
+    assert_eq!(cluster.listen, Some("[::]:7000".parse().unwrap()));
+    let wrong = [
+        (&["--open", "--peer", "ws://a"][..], "add --cluster-secret-file"),
+        (&["--open", "--peer-listen", "7000"], "add --cluster-secret-file"),
+        (&["--open", "--cluster-secret-file", "s"], "add --peer with another's URL, or --peer-listen"),
+        (&["--open", "--cluster-secret-file", "s", "--listen", "7000", "--peer-listen", "7000"], "two things"),
+    ];
+    for (line, expected) in wrong {
+        let said = parsed(line).unwrap_err();
+        assert!(said.contains(expected), "{line:?}: {said}");
+    }
+}

@@ -6,7 +6,7 @@ use super::command::Command;
 use super::failure::UsageError;
 use crate::config::{ClientConfig, HostConfig};
 #[cfg(feature = "server")]
-use crate::config::{ServerAccess, ServerConfig, tokens::Tokens};
+use crate::config::{ServerAccess, ServerConfig, cluster::read_secrets, tokens::Tokens};
 use crate::net::tls;
 
 /// Most services that are named.
@@ -80,13 +80,16 @@ fn server_files(config: &ServerConfig) -> Result<Option<String>, UsageError> {
     if let ServerAccess::Tokens(file) = &config.access {
         Tokens::read(file).map_err(|error| UsageError::Unusable("--tokens", error.to_string()))?;
     }
-    let Some(files) = &config.tls else { return Ok(None) };
+    let secrets = config.cluster.as_ref().map(|cluster| read_secrets(&cluster.secret_file)).transpose();
+    let remark = secrets.map_err(|error| UsageError::Unusable("--cluster-secret-file", error.to_string()))?;
+    let remark = remark.and_then(|(_, remark)| remark);
+    let Some(files) = &config.tls else { return Ok(remark) };
     let tls = tls::server_config(&files.certificate, &files.key);
     let tls = tls.map_err(|error| {
         let flag = if error.is_of(&files.certificate) { "--tls-cert" } else { "--tls-key" };
         UsageError::Unusable(flag, error.to_string())
     })?;
-    Ok(tls.remark)
+    Ok(tls.remark.or(remark))
 }
 
 fn host(config: &HostConfig) -> String {

@@ -3,6 +3,8 @@
 //! Fields may be added later, so settings are made by a constructor and changed field by field.
 
 mod approver;
+#[cfg(feature = "server")]
+pub(crate) mod cluster;
 mod error;
 mod forwards;
 mod server;
@@ -24,6 +26,8 @@ pub use server::{
 };
 
 pub use self::approver::{Approver, JoinRequest};
+#[cfg(feature = "server")]
+pub use self::cluster::ClusterConfig;
 pub use self::error::ConfigError;
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};

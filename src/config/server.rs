@@ -8,6 +8,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
+#[cfg(feature = "server")]
+use super::cluster::ClusterConfig;
 use super::first_hop;
 use crate::address::{self, AddressError, Host};
 use crate::http::field::HeaderField;
@@ -48,6 +50,9 @@ pub struct ServerConfig {
     pub proxy_listen: Option<SocketAddr>,
     /// Address of the administration.
     pub admin_listen: Option<SocketAddr>,
+    /// The other servers, if this is one of several.
+    #[cfg(feature = "server")]
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// A server's own certificate, in PEM files.
@@ -150,6 +155,8 @@ impl ServerConfig {
             gateway: None,
             proxy_listen: None,
             admin_listen: None,
+            #[cfg(feature = "server")]
+            cluster: None,
         }
     }
 }

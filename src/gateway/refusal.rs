@@ -31,6 +31,8 @@ pub enum Refusal {
     ServiceDown,
     /// 502: the host went away.
     HostGone,
+    /// 503: the host may be at another server, to which there is no link at the moment.
+    HostAway,
     /// 504: the service, or the host, did not answer in time.
     Timeout,
     /// 408: the request did not come in time.
@@ -65,7 +67,7 @@ impl Refusal {
             Refusal::Timeout => 504,
             Refusal::SlowRequest => 408,
             Refusal::TooManyLogins { .. } => 429,
-            Refusal::TooMany { .. } | Refusal::ShuttingDown => 503,
+            Refusal::TooMany { .. } | Refusal::ShuttingDown | Refusal::HostAway => 503,
             Refusal::Malformed(problem) => problem.status(),
         }
     }
@@ -80,6 +82,7 @@ impl Refusal {
             Refusal::Denied => "denied",
             Refusal::ServiceDown => "service-down",
             Refusal::HostGone => "host-gone",
+            Refusal::HostAway => "host-away",
             Refusal::Timeout => "timeout",
             Refusal::SlowRequest => "slow-request",
             Refusal::TooMany { .. } => "too-many",
@@ -102,6 +105,7 @@ impl Refusal {
             Refusal::Denied => "This is not allowed.".into(),
             Refusal::ServiceDown => "The host is connected, but its service cannot be reached.".into(),
             Refusal::HostGone => "The host's connection was lost.".into(),
+            Refusal::HostAway => "The host cannot be found at the moment.".into(),
             Refusal::Timeout => "The service did not answer in time.".into(),
             Refusal::SlowRequest => "The request did not come in time.".into(),
             Refusal::TooMany { .. } => "Too many requests are in progress at the moment.".into(),
@@ -121,7 +125,7 @@ impl Refusal {
             Refusal::ProxyLogin => "Set them in the program that uses the proxy, as http://name:token@server:port.",
             Refusal::Denied => "If it should be, ask who runs the host.",
             Refusal::ServiceDown => "Check that the service is running on the host, and on the port that is published.",
-            Refusal::HostGone | Refusal::ShuttingDown => "Try again in a moment.",
+            Refusal::HostGone | Refusal::HostAway | Refusal::ShuttingDown => "Try again in a moment.",
             Refusal::Timeout => "Try again, or check whether the service is stuck.",
             Refusal::SlowRequest => "Try again.",
             Refusal::TooMany { .. } => "Try again shortly.",
@@ -148,7 +152,9 @@ impl Refusal {
             Refusal::TooMany { retry_after } | Refusal::TooManyLogins { retry_after } => {
                 answer.with_header("Retry-After", &retry_after.to_string())
             }
-            Refusal::HostGone | Refusal::ShuttingDown => answer.with_header("Retry-After", &RETRY_AFTER.to_string()),
+            Refusal::HostGone | Refusal::HostAway | Refusal::ShuttingDown => {
+                answer.with_header("Retry-After", &RETRY_AFTER.to_string())
+            }
             Refusal::Malformed(Malformed::Connect) => {
                 answer.with_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
             }
@@ -183,6 +189,7 @@ mod tests {
         Refusal::Denied,
         Refusal::ServiceDown,
         Refusal::HostGone,
+        Refusal::HostAway,
         Refusal::Timeout,
         Refusal::SlowRequest,
         Refusal::TooMany { retry_after: 7 },

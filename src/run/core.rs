@@ -27,6 +27,8 @@ use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
 use super::dialer::{Dialer, Waiter};
 use super::flows::{Flows, UdpListener};
+#[cfg(feature = "server")]
+use super::keys::Scope;
 use super::keys::{ConnectionKey, FlowKey, SessionKey, UdpListenerKey};
 use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
 use super::rounds::Rounds;
@@ -131,6 +133,10 @@ impl Core {
 
     fn handle_stream_event(&mut self, session: SessionKey, event: tunnel::Event) {
         match event {
+            #[cfg(feature = "server")]
+            tunnel::Event::Opened(..) if self.sessions[session].scope == Scope::Link => {
+                self.turn.tell(Notice::Unowned { session, event });
+            }
             tunnel::Event::Opened(key, target) => self.open_target(session, key, &target),
             tunnel::Event::Readable(key) | tunnel::Event::Writable(key) => {
                 if let Some(&connection) = self.sessions[session].connections.get(&key) {
@@ -173,6 +179,8 @@ impl Core {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match waiter {
                 Waiter::Side => self.turn.tell(PeerNotice::Resolved { answer }),
+                #[cfg(feature = "server")]
+                Waiter::Peer(peer) => self.turn.tell(ServerNotice::Resolved { peer, answer }),
                 Waiter::Flow(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_lookup(&mut shared, flow, &answer);

@@ -69,6 +69,8 @@ pub(super) enum ServerDue {
     Leaving,
     /// A login of a visitor has its turn.
     Logins,
+    /// Another server of the cluster may be dialled again.
+    Redial,
     /// The connection of a browser may have taken too long.
     Web(Mark),
 }

@@ -49,6 +49,9 @@ pub(super) enum Waiter {
     Connection(ConnectionKey),
     /// A flow.
     Flow(FlowKey),
+    /// A server, for the other one with this number.
+    #[cfg(feature = "server")]
+    Peer(usize),
 }
 
 /// A peer's stream, and the target that it is to be joined to.

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::config::ConfigError;
 #[cfg(feature = "server")]
-use crate::config::tokens::TokensFileError;
+use crate::config::{cluster::SecretsFileError, tokens::TokensFileError};
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
 use crate::net::websocket::{Dialled, WebSocketError};
@@ -32,6 +32,10 @@ pub enum RunError {
     #[cfg(feature = "server")]
     #[error(transparent)]
     Tokens(#[from] TokensFileError),
+    /// The secrets of a cluster cannot be read.
+    #[cfg(feature = "server")]
+    #[error(transparent)]
+    ClusterSecrets(#[from] SecretsFileError),
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
@@ -90,6 +94,8 @@ impl RunError {
             RunError::Tls(_) => "certificates",
             #[cfg(feature = "server")]
             RunError::Tokens(_) => "tokens",
+            #[cfg(feature = "server")]
+            RunError::ClusterSecrets(_) => "cluster-secret",
             RunError::WebSocket(WebSocketError::Certificate { .. })
             | RunError::Server(WebSocketError::Certificate { .. }) => "certificate",
             RunError::WebSocket(WebSocketError::Busy { .. }) => "busy",

@@ -52,4 +52,7 @@ pub(super) enum Scope {
     /// A session between a host and a server, without proof of the pin. At the host it reaches what is published, and
     /// what the host dials for the server.
     Server,
+    /// A session between two servers of a cluster. Its streams carry conversations of the one with hosts of the other.
+    #[cfg(feature = "server")]
+    Link,
 }

@@ -125,6 +125,8 @@ pub(super) enum ServerNotice {
     Web { slot: Slot, event: MioEvent },
     /// The connection of a browser may have more work although no event says so.
     WebPoll { web: Mark },
+    /// The look-up of another server of the cluster was answered.
+    Resolved { peer: usize, answer: Result<Vec<SocketAddr>, String> },
     /// A deadline of the server.
     Due(ServerDue),
 }

@@ -138,6 +138,12 @@ impl Sessions {
         self.insert(Session::plain(turn.now, config), Scope::Server, name)
     }
 
+    /// Starts the session between two servers, on their link.
+    #[cfg(feature = "server")]
+    pub(super) fn add_link(&mut self, turn: &Turn, name: String, config: Config) -> SessionKey {
+        self.insert(Session::plain(turn.now, config), Scope::Link, name)
+    }
+
     fn insert(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);

@@ -27,6 +27,9 @@ pub const HOST_GONE: &str = "the host is gone";
 /// A server goes away.
 pub const SERVER_GOES: &str = "the server goes away";
 
+/// A server of a cluster closes a link to a server to which another link stays.
+pub const OTHER_LINK: &str = "there is another link";
+
 /// Whoever runs the server ended the link.
 pub const ADMINISTRATION: &str = "ended by the administration";
 
@@ -40,8 +43,18 @@ mod tests {
 
     #[test]
     fn every_word_of_goodbye_stands_in_the_protocol() {
-        let closing =
-            [DONE, CONNECTED, RESUMED, SESSION_ENDED, HOST_ENDED, HOST_DONE, HOST_GONE, SERVER_GOES, ADMINISTRATION];
+        let closing = [
+            DONE,
+            CONNECTED,
+            RESUMED,
+            SESSION_ENDED,
+            HOST_ENDED,
+            HOST_DONE,
+            HOST_GONE,
+            SERVER_GOES,
+            OTHER_LINK,
+            ADMINISTRATION,
+        ];
         let written = include_str!("closing.rs").lines().filter(|line| line.starts_with("pub const")).count();
         assert_eq!(written, closing.len(), "every one is checked");
         let farewells = [Farewell::NoPath, Farewell::Check];

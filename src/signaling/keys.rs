@@ -215,6 +215,14 @@ fn derived<const N: usize>(secret: &hkdf::Prk, label: &[u8]) -> [u8; N] {
     out
 }
 
+/// Returns both halves of the sealed exchange between two servers that hold `secret`. `salt` is new for every exchange;
+/// the one that dialled `is_client`.
+#[cfg(feature = "server")]
+pub(crate) fn sealing_between_servers(secret: &[u8; 32], salt: &[u8], is_client: bool) -> (Sealer, Opener) {
+    let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret);
+    sealing(&secret, if is_client { Role::Client } else { Role::Host })
+}
+
 /// Derives the keys of both directions from one secret.
 fn sealing(secret: &hkdf::Prk, role: Role) -> (Sealer, Opener) {
     let key = |label: &[u8]| {

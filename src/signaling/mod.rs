@@ -25,6 +25,8 @@ mod session_id;
 pub mod url;
 mod words;
 
+#[cfg(feature = "server")]
+pub(crate) use keys::sealing_between_servers;
 pub use keys::{ResumeKey, Ticket};
 pub use session_id::SessionId;
 

@@ -123,6 +123,12 @@ impl SignalingUrl {
         self.endpoint(&format!("{DEFAULT_PATH}/{id}"))
     }
 
+    /// Returns where other servers of a cluster come to, given a server's base.
+    #[cfg(feature = "server")]
+    pub(crate) fn peer_endpoint(&self) -> SignalingUrl {
+        self.endpoint("/peer")
+    }
+
     /// Returns host and port for the `Host` header: an IPv6 literal in brackets, without the scheme's default port.
     pub(crate) fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };

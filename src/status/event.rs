@@ -266,6 +266,9 @@ pub enum Event {
         /// Address of the administration.
         #[serde(skip_serializing_if = "Option::is_none")]
         admin: Option<SocketAddr>,
+        /// Address for other servers of the cluster.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        peers: Option<SocketAddr>,
         /// Whether anybody may register.
         open: bool,
         /// Number of descriptors, and so of connections, that the process may have; the highest number means no limit.
@@ -286,6 +289,22 @@ pub enum Event {
     HostLeft {
         /// Its id.
         id: HostId,
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// Another server of the cluster has a link to this one: its hosts can be reached here.
+    #[non_exhaustive]
+    PeerLinked {
+        /// The other server, by the beginning of the id that it has until it ends.
+        server: String,
+        /// Its address.
+        remote: SocketAddr,
+    },
+    /// The link to another server of the cluster is gone.
+    #[non_exhaustive]
+    PeerLost {
+        /// The other server.
+        server: String,
         /// Why, in a few words.
         reason: String,
     },

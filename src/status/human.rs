@@ -129,6 +129,8 @@ impl Human {
             Event::Serving { .. }
             | Event::HostJoined { .. }
             | Event::HostLeft { .. }
+            | Event::PeerLinked { .. }
+            | Event::PeerLost { .. }
             | Event::ClientJoined { .. }
             | Event::ClientLeft { .. }
             | Event::Reloaded { .. }

@@ -175,6 +175,7 @@ mod tests {
                     domain: Some("d".into()),
                     proxy: None,
                     admin: None,
+                    peers: None,
                     open: false,
                     descriptors: 1024,
                 },
@@ -183,6 +184,14 @@ mod tests {
             (
                 Event::HostJoined { id: id(), remote: remote(), replaced: true },
                 r#"{"event":"host-joined","id":"myhost","remote":"192.0.2.1:9","replaced":true}"#,
+            ),
+            (
+                Event::PeerLinked { server: "0123abcd".into(), remote: remote() },
+                r#"{"event":"peer-linked","server":"0123abcd","remote":"192.0.2.1:9"}"#,
+            ),
+            (
+                Event::PeerLost { server: "0123abcd".into(), reason: "x".into() },
+                r#"{"event":"peer-lost","server":"0123abcd","reason":"x"}"#,
             ),
             (Event::HostLeft { id: id(), reason: "x".into() }, r#"{"event":"host-left","id":"myhost","reason":"x"}"#),
             (

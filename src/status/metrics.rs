@@ -20,6 +20,8 @@ const STATUSES: usize = 500;
 pub struct Metrics {
     /// Hosts that are registered at present.
     pub hosts: usize,
+    /// Links to other servers of the cluster at present.
+    pub cluster_links: usize,
     /// Clients that are connected at present.
     pub clients: usize,
     /// TCP connections of every kind that are open at present.
@@ -65,6 +67,7 @@ impl Metrics {
     pub fn new(start: SystemTime) -> Metrics {
         Metrics {
             hosts: 0,
+            cluster_links: 0,
             clients: 0,
             connections: 0,
             conversations: 0,
@@ -104,6 +107,8 @@ impl Metrics {
         page.single("pinhole_start_time_seconds", "gauge", "When the server was started.", start.as_secs_f64());
         page.single("pinhole_connections", "gauge", "TCP connections that are open.", self.connections);
         page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
+        let help = "Links to other servers of the cluster.";
+        page.single("pinhole_cluster_links", "gauge", help, self.cluster_links);
         let help = "Registrations that replaced an earlier connection.";
         page.single("pinhole_replacements_total", "counter", help, self.replacements);
         page.single("pinhole_clients", "gauge", "Clients that are connected to hosts.", self.clients);

@@ -66,6 +66,8 @@ impl Reporter {
                     | Event::Serving { .. }
                     | Event::HostJoined { .. }
                     | Event::HostLeft { .. }
+                    | Event::PeerLinked { .. }
+                    | Event::PeerLost { .. }
                     | Event::ClientJoined { .. }
                     | Event::ClientLeft { .. }
                     | Event::Reloaded { .. }

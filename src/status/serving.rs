@@ -15,6 +15,10 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
             let how = if *replaced { ", in place of an earlier connection" } else { "" };
             format!("host {id} registered from {remote}{how}")
         }
+        Event::PeerLinked { server, remote } => format!("linked to the server {server} at {remote}"),
+        Event::PeerLost { server, reason } => {
+            format!("the link to the server {server} is gone: {}", sanitize(reason, MAX_PEER_TEXT))
+        }
         Event::HostLeft { id, reason } => format!("host {id} left: {}", sanitize(reason, MAX_PEER_TEXT)),
         Event::ClientJoined { id, remote, conversation } => {
             paint.dim(&format!("client {id}/{conversation} joined from {remote}"))
@@ -46,7 +50,9 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
 
 /// Returns what listens where, the command for a host, and what the owner should know.
 fn serving(event: &Event, paint: &Paint) -> Option<String> {
-    let Event::Serving { listen, tls, gateway, domain, proxy, admin, open, descriptors } = event else { return None };
+    let Event::Serving { listen, tls, gateway, domain, proxy, admin, peers, open, descriptors } = event else {
+        return None;
+    };
     let domain = domain.as_deref().map(|domain| sanitize(domain, MAX_PEER_TEXT));
     let mut lines = vec!["Serving.".to_owned(), String::new()];
     lines.push(format!("  Signaling  {listen}{}", if *tls { ", with TLS" } else { "" }));
@@ -57,6 +63,7 @@ fn serving(event: &Event, paint: &Paint) -> Option<String> {
     }
     lines.extend(proxy.map(|proxy| format!("  Proxy      {proxy}")));
     lines.extend(admin.map(|admin| format!("  Admin      {admin}")));
+    lines.extend(peers.map(|peers| format!("  Servers    {peers}")));
     let url = server_url(*listen, *tls, domain.as_deref());
     let token = if *open { "" } else { " --token '<token>'" };
     let command = format!("pinhole host 8080 --server '{url}' --id myhost{token}");
@@ -115,6 +122,7 @@ mod tests {
             domain: None,
             proxy: None,
             admin: None,
+            peers: None,
             open,
             descriptors: u64::MAX,
         }
@@ -144,6 +152,7 @@ Ctrl-C ends.";
             domain: Some("p.example.org".into()),
             proxy: Some("127.0.0.1:1080".parse().unwrap()),
             admin: Some("127.0.0.1:9090".parse().unwrap()),
+            peers: Some("10.0.0.1:7000".parse().unwrap()),
             open: false,
             descriptors: 1024,
         };
@@ -154,6 +163,7 @@ Serving.
   Gateway    [::]:443, [::]:80 for *.p.example.org
   Proxy      127.0.0.1:1080
   Admin      127.0.0.1:9090
+  Servers    10.0.0.1:7000
 
 A host shares its port 8080 through this server with:
   pinhole host 8080 --server 'wss://p.example.org' --id myhost --token '<token>'

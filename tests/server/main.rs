@@ -12,6 +12,8 @@ mod common;
 
 /// What the server reports about itself, and what its owner can do.
 mod administration;
+/// Several servers as one: hosts at one, and clients, visitors and dials at another.
+mod cluster;
 /// Clients that do not read, and crowds.
 mod crowds;
 /// A forwarder between processes that records what it passes on, and cuts connections.

@@ -89,6 +89,7 @@ const SERVER: &[&[&str]] = &[
     &["--log-format=json"],
     &["--gateway-domain=p.example.org", "--gateway-listen=:80"],
     &["--admin-listen", "9"],
+    &["--cluster-secret-file=/s", "--peer=ws://10.0.0.2:7000", "--peer-listen=:7000"],
 ];
 
 /// A command line of some of these options, with a pin.

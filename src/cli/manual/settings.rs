@@ -10,7 +10,9 @@ use super::words::FILE;
 /// What the values of keys look like, by the key or, where several are alike, by the name of the value in the help.
 const EXAMPLES: &[(&str, &str)] = &[
     ("ca", "\"ca.pem\""),
+    ("cluster-secret-file", "\"cluster.secret\""),
     ("gateway-listen", "[\":80\"]"),
+    ("peer", "[\"ws://10.0.0.2:7000\"]"),
     ("pin-file", "\"nas.pin\""),
     ("proxy-auth-file", "\"proxy.login\""),
     ("public-auth-file", "\"visitors.login\""),

@@ -129,6 +129,7 @@ const SERVER: Words = Words {
     exit_status: EXIT_STATUS,
     files: &[
         ("--tokens FILE", "Which tokens may register which ids, in TOML; see below."),
+        ("--cluster-secret-file FILE", "The secrets that the servers of a cluster share, one a line."),
         ("--tls-cert FILE, --tls-key FILE", "The certificate of this server and its key, in PEM."),
     ],
     signals: &[

@@ -53,6 +53,8 @@ impl Host {
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let result = match entry.scope {
             Scope::Peer => self.listen_for(session, id, text),
+            #[cfg(feature = "server")]
+            Scope::Link => Err("a server cannot ask for this".to_owned()),
             Scope::Server => Err("a server cannot ask for this".to_owned()),
         };
         let Some(entry) = self.core.sessions.get_mut(session) else { return };

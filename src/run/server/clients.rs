@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::Server;
+use super::cluster::Place;
 use super::phase::{Joined, Phase};
 use crate::net::websocket::{MAX_MESSAGE, close_code};
 use crate::run::deadlines::STEP_TIMEOUT;
@@ -30,7 +31,12 @@ const MAX_QUEUED: usize = 256 * 1024 * 1024;
 impl Server {
     /// Handles a client that wants to join a host.
     pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
-        let Some(&host) = self.names.get(id) else { return self.refuse_unknown(key, id) };
+        let host = match self.place(id) {
+            Place::Here(host) => host,
+            Place::At(elsewhere) => elsewhere.link,
+            Place::Away => return self.refuse_away(key),
+            Place::Nowhere => return self.refuse_unknown(key, id),
+        };
         if let Some(link) = self.links.get_mut(key) {
             link.phase = Phase::Client(Box::new(Joined {
                 id: id.clone(),
@@ -39,6 +45,7 @@ impl Server {
                 outbox: Outbox::default(),
                 is_leaving: false,
                 is_blocked: false,
+                distant: None,
                 sent: 0,
                 received: 0,
             }));
@@ -46,7 +53,12 @@ impl Server {
         self.begin_step(key, STEP_TIMEOUT);
     }
 
-    fn refuse_unknown(&mut self, key: LinkKey, id: &HostId) {
+    /// Asks a client to come again: its host may be at a server without a link at the moment.
+    pub(super) fn refuse_away(&mut self, key: LinkKey) {
+        self.refuse(key, Refusal::Busy, "the host cannot be found at the moment; try again");
+    }
+
+    pub(super) fn refuse_unknown(&mut self, key: LinkKey, id: &HostId) {
         let message = format!("no host is registered as {id}: is it running, and is the name right?");
         self.refuse(key, Refusal::UnknownHost, &message);
     }
@@ -54,9 +66,22 @@ impl Server {
     /// Gives a client that sent its first message a place and a number, or refuses it.
     fn begin_conversation(&mut self, key: LinkKey) -> Option<u32> {
         let id = self.client(key)?.id.clone();
-        let Some(&host) = self.names.get(&id) else {
-            self.refuse_unknown(key, &id);
-            return None;
+        let host = match self.place(&id) {
+            Place::Here(host) => host,
+            // One hop, never two.
+            Place::At(_) if self.is_guest(key) => {
+                self.refuse_away(key);
+                return None;
+            }
+            Place::At(elsewhere) => return self.begin_distant(key, elsewhere),
+            Place::Away => {
+                self.refuse_away(key);
+                return None;
+            }
+            Place::Nowhere => {
+                self.refuse_unknown(key, &id);
+                return None;
+            }
         };
         if !self.make_place_for_client(key, host) {
             self.refuse(key, Refusal::Full, "the server has all the clients it may have; try again later");
@@ -84,7 +109,12 @@ impl Server {
 
     /// Makes a client wait if its host has no room now: it goes into the host's list. Returns whether it waits.
     pub(super) fn block_if_full(&mut self, key: LinkKey) -> bool {
+        let is_guest = self.is_guest(key);
         let Some(client) = self.client(key) else { return false };
+        if !is_guest && let Some(distant) = &client.distant {
+            client.is_blocked = distant.waits();
+            return client.is_blocked;
+        }
         if client.number.is_none() {
             let id = client.id.clone();
             // Without a host, the client is told so at its first message.
@@ -120,8 +150,11 @@ impl Server {
         let Some(conversation) = known.or_else(|| self.begin_conversation(key)) else { return };
         let Some(client) = self.client(key) else { return };
         client.received += payload.len() as u64;
-        let host = client.host;
+        let (host, is_distant) = (client.host, client.distant.is_some());
         self.metrics.relayed.to_host += payload.len() as u64;
+        if is_distant && !self.is_guest(key) {
+            return self.send_distant(key, &payload);
+        }
         self.send_packet(host, Packet { conversation, payload });
     }
 
@@ -160,6 +193,9 @@ impl Server {
 
     /// Writes to a client's WebSocket what it has room for.
     pub(super) fn pump_client(&mut self, key: LinkKey) {
+        if self.is_guest(key) {
+            return self.pump_guest(key);
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         let (Phase::Client(client), Some(websocket)) = link.parts() else { return };
         let before = client.outbox.bytes();
@@ -194,7 +230,8 @@ impl Server {
 
     /// Cleans up after a client that is gone.
     pub(super) fn client_left(&mut self, key: LinkKey, client: Joined, reason: &str) {
-        let Joined { id, host, number, is_leaving, outbox, sent, received, .. } = client;
+        let Joined { id, host, number, is_leaving, outbox, sent, received, distant, .. } = client;
+        distant.into_iter().for_each(|distant| self.leave_distant(*distant));
         self.clients.leave(key);
         self.queued -= outbox.bytes();
         let Some(number) = number else { return };
@@ -212,8 +249,10 @@ impl Server {
 
     /// Tells the clients of a host that it is gone.
     pub(super) fn dismiss(&mut self, clients: impl IntoIterator<Item = LinkKey>) {
+        // In a cluster it may be at another server by now.
+        let code = if self.cluster.is_some() { ErrorCode::Busy } else { ErrorCode::UnknownHost };
         for key in clients {
-            self.send_error(key, ErrorCode::UnknownHost, closing::HOST_GONE);
+            self.send_error(key, code, closing::HOST_GONE);
             self.close_link_for(key, close_code::GOING_AWAY, closing::HOST_GONE);
         }
     }

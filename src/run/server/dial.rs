@@ -1,7 +1,9 @@
 //! Dialling through hosts, for other threads of this process.
 
 use super::Server;
+use super::cluster::Place;
 use crate::address::Target;
+use crate::cluster::message::{self, Order};
 use crate::net::program_stream::ProgramStream;
 use crate::run::keys::SessionKey;
 use crate::run::opener::{DialError, Opener, PATIENCE, Until};
@@ -45,9 +47,8 @@ impl Server {
     /// Opens the streams that other threads requested.
     pub(super) fn handle_dials(&mut self) {
         while let Some(request) = self.dials.poll() {
-            match self.dialling(&request.target.id) {
-                Ok(session) => {
-                    let target = ConnectTarget::Tcp(request.target.target.to_string());
+            match self.dialling(&request.target) {
+                Ok((session, target)) => {
                     self.metrics.dials += 1;
                     request.open(&mut self.core, session, &target);
                 }
@@ -56,11 +57,20 @@ impl Server {
         }
     }
 
-    fn dialling(&mut self, id: &HostId) -> Result<SessionKey, DialError> {
-        let key = *self.names.get(id).ok_or(DialError::NoHost)?;
-        if !self.host(key).is_some_and(|host| host.dials) {
-            return Err(DialError::NotAllowed);
-        }
-        self.session_of(key).ok_or(DialError::NoHost)
+    /// Returns the session that leads to a host, and the target of a stream there.
+    fn dialling(&mut self, wanted: &Wanted) -> Result<(SessionKey, ConnectTarget), DialError> {
+        let (id, target) = (&wanted.id, wanted.target.to_string());
+        let dials = match self.place(id) {
+            Place::Here(key) if self.host(key).is_some_and(|host| host.dials) => {
+                let session = self.session_of(key).ok_or(DialError::NoHost)?;
+                return Ok((session, ConnectTarget::Tcp(target)));
+            }
+            Place::At(elsewhere) if elsewhere.dials => elsewhere,
+            Place::Here(_) | Place::At(_) => return Err(DialError::NotAllowed),
+            Place::Away | Place::Nowhere => return Err(DialError::NoHost),
+        };
+        let order = Order { id: id.clone(), epoch: dials.epoch, to: message::Wanted::Target(target) };
+        let target = order.to_text().map(ConnectTarget::Tcp).ok_or(DialError::NotAllowed)?;
+        Ok((dials.session, target))
     }
 }

@@ -112,6 +112,9 @@ impl Server {
     /// Sends a message of the session with a host.
     pub(super) fn send_signal(&mut self, session: SessionKey, signal: Signal) {
         let Some(&key) = self.sessions.get(&session) else { return };
+        if self.peer(key).is_some() {
+            return self.send_to_peer(key, signal.into());
+        }
         let Some(host) = self.host(key).filter(|host| host.session == Some(session)) else { return };
         host.outbox.push(signal.into());
         let waiting = host.outbox.bytes();
@@ -146,7 +149,8 @@ impl Server {
     /// Ends the hosts whose streams hold most, until the total is within the limit.
     pub(super) fn bound_memory(&mut self) {
         let mut held: Vec<(u64, LinkKey)> = Vec::new();
-        for (key, &link) in &self.sessions {
+        // Sessions with other servers are few, and no strangers'.
+        for (key, &link) in self.sessions.iter().filter(|(_, link)| self.links[**link].phase.is_host()) {
             if let Some(entry) = self.core.sessions.get_mut(*key) {
                 let (windows, queued) = entry.session.mux().memory();
                 held.push((windows + queued as u64, link));
@@ -170,6 +174,8 @@ impl Server {
             self.sessions.remove(&session);
             self.leaving.forget_host(session);
             self.drop_link(key, &end.to_string());
+        } else if self.peer(key).is_some_and(|peer| peer.session == session) {
+            self.drop_link(key, "the session with it ended");
         }
     }
 
@@ -177,6 +183,7 @@ impl Server {
     pub(super) fn host_left(&mut self, key: LinkKey, host: Registered, reason: &str) {
         if self.names.get(&host.id) == Some(&key) {
             self.names.remove(&host.id);
+            self.release_name(&host.id);
         }
         self.metrics.hosts = self.names.len();
         if let Some(session) = host.session {

@@ -35,6 +35,9 @@ const MESSAGES_PER_TURN: usize = 64;
 const HOST_PATH: &str = "/host";
 const CLIENT_PATH: &str = "/ws/";
 
+/// Path for other servers of the cluster.
+const PEER_PATH: &str = "/peer";
+
 impl Server {
     pub(super) fn accept(&mut self, key: PortKey) -> Result<(), RunError> {
         for _ in 0..ACCEPTS_PER_TURN {
@@ -61,7 +64,7 @@ impl Server {
             Serves::Signaling if self.config.gateway.is_some() => self.add_web(stream, remote, Kind::Web, true),
             Serves::Gateway => self.add_web(stream, remote, Kind::Web, false),
             Serves::Proxy => self.add_web(stream, remote, Kind::Proxy, false),
-            Serves::Signaling | Serves::Administration => self.add_link(stream, remote, serves),
+            Serves::Signaling | Serves::Administration | Serves::Peers => self.add_link(stream, remote, serves),
         }
     }
 
@@ -106,10 +109,14 @@ impl Server {
             Phase::Client(client) if client.number.is_some() => {}
             // The client is not read at the moment.
             Phase::Client(client) if client.is_blocked => self.begin_step(key, STEP_TIMEOUT),
-            Phase::Host(_) => {}
+            Phase::Host(_) | Phase::Peer(_) => {}
+            Phase::Dialling(_) => {
+                let error = self.links[key].timed_out();
+                self.try_next_address(key, error);
+            }
             Phase::Closing => self.drop_link(key, "closed"),
             Phase::Asking(_) | Phase::Visiting(_) => self.drop_link(key, "it said nothing"),
-            Phase::Registering(_) | Phase::Client(_) => {
+            Phase::Registering(_) | Phase::Client(_) | Phase::Greeting(_) => {
                 self.refuse(key, Refusal::Timeout, "nothing was said within 10 s");
             }
         }
@@ -127,7 +134,10 @@ impl Server {
                 Some(LinkEvent::Text(text)) => self.handle_text(key, text),
                 Some(LinkEvent::Binary(bytes)) => self.handle_binary(key, bytes),
                 Some(LinkEvent::Answered) => return self.drop_link(key, "answered"),
-                Some(LinkEvent::Closed(_)) => return self.drop_link(key, "it closed the connection"),
+                Some(LinkEvent::Closed(reason)) => return self.closed_by_other(key, &reason),
+                Some(LinkEvent::Failed(error)) if matches!(self.links[key].phase, Phase::Dialling(_)) => {
+                    return self.try_next_address(key, error);
+                }
                 Some(LinkEvent::Failed(error)) => {
                     if let WebSocketError::TooLarge { .. } = error {
                         self.note_refusal(key, Refusal::TooLarge, "a message was too large");
@@ -153,12 +163,14 @@ impl Server {
             _ if self.is_stopping() => None,
             (Serves::Signaling, HOST_PATH, _) => Some(Phase::Registering(front)),
             (Serves::Signaling, _, Some(id)) => Some(Phase::Visiting(id)),
+            (Serves::Peers, PEER_PATH, _) => self.await_greeting(),
             _ => None,
         };
         let answer = match (&next, serves) {
             (Some(_), _) => None,
             (None, Serves::Signaling | Serves::Gateway | Serves::Proxy) => Some(self.page(&request)),
             (None, Serves::Administration) => Some(self.administer(&request)),
+            (None, Serves::Peers) => None,
         };
         let Some(link) = self.links.get_mut(key) else { return };
         if let Some(next) = next {
@@ -181,6 +193,9 @@ impl Server {
 
     fn upgraded(&mut self, key: LinkKey) {
         let phase = self.links.get(key).map(|link| &link.phase);
+        if let Some(&Phase::Dialling(peer)) = phase {
+            return self.greet(key, peer);
+        }
         let visited = if let Some(Phase::Visiting(id)) = phase { Some(id.clone()) } else { None };
         self.begin_step(key, STEP_TIMEOUT);
         if let Some(id) = visited {
@@ -193,8 +208,11 @@ impl Server {
             Some(Phase::Registering(_)) => self.handle_registration(key, &text),
             Some(Phase::Host(_)) => self.handle_host_text(key, &text),
             Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Text(text)),
-            Some(Phase::Contending(..)) => self.refuse(key, Refusal::Protocol, "a message came out of turn"),
-            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Closing) | None => {}
+            Some(Phase::Greeting(_)) => self.handle_greeting(key, &text),
+            Some(Phase::Contending(..) | Phase::Peer(_)) => {
+                self.refuse(key, Refusal::Protocol, "a message came out of turn");
+            }
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Dialling(_) | Phase::Closing) | None => {}
         }
     }
 
@@ -202,10 +220,12 @@ impl Server {
         match self.links.get(key).map(|link| &link.phase) {
             Some(Phase::Host(_)) => self.handle_packet(key, bytes),
             Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
+            Some(Phase::Peer(_)) => self.handle_peer_message(key, bytes),
+            Some(Phase::Greeting(_)) => self.refuse(key, Refusal::Protocol, "a server greets first"),
             Some(Phase::Registering(_) | Phase::Contending(..)) => {
                 self.refuse(key, Refusal::Protocol, "a host registers before it sends anything else");
             }
-            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Closing) | None => {}
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Dialling(_) | Phase::Closing) | None => {}
         }
     }
 
@@ -213,7 +233,11 @@ impl Server {
     pub(super) fn drained(&mut self, key: LinkKey) {
         match self.links.get(key).map(|link| &link.phase) {
             Some(Phase::Host(_)) => self.pump_host(key),
-            Some(Phase::Client(_)) => self.pump_client(key),
+            Some(Phase::Client(_)) => {
+                self.pump_client(key);
+                self.read_distant(key);
+            }
+            Some(Phase::Peer(_)) => self.pump_peer(key),
             _ => {}
         }
     }
@@ -234,6 +258,9 @@ impl Server {
 
     pub(super) fn send_error(&mut self, key: LinkKey, code: ErrorCode, message: &str) {
         let message = Payload::Text(FromServer::error(code, message).to_text());
+        if self.is_guest(key) {
+            return self.send_distant(key, &message);
+        }
         if let Err(error) = self.links.send(key, message) {
             debug!("send error={error}");
         }
@@ -251,7 +278,7 @@ impl Server {
         // The link of a host or a client had no place among these until now.
         self.asking.enter(key, link.source(), Standing::Idle);
         if !self.links.close(&mut self.core.turn, key, code, reason) {
-            return self.drop_link(key, reason);
+            self.drop_link(key, reason);
         }
         self.left(key, phase, reason);
     }
@@ -269,6 +296,9 @@ impl Server {
             Phase::Host(host) => self.host_left(key, *host, reason),
             Phase::Client(client) => self.client_left(key, *client, reason),
             Phase::Contending(register, _) => self.contender_left(key, &register),
+            Phase::Dialling(peer) => self.peer_unreached(peer, reason),
+            Phase::Greeting(greeting) => self.greeting_left(&greeting, reason),
+            Phase::Peer(peer) => self.peer_left(key, &peer, reason),
             Phase::Asking(_) | Phase::Visiting(_) | Phase::Registering(_) | Phase::Closing => {}
         }
     }
@@ -277,7 +307,7 @@ impl Server {
     pub(super) fn keep_alive(&mut self) {
         // A client that is not read seems silent.
         let serves = |phase: &Phase| match phase {
-            Phase::Host(_) => true,
+            Phase::Host(_) | Phase::Peer(_) => true,
             Phase::Client(client) => !client.is_blocked,
             _ => false,
         };
@@ -285,6 +315,7 @@ impl Server {
         dead.into_iter().for_each(|key| self.drop_link(key, "it did not answer any more"));
         self.bound_memory();
         self.forget_logins();
+        self.forget_peers();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
     }
 }

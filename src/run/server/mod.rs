@@ -6,8 +6,10 @@
 
 mod admin;
 mod clients;
+mod cluster;
 #[cfg(unix)]
 mod dial;
+mod distant;
 mod ending;
 mod files;
 mod hosts;
@@ -15,11 +17,14 @@ mod leaving;
 mod links;
 mod logins;
 mod pace;
+mod peers;
 mod phase;
+mod places;
 mod quota;
 mod register;
 mod reload;
 mod route;
+mod splice;
 mod streams;
 mod visitor;
 mod web;
@@ -30,6 +35,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig as TlsConfig;
 
+use self::cluster::Cluster;
 #[cfg(unix)]
 pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
@@ -84,7 +90,9 @@ pub struct Server {
     links: Links<Phase>,
     /// The link of each registered host.
     names: HashMap<HostId, LinkKey>,
-    /// The link of the host of each session.
+    /// The other servers, if this is one of several.
+    cluster: Option<Cluster>,
+    /// The link of the host, or of the other server, of each session.
     sessions: HashMap<SessionKey, LinkKey>,
     webs: Table<Web>,
     /// The connection of each stream that carries requests.
@@ -143,6 +151,8 @@ enum Serves {
     Proxy,
     /// The list of hosts and clients.
     Administration,
+    /// Links to other servers of the cluster.
+    Peers,
 }
 
 impl Server {
@@ -160,6 +170,9 @@ impl Server {
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
         wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
         wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
+        let peers = config.cluster.as_ref().and_then(|cluster| cluster.listen);
+        wanted.extend(peers.map(|address| (address, Serves::Peers)));
+        let cluster = config.cluster.as_ref().map(|settings| Cluster::new(&mut core.turn, settings)).transpose()?;
         let mut ports = Table::new();
         for (address, serves) in wanted {
             let mut listener = listen::listen(address)?;
@@ -200,6 +213,7 @@ impl Server {
             ports,
             links: Links::new(),
             names: HashMap::new(),
+            cluster,
             sessions: HashMap::new(),
             webs: Table::new(),
             streams: HashMap::new(),
@@ -280,6 +294,8 @@ impl Server {
             ServerNotice::WebPoll { web } => self.poll_web(web),
             // The stage is checked in each turn.
             ServerNotice::Due(ServerDue::Stage) => {}
+            ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
+            ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
             ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
@@ -302,12 +318,14 @@ impl Side for Server {
             domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.to_string()),
             proxy: self.address(Serves::Proxy),
             admin: self.address(Serves::Administration),
+            peers: self.address(Serves::Peers),
             open: matches!(self.access, Access::Open),
             descriptors,
         };
         self.core.turn.report(&serving);
         self.core.turn.ready();
         self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.dial_peers();
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -341,6 +359,7 @@ impl Side for Server {
     }
 
     fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
+        self.settle_names();
         self.go_on_ending();
         let is_over = match self.stage {
             Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),

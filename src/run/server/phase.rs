@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Serves;
+use super::cluster::{Distant, Greeting, Peer};
 use super::quota::MAX_REQUESTS;
 use super::visitor::WebKey;
 use crate::run::keys::{LinkKey, SessionKey};
@@ -21,6 +22,9 @@ pub(super) struct Front {
 /// ```text
 ///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
 ///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
+///            ├─▶ Greeting ────▶ Peer ──────────────────┤
+///            │      ▲                                  │
+///  Dialling ─┼──────┘                                  │
 ///            └─▶ answered                              │
 /// ```
 pub(super) enum Phase {
@@ -34,8 +38,20 @@ pub(super) enum Phase {
     Contending(Box<Register>, Option<Front>),
     Host(Box<Registered>),
     Client(Box<Joined>),
+    /// It is being opened, to the other server of this number.
+    Dialling(usize),
+    /// Another server, which has not proven that it is of this cluster.
+    Greeting(Greeting),
+    /// Another server of this cluster.
+    Peer(Box<Peer>),
     /// Nothing more will be sent.
     Closing,
+}
+
+impl Phase {
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self, Phase::Host(_))
+    }
 }
 
 /// A client of a host.
@@ -52,6 +68,8 @@ pub(super) struct Joined {
     pub(super) is_leaving: bool,
     /// It is in its host's list of clients that wait for room.
     pub(super) is_blocked: bool,
+    /// Its stream, if client and host are at different servers.
+    pub(super) distant: Option<Box<Distant>>,
     /// Bytes sent to the client.
     pub(super) sent: u64,
     /// Bytes received from the client.
@@ -91,6 +109,16 @@ pub(super) enum Owner {
     Token([u8; 32]),
     /// One process: an open server accepts hosts without tokens.
     Process(Instance),
+}
+
+impl Owner {
+    /// Returns what tells it from others.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Owner::Token(hash) => hash,
+            Owner::Process(instance) => &instance.0,
+        }
+    }
 }
 
 impl Registered {

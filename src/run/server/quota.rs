@@ -96,6 +96,20 @@ impl Server {
         true
     }
 
+    /// Makes a place on this server for a client whose host is at another.
+    pub(super) fn make_place_for_distant(&mut self, key: LinkKey) -> bool {
+        let Some(source) = self.links.get(key).map(Link::source) else { return false };
+        let admission = self.clients.admit(source, rand::random());
+        let has_place = self.make_way(admission, |server, other| {
+            server.refuse(other, Counted::Busy, "there are too many clients from its address");
+        });
+        if has_place {
+            self.asking.leave(key);
+            self.clients.enter(key, source, Standing::Settled);
+        }
+        has_place
+    }
+
     /// Makes a place for the connection of a visitor. Without a place, it may still be told so.
     pub(super) fn make_place_for_visitor(&mut self, source: Source) -> bool {
         let admission = self.visitors.admit(source, rand::random());

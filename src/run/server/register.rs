@@ -54,7 +54,13 @@ impl Server {
             Ok(claim) => claim,
             Err((refusal, message)) => return self.refuse(key, refusal, &message),
         };
-        let Some(&holder) = self.names.get(&register.id) else { return self.admit(key, register, &claim) };
+        let Some(&holder) = self.names.get(&register.id) else {
+            if self.is_owned_elsewhere(&register.id, &claim.owner, &register.instance) {
+                let message = format!("another host has the id {} at another server", register.id);
+                return self.refuse(key, Refusal::IdTaken, &message);
+            }
+            return self.admit(key, register, &claim);
+        };
         let Some(host) = self.host(holder) else { return };
         if !host.owner.is(&claim.owner) {
             let message = format!("another host has the id {}", register.id);
@@ -92,7 +98,8 @@ impl Server {
     /// Registers a host under a free name.
     fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
         let own = |phase: &Phase| matches!(phase, Phase::Host(host) if host.owner.is(&claim.owner));
-        let is_full = claim.max_hosts < usize::MAX && self.links.of(own).len() >= claim.max_hosts;
+        let count = |server: &Server| server.links.of(own).len() + server.count_elsewhere(&register.id, &claim.owner);
+        let is_full = claim.max_hosts < usize::MAX && count(self) >= claim.max_hosts;
         if is_full || !self.make_place_for_host(key) {
             return self.refuse(key, Refusal::Full, "the server has all the hosts it may have; try again later");
         }
@@ -107,11 +114,13 @@ impl Server {
         let web = public.as_ref().and_then(|_| self.web_url(&id, front));
         let Some(link) = self.links.get_mut(key) else { return };
         let (remote, source) = (link.remote, link.source());
+        let announced = (public.clone(), dial);
         link.phase =
             Phase::Host(Box::new(Registered::new(id.clone(), claim.owner, instance, public, dial, claim.max_clients)));
         self.asking.leave(key);
         self.hosts.enter(key, source, Standing::Settled);
         self.names.insert(id.clone(), key);
+        self.claim_name(&id, &claim.owner, &instance, announced);
         self.metrics.hosts = self.names.len();
         self.core.turn.report(&Event::HostJoined { id, remote, replaced });
         self.send_to_host(key, FromServer::Registered { version, web }.to_text());

@@ -65,6 +65,7 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
         gateway,
         proxy_listen,
         admin_listen,
+        cluster,
     } = wanted;
     let tls = match present.tls.is_some() == tls.is_some() {
         true => found.take("tls-cert", &present.tls, tls),
@@ -88,6 +89,7 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
         gateway: present.gateway.clone(),
         proxy_listen: found.leave("proxy-listen", &present.proxy_listen, &proxy_listen),
         admin_listen: found.leave("admin-listen", &present.admin_listen, &admin_listen),
+        cluster: found.leave("cluster-secret-file", &present.cluster, &cluster),
     };
     (config, differences)
 }

@@ -1,10 +1,12 @@
 //! Routes of requests: to published services, or to destinations that hosts dial for holders of tokens.
 
+use super::cluster::Place;
 use super::logins::Verdict;
 use super::quota::{MAX_STREAMS, RETRY_AFTER};
 use super::visitor::{Destination, WebKey};
 use super::{Access, Server};
 use crate::gateway::{Kind, Refusal, Request, Route};
+use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::socks::Credentials;
 use crate::tunnel::{ConnectTarget, OpenError};
@@ -45,9 +47,14 @@ impl Server {
     /// Returns the service published under the name in the request; `None` while the visitor's login waits.
     fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
-        let link = *self.names.get(&id).ok_or(Refusal::NoHost)?;
-        let host = self.host(link).ok_or(Refusal::NoHost)?;
-        let public = host.public.as_ref().ok_or(Refusal::NotPublic)?;
+        let place = self.place(&id);
+        let public = match &place {
+            Place::Here(link) => self.host(*link).ok_or(Refusal::NoHost)?.public.clone(),
+            Place::At(elsewhere) => elsewhere.public.clone(),
+            Place::Away => return Err(Refusal::HostAway),
+            Place::Nowhere => return Err(Refusal::NoHost),
+        };
+        let public = public.ok_or(Refusal::NotPublic)?;
         let target = ConnectTarget::Service(public.service);
         let auth = public.auth.map(|hash| Credentials::from_hash(hash.0));
         if let Some(auth) = &auth
@@ -55,8 +62,33 @@ impl Server {
         {
             return Ok(None);
         }
-        let session = self.session_of(link).ok_or(Refusal::HostGone)?;
-        Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None }))
+        let (session, epoch) = self.session_at(&place)?;
+        Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None, epoch }))
+    }
+
+    /// Returns the session that leads to a host, and the epoch that is meant at another server.
+    fn session_at(&mut self, place: &Place) -> Result<(SessionKey, Option<u64>), Refusal> {
+        match place {
+            Place::Here(link) => Ok((self.session_of(*link).ok_or(Refusal::HostGone)?, None)),
+            Place::At(elsewhere) => Ok((elsewhere.session, Some(elsewhere.epoch))),
+            Place::Away => Err(Refusal::HostAway),
+            Place::Nowhere => Err(Refusal::NoHost),
+        }
+    }
+
+    /// Opens the stream of a request again where its host is now: it had just moved, and nothing was sent yet.
+    pub(super) fn follow_host(&mut self, key: WebKey) {
+        let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
+        let place = self.place(&destination.id);
+        let result = self.session_at(&place).and_then(|(session, epoch)| {
+            let destination = Destination { session, epoch, ..destination };
+            self.open_stream(key, destination).map_err(refusal)
+        });
+        if let Err(refusal) = result
+            && let Some(web) = self.webs.get_mut(key)
+        {
+            web.exchange.handle_service_failed(refusal);
+        }
     }
 
     /// Returns the host in a program's user name, if the token allows dialling.
@@ -73,13 +105,19 @@ impl Server {
         let port = request.port.unwrap_or(80);
         let host = if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let target = ConnectTarget::Tcp(format!("{host}:{port}"));
-        let key = *self.names.get(&id).ok_or(Refusal::NoHost)?;
-        if !self.host(key).is_some_and(|host| host.dials) {
+        let place = self.place(&id);
+        let dials = match &place {
+            Place::Here(link) => self.host(*link).is_some_and(|host| host.dials),
+            Place::At(elsewhere) => elsewhere.dials,
+            Place::Away => return Err(Refusal::HostAway),
+            Place::Nowhere => return Err(Refusal::NoHost),
+        };
+        if !dials {
             return Err(Refusal::Denied);
         }
         self.metrics.dials += 1;
-        let session = self.session_of(key).ok_or(Refusal::HostGone)?;
-        Ok(Destination { id, session, target, strip_authorization: false, token: Some(hash) })
+        let (session, epoch) = self.session_at(&place)?;
+        Ok(Destination { id, session, target, strip_authorization: false, token: Some(hash), epoch })
     }
 
     /// Puts a request on a stream: the one of the last request if it leads to the same service.
@@ -90,8 +128,12 @@ impl Server {
         if !is_kept {
             self.end_stream(key);
             let entry = self.core.sessions.get_mut(destination.session).ok_or(Refusal::HostGone)?;
+            let is_distant = destination.epoch.is_some();
             let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(destination.session));
-            if carrying >= MAX_STREAMS || !self.make_place_for_request(key, destination.session) {
+            // At another server, that one has the places of its hosts.
+            let has_place =
+                is_distant || carrying < MAX_STREAMS && self.make_place_for_request(key, destination.session);
+            if !has_place {
                 return Err(Refusal::TooMany { retry_after: RETRY_AFTER });
             }
             self.open_stream(key, destination).map_err(refusal)?;

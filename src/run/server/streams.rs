@@ -4,6 +4,7 @@ use super::Server;
 use super::quota::source;
 use super::visitor::{Destination, RequestStream, Web, WebKey};
 use crate::address::Protocol;
+use crate::cluster::message::MOVED;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
 use crate::run::connections::stream_hash;
@@ -26,6 +27,9 @@ impl Web {
 impl Server {
     /// Handles an event of a connection's stream.
     pub(super) fn handle_stream(&mut self, session: SessionKey, event: tunnel::Event) {
+        if self.handle_cluster_stream(session, &event) {
+            return;
+        }
         let (tunnel::Event::Readable(key)
         | tunnel::Event::Writable(key)
         | tunnel::Event::Accepted(key)
@@ -39,11 +43,18 @@ impl Server {
         };
         let Some(web) = self.webs.get_mut(visitor) else { return };
         match event {
-            tunnel::Event::Accepted(_) => web.exchange.handle_service_accepted(),
-            tunnel::Event::Aborted { reason, .. } => {
-                web.stream = None;
+            tunnel::Event::Accepted(_) => {
+                web.stream.iter_mut().for_each(|stream| stream.is_held = false);
+                web.exchange.handle_service_accepted();
+            }
+            tunnel::Event::Aborted { reason, ref detail, .. } => {
+                let was_held = web.stream.take().is_some_and(|stream| stream.is_held);
                 self.stream_gone(visitor, session, key);
                 let Some(web) = self.webs.get_mut(visitor) else { return };
+                if was_held && detail == MOVED && !std::mem::replace(&mut web.has_followed, true) {
+                    self.follow_host(visitor);
+                    return self.pump_web(visitor);
+                }
                 web.exchange.handle_service_failed(refusal(reason));
             }
             _ => {}
@@ -58,7 +69,7 @@ impl Server {
         let Some(entry) = self.core.sessions.get_mut(session) else { return false };
         let mut has_moved = false;
         let Some(mut stream) = entry.session.mux().stream(key) else { return false };
-        while !exchange.to_service().is_empty() {
+        while !request_stream.is_held && !exchange.to_service().is_empty() {
             let capacity = stream.poll_send_capacity();
             if capacity == 0 {
                 break;
@@ -89,6 +100,7 @@ impl Server {
         }
         match exchange.service_ending() {
             None => {}
+            Some(Ending::HalfClose) if request_stream.is_held => {}
             Some(Ending::HalfClose) => {
                 stream.finish();
                 has_moved |= !std::mem::replace(&mut request_stream.is_half_closed, true);
@@ -150,15 +162,17 @@ impl Server {
         let session = destination.session;
         let ends = self.webs.get(visitor).map_or(Ends::Unknown, Web::ends);
         let trail = self.core.trails.of_accepted(&self.core.sessions, session, Protocol::Tcp, &ends);
+        let target = destination.connect_target().ok_or(OpenError::TooManyStreams)?;
         let entry = self.core.sessions.get_mut(session).ok_or(OpenError::GoingAway)?;
         let hash = stream_hash(&entry.salt, &flow);
-        let key = entry.session.mux().open_from(hash, &destination.target, &trail)?;
+        let key = entry.session.mux().open_from(hash, &target, &trail)?;
         self.core.sessions.touch(session);
         self.streams.insert((session, key), visitor);
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
+            let is_held = destination.epoch.is_some();
             web.destination = Some(destination);
-            web.stream = Some(RequestStream { session, key, end_told: false, is_half_closed: false });
+            web.stream = Some(RequestStream { session, key, end_told: false, is_half_closed: false, is_held });
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
                 host.requests.enter(visitor, source, standing);
             }

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
+use crate::cluster::message::{Order, Wanted};
 use crate::gateway::{Exchange, Kind, Request, Stage};
 use crate::net::transport::Transport;
 use crate::run::keys::SessionKey;
 use crate::run::table::Key;
 use crate::shares::{Source, Standing};
+use crate::signaling::binary::Binary;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{ConnectTarget, StreamKey};
 
@@ -31,6 +33,8 @@ pub(super) struct Web {
     pub(super) destination: Option<Destination>,
     /// The stream that carries the requests there.
     pub(super) stream: Option<RequestStream>,
+    /// Its host had moved once, and it went there.
+    pub(super) has_followed: bool,
     /// State of the visitor's login.
     pub(super) login: LoginState,
     pub(super) is_queued: bool,
@@ -64,6 +68,22 @@ pub(super) struct Destination {
     pub(super) strip_authorization: bool,
     /// The hash of the token that allows dialling it.
     pub(super) token: Option<[u8; 32]>,
+    /// The host is at another server, under this epoch; the session is with that server.
+    pub(super) epoch: Option<u64>,
+}
+
+impl Destination {
+    /// Returns the target of the stream: of one to another server an order. `None` if that would be too long.
+    pub(super) fn connect_target(&self) -> Option<ConnectTarget> {
+        let Some(epoch) = self.epoch else { return Some(self.target.clone()) };
+        let to = match (&self.target, self.token) {
+            (ConnectTarget::Service(service), _) => Wanted::Service(*service),
+            (ConnectTarget::Tcp(target), Some(token)) => Wanted::Dial(Binary(token), target.clone()),
+            (ConnectTarget::Tcp(target), None) => Wanted::Target(target.clone()),
+            (ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_), _) => return None,
+        };
+        Order { id: self.id.clone(), epoch, to }.to_text().map(ConnectTarget::Tcp)
+    }
 }
 
 /// A stream that carries requests.
@@ -74,6 +94,8 @@ pub(super) struct RequestStream {
     pub(super) end_told: bool,
     /// The host knows that nothing follows.
     pub(super) is_half_closed: bool,
+    /// Nothing is sent before another server has taken the order: the host may have moved.
+    pub(super) is_held: bool,
 }
 
 /// State of logins on a connection.

@@ -102,6 +102,7 @@ impl Server {
             early: is_shared.then(Vec::new),
             destination: None,
             stream: None,
+            has_followed: false,
             login: LoginState::default(),
             is_queued: false,
             read_ended: false,

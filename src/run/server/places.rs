@@ -1,0 +1,91 @@
+//! Which host is at which server of the cluster.
+
+use super::Server;
+use super::cluster::{Elsewhere, Place};
+use super::phase::{Owner, Phase};
+use crate::cluster::names::Place as Found;
+use crate::run::keys::LinkKey;
+use crate::signaling::rendezvous::{HostId, Instance, Payload, Public};
+use crate::status::refusal::Refusal;
+
+impl Server {
+    /// Returns where a host is.
+    pub(super) fn place(&self, id: &HostId) -> Place {
+        if let Some(&link) = self.names.get(id) {
+            return Place::Here(link);
+        }
+        let Some(cluster) = &self.cluster else { return Place::Nowhere };
+        match cluster.names.place(id) {
+            Found::At(server, entry) => {
+                let link = cluster.links.get(&server).copied();
+                let peer = link.and_then(|link| Some((link, self.links.get(link)?)));
+                let Some((link, Phase::Peer(peer))) = peer.map(|(key, link)| (key, &link.phase)) else {
+                    return Place::Away;
+                };
+                let (session, public) = (peer.session, entry.public.clone());
+                Place::At(Elsewhere { link, session, epoch: entry.epoch, public, dials: entry.dials })
+            }
+            Found::Nowhere => Place::Nowhere,
+            Found::Here(_) | Found::Away => Place::Away,
+        }
+    }
+
+    /// Returns the link of a host of this server that another server means by an epoch.
+    pub(super) fn meant(&self, id: &HostId, epoch: u64) -> Option<LinkKey> {
+        let cluster = self.cluster.as_ref()?;
+        match cluster.names.place(id) {
+            Found::Here(entry) if entry.epoch == epoch => self.names.get(id).copied(),
+            _ => None,
+        }
+    }
+
+    /// Tells whether another server has a host of that name and of another owner.
+    pub(super) fn is_owned_elsewhere(&self, id: &HostId, owner: &Owner, instance: &Instance) -> bool {
+        let cluster = self.cluster.as_ref();
+        cluster
+            .is_some_and(|cluster| !cluster.names.may_claim(id, &cluster.claim(owner.bytes(), instance, (None, false))))
+    }
+
+    /// Counts the hosts of an owner at other servers, without the one that may be about to move here.
+    pub(super) fn count_elsewhere(&self, id: &HostId, owner: &Owner) -> usize {
+        self.cluster
+            .as_ref()
+            .map_or(0, |cluster| cluster.names.count_elsewhere(id, &cluster.secrets.owner_tags(owner.bytes())))
+    }
+
+    pub(super) fn claim_name(&mut self, id: &HostId, owner: &Owner, instance: &Instance, of: (Option<Public>, bool)) {
+        if let Some(cluster) = &mut self.cluster {
+            let claim = cluster.claim(owner.bytes(), instance, of);
+            cluster.names.claim(id, claim);
+        }
+    }
+
+    pub(super) fn release_name(&mut self, id: &HostId) {
+        self.cluster.iter_mut().for_each(|cluster| cluster.names.release(id));
+    }
+
+    /// Ends hosts whose names were lost to other servers, and tells those what changed here. Called in every turn.
+    pub(super) fn settle_names(&mut self) {
+        while let Some(loss) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_loss()) {
+            let Some(key) = self.names.remove(&loss.id) else { continue };
+            if loss.has_moved {
+                self.drop_link(key, "it came to another server");
+            } else {
+                let message = "another process registered the same id with the same token, at another server";
+                self.refuse(key, Refusal::Replaced, message);
+            }
+        }
+        while let Some(names) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_changes()) {
+            let text = names.to_text();
+            for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {
+                self.send_to_peer(key, Payload::Text(text.clone()));
+            }
+        }
+    }
+
+    /// Forgets servers that have been away for long.
+    pub(super) fn forget_peers(&mut self) {
+        let now = self.core.turn.now;
+        self.cluster.iter_mut().for_each(|cluster| cluster.names.forget_late(now));
+    }
+}
