@@ -259,7 +259,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&moved, &path).unwrap();
         drop(Listener::Unix(
-            UnixListener::bind(&path.with_extension("other")).unwrap(),
+            UnixListener::bind(path.with_extension("other")).unwrap(),
             SocketFile { path: path.clone(), ends: Ends::of_file(&path) },
         ));
         assert!(std::fs::symlink_metadata(&path).is_ok(), "a link to the socket is another file");
