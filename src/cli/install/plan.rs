@@ -20,6 +20,9 @@ use crate::config::{ClientConfig, HostConfig};
 /// Digits of a pin that is chosen here. It is not replaced after wrong guesses, so it has twice as many as others.
 const PIN_DIGITS: u32 = 12;
 
+/// Longest secret that is read back from a file, in bytes. A test holds it to what `secret_file` reads.
+const MAX_SECRET: usize = 1024;
+
 /// Settings that need somebody at a terminal.
 const ATTENDED: [(&str, &str); 2] = [
     ("ask", "--ask asks at a terminal, and a unit has none; leave it out"),
@@ -152,7 +155,7 @@ impl Wanted {
             self.check_sockets()?;
             self.hand_over(&mut unit, &mut remarks)?;
         }
-        let mut files = self.keep_secrets(&mut unit);
+        let mut files = self.keep_secrets(&mut unit)?;
         if find(&self.settings, "header").is_some() && !self.layout.user {
             remarks.push("--header: everybody on this machine can read it in the file of settings".to_owned());
         }
@@ -165,10 +168,16 @@ impl Wanted {
     }
 
     /// Gives each secret a file, and names it in the settings.
-    fn keep_secrets(&mut self, unit: &mut Vec<String>) -> Vec<NewFile> {
+    fn keep_secrets(&mut self, unit: &mut Vec<String>) -> Result<Vec<NewFile>, UsageError> {
         let mut files = Vec::new();
         self.settings.iter_mut().filter(|setting| setting.key == "url").for_each(file::forget_pin);
         for (names, text) in std::mem::take(&mut self.secrets) {
+            if let Some(why) = lost(&text) {
+                let name = names.name;
+                return Err(UsageError::Install(format!(
+                    "{name} {why}, so the unit would not read it back from the first line of a file; give another one"
+                )));
+            }
             self.settings.retain(|setting| ![names.key(), names.file_key()].contains(&setting.key.as_str()));
             let path = self.layout.file(self.arguments.name.as_str(), names.key());
             let file = format!("{}.{}", self.arguments.name.as_str(), names.key());
@@ -183,7 +192,7 @@ impl Wanted {
                 readers: Readers::Owner,
             });
         }
-        files
+        Ok(files)
     }
 
     /// Has systemd hand over the files that the unit cannot read.
@@ -277,6 +286,17 @@ fn wandering(config: &HostConfig) -> Option<String> {
 
 fn find<'a>(settings: &'a [Setting], key: &str) -> Option<&'a Setting> {
     settings.iter().find(|setting| setting.key == key)
+}
+
+/// Says why a secret and a line break would not be read back as that secret, if they would not.
+fn lost(text: &str) -> Option<String> {
+    match text {
+        "" => Some("is empty".to_owned()),
+        _ if text.contains('\n') => Some("has a line break".to_owned()),
+        _ if text.ends_with('\r') => Some("ends with a carriage return".to_owned()),
+        _ if text.len() > MAX_SECRET => Some(format!("is longer than {MAX_SECRET} bytes")),
+        _ => None,
+    }
 }
 
 fn choose_pin() -> String {

@@ -171,6 +171,29 @@ fn a_chosen_pin_is_told() {
 }
 
 #[test]
+fn a_secret_that_its_file_would_not_keep_is_refused() {
+    let machine = Machine::new("lost");
+    let before = machine.contents();
+    let (host, client) = (["nas", "host", "1"], ["nas", "client", "wss://p.example.org/ws/nas", "1"]);
+    let url = "wss://p.example.org/ws/nas?pin=12%0A34";
+    let long = "1".repeat(1025);
+    let cases: [(Vec<&str>, Option<(&str, &str)>, &str); 6] = [
+        ([&host[..], &["--pin", "12\n34"]].concat(), None, "the pin has a line break"),
+        ([&host[..], &["--pin", "1234\r"]].concat(), None, "the pin ends with a carriage return"),
+        ([&host[..], &["--pin", &long]].concat(), None, "the pin is longer than 1024 bytes"),
+        (host.to_vec(), Some(("PINHOLE_PIN", "12\n34")), "the pin has a line break"),
+        (client.to_vec(), Some(("PINHOLE_PIN", "1234\n")), "the pin has a line break"),
+        (vec!["--user", "nas", "client", url, "1"], None, "the pin has a line break"),
+    ];
+    for (line, variable, words) in cases {
+        let mut command = machine.command("install", &line);
+        command.envs(variable);
+        Pinhole::spawn("install", command).end().expect(2, &[words]);
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line:?}");
+    }
+}
+
+#[test]
 fn a_unit_of_a_user_is_at_home() {
     let machine = Machine::new("user");
     let before = machine.contents();
