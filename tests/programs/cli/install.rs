@@ -12,9 +12,17 @@ use crate::common::pinhole::{Ended, Pinhole, command};
 use crate::common::system::skipped;
 
 /// A systemctl. It fails where its arguments contain `SYSTEMCTL_FAILS`, and says why; nothing is enabled or active
-/// unless the arguments contain `SYSTEMCTL_SAYS`.
+/// unless the arguments contain `SYSTEMCTL_SAYS`. `SYSTEMCTL_MEANWHILE` is run before the last question of an
+/// installation is answered.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$*" >>"$SYSTEMCTL_LOG"
+case "$*" in
+    *is-active*)
+        meanwhile=$SYSTEMCTL_MEANWHILE SYSTEMCTL_MEANWHILE=:
+        export SYSTEMCTL_MEANWHILE
+        $meanwhile >/dev/null 2>&1
+        ;;
+esac
 case "$*" in
     *"$SYSTEMCTL_INTERRUPTS"*) kill -INT $PPID; exit 1 ;;
     *"$SYSTEMCTL_FAILS"*) echo "Job failed." >&2; exit 1 ;;
@@ -66,7 +74,7 @@ impl Machine {
         command.env("PATH", format!("{}:/bin:/usr/bin", self.folder.join("bin").display()));
         command.env("SYSTEMCTL_LOG", self.folder.join("log")).env("SYSTEMCTL_FAILS", self.fails);
         command.env("SYSTEMCTL_SAYS", self.says).env("SYSTEMCTL_INTERRUPTS", self.interrupts);
-        command.env("HOME", "/home/me").env_remove("XDG_CONFIG_HOME");
+        command.env("HOME", "/home/me").env_remove("XDG_CONFIG_HOME").env("SYSTEMCTL_MEANWHILE", ":");
         command
     }
 
@@ -249,11 +257,17 @@ fn what_fails_is_undone() {
         let before = machine.contents();
         machine.install(HOST).expect(1, &[words, "everything is as it was before"]);
         assert_eq!(machine.contents(), before);
-        let asked = machine.asked();
-        assert_eq!(asked.last().map(String::as_str), Some("daemon-reload"), "{asked:?}");
-        assert!(asked.contains(&"disable --quiet pinhole@nas.service".to_owned()), "{asked:?}");
+        // Only what was begun is undone.
+        let (disable, stop) = ("disable --quiet pinhole@nas.service", "stop pinhole@nas.service");
+        let reset = "reset-failed pinhole@nas.service";
+        let (done, undone) = match fails {
+            "daemon-reload" => (1, vec!["daemon-reload"]),
+            "enable" => (2, vec![disable, "daemon-reload"]),
+            _ => (3, vec![disable, stop, reset, "daemon-reload"]),
+        };
+        assert_eq!(machine.asked()[2 + done..], undone, "{fails}");
     }
-    // One that ran already runs again, as it was.
+    // One that ran already is not touched before its restart.
     let mut machine = Machine::new("again");
     (machine.fails, machine.says) = ("enable --quiet", "is-");
     fs::create_dir(format!("{}/etc/pinhole", machine.root)).unwrap();
@@ -261,9 +275,45 @@ fn what_fails_is_undone() {
     let before = machine.contents();
     machine.install(&format!("--force {HOST}")).expect(1, &["everything is as it was before"]);
     assert_eq!(machine.contents(), before);
+    assert_eq!(machine.asked()[2..], ["daemon-reload", "enable --quiet pinhole@nas.service", "daemon-reload"]);
+    // After that it is started again, as it was.
+    machine.fails = "restart";
+    let words = ["all files are as they were before, but pinhole@nas.service does not start again"];
+    machine.install(&format!("--force {HOST}")).expect(1, &words);
+    assert_eq!(machine.contents(), before);
+    let restart = "restart pinhole@nas.service";
+    assert_eq!(machine.asked()[4..], [restart, "daemon-reload", restart]);
+}
+
+#[test]
+fn an_installation_leaves_another_of_its_name_alone() {
+    let machine = Machine::new("twice");
+    let line: Vec<&str> = HOST.split(' ').collect();
+    let other = "nas host other=1 --server wss://p.example.org --id nas --pin 815";
+    let mut command = machine.command("install", &line);
+    command.env("SYSTEMCTL_MEANWHILE", format!("{0}/usr/local/bin/pinhole install --root {0} {other}", machine.root));
+    let ended = Pinhole::spawn("install", command).end();
+    ended.expect(1, &["/etc/pinhole/nas.toml is there already", "everything is as it was before"]);
     let asked = machine.asked();
+    // Nothing follows the other's last step.
     assert_eq!(asked.last().map(String::as_str), Some("restart pinhole@nas.service"), "{asked:?}");
-    assert!(!asked.iter().any(|asked| asked.contains("disable") || asked.contains("stop")), "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| *asked == "daemon-reload").count(), 1, "{asked:?}");
+    assert_eq!(machine.read("root/etc/pinhole/nas.pin"), "815\n");
+    assert!(machine.read("root/etc/pinhole/nas.toml").contains("other=1"));
+    machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.pin", "pinhole@.service"]);
+}
+
+#[test]
+fn a_unit_for_all_that_appears_meanwhile_is_one() {
+    let machine = Machine::new("meanwhile");
+    // Nothing that can be read, and nothing that can be written anew either.
+    let unit = Path::new(&machine.root).join("etc/systemd/system/pinhole@.service");
+    symlink("/nonexistent/target", &unit).unwrap();
+    let ended = machine.install(HOST);
+    ended.expect(0, &["pinhole@nas runs"]);
+    assert!(!ended.stdout.contains("the unit for all,"), "{ended:?}");
+    machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.pin"]);
+    assert!(unit.is_symlink());
 }
 
 #[test]
@@ -343,6 +393,9 @@ fn who_is_not_root_is_told() {
         // So that all of it can be read by nobody.
         fs::set_permissions(&machine.folder, fs::Permissions::from_mode(0o755)).unwrap();
     }
+    let log = machine.folder.join("log");
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
     let mut command = machine.command("install", &HOST.split(' ').collect::<Vec<_>>());
     match nix::unistd::geteuid().is_root() {
         true => _ = command.uid(65534).gid(65534),
@@ -357,6 +410,9 @@ fn who_is_not_root_is_told() {
         output.status.code() == Some(1) && said.contains("needs root: put sudo in front, or give --user"),
         "{said}"
     );
+    // Where nothing was written, systemd is asked to do nothing: polkit would ask for a password.
+    let asked = machine.asked();
+    assert!(asked.len() == 2 && asked.iter().all(|asked| asked.starts_with("is-")), "{asked:?}");
     fs::set_permissions(format!("{}/etc", machine.root), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
