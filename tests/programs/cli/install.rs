@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -103,8 +103,8 @@ impl Machine {
         fs::symlink_metadata(self.folder.join(path)).unwrap().permissions().mode() & 0o777
     }
 
-    /// Everything that is there, with modes and contents.
-    fn contents(&self) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
+    /// Everything that is there, with modes, owners, groups and contents.
+    fn contents(&self) -> BTreeMap<PathBuf, ([u32; 3], Option<Vec<u8>>)> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.folder.join("root")];
         while let Some(folder) = folders.pop() {
@@ -114,7 +114,8 @@ impl Machine {
                 if metadata.is_dir() {
                     folders.push(path.clone());
                 }
-                found.insert(path.clone(), (metadata.permissions().mode(), fs::read(&path).ok()));
+                let rights = [metadata.mode(), metadata.uid(), metadata.gid()];
+                found.insert(path.clone(), (rights, fs::read(&path).ok()));
             }
         }
         found
@@ -314,6 +315,25 @@ fn a_unit_for_all_that_appears_meanwhile_is_one() {
     assert!(!ended.stdout.contains("the unit for all,"), "{ended:?}");
     machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.pin"]);
     assert!(unit.is_symlink());
+}
+
+#[test]
+fn what_is_put_back_has_its_owner() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("owner of a file that is put back", "only root can give files away");
+    }
+    let mut machine = Machine::new("owner");
+    machine.fails = "enable";
+    let (settings, pin) = (format!("{}/etc/pinhole/nas.toml", machine.root), "root/etc/pinhole/nas.pin");
+    fs::create_dir(format!("{}/etc/pinhole", machine.root)).unwrap();
+    fs::write(&settings, "# mine\n").unwrap();
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o640)).unwrap();
+    chown(&settings, Some(65534), Some(4711)).unwrap();
+    fs::write(machine.folder.join(pin), "1\n").unwrap();
+    chown(machine.folder.join(pin), Some(4711), None).unwrap();
+    let before = machine.contents();
+    machine.install(&format!("--force {HOST}")).expect(1, &["everything is as it was before"]);
+    assert_eq!(machine.contents(), before);
 }
 
 #[test]
