@@ -287,6 +287,27 @@ fn what_fails_is_undone() {
 }
 
 #[test]
+fn systemd_is_asked_without_secrets() {
+    let mut machine = Machine::new("environment");
+    machine.fails = "restart";
+    // What it writes to its log is its environment, and so the last words are.
+    let journalctl = "#!/bin/sh\nenv | sed -n 's/^\\(PINHOLE\\|NOTIFY\\|OTHER\\)/it has &/p'\n";
+    fs::write(machine.folder.join("bin/journalctl"), journalctl).unwrap();
+    fs::set_permissions(machine.folder.join("bin/journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let systemctl = format!("{SYSTEMCTL}env | grep '^PINHOLE_' >>\"$SYSTEMCTL_LOG\"; true\n");
+    fs::write(machine.folder.join("bin/systemctl"), systemctl).unwrap();
+    let line = "nas client wss://p.example.org/ws/nas -D 1080";
+    let mut command = machine.command("install", &line.split(' ').collect::<Vec<_>>());
+    command.env("PINHOLE_PIN", "4711").env("PINHOLE_TOKEN", "sesame").env("NOTIFY_SOCKET", "/run/none");
+    command.env("PINHOLE_PUBLIC_AUTH", "me:secret").env("PINHOLE_PROXY_AUTH", "me:secret").env("OTHER", "shown");
+    let ended = Pinhole::spawn("install", command).end();
+    ended.expect(1, &["ast words:", "it has OTHER=shown"]);
+    assert!(!ended.stderr.contains("it has PINHOLE") && !ended.stderr.contains("it has NOTIFY"), "{ended:?}");
+    let asked = machine.asked();
+    assert!(!asked.iter().any(|asked| asked.contains("PINHOLE_")), "{asked:?}");
+}
+
+#[test]
 fn an_installation_leaves_another_of_its_name_alone() {
     let machine = Machine::new("twice");
     let line: Vec<&str> = HOST.split(' ').collect();
