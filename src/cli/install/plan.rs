@@ -29,6 +29,9 @@ const ATTENDED: [(&str, &str); 2] = [
     ("pipe", "-W joins stdin and stdout, and a unit has none that lead anywhere; leave it out"),
 ];
 
+/// Paths that lead to something else in each process.
+const PASSING: [&str; 4] = ["/dev/fd", "/dev/stdin", "/proc/self", "/proc/thread-self"];
+
 /// A command line that is to become a unit.
 pub(in crate::cli) struct Wanted {
     arguments: InstallArguments,
@@ -95,12 +98,32 @@ impl Wanted {
             return Err(UsageError::Install((*why).to_owned()));
         }
         let mut wanted = Wanted { arguments, layout, keys, settings, secrets: Vec::new() };
+        wanted.check_files()?;
         for names in secrets::ALL {
             if let Some(text) = wanted.secret(names, &environment)? {
                 wanted.secrets.push((names, text));
             }
         }
         Ok(wanted)
+    }
+
+    /// Refuses what can be read once only, or by this process alone: a unit reads its files at each start.
+    fn check_files(&self) -> Result<(), UsageError> {
+        for setting in &self.settings {
+            let key = self.keys.find(&setting.key).filter(|key| key.is_file());
+            let (Some(key), [Value { text, .. }]) = (key, setting.values()) else { continue };
+            let path = Path::new(text);
+            if PASSING.iter().any(|folder| path.starts_with(folder))
+                || fs::metadata(path).is_ok_and(|found| !found.is_file())
+            {
+                let (name, shown) = (key.name(), path.display());
+                return Err(UsageError::Install(format!(
+                    "--{name} {shown}: this is no regular file, and a unit reads it again at each start; write what it \
+                     gives into a file, and name that"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Returns a secret that is to have a file of its own. A user's unit reads the file that was named.
@@ -208,18 +231,18 @@ impl Wanted {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
             let shown = path.display();
             if !path.to_str().is_some_and(|text| text.chars().all(is_plain)) {
-                let flag = key.shown();
+                let flag = key.name();
                 return Err(UsageError::Install(format!(
-                    "{flag} {shown}: {why}, and systemd would not understand this path; copy it to a plain one, for \
+                    "--{flag} {shown}: {why}, and systemd would not understand this path; copy it to a plain one, for \
                      example below /etc/pinhole"
                 )));
             }
             let file = format!("{name}.{}", key.name());
             unit.push(format!("LoadCredential={file}:{shown}"));
             remarks.push(format!(
-                "{} {shown}: {why}, so systemd hands it over when the unit starts; after it has changed, run systemctl \
+                "--{} {shown}: {why}, so systemd hands it over when the unit starts; after it has changed, run systemctl \
                  restart pinhole@{name}",
-                key.shown()
+                key.name()
             ));
             handed.push((key.name().to_owned(), file));
         }

@@ -203,6 +203,35 @@ fn a_secret_that_its_file_would_not_keep_is_refused() {
 }
 
 #[test]
+fn what_can_be_read_once_only_is_refused() {
+    let machine = Machine::new("once");
+    let pipe = machine.folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pin = machine.folder.join("pin");
+    fs::write(&pin, "4711\n").unwrap();
+    let before = machine.contents();
+    let cases = [
+        ("nas host 1 --pin-file PIPE", "--pin-file"),
+        ("--user nas host 1 --pin-file PIPE", "--pin-file"),
+        ("--user nas client wss://p.example.org/ws/nas 1 --pin-file /dev/stdin", "--pin-file /dev/stdin"),
+        ("nas host 1 --server wss://p.example.org --id nas --token-file /dev/null", "--token-file /dev/null"),
+        ("nas server --tokens PIPE", "--tokens"),
+        ("--user nas server --open --tls-cert /etc --tls-key /etc/passwd", "--tls-cert /etc"),
+    ];
+    for (line, words) in cases {
+        let line = line.replace("PIPE", pipe.to_str().unwrap());
+        let mut command = machine.command("install", &line.split(' ').collect::<Vec<_>>());
+        // Even a file is another one there for the unit.
+        command.stdin(fs::File::open(&pin).unwrap());
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{line}: {said}");
+        assert!(said.contains(words) && said.contains("no regular file") && said.contains("write what"), "{said}");
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line}");
+    }
+}
+
+#[test]
 fn a_unit_of_a_user_is_at_home() {
     let machine = Machine::new("user");
     let before = machine.contents();
