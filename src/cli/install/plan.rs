@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rand::Rng as _;
 
@@ -262,6 +262,10 @@ impl Wanted {
         for setting in &self.settings {
             for value in setting.values() {
                 for (path, is_made) in sockets(&setting.key, &value.text.to_string_lossy()) {
+                    // Where it leads may be anywhere, so no folder above it says anything.
+                    if path.components().any(|part| part == Component::ParentDir) {
+                        return refuse(&path, "a unit of the system takes no path with ..; name it without".to_owned());
+                    }
                     if is_made && !path.starts_with(&own) {
                         let why = format!("the unit can make sockets below {} only; name one there", own.display());
                         return refuse(&path, why);

@@ -232,6 +232,23 @@ fn what_can_be_read_once_only_is_refused() {
 }
 
 #[test]
+fn a_socket_that_leads_elsewhere_is_refused() {
+    let machine = Machine::new("socket");
+    let before = machine.contents();
+    for line in [
+        "nas client wss://p.example.org/ws/nas?pin=1 unix:/run/pinhole/nas/../../../srv/db.sock",
+        "nas client wss://p.example.org/ws/nas?pin=1 -L unix:/run/pinhole/nas/../other/a:b:1",
+        "nas client wss://p.example.org/ws/nas?pin=1 unix:/run/pinhole/nas/..",
+        "nas host unix:/run/../home/me/app.sock",
+    ] {
+        machine.install(line).expect(2, &["takes no path with ..", "give --user before the role"]);
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line}");
+    }
+    // Two dots in a name are a name.
+    machine.install("nas client wss://p.example.org/ws?pin=1 unix:/run/pinhole/nas/a..b").expect(0, &[]);
+}
+
+#[test]
 fn a_unit_of_a_user_is_at_home() {
     let machine = Machine::new("user");
     let before = machine.contents();
