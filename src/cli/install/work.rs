@@ -56,7 +56,8 @@ pub(in crate::cli) fn install(plan: &Plan) -> Result<String, String> {
         reached = Reached::Restart;
         // It may run already, with the settings of before.
         systemctl.run(&["restart", &unit]).map_err(|failure| match systemctl.last_words(&unit) {
-            Some(words) => format!("{failure}\nIts last words:\n{words}\n"),
+            // A line break would be shown as \n.
+            Some(words) => format!("{failure}; its last words: {}", words.lines().collect::<Vec<_>>().join(" | ")),
             None => failure,
         })?;
         Ok(has_template)

@@ -347,7 +347,7 @@ fn systemd_is_asked_without_secrets() {
     command.env("PINHOLE_PIN", "4711").env("PINHOLE_TOKEN", "sesame").env("NOTIFY_SOCKET", "/run/none");
     command.env("PINHOLE_PUBLIC_AUTH", "me:secret").env("PINHOLE_PROXY_AUTH", "me:secret").env("OTHER", "shown");
     let ended = Pinhole::spawn("install", command).end();
-    ended.expect(1, &["ast words:", "it has OTHER=shown"]);
+    ended.expect(1, &["its last words: it has OTHER=shown; everything is as it was before"]);
     assert!(!ended.stderr.contains("it has PINHOLE") && !ended.stderr.contains("it has NOTIFY"), "{ended:?}");
     let asked = machine.asked();
     assert!(!asked.iter().any(|asked| asked.contains("PINHOLE_")), "{asked:?}");
