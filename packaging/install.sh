@@ -71,6 +71,28 @@ parse() {
             prefix=$HOME/.local
         fi
     fi
+    check_prefix
+}
+
+# A unit needs the whole path, and what comes later is for another folder. What systemd, sed or a shell would read
+# otherwise is refused before anything is written.
+check_prefix() {
+    case $prefix in
+        /*) ;;
+        ./*) prefix=$(pwd)/${prefix#./} ;;
+        *) prefix=$(pwd)/$prefix ;;
+    esac
+    while [ "$prefix" != / ] && [ "$prefix" != "${prefix%/}" ]; do
+        prefix=${prefix%/}
+    done
+    case $prefix in
+        *[!0-9A-Za-z/._+@-]*)
+            wrong_usage "the prefix may have letters, digits and / . _ + @ - only, because units of systemd have its" \
+                "path: $prefix"
+            ;;
+        */.. | */../*) wrong_usage "the prefix may have no .., because systemd takes no such path: $prefix" ;;
+    esac
+    [ "$prefix" != / ] || prefix=
 }
 
 # The name of this machine's kind of binary. A first Pi, a Zero and a Zero W are armv6l.
@@ -120,15 +142,19 @@ verify() {
     [ "${found%% *}" = "$expected" ] || fail "$1 is not what SHA256SUMS says: it is damaged, or somebody changed it"
 }
 
-# Puts a file in its place, through a name beside it: a pinhole that runs goes on with the old one.
+# Puts a file in its place, through a name beside it: a pinhole that runs goes on with the old one. Whatever has that
+# name is removed first, because cp would follow a link.
 put() {
     mkdir -p "$(dirname "$prefix/$2")"
+    rm -f "$prefix/$2.new"
     cp "$1" "$prefix/$2.new"
     chmod "$3" "$prefix/$2.new"
     mv -f "$prefix/$2.new" "$prefix/$2"
 }
 
 install() {
+    # mv would put the program into it.
+    [ ! -d "$prefix/bin/pinhole" ] || fail "$prefix/bin/pinhole is a folder; move it away, or give another --prefix"
     release=pinhole-$version-$(architecture)
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
@@ -184,14 +210,19 @@ advise() {
 }
 
 uninstall() {
-    [ -e "$prefix/bin/pinhole" ] || fail "there is no pinhole in $prefix/bin"
+    found=
     for file in "$prefix/bin/pinhole" "$prefix/share/man/man1/pinhole.1" "$prefix"/share/man/man1/pinhole-*.1 \
         "$prefix/share/man/man5/pinhole.toml.5" "$prefix/share/bash-completion/completions/pinhole" \
         "$prefix/share/zsh/site-functions/_pinhole" "$prefix/share/fish/vendor_completions.d/pinhole.fish" \
         "$prefix/share/systemd/user/pinhole@.service" "$prefix/lib/systemd/system/pinhole@.service" \
         "$prefix/lib/systemd/system/pinhole-server.service"; do
-        [ ! -e "$file" ] || rm "$file" || fail "$file cannot be removed"
+        # A link that leads nowhere is there, too.
+        if [ -f "$file" ] || [ -L "$file" ]; then
+            rm -f "$file" || fail "$file cannot be removed"
+            found=yes
+        fi
     done
+    [ -n "$found" ] || fail "there is no pinhole in $prefix/bin, and nothing of it below $prefix"
     reload_systemd
     echo "pinhole is removed from $prefix; what you wrote for it is still there"
 }

@@ -27,6 +27,19 @@ uninstalled() {
     [ -z "$found" ] || fail "$* leaves $found"
 }
 
+# Expects that a prefix is refused in each shell, and nothing written anywhere: refused_prefix PREFIX
+refused_prefix() {
+    before=$(find "$there")
+    for sh in dash bash "busybox sh"; do
+        status=0
+        # shellcheck disable=SC2086 # busybox sh is two words
+        $sh packaging/install.sh --from "$out" --version "$version" --prefix "$1" >"$work/said" 2>&1 || status=$?
+        [ "$status" = 2 ] || fail "$sh: the prefix $1 ends with $status: $(cat "$work/said")"
+        grep -q 'the prefix may have' "$work/said" || fail "$sh: of the prefix $1 it says: $(cat "$work/said")"
+        [ "$(find "$there")" = "$before" ] || fail "$sh: with the prefix $1 something is written"
+    done
+}
+
 # Expects an exit code and words of install.sh, and nothing installed.
 refused() {
     code=$1 words=$2
@@ -79,6 +92,38 @@ touch "$there/file/share/man/man1/other.1"
 dash packaging/install.sh --uninstall --prefix "$there/file" >"$work/said"
 [ "$(find "$there/file" ! -type d)" = "$there/file/share/man/man1/other.1" ] ||
     fail "--uninstall removes too much, or too little"
+
+# A prefix that counts from here, and one that is the end of a path.
+script=$(pwd)/packaging/install.sh
+in_there() {
+    (cd "$there" && "$@")
+}
+installed_by "$there/here/b" in_there dash "$script" --from "$out" --version "$version" --prefix here/b//
+uninstalled "$there/here/b" in_there busybox sh "$script" --uninstall --prefix ./here/b
+newline='
+'
+# shellcheck disable=SC2016 # that is the name
+for wrong in ../up a/.. "a b" "a|b" 'a&b' "a'b" 'a"b' 'a\b' 'a%b' 'a$b' 'a:b' "a${newline}b" "a$newline" 'aéb'; do
+    refused_prefix "$there/$wrong"
+done
+
+# No link is followed, and what an earlier try has left is no hindrance.
+mkdir -p "$there/link/bin"
+echo precious >"$there/precious"
+ln -s "$there/precious" "$there/link/bin/pinhole.new"
+installed_by "$there/link" dash packaging/install.sh --from "$out" --version "$version" --prefix "$there/link"
+[ "$(cat "$there/precious")" = precious ] || fail "install.sh writes where a link leads"
+[ ! -L "$there/link/bin/pinhole" ] || fail "install.sh installs a link"
+# The rest goes without the program, too, and once only.
+rm "$there/link/bin/pinhole"
+uninstalled "$there/link" dash packaging/install.sh --uninstall --prefix "$there/link"
+
+mkdir -p "$there/folder/bin/pinhole"
+status=0
+dash packaging/install.sh --from "$out" --version "$version" --prefix "$there/folder" >"$work/said" 2>&1 || status=$?
+[ "$status" = 1 ] || fail "a folder in the place of the program ends with $status: $(cat "$work/said")"
+grep -q 'bin/pinhole is a folder' "$work/said" || fail "install.sh does not speak of the folder: $(cat "$work/said")"
+[ -z "$(find "$there/folder" ! -type d)" ] || fail "install.sh writes something beside a folder in its way"
 
 # Without root it goes into the home of its user.
 mkdir "$there/home"

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// Who may read a file.
@@ -27,12 +27,15 @@ pub(super) struct Changes {
     undo: Vec<Undo>,
 }
 
+/// The numbers of a user and a group.
+type Owner = (u32, u32);
+
 #[derive(Debug)]
 enum Undo {
     File(PathBuf),
     Folder(PathBuf),
-    /// What was there before, and its mode.
-    Restore(PathBuf, Vec<u8>, u32),
+    /// What was there before, with its mode, owner and group.
+    Restore(PathBuf, Vec<u8>, u32, Owner),
 }
 
 impl Changes {
@@ -79,9 +82,12 @@ impl Changes {
             Ok(there) if !there.is_file() => {
                 return Err(io::Error::other("it is no file; remove it, or give another name"));
             }
-            Ok(there) => Undo::Restore(path.to_owned(), fs::read(path)?, there.permissions().mode() & 0o7777),
+            Ok(there) => {
+                let (mode, owner) = (there.permissions().mode() & 0o7777, (there.uid(), there.gid()));
+                Undo::Restore(path.to_owned(), fs::read(path)?, mode, owner)
+            }
         };
-        put(path, text.as_bytes(), readers.mode())?;
+        put(path, text.as_bytes(), readers.mode(), None)?;
         self.undo.push(before);
         Ok(())
     }
@@ -93,7 +99,12 @@ impl Changes {
             let (undone, path) = match undo {
                 Undo::File(path) => (fs::remove_file(&path), path),
                 Undo::Folder(path) => (fs::remove_dir(&path), path),
-                Undo::Restore(path, bytes, mode) => (put(&path, &bytes, mode), path),
+                Undo::Restore(path, bytes, mode, owner) => {
+                    let restored = put(&path, &bytes, mode, Some(owner));
+                    // Rather what was in it, for fewer readers, than nothing of it.
+                    let restored = restored.or_else(|error| put(&path, &bytes, mode & 0o700, None).and(Err(error)));
+                    (restored, path)
+                }
             };
             if undone.is_err_and(|error| error.kind() != ErrorKind::NotFound) {
                 left.push(path);
@@ -104,11 +115,15 @@ impl Changes {
 }
 
 /// Writes a file beside, and moves it over.
-fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.new-{}", std::process::id()));
     let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
+        if let Some((user, group)) = owner {
+            // Before the mode, some bits of which this clears.
+            fchown(&file, Some(user), Some(group))?;
+        }
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&beside, path)

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rand::Rng as _;
 
@@ -20,11 +20,17 @@ use crate::config::{ClientConfig, HostConfig};
 /// Digits of a pin that is chosen here. It is not replaced after wrong guesses, so it has twice as many as others.
 const PIN_DIGITS: u32 = 12;
 
+/// Longest secret that is read back from a file, in bytes. A test holds it to what `secret_file` reads.
+const MAX_SECRET: usize = 1024;
+
 /// Settings that need somebody at a terminal.
 const ATTENDED: [(&str, &str); 2] = [
     ("ask", "--ask asks at a terminal, and a unit has none; leave it out"),
     ("pipe", "-W joins stdin and stdout, and a unit has none that lead anywhere; leave it out"),
 ];
+
+/// Paths that lead to something else in each process.
+const PASSING: [&str; 4] = ["/dev/fd", "/dev/stdin", "/proc/self", "/proc/thread-self"];
 
 /// A command line that is to become a unit.
 pub(in crate::cli) struct Wanted {
@@ -92,12 +98,32 @@ impl Wanted {
             return Err(UsageError::Install((*why).to_owned()));
         }
         let mut wanted = Wanted { arguments, layout, keys, settings, secrets: Vec::new() };
+        wanted.check_files()?;
         for names in secrets::ALL {
             if let Some(text) = wanted.secret(names, &environment)? {
                 wanted.secrets.push((names, text));
             }
         }
         Ok(wanted)
+    }
+
+    /// Refuses what can be read once only, or by this process alone: a unit reads its files at each start.
+    fn check_files(&self) -> Result<(), UsageError> {
+        for setting in &self.settings {
+            let key = self.keys.find(&setting.key).filter(|key| key.is_file());
+            let (Some(key), [Value { text, .. }]) = (key, setting.values()) else { continue };
+            let path = Path::new(text);
+            if PASSING.iter().any(|folder| path.starts_with(folder))
+                || fs::metadata(path).is_ok_and(|found| !found.is_file())
+            {
+                let (name, shown) = (key.name(), path.display());
+                return Err(UsageError::Install(format!(
+                    "--{name} {shown}: this is no regular file, and a unit reads it again at each start; write what it \
+                     gives into a file, and name that"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Returns a secret that is to have a file of its own. A user's unit reads the file that was named.
@@ -152,7 +178,7 @@ impl Wanted {
             self.check_sockets()?;
             self.hand_over(&mut unit, &mut remarks)?;
         }
-        let mut files = self.keep_secrets(&mut unit);
+        let mut files = self.keep_secrets(&mut unit)?;
         if find(&self.settings, "header").is_some() && !self.layout.user {
             remarks.push("--header: everybody on this machine can read it in the file of settings".to_owned());
         }
@@ -165,10 +191,16 @@ impl Wanted {
     }
 
     /// Gives each secret a file, and names it in the settings.
-    fn keep_secrets(&mut self, unit: &mut Vec<String>) -> Vec<NewFile> {
+    fn keep_secrets(&mut self, unit: &mut Vec<String>) -> Result<Vec<NewFile>, UsageError> {
         let mut files = Vec::new();
         self.settings.iter_mut().filter(|setting| setting.key == "url").for_each(file::forget_pin);
         for (names, text) in std::mem::take(&mut self.secrets) {
+            if let Some(why) = lost(&text) {
+                let name = names.name;
+                return Err(UsageError::Install(format!(
+                    "{name} {why}, so the unit would not read it back from the first line of a file; give another one"
+                )));
+            }
             self.settings.retain(|setting| ![names.key(), names.file_key()].contains(&setting.key.as_str()));
             let path = self.layout.file(self.arguments.name.as_str(), names.key());
             let file = format!("{}.{}", self.arguments.name.as_str(), names.key());
@@ -183,7 +215,7 @@ impl Wanted {
                 readers: Readers::Owner,
             });
         }
-        files
+        Ok(files)
     }
 
     /// Has systemd hand over the files that the unit cannot read.
@@ -199,18 +231,18 @@ impl Wanted {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
             let shown = path.display();
             if !path.to_str().is_some_and(|text| text.chars().all(is_plain)) {
-                let flag = key.shown();
+                let flag = key.name();
                 return Err(UsageError::Install(format!(
-                    "{flag} {shown}: {why}, and systemd would not understand this path; copy it to a plain one, for \
+                    "--{flag} {shown}: {why}, and systemd would not understand this path; copy it to a plain one, for \
                      example below /etc/pinhole"
                 )));
             }
             let file = format!("{name}.{}", key.name());
             unit.push(format!("LoadCredential={file}:{shown}"));
             remarks.push(format!(
-                "{} {shown}: {why}, so systemd hands it over when the unit starts; after it has changed, run systemctl \
+                "--{} {shown}: {why}, so systemd hands it over when the unit starts; after it has changed, run systemctl \
                  restart pinhole@{name}",
-                key.shown()
+                key.name()
             ));
             handed.push((key.name().to_owned(), file));
         }
@@ -230,6 +262,10 @@ impl Wanted {
         for setting in &self.settings {
             for value in setting.values() {
                 for (path, is_made) in sockets(&setting.key, &value.text.to_string_lossy()) {
+                    // Where it leads may be anywhere, so no folder above it says anything.
+                    if path.components().any(|part| part == Component::ParentDir) {
+                        return refuse(&path, "a unit of the system takes no path with ..; name it without".to_owned());
+                    }
                     if is_made && !path.starts_with(&own) {
                         let why = format!("the unit can make sockets below {} only; name one there", own.display());
                         return refuse(&path, why);
@@ -277,6 +313,17 @@ fn wandering(config: &HostConfig) -> Option<String> {
 
 fn find<'a>(settings: &'a [Setting], key: &str) -> Option<&'a Setting> {
     settings.iter().find(|setting| setting.key == key)
+}
+
+/// Says why a secret and a line break would not be read back as that secret, if they would not.
+fn lost(text: &str) -> Option<String> {
+    match text {
+        "" => Some("is empty".to_owned()),
+        _ if text.contains('\n') => Some("has a line break".to_owned()),
+        _ if text.ends_with('\r') => Some("ends with a carriage return".to_owned()),
+        _ if text.len() > MAX_SECRET => Some(format!("is longer than {MAX_SECRET} bytes")),
+        _ => None,
+    }
 }
 
 fn choose_pin() -> String {

@@ -93,6 +93,20 @@ fn secrets_of_the_environment_come_along_where_they_mean_something() {
 }
 
 #[test]
+fn what_is_lost_is_what_is_read_back_otherwise() {
+    let file = std::env::temp_dir().join(format!("pinhole-plan-{:016x}", rand::random::<u64>()));
+    let secret = Secret { flag: "--pin-file", name: "the pin" };
+    let (longest, longer) = ("x".repeat(MAX_SECRET), "x".repeat(MAX_SECRET + 1));
+    let cases = ["", "4711", "12\n34", "\n12", "12\n", "12\r", "12\r\n", "\r", "1\r2", " é\t", "\0", &longest, &longer];
+    for text in cases {
+        fs::write(&file, format!("{text}\n")).unwrap();
+        let is_read = secret_file::read(secret, &file).is_ok_and(|(read, _)| read == text);
+        assert_eq!(lost(text).is_none(), is_read, "{text:?}");
+    }
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
 fn a_unit_of_a_user_reads_its_own_files() {
     let own = std::env::temp_dir().join(format!("pinhole-plan-{:016x}", rand::random::<u64>()));
     fs::write(&own, "4711\n").unwrap();

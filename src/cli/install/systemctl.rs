@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::layout::Layout;
+use crate::cli::secrets;
 
 /// Most lines of a unit's log that are shown.
 const LAST_WORDS: &str = "5";
@@ -63,7 +64,9 @@ impl Systemctl {
 fn command(program: &Path, user: bool) -> Command {
     let mut command = Command::new(program);
     command.args(user.then_some("--user")).stdin(Stdio::null());
-    OURS.iter().for_each(|name| _ = command.env_remove(name));
+    // Others of this user can read what a process was started with, and it asks nothing of these.
+    let secrets = secrets::ALL.map(|names| names.variable);
+    OURS.iter().chain(&secrets).for_each(|name| _ = command.env_remove(name));
     command
 }
 

@@ -15,6 +15,15 @@ use super::plan::Plan;
 use super::receipt::Receipt;
 use super::systemctl::Systemctl;
 
+/// How far an installation came with systemd: only that is undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Reached {
+    Files,
+    Reload,
+    Enable,
+    Restart,
+}
+
 /// Installs a unit, enables and starts it. Returns what was done, for people.
 ///
 /// # Errors
@@ -34,15 +43,21 @@ pub(in crate::cli) fn install(plan: &Plan) -> Result<String, String> {
     let was_enabled = systemctl.says(&["is-enabled", "--quiet", &unit]);
     let was_active = systemctl.says(&["is-active", "--quiet", &unit]);
     let mut changes = Changes::default();
+    // Set before each step, because one that fails may have done a part of it.
+    let mut reached = Reached::Files;
     let done = write(plan, &mut changes).and_then(|has_template| {
+        reached = Reached::Reload;
         systemctl.run(&["daemon-reload"]).map_err(|failure| match layout.user {
             true => format!("{failure}; a unit of yours needs a login of yours, and su or sudo is none"),
             false => failure,
         })?;
+        reached = Reached::Enable;
         systemctl.run(&["enable", "--quiet", &unit])?;
+        reached = Reached::Restart;
         // It may run already, with the settings of before.
         systemctl.run(&["restart", &unit]).map_err(|failure| match systemctl.last_words(&unit) {
-            Some(words) => format!("{failure}\nIts last words:\n{words}\n"),
+            // A line break would be shown as \n.
+            Some(words) => format!("{failure}; its last words: {}", words.lines().collect::<Vec<_>>().join(" | ")),
             None => failure,
         })?;
         Ok(has_template)
@@ -51,20 +66,21 @@ pub(in crate::cli) fn install(plan: &Plan) -> Result<String, String> {
         Ok(has_template) => return Ok(told(plan, has_template)),
         Err(failure) => failure,
     };
-    if !was_enabled {
+    if reached >= Reached::Enable && !was_enabled {
         systemctl.says(&["disable", "--quiet", &unit]);
     }
-    if !was_active {
+    if reached >= Reached::Restart && !was_active {
         systemctl.says(&["stop", &unit]);
         systemctl.says(&["reset-failed", &unit]);
     }
     let left = changes.undo();
-    systemctl.says(&["daemon-reload"]);
-    if was_active {
-        systemctl.says(&["restart", &unit]);
+    if reached >= Reached::Reload {
+        systemctl.says(&["daemon-reload"]);
     }
-    Err(match left[..] {
-        [] => format!("{failure}; everything is as it was before"),
+    let runs = reached < Reached::Restart || !was_active || systemctl.says(&["restart", &unit]);
+    Err(match (&left[..], runs) {
+        ([], true) => format!("{failure}; everything is as it was before"),
+        ([], false) => format!("{failure}; all files are as they were before, but {unit} does not start again"),
         _ => format!("{failure}; what was written is removed again, except {}", paths(&left)),
     })
 }
@@ -94,31 +110,38 @@ fn write(plan: &Plan, changes: &mut Changes) -> Result<bool, String> {
         made.extend(path.ancestors().take(new.len()).map(Path::to_path_buf).collect::<Vec<_>>().into_iter().rev());
         Ok::<(), String>(())
     };
-    folder(changes, &layout.settings, &mut made)?;
-    folder(changes, &layout.drop_ins(name), &mut made)?;
-    let mut put = |path: &Path, text: &str, readers: Readers, is_replaced: bool| {
+    let put = |changes: &mut Changes, path: &Path, text: &str, readers: Readers, is_replaced: bool| {
         let at = layout.at(path);
-        let written = if is_replaced { changes.replace(&at, text, readers) } else { changes.write(&at, text, readers) };
-        written.map_err(|error| failed(layout, path, &error))
+        if is_replaced { changes.replace(&at, text, readers) } else { changes.write(&at, text, readers) }
     };
+    folder(changes, &layout.settings, &mut made)?;
+    // The settings before the folder of drop-ins: of two installations at once, one stops here, and so takes no folder
+    // away from the other.
     for file in &plan.files {
-        put(&file.path, &file.text, file.readers, plan.force)?;
+        let written = put(changes, &file.path, &file.text, file.readers, plan.force);
+        written.map_err(|error| failed(layout, &file.path, &error))?;
         made.push(file.path.clone());
     }
+    folder(changes, &layout.drop_ins(name), &mut made)?;
     let template = layout.template();
     let there = fs::read_to_string(layout.at(&template)).ok();
     let is_ours = there.as_ref().is_some_and(|text| text.starts_with(MARK));
-    let has_template = layout.has_template() || (there.is_some() && !is_ours);
+    let mut has_template = layout.has_template() || (there.is_some() && !is_ours);
     if !has_template {
         let program = env::current_exe().map_err(|error| format!("the path of this program is unknown: {error}"))?;
-        put(&template, &layout.unit_text(&program)?, Readers::All, is_ours)?;
+        match put(changes, &template, &layout.unit_text(&program)?, Readers::All, is_ours) {
+            // Another installation was faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => has_template = true,
+            written => written.map_err(|error| failed(layout, &template, &error))?,
+        }
     }
     let path = Receipt::path(layout, name);
     // What an earlier installation of the name has made is to go with this one.
     let earlier = fs::read_to_string(layout.at(&path)).map(|text| Receipt::parse(&text).made).unwrap_or_default();
     let earlier = earlier.into_iter().filter(|path| !made.contains(path));
     let receipt = Receipt { made: earlier.collect::<Vec<_>>().into_iter().chain(made.clone()).collect() };
-    put(&path, &receipt.text(name, layout.user, &plan.unit), Readers::All, plan.force)?;
+    let written = put(changes, &path, &receipt.text(name, layout.user, &plan.unit), Readers::All, plan.force);
+    written.map_err(|error| failed(layout, &path, &error))?;
     Ok(has_template)
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,9 +12,17 @@ use crate::common::pinhole::{Ended, Pinhole, command};
 use crate::common::system::skipped;
 
 /// A systemctl. It fails where its arguments contain `SYSTEMCTL_FAILS`, and says why; nothing is enabled or active
-/// unless the arguments contain `SYSTEMCTL_SAYS`.
+/// unless the arguments contain `SYSTEMCTL_SAYS`. `SYSTEMCTL_MEANWHILE` is run before the last question of an
+/// installation is answered.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 echo "$*" >>"$SYSTEMCTL_LOG"
+case "$*" in
+    *is-active*)
+        meanwhile=$SYSTEMCTL_MEANWHILE SYSTEMCTL_MEANWHILE=:
+        export SYSTEMCTL_MEANWHILE
+        $meanwhile >/dev/null 2>&1
+        ;;
+esac
 case "$*" in
     *"$SYSTEMCTL_INTERRUPTS"*) kill -INT $PPID; exit 1 ;;
     *"$SYSTEMCTL_FAILS"*) echo "Job failed." >&2; exit 1 ;;
@@ -66,7 +74,7 @@ impl Machine {
         command.env("PATH", format!("{}:/bin:/usr/bin", self.folder.join("bin").display()));
         command.env("SYSTEMCTL_LOG", self.folder.join("log")).env("SYSTEMCTL_FAILS", self.fails);
         command.env("SYSTEMCTL_SAYS", self.says).env("SYSTEMCTL_INTERRUPTS", self.interrupts);
-        command.env("HOME", "/home/me").env_remove("XDG_CONFIG_HOME");
+        command.env("HOME", "/home/me").env_remove("XDG_CONFIG_HOME").env("SYSTEMCTL_MEANWHILE", ":");
         command
     }
 
@@ -95,8 +103,8 @@ impl Machine {
         fs::symlink_metadata(self.folder.join(path)).unwrap().permissions().mode() & 0o777
     }
 
-    /// Everything that is there, with modes and contents.
-    fn contents(&self) -> BTreeMap<PathBuf, (u32, Option<Vec<u8>>)> {
+    /// Everything that is there, with modes, owners, groups and contents.
+    fn contents(&self) -> BTreeMap<PathBuf, ([u32; 3], Option<Vec<u8>>)> {
         let mut found = BTreeMap::new();
         let mut folders = vec![self.folder.join("root")];
         while let Some(folder) = folders.pop() {
@@ -106,7 +114,8 @@ impl Machine {
                 if metadata.is_dir() {
                     folders.push(path.clone());
                 }
-                found.insert(path.clone(), (metadata.permissions().mode(), fs::read(&path).ok()));
+                let rights = [metadata.mode(), metadata.uid(), metadata.gid()];
+                found.insert(path.clone(), (rights, fs::read(&path).ok()));
             }
         }
         found
@@ -171,6 +180,75 @@ fn a_chosen_pin_is_told() {
 }
 
 #[test]
+fn a_secret_that_its_file_would_not_keep_is_refused() {
+    let machine = Machine::new("lost");
+    let before = machine.contents();
+    let (host, client) = (["nas", "host", "1"], ["nas", "client", "wss://p.example.org/ws/nas", "1"]);
+    let url = "wss://p.example.org/ws/nas?pin=12%0A34";
+    let long = "1".repeat(1025);
+    let cases: [(Vec<&str>, Option<(&str, &str)>, &str); 6] = [
+        ([&host[..], &["--pin", "12\n34"]].concat(), None, "the pin has a line break"),
+        ([&host[..], &["--pin", "1234\r"]].concat(), None, "the pin ends with a carriage return"),
+        ([&host[..], &["--pin", &long]].concat(), None, "the pin is longer than 1024 bytes"),
+        (host.to_vec(), Some(("PINHOLE_PIN", "12\n34")), "the pin has a line break"),
+        (client.to_vec(), Some(("PINHOLE_PIN", "1234\n")), "the pin has a line break"),
+        (vec!["--user", "nas", "client", url, "1"], None, "the pin has a line break"),
+    ];
+    for (line, variable, words) in cases {
+        let mut command = machine.command("install", &line);
+        command.envs(variable);
+        Pinhole::spawn("install", command).end().expect(2, &[words]);
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line:?}");
+    }
+}
+
+#[test]
+fn what_can_be_read_once_only_is_refused() {
+    let machine = Machine::new("once");
+    let pipe = machine.folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pin = machine.folder.join("pin");
+    fs::write(&pin, "4711\n").unwrap();
+    let before = machine.contents();
+    let cases = [
+        ("nas host 1 --pin-file PIPE", "--pin-file"),
+        ("--user nas host 1 --pin-file PIPE", "--pin-file"),
+        ("--user nas client wss://p.example.org/ws/nas 1 --pin-file /dev/stdin", "--pin-file /dev/stdin"),
+        ("nas host 1 --server wss://p.example.org --id nas --token-file /dev/null", "--token-file /dev/null"),
+        ("nas server --tokens PIPE", "--tokens"),
+        ("--user nas server --open --tls-cert /etc --tls-key /etc/passwd", "--tls-cert /etc"),
+    ];
+    for (line, words) in cases {
+        let line = line.replace("PIPE", pipe.to_str().unwrap());
+        let mut command = machine.command("install", &line.split(' ').collect::<Vec<_>>());
+        // Even a file is another one there for the unit.
+        command.stdin(fs::File::open(&pin).unwrap());
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{line}: {said}");
+        assert!(said.contains(words) && said.contains("no regular file") && said.contains("write what"), "{said}");
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line}");
+    }
+}
+
+#[test]
+fn a_socket_that_leads_elsewhere_is_refused() {
+    let machine = Machine::new("socket");
+    let before = machine.contents();
+    for line in [
+        "nas client wss://p.example.org/ws/nas?pin=1 unix:/run/pinhole/nas/../../../srv/db.sock",
+        "nas client wss://p.example.org/ws/nas?pin=1 -L unix:/run/pinhole/nas/../other/a:b:1",
+        "nas client wss://p.example.org/ws/nas?pin=1 unix:/run/pinhole/nas/..",
+        "nas host unix:/run/../home/me/app.sock",
+    ] {
+        machine.install(line).expect(2, &["takes no path with ..", "give --user before the role"]);
+        assert_eq!((machine.asked(), machine.contents()), (vec![], before.clone()), "{line}");
+    }
+    // Two dots in a name are a name.
+    machine.install("nas client wss://p.example.org/ws?pin=1 unix:/run/pinhole/nas/a..b").expect(0, &[]);
+}
+
+#[test]
 fn a_unit_of_a_user_is_at_home() {
     let machine = Machine::new("user");
     let before = machine.contents();
@@ -226,11 +304,17 @@ fn what_fails_is_undone() {
         let before = machine.contents();
         machine.install(HOST).expect(1, &[words, "everything is as it was before"]);
         assert_eq!(machine.contents(), before);
-        let asked = machine.asked();
-        assert_eq!(asked.last().map(String::as_str), Some("daemon-reload"), "{asked:?}");
-        assert!(asked.contains(&"disable --quiet pinhole@nas.service".to_owned()), "{asked:?}");
+        // Only what was begun is undone.
+        let (disable, stop) = ("disable --quiet pinhole@nas.service", "stop pinhole@nas.service");
+        let reset = "reset-failed pinhole@nas.service";
+        let (done, undone) = match fails {
+            "daemon-reload" => (1, vec!["daemon-reload"]),
+            "enable" => (2, vec![disable, "daemon-reload"]),
+            _ => (3, vec![disable, stop, reset, "daemon-reload"]),
+        };
+        assert_eq!(machine.asked()[2 + done..], undone, "{fails}");
     }
-    // One that ran already runs again, as it was.
+    // One that ran already is not touched before its restart.
     let mut machine = Machine::new("again");
     (machine.fails, machine.says) = ("enable --quiet", "is-");
     fs::create_dir(format!("{}/etc/pinhole", machine.root)).unwrap();
@@ -238,9 +322,85 @@ fn what_fails_is_undone() {
     let before = machine.contents();
     machine.install(&format!("--force {HOST}")).expect(1, &["everything is as it was before"]);
     assert_eq!(machine.contents(), before);
+    assert_eq!(machine.asked()[2..], ["daemon-reload", "enable --quiet pinhole@nas.service", "daemon-reload"]);
+    // After that it is started again, as it was.
+    machine.fails = "restart";
+    let words = ["all files are as they were before, but pinhole@nas.service does not start again"];
+    machine.install(&format!("--force {HOST}")).expect(1, &words);
+    assert_eq!(machine.contents(), before);
+    let restart = "restart pinhole@nas.service";
+    assert_eq!(machine.asked()[4..], [restart, "daemon-reload", restart]);
+}
+
+#[test]
+fn systemd_is_asked_without_secrets() {
+    let mut machine = Machine::new("environment");
+    machine.fails = "restart";
+    // What it writes to its log is its environment, and so the last words are.
+    let journalctl = "#!/bin/sh\nenv | sed -n 's/^\\(PINHOLE\\|NOTIFY\\|OTHER\\)/it has &/p'\n";
+    fs::write(machine.folder.join("bin/journalctl"), journalctl).unwrap();
+    fs::set_permissions(machine.folder.join("bin/journalctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let systemctl = format!("{SYSTEMCTL}env | grep '^PINHOLE_' >>\"$SYSTEMCTL_LOG\"; true\n");
+    fs::write(machine.folder.join("bin/systemctl"), systemctl).unwrap();
+    let line = "nas client wss://p.example.org/ws/nas -D 1080";
+    let mut command = machine.command("install", &line.split(' ').collect::<Vec<_>>());
+    command.env("PINHOLE_PIN", "4711").env("PINHOLE_TOKEN", "sesame").env("NOTIFY_SOCKET", "/run/none");
+    command.env("PINHOLE_PUBLIC_AUTH", "me:secret").env("PINHOLE_PROXY_AUTH", "me:secret").env("OTHER", "shown");
+    let ended = Pinhole::spawn("install", command).end();
+    ended.expect(1, &["its last words: it has OTHER=shown; everything is as it was before"]);
+    assert!(!ended.stderr.contains("it has PINHOLE") && !ended.stderr.contains("it has NOTIFY"), "{ended:?}");
     let asked = machine.asked();
+    assert!(!asked.iter().any(|asked| asked.contains("PINHOLE_")), "{asked:?}");
+}
+
+#[test]
+fn an_installation_leaves_another_of_its_name_alone() {
+    let machine = Machine::new("twice");
+    let line: Vec<&str> = HOST.split(' ').collect();
+    let other = "nas host other=1 --server wss://p.example.org --id nas --pin 815";
+    let mut command = machine.command("install", &line);
+    command.env("SYSTEMCTL_MEANWHILE", format!("{0}/usr/local/bin/pinhole install --root {0} {other}", machine.root));
+    let ended = Pinhole::spawn("install", command).end();
+    ended.expect(1, &["/etc/pinhole/nas.toml is there already", "everything is as it was before"]);
+    let asked = machine.asked();
+    // Nothing follows the other's last step.
     assert_eq!(asked.last().map(String::as_str), Some("restart pinhole@nas.service"), "{asked:?}");
-    assert!(!asked.iter().any(|asked| asked.contains("disable") || asked.contains("stop")), "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| *asked == "daemon-reload").count(), 1, "{asked:?}");
+    assert_eq!(machine.read("root/etc/pinhole/nas.pin"), "815\n");
+    assert!(machine.read("root/etc/pinhole/nas.toml").contains("other=1"));
+    machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.pin", "pinhole@.service"]);
+}
+
+#[test]
+fn a_unit_for_all_that_appears_meanwhile_is_one() {
+    let machine = Machine::new("meanwhile");
+    // Nothing that can be read, and nothing that can be written anew either.
+    let unit = Path::new(&machine.root).join("etc/systemd/system/pinhole@.service");
+    symlink("/nonexistent/target", &unit).unwrap();
+    let ended = machine.install(HOST);
+    ended.expect(0, &["pinhole@nas runs"]);
+    assert!(!ended.stdout.contains("the unit for all,"), "{ended:?}");
+    machine.uninstall("nas").expect(0, &["/etc/pinhole/nas.pin"]);
+    assert!(unit.is_symlink());
+}
+
+#[test]
+fn what_is_put_back_has_its_owner() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("owner of a file that is put back", "only root can give files away");
+    }
+    let mut machine = Machine::new("owner");
+    machine.fails = "enable";
+    let (settings, pin) = (format!("{}/etc/pinhole/nas.toml", machine.root), "root/etc/pinhole/nas.pin");
+    fs::create_dir(format!("{}/etc/pinhole", machine.root)).unwrap();
+    fs::write(&settings, "# mine\n").unwrap();
+    fs::set_permissions(&settings, fs::Permissions::from_mode(0o640)).unwrap();
+    chown(&settings, Some(65534), Some(4711)).unwrap();
+    fs::write(machine.folder.join(pin), "1\n").unwrap();
+    chown(machine.folder.join(pin), Some(4711), None).unwrap();
+    let before = machine.contents();
+    machine.install(&format!("--force {HOST}")).expect(1, &["everything is as it was before"]);
+    assert_eq!(machine.contents(), before);
 }
 
 #[test]
@@ -320,6 +480,9 @@ fn who_is_not_root_is_told() {
         // So that all of it can be read by nobody.
         fs::set_permissions(&machine.folder, fs::Permissions::from_mode(0o755)).unwrap();
     }
+    let log = machine.folder.join("log");
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
     let mut command = machine.command("install", &HOST.split(' ').collect::<Vec<_>>());
     match nix::unistd::geteuid().is_root() {
         true => _ = command.uid(65534).gid(65534),
@@ -334,6 +497,9 @@ fn who_is_not_root_is_told() {
         output.status.code() == Some(1) && said.contains("needs root: put sudo in front, or give --user"),
         "{said}"
     );
+    // Where nothing was written, systemd is asked to do nothing: polkit would ask for a password.
+    let asked = machine.asked();
+    assert!(asked.len() == 2 && asked.iter().all(|asked| asked.starts_with("is-")), "{asked:?}");
     fs::set_permissions(format!("{}/etc", machine.root), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
