@@ -186,7 +186,9 @@ fn a_secret_that_its_file_would_not_keep_is_refused() {
     let (host, client) = (["nas", "host", "1"], ["nas", "client", "wss://p.example.org/ws/nas", "1"]);
     let url = "wss://p.example.org/ws/nas?pin=12%0A34";
     let long = "1".repeat(1025);
-    let cases: [(Vec<&str>, Option<(&str, &str)>, &str); 6] = [
+    /// A command line, a variable, and what is said.
+    type Case<'a> = (Vec<&'a str>, Option<(&'a str, &'a str)>, &'a str);
+    let cases: [Case<'_>; 6] = [
         ([&host[..], &["--pin", "12\n34"]].concat(), None, "the pin has a line break"),
         ([&host[..], &["--pin", "1234\r"]].concat(), None, "the pin ends with a carriage return"),
         ([&host[..], &["--pin", &long]].concat(), None, "the pin is longer than 1024 bytes"),
