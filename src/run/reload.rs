@@ -20,6 +20,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 #[cfg(feature = "cli")]
 use log::info;
 
+#[cfg(feature = "cli")]
+use super::signals::{HangUp, HangUps};
 use super::turn::Turn;
 use crate::config::{Bounds, SharedService};
 use crate::net::system::Waker;
@@ -68,9 +70,28 @@ impl<T: Send + 'static> Reloading<T> {
         }
     }
 
+    /// Takes over the signals of the process for a run. With a `reader`, SIGHUP has it read the settings; otherwise it
+    /// ends the run.
+    ///
+    /// # Errors
+    /// The system's.
+    #[cfg(feature = "cli")]
+    pub(super) fn handle_signals(
+        &mut self,
+        turn: &mut Turn,
+        taken: Option<HangUps>,
+        reader: Option<Reader<T>>,
+    ) -> io::Result<()> {
+        let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
+        if let Some(reader) = reader {
+            self.read_with(turn.waker(), reader)?;
+        }
+        turn.handle_signals(hang_up, taken)
+    }
+
     /// Starts the thread that reads. It may outlive the loop: nothing can interrupt somebody who waits for a disk.
     #[cfg(feature = "cli")]
-    pub(super) fn read_with(&mut self, waker: Arc<Waker>, mut reader: Reader<T>) -> io::Result<()> {
+    fn read_with(&mut self, waker: Arc<Waker>, mut reader: Reader<T>) -> io::Result<()> {
         let (requests, asked) = bounded(1);
         let answer = self.answer.clone();
         thread::Builder::new().name("pinhole-reload".to_owned()).spawn(move || {

@@ -1,6 +1,6 @@
 //! Several servers as one: hosts at one, and clients, visitors and dials at another.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use pinhole::internals::signaling::binary::Binary;
 use pinhole::internals::signaling::rendezvous::{FromServer, Packet, Payload, instance};
 use tungstenite::Message;
 
+use super::in_process::get;
 use crate::common::pinhole::Pinhole;
 use crate::common::services::{echo, serve};
 use crate::common::{ReservedPort, any_port, connect, wait_until};
@@ -96,14 +97,6 @@ fn cluster<const N: usize>(secret: &Secret, more: &[&str]) -> [Member; N] {
     let links = u64::try_from(N).unwrap() - 1;
     members.iter().for_each(|member| member.has_links(links));
     members.try_into().unwrap_or_else(|_| panic!("as many as were started"))
-}
-
-fn get(address: SocketAddr, host: &str, path: &str) -> String {
-    let mut stream = connect(address);
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 /// A host's URL at another server.

@@ -108,7 +108,8 @@ fn mirror() -> SocketAddr {
     })
 }
 
-fn get(address: SocketAddr, host: &str, path: &str) -> String {
+/// Fetches a page, and returns the whole answer.
+pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> String {
     let mut stream = connect(address);
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -1,42 +1,18 @@
 //! SIGHUP for a server of a file, and for hosts of files that are registered there.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use data_encoding::HEXLOWER;
 use nix::sys::signal::Signal;
 use pinhole::internals::signaling::rendezvous::Token;
 use serde_json::{Value, json};
 
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::{echo, read_head, serve};
 use crate::common::{ReservedPort, connect, ping};
 use crate::lab::{Client, Server, registered};
-
-/// A folder of files; it is gone when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("pinhole-reload-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    fn write(&self, name: &str, contents: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, contents).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A file of tokens, for any id each.
 fn tokens(tokens: &[&str]) -> String {

@@ -47,7 +47,7 @@ use super::reload::Reader;
 use super::reload::{Reloader, Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
-use super::signals::{HangUp, HangUps};
+use super::signals::HangUps;
 #[cfg(feature = "cli")]
 use super::supervision::Supervision;
 use super::table::Table;
@@ -172,11 +172,7 @@ impl Client {
         taken: Option<HangUps>,
         reader: Option<Reader<Reread<ClientConfig>>>,
     ) -> Result<(), RunError> {
-        let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        if let Some(reader) = reader {
-            self.reloading.read_with(self.core.turn.waker(), reader)?;
-        }
-        Ok(self.core.turn.handle_signals(hang_up, taken)?)
+        Ok(self.reloading.handle_signals(&mut self.core.turn, taken, reader)?)
     }
 
     /// Has a service manager told how the run is.

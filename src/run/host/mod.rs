@@ -35,7 +35,7 @@ use crate::run::reload::Reader;
 use crate::run::reload::{Reloader, Reloading, Reread};
 use crate::run::side::Side;
 #[cfg(feature = "cli")]
-use crate::run::signals::{HangUp, HangUps};
+use crate::run::signals::HangUps;
 #[cfg(feature = "cli")]
 use crate::run::supervision::Supervision;
 use crate::run::table::Table;
@@ -178,11 +178,7 @@ impl Host {
         taken: Option<HangUps>,
         reader: Option<Reader<Reread<HostConfig>>>,
     ) -> Result<(), RunError> {
-        let hang_up = if reader.is_some() { HangUp::Reloads } else { HangUp::Ends };
-        if let Some(reader) = reader {
-            self.reloading.read_with(self.core.turn.waker(), reader)?;
-        }
-        Ok(self.core.turn.handle_signals(hang_up, taken)?)
+        Ok(self.reloading.handle_signals(&mut self.core.turn, taken, reader)?)
     }
 
     /// Has a service manager told how the run is.

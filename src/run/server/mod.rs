@@ -61,7 +61,7 @@ use super::reload::Reader;
 use super::reload::{Reloading, Reread};
 use super::side::Side;
 #[cfg(feature = "cli")]
-use super::signals::{HangUp, HangUps};
+use super::signals::HangUps;
 #[cfg(feature = "cli")]
 use super::supervision::Supervision;
 use super::table::{Key, Table};
@@ -270,8 +270,7 @@ impl Server {
         reader: Option<Reader<Reread<ServerConfig>>>,
     ) -> Result<(), RunError> {
         let reader = reload::reader(self.config.clone(), reader);
-        self.reloading.read_with(self.core.turn.waker(), reader)?;
-        Ok(self.core.turn.handle_signals(HangUp::Reloads, taken)?)
+        Ok(self.reloading.handle_signals(&mut self.core.turn, taken, Some(reader))?)
     }
 
     /// Has a service manager told how the run is.

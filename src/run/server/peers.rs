@@ -265,7 +265,9 @@ impl Server {
         let (server, session) = (peer.server, peer.session);
         match peer.sealing.open(bytes) {
             Ok(Arrived::Names(names)) => {
-                self.cluster.iter_mut().for_each(|cluster| cluster.names.handle(server, names.clone()));
+                if let Some(cluster) = &mut self.cluster {
+                    cluster.names.handle(server, names);
+                }
             }
             Ok(Arrived::Tunnel(message)) => {
                 if let Err(error) = self.core.sessions.handle_relayed(now, session, message) {

@@ -10,7 +10,7 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use super::runfile::Folder;
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::{echo, serve};
 use crate::common::{ReservedPort, connect, wait_until};

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
 use nix::unistd::Uid;
 
 use crate::common::connect;
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Pinhole, command, text};
 use crate::common::services::echo;
 use crate::common::system::{figure, skipped};
@@ -17,19 +17,9 @@ use crate::common::system::{figure, skipped};
 /// Names that one client looks up at once.
 const STUCK: usize = 200;
 
-/// A folder with what a process finds in `/etc`; it is gone when this is dropped.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Starts a host with a name server that is silent, and a file of names that has one.
 fn host_without_names(arguments: &[&str]) -> (Pinhole, Folder) {
-    let folder = Folder(std::env::temp_dir().join(format!("pinhole-names-{}", std::process::id())));
-    fs::create_dir_all(&folder.0).unwrap();
+    let folder = Folder::new("names");
     let file = |name: &str, contents: &str| {
         fs::write(folder.0.join(name), contents).unwrap();
         format!("mount --bind {} /etc/{name} && ", folder.0.join(name).display())

@@ -9,8 +9,8 @@ use std::thread;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::runfile::Folder;
 use crate::common::bytes::check_pattern;
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::{echo, source};
 use crate::common::{DEADLINE, connect, ping, quiet_port, try_connect};

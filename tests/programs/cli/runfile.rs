@@ -2,36 +2,13 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Pinhole, command, run};
 use crate::common::services::echo;
 use crate::common::{connect, ping};
-
-/// A folder that is gone when this is dropped.
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("pinhole-run-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-
-    pub(super) fn write(&self, name: &str, contents: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, contents).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 #[test]
 fn a_host_and_a_client_of_files_meet() {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::unistd::Uid;
 
-use super::runfile::Folder;
+use crate::common::folder::Folder;
 use crate::common::pinhole::{Ended, Pinhole, command, run};
 use crate::common::services::echo;
 use crate::common::system::{find, skipped};
