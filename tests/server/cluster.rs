@@ -1,11 +1,8 @@
 //! Several servers as one: hosts at one, and clients, visitors and dials at another.
 
+use std::fs;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::{fs, io, thread};
+use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 use pinhole::internals::cluster::greeting::Dialler;
@@ -17,150 +14,11 @@ use tungstenite::Message;
 use super::in_process::get;
 use crate::common::pinhole::Pinhole;
 use crate::common::services::{echo, serve};
-use crate::common::{ReservedPort, any_port, connect, wait_until};
+use crate::common::{ReservedPort, connect, wait_until};
 use crate::forwarder::Forwarder;
 use crate::lab::{Client, Server, check_echo, registered};
+use crate::members::{Balancer, Member, SECRET, Secret, at, cluster, knows, meets};
 use crate::raw::Raw;
-
-const SECRET: &str = "the secret of this cluster";
-
-/// A file for a test, removed with this.
-struct Secret(PathBuf);
-
-impl Secret {
-    fn of(name: &str, text: &str) -> Secret {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cluster-{name}-{}", std::process::id()));
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        Secret(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        // What is left is in the folder of the build.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// A server of a cluster.
-struct Member {
-    server: Server,
-    /// Where other servers come to.
-    peers: ReservedPort,
-}
-
-impl Member {
-    /// Starts a server that dials the others.
-    fn start(secret: &Secret, others: &[SocketAddr], more: &[&str]) -> Member {
-        let peers = ReservedPort::new();
-        let listen = peers.address.to_string();
-        let own = ["--peer-listen", &listen, "--cluster-secret-file", secret.path()];
-        let urls: Vec<String> = others.iter().map(|other| format!("ws://{other}")).collect();
-        let dialled: Vec<&str> = urls.iter().flat_map(|url| ["--peer", url]).collect();
-        Member { server: Server::start(&[&own, &dialled[..], more].concat()), peers }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    /// The value of a metric.
-    fn metric(&self, name: &str) -> u64 {
-        let page = get(self.address(), "localhost", "/metrics");
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
-    }
-
-    #[track_caller]
-    fn has_links(&self, count: u64) {
-        wait_until("links between servers", || self.metric("pinhole_cluster_links") == count);
-    }
-
-    fn kill(&mut self) {
-        self.server.process.signal(Signal::SIGKILL);
-        self.server.process.end();
-    }
-}
-
-/// Starts servers of which each dials all before it, and waits for their links.
-fn cluster<const N: usize>(secret: &Secret, more: &[&str]) -> [Member; N] {
-    let mut members: Vec<Member> = Vec::new();
-    for _ in 0..N {
-        let others: Vec<SocketAddr> = members.iter().map(|member| member.peers.address).collect();
-        members.push(Member::start(secret, &others, more));
-    }
-    let links = u64::try_from(N).unwrap() - 1;
-    members.iter().for_each(|member| member.has_links(links));
-    members.try_into().unwrap_or_else(|_| panic!("as many as were started"))
-}
-
-/// A host's URL at another server.
-fn at(url: &str, from: &Member, to: &Member) -> String {
-    url.replace(&from.address().to_string(), &to.address().to_string())
-}
-
-/// Waits until a client of this id gets through to its host at that server, and returns it. The server may not have
-/// heard of the host yet, and a client may have to come again.
-#[track_caller]
-fn meets(server: SocketAddr, id: &'static str, host: &mut Raw) -> (Raw, u32) {
-    let client = thread::spawn(move || {
-        loop {
-            let mut client = Raw::client(server, id);
-            client.text("hello");
-            if client.next_text() == "welcome" {
-                return client;
-            }
-        }
-    });
-    let number = host.joined();
-    assert_eq!(host.packet(), Packet { conversation: number, payload: Payload::Text("hello".to_owned()) });
-    host.say(number, "welcome");
-    (client.join().unwrap(), number)
-}
-
-/// Waits until a server knows where a host is.
-#[track_caller]
-fn knows(member: &Member, id: &str) {
-    wait_until("a host is known at another server", || {
-        let mut client = Raw::client(member.address(), id);
-        client.0.send(Message::Ping("known?".into())).is_ok() && matches!(client.0.read(), Ok(Message::Pong(_)))
-    });
-}
-
-/// Passes connections on to wherever it is told to, as a balancer in front of servers does.
-struct Balancer {
-    address: SocketAddr,
-    target: Arc<Mutex<SocketAddr>>,
-}
-
-impl Balancer {
-    fn to(target: SocketAddr) -> Balancer {
-        let listener = TcpListener::bind(any_port()).unwrap();
-        let balancer = Balancer { address: listener.local_addr().unwrap(), target: Arc::new(Mutex::new(target)) };
-        let target = balancer.target.clone();
-        thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
-                // A server that is gone ends the connection, as a balancer would.
-                let Ok(far) = TcpStream::connect(*target.lock().unwrap()) else { continue };
-                for (mut from, mut to) in [
-                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
-                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
-                ] {
-                    thread::spawn(move || {
-                        let _ = io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(std::net::Shutdown::Both);
-                    });
-                }
-            }
-        });
-        balancer
-    }
-}
 
 #[test]
 fn clients_join_hosts_of_other_servers() {
@@ -289,7 +147,7 @@ fn a_host_whose_server_dies_is_back_at_another_under_its_name() {
     let client = Client::of(&url, &["--relay-only"]);
     let mut stream = client.stream();
     one.kill();
-    *balancer.target.lock().unwrap() = two.address();
+    balancer.lead_to(two.address());
     host.event("registered");
     // The stream was open all the time; the client was told to come again, and did.
     crate::common::ping(&mut stream);

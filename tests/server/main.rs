@@ -28,6 +28,8 @@ mod in_process;
 mod lab;
 /// No log contains a secret.
 mod logs;
+/// Servers of a cluster as processes, and what stands in front of them.
+mod members;
 /// Pins of hosts: how long they last, and how slowly they are guessed.
 mod pins;
 /// Hosts and clients made by hand.
