@@ -13,7 +13,6 @@ pub mod config;
 #[cfg(feature = "cli")]
 mod demo;
 mod fault;
-#[cfg(feature = "server")]
 mod gateway;
 mod http;
 #[doc(hidden)]

@@ -96,10 +96,10 @@ pub struct ClientArguments {
     /// for -L. The host listens on its loopback unless BIND and its rule both name another address.
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:PORT", help_heading = "Forwards", value_parser = forwards::reverse)]
     pub reverse: Vec<Reverses>,
-    /// Be a SOCKS5 and HTTP CONNECT proxy for what the host --allows (repeatable)
+    /// Be a SOCKS5 and HTTP proxy for what the host --allows (repeatable)
     ///
-    /// PORT is one of localhost unless BIND says otherwise, and 0 is any free one. SOCKS5 carries UDP, too. Plain HTTP
-    /// is not spoken: give curl socks5h:// or -p.
+    /// PORT is one of localhost unless BIND says otherwise, and 0 is any free one. SOCKS5 carries UDP, too. As an
+    /// HTTP proxy it serves CONNECT and plain requests, so http_proxy and https_proxy may name it.
     #[arg(short = 'D', value_name = "[BIND:]PORT", help_heading = "Forwards", value_parser = forwards::proxy)]
     pub proxy: Vec<ListenAddress>,
     /// The login that -D wants [env: PINHOLE_PROXY_AUTH]

@@ -108,7 +108,7 @@ pub struct ClientConfig {
     pub reverse: Vec<ReverseForward>,
     /// Limits of the session.
     pub bounds: Bounds,
-    /// Addresses of a SOCKS and HTTP CONNECT proxy, whose targets the host dials.
+    /// Addresses of a SOCKS and HTTP proxy, whose targets the host dials.
     pub dynamic: Vec<ListenAddress>,
     /// The login that the proxy requires; `None` requires none.
     pub credentials: Option<Credentials>,

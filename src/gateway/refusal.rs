@@ -25,6 +25,19 @@ pub enum Refusal {
     LoginWanted,
     /// 407: the proxy requires a host's name and its token, and they are missing or wrong.
     ProxyLogin,
+    /// 407: the proxy of a client requires the user name and password that were set for it.
+    ClientLogin,
+    /// The host of a client's proxy could not reach the destination, or does not allow it.
+    Destination {
+        /// The status of the answer.
+        status: u16,
+        /// A stable word for programs.
+        code: &'static str,
+        /// What happened, as a sentence.
+        message: &'static str,
+        /// What to do next, as a sentence.
+        advice: &'static str,
+    },
     /// 403: the visitor is not allowed, or the host does not allow the destination.
     Denied,
     /// 502: the host could not reach the service, or the service ended the connection.
@@ -62,7 +75,8 @@ impl Refusal {
             Refusal::NoHost => 404,
             Refusal::NotPublic | Refusal::Denied => 403,
             Refusal::LoginWanted => 401,
-            Refusal::ProxyLogin => 407,
+            Refusal::ProxyLogin | Refusal::ClientLogin => 407,
+            Refusal::Destination { status, .. } => status,
             Refusal::ServiceDown | Refusal::HostGone | Refusal::BadAnswer(_) => 502,
             Refusal::Timeout => 504,
             Refusal::SlowRequest => 408,
@@ -78,7 +92,8 @@ impl Refusal {
             Refusal::NoHost => "no-host",
             Refusal::NotPublic => "not-public",
             Refusal::LoginWanted => "login-wanted",
-            Refusal::ProxyLogin => "proxy-login-wanted",
+            Refusal::ProxyLogin | Refusal::ClientLogin => "proxy-login-wanted",
+            Refusal::Destination { code, .. } => code,
             Refusal::Denied => "denied",
             Refusal::ServiceDown => "service-down",
             Refusal::HostGone => "host-gone",
@@ -102,6 +117,8 @@ impl Refusal {
             Refusal::ProxyLogin => {
                 "This proxy wants the name of a host and its token as user name and password.".into()
             }
+            Refusal::ClientLogin => "This proxy wants the user name and password of the client's --proxy-auth.".into(),
+            Refusal::Destination { message, .. } => message.into(),
             Refusal::Denied => "This is not allowed.".into(),
             Refusal::ServiceDown => "The host is connected, but its service cannot be reached.".into(),
             Refusal::HostGone => "The host's connection was lost.".into(),
@@ -123,6 +140,8 @@ impl Refusal {
             Refusal::NotPublic => "Ask who runs the host to publish the service you want.",
             Refusal::LoginWanted => "Reload the page to be asked for them, or ask who runs the host.",
             Refusal::ProxyLogin => "Set them in the program that uses the proxy, as http://name:token@server:port.",
+            Refusal::ClientLogin => "Set them in the program that uses the proxy, as http://user:password@host:port.",
+            Refusal::Destination { advice, .. } => advice,
             Refusal::Denied => "If it should be, ask who runs the host.",
             Refusal::ServiceDown => "Check that the service is running on the host, and on the port that is published.",
             Refusal::HostGone | Refusal::HostAway | Refusal::ShuttingDown => "Try again in a moment.",
@@ -148,7 +167,7 @@ impl Refusal {
         };
         match self {
             Refusal::LoginWanted => answer.with_header("WWW-Authenticate", LOGIN),
-            Refusal::ProxyLogin => answer.with_header("Proxy-Authenticate", LOGIN),
+            Refusal::ProxyLogin | Refusal::ClientLogin => answer.with_header("Proxy-Authenticate", LOGIN),
             Refusal::TooMany { retry_after } | Refusal::TooManyLogins { retry_after } => {
                 answer.with_header("Retry-After", &retry_after.to_string())
             }
@@ -160,6 +179,7 @@ impl Refusal {
             }
             Refusal::NoHost
             | Refusal::NotPublic
+            | Refusal::Destination { .. }
             | Refusal::Denied
             | Refusal::ServiceDown
             | Refusal::Timeout
@@ -186,6 +206,8 @@ mod tests {
         Refusal::NotPublic,
         Refusal::LoginWanted,
         Refusal::ProxyLogin,
+        Refusal::ClientLogin,
+        Refusal::Destination { status: 502, code: "refused", message: "It refused.", advice: "Start it." },
         Refusal::Denied,
         Refusal::ServiceDown,
         Refusal::HostGone,

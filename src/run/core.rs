@@ -17,12 +17,14 @@
 //! `Mux::handle_message` receives it, and `Pump::write` shuts the socket down once `StreamMut::poll_end` returns true.
 
 mod ends;
+mod leaving;
 mod targets;
 
 use std::io;
 
 use log::debug;
 
+use self::leaving::Leaving;
 use super::connections::{Asker, Connections, Incoming};
 use super::deadlines::Due;
 use super::dialer::{Dialer, Waiter};
@@ -57,6 +59,8 @@ pub(super) struct Core {
     pub(super) rounds: Rounds,
     pub(super) resolver: Resolver<Waiter>,
     pub(super) pool: ChunkPool,
+    /// Streams of requests that nobody needs any more.
+    pub(super) leaving: Leaving,
 }
 
 impl Core {
@@ -72,6 +76,7 @@ impl Core {
             rounds: Rounds::default(),
             resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
+            leaving: Leaving::default(),
             turn,
         })
     }
@@ -143,7 +148,7 @@ impl Core {
                     self.connections.wake(connection);
                 } else if let Some(&flow) = self.sessions[session].flows.get(&key) {
                     self.flow_readable(flow);
-                } else {
+                } else if !self.drop_rest(session, key) {
                     self.turn.tell(Notice::Unowned { session, event });
                 }
             }
@@ -153,7 +158,7 @@ impl Core {
                 } else if self.sessions[session].connections.contains_key(&key) {
                     let (connections, mut shared) = self.connections_and_shared();
                     connections.stream_aborted(&mut shared, session, key, reason, detail, origin);
-                } else {
+                } else if !self.drop_rest(session, key) {
                     self.turn.tell(Notice::Unowned { session, event });
                 }
             }
@@ -285,6 +290,7 @@ impl Core {
             Some(Source::Signaling) => self.turn.handle_listener(HostNotice::Acceptable),
             Some(Source::Listener(slot)) => self.turn.handle_listener(Notice::Acceptable(Listening::At(slot))),
             Some(Source::Negotiation(slot)) => self.turn.tell(ClientNotice::Negotiation { slot }),
+            Some(Source::Requests(slot)) => self.turn.tell(ClientNotice::Request { slot, event: event.clone() }),
             Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
             Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { slot, event: event.clone() }),
             Some(Source::Programs(slot)) => {
@@ -318,6 +324,7 @@ impl Core {
                 Due::Session(key) => self.sessions.handle_due(&mut self.turn, key),
                 Due::KeepAlive => self.turn.tell(Notice::KeepAlive),
                 Due::Leaving(key) => self.connections.handle_leaving_due(&self.turn, key),
+                Due::LeavingStreams => self.give_up_late(),
                 Due::FlowIdle(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_idle(&mut shared, flow);

@@ -22,6 +22,8 @@ pub(super) enum Due {
     KeepAlive,
     /// A connection whose stream was reset has waited too long for its program.
     Leaving(LeavingKey),
+    /// The end of the time of a stream that nobody needs any more.
+    LeavingStreams,
     /// A UDP flow may have been idle for too long.
     FlowIdle(FlowKey),
     /// The current step of a signaling WebSocket took too long.
@@ -58,6 +60,8 @@ pub(super) enum ClientDue {
     Logins,
     /// A program negotiated with our proxy for too long.
     Negotiation(Mark),
+    /// A program that sends plain requests to our proxy may have taken too long.
+    Request(Mark),
 }
 
 /// A deadline of a server.
@@ -65,8 +69,6 @@ pub(super) enum ClientDue {
 pub(super) enum ServerDue {
     /// The end of the stage.
     Stage,
-    /// The end of the time of a leaving stream.
-    Leaving,
     /// A login of a visitor has its turn.
     Logins,
     /// Another server of the cluster may be dialled again.

@@ -11,6 +11,7 @@ mod core;
 mod deadlines;
 mod dialer;
 mod error;
+mod exchange;
 mod flows;
 mod host;
 mod keys;

@@ -114,6 +114,10 @@ pub(super) enum ClientNotice {
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A program that negotiates with our proxy has sent something.
     Negotiation { slot: Slot },
+    /// The connection of a program that sends plain requests to our proxy is ready.
+    Request { slot: Slot, event: MioEvent },
+    /// It may have more work although no event says so.
+    RequestPoll { program: Mark },
     /// A deadline of the client.
     Due(ClientDue),
 }

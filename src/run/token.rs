@@ -22,6 +22,8 @@ pub(super) enum Source {
     Udp(Slot),
     /// A program that negotiates with our proxy.
     Negotiation(Slot),
+    /// A program that sends plain requests to our proxy.
+    Requests(Slot),
     /// A UDP socket for local programs.
     Programs(Slot),
     /// The UDP socket of a flow's target.
@@ -53,6 +55,7 @@ impl Source {
             Source::Web(slot) => (10, slot.to_bits()),
             Source::Leaving(slot) => (11, slot.to_bits()),
             Source::Signaling => (12, 0),
+            Source::Requests(slot) => (13, slot.to_bits()),
         };
         Token(slot << KIND_BITS | kind)
     }
@@ -73,6 +76,7 @@ impl Source {
             10 => Source::Web(slot),
             11 => Source::Leaving(slot),
             12 => Source::Signaling,
+            13 => Source::Requests(slot),
             _ => return None,
         })
     }
@@ -97,6 +101,7 @@ mod tests {
             Source::Connection(at(123_456)),
             Source::Negotiation(at(1)),
             Source::Programs(at(2)),
+            Source::Requests(at(4)),
             Source::Flow(at(0)),
             Source::Leaving(at(9)),
         ] {

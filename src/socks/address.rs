@@ -116,6 +116,14 @@ pub(super) fn encode_ip(address: IpAddr, port: u16, into: &mut Vec<u8>) {
     into.extend(port.to_be_bytes());
 }
 
+/// Checks a destination that was read elsewhere, and brings its host into the normal form.
+///
+/// # Errors
+/// Every [`AddressError`] except the type.
+pub fn destination(host: &str, port: u16) -> Result<Target, AddressError> {
+    target(normal_host(host)?, port)
+}
+
 /// Parses host and port of a CONNECT request (RFC 9110, section 9.3.6): an IPv6 address is in brackets, and the port is
 /// required.
 ///

@@ -1,4 +1,4 @@
-//! HTTP CONNECT (RFC 9110, section 9.3.6), with a login by `Basic` (RFC 7617).
+//! HTTP CONNECT (RFC 9110, section 9.3.6), with a login by `Basic` (RFC 7617). Other requests are not read here.
 //!
 //! Only the target of a request counts. `Host`, which repeats it, and the length of a content, which CONNECT does not
 //! have, are ignored.
@@ -14,8 +14,16 @@ use crate::tunnel::AbortReason;
 /// The answer to a CONNECT that succeeded. It has no length: everything after it belongs to the stream.
 pub(super) const SUCCESS: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Parses a request's head; `bytes` must have at least [`MAX_HEAD`] bytes if there are that many. Only whole lines are
-/// judged, so the result does not depend on the pieces the head came in.
+/// The first bytes of a CONNECT.
+const CONNECT: &[u8] = b"CONNECT ";
+
+/// Finds the first byte by which a request is no CONNECT.
+pub(super) fn other_than_connect(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().zip(CONNECT).position(|(byte, expected)| byte != expected)
+}
+
+/// Parses the head of a CONNECT; `bytes` must have at least [`MAX_HEAD`] bytes if there are that many. Only whole lines
+/// are judged, so the result does not depend on the pieces the head came in.
 pub(super) fn request(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed<Request> {
     let lines = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
@@ -27,11 +35,7 @@ pub(super) fn request(bytes: &[u8], credentials: Option<&Credentials>) -> Parsed
         Err(httparse::Error::Version) => return Err(Refusal::HttpVersion),
         Err(_) => return Err(Refusal::NotHttp),
     };
-    let (Some(method), Some(target)) = (request.method, request.path) else { return Err(Refusal::NotHttp) };
-    // Check this before the login: a browser would ask for a password in vain.
-    if method != "CONNECT" {
-        return Err(Refusal::Method);
-    }
+    let Some(target) = request.path else { return Err(Refusal::NotHttp) };
     if let Some(credentials) = credentials {
         login(&Headers(request.headers), credentials)?;
     }
@@ -54,13 +58,6 @@ fn login(headers: &Headers<'_>, credentials: &Credentials) -> Result<(), Refusal
 /// Encodes the answer to a request that is malformed or not supported.
 pub(super) fn malformed(refusal: Refusal, head: &[u8]) -> Vec<u8> {
     let answer = match refusal {
-        Refusal::Method => Answer::text(
-            405,
-            "This is the proxy of a pinhole client. As an HTTP proxy it serves CONNECT only, which programs use for \
-             https:// addresses. For http:// addresses, set it as a SOCKS5 proxy instead, or make the program tunnel \
-             (curl --proxytunnel).",
-        )
-        .with_header("Allow", "CONNECT"),
         Refusal::LoginMissing | Refusal::LoginWrong => {
             Answer::text(407, "This proxy wants the user name and password of the pinhole client's --proxy-auth.")
                 .with_header("Proxy-Authenticate", "Basic realm=\"pinhole\", charset=\"UTF-8\"")
@@ -73,24 +70,53 @@ pub(super) fn malformed(refusal: Refusal, head: &[u8]) -> Vec<u8> {
     answer.render(head.starts_with(b"HEAD "))
 }
 
-/// Encodes the answer to a request that the other side could not or would not fulfil.
-pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
-    let answer = match reason {
-        AbortReason::Denied => Answer::text(403, "The pinhole host does not allow this destination (--allow there)."),
-        AbortReason::Timeout => Answer::text(504, "The destination did not answer the pinhole host in time."),
-        AbortReason::Refused => Answer::text(502, "The destination refused the pinhole host's connection."),
-        AbortReason::Unreachable => Answer::text(502, "The pinhole host cannot reach the destination."),
-        AbortReason::Shutdown => Answer::text(503, "There is no session with the pinhole host at the moment."),
-        AbortReason::TooManyStreams => Answer::text(503, "The pinhole host takes no further connections now."),
+/// What a program is told about a request that the other side could not or would not fulfil.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explanation {
+    /// The status of HTTP.
+    pub status: u16,
+    /// What happened, as a sentence.
+    pub message: &'static str,
+    /// What to do next, as a sentence.
+    pub advice: &'static str,
+}
+
+/// Explains a failure.
+pub fn explain(reason: AbortReason) -> Explanation {
+    let (status, message, advice) = match reason {
+        AbortReason::Denied => (
+            403,
+            "The pinhole host does not allow this destination.",
+            "Ask who runs the host to allow it (--allow there).",
+        ),
+        AbortReason::Timeout => {
+            (504, "The destination did not answer the pinhole host in time.", "Check that it is running.")
+        }
+        AbortReason::Refused => {
+            (502, "The destination refused the pinhole host's connection.", "Check its port, and that it is running.")
+        }
+        AbortReason::Unreachable => {
+            (502, "The pinhole host cannot reach the destination.", "Check its name or address.")
+        }
+        AbortReason::Shutdown => {
+            (503, "There is no session with the pinhole host at the moment.", "Try again in a moment.")
+        }
+        AbortReason::TooManyStreams => {
+            (503, "The pinhole host takes no further connections now.", "Try again in a moment.")
+        }
         AbortReason::Reset
         | AbortReason::FlowControl
         | AbortReason::IdInUse
         | AbortReason::Protocol
         | AbortReason::UnknownService
         | AbortReason::Gone
-        | AbortReason::Other(_) => {
-            Answer::text(502, &format!("The pinhole host ended the connection ({}).", reason.as_str()))
-        }
+        | AbortReason::Other(_) => (502, "The pinhole host ended the connection.", "Try again."),
     };
-    answer.render(false)
+    Explanation { status, message, advice }
+}
+
+/// Encodes the answer to a request that the other side could not or would not fulfil.
+pub(super) fn failure(reason: AbortReason) -> Vec<u8> {
+    let Explanation { status, message, advice } = explain(reason);
+    Answer::text(status, &format!("{message} {advice}")).render(false)
 }

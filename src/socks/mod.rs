@@ -1,9 +1,9 @@
-//! The client's `-D` port as a state machine: SOCKS5 and HTTP CONNECT on one port.
+//! The client's `-D` port as a state machine: SOCKS5 and HTTP on one port.
 //!
 //! There is one [`Negotiation`] for each connection, without I/O and without a clock. The first byte selects the
-//! protocol: 5 is SOCKS5 (RFC 1928; without a login, or with RFC 1929's), a letter is HTTP (RFC 9110, section 9.3.6;
-//! without a login, or with `Basic`). SOCKS4 and SOCKS4a are refused in their own protocol. [`datagram`] handles
-//! datagrams of a UDP ASSOCIATE.
+//! protocol: 5 is SOCKS5 (RFC 1928; without a login, or with RFC 1929's), a letter is HTTP. Of HTTP, CONNECT is served
+//! here (RFC 9110, section 9.3.6; without a login, or with `Basic`); other requests are left to the gateway's engine.
+//! SOCKS4 and SOCKS4a are refused in their own protocol. [`datagram`] handles datagrams of a UDP ASSOCIATE.
 //!
 //! SOCKS5 is implemented here because no crate fits: `socks5-proto` and `socks5-impl` are under the GPL, `fast-socks5`
 //! reads from asynchronous streams, `tor-socksproto` accepts any password and refuses UDP ASSOCIATE, and `socker` is
@@ -21,8 +21,9 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-pub use address::AddressError;
+pub use address::{AddressError, destination};
 pub use credentials::{Credentials, CredentialsError};
+pub use http::{Explanation, explain};
 
 use crate::address::Target;
 use crate::http::MAX_HEAD;
@@ -45,6 +46,9 @@ pub enum Request {
     Connect(Target),
     /// A relay for datagrams, for as long as the connection lasts.
     UdpAssociate,
+    /// Plain requests of HTTP, which begin with these bytes. They are answered one by one, so neither
+    /// [`accept`](Negotiation::accept) nor [`refuse`](Negotiation::refuse) has anything to say.
+    Http(Vec<u8>),
 }
 
 /// Why a program was refused before the other side was asked. Its text is for the log, and never contains what the
@@ -78,9 +82,6 @@ pub enum Refusal {
     /// The destination is invalid.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// An HTTP request other than CONNECT.
-    #[error("it sends an HTTP request other than CONNECT; set it to SOCKS5")]
-    Method,
     /// HTTP of a version other than 1.0 and 1.1.
     #[error("its version of HTTP is not supported")]
     HttpVersion,
@@ -244,6 +245,12 @@ impl Negotiation {
         let limit = if matches!(self.state, State::Head) { MAX_HEAD } else { socks5::MAX_MESSAGE };
         let piece = &bytes[..bytes.len().min(limit - before)];
         self.message.extend_from_slice(piece);
+        if let (State::Head, Some(last)) = (&self.state, http::other_than_connect(&self.message)) {
+            self.message.truncate(last + 1);
+            let request = Request::Http(mem::take(&mut self.message));
+            self.state = State::Asked { protocol: Protocol::Http, request: Some(request) };
+            return Ok(last + 1 - before);
+        }
         let credentials = self.credentials.as_ref();
         let parsed = match self.state {
             // Parsing begins anew each time, so parse once per line: a sender of single bytes would cause quadratic

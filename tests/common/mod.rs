@@ -7,6 +7,7 @@
 pub(crate) mod bytes;
 pub(crate) mod chromium;
 pub(crate) mod folder;
+pub(crate) mod http;
 pub(crate) mod pinhole;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -35,6 +35,8 @@ mod loops;
 mod postgres;
 /// Redis between unix sockets.
 mod redis;
+/// Plain HTTP requests at a `-D` port.
+mod requests;
 /// ssh and sshd.
 mod ssh;
 /// A reader that stalls beside others.

@@ -32,7 +32,7 @@ use self::links::Phase;
 use self::local::LocalPorts;
 #[cfg(unix)]
 pub(crate) use self::opening::Connector;
-use self::proxy::{Negotiating, NegotiationKey};
+use self::proxy::{Asking, Negotiating, Programs};
 use super::RunError;
 use super::core::Core;
 use super::deadlines::{ClientDue, Due};
@@ -78,7 +78,9 @@ pub struct Client {
     /// Programs that negotiate with the proxy.
     negotiations: Table<Negotiating>,
     /// Slows down guesses of the proxy's login.
-    logins: LoginLimiter<NegotiationKey, Source>,
+    logins: LoginLimiter<Asking, Source>,
+    /// Programs that send plain HTTP requests to the proxy.
+    programs: Programs,
     /// What other threads open streams with, and what they want.
     #[cfg(unix)]
     connector: Connector,
@@ -128,6 +130,7 @@ impl Client {
             local: LocalPorts::default(),
             negotiations: Table::new(),
             logins: LoginLimiter::default(),
+            programs: Programs::default(),
             #[cfg(unix)]
             connector,
             #[cfg(unix)]
@@ -203,6 +206,9 @@ impl Client {
             ClientNotice::Due(ClientDue::Rejoin) => self.rejoin(),
             ClientNotice::Due(ClientDue::Waiting) => self.expire_waiting(),
             ClientNotice::Due(ClientDue::Logins) => self.serve_logins(),
+            ClientNotice::Request { slot, event } => self.handle_request_event(slot, &event),
+            ClientNotice::RequestPoll { program } => self.poll_requests(program),
+            ClientNotice::Due(ClientDue::Request(program)) => self.handle_request_due(program),
             ClientNotice::Due(ClientDue::Negotiation(program)) => self.handle_negotiation_due(program),
         }
     }
@@ -282,6 +288,7 @@ impl Client {
 
     fn ended(&mut self, session: SessionKey, end: End, summary: Summary) {
         self.close_links_of(session);
+        self.end_requests_of(session);
         let lasted = summary.duration.is_some_and(|duration| duration >= LASTING);
         self.core.report_end(summary, &end);
         if self.session != Some(session) {
@@ -386,8 +393,9 @@ impl Side for Client {
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
             Notice::Client(notice) => self.handle_own(notice),
-            // The connection or flow of this stream is gone.
-            Notice::Unowned { .. } | Notice::Host(_) | Notice::Server(_) => {}
+            // Of other streams, the connection or flow is gone.
+            Notice::Unowned { session, event } => self.handle_request_stream(session, &event),
+            Notice::Host(_) | Notice::Server(_) => {}
         }
         Ok(())
     }

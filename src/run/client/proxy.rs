@@ -1,4 +1,7 @@
-//! The `-D` port: local programs name their destinations by SOCKS5 or HTTP CONNECT.
+//! The `-D` port: local programs name their destinations by SOCKS5 or HTTP CONNECT, or send plain HTTP requests
+//! ([`requests`]).
+
+mod requests;
 
 use std::io::{self, Read as _};
 use std::net::Ipv4Addr;
@@ -7,6 +10,8 @@ use std::time::Duration;
 use log::info;
 
 use super::Client;
+use crate::address::Target;
+use crate::net::listener::Ends;
 use crate::net::system::Interest;
 use crate::run::connections::{Asker, Incoming, answer, answer_and_end};
 use crate::run::deadlines::{ClientDue, Due};
@@ -30,6 +35,16 @@ const MAX_RELAYS: usize = 256;
 
 /// Bytes read at once. Data after a program's request then fits into one message.
 const PIECE: usize = 8 * 1024;
+
+pub(super) use requests::Programs;
+use requests::RequestsKey;
+
+/// A program that may have to wait before its login is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    Negotiation(NegotiationKey),
+    Requests(RequestsKey),
+}
 
 /// Key of a program that negotiates with the proxy.
 pub(super) type NegotiationKey = Key<Negotiating>;
@@ -93,11 +108,12 @@ impl Client {
             let is_heard = answer(&mut entry.incoming.stream, &mut entry.negotiation);
             let request = entry.negotiation.poll_request();
             match (taken, request) {
-                (Ok(taken), Some(request)) => return self.serve(key, &request, piece[taken..len].to_vec()),
+                (Ok(taken), Some(request)) => return self.serve(key, request, &piece[taken..len]),
                 (Ok(_), None) if is_heard => {}
                 (Err(refusal), _) => {
                     let Some(mut entry) = self.end_negotiation(key) else { return };
-                    self.note_refused(&entry.incoming, refusal);
+                    let Incoming { name, ends, .. } = &entry.incoming;
+                    self.note_refused(name, source(ends), refusal);
                     return answer_and_end(entry.incoming.stream, &mut entry.negotiation);
                 }
                 (Ok(_), None) => return self.close_negotiation(key),
@@ -110,34 +126,50 @@ impl Client {
     fn waits_for_login(&mut self, key: NegotiationKey) -> bool {
         let now = self.core.turn.now;
         let Some(entry) = self.negotiations.get_mut(key) else { return false };
-        let source = source(&entry.incoming);
+        let source = source(&entry.incoming.ends);
         if !entry.negotiation.may_log_in() || std::mem::take(&mut entry.has_turn) || self.logins.is_free(now, source) {
             return false;
         }
-        self.logins.cancel(key);
-        if let Some(crowded_out) = self.logins.wait(now, key, source, rand::random())
-            && let Some(entry) = self.end_negotiation(crowded_out)
-        {
-            entry.incoming.stream.reset();
+        self.await_login(Asking::Negotiation(key), source);
+        true
+    }
+
+    /// Has a login wait for its turn. Another one may have to go for it.
+    fn await_login(&mut self, program: Asking, source: Source) {
+        self.logins.cancel(program);
+        match self.logins.wait(self.core.turn.now, program, source, rand::random()) {
+            Some(Asking::Negotiation(key)) => {
+                if let Some(entry) = self.end_negotiation(key) {
+                    entry.incoming.stream.reset();
+                }
+            }
+            Some(Asking::Requests(key)) => self.drop_requests(key),
+            None => {}
         }
         self.await_logins();
-        true
     }
 
     /// Serves the programs whose turn to log in has come.
     pub(super) fn serve_logins(&mut self) {
         let now = self.core.turn.now;
-        while let Some(key) = self.logins.poll_turn(now, rand::random()) {
-            if let Some(entry) = self.negotiations.get_mut(key) {
-                entry.has_turn = true;
-                self.handle_negotiation(key);
-            }
-            // The program may not have sent anything.
-            if let Some(entry) = self.negotiations.get_mut(key) {
-                entry.has_turn = false;
+        while let Some(program) = self.logins.poll_turn(now, rand::random()) {
+            match program {
+                Asking::Negotiation(key) => self.serve_login(key),
+                Asking::Requests(key) => self.serve_request_login(key),
             }
         }
         self.await_logins();
+    }
+
+    fn serve_login(&mut self, key: NegotiationKey) {
+        if let Some(entry) = self.negotiations.get_mut(key) {
+            entry.has_turn = true;
+            self.handle_negotiation(key);
+        }
+        // The program may not have sent anything.
+        if let Some(entry) = self.negotiations.get_mut(key) {
+            entry.has_turn = false;
+        }
     }
 
     fn await_logins(&mut self) {
@@ -147,12 +179,11 @@ impl Client {
     }
 
     /// Warns that a program was refused; for wrong logins, only now and then.
-    fn note_refused(&mut self, incoming: &Incoming, refusal: Refusal) {
-        let name = &incoming.name;
+    fn note_refused(&mut self, name: &str, source: Source, refusal: Refusal) {
         if refusal != Refusal::LoginWrong {
             return self.core.turn.warn("proxy-refused", format!("{name}: {refusal}"));
         }
-        match self.logins.failed(self.core.turn.now, source(incoming)) {
+        match self.logins.failed(self.core.turn.now, source) {
             Some(1) => self.core.turn.warn("proxy-refused", format!("{name}: {refusal}")),
             Some(count) => {
                 let message = format!("{name}: {refusal}; {count} so far, so each has to wait for its turn");
@@ -162,18 +193,28 @@ impl Client {
         }
     }
 
-    /// Opens a stream for a program's request.
-    fn serve(&mut self, key: NegotiationKey, request: &Request, early: Vec<u8>) {
-        if *request == Request::UdpAssociate {
-            return self.associate(key);
+    /// Serves a program's request; `early` came behind it.
+    fn serve(&mut self, key: NegotiationKey, request: Request, early: &[u8]) {
+        match request {
+            Request::UdpAssociate => self.associate(key),
+            Request::Connect(target) => self.connect(key, &target, early),
+            Request::Http(head) => {
+                if let Some(entry) = self.end_negotiation(key) {
+                    self.serve_requests(entry.incoming, &[&head, early].concat());
+                }
+            }
         }
+    }
+
+    /// Opens a stream to a destination.
+    fn connect(&mut self, key: NegotiationKey, target: &Target, early: &[u8]) {
         let Some(mut entry) = self.end_negotiation(key) else { return };
         let session = self.session.filter(|_| self.local.is_connected);
-        match (request, session) {
-            (Request::Connect(target), Some(session)) if self.core.sessions.get_mut(session).is_some() => {
+        match session {
+            Some(session) if self.core.sessions.get_mut(session).is_some() => {
                 let incoming = Incoming { name: format!("{} ({})", target, entry.incoming.name), ..entry.incoming };
                 let target = ConnectTarget::Tcp(target.to_string());
-                self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early), &target);
+                self.core.open_asking(session, incoming, Asker::Program(entry.negotiation, early.to_vec()), &target);
             }
             _ => {
                 entry.negotiation.refuse(AbortReason::Shutdown);
@@ -216,7 +257,7 @@ impl Client {
 
     fn end_negotiation(&mut self, key: NegotiationKey) -> Option<Negotiating> {
         let mut entry = self.negotiations.remove(key)?;
-        self.logins.cancel(key);
+        self.logins.cancel(Asking::Negotiation(key));
         if let Some(listener) = entry.relay {
             self.core.close_listener(listener);
         }
@@ -226,6 +267,6 @@ impl Client {
 }
 
 /// Returns the source of a program; all programs of a unix socket have the same.
-fn source(incoming: &Incoming) -> Source {
-    Source::of(incoming.ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
+fn source(ends: &Ends) -> Source {
+    Source::of(ends.ports().map_or(Ipv4Addr::UNSPECIFIED.into(), |(_, remote)| remote.ip()))
 }

@@ -40,6 +40,7 @@ impl Core {
         for flow in flows {
             self.flow_aborted(flow, "the session ended");
         }
+        self.leaving.forget_session(session);
         let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
         self.turn.tell(Notice::Ended { session, end, summary });
     }

@@ -263,7 +263,7 @@ impl Server {
         });
         match distant.waits() {
             true => self.abort_half(distant.half, AbortReason::Shutdown, ""),
-            false => self.leave_stream(session, stream),
+            false => self.core.leave_stream(session, stream),
         }
     }
 }

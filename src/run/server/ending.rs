@@ -39,7 +39,7 @@ impl Server {
             self.core.work();
         }
         if let Stage::Parting(by) = self.stage
-            && (by <= self.core.turn.now || self.leaving.is_empty())
+            && (by <= self.core.turn.now || self.core.leaving.is_empty())
         {
             self.stage = Stage::Leaving(self.core.turn.now + FAREWELL);
             self.core.turn.set(FAREWELL, Due::Server(ServerDue::Stage));

@@ -172,7 +172,6 @@ impl Server {
         if let Some(host) = self.host(key).filter(|host| host.session == Some(session)) {
             host.session = None;
             self.sessions.remove(&session);
-            self.leaving.forget_host(session);
             self.drop_link(key, &end.to_string());
         } else if self.peer(key).is_some_and(|peer| peer.session == session) {
             self.drop_link(key, "the session with it ended");
@@ -188,7 +187,6 @@ impl Server {
         self.metrics.hosts = self.names.len();
         if let Some(session) = host.session {
             self.sessions.remove(&session);
-            self.leaving.forget_host(session);
             self.core.sessions.handle_link_gone(self.core.turn.now, session);
         }
         self.hosts.leave(key);

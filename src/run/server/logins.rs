@@ -95,7 +95,7 @@ impl Server {
         self.metrics.refused(Counted::Busy);
         let Some(web) = self.webs.get_mut(key) else { return };
         web.login = LoginState::Unknown;
-        web.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
+        web.visit.exchange.refuse(Refusal::TooManyLogins { retry_after: RETRY_AFTER });
         if web.queue() {
             self.core.turn.tell(ServerNotice::WebPoll { web: key.mark() });
         }

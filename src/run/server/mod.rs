@@ -13,10 +13,8 @@ mod distant;
 mod ending;
 mod files;
 mod hosts;
-mod leaving;
 mod links;
 mod logins;
-mod pace;
 mod peers;
 mod phase;
 mod places;
@@ -42,7 +40,6 @@ pub use self::dial::Dialer as ServerDialer;
 use self::dial::Wanted;
 use self::ending::Stage;
 use self::files::{Tls, read_access, read_tls};
-use self::leaving::Leaving;
 use self::logins::Limiter;
 use self::phase::Phase;
 pub(crate) use self::reload::ServerReloader;
@@ -99,8 +96,6 @@ pub struct Server {
     streams: HashMap<(SessionKey, StreamKey), WebKey>,
     /// Number of such streams so far.
     opened: u64,
-    /// Streams that carry no more requests and are ending.
-    leaving: Leaving,
     /// Slows down guesses of logins, for hosts with wrong ones.
     logins: HashMap<HostId, Limiter>,
     /// The handle for other threads to dial, and their requests.
@@ -218,7 +213,6 @@ impl Server {
             webs: Table::new(),
             streams: HashMap::new(),
             opened: 0,
-            leaving: Leaving::default(),
             logins: HashMap::new(),
             piece: vec![0; web::PIECE].into_boxed_slice(),
             asking: Shares::new(quota::MAX_ASKING),
@@ -295,7 +289,6 @@ impl Server {
             ServerNotice::Due(ServerDue::Stage) => {}
             ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
             ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
-            ServerNotice::Due(ServerDue::Leaving) => self.give_up_late(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }

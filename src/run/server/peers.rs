@@ -310,7 +310,6 @@ impl Server {
         let now = self.core.turn.now;
         let Peer { server, session, .. } = *peer;
         self.sessions.remove(&session);
-        self.leaving.forget_host(session);
         self.core.sessions.handle_link_gone(now, session);
         self.core.turn.report(&Event::PeerLost { server: server.to_string(), reason: reason.to_owned() });
         let Some(cluster) = &mut self.cluster else { return };

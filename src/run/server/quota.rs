@@ -128,7 +128,7 @@ impl Server {
             // A connection that is between requests just opens another stream for the next.
             let busy = server.webs.get_mut(other).filter(|web| web.is_busy());
             if let Some(web) = busy {
-                web.exchange.refuse(Refusal::TooMany { retry_after: RETRY_AFTER });
+                web.visit.exchange.refuse(Refusal::TooMany { retry_after: RETRY_AFTER });
                 server.metrics.refused(Counted::Busy);
             }
             server.end_stream(other);
@@ -139,7 +139,7 @@ impl Server {
     /// Makes a place for a long incomplete head. Returns false if the connection is gone.
     pub(super) fn make_place_for_head(&mut self, key: WebKey) -> bool {
         let Some(web) = self.webs.get(key) else { return false };
-        if web.exchange.head_so_far() <= LONG_HEAD {
+        if web.visit.exchange.head_so_far() <= LONG_HEAD {
             self.heads.leave(key);
             return true;
         }

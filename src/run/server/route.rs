@@ -40,7 +40,7 @@ impl Server {
         if let Err(refusal) = result
             && let Some(web) = self.webs.get_mut(key)
         {
-            web.exchange.refuse(refusal);
+            web.visit.exchange.refuse(refusal);
         }
     }
 
@@ -87,7 +87,7 @@ impl Server {
         if let Err(refusal) = result
             && let Some(web) = self.webs.get_mut(key)
         {
-            web.exchange.handle_service_failed(refusal);
+            web.visit.exchange.handle_service_failed(refusal);
         }
     }
 
@@ -123,13 +123,14 @@ impl Server {
     /// Puts a request on a stream: the one of the last request if it leads to the same service.
     fn carry(&mut self, key: WebKey, request: &Request, destination: Destination) -> Result<(), Refusal> {
         let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
-        let is_kept = web.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
+        let is_kept = web.visit.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
         let strip_authorization = destination.strip_authorization;
         if !is_kept {
             self.end_stream(key);
             let entry = self.core.sessions.get_mut(destination.session).ok_or(Refusal::HostGone)?;
             let is_distant = destination.epoch.is_some();
-            let carrying = entry.session.mux().stream_count().saturating_sub(self.leaving.count(destination.session));
+            let carrying =
+                entry.session.mux().stream_count().saturating_sub(self.core.leaving.count(destination.session));
             // At another server, that one has the places of its hosts.
             let has_place =
                 is_distant || carrying < MAX_STREAMS && self.make_place_for_request(key, destination.session);
@@ -139,7 +140,7 @@ impl Server {
             self.open_stream(key, destination).map_err(refusal)?;
         }
         if let Some(web) = self.webs.get_mut(key) {
-            web.exchange.route(Route { fresh: !is_kept, strip_authorization });
+            web.visit.exchange.route(Route { fresh: !is_kept, strip_authorization });
         }
         Ok(())
     }
@@ -151,8 +152,8 @@ impl Server {
         let result = self.open_stream(key, destination);
         let Some(web) = self.webs.get_mut(key) else { return };
         match result {
-            Ok(()) => web.exchange.route(Route { fresh: true, strip_authorization }),
-            Err(error) => web.exchange.refuse(refusal(error)),
+            Ok(()) => web.visit.exchange.route(Route { fresh: true, strip_authorization }),
+            Err(error) => web.visit.exchange.refuse(refusal(error)),
         }
     }
 }

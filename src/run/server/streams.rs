@@ -2,12 +2,13 @@
 
 use super::Server;
 use super::quota::source;
-use super::visitor::{Destination, RequestStream, Web, WebKey};
+use super::visitor::{Destination, Web, WebKey};
 use crate::address::Protocol;
 use crate::cluster::message::MOVED;
 use crate::gateway::{Ending, Refusal};
 use crate::net::listener::Ends;
 use crate::run::connections::stream_hash;
+use crate::run::exchange::RequestStream;
 use crate::run::keys::SessionKey;
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::{self, AbortReason, OpenError, StreamKey};
@@ -38,14 +39,13 @@ impl Server {
             return;
         };
         let Some(&visitor) = self.streams.get(&(session, key)) else {
-            self.drop_rest(session, key);
             return;
         };
         let Some(web) = self.webs.get_mut(visitor) else { return };
         match event {
             tunnel::Event::Accepted(_) => {
                 web.stream.iter_mut().for_each(|stream| stream.is_held = false);
-                web.exchange.handle_service_accepted();
+                web.visit.exchange.handle_service_accepted();
             }
             tunnel::Event::Aborted { reason, ref detail, .. } => {
                 let was_held = web.stream.take().is_some_and(|stream| stream.is_held);
@@ -55,7 +55,7 @@ impl Server {
                     self.follow_host(visitor);
                     return self.pump_web(visitor);
                 }
-                web.exchange.handle_service_failed(refusal(reason));
+                web.visit.exchange.handle_service_failed(refusal(reason));
             }
             _ => {}
         }
@@ -64,53 +64,12 @@ impl Server {
 
     /// Moves bytes between an exchange and its stream.
     pub(super) fn move_stream(&mut self, visitor: WebKey) -> bool {
-        let Some(Web { exchange, stream: Some(request_stream), .. }) = self.webs.get_mut(visitor) else { return false };
-        let (session, key) = (request_stream.session, request_stream.key);
-        let Some(entry) = self.core.sessions.get_mut(session) else { return false };
-        let mut has_moved = false;
-        let Some(mut stream) = entry.session.mux().stream(key) else { return false };
-        while !request_stream.is_held && !exchange.to_service().is_empty() {
-            let capacity = stream.poll_send_capacity();
-            if capacity == 0 {
-                break;
-            }
-            let mut chunk = self.core.pool.take();
-            let len = chunk.room_mut().len().min(capacity).min(exchange.to_service().len());
-            chunk.room_mut()[..len].copy_from_slice(&exchange.to_service()[..len]);
-            chunk.set_len(len);
-            if let Err(chunk) = stream.send(self.core.pool.fit(chunk)) {
-                self.core.pool.recycle(chunk);
-                break;
-            }
-            exchange.handle_sent_to_service(len);
-            has_moved = true;
+        let Some(Web { visit, stream: Some(stream), .. }) = self.webs.get_mut(visitor) else { return false };
+        let moved = stream.move_bytes(&mut self.core, &mut visit.exchange);
+        if moved.is_over {
+            self.end_stream(visitor);
         }
-        loop {
-            let room = exchange.service_room();
-            let Some(bytes) = stream.readable().next().filter(|_| room > 0) else { break };
-            let len = bytes.len().min(room);
-            exchange.handle_service(&bytes[..len]);
-            stream.consume(len);
-            has_moved = true;
-        }
-        if !request_stream.end_told && stream.poll_end() {
-            request_stream.end_told = true;
-            exchange.handle_service_end();
-            has_moved = true;
-        }
-        match exchange.service_ending() {
-            None => {}
-            Some(Ending::HalfClose) if request_stream.is_held => {}
-            Some(Ending::HalfClose) => {
-                stream.finish();
-                has_moved |= !std::mem::replace(&mut request_stream.is_half_closed, true);
-            }
-            Some(Ending::Close | Ending::Reset) => self.end_stream(visitor),
-        }
-        if has_moved {
-            self.core.sessions.touch(session);
-        }
-        has_moved
+        moved.has_moved
     }
 
     /// Cleans up after a connection's stream that is gone.
@@ -124,16 +83,11 @@ impl Server {
     /// Ends the stream of a connection that no longer needs it.
     pub(super) fn end_stream(&mut self, visitor: WebKey) {
         let Some(web) = self.webs.get_mut(visitor) else { return };
-        let Some(RequestStream { session, key, .. }) = web.stream.take() else { return };
-        let is_reset = web.exchange.service_ending() == Some(Ending::Reset);
+        let Some(stream) = web.stream.take() else { return };
+        let (session, key) = (stream.session, stream.key);
+        let is_reset = web.visit.exchange.service_ending() == Some(Ending::Reset);
         self.stream_gone(visitor, session, key);
-        if !is_reset {
-            return self.leave_stream(session, key);
-        }
-        if let Some(stream) = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(key)) {
-            stream.abort(AbortReason::Reset, "");
-        }
-        self.core.sessions.touch(session);
+        stream.end(&mut self.core, is_reset);
     }
 
     /// Ends every stream, so that services see an end in order before their hosts leave.
@@ -172,7 +126,7 @@ impl Server {
             let (source, standing) = (source(web.remote), web.standing);
             let is_held = destination.epoch.is_some();
             web.destination = Some(destination);
-            web.stream = Some(RequestStream { session, key, end_told: false, is_half_closed: false, is_held });
+            web.stream = Some(RequestStream::new(session, key, is_held));
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
                 host.requests.enter(visitor, source, standing);
             }

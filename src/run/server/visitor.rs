@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
 use crate::cluster::message::{Order, Wanted};
-use crate::gateway::{Exchange, Kind, Request, Stage};
+use crate::gateway::{Kind, Request};
 use crate::net::transport::Transport;
+use crate::run::exchange::{RequestStream, Visit};
 use crate::run::keys::SessionKey;
 use crate::run::table::Key;
 use crate::shares::{Source, Standing};
 use crate::signaling::binary::Binary;
 use crate::signaling::rendezvous::HostId;
-use crate::tunnel::{ConnectTarget, StreamKey};
+use crate::tunnel::ConnectTarget;
 
 /// Maximum number of connections at a time. A few more are told that there are too many; further ones are not accepted.
 pub(super) const MAX_CONNECTIONS: usize = 16 * 1024;
@@ -21,8 +21,7 @@ pub(super) type WebKey = Key<Web>;
 
 /// A visitor's connection.
 pub(super) struct Web {
-    pub(super) transport: Transport,
-    pub(super) exchange: Exchange,
+    pub(super) visit: Visit<Transport>,
     pub(super) kind: Kind,
     pub(super) remote: SocketAddr,
     /// Its TLS handshake is done, or it uses no TLS.
@@ -38,18 +37,8 @@ pub(super) struct Web {
     /// State of the visitor's login.
     pub(super) login: LoginState,
     pub(super) is_queued: bool,
-    /// Reading has ended.
-    pub(super) read_ended: bool,
-    /// Writing has ended.
-    pub(super) write_ended: bool,
-    pub(super) stage: Stage,
-    pub(super) stage_at: Instant,
     /// Its standing where places are shared.
     pub(super) standing: Standing,
-    /// The clock of a body.
-    pub(super) pace: Pace,
-    /// When bytes last moved.
-    pub(super) moved_at: Instant,
     /// The deadline that is set.
     pub(super) due_at: Option<Instant>,
     /// When the present request was complete.
@@ -84,18 +73,6 @@ impl Destination {
         };
         Order { id: self.id.clone(), epoch, to }.to_text().map(ConnectTarget::Tcp)
     }
-}
-
-/// A stream that carries requests.
-pub(super) struct RequestStream {
-    pub(super) session: SessionKey,
-    pub(super) key: StreamKey,
-    /// The exchange knows that nothing follows.
-    pub(super) end_told: bool,
-    /// The host knows that nothing follows.
-    pub(super) is_half_closed: bool,
-    /// Nothing is sent before another server has taken the order: the host may have moved.
-    pub(super) is_held: bool,
 }
 
 /// State of logins on a connection.

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use log::debug;
 
 use super::Server;
-use super::pace::Pace;
 use super::quota::source;
 use super::visitor::{LoginState, Web, WebKey};
-use crate::gateway::{Ending, Exchange, Finished, Kind, Stage, Visitor};
+use crate::gateway::{Exchange, Finished, Kind, Stage, Visitor};
 use crate::net::listen;
 use crate::net::listener::Ends;
 use crate::net::system::{Event as MioEvent, Interest, TcpStream};
 use crate::net::transport::Transport;
 use crate::net::websocket::Incoming;
+use crate::run::exchange::Visit;
 use crate::run::notice::ServerNotice;
 use crate::run::table::{self, Mark};
 use crate::run::token::Source;
@@ -41,7 +41,7 @@ const NO_ANSWER: u16 = 499;
 impl Web {
     /// Returns the stage of the exchange.
     pub(super) fn stage(&self) -> Stage {
-        self.stage
+        self.visit.stage
     }
 
     /// Marks it as queued for polling. Returns false if it was.
@@ -51,14 +51,14 @@ impl Web {
 
     /// Returns both ends of the connection.
     pub(super) fn ends(&self) -> Ends {
-        let local = self.transport.local_addr();
+        let local = self.visit.socket.local_addr();
         local.map_or(Ends::Unknown, |local| Ends::Ports { local, remote: self.remote })
     }
 
     /// Tells whether a request is in progress.
     pub(super) fn is_busy(&self) -> bool {
-        let is_idle = matches!(self.stage, Stage::Idle | Stage::Head | Stage::Done);
-        !is_idle || !self.exchange.to_browser().is_empty() || self.transport.holds_back()
+        let is_idle = matches!(self.visit.stage, Stage::Idle | Stage::Head | Stage::Done);
+        !is_idle || !self.visit.exchange.to_browser().is_empty() || self.visit.socket.holds_back()
     }
 }
 
@@ -94,8 +94,7 @@ impl Server {
         }
         let now = self.core.turn.now;
         let key = self.webs.insert(Web {
-            transport,
-            exchange: Exchange::new(kind, visitor),
+            visit: Visit::new(now, transport, Exchange::new(kind, visitor)),
             kind,
             remote,
             is_secured: false,
@@ -105,13 +104,7 @@ impl Server {
             has_followed: false,
             login: LoginState::default(),
             is_queued: false,
-            read_ended: false,
-            write_ended: false,
-            stage: Stage::Idle,
-            stage_at: now,
             standing: Standing::Idle,
-            pace: Pace::new(now),
-            moved_at: now,
             due_at: None,
             routed_at: now,
             answered_after: None,
@@ -123,12 +116,12 @@ impl Server {
     pub(super) fn handle_web_event(&mut self, slot: table::Slot, event: &MioEvent) {
         let Some(key) = self.webs.at(slot) else { return };
         if let Some(web) = self.webs.get_mut(key) {
-            web.transport.handle_event(event);
+            web.visit.socket.handle_event(event);
             // The event may be for the previous connection in this slot.
-            if event.is_error() && matches!(web.transport.source().take_error(), Ok(Some(_))) {
+            if event.is_error() && matches!(web.visit.socket.source().take_error(), Ok(Some(_))) {
                 // Neither reading nor writing may be due, which would show the error.
-                (web.read_ended, web.write_ended) = (true, true);
-                web.exchange.handle_browser_gone();
+                (web.visit.read_ended, web.visit.write_ended) = (true, true);
+                web.visit.exchange.handle_browser_gone();
             }
             self.pump_web(key);
         }
@@ -145,7 +138,7 @@ impl Server {
     /// Moves bytes until nothing moves, or others have their turn.
     pub(super) fn pump_web(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
-        web.transport.begin_turn();
+        web.visit.socket.begin_turn();
         let mut has_more = true;
         for _ in 0..ROUNDS_PER_TURN {
             has_more = self.move_web(key);
@@ -154,8 +147,8 @@ impl Server {
             }
         }
         let Some(web) = self.webs.get_mut(key) else { return };
-        web.transport.end_turn();
-        if (has_more || web.transport.is_paused()) && web.queue() {
+        web.visit.socket.end_turn();
+        if (has_more || web.visit.socket.is_paused()) && web.queue() {
             self.core.turn.tell(ServerNotice::WebPoll { web: key.mark() });
         }
         self.look_at_clock(key);
@@ -170,20 +163,13 @@ impl Server {
         has_moved |= moved;
         let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return false };
-        if has_moved {
-            web.moved_at = now;
-        }
-        let stage = web.exchange.stage();
-        let before = std::mem::replace(&mut web.stage, stage);
-        if stage != before {
-            web.stage_at = now;
-            web.pace = Pace::new(now);
-        }
+        let before = web.visit.settle(now, has_moved);
+        let stage = web.visit.stage;
         let is_waiting = matches!(before, Stage::Routing | Stage::Sending | Stage::AwaitingAnswer | Stage::Head);
         if is_waiting && matches!(stage, Stage::Answering | Stage::Piped) {
             web.answered_after = Some(now.saturating_duration_since(web.routed_at));
         }
-        while let Some(finished) = self.webs.get_mut(key).and_then(|web| web.exchange.poll_finished()) {
+        while let Some(finished) = self.webs.get_mut(key).and_then(|web| web.visit.exchange.poll_finished()) {
             self.note_finished(key, finished);
         }
         self.note_standing(key);
@@ -194,10 +180,10 @@ impl Server {
     fn route_web(&mut self, key: WebKey) {
         let now = self.core.turn.now;
         let Some(web) = self.webs.get_mut(key) else { return };
-        if web.exchange.wants_retry() {
+        if web.visit.exchange.wants_retry() {
             return self.retry(key);
         }
-        let Some(request) = web.exchange.poll_request() else { return };
+        let Some(request) = web.visit.exchange.poll_request() else { return };
         web.routed_at = now;
         if web.early.is_some() && !self.is_for_gateway(&request.host) {
             return self.hand_over(key);
@@ -213,32 +199,29 @@ impl Server {
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        self.core.turn.deregister(web.transport.source());
-        let incoming = Incoming::continued(web.transport, web.early.unwrap_or_default());
+        self.core.turn.deregister(web.visit.socket.source());
+        let incoming = Incoming::continued(web.visit.socket, web.early.unwrap_or_default());
         self.insert_link(incoming, web.remote, super::Serves::Signaling);
     }
 
     /// Ends a connection at once; with a reset if its answer is incomplete.
     pub(super) fn drop_web(&mut self, key: WebKey) {
         let Some(web) = self.webs.get_mut(key) else { return };
-        let is_whole = match web.exchange.browser_ending() {
-            Some(ending) => ending != Ending::Reset,
-            None => matches!(web.exchange.stage(), Stage::Idle | Stage::Head) && web.exchange.to_browser().is_empty(),
-        };
-        web.exchange.handle_browser_gone();
+        let is_whole = web.visit.is_whole();
+        web.visit.exchange.handle_browser_gone();
         self.cancel_login(key);
         self.end_stream(key);
         let Some(mut web) = self.webs.remove(key) else { return };
         self.visitors.leave(key);
         self.heads.leave(key);
-        self.core.turn.deregister(web.transport.source());
-        while let Some(finished) = web.exchange.poll_finished() {
+        self.core.turn.deregister(web.visit.socket.source());
+        while let Some(finished) = web.visit.exchange.poll_finished() {
             self.log_request(web.remote, (web.routed_at, web.answered_after.take()), finished);
         }
-        if !is_whole || web.transport.holds_back() {
-            web.transport.reset();
+        if !is_whole || web.visit.socket.holds_back() {
+            web.visit.socket.reset();
         } else {
-            let _ = web.transport.source().shutdown(Shutdown::Both);
+            let _ = web.visit.socket.source().shutdown(Shutdown::Both);
         }
     }
 

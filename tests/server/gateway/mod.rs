@@ -3,13 +3,14 @@
 //!
 //! `GATEWAY_FULL=1` adds what takes long: bodies of 1 GB, and an answer that never comes.
 
+use crate::common::http;
+
 mod bodies;
 mod crowds;
 mod endings;
 mod events;
 mod fields;
 mod front;
-mod http;
 mod life;
 mod logins;
 mod parallel;

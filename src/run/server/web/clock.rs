@@ -30,25 +30,26 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 impl Web {
     /// Returns the deadline of the connection's present stage.
     fn deadline(&self) -> Option<Instant> {
-        match self.stage {
+        match self.visit.stage {
             // The end of the last answer is still going out.
-            Stage::Idle if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Idle if !self.visit.exchange.to_browser().is_empty() => Some(self.visit.moved_at + STALL_TIMEOUT),
             // A handshake gets as much time as a head.
-            Stage::Idle if !self.is_secured => Some(self.stage_at + HEAD_TIMEOUT),
-            Stage::Idle => Some(self.stage_at.max(self.moved_at) + IDLE_TIMEOUT),
-            Stage::Routing if self.waits_for_login() => Some(self.stage_at + logins::TIMEOUT),
-            Stage::Head | Stage::Routing => Some(self.stage_at + HEAD_TIMEOUT),
-            Stage::Sending => Some(self.pace.deadline().unwrap_or(self.moved_at + STALL_TIMEOUT)),
-            Stage::AwaitingAnswer => Some(self.stage_at.max(self.moved_at) + ANSWER_TIMEOUT),
+            Stage::Idle if !self.is_secured => Some(self.visit.stage_at + HEAD_TIMEOUT),
+            Stage::Idle => Some(self.visit.stage_at.max(self.visit.moved_at) + IDLE_TIMEOUT),
+            Stage::Routing if self.waits_for_login() => Some(self.visit.stage_at + logins::TIMEOUT),
+            Stage::Head | Stage::Routing => Some(self.visit.stage_at + HEAD_TIMEOUT),
+            Stage::Sending => Some(self.visit.pace.deadline().unwrap_or(self.visit.moved_at + STALL_TIMEOUT)),
+            Stage::AwaitingAnswer => Some(self.visit.stage_at.max(self.visit.moved_at) + ANSWER_TIMEOUT),
             // A stream of events may be silent without limit.
-            Stage::Answering | Stage::Piped if self.exchange.to_browser().is_empty() => None,
-            Stage::Answering | Stage::Piped => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Closing if !self.exchange.to_browser().is_empty() => Some(self.moved_at + STALL_TIMEOUT),
-            Stage::Done if self.transport.holds_back() => Some(self.moved_at + STALL_TIMEOUT),
+            Stage::Answering | Stage::Piped if self.visit.exchange.to_browser().is_empty() => None,
+            Stage::Answering | Stage::Piped => Some(self.visit.moved_at + STALL_TIMEOUT),
+            Stage::Closing if !self.visit.exchange.to_browser().is_empty() => Some(self.visit.moved_at + STALL_TIMEOUT),
+            Stage::Done if self.visit.socket.holds_back() => Some(self.visit.moved_at + STALL_TIMEOUT),
             // Its data is read for a while: unread data would reset the connection, and it might never see the answer.
-            Stage::Closing | Stage::Done => {
-                Some((self.stage_at.max(self.moved_at) + CLOSE_TIMEOUT).min(self.stage_at + LINGER_TIMEOUT))
-            }
+            Stage::Closing | Stage::Done => Some(
+                (self.visit.stage_at.max(self.visit.moved_at) + CLOSE_TIMEOUT)
+                    .min(self.visit.stage_at + LINGER_TIMEOUT),
+            ),
         }
     }
 }
@@ -75,7 +76,7 @@ impl Server {
         if web.deadline().is_none_or(|deadline| deadline > now) {
             return self.look_at_clock(key);
         }
-        let refusal = match web.stage {
+        let refusal = match web.visit.stage {
             Stage::Routing if web.waits_for_login() => return self.login_late(key),
             Stage::Head | Stage::Sending => Refusal::SlowRequest,
             Stage::Routing | Stage::AwaitingAnswer => Refusal::Timeout,
@@ -86,7 +87,7 @@ impl Server {
             Stage::Idle | Stage::Closing | Stage::Done => return self.drop_web(key),
         };
         self.metrics.refused(Counted::Timeout);
-        web.exchange.refuse(refusal);
+        web.visit.exchange.refuse(refusal);
         self.pump_web(key);
     }
 }

@@ -10,26 +10,26 @@ const TIME_OF_BYTE: Duration = Duration::from_millis(2);
 
 /// The clock of a body. It stops while there is no room for more, which is not the sender's fault.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(in crate::run) struct Pace {
     due: Instant,
     held_up_since: Option<Instant>,
 }
 
 impl Pace {
     /// Starts the clock of a body.
-    pub(super) fn new(now: Instant) -> Pace {
+    pub(in crate::run) fn new(now: Instant) -> Pace {
         Pace { due: now + GRACE, held_up_since: None }
     }
 
     /// Counts received bytes.
-    pub(super) fn received(&mut self, now: Instant, bytes: usize) {
+    pub(in crate::run) fn received(&mut self, now: Instant, bytes: usize) {
         let made_up = TIME_OF_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         // An earlier fast part does not pay for a later slow one.
         self.due = (self.due + made_up).min(now + GRACE);
     }
 
     /// Sets whether there is room for more.
-    pub(super) fn set_room(&mut self, now: Instant, has_room: bool) {
+    pub(in crate::run) fn set_room(&mut self, now: Instant, has_room: bool) {
         match self.held_up_since {
             None if !has_room => self.held_up_since = Some(now),
             Some(since) if has_room => {
@@ -41,7 +41,7 @@ impl Pace {
     }
 
     /// Returns when the body is too slow unless more of it comes; `None` while there is no room.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(in crate::run) fn deadline(&self) -> Option<Instant> {
         if self.held_up_since.is_some() { None } else { Some(self.due) }
     }
 }
