@@ -103,6 +103,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["client", "ws://a", "-D", "a"], "-D 'a': it has no port number, and names of services are not understood; give"),
     (&["client", "ws://a", "-D", "1", "--proxy-auth", ":b"], "--proxy-auth: user name and password have 1 to 255"),
     (&["client", "ws://a", "-W", "udp:a:1"], "-W 'udp:a:1': stdin and stdout are a stream, and UDP is none; give"),
+    (&["client", "ws://a", "--server", "ws://a?b"], "--server: the URL of a server has no pin and nothing else after"),
     (&["client", "ws://a", "--header", "Host: a"], "--header 'Host': pinhole sets that header itself, or has to leave"),
     (&["client", "ws://a", "--stun", "a"], "--stun 'a': it has no port number"),
     (&["client", "ws://a", "--p2p-timeout", "121"], "--p2p-timeout '121': that is no number of seconds from 1 to 120"),

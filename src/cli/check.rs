@@ -75,7 +75,7 @@ pub(super) fn settings(
 ) -> Result<CheckConfig, UsageError> {
     let stun = choices::stun_servers(arguments.stun, arguments.no_stun);
     let Some((url, url_pin)) = arguments.url else { return Ok(CheckConfig { stun, visit: None }) };
-    let ca = choices::ca(arguments.ca, &url)?;
+    let ca = choices::ca(arguments.ca, [&url])?;
     let headers = choices::headers(arguments.headers)?;
     let environment = if url_pin.is_some() { None } else { environment };
     let pin = PIN.pick(arguments.pin, None, environment, &mut Vec::new())?;

@@ -8,7 +8,7 @@ use clap::Args;
 use super::failure::UsageError;
 use super::{parse, quantity};
 use crate::address::Target;
-use crate::config::{Bounds, Rate, default_stun_servers};
+use crate::config::{Bounds, OtherServer, Rate, default_stun_servers};
 use crate::http::field::{HeaderField, MAX_FIELDS};
 use crate::http::proxy::{Proxy, ProxyVariables};
 use crate::session::Reach;
@@ -122,8 +122,24 @@ pub(super) fn nearest_pin(url: Option<Pin>, other: Option<Pin>) -> Result<Option
 }
 
 /// Refuses certificates to trust where there is no TLS.
-pub(super) fn ca(file: Option<PathBuf>, url: &SignalingUrl) -> Result<Option<PathBuf>, UsageError> {
-    if file.is_some() && !url.tls() { Err(UsageError::CaWithoutTls) } else { Ok(file) }
+pub(super) fn ca<'a>(
+    file: Option<PathBuf>,
+    urls: impl IntoIterator<Item = &'a SignalingUrl>,
+) -> Result<Option<PathBuf>, UsageError> {
+    let has_tls = urls.into_iter().any(SignalingUrl::tls);
+    if file.is_some() && !has_tls { Err(UsageError::CaWithoutTls) } else { Ok(file) }
+}
+
+/// Finds the proxies that further servers are reached through.
+pub(super) fn others(
+    urls: impl IntoIterator<Item = SignalingUrl>,
+    proxies: &ProxyVariables,
+) -> Result<Vec<OtherServer>, UsageError> {
+    let other = |url| {
+        let proxy = proxy(&url, proxies)?;
+        Ok(OtherServer { proxy, ..OtherServer::new(url) })
+    };
+    urls.into_iter().map(other).collect()
 }
 
 /// Bounds what the fields of a request are together.

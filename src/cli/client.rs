@@ -1,6 +1,7 @@
 //! The arguments of `pinhole client`.
 
 use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -16,6 +17,7 @@ use crate::config::{ClientConfig, StreamTarget};
 use crate::http::field::HeaderField;
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
 
 // No line of these is longer than 80 columns, where clap would wrap it.
@@ -122,6 +124,12 @@ pub struct ClientArguments {
     /// goes to stderr.
     #[arg(short = 'W', value_name = "SERVICE|HOST:PORT", help_heading = "Forwards", value_parser = forwards::pipe)]
     pub pipe: Option<StreamTarget>,
+    /// Another server where that host is found, such as wss://q.example.org (repeatable)
+    ///
+    /// Servers of the cluster that the URL leads to, without the host's name. The client comes to one of them when the
+    /// one where it was does not answer, is busy, or does not know the host.
+    #[arg(long, value_name = "URL", help_heading = "Reaching the other side", value_parser = parse::server_url)]
+    pub server: Vec<SignalingUrl>,
     /// A PEM file of certificates to trust instead of the system's
     ///
     /// They are those of authorities, or the host's own. For wss:// only.
@@ -164,7 +172,11 @@ pub(super) fn settings(
 ) -> Result<(impl FnOnce(Pin) -> ClientConfig + use<>, Option<Pin>), UsageError> {
     let ClientSurroundings { pin: environment, proxy_auth, proxies, remarks } = surroundings;
     let (url, url_pin) = arguments.url;
-    let ca = choices::ca(arguments.ca, &url)?;
+    let others = choices::others(arguments.server, proxies)?;
+    if !others.is_empty() && url.host_id().is_none() {
+        return Err(UsageError::OthersWithoutId);
+    }
+    let ca = choices::ca(arguments.ca, iter::once(&url).chain(others.iter().map(|other| &other.url)))?;
     let has_others = !arguments.reverse.is_empty()
         || !arguments.dial.is_empty()
         || !arguments.proxy.is_empty()
@@ -187,6 +199,7 @@ pub(super) fn settings(
     let proxy = choices::proxy(&url, proxies)?;
     let settings = move |pin| ClientConfig {
         url,
+        others,
         pin,
         forwards,
         reverse: arguments.reverse.into_iter().flatten().collect(),

@@ -86,6 +86,23 @@ fn a_client_takes_every_flag() {
 }
 
 #[test]
+fn a_client_asks_further_servers_for_the_same_host() {
+    let url = "wss://a.test/base/ws/blog?pin=1";
+    let (config, _) = client(&["client", url, "80", "--server", "wss://b.test/ws", "--server", "ws://c.test/p"], None);
+    let urls: Vec<String> = config.urls().map(|(url, _)| url.to_string()).collect();
+    assert_eq!(urls, ["wss://a.test/base/ws/blog", "wss://b.test/ws/blog", "ws://c.test/p/ws/blog"]);
+    let wrong = |line: &[&str]| {
+        let parsed = parse([&["pinhole"], line].concat(), Surroundings::default());
+        parsed.map(|_| ()).unwrap_err().to_string()
+    };
+    for url in ["ws://h/ws?pin=1", "ws://h/ws/a/b?pin=1", "ws://h/ws/No?pin=1", "ws://h/else/blog?pin=1"] {
+        let said = wrong(&["client", url, "80", "--server", "ws://i"]);
+        assert!(said.starts_with("--server is for a host at a server, whose URL ends with /ws/ID; "), "{url}: {said}");
+    }
+    assert!(wrong(&["client", url, "80", "--server", "ws://i?pin=1"]).starts_with("--server: the URL of a server has"));
+}
+
+#[test]
 fn the_nearest_pin_is_used() {
     // The pins of the URL, the flag and the environment, and which one counts.
     let cases = [
@@ -174,15 +191,17 @@ fn the_environment_names_the_proxy() {
         let proxies = ProxyVariables::read(|name| (name == "HTTPS_PROXY").then(|| proxy.into()));
         let surroundings = Surroundings { ask: Some(&mut ask), proxies, ..Surroundings::default() };
         match parse([&["pinhole"], line].concat(), surroundings).map(|parsed| parsed.command) {
-            Ok(Command::Client(config, ..)) => Ok(format!("{:?}", config.first_hop())),
+            Ok(Command::Client(config, ..)) => {
+                Ok(config.proxy.map_or_else(String::new, |proxy| format!("{}:{}", proxy.host, proxy.port)))
+            }
             Ok(other) => panic!("{other:?}"),
             Err(failure) => Err(failure.to_string()),
         }
     };
     let (line, answers) = (["client", "wss://h.test/?pin=1", "80"], ["client", "wss://h.test/?pin=1", "80"]);
-    assert_eq!(run(&line, &[], "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
-    assert_eq!(run(&[], &answers, "p.test:3128").as_deref(), Ok(r#"("p.test", 3128)"#));
-    assert_eq!(run(&["client", "ws://h.test/?pin=1", "80"], &[], "p.test:1").as_deref(), Ok(r#"("h.test", 80)"#));
+    assert_eq!(run(&line, &[], "p.test:3128").as_deref(), Ok("p.test:3128"));
+    assert_eq!(run(&[], &answers, "p.test:3128").as_deref(), Ok("p.test:3128"));
+    assert_eq!(run(&["client", "ws://h.test/?pin=1", "80"], &[], "p.test:1").as_deref(), Ok(""));
     for (line, answers) in [(&line[..], &[][..]), (&[][..], &answers[..])] {
         let error = run(line, answers, "socks5://p.test").unwrap_err();
         assert!(error.starts_with("HTTPS_PROXY names a proxy of the kind socks5://"), "{error}");

@@ -92,6 +92,11 @@ pub enum UsageError {
     /// A server, but no name to have there.
     #[error("--server needs a name for this host; add --id, for example my-host")]
     ServerWithoutId,
+    /// Further servers for a URL that is not of a host at a server.
+    #[error(
+        "--server is for a host at a server, whose URL ends with /ws/ID; leave it out, or give the URL that such a host printed"
+    )]
+    OthersWithoutId,
     /// A login for visitors, and nothing to visit.
     #[error("--public-auth is for a published service; add --public NAME, or leave --public-auth out")]
     AuthWithoutPublic,

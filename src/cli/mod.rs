@@ -54,6 +54,7 @@ use crate::net::limits;
 #[cfg(feature = "server")]
 use crate::run::Server;
 use crate::run::{Check, Client, HangUps, Host, RunError};
+use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
@@ -140,7 +141,8 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
     let result = match command {
         Command::Host(config, output) => {
             let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
-            let server = config.server.as_ref().map(|registration| registration.server.host().to_owned());
+            let server = config.server.as_ref();
+            let server = server.map(|registration| place(&registration.server, registration.others.len()));
             Host::bind(config, reporter).and_then(|mut host| {
                 host.handle_signals(hang_ups, origin.map(Origin::host))?;
                 if let Some(told) = supervision::of_process(Summary::host(server.as_deref())) {
@@ -205,7 +207,7 @@ fn run_client(
 ) -> Result<(), (String, String)> {
     let told = |error: RunError| (error.code().to_owned(), error.to_string());
     let reporter = client_reporter(pipe.is_some(), output, printer).into_callback();
-    let summary = Summary::client(config.url.host());
+    let summary = Summary::client(&place(&config.url, config.others.len()));
     let pin = config.pin.reveal().to_owned();
     let reader = reloads.origin.map(|origin| origin.client(pin, pipe.clone()));
     let mut client = Client::bind(config, reporter).map_err(told)?;
@@ -222,6 +224,14 @@ fn run_client(
     #[cfg(unix)]
     pipe.map_or(Ok(()), RunningPipe::finish).map_err(|error| (error.code().to_owned(), error.to_string()))?;
     Ok(())
+}
+
+/// Returns what `systemctl status` calls the other side.
+fn place(url: &SignalingUrl, others: usize) -> String {
+    match others {
+        0 => url.host().to_owned(),
+        _ => format!("one of {} servers", others + 1),
+    }
 }
 
 /// A client whose stdout is a stream says what it has to say on stderr.

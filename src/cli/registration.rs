@@ -1,6 +1,7 @@
 //! The arguments of a host that clients reach through a server.
 
 use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,12 +25,13 @@ const MAX_LISTED: usize = 16;
 /// The server that a host registers at, and what it is told.
 #[derive(Debug, Default, Args)]
 pub struct RegistrationArguments {
-    /// Be reached through a pinhole server, such as wss://p.example.org
+    /// Be reached through a pinhole server, such as wss://p.example.org (repeatable)
     ///
     /// Clients join at URL/ws/ID; the host prints the command. It registers again when the connection was lost. No port
-    /// is listened on unless --listen is given.
+    /// is listened on unless --listen is given. Several are servers of one cluster: the host is at one of them, the
+    /// first if that answers, and goes to any other when it loses that. All of them see the token.
     #[arg(long, value_name = "URL", value_parser = parse::server_url)]
-    pub server: Option<SignalingUrl>,
+    pub server: Vec<SignalingUrl>,
     /// The name of this host on the server
     ///
     /// 3 to 63 of a to z, 0 to 9 and hyphen, without a hyphen at either end.
@@ -95,10 +97,12 @@ pub(super) fn registration(
     arguments: RegistrationArguments,
     context: Context<'_>,
 ) -> Result<Option<Registration>, UsageError> {
-    if let (None, Some(flag)) = (&arguments.server, of_a_server(&arguments)) {
+    if let (true, Some(flag)) = (arguments.server.is_empty(), of_a_server(&arguments)) {
         return Err(UsageError::WithoutServer(flag));
     }
-    let Some(server) = arguments.server else { return Ok(None) };
+    let mut servers = arguments.server.into_iter();
+    let Some(server) = servers.next() else { return Ok(None) };
+    let others = choices::others(servers, context.proxies)?;
     let id = arguments.id.ok_or(UsageError::ServerWithoutId)?;
     let token = TOKEN.pick(arguments.token, arguments.token_file.as_deref(), context.token, context.remarks)?;
     let (login, file) = (arguments.public_auth, arguments.public_auth_file.as_deref());
@@ -114,10 +118,11 @@ pub(super) fn registration(
         return Err(UsageError::DialWithoutAllow);
     }
     Ok(Some(Registration {
-        ca: choices::ca(arguments.ca, &server)?,
+        ca: choices::ca(arguments.ca, iter::once(&server).chain(others.iter().map(|other| &other.url)))?,
         headers: choices::headers(arguments.headers)?,
         proxy: choices::proxy(&server, context.proxies)?,
         server,
+        others,
         id,
         token,
         public,

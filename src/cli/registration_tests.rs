@@ -41,6 +41,18 @@ fn a_name_on_a_server_is_enough() {
 }
 
 #[test]
+fn further_servers_are_of_the_same_cluster() {
+    let line = ["80", "--server", "wss://a.test/ws", "--server", "ws://b.test:81/p/", "--server=wss://c", "--id=abc"];
+    let server = host_with(&line, None, Some("proxy.test:3128")).unwrap().server.unwrap();
+    let servers: Vec<(String, bool)> =
+        server.servers().map(|(url, proxy)| (url.to_string(), proxy.is_some())).collect();
+    let expected = [("wss://a.test", true), ("ws://b.test:81/p", false), ("wss://c", true)];
+    assert_eq!(servers, expected.map(|(url, is_proxied)| (url.to_owned(), is_proxied)));
+    let with_ca = registered("80 --server ws://a --server wss://b --id abc --ca f");
+    assert!(with_ca.ca.is_some(), "one of them has TLS");
+}
+
+#[test]
 fn every_flag_is_taken() {
     let line = [
         "80",
@@ -73,7 +85,7 @@ fn every_flag_is_taken() {
     assert!(server.dial);
     assert_eq!(server.ca.as_deref(), Some(std::path::Path::new("ca.pem")));
     assert_eq!(server.headers, ["A: b".parse().unwrap()]);
-    assert_eq!(server.first_hop(), ("proxy.test", 3128));
+    assert_eq!(server.proxy.map(|proxy| (proxy.host, proxy.port)), Some(("proxy.test".to_owned(), 3128)));
 }
 
 #[test]

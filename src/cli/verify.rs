@@ -100,7 +100,10 @@ fn host(config: &HostConfig) -> String {
         _ => {}
     }
     let place = match (&config.server, &config.listen) {
-        (Some(server), _) => format!("reached as {} through {}", server.id, server.server),
+        (Some(server), _) => {
+            let servers: Vec<String> = server.servers().map(|(url, _)| url.to_string()).collect();
+            format!("reached as {} through {}", server.id, servers.join(" or "))
+        }
         (None, Some(listen)) => format!("whose signaling listens at {listen}"),
         (None, None) => "without signaling".to_owned(),
     };
@@ -111,7 +114,8 @@ fn client(config: &ClientConfig, is_pin_missing: bool) -> String {
     let count = config.forwards.len() + config.reverse.len() + config.dynamic.len();
     let forwards = if count == 1 { "1 forward".to_owned() } else { format!("{count} forwards") };
     let pin = if is_pin_missing { "; PINHOLE_PIN has to give the pin, or a person at a terminal" } else { "" };
-    format!("it is a client of {} with {forwards}{pin}", config.url)
+    let others: String = config.others.iter().map(|other| format!(" or at {}", other.url)).collect();
+    format!("it is a client of {}{others} with {forwards}{pin}", config.url)
 }
 
 #[cfg(feature = "server")]

@@ -18,6 +18,9 @@ pub enum ConfigError {
         "the service name {0:?} is not one: it has 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and does not begin with a hyphen"
     )]
     ServiceName(String),
+    /// The URL of a host that has no name on a server, and further servers.
+    #[error("others are servers that know the host by its name, and the URL has none: it does not end with /ws/ID")]
+    NoHostId,
     /// Two services have that name.
     #[error("there are two services of the name {0}")]
     SameName(String),

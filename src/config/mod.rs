@@ -12,6 +12,7 @@ mod server;
 pub(crate) mod tokens;
 
 use std::collections::HashSet;
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub(crate) use forwards::ProgramService;
 pub(crate) use forwards::StreamTarget;
 pub use forwards::{LocalForward, ProxyProtocol, Rate, ReverseForward, ServiceBind, SharedService, is_service_name};
 pub use server::{
-    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, PublicService, Registration,
-    ServerAccess, ServerConfig, TlsFiles,
+    DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, DomainError, GatewayConfig, OtherServer, PublicService,
+    Registration, ServerAccess, ServerConfig, TlsFiles,
 };
 
 pub use self::approver::{Approver, JoinRequest};
@@ -100,6 +101,9 @@ pub struct HostConfig {
 pub struct ClientConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
+    /// Further servers of the cluster that the URL leads to. The client asks them for the same host if it cannot have it
+    /// at the one where it was last. They see the header fields, too.
+    pub others: Vec<OtherServer>,
     /// The host's pin.
     pub pin: Pin,
     /// Local ports, and the services that appear there.
@@ -118,7 +122,7 @@ pub struct ClientConfig {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request.
     pub headers: Vec<HeaderField>,
-    /// The HTTP proxy for signaling; `None` connects directly.
+    /// The HTTP proxy for signaling at [`ClientConfig::url`]; `None` connects directly.
     pub proxy: Option<Proxy>,
     /// The client ends with its first session instead of reconnecting. It is a success if the host ends it.
     pub once: bool,
@@ -233,6 +237,7 @@ impl ClientConfig {
     pub fn new(url: SignalingUrl, pin: Pin) -> ClientConfig {
         ClientConfig {
             url,
+            others: Vec::new(),
             pin,
             forwards: Vec::new(),
             reverse: Vec::new(),
@@ -256,9 +261,20 @@ impl ClientConfig {
         ClientConfig { forwards, ..ClientConfig::new(url, pin) }
     }
 
-    /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
-    pub(crate) fn first_hop(&self) -> (&str, u16) {
-        first_hop(&self.url, self.proxy.as_ref())
+    /// Checks the settings against each other.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        match self.others.is_empty() || self.url.host_id().is_some() {
+            true => Ok(()),
+            false => Err(ConfigError::NoHostId),
+        }
+    }
+
+    /// Returns the host's signaling WebSocket at each server, and the proxies that lead there.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = (SignalingUrl, Option<&Proxy>)> {
+        let id = self.url.host_id();
+        let at = move |other: &OtherServer| id.as_ref().map(|id| other.url.client_endpoint(id));
+        let others = self.others.iter().filter_map(move |other| Some((at(other)?, other.proxy.as_ref())));
+        iter::once((self.url.clone(), self.proxy.as_ref())).chain(others)
     }
 }
 
@@ -325,18 +341,6 @@ impl VisitConfig {
     /// Creates the settings of a visit.
     pub fn new(url: SignalingUrl, pin: Option<Pin>) -> VisitConfig {
         VisitConfig { url, pin, ca: None, headers: Vec::new(), proxy: None }
-    }
-
-    /// Returns host and port of the machine that signaling is dialled to: the proxy, or else the host.
-    pub(crate) fn first_hop(&self) -> (&str, u16) {
-        first_hop(&self.url, self.proxy.as_ref())
-    }
-}
-
-fn first_hop<'a>(url: &'a SignalingUrl, proxy: Option<&'a Proxy>) -> (&'a str, u16) {
-    match proxy {
-        Some(proxy) => (&proxy.host, proxy.port),
-        None => (url.host(), url.port()),
     }
 }
 

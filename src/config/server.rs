@@ -1,6 +1,7 @@
 //! The settings of a server, and a host's registration at one.
 
 use std::fmt;
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,7 +11,6 @@ use thiserror::Error;
 
 #[cfg(feature = "server")]
 use super::cluster::ClusterConfig;
-use super::first_hop;
 use crate::address::{self, AddressError, Host};
 use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
@@ -175,12 +175,32 @@ impl GatewayConfig {
     }
 }
 
+/// A further server of a cluster: whoever is at one of its servers is reached through each of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OtherServer {
+    /// The base of its endpoints, as [`SignalingUrl::parse_server`] returns it.
+    pub url: SignalingUrl,
+    /// The HTTP proxy that leads to it; `None` connects directly.
+    pub proxy: Option<Proxy>,
+}
+
+impl OtherServer {
+    /// Names a server that is dialled directly.
+    pub fn new(url: SignalingUrl) -> OtherServer {
+        OtherServer { url, proxy: None }
+    }
+}
+
 /// A host's registration at a server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Registration {
     /// The base of the server's endpoints, as [`SignalingUrl::parse_server`] returns it.
     pub server: SignalingUrl,
+    /// Further servers of the same cluster. The host goes to one of them if it loses the one where it is, and stays
+    /// there. They see the token and the header fields, too.
+    pub others: Vec<OtherServer>,
     /// The name under which clients find the host.
     pub id: HostId,
     /// The token that allows the id; an open server needs none.
@@ -193,7 +213,7 @@ pub struct Registration {
     pub ca: Option<PathBuf>,
     /// Further header fields of the WebSocket upgrade request.
     pub headers: Vec<HeaderField>,
-    /// The HTTP proxy that leads to the server; `None` connects directly.
+    /// The HTTP proxy that leads to [`Registration::server`]; `None` connects directly.
     pub proxy: Option<Proxy>,
     /// The host waits for a server that cannot be reached at first.
     pub retry: bool,
@@ -204,6 +224,7 @@ impl Registration {
     pub fn new(server: SignalingUrl, id: HostId) -> Registration {
         Registration {
             server,
+            others: Vec::new(),
             id,
             token: None,
             public: None,
@@ -215,9 +236,10 @@ impl Registration {
         }
     }
 
-    /// Returns host and port of the machine that is dialled: the proxy, or else the server.
-    pub(crate) fn first_hop(&self) -> (&str, u16) {
-        first_hop(&self.server, self.proxy.as_ref())
+    /// Returns all servers, and the proxies that lead there.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = (&SignalingUrl, Option<&Proxy>)> {
+        let others = self.others.iter().map(|other| (&other.url, other.proxy.as_ref()));
+        iter::once((&self.server, self.proxy.as_ref())).chain(others)
     }
 }
 

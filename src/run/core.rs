@@ -183,7 +183,7 @@ impl Core {
     fn handle_lookups(&mut self) {
         while let Some((waiter, answer)) = self.resolver.poll() {
             match waiter {
-                Waiter::Side => self.turn.tell(PeerNotice::Resolved { answer }),
+                Waiter::Side(server) => self.turn.tell(PeerNotice::Resolved { server, answer }),
                 #[cfg(feature = "server")]
                 Waiter::Peer(peer) => self.turn.tell(ServerNotice::Resolved { peer, answer }),
                 Waiter::Flow(flow) => {

@@ -43,8 +43,8 @@ pub(super) struct ServerAccess {
 /// The one who waits for a name to be looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
-    /// The side itself: a client for its host, a host for its server.
-    Side,
+    /// The side itself: a client for its host at the server with this number, a host for that server.
+    Side(usize),
     /// A connection that is to be dialled.
     Connection(ConnectionKey),
     /// A flow.

@@ -80,8 +80,8 @@ pub(super) enum PeerNotice {
     Programs { listener: UdpListenerKey },
     /// The target of a flow sent datagrams.
     Target { flow: FlowKey },
-    /// A name look-up of the side's own was answered.
-    Resolved { answer: Result<Vec<SocketAddr>, String> },
+    /// A name look-up of the side's own was answered: where this server is.
+    Resolved { server: usize, answer: Result<Vec<SocketAddr>, String> },
     /// This machine's addresses changed.
     Addresses { vanished: Vec<IpAddr> },
     /// A session no longer needs signaling.

@@ -123,6 +123,12 @@ impl SignalingUrl {
         self.endpoint(&format!("{DEFAULT_PATH}/{id}"))
     }
 
+    /// Returns the name of the host that answers here, if it is a host at a server.
+    pub(crate) fn host_id(&self) -> Option<HostId> {
+        let path = self.path.split('?').next()?;
+        path.rsplit_once(DEFAULT_PATH)?.1.strip_prefix('/')?.parse().ok()
+    }
+
     /// Returns where other servers of a cluster come to, given a server's base.
     #[cfg(feature = "server")]
     pub(crate) fn peer_endpoint(&self) -> SignalingUrl {

@@ -120,6 +120,9 @@ pub enum Event {
         /// URL of the published service.
         #[serde(skip_serializing_if = "Option::is_none")]
         web: Option<String>,
+        /// Further servers through which clients reach the host, without the host's name.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
     },
     /// A host's connection to its server is lost, or could not be made yet. The host tries again, and sessions go on.
     #[non_exhaustive]

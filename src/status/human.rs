@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::check;
 use super::event::{Appearance, Event, StreamEnd, Way};
-use super::invitation::Invitation;
+use super::invitation::{Entrance, Invitation};
 use super::paint::Paint;
 use super::serving;
 use super::style::{Role, Style};
@@ -17,8 +17,8 @@ pub(super) struct Human {
     style: Style,
     /// Where the signaling WebSocket listens, for the sentence about a new pin.
     signaling: Option<SocketAddr>,
-    /// Where the host is registered, without the pin.
-    registered: Option<String>,
+    /// Where the host is registered.
+    registered: Option<Entrance>,
 }
 
 impl Human {
@@ -34,13 +34,16 @@ impl Human {
                 self.signaling = Some(*addr);
                 self.invitation().text(*addr, url, pin)
             }
-            Event::Registered { id, .. } if self.registered.is_some() => format!("registered again as {id}"),
-            Event::Registered { id, url, pin, web } => {
-                let url = url.split('?').next().unwrap_or_default();
-                let url = self.registered.insert(sanitize(url, MAX_MESSAGE)).clone();
-                self.invitation().through_server(id, &url, pin, web.as_deref())
+            Event::Registered { id, url, pin, web, others } => {
+                let entrance = Entrance::new(url, others);
+                let before = self.registered.replace(entrance.clone());
+                match before {
+                    None => self.invitation().through_server(id, &entrance, pin, web.as_deref()),
+                    Some(before) if before == entrance => format!("registered again as {id}"),
+                    Some(_) => format!("registered again as {id}, now at {}", entrance.server(id)),
+                }
             }
-            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, self.registered.as_deref(), pin),
+            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, self.registered.as_ref(), pin),
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
             }
@@ -306,6 +309,7 @@ mod tests {
             url: format!("wss://p.example.org/ws/myhost?pin={pin}"),
             pin: pin.into(),
             web: None,
+            others: Vec::new(),
         };
         let lost = Event::ServerLost { message: "the server closed the connection".into() };
         let mut human = host();
@@ -315,6 +319,20 @@ mod tests {
         assert_eq!(human.describe(&registered("1")).as_deref(), Some("registered again as myhost"));
         let replaced = human.describe(&Event::PinReplaced { pin: "2".into() }).unwrap();
         assert!(replaced.contains("wss://p.example.org/ws/myhost?pin=2' 25565"), "{replaced}");
+        let elsewhere = Event::Registered {
+            id: "myhost".parse().unwrap(),
+            url: "wss://q.example.org/ws/myhost?pin=2".into(),
+            pin: "2".into(),
+            web: None,
+            others: vec!["wss://p.example.org".into()],
+        };
+        let said = human.describe(&elsewhere);
+        assert_eq!(said.as_deref(), Some("registered again as myhost, now at wss://q.example.org"));
+        let replaced = human.describe(&Event::PinReplaced { pin: "3".into() }).unwrap();
+        assert!(
+            replaced.contains("wss://q.example.org/ws/myhost?pin=3' 25565 --server wss://p.example.org"),
+            "{replaced}"
+        );
     }
 
     #[test]
@@ -324,6 +342,7 @@ mod tests {
             url: "wss://p.example.org/ws/myhost?pin=1".into(),
             pin: "1".into(),
             web: None,
+            others: Vec::new(),
         };
         let services = ["localhost:80", "localhost:81"].map(|text| SharedService::of(text.parse().unwrap()));
         let reloaded = |services| {

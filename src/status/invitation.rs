@@ -18,6 +18,28 @@ pub(super) struct Invitation<'a> {
     pub(super) paint: Paint,
 }
 
+/// Where clients come in through a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entrance {
+    /// For clients, without the pin.
+    url: String,
+    /// Further servers that lead to the host.
+    others: Vec<String>,
+}
+
+impl Entrance {
+    /// Creates it of a URL, whose pin is left out, and of further servers.
+    pub(super) fn new(url: &str, others: &[String]) -> Entrance {
+        let url = sanitize(url.split('?').next().unwrap_or_default(), MAX_MESSAGE);
+        Entrance { url, others: others.iter().map(|other| sanitize(other, MAX_MESSAGE)).collect() }
+    }
+
+    /// Returns the server where the host of this name is.
+    pub(super) fn server(&self, id: &HostId) -> &str {
+        self.url.strip_suffix(&format!("/ws/{id}")).unwrap_or(&self.url)
+    }
+}
+
 impl Invitation<'_> {
     /// Returns everything that a host's owner needs: the pin, how to forward the signaling port, what to pass on. `url`
     /// is for a client on this machine.
@@ -55,9 +77,8 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
-    /// Returns everything that the owner of a host on a server needs. `url` is for clients, without the pin; `web` is
-    /// the URL of the published service.
-    pub(super) fn through_server(&self, id: &HostId, url: &str, pin: &str, web: Option<&str>) -> String {
+    /// Returns everything that the owner of a host on a server needs. `web` is the URL of the published service.
+    pub(super) fn through_server(&self, id: &HostId, entrance: &Entrance, pin: &str, web: Option<&str>) -> String {
         let mut lines = self.sharing();
         lines.extend([
             format!("  Id         {id}"),
@@ -69,22 +90,21 @@ impl Invitation<'_> {
         lines.extend([
             String::new(),
             "To join from anywhere, somebody runs this:".into(),
-            self.command(&with_pin(url, pin), self.suggested_port()),
+            self.command_through(entrance, pin),
             String::new(),
             "Waiting for clients. Ctrl-C ends.".into(),
         ]);
         lines.join("\n")
     }
 
-    /// Returns what to pass on after the pin was replaced. `addr` is the signaling address; `server` is the URL for
-    /// clients through a server, without the pin.
-    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, server: Option<&str>, pin: &str) -> String {
+    /// Returns what to pass on after the pin was replaced. `addr` is the signaling address.
+    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, entrance: Option<&Entrance>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
         let mut lines =
             vec![format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected.")];
-        if let Some(url) = server {
+        if let Some(entrance) = entrance {
             lines.push("To join from now on, somebody runs this:".into());
-            lines.push(self.command(&with_pin(url, pin), self.suggested_port()));
+            lines.push(self.command_through(entrance, pin));
         } else {
             lines.push("To join from now on, somebody runs this, with the forwarded address in it:".into());
             lines.push(self.remote_command(pin));
@@ -119,14 +139,23 @@ impl Invitation<'_> {
         self.command(&url, self.suggested_port())
     }
 
-    /// Returns the command to join. A single service gets a port; several services use their own.
+    fn command_through(&self, entrance: &Entrance, pin: &str) -> String {
+        let others = entrance.others.iter().map(|other| format!(" --server {}", shell_quote(other)));
+        self.command_with(&with_pin(&entrance.url, pin), self.suggested_port(), &others.collect::<String>())
+    }
+
     fn command(&self, url: &str, port: Option<u16>) -> String {
+        self.command_with(url, port, "")
+    }
+
+    /// Returns the command to join. A single service gets a port; several services use their own.
+    fn command_with(&self, url: &str, port: Option<u16>, options: &str) -> String {
         let local = match (self.services, port) {
             ([], _) => " -L 8080:HOST:PORT".to_owned(),
             ([_], Some(port)) => format!(" {port}"),
             _ => String::new(),
         };
-        let command = format!("pinhole client {}{local}", shell_quote(url));
+        let command = format!("pinhole client {}{local}{options}", shell_quote(url));
         format!("  {}", self.paint.bold(&command))
     }
 
@@ -248,7 +277,12 @@ The forwarded port is still 5000.";
     fn a_host_on_a_server_passes_on_the_real_url() {
         let (services, id) = (minecraft(), "myhost".parse().unwrap());
         let invitation = plain(&services);
-        let url = "wss://p.example.org/ws/myhost";
+        let at = |others: &[&str]| {
+            let others: Vec<String> = others.iter().map(|other| (*other).to_owned()).collect();
+            Entrance::new("wss://p.example.org/ws/myhost?pin=old", &others)
+        };
+        let alone = at(&[]);
+        assert_eq!(alone.server(&id), "wss://p.example.org");
         let expected = "\
 Sharing 127.0.0.1:25565.
 
@@ -260,15 +294,19 @@ To join from anywhere, somebody runs this:
   pinhole client 'wss://p.example.org/ws/myhost?pin=a%20b' 25565
 
 Waiting for clients. Ctrl-C ends.";
-        assert_eq!(invitation.through_server(&id, url, "a b", Some("https://myhost.p.example.org")), expected);
-        assert!(!invitation.through_server(&id, url, "1", None).contains("Web"));
+        assert_eq!(invitation.through_server(&id, &alone, "a b", Some("https://myhost.p.example.org")), expected);
+        assert!(!invitation.through_server(&id, &alone, "1", None).contains("Web"));
         let expected = "\
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
 To join from now on, somebody runs this:
   pinhole client 'wss://p.example.org/ws/myhost?pin=654321' 25565";
         let local = "127.0.0.1:5000".parse().unwrap();
-        assert_eq!(invitation.new_pin(None, Some(url), "654321"), expected);
-        assert_eq!(invitation.new_pin(Some(local), Some(url), "654321"), expected);
+        assert_eq!(invitation.new_pin(None, Some(&alone), "654321"), expected);
+        assert_eq!(invitation.new_pin(Some(local), Some(&alone), "654321"), expected);
+        let several = at(&["wss://q.example.org", "wss://r.example.org/x y"]);
+        let command = "'wss://p.example.org/ws/myhost?pin=1' 25565 --server wss://q.example.org --server 'wss://r.example.org/x y'";
+        assert!(invitation.through_server(&id, &several, "1", None).contains(command));
+        assert!(invitation.new_pin(None, Some(&several), "1").contains(command));
     }
 
     #[test]

@@ -69,8 +69,19 @@ mod tests {
                     url: "ws://h/ws/myhost?pin=1".into(),
                     pin: "1".into(),
                     web: None,
+                    others: Vec::new(),
                 },
                 r#"{"event":"registered","id":"myhost","url":"ws://h/ws/myhost?pin=1","pin":"1"}"#,
+            ),
+            (
+                Event::Registered {
+                    id: "myhost".parse().unwrap(),
+                    url: "ws://h/ws/myhost?pin=1".into(),
+                    pin: "1".into(),
+                    web: Some("http://myhost.h".into()),
+                    others: vec!["ws://i".into(), "ws://j/p".into()],
+                },
+                r#"{"event":"registered","id":"myhost","url":"ws://h/ws/myhost?pin=1","pin":"1","web":"http://myhost.h","others":["ws://i","ws://j/p"]}"#,
             ),
             (Event::ServerLost { message: "x".into() }, r#"{"event":"server-lost","message":"x"}"#),
             (

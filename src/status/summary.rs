@@ -165,7 +165,7 @@ mod tests {
 
     fn registered() -> Event {
         let (id, url, pin) = ("nas".parse().unwrap(), "wss://p.example.org/ws/nas?pin=123456".into(), "123456".into());
-        Event::Registered { id, url, pin, web: None }
+        Event::Registered { id, url, pin, web: None, others: Vec::new() }
     }
 
     fn after(summary: &mut Summary, event: Event) -> String {

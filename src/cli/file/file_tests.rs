@@ -75,7 +75,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("proxy-auth-file", r#""login""#), ("proxy-listen", "3128"), ("proxy-protocol", r#"["v2"]"#),
     ("public", r#""web""#), ("public-auth", r#""a:b""#), ("public-auth-file", r#""login""#), ("quiet", "true"),
     ("rate", r#""20mbit""#), ("relay-only", "true"), ("retry", "true"), ("reverse", r#"["8000:127.0.0.1:3000"]"#),
-    ("server", r#""wss://p.example.org""#), ("server-dial", "true"), ("services", r#"[8080, "web=127.0.0.1:80"]"#),
+    ("server", r#"["wss://p.example.org", "wss://q.example.org"]"#), ("server-dial", "true"), ("services", r#"[8080, "web=127.0.0.1:80"]"#),
     ("stun", r#"["stun.example.org:3478"]"#), ("tls-cert", r#""c.pem""#), ("tls-key", r#""k.pem""#),
     ("token", r#""abc""#), ("token-file", r#""token""#), ("tokens", r#""tokens.toml""#),
     ("trusted-proxy", r#"["10.0.0.0/8"]"#), ("udp-idle", "30"), ("url", r#""wss://p.example.org/ws/blog?pin=1""#),

@@ -37,7 +37,7 @@ fn a_host_of_the_system_has_its_secrets_handed_over() {
     let plan = plan(&format!("nas {HOST} --pin 4711 --token sesame"));
     assert_eq!(
         settings(&plan),
-        "[host]\nservices = [\"web=8080\"]\nserver = \"wss://p.example.org\"\nid = \"nas\"\n\
+        "[host]\nservices = [\"web=8080\"]\nserver = [\"wss://p.example.org\"]\nid = \"nas\"\n\
          pin-file = \"nas.pin\"\ntoken-file = \"nas.token\"\n"
     );
     assert_eq!(

@@ -117,7 +117,7 @@ impl Visit {
 
     /// Starts to look up the host.
     pub(super) fn look_up(&mut self, turn: &mut Turn) {
-        let (host, port) = self.config.first_hop();
+        let (host, port) = self.way.first_hop();
         match self.resolver.resolve(Asker::Own, (), host, port) {
             Ok(Lookup::Ready(addresses)) => self.found(turn, addresses),
             Ok(Lookup::Pending) => {}
@@ -179,7 +179,7 @@ impl Visit {
     }
 
     fn not_found(&mut self, reason: String) {
-        self.fail(WebSocketError::Dns { host: self.config.first_hop().0.to_owned(), reason });
+        self.fail(WebSocketError::Dns { host: self.way.first_hop().0.to_owned(), reason });
     }
 
     /// Tries the next address of the host.

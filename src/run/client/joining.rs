@@ -16,7 +16,7 @@ use crate::net::system;
 use crate::net::websocket::WebSocketError;
 use crate::run::RunError;
 use crate::run::keys::LinkKey;
-use crate::session::Signal;
+use crate::session::{End, Signal};
 use crate::signaling::Ticket;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::exposure::Exposure;
@@ -124,7 +124,8 @@ impl Client {
             info!("joining failed: {error}");
             return self.finish(Err(RunError::PinExposed));
         }
-        let asked = busy(&error);
+        let has_others = self.servers.leads_elsewhere(self.core.turn.now) && is_of_one_server(&error);
+        let asked = busy(&error).filter(|_| !has_others);
         if asked.is_none() {
             self.joining.busy_since = None;
         }
@@ -142,17 +143,20 @@ impl Client {
             _ => true,
         };
         let may_wait = was_connected || error.may_pass();
-        if is_final || !may_wait {
+        if !has_others && (is_final || !may_wait) {
             return self.finish(Err(error));
         }
-        if !was_connected && !self.config.retry {
+        if !has_others && !was_connected && !self.config.retry {
             return self.finish(Err(RunError::NotYet(Box::new(error))));
         }
         info!("joining failed: {error}");
-        self.reconnecting(error.code(), format!("{error}; trying again"));
-        // To wait for the host is what this run is there for now: nobody who started it should wait as well.
-        self.core.turn.ready();
-        let pause = self.redial.fail(system::rng().random_range(0.5..1.0));
+        let next = if has_others { "another server" } else { "again" };
+        self.reconnecting(error.code(), format!("{error}; trying {next}"));
+        if !has_others {
+            // To wait for the host is what this run is there for now: nobody who started it should wait as well.
+            self.core.turn.ready();
+        }
+        let pause = self.servers.pause(self.core.turn.now, system::rng().random_range(0.0..1.0));
         self.rejoin_after(pause + asked.unwrap_or_default().min(MAX_BUSY_PAUSE));
     }
 
@@ -188,6 +192,19 @@ fn busy(error: &RunError) -> Option<Duration> {
         }
         RunError::WebSocket(WebSocketError::Busy { retry_after }) => Some(*retry_after),
         _ => None,
+    }
+}
+
+/// Tells whether another server of the same cluster may have the host, as far as an error tells.
+fn is_of_one_server(error: &RunError) -> bool {
+    match error {
+        RunError::WebSocket(_) => true,
+        RunError::Session(end) => matches!(end, End::SignalingLost),
+        RunError::Signaling(SignalingError::Refused { code, .. }) => {
+            // A server that has just started may not know the host yet.
+            matches!(code, ErrorCode::UnknownHost | ErrorCode::Busy | ErrorCode::Full | ErrorCode::Restart)
+        }
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::net::websocket::{WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
+use crate::run::links::{LinkEvent, Wake, closed_by};
 use crate::run::notice::LinkNotice;
 use crate::session::{End, Signal};
 use crate::signaling::closing;
@@ -25,14 +25,14 @@ use crate::tunnel::{Config, Role};
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 
 pub(super) enum Phase {
-    /// The WebSocket is being opened: to begin a session, or to rejoin this one.
-    Opening(Option<SessionKey>),
+    /// The WebSocket to the server of this number is being opened: to begin a session, or to rejoin this one.
+    Opening(Option<SessionKey>, usize),
     /// Both sides prove that they know the pin.
     Pake(ClientHandshake),
     /// Both sides prove that they have met before, to begin a session.
     Returning(Option<ClientResume>),
-    /// Both sides prove that they belong to the session.
-    Resuming(Option<ClientResume>, SessionKey),
+    /// Both sides prove that they belong to the session, through the server of this number.
+    Resuming(Option<ClientResume>, SessionKey, usize),
     /// A session is being negotiated or relayed.
     Session(SessionKey),
     /// No longer needed.
@@ -64,8 +64,8 @@ impl Client {
     }
 
     fn link_opened(&mut self, key: LinkKey) {
-        let Phase::Opening(session) = self.links[key].phase else { return };
-        self.redial.prefer(self.links[key].remote);
+        let Phase::Opening(session, server) = self.links[key].phase else { return };
+        self.servers.addresses(server).prefer(self.links[key].remote);
         match session {
             None => self.introduce(key),
             Some(session) => {
@@ -75,7 +75,7 @@ impl Client {
                     return self.close_link(key);
                 };
                 let (resume, text) = ClientResume::start(id, secret);
-                self.links[key].phase = Phase::Resuming(Some(resume), session);
+                self.links[key].phase = Phase::Resuming(Some(resume), session, server);
                 self.send(key, Signal::Text(text));
             }
         }
@@ -93,10 +93,10 @@ impl Client {
                     self.handle_returned(key, resume, text);
                 }
             }
-            Phase::Resuming(resume, session) => {
-                let session = *session;
+            Phase::Resuming(resume, session, server) => {
+                let (session, server) = (*session, *server);
                 if let Some(resume) = resume.take() {
-                    self.handle_resumed(key, session, resume, text);
+                    self.handle_resumed(key, (session, server), resume, text);
                 }
             }
             Phase::Session(session) => {
@@ -104,7 +104,7 @@ impl Client {
                     self.refuse(key, error);
                 }
             }
-            Phase::Opening(_) | Phase::Closing => {}
+            Phase::Opening(..) | Phase::Closing => {}
         }
     }
 
@@ -124,6 +124,7 @@ impl Client {
         match self.core.sessions.add(&self.core.turn, established, config, local) {
             Ok(session) => {
                 self.session = Some(session);
+                self.servers.reached(self.servers.at());
                 // This session's numbers begin anew.
                 self.core.dialer.reverse = self.config.reverse.iter().cloned().map(Some).collect();
                 self.links[key].phase = Phase::Session(session);
@@ -136,7 +137,13 @@ impl Client {
     }
 
     /// Handles the host's answer to a request to rejoin the session.
-    fn handle_resumed(&mut self, key: LinkKey, session: SessionKey, resume: ClientResume, text: &str) {
+    fn handle_resumed(
+        &mut self,
+        key: LinkKey,
+        (session, server): (SessionKey, usize),
+        resume: ClientResume,
+        text: &str,
+    ) {
         let now = self.core.turn.now;
         let entry = self.core.sessions.get_mut(session);
         let (wants, recovers) = entry.map_or((false, false), |entry| {
@@ -149,6 +156,7 @@ impl Client {
                 let Some(link) = self.links.get_mut(key) else { return };
                 link.phase = Phase::Session(session);
                 let local = link.local_ip();
+                self.servers.reached(server);
                 self.core.sessions.handle_resumed(now, session, local, (sealer, opener));
             }
             Ok(_) => self.close_link(key),
@@ -213,7 +221,7 @@ impl Client {
         self.core.sessions.set_buffered(session, link.buffered());
     }
 
-    fn link_of(&self, session: SessionKey) -> Option<LinkKey> {
+    pub(super) fn link_of(&self, session: SessionKey) -> Option<LinkKey> {
         self.links.find(|phase| matches!(phase, Phase::Session(key) if *key == session))
     }
 
@@ -226,7 +234,7 @@ impl Client {
     /// Closes the WebSockets that serve a session, or are being opened for it.
     pub(super) fn close_links_of(&mut self, session: SessionKey) {
         let serves = |phase: &Phase| match phase {
-            Phase::Session(key) | Phase::Opening(Some(key)) | Phase::Resuming(Some(_), key) => *key == session,
+            Phase::Session(key) | Phase::Opening(Some(key), _) | Phase::Resuming(Some(_), key, _) => *key == session,
             _ => false,
         };
         self.links.of(serves).into_iter().for_each(|key| self.close_link(key));
@@ -247,10 +255,11 @@ impl Client {
     fn link_closed(&mut self, key: LinkKey, error: WebSocketError) {
         let Some(link) = self.links.remove(&self.core.turn, key) else { return };
         match link.phase {
-            Phase::Opening(session) => self.dial(session, link.into_attempts(error)),
+            Phase::Opening(session, server) => self.dial(session, server, link.into_attempts(error)),
             Phase::Pake(_) | Phase::Returning(_) => self.join_failed(error.into()),
             Phase::Session(session) => {
                 info!("signaling lost: {error}");
+                self.servers.leave();
                 self.core.sessions.handle_link_gone(self.core.turn.now, session);
             }
             Phase::Resuming(..) => info!("redial failed: {error}"),
@@ -266,7 +275,7 @@ impl Client {
                     "the host did not answer in time; it may be slowing down guesses of its pin, try again later";
                 self.link_closed(key, WebSocketError::Ended(reason.to_owned()));
             }
-            Phase::Opening(_) | Phase::Returning(_) | Phase::Resuming(..) | Phase::Closing => {
+            Phase::Opening(..) | Phase::Returning(_) | Phase::Resuming(..) | Phase::Closing => {
                 let error = self.links[key].timed_out();
                 self.link_closed(key, error);
             }
@@ -281,8 +290,10 @@ impl Client {
             let error = WebSocketError::Ended("this machine's address changed".to_owned());
             self.link_closed(key, error);
         }
+        // All may be reached from here.
+        self.servers.begin_round();
         if let Stage::Serving = self.stage {
-            self.redial.reset();
+            self.servers.redial().reset();
             self.rejoin_after(Duration::ZERO);
         }
     }
@@ -301,6 +312,6 @@ impl Client {
             info!("session={} new keys are due", entry.name);
             self.dial_again(Some(session));
         }
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 }

@@ -38,7 +38,7 @@ use super::core::Core;
 use super::deadlines::{ClientDue, Due};
 use super::dialer::Dialer;
 use super::keys::SessionKey;
-use super::links::{LOOK_INTERVAL, Links, Redial, Way};
+use super::links::{Links, Redial, Servers, Way};
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
 use super::opener::Requests;
@@ -58,6 +58,7 @@ use crate::config::ClientConfig;
 use crate::config::StreamTarget;
 use crate::session::End;
 use crate::shares::Source;
+use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
 
@@ -86,8 +87,9 @@ pub struct Client {
     connector: Connector,
     #[cfg(unix)]
     requests: Requests<StreamTarget>,
-    way: Way,
-    redial: Redial,
+    /// How each server is dialled; without further servers, how the host is.
+    ways: Vec<Way>,
+    servers: Servers,
     links: Links<Phase>,
     session: Option<SessionKey>,
     joining: Joining,
@@ -123,7 +125,10 @@ impl Client {
         let core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         #[cfg(unix)]
         let (connector, requests) = Connector::new(core.turn.waker());
-        let way = Way::new(&config.url, &config.headers, config.proxy.as_ref(), config.ca.as_deref())?;
+        config.validate()?;
+        let way = |(url, proxy): (SignalingUrl, _)| Way::new(&url, &config.headers, proxy, config.ca.as_deref());
+        let ways = config.urls().map(way).collect::<Result<Vec<Way>, _>>()?;
+        let servers = Servers::new(ways.len(), Redial::new(MIN_BACKOFF, MAX_BACKOFF));
         let mut client = Client {
             core,
             config,
@@ -135,8 +140,8 @@ impl Client {
             connector,
             #[cfg(unix)]
             requests,
-            way,
-            redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
+            ways,
+            servers,
             links: Links::new(),
             session: None,
             joining: Joining::default(),
@@ -217,7 +222,7 @@ impl Client {
     fn recovering(&mut self, session: SessionKey) {
         if self.session == Some(session) {
             self.local.is_connected = false;
-            self.rejoin_after(Duration::ZERO);
+            self.rejoin_session(session);
         }
     }
 
@@ -311,7 +316,7 @@ impl Client {
             }
             end if self.config.once || !matches!(self.stage, Stage::Serving) => self.fail(RunError::Session(end)),
             end if lasted => {
-                self.redial.reset();
+                self.servers.redial().reset();
                 self.joining.last_failure.clear();
                 self.core
                     .turn
@@ -365,11 +370,11 @@ impl Side for Client {
 
     fn start(&mut self) {
         self.core.sessions.look_up_stun(self.core.turn.now);
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
         if !self.waits_for_services() {
             self.core.turn.ready();
         }
-        self.look_up();
+        self.dial_again(None);
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -389,7 +394,7 @@ impl Side for Client {
             Notice::Reload => self.begin_reload(),
             Notice::Peer(PeerNotice::Programs { listener }) => self.receive_datagrams(listener),
             Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
-            Notice::Peer(PeerNotice::Resolved { answer }) => self.resolved(answer),
+            Notice::Peer(PeerNotice::Resolved { server, answer }) => self.resolved(server, answer),
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => self.signaling_done(session),
             Notice::Client(notice) => self.handle_own(notice),

@@ -20,6 +20,7 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
     // No field is left out by mistake: the struct may not be taken apart or made with `..` here.
     let ClientConfig {
         url,
+        others,
         pin,
         forwards,
         reverse,
@@ -49,6 +50,7 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
     found.take("proxy-auth", &hash(&present.credentials), hash(&credentials));
     let config = ClientConfig {
         url: found.leave("url", &present.url, &url),
+        others: found.leave("server", &present.others, &others),
         pin,
         forwards,
         reverse,

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::config::{Proxy, ProxyVariables, Rate, Reach, ServiceBind};
+use crate::config::{OtherServer, Proxy, ProxyVariables, Rate, Reach, ServiceBind};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 
@@ -44,6 +44,7 @@ fn every_setting_counts_at_once_or_is_named() {
         (with(|_| {}), "", ""),
         (with(|config| config.url = url("wss://b.example/ws")), "", "url"),
         (ClientConfig { url: url("wss://b.example/ws"), pin: pin("2"), ..client() }, "", "pin, url"),
+        (with(|config| config.others.push(OtherServer::new(url("wss://b.example")))), "", "server"),
         (with(|config| config.pin = pin("2")), "pin changed", ""),
         (with(|config| drop(config.forwards.remove(0))), "forward of localhost:8001 to a.example:1 removed", ""),
         (moved, "service web at unix:/run/web added, service web removed", ""),

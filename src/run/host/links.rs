@@ -14,7 +14,7 @@ use crate::run::RunError;
 use crate::run::deadlines::Due;
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::{LinkKey, Scope, SessionKey};
-use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake, closed_by};
+use crate::run::links::{LinkEvent, Wake, closed_by};
 use crate::run::notice::{HostNotice, LinkNotice};
 use crate::session::Signal;
 use crate::shares::{Source, Standing};
@@ -193,15 +193,18 @@ impl Host {
             let error = self.links[key].timed_out();
             self.link_lost(key, error);
         }
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 
     /// Drops WebSockets of sessions, and the one to the server, on an address that this machine lost.
     pub(super) fn handle_addresses(&mut self, vanished: &[IpAddr]) {
         for key in self.links.bound_to(vanished) {
             let phase = self.links.get(key).map(|link| &link.phase);
-            if phase.is_some_and(|phase| phase.is_uplink() || matches!(phase, Phase::Session(_))) {
-                self.link_lost(key, WebSocketError::Ended("this machine's address changed".to_owned()));
+            let error = WebSocketError::Ended("this machine's address changed".to_owned());
+            match phase {
+                Some(phase) if phase.is_uplink() => self.uplink_cut(error),
+                Some(Phase::Session(_)) => self.link_lost(key, error),
+                _ => {}
             }
         }
     }

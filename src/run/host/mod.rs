@@ -28,7 +28,7 @@ use crate::run::core::Core;
 use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::{Dialer, ServerAccess};
 use crate::run::keys::{LinkKey, Scope, SessionKey};
-use crate::run::links::{LOOK_INTERVAL, Links};
+use crate::run::links::{Links, Watch};
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(feature = "cli")]
 use crate::run::reload::Reader;
@@ -112,6 +112,8 @@ impl Host {
             core.turn.registry().register(listener, Source::Signaling.token(), Interest::READABLE)?;
         }
         let uplink = config.server.clone().map(Uplink::new).transpose()?;
+        let has_others = uplink.as_ref().is_some_and(|uplink| uplink.servers() > 1);
+        let watch = if has_others { Watch::Close } else { Watch::Calm };
         let approval =
             config.approver.clone().map(|approver| Approval::start(core.turn.waker(), approver)).transpose()?;
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
@@ -123,8 +125,8 @@ impl Host {
             pin,
             listener,
             local,
+            links: Links::watched(watch),
             uplink,
-            links: Links::new(),
             places: Shares::new(quota::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
             tickets: Tickets::default(),
@@ -283,7 +285,7 @@ impl Side for Host {
         }
         self.dial_server();
         self.core.sessions.look_up_stun(self.core.turn.now);
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -310,7 +312,7 @@ impl Side for Host {
             Notice::Reload => self.begin_reload(),
             Notice::Peer(PeerNotice::Programs { listener }) => self.receive_reverse(listener),
             Notice::Peer(PeerNotice::Target { flow }) => self.core.receive_from_target(flow),
-            Notice::Peer(PeerNotice::Resolved { answer }) => self.server_resolved(answer),
+            Notice::Peer(PeerNotice::Resolved { server, answer }) => self.server_resolved(server, answer),
             Notice::Peer(PeerNotice::Addresses { vanished }) => self.handle_addresses(&vanished),
             Notice::Peer(PeerNotice::SignalingDone { session }) => {
                 // The client should close it, before a deadline.

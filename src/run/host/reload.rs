@@ -106,18 +106,19 @@ fn registration(
     (present, own): (&Registration, Option<&Publication>),
     (wanted, other): (Registration, Option<&Publication>),
 ) -> Registration {
-    let Registration { server, id, token, public: _, dial, ca, headers, proxy, retry } = wanted;
+    let Registration { server, others, id, token, public: _, dial, ca, headers, proxy, retry } = wanted;
     if own.map(|own| &own.name) != other.map(|other| &other.name) {
         found.put_off("public");
     }
     let login = |publication: Option<&Publication>| publication?.auth.as_ref().map(|auth| *auth.hash());
-    // A token is for one name on one server, and no other server may see it.
-    let is_elsewhere = (&present.server, &present.id) != (&server, &id);
+    // A token is for one name on these servers, and no other server may see it.
+    let is_elsewhere = (&present.server, &present.others, &present.id) != (&server, &others, &id);
     if login(own) != login(other) {
         found.put_off("public-auth");
     }
     Registration {
         server: found.leave("server", &present.server, &server),
+        others: found.leave("server", &present.others, &others),
         id: found.leave("id", &present.id, &id),
         token: match is_elsewhere {
             true => found.leave("token", &present.token, &token),

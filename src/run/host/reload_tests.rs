@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{
-    AccessList, Approver, Proxy, ProxyProtocol, ProxyVariables, Rate, Reach, ReverseAccess, ReverseRule,
+    AccessList, Approver, OtherServer, Proxy, ProxyProtocol, ProxyVariables, Rate, Reach, ReverseAccess, ReverseRule,
 };
 use crate::signaling::url::SignalingUrl;
 
@@ -90,6 +90,15 @@ fn every_setting_counts_at_once_or_is_named() {
         (with(|config| config.reach.p2p_timeout = Duration::from_secs(9)), "p2p-timeout changed", ""),
         (with(|config| config.stun = crate::config::default_stun_servers()), "stun changed", ""),
         (server(|server| server.server = url("wss://b.example")), "", "server"),
+        (server(|server| server.others.push(OtherServer::new(url("wss://b.example")))), "", "server"),
+        (
+            server(|server| {
+                server.others.push(OtherServer::new(url("wss://b.example")));
+                server.token = Some("of-both".parse().unwrap());
+            }),
+            "",
+            "server, token",
+        ),
         (server(|server| server.id = "cellar".parse().unwrap()), "", "id"),
         (server(|server| server.token = Some("new".parse().unwrap())), "token changed", ""),
         (

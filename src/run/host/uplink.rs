@@ -6,10 +6,11 @@
 //!     └──── pause ◀───┴── failed, lost ◀──┴──────────────────────────┘
 //! ```
 //!
-//! Sessions with a direct path do not notice its loss; relayed ones are rejoined once it is back.
+//! Sessions with a direct path do not notice its loss; relayed ones are rejoined once it is back. Of several servers,
+//! all of one cluster, the host has one at a time, and goes to another when it loses that (`run/links/servers.rs`).
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use log::{debug, info};
@@ -26,16 +27,20 @@ use crate::run::RunError;
 use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::Waiter;
 use crate::run::keys::LinkKey;
-use crate::run::links::{Attempts, Patience, Redial, Way};
+use crate::run::links::{Attempts, Patience, Redial, Servers, Way};
 use crate::signaling::binary::Binary;
 use crate::signaling::closing;
 use crate::signaling::message::{ErrorCode, ErrorMessage, MAX_RETRY_AFTER};
 use crate::signaling::rendezvous::{self, FromHost, FromServer, Instance, Payload, Public, Register, SERVER};
+use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::tunnel::Service;
 
 /// Time for the WebSocket to open.
-const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: Duration::from_secs(3) };
+const PATIENCE: Patience = Patience { last: Duration::from_secs(15), others: OTHERS };
+
+/// The same while there is another address or server to try.
+const OTHERS: Duration = Duration::from_secs(3);
 
 /// Time for the server to register us: it may first have to check whether another process is alive.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,8 +55,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 pub(super) struct Uplink {
     registration: Registration,
     instance: Instance,
-    way: Way,
-    redial: Redial,
+    /// How each server is dialled.
+    ways: Vec<Way>,
+    servers: Servers,
     /// The WebSocket, unless the server is away.
     link: Option<LinkKey>,
     pub(super) conversations: Conversations,
@@ -70,13 +76,16 @@ pub(super) struct Uplink {
 impl Uplink {
     /// Prepares a registration; nothing is dialled yet.
     pub(super) fn new(registration: Registration) -> Result<Uplink, RunError> {
-        let Registration { server, headers, proxy, ca, .. } = &registration;
-        let way = Way::new(&server.host_endpoint(), headers, proxy.as_ref(), ca.as_deref())?;
+        let Registration { headers, ca, .. } = &registration;
+        let way =
+            |(server, proxy): (&SignalingUrl, _)| Way::new(&server.host_endpoint(), headers, proxy, ca.as_deref());
+        let ways = registration.servers().map(way).collect::<Result<Vec<Way>, _>>()?;
+        let servers = Servers::new(ways.len(), Redial::new(MIN_BACKOFF, MAX_BACKOFF));
         Ok(Uplink {
             registration,
             instance: rendezvous::instance(),
-            way,
-            redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
+            ways,
+            servers,
             link: None,
             conversations: Conversations::default(),
             published: None,
@@ -87,7 +96,19 @@ impl Uplink {
         })
     }
 
-    /// Goes by another registration, of the same name on the same server.
+    /// Returns the number of servers.
+    pub(super) fn servers(&self) -> usize {
+        self.servers.count()
+    }
+
+    /// Returns how the addresses of the present server are tried.
+    fn attempts(&mut self, now: Instant) -> Attempts {
+        let last = if self.servers.has_untried(now) { OTHERS } else { PATIENCE.last };
+        let at = self.servers.at();
+        self.servers.addresses(at).attempts(Patience { last, ..PATIENCE })
+    }
+
+    /// Goes by another registration, of the same name on the same servers.
     pub(super) fn follow(&mut self, registration: Registration) {
         self.is_token_new |= self.registration.token != registration.token;
         self.registration = registration;
@@ -111,39 +132,49 @@ impl Uplink {
 }
 
 impl Host {
-    /// Looks up the server and dials it.
+    /// Chooses a server, looks it up and dials it.
     pub(super) fn dial_server(&mut self) {
+        let now = self.core.turn.now;
         let Some(uplink) = &mut self.uplink else { return };
-        if !uplink.redial.is_unknown() {
-            let attempts = uplink.redial.attempts(PATIENCE);
+        let server = uplink.servers.choose(now, system::rng().random_range(0.0..1.0));
+        if !uplink.servers.is_unknown() {
+            let attempts = uplink.attempts(now);
             self.open_uplink(attempts);
         }
         let Some(uplink) = &self.uplink else { return };
-        let (host, port) = uplink.registration.first_hop();
-        match self.core.resolver.resolve(Asker::Own, Waiter::Side, host, port) {
-            Ok(Lookup::Ready(addresses)) => self.server_resolved(Ok(addresses)),
+        let (host, port) = uplink.ways[server].first_hop();
+        match self.core.resolver.resolve(Asker::Own, Waiter::Side(server), host, port) {
+            Ok(Lookup::Ready(addresses)) => self.server_resolved(server, Ok(addresses)),
             Ok(Lookup::Pending) => {}
-            Err(error) => self.server_resolved(Err(error.to_string())),
+            Err(error) => self.server_resolved(server, Err(error.to_string())),
         }
     }
 
-    /// Handles the addresses of the server. If the look-up failed, earlier ones are used.
-    pub(super) fn server_resolved(&mut self, answer: Result<Vec<SocketAddr>, String>) {
+    /// Handles the addresses of a server. If the look-up failed, earlier ones are used.
+    pub(super) fn server_resolved(&mut self, server: usize, answer: Result<Vec<SocketAddr>, String>) {
+        let now = self.core.turn.now;
         let Some(uplink) = &mut self.uplink else { return };
-        if let Err(reason) = uplink.redial.resolved(answer) {
-            let host = uplink.registration.first_hop().0.to_owned();
-            return self.uplink_lost(WebSocketError::Dns { host, reason });
+        let found = uplink.servers.addresses(server).resolved(answer);
+        if uplink.servers.at() != server || uplink.link.is_some() || uplink.servers.redial().is_planned() {
+            return;
         }
-        if uplink.link.is_none() && !uplink.redial.is_planned() {
-            let attempts = uplink.redial.attempts(PATIENCE);
-            self.open_uplink(attempts);
+        match found {
+            Ok(()) => {
+                let attempts = uplink.attempts(now);
+                self.open_uplink(attempts);
+            }
+            Err(reason) => {
+                let host = uplink.ways[server].first_hop().0.to_owned();
+                self.uplink_lost(WebSocketError::Dns { host, reason });
+            }
         }
     }
 
     /// Tries the next address of the server.
     fn open_uplink(&mut self, attempts: Attempts) {
         let Some(uplink) = &mut self.uplink else { return };
-        match self.links.dial(&mut self.core.turn, &uplink.way, attempts, Phase::Opening) {
+        let way = &uplink.ways[uplink.servers.at()];
+        match self.links.dial(&mut self.core.turn, way, attempts, Phase::Opening) {
             Ok(key) => uplink.link = Some(key),
             Err(failure) => self.uplink_lost(failure),
         }
@@ -164,7 +195,10 @@ impl Host {
     pub(super) fn uplink_opened(&mut self, key: LinkKey) {
         let public = self.config.server.as_ref().and_then(|registration| registration.public.as_ref());
         let published = public.and_then(|public| self.announced(Some(public.service)).pop());
+        let remote = self.links[key].remote;
         let Some(uplink) = &mut self.uplink else { return };
+        let server = uplink.servers.at();
+        uplink.servers.addresses(server).prefer(remote);
         uplink.published = published;
         uplink.is_token_new = false;
         let text = uplink.register().to_text();
@@ -210,7 +244,8 @@ impl Host {
         let Some(uplink) = &mut self.uplink else { return };
         (uplink.was_registered, uplink.is_told) = (true, false);
         uplink.web = web;
-        uplink.redial.reset();
+        uplink.servers.reached(uplink.servers.at());
+        uplink.servers.redial().reset();
         info!("registered id={}", uplink.registration.id);
         self.report_registered();
         self.core.turn.ready();
@@ -221,16 +256,24 @@ impl Host {
         let Some(uplink) = &self.uplink else { return };
         let is_published = self.config.server.as_ref().is_some_and(|registration| registration.public.is_some());
         let (id, web) = (uplink.registration.id.clone(), uplink.web.clone().filter(|_| is_published));
-        let url = uplink.registration.server.client_endpoint(&id).with_pin(&self.pin);
+        let (mut url, mut others) = (String::new(), Vec::new());
+        for (number, (server, _)) in uplink.registration.servers().enumerate() {
+            match number == uplink.servers.at() {
+                true => url = server.client_endpoint(&id).with_pin(&self.pin),
+                false => others.push(server.to_string()),
+            }
+        }
         let pin = self.pin.reveal().to_owned();
-        self.core.turn.report(&Event::Registered { id, url, pin, web });
+        self.core.turn.report(&Event::Registered { id, url, pin, web, others });
     }
 
     /// Handles the server's reason for ending the relation.
     fn refused_by_server(&mut self, error: ErrorMessage) {
+        let now = self.core.turn.now;
         let Some(uplink) = &mut self.uplink else { return };
         let is_passing = match error.code {
             ErrorCode::Restart | ErrorCode::Busy => true,
+            ErrorCode::Full if uplink.servers.has_untried(now) => true,
             // It was shown the token that was replaced since.
             ErrorCode::BadToken | ErrorCode::Denied if uplink.is_token_new => true,
             ErrorCode::BadToken | ErrorCode::Denied | ErrorCode::Version | ErrorCode::Replaced => false,
@@ -241,14 +284,20 @@ impl Host {
             return self.fail(failure);
         }
         let asked = error.retry_after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        uplink.redial.wait_at_least(asked.unwrap_or_default());
-        uplink.was_registered = true;
+        uplink.servers.spare(now + asked.unwrap_or_default());
+        uplink.was_registered |= error.code != ErrorCode::Full;
         self.uplink_lost(WebSocketError::Ended(format!("the server said: {}", error.message)));
     }
 
     /// Handles the loss of the WebSocket to the server, or a failure to open it. Before the first registration this
-    /// ends the run, unless `--retry` was given; later the host dials again.
+    /// ends the run, unless another server is left or `--retry` was given; later the host dials again.
     pub(super) fn uplink_lost(&mut self, error: WebSocketError) {
+        self.uplink.iter_mut().for_each(|uplink| uplink.servers.leave());
+        self.uplink_cut(error);
+    }
+
+    /// The same where the server is not to blame, so that it comes first again.
+    pub(super) fn uplink_cut(&mut self, error: WebSocketError) {
         let Some(uplink) = &mut self.uplink else { return };
         if let Some(key) = uplink.link.take()
             && let Some(link) = self.links.remove(&self.core.turn, key)
@@ -260,20 +309,26 @@ impl Host {
         if self.is_ending() {
             return;
         }
+        let now = self.core.turn.now;
         let Some(uplink) = &mut self.uplink else { return };
         let error = RunError::Server(error);
+        let has_others = uplink.servers.leads_elsewhere(now);
         match (uplink.was_registered, error.may_pass(), uplink.registration.retry) {
+            _ if has_others => {}
             (true, ..) | (false, true, true) => {}
             (false, true, false) => return self.fail(RunError::NotYet(Box::new(error))),
             (false, false, _) => return self.fail(error),
         }
         info!("server lost: {error}");
-        let at = self.core.turn.now + uplink.redial.fail(system::rng().random_range(0.5..1.0));
-        if uplink.redial.plan(at) {
+        let at = now + uplink.servers.pause(now, system::rng().random_range(0.0..1.0));
+        if uplink.servers.redial().plan(at) {
             self.core.turn.deadlines.add(at, Due::Host(HostDue::Redial));
         }
         if !std::mem::replace(&mut uplink.is_told, true) {
-            self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying again") });
+            let next = if has_others { "another server" } else { "again" };
+            self.core.turn.report(&Event::ServerLost { message: format!("{error}; trying {next}") });
+        }
+        if !has_others {
             // To wait for the server is what this run is there for now: nobody who started it should wait as well.
             self.core.turn.ready();
         }
@@ -282,7 +337,7 @@ impl Host {
     /// Dials the server again, if it is time.
     pub(super) fn redial_server(&mut self) {
         let now = self.core.turn.now;
-        if !self.is_ending() && self.uplink.as_mut().is_some_and(|uplink| uplink.redial.poll(now)) {
+        if !self.is_ending() && self.uplink.as_mut().is_some_and(|uplink| uplink.servers.redial().poll(now)) {
             self.dial_server();
         }
     }

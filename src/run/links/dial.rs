@@ -18,6 +18,8 @@ use crate::signaling::url::SignalingUrl;
 /// How to dial the other side, whatever its address.
 pub(in crate::run) struct Way {
     request: UpgradeRequest,
+    /// Host and port of the machine that is dialled.
+    first_hop: (String, u16),
     tls: Option<Arc<TlsConfig>>,
 }
 
@@ -34,7 +36,13 @@ impl Way {
         ca: Option<&Path>,
     ) -> Result<Way, TlsConfigError> {
         let tls = url.tls().then(|| tls::client_config(ca)).transpose()?;
-        Ok(Way { request: UpgradeRequest::new(url, headers, proxy), tls })
+        let (host, port) = proxy.map_or((url.host(), url.port()), |proxy| (&proxy.host, proxy.port));
+        Ok(Way { request: UpgradeRequest::new(url, headers, proxy), first_hop: (host.to_owned(), port), tls })
+    }
+
+    /// Returns host and port of the machine that is dialled: the proxy, or else the other side.
+    pub(in crate::run) fn first_hop(&self) -> (&str, u16) {
+        (&self.first_hop.0, self.first_hop.1)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Attempts;
-use super::liveness::{Liveness, Look};
+use super::liveness::{Liveness, Look, Watch};
 use crate::net::system::TcpStream;
 use crate::net::websocket::{Incoming, WebSocket, WebSocketError};
 use crate::shares;
@@ -96,9 +96,9 @@ impl<P> Link<P> {
     }
 
     /// Tells whether the other side seems alive, and pings it now and then.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(super) fn is_alive(&mut self, watch: Watch) -> bool {
         let Socket::Open(websocket) = &mut self.socket else { return true };
-        match self.liveness.look(websocket.received()) {
+        match self.liveness.look(watch, websocket.received()) {
             Look::Alive => true,
             // If a ping does not fit, other data is in transit.
             Look::Ping => matches!(websocket.send_ping(), Ok(()) | Err(WebSocketError::Full { .. })),

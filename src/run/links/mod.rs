@@ -11,12 +11,14 @@
 //! Each side gives its links a phase `P` of its own. This module has what all of them need: reading, deadlines of
 //! steps, liveness, the next address to dial, and the end of a WebSocket.
 
+mod addresses;
 mod attempts;
 mod dial;
 mod link;
 mod liveness;
 mod outbox;
 mod redial;
+mod servers;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,12 +28,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use log::debug;
 
+pub(super) use self::addresses::Addresses;
 pub(super) use self::attempts::{Attempts, Patience};
 pub(super) use self::dial::Way;
 pub(super) use self::link::Link;
 use self::link::Socket;
+pub(super) use self::liveness::Watch;
 pub(super) use self::outbox::Outbox;
 pub(super) use self::redial::Redial;
+pub(super) use self::servers::Servers;
 use super::deadlines::Due;
 use super::keys::{self, LinkKey};
 use super::notice::LinkNotice;
@@ -42,15 +47,13 @@ use crate::net::system::{Interest, TcpStream};
 use crate::net::websocket::{Incoming, IncomingEvent, WebSocketError, WebSocketEvent};
 use crate::signaling::rendezvous::Payload;
 
-/// Time between checks whether links are alive.
-pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Time for a closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The links of a side.
 pub(super) struct Links<P> {
     table: Table<Link<P>, keys::Link>,
+    watch: Watch,
 }
 
 /// An event of a link.
@@ -81,7 +84,17 @@ pub(super) enum Wake {
 
 impl<P> Links<P> {
     pub(super) fn new() -> Links<P> {
-        Links { table: Table::new() }
+        Links { table: Table::new(), watch: Watch::default() }
+    }
+
+    /// Creates links that are watched like this.
+    pub(super) fn watched(watch: Watch) -> Links<P> {
+        Links { watch, ..Links::new() }
+    }
+
+    /// Returns the time from one [`Links::keep_alive`] to the next.
+    pub(super) fn look_interval(&self) -> Duration {
+        self.watch.interval()
     }
 
     /// Adds an accepted connection, with the deadline of its first step. `None` if the system refuses it.
@@ -218,11 +231,12 @@ impl<P> Links<P> {
         Some(link)
     }
 
-    /// Checks the WebSockets whose phase `serves` accepts, pings them every second time, and returns the dead ones.
-    /// Call it every [`LOOK_INTERVAL`].
+    /// Checks the WebSockets whose phase `serves` accepts, pings them now and then, and returns the dead ones. Call it
+    /// every [`Links::look_interval`].
     pub(super) fn keep_alive(&mut self, serves: impl Fn(&P) -> bool) -> Vec<LinkKey> {
+        let watch = self.watch;
         let links = self.table.iter_mut().filter(|(_, link)| serves(&link.phase));
-        links.filter_map(|(key, link)| (!link.is_alive()).then_some(key)).collect()
+        links.filter_map(|(key, link)| (!link.is_alive(watch)).then_some(key)).collect()
     }
 
     /// Returns the links on an address that this machine lost.

@@ -12,7 +12,7 @@ use crate::config::ClusterConfig;
 use crate::config::cluster::read_secrets;
 use crate::run::RunError;
 use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::links::{Outbox, Redial, Way};
+use crate::run::links::{Addresses, Outbox, Redial, Way};
 use crate::run::turn::Turn;
 use crate::signaling::rendezvous::{Instance, Public};
 use crate::signaling::url::SignalingUrl;
@@ -99,6 +99,7 @@ impl Cluster {
 pub(super) struct Dial {
     pub(super) url: SignalingUrl,
     pub(super) way: Way,
+    pub(super) addresses: Addresses,
     pub(super) redial: Redial,
     pub(super) aim: Aim,
     /// Its owner was told that it cannot be reached.
@@ -145,7 +146,7 @@ impl Dial {
     pub(super) fn new(url: &SignalingUrl) -> Result<Dial, RunError> {
         let way = Way::new(&url.peer_endpoint(), &[], None, None)?;
         let redial = Redial::new(MIN_BACKOFF, MAX_BACKOFF);
-        Ok(Dial { url: url.clone(), way, redial, aim: Aim::Away, is_told: false })
+        Ok(Dial { url: url.clone(), way, addresses: Addresses::default(), redial, aim: Aim::Away, is_told: false })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::net::websocket::{Incoming, WebSocketError, close_code};
 use crate::run::RunError;
 use crate::run::deadlines::{Due, STEP_TIMEOUT};
 use crate::run::keys::LinkKey;
-use crate::run::links::{LOOK_INTERVAL, LinkEvent, Wake};
+use crate::run::links::{LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
 use crate::shares::Standing;
 use crate::signaling::message::ErrorCode;
@@ -316,7 +316,7 @@ impl Server {
         self.bound_memory();
         self.forget_logins();
         self.forget_peers();
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 }
 

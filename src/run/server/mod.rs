@@ -49,7 +49,7 @@ use super::core::Core;
 use super::deadlines::{Due, ServerDue};
 use super::dialer::Dialer;
 use super::keys::{LinkKey, SessionKey};
-use super::links::{LOOK_INTERVAL, Links};
+use super::links::Links;
 use super::notice::{Listening, Notice, ServerNotice};
 #[cfg(unix)]
 use super::opener::{Opener, Requests};
@@ -316,7 +316,7 @@ impl Side for Server {
         };
         self.core.turn.report(&serving);
         self.core.turn.ready();
-        self.core.turn.set(LOOK_INTERVAL, Due::KeepAlive);
+        self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
         self.dial_peers();
     }
 

@@ -73,9 +73,9 @@ impl Server {
     /// Handles the addresses of a server.
     pub(super) fn peer_resolved(&mut self, peer: usize, answer: Result<Vec<SocketAddr>, String>) {
         let Some(dial) = self.dial(peer).filter(|dial| matches!(dial.aim, Aim::Away)) else { return };
-        match dial.redial.resolved(answer) {
+        match dial.addresses.resolved(answer) {
             Ok(()) => {
-                let attempts = dial.redial.attempts(PATIENCE);
+                let attempts = dial.addresses.attempts(PATIENCE);
                 self.open_peer(peer, attempts);
             }
             Err(reason) => self.peer_unreached(peer, &reason),
@@ -131,7 +131,7 @@ impl Server {
         let Some(own) = self.cluster.as_ref().map(|cluster| cluster.own) else { return };
         let (dialler, hello) = Dialler::start(own);
         let remote = self.links[key].remote;
-        self.dial(peer).into_iter().for_each(|dial| dial.redial.prefer(remote));
+        self.dial(peer).into_iter().for_each(|dial| dial.addresses.prefer(remote));
         self.links[key].phase = Phase::Greeting(Greeting::Dialler(dialler, peer));
         self.begin_step(key, STEP_TIMEOUT);
         self.send_text(key, hello);

@@ -2,6 +2,7 @@
 //! and a timeout of a minute takes a moment. `net/world` replaces sockets, readiness and the clock.
 
 mod endings;
+mod failover;
 mod forwarding;
 mod meeting;
 mod programs;
