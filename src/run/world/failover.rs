@@ -66,6 +66,10 @@ impl Place {
     }
 }
 
+fn is_registered(event: &Event) -> bool {
+    matches!(event, Event::Registered { .. })
+}
+
 /// Where a host was registered, one after the other.
 fn registrations(world: &World, host: Side) -> Vec<usize> {
     let server = |event: &Event| match event {
@@ -252,4 +256,26 @@ fn a_relayed_session_goes_on_through_another_server() {
         let took = loses_its_server(seed, World::stop);
         assert!(took <= seconds(6), "drained: {took:?}");
     }
+}
+
+#[test]
+fn every_address_of_a_name_is_tried_and_then_the_next_server() {
+    let mut place = Place::new(1);
+    let Place { world, office, home, machines, servers } = &mut place;
+    let [dead, frozen, alive] = SERVERS.map(|address| address.parse().unwrap());
+    world.network().name("all.test", Some(vec![dead, frozen, alive]));
+    world.kill(servers[0]);
+    world.stall(servers[1], true);
+    let host = world.host(*office, host_at(&["all.test", "nowhere.test"], None));
+    let took = world.until("the third address", |world| world.said(host, is_registered));
+    assert!(took <= seconds(4), "{took:?}");
+    let client = world.client(*home, client_at(&["all.test"]));
+    let took = world.until("a session", |world| world.said(client, is_forwarding));
+    assert!(took <= seconds(5), "{took:?}");
+    // The address that answered is not there any more, and another one is.
+    servers[0] = world.server(machines[0], server_config());
+    world.kill(servers[2]);
+    let again = |world: &World| world.times_said(host, is_registered) == 2;
+    let took = world.until("the first address", again);
+    assert!(took <= seconds(10), "{took:?}");
 }
