@@ -101,8 +101,8 @@ pub struct HostConfig {
 pub struct ClientConfig {
     /// The host's signaling WebSocket.
     pub url: SignalingUrl,
-    /// Further servers of the cluster that the URL leads to. The client asks them for the same host if it cannot have it
-    /// at the one where it was last. They see the header fields, too.
+    /// Further servers of the cluster that the URL leads to. The client asks them for the same host if it cannot have
+    /// it at the one where it was last. They see the header fields, too.
     pub others: Vec<OtherServer>,
     /// The host's pin.
     pub pin: Pin,

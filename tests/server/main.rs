@@ -16,6 +16,8 @@ mod administration;
 mod cluster;
 /// Clients that do not read, and crowds.
 mod crowds;
+/// Hosts and clients that know several servers: servers that die, freeze and drain.
+mod failover;
 /// A forwarder between processes that records what it passes on, and cuts connections.
 mod forwarder;
 /// The gateway and the proxy: browsers, curl, Vite, smugglers, and services of every kind.

@@ -48,8 +48,8 @@ impl Servers {
         Servers { list, at: 0, redial }
     }
 
-    /// Chooses the server to dial now, by `chance` from 0 to 1: the present one unless it was lost or tried, or else one
-    /// that was not tried in this round. Returns its number.
+    /// Chooses the server to dial now, by `chance` from 0 to 1: the present one unless it was lost or tried, or else
+    /// one that was not tried in this round. Returns its number.
     pub(in crate::run) fn choose(&mut self, now: Instant, chance: f64) -> usize {
         let is_new_round = !self.has_untried(now);
         if is_new_round {
