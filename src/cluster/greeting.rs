@@ -126,6 +126,11 @@ impl Dialler {
     }
 }
 
+/// Returns why a listener refused a proof, from the text that came in place of its first message.
+pub fn refused(text: &str) -> GreetingError {
+    Greeting::parse(text).err().unwrap_or(GreetingError::Protocol)
+}
+
 /// What the listener does next.
 #[derive(Debug)]
 pub enum Step {

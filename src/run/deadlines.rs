@@ -73,6 +73,8 @@ pub(super) enum ServerDue {
     Logins,
     /// Another server of the cluster may be dialled again.
     Redial,
+    /// The links to other servers should be checked.
+    Pulse,
     /// The connection of a browser may have taken too long.
     Web(Mark),
 }

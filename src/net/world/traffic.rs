@@ -97,10 +97,19 @@ impl Network {
     /// it.
     pub(crate) fn change_way(&mut self, between: (Machine, Machine), change: impl Fn(&mut Way)) {
         let (one, other) = between;
-        for key in [(one, other), (other, one)] {
-            let mut way = self.way(key.0, key.1);
+        self.change_ways(&[(one, other), (other, one)], change);
+    }
+
+    /// Changes the link between two machines in the direction from one to the other.
+    pub(crate) fn change_one_way(&mut self, from: Machine, to: Machine, change: impl Fn(&mut Way)) {
+        self.change_ways(&[(from, to)], change);
+    }
+
+    fn change_ways(&mut self, directions: &[(Machine, Machine)], change: impl Fn(&mut Way)) {
+        for &(from, to) in directions {
+            let mut way = self.way(from, to);
             change(&mut way);
-            self.ways.insert(key, way);
+            self.ways.insert((from, to), way);
         }
         self.resend();
     }

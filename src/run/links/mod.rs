@@ -234,7 +234,11 @@ impl<P> Links<P> {
     /// Checks the WebSockets whose phase `serves` accepts, pings them now and then, and returns the dead ones. Call it
     /// every [`Links::look_interval`].
     pub(super) fn keep_alive(&mut self, serves: impl Fn(&P) -> bool) -> Vec<LinkKey> {
-        let watch = self.watch;
+        self.keep_alive_as(self.watch, serves)
+    }
+
+    /// The same for links that are watched differently. Call it at the interval of that.
+    pub(super) fn keep_alive_as(&mut self, watch: Watch, serves: impl Fn(&P) -> bool) -> Vec<LinkKey> {
         let links = self.table.iter_mut().filter(|(_, link)| serves(&link.phase));
         links.filter_map(|(key, link)| (!link.is_alive(watch)).then_some(key)).collect()
     }

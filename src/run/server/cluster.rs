@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::cluster::framing::{Assembly, Unsent};
-use crate::cluster::greeting::{Dialler, Listener};
+use crate::cluster::greeting::{Dialler, Listener, Proven};
 use crate::cluster::message::Sealing;
 use crate::cluster::names::{Claim, Names};
 use crate::cluster::{Secrets, ServerId};
@@ -125,6 +125,8 @@ pub(super) enum Aim {
 pub(super) enum Greeting {
     /// We dialled the server of this number.
     Dialler(Dialler, usize),
+    /// We have sent it our proof, and it has not said anything since: it may not have it, and then there is no link.
+    Proved(Proven, usize),
     /// We were dialled.
     Listener(Listener),
     /// Its message is being handled.

@@ -116,7 +116,8 @@ impl Server {
             }
             Phase::Closing => self.drop_link(key, "closed"),
             Phase::Asking(_) | Phase::Visiting(_) => self.drop_link(key, "it said nothing"),
-            Phase::Registering(_) | Phase::Client(_) | Phase::Greeting(_) => {
+            Phase::Greeting(_) => self.refuse(key, Refusal::Timeout, "the greeting took too long"),
+            Phase::Registering(_) | Phase::Client(_) => {
                 self.refuse(key, Refusal::Timeout, "nothing was said within 10 s");
             }
         }
@@ -221,7 +222,7 @@ impl Server {
             Some(Phase::Host(_)) => self.handle_packet(key, bytes),
             Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
             Some(Phase::Peer(_)) => self.handle_peer_message(key, bytes),
-            Some(Phase::Greeting(_)) => self.refuse(key, Refusal::Protocol, "a server greets first"),
+            Some(Phase::Greeting(_)) => self.handle_first(key, bytes),
             Some(Phase::Registering(_) | Phase::Contending(..)) => {
                 self.refuse(key, Refusal::Protocol, "a host registers before it sends anything else");
             }
@@ -307,7 +308,7 @@ impl Server {
     pub(super) fn keep_alive(&mut self) {
         // A client that is not read seems silent.
         let serves = |phase: &Phase| match phase {
-            Phase::Host(_) | Phase::Peer(_) => true,
+            Phase::Host(_) => true,
             Phase::Client(client) => !client.is_blocked,
             _ => false,
         };

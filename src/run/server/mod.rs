@@ -12,6 +12,7 @@ mod dial;
 mod distant;
 mod ending;
 mod files;
+mod health;
 mod hosts;
 mod links;
 mod logins;
@@ -289,6 +290,7 @@ impl Server {
             ServerNotice::Due(ServerDue::Stage) => {}
             ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
             ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
+            ServerNotice::Due(ServerDue::Pulse) => self.watch_peers(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }
@@ -317,6 +319,7 @@ impl Side for Server {
         self.core.turn.report(&serving);
         self.core.turn.ready();
         self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
+        self.watch_peers();
         self.dial_peers();
     }
 

@@ -13,13 +13,13 @@ use rand::RngExt as _;
 use super::Server;
 use super::cluster::{Aim, Cluster, Dial, Greeting, Peer};
 use super::phase::Phase;
-use crate::cluster::greeting::{Dialler, GreetingError, Listener, Proven, Step};
+use crate::cluster::greeting::{self, Dialler, GreetingError, Listener, Proven, Step};
 use crate::cluster::message::Arrived;
-use crate::cluster::newer_stays;
+use crate::cluster::{ServerId, newer_stays};
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::system;
 use crate::net::websocket::WebSocketError;
-use crate::run::deadlines::{Due, STEP_TIMEOUT, ServerDue};
+use crate::run::deadlines::{Due, ServerDue};
 use crate::run::dialer::Waiter;
 use crate::run::keys::LinkKey;
 use crate::run::links::{Attempts, Outbox, Patience};
@@ -29,8 +29,11 @@ use crate::status::event::Event;
 use crate::status::refusal::Refusal;
 use crate::tunnel::{Config, Role};
 
-/// Time for the WebSocket to open.
-const PATIENCE: Patience = Patience { last: Duration::from_secs(10), others: Duration::from_secs(3) };
+/// Time for the WebSocket to open. What vanished on a way that was cut is over soon after.
+const PATIENCE: Patience = Patience { last: Duration::from_secs(5), others: Duration::from_secs(3) };
+
+/// Time for the answer of a server that was dialled, and then for its first message.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// After this time, a further link shows that the other side has lost the first, and not that both dialled at once.
 const OLD: Duration = Duration::from_secs(10);
@@ -133,7 +136,7 @@ impl Server {
         let remote = self.links[key].remote;
         self.dial(peer).into_iter().for_each(|dial| dial.addresses.prefer(remote));
         self.links[key].phase = Phase::Greeting(Greeting::Dialler(dialler, peer));
-        self.begin_step(key, STEP_TIMEOUT);
+        self.begin_step(key, ANSWER);
         self.send_text(key, hello);
     }
 
@@ -171,24 +174,48 @@ impl Server {
                 Ok(Step::Proven(proven)) => self.linked(key, proven, false),
                 Err(error) => self.give_up_greeting(key, &error),
             },
+            Greeting::Proved(_, peer) => {
+                let error = greeting::refused(text);
+                self.give_up_greeting(key, &error);
+                self.peer_unreached(peer, &error.to_string());
+            }
             Greeting::Handled => {}
         }
     }
 
     /// Proves ourselves to the server that was dialled, unless there is a link to it already.
     fn reached(&mut self, key: LinkKey, peer: usize, (proof, proven): (String, Proven)) {
-        let Some(cluster) = &mut self.cluster else { return };
-        if let Some(dial) = cluster.dials.get_mut(peer) {
-            dial.aim = Aim::Linked(proven.server);
-            dial.is_told = false;
-            dial.redial.reset();
-        }
-        cluster.count_missing();
-        if cluster.links.contains_key(&proven.server) {
+        if self.cluster.as_ref().is_some_and(|cluster| cluster.links.contains_key(&proven.server)) {
+            self.aim_reached(peer, proven.server);
             return self.close_link(key, closing::OTHER_LINK);
         }
+        self.links[key].phase = Phase::Greeting(Greeting::Proved(proven, peer));
+        self.begin_step(key, ANSWER);
         self.send_text(key, proof);
-        self.linked(key, proven, true);
+    }
+
+    /// Handles the first message of a server that has our proof: only now there is a link.
+    pub(super) fn handle_first(&mut self, key: LinkKey, bytes: Bytes) {
+        let Some(Phase::Greeting(greeting)) = self.links.get_mut(key).map(|link| &mut link.phase) else { return };
+        match std::mem::replace(greeting, Greeting::Handled) {
+            Greeting::Proved(proven, peer) => {
+                self.aim_reached(peer, proven.server);
+                self.linked(key, proven, true);
+                self.handle_peer_message(key, bytes);
+            }
+            other => {
+                *greeting = other;
+                self.refuse(key, Refusal::Protocol, "a server greets first");
+            }
+        }
+    }
+
+    /// Notes that a server that is dialled has a link.
+    fn aim_reached(&mut self, peer: usize, server: ServerId) {
+        let Some(dial) = self.dial(peer) else { return };
+        (dial.aim, dial.is_told) = (Aim::Linked(server), false);
+        dial.redial.reset();
+        self.cluster.iter_mut().for_each(Cluster::count_missing);
     }
 
     fn give_up_greeting(&mut self, key: LinkKey, error: &GreetingError) {
@@ -202,8 +229,17 @@ impl Server {
 
     /// Handles a handshake that ended without a link.
     pub(super) fn greeting_left(&mut self, greeting: &Greeting, reason: &str) {
-        if let Greeting::Dialler(_, peer) = greeting {
-            self.peer_unreached(*peer, reason);
+        match greeting {
+            Greeting::Dialler(_, peer) => self.peer_unreached(*peer, reason),
+            Greeting::Proved(proven, peer) => {
+                let cluster = self.cluster.as_ref();
+                match cluster.is_some_and(|cluster| cluster.links.contains_key(&proven.server)) {
+                    // It dialled us meanwhile, and that link stays.
+                    true => self.aim_reached(*peer, proven.server),
+                    false => self.peer_unreached(*peer, reason),
+                }
+            }
+            Greeting::Listener(_) | Greeting::Handled => {}
         }
     }
 

@@ -1,6 +1,8 @@
 //! Hosts, clients and servers in a network in memory. Tests turn their loops by hand in virtual time: nothing sleeps,
 //! and a timeout of a minute takes a moment. `net/world` replaces sockets, readiness and the clock.
 
+#[cfg(feature = "server")]
+mod cluster;
 mod endings;
 mod failover;
 mod forwarding;
@@ -167,6 +169,11 @@ impl World {
     /// Cuts the link between two machines, or restores it.
     pub(super) fn cut(&mut self, one: Machine, other: Machine, is_cut: bool) {
         self.change_way(one, other, |way| way.is_cut = is_cut);
+    }
+
+    /// Cuts what goes from one machine to another, or restores it; the other direction stays as it is.
+    pub(super) fn cut_one_way(&mut self, from: Machine, to: Machine, is_cut: bool) {
+        self.network().change_one_way(from, to, |way| way.is_cut = is_cut);
     }
 
     /// Gives a machine another address.
