@@ -12,6 +12,14 @@ use crate::common::{any_port, connect};
 pub(crate) struct Forwarder {
     pub(crate) address: SocketAddr,
     passages: Arc<Mutex<Vec<Passage>>>,
+    swallowed: Arc<Mutex<Option<Half>>>,
+}
+
+/// What one side of a connection sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    FromNear,
+    FromFar,
 }
 
 /// One connection through a forwarder.
@@ -27,8 +35,10 @@ struct Passage {
 impl Forwarder {
     pub(crate) fn to(far: SocketAddr) -> Forwarder {
         let listener = TcpListener::bind(any_port()).unwrap();
-        let forwarder = Forwarder { address: listener.local_addr().unwrap(), passages: Arc::default() };
+        let forwarder =
+            Forwarder { address: listener.local_addr().unwrap(), passages: Arc::default(), swallowed: Arc::default() };
         let passages = forwarder.passages.clone();
+        let swallowed = forwarder.swallowed.clone();
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 let far = connect(far);
@@ -43,8 +53,15 @@ impl Forwarder {
                 let (is_cut_too, from_far) = (passage.is_cut.clone(), passage.from_far.clone());
                 passages.lock().unwrap().push(passage);
                 let (near_again, far_again) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                thread::spawn(move || pass(near, far, &from_near, &is_cut));
-                thread::spawn(move || pass(far_again, near_again, &from_far, &is_cut_too));
+                let (swallowed, swallowed_too) = (swallowed.clone(), swallowed.clone());
+                thread::spawn(move || {
+                    let vanishes = || *swallowed.lock().unwrap() == Some(Half::FromNear);
+                    pass((near, far), &from_near, &is_cut, vanishes);
+                });
+                thread::spawn(move || {
+                    let vanishes = || *swallowed_too.lock().unwrap() == Some(Half::FromFar);
+                    pass((far_again, near_again), &from_far, &is_cut_too, vanishes);
+                });
             }
         });
         forwarder
@@ -59,6 +76,12 @@ impl Forwarder {
         }
     }
 
+    /// Passes nothing on any more of what one side of every connection sends, its end included; `None` has later
+    /// connections pass.
+    pub(crate) fn swallow(&self, half: Option<Half>) {
+        *self.swallowed.lock().unwrap() = half;
+    }
+
     /// What was said in each connection so far: by the one that connected, and by the other.
     pub(crate) fn captured(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let passages = self.passages.lock().unwrap();
@@ -67,16 +90,25 @@ impl Forwarder {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, kept: &Mutex<Vec<u8>>, is_cut: &AtomicBool) {
-    let mut buffer = [0; 16 * 1024];
+fn pass(
+    (mut from, mut to): (TcpStream, TcpStream),
+    kept: &Mutex<Vec<u8>>,
+    is_cut: &AtomicBool,
+    vanishes: impl Fn() -> bool,
+) {
+    let (mut buffer, mut is_swallowed) = ([0; 16 * 1024], false);
     while let Ok(len @ 1..) = from.read(&mut buffer) {
+        is_swallowed |= vanishes();
+        if is_swallowed {
+            continue;
+        }
         kept.lock().unwrap().extend_from_slice(&buffer[..len]);
         if to.write_all(&buffer[..len]).is_err() {
             break;
         }
     }
     // The other direction is still read, and so keeps the connection.
-    if !is_cut.load(Ordering::SeqCst) {
+    if !is_swallowed && !vanishes() && !is_cut.load(Ordering::SeqCst) {
         let _ = to.shutdown(Shutdown::Write);
     }
 }

@@ -14,6 +14,8 @@ mod common;
 mod administration;
 /// Several servers as one: hosts at one, and clients, visitors and dials at another.
 mod cluster;
+/// Several servers as one, of which some stand still, or cannot hear each other.
+mod cluster_health;
 /// Clients that do not read, and crowds.
 mod crowds;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.

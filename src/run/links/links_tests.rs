@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LinkKey, Links, Wake, Watch};
+use super::{LinkKey, Links, Wake};
 use crate::run::deadlines::Due;
 use crate::run::notice::{LinkNotice, Notice};
 use crate::run::turn::Turn;
@@ -76,7 +76,7 @@ fn a_link_is_polled_later_once_however_often_that_is_wanted() {
 fn a_conversation_has_nothing_that_could_end_or_be_silent() {
     let (mut turn, mut links, key) = begun();
     assert!(!links.close(&mut turn, key, 1000, "done") && links.contains(key));
-    assert!((0..9).all(|_| links.keep_alive(Watch::PATIENT, |_| true).is_empty()));
+    assert!((0..9).all(|_| links.keep_alive(|_| true).is_empty()));
     assert!(links.poll(&mut turn, key).is_none() && links.bound_to(&[[192, 0, 2, 1].into()]).is_empty());
     assert_eq!((links[key].conversation(), links[key].buffered()), (Some(1), 0));
 }

@@ -138,10 +138,19 @@ pub(super) struct Peer {
     pub(super) server: ServerId,
     pub(super) session: SessionKey,
     pub(super) sealing: Sealing,
+    /// What waits for it: texts about hosts, which go first, and messages of the session.
+    pub(super) news: Outbox,
     pub(super) outbox: Outbox,
     /// We dialled it.
     pub(super) is_dialled: bool,
     pub(super) since: Instant,
+}
+
+impl Peer {
+    /// Returns how many bytes wait for it.
+    pub(super) fn waiting(&self) -> usize {
+        self.news.bytes() + self.outbox.bytes()
+    }
 }
 
 impl Dial {

@@ -185,6 +185,7 @@ impl Server {
             self.release_name(&host.id);
         }
         self.metrics.hosts = self.names.len();
+        let contender = host.contender();
         if let Some(session) = host.session {
             self.sessions.remove(&session);
             self.core.sessions.handle_link_gone(self.core.turn.now, session);
@@ -196,9 +197,7 @@ impl Server {
         silent.retain(|client| self.client(*client).is_some_and(is_silent));
         self.dismiss(host.conversations.into_values().chain(silent));
         self.core.turn.report(&Event::HostLeft { id: host.id, reason: reason.to_owned() });
-        if let Some((contender, _)) = host.contender {
-            self.succeed(contender);
-        }
+        contender.into_iter().for_each(|contender| self.succeed(contender));
     }
 
     /// Ends all links, and tells every host to come back soon.

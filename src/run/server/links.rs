@@ -109,6 +109,9 @@ impl Server {
             Phase::Client(client) if client.number.is_some() => {}
             // The client is not read at the moment.
             Phase::Client(client) if client.is_blocked => self.begin_step(key, STEP_TIMEOUT),
+            Phase::Host(host) if host.is_deposed() => {
+                self.drop_link(key, "it did not answer, and its id went to another process, at another server");
+            }
             Phase::Host(_) | Phase::Peer(_) => {}
             Phase::Dialling(_) => {
                 let error = self.links[key].timed_out();

@@ -277,8 +277,8 @@ impl Server {
         self.asking.leave(key);
         let Some(link) = self.links.get_mut(key) else { return };
         let remote = link.remote;
-        let outbox = Outbox::default();
-        link.phase = Phase::Peer(Box::new(Peer { server, session, sealing, outbox, is_dialled, since: now }));
+        let (news, outbox) = (Outbox::default(), Outbox::default());
+        link.phase = Phase::Peer(Box::new(Peer { server, session, sealing, news, outbox, is_dialled, since: now }));
         self.links.begin_endless_step(key);
         let Some(cluster) = &mut self.cluster else { return };
         cluster.links.insert(server, key);
@@ -318,9 +318,12 @@ impl Server {
     /// Queues a message for another server.
     pub(super) fn send_to_peer(&mut self, key: LinkKey, message: Payload) {
         let Some(peer) = self.peer(key) else { return };
-        peer.outbox.push(message);
-        let (session, waiting) = (peer.session, peer.outbox.bytes());
-        self.core.sessions.set_buffered(session, waiting);
+        match &message {
+            Payload::Text(_) => peer.news.push(message),
+            Payload::Binary(_) => peer.outbox.push(message),
+        }
+        let (session, buffered, waiting) = (peer.session, peer.outbox.bytes(), peer.waiting());
+        self.core.sessions.set_buffered(session, buffered);
         if waiting > MAX_WAITING {
             return self.drop_link(key, "it does not take what is sent to it");
         }
@@ -331,7 +334,7 @@ impl Server {
     pub(super) fn pump_peer(&mut self, key: LinkKey) {
         while self.has_room(key)
             && let Some(peer) = self.peer(key)
-            && let Some(message) = peer.outbox.pop()
+            && let Some(message) = peer.news.pop().or_else(|| peer.outbox.pop())
         {
             let (sealed, session, waiting) = (peer.sealing.seal(message), peer.session, peer.outbox.bytes());
             self.core.sessions.set_buffered(session, waiting);

@@ -98,8 +98,25 @@ pub(super) struct Registered {
     pub(super) outbox: Outbox,
     /// Connections of visitors whose requests the host has.
     pub(super) requests: Shares<WebKey>,
-    /// A process that wants the name, and how many bytes had come from this one when it was asked for a sign of life.
-    pub(super) contender: Option<(LinkKey, u64)>,
+    /// It was asked for a sign of life, because another process wants its name.
+    pub(super) contest: Option<Contest>,
+}
+
+/// A process that wants the name of a host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Contest {
+    pub(super) rival: Rival,
+    /// How many bytes had come from the host when it was asked for a sign of life.
+    pub(super) received: u64,
+}
+
+/// Where a process is that wants the name of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rival {
+    /// It waits on this link.
+    Here(LinkKey),
+    /// It has the name already, at another server.
+    Elsewhere,
 }
 
 /// The owner of a name.
@@ -143,8 +160,21 @@ impl Registered {
             blocked: VecDeque::new(),
             session: None,
             outbox: Outbox::default(),
-            contender: None,
+            contest: None,
         }
+    }
+
+    /// Returns the process at this server that waits for its name.
+    pub(super) fn contender(&self) -> Option<LinkKey> {
+        match self.contest?.rival {
+            Rival::Here(key) => Some(key),
+            Rival::Elsewhere => None,
+        }
+    }
+
+    /// Tells whether its name was lost to another server.
+    pub(super) fn is_deposed(&self) -> bool {
+        self.contest.is_some_and(|contest| contest.rival == Rival::Elsewhere)
     }
 
     /// Returns an unused number: a new one, until four billion were used.

@@ -6,7 +6,6 @@ use super::phase::{Owner, Phase};
 use crate::cluster::names::Place as Found;
 use crate::run::keys::LinkKey;
 use crate::signaling::rendezvous::{HostId, Instance, Payload, Public};
-use crate::status::refusal::Refusal;
 
 impl Server {
     /// Returns where a host is.
@@ -64,17 +63,21 @@ impl Server {
         self.cluster.iter_mut().for_each(|cluster| cluster.names.release(id));
     }
 
-    /// Ends hosts whose names were lost to other servers, and tells those what changed here. Called in every turn.
+    /// Ends hosts whose names were lost to other servers, and tells others what changed here. Called in every turn.
     pub(super) fn settle_names(&mut self) {
         while let Some(loss) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_loss()) {
             let Some(key) = self.names.remove(&loss.id) else { continue };
-            if loss.has_moved {
-                self.drop_link(key, "it came to another server");
-            } else {
-                let message = "another process registered the same id with the same token, at another server";
-                self.refuse(key, Refusal::Replaced, message);
+            self.metrics.hosts = self.names.len();
+            match loss.has_moved {
+                true => self.drop_link(key, "it came to another server"),
+                false => self.depose(key),
             }
         }
+        self.announce_names();
+    }
+
+    /// Tells other servers what changed here.
+    pub(super) fn announce_names(&mut self) {
         while let Some(names) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_changes()) {
             let text = names.to_text();
             for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {

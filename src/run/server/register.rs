@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-use super::phase::{Front, Owner, Phase, Registered};
+use super::phase::{Contest, Front, Owner, Phase, Registered, Rival};
 use super::{Access, Server, Serves};
 use crate::run::keys::LinkKey;
 use crate::run::links::Link;
@@ -97,8 +97,9 @@ impl Server {
 
     /// Registers a host under a free name.
     fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
-        let own = |phase: &Phase| matches!(phase, Phase::Host(host) if host.owner.is(&claim.owner));
-        let count = |server: &Server| server.links.of(own).len() + server.count_elsewhere(&register.id, &claim.owner);
+        let is_own = |link: &LinkKey, server: &Server| matches!(server.links.get(*link).map(|link| &link.phase), Some(Phase::Host(host)) if host.owner.is(&claim.owner));
+        let here = |server: &Server| server.names.values().filter(|link| is_own(link, server)).count();
+        let count = |server: &Server| here(server) + server.count_elsewhere(&register.id, &claim.owner);
         let is_full = claim.max_hosts < usize::MAX && count(self) >= claim.max_hosts;
         if is_full || !self.make_place_for_host(key) {
             return self.refuse(key, Refusal::Full, "the server has all the hosts it may have; try again later");
@@ -121,6 +122,8 @@ impl Server {
         self.hosts.enter(key, source, Standing::Settled);
         self.names.insert(id.clone(), key);
         self.claim_name(&id, &claim.owner, &instance, announced);
+        // Others are told first: whoever hears from the host where it is may be at one of them at once.
+        self.announce_names();
         self.metrics.hosts = self.names.len();
         self.core.turn.report(&Event::HostJoined { id, remote, replaced });
         self.send_to_host(key, FromServer::Registered { version, web }.to_text());
@@ -134,10 +137,11 @@ impl Server {
         };
         self.metrics.replacements += 1;
         // If another process wants the name, too, it now competes with the new connection.
-        let contender = self.host(holder).and_then(|host| host.contender.take());
+        let contender = self.host(holder).and_then(|host| host.contender());
+        self.host(holder).into_iter().for_each(|host| host.contest = None);
         self.drop_link(holder, reason);
         self.enter(key, register, &claim, true);
-        if let Some((contender, _)) = contender
+        if let Some(contender) = contender
             && let Some(register) = self.take_contender(contender)
         {
             self.contest(key, contender, *register);
@@ -146,19 +150,31 @@ impl Server {
 
     /// Asks the process that has a name for a sign of life, before another replaces it.
     fn contest(&mut self, holder: LinkKey, key: LinkKey, register: Register) {
-        let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
-        let received = websocket.received();
-        // If the ping fails, the process gives no sign of life.
-        let _ = websocket.send_ping();
-        let Some(host) = self.host(holder) else { return };
-        let former = host.contender.replace((key, received));
+        self.ask_for_sign_of_life(holder, Rival::Here(key));
         if let Some(link) = self.links.get_mut(key)
             && let Phase::Registering(front) = link.phase
         {
             link.phase = Phase::Contending(Box::new(register), front);
         }
         self.begin_step(key, CONTEST);
-        if let Some((former, _)) = former {
+    }
+
+    /// Gives a host whose name another process took at another server the same time for a sign of life.
+    pub(super) fn depose(&mut self, holder: LinkKey) {
+        self.ask_for_sign_of_life(holder, Rival::Elsewhere);
+        self.begin_step(holder, CONTEST);
+    }
+
+    /// Asks a host for a sign of life. Whoever wanted its name before has to give way.
+    fn ask_for_sign_of_life(&mut self, holder: LinkKey, rival: Rival) {
+        let Some(websocket) = self.links.get_mut(holder).and_then(Link::websocket) else { return };
+        let received = websocket.received();
+        // If the ping fails, the process gives no sign of life.
+        let _ = websocket.send_ping();
+        let Some(host) = self.host(holder) else { return };
+        let former = host.contender();
+        host.contest = Some(Contest { rival, received });
+        if let Some(former) = former {
             self.refuse(former, Refusal::Replaced, "another process wants the same id");
         }
     }
@@ -166,14 +182,19 @@ impl Server {
     /// Checks whether the process that has the name gave its sign of life. It is then told that it was replaced, so
     /// that the two processes do not take the name from each other for ever.
     pub(super) fn check_contender(&mut self, holder: LinkKey) {
-        let Some((contender, received)) = self.host(holder).and_then(|host| host.contender) else { return };
+        let Some(Contest { rival, received }) = self.host(holder).and_then(|host| host.contest) else { return };
         let websocket = self.links.get_mut(holder).and_then(Link::websocket);
-        if websocket.is_some_and(|websocket| websocket.received() > received) {
-            if let Some(host) = self.host(holder) {
-                host.contender = None;
+        if websocket.is_none_or(|websocket| websocket.received() <= received) {
+            return;
+        }
+        self.host(holder).into_iter().for_each(|host| host.contest = None);
+        let message = "another process registered the same id with the same token";
+        match rival {
+            Rival::Here(contender) => {
+                self.refuse(holder, Refusal::Replaced, message);
+                self.succeed(contender);
             }
-            self.refuse(holder, Refusal::Replaced, "another process registered the same id with the same token");
-            self.succeed(contender);
+            Rival::Elsewhere => self.refuse(holder, Refusal::Replaced, &format!("{message}, at another server")),
         }
     }
 
@@ -214,9 +235,9 @@ impl Server {
     pub(super) fn contender_left(&mut self, key: LinkKey, register: &Register) {
         if let Some(&holder) = self.names.get(&register.id)
             && let Some(host) = self.host(holder)
-            && host.contender.is_some_and(|(contender, _)| contender == key)
+            && host.contender() == Some(key)
         {
-            host.contender = None;
+            host.contest = None;
         }
     }
 
