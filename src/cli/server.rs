@@ -40,8 +40,8 @@ A SIGHUP has it read tokens and certificate again.";
 pub struct ServerArguments {
     /// Where hosts, clients and visitors of published services come to
     ///
-    /// A port of 127.0.0.1, :PORT for that port of every address, or ADDRESS:PORT; port 0 is any free one. /healthz and
-    /// /metrics are there, too.
+    /// A port of 127.0.0.1, :PORT for that port of every address, or ADDRESS:PORT; port 0 is any free one. /healthz,
+    /// /readyz and /metrics are there, too.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080", value_parser = parse::server_listen)]
     pub listen: SocketAddr,
     /// A TOML file that says which tokens may register which ids

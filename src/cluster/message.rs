@@ -67,6 +67,9 @@ pub struct Here {
     /// It dials for holders of tokens that may dial.
     #[serde(default)]
     pub dial: bool,
+    /// Its server ends, and is about to send it away: it comes back at another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// The target of a stream on a link: a host of the receiver, and what is wanted there.

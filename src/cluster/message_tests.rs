@@ -17,7 +17,15 @@ fn pair() -> (Sealing, Sealing) {
 fn here(name: &str) -> Here {
     let public = Some(Public { service: 65_535, auth: Some(Binary([0xff; 32])) });
     let tag = Binary([0xff; 32]);
-    Here { id: name.parse().unwrap(), epoch: MAX_EPOCH - 1, owner: tag, instance: tag, public, dial: false }
+    Here {
+        id: name.parse().unwrap(),
+        epoch: MAX_EPOCH - 1,
+        owner: tag,
+        instance: tag,
+        public,
+        dial: false,
+        leaving: false,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::ServerId;
-use super::message::{self, Here, MAX_HOSTS};
+use super::message::{self, Here, MAX_EPOCH, MAX_HOSTS};
 use super::secrets::Tag;
 use crate::signaling::rendezvous::{HostId, Public};
 
@@ -94,6 +94,8 @@ struct Claimed {
     instances: Vec<Tag>,
     /// Of another server's claim, the link that it was announced on, as the count of that server's links.
     link: u64,
+    /// Its server sends the host away, and will not have it any more.
+    is_leaving: bool,
 }
 
 /// Another server.
@@ -144,16 +146,43 @@ impl Names {
     /// Claims a name for a host that registered here, and takes it from every other server.
     pub fn claim(&mut self, id: &HostId, claim: Claim) {
         let (Some(&owner), Some(&instance)) = (claim.owners.first(), claim.instances.first()) else { return };
-        self.highest += 1;
+        // Others take no higher one, should somebody have claimed that. Of equal ones the larger server's holds.
+        self.highest = (self.highest + 1).min(MAX_EPOCH - 1);
         let Claim { public, dials, instances, .. } = claim;
         let entry = Entry { epoch: self.highest, owner, instance, public, dials };
-        self.claims.entry(id.clone()).or_default().insert(self.own, Claimed { entry, instances, link: 0 });
+        self.claims
+            .entry(id.clone())
+            .or_default()
+            .insert(self.own, Claimed { entry, instances, link: 0, is_leaving: false });
         self.changed.insert(id.clone());
     }
 
-    /// Gives up a name whose host has left. One that was lost before is not ours to give up.
+    /// Gives up a name whose host is about to be sent to another server. Until it comes back there it is away, and not
+    /// unknown.
+    pub fn leave(&mut self, id: &HostId) {
+        if let Some(claimed) = self.claims.get_mut(id).and_then(|claims| claims.get_mut(&self.own)) {
+            claimed.is_leaving = true;
+            self.changed.insert(id.clone());
+        }
+    }
+
+    /// Sets the tags of a host's owner and process, after the secrets of the cluster have changed.
+    pub fn retag(&mut self, id: &HostId, owners: &[Tag], instances: Vec<Tag>) {
+        let Some(claimed) = self.claims.get_mut(id).and_then(|claims| claims.get_mut(&self.own)) else { return };
+        let (Some(&owner), Some(&instance)) = (owners.first(), instances.first()) else { return };
+        let entry = &mut claimed.entry;
+        if (entry.owner, entry.instance) != (owner, instance) {
+            (entry.owner, entry.instance) = (owner, instance);
+            self.changed.insert(id.clone());
+        }
+        claimed.instances = instances;
+    }
+
+    /// Gives up a name whose host has left. One that was lost before is not ours to give up, and one that was sent away
+    /// is somewhere.
     pub fn release(&mut self, id: &HostId) {
-        if self.remove(id, self.own) {
+        let own = self.claims.get(id).and_then(|claims| claims.get(&self.own));
+        if own.is_some_and(|claimed| !claimed.is_leaving) && self.remove(id, self.own) {
             self.changed.insert(id.clone());
         }
     }
@@ -176,7 +205,7 @@ impl Names {
     pub fn handle(&mut self, server: ServerId, names: message::Names) {
         let Some(Server { links, names: count, .. }) = self.servers.get_mut(&server) else { return };
         let link = *links;
-        for Here { id, epoch, owner, instance, public, dial } in names.here {
+        for Here { id, epoch, owner, instance, public, dial, leaving } in names.here {
             self.highest = self.highest.max(epoch);
             let is_new = self.claims.get(&id).is_none_or(|claims| !claims.contains_key(&server));
             if is_new && *count >= MAX_NAMES {
@@ -193,7 +222,7 @@ impl Names {
                 self.losses.push_back(Loss { id, has_moved });
             }
             let entry = Entry { epoch, owner, instance, public, dials: dial };
-            claims.insert(server, Claimed { entry, instances: Vec::new(), link });
+            claims.insert(server, Claimed { entry, instances: Vec::new(), link, is_leaving: leaving });
         }
         for id in names.gone {
             self.remove(&id, server);
@@ -218,6 +247,7 @@ impl Names {
     /// Returns where a host is.
     pub fn place(&self, id: &HostId) -> Place<'_> {
         match self.holder(id) {
+            Some((_, claimed)) if claimed.is_leaving => Place::Away,
             Some((server, claimed)) if server == self.own => Place::Here(&claimed.entry),
             Some((server, claimed)) if self.is_linked(server) => Place::At(server, &claimed.entry),
             Some(_) => Place::Away,
@@ -232,6 +262,11 @@ impl Names {
         holders.filter(|(server, claimed)| *server != self.own && owners.contains(&claimed.entry.owner)).count()
     }
 
+    /// Counts the names that a server claims.
+    pub fn count_at(&self, server: ServerId) -> usize {
+        self.servers.get(&server).map_or(0, |server| server.names)
+    }
+
     /// Returns the next name that was lost to another server.
     pub fn poll_loss(&mut self) -> Option<Loss> {
         self.losses.pop_front()
@@ -244,7 +279,7 @@ impl Names {
             && let Some(id) = self.changed.pop_first()
         {
             match self.claims.get(&id).and_then(|claims| claims.get(&self.own)) {
-                Some(claimed) => names.here.push(here(id, claimed.entry.clone())),
+                Some(claimed) => names.here.push(here(id, claimed)),
                 None => names.gone.push(id),
             }
         }
@@ -254,7 +289,7 @@ impl Names {
     /// Returns the messages that name all hosts of this server, for a new link.
     pub fn snapshot(&self) -> Vec<message::Names> {
         let own = self.claims.iter().filter_map(|(id, claims)| Some((id, claims.get(&self.own)?)));
-        let hosts: Vec<Here> = own.map(|(id, claimed)| here(id.clone(), claimed.entry.clone())).collect();
+        let hosts: Vec<Here> = own.map(|(id, claimed)| here(id.clone(), claimed)).collect();
         let parts = hosts.chunks(MAX_HOSTS);
         let mut parts: Vec<message::Names> =
             parts.map(|here| message::Names { here: here.to_vec(), ..message::Names::default() }).collect();
@@ -262,11 +297,12 @@ impl Names {
         parts
     }
 
-    /// Returns the claim that holds a name. One that stands for certain goes before those of servers that are away: a
-    /// server that was started again counts anew, and whoever is away may be gone.
+    /// Returns the claim that holds a name. One that stands for certain goes before those of servers that are away or
+    /// send the host away: a server that was started again counts anew, and whoever is away may be gone.
     fn holder(&self, id: &HostId) -> Option<(ServerId, &Claimed)> {
         let rank = |server: ServerId, claimed: &Claimed| {
-            (server == self.own || self.is_linked(server), claimed.entry.epoch, server)
+            let stands = !claimed.is_leaving && (server == self.own || self.is_linked(server));
+            (stands, claimed.entry.epoch, server)
         };
         let claims = self.claims.get(id)?.iter().map(|(server, claimed)| (*server, claimed));
         claims.max_by_key(|(server, claimed)| rank(*server, claimed))
@@ -278,7 +314,7 @@ impl Names {
     }
 
     /// Tells whether all hosts of all servers are known.
-    fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.missing == 0 && self.servers.values().all(|server| server.standing == Standing::Known)
     }
 
@@ -305,9 +341,9 @@ impl Names {
 }
 
 /// Returns what is announced of a claim here.
-fn here(id: HostId, entry: Entry) -> Here {
-    let Entry { epoch, owner, instance, public, dials: dial } = entry;
-    Here { id, epoch, owner, instance, public, dial }
+fn here(id: HostId, claimed: &Claimed) -> Here {
+    let Entry { epoch, owner, instance, public, dials: dial } = claimed.entry.clone();
+    Here { id, epoch, owner, instance, public, dial, leaving: claimed.is_leaving }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ fn claim(owner: u8, instance: u8) -> Claim {
 /// What another server says of a host of its own.
 fn said(name: &str, epoch: u64, owner: u8, instance: u8) -> message::Names {
     let (owner, instance) = (Binary([owner; 32]), Binary([instance; 32]));
-    let here = Here { id: id(name), epoch, owner, instance, public: None, dial: false };
+    let here = Here { id: id(name), epoch, owner, instance, public: None, dial: false, leaving: false };
     message::Names { here: vec![here], ..message::Names::default() }
 }
 
@@ -52,6 +52,63 @@ fn a_host_is_found_where_it_is() {
     assert_eq!(names.poll_changes().unwrap().gone, [id("abc")]);
     names.handle(server(1), message::Names { gone: vec![id("def"), id("xyz")], ..message::Names::default() });
     assert_eq!((names.place(&id("abc")), names.place(&id("def"))), (Place::Nowhere, Place::Nowhere));
+}
+
+#[test]
+fn a_host_that_its_server_sends_away_is_away_until_it_comes_back_anywhere() {
+    let mut names = linked(1);
+    names.handle(server(1), said("abc", 9, 1, 1));
+    let mut leaving = said("abc", 9, 1, 1);
+    leaving.here[0].leaving = true;
+    names.handle(server(1), leaving);
+    assert_eq!(names.place(&id("abc")), Place::Away);
+    assert!(!names.may_claim(&id("abc"), &claim(2, 2)), "it is its owner's still");
+    names.unlinked(Instant::now(), server(1));
+    assert_eq!(names.place(&id("abc")), Place::Away);
+    names.linked(server(2));
+    names.handle(server(2), said("abc", 10, 1, 1));
+    assert!(matches!(names.place(&id("abc")), Place::At(other, _) if other == server(2)));
+}
+
+#[test]
+fn a_host_that_is_sent_away_is_named_so_and_not_given_up() {
+    let mut names = linked(1);
+    names.claim(&id("abc"), claim(1, 1));
+    names.poll_changes();
+    names.leave(&id("abc"));
+    names.leave(&id("nobody"));
+    let changes = names.poll_changes().unwrap();
+    assert!(changes.here.len() == 1 && changes.here[0].leaving && changes.gone.is_empty(), "{changes:?}");
+    names.release(&id("abc"));
+    assert_eq!((names.poll_changes(), names.place(&id("abc"))), (None, Place::Away));
+    assert!(names.snapshot()[0].here[0].leaving, "a new link is told so, too");
+    names.handle(server(1), said("abc", 2, 1, 1));
+    assert!(matches!(names.place(&id("abc")), Place::At(other, _) if other == server(1)));
+}
+
+#[test]
+fn other_secrets_have_hosts_named_anew_under_the_same_epoch() {
+    let mut names = linked(1);
+    names.claim(&id("abc"), claim(1, 1));
+    names.poll_changes();
+    names.retag(&id("abc"), &[Binary([1; 32])], vec![Binary([1; 32])]);
+    assert_eq!(names.poll_changes(), None, "nothing changed");
+    names.retag(&id("abc"), &[Binary([8; 32])], vec![Binary([9; 32])]);
+    let changes = names.poll_changes().unwrap();
+    let named = &changes.here[0];
+    assert_eq!((named.epoch, named.owner, named.instance), (1, Binary([8; 32]), Binary([9; 32])));
+    names.handle(server(1), said("abc", 2, 8, 9));
+    assert_eq!(losses(&mut names), [true], "its process is known by the new tag");
+}
+
+#[test]
+fn the_highest_epoch_of_all_does_not_break_later_claims() {
+    let mut names = linked(1);
+    names.handle(server(1), said("abc", MAX_EPOCH - 1, 1, 1));
+    names.claim(&id("def"), claim(1, 1));
+    names.claim(&id("abc"), claim(1, 1));
+    assert!(names.poll_changes().unwrap().here.iter().all(|here| here.epoch < MAX_EPOCH));
+    assert!(matches!(names.place(&id("abc")), Place::Here(_)));
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub(super) enum ServerDue {
     Redial,
     /// The links to other servers should be checked.
     Pulse,
+    /// The next hosts may leave a server that ends.
+    Departure,
     /// The connection of a browser may have taken too long.
     Web(Mark),
 }

@@ -295,6 +295,14 @@ pub enum Event {
         /// Why, in a few words.
         reason: String,
     },
+    /// The server was asked to end: it admits nobody new, and work in progress ends.
+    #[non_exhaustive]
+    Draining {
+        /// Number of hosts that are registered.
+        hosts: usize,
+        /// Number of clients that are connected.
+        clients: usize,
+    },
     /// Another server of the cluster has a link to this one: its hosts can be reached here.
     #[non_exhaustive]
     PeerLinked {

@@ -132,6 +132,7 @@ impl Human {
             Event::Serving { .. }
             | Event::HostJoined { .. }
             | Event::HostLeft { .. }
+            | Event::Draining { .. }
             | Event::PeerLinked { .. }
             | Event::PeerLost { .. }
             | Event::ClientJoined { .. }

@@ -196,6 +196,7 @@ mod tests {
                 Event::HostJoined { id: id(), remote: remote(), replaced: true },
                 r#"{"event":"host-joined","id":"myhost","remote":"192.0.2.1:9","replaced":true}"#,
             ),
+            (Event::Draining { hosts: 2, clients: 3 }, r#"{"event":"draining","hosts":2,"clients":3}"#),
             (
                 Event::PeerLinked { server: "0123abcd".into(), remote: remote() },
                 r#"{"event":"peer-linked","server":"0123abcd","remote":"192.0.2.1:9"}"#,

@@ -22,6 +22,12 @@ pub struct Metrics {
     pub hosts: usize,
     /// Links to other servers of the cluster at present.
     pub cluster_links: usize,
+    /// Streams on those links at present.
+    pub cluster_streams: usize,
+    /// What has crossed such links so far.
+    pub crossed: Crossed,
+    /// Where hosts were that somebody wanted.
+    pub lookups: Lookups,
     /// Clients that are connected at present.
     pub clients: usize,
     /// TCP connections of every kind that are open at present.
@@ -53,6 +59,39 @@ pub struct Moved {
     pub to_client: u64,
 }
 
+/// What has crossed links to other servers of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Crossed {
+    /// Clients that joined a host at the other end.
+    pub conversations: Directions,
+    /// Streams of visitors and dials.
+    pub streams: Directions,
+    /// Bytes of messages, sealed.
+    pub bytes: Directions,
+}
+
+/// Counts by direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Directions {
+    /// To hosts, or to ends, at other servers.
+    pub to_peers: u64,
+    /// From other servers.
+    pub from_peers: u64,
+}
+
+/// How often a host that somebody wanted was where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lookups {
+    /// At this server.
+    pub here: u64,
+    /// At another server.
+    pub elsewhere: u64,
+    /// Perhaps at a server without a link.
+    pub away: u64,
+    /// At none.
+    pub nowhere: u64,
+}
+
 /// A histogram of durations.
 #[derive(Debug, Clone, Default)]
 struct Histogram {
@@ -68,6 +107,9 @@ impl Metrics {
         Metrics {
             hosts: 0,
             cluster_links: 0,
+            cluster_streams: 0,
+            crossed: Crossed::default(),
+            lookups: Lookups::default(),
             clients: 0,
             connections: 0,
             conversations: 0,
@@ -109,6 +151,18 @@ impl Metrics {
         page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
         let help = "Links to other servers of the cluster.";
         page.single("pinhole_cluster_links", "gauge", help, self.cluster_links);
+        let help = "Streams on links to other servers.";
+        page.single("pinhole_cluster_streams", "gauge", help, self.cluster_streams);
+        let help = "Clients that joined a host through a link between servers.";
+        page.directions("pinhole_cluster_conversations_total", help, self.crossed.conversations);
+        let help = "Streams of visitors and dials that were opened on links between servers.";
+        page.directions("pinhole_cluster_streams_total", help, self.crossed.streams);
+        page.directions("pinhole_cluster_bytes_total", "Messages on links between servers.", self.crossed.bytes);
+        page.family("pinhole_lookups_total", "counter", "Hosts that somebody wanted, by where they were.");
+        let Lookups { here, elsewhere, away, nowhere } = self.lookups;
+        for (result, count) in [("here", here), ("elsewhere", elsewhere), ("away", away), ("nowhere", nowhere)] {
+            page.sample("pinhole_lookups_total", &[("result", result)], count);
+        }
         let help = "Registrations that replaced an earlier connection.";
         page.single("pinhole_replacements_total", "counter", help, self.replacements);
         page.single("pinhole_clients", "gauge", "Clients that are connected to hosts.", self.clients);
@@ -178,6 +232,12 @@ impl Page {
         self.family(name, "counter", help);
         self.sample(name, &[("direction", "to_host")], moved.to_host);
         self.sample(name, &[("direction", "to_client")], moved.to_client);
+    }
+
+    fn directions(&mut self, name: &str, help: &str, counted: Directions) {
+        self.family(name, "counter", help);
+        self.sample(name, &[("direction", "to_peers")], counted.to_peers);
+        self.sample(name, &[("direction", "from_peers")], counted.from_peers);
     }
 
     fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {

@@ -66,6 +66,7 @@ impl Reporter {
                     | Event::Serving { .. }
                     | Event::HostJoined { .. }
                     | Event::HostLeft { .. }
+                    | Event::Draining { .. }
                     | Event::PeerLinked { .. }
                     | Event::PeerLost { .. }
                     | Event::ClientJoined { .. }

@@ -15,6 +15,9 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
             let how = if *replaced { ", in place of an earlier connection" } else { "" };
             format!("host {id} registered from {remote}{how}")
         }
+        Event::Draining { hosts, clients } => {
+            format!("ending: nobody new is admitted, and what is under way has 10 s ({hosts} hosts, {clients} clients)")
+        }
         Event::PeerLinked { server, remote } => format!("linked to the server {server} at {remote}"),
         Event::PeerLost { server, reason } => {
             format!("the link to the server {server} is gone: {}", sanitize(reason, MAX_PEER_TEXT))

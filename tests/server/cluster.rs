@@ -288,6 +288,7 @@ fn names(from: usize, count: usize) -> Payload {
         instance: tag,
         public: None,
         dial: false,
+        leaving: false,
     });
     Payload::Text(Names { here: here.collect(), complete: true, ..Names::default() }.to_text())
 }

@@ -16,6 +16,8 @@ mod administration;
 mod cluster;
 /// Several servers as one, of which some stand still, or cannot hear each other.
 mod cluster_health;
+/// Several servers as one, and whoever runs them.
+mod cluster_operation;
 /// Clients that do not read, and crowds.
 mod crowds;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.

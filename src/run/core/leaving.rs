@@ -39,6 +39,11 @@ impl Leaving {
         self.sessions.get(&session).map_or(0, HashMap::len)
     }
 
+    /// Returns the sessions that have any.
+    pub(in crate::run) fn sessions(&self) -> impl Iterator<Item = SessionKey> {
+        self.sessions.keys().copied()
+    }
+
     /// Forgets all streams of a session that is gone.
     pub(super) fn forget_session(&mut self, session: SessionKey) {
         self.sessions.remove(&session);

@@ -21,10 +21,14 @@ impl Server {
     pub(super) fn page(&mut self, request: &Request) -> Answer {
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
         match request.path.as_str() {
-            "/" | "/healthz" | "/metrics" if !is_read => Answer::method_not_allowed(),
+            "/" | "/healthz" | "/readyz" | "/metrics" if !is_read => Answer::method_not_allowed(),
             "/" => Answer::text(200, WELCOME),
             "/healthz" if self.is_stopping() => Answer::text(503, "stopping"),
             "/healthz" => Answer::text(200, "ok"),
+            "/readyz" => match self.unready() {
+                Some(reason) => Answer::text(503, reason),
+                None => Answer::text(200, "ready"),
+            },
             "/metrics" => self.render_metrics(),
             _ if self.is_stopping() => Answer::busy(1),
             _ => Answer::text(
@@ -37,6 +41,7 @@ impl Server {
     fn render_metrics(&mut self) -> Answer {
         self.metrics.clients = self.clients.len();
         self.metrics.cluster_links = self.cluster.as_ref().map_or(0, Cluster::links);
+        self.metrics.cluster_streams = self.peers().into_iter().map(|peer| self.streams_of(peer)).sum();
         self.metrics.connections = self.links.len() + self.webs.len();
         self.metrics.requests = self.webs.iter().filter(|(_, web)| web.is_busy()).count();
         Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())
@@ -54,13 +59,15 @@ impl Server {
         let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
         match (request.method.as_str(), &parts[..]) {
             ("GET" | "HEAD", ["hosts" | ""]) => Answer::content(200, "application/json", format!("{}\n", self.list())),
-            ("GET" | "HEAD", ["metrics" | "healthz"]) => self.page(request),
+            ("GET" | "HEAD", ["metrics" | "healthz" | "readyz"]) => self.page(request),
+            ("GET" | "HEAD", ["cluster"]) => self.cluster_page(),
             ("DELETE", ["hosts", id]) => self.end_host(id),
             ("DELETE", ["hosts", id, "clients", number]) => self.end_client(id, number),
-            (_, ["" | "hosts" | "metrics" | "healthz"]) => Answer::method_not_allowed(),
+            (_, ["" | "hosts" | "cluster" | "metrics" | "healthz" | "readyz"]) => Answer::method_not_allowed(),
             _ => Answer::text(
                 404,
-                "Here are: GET /hosts, DELETE /hosts/ID, DELETE /hosts/ID/clients/NUMBER, GET /metrics, GET /healthz.",
+                "Here are: GET /hosts, DELETE /hosts/ID, DELETE /hosts/ID/clients/NUMBER, GET /cluster, GET /metrics, \
+                 GET /healthz, GET /readyz.",
             ),
         }
     }

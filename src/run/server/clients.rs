@@ -31,7 +31,7 @@ const MAX_QUEUED: usize = 256 * 1024 * 1024;
 impl Server {
     /// Handles a client that wants to join a host.
     pub(super) fn join(&mut self, key: LinkKey, id: &HostId) {
-        let host = match self.place(id) {
+        let host = match self.look_up(id) {
             Place::Here(host) => host,
             Place::At(elsewhere) => elsewhere.link,
             Place::Away => return self.refuse_away(key),

@@ -27,6 +27,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// The cluster, as this server sees it.
 pub(super) struct Cluster {
     pub(super) own: ServerId,
+    /// When this server was started.
+    pub(super) since: Instant,
+    /// All hosts of all servers have been known once.
+    pub(super) was_complete: bool,
     pub(super) secrets: Secrets,
     pub(super) names: Names,
     /// The servers that this one dials.
@@ -70,6 +74,8 @@ impl Cluster {
         let own = ServerId::random();
         Ok(Cluster {
             own,
+            since: turn.now,
+            was_complete: false,
             secrets,
             names: Names::new(own, dials.len()),
             dials,
@@ -77,11 +83,6 @@ impl Cluster {
             clients: HashMap::new(),
             pairs: HashMap::new(),
         })
-    }
-
-    /// Returns how many links there are.
-    pub(super) fn links(&self) -> usize {
-        self.links.len()
     }
 
     /// Returns the claim of a host. `owner` is the hash of its token, or its instance.
@@ -104,6 +105,8 @@ pub(super) struct Dial {
     pub(super) aim: Aim,
     /// Its owner was told that it cannot be reached.
     pub(super) is_told: bool,
+    /// Why it could not be reached last, or why its link is gone.
+    pub(super) error: Option<String>,
 }
 
 /// ```text
@@ -157,7 +160,8 @@ impl Dial {
     pub(super) fn new(url: &SignalingUrl) -> Result<Dial, RunError> {
         let way = Way::new(&url.peer_endpoint(), &[], None, None)?;
         let redial = Redial::new(MIN_BACKOFF, MAX_BACKOFF);
-        Ok(Dial { url: url.clone(), way, addresses: Addresses::default(), redial, aim: Aim::Away, is_told: false })
+        let (addresses, aim) = (Addresses::default(), Aim::Away);
+        Ok(Dial { url: url.clone(), way, addresses, redial, aim, is_told: false, error: None })
     }
 }
 

@@ -42,6 +42,7 @@ impl Server {
         client.distant = Some(Box::new(Distant::new(half, false)));
         (client.host, client.number) = (elsewhere.link, Some(number));
         self.metrics.conversations += 1;
+        self.metrics.crossed.conversations.to_peers += 1;
         self.core.turn.report(&Event::ClientJoined { id, remote, conversation: number });
         Some(number)
     }
@@ -68,6 +69,7 @@ impl Server {
         let Some(mut stream) = self.stream_of(half) else { return };
         stream.accept();
         let number = u32::from(stream.id().value());
+        self.metrics.crossed.conversations.from_peers += 1;
         self.core.sessions.touch(half.0);
         let client = Joined {
             id,

@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::Server;
+use super::phase::Phase;
+use super::{PortKey, Server, Serves};
+use crate::net::websocket::close_code;
 use crate::run::deadlines::{Due, ServerDue};
+use crate::signaling::closing;
+use crate::status::event::Event;
 
 /// Time for work in progress to end after a request to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -18,7 +22,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Stage {
     Serving,
-    /// Nobody new is admitted; work in progress may end until this time.
+    /// Nobody new is admitted; work in progress may end until this time, and hosts go to other servers of the cluster.
     Draining(Instant),
     /// Services are told that no more requests come; they may end until this time.
     Parting(Instant),
@@ -30,6 +34,9 @@ pub(super) enum Stage {
 impl Server {
     /// Begins the next stage of the end, if the present one is over.
     pub(super) fn go_on_ending(&mut self) {
+        if let Stage::Leaving(_) = self.stage {
+            self.close_idle_peers();
+        }
         if let Stage::Draining(by) = self.stage
             && (by <= self.core.turn.now || self.is_drained())
         {
@@ -65,15 +72,42 @@ impl Server {
             }
         }
         self.core.turn.set(DRAIN, Due::Server(ServerDue::Stage));
-        for (_, port) in self.ports.iter_mut() {
-            self.core.turn.deregister(&mut port.listener);
+        self.core.turn.report(&Event::Draining { hosts: self.names.len(), clients: self.clients.len() });
+        self.close_ports();
+        self.begin_departures();
+    }
+
+    /// Accepts nobody any more, so that whoever comes goes to another server at once. The administration still shows
+    /// how the end goes on.
+    fn close_ports(&mut self) {
+        let closed = self.ports.iter().filter(|(_, port)| port.serves != Serves::Administration);
+        let closed: Vec<PortKey> = closed.map(|(key, _)| key).collect();
+        for key in closed {
+            if let Some(mut port) = self.ports.remove(key) {
+                self.core.turn.deregister(&mut port.listener);
+            }
         }
-        self.ports.drain().for_each(drop);
+    }
+
+    /// Closes the links to other servers on which nothing is under way any more: what hosts and clients were told has
+    /// reached those that are there.
+    fn close_idle_peers(&mut self) {
+        for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {
+            let Some((session, waiting)) = self.peer(key).map(|peer| (peer.session, peer.waiting())) else { continue };
+            if waiting == 0 && self.streams_in(session) == 0 {
+                self.close_link_for(key, close_code::GOING_AWAY, closing::SERVER_GOES);
+            }
+        }
     }
 
     /// Tells whether no work is in progress that an end would cut off.
     fn is_drained(&self) -> bool {
-        self.webs.iter().all(|(_, web)| !web.is_busy())
+        self.departures.is_empty() && self.webs.iter().all(|(_, web)| !web.is_busy())
+    }
+
+    /// Tells whether other servers may still open something here: hosts are served until their turn to leave.
+    pub(super) fn admits_orders(&self) -> bool {
+        matches!(self.stage, Stage::Serving | Stage::Draining(_))
     }
 
     pub(super) fn is_stopping(&self) -> bool {

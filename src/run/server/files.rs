@@ -5,6 +5,8 @@ use std::sync::Arc;
 use rustls::ServerConfig as TlsConfig;
 
 use super::Access;
+use crate::cluster::Secrets;
+use crate::config::cluster::read_secrets;
 use crate::config::tokens::Tokens;
 use crate::config::{ServerAccess, ServerConfig};
 use crate::net::tls;
@@ -32,6 +34,12 @@ pub(super) fn read_tls(config: &ServerConfig) -> Result<Option<Tls>, RunError> {
     let Some(files) = &config.tls else { return Ok(None) };
     let tls = tls::server_config(&files.certificate, &files.key)?;
     Ok(Some(Tls { config: tls.config, remark: tls.remark }))
+}
+
+/// Reads the secrets of the cluster, and what their owner should know about the file.
+pub(super) fn read_cluster(config: &ServerConfig) -> Result<Option<(Secrets, Option<String>)>, RunError> {
+    let Some(cluster) = &config.cluster else { return Ok(None) };
+    Ok(Some(read_secrets(&cluster.secret_file)?))
 }
 
 pub(super) fn read_access(config: &ServerConfig) -> Result<Access, RunError> {

@@ -1,7 +1,7 @@
 //! Whether links to other servers work.
 //!
-//! A server that stands still, or behind a way that is cut, sends no end of its connections. Its hosts are out of reach
-//! all the same, and whoever asks for one is to be told so soon, so links are watched more closely than other WebSockets.
+//! A server that stands still, or behind a way that is cut, does not end its connections. Its hosts are out of reach
+//! all the same, and whoever asks for one is to be told soon. So links are watched more closely than other WebSockets.
 
 use super::Server;
 use super::phase::Phase;

@@ -30,6 +30,9 @@ const SEND_BUDGET: usize = 64 * 1024 * 1024;
 /// Maximum number of bytes of all hosts together, unacknowledged or grown by windows; checked now and then.
 const ALL_MEMORY: u64 = 512 * 1024 * 1024;
 
+/// How many hosts are asked to come back within the same second. Each waits for a random share of its time.
+const RETURNS_PER_SECOND: u64 = 500;
+
 impl Server {
     pub(super) fn host(&mut self, key: LinkKey) -> Option<&mut Registered> {
         match &mut self.links.get_mut(key)?.phase {
@@ -200,20 +203,24 @@ impl Server {
         contender.into_iter().for_each(|contender| self.succeed(contender));
     }
 
-    /// Ends all links, and tells every host to come back soon.
+    /// Ends all links but those to other servers, and tells every host to come back soon.
     pub(super) fn say_good_bye(&mut self) {
-        let reason = closing::SERVER_GOES;
         // Clients first: otherwise they would be told that their host is gone.
-        for key in self.links.of(|phase| !matches!(phase, Phase::Host(_))) {
-            self.close_link_for(key, close_code::GOING_AWAY, reason);
+        for key in self.links.of(|phase| !matches!(phase, Phase::Host(_) | Phase::Peer(_))) {
+            self.close_link_for(key, close_code::GOING_AWAY, closing::SERVER_GOES);
         }
-        for key in self.links.of(|phase| matches!(phase, Phase::Host(_))) {
-            let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
-            if let FromServer::Error(error) = &mut error {
-                error.retry_after = Some(1);
-            }
-            self.send_to_host(key, error.to_text());
-            self.close_link_for(key, close_code::GOING_AWAY, reason);
+        for (number, key) in (0..).zip(self.links.of(|phase| matches!(phase, Phase::Host(_)))) {
+            self.send_away(key, Some(1 + number / RETURNS_PER_SECOND));
         }
+    }
+
+    /// Tells a host to come back, after so many seconds at least, and closes its link.
+    pub(super) fn send_away(&mut self, key: LinkKey, retry_after: Option<u64>) {
+        let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
+        if let FromServer::Error(error) = &mut error {
+            error.retry_after = retry_after;
+        }
+        self.send_to_host(key, error.to_text());
+        self.close_link_for(key, close_code::GOING_AWAY, closing::SERVER_GOES);
     }
 }

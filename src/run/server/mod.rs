@@ -7,6 +7,7 @@
 mod admin;
 mod clients;
 mod cluster;
+mod departures;
 #[cfg(unix)]
 mod dial;
 mod distant;
@@ -16,6 +17,7 @@ mod health;
 mod hosts;
 mod links;
 mod logins;
+mod overview;
 mod peers;
 mod phase;
 mod places;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 use rustls::ServerConfig as TlsConfig;
 
 use self::cluster::Cluster;
+use self::departures::Departures;
 #[cfg(unix)]
 pub use self::dial::Dialer as ServerDialer;
 #[cfg(unix)]
@@ -119,6 +122,8 @@ pub struct Server {
     /// Where files and settings come in that were read again.
     reloading: Reloading<reload::Read>,
     stage: Stage,
+    /// Hosts that go to other servers while this one ends.
+    departures: Departures,
 }
 
 /// Who may register.
@@ -225,6 +230,7 @@ impl Server {
             metrics: Metrics::new(std::time::SystemTime::now()),
             reloading: Reloading::new(),
             stage: Stage::Serving,
+            departures: Departures::default(),
         })
     }
 
@@ -291,6 +297,7 @@ impl Server {
             ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
             ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
             ServerNotice::Due(ServerDue::Pulse) => self.watch_peers(),
+            ServerNotice::Due(ServerDue::Departure) => self.go_on_with_departures(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }

@@ -109,6 +109,7 @@ impl Server {
         let at = now + dial.redial.fail(system::rng().random_range(0.5..1.0));
         let is_planned = dial.redial.plan(at);
         let is_told = std::mem::replace(&mut dial.is_told, true);
+        dial.error = Some(reason.to_owned());
         let url = dial.url.to_string();
         if is_planned {
             self.core.turn.deadlines.add(at, Due::Server(ServerDue::Redial));
@@ -213,7 +214,7 @@ impl Server {
     /// Notes that a server that is dialled has a link.
     fn aim_reached(&mut self, peer: usize, server: ServerId) {
         let Some(dial) = self.dial(peer) else { return };
-        (dial.aim, dial.is_told) = (Aim::Linked(server), false);
+        (dial.aim, dial.is_told, dial.error) = (Aim::Linked(server), false, None);
         dial.redial.reset();
         self.cluster.iter_mut().for_each(Cluster::count_missing);
     }
@@ -297,10 +298,12 @@ impl Server {
 
     pub(super) fn handle_peer_message(&mut self, key: LinkKey, bytes: Bytes) {
         let now = self.core.turn.now;
+        self.metrics.crossed.bytes.from_peers += bytes.len() as u64;
         let Some(peer) = self.peer(key) else { return };
         let (server, session) = (peer.server, peer.session);
         match peer.sealing.open(bytes) {
             Ok(Arrived::Names(names)) => {
+                self.leave_departing(names.here.iter().filter(|here| here.leaving).map(|here| &here.id));
                 if let Some(cluster) = &mut self.cluster {
                     cluster.names.handle(server, names);
                 }
@@ -338,6 +341,7 @@ impl Server {
         {
             let (sealed, session, waiting) = (peer.sealing.seal(message), peer.session, peer.outbox.bytes());
             self.core.sessions.set_buffered(session, waiting);
+            self.metrics.crossed.bytes.to_peers += sealed.len() as u64;
             if let Err(error) = self.links.send(key, Payload::Binary(sealed)) {
                 return self.drop_link(key, &error.to_string());
             }

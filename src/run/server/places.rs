@@ -29,6 +29,19 @@ impl Server {
         }
     }
 
+    /// Returns where a host is that a client, a visitor or a program wants, and counts the answer.
+    pub(super) fn look_up(&mut self, id: &HostId) -> Place {
+        let place = self.place(id);
+        let count = match &place {
+            Place::Here(_) => &mut self.metrics.lookups.here,
+            Place::At(_) => &mut self.metrics.lookups.elsewhere,
+            Place::Away => &mut self.metrics.lookups.away,
+            Place::Nowhere => &mut self.metrics.lookups.nowhere,
+        };
+        *count += 1;
+        place
+    }
+
     /// Returns the link of a host of this server that another server means by an epoch.
     pub(super) fn meant(&self, id: &HostId, epoch: u64) -> Option<LinkKey> {
         let cluster = self.cluster.as_ref()?;
@@ -59,6 +72,11 @@ impl Server {
         }
     }
 
+    /// Gives up a name whose host is about to be told to come back at another server.
+    pub(super) fn leave_name(&mut self, id: &HostId) {
+        self.cluster.iter_mut().for_each(|cluster| cluster.names.leave(id));
+    }
+
     pub(super) fn release_name(&mut self, id: &HostId) {
         self.cluster.iter_mut().for_each(|cluster| cluster.names.release(id));
     }
@@ -74,6 +92,7 @@ impl Server {
             }
         }
         self.announce_names();
+        self.cluster.iter_mut().for_each(|cluster| cluster.was_complete |= cluster.names.is_complete());
     }
 
     /// Tells other servers what changed here.

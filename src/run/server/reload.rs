@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use super::files::read_cluster;
+use super::phase::Phase;
 use super::{Access, Server, Tls, read_access, read_tls, trusted_proxies};
-use crate::config::{GatewayConfig, ServerConfig};
+use crate::cluster::Secrets;
+use crate::config::{ClusterConfig, GatewayConfig, ServerConfig};
 #[cfg(feature = "cli")]
 use crate::run::reload::Reader;
 use crate::run::reload::{Differences, Reloader, Reread};
@@ -15,6 +18,7 @@ pub(super) struct Read {
     settings: Option<Reread<ServerConfig>>,
     tls: Result<Option<Tls>, String>,
     access: Result<Access, String>,
+    secrets: Result<Option<(Secrets, Option<String>)>, String>,
 }
 
 impl Read {
@@ -22,7 +26,8 @@ impl Read {
     fn of(config: &ServerConfig, settings: Option<Reread<ServerConfig>>) -> Read {
         let tls = read_tls(config).map_err(|error| error.to_string());
         let access = read_access(config).map_err(|error| error.to_string());
-        Read { settings, tls, access }
+        let secrets = read_cluster(config).map_err(|error| error.to_string());
+        Read { settings, tls, access, secrets }
     }
 }
 
@@ -89,9 +94,27 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
         gateway: present.gateway.clone(),
         proxy_listen: found.leave("proxy-listen", &present.proxy_listen, &proxy_listen),
         admin_listen: found.leave("admin-listen", &present.admin_listen, &admin_listen),
-        cluster: found.leave("cluster-secret-file", &present.cluster, &cluster),
+        cluster: compare_clusters(found, &present.cluster, cluster),
     };
     (config, differences)
+}
+
+/// Compares the settings of a cluster. The file of secrets may be another one; whom to dial and where to listen counts
+/// from the next start on.
+fn compare_clusters(
+    found: &mut Differences,
+    present: &Option<ClusterConfig>,
+    wanted: Option<ClusterConfig>,
+) -> Option<ClusterConfig> {
+    let (Some(own), Some(wanted)) = (present, &wanted) else {
+        return found.leave("cluster-secret-file", present, &wanted);
+    };
+    let ClusterConfig { secret_file, peers, listen } = wanted;
+    Some(ClusterConfig {
+        secret_file: found.take("cluster-secret-file", &own.secret_file, secret_file.clone()),
+        peers: found.leave("peer", &own.peers, peers),
+        listen: found.leave("peer-listen", &own.listen, listen),
+    })
 }
 
 impl Server {
@@ -114,7 +137,7 @@ impl Server {
         if self.is_stopping() {
             return;
         }
-        let outcome = read.map(|Read { settings, tls, access }| {
+        let outcome = read.map(|Read { settings, tls, access, secrets }| {
             let settings = settings.map(|Reread { mut config, left }| {
                 // A file that cannot be used changes nothing.
                 if tls.is_err() {
@@ -123,6 +146,9 @@ impl Server {
                 if access.is_err() {
                     config.access.clone_from(&self.config.access);
                 }
+                if let (Err(_), Some(present), Some(wanted)) = (&secrets, &self.config.cluster, &mut config.cluster) {
+                    wanted.secret_file.clone_from(&present.secret_file);
+                }
                 let (config, mut differences) = compare(&self.config, config);
                 left.iter().for_each(|name| differences.put_off(name));
                 self.follow(config);
@@ -130,6 +156,7 @@ impl Server {
             });
             self.take_tls(tls);
             self.take_access(access);
+            self.take_secrets(secrets);
             settings.map(|differences| differences.outcome(None))
         });
         self.core.turn.reload_ends(outcome);
@@ -164,6 +191,26 @@ impl Server {
             }
             Ok(Access::Open) => self.access = Access::Open,
             Err(error) => self.core.turn.warn("reload", format!("the tokens stay as they were: {error}")),
+        }
+    }
+
+    /// Goes by other secrets of the cluster. Links stay, and greetings from now on use these. What others compare to
+    /// tell owners from each other is named anew.
+    fn take_secrets(&mut self, secrets: Result<Option<(Secrets, Option<String>)>, String>) {
+        let Some(cluster) = &mut self.cluster else { return };
+        match secrets {
+            Ok(Some((secrets, remark))) => {
+                for key in self.names.values() {
+                    let Some(Phase::Host(host)) = self.links.get(*key).map(|link| &link.phase) else { continue };
+                    let owners = secrets.owner_tags(host.owner.bytes());
+                    cluster.names.retag(&host.id, &owners, secrets.instance_tags(&host.instance.0));
+                }
+                cluster.secrets = secrets;
+                remark.into_iter().for_each(|remark| self.core.turn.warn("cluster-secret-file", remark));
+                self.report_reloaded("cluster-secret");
+            }
+            Ok(None) => {}
+            Err(error) => self.core.turn.warn("reload", format!("the cluster's secrets stay as they were: {error}")),
         }
     }
 

@@ -1,12 +1,22 @@
 use super::*;
 use crate::config::{ServerAccess, TlsFiles};
+use crate::signaling::url::SignalingUrl;
 
 fn server() -> ServerConfig {
     ServerConfig {
         tls: Some(TlsFiles::new("a.pem", "a.key")),
         gateway: Some(GatewayConfig::new("a.example".parse().unwrap())),
+        cluster: Some(ClusterConfig {
+            peers: vec![SignalingUrl::parse_server("ws://10.0.0.1:7000").unwrap()],
+            listen: Some("127.0.0.1:9".parse().unwrap()),
+            ..ClusterConfig::new("secret")
+        }),
         ..ServerConfig::new(ServerAccess::Tokens("tokens".into()))
     }
+}
+
+fn cluster(config: &mut ServerConfig) -> &mut ClusterConfig {
+    config.cluster.as_mut().unwrap()
 }
 
 #[test]
@@ -34,6 +44,10 @@ fn every_setting_counts_at_once_or_is_named() {
         (listening, "", "gateway-listen"),
         (ServerConfig { proxy_listen: Some(other), ..server() }, "", "proxy-listen"),
         (ServerConfig { admin_listen: Some(other), ..server() }, "", "admin-listen"),
+        (ServerConfig { cluster: None, ..server() }, "", "cluster-secret-file"),
+        (with(|config| cluster(config).secret_file = "other".into()), "cluster-secret-file changed", ""),
+        (with(|config| cluster(config).peers.clear()), "", "peer"),
+        (with(|config| cluster(config).listen = None), "", "peer-listen"),
     ];
     for (number, (wanted, changed, left)) in cases.into_iter().enumerate() {
         let (_, differences) = compare(&server(), wanted);

@@ -47,7 +47,7 @@ impl Server {
     /// Returns the service published under the name in the request; `None` while the visitor's login waits.
     fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
-        let place = self.place(&id);
+        let place = self.look_up(&id);
         let public = match &place {
             Place::Here(link) => self.host(*link).ok_or(Refusal::NoHost)?.public.clone(),
             Place::At(elsewhere) => elsewhere.public.clone(),
@@ -105,7 +105,7 @@ impl Server {
         let port = request.port.unwrap_or(80);
         let host = if request.host.contains(':') { format!("[{}]", request.host) } else { request.host.clone() };
         let target = ConnectTarget::Tcp(format!("{host}:{port}"));
-        let place = self.place(&id);
+        let place = self.look_up(&id);
         let dials = match &place {
             Place::Here(link) => self.host(*link).is_some_and(|host| host.dials),
             Place::At(elsewhere) => elsewhere.dials,

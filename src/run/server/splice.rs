@@ -41,7 +41,7 @@ impl Server {
         let Some(Order { id, epoch, to }) = Order::parse(text) else {
             return self.abort_half(half, AbortReason::Protocol, "that is no order");
         };
-        if self.is_stopping() {
+        if !self.admits_orders() {
             return self.abort_half(half, AbortReason::Shutdown, "");
         }
         let Some(link) = self.meant(&id, epoch) else { return self.abort_half(half, AbortReason::Gone, MOVED) };
@@ -85,6 +85,7 @@ impl Server {
         let opened = (mux.stream_count() < MAX_STREAMS).then(|| mux.open_from(hash, target, &trail).ok()).flatten();
         let Some(key) = opened else { return self.abort_half(half, AbortReason::TooManyStreams, "") };
         self.core.sessions.touch(session);
+        self.metrics.crossed.streams.from_peers += 1;
         let other = (session, key);
         if let Some(cluster) = &mut self.cluster {
             cluster.pairs.insert(half, Pair { other, is_done: false });

@@ -96,6 +96,14 @@ impl Server {
         all.into_iter().for_each(|visitor| self.end_stream(visitor));
     }
 
+    /// Ends the streams to such destinations on which no request is under way.
+    pub(super) fn end_idle_streams(&mut self, is_such: impl Fn(&Destination) -> bool) {
+        let is_idle = |web: &Web| web.stream.is_some() && !web.is_busy();
+        let idle = self.webs.iter().filter(|(_, web)| is_idle(web) && web.destination.as_ref().is_some_and(&is_such));
+        let idle: Vec<WebKey> = idle.map(|(visitor, _)| visitor).collect();
+        idle.into_iter().for_each(|visitor| self.end_stream(visitor));
+    }
+
     /// Ends connections that were dialled for tokens that no longer allow it.
     pub(super) fn drop_undialled(&mut self, may_dial: impl Fn(&[u8; 32], &HostId) -> bool) {
         let is_over = |web: &Web| {
@@ -125,6 +133,7 @@ impl Server {
         if let Some(web) = self.webs.get_mut(visitor) {
             let (source, standing) = (source(web.remote), web.standing);
             let is_held = destination.epoch.is_some();
+            self.metrics.crossed.streams.to_peers += u64::from(is_held);
             web.destination = Some(destination);
             web.stream = Some(RequestStream::new(session, key, is_held));
             if let Some(host) = self.sessions.get(&session).copied().and_then(|host| self.host(host)) {
