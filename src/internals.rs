@@ -13,7 +13,7 @@ pub mod cli {
 }
 #[cfg(feature = "server")]
 pub mod cluster {
-    pub use crate::cluster::message::{Here, Names, Sealing};
+    pub use crate::cluster::message::{Arrived, Here, Names, Sealing};
     pub use crate::cluster::{Secrets, ServerId, Tag, greeting};
 }
 pub mod config {

@@ -14,6 +14,8 @@ mod common;
 mod administration;
 /// Several servers as one: hosts at one, and clients, visitors and dials at another.
 mod cluster;
+/// Several servers as one, and those who are no good servers.
+mod cluster_attacks;
 /// Several servers as one, of which some stand still, or cannot hear each other.
 mod cluster_health;
 /// Several servers as one, and whoever runs them.
