@@ -15,7 +15,7 @@ use crate::cli::file::{self, Keys, Said, Setting, Value};
 use crate::cli::secret_file::{self, Secret};
 use crate::cli::secrets::{self, Names};
 use crate::cli::unit::InstallArguments;
-use crate::config::{ClientConfig, HostConfig};
+use crate::config::{ClientConfig, HostConfig, Registration};
 
 /// Digits of a pin that is chosen here. It is not replaced after wrong guesses, so it has twice as many as others.
 const PIN_DIGITS: u32 = 12;
@@ -285,8 +285,10 @@ impl Wanted {
     /// Says that the variables of proxies stay here.
     fn proxied(&self, role: Role<'_>) -> Option<String> {
         let is_proxied = match role {
-            Role::Host(config) => config.server.as_ref().is_some_and(|server| server.proxy.is_some()),
-            Role::Client(config) => config.proxy.is_some(),
+            Role::Host(config) => {
+                config.server.iter().flat_map(Registration::servers).any(|(_, proxy)| proxy.is_some())
+            }
+            Role::Client(config) => config.urls().any(|(_, proxy)| proxy.is_some()),
             Role::Server => false,
         };
         let edit = format!("{} edit {}", self.layout.systemctl(), self.layout.unit(self.arguments.name.as_str()));

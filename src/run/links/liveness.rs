@@ -10,7 +10,7 @@ pub(in crate::run) enum Watch {
     #[default]
     Calm,
     /// A ping every 5 seconds; one that is dead is noticed after 10 to 15. Only where there is another server to go to:
-    /// about 5 MB a day, and a radio that never sleeps.
+    /// about 4 MB a day, and a radio that never sleeps.
     Close,
     /// Of another server: a ping every second, dead after 4 to 4.5. Both servers ping, so each hears something every
     /// second even where the answers wait behind bulk data. Only looks count, so a loop that stood still takes nobody

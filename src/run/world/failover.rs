@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use super::forwarding::is_forwarding;
 use super::{SERVER_PORT, Side, World, client_of, host_of, registration};
 use crate::config::{ClientConfig, HostConfig, OtherServer, Registration, ServerConfig, SignalingUrl};
@@ -278,4 +281,80 @@ fn every_address_of_a_name_is_tried_and_then_the_next_server() {
     let again = |world: &World| world.times_said(host, is_registered) == 2;
     let took = world.until("the first address", again);
     assert!(took <= seconds(10), "{took:?}");
+}
+
+#[test]
+fn two_hundred_hosts_that_lose_one_server_spread_over_the_others_and_over_a_second() {
+    let mut world = World::seeded(7);
+    let office = world.machine(&["10.0.0.1"]);
+    let addresses = ["10.0.0.10", "10.0.0.11", "10.0.0.12", "10.0.0.13", "10.0.0.14"];
+    let machines = addresses.map(|address| world.machine(&[address]));
+    let servers = machines.map(|machine| world.server(machine, server_config()));
+    let hosts: Vec<Side> = (0..200)
+        .map(|number| {
+            let first = registration(addresses[0], &format!("host-{number}"));
+            let registration = Registration { others: others(&addresses[1..]), ..first };
+            world.host(office, HostConfig { listen: None, server: Some(registration), ..host_of(SERVICE) })
+        })
+        .collect();
+    let are_all = |world: &World, times| hosts.iter().all(|host| world.times_said(*host, is_registered) == times);
+    world.until("all registrations", |world| are_all(world, 1));
+    let begin = world.time();
+    world.kill(servers[0]);
+    let took = world.until("all of them elsewhere", |world| are_all(world, 2));
+    assert!(took <= seconds(2), "{took:?}");
+    let at = |address: &&str| world.attempts(office, &format!("{address}:{SERVER_PORT}"), begin);
+    let attempts: Vec<Vec<Duration>> = addresses[1..].iter().map(at).collect();
+    let counts: Vec<usize> = attempts.iter().map(Vec::len).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 200, "each came once");
+    // Four times the standard deviation of a fair choice.
+    assert!(counts.iter().all(|count| (26..=74).contains(count)), "{counts:?}");
+    let mut tenths = [0; 10];
+    attempts.iter().flatten().for_each(|at| tenths[((*at - begin).as_millis() / 101).min(9) as usize] += 1);
+    assert!(tenths.iter().all(|count| (3..=37).contains(count)), "{tenths:?}");
+}
+
+/// Kills, freezes and cuts off two servers, of which each knows its own hosts only, in an order of a seed. Once all is
+/// repaired, the client finds its host.
+fn meets_again(seed: u64) {
+    let mut place = Place::new(seed);
+    let mut random = StdRng::seed_from_u64(seed);
+    let patient = |mut host: HostConfig| {
+        host.server.as_mut().unwrap().retry = true;
+        host
+    };
+    let Place { world, office, home, machines, servers } = &mut place;
+    let host = world.host(*office, patient(host_at(&SERVERS[..2], None)));
+    let client = world.client(*home, ClientConfig { retry: true, ..client_at(&SERVERS[..2]) });
+    for _ in 0..random.random_range(2..8) {
+        let server = random.random_range(0..2);
+        match random.random_range(0..5) {
+            0 => {
+                world.kill(servers[server]);
+                world.pass(Duration::from_millis(random.random_range(0..20_000)));
+                servers[server] = world.server(machines[server], server_config());
+            }
+            1 => world.stall(servers[server], random.random_bool(0.5)),
+            2 => world.cut(*office, machines[server], random.random_bool(0.5)),
+            3 => world.cut(*home, machines[server], random.random_bool(0.5)),
+            _ => world.readdress(*office, &format!("10.0.1.{}", random.random_range(1..250))),
+        }
+        world.pass(Duration::from_millis(random.random_range(0..30_000)));
+    }
+    for server in 0..2 {
+        world.stall(servers[server], false);
+        world.cut(*office, machines[server], false);
+        world.cut(*home, machines[server], false);
+    }
+    world.pass(seconds(120));
+    let visitor = world.visit(*home, "127.0.0.1:9000");
+    world.say(visitor, b"still there?");
+    world.until("an echo", |world| world.heard(visitor) == b"still there?");
+    assert!(world.end(host).is_none() && world.end(client).is_none(), "{}", world.report());
+}
+
+#[test]
+fn whatever_happens_to_the_servers_all_meet_again() {
+    let failed: Vec<u64> = (0..64).filter(|seed| std::panic::catch_unwind(|| meets_again(*seed)).is_err()).collect();
+    assert_eq!(failed, [0; 0], "seeds that failed");
 }
