@@ -1,5 +1,6 @@
 //! The real binary as a process; its events are read with deadlines.
 
+use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -219,9 +220,10 @@ impl Drop for Pinhole {
     }
 }
 
-/// The binary under test, in an environment independent of the caller's.
+/// The binary under test, in an environment independent of the caller's. `PINHOLE_BINARY` names another build of it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pinhole"));
+    let binary = env::var_os("PINHOLE_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_pinhole").into());
+    let mut command = Command::new(binary);
     command
         .args(arguments)
         .env_remove("PINHOLE_PIN")
