@@ -8,6 +8,7 @@ use std::{fs, io, thread};
 
 use nix::sys::signal::Signal;
 use pinhole::internals::signaling::rendezvous::{Packet, Payload};
+use rand::seq::IndexedRandom as _;
 use tungstenite::Message;
 
 use super::in_process::get;
@@ -125,21 +126,26 @@ pub(crate) fn knows(member: &Member, id: &str) {
     });
 }
 
-/// Passes connections on to wherever it is told to, as a balancer in front of servers does.
+/// Passes connections on to any of those that it is told, as a balancer in front of servers does.
 pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
-    target: Arc<Mutex<SocketAddr>>,
+    targets: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Balancer {
     pub(crate) fn to(target: SocketAddr) -> Balancer {
+        Balancer::over(vec![target])
+    }
+
+    pub(crate) fn over(targets: Vec<SocketAddr>) -> Balancer {
         let listener = TcpListener::bind(any_port()).unwrap();
-        let balancer = Balancer { address: listener.local_addr().unwrap(), target: Arc::new(Mutex::new(target)) };
-        let target = balancer.target.clone();
+        let balancer = Balancer { address: listener.local_addr().unwrap(), targets: Arc::new(Mutex::new(targets)) };
+        let targets = balancer.targets.clone();
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 // A server that is gone ends the connection, as a balancer would.
-                let Ok(far) = TcpStream::connect(*target.lock().unwrap()) else { continue };
+                let target = targets.lock().unwrap().choose(&mut rand::rng()).copied();
+                let Some(far) = target.and_then(|target| TcpStream::connect(target).ok()) else { continue };
                 for (mut from, mut to) in [
                     (near.try_clone().unwrap(), far.try_clone().unwrap()),
                     (far.try_clone().unwrap(), near.try_clone().unwrap()),
@@ -155,7 +161,7 @@ impl Balancer {
     }
 
     /// Leads what connects from now on there.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
-        *self.target.lock().unwrap() = target;
+    pub(crate) fn lead_to(&self, targets: Vec<SocketAddr>) {
+        *self.targets.lock().unwrap() = targets;
     }
 }
