@@ -18,6 +18,8 @@ mod cluster;
 mod crowds;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.
 mod failover;
+/// What happens to a cluster under load when servers, links and processes fail.
+mod faults;
 /// What a second server on the way costs.
 mod figures;
 /// A forwarder between processes that records what it passes on, and cuts connections.

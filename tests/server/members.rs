@@ -101,10 +101,11 @@ pub(crate) fn at(url: &str, from: &Member, to: &Member) -> String {
 /// Waits until a client of this id gets through to its host at that server, and returns it. The server may not have
 /// heard of the host yet, and a client may have to come again.
 #[track_caller]
-pub(crate) fn meets(server: SocketAddr, id: &'static str, host: &mut Raw) -> (Raw, u32) {
+pub(crate) fn meets(server: SocketAddr, id: &str, host: &mut Raw) -> (Raw, u32) {
+    let id = id.to_owned();
     let client = thread::spawn(move || {
         loop {
-            let mut client = Raw::client(server, id);
+            let mut client = Raw::client(server, &id);
             client.text("hello");
             if client.next_text() == "welcome" {
                 return client;
