@@ -1,6 +1,6 @@
-//! What happens to a cluster under load when servers, links and processes fail: three servers, hosts at all of them, and
-//! visitors and clients that come to any of them. An account of what must be so at each moment is kept (`world`), and
-//! whoever finds it otherwise says so.
+//! What happens to a cluster under load when servers, links and processes fail: three servers, hosts at all of them,
+//! and visitors and clients that come to any of them. An account of what must be so at each moment is kept (`world`),
+//! and whoever finds it otherwise says so.
 //!
 //! `make test` lets each fault happen once, to few. `make cluster-faults` lets each happen twenty times, to many, and
 //! prints the table of `docs/server.md`; `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how often.
@@ -19,6 +19,7 @@ mod wire;
 mod world;
 
 use std::env;
+use std::time::Duration;
 
 use self::load::Crowd;
 use self::stories::{STORIES, Scene};
@@ -30,13 +31,27 @@ struct Size {
     rounds: usize,
     hosts: usize,
     crowd: Crowd,
+    /// How long a server stands still, and how long nothing passes on a link.
+    fault: Duration,
     /// Hosts that come at once.
     flood: usize,
 }
 
-const SMALL: Size = Size { rounds: 1, hosts: 6, crowd: Crowd { visitors: 6, guests: 4, clients: 2 }, flood: 60 };
+const SMALL: Size = Size {
+    rounds: 1,
+    hosts: 6,
+    crowd: Crowd { visitors: 6, guests: 4, clients: 2 },
+    fault: Duration::from_secs(6),
+    flood: 60,
+};
 
-const FULL: Size = Size { rounds: 20, hosts: 30, crowd: Crowd { visitors: 60, guests: 30, clients: 10 }, flood: 1000 };
+const FULL: Size = Size {
+    rounds: 20,
+    hosts: 30,
+    crowd: Crowd { visitors: 60, guests: 30, clients: 10 },
+    fault: Duration::from_secs(20),
+    flood: 1000,
+};
 
 #[test]
 fn each_fault_once() {

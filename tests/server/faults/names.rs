@@ -1,5 +1,7 @@
-//! Hosts made by hand, which do what hosts do not do often: they change servers at once, take names, and come in crowds.
+//! Hosts made by hand, which do what hosts do not do often: they change servers at once, take names, and come in
+//! crowds.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,8 +9,9 @@ use std::time::{Duration, Instant};
 use pinhole::internals::net::limits::raise_descriptor_limit;
 use pinhole::internals::signaling::rendezvous::{FromServer, Instance, instance};
 use rand::seq::IndexedRandom as _;
-use tungstenite::Message;
+use tungstenite::{Error, Message};
 
+use super::rig::code;
 use super::stories::Scene;
 use super::world::{REACHABLE, SERVERS};
 use crate::members::meets;
@@ -85,6 +88,51 @@ pub(super) fn taken_over(scene: &mut Scene) {
         scene.rig.world.violated(&format!("{id} was told {code} after {took:?}"));
     }
     scene.meets_everywhere(&id, &mut second);
+}
+
+/// Two servers take the same name while they cannot reach each other, each for another process with the same token.
+pub(super) fn split(scene: &mut Scene) {
+    let (id, (one, other)) = (scene.name(), scene.any_pair());
+    scene.rig.part(one, other, true);
+    let mut hosts = [one, other].map(|server| {
+        let mut host = Raw::asking(scene.rig.address(server), &id, TOKEN, instance());
+        host.is_registered();
+        host
+    });
+    scene.rig.pass(scene.fault);
+    scene.rig.join(one, other);
+    let begun = Instant::now();
+    let mut codes = [None, None];
+    scene.rig.until("one of two holders to be told", |_| {
+        codes = [0, 1].map(|host| codes[host].take().or_else(|| told(&mut hosts[host])));
+        codes.iter().any(Option::is_some)
+    });
+    let took = begun.elapsed();
+    scene.back.push(took);
+    let [first, second] = hosts;
+    let (code, mut winner) = match codes {
+        [Some(code), None] => (code, second),
+        [None, Some(code)] => (code, first),
+        codes => return scene.rig.world.violated(&format!("{id} had two holders, who were told {codes:?}")),
+    };
+    if code != "replaced" || took > TOLD {
+        scene.rig.world.violated(&format!("{id} had two holders, and one was told {code} after {took:?}"));
+    }
+    winner.stream().set_nonblocking(false).unwrap();
+    scene.meets_everywhere(&id, &mut winner);
+}
+
+/// Returns what a host was told by now, if it was told anything.
+fn told(host: &mut Raw) -> Option<String> {
+    host.stream().set_nonblocking(true).unwrap();
+    loop {
+        match host.0.read() {
+            Ok(Message::Text(text)) if code(&text).is_some() => return code(&text),
+            Ok(_) => {}
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return None,
+            Err(error) => return Some(error.to_string()),
+        }
+    }
 }
 
 /// All hosts of a server that died come to the others in the same moment.

@@ -1,6 +1,5 @@
 //! Three servers, what is between them, and hosts that come to any of them.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::wire::{Held, Wire};
+use super::wire::{Held, Processes, Wire};
 use super::world::{SERVERS, World};
 use crate::common::ReservedPort;
 use crate::common::pinhole::{Pinhole, text};
@@ -32,8 +31,9 @@ pub(super) struct Rig {
     /// Hosts and clients come through it. It leads to servers that run, as one that looks after them does.
     pub(super) balancer: Balancer,
     servers: Vec<Server>,
-    /// From one server to another.
-    wires: BTreeMap<(usize, usize), Wire>,
+    /// In front of each server, for the others.
+    wires: Vec<Wire>,
+    processes: Processes,
     pub(super) hosts: Vec<Host>,
     _peers: Vec<ReservedPort>,
     _secret: Secret,
@@ -52,9 +52,8 @@ impl Rig {
     pub(super) fn start(name: &str) -> Rig {
         let secret = Secret::of(name, SECRET);
         let peers: Vec<ReservedPort> = (0..SERVERS).map(|server| ReservedPort::at(address(server))).collect();
-        let pairs = (0..SERVERS).flat_map(|from| (0..SERVERS).map(move |to| (from, to)));
-        let wires: BTreeMap<(usize, usize), Wire> =
-            pairs.filter(|(from, to)| from != to).map(|pair| (pair, Wire::to(peers[pair.1].address))).collect();
+        let processes = Processes::default();
+        let wires: Vec<Wire> = peers.iter().map(|peer| Wire::to(peer.address, processes.clone())).collect();
         let world = Arc::new(World::new());
         let mut servers = Vec::new();
         for (server, port) in peers.iter().enumerate() {
@@ -68,14 +67,15 @@ impl Rig {
                 "--peer-listen",
                 &listen,
             ];
-            let dialled = wires.iter().filter(|((from, _), _)| *from == server);
-            let urls: Vec<String> = dialled.map(|(_, wire)| format!("ws://{}", wire.address)).collect();
+            let others = wires.iter().enumerate().filter(|(other, _)| *other != server);
+            let urls: Vec<String> = others.map(|(_, wire)| format!("ws://{}", wire.address)).collect();
             let others: Vec<&str> = urls.iter().flat_map(|url| ["--peer", url]).collect();
             servers.push(Server::start_at(address(server), &[&own, &others[..]].concat()));
-            world.server(server, true);
         }
         let balancer = Balancer::over(servers.iter().map(Server::address).collect());
-        let mut rig = Rig { world, balancer, servers, wires, hosts: Vec::new(), _peers: peers, _secret: secret };
+        let mut rig =
+            Rig { world, balancer, servers, wires, processes, hosts: Vec::new(), _peers: peers, _secret: secret };
+        (0..SERVERS).for_each(|server| rig.runs(server));
         rig.until("the links", |rig| (0..SERVERS).all(|server| rig.links(server) == SERVERS - 1));
         rig
     }
@@ -111,7 +111,7 @@ impl Rig {
 
     /// Waits, and hears meanwhile what everybody says.
     #[track_caller]
-    pub(super) fn until(&mut self, what: &str, is_so: impl Fn(&Rig) -> bool) {
+    pub(super) fn until(&mut self, what: &str, mut is_so: impl FnMut(&Rig) -> bool) {
         let begun = Instant::now();
         while !is_so(self) {
             assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
@@ -184,6 +184,7 @@ impl Rig {
     }
 
     fn runs(&mut self, server: usize) {
+        self.processes.lock().unwrap()[server] = self.servers[server].process.pid();
         self.world.server(server, true);
         self.lead_to_running();
     }
@@ -191,23 +192,21 @@ impl Rig {
     /// Lets nothing pass from one server to another any more, or from both to each other.
     pub(super) fn part(&self, one: usize, other: usize, both: bool) {
         self.world.link(one, other, false);
-        self.wires[&(one, other)].hold(Held { there: true, back: both });
-        self.wires[&(other, one)].hold(Held { there: both, back: true });
+        self.wires[other].hold(one, Held { there: true, back: both });
+        self.wires[one].hold(other, Held { there: both, back: true });
     }
 
     pub(super) fn join(&self, one: usize, other: usize) {
-        for pair in [(one, other), (other, one)] {
-            self.wires[&pair].hold(Held::default());
-        }
+        self.wires[other].hold(one, Held::default());
+        self.wires[one].hold(other, Held::default());
         self.world.link(one, other, true);
     }
 
     /// Ends the connections between two servers.
     pub(super) fn cut(&self, one: usize, other: usize) {
         self.world.link(one, other, false);
-        for pair in [(one, other), (other, one)] {
-            self.wires[&pair].cut();
-        }
+        self.wires[other].cut(one);
+        self.wires[one].cut(other);
         self.world.link(one, other, true);
     }
 }

@@ -7,11 +7,8 @@ use rand::seq::IndexedRandom as _;
 
 use super::Size;
 use super::load::Load;
-use super::names::{flood, moves, taken_over};
+use super::names::{flood, moves, split, taken_over};
 use super::rig::{Rig, Visit, visit};
-
-/// How long a server stands still, and how long nothing passes on a link.
-const FAULT: Duration = Duration::from_secs(8);
 
 /// How long a visitor waits who looks whether a host is reachable.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,13 +28,14 @@ pub(super) struct Story {
 
 pub(super) const STORIES: &[Story] = &[
     Story { name: "a server is killed, and started again", happens: killed },
-    Story { name: "a server stands still for 8 s", happens: frozen },
+    Story { name: "a server stands still", happens: frozen },
     Story { name: "a server is ended in order, and started again", happens: drained },
-    Story { name: "nothing passes on a link for 8 s", happens: parted },
-    Story { name: "nothing passes on a link in one direction for 8 s", happens: half_parted },
+    Story { name: "nothing passes on a link", happens: parted },
+    Story { name: "nothing passes on a link in one direction", happens: half_parted },
     Story { name: "the connections of a link are cut", happens: cut },
     Story { name: "a host changes servers six times", happens: moves },
     Story { name: "a second process takes the name", happens: taken_over },
+    Story { name: "two servers that cannot reach each other take one name", happens: split },
     Story { name: "hosts of a server that died come at once", happens: flood },
 ];
 
@@ -46,6 +44,7 @@ pub(super) struct Scene {
     pub(super) rig: Rig,
     load: Load,
     pub(super) flood: usize,
+    pub(super) fault: Duration,
     /// When the fault began.
     pub(super) begun: Instant,
     /// How long hosts took to be back after it, and to be reachable after that.
@@ -61,7 +60,8 @@ impl Scene {
         rig.add_hosts(size.hosts);
         let load = Load::start(&rig, size.crowd);
         let (back, reachable) = (Vec::new(), Vec::new());
-        let mut scene = Scene { rig, load, flood: size.flood, begun: Instant::now(), back, reachable, named: 0 };
+        let mut scene =
+            Scene { rig, load, flood: size.flood, fault: size.fault, begun: Instant::now(), back, reachable, named: 0 };
         scene.settle();
         scene
     }
@@ -136,7 +136,7 @@ impl Scene {
         host.and_then(|host| self.rig.world.holder(&host.id)).unwrap_or_default()
     }
 
-    fn any_pair(&self) -> (usize, usize) {
+    pub(super) fn any_pair(&self) -> (usize, usize) {
         *[(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)].choose(&mut rand::rng()).unwrap()
     }
 }
@@ -159,7 +159,7 @@ fn killed(scene: &mut Scene) {
 fn frozen(scene: &mut Scene) {
     let server = scene.any_server();
     scene.rig.freeze(server);
-    scene.rig.pass(FAULT);
+    scene.rig.pass(scene.fault);
     scene.rig.thaw(server);
 }
 
@@ -173,14 +173,14 @@ fn drained(scene: &mut Scene) {
 fn parted(scene: &mut Scene) {
     let (one, other) = scene.any_pair();
     scene.rig.part(one, other, true);
-    scene.rig.pass(FAULT);
+    scene.rig.pass(scene.fault);
     scene.rig.join(one, other);
 }
 
 fn half_parted(scene: &mut Scene) {
     let (one, other) = scene.any_pair();
     scene.rig.part(one, other, false);
-    scene.rig.pass(FAULT);
+    scene.rig.pass(scene.fault);
     scene.rig.join(one, other);
 }
 
