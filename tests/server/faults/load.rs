@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom as _;
 use serde_json::Value;
 use tungstenite::Message;
 
-use super::rig::{Rig, Visit, code, visit};
+use super::rig::{Host, Rig, Visit, code, visit};
 use super::world::{SERVERS, World};
 use crate::common::bytes::piece;
 use crate::common::connect;
@@ -65,8 +65,8 @@ impl Load {
         };
         spawn(crowd.visitors, Place::visit);
         spawn(crowd.guests, Place::join);
-        let hosts = rig.hosts.iter().cycle().take(crowd.clients);
-        let clients: Vec<Client> = hosts.map(|host| Client::of(&host.url, &["--relay-only"])).collect();
+        let hosts = rig.hosts.iter().cycle().take(crowd.clients).enumerate();
+        let clients: Vec<Client> = hosts.map(|(number, host)| client(rig, number, host)).collect();
         for (client, host) in clients.iter().zip(rig.hosts.iter().cycle()) {
             let bytes = Bytes { world: world.clone(), id: host.id.clone(), is_over: is_over.clone() };
             threads.extend(bytes.exchange(client.local));
@@ -90,6 +90,14 @@ impl Load {
         self.is_over.store(true, Ordering::SeqCst);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
+}
+
+/// Starts a client that reaches the cluster as a host of that number does.
+fn client(rig: &Rig, number: usize, host: &Host) -> Client {
+    let ways = rig.ways(number);
+    let (_, path) = host.url.split_once("/ws/").unwrap();
+    let others: Vec<&str> = ways[1..].iter().flat_map(|way| ["--server", way]).collect();
+    Client::of(&format!("{}/ws/{path}", ways[0]), &[&["--relay-only"], &others[..]].concat())
 }
 
 /// Where visitors and clients come to.

@@ -84,16 +84,29 @@ impl Rig {
     pub(super) fn add_hosts(&mut self, count: usize) {
         for number in 0..count {
             let id = format!("host-{number}");
-            let server = format!("ws://{}", self.balancer.address);
             let web = format!("web={}", service(id.clone()));
-            let own = ["host", &web, "--public", "web", "--server", &server, "--id", &id, "--json", "--no-stun"];
-            let process = Pinhole::start("host", &own);
+            let servers = self.ways(number);
+            let servers: Vec<&str> = servers.iter().flat_map(|url| ["--server", url]).collect();
+            let own = ["host", &web, "--public", "web", "--id", &id, "--json", "--no-stun"];
+            let process = Pinhole::start("host", &[&own, &servers[..]].concat());
             self.hosts.push(Host { id, process, url: String::new() });
         }
         for host in &mut self.hosts {
             host.url = text(&host.process.event("registered"), "url");
         }
         self.until("the hosts", Rig::all_are_held);
+    }
+
+    /// Returns how one of many reaches the cluster: those of even numbers through the balancer, and the others because
+    /// they know all servers, each another one first.
+    pub(super) fn ways(&self, number: usize) -> Vec<String> {
+        let mut addresses = self.addresses();
+        addresses.rotate_left(number / 2 % SERVERS);
+        let all = match number % 2 {
+            0 => vec![self.balancer.address],
+            _ => addresses.to_vec(),
+        };
+        all.into_iter().map(|address| format!("ws://{address}")).collect()
     }
 
     pub(super) fn address(&self, server: usize) -> SocketAddr {
