@@ -11,7 +11,7 @@ DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unkno
 CHECK_TARGET ?= aarch64-unknown-linux-musl
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
-.PHONY: help demo build test full check check-windows bench sim sctp-interop outside natlab fuzz \
+.PHONY: help demo build test full check check-windows bench cluster-faults cluster-figures sim sctp-interop outside natlab fuzz \
 	dist dist-check dist-small dist-all packages boot clean
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
 	@echo "make bench          criterion benches as a table"
+	@echo "make cluster-faults   a cluster under load whose servers and links fail, each fault twenty times, as a table"
+	@echo "make cluster-figures  what a second server on the way costs (needs nginx, wrk, curl and iperf3, and a quiet machine)"
 	@echo "make sim            long sweeps: SEEDS=$(SEEDS) of the mux, WORLD_SEEDS=$(WORLD_SEEDS) of whole worlds, every emulated link, SCTP's tables"
 	@echo "make sctp-interop   our SCTP against sctp-proto, dcsctp and aiortc (pip), both ways"
 	@echo "make outside        a program that depends on pinhole, with the published SCTP and with ours"
@@ -61,6 +63,14 @@ check-windows:
 bench:
 	$(CARGO) bench --benches > target/bench.log || (cat target/bench.log; exit 1)
 	@grep -E 'time:|thrpt:' target/bench.log
+
+cluster-faults: build
+	PINHOLE_BINARY=$${CARGO_TARGET_DIR:-target}/release/pinhole \
+		$(CARGO) test --test server faults:: -- --ignored --nocapture
+
+cluster-figures: build
+	PINHOLE_BINARY=$${CARGO_TARGET_DIR:-target}/release/pinhole \
+		$(CARGO) test --test server figures:: -- --ignored --nocapture --test-threads=1
 
 sim:
 	SIM_SEEDS=$(SEEDS) $(CARGO) test --release --test core mux_

@@ -94,9 +94,14 @@ pub(crate) struct ReservedPort {
 
 impl ReservedPort {
     pub(crate) fn new() -> ReservedPort {
+        ReservedPort::at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// A port of another address of this machine.
+    pub(crate) fn at(address: Ipv4Addr) -> ReservedPort {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_reuse_address(true).unwrap();
-        socket.bind(&any_port().into()).unwrap();
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
         let address = socket.local_addr().unwrap().as_socket().unwrap();
         ReservedPort { socket, address }
     }

@@ -147,7 +147,7 @@ fn a_host_whose_server_dies_is_back_at_another_under_its_name() {
     let client = Client::of(&url, &["--relay-only"]);
     let mut stream = client.stream();
     one.kill();
-    balancer.lead_to(two.address());
+    balancer.lead_to(vec![two.address()]);
     host.event("registered");
     // The stream was open all the time; the client was told to come again, and did.
     crate::common::ping(&mut stream);

@@ -1,7 +1,7 @@
 //! A server as a process, hosts and clients of it, and what tests do with their streams.
 
 use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
@@ -28,7 +28,12 @@ impl Server {
 
     /// Starts one with those arguments, on a port that nobody else is given.
     pub(crate) fn start(more: &[&str]) -> Server {
-        let port = ReservedPort::new();
+        Server::start_at(Ipv4Addr::LOCALHOST, more)
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn start_at(address: Ipv4Addr, more: &[&str]) -> Server {
+        let port = ReservedPort::at(address);
         let listen = port.address.to_string();
         let arguments = [&["server", "--json", "--listen", &listen], more].concat();
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();

@@ -24,6 +24,10 @@ mod cluster_operation;
 mod crowds;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.
 mod failover;
+/// What happens to a cluster under load when servers, links and processes fail.
+mod faults;
+/// What a second server on the way costs.
+mod figures;
 /// A forwarder between processes that records what it passes on, and cuts connections.
 mod forwarder;
 /// The gateway and the proxy: browsers, curl, Vite, smugglers, and services of every kind.

@@ -8,6 +8,7 @@ use std::{fs, io, thread};
 
 use nix::sys::signal::Signal;
 use pinhole::internals::signaling::rendezvous::{Packet, Payload};
+use rand::seq::IndexedRandom as _;
 use tungstenite::Message;
 
 use super::in_process::get;
@@ -100,10 +101,11 @@ pub(crate) fn at(url: &str, from: &Member, to: &Member) -> String {
 /// Waits until a client of this id gets through to its host at that server, and returns it. The server may not have
 /// heard of the host yet, and a client may have to come again.
 #[track_caller]
-pub(crate) fn meets(server: SocketAddr, id: &'static str, host: &mut Raw) -> (Raw, u32) {
+pub(crate) fn meets(server: SocketAddr, id: &str, host: &mut Raw) -> (Raw, u32) {
+    let id = id.to_owned();
     let client = thread::spawn(move || {
         loop {
-            let mut client = Raw::client(server, id);
+            let mut client = Raw::client(server, &id);
             client.text("hello");
             if client.next_text() == "welcome" {
                 return client;
@@ -125,21 +127,26 @@ pub(crate) fn knows(member: &Member, id: &str) {
     });
 }
 
-/// Passes connections on to wherever it is told to, as a balancer in front of servers does.
+/// Passes connections on to any of those that it is told, as a balancer in front of servers does.
 pub(crate) struct Balancer {
     pub(crate) address: SocketAddr,
-    target: Arc<Mutex<SocketAddr>>,
+    targets: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl Balancer {
     pub(crate) fn to(target: SocketAddr) -> Balancer {
+        Balancer::over(vec![target])
+    }
+
+    pub(crate) fn over(targets: Vec<SocketAddr>) -> Balancer {
         let listener = TcpListener::bind(any_port()).unwrap();
-        let balancer = Balancer { address: listener.local_addr().unwrap(), target: Arc::new(Mutex::new(target)) };
-        let target = balancer.target.clone();
+        let balancer = Balancer { address: listener.local_addr().unwrap(), targets: Arc::new(Mutex::new(targets)) };
+        let targets = balancer.targets.clone();
         thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
                 // A server that is gone ends the connection, as a balancer would.
-                let Ok(far) = TcpStream::connect(*target.lock().unwrap()) else { continue };
+                let target = targets.lock().unwrap().choose(&mut rand::rng()).copied();
+                let Some(far) = target.and_then(|target| TcpStream::connect(target).ok()) else { continue };
                 for (mut from, mut to) in [
                     (near.try_clone().unwrap(), far.try_clone().unwrap()),
                     (far.try_clone().unwrap(), near.try_clone().unwrap()),
@@ -155,7 +162,7 @@ impl Balancer {
     }
 
     /// Leads what connects from now on there.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
-        *self.target.lock().unwrap() = target;
+    pub(crate) fn lead_to(&self, targets: Vec<SocketAddr>) {
+        *self.targets.lock().unwrap() = targets;
     }
 }

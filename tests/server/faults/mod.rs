@@ -1,0 +1,83 @@
+//! What happens to a cluster under load when servers, links and processes fail: three servers, hosts at all of them,
+//! and visitors and clients that come to any of them. An account of what must be so at each moment is kept (`world`),
+//! and whoever finds it otherwise says so.
+//!
+//! `make test` lets each fault happen once, to few. `make cluster-faults` lets each happen twenty times, to many, and
+//! prints the table of `docs/server.md`; `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how often.
+
+/// Who uses the cluster all the while.
+mod load;
+/// Hosts made by hand, and their names.
+mod names;
+/// Three servers, what is between them, and hosts.
+mod rig;
+/// What is done to them.
+mod stories;
+/// What is between two servers.
+mod wire;
+/// What is so at each moment, and what must follow from it.
+mod world;
+
+use std::env;
+use std::time::Duration;
+
+use self::load::Crowd;
+use self::stories::{STORIES, Scene};
+use crate::common::system::past_the_harness;
+
+/// How much is to be done.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    rounds: usize,
+    hosts: usize,
+    crowd: Crowd,
+    /// How long a server stands still, and how long nothing passes on a link.
+    fault: Duration,
+    /// Hosts that come at once.
+    flood: usize,
+}
+
+const SMALL: Size = Size {
+    rounds: 1,
+    hosts: 6,
+    crowd: Crowd { visitors: 6, guests: 4, clients: 2 },
+    fault: Duration::from_secs(6),
+    flood: 60,
+};
+
+const FULL: Size = Size {
+    rounds: 20,
+    hosts: 30,
+    crowd: Crowd { visitors: 60, guests: 30, clients: 10 },
+    fault: Duration::from_secs(20),
+    flood: 1000,
+};
+
+#[test]
+fn each_fault_once() {
+    tell("once", SMALL);
+}
+
+#[test]
+#[ignore = "make cluster-faults"]
+fn each_fault_many_times() {
+    let rounds = env::var("CLUSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let table = tell("often", Size { rounds: rounds.unwrap_or(FULL.rounds), ..FULL });
+    past_the_harness(&table);
+}
+
+/// Lets every story happen, and returns the table.
+#[track_caller]
+fn tell(name: &str, size: Size) -> String {
+    let mut scene = Scene::start(name, size);
+    let only = env::var("CLUSTER_FAULT").unwrap_or_default();
+    let mut table = stories::HEADING.to_owned();
+    for story in STORIES.iter().filter(|story| story.name.contains(&only)) {
+        let row = scene.tell(story, size.rounds);
+        past_the_harness(&row);
+        table.push_str(&row);
+    }
+    let violations = scene.finish();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    table
+}

@@ -1,0 +1,190 @@
+//! What is done to the cluster, and how long it takes until all is well again.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::seq::IndexedRandom as _;
+
+use super::Size;
+use super::load::Load;
+use super::names::{flood, moves, split, taken_over};
+use super::rig::{Rig, Visit, visit};
+
+/// How long a visitor waits who looks whether a host is reachable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many look at once.
+const WATCHERS: usize = 6;
+
+pub(super) const HEADING: &str = "\n| what happens | rounds | a host is back after (median, longest) | and reachable \
+     through all after that | answers, of which told to come again | bytes compared | violations |\n\
+     |---|---|---|---|---|---|---|\n";
+
+/// One fault.
+pub(super) struct Story {
+    pub(super) name: &'static str,
+    happens: fn(&mut Scene),
+}
+
+pub(super) const STORIES: &[Story] = &[
+    Story { name: "a server is killed, and started again", happens: killed },
+    Story { name: "a server stands still", happens: frozen },
+    Story { name: "a server is ended in order, and started again", happens: drained },
+    Story { name: "nothing passes on a link", happens: parted },
+    Story { name: "nothing passes on a link in one direction", happens: half_parted },
+    Story { name: "the connections of a link are cut", happens: cut },
+    Story { name: "a host changes servers six times", happens: moves },
+    Story { name: "a second process takes the name", happens: taken_over },
+    Story { name: "two servers that cannot reach each other take one name", happens: split },
+    Story { name: "hosts of a server that died come at once", happens: flood },
+];
+
+/// A cluster under load.
+pub(super) struct Scene {
+    pub(super) rig: Rig,
+    load: Load,
+    pub(super) flood: usize,
+    pub(super) fault: Duration,
+    /// When the fault began.
+    pub(super) begun: Instant,
+    /// How long hosts took to be back after it, and to be reachable after that.
+    pub(super) back: Vec<Duration>,
+    pub(super) reachable: Vec<Duration>,
+    /// How many hosts made by hand there were.
+    pub(super) named: usize,
+}
+
+impl Scene {
+    pub(super) fn start(name: &str, size: Size) -> Scene {
+        let mut rig = Rig::start(name);
+        rig.add_hosts(size.hosts);
+        let load = Load::start(&rig, size.crowd);
+        let (back, reachable) = (Vec::new(), Vec::new());
+        let mut scene =
+            Scene { rig, load, flood: size.flood, fault: size.fault, begun: Instant::now(), back, reachable, named: 0 };
+        scene.settle();
+        scene
+    }
+
+    /// Lets something happen that often, and returns its row of the table.
+    pub(super) fn tell(&mut self, story: &Story, rounds: usize) -> String {
+        let (before, violations) = (self.rig.world.tally(), self.rig.world.violations().len());
+        (self.back, self.reachable) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            self.rig.world.begin(story.name);
+            self.begun = Instant::now();
+            (story.happens)(self);
+            self.settle();
+            self.load.look();
+        }
+        let after = self.rig.world.tally();
+        let (served, put_off) = (after.served - before.served, after.put_off - before.put_off);
+        let (bytes, violations) = (after.bytes - before.bytes, self.rig.world.violations().len() - violations);
+        let (name, back, reachable) = (story.name, times(&mut self.back), times(&mut self.reachable));
+        let (all, megabytes) = (served + put_off, bytes / 1_000_000);
+        format!("| {name} | {rounds} | {back} | {reachable} | {all}, {put_off} | {megabytes} MB | {violations} |\n")
+    }
+
+    /// Ends all, and returns what was not as it must be.
+    pub(super) fn finish(self) -> Vec<String> {
+        self.load.finish();
+        self.rig.world.violations()
+    }
+
+    /// Waits until each host is reachable through each server that runs.
+    pub(super) fn settle(&mut self) {
+        self.rig.until("hosts that are back", |rig| rig.all_are_held());
+        let world = &self.rig.world;
+        let moved = self.rig.hosts.iter().filter_map(|host| world.joined(&host.id));
+        self.back.extend(moved.filter_map(|joined| joined.checked_duration_since(self.begun)));
+        let begun = self.begun;
+        let mut pairs = Vec::new();
+        for host in &self.rig.hosts {
+            pairs.extend(self.rig.world.running().into_iter().map(|server| (host.id.clone(), server)));
+        }
+        let addresses = self.rig.addresses();
+        let watchers: Vec<_> = pairs
+            .chunks(pairs.len().div_ceil(WATCHERS))
+            .map(|part| {
+                let (mut missing, world) = (part.to_vec(), self.rig.world.clone());
+                thread::spawn(move || {
+                    let mut times = Vec::new();
+                    while !missing.is_empty() {
+                        missing.retain(|(id, through)| {
+                            let is_served = matches!(visit(addresses[*through], id, PATIENCE), Visit::Served);
+                            // What did not change was not waited for.
+                            let since = world.whole_since(id, *through).filter(|&since| since > begun && is_served);
+                            times.extend(since.map(|since| since.elapsed()));
+                            !is_served
+                        });
+                    }
+                    times
+                })
+            })
+            .collect();
+        self.rig
+            .until("hosts that are reachable through all servers", |_| watchers.iter().all(|all| all.is_finished()));
+        let times = watchers.into_iter().flat_map(|watcher| watcher.join().unwrap());
+        self.reachable.extend(times);
+        // What follows is another change.
+        self.begun = Instant::now();
+    }
+
+    /// Returns a server that has a host.
+    pub(super) fn any_server(&self) -> usize {
+        let host = self.rig.hosts.choose(&mut rand::rng());
+        host.and_then(|host| self.rig.world.holder(&host.id)).unwrap_or_default()
+    }
+
+    pub(super) fn any_pair(&self) -> (usize, usize) {
+        *[(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)].choose(&mut rand::rng()).unwrap()
+    }
+}
+
+fn times(all: &mut [Duration]) -> String {
+    all.sort();
+    match all.last() {
+        Some(longest) => format!("{:.1}, {:.1} s", all[all.len() / 2].as_secs_f64(), longest.as_secs_f64()),
+        None => "–".to_owned(),
+    }
+}
+
+fn killed(scene: &mut Scene) {
+    let server = scene.any_server();
+    scene.rig.kill(server);
+    scene.settle();
+    scene.rig.start_again(server);
+}
+
+fn frozen(scene: &mut Scene) {
+    let server = scene.any_server();
+    scene.rig.freeze(server);
+    scene.rig.pass(scene.fault);
+    scene.rig.thaw(server);
+}
+
+fn drained(scene: &mut Scene) {
+    let server = scene.any_server();
+    scene.rig.drain(server);
+    scene.settle();
+    scene.rig.start_again(server);
+}
+
+fn parted(scene: &mut Scene) {
+    let (one, other) = scene.any_pair();
+    scene.rig.part(one, other, true);
+    scene.rig.pass(scene.fault);
+    scene.rig.join(one, other);
+}
+
+fn half_parted(scene: &mut Scene) {
+    let (one, other) = scene.any_pair();
+    scene.rig.part(one, other, false);
+    scene.rig.pass(scene.fault);
+    scene.rig.join(one, other);
+}
+
+fn cut(scene: &mut Scene) {
+    let (one, other) = scene.any_pair();
+    scene.rig.cut(one, other);
+}

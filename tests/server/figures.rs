@@ -1,0 +1,254 @@
+//! What a second server on the way costs: the same work with the host at the same server, and at another.
+//!
+//! `make cluster-figures` runs them, one after the other, with a release build on a machine that does nothing else.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+use pinhole::internals::net::limits::raise_descriptor_limit;
+use serde_json::Value;
+
+use crate::common::pinhole::Pinhole;
+use crate::common::process::Process;
+use crate::common::system::{past_the_harness, program, resident_kib};
+use crate::common::{quiet_port, try_connect, wait_until};
+use crate::lab::{Client, registered};
+use crate::members::{Member, SECRET, Secret, at, cluster, knows};
+use crate::raw::Raw;
+
+/// How often each is measured; the figures are medians.
+const ROUNDS: usize = 5;
+
+/// How long each is measured, in seconds.
+const TIME: &str = "3";
+
+/// Bytes of a download.
+const DOWNLOAD: usize = 512 << 20;
+
+/// Requests a second with the host at another server, of those with it at the same.
+const LEAST_RATIO: f64 = 0.6;
+
+/// Mbit/s of a relayed transfer across a link.
+const LEAST_RATE: f64 = 1000.0;
+
+/// Hosts that are registered at once, at three servers, and what each server may need for its share, in kibibytes.
+const HOSTS: usize = 2000;
+const MEMORY_LIMIT: u64 = 20 * 1024;
+
+/// A program that answers.
+struct Service {
+    _process: Process,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(name: &'static str, command: impl FnOnce(&Path, SocketAddr) -> Command) -> Service {
+        let address = (Ipv4Addr::LOCALHOST, quiet_port()).into();
+        let process = Process::start(name, |folder| command(folder, address));
+        wait_until("a service to listen", || try_connect(address).is_ok());
+        Service { _process: process, address }
+    }
+
+    /// A web server with a short page and a long one.
+    fn web(nginx: &Path) -> Service {
+        Service::start("nginx", |folder, address| {
+            let base = folder.display();
+            fs::write(folder.join("long"), vec![b'x'; DOWNLOAD]).unwrap();
+            fs::write(folder.join("short"), "hello\n").unwrap();
+            let main = format!("daemon off; master_process off; events {{ worker_connections 1024; }} pid {base}/pid;");
+            let web = format!("root {base}; access_log off; sendfile on; keepalive_requests 100000000;");
+            let config = format!("{main} http {{ {web} server {{ listen {address}; }} }}");
+            fs::write(folder.join("config"), config).unwrap();
+            let mut command = Command::new(nginx);
+            command.arg("-p").arg(folder).args(["-e", "stderr", "-c", "config"]);
+            command
+        })
+    }
+
+    fn iperf(program: &Path) -> Service {
+        Service::start("iperf3", |_, address| {
+            let mut command = Command::new(program);
+            command.args(["--server", "--port", &address.port().to_string()]);
+            command
+        })
+    }
+}
+
+/// What was measured with the host at the same server, and at another.
+#[derive(Default)]
+struct Measured {
+    same: Vec<f64>,
+    other: Vec<f64>,
+}
+
+impl Measured {
+    /// Shows the medians and returns them.
+    fn show(mut self, what: &str) -> (f64, f64) {
+        let (same, other) = (median(&mut self.same), median(&mut self.other));
+        let ratio = other / same;
+        past_the_harness(&format!("| {what} | {same:.2} | {other:.2} | {ratio:.2} |\n"));
+        (same, other)
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn heading() {
+    past_the_harness("\n| | same server | another server | ratio |\n|---|---|---|---|\n");
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Two servers, and a host with a web service at the first.
+struct Web {
+    members: [Member; 2],
+    _host: Pinhole,
+    _service: Service,
+}
+
+impl Web {
+    fn start(secret: &Secret, nginx: &Path) -> Web {
+        let service = Service::web(nginx);
+        let members = cluster(secret, &["--open", "--gateway-domain", "p.test", "-q"]);
+        let target = format!("web={}", service.address);
+        let mut host = members[0].server.start_host("web", service.address, &[&target, "--public", "web"]);
+        registered(&mut host);
+        knows(&members[1], "web");
+        Web { members, _host: host, _service: service }
+    }
+}
+
+/// What `wrk` says of a load: requests a second, and the median and the 99th percentile of their latency in ms.
+fn load(wrk: &Path, server: SocketAddr, connections: &str) -> [f64; 3] {
+    let url = format!("http://{server}/short");
+    let arguments = ["-t1", "-c", connections, "-d", TIME, "--latency", "-H", "Host: web.p.test", &url];
+    let said = run(Command::new(wrk).args(arguments));
+    assert!(!said.contains("Non-2xx") && !said.contains("Socket errors"), "{said}");
+    ["Requests/sec:", "50%", "99%"].map(|name| {
+        let word = said.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim();
+        let unit = word.find(char::is_alphabetic).unwrap_or(word.len());
+        let scale = match &word[unit..] {
+            "us" => 0.001,
+            "s" => 1000.0,
+            _ => 1.0,
+        };
+        word[..unit].parse::<f64>().unwrap() * scale
+    })
+}
+
+#[test]
+#[ignore = "make cluster-figures"]
+fn requests_through_the_gateway() {
+    let test = "requests through the gateway";
+    let (Some(nginx), Some(wrk)) = (program("nginx", test), program("wrk", test)) else { return };
+    let secret = Secret::of("requests", SECRET);
+    let web = Web::start(&secret, &nginx);
+    heading();
+    for connections in ["64", "1"] {
+        let mut all: [Measured; 3] = Default::default();
+        for _ in 0..ROUNDS {
+            let same = load(&wrk, web.members[0].address(), connections);
+            let other = load(&wrk, web.members[1].address(), connections);
+            for (index, measured) in all.iter_mut().enumerate() {
+                measured.same.push(same[index]);
+                measured.other.push(other[index]);
+            }
+        }
+        let [requests, half, most] = all;
+        let (same, other) = requests.show(&format!("requests/s, {connections} connections"));
+        half.show(&format!("median latency in ms, {connections} connections"));
+        most.show(&format!("99 % in ms, {connections} connections"));
+        assert!(connections == "1" || other / same >= LEAST_RATIO, "{other} of {same} requests a second");
+    }
+}
+
+#[test]
+#[ignore = "make cluster-figures"]
+fn a_download_through_the_gateway() {
+    let test = "a download through the gateway";
+    let (Some(nginx), Some(curl)) = (program("nginx", test), program("curl", test)) else { return };
+    let secret = Secret::of("download", SECRET);
+    let web = Web::start(&secret, &nginx);
+    let rate = |member: &Member| {
+        let url = format!("http://{}/long", member.address());
+        let format = "%{speed_download} %{size_download}";
+        let said = run(Command::new(&curl).args([
+            "-q",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-w",
+            format,
+            "-H",
+            "Host: web.p.test",
+            &url,
+        ]));
+        let (rate, size) = said.split_once(' ').unwrap();
+        assert_eq!(size, DOWNLOAD.to_string());
+        rate.parse::<f64>().unwrap() * 8.0 / 1e6
+    };
+    let mut measured = Measured::default();
+    for _ in 0..ROUNDS {
+        measured.same.push(rate(&web.members[0]));
+        measured.other.push(rate(&web.members[1]));
+    }
+    heading();
+    let (_, other) = measured.show("download by curl, Mbit/s");
+    assert!(other >= LEAST_RATE, "{other} Mbit/s");
+}
+
+#[test]
+#[ignore = "make cluster-figures"]
+fn relayed_transfers() {
+    let Some(iperf) = program("iperf3", "relayed transfers") else { return };
+    let service = Service::iperf(&iperf);
+    let secret = Secret::of("relayed", SECRET);
+    let [one, two] = cluster(&secret, &["--open", "-q"]);
+    let host = one.server.host("myhost", service.address, &[]);
+    knows(&two, "myhost");
+    let same = Client::of(&host.url, &["--relay-only"]);
+    let other = Client::of(&at(&host.url, &one, &two), &["--relay-only"]);
+    let rate = |client: &Client, more: &[&str]| {
+        let port = client.local.port().to_string();
+        let said = run(Command::new(&iperf).args(["-J", "-c", "127.0.0.1", "-p", &port, "-t", TIME]).args(more));
+        let said: Value = serde_json::from_str(&said).unwrap();
+        said["end"]["sum_received"]["bits_per_second"].as_f64().unwrap() / 1e6
+    };
+    heading();
+    for (what, more) in [("up", &[][..]), ("down", &["-R"]), ("up, eight streams", &["-P", "8"])] {
+        let mut measured = Measured::default();
+        for _ in 0..ROUNDS {
+            measured.same.push(rate(&same, more));
+            measured.other.push(rate(&other, more));
+        }
+        let (_, rate) = measured.show(&format!("relayed, iperf3, Mbit/s {what}"));
+        assert!(rate >= LEAST_RATE, "{rate} Mbit/s");
+    }
+}
+
+#[test]
+#[ignore = "make cluster-figures"]
+fn idle_hosts_over_three_servers() {
+    let limit = raise_descriptor_limit();
+    assert!(limit.as_ref().is_ok_and(|&limit| limit > 2 * HOSTS as u64), "{limit:?} descriptors");
+    let secret = Secret::of("idle", SECRET);
+    let members: [Member; 3] = cluster(&secret, &["--open", "-q"]);
+    let hosts: Vec<Raw> =
+        (0..HOSTS).map(|index| Raw::host(members[index % members.len()].address(), &format!("host-{index}"))).collect();
+    members.iter().for_each(|member| knows(member, &format!("host-{}", HOSTS - 1)));
+    for (index, member) in members.iter().enumerate() {
+        let memory = resident_kib(member.server.process.pid());
+        past_the_harness(&format!("{HOSTS} hosts over three servers: number {index} needs {memory} KiB\n"));
+        assert!(memory < MEMORY_LIMIT, "{memory} KiB");
+    }
+    drop(hosts);
+}
