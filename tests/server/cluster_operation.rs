@@ -54,7 +54,7 @@ fn a_server_that_ends_sends_its_hosts_to_others_and_cuts_nothing_that_can_end() 
     let mut visitor = connect(two.address());
     visitor.write_all(b"GET / HTTP/1.1\r\nHost: slow.p.test\r\n\r\n").unwrap();
     is_asked.recv().unwrap();
-    balancer.lead_to(two.address());
+    balancer.lead_to(vec![two.address()]);
     one.server.process.signal(Signal::SIGTERM);
     let draining = one.server.process.event("draining");
     assert_eq!((&draining["hosts"], &draining["clients"]), (&2.into(), &1.into()));

@@ -40,6 +40,7 @@ impl Leaving {
     }
 
     /// Returns the sessions that have any.
+    #[cfg(feature = "server")]
     pub(in crate::run) fn sessions(&self) -> impl Iterator<Item = SessionKey> {
         self.sessions.keys().copied()
     }
