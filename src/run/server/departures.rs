@@ -74,7 +74,7 @@ impl Server {
             let Some(host) = self.host(*key) else { return false };
             let is_busy = host.session.is_some_and(|session| busy.contains(&session));
             if !is_busy {
-                self.send_away(*key, None);
+                self.send_away(*key, 1);
             }
             is_busy
         });
@@ -93,7 +93,7 @@ impl Server {
     fn busy_sessions(&self) -> HashSet<SessionKey> {
         let requests = self.webs.iter().filter(|(_, web)| web.is_busy()).filter_map(|(_, web)| web.session());
         let pairs = self.cluster.iter().flat_map(|cluster| cluster.pairs.keys().map(|(session, _)| *session));
-        requests.chain(pairs).chain(self.leaving.sessions()).collect()
+        requests.chain(pairs).chain(self.core.leaving.sessions()).collect()
     }
 
     /// Ends streams to hosts of other servers that are about to leave those, unless a request is under way.
