@@ -137,7 +137,7 @@ fn a_server_that_never_reads_has_little_waiting_for_it() {
     for message in [Payload::Text(victim), hello()] {
         peer.binary(sealing.seal(message));
     }
-    peer.is_taken();
+    answer(&mut peer, &mut sealing);
     // It lives, and reads nothing from now on.
     let peer = thread::spawn(move || {
         while peer.0.send(Message::Ping("".into())).is_ok() {

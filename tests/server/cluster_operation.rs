@@ -101,7 +101,7 @@ fn hosts_of_a_server_that_ends_leave_one_after_the_other_and_are_never_unknown()
     let mut back = Vec::new();
     for (id, instance, mut host) in hosts.drain(..) {
         let FromServer::Error(error) = host.next_from_server() else { panic!("it is told why") };
-        assert_eq!((error.code.as_str(), error.retry_after), ("restart", None));
+        assert_eq!((error.code.as_str(), error.retry_after), ("restart", Some(1)));
         assert_eq!(host.closed(), Some(1001));
         assert_eq!(asks(&id), "busy", "{id}");
         let mut host = Raw::asking(second, &id, None, instance);

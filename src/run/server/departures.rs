@@ -74,7 +74,7 @@ impl Server {
             let Some(host) = self.host(*key) else { return false };
             let is_busy = host.session.is_some_and(|session| busy.contains(&session));
             if !is_busy {
-                self.send_away(*key, None);
+                self.send_away(*key, 1);
             }
             is_busy
         });

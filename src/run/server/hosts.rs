@@ -210,15 +210,15 @@ impl Server {
             self.close_link_for(key, close_code::GOING_AWAY, closing::SERVER_GOES);
         }
         for (number, key) in (0..).zip(self.links.of(|phase| matches!(phase, Phase::Host(_)))) {
-            self.send_away(key, Some(1 + number / RETURNS_PER_SECOND));
+            self.send_away(key, 1 + number / RETURNS_PER_SECOND);
         }
     }
 
     /// Tells a host to come back, after so many seconds at least, and closes its link.
-    pub(super) fn send_away(&mut self, key: LinkKey, retry_after: Option<u64>) {
+    pub(super) fn send_away(&mut self, key: LinkKey, retry_after: u64) {
         let mut error = FromServer::error(ErrorCode::Restart, "the server goes away for a moment");
         if let FromServer::Error(error) = &mut error {
-            error.retry_after = retry_after;
+            error.retry_after = Some(retry_after);
         }
         self.send_to_host(key, error.to_text());
         self.close_link_for(key, close_code::GOING_AWAY, closing::SERVER_GOES);
