@@ -31,8 +31,10 @@ struct Size {
     rounds: usize,
     hosts: usize,
     crowd: Crowd,
-    /// How long a server stands still, and how long nothing passes on a link.
-    fault: Duration,
+    /// How long a server stands still: long enough for hosts that know others to leave it.
+    stands: Duration,
+    /// How long nothing passes on a link.
+    parts: Duration,
     /// Hosts that come at once.
     flood: usize,
 }
@@ -41,7 +43,8 @@ const SMALL: Size = Size {
     rounds: 1,
     hosts: 6,
     crowd: Crowd { visitors: 6, guests: 4, clients: 2 },
-    fault: Duration::from_secs(6),
+    stands: Duration::from_secs(6),
+    parts: Duration::from_secs(6),
     flood: 60,
 };
 
@@ -49,7 +52,8 @@ const FULL: Size = Size {
     rounds: 20,
     hosts: 30,
     crowd: Crowd { visitors: 60, guests: 30, clients: 10 },
-    fault: Duration::from_secs(20),
+    stands: Duration::from_secs(18),
+    parts: Duration::from_secs(8),
     flood: 1000,
 };
 

@@ -99,7 +99,7 @@ pub(super) fn split(scene: &mut Scene) {
         host.is_registered();
         host
     });
-    scene.rig.pass(scene.fault);
+    scene.rig.pass(scene.size.parts);
     scene.rig.join(one, other);
     let begun = Instant::now();
     let mut codes = [None, None];
@@ -138,7 +138,7 @@ fn told(host: &mut Raw) -> Option<String> {
 /// All hosts of a server that died come to the others in the same moment.
 pub(super) fn flood(scene: &mut Scene) {
     raise_descriptor_limit().unwrap();
-    let ids: Vec<(String, Instance)> = (0..scene.flood).map(|_| (scene.name(), instance())).collect();
+    let ids: Vec<(String, Instance)> = (0..scene.size.flood).map(|_| (scene.name(), instance())).collect();
     let dies = scene.any_server();
     drop(register(&ids, &[scene.rig.address(dies)]));
     scene.begun = Instant::now();

@@ -10,11 +10,11 @@ use super::load::Load;
 use super::names::{flood, moves, split, taken_over};
 use super::rig::{Rig, Visit, visit};
 
-/// How long a visitor waits who looks whether a host is reachable.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a visitor waits who looks whether a host is reachable, before it comes again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many look at once.
-const WATCHERS: usize = 6;
+/// The pause before that.
+const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) const HEADING: &str = "\n| what happens | rounds | a host is back after (median, longest) | and reachable \
      through all after that | answers, of which told to come again | bytes compared | violations |\n\
@@ -42,9 +42,8 @@ pub(super) const STORIES: &[Story] = &[
 /// A cluster under load.
 pub(super) struct Scene {
     pub(super) rig: Rig,
-    load: Load,
-    pub(super) flood: usize,
-    pub(super) fault: Duration,
+    load: Option<Load>,
+    pub(super) size: Size,
     /// When the fault began.
     pub(super) begun: Instant,
     /// How long hosts took to be back after it, and to be reachable after that.
@@ -58,11 +57,10 @@ impl Scene {
     pub(super) fn start(name: &str, size: Size) -> Scene {
         let mut rig = Rig::start(name);
         rig.add_hosts(size.hosts);
-        let load = Load::start(&rig, size.crowd);
-        let (back, reachable) = (Vec::new(), Vec::new());
         let mut scene =
-            Scene { rig, load, flood: size.flood, fault: size.fault, begun: Instant::now(), back, reachable, named: 0 };
+            Scene { rig, load: None, size, begun: Instant::now(), back: Vec::new(), reachable: Vec::new(), named: 0 };
         scene.settle();
+        scene.load = Some(Load::start(&scene.rig, size.crowd));
         scene
     }
 
@@ -75,7 +73,7 @@ impl Scene {
             self.begun = Instant::now();
             (story.happens)(self);
             self.settle();
-            self.load.look();
+            self.load.iter_mut().for_each(Load::look);
         }
         let after = self.rig.world.tally();
         let (served, put_off) = (after.served - before.served, after.put_off - before.put_off);
@@ -87,7 +85,7 @@ impl Scene {
 
     /// Ends all, and returns what was not as it must be.
     pub(super) fn finish(self) -> Vec<String> {
-        self.load.finish();
+        self.load.into_iter().for_each(Load::finish);
         self.rig.world.violations()
     }
 
@@ -103,29 +101,22 @@ impl Scene {
             pairs.extend(self.rig.world.running().into_iter().map(|server| (host.id.clone(), server)));
         }
         let addresses = self.rig.addresses();
-        let watchers: Vec<_> = pairs
-            .chunks(pairs.len().div_ceil(WATCHERS))
-            .map(|part| {
-                let (mut missing, world) = (part.to_vec(), self.rig.world.clone());
-                thread::spawn(move || {
-                    let mut times = Vec::new();
-                    while !missing.is_empty() {
-                        missing.retain(|(id, through)| {
-                            let is_served = matches!(visit(addresses[*through], id, PATIENCE), Visit::Served);
-                            // What did not change was not waited for.
-                            let since = world.whole_since(id, *through).filter(|&since| since > begun && is_served);
-                            times.extend(since.map(|since| since.elapsed()));
-                            !is_served
-                        });
-                    }
-                    times
-                })
+        let looked = Instant::now();
+        let watch = |(id, through): (String, usize)| {
+            let world = self.rig.world.clone();
+            thread::spawn(move || {
+                while !matches!(visit(addresses[through], &id, PATIENCE), Visit::Served) {
+                    thread::park_timeout(PAUSE);
+                }
+                // What did not change was not waited for.
+                let since = world.whole_since(&id, through).filter(|&since| since > begun);
+                since.map(|since| world.took(&id, through, since.max(looked)))
             })
-            .collect();
-        self.rig
-            .until("hosts that are reachable through all servers", |_| watchers.iter().all(|all| all.is_finished()));
-        let times = watchers.into_iter().flat_map(|watcher| watcher.join().unwrap());
-        self.reachable.extend(times);
+        };
+        let watchers: Vec<_> = pairs.into_iter().map(watch).collect();
+        let all_are_done = |_: &Rig| watchers.iter().all(|watcher| watcher.is_finished());
+        self.rig.until("hosts that are reachable through all servers", all_are_done);
+        self.reachable.extend(watchers.into_iter().filter_map(|watcher| watcher.join().unwrap()));
         // What follows is another change.
         self.begun = Instant::now();
     }
@@ -159,7 +150,7 @@ fn killed(scene: &mut Scene) {
 fn frozen(scene: &mut Scene) {
     let server = scene.any_server();
     scene.rig.freeze(server);
-    scene.rig.pass(scene.fault);
+    scene.rig.pass(scene.size.stands);
     scene.rig.thaw(server);
 }
 
@@ -173,14 +164,14 @@ fn drained(scene: &mut Scene) {
 fn parted(scene: &mut Scene) {
     let (one, other) = scene.any_pair();
     scene.rig.part(one, other, true);
-    scene.rig.pass(scene.fault);
+    scene.rig.pass(scene.size.parts);
     scene.rig.join(one, other);
 }
 
 fn half_parted(scene: &mut Scene) {
     let (one, other) = scene.any_pair();
     scene.rig.part(one, other, false);
-    scene.rig.pass(scene.fault);
+    scene.rig.pass(scene.size.parts);
     scene.rig.join(one, other);
 }
 

@@ -1,6 +1,6 @@
 //! What is so at each moment, by what was done to the servers and what they said, and what must follow from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -137,6 +137,15 @@ impl World {
         self.whole_since(id, through).is_some_and(|since| since + REACHABLE < begun)
     }
 
+    /// Returns how long it took until a host could be reached again, which must not be too long.
+    pub(super) fn took(&self, id: &str, through: usize, since: Instant) -> Duration {
+        let (took, holder) = (since.elapsed(), self.holder(id));
+        if took > REACHABLE {
+            self.violated(&format!("{id} of server {holder:?} is reachable through {through} only after {took:?}"));
+        }
+        took
+    }
+
     pub(super) fn served(&self) {
         self.state().tally.served += 1;
     }
@@ -168,11 +177,14 @@ impl World {
     pub(super) fn look(&self) {
         let now = Instant::now();
         let mut state = self.state();
-        let running: BTreeSet<usize> = (0..SERVERS).filter(|&server| state.servers[server].is_some()).collect();
+        let State { servers, links, hosts, .. } = &mut *state;
         let mut found = Vec::new();
-        for (id, holders) in &mut state.hosts {
-            let all: Vec<usize> = holders.since.keys().copied().filter(|server| running.contains(server)).collect();
-            holders.two = (all.len() > 1).then(|| holders.two.unwrap_or(now));
+        for (id, holders) in hosts {
+            let all: Vec<usize> = holders.since.keys().copied().filter(|&server| servers[server].is_some()).collect();
+            // Those that nothing can tell of each other may well have the same.
+            let know_each_other =
+                links.iter().any(|((low, high), whole)| whole.is_some() && all.contains(low) && all.contains(high));
+            holders.two = know_each_other.then(|| holders.two.unwrap_or(now));
             if let Some(since) = holders.two.filter(|&since| since + TWO_HOLDERS < now) {
                 found.push(format!("{id} is at servers {all:?} for {:?}", now - since));
                 holders.two = Some(now);
