@@ -36,7 +36,7 @@ pub struct Entry {
 }
 
 /// A host that wants a name here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The tags of its owner, by each secret; the first is announced.
     pub owners: Vec<Tag>,
@@ -230,6 +230,11 @@ impl Names {
     pub fn count_elsewhere(&self, id: &HostId, owners: &[Tag]) -> usize {
         let holders = self.claims.keys().filter(|other| *other != id).filter_map(|id| self.holder(id));
         holders.filter(|(server, claimed)| *server != self.own && owners.contains(&claimed.entry.owner)).count()
+    }
+
+    /// Takes note of a name that was lost, as the directory says.
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses.push_back(loss);
     }
 
     /// Returns the next name that was lost to another server.

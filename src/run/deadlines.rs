@@ -73,6 +73,8 @@ pub(super) enum ServerDue {
     Logins,
     /// Another server of the cluster may be dialled again.
     Redial,
+    /// The directory may have something to do.
+    Directory,
     /// The connection of a browser may have taken too long.
     Web(Mark),
 }

@@ -134,6 +134,8 @@ impl Human {
             | Event::HostLeft { .. }
             | Event::PeerLinked { .. }
             | Event::PeerLost { .. }
+            | Event::DirectoryLost { .. }
+            | Event::DirectoryBack
             | Event::ClientJoined { .. }
             | Event::ClientLeft { .. }
             | Event::Reloaded { .. }

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub hosts: usize,
     /// Links to other servers of the cluster at present.
     pub cluster_links: usize,
+    /// The directory of the cluster, if there is one.
+    pub directory: Option<DirectoryMetrics>,
     /// Clients that are connected at present.
     pub clients: usize,
     /// TCP connections of every kind that are open at present.
@@ -53,6 +55,19 @@ pub struct Moved {
     pub to_client: u64,
 }
 
+/// What is counted of the directory of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirectoryMetrics {
+    /// It answers.
+    pub is_up: bool,
+    /// Look-ups that found a host.
+    pub found: u64,
+    /// Look-ups of hosts that are nowhere.
+    pub absent: u64,
+    /// Look-ups that had no answer in time.
+    pub away: u64,
+}
+
 /// A histogram of durations.
 #[derive(Debug, Clone, Default)]
 struct Histogram {
@@ -68,6 +83,7 @@ impl Metrics {
         Metrics {
             hosts: 0,
             cluster_links: 0,
+            directory: None,
             clients: 0,
             connections: 0,
             conversations: 0,
@@ -109,6 +125,14 @@ impl Metrics {
         page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
         let help = "Links to other servers of the cluster.";
         page.single("pinhole_cluster_links", "gauge", help, self.cluster_links);
+        if let Some(DirectoryMetrics { is_up, found, absent, away }) = self.directory {
+            let help = "Whether the directory of the cluster answers.";
+            page.single("pinhole_directory_up", "gauge", help, u8::from(is_up));
+            page.family("pinhole_directory_lookups_total", "counter", "Look-ups of hosts in the directory, by result.");
+            for (result, count) in [("found", found), ("absent", absent), ("away", away)] {
+                page.sample("pinhole_directory_lookups_total", &[("result", result)], count);
+            }
+        }
         let help = "Registrations that replaced an earlier connection.";
         page.single("pinhole_replacements_total", "counter", help, self.replacements);
         page.single("pinhole_clients", "gauge", "Clients that are connected to hosts.", self.clients);

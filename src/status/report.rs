@@ -68,6 +68,8 @@ impl Reporter {
                     | Event::HostLeft { .. }
                     | Event::PeerLinked { .. }
                     | Event::PeerLost { .. }
+                    | Event::DirectoryLost { .. }
+                    | Event::DirectoryBack
                     | Event::ClientJoined { .. }
                     | Event::ClientLeft { .. }
                     | Event::Reloaded { .. }

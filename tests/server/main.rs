@@ -16,6 +16,8 @@ mod administration;
 mod cluster;
 /// Clients that do not read, and crowds.
 mod crowds;
+/// Several servers and a Redis in which they find each other.
+mod directory;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.
 mod failover;
 /// A forwarder between processes that records what it passes on, and cuts connections.

@@ -37,6 +37,7 @@ impl Server {
     fn render_metrics(&mut self) -> Answer {
         self.metrics.clients = self.clients.len();
         self.metrics.cluster_links = self.cluster.as_ref().map_or(0, Cluster::links);
+        self.metrics.directory = self.directory_metrics();
         self.metrics.connections = self.links.len() + self.webs.len();
         self.metrics.requests = self.webs.iter().filter(|(_, web)| web.is_busy()).count();
         Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())

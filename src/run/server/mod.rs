@@ -5,10 +5,12 @@
 //! the gateway and of the proxy.
 
 mod admin;
+mod claiming;
 mod clients;
 mod cluster;
 #[cfg(unix)]
 mod dial;
+mod directory;
 mod distant;
 mod ending;
 mod files;
@@ -23,8 +25,10 @@ mod register;
 mod reload;
 mod route;
 mod splice;
+mod store;
 mod streams;
 mod visitor;
+mod waiting;
 mod web;
 
 use std::collections::HashMap;
@@ -36,14 +40,15 @@ use rustls::ServerConfig as TlsConfig;
 use self::cluster::Cluster;
 #[cfg(unix)]
 pub use self::dial::Dialer as ServerDialer;
-#[cfg(unix)]
-use self::dial::Wanted;
 use self::ending::Stage;
 use self::files::{Tls, read_access, read_tls};
 use self::logins::Limiter;
 use self::phase::Phase;
 pub(crate) use self::reload::ServerReloader;
 use self::visitor::{MAX_CONNECTIONS, Web, WebKey};
+use self::waiting::Waiting;
+#[cfg(unix)]
+use self::waiting::Wanted;
 use super::RunError;
 use super::core::Core;
 use super::deadlines::{Due, ServerDue};
@@ -89,6 +94,8 @@ pub struct Server {
     names: HashMap<HostId, LinkKey>,
     /// The other servers, if this is one of several.
     cluster: Option<Cluster>,
+    /// What waits until the directory has said where a host is.
+    waiting: HashMap<HostId, Vec<Waiting>>,
     /// The link of the host, or of the other server, of each session.
     sessions: HashMap<SessionKey, LinkKey>,
     webs: Table<Web>,
@@ -209,6 +216,7 @@ impl Server {
             links: Links::new(),
             names: HashMap::new(),
             cluster,
+            waiting: HashMap::new(),
             sessions: HashMap::new(),
             webs: Table::new(),
             streams: HashMap::new(),
@@ -289,6 +297,10 @@ impl Server {
             ServerNotice::Due(ServerDue::Stage) => {}
             ServerNotice::Resolved { peer, answer } => self.peer_resolved(peer, answer),
             ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
+            ServerNotice::Directory { event } => self.handle_directory_event(&event),
+            ServerNotice::DirectoryPoll => self.poll_directory(),
+            ServerNotice::DirectoryResolved { answer } => self.directory_resolved(answer),
+            ServerNotice::Due(ServerDue::Directory) => self.handle_directory_due(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }
@@ -318,6 +330,7 @@ impl Side for Server {
         self.core.turn.ready();
         self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
         self.dial_peers();
+        self.dial_directory();
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -352,6 +365,7 @@ impl Side for Server {
 
     fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
         self.settle_names();
+        self.settle_directory();
         self.go_on_ending();
         let is_over = match self.stage {
             Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),
