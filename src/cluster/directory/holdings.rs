@@ -117,6 +117,8 @@ impl Directory {
     /// Writes that a host here has a name: one that is ours already, that was given up in this turn, or that could not
     /// be asked for.
     pub fn claim(&mut self, now: Instant, id: &HostId, claim: Claim) {
+        // What was lost a moment ago was the former host's.
+        self.events.retain(|event| !matches!(event, Event::Lost(loss) if loss.id == *id));
         let given_up = self.given_up.remove(id).and_then(|given_up| Some((given_up.epoch?, given_up.claim)));
         let present = self.holdings.remove(id);
         let known = present.and_then(|Holding { claim, state }| match state {
