@@ -63,6 +63,11 @@ impl Cache {
         self.answers.get_mut(id).into_iter().for_each(|cached| cached.until = now);
     }
 
+    /// Forgets an answer.
+    pub(super) fn remove(&mut self, id: &HostId) {
+        self.answers.remove(id);
+    }
+
     /// Has every look-up ask the directory.
     pub(super) fn expire_all(&mut self, now: Instant) {
         self.answers.values_mut().for_each(|cached| cached.until = cached.until.min(now));

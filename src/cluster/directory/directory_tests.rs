@@ -45,13 +45,21 @@ fn what_is_wanted_waits_two_seconds_and_no_longer() {
     let now = Instant::now();
     // At the start, without a connection.
     let mut one = directory(now);
-    assert_eq!((one.find(now, &id("a-host")), one.take(now, &id("own"), claim(), 0)), (Found::Asked, Taking::Asked));
+    assert_eq!(one.find(now, &id("a-host")), Found::Asked);
+    one.take(now, &id("own"), claim(), 0);
     assert_eq!(one.poll_timeout(), Some(now + PATIENCE));
     one.handle_timeout(now + PATIENCE).unwrap();
-    let expected = vec![Event::Away, Event::Found(id("a-host")), Event::Taken(id("own"), Verdict::Here)];
+    // The other servers are asked, which does not take long.
+    let (now, later) = (now + PATIENCE, now + PATIENCE + SECOND / 2);
+    assert_eq!(events(&mut one), [Event::Away, Event::Seek(id("a-host")), Event::Seek(id("own"))]);
+    assert_eq!((one.find(now, &id("a-host")), one.poll_timeout()), (Found::Asked, Some(later)));
+    one.handle_timeout(later).unwrap();
+    let expected = [Event::Found(id("a-host")), Event::Taken(id("own"), Verdict::Here), Event::Found(id("own"))];
     assert_eq!(events(&mut one), expected);
-    assert_eq!(one.find(now + PATIENCE, &id("a-host")), Found::Away);
-    assert_eq!(one.take(now + PATIENCE, &id("own"), claim(), 0), Taking::Here);
+    assert_eq!(one.find(later, &id("a-host")), Found::Away);
+    one.take(later, &id("own"), claim(), 0);
+    assert_eq!(events(&mut one), [Event::Taken(id("own"), Verdict::Here)], "it was sought just now");
+    let now = now - PATIENCE;
     assert_eq!(one.lookups(), LookUps { away: 1, ..LookUps::default() });
     // And when it hangs: the clock is that of the oldest command.
     let mut one = up(now);
@@ -60,8 +68,41 @@ fn what_is_wanted_waits_two_seconds_and_no_longer() {
     one.handle_timeout(now + PATIENCE).unwrap();
     let mut said = events(&mut one);
     assert_eq!(said.remove(0), Event::Away);
-    assert_eq!(said.len(), 2);
+    said.sort_by_key(|event| format!("{event:?}"));
+    assert_eq!(said, [Event::Seek(id("a-host")), Event::Seek(id("other"))]);
     assert_eq!(one.handle_timeout(now + HANG), Err(DirectoryError::Silent));
+}
+
+#[test]
+fn without_the_directory_servers_tell_each_other() {
+    let now = Instant::now();
+    let away = |number: u8| {
+        let mut one = Directory::new(now, ServerId::of([number; 16]), "ws://a".to_owned(), "word".to_owned());
+        one.handle_timeout(now + PATIENCE).unwrap();
+        events(&mut one);
+        one
+    };
+    let (mut one, mut two, now) = (away(1), away(2), now + PATIENCE);
+    one.claim(now, &id("own"), claim());
+    assert_eq!(events(&mut one), [Event::Tell(id("own"))]);
+    let here = || one.here(&id("own")).unwrap();
+    // Whoever seeks it finds it, and another owner does not get it.
+    assert_eq!(two.find(now, &id("own")), Found::Asked);
+    let other = Claim { owners: vec![Binary([9; 32])], ..claim() };
+    two.take(now, &id("own"), other, 0);
+    assert_eq!(two.learn(now, ServerId::of([1; 16]), here()), None);
+    let said = [Event::Seek(id("own")), Event::Taken(id("own"), Verdict::Taken), Event::Found(id("own"))];
+    assert_eq!(events(&mut two), said);
+    assert!(matches!(two.find(now, &id("own")), Found::At(record) if record.server == ServerId::of([1; 16])));
+    // The same owner does, with a higher epoch, and the first hears of it.
+    two.take(now, &id("own"), claim(), 0);
+    assert_eq!(events(&mut two), [Event::Taken(id("own"), Verdict::Here)]);
+    two.claim(now, &id("own"), claim());
+    let later = two.here(&id("own")).unwrap();
+    assert!(later.epoch > here().epoch);
+    assert_eq!(two.learn(now, ServerId::of([1; 16]), here()), Some(later.clone()), "the older one is told");
+    assert_eq!(one.learn(now, ServerId::of([2; 16]), later), None);
+    assert_eq!(events(&mut one), [Event::Lost(Loss { id: id("own"), how: Lost::Moved })]);
 }
 
 #[test]

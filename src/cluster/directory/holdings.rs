@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::Directory;
+use super::lookups::Found;
 use super::record::Record;
 use super::request::{Answer, Request};
 use super::{Event, Standing};
+use crate::cluster::message::Here;
 use crate::cluster::names::Claim;
 use crate::signaling::rendezvous::HostId;
 
@@ -26,21 +28,12 @@ const LASTING: Duration = Duration::from_secs(30);
 /// Maximum number of names to give up once the directory is back. Further ones end by themselves.
 const MAX_GIVEN_UP: usize = 16 * 1024;
 
-/// What becomes of a name that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
-    /// [`Event::Taken`] follows.
-    Asked,
-    /// The directory is away: the host has the name here, and [`Directory::claim`] has it written later.
-    Here,
-}
-
 /// What became of a name that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is ours.
     Held,
-    /// The directory is away, as with [`Taking::Here`].
+    /// The directory is away: the host has the name here, and [`Directory::claim`] has it written later.
     Here,
     /// Another owner has it.
     Taken,
@@ -98,11 +91,9 @@ pub(super) struct GivenUp {
 }
 
 impl Directory {
-    /// Asks for a name, for a host that registers. `most` is how many hosts its owner may have; 0 is any number.
-    pub fn take(&mut self, now: Instant, id: &HostId, claim: Claim, most: usize) -> Taking {
-        if self.standing == Standing::Away {
-            return Taking::Here;
-        }
+    /// Asks for a name, for a host that registers; [`Event::Taken`] follows. `most` is how many hosts its owner may have;
+    /// 0 is any number.
+    pub fn take(&mut self, now: Instant, id: &HostId, claim: Claim, most: usize) {
         self.give_up_names(now);
         self.takes += 1;
         let is_sent = self.is_up();
@@ -110,8 +101,9 @@ impl Directory {
         self.holdings.insert(id.clone(), Holding { claim, state });
         if is_sent {
             self.send_take(now, id);
+        } else if self.standing == Standing::Away && self.seek(now, id) != Found::Asked {
+            self.settle_take(now, id);
         }
-        Taking::Asked
     }
 
     /// Writes that a host here has a name: one that is ours already, that was given up in this turn, or that could not
@@ -134,6 +126,9 @@ impl Directory {
             Some((epoch, ..)) => (epoch, true, now),
             None => {
                 self.highest += 1;
+                if self.standing == Standing::Away {
+                    self.events.push_back(Event::Tell(id.clone()));
+                }
                 (self.highest, true, now)
             }
         };
@@ -211,15 +206,34 @@ impl Directory {
         }
     }
 
-    /// Has hosts that wait for their names have them here: the directory is away.
-    pub(super) fn give_up_takes(&mut self) {
+    /// Has hosts wait for the other servers and no longer for the directory, which is away.
+    pub(super) fn give_up_takes(&mut self, now: Instant) {
         let is_taking = |holding: &Holding| matches!(holding.state, State::Taking { .. });
         let taking = self.holdings.iter().filter(|(_, holding)| is_taking(holding));
         let taking: Vec<HostId> = taking.map(|(id, _)| id.clone()).collect();
         for id in taking {
-            self.holdings.remove(&id);
-            self.events.push_back(Event::Taken(id, Verdict::Here));
+            if self.seek(now, &id) != Found::Asked {
+                self.settle_take(now, &id);
+            }
         }
+    }
+
+    /// Decides about a name by what the other servers said.
+    pub(super) fn settle_take(&mut self, now: Instant, id: &HostId) {
+        let Some(Holding { claim, state: State::Taking { .. } }) = self.holdings.get(id) else { return };
+        let is_others = |record: &Record| record.server != self.own.id && !claim.owners.contains(&record.entry.owner);
+        let is_taken = self.cache.find(now, id).flatten().is_some_and(is_others);
+        self.holdings.remove(id);
+        let verdict = if is_taken { Verdict::Taken } else { Verdict::Here };
+        self.events.push_back(Event::Taken(id.clone(), verdict));
+    }
+
+    /// Returns what other servers are told of a host here.
+    pub fn here(&self, id: &HostId) -> Option<Here> {
+        let Holding { claim, state: State::Held { epoch, .. } } = self.holdings.get(id)? else { return None };
+        let (owner, instance) = (*claim.owners.first()?, *claim.instances.first()?);
+        let (public, dial) = (claim.public.clone(), claim.dials);
+        Some(Here { id: id.clone(), epoch: *epoch, owner, instance, public, dial })
     }
 
     pub(super) fn take_answered(

@@ -53,8 +53,14 @@ impl Directory {
             Some(Some(record)) => Found::At(record),
             Some(None) if now < self.absent_from => Found::Away,
             Some(None) => Found::Nowhere,
-            None if self.standing != Standing::Away && self.ask(now, id) => Found::Asked,
-            None => self.recall(id),
+            None if self.standing != Standing::Away => match self.ask(now, id) {
+                true => Found::Asked,
+                false => self.recall(id),
+            },
+            None => match self.recall(id) {
+                Found::Away => self.seek(now, id),
+                found => found,
+            },
         }
     }
 
@@ -65,7 +71,11 @@ impl Directory {
 
     /// Has the next look-up of a name ask the directory: the host was not where it should be.
     pub fn forget(&mut self, now: Instant, id: &HostId) {
-        self.cache.expire(now, id);
+        match self.standing {
+            // What was true once is of no use if it is not true any more.
+            Standing::Away => self.cache.remove(id),
+            Standing::Hoping(_) | Standing::Up => self.cache.expire(now, id),
+        }
         self.asked.get_mut(id).into_iter().for_each(|asked| asked.is_outdated = asked.is_sent);
     }
 
@@ -144,10 +154,14 @@ impl Directory {
         waiting.into_iter().for_each(|id| self.send(now, Request::Find(id)));
     }
 
-    /// Ends all look-ups: the directory is away.
-    pub(super) fn give_up_lookups(&mut self) {
+    /// Ends all look-ups: the directory is away, and the other servers are asked.
+    pub(super) fn give_up_lookups(&mut self, now: Instant) {
         self.lookups.away += self.asked.len() as u64;
-        self.events.extend(self.asked.drain().map(|(id, _)| Event::Found(id)));
+        for (id, _) in std::mem::take(&mut self.asked) {
+            if self.find(now, &id) != Found::Asked {
+                self.events.push_back(Event::Found(id));
+            }
+        }
     }
 
     /// Handles something that nobody asked for: a hint that a name has changed hands. Only the directory itself is

@@ -11,6 +11,7 @@ mod lookups;
 mod record;
 mod request;
 mod resp;
+mod seeking;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -21,11 +22,12 @@ use thiserror::Error;
 
 use self::cache::Cache;
 use self::holdings::{GivenUp, Holding};
-pub use self::holdings::{Loss, Lost, Taking, Verdict};
+pub use self::holdings::{Loss, Lost, Verdict};
 use self::lookups::Asked;
 pub use self::lookups::{Found, LookUps};
 use self::request::{Answer, CHANGES, Own, Request};
 pub use self::resp::{Arrived, Decoder, RespError, Value};
+use self::seeking::Sought;
 pub use self::standing::Standing;
 use super::ServerId;
 use crate::signaling::rendezvous::HostId;
@@ -83,6 +85,10 @@ pub enum Event {
     Taken(HostId, Verdict),
     /// A name that was ours is not any more.
     Lost(Loss),
+    /// The other servers are to be asked for this host: what they say goes to [`Directory::learn`].
+    Seek(HostId),
+    /// The other servers are to be told of this host: [`Directory::here`].
+    Tell(HostId),
     /// Other servers are there: [`Directory::servers`].
     Servers,
     /// The directory serves again.
@@ -109,6 +115,8 @@ pub struct Directory {
     cache: Cache,
     /// The look-ups under way.
     asked: HashMap<HostId, Asked>,
+    /// The names that other servers are asked for.
+    sought: Sought,
     /// The names of our hosts.
     holdings: HashMap<HostId, Holding>,
     /// When which name is to be renewed.
@@ -161,6 +169,7 @@ impl Directory {
             output: Vec::new(),
             cache: Cache::default(),
             asked: HashMap::new(),
+            sought: Sought::default(),
             holdings: HashMap::new(),
             renewals: BTreeSet::new(),
             renewing: 0,

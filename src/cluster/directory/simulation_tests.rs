@@ -10,6 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::model::{self, Commands, Redis};
 use super::*;
+use crate::cluster::message::Here;
 use crate::cluster::names::Claim;
 use crate::signaling::binary::Binary;
 
@@ -226,8 +227,28 @@ impl World {
                 // It may have left meanwhile.
                 node.hosts.remove(&id);
             }
+            Event::Seek(id) => {
+                for other in (0..NODES).filter(|other| *other != number) {
+                    let here = self.nodes[other].directory.here(&id);
+                    here.into_iter().for_each(|here| self.tell(other, number, here));
+                }
+            }
+            Event::Tell(id) => {
+                for other in (0..NODES).filter(|other| *other != number) {
+                    let here = self.nodes[number].directory.here(&id);
+                    here.into_iter().for_each(|here| self.tell(number, other, here));
+                }
+            }
             Event::Found(_) | Event::Servers | Event::Back | Event::Away => {}
         }
+    }
+
+    /// A server tells another of a host, and is told if that is not true any more.
+    fn tell(&mut self, from: usize, to: usize, here: Here) {
+        let (now, id) = (self.now, self.nodes[from].directory.own.id);
+        let answer = self.nodes[to].directory.learn(now, id, here);
+        let id = self.nodes[to].directory.own.id;
+        answer.into_iter().for_each(|here| drop(self.nodes[from].directory.learn(now, id, here)));
     }
 
     /// A host registers, wherever it was before. Whether its former server notices that it left is open.
@@ -241,11 +262,7 @@ impl World {
             node.hosts.insert(id.clone(), (process, now));
         } else {
             node.taking.insert(id.clone(), process);
-            if let Taking::Here = node.directory.take(now, id, claim(process), 0) {
-                node.taking.remove(id);
-                node.directory.claim(now, id, claim(process));
-                node.hosts.insert(id.clone(), (process, now));
-            }
+            node.directory.take(now, id, claim(process), 0);
         }
     }
 
@@ -287,10 +304,13 @@ impl World {
     /// Nobody is told that a host is nowhere that has been somewhere for a while.
     fn look(&mut self, number: usize, id: &HostId) {
         let now = self.now;
-        let found = self.nodes[number].directory.find(now, id);
-        // A server that the others do not find there has its hosts away, as long as it has a link.
-        let all = self.nodes[number].directory.servers().len() == NODES - 1;
-        if found == Found::Nowhere && all {
+        let mut found = self.nodes[number].directory.find(now, id);
+        let is_complete = self.nodes[number].directory.servers().len() == NODES - 1;
+        let all_up = self.nodes.iter().all(|node| node.directory.is_up());
+        if found == Found::Nowhere && !(is_complete && all_up) {
+            found = self.nodes[number].directory.seek(now, id);
+        }
+        if found == Found::Nowhere {
             let here = self.nodes.iter().position(|node| node.has_written(now, id));
             assert_eq!(here.filter(|here| *here != number), None, "{id} is there, and {number} does not find it");
         }

@@ -29,6 +29,11 @@ impl Directory {
         self.standing == Standing::Up
     }
 
+    /// Tells whether everything goes on without the directory.
+    pub fn is_away(&self) -> bool {
+        self.standing == Standing::Away
+    }
+
     /// Handles the end of the connection. What was under way is asked again on the next one.
     pub fn disconnected(&mut self, now: Instant) {
         let oldest = self.sent.front().map_or(now, |sent| sent.at);
@@ -55,9 +60,10 @@ impl Directory {
         if is_late {
             self.standing = Standing::Away;
             self.events.push_back(Event::Away);
-            self.give_up_lookups();
-            self.give_up_takes();
+            self.give_up_lookups(now);
+            self.give_up_takes(now);
         }
+        self.end_seeking(now);
         if self.is_up() && self.announce_at <= now && !self.is_leaving {
             self.announce_at = now + ANNOUNCE;
             self.send(now, Request::Announce);
@@ -75,7 +81,8 @@ impl Directory {
         };
         let is_announced = self.is_up() && !self.is_leaving;
         let announce = is_announced.then_some(self.announce_at);
-        [standing, oldest.map(|at| at + HANG), announce, self.next_renewal()].into_iter().flatten().min()
+        let own = [announce, self.next_renewal(), self.next_unsought()];
+        own.into_iter().chain([standing, oldest.map(|at| at + HANG)]).flatten().min()
     }
 
     /// Handles the first answer on a connection to something that needs the directory to be written.
@@ -104,6 +111,7 @@ impl Directory {
             self.events.push_back(Event::Back);
         }
         (self.standing, self.has_served) = (Standing::Up, true);
+        self.stop_seeking();
         self.renew_all(now);
         self.send_takes(now);
         self.send_lookups(now);

@@ -3,7 +3,7 @@
 use super::Server;
 use super::phase::{Front, Owner, Phase};
 use super::register::Claim;
-use crate::cluster::directory::{Taking, Verdict};
+use crate::cluster::directory::Verdict;
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
 use crate::signaling::rendezvous::{HostId, Instance, Register};
@@ -17,7 +17,7 @@ struct Claimant {
 }
 
 impl Server {
-    /// Asks the directory for a name that no host here has, or admits the host at once if the directory is away.
+    /// Asks the directory for a name that no host here has.
     pub(super) fn take_name(&mut self, key: LinkKey, register: Register, claim: &Claim) {
         if let Some(Claimant { link, owner, instance }) = self.claimant(&register.id) {
             match owner {
@@ -34,9 +34,7 @@ impl Server {
         let Some(cluster) = &mut self.cluster else { return };
         let wanted = cluster.claim(claim.owner.bytes(), &register.instance, (register.public.clone(), register.dial));
         let Some(store) = &mut cluster.store else { return };
-        if let Taking::Here = store.book.take(now, &register.id, wanted, most) {
-            return self.admit(key, register, claim);
-        }
+        store.book.take(now, &register.id, wanted, most);
         store.claiming.insert(register.id.clone(), key);
         if let Some(link) = self.links.get_mut(key) {
             let front = if let Phase::Registering(front) = link.phase { front } else { None };

@@ -160,6 +160,8 @@ pub(super) struct Peer {
     /// We dialled it.
     pub(super) is_dialled: bool,
     pub(super) since: Instant,
+    /// It cannot ask its directory, and its hosts may not be there.
+    pub(super) has_no_directory: bool,
 }
 
 impl Dial {

@@ -11,17 +11,20 @@ use rand::RngExt as _;
 
 use super::Server;
 use super::cluster::{Aim, Cluster, Dial};
+use super::phase::Phase;
 use super::store::{Connection, Cut, Store};
 use crate::cluster::ServerId;
 use crate::cluster::directory::{Arrived, Event as Said, Found, Loss, Lost};
+use crate::cluster::message::{Here, Message, Names};
 use crate::cluster::names;
 use crate::net::resolver::{Asker, Lookup};
 use crate::net::system::{self, Event as MioEvent};
 use crate::run::deadlines::{Due, ServerDue};
 use crate::run::dialer::Waiter;
+use crate::run::keys::LinkKey;
 use crate::run::links::Patience;
 use crate::run::notice::ServerNotice;
-use crate::signaling::rendezvous::HostId;
+use crate::signaling::rendezvous::{HostId, Payload};
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::metrics::DirectoryMetrics;
@@ -176,12 +179,22 @@ impl Server {
             Said::Found(id) => self.go_on(&id),
             Said::Taken(id, verdict) => self.name_answered(&id, verdict),
             Said::Lost(loss) => self.name_lost(loss),
+            Said::Seek(id) => self.tell_peers(&Message::Seek { id }),
+            Said::Tell(id) => {
+                if let Some(here) = self.store().and_then(|store| store.book.here(&id)) {
+                    self.tell_peers(&Message::Names(Names { here: vec![here], ..Names::default() }));
+                }
+            }
             Said::Servers => self.follow_servers(),
             Said::Away => {
                 let reason = self.store().map(|store| store.reason.clone()).unwrap_or_default();
                 self.core.turn.report(&Event::DirectoryLost { reason });
+                self.tell_peers(&Message::Directory { away: true });
             }
-            Said::Back => self.core.turn.report(&Event::DirectoryBack),
+            Said::Back => {
+                self.core.turn.report(&Event::DirectoryBack);
+                self.tell_peers(&Message::Directory { away: false });
+            }
         }
     }
 
@@ -265,13 +278,52 @@ impl Server {
     /// Returns where a host is, by the directory; `None` if there is no directory.
     pub(super) fn find_in_directory(&mut self, id: &HostId) -> Option<Found> {
         let now = self.core.turn.now;
-        self.store().map(|store| store.book.find(now, id))
+        match self.store().map(|store| store.book.find(now, id)) {
+            Some(Found::Nowhere) if !self.is_written_by_all() => self.store().map(|store| store.book.seek(now, id)),
+            found => found,
+        }
     }
 
-    /// Tells whether every server that has a link is in the directory: the hosts of others may not be there, either.
-    pub(super) fn is_written_by_all(&self) -> bool {
+    /// Handles what another server said about its hosts. With a directory, it says so where that cannot.
+    pub(super) fn handle_names(&mut self, key: LinkKey, server: ServerId, names: Names) {
+        let now = self.core.turn.now;
+        let Some(cluster) = &mut self.cluster else { return };
+        let Some(store) = &mut cluster.store else { return cluster.names.handle(server, names) };
+        let ours = names.here.into_iter().filter_map(|here| store.book.learn(now, server, here));
+        let ours: Vec<Here> = ours.collect();
+        if !ours.is_empty() {
+            self.say_names(key, ours);
+        }
+    }
+
+    /// Answers another server that seeks a host, if it is here.
+    pub(super) fn answer_seek(&mut self, key: LinkKey, id: &HostId) {
+        if self.names.contains_key(id)
+            && let Some(here) = self.store().and_then(|store| store.book.here(id))
+        {
+            self.say_names(key, vec![here]);
+        }
+    }
+
+    fn say_names(&mut self, key: LinkKey, here: Vec<Here>) {
+        self.send_to_peer(key, Payload::Text(Names { here, ..Names::default() }.to_text()));
+    }
+
+    /// Tells a server that has a new link if the directory is away.
+    pub(super) fn tell_standing(&mut self, key: LinkKey) {
+        if self.store().is_some_and(|store| store.book.is_away()) {
+            self.send_to_peer(key, Payload::Text(Message::Directory { away: true }.to_text()));
+        }
+    }
+
+    /// Tells whether every server that has a link is in the directory and writes there: hosts of others may be missing.
+    fn is_written_by_all(&self) -> bool {
         let Some(Cluster { store: Some(store), links, .. }) = &self.cluster else { return true };
-        links.keys().all(|id| store.book.servers().contains_key(id))
+        let has_directory = |key: &LinkKey| match self.links.get(*key).map(|link| &link.phase) {
+            Some(Phase::Peer(peer)) => !peer.has_no_directory,
+            _ => true,
+        };
+        links.iter().all(|(id, key)| store.book.servers().contains_key(id) && has_directory(key))
     }
 
     /// Says that this server is about to end.

@@ -257,14 +257,16 @@ impl Server {
         self.asking.leave(key);
         let Some(link) = self.links.get_mut(key) else { return };
         let remote = link.remote;
-        let outbox = Outbox::default();
-        link.phase = Phase::Peer(Box::new(Peer { server, session, sealing, outbox, is_dialled, since: now }));
+        let (outbox, has_no_directory) = (Outbox::default(), false);
+        let peer = Peer { server, session, sealing, outbox, is_dialled, since: now, has_no_directory };
+        link.phase = Phase::Peer(Box::new(peer));
         self.links.begin_endless_step(key);
         let Some(cluster) = &mut self.cluster else { return };
         cluster.links.insert(server, key);
         cluster.names.linked(server);
         let snapshot = cluster.names.snapshot();
         snapshot.into_iter().for_each(|names| self.send_to_peer(key, Payload::Text(names.to_text())));
+        self.tell_standing(key);
         self.core.turn.report(&Event::PeerLinked { server: server.to_string(), remote });
     }
 
@@ -280,10 +282,10 @@ impl Server {
         let Some(peer) = self.peer(key) else { return };
         let (server, session) = (peer.server, peer.session);
         match peer.sealing.open(bytes) {
-            Ok(Arrived::Names(names)) => {
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.names.handle(server, names);
-                }
+            Ok(Arrived::Names(names)) => self.handle_names(key, server, names),
+            Ok(Arrived::Seek(id)) => self.answer_seek(key, &id),
+            Ok(Arrived::Directory(is_away)) => {
+                self.peer(key).into_iter().for_each(|peer| peer.has_no_directory = is_away);
             }
             Ok(Arrived::Tunnel(message)) => {
                 if let Err(error) = self.core.sessions.handle_relayed(now, session, message) {

@@ -5,6 +5,7 @@ use super::cluster::{Elsewhere, Place};
 use super::phase::{Owner, Phase};
 use crate::cluster::ServerId;
 use crate::cluster::directory::Found as Written;
+use crate::cluster::message::Message;
 use crate::cluster::names::{Entry, Place as Found};
 use crate::run::keys::LinkKey;
 use crate::signaling::rendezvous::{HostId, Instance, Payload, Public};
@@ -18,8 +19,7 @@ impl Server {
         }
         match self.find_in_directory(id) {
             Some(Written::At(record)) => return self.place_at(record.server, &record.entry),
-            Some(Written::Nowhere) if self.is_written_by_all() => return Place::Nowhere,
-            Some(Written::Nowhere) => return Place::Away,
+            Some(Written::Nowhere) => return Place::Nowhere,
             Some(Written::Away) => return Place::Away,
             Some(Written::Asked) => return Place::Asked,
             None => {}
@@ -121,10 +121,15 @@ impl Server {
             }
         }
         while let Some(names) = self.cluster.as_mut().and_then(|cluster| cluster.names.poll_changes()) {
-            let text = names.to_text();
-            for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {
-                self.send_to_peer(key, Payload::Text(text.clone()));
-            }
+            self.tell_peers(&Message::Names(names));
+        }
+    }
+
+    /// Says something to all servers that have a link.
+    pub(super) fn tell_peers(&mut self, message: &Message) {
+        let text = message.to_text();
+        for key in self.links.of(|phase| matches!(phase, Phase::Peer(_))) {
+            self.send_to_peer(key, Payload::Text(text.clone()));
         }
     }
 

@@ -18,9 +18,17 @@ use crate::raw::Raw;
 
 /// Starts a server with a directory.
 fn member(secret: &Secret, directory: &str, more: &[&str]) -> Member {
-    let peers = ReservedPort::new();
+    member_on(ReservedPort::new(), secret, directory, (None, more))
+}
+
+/// Starts a server with a directory, which tells others that it is there.
+fn member_at(secret: &Secret, directory: &str, advertise: &str, more: &[&str]) -> Member {
+    member_on(ReservedPort::new(), secret, directory, (Some(advertise), more))
+}
+
+fn member_on(peers: ReservedPort, secret: &Secret, directory: &str, (at, more): (Option<&str>, &[&str])) -> Member {
     let listen = peers.address.to_string();
-    let advertise = format!("ws://{listen}");
+    let advertise = at.map_or(format!("ws://{listen}"), str::to_owned);
     let own = ["--peer-listen", &listen, "--advertise", &advertise, "--cluster-secret-file", secret.path()];
     Member { server: Server::start(&[&own, &["--directory", directory][..], more].concat()), peers }
 }

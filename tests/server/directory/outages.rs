@@ -1,10 +1,12 @@
 //! A directory that stops, hangs, loses everything and comes back, and what pretends to be one.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 use pinhole::internals::signaling::rendezvous::instance;
 
 use super::redis::Redis;
-use super::{asks, member, members, register};
+use super::{asks, member, member_at, members, register};
 use crate::common::wait_until;
 use crate::members::{SECRET, Secret, knows, meets};
 use crate::raw::Raw;
@@ -16,15 +18,21 @@ fn a_directory_that_dies_stops_nobody() {
     let [mut one, two] = members(&secret, &redis, &["--open"]);
     let mut host = Raw::host(one.address(), "myhost");
     let (_client, _) = meets(two.address(), "myhost", &mut host);
+    let mut unseen = Raw::host(one.address(), "unseen");
     redis.kill();
     one.server.process.event("directory-lost");
     wait_until("the other to notice", || two.metric("pinhole_directory_up") == 0);
     assert_eq!(two.metric("pinhole_cluster_links"), 1);
-    // What is known still counts, and what is not known may be there.
+    // What is known still counts, and the other servers are asked for what is not.
     meets(two.address(), "myhost", &mut host);
+    meets(two.address(), "unseen", &mut unseen);
     assert_eq!(asks(&two, "nobody"), "busy");
     let same = instance();
+    let before = register(&two, "later", "token-a", same).unwrap();
     let mut later = register(&one, "later", "token-a", same).unwrap();
+    assert_eq!(before.closed(), None, "it moved, and was told nothing");
+    meets(two.address(), "later", &mut later);
+    assert_eq!(register(&two, "later", "token-b", instance()).err().as_deref(), Some("id-taken"));
     redis.start_again();
     one.server.process.event("directory-back");
     wait_until("the other to notice", || two.metric("pinhole_directory_up") == 1);
@@ -57,28 +65,32 @@ fn a_directory_that_hangs_stops_nobody() {
 fn two_holders_of_a_name_are_one_soon_after_the_directory_is_back() {
     let Some(mut redis) = Redis::start("two holders of a name") else { return };
     let secret = Secret::of("two", SECRET);
-    let [mut one, two] = members(&secret, &redis, &["--open"]);
+    // They have no link, and so cannot tell each other.
+    let [mut one, two] = [(); 2].map(|()| member_at(&secret, &redis.url(), "ws://127.0.0.1:1", &["--open"]));
     redis.kill();
     one.server.process.event("directory-lost");
     wait_until("the other to notice", || two.metric("pinhole_directory_up") == 0);
-    // Two processes of one owner, and one that moves.
-    let first = register(&one, "both", "token-a", instance()).unwrap();
-    let second = register(&two, "both", "token-a", instance()).unwrap();
+    // Two processes of one owner, one that moves, and two owners.
+    let both = [&one, &two].map(|server| register(server, "both", "token-a", instance()).unwrap());
     let same = instance();
-    let before = register(&one, "moves", "token-a", same).unwrap();
-    let after = register(&two, "moves", "token-a", same).unwrap();
+    let moves = [&one, &two].map(|server| register(server, "moves", "token-a", same).unwrap());
+    let owned = [(&one, "token-a"), (&two, "token-b")];
+    let owned = owned.map(|(server, token)| register(server, "owned", token, instance()).unwrap());
     redis.start_again();
-    wait_until("one of both to be replaced", || one.metric("pinhole_hosts") + two.metric("pinhole_hosts") == 2);
-    let is_kept_at_one = one.metric("pinhole_refusals_total{reason=\"replaced\"}") == 0;
-    let (mut kept, gone) = if is_kept_at_one { (first, second) } else { (second, first) };
-    assert_eq!(gone.refused().code, "replaced");
-    meets(one.address(), "both", &mut kept);
-    meets(two.address(), "both", &mut kept);
-    // The one that moved was told nothing, wherever it is now.
-    let is_at_one = one.metric("pinhole_hosts") > u64::from(is_kept_at_one);
-    let (mut here, there) = if is_at_one { (before, after) } else { (after, before) };
-    assert_eq!(there.closed(), None);
-    meets(one.address(), "moves", &mut here);
+    let since = Instant::now();
+    wait_until("each name to have one holder", || one.metric("pinhole_hosts") + two.metric("pinhole_hosts") == 3);
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
+    let refused = |code: &str| {
+        let metric = format!("pinhole_refusals_total{{reason=\"{code}\"}}");
+        [&one, &two].map(|server| server.metric(&metric))
+    };
+    let gone = |[first, second]: [Raw; 2], refused: [u64; 2]| if refused == [1, 0] { first } else { second };
+    let (replaced, taken) = (refused("replaced"), refused("id-taken"));
+    assert_eq!((replaced.iter().sum::<u64>(), taken.iter().sum::<u64>()), (1, 1));
+    assert_eq!(gone(both, replaced).refused().code, "replaced");
+    assert_eq!(gone(owned, taken).refused().code, "id-taken");
+    // The one that moved is at one of both, and was told nothing.
+    drop(moves);
 }
 
 #[test]
