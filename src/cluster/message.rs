@@ -96,8 +96,9 @@ pub struct Order {
 pub enum Wanted {
     /// To join it as a client; the client's address, for people and for shares of places.
     Client(SocketAddr),
-    /// The published service of this number.
-    Service(u16),
+    /// The published service, as the sender knows it: visitors have given that login. If the host has published it with
+    /// another one, the answer is [`MOVED`].
+    Service(Public),
     /// A TCP target that the host dials, for the program that uses the receiver's fellow as a library.
     Target(String),
     /// A TCP target that the host dials, for the holder of the token with this hash.

@@ -91,8 +91,8 @@ pub(super) struct GivenUp {
 }
 
 impl Directory {
-    /// Asks for a name, for a host that registers; [`Event::Taken`] follows. `most` is how many hosts its owner may have;
-    /// 0 is any number.
+    /// Asks for a name, for a host that registers; [`Event::Taken`] follows. `most` is how many hosts its owner may
+    /// have, 0 any number.
     pub fn take(&mut self, now: Instant, id: &HostId, claim: Claim, most: usize) {
         self.give_up_names(now);
         self.takes += 1;

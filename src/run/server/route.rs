@@ -72,7 +72,7 @@ impl Server {
             return Ok(None);
         }
         let (session, epoch) = self.session_at(&place)?;
-        Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None, epoch }))
+        Ok(Some(Destination { id, session, target, login: public.auth, token: None, epoch }))
     }
 
     /// Returns the session that leads to a host, and the epoch that is meant at another server.
@@ -141,14 +141,14 @@ impl Server {
         }
         self.metrics.dials += 1;
         let (session, epoch) = self.session_at(&place)?;
-        Ok(Some(Destination { id, session, target, strip_authorization: false, token: Some(hash), epoch }))
+        Ok(Some(Destination { id, session, target, login: None, token: Some(hash), epoch }))
     }
 
     /// Puts a request on a stream: the one of the last request if it leads to the same service.
     fn carry(&mut self, key: WebKey, request: &Request, destination: Destination) -> Result<(), Refusal> {
         let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
         let is_kept = web.visit.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
-        let strip_authorization = destination.strip_authorization;
+        let strip_authorization = destination.login.is_some();
         if !is_kept {
             self.end_stream(key);
             let entry = self.core.sessions.get_mut(destination.session).ok_or(Refusal::HostGone)?;
@@ -172,7 +172,7 @@ impl Server {
     /// Sends a request again after its stream turned out to be closed: the service had ended it after the last answer.
     pub(super) fn retry(&mut self, key: WebKey) {
         let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
-        let strip_authorization = destination.strip_authorization;
+        let strip_authorization = destination.login.is_some();
         let result = self.open_stream(key, destination);
         let Some(web) = self.webs.get_mut(key) else { return };
         match result {

@@ -82,6 +82,11 @@ fn servers_find_each_other_and_each_others_hosts() {
         let answer = get(server.address(), "open.p.test", "/");
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hi"), "{answer}");
     }
+    // Who writes into the directory that no login is needed is not believed.
+    redis.say(r#"HSET pinhole:host:web public "{\"service\":0}""#);
+    redis.say(&format!(r#"PUBLISH pinhole:changes "web 1 {}""#, "00".repeat(16)));
+    wait_until("the forged entry to be read", || !get(one.address(), "web.p.test", "/").starts_with("HTTP/1.1 401"));
+    assert!(get(one.address(), "web.p.test", "/").starts_with("HTTP/1.1 5"));
     assert_eq!(three.metric("pinhole_directory_up"), 1);
     assert!(three.metric("pinhole_directory_lookups_total{result=\"found\"}") >= 3);
     // The directory is new: what is missing may only not have been written yet.
