@@ -123,6 +123,8 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["server", "--admin-listen", "http://a"], "--admin-listen 'http://a': that is a URL, not an address; give"),
     (&["server", "--peer", "ws://a?b"], "--peer: the URL of a server has no pin and nothing else after a question mark"),
     (&["server", "--peer-listen", "a:1"], "--peer-listen 'a:1': only addresses of this machine can be listened on"),
+    (&["server", "--advertise", "ws://a?b"], "--advertise: the URL of a server has no pin and nothing else after a"),
+    (&["server", "--directory", "http://:pw@a"], "--directory: it does not begin with redis:// or rediss://; a right one"),
     (&["check", "ws://a/<pin>"], "URL: the URL has <…> where an address belongs"),
     (&["check", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
     (&["check", "--stun", "stuns:a"], "--stun 'stuns:a': STUN over TLS (stuns:) is not supported, and protects nothing"),

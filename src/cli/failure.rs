@@ -124,6 +124,19 @@ pub enum UsageError {
     /// `--peer` or `--peer-listen` without a secret.
     #[error("servers prove to each other that they belong together; add --cluster-secret-file")]
     ClusterWithoutSecret,
+    /// A directory, and nowhere to come to.
+    #[error(
+        "other servers find this one in the directory; add --advertise with the URL of --peer-listen, as they see it"
+    )]
+    DirectoryWithoutAdvertise,
+    /// A directory, and nothing that listens.
+    #[error("the directory sends other servers to --advertise; add --peer-listen, where this one listens for them")]
+    DirectoryWithoutListen,
+    /// `--advertise`, and nobody who is told.
+    #[error(
+        "--advertise is what the directory tells other servers; add --directory or --directory-file, or leave it out"
+    )]
+    AdvertiseWithoutDirectory,
     /// Two flags with one address.
     #[error("{0} is to be listened on for two things; give each an address of its own")]
     SameListen(SocketAddr),

@@ -10,6 +10,8 @@ use super::problem::{Problem, WrongValue};
 use crate::access::{ReverseRule, Rule};
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
 use crate::config::Domain;
+#[cfg(feature = "server")]
+use crate::config::{DirectoryUrl, DirectoryUrlError};
 use crate::http::field::HeaderField;
 use crate::http::forwarded;
 use crate::signaling::pin::Pin;
@@ -40,6 +42,13 @@ pub fn host_url(text: &str) -> Result<HostUrl, WrongValue> {
 pub fn server_url(text: &str) -> Result<SignalingUrl, WrongValue> {
     let hint = "a right one looks like wss://p.example.org";
     SignalingUrl::parse_server(text).map_err(|error| WrongValue::hidden(error, hint))
+}
+
+/// Parses the URL of a directory.
+#[cfg(feature = "server")]
+pub fn directory(text: &str) -> Result<DirectoryUrl, WrongValue> {
+    let hint = "a right one looks like redis://user:password@db.example.org:6379";
+    text.parse().map_err(|error: DirectoryUrlError| WrongValue::hidden(error, hint))
 }
 
 /// Parses one thing that a host shares: `25565`, `127.0.0.1:25565`, `[::1]:25565` or `db.local:5432`. A bare port is

@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use crate::access::RuleError;
 use crate::address::AddressError;
+#[cfg(feature = "server")]
+use crate::config::DirectoryUrlError;
 use crate::config::DomainError;
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
@@ -54,6 +56,9 @@ pub(super) enum Problem {
     Address(#[from] AddressError),
     #[error("{}", .0.problem())]
     Url(#[from] UrlError),
+    #[cfg(feature = "server")]
+    #[error(transparent)]
+    Directory(#[from] DirectoryUrlError),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]

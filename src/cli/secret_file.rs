@@ -1,9 +1,6 @@
 //! A secret that is kept in a file.
 
 use std::fmt::Display;
-use std::fs::File;
-#[cfg(unix)]
-use std::fs::Metadata;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -81,7 +78,7 @@ pub fn read(secret: Secret, path: &Path) -> Result<(String, Option<String>), Sec
 /// Returns as much of the file as decides whether its first line is a secret, and what there is to remark.
 fn read_beginning(secret: Secret, path: &Path) -> io::Result<(Vec<u8>, Option<String>)> {
     let file = files::open(path)?;
-    let remark = is_shared(&file).then(|| remark(secret.name, path.display()));
+    let remark = files::is_shared(&file).then(|| remark(secret.name, path.display()));
     let mut beginning = Vec::new();
     // The line break has at most two bytes.
     file.take(MAX_SECRET as u64 + 2).read_to_end(&mut beginning)?;
@@ -91,19 +88,6 @@ fn read_beginning(secret: Secret, path: &Path) -> io::Result<(Vec<u8>, Option<St
 /// Says that others can read what is in a file.
 pub(super) fn remark(name: &str, path: impl Display) -> String {
     format!("others than its owner can read {name} in {path}; chmod 600 keeps it secret")
-}
-
-/// Tells whether others may read the file, as ssh does of its keys.
-#[cfg(unix)]
-pub(super) fn is_shared(file: &File) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    let is_shared = |metadata: Metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0;
-    file.metadata().is_ok_and(is_shared)
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_shared(_file: &File) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -144,6 +144,11 @@ impl<T> SecretFlags<T> {
     }
 }
 
+/// The argument with the URL of the directory, and a warning for one with a password.
+const DIRECTORY: &str = "directory";
+const DIRECTORY_SHOWN: &str = "--directory: others on this machine can read the password in the list of processes; \
+                               --directory-file keeps it out of there";
+
 /// Says of each secret among the arguments of a command that others can read it there, and where else it may be.
 pub(super) fn shown(matches: &ArgMatches) -> Vec<String> {
     let is_given = |flag: &str| matches.try_contains_id(&id(flag)).unwrap_or_default();
@@ -155,7 +160,9 @@ pub(super) fn shown(matches: &ArgMatches) -> Vec<String> {
             "{flag}: others on this machine can read it in the list of processes; {elsewhere} keeps it out of there"
         )
     });
-    shown.collect()
+    let directory = matches.try_get_raw(DIRECTORY).ok().flatten();
+    let has_password = directory.into_iter().flatten().any(|url| url.to_string_lossy().contains('@'));
+    shown.chain(has_password.then(|| DIRECTORY_SHOWN.to_owned())).collect()
 }
 
 /// Returns what the secret is called that a key of a file holds, if it holds one.

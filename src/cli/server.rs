@@ -10,8 +10,8 @@ use super::choices::OUTPUT_HELP;
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{
-    ClusterConfig, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, Domain, GatewayConfig, ServerAccess, ServerConfig,
-    SignalingUrl, TlsFiles,
+    ClusterConfig, DEFAULT_MAX_CLIENTS, DEFAULT_MAX_HOSTS, DirectoryAddress, DirectoryConfig, DirectoryUrl, Domain,
+    GatewayConfig, ServerAccess, ServerConfig, SignalingUrl, TlsFiles,
 };
 
 // No line of these is longer than 80 columns, where clap would wrap it.
@@ -140,6 +140,25 @@ pub struct ServerArguments {
     /// With several, one a line, the first proves and all verify, so that it can be replaced server by server.
     #[arg(long, value_name = "FILE", help_heading = "Several servers as one")]
     pub cluster_secret_file: Option<PathBuf>,
+    /// A Redis or a Valkey in which the servers find each other, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
+    ///
+    /// It takes the place of --peer where servers or hosts are many. rediss:// uses TLS.
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        help_heading = "Several servers as one",
+        conflicts_with = "directory_file",
+        value_parser = parse::directory
+    )]
+    pub directory: Option<DirectoryUrl>,
+    /// A file with the URL of the directory in its first line, which keeps the password secret
+    #[arg(long, value_name = "FILE", help_heading = "Several servers as one")]
+    pub directory_file: Option<PathBuf>,
+    /// Where other servers come to this one: the URL of its --peer-listen, as they see it
+    ///
+    /// The directory tells them.
+    #[arg(long, value_name = "URL", help_heading = "Several servers as one", value_parser = parse::server_url)]
+    pub advertise: Option<SignalingUrl>,
 }
 
 /// What is printed on stdout.
@@ -187,7 +206,12 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
         gateway,
         proxy_listen: arguments.proxy_listen,
         admin_listen: arguments.admin_listen,
-        cluster: cluster(arguments.cluster_secret_file, arguments.peer, arguments.peer_listen)?,
+        cluster: cluster(ClusterArguments {
+            secret_file: arguments.cluster_secret_file,
+            peers: arguments.peer,
+            listen: arguments.peer_listen,
+            directory: directory(arguments.directory, arguments.directory_file, arguments.advertise)?,
+        })?,
     };
     match twice(&config) {
         Some(address) => Err(UsageError::SameListen(address)),
@@ -195,17 +219,40 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
     }
 }
 
-/// Turns the arguments about other servers into settings.
-fn cluster(
+/// The arguments about other servers.
+struct ClusterArguments {
     secret_file: Option<PathBuf>,
     peers: Vec<SignalingUrl>,
     listen: Option<SocketAddr>,
-) -> Result<Option<ClusterConfig>, UsageError> {
+    directory: Option<DirectoryConfig>,
+}
+
+/// Turns the arguments about other servers into settings.
+fn cluster(arguments: ClusterArguments) -> Result<Option<ClusterConfig>, UsageError> {
+    let ClusterArguments { secret_file, peers, listen, directory } = arguments;
+    if directory.is_some() && listen.is_none() {
+        return Err(UsageError::DirectoryWithoutListen);
+    }
     match (secret_file, peers.is_empty() && listen.is_none()) {
-        (Some(file), false) => Ok(Some(ClusterConfig { peers, listen, ..ClusterConfig::new(file) })),
+        (Some(file), false) => Ok(Some(ClusterConfig { peers, listen, directory, ..ClusterConfig::new(file) })),
         (None, true) => Ok(None),
         (Some(_), true) => Err(UsageError::ClusterWithoutPeers),
         (None, false) => Err(UsageError::ClusterWithoutSecret),
+    }
+}
+
+/// Turns the arguments about the directory into settings.
+fn directory(
+    url: Option<DirectoryUrl>,
+    file: Option<PathBuf>,
+    advertise: Option<SignalingUrl>,
+) -> Result<Option<DirectoryConfig>, UsageError> {
+    let address = url.map(DirectoryAddress::Url).or(file.map(DirectoryAddress::File));
+    match (address, advertise) {
+        (Some(address), Some(advertise)) => Ok(Some(DirectoryConfig::new(address, advertise))),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(UsageError::DirectoryWithoutAdvertise),
+        (None, Some(_)) => Err(UsageError::AdvertiseWithoutDirectory),
     }
 }
 

@@ -105,6 +105,14 @@ fn several_servers_prove_that_they_belong_together() {
         (&["--open", "--peer", "ws://a"][..], "add --cluster-secret-file"),
         (&["--open", "--peer-listen", "7000"], "add --cluster-secret-file"),
         (&["--open", "--cluster-secret-file", "s"], "add --peer with another's URL, or --peer-listen"),
+        (&["--open", "--cluster-secret-file", "s", "--directory", "redis://a"], "add --advertise"),
+        (
+            &["--open", "--cluster-secret-file", "s", "--directory", "redis://a", "--advertise", "ws://b"],
+            "--peer-listen",
+        ),
+        (&["--open", "--cluster-secret-file", "s", "--peer-listen", "7000", "--advertise", "ws://b"], "--directory"),
+        (&["--open", "--cluster-secret-file", "s", "--directory", "http://:secret@a"], "redis:// or rediss://"),
+        (&["--open", "--directory", "redis://a", "--peer-listen", "7000", "--advertise", "ws://b"], "cluster-secret"),
         (&["--open", "--cluster-secret-file", "s", "--listen", "7000", "--peer-listen", "7000"], "two things"),
     ];
     for (line, expected) in wrong {

@@ -83,6 +83,10 @@ fn server_files(config: &ServerConfig) -> Result<Option<String>, UsageError> {
     let secrets = config.cluster.as_ref().map(|cluster| read_secrets(&cluster.secret_file)).transpose();
     let remark = secrets.map_err(|error| UsageError::Unusable("--cluster-secret-file", error.to_string()))?;
     let remark = remark.and_then(|(_, remark)| remark);
+    let directory = config.cluster.as_ref().and_then(|cluster| cluster.directory.as_ref());
+    let directory = directory.map(|directory| directory.address.read()).transpose();
+    let url = directory.map_err(|error| UsageError::Unusable("--directory-file", error.to_string()))?;
+    let remark = remark.or(url.and_then(|(_, remark)| remark));
     let Some(files) = &config.tls else { return Ok(remark) };
     let tls = tls::server_config(&files.certificate, &files.key);
     let tls = tls.map_err(|error| {

@@ -31,6 +31,16 @@ pub const MAX_EPOCH: u64 = 1 << 62;
 pub enum Message {
     /// The sender has these hosts, or has them no more.
     Names(Names),
+    /// The sender cannot ask its directory, and asks whether the receiver has this host.
+    Seek {
+        /// Its name.
+        id: HostId,
+    },
+    /// Tells whether the directory answers the sender.
+    Directory {
+        /// It does not.
+        away: bool,
+    },
     /// A type that this version does not know, and ignores.
     #[serde(other)]
     Unknown,
@@ -89,8 +99,9 @@ pub struct Order {
 pub enum Wanted {
     /// To join it as a client; the client's address, for people and for shares of places.
     Client(SocketAddr),
-    /// The published service of this number.
-    Service(u16),
+    /// The published service, as the sender knows it: visitors have given that login. If the host has published it with
+    /// another one, the answer is [`MOVED`].
+    Service(Public),
     /// A TCP target that the host dials, for the program that uses the receiver's fellow as a library.
     Target(String),
     /// A TCP target that the host dials, for the holder of the token with this hash.
@@ -136,6 +147,10 @@ pub struct Sealing {
 pub enum Arrived {
     /// About hosts.
     Names(Names),
+    /// Whether this host is here.
+    Seek(HostId),
+    /// Whether the other server is without its directory.
+    Directory(bool),
     /// A tunnel message of the session.
     Tunnel(Bytes),
     /// A type that this version does not know.
@@ -163,6 +178,8 @@ impl Sealing {
             (SERVER, Payload::Binary(message)) => Ok(Arrived::Tunnel(message)),
             (SERVER, Payload::Text(text)) if text.len() <= MAX_TEXT => match serde_json::from_str(&text) {
                 Ok(Message::Names(names)) if names.is_bounded() => Ok(Arrived::Names(names)),
+                Ok(Message::Seek { id }) => Ok(Arrived::Seek(id)),
+                Ok(Message::Directory { away }) => Ok(Arrived::Directory(away)),
                 Ok(Message::Unknown) => Ok(Arrived::Nothing),
                 Ok(Message::Names(_)) | Err(_) => Err(LinkError::Protocol),
             },
@@ -171,10 +188,17 @@ impl Sealing {
     }
 }
 
+impl Message {
+    /// Returns the text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("numbers and texts always serialize")
+    }
+}
+
 impl Names {
     /// Returns the text about hosts, at most [`MAX_HOSTS`].
     pub fn to_text(self) -> String {
-        serde_json::to_string(&Message::Names(self)).expect("numbers and texts always serialize")
+        Message::Names(self).to_text()
     }
 
     fn is_bounded(&self) -> bool {

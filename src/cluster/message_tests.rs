@@ -43,8 +43,8 @@ fn names_read_as_the_protocol_says() {
     let text = serde_json::to_string(&message).unwrap();
     assert_eq!(text, r#"{"type":"names","here":[],"gone":["abc"],"complete":true}"#);
     assert_eq!(serde_json::from_str::<Message>(r#"{"type":"names","gone":["abc"],"complete":true}"#).unwrap(), message);
-    let order = Order { id: "abc".parse().unwrap(), epoch: 7, to: Wanted::Service(2) };
-    let text = r#"{"id":"abc","epoch":7,"to":{"service":2}}"#;
+    let order = Order { id: "abc".parse().unwrap(), epoch: 7, to: Wanted::Service(Public { service: 2, auth: None }) };
+    let text = r#"{"id":"abc","epoch":7,"to":{"service":{"service":2}}}"#;
     assert_eq!(order.to_text().as_deref(), Some(text));
     assert_eq!(Order::parse(text), Some(order));
     let client = r#"{"id":"abc","epoch":7,"to":{"client":"192.0.2.1:9"}}"#;

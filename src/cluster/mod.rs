@@ -4,6 +4,7 @@
 //! of who holds which name, and [`framing`] how a client's messages cross a link in a stream. The time comes in as a
 //! value. `docs/protocol.md` section 9 is the specification.
 
+pub mod directory;
 pub mod framing;
 pub mod greeting;
 pub mod message;
@@ -33,6 +34,16 @@ impl ServerId {
     /// Creates the id of a server that starts.
     pub fn random() -> ServerId {
         ServerId(Binary(rand::random()))
+    }
+
+    /// Returns the id as text.
+    pub fn hex(&self) -> String {
+        self.0.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Parses what [`ServerId::hex`] returned.
+    pub fn parse(text: &str) -> Option<ServerId> {
+        unhex(text).map(|bytes| ServerId(Binary(bytes)))
     }
 
     /// Creates an id of these bytes.
@@ -65,6 +76,19 @@ impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// Reads bytes that are written as small hexadecimal digits.
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() != 2 * N || !text.bytes().all(is_digit) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Says which of two links between the same servers stays: the one that the smaller id dialled. But a server that has a

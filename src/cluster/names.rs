@@ -36,7 +36,7 @@ pub struct Entry {
 }
 
 /// A host that wants a name here.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The tags of its owner, by each secret; the first is announced.
     pub owners: Vec<Tag>,
@@ -265,6 +265,11 @@ impl Names {
     /// Counts the names that a server claims.
     pub fn count_at(&self, server: ServerId) -> usize {
         self.servers.get(&server).map_or(0, |server| server.names)
+    }
+
+    /// Takes note of a name that was lost, as the directory says.
+    pub fn lose(&mut self, loss: Loss) {
+        self.losses.push_back(loss);
     }
 
     /// Returns the next name that was lost to another server.

@@ -1,12 +1,12 @@
 //! The settings of a server that is one of several.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::directory::DirectoryConfig;
 use crate::cluster::{Secrets, SecretsError};
 use crate::net::files;
 use crate::signaling::url::SignalingUrl;
@@ -24,6 +24,8 @@ pub struct ClusterConfig {
     pub peers: Vec<SignalingUrl>,
     /// Where other servers come to. Links are sealed, with or without TLS.
     pub listen: Option<SocketAddr>,
+    /// Where servers find each other and each other's hosts. Without it, each names its hosts to all others.
+    pub directory: Option<DirectoryConfig>,
 }
 
 /// Why a file gives no secrets. Shows nothing of what is in it.
@@ -50,7 +52,7 @@ pub enum SecretsFileError {
 impl ClusterConfig {
     /// Creates the settings of a server that neither dials others nor is dialled.
     pub fn new(secret_file: impl Into<PathBuf>) -> ClusterConfig {
-        ClusterConfig { secret_file: secret_file.into(), peers: Vec::new(), listen: None }
+        ClusterConfig { secret_file: secret_file.into(), peers: Vec::new(), listen: None, directory: None }
     }
 }
 
@@ -61,7 +63,7 @@ impl ClusterConfig {
 pub(crate) fn read_secrets(path: &Path) -> Result<(Secrets, Option<String>), SecretsFileError> {
     let unreadable = |source| SecretsFileError::Unreadable { path: path.into(), source };
     let file = files::open(path).map_err(unreadable)?;
-    let remark = is_shared(&file).then(|| {
+    let remark = files::is_shared(&file).then(|| {
         let path = path.display();
         format!("others than its owner can read the cluster's secrets in {path}; chmod 600 keeps them secret")
     });
@@ -69,16 +71,4 @@ pub(crate) fn read_secrets(path: &Path) -> Result<(Secrets, Option<String>), Sec
     file.take(MAX_FILE).read_to_string(&mut text).map_err(unreadable)?;
     let invalid = |source| SecretsFileError::Invalid { path: path.into(), source };
     Ok((Secrets::parse(&text).map_err(invalid)?, remark))
-}
-
-/// Tells whether others may read the file.
-#[cfg(unix)]
-fn is_shared(file: &File) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_shared(_file: &File) -> bool {
-    false
 }

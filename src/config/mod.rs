@@ -5,6 +5,8 @@
 mod approver;
 #[cfg(feature = "server")]
 pub(crate) mod cluster;
+#[cfg(feature = "server")]
+pub(crate) mod directory;
 mod error;
 mod forwards;
 mod server;
@@ -29,6 +31,8 @@ pub use server::{
 pub use self::approver::{Approver, JoinRequest};
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterConfig;
+#[cfg(feature = "server")]
+pub use self::directory::{DirectoryAddress, DirectoryConfig, DirectoryUrl, DirectoryUrlError};
 pub use self::error::ConfigError;
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};

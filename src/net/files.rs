@@ -14,6 +14,19 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// Tells whether others than its owner may read a file.
+#[cfg(unix)]
+pub(crate) fn is_shared(file: &File) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// Tells whether others than its owner may read a file.
+#[cfg(not(unix))]
+pub(crate) fn is_shared(_file: &File) -> bool {
+    false
+}
+
 #[cfg(unix)]
 mod pipe {
     use std::fs::{self, File};

@@ -186,6 +186,8 @@ impl Core {
                 Waiter::Side(server) => self.turn.tell(PeerNotice::Resolved { server, answer }),
                 #[cfg(feature = "server")]
                 Waiter::Peer(peer) => self.turn.tell(ServerNotice::Resolved { peer, answer }),
+                #[cfg(feature = "server")]
+                Waiter::Directory => self.turn.tell(ServerNotice::DirectoryResolved { answer }),
                 Waiter::Flow(flow) => {
                     let (flows, mut shared) = self.flows_and_shared();
                     flows.handle_flow_lookup(&mut shared, flow, &answer);
@@ -292,6 +294,7 @@ impl Core {
             Some(Source::Negotiation(slot)) => self.turn.tell(ClientNotice::Negotiation { slot }),
             Some(Source::Requests(slot)) => self.turn.tell(ClientNotice::Request { slot, event: event.clone() }),
             Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
+            Some(Source::Directory) => self.turn.tell(ServerNotice::Directory { event: event.clone() }),
             Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { slot, event: event.clone() }),
             Some(Source::Programs(slot)) => {
                 if let Some(listener) = self.flows.listener_at(slot) {

@@ -77,6 +77,8 @@ pub(super) enum ServerDue {
     Pulse,
     /// The next hosts may leave a server that ends.
     Departure,
+    /// The directory may have something to do.
+    Directory,
     /// The connection of a browser may have taken too long.
     Web(Mark),
 }

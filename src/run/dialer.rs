@@ -52,6 +52,9 @@ pub(super) enum Waiter {
     /// A server, for the other one with this number.
     #[cfg(feature = "server")]
     Peer(usize),
+    /// A server, for the directory of its cluster.
+    #[cfg(feature = "server")]
+    Directory,
 }
 
 /// A peer's stream, and the target that it is to be joined to.

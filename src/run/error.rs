@@ -4,7 +4,7 @@ use std::io;
 
 use crate::config::ConfigError;
 #[cfg(feature = "server")]
-use crate::config::{cluster::SecretsFileError, tokens::TokensFileError};
+use crate::config::{cluster::SecretsFileError, directory::DirectoryFileError, tokens::TokensFileError};
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsConfigError;
 use crate::net::websocket::{Dialled, WebSocketError};
@@ -36,6 +36,10 @@ pub enum RunError {
     #[cfg(feature = "server")]
     #[error(transparent)]
     ClusterSecrets(#[from] SecretsFileError),
+    /// The address of the directory of a cluster cannot be read.
+    #[cfg(feature = "server")]
+    #[error(transparent)]
+    Directory(#[from] DirectoryFileError),
     /// The host's signaling WebSocket cannot be reached, or ended too early.
     #[error("cannot reach the host: {0}")]
     WebSocket(#[from] WebSocketError),
@@ -96,6 +100,8 @@ impl RunError {
             RunError::Tokens(_) => "tokens",
             #[cfg(feature = "server")]
             RunError::ClusterSecrets(_) => "cluster-secret",
+            #[cfg(feature = "server")]
+            RunError::Directory(_) => "directory",
             RunError::WebSocket(WebSocketError::Certificate { .. })
             | RunError::Server(WebSocketError::Certificate { .. }) => "certificate",
             RunError::WebSocket(WebSocketError::Busy { .. }) => "busy",

@@ -131,6 +131,12 @@ pub(super) enum ServerNotice {
     WebPoll { web: Mark },
     /// The look-up of another server of the cluster was answered.
     Resolved { peer: usize, answer: Result<Vec<SocketAddr>, String> },
+    /// The connection to the directory is ready.
+    Directory { event: MioEvent },
+    /// The connection to the directory may have more to read although no event says so.
+    DirectoryPoll,
+    /// The look-up of the directory's address was answered.
+    DirectoryResolved { answer: Result<Vec<SocketAddr>, String> },
     /// A deadline of the server.
     Due(ServerDue),
 }

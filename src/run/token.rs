@@ -34,6 +34,8 @@ pub(super) enum Source {
     Connection(Slot),
     /// A forwarded connection that waits for its reset.
     Leaving(Slot),
+    /// A server's connection to the directory of its cluster.
+    Directory,
 }
 
 const KIND_BITS: u32 = 4;
@@ -56,6 +58,7 @@ impl Source {
             Source::Leaving(slot) => (11, slot.to_bits()),
             Source::Signaling => (12, 0),
             Source::Requests(slot) => (13, slot.to_bits()),
+            Source::Directory => (14, 0),
         };
         Token(slot << KIND_BITS | kind)
     }
@@ -77,6 +80,7 @@ impl Source {
             11 => Source::Leaving(slot),
             12 => Source::Signaling,
             13 => Source::Requests(slot),
+            14 => Source::Directory,
             _ => return None,
         })
     }
@@ -92,6 +96,7 @@ mod tests {
         for source in [
             Source::Waker,
             Source::Signaling,
+            Source::Directory,
             Source::Web(at(5)),
             Source::Signals,
             Source::Interfaces,

@@ -319,6 +319,14 @@ pub enum Event {
         /// Why, in a few words.
         reason: String,
     },
+    /// The directory of the cluster does not answer any more: the server goes on with what it knows.
+    #[non_exhaustive]
+    DirectoryLost {
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// The directory of the cluster answers again.
+    DirectoryBack,
     /// A client joined a host through the server.
     #[non_exhaustive]
     ClientJoined {

@@ -135,6 +135,8 @@ impl Human {
             | Event::Draining { .. }
             | Event::PeerLinked { .. }
             | Event::PeerLost { .. }
+            | Event::DirectoryLost { .. }
+            | Event::DirectoryBack
             | Event::ClientJoined { .. }
             | Event::ClientLeft { .. }
             | Event::Reloaded { .. }

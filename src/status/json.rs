@@ -205,6 +205,8 @@ mod tests {
                 Event::PeerLost { server: "0123abcd".into(), reason: "x".into() },
                 r#"{"event":"peer-lost","server":"0123abcd","reason":"x"}"#,
             ),
+            (Event::DirectoryLost { reason: "x".into() }, r#"{"event":"directory-lost","reason":"x"}"#),
+            (Event::DirectoryBack, r#"{"event":"directory-back"}"#),
             (Event::HostLeft { id: id(), reason: "x".into() }, r#"{"event":"host-left","id":"myhost","reason":"x"}"#),
             (
                 Event::ClientJoined { id: id(), remote: remote(), conversation: 7 },

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub crossed: Crossed,
     /// Where hosts were that somebody wanted.
     pub lookups: Lookups,
+    /// The directory of the cluster, if there is one.
+    pub directory: Option<DirectoryMetrics>,
     /// Clients that are connected at present.
     pub clients: usize,
     /// TCP connections of every kind that are open at present.
@@ -92,6 +94,19 @@ pub struct Lookups {
     pub nowhere: u64,
 }
 
+/// What is counted of the directory of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DirectoryMetrics {
+    /// It answers.
+    pub is_up: bool,
+    /// Look-ups that found a host.
+    pub found: u64,
+    /// Look-ups of hosts that are nowhere.
+    pub absent: u64,
+    /// Look-ups that had no answer in time.
+    pub away: u64,
+}
+
 /// A histogram of durations.
 #[derive(Debug, Clone, Default)]
 struct Histogram {
@@ -110,6 +125,7 @@ impl Metrics {
             cluster_streams: 0,
             crossed: Crossed::default(),
             lookups: Lookups::default(),
+            directory: None,
             clients: 0,
             connections: 0,
             conversations: 0,
@@ -162,6 +178,14 @@ impl Metrics {
         let Lookups { here, elsewhere, away, nowhere } = self.lookups;
         for (result, count) in [("here", here), ("elsewhere", elsewhere), ("away", away), ("nowhere", nowhere)] {
             page.sample("pinhole_lookups_total", &[("result", result)], count);
+        }
+        if let Some(DirectoryMetrics { is_up, found, absent, away }) = self.directory {
+            let help = "Whether the directory of the cluster answers.";
+            page.single("pinhole_directory_up", "gauge", help, u8::from(is_up));
+            page.family("pinhole_directory_lookups_total", "counter", "Look-ups of hosts in the directory, by result.");
+            for (result, count) in [("found", found), ("absent", absent), ("away", away)] {
+                page.sample("pinhole_directory_lookups_total", &[("result", result)], count);
+            }
         }
         let help = "Registrations that replaced an earlier connection.";
         page.single("pinhole_replacements_total", "counter", help, self.replacements);

@@ -69,6 +69,8 @@ impl Reporter {
                     | Event::Draining { .. }
                     | Event::PeerLinked { .. }
                     | Event::PeerLost { .. }
+                    | Event::DirectoryLost { .. }
+                    | Event::DirectoryBack
                     | Event::ClientJoined { .. }
                     | Event::ClientLeft { .. }
                     | Event::Reloaded { .. }

@@ -22,6 +22,11 @@ pub(super) fn describe(event: &Event, paint: &Paint) -> Option<String> {
         Event::PeerLost { server, reason } => {
             format!("the link to the server {server} is gone: {}", sanitize(reason, MAX_PEER_TEXT))
         }
+        Event::DirectoryLost { reason } => {
+            let reason = sanitize(reason, MAX_PEER_TEXT);
+            format!("the directory is away ({reason}); hosts and links go on, and it is asked again")
+        }
+        Event::DirectoryBack => "the directory is back".to_owned(),
         Event::HostLeft { id, reason } => format!("host {id} left: {}", sanitize(reason, MAX_PEER_TEXT)),
         Event::ClientJoined { id, remote, conversation } => {
             paint.dim(&format!("client {id}/{conversation} joined from {remote}"))

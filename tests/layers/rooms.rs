@@ -90,7 +90,8 @@ pub(crate) const ROOMS: &[Room] = &[
         &["access", "address", "http", "net", "session", "signaling", "socks", "tunnel"],
         &["ipnet", "std::net", "thiserror"],
     ),
-    room("config/cluster", &["cluster"], &["std::fs", "std::io", "std::os"]),
+    room("config/cluster", &["cluster"], &["std::io"]),
+    room("config/directory", &["cluster"], &["percent_encoding", "std::io"]),
     room("config/tokens", &[], &["aws_lc_rs", "data_encoding", "serde", "sha2", "std::io", "toml"]),
     // Sockets.
     room("net", &[], &["log", "std::io", "std::net", "thiserror"]),
@@ -182,7 +183,6 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/manual", &[], &["roff"]),
     room("cli/pipe", &[], &["std::fs", "std::os", "std::thread"]),
     room("cli/prompt", &[], &["dialoguer", "signal_hook"]),
-    room("cli/secret_file", &[], &["std::fs", "std::os"]),
     room("cli/parse", &[], &["ipnet"]),
     room("cli/server", &[], &["ipnet"]),
     room("cli/verify", &[], &["serde_json"]),

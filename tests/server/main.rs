@@ -22,6 +22,8 @@ mod cluster_health;
 mod cluster_operation;
 /// Clients that do not read, and crowds.
 mod crowds;
+/// Several servers and a Redis in which they find each other.
+mod directory;
 /// Hosts and clients that know several servers: servers that die, freeze and drain.
 mod failover;
 /// What happens to a cluster under load when servers, links and processes fail.

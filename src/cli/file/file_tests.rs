@@ -64,7 +64,8 @@ fn shown(command: &Command) -> String {
 /// A value for each key.
 #[rustfmt::skip]
 const SAMPLES: &[(&str, &str)] = &[
-    ("admin-listen", "9000"), ("allow", r#"["10.0.0.0/8:80"]"#), ("allow-reverse", "[8000]"), ("ask", "true"),
+    ("admin-listen", "9000"), ("advertise", r#""ws://10.0.0.1:7000""#), ("directory", r#""redis://10.0.0.5""#),
+    ("directory-file", r#""directory""#), ("allow", r#"["10.0.0.0/8:80"]"#), ("allow-reverse", "[8000]"), ("ask", "true"),
     ("ca", r#""ca.pem""#), ("cluster-secret-file", r#""secret""#), ("dial", r#"["5432:db.local:5432"]"#), ("gateway-domain", r#""p.example.org""#),
     ("gateway-listen", r#"[":80"]"#), ("grace", "30"), ("header", r#"["A: b"]"#), ("id", r#""my-host""#),
     ("json", "true"), ("listen", "5000"), ("locals", r#"["web=8080", 22]"#), ("log-format", r#""json""#),

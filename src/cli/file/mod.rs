@@ -66,8 +66,14 @@ impl Document {
 fn secret(setting: &Setting) -> Option<&'static str> {
     match setting.key.as_str() {
         "url" => setting.values().iter().any(has_secret).then_some("the pin"),
+        "directory" => setting.values().iter().any(has_password).then_some("the password of the directory"),
         key => secrets::name(key),
     }
+}
+
+/// Tells whether the URL of a directory has a password in it.
+fn has_password(url: &setting::Value) -> bool {
+    url.text.to_str().is_some_and(|text| text.contains('@'))
 }
 
 /// Tells whether a URL has the pin in it.

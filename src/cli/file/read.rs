@@ -8,7 +8,6 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::secret_file;
 use super::keys::{Key, Keys, Kind, MAX_VERBOSE, ROLES};
 use super::places::Places;
 use super::setting::{Said, Setting, Value};
@@ -103,7 +102,7 @@ impl Document {
         let wrong = |fault| FileError { place: name.clone(), fault };
         let mut bytes = Vec::new();
         let read = files::open(path).and_then(|file| {
-            let is_shared = secret_file::is_shared(&file);
+            let is_shared = files::is_shared(&file);
             file.take(MAX_FILE + 1).read_to_end(&mut bytes).map(|_| is_shared)
         });
         let is_shared = read.map_err(|error| wrong(Fault::Unreadable(error)))?;

@@ -90,6 +90,12 @@ const SERVER: &[&[&str]] = &[
     &["--gateway-domain=p.example.org", "--gateway-listen=:80"],
     &["--admin-listen", "9"],
     &["--cluster-secret-file=/s", "--peer=ws://10.0.0.2:7000", "--peer-listen=:7000"],
+    &[
+        "--cluster-secret-file=/s",
+        "--peer-listen=:7000",
+        "--directory=redis://:p@a/1",
+        "--advertise=ws://10.0.0.1:7000",
+    ],
 ];
 
 /// A command line of some of these options, with a pin.

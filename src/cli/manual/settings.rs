@@ -11,6 +11,7 @@ use super::words::FILE;
 const EXAMPLES: &[(&str, &str)] = &[
     ("ca", "\"ca.pem\""),
     ("cluster-secret-file", "\"cluster.secret\""),
+    ("directory-file", "\"directory.url\""),
     ("gateway-listen", "[\":80\"]"),
     ("peer", "[\"ws://10.0.0.2:7000\"]"),
     ("pin-file", "\"nas.pin\""),
@@ -25,6 +26,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("[NAME=]TARGET", "[\"web=8080\", 22, \"udp:53\"]"),
     ("[NAME=]LOCAL", "[\"web=8080\", \"db=unix:/tmp/db.sock\"]"),
     ("ADDR", "\":5000\""),
+    ("DIRECTORY", "\"redis://10.0.0.5:6379\""),
     ("RULE", "[\"10.0.0.0/8:80,443\", \"*.internal:22\"]"),
     ("PORTS", "[\"8000-8010\", \"udp:53\"]"),
     ("VERSION", "[\"v2\", \"web=v1\"]"),

@@ -130,6 +130,7 @@ const SERVER: Words = Words {
     files: &[
         ("--tokens FILE", "Which tokens may register which ids, in TOML; see below."),
         ("--cluster-secret-file FILE", "The secrets that the servers of a cluster share, one a line."),
+        ("--directory-file FILE", "The URL of the directory in its first line."),
         ("--tls-cert FILE, --tls-key FILE", "The certificate of this server and its key, in PEM."),
     ],
     signals: &[

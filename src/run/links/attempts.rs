@@ -30,8 +30,13 @@ impl Attempts {
     }
 
     /// Returns the next address.
-    pub(super) fn next(&mut self) -> Option<SocketAddr> {
+    pub(in crate::run) fn next(&mut self) -> Option<SocketAddr> {
         self.left.pop_front()
+    }
+
+    /// Tells whether there is another address.
+    pub(in crate::run) fn has_more(&self) -> bool {
+        !self.left.is_empty()
     }
 
     /// Returns the time for the address that was returned last.

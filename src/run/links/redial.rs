@@ -39,6 +39,11 @@ impl Redial {
         is_sooner
     }
 
+    /// Returns when a dial is planned.
+    pub(in crate::run) fn planned(&self) -> Option<Instant> {
+        self.at
+    }
+
     /// Tells whether a dial is planned.
     pub(in crate::run) fn is_planned(&self) -> bool {
         self.at.is_some()

@@ -42,6 +42,7 @@ impl Server {
         self.metrics.clients = self.clients.len();
         self.metrics.cluster_links = self.cluster.as_ref().map_or(0, Cluster::links);
         self.metrics.cluster_streams = self.peers().into_iter().map(|peer| self.streams_of(peer)).sum();
+        self.metrics.directory = self.directory_metrics();
         self.metrics.connections = self.links.len() + self.webs.len();
         self.metrics.requests = self.webs.iter().filter(|(_, web)| web.is_busy()).count();
         Answer::content(200, metrics::CONTENT_TYPE, self.metrics.render())

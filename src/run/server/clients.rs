@@ -36,6 +36,7 @@ impl Server {
             Place::At(elsewhere) => elsewhere.link,
             Place::Away => return self.refuse_away(key),
             Place::Nowhere => return self.refuse_unknown(key, id),
+            Place::Asked => return self.seek(key, id),
         };
         if let Some(link) = self.links.get_mut(key) {
             link.phase = Phase::Client(Box::new(Joined {
@@ -66,7 +67,7 @@ impl Server {
     /// Gives a client that sent its first message a place and a number, or refuses it.
     fn begin_conversation(&mut self, key: LinkKey) -> Option<u32> {
         let id = self.client(key)?.id.clone();
-        let host = match self.place(&id) {
+        let host = match self.place_now(&id) {
             Place::Here(host) => host,
             // One hop, never two.
             Place::At(_) if self.is_guest(key) => {
@@ -74,7 +75,7 @@ impl Server {
                 return None;
             }
             Place::At(elsewhere) => return self.begin_distant(key, elsewhere),
-            Place::Away => {
+            Place::Away | Place::Asked => {
                 self.refuse_away(key);
                 return None;
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use super::store::Store;
 use crate::cluster::framing::{Assembly, Unsent};
 use crate::cluster::greeting::{Dialler, Listener, Proven};
 use crate::cluster::message::Sealing;
@@ -33,8 +34,12 @@ pub(super) struct Cluster {
     pub(super) was_complete: bool,
     pub(super) secrets: Secrets,
     pub(super) names: Names,
-    /// The servers that this one dials.
-    pub(super) dials: Vec<Dial>,
+    /// The servers that this one dials, by numbers that never come again.
+    pub(super) dials: BTreeMap<usize, Dial>,
+    /// Number of servers dialled so far.
+    dialled: usize,
+    /// The directory, if there is one.
+    pub(super) store: Option<Store>,
     pub(super) links: BTreeMap<ServerId, LinkKey>,
     /// The client of each stream that carries its conversation.
     pub(super) clients: HashMap<Half, LinkKey>,
@@ -51,6 +56,8 @@ pub(super) enum Place {
     /// It may be at a server without a link at the moment.
     Away,
     Nowhere,
+    /// The directory is asked: [wait](super::Server::wait_for) for its answer.
+    Asked,
 }
 
 /// A host at another server.
@@ -67,22 +74,33 @@ impl Cluster {
     pub(super) fn new(turn: &mut Turn, config: &ClusterConfig) -> Result<Cluster, RunError> {
         let (secrets, remark) = read_secrets(&config.secret_file)?;
         remark.into_iter().for_each(|remark| turn.warn("cluster-secret-file", remark));
-        let mut dials = Vec::new();
-        for url in &config.peers {
-            dials.push(Dial::new(url)?);
+        let mut dials = BTreeMap::new();
+        for (number, url) in config.peers.iter().enumerate() {
+            dials.insert(number, Dial::new(url, None)?);
         }
         let own = ServerId::random();
+        let store = config.directory.as_ref().map(|directory| Store::new(turn, own, directory)).transpose()?;
         Ok(Cluster {
             own,
             since: turn.now,
             was_complete: false,
             secrets,
             names: Names::new(own, dials.len()),
+            dialled: dials.len(),
             dials,
+            store,
             links: BTreeMap::new(),
             clients: HashMap::new(),
             pairs: HashMap::new(),
         })
+    }
+
+    /// Adds a server to dial. Returns its number.
+    pub(super) fn add_dial(&mut self, dial: Dial) -> usize {
+        let number = self.dialled;
+        self.dialled += 1;
+        self.dials.insert(number, dial);
+        number
     }
 
     /// Returns the claim of a host. `owner` is the hash of its token, or its instance.
@@ -107,6 +125,8 @@ pub(super) struct Dial {
     pub(super) is_told: bool,
     /// Why it could not be reached last, or why its link is gone.
     pub(super) error: Option<String>,
+    /// Whom the directory says to be there.
+    pub(super) expected: Option<ServerId>,
 }
 
 /// ```text
@@ -147,6 +167,8 @@ pub(super) struct Peer {
     /// We dialled it.
     pub(super) is_dialled: bool,
     pub(super) since: Instant,
+    /// It cannot ask its directory, and its hosts may not be there.
+    pub(super) has_no_directory: bool,
 }
 
 impl Peer {
@@ -157,18 +179,18 @@ impl Peer {
 }
 
 impl Dial {
-    pub(super) fn new(url: &SignalingUrl) -> Result<Dial, RunError> {
+    pub(super) fn new(url: &SignalingUrl, expected: Option<ServerId>) -> Result<Dial, RunError> {
         let way = Way::new(&url.peer_endpoint(), &[], None, None)?;
         let redial = Redial::new(MIN_BACKOFF, MAX_BACKOFF);
         let (addresses, aim) = (Addresses::default(), Aim::Away);
-        Ok(Dial { url: url.clone(), way, addresses, redial, aim, is_told: false, error: None })
+        Ok(Dial { url: url.clone(), way, addresses, redial, aim, is_told: false, error: None, expected })
     }
 }
 
 impl Cluster {
     pub(super) fn count_missing(&mut self) {
         let is_missing = |dial: &&Dial| matches!(dial.aim, Aim::Away | Aim::Dialling);
-        self.names.set_missing(self.dials.iter().filter(is_missing).count());
+        self.names.set_missing(self.dials.values().filter(is_missing).count());
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::Server;
 use super::cluster::Place;
+use super::waiting::{Waiting, Wanted};
 use crate::address::Target;
 use crate::cluster::message::{self, Order};
 use crate::net::program_stream::ProgramStream;
 use crate::run::keys::SessionKey;
-use crate::run::opener::{DialError, Opener, PATIENCE, Until};
+use crate::run::opener::{DialError, Opener, PATIENCE, Request, Until};
 use crate::signaling::rendezvous::HostId;
 use crate::tunnel::ConnectTarget;
 
@@ -14,13 +15,6 @@ use crate::tunnel::ConnectTarget;
 #[derive(Debug, Clone)]
 pub struct Dialer {
     opener: Opener<Wanted>,
-}
-
-/// A host, and the target that it is to dial.
-#[derive(Debug)]
-pub(super) struct Wanted {
-    id: HostId,
-    target: Target,
 }
 
 impl Dialer {
@@ -47,30 +41,39 @@ impl Server {
     /// Opens the streams that other threads requested.
     pub(super) fn handle_dials(&mut self) {
         while let Some(request) = self.dials.poll() {
-            match self.dialling(&request.target) {
-                Ok((session, target)) => {
-                    self.metrics.dials += 1;
-                    request.open(&mut self.core, session, &target);
-                }
-                Err(error) => request.refuse(error),
-            }
+            self.handle_dial(request);
         }
     }
 
-    /// Returns the session that leads to a host, and the target of a stream there.
-    fn dialling(&mut self, wanted: &Wanted) -> Result<(SessionKey, ConnectTarget), DialError> {
+    pub(super) fn handle_dial(&mut self, request: Request<Wanted>) {
+        match self.dialling(&request.target) {
+            Ok(Some((session, target))) => {
+                self.metrics.dials += 1;
+                request.open(&mut self.core, session, &target);
+            }
+            Ok(None) => {
+                let id = request.target.id.clone();
+                self.wait_for(&id, Waiting::Dial(Box::new(request)));
+            }
+            Err(error) => request.refuse(error),
+        }
+    }
+
+    /// Returns the session that leads to a host, and the target of a stream there; `None` if the directory is asked.
+    fn dialling(&mut self, wanted: &Wanted) -> Result<Option<(SessionKey, ConnectTarget)>, DialError> {
         let (id, target) = (&wanted.id, wanted.target.to_string());
         let dials = match self.place(id) {
             Place::Here(key) if self.host(key).is_some_and(|host| host.dials) => {
                 let session = self.session_of(key).ok_or(DialError::NoHost)?;
-                return Ok((session, ConnectTarget::Tcp(target)));
+                return Ok(Some((session, ConnectTarget::Tcp(target))));
             }
             Place::At(elsewhere) if elsewhere.dials => elsewhere,
             Place::Here(_) | Place::At(_) => return Err(DialError::NotAllowed),
+            Place::Asked => return Ok(None),
             Place::Away | Place::Nowhere => return Err(DialError::NoHost),
         };
         let order = Order { id: id.clone(), epoch: dials.epoch, to: message::Wanted::Target(target) };
         let target = order.to_text().map(ConnectTarget::Tcp).ok_or(DialError::NotAllowed)?;
-        Ok((dials.session, target))
+        Ok(Some((dials.session, target)))
     }
 }

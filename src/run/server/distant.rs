@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::Server;
 use super::cluster::{Distant, Elsewhere, Half, Place};
 use super::phase::{Joined, Phase};
+use super::waiting::Waiting;
 use crate::cluster::framing::FramingError;
 use crate::cluster::message::{MOVED, Order, Wanted};
 use crate::run::connections::stream_hash;
@@ -219,22 +220,32 @@ impl Server {
         if client.is_leaving {
             return;
         }
-        let Some(distant) = client.distant.as_ref() else { return };
+        let Some(distant) = client.distant.as_mut() else { return };
         let has_moved = !distant.is_accepted && detail == MOVED;
-        let may_follow = has_moved && !distant.has_followed;
-        let id = client.id.clone();
+        if has_moved && !std::mem::replace(&mut distant.has_followed, true) {
+            let id = client.id.clone();
+            self.forget_place(&id);
+            self.follow_client(key);
+        } else if reason == AbortReason::TooManyStreams {
+            self.refuse(key, Refusal::Full, "the host's server has all the clients it may have; try again later");
+        } else {
+            self.refuse_away(key);
+        }
+    }
+
+    /// Opens a client's stream again where its host is now: it had just moved.
+    pub(super) fn follow_client(&mut self, key: LinkKey) {
+        let Some(id) = self.client(key).map(|client| client.id.clone()) else { return };
         match self.place(&id) {
-            Place::At(elsewhere) if may_follow => {
+            Place::At(elsewhere) => {
                 let Some((half, _)) = self.open_distant(key, &id, &elsewhere) else { return self.refuse_away(key) };
                 if let Some(distant) = self.client(key).and_then(|client| client.distant.as_mut()) {
-                    (distant.half, distant.has_followed) = (half, true);
+                    distant.half = half;
                 }
             }
-            Place::Nowhere if has_moved => self.refuse_unknown(key, &id),
-            _ if reason == AbortReason::TooManyStreams => {
-                self.refuse(key, Refusal::Full, "the host's server has all the clients it may have; try again later");
-            }
-            _ => self.refuse_away(key),
+            Place::Asked => self.wait_for(&id, Waiting::Follower(key)),
+            Place::Nowhere => self.refuse_unknown(key, &id),
+            Place::Here(_) | Place::Away => self.refuse_away(key),
         }
     }
 

@@ -60,6 +60,7 @@ impl Server {
             Stage::Serving => {
                 self.core.turn.stopping();
                 self.stage = Stage::Draining(self.core.turn.now + DRAIN);
+                self.leave_directory();
             }
             Stage::Draining(_) | Stage::Parting(_) => {
                 self.say_good_bye();

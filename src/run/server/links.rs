@@ -119,6 +119,9 @@ impl Server {
             }
             Phase::Closing => self.drop_link(key, "closed"),
             Phase::Asking(_) | Phase::Visiting(_) => self.drop_link(key, "it said nothing"),
+            Phase::Claiming(..) | Phase::Seeking => {
+                self.refuse(key, Refusal::Busy, "the directory did not answer in time; try again");
+            }
             Phase::Greeting(_) => self.refuse(key, Refusal::Timeout, "the greeting took too long"),
             Phase::Registering(_) | Phase::Client(_) => {
                 self.refuse(key, Refusal::Timeout, "nothing was said within 10 s");
@@ -129,6 +132,9 @@ impl Server {
     /// Reads a link's messages, until there are no more, others have their turn, or there is no room for them.
     pub(super) fn poll_link(&mut self, key: LinkKey) {
         for _ in 0..MESSAGES_PER_TURN {
+            if self.is_seeking(key) {
+                return;
+            }
             if self.block_if_full(key) {
                 return self.drained(key);
             }
@@ -213,10 +219,11 @@ impl Server {
             Some(Phase::Host(_)) => self.handle_host_text(key, &text),
             Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Text(text)),
             Some(Phase::Greeting(_)) => self.handle_greeting(key, &text),
-            Some(Phase::Contending(..) | Phase::Peer(_)) => {
+            Some(Phase::Contending(..) | Phase::Claiming(..) | Phase::Peer(_)) => {
                 self.refuse(key, Refusal::Protocol, "a message came out of turn");
             }
-            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Dialling(_) | Phase::Closing) | None => {}
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Seeking | Phase::Dialling(_) | Phase::Closing)
+            | None => {}
         }
     }
 
@@ -226,10 +233,11 @@ impl Server {
             Some(Phase::Client(_)) => self.handle_client_message(key, Payload::Binary(bytes)),
             Some(Phase::Peer(_)) => self.handle_peer_message(key, bytes),
             Some(Phase::Greeting(_)) => self.handle_first(key, bytes),
-            Some(Phase::Registering(_) | Phase::Contending(..)) => {
+            Some(Phase::Registering(_) | Phase::Contending(..) | Phase::Claiming(..)) => {
                 self.refuse(key, Refusal::Protocol, "a host registers before it sends anything else");
             }
-            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Dialling(_) | Phase::Closing) | None => {}
+            Some(Phase::Asking(_) | Phase::Visiting(_) | Phase::Seeking | Phase::Dialling(_) | Phase::Closing)
+            | None => {}
         }
     }
 
@@ -300,10 +308,11 @@ impl Server {
             Phase::Host(host) => self.host_left(key, *host, reason),
             Phase::Client(client) => self.client_left(key, *client, reason),
             Phase::Contending(register, _) => self.contender_left(key, &register),
+            Phase::Claiming(register, _) => self.claimant_left(key, &register),
             Phase::Dialling(peer) => self.peer_unreached(peer, reason),
             Phase::Greeting(greeting) => self.greeting_left(&greeting, reason),
             Phase::Peer(peer) => self.peer_left(key, &peer, reason),
-            Phase::Asking(_) | Phase::Visiting(_) | Phase::Registering(_) | Phase::Closing => {}
+            Phase::Asking(_) | Phase::Visiting(_) | Phase::Seeking | Phase::Registering(_) | Phase::Closing => {}
         }
     }
 

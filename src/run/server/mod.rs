@@ -5,11 +5,13 @@
 //! the gateway and of the proxy.
 
 mod admin;
+mod claiming;
 mod clients;
 mod cluster;
 mod departures;
 #[cfg(unix)]
 mod dial;
+mod directory;
 mod distant;
 mod ending;
 mod files;
@@ -26,8 +28,10 @@ mod register;
 mod reload;
 mod route;
 mod splice;
+mod store;
 mod streams;
 mod visitor;
+mod waiting;
 mod web;
 
 use std::collections::HashMap;
@@ -40,14 +44,15 @@ use self::cluster::Cluster;
 use self::departures::Departures;
 #[cfg(unix)]
 pub use self::dial::Dialer as ServerDialer;
-#[cfg(unix)]
-use self::dial::Wanted;
 use self::ending::Stage;
 use self::files::{Tls, read_access, read_tls};
 use self::logins::Limiter;
 use self::phase::Phase;
 pub(crate) use self::reload::ServerReloader;
 use self::visitor::{MAX_CONNECTIONS, Web, WebKey};
+use self::waiting::Waiting;
+#[cfg(unix)]
+use self::waiting::Wanted;
 use super::RunError;
 use super::core::Core;
 use super::deadlines::{Due, ServerDue};
@@ -93,6 +98,8 @@ pub struct Server {
     names: HashMap<HostId, LinkKey>,
     /// The other servers, if this is one of several.
     cluster: Option<Cluster>,
+    /// What waits until the directory has said where a host is.
+    waiting: HashMap<HostId, Vec<Waiting>>,
     /// The link of the host, or of the other server, of each session.
     sessions: HashMap<SessionKey, LinkKey>,
     webs: Table<Web>,
@@ -215,6 +222,7 @@ impl Server {
             links: Links::new(),
             names: HashMap::new(),
             cluster,
+            waiting: HashMap::new(),
             sessions: HashMap::new(),
             webs: Table::new(),
             streams: HashMap::new(),
@@ -298,6 +306,10 @@ impl Server {
             ServerNotice::Due(ServerDue::Redial) => self.redial_peers(),
             ServerNotice::Due(ServerDue::Pulse) => self.watch_peers(),
             ServerNotice::Due(ServerDue::Departure) => self.go_on_with_departures(),
+            ServerNotice::Directory { event } => self.handle_directory_event(&event),
+            ServerNotice::DirectoryPoll => self.poll_directory(),
+            ServerNotice::DirectoryResolved { answer } => self.directory_resolved(answer),
+            ServerNotice::Due(ServerDue::Directory) => self.handle_directory_due(),
             ServerNotice::Due(ServerDue::Logins) => self.serve_logins(),
             ServerNotice::Due(ServerDue::Web(web)) => self.handle_web_due(web),
         }
@@ -328,6 +340,7 @@ impl Side for Server {
         self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
         self.watch_peers();
         self.dial_peers();
+        self.dial_directory();
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -362,6 +375,7 @@ impl Side for Server {
 
     fn poll_outcome(&mut self) -> Option<Result<(), RunError>> {
         self.settle_names();
+        self.settle_directory();
         self.go_on_ending();
         let is_over = match self.stage {
             Stage::Leaving(by) => by <= self.core.turn.now || self.links.is_empty(),

@@ -48,7 +48,7 @@ impl Server {
         let Some(cluster) = &self.cluster else {
             return Answer::text(404, "This server is none of several: it was started without --cluster-secret-file.");
         };
-        let dials: Vec<Value> = cluster.dials.iter().map(show_dial).collect();
+        let dials: Vec<Value> = cluster.dials.values().map(show_dial).collect();
         let page = json!({
             "server": cluster.own.to_string(),
             "ready": self.unready().is_none(),

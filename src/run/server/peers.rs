@@ -46,21 +46,24 @@ const MAX_WAITING: usize = 64 * 1024 * 1024;
 
 impl Server {
     pub(super) fn dial_peers(&mut self) {
-        let count = self.cluster.as_ref().map_or(0, |cluster| cluster.dials.len());
-        (0..count).for_each(|peer| self.dial_peer(peer));
+        let peers = self.cluster.iter().flat_map(|cluster| cluster.dials.keys().copied());
+        peers.collect::<Vec<_>>().into_iter().for_each(|peer| self.dial_peer(peer));
     }
 
     /// Dials the servers whose pause is over.
     pub(super) fn redial_peers(&mut self) {
         let now = self.core.turn.now;
         let Some(cluster) = &mut self.cluster else { return };
-        let dials = cluster.dials.iter_mut().enumerate();
-        let due: Vec<usize> = dials.filter_map(|(peer, dial)| dial.redial.poll(now).then_some(peer)).collect();
+        let dials = cluster.dials.iter_mut();
+        let due: Vec<usize> = dials.filter_map(|(&peer, dial)| dial.redial.poll(now).then_some(peer)).collect();
         due.into_iter().for_each(|peer| self.dial_peer(peer));
     }
 
     /// Looks a server up, and dials it.
-    fn dial_peer(&mut self, peer: usize) {
+    pub(super) fn dial_peer(&mut self, peer: usize) {
+        if self.is_linked_already(peer) {
+            return;
+        }
         let Some(dial) = self.dial(peer).filter(|dial| matches!(dial.aim, Aim::Away)) else { return };
         let (host, port) = (dial.url.host().to_owned(), dial.url.port());
         if self.is_stopping() {
@@ -86,7 +89,7 @@ impl Server {
     }
 
     fn open_peer(&mut self, peer: usize, attempts: Attempts) {
-        let Some(dial) = self.cluster.as_mut().and_then(|cluster| cluster.dials.get_mut(peer)) else { return };
+        let Some(dial) = self.cluster.as_mut().and_then(|cluster| cluster.dials.get_mut(&peer)) else { return };
         match self.links.dial(&mut self.core.turn, &dial.way, attempts, Phase::Dialling(peer)) {
             Ok(_) => dial.aim = Aim::Dialling,
             Err(failure) => self.peer_unreached(peer, &failure.to_string()),
@@ -104,6 +107,9 @@ impl Server {
     /// Plans to dial a server again that could not be reached, or whose link is gone.
     pub(super) fn peer_unreached(&mut self, peer: usize, reason: &str) {
         let (now, is_stopping) = (self.core.turn.now, self.is_stopping());
+        if self.has_vanished(peer) {
+            return self.forget_dial(peer);
+        }
         let Some(dial) = self.dial(peer).filter(|dial| !matches!(dial.aim, Aim::Itself)) else { return };
         dial.aim = Aim::Away;
         let at = now + dial.redial.fail(system::rng().random_range(0.5..1.0));
@@ -120,8 +126,8 @@ impl Server {
         self.cluster.iter_mut().for_each(Cluster::count_missing);
     }
 
-    fn dial(&mut self, peer: usize) -> Option<&mut Dial> {
-        self.cluster.as_mut()?.dials.get_mut(peer)
+    pub(super) fn dial(&mut self, peer: usize) -> Option<&mut Dial> {
+        self.cluster.as_mut()?.dials.get_mut(&peer)
     }
 
     /// Returns the phase of a server that was let in.
@@ -158,8 +164,14 @@ impl Server {
                     Err(error) => {
                         if let (GreetingError::Itself, Some(dial)) = (&error, self.dial(peer)) {
                             dial.aim = Aim::Itself;
+                            let remedy = match dial.expected {
+                                Some(other) => {
+                                    format!("the server {other} advertises it, and needs an --advertise of its own")
+                                }
+                                None => "leave it out".to_owned(),
+                            };
                             let url = dial.url.to_string();
-                            self.core.turn.warn("peer", format!("{url} leads to this server itself; leave it out"));
+                            self.core.turn.warn("peer", format!("{url} leads to this server itself; {remedy}"));
                             self.cluster.iter_mut().for_each(Cluster::count_missing);
                         }
                         self.give_up_greeting(key, &error);
@@ -186,6 +198,10 @@ impl Server {
 
     /// Proves ourselves to the server that was dialled, unless there is a link to it already.
     fn reached(&mut self, key: LinkKey, peer: usize, (proof, proven): (String, Proven)) {
+        if let Some(reason) = self.is_another(peer, proven.server) {
+            self.refuse(key, Refusal::Denied, &reason);
+            return self.peer_unreached(peer, &reason);
+        }
         if self.cluster.as_ref().is_some_and(|cluster| cluster.links.contains_key(&proven.server)) {
             self.aim_reached(peer, proven.server);
             return self.close_link(key, closing::OTHER_LINK);
@@ -278,14 +294,16 @@ impl Server {
         self.asking.leave(key);
         let Some(link) = self.links.get_mut(key) else { return };
         let remote = link.remote;
-        let (news, outbox) = (Outbox::default(), Outbox::default());
-        link.phase = Phase::Peer(Box::new(Peer { server, session, sealing, news, outbox, is_dialled, since: now }));
+        let (news, outbox, has_no_directory) = (Outbox::default(), Outbox::default(), false);
+        let peer = Peer { server, session, sealing, news, outbox, is_dialled, since: now, has_no_directory };
+        link.phase = Phase::Peer(Box::new(peer));
         self.links.begin_endless_step(key);
         let Some(cluster) = &mut self.cluster else { return };
         cluster.links.insert(server, key);
         cluster.names.linked(server);
         let snapshot = cluster.names.snapshot();
         snapshot.into_iter().for_each(|names| self.send_to_peer(key, Payload::Text(names.to_text())));
+        self.tell_standing(key);
         self.core.turn.report(&Event::PeerLinked { server: server.to_string(), remote });
     }
 
@@ -304,9 +322,11 @@ impl Server {
         match peer.sealing.open(bytes) {
             Ok(Arrived::Names(names)) => {
                 self.leave_departing(names.here.iter().filter(|here| here.leaving).map(|here| &here.id));
-                if let Some(cluster) = &mut self.cluster {
-                    cluster.names.handle(server, names);
-                }
+                self.handle_names(key, server, names);
+            }
+            Ok(Arrived::Seek(id)) => self.answer_seek(key, &id),
+            Ok(Arrived::Directory(is_away)) => {
+                self.peer(key).into_iter().for_each(|peer| peer.has_no_directory = is_away);
             }
             Ok(Arrived::Tunnel(message)) => {
                 if let Err(error) = self.core.sessions.handle_relayed(now, session, message) {
@@ -362,8 +382,9 @@ impl Server {
         cluster.links.remove(&server);
         cluster.names.unlinked(now, server);
         let is_its = |dial: &Dial| matches!(dial.aim, Aim::Linked(other) if other == server);
-        let dials = cluster.dials.iter().enumerate().filter(|(_, dial)| is_its(dial));
-        let lost: Vec<usize> = dials.map(|(peer, _)| peer).collect();
+        cluster.store.iter_mut().for_each(|store| store.book.forget_server(now, server));
+        let dials = cluster.dials.iter().filter(|(_, dial)| is_its(dial));
+        let lost: Vec<usize> = dials.map(|(&peer, _)| peer).collect();
         for peer in lost {
             self.dial(peer).into_iter().for_each(|dial| dial.is_told = true);
             self.peer_unreached(peer, reason);

@@ -21,7 +21,8 @@ pub(super) struct Front {
 
 /// ```text
 ///            ┌─▶ Registering ─▶ (Contending ─▶) Host ──┐
-///  Asking ───┼─▶ Visiting ────▶ Client ────────────────┼─▶ Closing
+///            │                └▶ (Claiming ─▶)         │
+///  Asking ───┼─▶ Visiting ────▶ (Seeking ─▶) Client ───┼─▶ Closing
 ///            ├─▶ Greeting ────▶ Peer ──────────────────┤
 ///            │      ▲                                  │
 ///  Dialling ─┼──────┘                                  │
@@ -32,10 +33,14 @@ pub(super) enum Phase {
     Asking(Serves),
     /// It becomes a WebSocket for a client of this host.
     Visiting(HostId),
+    /// The directory is asked where a client's host is. The client is not read meanwhile.
+    Seeking,
     /// It becomes a WebSocket for a host, or waits for the host's registration; there may be a proxy in front.
     Registering(Option<Front>),
     /// It wants a name of another process with the same token. The server checks whether that process is alive.
     Contending(Box<Register>, Option<Front>),
+    /// The directory is asked whether it may have its name.
+    Claiming(Box<Register>, Option<Front>),
     Host(Box<Registered>),
     Client(Box<Joined>),
     /// It is being opened, to the other server of this number.

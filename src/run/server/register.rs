@@ -17,16 +17,16 @@ use crate::status::refusal::Refusal;
 const CONTEST: Duration = Duration::from_secs(2);
 
 /// Rights of a token's owner.
-struct Claim {
-    owner: Owner,
+pub(super) struct Claim {
+    pub(super) owner: Owner,
     /// Maximum number of hosts of the same owner.
-    max_hosts: usize,
+    pub(super) max_hosts: usize,
     max_clients: usize,
 }
 
 impl Owner {
     /// Tells whether both are the same, in constant time.
-    fn is(&self, other: &Owner) -> bool {
+    pub(super) fn is(&self, other: &Owner) -> bool {
         match (self, other) {
             (Owner::Token(own), Owner::Token(other)) => verify_slices_are_equal(own, other).is_ok(),
             (Owner::Process(own), Owner::Process(other)) => verify_slices_are_equal(&own.0, &other.0).is_ok(),
@@ -55,6 +55,9 @@ impl Server {
             Err((refusal, message)) => return self.refuse(key, refusal, &message),
         };
         let Some(&holder) = self.names.get(&register.id) else {
+            if self.cluster.as_ref().is_some_and(|cluster| cluster.store.is_some()) {
+                return self.take_name(key, register, &claim);
+            }
             if self.is_owned_elsewhere(&register.id, &claim.owner, &register.instance) {
                 let message = format!("another host has the id {} at another server", register.id);
                 return self.refuse(key, Refusal::IdTaken, &message);
@@ -74,7 +77,7 @@ impl Server {
     }
 
     /// Returns what the host may have.
-    fn claim(&self, register: &Register) -> Result<Claim, (Refusal, String)> {
+    pub(super) fn claim(&self, register: &Register) -> Result<Claim, (Refusal, String)> {
         let all = usize::MAX;
         let tokens = match &self.access {
             Access::Open => {
@@ -96,8 +99,11 @@ impl Server {
     }
 
     /// Registers a host under a free name.
-    fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
-        let is_own = |link: &LinkKey, server: &Server| matches!(server.links.get(*link).map(|link| &link.phase), Some(Phase::Host(host)) if host.owner.is(&claim.owner));
+    pub(super) fn admit(&mut self, key: LinkKey, register: Register, claim: &Claim) {
+        let is_own = |link: &LinkKey, server: &Server| {
+            let phase = server.links.get(*link).map(|link| &link.phase);
+            matches!(phase, Some(Phase::Host(host)) if host.owner.is(&claim.owner))
+        };
         let here = |server: &Server| server.names.values().filter(|link| is_own(link, server)).count();
         let count = |server: &Server| here(server) + server.count_elsewhere(&register.id, &claim.owner);
         let is_full = claim.max_hosts < usize::MAX && count(self) >= claim.max_hosts;

@@ -6,6 +6,7 @@ use super::files::read_cluster;
 use super::phase::Phase;
 use super::{Access, Server, Tls, read_access, read_tls, trusted_proxies};
 use crate::cluster::Secrets;
+use crate::cluster::names::Claim;
 use crate::config::{ClusterConfig, GatewayConfig, ServerConfig};
 #[cfg(feature = "cli")]
 use crate::run::reload::Reader;
@@ -109,11 +110,12 @@ fn compare_clusters(
     let (Some(own), Some(wanted)) = (present, &wanted) else {
         return found.leave("cluster-secret-file", present, &wanted);
     };
-    let ClusterConfig { secret_file, peers, listen } = wanted;
+    let ClusterConfig { secret_file, peers, listen, directory } = wanted;
     Some(ClusterConfig {
         secret_file: found.take("cluster-secret-file", &own.secret_file, secret_file.clone()),
         peers: found.leave("peer", &own.peers, peers),
         listen: found.leave("peer-listen", &own.listen, listen),
+        directory: found.leave("directory", &own.directory, directory),
     })
 }
 
@@ -197,13 +199,21 @@ impl Server {
     /// Goes by other secrets of the cluster. Links stay, and greetings from now on use these. What others compare to
     /// tell owners from each other is named anew.
     fn take_secrets(&mut self, secrets: Result<Option<(Secrets, Option<String>)>, String>) {
+        let now = self.core.turn.now;
         let Some(cluster) = &mut self.cluster else { return };
         match secrets {
             Ok(Some((secrets, remark))) => {
                 for key in self.names.values() {
                     let Some(Phase::Host(host)) = self.links.get(*key).map(|link| &link.phase) else { continue };
                     let owners = secrets.owner_tags(host.owner.bytes());
-                    cluster.names.retag(&host.id, &owners, secrets.instance_tags(&host.instance.0));
+                    let instances = secrets.instance_tags(&host.instance.0);
+                    match &mut cluster.store {
+                        Some(store) => {
+                            let claim = Claim { owners, instances, public: host.public.clone(), dials: host.dials };
+                            store.book.claim(now, &host.id, claim);
+                        }
+                        None => cluster.names.retag(&host.id, &owners, instances),
+                    }
                 }
                 cluster.secrets = secrets;
                 remark.into_iter().for_each(|remark| self.core.turn.warn("cluster-secret-file", remark));

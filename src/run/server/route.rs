@@ -4,6 +4,7 @@ use super::cluster::Place;
 use super::logins::Verdict;
 use super::quota::{MAX_STREAMS, RETRY_AFTER};
 use super::visitor::{Destination, WebKey};
+use super::waiting::Waiting;
 use super::{Access, Server};
 use crate::gateway::{Kind, Refusal, Request, Route};
 use crate::run::keys::SessionKey;
@@ -34,7 +35,10 @@ impl Server {
                 Some(destination) => destination,
                 None => return,
             },
-            Kind::Proxy => self.dialled(request),
+            Kind::Proxy => match self.dialled(key, request).transpose() {
+                Some(destination) => destination,
+                None => return,
+            },
         };
         let result = destination.and_then(|destination| self.carry(key, request, destination));
         if let Err(refusal) = result
@@ -44,7 +48,8 @@ impl Server {
         }
     }
 
-    /// Returns the service published under the name in the request; `None` while the visitor's login waits.
+    /// Returns the service published under the name in the request; `None` while the visitor's login
+    /// waits, or the directory is asked.
     fn published(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let id: HostId = self.label(&request.host).and_then(|label| label.parse().ok()).ok_or(Refusal::NoHost)?;
         let place = self.look_up(&id);
@@ -53,6 +58,10 @@ impl Server {
             Place::At(elsewhere) => elsewhere.public.clone(),
             Place::Away => return Err(Refusal::HostAway),
             Place::Nowhere => return Err(Refusal::NoHost),
+            Place::Asked => {
+                self.wait_for(&id, Waiting::Request(key, Box::new(request.clone())));
+                return Ok(None);
+            }
         };
         let public = public.ok_or(Refusal::NotPublic)?;
         let target = ConnectTarget::Service(public.service);
@@ -63,7 +72,7 @@ impl Server {
             return Ok(None);
         }
         let (session, epoch) = self.session_at(&place)?;
-        Ok(Some(Destination { id, session, target, strip_authorization: auth.is_some(), token: None, epoch }))
+        Ok(Some(Destination { id, session, target, login: public.auth, token: None, epoch }))
     }
 
     /// Returns the session that leads to a host, and the epoch that is meant at another server.
@@ -71,15 +80,26 @@ impl Server {
         match place {
             Place::Here(link) => Ok((self.session_of(*link).ok_or(Refusal::HostGone)?, None)),
             Place::At(elsewhere) => Ok((elsewhere.session, Some(elsewhere.epoch))),
-            Place::Away => Err(Refusal::HostAway),
+            Place::Away | Place::Asked => Err(Refusal::HostAway),
             Place::Nowhere => Err(Refusal::NoHost),
         }
     }
 
     /// Opens the stream of a request again where its host is now: it had just moved, and nothing was sent yet.
     pub(super) fn follow_host(&mut self, key: WebKey) {
+        if let Some(id) = self.webs.get(key).and_then(|web| Some(web.destination.as_ref()?.id.clone())) {
+            self.forget_place(&id);
+            self.go_on_following(key);
+        }
+    }
+
+    /// Goes on with that once it is known where the host is.
+    pub(super) fn go_on_following(&mut self, key: WebKey) {
         let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
         let place = self.place(&destination.id);
+        if let Place::Asked = place {
+            return self.wait_for(&destination.id, Waiting::FollowingRequest(key));
+        }
         let result = self.session_at(&place).and_then(|(session, epoch)| {
             let destination = Destination { session, epoch, ..destination };
             self.open_stream(key, destination).map_err(refusal)
@@ -91,8 +111,8 @@ impl Server {
         }
     }
 
-    /// Returns the host in a program's user name, if the token allows dialling.
-    fn dialled(&mut self, request: &Request) -> Result<Destination, Refusal> {
+    /// Returns the host in a program's user name, if the token allows dialling; `None` while the directory is asked.
+    fn dialled(&mut self, key: WebKey, request: &Request) -> Result<Option<Destination>, Refusal> {
         let login = request.proxy_login.as_ref().ok_or(Refusal::ProxyLogin)?;
         let id: HostId = login.user.parse().map_err(|_| Refusal::ProxyLogin)?;
         let token: Token = login.password.parse().map_err(|_| Refusal::ProxyLogin)?;
@@ -111,20 +131,24 @@ impl Server {
             Place::At(elsewhere) => elsewhere.dials,
             Place::Away => return Err(Refusal::HostAway),
             Place::Nowhere => return Err(Refusal::NoHost),
+            Place::Asked => {
+                self.wait_for(&id, Waiting::Request(key, Box::new(request.clone())));
+                return Ok(None);
+            }
         };
         if !dials {
             return Err(Refusal::Denied);
         }
         self.metrics.dials += 1;
         let (session, epoch) = self.session_at(&place)?;
-        Ok(Destination { id, session, target, strip_authorization: false, token: Some(hash), epoch })
+        Ok(Some(Destination { id, session, target, login: None, token: Some(hash), epoch }))
     }
 
     /// Puts a request on a stream: the one of the last request if it leads to the same service.
     fn carry(&mut self, key: WebKey, request: &Request, destination: Destination) -> Result<(), Refusal> {
         let Some(web) = self.webs.get_mut(key) else { return Ok(()) };
         let is_kept = web.visit.exchange.keeps_service() && !request.wants_fresh && web.leads_to(&destination);
-        let strip_authorization = destination.strip_authorization;
+        let strip_authorization = destination.login.is_some();
         if !is_kept {
             self.end_stream(key);
             let entry = self.core.sessions.get_mut(destination.session).ok_or(Refusal::HostGone)?;
@@ -148,7 +172,7 @@ impl Server {
     /// Sends a request again after its stream turned out to be closed: the service had ended it after the last answer.
     pub(super) fn retry(&mut self, key: WebKey) {
         let Some(destination) = self.webs.get(key).and_then(|web| web.destination.clone()) else { return };
-        let strip_authorization = destination.strip_authorization;
+        let strip_authorization = destination.login.is_some();
         let result = self.open_stream(key, destination);
         let Some(web) = self.webs.get_mut(key) else { return };
         match result {

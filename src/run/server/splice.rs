@@ -47,12 +47,12 @@ impl Server {
         let Some(link) = self.meant(&id, epoch) else { return self.abort_half(half, AbortReason::Gone, MOVED) };
         let target = match to {
             Wanted::Client(remote) => return self.take_guest(half, link, id, remote),
-            Wanted::Service(service) => {
-                let public = self.host(link).and_then(|host| host.public.as_ref());
-                if public.is_none_or(|public| public.service != service) {
-                    return self.abort_half(half, AbortReason::UnknownService, "");
+            Wanted::Service(wanted) => {
+                // Whoever wrote another login into the directory lets nobody in.
+                if self.host(link).and_then(|host| host.public.as_ref()) != Some(&wanted) {
+                    return self.abort_half(half, AbortReason::Gone, MOVED);
                 }
-                ConnectTarget::Service(service)
+                ConnectTarget::Service(wanted.service)
             }
             Wanted::Target(target) => ConnectTarget::Tcp(target),
             Wanted::Dial(token, target) => {

@@ -11,7 +11,7 @@ use crate::run::keys::SessionKey;
 use crate::run::table::Key;
 use crate::shares::{Source, Standing};
 use crate::signaling::binary::Binary;
-use crate::signaling::rendezvous::HostId;
+use crate::signaling::rendezvous::{HostId, Public};
 use crate::tunnel::ConnectTarget;
 
 /// Maximum number of connections at a time. A few more are told that there are too many; further ones are not accepted.
@@ -53,8 +53,8 @@ pub(super) struct Destination {
     pub(super) id: HostId,
     pub(super) session: SessionKey,
     pub(super) target: ConnectTarget,
-    /// The login was for the gateway.
-    pub(super) strip_authorization: bool,
+    /// The login that visitors have given the gateway, which is not for the service.
+    pub(super) login: Option<Binary<32>>,
     /// The hash of the token that allows dialling it.
     pub(super) token: Option<[u8; 32]>,
     /// The host is at another server, under this epoch; the session is with that server.
@@ -66,7 +66,7 @@ impl Destination {
     pub(super) fn connect_target(&self) -> Option<ConnectTarget> {
         let Some(epoch) = self.epoch else { return Some(self.target.clone()) };
         let to = match (&self.target, self.token) {
-            (ConnectTarget::Service(service), _) => Wanted::Service(*service),
+            (ConnectTarget::Service(service), _) => Wanted::Service(Public { service: *service, auth: self.login }),
             (ConnectTarget::Tcp(target), Some(token)) => Wanted::Dial(Binary(token), target.clone()),
             (ConnectTarget::Tcp(target), None) => Wanted::Target(target.clone()),
             (ConnectTarget::Unix(_) | ConnectTarget::Udp(_) | ConnectTarget::Reverse(_), _) => return None,
