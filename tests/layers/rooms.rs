@@ -139,6 +139,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/reload", &[], &["std::thread"]),
     room("run/server", &["access", "cluster", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/admin", &[], &["serde_json"]),
+    room("run/server/overview", &[], &["serde_json"]),
     room("run/server/register", &[], &["aws_lc_rs"]),
     room("run/signals", &[], &["signal_hook", "signal_hook_mio", "std::fs"]),
     room("run/trails", &[], &["sha2"]),

@@ -295,6 +295,7 @@ fn a_listener_that_does_not_say_anything_after_the_proof_is_no_link() {
     let two = Member::start(&secret, &[address], &["--open"]);
     // It proves itself, and then falls silent.
     let (stream, _) = listener.accept().unwrap();
+    #[expect(clippy::result_large_err, reason = "the type is tungstenite's")]
     let answer = |_: &tungstenite::handshake::server::Request,
                   mut response: tungstenite::handshake::server::Response| {
         response.headers_mut().insert("Sec-WebSocket-Protocol", "pinhole-signal.1".parse().unwrap());
