@@ -143,7 +143,7 @@ impl Balancer {
         let balancer = Balancer { address: listener.local_addr().unwrap(), targets: Arc::new(Mutex::new(targets)) };
         let targets = balancer.targets.clone();
         thread::spawn(move || {
-            for near in listener.incoming().map_while(Result::ok) {
+            for near in listener.incoming().flatten() {
                 // A server that is gone ends the connection, as a balancer would.
                 let target = targets.lock().unwrap().choose(&mut rand::rng()).copied();
                 let Some(far) = target.and_then(|target| TcpStream::connect(target).ok()) else { continue };

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinhole::internals::net::limits::raise_descriptor_limit;
 use pinhole::internals::signaling::rendezvous::{FromServer, Instance, instance};
 use rand::seq::IndexedRandom as _;
 use tungstenite::{Error, Message};
@@ -137,7 +136,6 @@ fn told(host: &mut Raw) -> Option<String> {
 
 /// All hosts of a server that died come to the others in the same moment.
 pub(super) fn flood(scene: &mut Scene) {
-    raise_descriptor_limit().unwrap();
     let ids: Vec<(String, Instance)> = (0..scene.size.flood).map(|_| (scene.name(), instance())).collect();
     let dies = scene.any_server();
     drop(register(&ids, &[scene.rig.address(dies)]));

@@ -1,5 +1,6 @@
 //! Three servers, what is between them, and hosts that come to any of them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use pinhole::internals::net::limits::raise_descriptor_limit;
 use serde_json::Value;
 
-use super::wire::{Held, Processes, Wire};
+use super::wire::{Held, Wire};
 use super::world::{SERVERS, World};
 use crate::common::ReservedPort;
 use crate::common::pinhole::{Pinhole, text};
@@ -31,9 +33,8 @@ pub(super) struct Rig {
     /// Hosts and clients come through it. It leads to servers that run, as one that looks after them does.
     pub(super) balancer: Balancer,
     servers: Vec<Server>,
-    /// In front of each server, for the others.
-    wires: Vec<Wire>,
-    processes: Processes,
+    /// From one server to another.
+    wires: BTreeMap<(usize, usize), Wire>,
     pub(super) hosts: Vec<Host>,
     _peers: Vec<ReservedPort>,
     _secret: Secret,
@@ -50,31 +51,25 @@ pub(super) struct Host {
 impl Rig {
     /// Starts the servers, and waits for the links of all.
     pub(super) fn start(name: &str) -> Rig {
+        raise_descriptor_limit().unwrap();
         let secret = Secret::of(name, SECRET);
         let peers: Vec<ReservedPort> = (0..SERVERS).map(|server| ReservedPort::at(address(server))).collect();
-        let processes = Processes::default();
-        let wires: Vec<Wire> = peers.iter().map(|peer| Wire::to(peer.address, processes.clone())).collect();
+        let pairs = (0..SERVERS).flat_map(|from| (0..SERVERS).map(move |to| (from, to)));
+        let wires: BTreeMap<(usize, usize), Wire> = pairs.map(|pair| (pair, Wire::to(peers[pair.1].address))).collect();
         let world = Arc::new(World::new());
         let mut servers = Vec::new();
         for (server, port) in peers.iter().enumerate() {
             let listen = port.address.to_string();
-            let own = [
-                "--open",
-                "--gateway-domain",
-                DOMAIN,
-                "--cluster-secret-file",
-                secret.path(),
-                "--peer-listen",
-                &listen,
-            ];
-            let others = wires.iter().enumerate().filter(|(other, _)| *other != server);
-            let urls: Vec<String> = others.map(|(_, wire)| format!("ws://{}", wire.address)).collect();
-            let others: Vec<&str> = urls.iter().flat_map(|url| ["--peer", url]).collect();
-            servers.push(Server::start_at(address(server), &[&own, &others[..]].concat()));
+            let own = ["--open", "--gateway-domain", DOMAIN, "--cluster-secret-file", secret.path()];
+            let own: &[&str] = &[&own[..], &["--peer-listen", &listen]].concat();
+            let url = |from: usize, to: usize| format!("ws://{}", wires[&(from, to)].address);
+            let others = (0..SERVERS).filter(|&other| other != server);
+            let others: Vec<String> = others.flat_map(|other| ["--peer".to_owned(), url(server, other)]).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            servers.push(Server::start_at(address(server), &[own, &others[..]].concat()));
         }
         let balancer = Balancer::over(servers.iter().map(Server::address).collect());
-        let mut rig =
-            Rig { world, balancer, servers, wires, processes, hosts: Vec::new(), _peers: peers, _secret: secret };
+        let mut rig = Rig { world, balancer, servers, wires, hosts: Vec::new(), _peers: peers, _secret: secret };
         (0..SERVERS).for_each(|server| rig.runs(server));
         rig.until("the links", |rig| (0..SERVERS).all(|server| rig.links(server) == SERVERS - 1));
         rig
@@ -141,7 +136,9 @@ impl Rig {
 
     fn hear(&mut self) {
         for (number, server) in self.servers.iter_mut().enumerate() {
-            server.process.take_events().iter().for_each(|event| self.world.heard(number, event));
+            for event in server.process.take_events() {
+                self.world.heard(number, &event);
+            }
         }
         for host in &mut self.hosts {
             for event in host.process.take_events().iter().filter(|event| event["event"] == "error") {
@@ -197,29 +194,32 @@ impl Rig {
     }
 
     fn runs(&mut self, server: usize) {
-        self.processes.lock().unwrap()[server] = self.servers[server].process.pid();
         self.world.server(server, true);
         self.lead_to_running();
+    }
+
+    /// Returns what is between two servers: what the first uses, and what the second uses.
+    fn between(&self, one: usize, other: usize) -> [&Wire; 2] {
+        [&self.wires[&(one, other)], &self.wires[&(other, one)]]
     }
 
     /// Lets nothing pass from one server to another any more, or from both to each other.
     pub(super) fn part(&self, one: usize, other: usize, both: bool) {
         self.world.link(one, other, false);
-        self.wires[other].hold(one, Held { there: true, back: both });
-        self.wires[one].hold(other, Held { there: both, back: true });
+        let [there, back] = self.between(one, other);
+        there.hold(Held { there: true, back: both });
+        back.hold(Held { there: both, back: true });
     }
 
     pub(super) fn join(&self, one: usize, other: usize) {
-        self.wires[other].hold(one, Held::default());
-        self.wires[one].hold(other, Held::default());
+        self.between(one, other).into_iter().for_each(|wire| wire.hold(Held::default()));
         self.world.link(one, other, true);
     }
 
     /// Ends the connections between two servers.
     pub(super) fn cut(&self, one: usize, other: usize) {
         self.world.link(one, other, false);
-        self.wires[other].cut(one);
-        self.wires[one].cut(other);
+        self.between(one, other).into_iter().for_each(Wire::cut);
         self.world.link(one, other, true);
     }
 }
