@@ -45,6 +45,11 @@ impl Departures {
         self.waiting.is_empty() && self.leaving.is_empty()
     }
 
+    /// Tells whether a host has had its turn: nothing new is to be opened to it.
+    pub(super) fn is_leaving(&self, host: LinkKey) -> bool {
+        self.leaving.contains(&host)
+    }
+
     fn next(&mut self) -> Vec<LinkKey> {
         let count = self.share.min(self.waiting.len());
         self.waiting.drain(..count).collect()

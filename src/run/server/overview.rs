@@ -23,6 +23,9 @@ impl Server {
             return Some("draining");
         }
         let cluster = self.cluster.as_ref()?;
+        if self.directory_metrics().is_some_and(|directory| !directory.is_up) {
+            return Some("the directory is away");
+        }
         let is_new = self.core.turn.now < cluster.since + WARM_UP;
         (is_new && !cluster.was_complete).then_some("waiting for the hosts of other servers")
     }
@@ -56,6 +59,7 @@ impl Server {
             "hosts": self.names.len(),
             "peers": peers,
             "dials": dials,
+            "directory": self.directory_metrics().map(|directory| json!({"up": directory.is_up})),
         });
         Answer::content(200, "application/json", format!("{page}\n"))
     }

@@ -82,7 +82,8 @@ impl Server {
     pub(super) fn meant(&self, id: &HostId, epoch: u64) -> Option<LinkKey> {
         let cluster = self.cluster.as_ref()?;
         if let Some(store) = &cluster.store {
-            return self.names.get(id).copied().filter(|_| store.book.holds(id) == Some(epoch));
+            let is_meant = |link: &LinkKey| store.book.holds(id) == Some(epoch) && !self.departures.is_leaving(*link);
+            return self.names.get(id).copied().filter(is_meant);
         }
         match cluster.names.place(id) {
             Found::Here(entry) if entry.epoch == epoch => self.names.get(id).copied(),
@@ -120,8 +121,10 @@ impl Server {
     }
 
     pub(super) fn release_name(&mut self, id: &HostId) {
-        let now = self.core.turn.now;
+        let (now, is_stopping) = (self.core.turn.now, self.is_stopping());
         match self.cluster.as_mut().map(|cluster| (&mut cluster.store, &mut cluster.names)) {
+            // Whoever was sent away is somewhere soon: the entry lapses unless another server takes it.
+            Some((Some(_), _)) if is_stopping => {}
             Some((Some(store), _)) => store.book.release(now, id),
             Some((None, names)) => names.release(id),
             None => {}
