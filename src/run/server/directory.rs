@@ -136,6 +136,8 @@ impl Server {
         if connection.advance()? {
             store.addresses.prefer(connection.address());
             store.book.connected(now, store.url.login());
+            // What is wrong with it from here on, unless the connection ends.
+            "it does not answer".clone_into(&mut store.reason);
         }
         connection.begin_turn();
         while let Some(arrived) = connection.read(piece)? {

@@ -59,7 +59,7 @@ fn one_that_closes_at_once() {
 
 #[test]
 fn one_that_never_answers() {
-    is_survived("silent", "not", |stream| {
+    is_survived("silent", "does not answer", |stream| {
         let mut all = Vec::new();
         let _ = stream.read_to_end(&mut all);
     });
@@ -67,7 +67,7 @@ fn one_that_never_answers() {
 
 #[test]
 fn one_that_never_reads() {
-    is_survived("unread", "not", |_| thread::park());
+    is_survived("unread", "does not answer", |_| thread::park());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn one_that_sends_answers_that_nobody_asked_for() {
 
 #[test]
 fn one_that_sends_hints_for_ever() {
-    is_survived("hints", "not", |stream| repeat(stream, b">3\r\n+message\r\n+pinhole:changes\r\n+myhost 9 x\r\n"));
+    is_survived("hints", "does not answer", |stream| repeat(stream, b">3\r\n+message\r\n+pinhole:changes\r\n+myhost 9 x\r\n"));
 }
 
 #[test]
