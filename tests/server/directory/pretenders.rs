@@ -82,7 +82,9 @@ fn one_that_sends_answers_that_nobody_asked_for() {
 
 #[test]
 fn one_that_sends_hints_for_ever() {
-    is_survived("hints", "does not answer", |stream| repeat(stream, b">3\r\n+message\r\n+pinhole:changes\r\n+myhost 9 x\r\n"));
+    is_survived("hints", "does not answer", |stream| {
+        repeat(stream, b">3\r\n+message\r\n+pinhole:changes\r\n+myhost 9 x\r\n")
+    });
 }
 
 #[test]
