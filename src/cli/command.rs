@@ -161,12 +161,12 @@ impl From<NoAnswer> for Refusal {
 pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
     let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
-    let output = |json| Output { json, verbosity };
+    let output = |json| Output { json, verbosity, qr: false };
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
         Some(Action::Host(host)) => {
-            let output = output(host.json);
+            let output = Output { qr: host.qr, ..output(host.json) };
             let (terminal, proxies) = (ask.is_some(), &proxies);
             let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal };
             let (config, remarks) = host::settings(host, surroundings)?;

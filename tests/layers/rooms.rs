@@ -151,6 +151,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &[],
         &["Instant::now", "crossbeam_channel", "std::fs", "std::os", "std::thread", "std::time::Instant"],
     ),
+    room("status/qr", &[], &["qrcodegen"]),
     room("status/report", &[], &["log"]),
     room("status/style", &[], &["std::env"]),
     // What starts it.
