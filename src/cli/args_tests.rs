@@ -98,6 +98,8 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["host", "--udp-idle", "-1"], "--udp-idle '-1': that is no number of seconds from 1 to 86400; give whole seconds"),
     (&["client", "ftp://a"], "URL: the URL must begin with wss:// or ws://; a right URL looks like wss://abc123-5000"),
     (&["client", "ws://a", "A=1"], "LOCAL 'A=1': the name of a service is 1 to 63 of a to z, 0 to 9, dot, hyphen and"),
+    (&["client", "--save", "a.b", "ws://a"], "--save 'a.b': the name of a saved host is 1 to 64 of a to z, A to Z, 0"),
+    (&["hosts", "--remove", "a/b"], "--remove 'a/b': the name of a saved host is 1 to 64 of a to z, A to Z, 0 to 9"),
     (&["client", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
     (&["client", "ws://a", "-L", "1"], "-L '1': it does not say both where to listen and what to dial; give [BIND:]PORT"),
     (&["client", "ws://a", "-R", "1"], "-R '1': it does not say both where to listen and what to dial; give [BIND:]PORT"),
