@@ -11,6 +11,7 @@ use super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::client::ClientArguments;
 use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
+use super::saving::HostsArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
 #[cfg(unix)]
@@ -112,6 +113,8 @@ pub enum Action {
     /// Undo pinhole install
     #[cfg(unix)]
     Uninstall(UninstallArguments),
+    /// List and remove the hosts that pinhole client --save has saved
+    Hosts(HostsArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service

@@ -10,6 +10,7 @@ use super::choices::{self, BoundsArguments, OUTPUT_HELP, PROXY_HELP, ReachArgume
 use super::failure::UsageError;
 use super::forwards::{self, Dials, Reverses};
 use super::parse::{self, HostUrl};
+use super::saving::{self, SavedName};
 use super::secrets::{PIN, PROXY_AUTH};
 use super::services::{self, GivenLocals};
 use crate::address::ListenAddress;
@@ -29,6 +30,7 @@ Examples:
   pinhole client URL web=8080 db=unix:/tmp/pg.sock   some services, by name
   pinhole client URL -L 5432:db.local:5432 -D 1080   what the host --allows
   pinhole client URL -R 8000:127.0.0.1:3000          its port 8000 is 3000 here
+  pinhole client --save nas URL 8080                 then: pinhole client nas
   ssh -o ProxyCommand=\"pinhole client 'URL' -W ssh\" me@anything
 
 Put the URL in quotes: most shells act on a question mark.";
@@ -46,6 +48,7 @@ pub struct ClientArguments {
     ///
     /// What is pasted is understood: https:// becomes wss://, a missing /ws is added, and a missing pin is asked for.
     /// The pin never leaves this side.
+    /// A NAME that was saved by --save stands for all that was given then, and what else is given here counts more.
     #[arg(value_name = "URL", value_parser = parse::host_url)]
     pub url: HostUrl,
     /// Where services appear: 25565, web=8080, web=0.0.0.0:8080, db=unix:/tmp/db.sock
@@ -84,6 +87,12 @@ pub struct ClientArguments {
     /// Nothing is started. Secrets stand in it as they were given: by file, or in clear.
     #[arg(long)]
     pub print_config: bool,
+    /// Save all this as NAME for pinhole client NAME, and end
+    ///
+    /// It goes to ~/.config/pinhole/hosts.toml, which nobody else can read, with the pin if that is given. A host of
+    /// the name is replaced. pinhole hosts lists and removes them.
+    #[arg(long, value_name = "NAME", conflicts_with = "print_config", value_parser = saving::name)]
+    pub save: Option<SavedName>,
     // A heading is for everything after it.
     /// Have the host dial what its --allow has (repeatable)
     ///

@@ -10,6 +10,7 @@ use super::client::{self, ClientSurroundings};
 use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
+use super::hosts::{self, Asked, Change};
 #[cfg(unix)]
 use super::install::Plan;
 use super::logging::Verbosity;
@@ -42,6 +43,8 @@ pub enum Command {
     Demo(Output),
     /// `pinhole verify` and `--print-config`: says this, and ends.
     Print(String),
+    /// `pinhole client --save` and `pinhole hosts --remove`.
+    SaveHosts(Box<Change>),
     /// `pinhole completions` and `pinhole man`.
     Document(Document, Output),
     /// `pinhole install`.
@@ -63,7 +66,7 @@ impl Command {
             | Command::Document(_, output) => *output,
             #[cfg(feature = "server")]
             Command::Server(_, output) => *output,
-            Command::Print(_) => Output::default(),
+            Command::Print(_) | Command::SaveHosts(_) => Output::default(),
             #[cfg(unix)]
             Command::Install(_) | Command::Uninstall(_) => Output::default(),
         }
@@ -108,6 +111,8 @@ pub struct Surroundings<'a> {
     pub credentials: Option<PathBuf>,
     /// The folder that paths of the command line are relative to.
     pub folder: Option<PathBuf>,
+    /// The folder of the person's settings.
+    pub config: Option<PathBuf>,
     /// The role that runs already, for a file that is read again.
     pub role: Option<&'static str>,
 }
@@ -159,14 +164,14 @@ impl From<NoAnswer> for Refusal {
 
 /// Joins the arguments of a command that is no file's, and what is around them.
 pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
-    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, .. } = surroundings;
+    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, config, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
-    let output = |json| Output { json, verbosity };
+    let output = |json| Output { json, verbosity, qr: false };
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
         Some(Action::Host(host)) => {
-            let output = output(host.json);
+            let output = Output { qr: host.qr, ..output(host.json) };
             let (terminal, proxies) = (ask.is_some(), &proxies);
             let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal };
             let (config, remarks) = host::settings(host, surroundings)?;
@@ -195,6 +200,10 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
             let config = check::settings(check, pin, &proxies)?;
             Ok(Command::Check(config, output).into())
         }
+        Some(Action::Hosts(arguments)) => match hosts::asked(&arguments, config.as_deref())? {
+            Asked::List(text) => Ok(Command::Print(text).into()),
+            Asked::Removal(change) => Ok(Command::SaveHosts(Box::new(change)).into()),
+        },
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
         Some(Action::Completions(completions)) => {
             Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())

@@ -268,11 +268,11 @@ fn a_missing_pin_is_asked_for_last() {
 
 #[test]
 fn without_a_command_questions_are_asked_or_usage_is_shown() {
-    let (result, asked) = attended(&["-v"], &["host", "80"]);
+    let (result, asked) = attended(&["-v"], &["host", "80", ""]);
     let Ok(Parsed { command, equivalent, .. }) = result else { panic!("{result:?}") };
     assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
     assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
-    assert_eq!(asked, 2);
+    assert_eq!(asked, 3);
     assert!(matches!(unattended(&[], None), Err(Failure::Usage { usage: UsageError::NoCommand, .. })));
 }
 

@@ -83,6 +83,11 @@ pub enum UsageError {
     /// A host without anything to share.
     #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
     NothingShared,
+    /// `--public-url` for a port that is not there.
+    #[error(
+        "--public-url is where a port of this host is forwarded, and with --server there is none; add --listen, or leave --public-url out"
+    )]
+    PublicWithoutListen,
     /// A flag and a file give the same.
     #[error("{0} and {1} both say what {2} is; leave one of them out")]
     FlagAndFile(&'static str, &'static str, &'static str),

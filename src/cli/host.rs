@@ -17,6 +17,7 @@ use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule};
 use crate::config::{DEFAULT_HOST_LISTEN, DEFAULT_MAX_SESSIONS, HostConfig};
 use crate::http::proxy::ProxyVariables;
 use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
 
 // No line of these is longer than 80 columns, where clap would wrap it.
 pub(super) const EXAMPLES: &str = "\
@@ -58,6 +59,17 @@ pub struct HostArguments {
     /// nothing is listened on unless this is given.
     #[arg(long, value_name = "ADDR", value_parser = parse::host_listen)]
     pub listen: Option<SocketAddr>,
+    /// The address under which others reach signaling, such as https://abc123-5000.asse.devtunnels.ms
+    ///
+    /// What forwards the signaling port shows it. With it the command to pass on is complete; nothing else changes. A
+    /// forwarded port stays the same with --listen. A pin in it does not count.
+    #[arg(long, value_name = "URL", value_parser = parse::public_url)]
+    pub public_url: Option<SignalingUrl>,
+    /// Show a QR code of the URL to pass on
+    ///
+    /// The pin is in it. It needs --public-url, --server, or --listen with an address of the network. Not with --json.
+    #[arg(long)]
+    pub qr: bool,
     /// The pin that clients must know [env: PINHOLE_PIN] [default: six digits]
     ///
     /// Others on this machine can read it in the list of processes; --pin-file and PINHOLE_PIN keep it out of there.
@@ -177,6 +189,9 @@ pub(super) fn settings(
         proxies,
     };
     let server = registration(arguments.registration, context)?;
+    if arguments.public_url.is_some() && server.is_some() && arguments.listen.is_none() {
+        return Err(UsageError::PublicWithoutListen);
+    }
     let listen = arguments.listen.or(if server.is_some() { None } else { Some(DEFAULT_HOST_LISTEN) });
     let config = HostConfig {
         services,
@@ -185,6 +200,7 @@ pub(super) fn settings(
         bounds: choices::bounds(&arguments.bounds),
         udp_idle: arguments.bounds.udp_idle,
         listen,
+        public_url: arguments.public_url,
         server,
         pin,
         once: arguments.once,

@@ -7,13 +7,16 @@ use std::path::Path;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Action, Arguments};
+use super::client::ClientArguments;
 use super::command::{Command, Parsed, Refusal, Surroundings, command};
 use super::failure::{Failure, UsageError};
 use super::file::{self, Document, Keys, Places, ROLES, Setting};
+use super::hosts::{self, Change};
 #[cfg(unix)]
 use super::install::{Role, Wanted};
 use super::output::Output;
 use super::question::Question;
+use super::saving::SavedName;
 use super::secrets;
 #[cfg(unix)]
 use super::unit::InstallArguments;
@@ -68,16 +71,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let json = run.json.then_some("--json");
             let options = verbosity.into_iter().chain(json).map(OsString::from).chain(run.options);
             let (line, matches) = document.keys.behind_file(options)?;
-            let settings = document.join(line, |key| surroundings.has_secret(key));
-            let mut parsed = match is_printed(&matches) {
-                true => print(&document.keys, settings, surroundings, |settings| of_file(&document, settings))?,
-                false => {
-                    let arguments = of_file(&document, &settings)?;
-                    command(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?
-                }
-            };
-            parsed.remarks.extend(document.remark());
-            parsed.remarks.extend(secrets::shown(&matches));
+            let mut parsed = joined(&document, line, &matches, surroundings)?;
             parsed.role = Some(document.keys.role());
             Ok(parsed)
         }
@@ -100,6 +94,18 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         #[cfg(unix)]
         (Some(Action::Install(install)), _) => installed(install, surroundings),
         (action, Some((name, matches))) => {
+            if let Some(Action::Client(ClientArguments { save: Some(name), .. })) = &action {
+                let name = name.clone();
+                return saved(&name, Arguments { command: action, ..arguments }, matches, surroundings);
+            }
+            if name == "client"
+                && let Some(document) = hosts::named(matches, surroundings.config.as_deref())?
+            {
+                let mut line = document.keys.given(matches);
+                line.retain(|setting| setting.key != "url");
+                output.json |= document.wants_json();
+                return joined(&document, line, matches, surroundings);
+            }
             let arguments = Arguments { command: action, ..arguments };
             let role = ROLES.iter().find(|role| **role == name).filter(|_| is_printed(matches));
             let mut parsed = match role {
@@ -115,6 +121,42 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         (action, None) => command(Arguments { command: action, ..arguments }, surroundings),
     }
+}
+
+/// Joins what a file says and what a command line says of the same role.
+fn joined(
+    document: &Document,
+    line: Vec<Setting>,
+    matches: &ArgMatches,
+    surroundings: Surroundings<'_>,
+) -> Result<Parsed, Refusal> {
+    let settings = document.join(line, |key| surroundings.has_secret(key));
+    let mut parsed = match is_printed(matches) {
+        true => print(&document.keys, settings, surroundings, |settings| of_file(document, settings))?,
+        false => {
+            let arguments = of_file(document, &settings)?;
+            command(arguments, surroundings).map_err(|refusal| explained(document, &settings, refusal))?
+        }
+    };
+    parsed.remarks.extend(document.remark());
+    parsed.remarks.extend(secrets::shown(matches));
+    Ok(parsed)
+}
+
+/// Joins the command line that is to be saved as a host.
+fn saved(
+    name: &SavedName,
+    arguments: Arguments,
+    matches: &ArgMatches,
+    surroundings: Surroundings<'_>,
+) -> Result<Parsed, Refusal> {
+    let (folder, config) = (surroundings.folder.clone().unwrap_or_default(), surroundings.config.clone());
+    let (_, is_pin_missing) = look(arguments, surroundings)?;
+    let keys = Keys::of("client");
+    let settings = file::fixed(&keys, keys.given(matches), Places { folder: &folder, credentials: None });
+    let change = Change::save(config.as_deref(), name, &keys, &settings)?.asking(is_pin_missing);
+    let remarks = secrets::shown(matches);
+    Ok(Parsed { remarks, ..Command::SaveHosts(Box::new(change)).into() })
 }
 
 /// Joins the command line that a unit is to have.
@@ -184,9 +226,11 @@ fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed,
         is_asked = true;
         Ok("unknown".to_owned())
     };
-    let Surroundings { pin, token, public_auth, proxy_auth, proxies, credentials, folder, role, .. } = surroundings;
+    let Surroundings { ask: _, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role } =
+        surroundings;
     let ask = Some(&mut ask as _);
-    let surroundings = Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, role };
+    let surroundings =
+        Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role };
     let parsed = command(arguments, surroundings)?;
     Ok((parsed, is_asked))
 }

@@ -11,6 +11,7 @@ pub mod failure;
 mod file;
 pub mod forwards;
 pub mod host;
+pub mod hosts;
 #[cfg(unix)]
 pub mod install;
 pub mod line;
@@ -20,12 +21,14 @@ mod output;
 pub mod parse;
 #[cfg(unix)]
 mod pipe;
+mod private_file;
 mod problem;
 pub mod prompt;
 pub mod quantity;
 pub mod question;
 pub mod registration;
 mod reload;
+mod saving;
 pub mod secret_file;
 mod secrets;
 #[cfg(feature = "server")]
@@ -127,8 +130,15 @@ fn surroundings<'a>(ask: Option<&'a mut Ask<'a>>) -> Surroundings<'a> {
         proxies: ProxyVariables::read(|name| env::var_os(name)),
         credentials: env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from),
         folder: env::current_dir().ok(),
+        config: config_folder(),
         role: None,
     }
+}
+
+/// Returns the folder of a person's settings.
+fn config_folder() -> Option<PathBuf> {
+    let folder = |name| env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")))
 }
 
 /// Runs a command to its end.
@@ -175,10 +185,11 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
             };
         }
         Command::Print(text) => return print(&text, output, printer),
+        Command::SaveHosts(change) => return said(change.write(), "save", (output, printer)),
         #[cfg(unix)]
-        Command::Install(plan) => return said(install::install(&plan), output, printer),
+        Command::Install(plan) => return said(install::install(&plan), "install", (output, printer)),
         #[cfg(unix)]
-        Command::Uninstall(arguments) => return said(install::uninstall(&arguments), output, printer),
+        Command::Uninstall(arguments) => return said(install::uninstall(&arguments), "install", (output, printer)),
         Command::Demo(output) => {
             return match demo::run(output.reporter(Role::Client, printer).into_callback()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -251,11 +262,10 @@ fn print(text: &str, output: Output, printer: &Printer) -> ExitCode {
 }
 
 /// Prints what was done, or reports why it was not, and returns the exit code.
-#[cfg(unix)]
-fn said(done: Result<String, String>, output: Output, printer: &Printer) -> ExitCode {
+fn said(done: Result<String, String>, code: &str, (output, printer): (Output, &Printer)) -> ExitCode {
     match done {
         Ok(text) => print(&text, output, printer),
-        Err(message) => failed(output, printer, "install", message),
+        Err(message) => failed(output, printer, code, message),
     }
 }
 

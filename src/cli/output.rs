@@ -12,6 +12,8 @@ pub struct Output {
     pub json: bool,
     /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
     pub verbosity: Verbosity,
+    /// Show a QR code of what is passed on.
+    pub qr: bool,
 }
 
 impl Output {
@@ -29,7 +31,7 @@ impl Output {
         if self.json {
             Reporter::json(printer.out())
         } else {
-            let style = Style::of_process(self.verbosity != Verbosity::Quiet);
+            let style = Style { qr: self.qr, ..Style::of_process(self.verbosity != Verbosity::Quiet) };
             Reporter::human(printer.out(), printer.err(), role, style)
         }
     }

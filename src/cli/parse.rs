@@ -38,6 +38,11 @@ pub fn host_url(text: &str) -> Result<HostUrl, WrongValue> {
     SignalingUrl::parse(text).map_err(|error| WrongValue::hidden(error, hint))
 }
 
+/// Parses the address under which a host is reached. A pin in it is of an earlier run, and dropped.
+pub fn public_url(text: &str) -> Result<SignalingUrl, WrongValue> {
+    host_url(text).map(|(url, _)| url)
+}
+
 /// Parses the URL of a server, as [`SignalingUrl::parse_server`] does.
 pub fn server_url(text: &str) -> Result<SignalingUrl, WrongValue> {
     let hint = "a right one looks like wss://p.example.org";

@@ -81,6 +81,8 @@ pub(super) enum Problem {
     Turn,
     #[error("STUN goes over UDP here, and nothing else can follow the question mark")]
     StunTransport,
+    #[error("the name of a saved host is 1 to 64 of a to z, A to Z, 0 to 9, hyphen and underscore")]
+    HostName,
     #[error("a pin has at least one character")]
     NoPin,
     #[error(transparent)]

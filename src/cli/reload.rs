@@ -87,8 +87,9 @@ impl Origin {
 
     /// Names what is different about how the run talks.
     fn left(&self, output: Output) -> Vec<String> {
-        let Output { json, verbosity } = output;
-        let names = [(json != self.output.json, "json"), (verbosity != self.output.verbosity, "verbose")];
+        let Output { json, verbosity, qr } = output;
+        let own = self.output;
+        let names = [(json != own.json, "json"), (verbosity != own.verbosity, "verbose"), (qr != own.qr, "qr")];
         names.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name.to_owned()).collect()
     }
 }

@@ -47,7 +47,11 @@ impl Right<'_> {
             #[cfg(feature = "server")]
             Command::Server(config, _) => server(config),
             // No file says these.
-            Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => String::new(),
+            Command::Check(..)
+            | Command::Demo(_)
+            | Command::Document(..)
+            | Command::Print(_)
+            | Command::SaveHosts(_) => String::new(),
             #[cfg(unix)]
             Command::Install(_) | Command::Uninstall(_) => String::new(),
         }
@@ -65,7 +69,9 @@ pub(super) fn files(command: &Command) -> Result<Option<String>, UsageError> {
         Command::Client(config, ..) => config.ca.as_deref(),
         #[cfg(feature = "server")]
         Command::Server(config, _) => return server_files(config),
-        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) => None,
+        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) | Command::SaveHosts(_) => {
+            None
+        }
         #[cfg(unix)]
         Command::Install(_) | Command::Uninstall(_) => None,
     };

@@ -1,10 +1,14 @@
 //! The questions of `pinhole` without a command. They lead to settings that arguments can say, too.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use super::parse;
+use super::problem::WrongValue;
 use super::question::{Ask, NoAnswer, Question, ask_until};
 use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind, default_stun_servers};
 use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
 use crate::status::text::shell_quote;
 
 const WHICH: Question<'_> = Question {
@@ -18,6 +22,13 @@ const TARGET: Question<'_> = Question {
     text: "What to share: a port of this machine, or host:port [25565]",
     placeholder: "25565",
     default: Some("25565"),
+    complaint: None,
+};
+
+const PUBLIC_URL: Question<'_> = Question {
+    text: "The address of a port that is forwarded already, or Enter to be told how to forward one",
+    placeholder: "https://abc123-5000.asse.devtunnels.ms",
+    default: Some(""),
     complaint: None,
 };
 
@@ -53,7 +64,12 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
     match ask_until(ask, WHICH, side)? {
         Side::Host => {
             let target = ask_until(ask, TARGET, parse::target)?;
-            Ok(Answers::Host(HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) }))
+            let mut config = HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) };
+            if let Some(url) = ask_until(ask, PUBLIC_URL, public_url)? {
+                config.listen = Some(forwarded_port(ask, &url)?);
+                config.public_url = Some(url);
+            }
+            Ok(Answers::Host(config))
         }
         Side::Client => {
             let (url, url_pin) = ask_until(ask, URL, parse::host_url)?;
@@ -65,6 +81,21 @@ pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswe
             Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
         }
     }
+}
+
+/// Parses the address of a forwarded port; none is an answer, too.
+fn public_url(text: &str) -> Result<Option<SignalingUrl>, WrongValue> {
+    if text.is_empty() { Ok(None) } else { parse::public_url(text).map(Some) }
+}
+
+/// Asks where a forwarded address leads. Dev tunnels have the port in their names.
+fn forwarded_port(ask: &mut Ask<'_>, url: &SignalingUrl) -> Result<SocketAddr, NoAnswer> {
+    let label = url.host().split('.').next().unwrap_or_default();
+    let guess = label.rsplit('-').next().filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let guess = guess.unwrap_or("5000");
+    let text = format!("The port of this machine that it leads to [{guess}]");
+    let question = Question { text: &text, placeholder: guess, default: Some(guess), complaint: None };
+    ask_until(ask, question, parse::host_listen)
 }
 
 /// Asks for the pin of a URL that has none.
@@ -81,7 +112,11 @@ impl Answers {
                     Endpoint::Tcp(target) => format!(" {}", shell_quote(&short(target))),
                     other => format!(" {}", shell_quote(&other.to_string())),
                 });
-                format!("pinhole host{}", targets.collect::<String>())
+                let url =
+                    config.public_url.iter().map(|url| format!(" --public-url {}", shell_quote(&url.to_string())));
+                let listen = config.listen.filter(|_| config.public_url.is_some());
+                let listen = listen.iter().map(|listen| format!(" --listen {}", shell_quote(&short_listen(*listen))));
+                format!("pinhole host{}", targets.chain(listen).chain(url).collect::<String>())
             }
             Answers::Client(config) => {
                 let locals = config.forwards.iter().map(|forward| match forward {
@@ -115,6 +150,10 @@ fn short(target: &Target) -> String {
     if target.host == "localhost" { target.port.to_string() } else { target.to_string() }
 }
 
+fn short_listen(address: SocketAddr) -> String {
+    if address.ip() == Ipv4Addr::LOCALHOST { address.port().to_string() } else { address.to_string() }
+}
+
 fn short_local(local: ListenAddress) -> String {
     match local {
         ListenAddress::Localhost(port) => port.to_string(),
@@ -142,12 +181,21 @@ mod tests {
     #[test]
     fn answers_become_the_same_command() {
         let url = "wss://abc-5000.asse.devtunnels.ms/ws?pin=123456";
-        let cases: [(&[&'static str], &str); 9] = [
-            (&["", ""], "pinhole host 25565"),
-            (&["host", "80"], "pinhole host 80"),
-            (&["H", "db.local:5432"], "pinhole host db.local:5432"),
-            (&["share", "[::1]:80"], "pinhole host '[::1]:80'"),
-            (&["what?", "h", "0", "ssh", "22"], "pinhole host 22"),
+        let cases: [(&[&'static str], &str); 12] = [
+            (&["", "", ""], "pinhole host 25565"),
+            (&["host", "80", ""], "pinhole host 80"),
+            (&["H", "db.local:5432", ""], "pinhole host db.local:5432"),
+            (&["share", "[::1]:80", ""], "pinhole host '[::1]:80'"),
+            (&["what?", "h", "0", "ssh", "22", ""], "pinhole host 22"),
+            (
+                &["h", "80", "https://abc-7000.asse.devtunnels.ms/", ""],
+                "pinhole host 80 --listen 7000 --public-url wss://abc-7000.asse.devtunnels.ms/ws",
+            ),
+            (
+                &["h", "80", "ftp://x", "https://p.example.org/?pin=1", "0.0.0.0:81"],
+                "pinhole host 80 --listen 0.0.0.0:81 --public-url wss://p.example.org/ws",
+            ),
+            (&["h", "80", "ws://a-70000.test", ""], "pinhole host 80 --listen 5000 --public-url ws://a-70000.test/ws"),
             (&["client", url, ""], "pinhole client 'wss://abc-5000.asse.devtunnels.ms/ws?pin=123456' 25565"),
             (
                 &["c", "https://abc-5000.asse.devtunnels.ms/", "123456", "0"],
@@ -169,9 +217,9 @@ mod tests {
 
     #[test]
     fn wrong_answers_are_asked_again_with_the_reason() {
-        let (result, asked) = run(&["both", "host", "0", "80"], None);
+        let (result, asked) = run(&["both", "host", "0", "80", ""], None);
         assert!(matches!(result, Ok(Answers::Host(_))));
-        assert_eq!(asked.len(), 4);
+        assert_eq!(asked.len(), 5);
         assert!(asked[1].starts_with("(type host to share"), "{asked:?}");
         assert!(asked[3].starts_with("(nothing can be reached on port 0; give a port"), "{asked:?}");
     }
@@ -183,18 +231,19 @@ mod tests {
             Ok(Answers::Client(config)) => Some(config.pin.reveal().to_string()),
             Err(error) => panic!("{error}"),
         };
-        assert_eq!(pin_of(&["host", "80"]).as_deref(), Some("env"));
+        assert_eq!(pin_of(&["host", "80", ""]).as_deref(), Some("env"));
         assert_eq!(pin_of(&["client", "ws://h/ws", "80"]).as_deref(), Some("env"));
         assert_eq!(pin_of(&["client", "ws://h/ws?pin=url", "80"]).as_deref(), Some("url"));
     }
 
     #[test]
     fn leaving_at_any_question_ends_the_wizard() {
-        let answers = ["client", "ws://h/ws", "123456", "80"];
-        for count in 0..answers.len() {
-            let (result, asked) = run(&answers[..count], None);
-            assert!(matches!(result, Err(NoAnswer::Cancelled)), "{asked:?}");
-            assert_eq!(asked.len(), count + 1);
+        for answers in [["client", "ws://h/ws", "123456", "80"], ["host", "80", "ws://h-5000.test", "5000"]] {
+            for count in 0..answers.len() {
+                let (result, asked) = run(&answers[..count], None);
+                assert!(matches!(result, Err(NoAnswer::Cancelled)), "{asked:?}");
+                assert_eq!(asked.len(), count + 1);
+            }
         }
     }
 

@@ -83,6 +83,9 @@ pub struct HostConfig {
     /// Address of the signaling WebSocket; port 0 lets the system choose. With `None`, clients come through the server
     /// only.
     pub listen: Option<SocketAddr>,
+    /// The address under which others reach the signaling WebSocket, where something forwards it: what is passed on is
+    /// complete then ([`Event::Listening`](crate::Event::Listening)). It changes nothing else.
+    pub public_url: Option<SignalingUrl>,
     /// Registration at a server, through which clients may come, too.
     pub server: Option<Registration>,
     /// The pin that clients must know; `None` generates one of six digits.
@@ -150,6 +153,7 @@ impl HostConfig {
             bounds: Bounds::default(),
             udp_idle: DEFAULT_UDP_IDLE,
             listen: Some(DEFAULT_HOST_LISTEN),
+            public_url: None,
             server: None,
             pin: None,
             once: false,

@@ -107,6 +107,9 @@ pub enum Event {
         url: String,
         /// The pin.
         pin: String,
+        /// URL for clients anywhere, pin included, if the host was told under which address others reach it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        public_url: Option<String>,
     },
     /// A host has its id on a server, through which clients reach it. Reported again after each [`Event::ServerLost`].
     #[non_exhaustive]
@@ -135,6 +138,9 @@ pub enum Event {
     PinReplaced {
         /// The new pin.
         pin: String,
+        /// URL for clients anywhere, as in [`Event::Listening`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        public_url: Option<String>,
     },
     /// A session carries messages in both directions.
     #[non_exhaustive]

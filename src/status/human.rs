@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::check;
 use super::event::{Appearance, Event, StreamEnd, Way};
-use super::invitation::{Entrance, Invitation};
+use super::invitation::{Entrance, Invitation, WayIn};
 use super::paint::Paint;
 use super::serving;
 use super::style::{Role, Style};
@@ -30,9 +30,12 @@ impl Human {
     pub(super) fn describe(&mut self, event: &Event) -> Option<String> {
         let paint = Paint(self.style.colour);
         let text = match event {
-            Event::Listening { addr, url, pin } => {
+            Event::Listening { addr, url, pin, public_url } => {
                 self.signaling = Some(*addr);
-                self.invitation().text(*addr, url, pin)
+                match public_url {
+                    Some(public_url) => self.invitation().complete(*addr, (url, public_url), pin),
+                    None => self.invitation().text(*addr, url, pin),
+                }
             }
             Event::Registered { id, url, pin, web, others } => {
                 let entrance = Entrance::new(url, others);
@@ -43,7 +46,14 @@ impl Human {
                     Some(_) => format!("registered again as {id}, now at {}", entrance.server(id)),
                 }
             }
-            Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, self.registered.as_ref(), pin),
+            Event::PinReplaced { pin, public_url } => {
+                let way = match (&self.registered, public_url) {
+                    (Some(entrance), _) => WayIn::Server(entrance),
+                    (None, Some(url)) => WayIn::Url(url),
+                    (None, None) => WayIn::Unknown(self.signaling),
+                };
+                self.invitation().new_pin(way, pin)
+            }
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
             }
@@ -164,6 +174,7 @@ impl Human {
                 Role::Client | Role::Server => &[],
             },
             paint: Paint(self.style.colour),
+            qr: self.style.qr,
         }
     }
 
@@ -320,7 +331,7 @@ mod tests {
         assert!(human.describe(&registered("1")).unwrap().contains(command));
         assert_eq!(human.describe(&lost).as_deref(), Some("warning: the server closed the connection"));
         assert_eq!(human.describe(&registered("1")).as_deref(), Some("registered again as myhost"));
-        let replaced = human.describe(&Event::PinReplaced { pin: "2".into() }).unwrap();
+        let replaced = human.describe(&Event::PinReplaced { pin: "2".into(), public_url: None }).unwrap();
         assert!(replaced.contains("wss://p.example.org/ws/myhost?pin=2' 25565"), "{replaced}");
         let elsewhere = Event::Registered {
             id: "myhost".parse().unwrap(),
@@ -331,7 +342,7 @@ mod tests {
         };
         let said = human.describe(&elsewhere);
         assert_eq!(said.as_deref(), Some("registered again as myhost, now at wss://q.example.org"));
-        let replaced = human.describe(&Event::PinReplaced { pin: "3".into() }).unwrap();
+        let replaced = human.describe(&Event::PinReplaced { pin: "3".into(), public_url: None }).unwrap();
         assert!(
             replaced.contains("wss://q.example.org/ws/myhost?pin=3' 25565 --server wss://p.example.org"),
             "{replaced}"
@@ -383,7 +394,7 @@ mod tests {
 
     #[test]
     fn colours_are_codes_around_the_same_words() {
-        let style = Style { colour: true, error_colour: true, streams: true };
+        let style = Style { colour: true, error_colour: true, ..Style::plain() };
         let mut human = Human::new(Role::Client, style);
         let event = Event::Error { code: "x".into(), message: "it failed".into() };
         assert_eq!(human.describe(&event).as_deref(), Some("\x1b[1;31merror:\x1b[0m it failed"));

@@ -16,6 +16,8 @@ pub(super) struct Invitation<'a> {
     /// The services that are shared.
     pub(super) services: &'a [SharedService],
     pub(super) paint: Paint,
+    /// Whether a QR code of the URL is wanted.
+    pub(super) qr: bool,
 }
 
 /// Where clients come in through a server.
@@ -25,6 +27,17 @@ pub(super) struct Entrance {
     url: String,
     /// Further servers that lead to the host.
     others: Vec<String>,
+}
+
+/// How clients reach a host, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum WayIn<'a> {
+    /// Through a server.
+    Server(&'a Entrance),
+    /// By this URL, pin included.
+    Url(&'a str),
+    /// By an address that somebody else knows, which leads here.
+    Unknown(Option<SocketAddr>),
 }
 
 impl Entrance {
@@ -48,7 +61,7 @@ impl Invitation<'_> {
         let mut lines = self.sharing();
         lines.extend([
             format!("  Signaling  {addr}"),
-            format!("  Pin        {}", paint.bold_green(&sanitize(pin, MAX_PEER_TEXT))),
+            self.pin(pin),
             String::new(),
             "To let somebody join from anywhere, forward the signaling port with VS Code:".into(),
             format!(
@@ -59,6 +72,37 @@ impl Invitation<'_> {
             self.remote_command(pin),
             String::new(),
         ]);
+        if self.qr {
+            let is_known = !addr.ip().is_loopback() && !addr.ip().is_unspecified();
+            lines.extend(self.code(is_known.then_some(url)));
+        }
+        lines.extend(self.nearby(addr, url, pin));
+        lines.join("\n")
+    }
+
+    /// Returns the same where it is known how others reach the signaling port. Of the URLs, the first is for a client
+    /// on this machine.
+    pub(super) fn complete(&self, addr: SocketAddr, (url, public_url): (&str, &str), pin: &str) -> String {
+        let public_url = sanitize(public_url, MAX_MESSAGE);
+        let mut lines = self.sharing();
+        lines.extend([
+            format!("  Signaling  {addr}, where that address must lead"),
+            self.pin(pin),
+            String::new(),
+            "To join from anywhere, somebody runs this:".into(),
+            self.command(&public_url, self.suggested_port()),
+            String::new(),
+        ]);
+        if self.qr {
+            lines.extend(self.code(Some(&public_url)));
+        }
+        lines.extend(self.nearby(addr, url, pin));
+        lines.join("\n")
+    }
+
+    /// Tells how to join from this machine and its network, and ends the invitation.
+    fn nearby(&self, addr: SocketAddr, url: &str, pin: &str) -> Vec<String> {
+        let mut lines = Vec::new();
         let reach = if addr.ip().is_loopback() || addr.ip().is_unspecified() {
             "On this machine"
         } else {
@@ -74,16 +118,13 @@ impl Invitation<'_> {
             ]);
         }
         lines.extend([String::new(), "Waiting for clients. Ctrl-C ends.".into()]);
-        lines.join("\n")
+        lines
     }
 
     /// Returns everything that the owner of a host on a server needs. `web` is the URL of the published service.
     pub(super) fn through_server(&self, id: &HostId, entrance: &Entrance, pin: &str, web: Option<&str>) -> String {
         let mut lines = self.sharing();
-        lines.extend([
-            format!("  Id         {id}"),
-            format!("  Pin        {}", self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT))),
-        ]);
+        lines.extend([format!("  Id         {id}"), self.pin(pin)]);
         if let Some(web) = web {
             lines.push(format!("  Web        {} (needs no pin)", self.paint.bold(&sanitize(web, MAX_MESSAGE))));
         }
@@ -92,23 +133,37 @@ impl Invitation<'_> {
             "To join from anywhere, somebody runs this:".into(),
             self.command_through(entrance, pin),
             String::new(),
-            "Waiting for clients. Ctrl-C ends.".into(),
         ]);
+        if self.qr {
+            lines.extend(self.code(Some(&with_pin(&entrance.url, pin))));
+        }
+        lines.push("Waiting for clients. Ctrl-C ends.".into());
         lines.join("\n")
     }
 
-    /// Returns what to pass on after the pin was replaced. `addr` is the signaling address.
-    pub(super) fn new_pin(&self, addr: Option<SocketAddr>, entrance: Option<&Entrance>, pin: &str) -> String {
+    /// Returns what to pass on after the pin was replaced.
+    pub(super) fn new_pin(&self, way: WayIn<'_>, pin: &str) -> String {
         let shown = self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT));
         let mut lines =
             vec![format!("The pin is now {shown}: too many wrong ones were tried. Connected clients stay connected.")];
-        if let Some(entrance) = entrance {
-            lines.push("To join from now on, somebody runs this:".into());
-            lines.push(self.command_through(entrance, pin));
-        } else {
-            lines.push("To join from now on, somebody runs this, with the forwarded address in it:".into());
-            lines.push(self.remote_command(pin));
-            lines.extend(addr.map(|addr| format!("The forwarded port is still {}.", forwarded_port(addr))));
+        let (url, command) = match way {
+            WayIn::Server(entrance) => (with_pin(&entrance.url, pin), self.command_through(entrance, pin)),
+            WayIn::Url(url) => {
+                let url = sanitize(url, MAX_MESSAGE);
+                let command = self.command(&url, self.suggested_port());
+                (url, command)
+            }
+            WayIn::Unknown(addr) => {
+                lines.push("To join from now on, somebody runs this, with the forwarded address in it:".into());
+                lines.push(self.remote_command(pin));
+                lines.extend(addr.map(|addr| format!("The forwarded port is still {}.", forwarded_port(addr))));
+                return lines.join("\n");
+            }
+        };
+        lines.extend(["To join from now on, somebody runs this:".into(), command]);
+        if self.qr {
+            lines.push(String::new());
+            lines.extend(self.code(Some(&url)));
         }
         lines.join("\n")
     }
@@ -132,6 +187,24 @@ impl Invitation<'_> {
         }
         lines.push(String::new());
         lines
+    }
+
+    fn pin(&self, pin: &str) -> String {
+        format!("  Pin        {}", self.paint.bold_green(&sanitize(pin, MAX_PEER_TEXT)))
+    }
+
+    /// Returns the QR code of a URL, if that is known, followed by an empty line.
+    fn code(&self, url: Option<&str>) -> Vec<String> {
+        let Some(url) = url else {
+            let reason = "There is no QR code before it is known how others reach this host: give --public-url.";
+            return vec![reason.into(), String::new()];
+        };
+        #[cfg(feature = "cli")]
+        if let Some(mut lines) = super::qr::lines(url, &self.paint) {
+            lines.push(String::new());
+            return lines;
+        }
+        vec![format!("There is no QR code: {} characters are too many for one.", url.len()), String::new()]
     }
 
     fn remote_command(&self, pin: &str) -> String {
@@ -199,7 +272,7 @@ pub(super) mod tests {
     }
 
     fn plain(services: &[SharedService]) -> Invitation<'_> {
-        Invitation { services, paint: Paint(false) }
+        Invitation { services, paint: Paint(false), qr: false }
     }
 
     fn invite(addr: &str, pin: &str) -> String {
@@ -226,6 +299,57 @@ On this machine (0 picks a free port):
 
 Waiting for clients. Ctrl-C ends.";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_host_that_knows_its_address_says_all_of_it() {
+        let services = minecraft();
+        let urls = ("ws://127.0.0.1:5000/ws?pin=1", "wss://abc-5000.asse.devtunnels.ms/ws?pin=1");
+        let expected = "\
+Sharing 127.0.0.1:25565.
+
+  Signaling  127.0.0.1:5000, where that address must lead
+  Pin        1
+
+To join from anywhere, somebody runs this:
+  pinhole client 'wss://abc-5000.asse.devtunnels.ms/ws?pin=1' 25565
+
+On this machine (0 picks a free port):
+  pinhole client 'ws://127.0.0.1:5000/ws?pin=1' 0
+
+Waiting for clients. Ctrl-C ends.";
+        let local = "127.0.0.1:5000".parse().unwrap();
+        assert_eq!(plain(&services).complete(local, urls, "1"), expected);
+        let hostile = plain(&services).complete(local, (urls.0, "wss://a/\x1b[31m\u{202e}"), "1");
+        assert!(!hostile.contains('\x1b') && !hostile.contains('\u{202e}'), "{hostile}");
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn a_qr_code_is_of_the_url_that_others_need_or_says_what_is_missing() {
+        let services = minecraft();
+        let invitation = Invitation { qr: true, ..plain(&services) };
+        let code = |url: &str| super::super::qr::lines(url, &Paint(false)).unwrap().join("\n");
+        let (local, public) = ("ws://127.0.0.1:5000/ws?pin=1", "wss://abc-5000.asse.devtunnels.ms/ws?pin=1");
+        let address = |text: &str| text.parse().unwrap();
+        let complete = invitation.complete(address("127.0.0.1:5000"), (local, public), "1");
+        assert!(complete.contains(&code(public)), "{complete}");
+        for unknown in ["127.0.0.1:5000", "0.0.0.0:5000", "[::]:5000"] {
+            let text = invitation.text(address(unknown), local, "1");
+            assert!(
+                text.contains("There is no QR code before") && text.contains("--public-url") && !text.contains('█')
+            );
+        }
+        let lan = "ws://192.0.2.7:5000/ws?pin=1";
+        assert!(invitation.text(address("192.0.2.7:5000"), lan, "1").contains(&code(lan)));
+        let server = "wss://p.example.org/ws/myhost";
+        let entrance = Entrance::new(server, &[]);
+        let text = invitation.through_server(&"myhost".parse().unwrap(), &entrance, "1", None);
+        assert!(text.contains(&code(&with_pin(server, "1"))), "{text}");
+        assert!(invitation.new_pin(WayIn::Url(public), "1").contains(&code(public)));
+        let long = format!("wss://a/{}", "b".repeat(500));
+        let text = invitation.complete(address("127.0.0.1:5000"), (local, &long), "1");
+        assert!(text.contains("There is no QR code: 508 characters are too many for one."), "{text}");
     }
 
     #[test]
@@ -264,7 +388,7 @@ Waiting for clients. Ctrl-C ends.";
 
     #[test]
     fn a_replaced_pin_comes_with_the_new_command() {
-        let text = plain(&minecraft()).new_pin(Some("127.0.0.1:5000".parse().unwrap()), None, "654321");
+        let text = plain(&minecraft()).new_pin(WayIn::Unknown(Some("127.0.0.1:5000".parse().unwrap())), "654321");
         let expected = "\
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
 To join from now on, somebody runs this, with the forwarded address in it:
@@ -300,13 +424,11 @@ Waiting for clients. Ctrl-C ends.";
 The pin is now 654321: too many wrong ones were tried. Connected clients stay connected.
 To join from now on, somebody runs this:
   pinhole client 'wss://p.example.org/ws/myhost?pin=654321' 25565";
-        let local = "127.0.0.1:5000".parse().unwrap();
-        assert_eq!(invitation.new_pin(None, Some(&alone), "654321"), expected);
-        assert_eq!(invitation.new_pin(Some(local), Some(&alone), "654321"), expected);
+        assert_eq!(invitation.new_pin(WayIn::Server(&alone), "654321"), expected);
         let several = at(&["wss://q.example.org", "wss://r.example.org/x y"]);
         let command = "'wss://p.example.org/ws/myhost?pin=1' 25565 --server wss://q.example.org --server 'wss://r.example.org/x y'";
         assert!(invitation.through_server(&id, &several, "1", None).contains(command));
-        assert!(invitation.new_pin(None, Some(&several), "1").contains(command));
+        assert!(invitation.new_pin(WayIn::Server(&several), "1").contains(command));
     }
 
     #[test]

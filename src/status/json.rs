@@ -59,10 +59,18 @@ mod tests {
                     addr: address(),
                     url: "ws://127.0.0.1:43211/ws?pin=123456".into(),
                     pin: "123456".into(),
+                    public_url: None,
                 },
                 r#"{"event":"listening","addr":"127.0.0.1:43211","url":"ws://127.0.0.1:43211/ws?pin=123456","pin":"123456"}"#,
             ),
-            (Event::PinReplaced { pin: "654321".into() }, r#"{"event":"pin-replaced","pin":"654321"}"#),
+            (
+                Event::PinReplaced { pin: "654321".into(), public_url: None },
+                r#"{"event":"pin-replaced","pin":"654321"}"#,
+            ),
+            (
+                Event::PinReplaced { pin: "1".into(), public_url: Some("wss://a/ws?pin=1".into()) },
+                r#"{"event":"pin-replaced","pin":"1","public_url":"wss://a/ws?pin=1"}"#,
+            ),
             (
                 Event::Registered {
                     id: "myhost".parse().unwrap(),
@@ -262,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_parser_reads_the_same_text(service in any::<String>()) {
-            let line = line(&Event::PinReplaced { pin: service.clone() });
+            let line = line(&Event::PinReplaced { pin: service.clone(), public_url: None });
             prop_assert!(!line.trim_end_matches('\n').contains(is_unprintable));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(value["pin"].as_str(), Some(service.as_str()));

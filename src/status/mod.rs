@@ -8,6 +8,8 @@ mod json;
 pub mod metrics;
 mod paint;
 pub mod printer;
+#[cfg(feature = "cli")]
+mod qr;
 pub mod refusal;
 pub mod report;
 mod serving;

@@ -12,6 +12,11 @@ impl Paint {
         self.with("1;32", text)
     }
 
+    #[cfg(feature = "cli")]
+    pub(super) fn black_on_white(&self, text: &str) -> String {
+        self.with("30;107", text)
+    }
+
     pub(super) fn dim(&self, text: &str) -> String {
         self.with("2", text)
     }

@@ -241,6 +241,6 @@ Ctrl-C ends.";
         for (event, expected) in cases {
             assert_eq!(text(&event), expected);
         }
-        assert_eq!(describe(&Event::PinReplaced { pin: "1".into() }, &Paint(false)), None);
+        assert_eq!(describe(&Event::PinReplaced { pin: "1".into(), public_url: None }, &Paint(false)), None);
     }
 }

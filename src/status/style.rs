@@ -28,13 +28,15 @@ pub struct Style {
     pub error_colour: bool,
     /// A line for every stream that opens, closes or fails.
     pub streams: bool,
+    /// An invitation has a QR code.
+    pub qr: bool,
 }
 
 impl Style {
     /// Returns plain text with everything in it.
     #[cfg(test)]
     pub fn plain() -> Style {
-        Style { colour: false, error_colour: false, streams: true }
+        Style { colour: false, error_colour: false, streams: true, qr: false }
     }
 
     /// Returns the style for this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR`
@@ -45,6 +47,7 @@ impl Style {
             colour: wanted && io::stdout().is_terminal(),
             error_colour: wanted && io::stderr().is_terminal(),
             streams,
+            qr: false,
         }
     }
 }

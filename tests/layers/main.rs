@@ -1,11 +1,12 @@
 //! The house from outside: the layer rule of `ARCHITECTURE.md` (which room may name what), limits on the length and
-//! width of files, the public API, and a project that depends on it.
+//! width of files, the public API, a project that depends on it, and the README in other languages.
 
 #[cfg(unix)]
 mod api;
 #[cfg(unix)]
 mod outside;
 mod reader;
+mod readme;
 mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -153,6 +153,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &[],
         &["Instant::now", "crossbeam_channel", "std::fs", "std::os", "std::thread", "std::time::Instant"],
     ),
+    room("status/qr", &[], &["qrcodegen"]),
     room("status/report", &[], &["log"]),
     room("status/style", &[], &["std::env"]),
     // What starts it.
@@ -176,6 +177,7 @@ pub(crate) const ROOMS: &[Room] = &[
     ),
     room("cli/file", &[], &["toml"]),
     room("cli/documents", &[], &["clap_complete", "std::fs"]),
+    room("cli/hosts", &[], &["serde_json", "std::fs", "std::os"]),
     room("cli/install/changes", &[], &["std::fs", "std::os"]),
     room("cli/install/plan", &[], &["rand", "std::fs", "std::os"]),
     room("cli/install/removal", &[], &["std::fs"]),
@@ -183,6 +185,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cli/logging", &[], &["env_logger"]),
     room("cli/manual", &[], &["roff"]),
     room("cli/pipe", &[], &["std::fs", "std::os", "std::thread"]),
+    room("cli/private_file", &[], &["std::fs", "std::os"]),
     room("cli/prompt", &[], &["dialoguer", "signal_hook"]),
     room("cli/parse", &[], &["ipnet"]),
     room("cli/server", &[], &["ipnet"]),

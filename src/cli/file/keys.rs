@@ -24,7 +24,7 @@ pub(in crate::cli) const ROLES: &[&str] = &[
 pub(super) const MAX_VERBOSE: u8 = 3;
 
 /// Arguments of a role that are no settings of it.
-const NO_KEYS: [&str; 1] = ["print_config"];
+const NO_KEYS: [&str; 2] = ["print_config", "save"];
 
 /// Keys of which one says what the other says, too, beside those that clap knows to conflict and each `NAME-file`.
 const ALTERNATIVES: [(&str, &str); 1] = [("tokens", "open")];

@@ -4,6 +4,7 @@
 mod keys;
 mod places;
 mod read;
+mod saved;
 mod setting;
 mod wording;
 mod write;
@@ -13,10 +14,11 @@ pub(super) use keys::Kind;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
+pub(super) use saved::SavedHosts;
 #[cfg(any(unix, test))]
 pub(super) use setting::Value;
 pub(super) use setting::{Said, Setting};
-pub(super) use write::toml;
+pub(super) use write::{table, toml};
 
 use super::manual::Table;
 use super::{parse, secret_file, secrets};

@@ -44,7 +44,7 @@ pub(in crate::cli) struct FileError {
 }
 
 #[derive(Debug, Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
     #[error("it is larger than {} KiB, and no file of settings is", MAX_FILE / 1024)]
@@ -73,6 +73,26 @@ enum Fault {
     WrongType { key: String, wanted: &'static str, found: &'static str },
     #[error("{0} takes a number from 0 to {MAX_VERBOSE}")]
     Count(String),
+    #[error("{0} belongs below a [host.NAME], and the file of saved hosts has nothing else")]
+    OutsideHosts(String),
+    #[error("{0} is no name of a saved host: those are 1 to 64 of a to z, A to Z, 0 to 9, hyphen and underscore")]
+    HostName(String),
+    #[error("[host.{0}] needs url; add it")]
+    WithoutUrl(String),
+}
+
+impl Fault {
+    pub(super) fn outside_hosts(key: &str) -> Fault {
+        Fault::OutsideHosts(sanitize(key, MAX_SHOWN))
+    }
+
+    pub(super) fn host_name(name: &str) -> Fault {
+        Fault::HostName(sanitize(name, MAX_SHOWN))
+    }
+
+    pub(super) fn without_url(name: &str) -> Fault {
+        Fault::WithoutUrl(sanitize(name, MAX_SHOWN))
+    }
 }
 
 /// Names the tables that a file can have.
@@ -99,31 +119,22 @@ impl Document {
     /// [`FileError`], naming the file, and the place in it where there is one.
     pub(in crate::cli) fn read(path: &Path, credentials: Option<&Path>) -> Result<Document, FileError> {
         let name = path.display().to_string();
-        let wrong = |fault| FileError { place: name.clone(), fault };
-        let mut bytes = Vec::new();
-        let read = files::open(path).and_then(|file| {
-            let is_shared = files::is_shared(&file);
-            file.take(MAX_FILE + 1).read_to_end(&mut bytes).map(|_| is_shared)
-        });
-        let is_shared = read.map_err(|error| wrong(Fault::Unreadable(error)))?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(wrong(Fault::TooLarge));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
-            FileError { place: format!("{name}:{line}"), fault: Fault::NotText }
-        })?;
+        let (text, is_shared) = load(path, &name)?;
         let folder = path.parent().map(PathBuf::from).unwrap_or_default();
-        Document::parse(name.clone(), text, Places { folder: &folder, credentials })
-            .map(|document| Document { is_shared, ..document })
-            .map_err(|(place, fault)| FileError { place, fault })
+        let (head, keys, settings) = parse(&text, Places { folder: &folder, credentials })
+            .map_err(|(at, fault)| FileError::at(&name, &text, at, fault))?;
+        Ok(Document::new(name, text, head, (keys, settings), is_shared))
     }
 
-    fn parse(name: String, text: String, places: Places<'_>) -> Result<Document, (String, Fault)> {
-        let found = parse(&text, places);
-        let (head, keys, settings) = found.map_err(|(at, fault)| (place(&name, &text, at), fault))?;
-        Ok(Document { name, head, keys, settings, is_shared: false, text })
+    /// Puts one together. `head` is where its role is named, in bytes.
+    pub(super) fn new(
+        name: String,
+        text: String,
+        head: usize,
+        (keys, settings): (Keys, Vec<Setting>),
+        is_shared: bool,
+    ) -> Document {
+        Document { name, text, head, keys, settings, is_shared }
     }
 
     /// Names a place in the file: the role's if there is none.
@@ -134,6 +145,33 @@ impl Document {
     /// Returns what the file is called in messages.
     pub(in crate::cli) fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// Reads a file that is called `name` in messages. Returns also whether others than its owner can read it.
+pub(super) fn load(path: &Path, name: &str) -> Result<(String, bool), FileError> {
+    let wrong = |fault| FileError { place: name.to_owned(), fault };
+    let mut bytes = Vec::new();
+    let read = files::open(path).and_then(|file| {
+        let is_shared = files::is_shared(&file);
+        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map(|_| is_shared)
+    });
+    let is_shared = read.map_err(|error| wrong(Fault::Unreadable(error)))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(wrong(Fault::TooLarge));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+        FileError { place: format!("{name}:{line}"), fault: Fault::NotText }
+    })?;
+    Ok((text, is_shared))
+}
+
+impl FileError {
+    /// Says what is wrong at a place, in bytes, of a text.
+    pub(super) fn at(name: &str, text: &str, at: usize, fault: Fault) -> FileError {
+        FileError { place: place(name, text, at), fault }
     }
 }
 
@@ -148,8 +186,9 @@ fn place(name: &str, text: &str, at: usize) -> String {
 
 type Found = (usize, Keys, Vec<Setting>);
 
-fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
-    let table = DeTable::parse(text).map_err(|error| {
+/// Reads a text as TOML.
+pub(super) fn table(text: &str) -> Result<Spanned<DeTable<'_>>, (usize, Fault)> {
+    DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let shown = error.span().and_then(|span| text.get(span)).unwrap_or_default();
         match error.message() {
@@ -157,7 +196,11 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
             message if message.contains("recurs") => (at, Fault::Nested),
             message => (at, Fault::Syntax(message.replace('\n', ", "))),
         }
-    })?;
+    })
+}
+
+fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
+    let table = table(text)?;
     let mut role: Option<(&'static str, usize, &DeTable<'_>)> = None;
     let mut tables: Vec<_> = table.get_ref().iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
@@ -175,19 +218,28 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
     }
     let (role, head, table) = role.ok_or((0, Fault::NoRole))?;
     let keys = Keys::of(role);
+    let settings = settings(&keys, table, places)?;
+    Ok((head, keys, settings))
+}
+
+/// Reads the keys of a table, in the order of the file.
+pub(super) fn settings(keys: &Keys, table: &DeTable<'_>, places: Places<'_>) -> Result<Vec<Setting>, (usize, Fault)> {
     let mut settings = Vec::new();
     for (name, value) in table {
         let at = name.span().start;
         let Some(key) = keys.find(name.get_ref()) else {
             let nearest = keys.nearest(name.get_ref());
-            return Err((at, Fault::UnknownKey { role, key: sanitize(name.get_ref(), MAX_SHOWN), nearest }));
+            return Err((
+                at,
+                Fault::UnknownKey { role: keys.role(), key: sanitize(name.get_ref(), MAX_SHOWN), nearest },
+            ));
         };
         if let Some(said) = said(key, value, places)? {
             settings.push(Setting { key: key.name().to_owned(), at: Some(at), said });
         }
     }
     settings.sort_by_key(|setting| setting.at);
-    Ok((head, keys, settings))
+    Ok(settings)
 }
 
 /// Reads what is said of a key; `None` if it is what would be without it.

@@ -16,7 +16,15 @@ const SECRET: &str = "# a secret: chmod 600 keeps this file from others";
 /// # Errors
 /// A path is not UTF-8, and TOML is.
 pub(in crate::cli) fn toml(keys: &Keys, settings: &[Setting]) -> Result<String, UsageError> {
-    let mut file = format!("{HEAD}\n[{}]\n", keys.role());
+    Ok(format!("{HEAD}\n{}", table(keys, settings, keys.role())?))
+}
+
+/// Writes a table of that name.
+///
+/// # Errors
+/// As of [`toml`].
+pub(in crate::cli) fn table(keys: &Keys, settings: &[Setting], name: &str) -> Result<String, UsageError> {
+    let mut file = format!("[{name}]\n");
     for setting in settings {
         let key = keys.find(&setting.key).map(|key| (key.name(), key.kind()));
         let Some((name, kind)) = key else { continue };

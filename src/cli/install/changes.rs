@@ -2,8 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use crate::cli::private_file::{Owner, put};
 
 /// Who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +28,6 @@ impl Readers {
 pub(super) struct Changes {
     undo: Vec<Undo>,
 }
-
-/// The numbers of a user and a group.
-type Owner = (u32, u32);
 
 #[derive(Debug)]
 enum Undo {
@@ -112,26 +111,6 @@ impl Changes {
         }
         left
     }
-}
-
-/// Writes a file beside, and moves it over.
-fn put(path: &Path, bytes: &[u8], mode: u32, owner: Option<Owner>) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.new-{}", std::process::id()));
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        if let Some((user, group)) = owner {
-            // Before the mode, some bits of which this clears.
-            fchown(&file, Some(user), Some(group))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

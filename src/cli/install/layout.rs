@@ -1,6 +1,5 @@
 //! Where systemd and pinhole look for what.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 /// The unit of a name, as packages bring it.
@@ -43,9 +42,8 @@ impl Layout {
         if !user {
             return Ok(Layout { root, user, settings: "/etc/pinhole".into(), units: "/etc/systemd/system".into() });
         }
-        let folder = |name| env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
-        let home = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
-        let home = home.ok_or("HOME names no folder, and a unit of yours goes there; set HOME or leave --user out")?;
+        let home = crate::cli::config_folder()
+            .ok_or("HOME names no folder, and a unit of yours goes there; set HOME or leave --user out")?;
         Ok(Layout { root, user, settings: home.join("pinhole"), units: home.join("systemd/user") })
     }
 

@@ -17,6 +17,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("pin-file", "\"nas.pin\""),
     ("proxy-auth-file", "\"proxy.login\""),
     ("public-auth-file", "\"visitors.login\""),
+    ("public-url", "\"https://abc123-5000.asse.devtunnels.ms\""),
     ("reverse", "[\"8000:127.0.0.1:3000\"]"),
     ("tls-cert", "\"fullchain.pem\""),
     ("tls-key", "\"privkey.pem\""),

@@ -56,6 +56,12 @@ const PIN_FILE: (&str, &str) =
 const CA_FILE: (&str, &str) =
     ("--ca FILE", "Certificates in PEM to trust instead of the system's. It is read at the start.");
 
+const HOSTS_FILE: (&str, &str) = (
+    "~/.config/pinhole/hosts.toml",
+    "Hosts that --save has saved: for each a table [host.NAME] with the keys of a client in pinhole.toml(5). It has pins, \
+     so nobody else can read it. XDG_CONFIG_HOME replaces ~/.config.",
+);
+
 /// The page of the program as a whole.
 pub(super) const PROGRAM: Words = Words {
     description: &[
@@ -86,11 +92,21 @@ pub(super) fn of(command: &str) -> &'static Words {
         "verify" => &VERIFY,
         "check" => &CHECK,
         "install" | "uninstall" => &INSTALL,
+        "hosts" => &HOSTS,
         "demo" => &DEMO,
         "completions" => &COMPLETIONS,
         _ => &OTHER,
     }
 }
+
+const HOSTS: Words = Words {
+    description: &["Each host has a name, its URL, and (asks for the pin) where none was saved. Pins are not shown."],
+    exit_status: EXIT_STATUS,
+    files: &[HOSTS_FILE],
+    signals: &[],
+    is_run: false,
+    has_settings: false,
+};
 
 const HOST: Words = Words {
     description: &["The host prints the command that clients run. It dials its services when a client connects to \
@@ -112,6 +128,7 @@ const CLIENT: Words = Words {
                     survive a lost path for --grace."],
     exit_status: EXIT_STATUS,
     files: &[
+        HOSTS_FILE,
         PIN_FILE,
         ("--proxy-auth-file FILE", "USER:PASSWORD in its first line, the login that -D wants, likewise."),
         CA_FILE,

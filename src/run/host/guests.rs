@@ -181,7 +181,7 @@ impl Host {
         }
         self.begin_with_pin(Pin::generate());
         let pin = self.pin.reveal().to_owned();
-        self.core.turn.report(&Event::PinReplaced { pin });
+        self.core.turn.report(&Event::PinReplaced { pin, public_url: self.public_url() });
     }
 
     /// Has clients prove this pin from now on.

@@ -201,11 +201,16 @@ impl Host {
     fn invite(&mut self) {
         if let (Some(addr), Some(url)) = (self.local, self.url()) {
             let (url, pin) = (url.with_pin(&self.pin), self.pin.reveal().to_owned());
-            self.core.turn.report(&Event::Listening { addr, url, pin });
+            self.core.turn.report(&Event::Listening { addr, url, pin, public_url: self.public_url() });
         }
         if self.registered().is_some() {
             self.report_registered();
         }
+    }
+
+    /// Returns the URL for clients anywhere, with the pin, as far as the settings tell.
+    fn public_url(&self) -> Option<String> {
+        self.config.public_url.as_ref().map(|url| url.with_pin(&self.pin))
     }
 
     fn handle_own(&mut self, notice: HostNotice) -> Result<(), RunError> {

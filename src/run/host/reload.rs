@@ -19,7 +19,7 @@ struct Plan {
     config: HostConfig,
     differences: Differences,
     is_pin_new: bool,
-    are_services_new: bool,
+    is_invitation_new: bool,
 }
 
 /// What a host publishes: the name of the service, and who may visit it. The server was told of it, so it stays the
@@ -54,6 +54,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         bounds,
         udp_idle,
         listen,
+        public_url,
         server,
         pin,
         once,
@@ -63,7 +64,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         stun,
     } = wanted;
     let is_pin_new = present.pin != pin;
-    let are_services_new = present.services != services;
+    let is_invitation_new = is_pin_new || present.services != services || present.public_url != public_url;
     found.services(&present.services, &services);
     let server = match (&present.server, server) {
         (Some(own), Some(wanted)) => Some(registration(found, (own, publication), (wanted, published.as_ref()))),
@@ -88,6 +89,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         bounds: found.bounds(&present.bounds, bounds),
         udp_idle: found.take("udp-idle", &present.udp_idle, udp_idle),
         listen: found.leave("listen", &present.listen, &listen),
+        public_url: found.take("public-url", &present.public_url, public_url),
         pin: found.take("pin", &present.pin, pin),
         once: found.take("once", &present.once, once),
         max_sessions: found.take("max-sessions", &present.max_sessions, max_sessions),
@@ -96,7 +98,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         stun: found.take("stun", &present.stun, stun),
     };
     renumber(&mut config, publication);
-    Plan { config, differences, is_pin_new, are_services_new }
+    Plan { config, differences, is_pin_new, is_invitation_new }
 }
 
 /// Compares registrations, each with what it publishes. What the server was told stays: another
@@ -221,7 +223,7 @@ impl Host {
     }
 
     fn follow(&mut self, plan: Plan) -> Outcome {
-        let Plan { config, differences, is_pin_new, are_services_new } = plan;
+        let Plan { config, differences, is_pin_new, is_invitation_new } = plan;
         let before = std::mem::replace(&mut self.config, config);
         let config = &self.config;
         self.core.dialer.services.clone_from(&config.services);
@@ -247,7 +249,7 @@ impl Host {
             self.change_pin(pin);
         }
         self.close_forbidden();
-        let services = (is_pin_new || are_services_new).then(|| self.config.services.clone());
+        let services = is_invitation_new.then(|| self.config.services.clone());
         differences.outcome(services)
     }
 

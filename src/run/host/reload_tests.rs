@@ -52,6 +52,7 @@ fn every_setting_counts_at_once_or_is_named() {
     let cases = [
         (with(|_| {}), "", ""),
         (with(|config| config.services.push(service("db=unix:/run/db"))), "service db added", ""),
+        (with(|config| config.public_url = Some(url("wss://b.example"))), "public-url changed", ""),
         (with(|config| drop(config.services.remove(1))), "service dns removed", ""),
         (
             with(|config| {

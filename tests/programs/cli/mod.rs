@@ -5,6 +5,7 @@ mod documents;
 mod endings;
 mod failures;
 mod hangups;
+mod hosts;
 #[cfg(target_os = "linux")]
 mod install;
 mod names;

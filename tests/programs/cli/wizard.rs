@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::common::pinhole::{Pinhole, command};
 use crate::common::services::echo;
-use crate::common::{DEADLINE, connect, wait_until};
+use crate::common::{DEADLINE, ReservedPort, connect, wait_until};
 
 /// The binary with a terminal of its own, and what it has shown so far.
 struct Terminal {
@@ -129,6 +129,8 @@ fn the_questions_of_a_host_lead_to_a_host() {
     wizard.wait_for("nothing can be reached on port 0");
     wizard.wait_for("What to share");
     wizard.type_in(&format!("{}\r", target.port()));
+    wizard.wait_for("a port that is forwarded already");
+    wizard.type_in("\r");
     wizard.wait_for(&format!("The same without questions:\n  pinhole host {}\n", target.port()));
     let text = wizard.wait_for("Waiting for clients");
     let (signaling, pin) = (word_after(&text, "Signaling"), word_after(&text, "Pin"));
@@ -152,6 +154,38 @@ fn the_questions_of_a_host_lead_to_a_host() {
     wizard.wait_for("disconnected");
     wizard.signal(Signal::SIGINT);
     assert_eq!(wizard.end(), Some(0));
+}
+
+#[test]
+fn a_host_that_is_forwarded_already_says_all_there_is_to_pass_on() {
+    let port = ReservedPort::new().address.port();
+    let mut wizard = Terminal::start(&[]);
+    wizard.wait_for("(client)?");
+    wizard.type_in("host\r");
+    wizard.wait_for("What to share");
+    wizard.type_in("8080\r");
+    wizard.wait_for("a port that is forwarded already");
+    wizard.type_in(&format!("https://abc-{port}.test/\r"));
+    wizard.wait_for(&format!("that it leads to [{port}]"));
+    wizard.type_in("\r");
+    wizard.wait_for(&format!("pinhole host 8080 --listen {port} --public-url wss://abc-{port}.test/ws\n"));
+    let text = wizard.wait_for("Waiting for clients");
+    let pin = word_after(&text, "Pin");
+    assert!(text.contains(&format!("pinhole client 'wss://abc-{port}.test/ws?pin={pin}' 8080\n")), "{text}");
+    assert!(!text.contains("<forwarded-address>"), "{text}");
+    wizard.signal(Signal::SIGINT);
+    assert_eq!(wizard.end(), Some(0));
+}
+
+#[test]
+fn a_host_shows_a_qr_code_at_the_terminal() {
+    let arguments = ["host", "8080", "--pin", "123456", "--qr", "--public-url", "https://abc-5000.test"];
+    let mut host = Terminal::start(&arguments);
+    let text = host.wait_for("Waiting for clients");
+    assert!(text.contains("pinhole client 'wss://abc-5000.test/ws?pin=123456' 8080"), "{text}");
+    assert!(text.lines().filter(|line| line.contains("▀") || line.contains("▄")).count() > 10, "{text}");
+    host.signal(Signal::SIGINT);
+    assert_eq!(host.end(), Some(0));
 }
 
 #[test]

@@ -1,0 +1,147 @@
+//! Hosts that are saved under a name: `pinhole client --save NAME`, `pinhole client NAME`, `pinhole hosts`.
+
+use std::fs::{self, DirBuilder};
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use serde_json::json;
+
+use super::failure::UsageError;
+use super::file::{self, Document, Keys, SavedHosts, Setting};
+use super::parse;
+use super::private_file;
+use super::saving::{HostsArguments, SavedName};
+use crate::status::text::{MAX_MESSAGE, sanitize};
+
+/// Who may read the file: it has pins.
+const MODE: u32 = 0o600;
+
+/// A new text of the file of saved hosts.
+#[derive(Clone)]
+pub struct Change {
+    path: PathBuf,
+    text: String,
+    done: String,
+}
+
+/// Hides the text, which may have pins.
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Change").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Change {
+    /// Plans to save a host.
+    ///
+    /// # Errors
+    /// The file cannot be read, or cannot be changed by this.
+    pub(super) fn save(
+        config: Option<&Path>,
+        name: &SavedName,
+        keys: &Keys,
+        settings: &[Setting],
+    ) -> Result<Change, UsageError> {
+        let (saved, name) = (read(config)?, name.as_str());
+        let table = file::table(keys, settings, &format!("host.{name}"))?;
+        let text = saved.with(name, &table).map_err(UsageError::File)?;
+        let done = format!("{name} is saved in {}. To join it: pinhole client {name}\n", saved.path().display());
+        Ok(Change { path: saved.path().to_owned(), text, done })
+    }
+
+    /// Says that no pin was saved, if so.
+    pub(super) fn asking(mut self, is_pin_missing: bool) -> Change {
+        if is_pin_missing {
+            self.done.push_str("No pin was given, so it is asked for each time.\n");
+        }
+        self
+    }
+
+    fn remove(config: Option<&Path>, name: &str) -> Result<Change, UsageError> {
+        let saved = read(config)?;
+        let path = saved.path().to_owned();
+        if !saved.iter().any(|host| host.name == name) {
+            let file = path.display();
+            return Err(UsageError::File(format!("{file}: there is no {name}; pinhole hosts says which there are")));
+        }
+        let text = saved.without(name).map_err(UsageError::File)?;
+        Ok(Change { path, text, done: format!("{name} is removed.\n") })
+    }
+
+    /// Writes the file. Returns what to say.
+    ///
+    /// # Errors
+    /// A sentence: the folder or the file cannot be written.
+    pub(super) fn write(self) -> Result<String, String> {
+        // A link, as people who keep their settings elsewhere have it, stays one.
+        let path = fs::canonicalize(&self.path).unwrap_or(self.path);
+        let mut folder = DirBuilder::new();
+        folder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        let made = path.parent().map_or(Ok(()), |parent| folder.create(parent));
+        let written = made.and_then(|()| private_file::put(&path, self.text.as_bytes(), MODE, None));
+        written.map_err(|error| format!("{} cannot be written: {error}; nothing was changed", path.display()))?;
+        Ok(self.done)
+    }
+}
+
+/// What `pinhole hosts` does.
+pub(super) enum Asked {
+    /// It says this.
+    List(String),
+    /// It changes the file.
+    Removal(Change),
+}
+
+/// Returns what `pinhole hosts` does.
+pub(super) fn asked(arguments: &HostsArguments, config: Option<&Path>) -> Result<Asked, UsageError> {
+    match &arguments.remove {
+        Some(name) => Ok(Asked::Removal(Change::remove(config, name.as_str())?)),
+        None => Ok(Asked::List(list(&read(config)?, arguments.json))),
+    }
+}
+
+/// Returns the host that is saved under the name that a client was given in place of a URL.
+pub(super) fn named(matches: &ArgMatches, config: Option<&Path>) -> Result<Option<Document>, UsageError> {
+    let given = matches.get_raw("url").and_then(|mut values| values.next()).and_then(|text| text.to_str());
+    match (given, config) {
+        (Some(name), Some(_)) if SavedName::parse(name).is_some() => Ok(read(config)?.find(name)),
+        _ => Ok(None),
+    }
+}
+
+fn read(config: Option<&Path>) -> Result<SavedHosts, UsageError> {
+    let missing = || UsageError::File("HOME names no folder, and saved hosts are below it; set HOME".to_owned());
+    let path = config.ok_or_else(missing)?.join("pinhole/hosts.toml");
+    Ok(SavedHosts::read(&path)?)
+}
+
+/// Lists names and URLs, never a pin.
+fn list(saved: &SavedHosts, is_json: bool) -> String {
+    let rows: Vec<(&str, Option<String>, bool)> = saved
+        .iter()
+        .map(|host| {
+            let mut values = host.settings.iter().filter(|setting| setting.key == "url").flat_map(|url| url.values());
+            let url = values.next().and_then(|value| parse::host_url(value.text.to_str()?).ok());
+            let has_pin = host.settings.iter().any(|setting| setting.key == "pin" || setting.key == "pin-file")
+                || url.as_ref().is_some_and(|(_, pin)| pin.is_some());
+            (host.name.as_str(), url.map(|(url, _)| url.to_string()), has_pin)
+        })
+        .collect();
+    if is_json {
+        let line = |(name, url, has_pin): &(&str, Option<String>, bool)| {
+            format!("{}\n", json!({ "event": "saved-host", "name": name, "url": url, "has_pin": has_pin }))
+        };
+        return rows.iter().map(line).collect();
+    }
+    if rows.is_empty() {
+        return "No host is saved. pinhole client --save NAME URL saves one.\n".to_owned();
+    }
+    let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+    let line = |(name, url, has_pin): &(&str, Option<String>, bool)| {
+        let url = url.as_deref().map_or_else(|| "its url is none".to_owned(), |url| sanitize(url, MAX_MESSAGE));
+        format!("{name:<width$}  {url}{}\n", if *has_pin { "" } else { " (asks for the pin)" })
+    };
+    rows.iter().map(line).collect()
+}
