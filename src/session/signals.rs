@@ -245,6 +245,7 @@ impl Session {
                 self.finish(now, End::Visit);
             }
             (Inner::Bye { reason: Farewell::NoPath }, _) => self.finish(now, End::NoPath),
+            (Inner::Bye { reason: Farewell::Lapsed(lapse) }, Role::Client) => self.finish(now, End::Lapsed(lapse)),
             (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Do not log the content: it may hold the secrets of a carrier.

@@ -15,6 +15,7 @@ use std::{fmt, mem};
 use super::binary::{Binary, MAC_LEN};
 use super::error::{SignalingError, Violation};
 pub use super::established::Established;
+use super::invitation::InvitationId;
 use super::keys::{Keys, Pake, Role, Transcript};
 use super::message::{ClientHello, ClientMessage, Confirm, HostHello, HostMessage, Outer, Resume};
 use super::pin::Pin;
@@ -41,7 +42,7 @@ pub struct ClientHandshake(ClientState);
 /// ```
 enum ClientState {
     /// Our hello was sent.
-    AwaitHello { pake: Pake, hello: String },
+    AwaitHello { pake: Pake, hello: String, is_invited: bool },
     /// Our confirm was sent.
     AwaitConfirm { keys: Keys },
     /// Established or failed: nothing more is accepted.
@@ -49,23 +50,33 @@ enum ClientState {
 }
 
 impl ClientHandshake {
-    /// Starts a handshake. Returns the hello to send with it.
+    /// Starts a handshake for the host's own pin. Returns the hello to send with it.
     pub fn start(pin: &Pin) -> (ClientHandshake, String) {
+        ClientHandshake::with(pin, None)
+    }
+
+    /// Starts a handshake for the pin of an invitation, or for the host's own. Returns the hello to send with it.
+    pub fn with(pin: &Pin, invite: Option<&InvitationId>) -> (ClientHandshake, String) {
         let (pake, element) = Pake::start(Role::Client, pin);
-        let hello = ClientMessage::Hello(ClientHello { versions: VERSIONS.to_vec(), pake: element }).to_text();
-        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone() }), hello)
+        let hello = ClientHello { versions: VERSIONS.to_vec(), pake: element, invite: invite.cloned() };
+        let hello = ClientMessage::Hello(hello).to_text();
+        let is_invited = invite.is_some();
+        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone(), is_invited }), hello)
     }
 
     /// Handles a text from the host. Any error is final.
     pub fn handle_text(&mut self, text: &str) -> Result<ClientStep, SignalingError> {
         match mem::replace(&mut self.0, ClientState::Ended) {
-            ClientState::AwaitHello { pake, hello } => {
+            ClientState::AwaitHello { pake, hello, is_invited } => {
                 let host_hello = match HostMessage::parse(text)? {
                     Outer::Hello(hello) => hello,
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
                 if !VERSIONS.contains(&host_hello.version) {
                     return Err(Violation::VersionNotOffered(host_hello.version).into());
+                }
+                if is_invited && !host_hello.invitations {
+                    return Err(SignalingError::NoInvitations);
                 }
                 let keys = pake.finish(&host_hello.pake, Transcript::new(&hello, text))?;
                 let confirm = ClientMessage::Confirm(Confirm { mac: keys.confirm(Role::Client) }).to_text();
@@ -111,11 +122,32 @@ pub enum HostStep {
     Resume(Resume),
 }
 
+/// The pins of a host, of which one belongs to a client's hello.
+pub trait Pins {
+    /// Returns the pin of an invitation, or the host's own. Nobody may learn whether an invitation exists, so one that
+    /// does not has a pin, too: a random one, which nobody knows.
+    fn pin(self, invite: Option<&InvitationId>) -> Pin;
+}
+
+/// A host without invitations.
+impl Pins for &Pin {
+    fn pin(self, invite: Option<&InvitationId>) -> Pin {
+        match invite {
+            None => self.clone(),
+            Some(_) => Pin::generate_long(),
+        }
+    }
+}
+
 /// The host's side of the handshake.
 ///
 /// It answers the hello at once, since that answer reveals nothing about the pin. It answers the confirm only when told
 /// to.
-pub struct HostHandshake(HostState);
+pub struct HostHandshake {
+    state: HostState,
+    /// The invitation that the client's hello named.
+    invite: Option<InvitationId>,
+}
 
 /// ```text
 /// AwaitHello ──hello──▶ AwaitConfirm ──confirm──▶ Confirmed ──verify──▶ Ended
@@ -141,15 +173,15 @@ impl Default for HostHandshake {
 impl HostHandshake {
     /// Starts a handshake, before the client's hello came.
     pub fn new() -> HostHandshake {
-        HostHandshake(HostState::AwaitHello)
+        HostHandshake { state: HostState::AwaitHello, invite: None }
     }
 
     /// Handles a text from the client. Any error is final.
     ///
-    /// Only the pin passed along with the hello counts. When the pin is replaced, drop the handshakes that began with
-    /// the old one: they still accept it.
-    pub fn handle_text(&mut self, text: &str, pin: &Pin) -> Result<HostStep, SignalingError> {
-        match mem::replace(&mut self.0, HostState::Ended) {
+    /// Only the pin that `pins` gives for the hello counts. When the pin is replaced, drop the handshakes that began
+    /// with the old one: they still accept it.
+    pub fn handle_text(&mut self, text: &str, pins: impl Pins) -> Result<HostStep, SignalingError> {
+        match mem::replace(&mut self.state, HostState::Ended) {
             HostState::AwaitHello => {
                 let client_hello = match ClientMessage::parse(text)? {
                     Outer::Hello(hello) => hello,
@@ -158,10 +190,12 @@ impl HostHandshake {
                 };
                 let common = client_hello.versions.into_iter().filter(|version| VERSIONS.contains(version));
                 let version = common.max().ok_or(SignalingError::Version)?;
-                let (pake, element) = Pake::start(Role::Host, pin);
-                let hello = HostMessage::Hello(HostHello { version, pake: element }).to_text();
+                let pin = pins.pin(client_hello.invite.as_ref());
+                let (pake, element) = Pake::start(Role::Host, &pin);
+                let hello = HostMessage::Hello(HostHello { version, pake: element, invitations: true }).to_text();
                 let keys = pake.finish(&client_hello.pake, Transcript::new(text, &hello))?;
-                self.0 = HostState::AwaitConfirm { keys };
+                self.invite = client_hello.invite;
+                self.state = HostState::AwaitConfirm { keys };
                 Ok(HostStep::Send(hello))
             }
             HostState::AwaitConfirm { keys } => {
@@ -169,7 +203,7 @@ impl HostHandshake {
                     Outer::Confirm(confirm) => confirm.mac,
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
-                self.0 = HostState::Confirmed { keys, mac };
+                self.state = HostState::Confirmed { keys, mac };
                 Ok(HostStep::Verify)
             }
             HostState::Confirmed { .. } => Err(SignalingError::out_of_turn(ClientMessage::parse(text)?)),
@@ -177,11 +211,16 @@ impl HostHandshake {
         }
     }
 
+    /// Returns the invitation that the client named, once its hello came.
+    pub fn invite(&self) -> Option<&InvitationId> {
+        self.invite.as_ref()
+    }
+
     /// Verifies the confirm that [`HostStep::Verify`] announced. Returns the host's own confirm, to be sent.
     ///
     /// [`SignalingError::BadPin`] is a failed guess and counts at the limiter; no other error does.
     pub fn verify(&mut self) -> Result<(String, Established), SignalingError> {
-        let HostState::Confirmed { keys, mac } = mem::replace(&mut self.0, HostState::Ended) else {
+        let HostState::Confirmed { keys, mac } = mem::replace(&mut self.state, HostState::Ended) else {
             return Err(Violation::Ended.into());
         };
         if !keys.verifies(Role::Client, &mac) {
@@ -194,7 +233,7 @@ impl HostHandshake {
 
 impl fmt::Debug for HostHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
+        f.write_str(match self.state {
             HostState::AwaitHello => "HostHandshake(await hello)",
             HostState::AwaitConfirm { .. } => "HostHandshake(await confirm)",
             HostState::Confirmed { .. } => "HostHandshake(confirmed)",
@@ -324,7 +363,7 @@ pub(crate) mod tests {
         let hello = |fill: u8| {
             let mut pake = [fill; 33];
             pake[0] = b'A';
-            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake) }).to_text()
+            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake), invite: None }).to_text()
         };
         let refused = (0..8).map(|fill| HostHandshake::new().handle_text(&hello(fill), &pin("1")));
         let violations: Vec<_> = refused.filter_map(Result::err).map(|error| violation::<()>(Err(error))).collect();

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::binary::{Binary, MAC_LEN, NONCE_LEN, PAKE_LEN, decode, encode};
 use super::farewell::Farewell;
+use super::invitation::InvitationId;
 use super::network::Network;
 use super::session_id::SessionId;
 use super::words::words;
@@ -84,6 +85,9 @@ pub struct ClientHello {
     pub versions: Vec<u32>,
     /// The client's SPAKE2 message.
     pub pake: Binary<PAKE_LEN>,
+    /// The invitation whose pin the client knows; `None` for the host's own pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<InvitationId>,
 }
 
 /// The host's first message.
@@ -93,6 +97,9 @@ pub struct HostHello {
     pub version: u32,
     /// The host's SPAKE2 message.
     pub pake: Binary<PAKE_LEN>,
+    /// The host knows what an invitation is. Older ones do not, and take every confirm for one of their own pin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invitations: bool,
 }
 
 /// Key confirmation.
