@@ -105,7 +105,8 @@ impl Session {
         self.signals.clear();
         self.leave_relay(now);
         let has_descriptions = self.carriers.directs().iter().any(|direct| !direct.connection.awaits_answer());
-        if self.state.is_connecting() && !has_descriptions {
+        // If the last message was the end of the tunnel, that says why.
+        if self.state.is_connecting() && !has_descriptions && !self.mux.is_ended() {
             self.finish(now, End::SignalingLost);
         }
     }

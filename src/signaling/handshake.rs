@@ -143,11 +143,7 @@ impl Pins for &Pin {
 ///
 /// It answers the hello at once, since that answer reveals nothing about the pin. It answers the confirm only when told
 /// to.
-pub struct HostHandshake {
-    state: HostState,
-    /// The invitation that the client's hello named.
-    invite: Option<InvitationId>,
-}
+pub struct HostHandshake(HostState);
 
 /// ```text
 /// AwaitHello ──hello──▶ AwaitConfirm ──confirm──▶ Confirmed ──verify──▶ Ended
@@ -173,7 +169,7 @@ impl Default for HostHandshake {
 impl HostHandshake {
     /// Starts a handshake, before the client's hello came.
     pub fn new() -> HostHandshake {
-        HostHandshake { state: HostState::AwaitHello, invite: None }
+        HostHandshake(HostState::AwaitHello)
     }
 
     /// Handles a text from the client. Any error is final.
@@ -181,7 +177,7 @@ impl HostHandshake {
     /// Only the pin that `pins` gives for the hello counts. When the pin is replaced, drop the handshakes that began
     /// with the old one: they still accept it.
     pub fn handle_text(&mut self, text: &str, pins: impl Pins) -> Result<HostStep, SignalingError> {
-        match mem::replace(&mut self.state, HostState::Ended) {
+        match mem::replace(&mut self.0, HostState::Ended) {
             HostState::AwaitHello => {
                 let client_hello = match ClientMessage::parse(text)? {
                     Outer::Hello(hello) => hello,
@@ -194,8 +190,7 @@ impl HostHandshake {
                 let (pake, element) = Pake::start(Role::Host, &pin);
                 let hello = HostMessage::Hello(HostHello { version, pake: element, invitations: true }).to_text();
                 let keys = pake.finish(&client_hello.pake, Transcript::new(text, &hello))?;
-                self.invite = client_hello.invite;
-                self.state = HostState::AwaitConfirm { keys };
+                self.0 = HostState::AwaitConfirm { keys };
                 Ok(HostStep::Send(hello))
             }
             HostState::AwaitConfirm { keys } => {
@@ -203,7 +198,7 @@ impl HostHandshake {
                     Outer::Confirm(confirm) => confirm.mac,
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
-                self.state = HostState::Confirmed { keys, mac };
+                self.0 = HostState::Confirmed { keys, mac };
                 Ok(HostStep::Verify)
             }
             HostState::Confirmed { .. } => Err(SignalingError::out_of_turn(ClientMessage::parse(text)?)),
@@ -211,16 +206,11 @@ impl HostHandshake {
         }
     }
 
-    /// Returns the invitation that the client named, once its hello came.
-    pub fn invite(&self) -> Option<&InvitationId> {
-        self.invite.as_ref()
-    }
-
     /// Verifies the confirm that [`HostStep::Verify`] announced. Returns the host's own confirm, to be sent.
     ///
     /// [`SignalingError::BadPin`] is a failed guess and counts at the limiter; no other error does.
     pub fn verify(&mut self) -> Result<(String, Established), SignalingError> {
-        let HostState::Confirmed { keys, mac } = mem::replace(&mut self.state, HostState::Ended) else {
+        let HostState::Confirmed { keys, mac } = mem::replace(&mut self.0, HostState::Ended) else {
             return Err(Violation::Ended.into());
         };
         if !keys.verifies(Role::Client, &mac) {
@@ -233,7 +223,7 @@ impl HostHandshake {
 
 impl fmt::Debug for HostHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.state {
+        f.write_str(match self.0 {
             HostState::AwaitHello => "HostHandshake(await hello)",
             HostState::AwaitConfirm { .. } => "HostHandshake(await confirm)",
             HostState::Confirmed { .. } => "HostHandshake(confirmed)",
@@ -328,6 +318,73 @@ pub(crate) mod tests {
         let hello = hello.replace(r#""version":1"#, r#""version":2"#);
         assert_eq!(violation(client.handle_text(&hello)), Violation::VersionNotOffered(2));
         assert_eq!(violation(client.handle_text(&hello)), Violation::Ended);
+    }
+
+    /// A host with one invitation, `k3`.
+    struct Inviting(Pin);
+
+    impl Pins for &Inviting {
+        fn pin(self, invite: Option<&InvitationId>) -> Pin {
+            match invite.map(InvitationId::as_str) {
+                None => pin("own"),
+                Some("k3") => self.0.clone(),
+                Some(_) => Pin::generate_long(),
+            }
+        }
+    }
+
+    /// Returns what the host says of a client with this invitation and this pin: its hello, and its answer to the
+    /// confirm.
+    fn invited(invite: Option<&str>, own: &str) -> (String, Result<(), SignalingError>) {
+        let invite = invite.map(|id| id.parse().unwrap());
+        let (mut client, hello) = ClientHandshake::with(&pin(own), invite.as_ref());
+        let (mut host, pins) = (HostHandshake::new(), Inviting(pin("invited")));
+        let hello = send(host.handle_text(&hello, &pins).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pins).unwrap(), HostStep::Verify);
+        (hello, host.verify().map(drop))
+    }
+
+    #[test]
+    fn the_hello_picks_the_pin() {
+        for (invite, own, is_right) in [
+            (None, "own", true),
+            (Some("k3"), "invited", true),
+            (None, "invited", false),
+            (Some("k3"), "own", false),
+            (Some("k4"), "invited", false),
+            (Some("k4"), "own", false),
+        ] {
+            let (_, verdict) = invited(invite, own);
+            assert_eq!(verdict.is_ok(), is_right, "{invite:?} {own}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_that_there_is_not_is_answered_as_one_that_there_is() {
+        let answers = [Some("k3"), Some("k4"), None].map(|invite| {
+            let (hello, verdict) = invited(invite, "wrong");
+            // All that differs is the point, which is random each time.
+            let (before, behind) = hello.split_once(r#""pake":""#).unwrap();
+            (before.to_owned(), behind[44..].to_owned(), verdict.unwrap_err().to_text())
+        });
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0], answers[2]);
+    }
+
+    #[test]
+    fn a_client_proves_nothing_to_a_host_that_knows_no_invitations() {
+        let (mut client, hello) = ClientHandshake::with(&pin("1"), Some(&"k3".parse().unwrap()));
+        assert!(hello.ends_with(r#","invite":"k3"}"#), "{hello}");
+        let hello = send(HostHandshake::new().handle_text(&hello, &pin("1")).unwrap());
+        let older = hello.replace(r#","invitations":true"#, "");
+        assert!(matches!(client.handle_text(&older), Err(SignalingError::NoInvitations)));
+        assert_eq!(violation(client.handle_text(&hello)), Violation::Ended);
+        // The host's own pin needs none.
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        assert!(!hello.contains("invite"), "{hello}");
+        let hello = send(HostHandshake::new().handle_text(&hello, &pin("1")).unwrap());
+        let _ = confirm(client.handle_text(&hello.replace(r#","invitations":true"#, "")).unwrap());
     }
 
     #[test]

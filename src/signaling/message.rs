@@ -340,10 +340,16 @@ mod tests {
     fn outer_messages_read_as_the_protocol_says() {
         let pake = Binary([0; PAKE_LEN]);
         let zeros = "A".repeat(44);
-        let hello = ClientMessage::Hello(ClientHello { versions: vec![1], pake });
+        let hello = ClientMessage::Hello(ClientHello { versions: vec![1], pake, invite: None });
         assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}"}}"#));
-        let hello = HostMessage::Hello(HostHello { version: 1, pake });
+        let hello = HostMessage::Hello(HostHello { version: 1, pake, invitations: false });
         assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","version":1,"pake":"{zeros}"}}"#));
+        let hello = ClientHello { versions: vec![1], pake, invite: Some("k3".parse().unwrap()) };
+        let invited = format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}","invite":"k3"}}"#);
+        assert_eq!(ClientMessage::Hello(hello).to_text(), invited);
+        assert_eq!(ClientMessage::parse(&invited.replace("k3", "K3")), Err(MessageError::NotAMessage));
+        let hello = HostMessage::Hello(HostHello { version: 1, pake, invitations: true });
+        assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","version":1,"pake":"{zeros}","invitations":true}}"#));
         let confirm = HostMessage::Confirm(Confirm { mac: Binary([0; MAC_LEN]) });
         assert_eq!(confirm.to_text(), format!(r#"{{"type":"confirm","mac":"{}="}}"#, "A".repeat(43)));
         let sealed = HostMessage::Sealed(Sealed { n: 7, sealed_box: vec![0, 0, 0] });

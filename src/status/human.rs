@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::check;
 use super::event::{Appearance, Event, StreamEnd, Way};
+use super::guests;
 use super::invitation::{Entrance, Invitation};
 use super::paint::Paint;
 use super::serving;
@@ -43,6 +44,11 @@ impl Human {
                     Some(_) => format!("registered again as {id}, now at {}", entrance.server(id)),
                 }
             }
+            Event::Invitation { url, .. } => {
+                let is_elsewhere = self.registered.as_ref().is_some_and(|registered| registered.is_of(url));
+                guests::describe(event, self.signaling.filter(|_| !is_elsewhere), &paint)?
+            }
+            Event::InvitationExpired { .. } | Event::InvitationRevoked { .. } => guests::describe(event, None, &paint)?,
             Event::PinReplaced { pin } => self.invitation().new_pin(self.signaling, self.registered.as_ref(), pin),
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))

@@ -8,9 +8,12 @@ use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::failure::UsageError;
+use super::invitations::{self, Given};
 use super::keys::{Key, Keys, Kind, MAX_VERBOSE, ROLES};
 use super::places::Places;
 use super::setting::{Said, Setting, Value};
+use crate::config::HostConfig;
 use crate::net::files;
 use crate::status::text::sanitize;
 
@@ -31,6 +34,8 @@ pub(in crate::cli) struct Document {
     pub(in crate::cli) keys: Keys,
     /// What it says, in the order of the file.
     pub(in crate::cli) settings: Vec<Setting>,
+    /// The invitations of a host.
+    invitations: Vec<Given>,
     /// Others than its owner can read it.
     pub(in crate::cli) is_shared: bool,
 }
@@ -44,7 +49,7 @@ pub(in crate::cli) struct FileError {
 }
 
 #[derive(Debug, Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
     #[error("it is larger than {} KiB, and no file of settings is", MAX_FILE / 1024)]
@@ -67,6 +72,12 @@ enum Fault {
     TwoRoles(&'static str, &'static str),
     #[error("{0} is {1}; write [{0}] in a line of its own, and its keys below it")]
     NoTable(&'static str, &'static str),
+    #[error("{0} is {1}; write [[{0}]] in a line of its own for each, and its keys below it")]
+    NoTables(&'static str, &'static str),
+    #[error("[[invitation]] is for a host, and this file is a [{0}]; leave it out")]
+    Uninviting(&'static str),
+    #[error("{0}")]
+    Invitation(String),
     #[error("there is no {key} in [{role}]; {advice}", advice = advice(role, nearest))]
     UnknownKey { role: &'static str, key: String, nearest: Option<String> },
     #[error("{key} takes {wanted}, and this is {found}")]
@@ -122,13 +133,38 @@ impl Document {
 
     fn parse(name: String, text: String, places: Places<'_>) -> Result<Document, (String, Fault)> {
         let found = parse(&text, places);
-        let (head, keys, settings) = found.map_err(|(at, fault)| (place(&name, &text, at), fault))?;
-        Ok(Document { name, head, keys, settings, is_shared: false, text })
+        let Found { head, keys, settings, invitations } =
+            found.map_err(|(at, fault)| (place(&name, &text, at), fault))?;
+        Ok(Document { name, head, keys, settings, invitations, is_shared: false, text })
     }
 
     /// Names a place in the file: the role's if there is none.
     pub(in crate::cli) fn place(&self, at: Option<usize>) -> String {
         place(&self.name, &self.text, at.unwrap_or(self.head))
+    }
+
+    /// Tells whether it has a pin of an invitation in it.
+    pub(super) fn has_invitation_pin(&self) -> bool {
+        self.invitations.iter().any(Given::has_pin)
+    }
+
+    /// Tells whether it has invitations.
+    pub(in crate::cli) fn invites(&self) -> bool {
+        !self.invitations.is_empty()
+    }
+
+    /// Gives a host the invitations of the file. What its owner should know goes to `remarks`.
+    ///
+    /// # Errors
+    /// What is wrong with an invitation.
+    pub(in crate::cli) fn invite(&self, host: &mut HostConfig, remarks: &mut Vec<String>) -> Result<(), UsageError> {
+        let place = |number: usize| self.place(self.invitations.get(number).map(|given| given.at));
+        let wrong = |number: usize, what: String| UsageError::File(format!("{}: {what}", place(number)));
+        for (number, given) in self.invitations.iter().enumerate() {
+            let invitation = given.read(remarks).map_err(|error| wrong(number, error.to_string()))?;
+            host.invitations.push(invitation);
+        }
+        invitations::check(host).map_err(|(number, what)| wrong(number, what))
     }
 
     /// Returns what the file is called in messages.
@@ -146,7 +182,13 @@ fn place(name: &str, text: &str, at: usize) -> String {
     format!("{name}:{line}:{column}")
 }
 
-type Found = (usize, Keys, Vec<Setting>);
+/// What a text says.
+struct Found {
+    head: usize,
+    keys: Keys,
+    settings: Vec<Setting>,
+    invitations: Vec<Given>,
+}
 
 fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
     let table = DeTable::parse(text).map_err(|error| {
@@ -159,12 +201,17 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
         }
     })?;
     let mut role: Option<(&'static str, usize, &DeTable<'_>)> = None;
+    let mut invited: Option<(usize, &Spanned<DeValue<'_>>)> = None;
     let mut tables: Vec<_> = table.get_ref().iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
     for (name, value) in tables {
         let at = name.span().start;
         let known = ROLES.iter().find(|role| **role == name.get_ref().as_ref());
         let shown = || sanitize(name.get_ref(), MAX_SHOWN);
+        if name.get_ref().as_ref() == invitations::TABLE {
+            invited = Some((at, value));
+            continue;
+        }
         match (known, value.get_ref(), role) {
             (Some(known), DeValue::Table(_), Some((first, ..))) => return Err((at, Fault::TwoRoles(known, first))),
             (Some(known), DeValue::Table(keys), None) => role = Some((known, at, keys)),
@@ -187,7 +234,12 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
         }
     }
     settings.sort_by_key(|setting| setting.at);
-    Ok((head, keys, settings))
+    let invitations = match invited {
+        Some((at, _)) if role != "host" => return Err((at, Fault::Uninviting(role))),
+        Some((_, value)) => invitations::read(value, places)?,
+        None => Vec::new(),
+    };
+    Ok(Found { head, keys, settings, invitations })
 }
 
 /// Reads what is said of a key; `None` if it is what would be without it.
@@ -228,7 +280,7 @@ fn scalar(value: &DeValue<'_>) -> Option<OsString> {
     }
 }
 
-fn kind(value: &DeValue<'_>) -> &'static str {
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",

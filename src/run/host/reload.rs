@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 
 use super::links::Phase;
-use super::reverse::ReverseKey;
-use super::tickets::Tickets;
+use super::returning::Before;
+use super::reverse::{ReverseKey, ReverseListener};
 use super::{Host, remark, server_access};
 use crate::address::Protocol;
 #[cfg(unix)]
 use crate::config::ProgramService;
-use crate::config::{Credentials, HostConfig, MAX_SERVICES, PublicService, Registration, SharedService};
+use crate::config::{Credentials, HostConfig, Invitation, MAX_SERVICES, PublicService, Registration, SharedService};
 use crate::run::reload::{Differences, Outcome, Reread};
 use crate::signaling::pin::Pin;
 
@@ -56,6 +56,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         listen,
         server,
         pin,
+        invitations,
         once,
         max_sessions,
         approver,
@@ -65,6 +66,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
     let is_pin_new = present.pin != pin;
     let are_services_new = present.services != services;
     found.services(&present.services, &services);
+    found.invitations(&present.invitations, &invitations);
     let server = match (&present.server, server) {
         (Some(own), Some(wanted)) => Some(registration(found, (own, publication), (wanted, published.as_ref()))),
         (None, None) => None,
@@ -89,6 +91,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         udp_idle: found.take("udp-idle", &present.udp_idle, udp_idle),
         listen: found.leave("listen", &present.listen, &listen),
         pin: found.take("pin", &present.pin, pin),
+        invitations,
         once: found.take("once", &present.once, once),
         max_sessions: found.take("max-sessions", &present.max_sessions, max_sessions),
         approver: present.approver.clone(),
@@ -158,6 +161,21 @@ impl Differences {
         }
         for gone in present.iter().filter(|service| !is_in(wanted, service)) {
             self.note(format!("service {} removed", gone.name));
+        }
+    }
+
+    /// Notes which invitations begin and end. One that differs in anything ends, and another begins.
+    fn invitations(&mut self, present: &[Invitation], wanted: &[Invitation]) {
+        let is_in = |all: &[Invitation], label: &str| all.iter().any(|invitation| invitation.label == label);
+        for added in wanted.iter().filter(|invitation| !present.contains(invitation)) {
+            let label = &added.label;
+            self.note(match is_in(present, label) {
+                true => format!("invitation {label} replaced"),
+                false => format!("invitation {label} added"),
+            });
+        }
+        for gone in present.iter().filter(|invitation| !is_in(wanted, &invitation.label)) {
+            self.note(format!("invitation {} removed", gone.label));
         }
     }
 
@@ -246,6 +264,7 @@ impl Host {
             let pin = config.pin.clone().unwrap_or_else(Pin::generate);
             self.change_pin(pin);
         }
+        self.follow_invitations(&before.invitations);
         self.close_forbidden();
         let services = (is_pin_new || are_services_new).then(|| self.config.services.clone());
         differences.outcome(services)
@@ -254,15 +273,16 @@ impl Host {
     /// Has clients prove another pin from now on, those with a ticket, too. Sessions go on.
     fn change_pin(&mut self, pin: Pin) {
         self.begin_with_pin(pin);
-        self.tickets = Tickets::default();
-        let returning = self.links.of(|phase| matches!(phase, Phase::Returning(..)));
+        self.tickets.pin_replaced();
+        let of_pin = |phase: &Phase| matches!(phase, Phase::Returning(_, Before { invitation: None, .. }));
+        let returning = self.links.of(of_pin);
         returning.into_iter().for_each(|key| self.drop_link(key));
     }
 
     /// Closes listeners for clients that no rule has any more. Connections that were accepted there go on.
     fn close_forbidden(&mut self) {
-        let allow = &self.config.allow_reverse;
-        let forbidden = self.reverse.iter().filter(|(_, entry)| allow.check(entry.bind()).is_err());
+        let is_forbidden = |entry: &ReverseListener| self.access_of(entry.session()).check(entry.bind()).is_err();
+        let forbidden = self.reverse.iter().filter(|(_, entry)| is_forbidden(entry));
         for key in forbidden.map(|(key, _)| key).collect::<Vec<ReverseKey>>() {
             self.close_listener(key);
         }
