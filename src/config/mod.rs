@@ -90,8 +90,7 @@ pub struct HostConfig {
     pub server: Option<Registration>,
     /// The pin that clients must know; `None` generates one of six digits.
     pub pin: Option<Pin>,
-    /// Pins of their own for some clients, each with rights of its own. [`HostConfig::pin`] stays, for everything that is
-    /// shared.
+    /// Pins for some clients, each with rights of its own. [`HostConfig::pin`] stays, for everything that is shared.
     pub invitations: Vec<Invitation>,
     /// The host ends after its first session.
     pub once: bool,

@@ -229,8 +229,9 @@ mod tests {
         let has = |dialer: &Dialer, scope| {
             let services = [0, 1].map(|id| (ConnectTarget::Service(id), offered.get(usize::from(id))));
             let [first, second] = services;
-            [first, second, (tcp.clone(), None), (udp.clone(), None)]
-                .map(|(target, offered)| u8::from(dialer.endpoint(Asking { scope, rights: None, offered }, &target).is_ok()))
+            [first, second, (tcp.clone(), None), (udp.clone(), None)].map(|(target, offered)| {
+                u8::from(dialer.endpoint(Asking { scope, rights: None, offered }, &target).is_ok())
+            })
         };
         assert_eq!(has(&dialer, Scope::Peer), [1, 1, 1, 1]);
         assert_eq!(has(&dialer, Scope::Server), [0, 0, 0, 0]);

@@ -177,10 +177,15 @@ fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
 fn end_sentence(end: &End) -> String {
     match end {
         End::Peer => "the host ended the session".to_owned(),
-        End::Lapsed(Lapse::Expired) => "the invitation has expired: ask whoever started the host for another".to_owned(),
-        End::Lapsed(Lapse::Revoked) => "the invitation was revoked: ask whoever started the host for another".to_owned(),
+        End::Lapsed(Lapse::Expired) => {
+            "the invitation has expired: ask whoever started the host for another".to_owned()
+        }
+        End::Lapsed(Lapse::Revoked) => {
+            "the invitation was revoked: ask whoever started the host for another".to_owned()
+        }
         End::Lapsed(Lapse::Used) => {
-            "the invitation was for one client, which has come already: ask whoever started the host for another".to_owned()
+            "the invitation was for one client, which has come already: ask whoever started the host for another"
+                .to_owned()
         }
         other => other.to_string(),
     }

@@ -29,8 +29,8 @@ impl Session {
         }
     }
 
-    /// Ends the session because the peer's invitation does not count any more. The peer is told why, if there is a path;
-    /// nothing of its streams is waited for.
+    /// Ends the session because the peer's invitation does not count any more. The peer is told why, if there is a
+    /// path; nothing of its streams is waited for.
     pub fn lapse(&mut self, now: Instant, lapse: Lapse) {
         match self.state {
             State::Connecting { .. } | State::Recovering { .. } => {

@@ -1,11 +1,14 @@
 //! The URL a person passes around.
 
+mod query;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
+use self::query::{Query, names_pin, split_query};
 use super::invitation::InvitationId;
 use super::pin::Pin;
 use super::rendezvous::HostId;
@@ -41,8 +44,8 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// The address of a signaling WebSocket, without the pin: a host's, or, as the base of several, a server's. Each part of
-/// the request can be written there unchanged; the id of an invitation is no such part.
+/// The address of a signaling WebSocket, without the pin: a host's, or, as the base of several, a server's. Each part
+/// can be written into a request unchanged, but for the id of an invitation, which is not for there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalingUrl {
     tls: bool,
@@ -111,7 +114,8 @@ impl SignalingUrl {
     }
 
     /// Returns path and query of the upgrade request, which begin with `/`; the parameters `pin` and `invite` are never
-    /// part of them. Of a server's base it is the path before its endpoints, which may be empty and does not end with `/`.
+    /// part of them. Of a server's base it is the path before its endpoints, which may be empty and does not end with
+    /// `/`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -243,7 +247,9 @@ impl UrlError {
             UrlError::PinInPath => "the pin must follow a question mark (?pin=…)",
             UrlError::TwoPins => "the URL has two different pins",
             UrlError::PinEncoding => "the pin is not UTF-8 once it is percent-decoded",
-            UrlError::Invitation => "what follows invite= is no invitation: its id has 1 to 16 of a to z, 0 to 9 and hyphen",
+            UrlError::Invitation => {
+                "what follows invite= is no invitation: its id has 1 to 16 of a to z, 0 to 9 and hyphen"
+            }
             UrlError::TwoInvitations => "the URL has two different invitations",
             UrlError::ServerQuery => "the URL of a server has no pin and nothing else after a question mark",
         }
@@ -442,82 +448,6 @@ fn parse_port(text: &str) -> Result<u16, UrlError> {
         Ok(port) if digits && port != 0 => Ok(port),
         _ => Err(UrlError::Port),
     }
-}
-
-/// Tells whether the pin is in the path, as in `…/ws&pin=123456`, where a forwarder would read it.
-fn names_pin(path: &str) -> bool {
-    path.to_ascii_lowercase().contains("pin=")
-}
-
-/// What a query says to us, and what is left of it.
-struct Query {
-    /// Path and query as they are sent.
-    path: String,
-    pin: Option<Pin>,
-    invitation: Option<InvitationId>,
-}
-
-/// Takes the pin and the invitation out of a query.
-fn split_query(path: &str, query: &str) -> Result<Query, UrlError> {
-    if names_pin(path) {
-        return Err(UrlError::PinInPath);
-    }
-    let mut request = match path {
-        "" | "/" => DEFAULT_PATH.to_string(),
-        path => utf8_percent_encode(path, NOT_IN_A_PATH).to_string(),
-    };
-    let mut pin: Option<Pin> = None;
-    let mut invitation: Option<InvitationId> = None;
-    let mut separator = '?';
-    for parameter in parameters(query) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // A pin must not stay in what is sent, however it is spelled.
-        let name = percent_decode_str(name.strip_prefix("amp;").unwrap_or(name)).decode_utf8_lossy();
-        if name.eq_ignore_ascii_case("invite") {
-            let value = percent_decode_str(value.trim_end_matches('/')).decode_utf8_lossy();
-            if value.is_empty() {
-                continue;
-            }
-            let found = value.parse().map_err(|_| UrlError::Invitation)?;
-            if invitation.as_ref().is_some_and(|known| *known != found) {
-                return Err(UrlError::TwoInvitations);
-            }
-            invitation = Some(found);
-            continue;
-        }
-        if !name.eq_ignore_ascii_case("pin") {
-            request.push(separator);
-            request.extend(utf8_percent_encode(parameter, NOT_IN_A_PATH));
-            separator = '&';
-            continue;
-        }
-        if value.eq_ignore_ascii_case("<pin>") || value.eq_ignore_ascii_case("<pin") {
-            return Err(UrlError::PinPlaceholder);
-        }
-        let value = percent_decode_str(value).decode_utf8().map_err(|_| UrlError::PinEncoding)?;
-        let Some(found) = Pin::new(value) else { continue };
-        if pin.as_ref().is_some_and(|pin| *pin != found) {
-            return Err(UrlError::TwoPins);
-        }
-        pin = Some(found);
-    }
-    Ok(Query { path: request, pin, invitation })
-}
-
-/// Splits a query into parameters. A URL that already had a query and was put in place of an address brings a second
-/// question mark, after the rest of a path. A slash after a generated pin does not belong to it.
-fn parameters(query: &str) -> impl Iterator<Item = &str> {
-    let small = query.to_ascii_lowercase();
-    let is_doubled = small.contains("?pin=") || small.contains("?invite=");
-    let parts = query.split(move |c| c == '&' || (is_doubled && c == '?'));
-    let parts = parts.map(move |part| {
-        let part = if is_doubled { part.trim_end_matches('/').trim_end_matches("/ws") } else { part };
-        let plain = part.trim_end_matches('/');
-        let is_generated =
-            plain.split_once('=').is_some_and(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()));
-        if is_generated { plain } else { part }
-    });
-    parts.filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

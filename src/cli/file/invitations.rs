@@ -9,8 +9,8 @@ use super::super::failure::UsageError;
 use super::super::problem::WrongValue;
 use super::super::secret_file::{self, Secret};
 use super::super::{expiry, parse};
+use super::fault::{Fault, MAX_SHOWN, kind};
 use super::places::Places;
-use super::read::{Fault, kind};
 use crate::config::{AccessList, HostConfig, Invitation, ReverseAccess};
 use crate::status::text::sanitize;
 
@@ -20,9 +20,6 @@ pub(super) const TABLE: &str = "invitation";
 /// The keys of a table, for the manual, with what they take.
 pub(in crate::cli) const KEYS: [&str; 10] =
     ["label", "id", "pin", "pin-file", "services", "allow", "reverse", "expires", "max-sessions", "once"];
-
-/// Most of a wrong key that an error shows, in characters.
-const MAX_SHOWN: usize = 40;
 
 /// An invitation of a file, without the secret that is in another.
 pub(super) struct Given {
@@ -80,7 +77,10 @@ fn one(at: usize, table: &DeTable<'_>, places: Places<'_>) -> Result<Given, (usi
         set(&mut given, Entry { key: name.get_ref(), at: name.span().start, value }, places)?;
     }
     if given.invitation.label.is_empty() {
-        return Err((at, Fault::Invitation("an invitation needs a label; add label = \"guests\" or the like".to_owned())));
+        return Err((
+            at,
+            Fault::Invitation("an invitation needs a label; add label = \"guests\" or the like".to_owned()),
+        ));
     }
     if given.has_pin() && given.pin_file.is_some() {
         let sentence = "pin and pin-file both say what the pin is; leave one of them out";
@@ -168,3 +168,7 @@ fn scalar<'a>(value: &'a Spanned<DeValue<'_>>) -> Option<&'a str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "invitations_tests.rs"]
+mod tests;

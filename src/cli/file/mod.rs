@@ -1,6 +1,7 @@
 //! A file in place of flags. Nothing is described twice: what a file says becomes options of its role, which clap reads
 //! as it reads a command line. They are never arguments of a process.
 
+mod fault;
 mod invitations;
 mod keys;
 mod places;

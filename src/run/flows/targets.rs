@@ -5,7 +5,6 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{FlowEnd, FlowEntry, Flows};
-use crate::access::AccessList;
 use crate::address::{Protocol, Target};
 use crate::net::interfaces::is_own_address;
 use crate::net::listener::Ends;
@@ -77,10 +76,9 @@ impl Flows {
         let is_allowed = |address: &&SocketAddr| match named {
             Some(named) => {
                 let (name, port) = (&named.host, named.port);
-                let check = |access: &AccessList| {
+                access.is_some_and(|access| {
                     access.check_address(Protocol::Udp, name, address.ip(), port, is_own_address).is_ok()
-                };
-                access.is_some_and(check)
+                })
             }
             None => true,
         };

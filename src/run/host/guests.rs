@@ -1,13 +1,12 @@
 //! Admission of clients that proved a pin: the limit on sessions, the question to a person.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use log::info;
 
 use super::Host;
+use super::entrance::{Before, Entrant};
 use super::links::Phase;
-use super::returning::Before;
 use crate::address::Endpoint;
 #[cfg(unix)]
 use crate::address::Protocol;
@@ -20,19 +19,11 @@ use crate::run::rights::Rights;
 use crate::run::sessions::Newcomer;
 use crate::shares::{Admission, Standing};
 use crate::signaling::error::SignalingError;
-use crate::signaling::handshake::Established;
 use crate::status::event::Event;
 use crate::tunnel::{Config, Role, Service};
 
 /// Time for a person to answer `--ask`.
 const ASK_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A client that proved a pin, or that it was here before.
-pub(super) struct Entrant {
-    pub(super) established: Established,
-    /// What it may have; `None` is everything that is shared.
-    pub(super) rights: Option<Arc<Rights>>,
-}
 
 impl Host {
     /// Admits a client that knows the pin, if there is room and nobody objects.

@@ -25,8 +25,8 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of former invitations that are remembered; beyond it, the one that ended first is forgotten.
 const MAX_FORMER: usize = 1024;
 
-/// Time between looks at the time of day while an invitation has an end: people set that clock, and it goes on while the
-/// machine sleeps.
+/// Time between looks at the time of day while an invitation has an end: people set that clock, and it goes on while
+/// the machine sleeps.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A group of invitations. An id's group is not to be known outside.
@@ -116,7 +116,10 @@ enum State {
     /// It is for one client, and that one has come.
     Taken(Taker),
     /// It counts no more.
-    Former { lapse: Lapse, forget_at: Instant },
+    Former {
+        lapse: Lapse,
+        forget_at: Instant,
+    },
 }
 
 /// Who has taken an invitation that is for one client.

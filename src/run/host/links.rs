@@ -7,10 +7,8 @@ use bytes::Bytes;
 use log::debug;
 
 use super::Host;
-use super::guests::Entrant;
+use super::entrance::{Before, Entrant, Keyring};
 use super::invitations::Entrance;
-use super::proving::Keyring;
-use super::returning::Before;
 use crate::net::listen::{self, Accepted};
 use crate::net::system::TcpStream;
 use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};

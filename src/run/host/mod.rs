@@ -1,6 +1,7 @@
 //! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
 
 mod conversations;
+mod entrance;
 mod guests;
 mod invitations;
 mod inviter;
@@ -18,8 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use self::invitations::Invitations;
-use self::inviter::Inviters;
 pub(crate) use self::inviter::Inviter;
+use self::inviter::Inviters;
 pub use self::inviter::{InvitationStatus, Issued};
 pub use self::inviting::InviteError;
 use self::links::Phase;

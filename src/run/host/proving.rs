@@ -3,34 +3,18 @@
 use log::debug;
 
 use super::Host;
-use super::guests::Entrant;
-use super::invitations::{Closed, Entrance, Invitations};
+use super::entrance::Entrant;
+use super::invitations::{Closed, Entrance};
 use super::links::Phase;
 use crate::run::keys::LinkKey;
 use crate::run::rights::Serial;
 use crate::signaling::error::SignalingError;
 use crate::signaling::farewell::Farewell;
-use crate::signaling::handshake::{Established, HostHandshake, Pins};
-use crate::signaling::invitation::{InvitationId, Lapse};
+use crate::signaling::handshake::{Established, HostHandshake};
+use crate::signaling::invitation::Lapse;
 use crate::signaling::message::Inner;
 use crate::signaling::pin::Pin;
 use crate::status::event::Event;
-
-/// The pins of a host for one handshake, which notes the one that was picked.
-pub(super) struct Keyring<'a> {
-    pub(super) own: &'a Pin,
-    pub(super) invitations: &'a Invitations,
-    pub(super) entrance: &'a mut Entrance,
-}
-
-impl Pins for Keyring<'_> {
-    fn pin(self, invite: Option<&InvitationId>) -> Pin {
-        let Some(id) = invite else { return self.own.clone() };
-        let (pin, entrance) = self.invitations.pin(id);
-        *self.entrance = entrance;
-        pin
-    }
-}
 
 impl Host {
     /// Queues a client's proof; from here on a limiter decides its time.
@@ -117,9 +101,8 @@ impl Host {
                 let _ = self.invitations.limiter.record_failure(self.core.turn.now);
                 let is_spent = serial.is_some_and(|serial| self.invitations.failed(serial));
                 let entry = serial.and_then(|serial| self.invitations.get(serial));
-                let whose = entry.map_or("an invitation that there is not".to_owned(), |entry| {
-                    format!("the invitation {entry}")
-                });
+                let whose = entry
+                    .map_or("an invitation that there is not".to_owned(), |entry| format!("the invitation {entry}"));
                 self.warn_of_guess(key, &format!("a wrong pin of {whose}"));
                 self.refuse(key, &SignalingError::BadPin);
                 self.refuse_passed_over();
@@ -194,9 +177,8 @@ impl Host {
         for key in self.limiter.pin_replaced() {
             debug!("guess of the old pin dropped link={key}");
         }
-        let is_of_own = |phase: &Phase| {
-            matches!(phase, Phase::Pake(_, Entrance::Own) | Phase::Verifying(_, Entrance::Own))
-        };
+        let is_of_own =
+            |phase: &Phase| matches!(phase, Phase::Pake(_, Entrance::Own) | Phase::Verifying(_, Entrance::Own));
         self.links.of(is_of_own).into_iter().for_each(|key| self.drop_link(key));
     }
 }

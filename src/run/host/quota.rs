@@ -39,9 +39,7 @@ impl Host {
 
     /// Refuses clients whose turn went to another, and says when to come again.
     pub(super) fn refuse_passed_over(&mut self) {
-        while let Some(key) =
-            self.limiter.poll_passed_over().or_else(|| self.invitations.limiter.poll_passed_over())
-        {
+        while let Some(key) = self.limiter.poll_passed_over().or_else(|| self.invitations.limiter.poll_passed_over()) {
             if self.links.get(key).is_some_and(|link| matches!(link.phase, Phase::Verifying(..))) {
                 self.refuse_busy(key);
             }

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use super::entrance::Before;
 use super::links::Phase;
-use super::returning::Before;
 use super::reverse::{ReverseKey, ReverseListener};
 use super::{Host, remark, server_access};
 use crate::address::Protocol;

@@ -1,24 +1,15 @@
 //! Clients that have been here before: they rejoin their session, or begin another without the pin.
 
 use super::Host;
-use super::guests::Entrant;
+use super::entrance::{Before, Entrant};
 use super::links::Phase;
 use crate::run::deadlines::STEP_TIMEOUT;
-use crate::run::keys::{LinkKey, SessionKey};
-use crate::run::rights::Serial;
+use crate::run::keys::LinkKey;
 use crate::session::End;
 use crate::signaling::closing;
 use crate::signaling::error::SignalingError;
 use crate::signaling::message::Resume;
 use crate::signaling::resume::HostResume;
-
-/// How the client of a ticket was there last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Before {
-    pub(super) session: SessionKey,
-    /// The invitation by which it came.
-    pub(super) invitation: Option<Serial>,
-}
 
 impl Host {
     /// Answers a client that rejoins its session, or has a ticket for another.
@@ -67,7 +58,9 @@ impl Host {
     /// Begins another session with a client that has a ticket, if it proves itself. The client's last session ends,
     /// whatever its state here; but not a later one, in case somebody delayed this proof.
     pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
-        let Phase::Returning(resume, Before { session, invitation }) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
+        let Phase::Returning(resume, Before { session, invitation }) =
+            std::mem::replace(&mut self.links[key].phase, Phase::Closing)
+        else {
             return;
         };
         match resume.handle_returning(text) {

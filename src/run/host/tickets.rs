@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::returning::Before;
+use super::entrance::Before;
 use crate::signaling::{ResumeKey, SessionId, Ticket};
 
 /// Maximum number of clients that are remembered. Each takes a few hundred bytes; a forgotten client proves the pin
@@ -85,11 +85,7 @@ mod tests {
         assert_eq!(tickets.note(first.clone(), of(3), "three".into()).as_deref(), Some("one"));
         assert_eq!(tickets.find(&first.id).map(|(_, before)| before), Some(of(3)));
         for serial in 4..4 + MAX_TICKETS as u64 - 1 {
-            let _ = tickets.note(
-                Ticket { id: SessionId::random(), ..second.clone() },
-                of(serial),
-                String::new(),
-            );
+            let _ = tickets.note(Ticket { id: SessionId::random(), ..second.clone() }, of(serial), String::new());
         }
         assert!(tickets.find(&second.id).is_none());
         assert!(tickets.find(&first.id).is_some());

@@ -145,10 +145,8 @@ fn a_session_has_the_services_that_the_invitation_names_and_no_others() {
     });
     assert_eq!(names.collect::<Vec<_>>(), ["80"]);
     // Whoever asks for the other one is told of those that there are for it.
-    let named = LocalForward::Service {
-        name: "81".to_owned(),
-        bind: Some(ServiceBind::Address(LOCAL.parse().unwrap())),
-    };
+    let named =
+        LocalForward::Service { name: "81".to_owned(), bind: Some(ServiceBind::Address(LOCAL.parse().unwrap())) };
     assert_eq!(party.attempt(ClientConfig { forwards: vec![named], ..guest() }).as_deref(), Some("no-service"));
     // The host's own pin gives everything.
     let mut own = client_of(OFFICE);
@@ -188,13 +186,14 @@ fn the_host_listens_where_the_invitation_says_and_nowhere_else() {
     let reverse = || ReverseAccess::new(vec![ReverseRule::parse("8020").unwrap()]);
     let mut party = Party::new(sharing(vec![Invitation { reverse: reverse(), ..guests() }]));
     party.world.echo(party.home, "127.0.0.1:70");
-    let forward = |port: u16| {
-        ReverseForward::new(format!("127.0.0.1:{port}").parse().unwrap(), "127.0.0.1:70".parse().unwrap())
-    };
+    let forward =
+        |port: u16| ReverseForward::new(format!("127.0.0.1:{port}").parse().unwrap(), "127.0.0.1:70".parse().unwrap());
     let client = party.join(ClientConfig { reverse: vec![forward(8000), forward(8020)], ..guest() });
     party.world.until("an answer", |world| world.said(client, |event| matches!(event, Event::Warning { .. })));
-    let refused = |event: &Event| matches!(event, Event::Warning { code, message } if code == "reverse-refused"
-        && message.contains("127.0.0.1:8000") && message.contains("the invitation does not have it"));
+    let refused = |event: &Event| {
+        matches!(event, Event::Warning { code, message } if code == "reverse-refused"
+        && message.contains("127.0.0.1:8000") && message.contains("the invitation does not have it"))
+    };
     assert!(party.world.said(client, refused), "{}", party.world.report());
     let visitor = party.world.visit(party.office, "127.0.0.1:8020");
     party.world.say(visitor, b"hello");
@@ -399,21 +398,22 @@ fn guesses_at_an_id_that_exists_and_at_one_that_does_not_are_answered_alike_and_
 #[test]
 fn a_hundred_guesses_revoke_an_invitation() {
     let (_, _, party) = guesses("k3", 100);
-    let revoked = |event: &Event| {
-        matches!(event, Event::InvitationRevoked { reason, .. } if reason == "its pin was guessed at 100 times")
-    };
+    let revoked = |event: &Event| matches!(event, Event::InvitationRevoked { reason, .. } if reason == "its pin was guessed at 100 times");
     assert_eq!(party.world.times_said(party.host, revoked), 1);
     assert!(!party.says(|event| matches!(event, Event::PinReplaced { .. })), "the host's own pin stays");
 }
 
 #[test]
 fn a_host_that_reads_its_settings_again_keeps_what_is_the_same() {
-    let (kept, gone) = (Invitation { once: true, ..guests() }, Invitation {
-        services: vec!["81".to_owned()],
-        id: Some("k4".parse().unwrap()),
-        pin: Pin::new("second"),
-        ..Invitation::new("others")
-    });
+    let (kept, gone) = (
+        Invitation { once: true, ..guests() },
+        Invitation {
+            services: vec!["81".to_owned()],
+            id: Some("k4".parse().unwrap()),
+            pin: Pin::new("second"),
+            ..Invitation::new("others")
+        },
+    );
     let mut party = Party::new(sharing(vec![kept.clone(), gone.clone()]));
     party.guest();
     let client = client_of(OFFICE);
@@ -422,10 +422,9 @@ fn a_host_that_reads_its_settings_again_keeps_what_is_the_same() {
     let hall = party.world.machine(&["10.0.0.5"]);
     let other = party.world.client(hall, second.clone());
     party.world.until("a session", |world| world.said(other, is_forwarding));
-    let made = party.world.with_host(party.host, |host| host.make_invitation(Invitation {
-        services: vec!["80".to_owned()],
-        ..Invitation::new("made")
-    }));
+    let made = party.world.with_host(party.host, |host| {
+        host.make_invitation(Invitation { services: vec!["80".to_owned()], ..Invitation::new("made") })
+    });
     assert!(made.is_ok());
     let own = Pin::new("271828");
     party.world.reload_host(party.host, HostConfig { pin: own, ..sharing(vec![kept.clone()]) });
@@ -439,7 +438,9 @@ fn a_host_that_reads_its_settings_again_keeps_what_is_the_same() {
     check(&mut party.world, party.home, b"goes on");
     assert_eq!(party.attempt(guest()).as_deref(), Some("invitation-used"), "it keeps its state");
     let labels = |party: &mut Party| {
-        party.world.with_host(party.host, |host| host.list_invitations().into_iter().map(|one| one.label).collect::<Vec<_>>())
+        party
+            .world
+            .with_host(party.host, |host| host.list_invitations().into_iter().map(|one| one.label).collect::<Vec<_>>())
     };
     assert_eq!(labels(&mut party), ["guests", "made"], "what was made while it ran stays");
     // It comes back as another one. What is changed is replaced.

@@ -7,6 +7,7 @@ mod failures;
 mod hangups;
 #[cfg(target_os = "linux")]
 mod install;
+mod invitations;
 mod names;
 mod openwrt;
 mod played_host;
