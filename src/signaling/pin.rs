@@ -7,7 +7,7 @@ use rand::RngExt as _;
 /// The letters of generated secrets and ids: 32, none of which looks like another.
 pub(super) const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// Number of letters of an invitation's pin: 80 bits. It may be in use for weeks, and its host cannot be asked who tried.
+/// Number of letters of an invitation's pin: 80 bits.
 const INVITATION_LETTERS: usize = 16;
 
 /// The pin: the password of the PAKE. Never shown by `Debug`.

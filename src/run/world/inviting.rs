@@ -128,11 +128,11 @@ fn dialling(local: &str, target: &str) -> LocalForward {
 fn refusal(party: &mut Party, client: Side, local: &str) -> String {
     let visitor = party.world.visit(party.home, local);
     party.world.until("an end", |world| world.ended(visitor).is_some());
-    let reasons = party.world.events(client).into_iter().filter_map(|event| match event {
+    let mut reasons = party.world.events(client).into_iter().filter_map(|event| match event {
         Event::StreamClosed { reason: StreamEnd::Failed(reason), .. } => Some(reason),
         _ => None,
     });
-    reasons.last().unwrap_or_default()
+    reasons.next_back().unwrap_or_default()
 }
 
 #[test]

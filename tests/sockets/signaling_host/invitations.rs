@@ -1,4 +1,4 @@
-//! Invitations, byte by byte: what somebody learns who has no pin, and what becomes of clients that know no invitations.
+//! Invitations, byte by byte: what somebody learns who has no pin, and what a client is told that knows none of them.
 
 use std::thread;
 
