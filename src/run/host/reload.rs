@@ -226,7 +226,7 @@ impl Host {
             return;
         }
         let outcome = read.and_then(|Reread { config, left }| {
-            config.validate().map_err(|error| error.to_string())?;
+            config.validate().and_then(|()| config.validate_invitations()).map_err(|error| error.to_string())?;
             let mut plan = compare(&self.config, self.publication.as_ref(), config);
             left.iter().for_each(|name| plan.differences.put_off(name));
             Ok(Some(self.follow(plan)))

@@ -452,6 +452,21 @@ fn a_host_that_reads_its_settings_again_keeps_what_is_the_same() {
 }
 
 #[test]
+fn settings_with_a_wrong_invitation_change_nothing() {
+    let mut party = Party::new(sharing(vec![guests()]));
+    party.guest();
+    let unknown = Invitation { services: vec!["82".to_owned()], ..Invitation::new("others") };
+    party.world.reload_host(party.host, HostConfig { pin: Pin::new("1"), ..sharing(vec![unknown]) });
+    let said = |event: &Event| {
+        matches!(event, Event::Warning { code, message } if code == "reload"
+            && message.ends_with("the invitation others names the service 82, and there is none of that name"))
+    };
+    assert!(party.says(said), "{}", party.world.report());
+    check(&mut party.world, party.home, b"goes on");
+    assert_eq!(party.attempt(guest()), None);
+}
+
+#[test]
 fn one_that_ended_does_not_begin_anew_when_settings_are_read_again() {
     let brief = Invitation { expires: Some(Expiry::After(seconds(60))), ..guests() };
     let mut party = Party::new(sharing(vec![brief.clone()]));
