@@ -40,7 +40,7 @@ pub use crate::net::program_stream::{ProgramListener as Listener, ProgramStream 
 pub use crate::run::DialError;
 #[cfg(all(unix, feature = "server"))]
 pub use crate::run::ServerDialer as Dialer;
-pub use crate::run::Stopper;
+pub use crate::run::{InvitationStatus, InviteError, Issued, Stopper};
 pub use crate::signaling::pin::Pin;
 pub use crate::status::event;
 #[doc(inline)]

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::Error;
 use super::running::Running;
-use crate::config::HostConfig;
-use crate::run::{self, Reloader, Reread, Stopper};
+use crate::config::{HostConfig, Invitation};
+use crate::run::{self, InvitationStatus, InviteError, Inviter, Issued, Reloader, Reread, Stopper};
+use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
 use crate::status::event::Event;
 
@@ -19,6 +20,7 @@ pub struct Host {
     url: Option<String>,
     pin: Pin,
     reloader: Reloader<Reread<HostConfig>>,
+    inviter: Inviter,
 }
 
 impl Host {
@@ -30,9 +32,9 @@ impl Host {
         let host = run::Host::bind(config, Box::new(report)).map_err(Error::of)?;
         let (local, pin) = (host.local_addr(), host.pin().clone());
         let url = host.url().map(|url| url.with_pin(&pin));
-        let reloader = host.reloader();
+        let (reloader, inviter) = (host.reloader(), host.inviter());
         let running = Running::start("host", host.stopper(), move || host.run())?;
-        Ok(Host { running, local, url, pin, reloader })
+        Ok(Host { running, local, url, pin, reloader, inviter })
     }
 
     /// Returns the address of the signaling port; `None` for a host that clients reach through a server only.
@@ -60,6 +62,25 @@ impl Host {
     /// a service of this program is gone if they lack it.
     pub fn reload(&self, config: HostConfig) {
         self.reloader.reload(config);
+    }
+
+    /// Makes an invitation: a pin of its own for some clients, with rights of its own. It ends with the host, and a
+    /// [reload](Host::reload) leaves it. Do not call this from `report`, which the host waits for.
+    ///
+    /// # Errors
+    /// [`InviteError`].
+    pub fn invite(&self, invitation: Invitation) -> Result<Issued, InviteError> {
+        self.inviter.make(invitation)
+    }
+
+    /// Returns the invitations that count, those of the settings included.
+    pub fn invitations(&self) -> Vec<InvitationStatus> {
+        self.inviter.list()
+    }
+
+    /// Takes an invitation back: sessions that began by it end within a second. Returns false if there is none.
+    pub fn uninvite(&self, id: &InvitationId) -> bool {
+        self.inviter.revoke(id)
     }
 
     /// Asks the host to end its sessions in order, and itself. Asked twice, it ends at once.

@@ -81,6 +81,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let arguments = of_file(&document, &settings)?;
             let (mut parsed, is_pin_missing) =
                 look(arguments, surroundings).map_err(|refusal| explained(&document, &settings, refusal))?;
+            invite(&document, &mut parsed)?;
             let remark = verify::files(&parsed.command).map_err(|usage| document.explain(&settings, usage))?;
             parsed.remarks.extend(document.remark().into_iter().chain(remark));
             let (file, role) = (document.name(), document.keys.role());
@@ -132,12 +133,17 @@ fn joined(
 ) -> Result<Parsed, Refusal> {
     let settings = document.join(line, |key| surroundings.has_secret(key));
     let mut parsed = match is_printed(matches) {
+        true if document.invites() => {
+            let sentence = "--print-config does not write [[invitation]]; change the file by hand";
+            return Err(UsageError::File(sentence.to_owned()).into());
+        }
         true => print(&document.keys, settings, surroundings, |settings| of_file(document, settings))?,
         false => {
             let arguments = of_file(document, &settings)?;
             command(arguments, surroundings).map_err(|refusal| explained(document, &settings, refusal))?
         }
     };
+    invite(document, &mut parsed)?;
     parsed.remarks.extend(document.remark());
     parsed.remarks.extend(secrets::shown(matches));
     Ok(parsed)
@@ -186,6 +192,12 @@ fn installed(install: InstallArguments, surroundings: Surroundings<'_>) -> Resul
 
 fn read(path: &Path, surroundings: &Surroundings<'_>) -> Result<Document, UsageError> {
     Document::read(path, surroundings.credentials.as_deref()).map_err(UsageError::from)
+}
+
+/// Gives a host the invitations of its file.
+fn invite(document: &Document, parsed: &mut Parsed) -> Result<(), UsageError> {
+    let Command::Host(host, _) = &mut parsed.command else { return Ok(()) };
+    document.invite(host, &mut parsed.remarks)
 }
 
 /// Has clap read what a file and what stands behind it say.

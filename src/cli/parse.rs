@@ -14,6 +14,7 @@ use crate::config::Domain;
 use crate::config::{DirectoryUrl, DirectoryUrlError};
 use crate::http::field::HeaderField;
 use crate::http::forwarded;
+use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
@@ -131,6 +132,11 @@ pub fn stun_server(text: &str) -> Result<Target, WrongValue> {
 pub fn pin(text: &str) -> Result<Pin, WrongValue> {
     let hint = "give the pin that the host printed, for example 123456";
     Pin::new(text).ok_or_else(|| WrongValue::new("", Problem::NoPin, hint))
+}
+
+/// Parses the id of an invitation.
+pub fn invitation_id(text: &str) -> Result<InvitationId, WrongValue> {
+    text.parse::<InvitationId>().map_err(|problem| WrongValue::new(text, problem, "give a short one, for example k3"))
 }
 
 /// Parses the name that a host has on a server.

@@ -9,6 +9,7 @@ use crate::config::DirectoryUrlError;
 use crate::config::DomainError;
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
+use crate::signaling::invitation::InvitationIdError;
 use crate::signaling::rendezvous::{HostIdError, TokenError};
 use crate::signaling::url::UrlError;
 use crate::socks::CredentialsError;
@@ -138,6 +139,10 @@ pub(super) enum Problem {
         "the name of a unit is 1 to {0} of a to z, A to Z, 0 to 9, dot, hyphen and underscore, none of these in front"
     )]
     UnitName(usize),
+    #[error("it is no such date")]
+    NoMoment,
+    #[error(transparent)]
+    Invitation(#[from] InvitationIdError),
     #[error("it has no unit")]
     NoUnit,
     #[error("its unit is not known")]

@@ -1,5 +1,6 @@
 //! Errors of settings.
 
+use super::invitation::{MAX_INVITATIONS, MAX_LABEL};
 use crate::signaling::url::UrlError;
 use crate::tunnel::hello::MAX_SERVICES;
 
@@ -33,6 +34,32 @@ pub enum ConfigError {
     /// `max_sessions` is 0.
     #[error("max_sessions is 0, so no client could join")]
     NoSessions,
+    /// An invitation has no label, or none that can be shown.
+    #[error("an invitation has a label of 1 to {MAX_LABEL} characters, and none of them a control character")]
+    InvitationLabel,
+    /// Two invitations have that label or that id.
+    #[error("there are two invitations of the name {0}")]
+    SameInvitation(String),
+    /// More invitations than a host has.
+    #[error("there are more than {MAX_INVITATIONS} invitations")]
+    ManyInvitations,
+    /// An invitation names a service that the host does not share.
+    #[error("the invitation {label} names the service {service}, and there is none of that name")]
+    InvitationService {
+        /// The invitation.
+        label: String,
+        /// The service.
+        service: String,
+    },
+    /// An invitation gives nothing.
+    #[error("the invitation {0} gives nothing: name services, or rules of what its clients may reach")]
+    EmptyInvitation(String),
+    /// An invitation admits nobody at a time.
+    #[error("max-sessions of the invitation {0} is 0, so no client could join")]
+    InvitationSessions(String),
+    /// An invitation ends at once, or in more than ten years.
+    #[error("the invitation {0} ends at once or in more than ten years")]
+    InvitationLife(String),
     /// The settings have neither a signaling port nor a server.
     #[error("clients have no way in: set listen, or server")]
     Unreachable,

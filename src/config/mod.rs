@@ -9,6 +9,7 @@ pub(crate) mod cluster;
 pub(crate) mod directory;
 mod error;
 mod forwards;
+mod invitation;
 mod server;
 #[cfg(feature = "server")]
 pub(crate) mod tokens;
@@ -34,12 +35,14 @@ pub use self::cluster::ClusterConfig;
 #[cfg(feature = "server")]
 pub use self::directory::{DirectoryAddress, DirectoryConfig, DirectoryUrl, DirectoryUrlError};
 pub use self::error::ConfigError;
+pub use self::invitation::{Expiry, Invitation, MAX_INVITATIONS};
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
 pub use crate::address::{AddressError, Bind, Endpoint, ListenAddress, Protocol, Target};
 pub use crate::http::field::{HeaderField, HeaderFieldError};
 pub use crate::http::proxy::{Proxy, ProxyError, ProxyVariables};
 pub use crate::session::Reach;
+pub use crate::signaling::invitation::{InvitationId, InvitationIdError};
 pub use crate::signaling::rendezvous::{HostId, HostIdError, Token, TokenError};
 pub use crate::signaling::url::{SignalingUrl, UrlError};
 pub use crate::socks::{Credentials, CredentialsError};
@@ -90,6 +93,8 @@ pub struct HostConfig {
     pub server: Option<Registration>,
     /// The pin that clients must know; `None` generates one of six digits.
     pub pin: Option<Pin>,
+    /// Pins for some clients, each with rights of its own. [`HostConfig::pin`] stays, for everything that is shared.
+    pub invitations: Vec<Invitation>,
     /// The host ends after its first session.
     pub once: bool,
     /// Maximum number of clients at a time.
@@ -156,6 +161,7 @@ impl HostConfig {
             public_url: None,
             server: None,
             pin: None,
+            invitations: Vec::new(),
             once: false,
             max_sessions: DEFAULT_MAX_SESSIONS,
             approver: None,
@@ -196,7 +202,9 @@ impl HostConfig {
             }
         }
         match seen.len() {
-            0 if self.allow.is_empty() && self.allow_reverse.is_empty() => Err(ConfigError::NothingShared),
+            0 if self.allow.is_empty() && self.allow_reverse.is_empty() && self.invitations.is_empty() => {
+                Err(ConfigError::NothingShared)
+            }
             len if len > MAX_SERVICES => Err(ConfigError::ManyServices),
             _ if self.max_sessions == 0 => Err(ConfigError::NoSessions),
             _ if self.listen.is_none() && self.server.is_none() => Err(ConfigError::Unreachable),

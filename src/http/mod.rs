@@ -13,6 +13,7 @@ use std::io::{self, Read};
 
 use data_encoding::BASE64;
 use httparse::Status;
+use percent_encoding::percent_decode_str;
 
 pub use answer::Answer;
 pub use initiator::Initiator;
@@ -54,6 +55,8 @@ pub struct Request {
     pub method: String,
     /// The path without the query: a query may contain a pin that a person pasted into a browser.
     pub path: String,
+    /// The query names an invitation. A client that knows invitations takes that out.
+    pub names_invitation: bool,
     /// `Host`, if there is exactly one.
     pub host: Option<String>,
     /// The address the person used, if the request says so.
@@ -178,6 +181,7 @@ pub fn parse(bytes: &[u8]) -> Head {
     Head::Request(Request {
         method: method.to_owned(),
         path: path_of(target).to_owned(),
+        names_invitation: names_invitation(target),
         host: headers.all("host").next().filter(|_| headers.all("host").count() == 1).map(str::to_owned),
         site: Site {
             host: headers.first("x-forwarded-host").or_else(|| headers.first("host")),
@@ -189,6 +193,13 @@ pub fn parse(bytes: &[u8]) -> Head {
         upgrade: if request.version == Some(0) { Upgrade::None } else { upgrade_of(&headers) },
         leftover: bytes[length..].to_vec(),
     })
+}
+
+/// Tells whether a query has a parameter `invite`, however its name is written.
+fn names_invitation(target: &str) -> bool {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let names = query.split(['&', '?']).map(|part| part.split('=').next().unwrap_or_default());
+    names.map(|name| percent_decode_str(name).decode_utf8_lossy()).any(|name| name.eq_ignore_ascii_case("invite"))
 }
 
 /// Header fields of a parsed head, found without regard to case. Values that are not UTF-8 count as absent.
@@ -288,6 +299,27 @@ mod tests {
             protocols: vec!["other".into(), "pinhole-signal.1".into()],
         };
         assert_eq!(request.upgrade, expected);
+    }
+
+    #[test]
+    fn an_invitation_left_in_a_query_is_noticed() {
+        let rows = [
+            ("/ws", false),
+            ("/ws?pin=1", false),
+            ("/ws?invited=1", false),
+            ("/ws?x=invite", false),
+            ("/invite", false),
+            ("/ws?invite=k3", true),
+            ("/ws?invite", true),
+            ("/ws?x=1&Invite=k3", true),
+            ("/ws?x=1?%69nvite=k3", true),
+        ];
+        for (target, expected) in rows {
+            let Head::Request(request) = parse(format!("GET {target} HTTP/1.1\r\n\r\n").as_bytes()) else {
+                panic!("{target}")
+            };
+            assert_eq!(request.names_invitation, expected, "{target}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `quinn_udp`, and nothing else in the loop asks for the time, so tests can replace them by a network in memory and a
 //! clock of their own (`net/world`). Outside of tests this module only re-exports names.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 #[cfg(all(not(test), unix))]
 pub use mio::net::{UnixListener, UnixStream};
@@ -37,6 +37,18 @@ pub fn now() -> Instant {
 #[cfg(test)]
 pub fn now() -> Instant {
     super::world::here().map_or_else(Instant::now, |here| here.now())
+}
+
+/// Returns the time of day, which people can set.
+#[cfg(not(test))]
+pub fn time_of_day() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Returns the time of day: the simulated one inside of a simulated network.
+#[cfg(test)]
+pub fn time_of_day() -> SystemTime {
+    super::world::here().map_or_else(SystemTime::now, |here| here.network().time_of_day())
 }
 
 #[cfg(test)]

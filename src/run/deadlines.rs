@@ -47,6 +47,8 @@ pub(super) enum Due {
 pub(super) enum HostDue {
     /// It may dial its server again.
     Redial,
+    /// An invitation may be over.
+    Invitations,
 }
 
 /// A deadline of a client.

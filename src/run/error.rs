@@ -11,6 +11,7 @@ use crate::net::websocket::{Dialled, WebSocketError};
 use crate::session::End;
 use crate::signaling::error::{SignalingError, Violation};
 use crate::signaling::exposure::MAX_UNPROVEN;
+use crate::signaling::invitation::Lapse;
 use crate::signaling::message::{ErrorCode, ErrorMessage};
 
 /// Why a run failed.
@@ -114,6 +115,9 @@ impl RunError {
             RunError::Session(End::NoPath) => "no-path",
             RunError::Session(End::PathLost) => "path-lost",
             RunError::Session(End::Peer) => "host-ended",
+            RunError::Session(End::Lapsed(Lapse::Expired)) => "invitation-expired",
+            RunError::Session(End::Lapsed(Lapse::Revoked)) => "invitation-revoked",
+            RunError::Session(End::Lapsed(Lapse::Used)) => "invitation-used",
             RunError::Session(End::Replaced | End::Restart) => "host-restarted",
             RunError::Session(End::Local | End::Visit | End::SignalingLost | End::Failed(_) | End::Fault(_)) => {
                 "session"
@@ -142,6 +146,7 @@ fn signaling_sentence(error: &SignalingError) -> String {
         (ErrorCode::BadPin, _) => {
             "the pin does not match: check it with whoever started the host; it changes with every start".to_owned()
         }
+        (_, SignalingError::NoInvitations) => error.to_string(),
         (ErrorCode::Version, _) | (_, SignalingError::Protocol(Violation::VersionNotOffered(_))) => {
             SignalingError::Version.to_string()
         }
@@ -172,6 +177,16 @@ fn refusal_sentence(id: &str, error: &ErrorMessage) -> String {
 fn end_sentence(end: &End) -> String {
     match end {
         End::Peer => "the host ended the session".to_owned(),
+        End::Lapsed(Lapse::Expired) => {
+            "the invitation has expired: ask whoever started the host for another".to_owned()
+        }
+        End::Lapsed(Lapse::Revoked) => {
+            "the invitation was revoked: ask whoever started the host for another".to_owned()
+        }
+        End::Lapsed(Lapse::Used) => {
+            "the invitation was for one client, which has come already: ask whoever started the host for another"
+                .to_owned()
+        }
         other => other.to_string(),
     }
 }

@@ -22,6 +22,7 @@ mod opener;
 mod proxy_header;
 mod pump;
 mod reload;
+mod rights;
 mod rounds;
 #[cfg(feature = "server")]
 mod server;
@@ -43,7 +44,8 @@ mod world;
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::error::RunError;
-pub use self::host::Host;
+pub(crate) use self::host::Inviter;
+pub use self::host::{Host, InvitationStatus, InviteError, Issued};
 #[cfg(unix)]
 pub use self::opener::DialError;
 #[cfg(feature = "cli")]

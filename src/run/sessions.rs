@@ -16,6 +16,7 @@ use rand::Rng;
 use super::deadlines::Due;
 use super::keys::{self, ConnectionKey, FlowKey, Scope, SessionKey};
 use super::notice::{Notice, PeerNotice, Summary};
+use super::rights::{Rights, Serial};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
 use super::table::{Slot, Table};
@@ -36,6 +37,8 @@ const MIN_EVICTED: Duration = Duration::from_secs(5);
 pub(super) struct SessionEntry {
     pub(super) session: Session,
     pub(super) scope: Scope,
+    /// What the peer may have; `None` is everything that is shared.
+    pub(super) rights: Option<Arc<Rights>>,
     /// Short id, for people.
     pub(super) name: String,
     sockets: Vec<OwnSocket>,
@@ -55,6 +58,15 @@ pub(super) struct SessionEntry {
     is_dirty: bool,
     /// The deadline that is set for it.
     due_at: Option<Instant>,
+}
+
+/// A peer with which a session begins.
+pub(super) struct Newcomer {
+    pub(super) established: Established,
+    /// What it may have; `None` is everything that is shared.
+    pub(super) rights: Option<Arc<Rights>>,
+    /// Our end of its link.
+    pub(super) local: Option<IpAddr>,
 }
 
 /// A UDP socket of a session: the carrier it serves, and its key.
@@ -115,14 +127,9 @@ impl Sessions {
         self.touch_all();
     }
 
-    /// Starts a session with a peer that knows the pin. `local` is our end of its link.
-    pub(super) fn add(
-        &mut self,
-        turn: &Turn,
-        established: Established,
-        config: Config,
-        local: Option<IpAddr>,
-    ) -> Result<SessionKey, String> {
+    /// Starts a session with a peer that knows the pin.
+    pub(super) fn add(&mut self, turn: &Turn, newcomer: Newcomer, config: Config) -> Result<SessionKey, String> {
+        let Newcomer { established, rights, local } = newcomer;
         let name = established.session.to_string();
         let mut session = Session::new(turn.now, established, config, self.reach.clone())
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
@@ -130,6 +137,7 @@ impl Sessions {
         session.add_stun_servers(turn.now, servers, is_complete);
         let key = self.insert(session, Scope::Peer, name);
         self.table[key].came_by(local);
+        self.table[key].rights = rights;
         Ok(key)
     }
 
@@ -150,6 +158,7 @@ impl Sessions {
         let key = self.table.insert(SessionEntry {
             session,
             scope,
+            rights: None,
             name,
             sockets: Vec::new(),
             signaling_address: None,
@@ -172,6 +181,12 @@ impl Sessions {
         self.table.iter().filter(|(_, entry)| entry.scope == Scope::Peer).count()
     }
 
+    /// Returns the sessions that began by an invitation.
+    pub(super) fn of_invitation(&self, serial: Serial) -> Vec<SessionKey> {
+        let is_of = |entry: &SessionEntry| entry.rights.as_ref().is_some_and(|rights| rights.serial == serial);
+        self.table.iter().filter(|(_, entry)| is_of(entry)).map(|(key, _)| key).collect()
+    }
+
     /// Returns the session with this id.
     pub(super) fn find(&self, id: &SessionId) -> Option<SessionKey> {
         self.table.iter().find(|(_, entry)| entry.session.id() == id).map(|(key, _)| key)
@@ -186,9 +201,12 @@ impl Sessions {
         entry.touch(session, &mut self.dirty);
     }
 
-    /// Returns the session that has been without a path for longest, if that is long enough to give way.
-    pub(super) fn poll_evicted(&self, now: Instant) -> Option<SessionKey> {
-        let recovering = self.table.iter().filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
+    /// Returns the session that has been without a path for longest, if that is long enough to give way; of those of an
+    /// invitation, or of all.
+    pub(super) fn poll_evicted(&self, now: Instant, of: Option<Serial>) -> Option<SessionKey> {
+        let is_of = |entry: &SessionEntry| of.is_none() || entry.rights.as_ref().map(|rights| rights.serial) == of;
+        let sessions = self.table.iter().filter(|(_, entry)| is_of(entry));
+        let recovering = sessions.filter_map(|(key, entry)| Some((entry.session.recovering_since()?, key)));
         let (_, key) = recovering.min().filter(|(since, _)| *since + MIN_EVICTED <= now)?;
         Some(key)
     }

@@ -325,6 +325,8 @@ impl Session {
             // applications.
             State::Established | State::Recovering { .. } if self.mux.is_going_away() => {}
             State::Established => self.recover(now, reason.to_owned()),
+            // The peer says over signaling why it ended; until then the deadline holds.
+            State::Connecting { .. } if self.needs_signaling() => {}
             State::Connecting { .. } => self.fail(now, reason),
             State::Recovering { .. } | State::Closed => {}
         }

@@ -6,6 +6,7 @@ use super::Session;
 use super::event::{End, Event};
 use super::state::{State, Step};
 use crate::signaling::farewell::Farewell;
+use crate::signaling::invitation::Lapse;
 use crate::tunnel::{self, GoAwayReason, Origin};
 
 /// How long the last messages may take to be acknowledged when a session closes.
@@ -28,6 +29,23 @@ impl Session {
         }
     }
 
+    /// Ends the session because the peer's invitation does not count any more. The peer is told why, if there is a
+    /// path; nothing of its streams is waited for.
+    pub fn lapse(&mut self, now: Instant, lapse: Lapse) {
+        match self.state {
+            State::Connecting { .. } | State::Recovering { .. } => {
+                self.say_bye(Farewell::Lapsed(lapse));
+                match self.mux.carrier().filter(|_| self.state.is_connecting()) {
+                    // The peer may be connected already, and no longer listen to signaling.
+                    Some(_) => self.mux.cut_off(now, go_away_reason(lapse), lapse.as_str()),
+                    None => self.finish(now, End::Lapsed(lapse)),
+                }
+            }
+            State::Established => self.mux.cut_off(now, go_away_reason(lapse), lapse.as_str()),
+            State::Closing { .. } | State::Closed => {}
+        }
+    }
+
     /// Ends the session without waiting for the peer: its process was replaced, or its place is needed.
     pub fn abandon(&mut self, now: Instant, end: End) {
         self.finish(now, end);
@@ -45,6 +63,8 @@ impl Session {
             (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
             (GoAwayReason::Shutdown, Origin::Peer) => End::Peer,
             (GoAwayReason::Restart, Origin::Peer) => End::Restart,
+            (GoAwayReason::Expired, _) => End::Lapsed(Lapse::Expired),
+            (GoAwayReason::Revoked, _) => End::Lapsed(Lapse::Revoked),
             (_, Origin::Local) => End::Failed(format!("the peer broke the protocol: {detail}")),
             (_, Origin::Peer) => End::Failed(format!("the peer ended the session: {detail}")),
         };
@@ -96,5 +116,12 @@ impl Session {
         }
         self.step(Step::Close);
         self.events.push_back(Event::Ended(end));
+    }
+}
+
+fn go_away_reason(lapse: Lapse) -> GoAwayReason {
+    match lapse {
+        Lapse::Expired => GoAwayReason::Expired,
+        Lapse::Revoked | Lapse::Used => GoAwayReason::Revoked,
     }
 }

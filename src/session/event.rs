@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::peer::PathInfo;
+use crate::signaling::invitation::Lapse;
 use crate::signaling::rendezvous::Payload;
 use crate::tunnel::{self, GoAwayReason};
 
@@ -23,6 +24,8 @@ pub enum End {
     Peer,
     /// The peer only checked whether the two can connect (`pinhole check`).
     Visit,
+    /// The client's invitation does not count any more.
+    Lapsed(Lapse),
     /// The peer restarts: it can be joined again.
     Restart,
     /// The signaling connection was lost before any path was found.
@@ -45,6 +48,7 @@ impl fmt::Display for End {
             End::Local => f.write_str("ended here"),
             End::Peer => f.write_str("ended by the peer"),
             End::Visit => f.write_str("the peer only checked whether it could connect"),
+            End::Lapsed(lapse) => f.write_str(lapse.as_str()),
             End::Restart => f.write_str("the peer restarts"),
             End::SignalingLost => f.write_str("the signaling connection was lost before the peers could meet"),
             End::Failed(reason) => f.write_str(reason),

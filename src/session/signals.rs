@@ -105,7 +105,8 @@ impl Session {
         self.signals.clear();
         self.leave_relay(now);
         let has_descriptions = self.carriers.directs().iter().any(|direct| !direct.connection.awaits_answer());
-        if self.state.is_connecting() && !has_descriptions {
+        // If the last message was the end of the tunnel, that says why.
+        if self.state.is_connecting() && !has_descriptions && !self.mux.is_ended() {
             self.finish(now, End::SignalingLost);
         }
     }
@@ -245,6 +246,7 @@ impl Session {
                 self.finish(now, End::Visit);
             }
             (Inner::Bye { reason: Farewell::NoPath }, _) => self.finish(now, End::NoPath),
+            (Inner::Bye { reason: Farewell::Lapsed(lapse) }, Role::Client) => self.finish(now, End::Lapsed(lapse)),
             (Inner::Bye { .. }, _) if !self.state.is_connecting() => self.finish(now, End::Peer),
             (Inner::Bye { reason }, _) => self.fail(now, &format!("the peer gave up: {reason}")),
             // Do not log the content: it may hold the secrets of a carrier.

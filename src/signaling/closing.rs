@@ -37,6 +37,7 @@ pub const ADMINISTRATION: &str = "ended by the administration";
 mod tests {
     use super::*;
     use crate::signaling::farewell::Farewell;
+    use crate::signaling::invitation::Lapse;
     use crate::signaling::message::ErrorCode;
 
     const PAGE: &str = include_str!("../../docs/protocol.md");
@@ -57,7 +58,8 @@ mod tests {
         ];
         let written = include_str!("closing.rs").lines().filter(|line| line.starts_with("pub const")).count();
         assert_eq!(written, closing.len(), "every one is checked");
-        let farewells = [Farewell::NoPath, Farewell::Check];
+        let lapses = [Lapse::Expired, Lapse::Revoked, Lapse::Used].map(Farewell::Lapsed);
+        let farewells: Vec<Farewell> = [Farewell::NoPath, Farewell::Check].into_iter().chain(lapses).collect();
         for word in closing.into_iter().chain(farewells.iter().map(Farewell::as_str)) {
             assert!(PAGE.contains(&format!("| `{word}` |")), "docs/protocol.md has a row for {word:?}");
         }

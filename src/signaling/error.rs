@@ -24,6 +24,16 @@ pub enum SignalingError {
     /// The client offered no version that the host speaks.
     #[error("the two pinholes share no protocol version; install the same release on both sides")]
     Version,
+    /// The client has an invitation, and the host's hello does not say that it knows invitations. Nothing was proved to
+    /// the host.
+    #[error(
+        "the host is too old for the invitation in the URL, so nothing was proved to it: have pinhole updated there, or ask \
+         for the host's own pin"
+    )]
+    NoInvitations,
+    /// The client left the invitation in its request, so it does not know invitations.
+    #[error("this pinhole is too old for the invitation in the URL; update it, or ask for the host's own pin")]
+    InvitationUnread,
     /// The host does not have the session to rejoin: its process was replaced, or it gave the session up.
     #[error("the host does not know this session any more")]
     UnknownSession,
@@ -52,7 +62,9 @@ impl SignalingError {
             SignalingError::BadPin => ErrorCode::BadPin,
             SignalingError::Busy { .. } => ErrorCode::Busy,
             SignalingError::Full => ErrorCode::Full,
-            SignalingError::Version => ErrorCode::Version,
+            SignalingError::Version | SignalingError::NoInvitations | SignalingError::InvitationUnread => {
+                ErrorCode::Version
+            }
             SignalingError::UnknownSession => ErrorCode::UnknownSession,
             SignalingError::Denied => ErrorCode::Denied,
             SignalingError::Protocol(_) => ErrorCode::Protocol,
@@ -147,6 +159,8 @@ mod tests {
             SignalingError::Busy { retry_after: Duration::from_millis(1500) },
             SignalingError::Full,
             SignalingError::Version,
+            SignalingError::NoInvitations,
+            SignalingError::InvitationUnread,
             SignalingError::UnknownSession,
             SignalingError::Denied,
             SignalingError::Protocol(Violation::Ended),

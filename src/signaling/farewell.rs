@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::invitation::Lapse;
+
 /// The `reason` of a `bye` (`docs/protocol.md`, "Words of goodbye").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Farewell {
@@ -11,6 +13,8 @@ pub enum Farewell {
     NoPath,
     /// The visitor only checked whether the two can connect.
     Check,
+    /// The invitation that the peer came with admits it no more.
+    Lapsed(Lapse),
     /// Words for people. A peer's words are shortened and stripped of control characters.
     Other(String),
 }
@@ -21,6 +25,7 @@ impl Farewell {
         match self {
             Farewell::NoPath => "no direct path was found",
             Farewell::Check => "check",
+            Farewell::Lapsed(lapse) => lapse.as_str(),
             Farewell::Other(words) => words,
         }
     }
@@ -34,7 +39,9 @@ impl Default for Farewell {
 
 impl From<String> for Farewell {
     fn from(words: String) -> Farewell {
-        let known = [Farewell::NoPath, Farewell::Check].into_iter().find(|known| known.as_str() == words);
+        let lapses = [Lapse::Expired, Lapse::Revoked, Lapse::Used].map(Farewell::Lapsed);
+        let mut known = [Farewell::NoPath, Farewell::Check].into_iter().chain(lapses);
+        let known = known.find(|known| known.as_str() == words);
         known.unwrap_or(Farewell::Other(words))
     }
 }
@@ -73,6 +80,9 @@ mod tests {
         for (reason, text) in [
             (Farewell::NoPath, "no direct path was found"),
             (Farewell::Check, "check"),
+            (Farewell::Lapsed(Lapse::Expired), "the invitation has expired"),
+            (Farewell::Lapsed(Lapse::Revoked), "the invitation was revoked"),
+            (Farewell::Lapsed(Lapse::Used), "the invitation was used"),
             (Farewell::Other("done".to_owned()), "done"),
             (Farewell::default(), ""),
         ] {

@@ -15,6 +15,7 @@ use std::{fmt, mem};
 use super::binary::{Binary, MAC_LEN};
 use super::error::{SignalingError, Violation};
 pub use super::established::Established;
+use super::invitation::InvitationId;
 use super::keys::{Keys, Pake, Role, Transcript};
 use super::message::{ClientHello, ClientMessage, Confirm, HostHello, HostMessage, Outer, Resume};
 use super::pin::Pin;
@@ -41,7 +42,7 @@ pub struct ClientHandshake(ClientState);
 /// ```
 enum ClientState {
     /// Our hello was sent.
-    AwaitHello { pake: Pake, hello: String },
+    AwaitHello { pake: Pake, hello: String, is_invited: bool },
     /// Our confirm was sent.
     AwaitConfirm { keys: Keys },
     /// Established or failed: nothing more is accepted.
@@ -49,23 +50,33 @@ enum ClientState {
 }
 
 impl ClientHandshake {
-    /// Starts a handshake. Returns the hello to send with it.
+    /// Starts a handshake for the host's own pin. Returns the hello to send with it.
     pub fn start(pin: &Pin) -> (ClientHandshake, String) {
+        ClientHandshake::with(pin, None)
+    }
+
+    /// Starts a handshake for the pin of an invitation, or for the host's own. Returns the hello to send with it.
+    pub fn with(pin: &Pin, invite: Option<&InvitationId>) -> (ClientHandshake, String) {
         let (pake, element) = Pake::start(Role::Client, pin);
-        let hello = ClientMessage::Hello(ClientHello { versions: VERSIONS.to_vec(), pake: element }).to_text();
-        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone() }), hello)
+        let hello = ClientHello { versions: VERSIONS.to_vec(), pake: element, invite: invite.cloned() };
+        let hello = ClientMessage::Hello(hello).to_text();
+        let is_invited = invite.is_some();
+        (ClientHandshake(ClientState::AwaitHello { pake, hello: hello.clone(), is_invited }), hello)
     }
 
     /// Handles a text from the host. Any error is final.
     pub fn handle_text(&mut self, text: &str) -> Result<ClientStep, SignalingError> {
         match mem::replace(&mut self.0, ClientState::Ended) {
-            ClientState::AwaitHello { pake, hello } => {
+            ClientState::AwaitHello { pake, hello, is_invited } => {
                 let host_hello = match HostMessage::parse(text)? {
                     Outer::Hello(hello) => hello,
                     other => return Err(SignalingError::out_of_turn(other)),
                 };
                 if !VERSIONS.contains(&host_hello.version) {
                     return Err(Violation::VersionNotOffered(host_hello.version).into());
+                }
+                if is_invited && !host_hello.invitations {
+                    return Err(SignalingError::NoInvitations);
                 }
                 let keys = pake.finish(&host_hello.pake, Transcript::new(&hello, text))?;
                 let confirm = ClientMessage::Confirm(Confirm { mac: keys.confirm(Role::Client) }).to_text();
@@ -111,6 +122,23 @@ pub enum HostStep {
     Resume(Resume),
 }
 
+/// The pins of a host, of which one belongs to a client's hello.
+pub trait Pins {
+    /// Returns the pin of an invitation, or the host's own. Nobody may learn whether an invitation exists, so one that
+    /// does not has a pin, too: a random one, which nobody knows.
+    fn pin(self, invite: Option<&InvitationId>) -> Pin;
+}
+
+/// A host without invitations.
+impl Pins for &Pin {
+    fn pin(self, invite: Option<&InvitationId>) -> Pin {
+        match invite {
+            None => self.clone(),
+            Some(_) => Pin::generate_long(),
+        }
+    }
+}
+
 /// The host's side of the handshake.
 ///
 /// It answers the hello at once, since that answer reveals nothing about the pin. It answers the confirm only when told
@@ -146,9 +174,9 @@ impl HostHandshake {
 
     /// Handles a text from the client. Any error is final.
     ///
-    /// Only the pin passed along with the hello counts. When the pin is replaced, drop the handshakes that began with
-    /// the old one: they still accept it.
-    pub fn handle_text(&mut self, text: &str, pin: &Pin) -> Result<HostStep, SignalingError> {
+    /// Only the pin that `pins` gives for the hello counts. When the pin is replaced, drop the handshakes that began
+    /// with the old one: they still accept it.
+    pub fn handle_text(&mut self, text: &str, pins: impl Pins) -> Result<HostStep, SignalingError> {
         match mem::replace(&mut self.0, HostState::Ended) {
             HostState::AwaitHello => {
                 let client_hello = match ClientMessage::parse(text)? {
@@ -158,8 +186,9 @@ impl HostHandshake {
                 };
                 let common = client_hello.versions.into_iter().filter(|version| VERSIONS.contains(version));
                 let version = common.max().ok_or(SignalingError::Version)?;
-                let (pake, element) = Pake::start(Role::Host, pin);
-                let hello = HostMessage::Hello(HostHello { version, pake: element }).to_text();
+                let pin = pins.pin(client_hello.invite.as_ref());
+                let (pake, element) = Pake::start(Role::Host, &pin);
+                let hello = HostMessage::Hello(HostHello { version, pake: element, invitations: true }).to_text();
                 let keys = pake.finish(&client_hello.pake, Transcript::new(text, &hello))?;
                 self.0 = HostState::AwaitConfirm { keys };
                 Ok(HostStep::Send(hello))
@@ -291,6 +320,73 @@ pub(crate) mod tests {
         assert_eq!(violation(client.handle_text(&hello)), Violation::Ended);
     }
 
+    /// A host with one invitation, `k3`.
+    struct Inviting(Pin);
+
+    impl Pins for &Inviting {
+        fn pin(self, invite: Option<&InvitationId>) -> Pin {
+            match invite.map(InvitationId::as_str) {
+                None => pin("own"),
+                Some("k3") => self.0.clone(),
+                Some(_) => Pin::generate_long(),
+            }
+        }
+    }
+
+    /// Returns what the host says of a client with this invitation and this pin: its hello, and its answer to the
+    /// confirm.
+    fn invited(invite: Option<&str>, own: &str) -> (String, Result<(), SignalingError>) {
+        let invite = invite.map(|id| id.parse().unwrap());
+        let (mut client, hello) = ClientHandshake::with(&pin(own), invite.as_ref());
+        let (mut host, pins) = (HostHandshake::new(), Inviting(pin("invited")));
+        let hello = send(host.handle_text(&hello, &pins).unwrap());
+        let text = confirm(client.handle_text(&hello).unwrap());
+        assert_eq!(host.handle_text(&text, &pins).unwrap(), HostStep::Verify);
+        (hello, host.verify().map(drop))
+    }
+
+    #[test]
+    fn the_hello_picks_the_pin() {
+        for (invite, own, is_right) in [
+            (None, "own", true),
+            (Some("k3"), "invited", true),
+            (None, "invited", false),
+            (Some("k3"), "own", false),
+            (Some("k4"), "invited", false),
+            (Some("k4"), "own", false),
+        ] {
+            let (_, verdict) = invited(invite, own);
+            assert_eq!(verdict.is_ok(), is_right, "{invite:?} {own}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn an_invitation_that_there_is_not_is_answered_as_one_that_there_is() {
+        let answers = [Some("k3"), Some("k4"), None].map(|invite| {
+            let (hello, verdict) = invited(invite, "wrong");
+            // All that differs is the point, which is random each time.
+            let (before, behind) = hello.split_once(r#""pake":""#).unwrap();
+            (before.to_owned(), behind[44..].to_owned(), verdict.unwrap_err().to_text())
+        });
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0], answers[2]);
+    }
+
+    #[test]
+    fn a_client_proves_nothing_to_a_host_that_knows_no_invitations() {
+        let (mut client, hello) = ClientHandshake::with(&pin("1"), Some(&"k3".parse().unwrap()));
+        assert!(hello.ends_with(r#","invite":"k3"}"#), "{hello}");
+        let hello = send(HostHandshake::new().handle_text(&hello, &pin("1")).unwrap());
+        let older = hello.replace(r#","invitations":true"#, "");
+        assert!(matches!(client.handle_text(&older), Err(SignalingError::NoInvitations)));
+        assert_eq!(violation(client.handle_text(&hello)), Violation::Ended);
+        // The host's own pin needs none.
+        let (mut client, hello) = ClientHandshake::start(&pin("1"));
+        assert!(!hello.contains("invite"), "{hello}");
+        let hello = send(HostHandshake::new().handle_text(&hello, &pin("1")).unwrap());
+        let _ = confirm(client.handle_text(&hello.replace(r#","invitations":true"#, "")).unwrap());
+    }
+
     #[test]
     fn an_error_message_ends_either_side() {
         let text = SignalingError::Full.to_text();
@@ -324,7 +420,7 @@ pub(crate) mod tests {
         let hello = |fill: u8| {
             let mut pake = [fill; 33];
             pake[0] = b'A';
-            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake) }).to_text()
+            ClientMessage::Hello(ClientHello { versions: vec![1], pake: Binary(pake), invite: None }).to_text()
         };
         let refused = (0..8).map(|fill| HostHandshake::new().handle_text(&hello(fill), &pin("1")));
         let violations: Vec<_> = refused.filter_map(Result::err).map(|error| violation::<()>(Err(error))).collect();

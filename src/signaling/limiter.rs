@@ -10,6 +10,7 @@
 //! Clients that are passed over are told to come again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use crate::shares::Source;
@@ -57,20 +58,20 @@ const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(
 pub struct ReplacePin;
 
 /// Decides which confirm is verified, and when. `T` names the connection of a confirm; the number of connections bounds
-/// how many wait.
+/// how many wait. `S` is what shares a pace: a source, or a group of invitations.
 ///
 /// It fails closed: after [`poll_verify`](GuessLimiter::poll_verify) returned a confirm, no other has its turn until
 /// [`record_failure`](GuessLimiter::record_failure) or [`record_success`](GuessLimiter::record_success) gives the
 /// outcome.
 #[derive(Debug)]
-pub struct GuessLimiter<T> {
-    guessers: HashMap<Source, Guesser<T>>,
+pub struct GuessLimiter<T, S = Source> {
+    guessers: HashMap<S, Guesser<T>>,
     /// Sources with waiting confirms, by their turns; without the one that is being verified.
-    turns: BTreeSet<(Instant, Source)>,
+    turns: BTreeSet<(Instant, S)>,
     /// The other sources that are remembered.
-    quiet: BTreeSet<(Instant, Source)>,
+    quiet: BTreeSet<(Instant, S)>,
     /// The source whose confirm is being verified.
-    verifying: Option<Source>,
+    verifying: Option<S>,
     /// Confirms whose clients must come again.
     passed_over: Vec<T>,
     /// When the failures of all sources will be forgotten, at one for each [`SPACING_TOGETHER`].
@@ -100,8 +101,8 @@ struct Guesser<T> {
     turn: Instant,
 }
 
-impl<T> Default for GuessLimiter<T> {
-    fn default() -> GuessLimiter<T> {
+impl<T, S> Default for GuessLimiter<T, S> {
+    fn default() -> GuessLimiter<T, S> {
         GuessLimiter {
             guessers: HashMap::new(),
             turns: BTreeSet::new(),
@@ -114,14 +115,14 @@ impl<T> Default for GuessLimiter<T> {
     }
 }
 
-impl<T: Copy + PartialEq> GuessLimiter<T> {
+impl<T: Copy + PartialEq, S: Copy + Ord + Hash> GuessLimiter<T, S> {
     /// Creates a limiter for a fresh pin.
-    pub fn new() -> GuessLimiter<T> {
+    pub fn new() -> GuessLimiter<T, S> {
         GuessLimiter::default()
     }
 
     /// Queues the confirm that came on `id`. An id that already waits keeps its place.
-    pub fn enqueue(&mut self, now: Instant, source: Source, id: T) {
+    pub fn enqueue(&mut self, now: Instant, source: S, id: T) {
         let guesser = self.guessers.entry(source).or_insert(Guesser { waiting: Vec::new(), in_a_row: 0, turn: now });
         if guesser.waiting.contains(&id) {
             return;
@@ -140,7 +141,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     /// That is safe: a confirm that never had its turn was neither compared nor answered, so its client learns nothing.
     /// The client gains no time either, since the spacing counts from the last verification. A confirm that had its
     /// turn is no longer in the queue and must be recorded, even if its client has hung up.
-    pub fn cancel(&mut self, source: Source, id: T) {
+    pub fn cancel(&mut self, source: S, id: T) {
         let Some(guesser) = self.guessers.get_mut(&source) else { return };
         let before = guesser.waiting.len();
         guesser.waiting.retain(|waiting| *waiting != id);
@@ -230,7 +231,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 
     /// Returns how long a client of a source that has no place should wait, at least a second.
-    pub fn retry_after(&self, now: Instant, source: Source) -> Duration {
+    pub fn retry_after(&self, now: Instant, source: S) -> Duration {
         let own = self.guessers.get(&source).map(|guesser| guesser.turn);
         let turn = own.max(self.turn_together());
         let [least, most] = RETRY_AFTER;
@@ -248,7 +249,7 @@ impl<T: Copy + PartialEq> GuessLimiter<T> {
     }
 
     /// Puts a source that is in neither list into the right one.
-    fn settle(&mut self, source: Source) {
+    fn settle(&mut self, source: S) {
         let Some(guesser) = self.guessers.get(&source) else { return };
         if !guesser.waiting.is_empty() {
             self.turns.insert((guesser.turn, source));

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::binary::{Binary, MAC_LEN, NONCE_LEN, PAKE_LEN, decode, encode};
 use super::farewell::Farewell;
+use super::invitation::InvitationId;
 use super::network::Network;
 use super::session_id::SessionId;
 use super::words::words;
@@ -84,6 +85,9 @@ pub struct ClientHello {
     pub versions: Vec<u32>,
     /// The client's SPAKE2 message.
     pub pake: Binary<PAKE_LEN>,
+    /// The invitation whose pin the client knows; `None` for the host's own pin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<InvitationId>,
 }
 
 /// The host's first message.
@@ -93,6 +97,9 @@ pub struct HostHello {
     pub version: u32,
     /// The host's SPAKE2 message.
     pub pake: Binary<PAKE_LEN>,
+    /// The host knows what an invitation is. Older ones do not, and take every confirm for one of their own pin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub invitations: bool,
 }
 
 /// Key confirmation.
@@ -333,10 +340,16 @@ mod tests {
     fn outer_messages_read_as_the_protocol_says() {
         let pake = Binary([0; PAKE_LEN]);
         let zeros = "A".repeat(44);
-        let hello = ClientMessage::Hello(ClientHello { versions: vec![1], pake });
+        let hello = ClientMessage::Hello(ClientHello { versions: vec![1], pake, invite: None });
         assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}"}}"#));
-        let hello = HostMessage::Hello(HostHello { version: 1, pake });
+        let hello = HostMessage::Hello(HostHello { version: 1, pake, invitations: false });
         assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","version":1,"pake":"{zeros}"}}"#));
+        let hello = ClientHello { versions: vec![1], pake, invite: Some("k3".parse().unwrap()) };
+        let invited = format!(r#"{{"type":"hello","versions":[1],"pake":"{zeros}","invite":"k3"}}"#);
+        assert_eq!(ClientMessage::Hello(hello).to_text(), invited);
+        assert_eq!(ClientMessage::parse(&invited.replace("k3", "K3")), Err(MessageError::NotAMessage));
+        let hello = HostMessage::Hello(HostHello { version: 1, pake, invitations: true });
+        assert_eq!(hello.to_text(), format!(r#"{{"type":"hello","version":1,"pake":"{zeros}","invitations":true}}"#));
         let confirm = HostMessage::Confirm(Confirm { mac: Binary([0; MAC_LEN]) });
         assert_eq!(confirm.to_text(), format!(r#"{{"type":"confirm","mac":"{}="}}"#, "A".repeat(43)));
         let sealed = HostMessage::Sealed(Sealed { n: 7, sealed_box: vec![0, 0, 0] });

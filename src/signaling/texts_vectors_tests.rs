@@ -79,7 +79,11 @@ fn malformed_packets_of_the_vectors_are_refused() {
 fn urls_of_the_vectors_are_read_without_their_pin() {
     for vector in vectors("urls") {
         let (url, pin) = SignalingUrl::parse(text(&vector, "url")).unwrap();
-        assert_eq!(url.to_string(), text(&vector, "request"), "{vector}");
+        let invite = vector.get("invite").map(|invite| invite.as_str().unwrap());
+        assert_eq!(url.invitation().map(|id| id.as_str()), invite, "{vector}");
+        let request = SignalingUrl::parse(text(&vector, "request")).unwrap().0;
+        assert_eq!(url.path(), request.path(), "{vector}");
+        assert_eq!(url.to_string().replace("?invite=k3", "").replace("&invite=k3", ""), request.to_string());
         assert_eq!(pin.as_ref().map(|pin| pin.reveal()), vector["pin"].as_str(), "{vector}");
     }
 }

@@ -1,11 +1,15 @@
 //! The URL a person passes around.
 
+mod query;
+
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use thiserror::Error;
 
+use self::query::{Query, names_pin, split_query};
+use super::invitation::InvitationId;
 use super::pin::Pin;
 use super::rendezvous::HostId;
 
@@ -41,20 +45,21 @@ const NOT_IN_A_PATH: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The address of a signaling WebSocket, without the pin: a host's, or, as the base of several, a server's. Each part
-/// can be written into a request unchanged.
+/// can be written into a request unchanged, but for the id of an invitation, which is not for there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalingUrl {
     tls: bool,
     host: String,
     port: u16,
     path: String,
+    invitation: Option<InvitationId>,
 }
 
 impl SignalingUrl {
     /// Returns where a host's signaling answers that listens on an address, without TLS.
     pub fn at(address: SocketAddr) -> SignalingUrl {
         let (host, port) = (address.ip().to_string(), address.port());
-        SignalingUrl { tls: false, host, port, path: DEFAULT_PATH.to_owned() }
+        SignalingUrl { tls: false, host, port, path: DEFAULT_PATH.to_owned(), invitation: None }
     }
 
     /// Parses what a person pasted, and takes the pin out of it.
@@ -65,13 +70,14 @@ impl SignalingUrl {
     ///   counts.
     /// - No path, or `/`, means `/ws`; superfluous slashes are dropped.
     /// - `pin=` in the query is percent-decoded; `+` is a plus sign. An empty pin counts as none.
+    /// - `invite=` in the query is taken out of it, too.
     ///
     /// No error shows any of the text, which may contain the pin.
     pub fn parse(text: &str) -> Result<(SignalingUrl, Option<Pin>), UrlError> {
         let pasted = pasted(text);
         let Parts { tls, host, port, path, query } = split(&pasted)?;
-        let (path, pin) = split_pin(&path, query)?;
-        Ok((SignalingUrl { tls, host, port, path: bounded(path)? }, pin))
+        let Query { path, pin, invitation } = split_query(&path, query)?;
+        Ok((SignalingUrl { tls, host, port, path: bounded(path)?, invitation }, pin))
     }
 
     /// Parses what a person typed for a server, and returns the base of its endpoints: `wss://p.example.org`,
@@ -89,7 +95,7 @@ impl SignalingUrl {
         let path = path.trim_end_matches('/');
         let base = path.strip_suffix(DEFAULT_PATH).unwrap_or(path).trim_end_matches('/');
         let path = bounded(utf8_percent_encode(base, NOT_IN_A_PATH).to_string())?;
-        Ok(SignalingUrl { tls, host, port, path })
+        Ok(SignalingUrl { tls, host, port, path, invitation: None })
     }
 
     /// Returns whether the connection is `wss://`.
@@ -107,10 +113,21 @@ impl SignalingUrl {
         self.port
     }
 
-    /// Returns path and query of the upgrade request, which begin with `/`; the `pin` parameter is never part of them.
-    /// Of a server's base it is the path before its endpoints, which may be empty and does not end with `/`.
+    /// Returns path and query of the upgrade request, which begin with `/`; the parameters `pin` and `invite` are never
+    /// part of them. Of a server's base it is the path before its endpoints, which may be empty and does not end with
+    /// `/`.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Returns the invitation that the URL names.
+    pub fn invitation(&self) -> Option<&InvitationId> {
+        self.invitation.as_ref()
+    }
+
+    /// Returns the URL for those who have this invitation.
+    pub(crate) fn inviting(&self, invitation: &InvitationId) -> SignalingUrl {
+        SignalingUrl { invitation: Some(invitation.clone()), ..self.clone() }
     }
 
     /// Returns where hosts register, given a server's base.
@@ -143,7 +160,7 @@ impl SignalingUrl {
 
     /// Returns the URL with the pin in it, for a person to pass on. Never log it.
     pub fn with_pin(&self, pin: &Pin) -> String {
-        let separator = if self.path.contains('?') { '&' } else { '?' };
+        let separator = if self.path.contains('?') || self.invitation.is_some() { '&' } else { '?' };
         format!("{self}{separator}pin={}", utf8_percent_encode(pin.reveal(), PIN))
     }
 
@@ -155,7 +172,10 @@ impl SignalingUrl {
 impl fmt::Display for SignalingUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "wss" } else { "ws" };
-        write!(f, "{scheme}://{}{}", self.authority(), self.path)
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)?;
+        let Some(invitation) = &self.invitation else { return Ok(()) };
+        let separator = if self.path.contains('?') { '&' } else { '?' };
+        write!(f, "{separator}invite={invitation}")
     }
 }
 
@@ -194,6 +214,10 @@ pub enum UrlError {
     TwoPins,
     /// The pin is not UTF-8 after percent-decoding.
     PinEncoding,
+    /// The id of the invitation is none.
+    Invitation,
+    /// Two different invitations.
+    TwoInvitations,
     /// A pin or another query in the URL of a server.
     ServerQuery,
 }
@@ -223,6 +247,10 @@ impl UrlError {
             UrlError::PinInPath => "the pin must follow a question mark (?pin=…)",
             UrlError::TwoPins => "the URL has two different pins",
             UrlError::PinEncoding => "the pin is not UTF-8 once it is percent-decoded",
+            UrlError::Invitation => {
+                "what follows invite= is no invitation: its id has 1 to 16 of a to z, 0 to 9 and hyphen"
+            }
+            UrlError::TwoInvitations => "the URL has two different invitations",
             UrlError::ServerQuery => "the URL of a server has no pin and nothing else after a question mark",
         }
     }
@@ -283,7 +311,7 @@ fn pasted(text: &str) -> String {
 fn of_command(text: &str) -> Option<&str> {
     let mut words = text.split_whitespace();
     words.next().filter(|program| program.rsplit(['/', '\\']).next() == Some("pinhole"))?;
-    words.find(|word| word.contains("://") || word.contains("?pin="))
+    words.find(|word| word.contains("://") || word.contains("?pin=") || word.contains("?invite="))
 }
 
 fn split(text: &str) -> Result<Parts<'_>, UrlError> {
@@ -420,60 +448,6 @@ fn parse_port(text: &str) -> Result<u16, UrlError> {
         Ok(port) if digits && port != 0 => Ok(port),
         _ => Err(UrlError::Port),
     }
-}
-
-/// Tells whether the pin is in the path, as in `…/ws&pin=123456`, where a forwarder would read it.
-fn names_pin(path: &str) -> bool {
-    path.to_ascii_lowercase().contains("pin=")
-}
-
-/// Returns path and query without the pin, and the pin.
-fn split_pin(path: &str, query: &str) -> Result<(String, Option<Pin>), UrlError> {
-    if names_pin(path) {
-        return Err(UrlError::PinInPath);
-    }
-    let mut request = match path {
-        "" | "/" => DEFAULT_PATH.to_string(),
-        path => utf8_percent_encode(path, NOT_IN_A_PATH).to_string(),
-    };
-    let mut pin: Option<Pin> = None;
-    let mut separator = '?';
-    for parameter in parameters(query) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // A pin must not stay in what is sent, however it is spelled.
-        let name = percent_decode_str(name.strip_prefix("amp;").unwrap_or(name)).decode_utf8_lossy();
-        if !name.eq_ignore_ascii_case("pin") {
-            request.push(separator);
-            request.extend(utf8_percent_encode(parameter, NOT_IN_A_PATH));
-            separator = '&';
-            continue;
-        }
-        if value.eq_ignore_ascii_case("<pin>") || value.eq_ignore_ascii_case("<pin") {
-            return Err(UrlError::PinPlaceholder);
-        }
-        let value = percent_decode_str(value).decode_utf8().map_err(|_| UrlError::PinEncoding)?;
-        let Some(found) = Pin::new(value) else { continue };
-        if pin.as_ref().is_some_and(|pin| *pin != found) {
-            return Err(UrlError::TwoPins);
-        }
-        pin = Some(found);
-    }
-    Ok((request, pin))
-}
-
-/// Splits a query into parameters. A URL that already had a query and was put in place of an address brings a second
-/// question mark, after the rest of a path. A slash after a generated pin does not belong to it.
-fn parameters(query: &str) -> impl Iterator<Item = &str> {
-    let is_doubled = query.to_ascii_lowercase().contains("?pin=");
-    let parts = query.split(move |c| c == '&' || (is_doubled && c == '?'));
-    let parts = parts.map(move |part| {
-        let part = if is_doubled { part.trim_end_matches('/').trim_end_matches("/ws") } else { part };
-        let plain = part.trim_end_matches('/');
-        let is_generated =
-            plain.split_once('=').is_some_and(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()));
-        if is_generated { plain } else { part }
-    });
-    parts.filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]

@@ -41,6 +41,29 @@ fn what_people_paste_is_understood() {
     }
 }
 
+#[test]
+fn an_invitation_is_taken_out_of_the_request_and_kept_in_the_text() {
+    let cases = [
+        ("wss://a.b/ws?invite=k3&pin=123456", "wss://a.b/ws?invite=k3", "/ws"),
+        ("wss://a.b/ws?pin=123456&invite=k3", "wss://a.b/ws?invite=k3", "/ws"),
+        ("wss://a.b?pin=123456&invite=k3/", "wss://a.b/ws?invite=k3", "/ws"),
+        ("wss://a.b/ws?x=1&INVITE=k3&pin=123456&y=2", "wss://a.b/ws?x=1&y=2&invite=k3", "/ws?x=1&y=2"),
+        ("wss://a.b/ws?%69nvite=%6b3&pin=123456&invite=k3&invite=", "wss://a.b/ws?invite=k3", "/ws"),
+        ("wss://https://a.b/?x=1/ws?invite=k3&pin=123456", "wss://a.b/ws?x=1&invite=k3", "/ws?x=1"),
+        ("pinhole client 'a.b?invite=k3&pin=123456' 80", "wss://a.b/ws?invite=k3", "/ws"),
+    ];
+    for (text, expected, request) in cases {
+        assert_eq!(parse(text), (expected.to_owned(), Some("123456".to_owned())), "{text}");
+        let (url, pin) = SignalingUrl::parse(text).unwrap();
+        assert_eq!((url.path(), url.invitation().map(InvitationId::as_str)), (request, Some("k3")), "{text}");
+        assert_eq!(SignalingUrl::parse(&url.with_pin(&pin.clone().unwrap())), Ok((url, pin)));
+    }
+    let url = |text| SignalingUrl::parse(text).map(|(url, _)| url.invitation().cloned());
+    assert_eq!(url("wss://a.b/ws?invite=&pin=1"), Ok(None));
+    assert_eq!(url("wss://a.b/ws?invite=K3"), Err(UrlError::Invitation));
+    assert_eq!(url("wss://a.b/ws?invite=k3&invite=k4"), Err(UrlError::TwoInvitations));
+}
+
 /// What people make of the printed `wss://<forwarded-address>/ws?pin=…`, and what browsers, shells and chats do to a
 /// URL.
 #[test]
@@ -245,8 +268,10 @@ proptest! {
         host in "[a-z]([a-z0-9-]{0,9}[a-z0-9])?(\\.[a-z_]([a-z0-9-]{0,9}[a-z0-9])?){0,2}",
         port in 1..=u16::MAX,
         path in "/[a-z]{1,5}(/[a-z]{1,5})?(\\?[a-h]{1,3}=[a-z%0-9]{0,5})?",
+        invitation in proptest::option::of("[a-z0-9-]{1,16}"),
     ) {
-        let url = SignalingUrl { tls, host, port, path };
+        let invitation = invitation.map(|id| id.parse().unwrap());
+        let url = SignalingUrl { tls, host, port, path, invitation };
         let pin = Pin::new(pin);
         let text = url.with_pin(pin.as_ref().unwrap());
         prop_assert_eq!(SignalingUrl::parse(&text), Ok((url, pin)));

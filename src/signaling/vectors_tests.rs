@@ -91,8 +91,8 @@ fn the_pake_of_the_vectors() {
 fn the_hellos_and_confirms_of_the_vectors() {
     let vector = vectors("handshake");
     let [(_, a), (_, b)] = started();
-    let client = ClientMessage::Hello(ClientHello { versions: vec![1], pake: a });
-    let host = HostMessage::Hello(HostHello { version: 1, pake: b });
+    let client = ClientMessage::Hello(ClientHello { versions: vec![1], pake: a, invite: None });
+    let host = HostMessage::Hello(HostHello { version: 1, pake: b, invitations: false });
     assert_eq!((&*client.to_text(), &*host.to_text()), (text(&vector, "client_hello"), text(&vector, "host_hello")));
     for keys in keys() {
         assert_eq!(keys.transcript.0, bytes(&vector, "transcript"));

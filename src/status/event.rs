@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
 pub use super::check::{Expectation, Finding, Side, StunResult};
+use super::date::rfc3339;
 pub use super::refusal::Refusal;
 use crate::config::SharedService;
+pub use crate::signaling::invitation::InvitationId;
 pub use crate::signaling::network::{Mapping, Network, Udp};
 pub use crate::signaling::rendezvous::HostId;
 
@@ -92,8 +95,13 @@ fn texts<S: Serializer>(services: &Option<Vec<SharedService>>, serializer: S) ->
     serializer.collect_seq(services.iter().flatten().map(ToString::to_string))
 }
 
+/// Serializes a time of day as text.
+fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
+
 /// Something that a person, or a program that started pinhole, wants to know. An event never contains a key or a token;
-/// only [`Event::Listening`], [`Event::Registered`] and [`Event::PinReplaced`] contain the pin.
+/// only [`Event::Listening`], [`Event::Registered`], [`Event::PinReplaced`] and [`Event::Invitation`] contain a pin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -141,6 +149,44 @@ pub enum Event {
         /// URL for clients anywhere, as in [`Event::Listening`].
         #[serde(skip_serializing_if = "Option::is_none")]
         public_url: Option<String>,
+    },
+    /// A host has an invitation: a pin for some clients, with rights of its own. Reported once for each address where
+    /// clients come in.
+    #[non_exhaustive]
+    Invitation {
+        /// Its public id.
+        id: InvitationId,
+        /// What the host's owner calls it.
+        label: String,
+        /// URL for its clients, pin included.
+        url: String,
+        /// Its pin.
+        pin: String,
+        /// The services that its clients have.
+        services: Vec<String>,
+        /// When it ends; in JSON as RFC 3339 writes it, in UTC.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
+        expires: Option<SystemTime>,
+        /// It is for one client.
+        once: bool,
+    },
+    /// The time of an invitation is over, and its sessions end.
+    #[non_exhaustive]
+    InvitationExpired {
+        /// Its id.
+        id: InvitationId,
+        /// What the host's owner calls it.
+        label: String,
+    },
+    /// An invitation counts no more, and its sessions end.
+    #[non_exhaustive]
+    InvitationRevoked {
+        /// Its id.
+        id: InvitationId,
+        /// What the host's owner calls it.
+        label: String,
+        /// Why, in a few words.
+        reason: String,
     },
     /// A session carries messages in both directions.
     #[non_exhaustive]

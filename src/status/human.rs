@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::check;
 use super::event::{Appearance, Event, StreamEnd, Way};
+use super::guests;
 use super::invitation::{Entrance, Invitation, WayIn};
 use super::paint::Paint;
 use super::serving;
@@ -31,7 +32,7 @@ impl Human {
         let paint = Paint(self.style.colour);
         let text = match event {
             Event::Listening { addr, url, pin, public_url } => {
-                self.signaling = Some(*addr);
+                self.signaling = public_url.is_none().then_some(*addr);
                 match public_url {
                     Some(public_url) => self.invitation().complete(*addr, (url, public_url), pin),
                     None => self.invitation().text(*addr, url, pin),
@@ -46,6 +47,11 @@ impl Human {
                     Some(_) => format!("registered again as {id}, now at {}", entrance.server(id)),
                 }
             }
+            Event::Invitation { url, .. } => {
+                let is_elsewhere = self.registered.as_ref().is_some_and(|registered| registered.is_of(url));
+                guests::describe(event, self.signaling.filter(|_| !is_elsewhere), &paint)?
+            }
+            Event::InvitationExpired { .. } | Event::InvitationRevoked { .. } => guests::describe(event, None, &paint)?,
             Event::PinReplaced { pin, public_url } => {
                 let way = match (&self.registered, public_url) {
                     (Some(entrance), _) => WayIn::Server(entrance),

@@ -47,6 +47,11 @@ impl Entrance {
         Entrance { url, others: others.iter().map(|other| sanitize(other, MAX_MESSAGE)).collect() }
     }
 
+    /// Tells whether a URL is for clients there.
+    pub(super) fn is_of(&self, url: &str) -> bool {
+        url.split('?').next() == Some(&self.url)
+    }
+
     /// Returns the server where the host of this name is.
     pub(super) fn server(&self, id: &HostId) -> &str {
         self.url.strip_suffix(&format!("/ws/{id}")).unwrap_or(&self.url)

@@ -1,7 +1,9 @@
 //! Reports for a person or a program.
 
 pub mod check;
+mod date;
 pub mod event;
+mod guests;
 mod human;
 mod invitation;
 mod json;

@@ -54,6 +54,9 @@ impl Reporter {
                     Event::Listening { .. }
                     | Event::Registered { .. }
                     | Event::PinReplaced { .. }
+                    | Event::Invitation { .. }
+                    | Event::InvitationExpired { .. }
+                    | Event::InvitationRevoked { .. }
                     | Event::Connected { .. }
                     | Event::Returned { .. }
                     | Event::Path { .. }

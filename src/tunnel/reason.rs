@@ -103,11 +103,20 @@ pub enum GoAwayReason {
     Version,
     /// A bound was exceeded.
     Limit,
+    /// The peer's invitation has expired; do not reconnect.
+    Expired,
+    /// The peer's invitation was revoked; do not reconnect.
+    Revoked,
     /// A reason this version does not know.
     Other(u8),
 }
 
 impl GoAwayReason {
+    /// Tells whether streams end at once: the peer has no right to them any more.
+    pub fn ends_at_once(self) -> bool {
+        matches!(self, GoAwayReason::Expired | GoAwayReason::Revoked)
+    }
+
     /// Returns the number on the wire.
     pub fn code(self) -> u8 {
         match self {
@@ -116,6 +125,8 @@ impl GoAwayReason {
             GoAwayReason::Protocol => 3,
             GoAwayReason::Version => 4,
             GoAwayReason::Limit => 5,
+            GoAwayReason::Expired => 6,
+            GoAwayReason::Revoked => 7,
             GoAwayReason::Other(code) => code,
         }
     }
@@ -128,6 +139,8 @@ impl GoAwayReason {
             3 => GoAwayReason::Protocol,
             4 => GoAwayReason::Version,
             5 => GoAwayReason::Limit,
+            6 => GoAwayReason::Expired,
+            7 => GoAwayReason::Revoked,
             code => GoAwayReason::Other(code),
         }
     }

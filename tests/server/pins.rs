@@ -130,3 +130,31 @@ fn guesses_through_a_server_are_slowed_down_as_others_are() {
     host.stop();
     server.stop();
 }
+
+#[test]
+fn a_server_answers_clients_that_leave_an_invitation_in_their_request_and_passes_others_on() {
+    let server = Server::open(&[]);
+    let file = PinFile::new(
+        "invitation",
+        &format!(
+            "[host]\nservices = [\"web={}\"]\nserver = \"{}\"\nid = \"myhost\"\n\
+             [[invitation]]\nlabel = \"guests\"\nid = \"k3\"\nservices = [\"web\"]\n",
+            echo(),
+            server.url()
+        ),
+    );
+    let mut host = Pinhole::start("host", &["run", file.path(), "--json", "--no-stun"]);
+    let url = text(&host.event("invitation"), "url");
+    assert!(url.contains("/ws/myhost?invite=k3&pin="), "{url}");
+    // An old client: it sends what it does not know.
+    let mut old = Raw::connect(server.address(), "/ws/myhost?invite=k3");
+    let said: serde_json::Value = serde_json::from_str(&old.next_text()).unwrap();
+    assert_eq!((&said["type"], &said["code"]), (&"error".into(), &"version".into()), "{said}");
+    let mut client = Pinhole::client(&url, &[]);
+    check_echo(client.local(), 10_000);
+    client.stop();
+    let events = host.events_so_far();
+    assert!(events.iter().all(|event| event["event"] != "warning"), "it costs no guess: {events:?}");
+    host.stop();
+    server.stop();
+}

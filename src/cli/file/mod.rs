@@ -1,6 +1,8 @@
 //! A file in place of flags. Nothing is described twice: what a file says becomes options of its role, which clap reads
 //! as it reads a command line. They are never arguments of a process.
 
+mod fault;
+mod invitations;
 mod keys;
 mod places;
 mod read;
@@ -59,7 +61,8 @@ impl Document {
 
     /// Says what its owner should know: that others can read its secrets.
     pub(super) fn remark(&self) -> Option<String> {
-        let secret = self.settings.iter().find_map(secret)?;
+        let pin = self.has_invitation_pin().then_some("the pin");
+        let secret = self.settings.iter().find_map(secret).or(pin)?;
         self.is_shared.then(|| secret_file::remark(secret, self.name()))
     }
 }

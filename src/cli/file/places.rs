@@ -25,7 +25,8 @@ impl Places<'_> {
         }
     }
 
-    fn file(&self, path: &Path) -> PathBuf {
+    /// Returns where a file is.
+    pub(super) fn file(&self, path: &Path) -> PathBuf {
         let is_bare = path.file_name() == Some(path.as_os_str());
         let credential = self.credentials.filter(|_| is_bare).map(|folder| folder.join(path));
         credential.filter(|path| path.is_file()).unwrap_or_else(|| self.folder.join(path))

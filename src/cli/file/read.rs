@@ -1,24 +1,22 @@
 //! A file of settings, from its bytes to what it says of each key.
 
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::super::failure::UsageError;
+use super::fault::{Fault, MAX_FILE, MAX_SHOWN, kind};
+use super::invitations::{self, Given};
 use super::keys::{Key, Keys, Kind, MAX_VERBOSE, ROLES};
 use super::places::Places;
 use super::setting::{Said, Setting, Value};
+use crate::config::HostConfig;
 use crate::net::files;
 use crate::status::text::sanitize;
-
-/// The largest file that is read: thousands of rules.
-const MAX_FILE: u64 = 256 * 1024;
-
-/// Most of a wrong key that an error shows, in characters.
-const MAX_SHOWN: usize = 40;
 
 /// A file of settings.
 pub(in crate::cli) struct Document {
@@ -31,6 +29,8 @@ pub(in crate::cli) struct Document {
     pub(in crate::cli) keys: Keys,
     /// What it says, in the order of the file.
     pub(in crate::cli) settings: Vec<Setting>,
+    /// The invitations of a host.
+    invitations: Vec<Given>,
     /// Others than its owner can read it.
     pub(in crate::cli) is_shared: bool,
 }
@@ -43,75 +43,6 @@ pub(in crate::cli) struct FileError {
     fault: Fault,
 }
 
-#[derive(Debug, Error)]
-pub(super) enum Fault {
-    #[error("it cannot be read: {0}")]
-    Unreadable(io::Error),
-    #[error("it is larger than {} KiB, and no file of settings is", MAX_FILE / 1024)]
-    TooLarge,
-    #[error("it is not UTF-8; save it as text")]
-    NotText,
-    #[error("{0}")]
-    Syntax(String),
-    #[error("there are too many brackets or points within each other; a key has a value or a list of values")]
-    Nested,
-    #[error("{0} is there twice; leave one of them out")]
-    Twice(String),
-    #[error("it has none of {tables}; write one of them above the keys", tables = tables())]
-    NoRole,
-    #[error("{0} belongs below one of {tables}; write that above it", tables = tables())]
-    Outside(String),
-    #[error("there is no [{0}]; a file has one of {tables}", tables = tables())]
-    UnknownTable(String),
-    #[error("[{0}] is the second role beside [{1}]; a file is for one process, so give it a file of its own")]
-    TwoRoles(&'static str, &'static str),
-    #[error("{0} is {1}; write [{0}] in a line of its own, and its keys below it")]
-    NoTable(&'static str, &'static str),
-    #[error("there is no {key} in [{role}]; {advice}", advice = advice(role, nearest))]
-    UnknownKey { role: &'static str, key: String, nearest: Option<String> },
-    #[error("{key} takes {wanted}, and this is {found}")]
-    WrongType { key: String, wanted: &'static str, found: &'static str },
-    #[error("{0} takes a number from 0 to {MAX_VERBOSE}")]
-    Count(String),
-    #[error("{0} belongs below a [host.NAME], and the file of saved hosts has nothing else")]
-    OutsideHosts(String),
-    #[error("{0} is no name of a saved host: those are 1 to 64 of a to z, A to Z, 0 to 9, hyphen and underscore")]
-    HostName(String),
-    #[error("[host.{0}] needs url; add it")]
-    WithoutUrl(String),
-}
-
-impl Fault {
-    pub(super) fn outside_hosts(key: &str) -> Fault {
-        Fault::OutsideHosts(sanitize(key, MAX_SHOWN))
-    }
-
-    pub(super) fn host_name(name: &str) -> Fault {
-        Fault::HostName(sanitize(name, MAX_SHOWN))
-    }
-
-    pub(super) fn without_url(name: &str) -> Fault {
-        Fault::WithoutUrl(sanitize(name, MAX_SHOWN))
-    }
-}
-
-/// Names the tables that a file can have.
-fn tables() -> String {
-    let names: Vec<String> = ROLES.iter().map(|role| format!("[{role}]")).collect();
-    match names.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-        None => String::new(),
-    }
-}
-
-fn advice(role: &str, nearest: &Option<String>) -> String {
-    match nearest {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None => format!("its keys are the long options that pinhole {role} --help lists"),
-    }
-}
-
 impl Document {
     /// Reads a file.
     ///
@@ -121,25 +52,44 @@ impl Document {
         let name = path.display().to_string();
         let (text, is_shared) = load(path, &name)?;
         let folder = path.parent().map(PathBuf::from).unwrap_or_default();
-        let (head, keys, settings) = parse(&text, Places { folder: &folder, credentials })
+        let found = parse(&text, Places { folder: &folder, credentials })
             .map_err(|(at, fault)| FileError::at(&name, &text, at, fault))?;
-        Ok(Document::new(name, text, head, (keys, settings), is_shared))
+        Ok(Document::new(name, text, found, is_shared))
     }
 
     /// Puts one together. `head` is where its role is named, in bytes.
-    pub(super) fn new(
-        name: String,
-        text: String,
-        head: usize,
-        (keys, settings): (Keys, Vec<Setting>),
-        is_shared: bool,
-    ) -> Document {
-        Document { name, text, head, keys, settings, is_shared }
+    pub(super) fn new(name: String, text: String, found: Found, is_shared: bool) -> Document {
+        let Found { head, keys, settings, invitations } = found;
+        Document { name, text, head, keys, settings, invitations, is_shared }
     }
 
     /// Names a place in the file: the role's if there is none.
     pub(in crate::cli) fn place(&self, at: Option<usize>) -> String {
         place(&self.name, &self.text, at.unwrap_or(self.head))
+    }
+
+    /// Tells whether it has a pin of an invitation in it.
+    pub(super) fn has_invitation_pin(&self) -> bool {
+        self.invitations.iter().any(Given::has_pin)
+    }
+
+    /// Tells whether it has invitations.
+    pub(in crate::cli) fn invites(&self) -> bool {
+        !self.invitations.is_empty()
+    }
+
+    /// Gives a host the invitations of the file. What its owner should know goes to `remarks`.
+    ///
+    /// # Errors
+    /// What is wrong with an invitation.
+    pub(in crate::cli) fn invite(&self, host: &mut HostConfig, remarks: &mut Vec<String>) -> Result<(), UsageError> {
+        let place = |number: usize| self.place(self.invitations.get(number).map(|given| given.at));
+        let wrong = |number: usize, what: String| UsageError::File(format!("{}: {what}", place(number)));
+        for (number, given) in self.invitations.iter().enumerate() {
+            let invitation = given.read(remarks).map_err(|error| wrong(number, error.to_string()))?;
+            host.invitations.push(invitation);
+        }
+        invitations::check(host).map_err(|(number, what)| wrong(number, what))
     }
 
     /// Returns what the file is called in messages.
@@ -184,7 +134,13 @@ fn place(name: &str, text: &str, at: usize) -> String {
     format!("{name}:{line}:{column}")
 }
 
-type Found = (usize, Keys, Vec<Setting>);
+/// What a text says.
+pub(super) struct Found {
+    pub(super) head: usize,
+    pub(super) keys: Keys,
+    pub(super) settings: Vec<Setting>,
+    pub(super) invitations: Vec<Given>,
+}
 
 /// Reads a text as TOML.
 pub(super) fn table(text: &str) -> Result<Spanned<DeTable<'_>>, (usize, Fault)> {
@@ -202,12 +158,17 @@ pub(super) fn table(text: &str) -> Result<Spanned<DeTable<'_>>, (usize, Fault)> 
 fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
     let table = table(text)?;
     let mut role: Option<(&'static str, usize, &DeTable<'_>)> = None;
+    let mut invited: Option<(usize, &Spanned<DeValue<'_>>)> = None;
     let mut tables: Vec<_> = table.get_ref().iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
     for (name, value) in tables {
         let at = name.span().start;
         let known = ROLES.iter().find(|role| **role == name.get_ref().as_ref());
         let shown = || sanitize(name.get_ref(), MAX_SHOWN);
+        if name.get_ref().as_ref() == invitations::TABLE {
+            invited = Some((at, value));
+            continue;
+        }
         match (known, value.get_ref(), role) {
             (Some(known), DeValue::Table(_), Some((first, ..))) => return Err((at, Fault::TwoRoles(known, first))),
             (Some(known), DeValue::Table(keys), None) => role = Some((known, at, keys)),
@@ -219,7 +180,12 @@ fn parse(text: &str, places: Places<'_>) -> Result<Found, (usize, Fault)> {
     let (role, head, table) = role.ok_or((0, Fault::NoRole))?;
     let keys = Keys::of(role);
     let settings = settings(&keys, table, places)?;
-    Ok((head, keys, settings))
+    let invitations = match invited {
+        Some((at, _)) if role != "host" => return Err((at, Fault::Uninviting(role))),
+        Some((_, value)) => invitations::read(value, places)?,
+        None => Vec::new(),
+    };
+    Ok(Found { head, keys, settings, invitations })
 }
 
 /// Reads the keys of a table, in the order of the file.
@@ -277,18 +243,5 @@ fn scalar(value: &DeValue<'_>) -> Option<OsString> {
         DeValue::String(text) => Some(text.as_ref().into()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().into()),
         _ => None,
-    }
-}
-
-fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a point",
-        DeValue::Boolean(true) => "true",
-        DeValue::Boolean(false) => "false",
-        DeValue::Datetime(_) => "a date or a time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
     }
 }

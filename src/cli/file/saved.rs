@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::fault::Fault;
 use super::keys::Keys;
 use super::places::Places;
-use super::read::{self, Document, Fault, FileError};
+use super::read::{self, Document, FileError, Found};
 use super::setting::Setting;
 use crate::cli::saving::SavedName;
 
@@ -70,7 +71,8 @@ impl SavedHosts {
     pub(in crate::cli) fn find(&self, name: &str) -> Option<Document> {
         let host = self.hosts.iter().find(|host| host.name == name)?;
         let (keys, settings) = (Keys::of("client"), host.settings.clone());
-        Some(Document::new(self.name.clone(), self.text.clone(), host.at, (keys, settings), self.is_shared))
+        let found = Found { head: host.at, keys, settings, invitations: Vec::new() };
+        Some(Document::new(self.name.clone(), self.text.clone(), found, self.is_shared))
     }
 
     /// Returns the text of the file with a host's table in the place of one of the same name.

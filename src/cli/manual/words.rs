@@ -283,6 +283,18 @@ pub(super) const FILE: FileWords = FileWords {
             ],
         ),
         (
+            "INVITATIONS",
+            &[
+                "Beside [host] there may be tables [[invitation]], each a pin of its own for some clients. Its keys are \
+                 label (what you call it), services (names of those in [host]), allow and reverse (as --allow and \
+                 --allow-reverse), expires (30s, 15m, 2h, 7d, or a date with a time and an offset), max-sessions (how \
+                 many clients at a time), once (true: for one client), id and pin or pin-file. What it does not name, \
+                 its clients do not have.",
+                "The host prints the command for each. SIGHUP revokes one that is gone from the file: its sessions end \
+                 within a second.",
+            ],
+        ),
+        (
             "WHAT COUNTS MORE",
             &["What the command line of pinhole run has behind FILE counts more than the environment, that more than \
                  the file, and the file more than the defaults. pinhole-run(1) lists the variables. Each counts for a \

@@ -29,6 +29,8 @@ pub struct Incoming {
     transport: Transport,
     policy: Policy,
     state: State,
+    /// The request names an invitation in its query.
+    names_invitation: bool,
 }
 
 /// Who decides about a request.
@@ -87,7 +89,11 @@ impl Incoming {
     pub fn new(stream: TcpStream, admission: Admission) -> Self {
         super::prepare(&stream);
         let transport = Transport::accepted(stream);
-        Self { transport, policy: Policy::Host(admission), state: State::Reading(RequestReader::new()) }
+        Self::reading(transport, Policy::Host(admission), RequestReader::new())
+    }
+
+    fn reading(transport: Transport, policy: Policy, reader: RequestReader) -> Self {
+        Self { transport, policy, state: State::Reading(reader), names_invitation: false }
     }
 
     /// Creates it for a connection that was just accepted, and leaves the decision to the owner. With `tls` the
@@ -98,12 +104,12 @@ impl Incoming {
     pub(crate) fn asking(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Self, rustls::Error> {
         super::prepare(&stream);
         let transport = Transport::securing(stream, tls)?;
-        Ok(Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::new()) })
+        Ok(Self::reading(transport, Policy::Driver, RequestReader::new()))
     }
 
     /// Does the same for a connection on which the beginning of one request, and nothing else, has been read already.
     pub(crate) fn continued(transport: Transport, read: Vec<u8>) -> Self {
-        Self { transport, policy: Policy::Driver, state: State::Reading(RequestReader::with(read)) }
+        Self::reading(transport, Policy::Driver, RequestReader::with(read))
     }
 
     /// Returns the request, after [`IncomingEvent::Asked`].
@@ -151,10 +157,13 @@ impl Incoming {
                 State::Reading(mut reader) => match reader.read(&mut self.transport).map_err(failed)? {
                     Head::NeedMore => (State::Reading(reader), Some(None)),
                     Head::Ended => return Err(WebSocketError::Disconnected(Phase::Upgrading)),
-                    Head::Request(request) => match self.policy {
-                        Policy::Host(admission) => (decide(request, admission), None),
-                        Policy::Driver => (State::Deciding(request), Some(Some(IncomingEvent::Asked))),
-                    },
+                    Head::Request(request) => {
+                        self.names_invitation = request.names_invitation;
+                        match self.policy {
+                            Policy::Host(admission) => (decide(request, admission), None),
+                            Policy::Driver => (State::Deciding(request), Some(Some(IncomingEvent::Asked))),
+                        }
+                    }
                     Head::Bad(reason) => (refuse(reason), None),
                 },
                 State::Agreeing { mut unsent, leftover } => match unsent.write(&mut self.transport).map_err(failed)? {
@@ -179,6 +188,11 @@ impl Incoming {
                 return Ok(result);
             }
         }
+    }
+
+    /// Tells whether the request named an invitation in its query, which clients that know invitations do not.
+    pub(crate) fn names_invitation(&self) -> bool {
+        self.names_invitation
     }
 
     /// Returns the WebSocket, open, once [`IncomingEvent::Upgraded`] was reported; `None` otherwise. Its socket is the

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Interest, Token};
 use rand::SeedableRng;
@@ -32,6 +32,8 @@ pub struct Process(pub(crate) usize);
 /// The network.
 pub struct Network {
     pub(crate) now: Instant,
+    /// The time of day at the start, and that start.
+    pub(crate) day: (SystemTime, Instant),
     pub(super) machines: Vec<MachineEntry>,
     processes: Vec<ProcessEntry>,
     pub(super) sockets: BTreeMap<u64, Socket>,
@@ -81,8 +83,11 @@ pub(super) enum Kind {
 
 impl Network {
     pub(crate) fn new(seed: u64) -> Network {
+        let now = Instant::now();
         Network {
-            now: Instant::now(),
+            now,
+            // 2026-11-28 12:00 UTC.
+            day: (SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_867_200), now),
             machines: Vec::new(),
             processes: Vec::new(),
             sockets: BTreeMap::new(),
@@ -96,6 +101,17 @@ impl Network {
             next_port: FIRST_PORT,
             random: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// Returns the time of day, the same on all machines.
+    pub(crate) fn time_of_day(&self) -> SystemTime {
+        let (day, start) = self.day;
+        day + self.now.saturating_duration_since(start)
+    }
+
+    /// Sets the clocks of all machines to a later time of day.
+    pub(crate) fn advance_day(&mut self, by: Duration) {
+        self.day.0 += by;
     }
 
     /// Adds a machine with these addresses, beside its loopback.

@@ -220,7 +220,7 @@ impl Visit {
         self.open_time = Some(turn.now.saturating_duration_since(self.dialled_at));
         match &self.config.pin {
             Some(pin) => {
-                let (handshake, hello) = ClientHandshake::start(pin);
+                let (handshake, hello) = ClientHandshake::with(pin, self.config.url.invitation());
                 self.links[key].phase = Phase::Pake(handshake);
                 self.links.begin_step(turn, key, PAKE_TIMEOUT);
                 self.send(turn, key, hello);

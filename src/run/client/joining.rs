@@ -62,7 +62,7 @@ impl Client {
         let (phase, text, timeout) = match ticket.map(ClientResume::with_ticket) {
             Some((resume, text)) => (Phase::Returning(Some(resume)), text, OPEN_TIMEOUT),
             None => {
-                let (handshake, hello) = ClientHandshake::start(&self.config.pin);
+                let (handshake, hello) = ClientHandshake::with(&self.config.pin, self.config.url.invitation());
                 self.joining.is_forgotten = false;
                 (Phase::Pake(handshake), hello, ANSWER_TIMEOUT)
             }
@@ -215,6 +215,7 @@ fn is_passing(error: &SignalingError) -> bool {
             // A host that a server does not know at present may be coming back.
             !matches!(code, ErrorCode::BadPin | ErrorCode::Denied | ErrorCode::Version)
         }
+        SignalingError::NoInvitations => false,
         // A forwarder may send anything; only a wrong proof shows that the other side does not know the pin.
         SignalingError::Protocol(violation) => !matches!(violation, Violation::HostUnproven | Violation::Pake),
         _ => false,

@@ -12,6 +12,7 @@ use crate::run::deadlines::Due;
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::{LinkEvent, Wake, closed_by};
 use crate::run::notice::LinkNotice;
+use crate::run::sessions::Newcomer;
 use crate::session::{End, Signal};
 use crate::signaling::closing;
 use crate::signaling::error::SignalingError;
@@ -120,8 +121,9 @@ impl Client {
     }
 
     pub(super) fn start_session(&mut self, key: LinkKey, established: Established) {
-        let (config, local) = (self.config.bounds.apply(Config::new(Role::Client)), self.links[key].local_ip());
-        match self.core.sessions.add(&self.core.turn, established, config, local) {
+        let config = self.config.bounds.apply(Config::new(Role::Client));
+        let newcomer = Newcomer { established, rights: None, local: self.links[key].local_ip() };
+        match self.core.sessions.add(&self.core.turn, newcomer, config) {
             Ok(session) => {
                 self.session = Some(session);
                 self.servers.reached(self.servers.at());

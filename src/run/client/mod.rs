@@ -232,7 +232,7 @@ impl Client {
             return;
         }
         match reason {
-            GoAwayReason::Shutdown => self.stop_listening(),
+            GoAwayReason::Shutdown | GoAwayReason::Expired | GoAwayReason::Revoked => self.stop_listening(),
             _ => self.local.is_connected = false,
         }
     }
@@ -307,7 +307,7 @@ impl Client {
                 self.finish(reason.map_or(Ok(()), Err));
             }
             End::Peer if self.config.once => self.finish(Ok(())),
-            End::Peer => self.fail(RunError::Session(End::Peer)),
+            end @ (End::Peer | End::Lapsed(_)) => self.fail(RunError::Session(end)),
             // The host announced its end, although its last messages were lost.
             _ if !self.local.is_open() && !self.is_stopping() => self.fail(RunError::Session(End::Peer)),
             // The connection was lost on the way to the first session; another attempt may succeed.

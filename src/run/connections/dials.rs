@@ -14,7 +14,7 @@ use crate::net::stream::{Attempt, Stream};
 use crate::net::system::{self, Interest};
 use crate::run::deadlines::{DialDue, Due};
 use crate::run::dialer::{Waiter, Wanted, asker};
-use crate::run::keys::ConnectionKey;
+use crate::run::keys::{ConnectionKey, SessionKey};
 use crate::run::shared::Shared;
 use crate::run::token::Source;
 use crate::run::trails::Trails;
@@ -59,7 +59,9 @@ pub(super) struct Dials {
 struct Dial {
     course: Course<Stream>,
     origin: Origin,
-    /// The host that a peer named, whose addresses must be checked; `None` for a service.
+    /// The session whose peer it is for.
+    session: SessionKey,
+    /// The host that the peer named, whose addresses must be checked; `None` for a service.
     named: Option<Target>,
 }
 
@@ -89,8 +91,8 @@ impl Dials {
         let target = wanted.target();
         let Wanted { session, endpoint, is_named, trail, .. } = wanted;
         let origin = Origin { target, trail, hops: Vec::new() };
-        let dial =
-            self.table.entry(connection).insert_entry(Dial { course: Course::new(), origin, named: None }).into_mut();
+        let dial = Dial { course: Course::new(), origin, session, named: None };
+        let dial = self.table.entry(connection).insert_entry(dial).into_mut();
         shared.turn.set(DIAL_TIMEOUT, Due::Dial(DialDue::Timeout(connection)));
         match endpoint {
             Endpoint::Tcp(address) => {
@@ -142,12 +144,12 @@ impl Dials {
         connection: ConnectionKey,
         addresses: &[SocketAddr],
     ) -> Option<Outcome> {
-        let Dial { course, origin, named } = self.table.get_mut(&connection)?;
+        let Dial { course, origin, session, named } = self.table.get_mut(&connection)?;
+        let access = shared.access(*session)?;
         let mut denied = None;
         let mut is_allowed = |address: &SocketAddr| {
             let Some(named) = &named else { return true };
-            let allow = &shared.dialer.allow;
-            let checked = allow.check_address(Protocol::Tcp, &named.host, address.ip(), named.port, is_own_address);
+            let checked = access.check_address(Protocol::Tcp, &named.host, address.ip(), named.port, is_own_address);
             checked.map_err(|error| denied = Some(format!("{named}: {error}"))).is_ok()
         };
         let allowed: VecDeque<SocketAddr> = addresses.iter().copied().filter(|address| is_allowed(address)).collect();

@@ -5,6 +5,7 @@ use log::info;
 use super::Core;
 use crate::run::keys::{ConnectionKey, FlowKey, SessionKey};
 use crate::run::notice::{Notice, Summary};
+use crate::run::rights::Serial;
 use crate::session::End;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
@@ -16,9 +17,9 @@ impl Core {
     }
 
     /// Ends the session that has been without a path for longest, to make room, and returns whether there was one.
-    /// Sessions that have only just lost their path are spared.
-    pub(in crate::run) fn evict(&mut self) -> bool {
-        let Some(session) = self.sessions.poll_evicted(self.turn.now) else { return false };
+    /// Sessions that have only just lost their path are spared. Of those of an invitation, or of all.
+    pub(in crate::run) fn evict(&mut self, of: Option<Serial>) -> bool {
+        let Some(session) = self.sessions.poll_evicted(self.turn.now, of) else { return false };
         self.abandon(session, End::PathLost);
         true
     }
@@ -56,6 +57,8 @@ impl Core {
             }
             // Nothing went wrong, and nobody has to act.
             None if *end == End::Visit => info!("session={name} ended: {end}"),
+            // The client says so itself, and the host reported it of the invitation.
+            None if matches!(end, End::Lapsed(_)) => info!("session={name} ended: {end}"),
             // The user pressed Ctrl-C.
             None if *end == End::Local => {}
             None => self.turn.warn("not-connected", format!("session {name} was not established: {end}")),

@@ -6,7 +6,7 @@ use super::Core;
 use crate::address::Endpoint;
 use crate::run::connections::Phase;
 use crate::run::deadlines::Due;
-use crate::run::dialer::{NOT_FORWARDED, Refusal, Wanted, describe};
+use crate::run::dialer::{Asking, NOT_FORWARDED, Refusal, Wanted, describe};
 use crate::run::keys::{RoundKey, SessionKey};
 use crate::run::rounds::Order;
 use crate::run::trails::{LEADS_BACK, warn_of_loop};
@@ -26,12 +26,13 @@ impl Core {
             ConnectTarget::Service(id) => entry.session.mux().service(*id).cloned(),
             _ => None,
         };
+        let asking = Asking { scope: entry.scope, rights: entry.rights.as_deref(), offered: offered.as_ref() };
         #[cfg(unix)]
-        if let Some(service) = self.dialer.program(entry.scope, target, offered.as_ref()).cloned() {
+        if let Some(service) = self.dialer.program(asking, target).cloned() {
             let (connections, mut shared) = self.connections_and_shared();
             return connections.open_program(&mut shared, session, key, &service);
         }
-        let (endpoint, header) = match self.dialer.endpoint(entry.scope, target, offered.as_ref()) {
+        let (endpoint, header) = match self.dialer.endpoint(asking, target) {
             Ok(found) => found,
             Err(Refusal { reason, detail }) => {
                 let name = &entry.name;

@@ -72,11 +72,13 @@ impl Flows {
     /// Connects a flow to the first of its addresses that may be dialled.
     fn connect_flow(&mut self, shared: &mut Shared<'_>, flow: FlowKey, addresses: &[SocketAddr]) {
         let FlowEnd::Resolving { named } = &self.table[flow].our_end else { return };
-        let allow = &shared.dialer.allow;
+        let access = shared.access(self.table[flow].session);
         let is_allowed = |address: &&SocketAddr| match named {
             Some(named) => {
-                let checked = allow.check_address(Protocol::Udp, &named.host, address.ip(), named.port, is_own_address);
-                checked.is_ok()
+                let (name, port) = (&named.host, named.port);
+                access.is_some_and(|access| {
+                    access.check_address(Protocol::Udp, name, address.ip(), port, is_own_address).is_ok()
+                })
             }
             None => true,
         };

@@ -14,7 +14,6 @@ use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::{LinkKey, SessionKey};
 use crate::run::links::Outbox;
 use crate::shares::{Source, Standing};
-use crate::signaling::handshake::HostHandshake;
 use crate::signaling::rendezvous::{FromHost, Packet, Payload, SERVER};
 use crate::tunnel::{Config, Role};
 
@@ -60,8 +59,7 @@ impl Host {
         let source = Source::of(remote.ip());
         let has_place = self.make_place(source);
         let Some(uplink) = &mut self.uplink else { return };
-        let phase = Phase::Pake(HostHandshake::new());
-        let link = self.links.converse(&mut self.core.turn, number, remote, phase, STEP_TIMEOUT);
+        let link = self.links.converse(&mut self.core.turn, number, remote, Phase::begin(), STEP_TIMEOUT);
         let conversation = Conversation { link, outbox: Outbox::default(), is_leaving: false };
         uplink.conversations.open.insert(number, conversation);
         self.places.enter(link, source, Standing::Asking);

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use log::debug;
 
 use super::Host;
+use super::entrance::{Before, Entrant, Keyring};
+use super::invitations::Entrance;
 use crate::net::listen::{self, Accepted};
 use crate::net::system::TcpStream;
 use crate::net::websocket::{Admission, Incoming, WebSocketError, close_code};
@@ -20,7 +22,7 @@ use crate::session::Signal;
 use crate::shares::{Source, Standing};
 use crate::signaling::closing;
 use crate::signaling::error::{SignalingError, Violation};
-use crate::signaling::handshake::{Established, HostHandshake, HostStep};
+use crate::signaling::handshake::{HostHandshake, HostStep};
 use crate::signaling::rendezvous::Payload;
 use crate::signaling::resume::HostResume;
 
@@ -46,16 +48,16 @@ pub(super) enum Phase {
     Registering,
     /// We are registered.
     Registered,
-    /// The peers prove that they know the pin.
-    Pake(HostHandshake),
+    /// The peers prove that they know this pin.
+    Pake(HostHandshake, Entrance),
     /// The client's proof waits for its turn.
-    Verifying(HostHandshake),
+    Verifying(HostHandshake, Entrance),
     /// A client rejoins a session.
     Resuming(HostResume, SessionKey),
-    /// A client with a ticket begins a session; the key is its last session at that time.
-    Returning(HostResume, SessionKey),
+    /// A client with a ticket begins a session, after this one.
+    Returning(HostResume, Before),
     /// A person is asked to approve.
-    Asking(Box<Established>),
+    Asking(Box<Entrant>),
     /// A session is being negotiated or relayed.
     Session(SessionKey),
     /// Nothing more will be sent.
@@ -63,6 +65,11 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// Returns the phase of a client that has not said anything.
+    pub(super) fn begin() -> Phase {
+        Phase::Pake(HostHandshake::new(), Entrance::Own)
+    }
+
     /// Tells whether this is the phase of the link to the server.
     pub(super) fn is_uplink(&self) -> bool {
         matches!(self, Phase::Opening | Phase::Registering | Phase::Registered)
@@ -94,7 +101,7 @@ impl Host {
             true => Admission::Open,
             false => Admission::Busy { retry_after_seconds: RETRY_AFTER },
         };
-        let (incoming, phase) = (Incoming::new(stream, admission), Phase::Pake(HostHandshake::new()));
+        let (incoming, phase) = (Incoming::new(stream, admission), Phase::begin());
         if let Some(key) = self.links.accept(&mut self.core.turn, incoming, remote, phase, STEP_TIMEOUT) {
             self.places.enter(key, source, Standing::Asking);
         }
@@ -119,6 +126,7 @@ impl Host {
         {
             match event {
                 LinkEvent::Open if self.links[key].phase.is_uplink() => self.uplink_opened(key),
+                LinkEvent::Open if self.links[key].is_outdated => self.refuse(key, &SignalingError::InvitationUnread),
                 LinkEvent::Open => self.begin_step(key, STEP_TIMEOUT),
                 LinkEvent::Text(text) => self.handle_text(key, &text),
                 LinkEvent::Binary(bytes) => self.handle_binary(key, bytes),
@@ -146,18 +154,25 @@ impl Host {
     }
 
     pub(super) fn handle_text(&mut self, key: LinkKey, text: &str) {
+        if matches!(self.links.get(key).map(|link| &link.phase), Some(Phase::Pake(..))) {
+            // Whether an invitation counts is decided by what is so now.
+            self.expire_invitations();
+        }
         let Some(link) = self.links.get_mut(key) else { return };
         match &mut link.phase {
             Phase::Registering | Phase::Registered => self.handle_server_text(key, text),
-            Phase::Pake(handshake) => match handshake.handle_text(text, &self.pin) {
-                Ok(HostStep::Send(reply)) => {
-                    self.send(key, reply);
-                    self.begin_step(key, STEP_TIMEOUT);
+            Phase::Pake(handshake, entrance) => {
+                let keyring = Keyring { own: &self.pin, invitations: &self.invitations, entrance };
+                match handshake.handle_text(text, keyring) {
+                    Ok(HostStep::Send(reply)) => {
+                        self.send(key, reply);
+                        self.begin_step(key, STEP_TIMEOUT);
+                    }
+                    Ok(HostStep::Verify) => self.enqueue(key),
+                    Ok(HostStep::Resume(request)) => self.resume(key, &request),
+                    Err(error) => self.refuse(key, &error),
                 }
-                Ok(HostStep::Verify) => self.enqueue(key),
-                Ok(HostStep::Resume(request)) => self.resume(key, &request),
-                Err(error) => self.refuse(key, &error),
-            },
+            }
             Phase::Resuming(..) => self.finish_resume(key, text),
             Phase::Returning(..) => self.finish_return(key, text),
             Phase::Session(session) => {
@@ -165,7 +180,7 @@ impl Host {
                     self.refuse(key, &error);
                 }
             }
-            Phase::Verifying(_) | Phase::Asking(_) => {
+            Phase::Verifying(..) | Phase::Asking(_) => {
                 let error = SignalingError::Protocol(Violation::OutOfTurn("message"));
                 self.refuse(key, &error);
             }
@@ -287,7 +302,7 @@ impl Host {
                 let error = self.links[key].timed_out();
                 self.uplink_lost(error);
             }
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key),
+            Phase::Pake(..) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => self.drop_link(key),
             Phase::Session(session)
                 if self.core.sessions.get_mut(session).is_some_and(|entry| !entry.session.needs_signaling()) =>
             {
@@ -295,7 +310,7 @@ impl Host {
             }
             Phase::Asking(_) => self.refuse(key, &SignalingError::Denied),
             // The limiter and the session have their own clocks.
-            Phase::Verifying(_) | Phase::Session(_) | Phase::Registered => {}
+            Phase::Verifying(..) | Phase::Session(_) | Phase::Registered => {}
         }
     }
 
@@ -311,10 +326,14 @@ impl Host {
     /// Cleans up after a client that left a phase.
     fn left(&mut self, key: LinkKey, source: Source, phase: &Phase) {
         match phase {
-            Phase::Verifying(_) => self.limiter.cancel(source, key),
+            Phase::Verifying(_, Entrance::Own) => self.limiter.cancel(source, key),
+            Phase::Verifying(_, Entrance::Invitation(bucket, _)) => self.invitations.limiter.cancel(*bucket, key),
             Phase::Session(session) => self.core.sessions.handle_link_gone(self.core.turn.now, *session),
-            Phase::Asking(_) => self.approval.iter_mut().for_each(|approval| approval.forget(key.number())),
-            Phase::Pake(_) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
+            Phase::Asking(_) => {
+                self.invitations.turned_away(key);
+                self.approval.iter_mut().for_each(|approval| approval.forget(key.number()));
+            }
+            Phase::Pake(..) | Phase::Resuming(..) | Phase::Returning(..) | Phase::Closing => {}
             // These phases belong to the server's link.
             Phase::Opening | Phase::Registering | Phase::Registered => {}
         }

@@ -1,8 +1,13 @@
 //! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
 
 mod conversations;
+mod entrance;
 mod guests;
+mod invitations;
+mod inviter;
+mod inviting;
 mod links;
+mod proving;
 mod quota;
 mod reload;
 mod returning;
@@ -11,8 +16,13 @@ mod tickets;
 mod uplink;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::invitations::Invitations;
+pub(crate) use self::inviter::Inviter;
+use self::inviter::Inviters;
+pub use self::inviter::{InvitationStatus, Issued};
+pub use self::inviting::InviteError;
 use self::links::Phase;
 use self::reload::Publication;
 use self::reverse::ReverseListener;
@@ -67,7 +77,13 @@ pub struct Host {
     links: Links<Phase>,
     /// The links without a session.
     places: Shares<LinkKey>,
+    /// Guesses of the host's own pin.
     limiter: GuessLimiter<LinkKey>,
+    invitations: Invitations,
+    /// Other threads that make invitations.
+    inviters: Inviters,
+    /// When invitations are looked at next.
+    invitations_due: Option<Instant>,
     tickets: Tickets,
     /// Listeners for clients.
     reverse: Table<ReverseListener>,
@@ -96,6 +112,7 @@ impl Host {
     /// The settings contradict each other, or the port cannot be bound.
     pub fn bind(config: HostConfig, reporter: Reporter) -> Result<Host, RunError> {
         config.validate()?;
+        config.validate_invitations()?;
         let dialer = Dialer {
             services: config.services.clone(),
             allow: config.allow.clone(),
@@ -129,6 +146,9 @@ impl Host {
             uplink,
             places: Shares::new(quota::MAX_UNPROVEN),
             limiter: GuessLimiter::new(),
+            invitations: Invitations::new(),
+            inviters: Inviters::new(),
+            invitations_due: None,
             tickets: Tickets::default(),
             reverse: Table::new(),
             approval,
@@ -206,6 +226,7 @@ impl Host {
         if self.registered().is_some() {
             self.report_registered();
         }
+        self.report_invitations();
     }
 
     /// Returns the URL for clients anywhere, with the pin, as far as the settings tell.
@@ -219,6 +240,7 @@ impl Host {
             HostNotice::Listen { session, id, bind } => self.handle_listen(session, id, &bind),
             HostNotice::Verify => self.verify(),
             HostNotice::Due(HostDue::Redial) => self.redial_server(),
+            HostNotice::Due(HostDue::Invitations) => self.expire_invitations(),
         }
         Ok(())
     }
@@ -226,6 +248,9 @@ impl Host {
     fn ended(&mut self, session: SessionKey, end: &End, summary: Summary) {
         if summary.scope == Scope::Server {
             return self.server_session_ended(session);
+        }
+        if summary.duration.is_none() {
+            self.invitations.came_to_nothing(session);
         }
         self.close_reverse(session);
         if let Some(link) = self.link_of(session) {
@@ -284,6 +309,8 @@ impl Side for Host {
 
     fn start(&mut self) {
         // Not in `bind`: the reader of this may send a signal, and signals are handled only from here on.
+        self.make_configured(self.config.invitations.clone());
+        self.expire_invitations();
         self.invite();
         if self.local.is_some() {
             self.core.turn.ready();
@@ -310,6 +337,7 @@ impl Side for Host {
             Notice::KeepAlive => self.keep_alive(),
             Notice::Woken => {
                 self.handle_answers();
+                self.handle_inviters();
                 self.finish_reload();
             }
             Notice::Stop => self.stop(),

@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
+use super::entrance::Before;
 use super::links::Phase;
-use super::reverse::ReverseKey;
-use super::tickets::Tickets;
+use super::reverse::{ReverseKey, ReverseListener};
 use super::{Host, remark, server_access};
 use crate::address::Protocol;
 #[cfg(unix)]
 use crate::config::ProgramService;
-use crate::config::{Credentials, HostConfig, MAX_SERVICES, PublicService, Registration, SharedService};
+use crate::config::{Credentials, HostConfig, Invitation, MAX_SERVICES, PublicService, Registration, SharedService};
 use crate::run::reload::{Differences, Outcome, Reread};
 use crate::signaling::pin::Pin;
 
@@ -57,6 +57,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         public_url,
         server,
         pin,
+        invitations,
         once,
         max_sessions,
         approver,
@@ -66,6 +67,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
     let is_pin_new = present.pin != pin;
     let is_invitation_new = is_pin_new || present.services != services || present.public_url != public_url;
     found.services(&present.services, &services);
+    found.invitations(&present.invitations, &invitations);
     let server = match (&present.server, server) {
         (Some(own), Some(wanted)) => Some(registration(found, (own, publication), (wanted, published.as_ref()))),
         (None, None) => None,
@@ -91,6 +93,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         listen: found.leave("listen", &present.listen, &listen),
         public_url: found.take("public-url", &present.public_url, public_url),
         pin: found.take("pin", &present.pin, pin),
+        invitations,
         once: found.take("once", &present.once, once),
         max_sessions: found.take("max-sessions", &present.max_sessions, max_sessions),
         approver: present.approver.clone(),
@@ -163,6 +166,21 @@ impl Differences {
         }
     }
 
+    /// Notes which invitations begin and end. One that differs in anything ends, and another begins.
+    fn invitations(&mut self, present: &[Invitation], wanted: &[Invitation]) {
+        let is_in = |all: &[Invitation], label: &str| all.iter().any(|invitation| invitation.label == label);
+        for added in wanted.iter().filter(|invitation| !present.contains(invitation)) {
+            let label = &added.label;
+            self.note(match is_in(present, label) {
+                true => format!("invitation {label} replaced"),
+                false => format!("invitation {label} added"),
+            });
+        }
+        for gone in present.iter().filter(|invitation| !is_in(wanted, &invitation.label)) {
+            self.note(format!("invitation {} removed", gone.label));
+        }
+    }
+
     /// Notes which services come, go, and lead elsewhere.
     fn services(&mut self, present: &[SharedService], wanted: &[SharedService]) {
         let by_name = |services: &[SharedService]| -> HashMap<String, SharedService> {
@@ -210,7 +228,7 @@ impl Host {
             return;
         }
         let outcome = read.and_then(|Reread { config, left }| {
-            config.validate().map_err(|error| error.to_string())?;
+            config.validate().and_then(|()| config.validate_invitations()).map_err(|error| error.to_string())?;
             let mut plan = compare(&self.config, self.publication.as_ref(), config);
             left.iter().for_each(|name| plan.differences.put_off(name));
             Ok(Some(self.follow(plan)))
@@ -248,6 +266,7 @@ impl Host {
             let pin = config.pin.clone().unwrap_or_else(Pin::generate);
             self.change_pin(pin);
         }
+        self.follow_invitations(&before.invitations);
         self.close_forbidden();
         let services = is_invitation_new.then(|| self.config.services.clone());
         differences.outcome(services)
@@ -256,15 +275,16 @@ impl Host {
     /// Has clients prove another pin from now on, those with a ticket, too. Sessions go on.
     fn change_pin(&mut self, pin: Pin) {
         self.begin_with_pin(pin);
-        self.tickets = Tickets::default();
-        let returning = self.links.of(|phase| matches!(phase, Phase::Returning(..)));
+        self.tickets.pin_replaced();
+        let of_pin = |phase: &Phase| matches!(phase, Phase::Returning(_, Before { invitation: None, .. }));
+        let returning = self.links.of(of_pin);
         returning.into_iter().for_each(|key| self.drop_link(key));
     }
 
     /// Closes listeners for clients that no rule has any more. Connections that were accepted there go on.
     fn close_forbidden(&mut self) {
-        let allow = &self.config.allow_reverse;
-        let forbidden = self.reverse.iter().filter(|(_, entry)| allow.check(entry.bind()).is_err());
+        let is_forbidden = |entry: &ReverseListener| self.access_of(entry.session()).check(entry.bind()).is_err();
+        let forbidden = self.reverse.iter().filter(|(_, entry)| is_forbidden(entry));
         for key in forbidden.map(|(key, _)| key).collect::<Vec<ReverseKey>>() {
             self.close_listener(key);
         }

@@ -1,6 +1,7 @@
 //! Clients that have been here before: they rejoin their session, or begin another without the pin.
 
 use super::Host;
+use super::entrance::{Before, Entrant};
 use super::links::Phase;
 use crate::run::deadlines::STEP_TIMEOUT;
 use crate::run::keys::LinkKey;
@@ -13,9 +14,9 @@ use crate::signaling::resume::HostResume;
 impl Host {
     /// Answers a client that rejoins its session, or has a ticket for another.
     pub(super) fn resume(&mut self, key: LinkKey, request: &Resume) {
-        if let Some((secret, last)) = self.tickets.find(&request.session) {
+        if let Some((secret, before)) = self.tickets.find(&request.session) {
             let (resume, text) = HostResume::answer(secret, request);
-            self.links[key].phase = Phase::Returning(resume, last);
+            self.links[key].phase = Phase::Returning(resume, before);
             self.send(key, text);
             return self.begin_step(key, STEP_TIMEOUT);
         }
@@ -57,13 +58,18 @@ impl Host {
     /// Begins another session with a client that has a ticket, if it proves itself. The client's last session ends,
     /// whatever its state here; but not a later one, in case somebody delayed this proof.
     pub(super) fn finish_return(&mut self, key: LinkKey, text: &str) {
-        let Phase::Returning(resume, last) = std::mem::replace(&mut self.links[key].phase, Phase::Closing) else {
+        let Phase::Returning(resume, Before { session, invitation }) =
+            std::mem::replace(&mut self.links[key].phase, Phase::Closing)
+        else {
             return;
         };
         match resume.handle_returning(text) {
             Ok(established) => {
-                self.core.abandon(last, End::Peer);
-                self.admit(key, established);
+                self.core.abandon(session, End::Peer);
+                match invitation {
+                    Some(serial) => self.enter_again(key, serial, established),
+                    None => self.admit(key, Entrant { established, rights: None }),
+                }
             }
             Err(error) => self.refuse(key, &error),
         }

@@ -8,6 +8,7 @@ use log::debug;
 
 use super::Host;
 use crate::address::{Bind, ListenAddress};
+use crate::config::ReverseAccess;
 use crate::net::listen::Second;
 use crate::net::listener::{Accepted, Listener};
 use crate::net::system::Interest;
@@ -36,6 +37,11 @@ pub(super) struct ReverseListener {
 }
 
 impl ReverseListener {
+    /// Returns for whom it listens.
+    pub(super) fn session(&self) -> SessionKey {
+        self.session
+    }
+
     /// Returns where it listens.
     pub(super) fn bind(&self) -> &Bind {
         &self.bind
@@ -76,12 +82,8 @@ impl Host {
 
     fn listen_for(&mut self, session: SessionKey, id: u16, text: &str) -> Result<String, String> {
         let bind: Bind = text.parse().map_err(|error| format!("{error}"))?;
-        let bind = self
-            .config
-            .allow_reverse
-            .check(&bind)
-            .map_err(|_| "no --allow-reverse rule of the host has it".to_owned())?;
-        self.check_both_families(&bind)?;
+        let bind = self.access_of(session).check(&bind).map_err(|_| self.no_rule(session).to_owned())?;
+        self.check_both_families(session, &bind)?;
         self.make_way(&bind)?;
         let failed = |error: &dyn std::error::Error| error.to_string();
         match &bind {
@@ -140,8 +142,22 @@ impl Host {
         }
     }
 
+    /// Returns the addresses that the client of a session may name.
+    pub(super) fn access_of(&self, session: SessionKey) -> &ReverseAccess {
+        let rights = self.core.sessions.get(session).and_then(|entry| entry.rights.as_deref());
+        rights.map_or(&self.config.allow_reverse, |rights| &rights.reverse)
+    }
+
+    /// Says why an address is not listened on for the client of a session.
+    fn no_rule(&self, session: SessionKey) -> &'static str {
+        match self.core.sessions.get(session).is_some_and(|entry| entry.rights.is_some()) {
+            true => "the invitation does not have it",
+            false => "no --allow-reverse rule of the host has it",
+        }
+    }
+
     /// Checks that a socket at `[::]` may take IPv4, too.
-    fn check_both_families(&self, bind: &Bind) -> Result<(), String> {
+    fn check_both_families(&self, session: SessionKey, bind: &Bind) -> Result<(), String> {
         let (Bind::Tcp(ListenAddress::One(address)) | Bind::Udp(ListenAddress::One(address))) = bind else {
             return Ok(());
         };
@@ -150,8 +166,8 @@ impl Host {
         }
         let both = ListenAddress::One((Ipv4Addr::UNSPECIFIED, address.port()).into());
         let both = if matches!(bind, Bind::Tcp(_)) { Bind::Tcp(both) } else { Bind::Udp(both) };
-        let checked = self.config.allow_reverse.check(&both);
-        checked.map(drop).map_err(|_| format!("it would take IPv4 too, and no --allow-reverse rule has {both}"))
+        let checked = self.access_of(session).check(&both);
+        checked.map(drop).map_err(|_| format!("it would take IPv4 too, and no rule of the host has {both}"))
     }
 
     /// Closes a listener there whose client has no path: the client that asks now may be the same, restarted.

@@ -74,6 +74,13 @@ pub(super) struct Uplink {
 }
 
 impl Uplink {
+    /// Returns where clients reach the host through the server that has it.
+    pub(super) fn client_url(&self) -> SignalingUrl {
+        let mut servers = self.registration.servers().map(|(server, _)| server);
+        let server = servers.nth(self.servers.at()).unwrap_or(&self.registration.server);
+        server.client_endpoint(&self.registration.id)
+    }
+
     /// Prepares a registration; nothing is dialled yet.
     pub(super) fn new(registration: Registration) -> Result<Uplink, RunError> {
         let Registration { headers, ca, .. } = &registration;
@@ -256,15 +263,12 @@ impl Host {
         let Some(uplink) = &self.uplink else { return };
         let is_published = self.config.server.as_ref().is_some_and(|registration| registration.public.is_some());
         let (id, web) = (uplink.registration.id.clone(), uplink.web.clone().filter(|_| is_published));
-        let (mut url, mut others) = (String::new(), Vec::new());
-        for (number, (server, _)) in uplink.registration.servers().enumerate() {
-            match number == uplink.servers.at() {
-                true => url = server.client_endpoint(&id).with_pin(&self.pin),
-                false => others.push(server.to_string()),
-            }
-        }
+        let url = uplink.client_url().with_pin(&self.pin);
+        let servers = uplink.registration.servers().enumerate().filter(|(number, _)| *number != uplink.servers.at());
+        let others = servers.map(|(_, (server, _))| server.to_string()).collect();
         let pin = self.pin.reveal().to_owned();
         self.core.turn.report(&Event::Registered { id, url, pin, web, others });
+        self.report_invitations();
     }
 
     /// Handles the server's reason for ending the relation.

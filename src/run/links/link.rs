@@ -14,6 +14,8 @@ pub(in crate::run) struct Link<P> {
     pub(in crate::run) phase: P,
     /// The other side's address.
     pub(in crate::run) remote: SocketAddr,
+    /// Its request named an invitation in its query: it knows no invitations.
+    pub(in crate::run) is_outdated: bool,
     pub(super) socket: Socket,
     /// The number of the step that its deadline is for.
     pub(super) step: u64,
@@ -37,7 +39,7 @@ pub(super) enum Socket {
 
 impl<P> Link<P> {
     pub(super) fn new(socket: Socket, remote: SocketAddr, phase: P) -> Link<P> {
-        Link { phase, remote, socket, step: 0, is_queued: false, liveness: Liveness::default() }
+        Link { phase, remote, is_outdated: false, socket, step: 0, is_queued: false, liveness: Liveness::default() }
     }
 
     /// Returns its WebSocket, if there is one.

@@ -170,7 +170,10 @@ impl<P> Links<P> {
             Socket::Conversation(_) | Socket::Lost => None,
         };
         match polled {
-            Some(LinkEvent::Open) => link.socket = std::mem::replace(&mut link.socket, Socket::Lost).opened(),
+            Some(LinkEvent::Open) => {
+                link.is_outdated = link.incoming().is_some_and(|incoming| incoming.names_invitation());
+                link.socket = std::mem::replace(&mut link.socket, Socket::Lost).opened();
+            }
             None if link.websocket().is_some_and(|websocket| websocket.is_ready()) => self.poll_later(turn, key),
             _ => {}
         }

@@ -20,6 +20,7 @@ use crate::run::keys::LinkKey;
 use crate::run::links::{LinkEvent, Wake};
 use crate::run::notice::{LinkNotice, Listening, Notice};
 use crate::shares::Standing;
+use crate::signaling::error::SignalingError;
 use crate::signaling::message::ErrorCode;
 use crate::signaling::rendezvous::{FromServer, HostId, Payload};
 use crate::status::event::Event;
@@ -207,6 +208,9 @@ impl Server {
             return self.greet(key, peer);
         }
         let visited = if let Some(Phase::Visiting(id)) = phase { Some(id.clone()) } else { None };
+        if visited.is_some() && self.links.get(key).is_some_and(|link| link.is_outdated) {
+            return self.refuse(key, Refusal::Version, &SignalingError::InvitationUnread.to_string());
+        }
         self.begin_step(key, STEP_TIMEOUT);
         if let Some(id) = visited {
             self.join(key, &id);

@@ -6,6 +6,7 @@ mod cluster;
 mod endings;
 mod failover;
 mod forwarding;
+mod inviting;
 mod meeting;
 mod programs;
 mod reloading;

@@ -95,7 +95,9 @@ impl Mux {
             }
             SessionFrame::GoAway(reason, detail) => {
                 self.events.push_back(Event::GoAway(reason, detail.clone()));
-                if self.life == Life::Running {
+                if reason.ends_at_once() {
+                    self.close(reason, &detail, Origin::Peer);
+                } else if self.life == Life::Running {
                     self.drain(now, reason, detail, Origin::Peer);
                 }
             }

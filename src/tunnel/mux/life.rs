@@ -19,7 +19,7 @@ pub(super) enum Life {
         origin: Origin,
         deadline: Instant,
     },
-    /// The peer broke the protocol: its frames are dropped, and a GOAWAY says why.
+    /// The peer broke the protocol, or has no rights any more: its frames are dropped, and a GOAWAY says why.
     Failed {
         reason: GoAwayReason,
         detail: String,
@@ -31,6 +31,9 @@ pub(super) enum Life {
 
 /// How long streams may take to end after a GOAWAY.
 pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long the GOAWAY to a peer without rights may take to leave.
+const CUT_OFF: Duration = Duration::from_millis(400);
 
 impl Mux {
     /// Announces the end of the session; streams may finish for up to [`DRAIN`].
@@ -65,6 +68,15 @@ impl Mux {
     /// Tells whether the session is over.
     pub fn is_ended(&self) -> bool {
         self.life == Life::Ended
+    }
+
+    /// Ends the session because the peer has no right to it any more: streams are aborted, and a GOAWAY says why.
+    pub fn cut_off(&mut self, now: Instant, reason: GoAwayReason, detail: &str) {
+        if !matches!(self.life, Life::Failed { .. } | Life::Ended) {
+            self.abort_all(AbortReason::Shutdown, detail, Origin::Local);
+            self.pending.go_away = Some((reason, detail.to_owned()));
+            self.life = Life::Failed { reason, detail: detail.to_owned(), deadline: now + CUT_OFF };
+        }
     }
 
     /// Ends the session because the peer broke the protocol: streams are aborted, and a GOAWAY says why.

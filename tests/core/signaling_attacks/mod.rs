@@ -197,7 +197,8 @@ fn a_client_that_hangs_up_after_the_host_hello_learns_nothing() {
 
         let Ok(Outer::Hello(parsed)) = HostMessage::parse(&hello) else { panic!("{hello}") };
         let fields: Value = serde_json::from_str(&hello).unwrap();
-        assert_eq!(fields.as_object().unwrap().len(), 3, "type, version and pake are all there is");
+        assert_eq!(fields.as_object().unwrap().len(), 4, "type, version, pake and invitations are all there is");
+        assert!(parsed.invitations, "it says so to everybody");
         assert_eq!((parsed.version, parsed.pake.0[0]), (1, b'B'));
         assert!(!seen.contains(&parsed.pake.0), "the element is fresh for each client");
         seen.push(parsed.pake.0);

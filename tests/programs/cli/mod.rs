@@ -8,6 +8,7 @@ mod hangups;
 mod hosts;
 #[cfg(target_os = "linux")]
 mod install;
+mod invitations;
 mod names;
 mod openwrt;
 mod played_host;

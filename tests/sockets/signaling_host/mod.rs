@@ -1,5 +1,6 @@
 //! A host in this process against clients made by hand that stop, send or hang up where an honest one would not.
 
+mod invitations;
 mod shares;
 
 use std::io::Write;
