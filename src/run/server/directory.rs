@@ -12,7 +12,7 @@ use rand::RngExt as _;
 use super::Server;
 use super::cluster::{Aim, Cluster, Dial};
 use super::phase::Phase;
-use super::store::{Connection, Cut, Store};
+use super::store::{Connection, Cut, SILENT, Store, UNREACHED};
 use crate::cluster::ServerId;
 use crate::cluster::directory::{Arrived, Event as Said, Found, Loss, Lost};
 use crate::cluster::message::{Here, Message, Names};
@@ -136,8 +136,10 @@ impl Server {
         if connection.advance()? {
             store.addresses.prefer(connection.address());
             store.book.connected(now, store.url.login());
-            // What is wrong with it from here on, unless the connection ends.
-            "it does not answer".clone_into(&mut store.reason);
+            // The end of an earlier connection says more.
+            if store.reason == UNREACHED {
+                SILENT.clone_into(&mut store.reason);
+            }
         }
         connection.begin_turn();
         while let Some(arrived) = connection.read(piece)? {
@@ -145,6 +147,7 @@ impl Server {
             store.book.handle(now, arrived).map_err(|error| Cut(error.to_string()))?;
             if is_reply && store.book.is_up() {
                 store.redial.reset();
+                SILENT.clone_into(&mut store.reason);
             }
         }
         if connection.end_turn() {

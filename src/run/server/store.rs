@@ -24,6 +24,12 @@ use crate::signaling::url::SignalingUrl;
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(3);
 
+/// Why the directory is away as long as no connection has ended.
+pub(super) const UNREACHED: &str = "it was not reached yet";
+
+/// Why it is away if the connection has not ended.
+pub(super) const SILENT: &str = "it does not answer";
+
 /// The directory, as this server sees it.
 pub(super) struct Store {
     pub(super) book: Directory,
@@ -59,7 +65,7 @@ impl Store {
             redial: Redial::new(MIN_BACKOFF, MAX_BACKOFF),
             attempts: Attempts::default(),
             connection: None,
-            reason: "it was not reached yet".to_owned(),
+            reason: UNREACHED.to_owned(),
             due_at: None,
         })
     }

@@ -44,7 +44,9 @@ pub(in crate::run::server) struct Connection {
 impl From<io::Error> for Lost {
     fn from(error: io::Error) -> Lost {
         Lost(match error.kind() {
-            io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+                "it closed the connection".to_owned()
+            }
             _ => error.to_string(),
         })
     }
