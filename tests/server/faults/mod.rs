@@ -3,7 +3,8 @@
 //! and whoever finds it otherwise says so.
 //!
 //! `make test` lets each fault happen once, to few. `make cluster-faults` lets each happen twenty times, to many, and
-//! prints the table of `docs/server.md`; `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how often.
+//! prints the table of `docs/performance.md`. `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how
+//! often.
 
 /// Who uses the cluster all the while.
 mod load;
