@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use pinhole::internals::net::limits::raise_descriptor_limit;
 use serde_json::Value;
@@ -13,8 +14,9 @@ use serde_json::Value;
 use crate::common::pinhole::Pinhole;
 use crate::common::process::Process;
 use crate::common::system::{past_the_harness, program, resident_kib};
-use crate::common::{quiet_port, try_connect, wait_until};
-use crate::lab::{Client, registered};
+use crate::common::{ReservedPort, connect, quiet_port, try_connect, wait_until};
+use crate::directory::redis::Redis;
+use crate::lab::{Client, Server, registered};
 use crate::members::{Member, SECRET, Secret, at, cluster, knows};
 use crate::raw::Raw;
 
@@ -36,6 +38,10 @@ const LEAST_RATE: f64 = 1000.0;
 /// Hosts that are registered at once, at three servers, and what each server may need for its share, in kibibytes.
 const HOSTS: usize = 2000;
 const MEMORY_LIMIT: u64 = 20 * 1024;
+
+/// Look-ups that are timed, and how long one with everything around it may take in 99 of 100 cases, in ms.
+const LOOK_UPS: usize = 1000;
+const LOOK_UP_LIMIT: f64 = 2.0;
 
 /// A program that answers.
 struct Service {
@@ -271,4 +277,43 @@ fn what_a_host_costs_here_and_elsewhere() {
     let (here, elsewhere) = (bytes(0), bytes(1));
     past_the_harness(&format!("an idle host costs its server {here} bytes, and another server {elsewhere}\n"));
     assert!(elsewhere < here);
+}
+
+#[test]
+#[ignore = "make cluster-figures"]
+fn look_ups_that_are_not_cached() {
+    let Some(redis) = Redis::start("look-ups") else { return };
+    let secret = Secret::of("look-ups", SECRET);
+    let members = [(); 2].map(|()| {
+        let peers = ReservedPort::new();
+        let (listen, advertise) = (peers.address.to_string(), format!("ws://{}", peers.address));
+        let own = ["--open", "-q", "--cluster-secret-file", secret.path(), "--peer-listen", &listen];
+        let server = Server::start(&[&own[..], &["--advertise", &advertise, "--directory", &redis.url()]].concat());
+        Member { server, peers }
+    });
+    members.iter().for_each(|member| member.has_links(1));
+    let mut hosts: Vec<Raw> =
+        (0..LOOK_UPS).map(|index| Raw::host(members[0].address(), &format!("host-{index}"))).collect();
+    let mut measured: [Vec<f64>; 2] = Default::default();
+    for times in &mut measured {
+        for (index, host) in hosts.iter_mut().enumerate() {
+            let stream = connect(members[1].address());
+            let begun = Instant::now();
+            let mut client = Raw::on(stream, &format!("/ws/host-{index}"));
+            client.text("hello");
+            host.joined();
+            times.push(begun.elapsed().as_secs_f64() * 1000.0);
+            host.packet();
+        }
+    }
+    let found = members[1].metric("pinhole_directory_lookups_total{result=\"found\"}");
+    let [[half, most], [again, most_again]] = measured.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        [times[times.len() / 2], times[times.len() * 99 / 100]]
+    });
+    past_the_harness(&format!(
+        "a client is announced to its host at another server after {half:.2}, {most:.2} ms (median, 99 %), \
+         and where the place was cached after {again:.2}, {most_again:.2} ms; {found} look-ups\n"
+    ));
+    assert!(most < LOOK_UP_LIMIT, "{most} ms");
 }

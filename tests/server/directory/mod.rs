@@ -2,7 +2,7 @@
 
 mod outages;
 mod pretenders;
-mod redis;
+pub(crate) mod redis;
 
 use std::io::Write as _;
 

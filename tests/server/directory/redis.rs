@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::common::system::program;
 use crate::common::{DEADLINE, ReservedPort, wait_until};
 
-pub(super) struct Redis {
+pub(crate) struct Redis {
     program: PathBuf,
     child: Child,
     port: ReservedPort,
@@ -20,11 +20,11 @@ pub(super) struct Redis {
 
 impl Redis {
     /// Starts one for this test, which is skipped where there is none.
-    pub(super) fn start(test: &str) -> Option<Redis> {
+    pub(crate) fn start(test: &str) -> Option<Redis> {
         Redis::start_with(test, &[])
     }
 
-    pub(super) fn start_with(test: &str, more: &[&str]) -> Option<Redis> {
+    pub(crate) fn start_with(test: &str, more: &[&str]) -> Option<Redis> {
         let program = program("redis-server", test)?;
         let port = ReservedPort::new();
         let number = port.address.port().to_string();
@@ -38,7 +38,7 @@ impl Redis {
     }
 
     /// Starts it again, empty, after it ended.
-    pub(super) fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.child = run(&self.program, &self.arguments);
         self.listens();
     }
@@ -47,21 +47,21 @@ impl Redis {
         wait_until("redis to listen", || TcpStream::connect(self.port.address).is_ok());
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://{}", self.port.address)
     }
 
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
     /// Says a command, and returns the beginning of the answer.
-    pub(super) fn say(&self, command: &str) -> String {
+    pub(crate) fn say(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(self.port.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         write!(stream, "{command}\r\n").unwrap();

@@ -3,7 +3,8 @@
 //! and whoever finds it otherwise says so.
 //!
 //! `make test` lets each fault happen once, to few. `make cluster-faults` lets each happen twenty times, to many, and
-//! prints the table of `docs/server.md`; `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how often.
+//! prints the table of `docs/performance.md`. `CLUSTER_FAULT` names those that are wanted, `CLUSTER_ROUNDS` says how
+//! often.
 
 /// Who uses the cluster all the while.
 mod load;
@@ -22,8 +23,9 @@ use std::env;
 use std::time::Duration;
 
 use self::load::Crowd;
-use self::stories::{STORIES, Scene};
+use self::stories::{OF_THE_DIRECTORY, STORIES, Scene, Story};
 use crate::common::system::past_the_harness;
+use crate::directory::redis::Redis;
 
 /// How much is to be done.
 #[derive(Debug, Clone, Copy)]
@@ -59,23 +61,36 @@ const FULL: Size = Size {
 
 #[test]
 fn each_fault_once() {
-    tell("once", SMALL);
+    tell("once", SMALL, STORIES, None);
+}
+
+#[test]
+fn each_fault_of_a_directory_once() {
+    let Some(redis) = Redis::start("faults of a directory") else { return };
+    tell("directory-once", SMALL, OF_THE_DIRECTORY, Some(redis));
 }
 
 #[test]
 #[ignore = "make cluster-faults"]
 fn each_fault_many_times() {
-    tell("often", FULL);
+    tell("often", FULL, STORIES, None);
+}
+
+#[test]
+#[ignore = "make cluster-faults"]
+fn each_fault_many_times_with_a_directory() {
+    let Some(redis) = Redis::start("faults of a directory") else { return };
+    tell("directory-often", FULL, &[STORIES, OF_THE_DIRECTORY].concat(), Some(redis));
 }
 
 /// Lets every story happen, and shows the table.
 #[track_caller]
-fn tell(name: &str, size: Size) {
-    let mut scene = Scene::start(name, size);
+fn tell(name: &str, size: Size, stories: &[Story], redis: Option<Redis>) {
+    let mut scene = Scene::start(name, size, redis);
     let only = env::var("CLUSTER_FAULT").unwrap_or_default();
     let rounds = env::var("CLUSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     past_the_harness(stories::HEADING);
-    for story in STORIES.iter().filter(|story| story.name.contains(&only)) {
+    for story in stories.iter().filter(|story| story.name.contains(&only)) {
         let row = scene.tell(story, rounds.unwrap_or(size.rounds));
         past_the_harness(&row);
     }

@@ -16,6 +16,7 @@ use super::world::{SERVERS, World};
 use crate::common::ReservedPort;
 use crate::common::pinhole::{Pinhole, text};
 use crate::common::services::{read_head, serve};
+use crate::directory::redis::Redis;
 use crate::lab::Server;
 use crate::members::{Balancer, SECRET, Secret};
 
@@ -33,8 +34,10 @@ pub(super) struct Rig {
     /// Hosts and clients come through it. It leads to servers that run, as one that looks after them does.
     pub(super) balancer: Balancer,
     servers: Vec<Server>,
-    /// From one server to another.
+    /// From one server to another. From a server to itself is what all others use where a directory names it.
     wires: BTreeMap<(usize, usize), Wire>,
+    /// Where servers find each other, unless they know each other's addresses.
+    pub(super) redis: Option<Redis>,
     pub(super) hosts: Vec<Host>,
     _peers: Vec<ReservedPort>,
     _secret: Secret,
@@ -50,7 +53,7 @@ pub(super) struct Host {
 
 impl Rig {
     /// Starts the servers, and waits for the links of all.
-    pub(super) fn start(name: &str) -> Rig {
+    pub(super) fn start(name: &str, redis: Option<Redis>) -> Rig {
         raise_descriptor_limit().unwrap();
         let secret = Secret::of(name, SECRET);
         let peers: Vec<ReservedPort> = (0..SERVERS).map(|server| ReservedPort::at(address(server))).collect();
@@ -63,13 +66,20 @@ impl Rig {
             let own = ["--open", "--gateway-domain", DOMAIN, "--cluster-secret-file", secret.path()];
             let own: &[&str] = &[&own[..], &["--peer-listen", &listen]].concat();
             let url = |from: usize, to: usize| format!("ws://{}", wires[&(from, to)].address);
-            let others = (0..SERVERS).filter(|&other| other != server);
-            let others: Vec<String> = others.flat_map(|other| ["--peer".to_owned(), url(server, other)]).collect();
+            let others: Vec<String> = match &redis {
+                Some(redis) => {
+                    ["--directory", &redis.url(), "--advertise", &url(server, server)].map(String::from).into()
+                }
+                None => {
+                    let others = (0..SERVERS).filter(|&other| other != server);
+                    others.flat_map(|other| ["--peer".to_owned(), url(server, other)]).collect()
+                }
+            };
             let others: Vec<&str> = others.iter().map(String::as_str).collect();
             servers.push(Server::start_at(address(server), &[own, &others[..]].concat()));
         }
         let balancer = Balancer::over(servers.iter().map(Server::address).collect());
-        let mut rig = Rig { world, balancer, servers, wires, hosts: Vec::new(), _peers: peers, _secret: secret };
+        let mut rig = Rig { world, balancer, servers, wires, redis, hosts: Vec::new(), _peers: peers, _secret: secret };
         (0..SERVERS).for_each(|server| rig.runs(server));
         rig.until("the links", |rig| (0..SERVERS).all(|server| rig.links(server) == SERVERS - 1));
         rig
@@ -200,12 +210,24 @@ impl Rig {
 
     /// Returns what is between two servers: what the first uses, and what the second uses.
     fn between(&self, one: usize, other: usize) -> [&Wire; 2] {
-        [&self.wires[&(one, other)], &self.wires[&(other, one)]]
+        match self.redis {
+            Some(_) => [&self.wires[&(other, other)], &self.wires[&(one, one)]],
+            None => [&self.wires[&(one, other)], &self.wires[&(other, one)]],
+        }
+    }
+
+    /// Says whether nothing is done to what is between two servers. With a directory, the third uses it, too.
+    fn link(&self, one: usize, other: usize, is_whole: bool) {
+        let third = (0..SERVERS).find(|&server| server != one && server != other).filter(|_| self.redis.is_some());
+        self.world.link(one, other, is_whole);
+        for server in third.into_iter().flat_map(|third| [(third, one), (third, other)]) {
+            self.world.link(server.0, server.1, is_whole);
+        }
     }
 
     /// Lets nothing pass from one server to another any more, or from both to each other.
     pub(super) fn part(&self, one: usize, other: usize, both: bool) {
-        self.world.link(one, other, false);
+        self.link(one, other, false);
         let [there, back] = self.between(one, other);
         there.hold(Held { there: true, back: both });
         back.hold(Held { there: both, back: true });
@@ -213,14 +235,14 @@ impl Rig {
 
     pub(super) fn join(&self, one: usize, other: usize) {
         self.between(one, other).into_iter().for_each(|wire| wire.hold(Held::default()));
-        self.world.link(one, other, true);
+        self.link(one, other, true);
     }
 
     /// Ends the connections between two servers.
     pub(super) fn cut(&self, one: usize, other: usize) {
-        self.world.link(one, other, false);
+        self.link(one, other, false);
         self.between(one, other).into_iter().for_each(Wire::cut);
-        self.world.link(one, other, true);
+        self.link(one, other, true);
     }
 }
 

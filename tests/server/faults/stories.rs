@@ -3,12 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use rand::seq::IndexedRandom as _;
 
 use super::Size;
 use super::load::Load;
 use super::names::{flood, moves, split, taken_over};
 use super::rig::{Rig, Visit, visit};
+use crate::directory::redis::Redis;
 
 /// How long a visitor waits who looks whether a host is reachable, before it comes again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,6 +23,7 @@ pub(super) const HEADING: &str = "\n| what happens | rounds | a host is back aft
      |---|---|---|---|---|---|---|\n";
 
 /// One fault.
+#[derive(Clone, Copy)]
 pub(super) struct Story {
     pub(super) name: &'static str,
     happens: fn(&mut Scene),
@@ -39,6 +42,14 @@ pub(super) const STORIES: &[Story] = &[
     Story { name: "hosts of a server that died come at once", happens: flood },
 ];
 
+/// What happens to the directory of a cluster that has one.
+pub(super) const OF_THE_DIRECTORY: &[Story] = &[
+    Story { name: "the directory is killed, and started again without anything", happens: directory_killed },
+    Story { name: "the directory stands still", happens: directory_frozen },
+    Story { name: "the directory loses everything", happens: directory_emptied },
+    Story { name: "a server is killed while the directory is away", happens: killed_without_directory },
+];
+
 /// A cluster under load.
 pub(super) struct Scene {
     pub(super) rig: Rig,
@@ -54,8 +65,8 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) fn start(name: &str, size: Size) -> Scene {
-        let mut rig = Rig::start(name);
+    pub(super) fn start(name: &str, size: Size, redis: Option<Redis>) -> Scene {
+        let mut rig = Rig::start(name, redis);
         rig.add_hosts(size.hosts);
         let mut scene =
             Scene { rig, load: None, size, begun: Instant::now(), back: Vec::new(), reachable: Vec::new(), named: 0 };
@@ -178,4 +189,43 @@ fn half_parted(scene: &mut Scene) {
 fn cut(scene: &mut Scene) {
     let (one, other) = scene.any_pair();
     scene.rig.cut(one, other);
+}
+
+fn redis(scene: &mut Scene) -> &mut Redis {
+    scene.rig.redis.as_mut().expect("there is a directory")
+}
+
+fn directory_killed(scene: &mut Scene) {
+    scene.rig.world.directory(false);
+    redis(scene).kill();
+    scene.rig.pass(scene.size.parts);
+    redis(scene).start_again();
+    scene.rig.world.directory(true);
+}
+
+fn directory_frozen(scene: &mut Scene) {
+    scene.rig.world.directory(false);
+    redis(scene).signal(Signal::SIGSTOP);
+    scene.rig.pass(scene.size.parts);
+    redis(scene).signal(Signal::SIGCONT);
+    scene.rig.world.directory(true);
+}
+
+fn directory_emptied(scene: &mut Scene) {
+    let answer = redis(scene).say("FLUSHALL");
+    assert_eq!(answer, "+OK\r\n");
+    scene.rig.world.directory(true);
+}
+
+/// Hosts come to other servers, which cannot say so.
+fn killed_without_directory(scene: &mut Scene) {
+    scene.rig.world.directory(false);
+    redis(scene).kill();
+    let server = scene.any_server();
+    scene.rig.kill(server);
+    scene.rig.until("hosts that are back", |rig| rig.all_are_held());
+    redis(scene).start_again();
+    scene.rig.world.directory(true);
+    scene.settle();
+    scene.rig.start_again(server);
 }

@@ -27,6 +27,8 @@ struct State {
     servers: [Option<Instant>; SERVERS],
     /// Since when nothing is done to the link of two servers, the lower first.
     links: BTreeMap<(usize, usize), Option<Instant>>,
+    /// Since when nothing is done to the directory.
+    directory: Option<Instant>,
     hosts: BTreeMap<String, Holders>,
     violations: Vec<String>,
     tally: Tally,
@@ -59,6 +61,7 @@ impl World {
                 fault: "the start".to_owned(),
                 servers: [None; SERVERS],
                 links,
+                directory: Some(Instant::now()),
                 hosts: BTreeMap::new(),
                 violations: Vec::new(),
                 tally: Tally::default(),
@@ -83,6 +86,11 @@ impl World {
     /// Says that nothing is done to a link from now on, or that something is.
     pub(super) fn link(&self, one: usize, other: usize, is_whole: bool) {
         self.state().links.insert((one.min(other), one.max(other)), is_whole.then(Instant::now));
+    }
+
+    /// Says that nothing is done to the directory from now on, or that something is.
+    pub(super) fn directory(&self, is_whole: bool) {
+        self.state().directory = is_whole.then(Instant::now);
     }
 
     /// Says that a server's process is gone, with all that it held.
@@ -128,7 +136,10 @@ impl World {
         let since = joined.max(state.servers[holder]?).max(state.servers[through]?);
         match holder == through {
             true => Some(since),
-            false => Some(since.max(state.links[&(holder.min(through), holder.max(through))]?)),
+            false => {
+                let link = state.links[&(holder.min(through), holder.max(through))]?;
+                Some(since.max(link).max(state.directory?))
+            }
         }
     }
 
