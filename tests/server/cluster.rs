@@ -300,7 +300,7 @@ fn a_server_that_floods_or_breaks_the_protocol_loses_its_link_and_nothing_else()
     let mut host = Raw::host(one.address(), "myhost");
     let (mut peer, mut sealing) = proven(&one);
     one.has_links(1);
-    for part in 0..300 {
+    for part in 0..60 {
         peer.binary(sealing.seal(names(part * 100, 100)));
     }
     peer.is_taken();

@@ -22,7 +22,7 @@ pub(in crate::cli) fn toml(keys: &Keys, settings: &[Setting]) -> Result<String, 
 /// Writes a table of that name.
 ///
 /// # Errors
-/// As of [`toml`].
+/// As of [`toml()`].
 pub(in crate::cli) fn table(keys: &Keys, settings: &[Setting], name: &str) -> Result<String, UsageError> {
     let mut file = format!("[{name}]\n");
     for setting in settings {

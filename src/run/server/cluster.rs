@@ -32,6 +32,10 @@ pub(super) struct Cluster {
     pub(super) since: Instant,
     /// All hosts of all servers have been known once.
     pub(super) was_complete: bool,
+    /// When the links were looked at last.
+    pub(super) looked_at: Instant,
+    /// Until then, what is not known is in doubt: this server has stood still.
+    pub(super) doubts_until: Instant,
     pub(super) secrets: Secrets,
     pub(super) names: Names,
     /// The servers that this one dials, by numbers that never come again.
@@ -84,6 +88,8 @@ impl Cluster {
             own,
             since: turn.now,
             was_complete: false,
+            looked_at: turn.now,
+            doubts_until: turn.now,
             secrets,
             names: Names::new(own, dials.len()),
             dialled: dials.len(),

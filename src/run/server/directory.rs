@@ -12,7 +12,7 @@ use rand::RngExt as _;
 use super::Server;
 use super::cluster::{Aim, Cluster, Dial};
 use super::phase::Phase;
-use super::store::{Connection, Cut, SILENT, Store, UNREACHED};
+use super::store::{Connection, Cut, REFUSED, SILENT, Store, UNREACHED};
 use crate::cluster::ServerId;
 use crate::cluster::directory::{Arrived, Event as Said, Found, Loss, Lost};
 use crate::cluster::message::{Here, Message, Names};
@@ -86,7 +86,10 @@ impl Server {
         let now = self.core.turn.now;
         let Some(store) = self.cluster.as_mut().and_then(|cluster| cluster.store.as_mut()) else { return };
         debug!("directory={} cut: {}", store.url, cut.0);
-        store.reason.clone_from(&cut.0);
+        // Where something answers, at another address or a moment ago, that says more.
+        if cut.0 != REFUSED || store.reason == UNREACHED {
+            store.reason.clone_from(&cut.0);
+        }
         if let Some(connection) = store.connection.take() {
             let was_open = connection.is_open();
             connection.close(&self.core.turn);

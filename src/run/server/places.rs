@@ -13,6 +13,13 @@ use crate::signaling::rendezvous::{HostId, Instance, Payload, Public};
 impl Server {
     /// Returns where a host is.
     pub(super) fn place(&mut self, id: &HostId) -> Place {
+        match self.known_place(id) {
+            Place::Nowhere if self.has_stood_still() => Place::Away,
+            place => place,
+        }
+    }
+
+    fn known_place(&mut self, id: &HostId) -> Place {
         if let Some(&link) = self.names.get(id) {
             return Place::Here(link);
         }

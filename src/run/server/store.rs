@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig as TlsConfig;
 
-pub(super) use self::connection::{Connection, Lost as Cut};
+pub(super) use self::connection::{Connection, Lost as Cut, REFUSED};
 use crate::cluster::ServerId;
 use crate::cluster::directory::Directory;
 use crate::config::{DirectoryConfig, DirectoryUrl};

@@ -18,6 +18,9 @@ use crate::run::turn::Turn;
 /// Maximum number of bytes that the directory has not taken. What is wanted of it within two seconds is less.
 const MAX_UNSENT: usize = 64 * 1024 * 1024;
 
+/// Why there is none if nobody takes it.
+pub(in crate::run::server) const REFUSED: &str = "nothing listens there";
+
 /// Why there is no connection, for people.
 #[derive(Debug)]
 pub(in crate::run::server) struct Lost(pub(in crate::run::server) String);
@@ -47,6 +50,7 @@ impl From<io::Error> for Lost {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 "it closed the connection".to_owned()
             }
+            io::ErrorKind::ConnectionRefused => REFUSED.to_owned(),
             _ => error.to_string(),
         })
     }
