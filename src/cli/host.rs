@@ -59,7 +59,7 @@ pub struct HostArguments {
     /// nothing is listened on unless this is given.
     #[arg(long, value_name = "ADDR", value_parser = parse::host_listen)]
     pub listen: Option<SocketAddr>,
-    /// The address under which others reach signaling, as in 'https://abc123-5000.asse.devtunnels.ms'
+    /// The address under which others reach signaling, such as wss://abc123-5000.asse.devtunnels.ms
     ///
     /// What forwards the signaling port shows it. With it the command to pass on is complete; nothing else changes. A
     /// forwarded port stays the same with --listen. A pin in it does not count.

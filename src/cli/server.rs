@@ -140,9 +140,9 @@ pub struct ServerArguments {
     /// With several, one a line, the first proves and all verify, so that it can be replaced server by server.
     #[arg(long, value_name = "FILE", help_heading = "Several servers as one")]
     pub cluster_secret_file: Option<PathBuf>,
-    /// A Redis or a Valkey in which the servers find each other, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]
+    /// A Redis or a Valkey in which the servers find each other, as redis://USER:PASSWORD@HOST:PORT/DATABASE
     ///
-    /// It takes the place of --peer where servers or hosts are many. rediss:// uses TLS.
+    /// It takes the place of --peer where servers or hosts are many. All but HOST may be left out. rediss:// uses TLS.
     #[arg(
         long,
         value_name = "DIRECTORY",
