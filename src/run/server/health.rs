@@ -18,8 +18,8 @@ const STANDSTILL: Duration = Duration::from_secs(2);
 const DOUBT: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// Tells whether this server has just stood still. It may not have heard yet that links are gone, nor where its hosts
-    /// went meanwhile, so what it does not know may well be elsewhere.
+    /// Tells whether this server has just stood still. It may not have heard yet that links are gone, nor where its
+    /// hosts went meanwhile, so what it does not know may well be elsewhere.
     pub(super) fn has_stood_still(&self) -> bool {
         let now = self.core.turn.now;
         self.cluster.as_ref().is_some_and(|cluster| stands_still(cluster, now) || now < cluster.doubts_until)
