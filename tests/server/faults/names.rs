@@ -3,6 +3,8 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,9 @@ const MOVES: usize = 6;
 
 /// A host whose name another process took is told so within this time.
 const TOLD: Duration = Duration::from_secs(15);
+
+/// How often a host looks whether it was told something.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How many come at once.
 const DOORS: usize = 16;
@@ -93,26 +98,38 @@ pub(super) fn taken_over(scene: &mut Scene) {
 pub(super) fn split(scene: &mut Scene) {
     let (id, (one, other)) = (scene.name(), scene.any_pair());
     scene.rig.part(one, other, true);
-    let mut hosts = [one, other].map(|server| {
+    let (is_over, (sender, all_told)) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
+    // Both answer pings meanwhile. One that is told something is gone.
+    let hosts = [one, other].map(|server| {
         let mut host = Raw::asking(scene.rig.address(server), &id, TOKEN, instance());
         host.is_registered();
-        host
+        let (is_over, sender) = (is_over.clone(), sender.clone());
+        thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                if let Some(code) = told(&mut host) {
+                    sender.send((code, Instant::now())).unwrap();
+                    return None;
+                }
+                thread::park_timeout(LOOK);
+            }
+            Some(host)
+        })
     });
     scene.rig.pass(scene.size.parts);
-    scene.rig.join(one, other);
     let begun = Instant::now();
-    let mut codes = [None, None];
+    scene.rig.join(one, other);
+    let mut first = None;
     scene.rig.until("one of two holders to be told", |_| {
-        codes = [0, 1].map(|host| codes[host].take().or_else(|| told(&mut hosts[host])));
-        codes.iter().any(Option::is_some)
+        first = first.take().or_else(|| all_told.try_recv().ok());
+        first.is_some()
     });
-    let took = begun.elapsed();
+    is_over.store(true, Ordering::Relaxed);
+    // With a directory it is told while the two are still parted.
+    let (code, took) = first.map(|(code, at)| (code, at.saturating_duration_since(begun))).unwrap();
     scene.back.push(took);
-    let [first, second] = hosts;
-    let (code, mut winner) = match codes {
-        [Some(code), None] => (code, second),
-        [None, Some(code)] => (code, first),
-        codes => return scene.rig.world.violated(&format!("{id} had two holders, who were told {codes:?}")),
+    let left: Vec<Raw> = hosts.into_iter().filter_map(|host| host.join().unwrap()).collect();
+    let Ok([mut winner]) = <[Raw; 1]>::try_from(left) else {
+        return scene.rig.world.violated(&format!("{id} had two holders, and none was left"));
     };
     if code != "replaced" || took > TOLD {
         scene.rig.world.violated(&format!("{id} had two holders, and one was told {code} after {took:?}"));
