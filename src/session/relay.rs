@@ -22,6 +22,10 @@ const MAX_WAITING: usize = 64 * 1024;
 /// sent a round trip ago, so twice is what the path holds; the rest lets a faster path show itself.
 const FACTOR: f64 = 3.0;
 
+/// Shortest round trip that counts for that limit. Loops on the way take turns of about that time when they are busy,
+/// so an idle path may answer much sooner than a busy one, and would never be filled.
+const TURN: Duration = Duration::from_millis(1);
+
 /// How long a measured rate and a measured round trip count.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const ROUND_TRIP_WINDOW: Duration = Duration::from_secs(60);
@@ -101,7 +105,7 @@ impl Relay {
         self.rate.add(now, (before - self.answered) as f64 / flight.as_secs_f64());
         self.answered = before;
         if let (Some(rate), Some(least)) = (self.rate.get(), self.round_trip.get()) {
-            let product = FACTOR * rate * least.as_secs_f64();
+            let product = FACTOR * rate * least.max(TURN).as_secs_f64();
             self.target = (product as u64).clamp(MIN_UNANSWERED, MAX_UNANSWERED);
         }
     }
@@ -177,6 +181,27 @@ mod tests {
             let reached = throughput(rate, round_trip);
             assert!(reached > 0.9 * rate, "{rate} B/s × {millis} ms: {reached}");
         }
+    }
+
+    #[test]
+    fn a_path_that_is_quick_while_idle_is_used_when_busy() {
+        let (start, mut message) = (Instant::now(), vec![0; 16392]);
+        let mut relay = Relay::new(start, 1);
+        relay.handle_sent(start, &[kind::PING; 16]);
+        relay.handle_round_trip(start + Duration::from_micros(100), Duration::from_micros(100));
+        let mut sent = 0;
+        // Busy loops on the way answer once in a millisecond, whatever came.
+        for turn in 1..=1000 {
+            let (now, before) = (start + Duration::from_millis(turn), relay.written);
+            while relay.room(0).messages >= message.len() {
+                message[0] = if relay.poll_ping(now) { kind::PING } else { kind::DATA };
+                relay.handle_sent(now, &message);
+            }
+            sent = relay.written - before;
+            relay.handle_heard(now);
+            relay.handle_round_trip(now + Duration::from_millis(1), Duration::from_millis(1));
+        }
+        assert!(sent > 1_000_000, "{sent} bytes in a turn");
     }
 
     #[test]
