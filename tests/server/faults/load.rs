@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
 use rand::seq::IndexedRandom as _;
-use serde_json::Value;
 use tungstenite::Message;
 
 use super::rig::{Host, Rig, Visit, code, visit};
@@ -44,8 +43,15 @@ pub(super) struct Crowd {
 pub(super) struct Load {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    clients: Vec<Client>,
+    clients: Vec<Relayed>,
     world: Arc<World>,
+}
+
+/// A client whose bytes are compared.
+struct Relayed {
+    client: Client,
+    /// Its session has no path at the moment.
+    is_recovering: bool,
 }
 
 impl Load {
@@ -66,8 +72,9 @@ impl Load {
         spawn(crowd.visitors, Place::visit);
         spawn(crowd.guests, Place::join);
         let hosts = rig.hosts.iter().cycle().take(crowd.clients).enumerate();
-        let clients: Vec<Client> = hosts.map(|(number, host)| client(rig, number, host)).collect();
-        for (client, host) in clients.iter().zip(rig.hosts.iter().cycle()) {
+        let clients = hosts.map(|(number, host)| Relayed { client: client(rig, number, host), is_recovering: false });
+        let clients: Vec<Relayed> = clients.collect();
+        for (Relayed { client, .. }, host) in clients.iter().zip(rig.hosts.iter().cycle()) {
             let bytes = Bytes { world: world.clone(), id: host.id.clone(), is_over: is_over.clone() };
             threads.extend(bytes.exchange(client.local));
         }
@@ -76,12 +83,24 @@ impl Load {
 
     /// Looks whether a client lost its session.
     pub(super) fn look(&mut self) {
-        for client in &mut self.clients {
-            let ends = |event: &Value| ["disconnected", "error"].iter().any(|name| event["event"] == *name);
-            for event in client.process.take_events().iter().filter(|event| ends(event)) {
-                self.world.violated(&format!("a client's session ended: {event}"));
+        for Relayed { client, is_recovering } in &mut self.clients {
+            for event in client.process.take_events() {
+                match event["event"].as_str() {
+                    Some("disconnected" | "error") => {
+                        self.world.violated(&format!("a client's session ended: {event}"));
+                    }
+                    Some("recovering") => *is_recovering = true,
+                    Some("recovered") => *is_recovering = false,
+                    _ => {}
+                }
             }
         }
+    }
+
+    /// Tells whether every session has a path.
+    pub(super) fn is_whole(&mut self) -> bool {
+        self.look();
+        self.clients.iter().all(|client| !client.is_recovering)
     }
 
     /// Ends it, once all bytes came back.

@@ -100,7 +100,7 @@ impl Scene {
         self.rig.world.violations()
     }
 
-    /// Waits until each host is reachable through each server that runs.
+    /// Waits until each host is reachable through each server that runs, and all sessions go on.
     pub(super) fn settle(&mut self) {
         self.rig.until("hosts that are back", |rig| rig.all_are_held());
         let world = &self.rig.world;
@@ -128,6 +128,10 @@ impl Scene {
         let all_are_done = |_: &Rig| watchers.iter().all(|watcher| watcher.is_finished());
         self.rig.until("hosts that are reachable through all servers", all_are_done);
         self.reachable.extend(watchers.into_iter().filter_map(|watcher| watcher.join().unwrap()));
+        // A session may have a minute without a path, and the next fault takes its share of that.
+        if let Some(load) = &mut self.load {
+            self.rig.until("sessions that have their paths again", |_| load.is_whole());
+        }
         // What follows is another change.
         self.begun = Instant::now();
     }
