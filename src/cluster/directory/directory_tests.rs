@@ -154,6 +154,31 @@ fn what_is_no_answer_ends_the_connection() {
 }
 
 #[test]
+fn a_server_that_ends_leaves_its_names_for_others_to_take() {
+    for is_ending in [false, true] {
+        let now = Instant::now();
+        let mut one = up(now);
+        one.take(now, &id("own"), claim(), 0);
+        say(&mut one, now, Value::List(vec![text("held"), text("1")])).unwrap();
+        assert_eq!(events(&mut one), [Event::Taken(id("own"), Verdict::Held)]);
+        one.claim(now, &id("own"), claim());
+        one.poll_output(now);
+        if is_ending {
+            one.leave(now);
+            one.poll_output(now);
+        }
+        one.release(now, &id("own"));
+        assert_eq!(
+            one.poll_output(now).is_none(),
+            is_ending,
+            "it is given up, unless its host is sent to another server"
+        );
+        assert_eq!(one.holds(&id("own")), None);
+        assert!(one.renewals.is_empty());
+    }
+}
+
+#[test]
 fn a_hint_is_believed_only_when_the_directory_says_so() {
     let now = Instant::now();
     let mut one = up(now);

@@ -140,26 +140,18 @@ impl Directory {
     /// Gives up a name whose host has left, or that no host waits for any more.
     pub fn release(&mut self, now: Instant, id: &HostId) {
         let Some(Holding { claim, state }) = self.holdings.remove(id) else { return };
+        // The answer of one that is asked for, if it comes, is given back.
+        let State::Held { epoch, renew_at, .. } = state else { return };
+        unplan(&mut self.renewals, renew_at, id);
         if self.is_leaving {
             // The host takes it at another server. Until then it is away, and not unknown.
-            if let State::Held { renew_at, .. } = state {
-                unplan(&mut self.renewals, renew_at, id);
-            }
             return;
         }
-        let epoch = match state {
-            // Its answer, if it comes, is given back.
-            State::Taking { .. } => return,
-            State::Held { epoch, renew_at, .. } => {
-                unplan(&mut self.renewals, renew_at, id);
-                Some(epoch)
-            }
-        };
         if self.given_up.len() >= MAX_GIVEN_UP {
             self.given_up.retain(|_, given_up| now < given_up.at + LASTING);
         }
         if self.given_up.len() < MAX_GIVEN_UP {
-            self.given_up.insert(id.clone(), GivenUp { claim, epoch, at: now });
+            self.given_up.insert(id.clone(), GivenUp { claim, epoch: Some(epoch), at: now });
         }
     }
 

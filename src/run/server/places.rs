@@ -128,10 +128,8 @@ impl Server {
     }
 
     pub(super) fn release_name(&mut self, id: &HostId) {
-        let (now, is_stopping) = (self.core.turn.now, self.is_stopping());
+        let now = self.core.turn.now;
         match self.cluster.as_mut().map(|cluster| (&mut cluster.store, &mut cluster.names)) {
-            // Whoever was sent away is somewhere soon: the entry lapses unless another server takes it.
-            Some((Some(_), _)) if is_stopping => {}
             Some((Some(store), _)) => store.book.release(now, id),
             Some((None, names)) => names.release(id),
             None => {}
