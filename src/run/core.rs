@@ -18,6 +18,7 @@
 
 mod ends;
 mod leaving;
+mod survey;
 mod targets;
 
 use std::io;
@@ -338,6 +339,7 @@ impl Core {
                 Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
                 Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
                 // A check has its own loop.
+                Due::Look => self.turn.handle_look_due(),
                 Due::Check => {}
                 Due::Dial(due) => {
                     let (connections, mut shared) = self.connections_and_shared();

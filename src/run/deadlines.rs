@@ -38,6 +38,8 @@ pub(super) enum Due {
     Round(RoundKey),
     /// A deadline of a dial.
     Dial(DialDue),
+    /// Those who watch the run may be shown what it is doing.
+    Look,
     /// A check may have something to do.
     Check,
 }

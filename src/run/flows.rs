@@ -254,8 +254,6 @@ impl Flows {
         let session = &mut shared.sessions[entry.session];
         session.flows.remove(&entry.key);
         let (sent, received) = session.session.mux().stream(entry.key).map_or((0, 0), |stream| stream.bytes());
-        session.sent += sent;
-        session.received += received;
         let name = session.name.clone();
         match entry.our_end {
             FlowEnd::Program { listener, program } => {

@@ -16,6 +16,8 @@ mod flows;
 mod host;
 mod keys;
 mod links;
+mod looks;
+mod meter;
 mod notice;
 #[cfg(unix)]
 mod opener;
@@ -45,7 +47,7 @@ pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::error::RunError;
 pub(crate) use self::host::Inviter;
-pub use self::host::{Host, InvitationStatus, InviteError, Issued};
+pub use self::host::{Host, InviteError, Issued};
 #[cfg(unix)]
 pub use self::opener::DialError;
 #[cfg(feature = "cli")]

@@ -52,6 +52,8 @@ pub(super) enum Notice {
     /// Settings and files may have changed.
     #[cfg(feature = "cli")]
     Reload,
+    /// It is time to show what the run is doing to those who watch it.
+    Look,
     /// For a host or a client.
     Peer(PeerNotice),
     /// For a host.

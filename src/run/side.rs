@@ -3,6 +3,7 @@
 use super::RunError;
 use super::core::Core;
 use super::notice::Notice;
+use crate::status::snapshot::Snapshot;
 
 /// Rounds of notices and work in a turn. The second sends the sessions' output of the first, without polling the system
 /// in between.
@@ -14,6 +15,9 @@ pub(super) trait Side {
 
     /// Starts the side's task.
     fn start(&mut self);
+
+    /// Returns what the side is doing.
+    fn snapshot(&mut self) -> Snapshot;
 
     /// Handles a notice of the loop.
     ///
@@ -33,7 +37,13 @@ pub(super) trait Side {
             // New notices wait for the next round: a flood of them would stop everything else.
             for _ in 0..self.core().turn.notices.len() {
                 let Some(notice) = self.core().turn.notices.pop_front() else { break };
-                self.handle(notice)?;
+                match notice {
+                    Notice::Look => {
+                        let snapshot = self.snapshot();
+                        self.core().turn.show(&snapshot);
+                    }
+                    notice => self.handle(notice)?,
+                }
             }
             self.core().work();
         }

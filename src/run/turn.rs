@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, trace};
 
 use super::deadlines::{Deadlines, Due};
+use super::looks::{Looks, Observer};
 use super::notice::{HostNotice, Listening, Notice};
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps, Signals, Wish};
@@ -18,6 +19,7 @@ use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
+use crate::status::snapshot::Snapshot;
 
 /// Maximum number of events taken from the system at once.
 const EVENTS: usize = 1024;
@@ -63,6 +65,7 @@ pub(super) struct Turn {
     /// No descriptors are free: the listeners pause until a deadline.
     is_accepting_paused: bool,
     reporter: Reporter,
+    looks: Looks,
     /// Tells a service manager, if there is one.
     supervision: Option<Supervision>,
     #[cfg(feature = "cli")]
@@ -87,6 +90,7 @@ impl Turn {
             interfaces,
             is_accepting_paused: false,
             reporter,
+            looks: Looks::default(),
             supervision: None,
             #[cfg(feature = "cli")]
             signals: Signals::default(),
@@ -134,6 +138,34 @@ impl Turn {
             supervision.observe(event);
         }
         (self.reporter)(event);
+        self.changed();
+    }
+
+    /// Has somebody shown what the run is doing, when it changes, at most once in an interval.
+    pub(super) fn observe(&mut self, interval: Duration, observer: Observer) {
+        self.looks.observe(interval, observer);
+        self.changed();
+    }
+
+    /// What the run is doing changed, perhaps: those who watch it are shown it soon.
+    pub(super) fn changed(&mut self) {
+        if let Some(at) = self.looks.changed(self.now) {
+            self.deadlines.add(at, Due::Look);
+        }
+    }
+
+    /// Tells the side if it is time to show what it is doing.
+    pub(super) fn handle_look_due(&mut self) {
+        if self.looks.poll_due(self.now) {
+            self.tell(Notice::Look);
+        }
+    }
+
+    /// Shows what the run is doing to those who watch it.
+    pub(super) fn show(&mut self, snapshot: &Snapshot) {
+        if let Some(at) = self.looks.show(self.now, snapshot) {
+            self.deadlines.add(at, Due::Look);
+        }
     }
 
     /// The run does what it is there for. Repeating this says nothing new.

@@ -96,7 +96,7 @@ fn texts<S: Serializer>(services: &Option<Vec<SharedService>>, serializer: S) ->
 }
 
 /// Serializes a time of day as text.
-fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(rfc3339).serialize(serializer)
 }
 

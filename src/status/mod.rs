@@ -15,6 +15,7 @@ mod qr;
 pub mod refusal;
 pub mod report;
 mod serving;
+pub mod snapshot;
 pub mod style;
 pub mod summary;
 pub mod text;

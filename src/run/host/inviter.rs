@@ -13,6 +13,7 @@ use crate::net::system::Waker;
 use crate::run::rights::Serial;
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
+use crate::status::snapshot::InvitationStatus;
 
 /// Requests that wait for the loop.
 const MAX_WAITING: usize = 64;
@@ -35,24 +36,6 @@ impl fmt::Debug for Issued {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issued").field("id", &self.id).field("expires", &self.expires).finish_non_exhaustive()
     }
-}
-
-/// An invitation that counts, without its pin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvitationStatus {
-    /// Its public id.
-    pub id: InvitationId,
-    /// What the host's owner calls it.
-    pub label: String,
-    /// The services that its clients have.
-    pub services: Vec<String>,
-    /// When it ends.
-    pub expires: Option<SystemTime>,
-    /// It is for one client.
-    pub once: bool,
-    /// How many sessions there are by it.
-    pub sessions: usize,
 }
 
 enum Request {

@@ -12,6 +12,7 @@ mod quota;
 mod reload;
 mod returning;
 mod reverse;
+mod survey;
 mod tickets;
 mod uplink;
 
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use self::invitations::Invitations;
 pub(crate) use self::inviter::Inviter;
 use self::inviter::Inviters;
-pub use self::inviter::{InvitationStatus, Issued};
+pub use self::inviter::Issued;
 pub use self::inviting::InviteError;
 use self::links::Phase;
 use self::reload::Publication;
@@ -39,6 +40,8 @@ use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::{Dialer, ServerAccess};
 use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{Links, Watch};
+#[cfg(feature = "cli")]
+use crate::run::looks::Observer;
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(feature = "cli")]
 use crate::run::reload::Reader;
@@ -58,6 +61,7 @@ use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+use crate::status::snapshot::Snapshot;
 use crate::tunnel::GoAwayReason;
 
 /// How long a signaling WebSocket that is no longer needed may stay open.
@@ -203,6 +207,12 @@ impl Host {
         Ok(self.reloading.handle_signals(&mut self.core.turn, taken, reader)?)
     }
 
+    /// Has somebody shown what the run is doing, when it changes, at most once in an interval.
+    #[cfg(feature = "cli")]
+    pub fn observe(&mut self, interval: Duration, observer: Observer) {
+        self.core.turn.observe(interval, observer);
+    }
+
     /// Has a service manager told how the run is.
     #[cfg(feature = "cli")]
     pub fn supervise(&mut self, supervision: Supervision) {
@@ -320,6 +330,10 @@ impl Side for Host {
         self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 
+    fn snapshot(&mut self) -> Snapshot {
+        self.survey()
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(Listening::At(slot)) => {
@@ -355,7 +369,7 @@ impl Side for Host {
             }
             Notice::Host(notice) => self.handle_own(notice)?,
             // The connection or flow of this stream is gone.
-            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) => {}
+            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) | Notice::Look => {}
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ mod route;
 mod splice;
 mod store;
 mod streams;
+mod survey;
 mod visitor;
 mod waiting;
 mod web;
@@ -37,6 +38,8 @@ mod web;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "cli")]
+use std::time::Duration;
 
 use rustls::ServerConfig as TlsConfig;
 
@@ -59,6 +62,8 @@ use super::deadlines::{Due, ServerDue};
 use super::dialer::Dialer;
 use super::keys::{LinkKey, SessionKey};
 use super::links::Links;
+#[cfg(feature = "cli")]
+use super::looks::Observer;
 use super::notice::{Listening, Notice, ServerNotice};
 #[cfg(unix)]
 use super::opener::{Opener, Requests};
@@ -82,6 +87,7 @@ use crate::shares::Shares;
 use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::metrics::Metrics;
+use crate::status::snapshot::Snapshot;
 use crate::tunnel::StreamKey;
 
 /// Gives hosts lasting names, and lets clients and visitors reach them.
@@ -282,6 +288,12 @@ impl Server {
         Ok(self.reloading.handle_signals(&mut self.core.turn, taken, Some(reader))?)
     }
 
+    /// Has somebody shown what the run is doing, when it changes, at most once in an interval.
+    #[cfg(feature = "cli")]
+    pub fn observe(&mut self, interval: Duration, observer: Observer) {
+        self.core.turn.observe(interval, observer);
+    }
+
     /// Has a service manager told how the run is.
     #[cfg(feature = "cli")]
     pub fn supervise(&mut self, supervision: Supervision) {
@@ -343,6 +355,10 @@ impl Side for Server {
         self.dial_directory();
     }
 
+    fn snapshot(&mut self) -> Snapshot {
+        self.survey()
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(Listening::At(slot)) => {
@@ -368,7 +384,7 @@ impl Side for Server {
             #[cfg(feature = "cli")]
             Notice::Reload => self.begin_reload(),
             Notice::Server(notice) => self.handle_own(notice),
-            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) => {}
+            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) | Notice::Look => {}
         }
         Ok(())
     }
