@@ -10,6 +10,7 @@ mod cli;
 #[cfg(feature = "server")]
 mod cluster;
 pub mod config;
+mod control;
 #[cfg(feature = "cli")]
 mod demo;
 mod fault;
@@ -40,9 +41,10 @@ pub use crate::net::program_stream::{ProgramListener as Listener, ProgramStream 
 pub use crate::run::DialError;
 #[cfg(all(unix, feature = "server"))]
 pub use crate::run::ServerDialer as Dialer;
-pub use crate::run::{InvitationStatus, InviteError, Issued, Stopper};
+pub use crate::run::{InviteError, Issued, Stopper};
 pub use crate::signaling::pin::Pin;
 pub use crate::status::event;
 #[doc(inline)]
 pub use crate::status::event::Event;
+pub use crate::status::snapshot::InvitationStatus;
 pub use crate::tunnel::AbortReason;

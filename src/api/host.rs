@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use super::Error;
 use super::running::Running;
 use crate::config::{HostConfig, Invitation};
-use crate::run::{self, InvitationStatus, InviteError, Inviter, Issued, Reloader, Reread, Stopper};
+use crate::run::{self, InviteError, Inviter, Issued, Reloader, Reread, Stopper};
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
 use crate::status::event::Event;
+use crate::status::snapshot::InvitationStatus;
 
 /// A running host: it shares services with the clients that know its pin.
 ///

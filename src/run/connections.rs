@@ -288,8 +288,6 @@ impl Connections {
             Phase::Open(forward) => forward.bytes(),
             _ => (0, 0),
         };
-        session.sent += sent;
-        session.received += received;
         let name = session.name.clone();
         let stream = entry.id.value();
         // A connection that never opened has had its warning.

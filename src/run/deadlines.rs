@@ -38,6 +38,10 @@ pub(super) enum Due {
     Round(RoundKey),
     /// A deadline of a dial.
     Dial(DialDue),
+    /// Those who watch the run may be shown what it is doing.
+    Look,
+    /// A connection of the control interface may have something to do.
+    Control,
     /// A check may have something to do.
     Check,
 }

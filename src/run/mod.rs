@@ -7,6 +7,7 @@ mod approval;
 mod check;
 mod client;
 mod connections;
+mod control;
 mod core;
 mod deadlines;
 mod dialer;
@@ -16,6 +17,8 @@ mod flows;
 mod host;
 mod keys;
 mod links;
+mod looks;
+mod meter;
 mod notice;
 #[cfg(unix)]
 mod opener;
@@ -35,6 +38,7 @@ mod sockets;
 mod stun;
 mod supervision;
 mod table;
+mod tap;
 mod token;
 mod trails;
 mod turn;
@@ -45,7 +49,7 @@ pub use self::check::{Check, CheckError};
 pub use self::client::Client;
 pub use self::error::RunError;
 pub(crate) use self::host::Inviter;
-pub use self::host::{Host, InvitationStatus, InviteError, Issued};
+pub use self::host::{Host, InviteError, Issued};
 #[cfg(unix)]
 pub use self::opener::DialError;
 #[cfg(feature = "cli")]

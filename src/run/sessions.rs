@@ -3,6 +3,7 @@
 mod events;
 mod paths;
 mod signaling;
+mod survey;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use rand::Rng;
 
 use super::deadlines::Due;
 use super::keys::{self, ConnectionKey, FlowKey, Scope, SessionKey};
+use super::meter::Meter;
 use super::notice::{Notice, PeerNotice, Summary};
 use super::rights::{Rights, Serial};
 use super::sockets::{SocketKey, Sockets};
@@ -51,8 +53,9 @@ pub(super) struct SessionEntry {
     /// Prevents guessing stream ids from addresses.
     pub(super) salt: [u8; 16],
     pub(super) connected_at: Option<Instant>,
-    pub(super) sent: u64,
-    pub(super) received: u64,
+    /// The payload that passed, when it was last looked at.
+    payload: (u64, u64),
+    meter: Meter,
     /// When a forward that leads back to itself was last reported.
     pub(super) loop_told_at: Option<Instant>,
     is_dirty: bool,
@@ -135,7 +138,7 @@ impl Sessions {
             .map_err(|error| format!("WebRTC cannot be set up: {error}"))?;
         let (servers, is_complete) = self.stun.known(turn.now);
         session.add_stun_servers(turn.now, servers, is_complete);
-        let key = self.insert(session, Scope::Peer, name);
+        let key = self.insert(turn, session, Scope::Peer, name);
         self.table[key].came_by(local);
         self.table[key].rights = rights;
         Ok(key)
@@ -143,16 +146,16 @@ impl Sessions {
 
     /// Starts the session between a host and a server, on their WebSocket.
     pub(super) fn add_plain(&mut self, turn: &Turn, name: String, config: Config) -> SessionKey {
-        self.insert(Session::plain(turn.now, config), Scope::Server, name)
+        self.insert(turn, Session::plain(turn.now, config), Scope::Server, name)
     }
 
     /// Starts the session between two servers, on their link.
     #[cfg(feature = "server")]
     pub(super) fn add_link(&mut self, turn: &Turn, name: String, config: Config) -> SessionKey {
-        self.insert(Session::plain(turn.now, config), Scope::Link, name)
+        self.insert(turn, Session::plain(turn.now, config), Scope::Link, name)
     }
 
-    fn insert(&mut self, session: Session, scope: Scope, name: String) -> SessionKey {
+    fn insert(&mut self, turn: &Turn, session: Session, scope: Scope, name: String) -> SessionKey {
         let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
         let key = self.table.insert(SessionEntry {
@@ -166,8 +169,8 @@ impl Sessions {
             flows: HashMap::new(),
             salt,
             connected_at: None,
-            sent: 0,
-            received: 0,
+            payload: (0, 0),
+            meter: Meter::new(turn.now),
             loop_told_at: None,
             is_dirty: false,
             due_at: None,
@@ -302,6 +305,11 @@ impl Sessions {
         let Some(entry) = self.table.get_mut(key) else { return };
         entry.is_dirty = false;
         entry.session.flush(turn.now, pool);
+        let payload = entry.session.mux().payload();
+        if std::mem::replace(&mut entry.payload, payload) != payload {
+            turn.changed();
+        }
+        entry.meter.note(turn.now, payload);
         while let Some(signal) = entry.session.poll_signal() {
             let number = entry.session.signaling_number();
             turn.tell(Notice::Signal { session: key, number, signal });
@@ -359,12 +367,13 @@ impl Sessions {
         // Chunks of aborted streams go back to the pool.
         entry.session.mux().reclaim(pool);
         sockets.into_iter().for_each(|socket| self.sockets.remove(turn, socket.key));
-        let entry = self.table.remove(key).expect("it is there");
+        let mut entry = self.table.remove(key).expect("it is there");
+        let (sent, received) = entry.session.mux().payload();
         Summary {
             scope: entry.scope,
             name: entry.name,
-            sent: entry.sent,
-            received: entry.received,
+            sent,
+            received,
             duration: entry.connected_at.map(|at| turn.now.saturating_duration_since(at)),
         }
     }

@@ -225,6 +225,11 @@ impl Session {
         self.state == State::Closed
     }
 
+    /// Tells whether it is ending, or has ended.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Closing { .. } | State::Closed)
+    }
+
     /// Returns when the path was lost, if there is none.
     pub fn recovering_since(&self) -> Option<Instant> {
         match self.state {

@@ -24,7 +24,7 @@ impl Session {
     }
 
     /// Returns the path that messages take.
-    pub(super) fn path(&self) -> Path {
+    pub fn path(&self) -> Path {
         let direct = self.current_direct().and_then(|direct| direct.connection.path());
         direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
     }

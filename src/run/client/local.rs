@@ -2,6 +2,7 @@
 
 mod changes;
 mod forwards;
+mod survey;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@
 //! While a session lives but has no path, the client dials the host to rejoin it (`links`). The local ports stay open
 //! all the time (`local`).
 
+mod control;
 mod dial;
 mod joining;
 mod links;
@@ -21,6 +22,7 @@ mod local;
 mod opening;
 mod proxy;
 mod reload;
+mod survey;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,6 +41,8 @@ use super::deadlines::{ClientDue, Due};
 use super::dialer::Dialer;
 use super::keys::SessionKey;
 use super::links::{Links, Redial, Servers, Way};
+#[cfg(feature = "cli")]
+use super::looks::Observer;
 use super::notice::{ClientNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(unix)]
 use super::opener::Requests;
@@ -56,10 +60,13 @@ use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 #[cfg(unix)]
 use crate::config::StreamTarget;
+use crate::control::Order;
+use crate::http::Answer;
 use crate::session::End;
 use crate::shares::Source;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+use crate::status::snapshot::Snapshot;
 use crate::tunnel::GoAwayReason;
 
 /// Shortest pause before the host is dialled again; it doubles with every failure.
@@ -148,6 +155,7 @@ impl Client {
             reloading: Reloading::new(),
             stage: Stage::Joining,
         };
+        client.core.control.open(&mut client.core.turn, client.config.control.as_ref())?;
         client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
@@ -181,6 +189,12 @@ impl Client {
         reader: Option<Reader<Reread<ClientConfig>>>,
     ) -> Result<(), RunError> {
         Ok(self.reloading.handle_signals(&mut self.core.turn, taken, reader)?)
+    }
+
+    /// Has somebody shown what the run is doing, when it changes, at most once in an interval.
+    #[cfg(feature = "cli")]
+    pub fn observe(&mut self, interval: Duration, observer: Observer) {
+        self.core.turn.observe(interval, observer);
     }
 
     /// Has a service manager told how the run is.
@@ -377,6 +391,22 @@ impl Side for Client {
         self.dial_again(None);
     }
 
+    fn snapshot(&mut self) -> Snapshot {
+        self.survey()
+    }
+
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn end_session(&mut self, session: SessionKey) {
+        self.dismiss(session);
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(which) => self.accept(which),
@@ -400,7 +430,7 @@ impl Side for Client {
             Notice::Client(notice) => self.handle_own(notice),
             // Of other streams, the connection or flow is gone.
             Notice::Unowned { session, event } => self.handle_request_stream(session, &event),
-            Notice::Host(_) | Notice::Server(_) => {}
+            Notice::Host(_) | Notice::Server(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

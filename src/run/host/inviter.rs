@@ -13,6 +13,8 @@ use crate::net::system::Waker;
 use crate::run::rights::Serial;
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
+use crate::status::snapshot::InvitationStatus;
 
 /// Requests that wait for the loop.
 const MAX_WAITING: usize = 64;
@@ -35,24 +37,6 @@ impl fmt::Debug for Issued {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issued").field("id", &self.id).field("expires", &self.expires).finish_non_exhaustive()
     }
-}
-
-/// An invitation that counts, without its pin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InvitationStatus {
-    /// Its public id.
-    pub id: InvitationId,
-    /// What the host's owner calls it.
-    pub label: String,
-    /// The services that its clients have.
-    pub services: Vec<String>,
-    /// When it ends.
-    pub expires: Option<SystemTime>,
-    /// It is for one client.
-    pub once: bool,
-    /// How many sessions there are by it.
-    pub sessions: usize,
 }
 
 enum Request {
@@ -136,7 +120,7 @@ impl Host {
         while let Ok(request) = self.inviters.receiver.try_recv() {
             match request {
                 Request::Make(invitation, answer) => {
-                    let issued = self.make_invitation(*invitation).and_then(|serial| self.issued(serial));
+                    let issued = self.make_invitation(*invitation).and_then(|serial| self.issued(serial, None));
                     let _ = answer.try_send(issued);
                 }
                 Request::List(answer) => {
@@ -150,16 +134,19 @@ impl Host {
     }
 
     /// Takes an invitation back. Returns false if there is none.
-    fn take_back(&mut self, id: &InvitationId) -> bool {
+    pub(super) fn take_back(&mut self, id: &InvitationId) -> bool {
         let Some(serial) = self.invitation(id) else { return false };
         self.revoke(serial, "it was taken back");
         true
     }
 
-    fn issued(&self, serial: Serial) -> Result<Issued, InviteError> {
+    /// Returns what is passed on of an invitation; clients come in at `public`, too, if that is said.
+    pub(super) fn issued(&self, serial: Serial, public: Option<&SignalingUrl>) -> Result<Issued, InviteError> {
         // It is over already if its end was in the past.
         let entry = self.invitations.get(serial).filter(|entry| entry.counts()).ok_or(InviteError::Past)?;
-        let urls = self.addresses().iter().map(|url| url.inviting(&entry.id).with_pin(&entry.pin)).collect();
+        let others = self.addresses().into_iter().filter(|url| Some(url) != public);
+        let urls = public.cloned().into_iter().chain(others);
+        let urls = urls.map(|url| url.inviting(&entry.id).with_pin(&entry.pin)).collect();
         Ok(Issued { id: entry.id.clone(), pin: entry.pin.clone(), urls, expires: entry.ends_at() })
     }
 

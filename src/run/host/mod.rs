@@ -1,5 +1,6 @@
 //! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
 
+mod control;
 mod conversations;
 mod entrance;
 mod guests;
@@ -12,6 +13,7 @@ mod quota;
 mod reload;
 mod returning;
 mod reverse;
+mod survey;
 mod tickets;
 mod uplink;
 
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 use self::invitations::Invitations;
 pub(crate) use self::inviter::Inviter;
 use self::inviter::Inviters;
-pub use self::inviter::{InvitationStatus, Issued};
+pub use self::inviter::Issued;
 pub use self::inviting::InviteError;
 use self::links::Phase;
 use self::reload::Publication;
@@ -30,6 +32,8 @@ use self::tickets::Tickets;
 use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
 use crate::config::{HostConfig, Rule, SharedService};
+use crate::control::Order;
+use crate::http::Answer;
 use crate::net::listen;
 use crate::net::system::{Interest, TcpListener};
 use crate::run::RunError;
@@ -39,6 +43,8 @@ use crate::run::deadlines::{Due, HostDue};
 use crate::run::dialer::{Dialer, ServerAccess};
 use crate::run::keys::{LinkKey, Scope, SessionKey};
 use crate::run::links::{Links, Watch};
+#[cfg(feature = "cli")]
+use crate::run::looks::Observer;
 use crate::run::notice::{HostNotice, Listening, Notice, PeerNotice, Summary};
 #[cfg(feature = "cli")]
 use crate::run::reload::Reader;
@@ -58,6 +64,7 @@ use crate::signaling::limiter::GuessLimiter;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
+use crate::status::snapshot::Snapshot;
 use crate::tunnel::GoAwayReason;
 
 /// How long a signaling WebSocket that is no longer needed may stay open.
@@ -123,6 +130,7 @@ impl Host {
         };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.flows.idle = config.udp_idle;
+        core.control.open(&mut core.turn, config.control.as_ref())?;
         let mut listener = config.listen.map(listen::listen).transpose()?;
         let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
         if let Some(listener) = &mut listener {
@@ -201,6 +209,12 @@ impl Host {
         reader: Option<Reader<Reread<HostConfig>>>,
     ) -> Result<(), RunError> {
         Ok(self.reloading.handle_signals(&mut self.core.turn, taken, reader)?)
+    }
+
+    /// Has somebody shown what the run is doing, when it changes, at most once in an interval.
+    #[cfg(feature = "cli")]
+    pub fn observe(&mut self, interval: Duration, observer: Observer) {
+        self.core.turn.observe(interval, observer);
     }
 
     /// Has a service manager told how the run is.
@@ -320,6 +334,22 @@ impl Side for Host {
         self.core.turn.set(self.links.look_interval(), Due::KeepAlive);
     }
 
+    fn snapshot(&mut self) -> Snapshot {
+        self.survey()
+    }
+
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn end_session(&mut self, session: SessionKey) {
+        self.dismiss(session);
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(Listening::At(slot)) => {
@@ -355,7 +385,7 @@ impl Side for Host {
             }
             Notice::Host(notice) => self.handle_own(notice)?,
             // The connection or flow of this stream is gone.
-            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) => {}
+            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Sessions {
     }
 }
 
-fn way(path: Path) -> Way {
+pub(super) fn way(path: Path) -> Way {
     match path {
         Path::Direct(path) => Way::Direct { candidates: path.candidates, local: path.local, remote: path.remote },
         Path::Relayed { reason } => Way::Relayed { reason },

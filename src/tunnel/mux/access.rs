@@ -64,9 +64,10 @@ impl StreamMut<'_> {
             return Err(chunk);
         }
         chunk.set_header(header(kind::DATA, stream.generation, stream.id.value(), stream.send.next_sequence()));
-        let capacity = chunk.capacity();
+        let (len, capacity) = (chunk.len() as u64, chunk.capacity());
         stream.send.push(Outgoing::Data(chunk));
         self.mux.retained += capacity;
+        self.mux.payload.0 += len;
         self.mux.activate(self.key);
         Ok(())
     }
@@ -112,6 +113,7 @@ impl StreamMut<'_> {
     /// Takes `count` readable bytes; the peer gets new credit for them.
     pub fn consume(&mut self, count: usize) {
         self.state_mut().receive.consume(count);
+        self.mux.payload.1 += count as u64;
         self.mux.consumed(self.key);
     }
 

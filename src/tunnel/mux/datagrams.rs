@@ -251,6 +251,7 @@ impl StreamMut<'_> {
         let mut chunk = pool.copy(payload);
         chunk.set_header(header(kind::DATAGRAM, stream.generation, stream.id.value(), Sequence(0)));
         stream.send.count_datagram(payload.len());
+        mux.payload.0 += payload.len() as u64;
         flow.outgoing.push((now, chunk), &mut datagrams.outgoing, |(_, chunk)| {
             *unsent += 1;
             retired.push(chunk);
@@ -263,6 +264,8 @@ impl StreamMut<'_> {
     pub fn receive_datagram(&mut self) -> Option<Bytes> {
         let (mux, key) = (&mut *self.mux, self.key);
         let flow = mux.streams.get_mut(key.index as usize)?.flow.as_mut()?;
-        flow.incoming.pop(&mut mux.datagrams.incoming)
+        let datagram = flow.incoming.pop(&mut mux.datagrams.incoming)?;
+        mux.payload.1 += datagram.len() as u64;
+        Some(datagram)
     }
 }

@@ -121,6 +121,8 @@ pub struct Mux {
     events: VecDeque<Event>,
     retired: Vec<Chunk>,
     counters: Counters,
+    /// Payload bytes of all streams so far: queued to the peer, and consumed of what it sent.
+    payload: (u64, u64),
     hello: Vec<u8>,
 }
 
@@ -166,6 +168,7 @@ impl Mux {
             events: VecDeque::new(),
             retired: Vec::new(),
             counters: Counters::default(),
+            payload: (0, 0),
             hello: hello.encode(),
             config,
         }
@@ -285,6 +288,11 @@ impl Mux {
     /// Returns the number of streams in the table, including those that only wait for a last acknowledgement.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Returns the payload bytes of all streams so far: (queued to the peer, consumed of what it sent).
+    pub fn payload(&self) -> (u64, u64) {
+        self.payload
     }
 
     /// Returns what has been dropped so far.

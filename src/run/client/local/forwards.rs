@@ -5,7 +5,7 @@ use crate::address::{Bind, ListenAddress, Protocol};
 use crate::config::{LocalForward, ServiceBind};
 use crate::run::RunError;
 use crate::run::client::Client;
-use crate::status::event::{Appearance, Event};
+use crate::status::event::Event;
 use crate::tunnel::Service;
 
 impl Purpose {
@@ -121,19 +121,15 @@ impl Client {
 
     /// Reports what the ports lead to of which that was not said yet.
     pub(super) fn report_forwarding(&mut self) {
-        let only = self.local.only.clone().unwrap_or_default();
-        let appearance = |target: &PortTarget| match target {
-            PortTarget::Only => Appearance::Target(only.clone()),
-            PortTarget::Service(name) | PortTarget::Dial(_, name) => Appearance::Target(name.clone()),
-            PortTarget::Proxy => Appearance::Proxy,
-        };
+        let only = self.local.only.clone();
         let datagrams = self.local.datagrams.values_mut();
         let datagrams = datagrams.map(|datagrams| (&mut datagrams.is_told, &datagrams.purpose, &datagrams.name));
         let ports = self.local.listeners.iter_mut();
         let ports = ports.map(|(_, port)| (&mut port.is_told, &port.purpose, &port.name));
         for (is_told, purpose, name) in datagrams.chain(ports) {
-            if let Some(local) = name.clone().filter(|_| !std::mem::replace(is_told, true)) {
-                self.core.turn.report(&Event::Forwarding { local, service: appearance(&purpose.target) });
+            if let (Some(local), Some(service), false) = (name, purpose.target.appearance(only.as_deref()), *is_told) {
+                *is_told = true;
+                self.core.turn.report(&Event::Forwarding { local: local.clone(), service });
             }
         }
     }

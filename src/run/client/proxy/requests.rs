@@ -393,10 +393,6 @@ impl Client {
         let (sent, received) = (moved.sent as u64, moved.received as u64);
         carried.sent += sent;
         carried.received += received;
-        if let Some(session) = self.core.sessions.get_mut(carried.stream.session) {
-            session.sent += sent;
-            session.received += received;
-        }
         if moved.is_over {
             self.end_request_stream(key);
         }

@@ -1,0 +1,21 @@
+//! What a server is doing at a moment.
+
+use super::{Server, Stage};
+use crate::status::snapshot::{Side, Snapshot, Stage as Shown};
+
+impl Server {
+    /// Returns what this server is doing.
+    pub(super) fn survey(&mut self) -> Snapshot {
+        Snapshot {
+            role: Side::Server,
+            stage: if matches!(self.stage, Stage::Serving) { Shown::Serving } else { Shown::Ending },
+            listen: Some(self.local_addr()),
+            url: None,
+            id: None,
+            services: Vec::new(),
+            forwards: Vec::new(),
+            sessions: Vec::new(),
+            invitations: Vec::new(),
+        }
+    }
+}
