@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
-use super::super::{check, client, command, documents, host, line, parse, quantity, server};
+use super::super::{check, client, command, control, documents, host, line, parse, quantity, server};
 use super::*;
 use crate::config::{
     ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
@@ -128,6 +128,16 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["server", "--peer-listen", "a:1"], "--peer-listen 'a:1': only addresses of this machine can be listened on"),
     (&["server", "--advertise", "ws://a?b"], "--advertise: the URL of a server has no pin and nothing else after a"),
     (&["server", "--directory", "http://:pw@a"], "--directory: it does not begin with redis:// or rediss://; a right one"),
+    (&["status", "a/b"], "NAME 'a/b': the name of a running process has 1 to 200 characters and no slash; pinhole"),
+    (&["invite", "a/b"], "NAME 'a/b': the name of a running process has 1 to 200 characters and no slash; pinhole"),
+    (&["invite", "--services", "web,A"], "--services 'A': the name of a service is 1 to 63 of a to z, 0 to 9, dot,"),
+    (&["invite", "--allow", "a"], "--allow 'a': it has no ports after a colon; * stands for all of them; give HOST:PORTS"),
+    (&["invite", "--allow-reverse", "a"], "--allow-reverse 'a': the port is not a number from 0 to 65535; give [BIND:]"),
+    (&["invite", "--expires", "2w"], "--expires '2w': it has no unit; give 30s, 15m, 2h, 7d, or a date with a time and"),
+    (&["invite", "--max-sessions", "0"], "--max-sessions '0': that many sessions are not possible; give a number"),
+    (&["invite", "--label", ""], "--label '': an invitation is called by 1 to 64 characters, and none of them a control"),
+    (&["invite", "--public-url", "ftp://a"], "--public-url: the URL must begin with wss:// or ws://; a right URL looks"),
+    (&["uninvite", "a/b"], "ID 'a/b': the name of a running process has 1 to 200 characters and no slash; pinhole"),
     (&["check", "ws://a/<pin>"], "URL: the URL has <…> where an address belongs"),
     (&["check", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
     (&["check", "--stun", "stuns:a"], "--stun 'stuns:a': STUN over TLS (stuns:) is not supported, and protects nothing"),
@@ -279,6 +289,9 @@ fn help_fits_terminals_of_80_and_100_columns() {
         documents::EXAMPLES,
         check::EXAMPLES,
         check::ENVIRONMENT,
+        control::STATUS_EXAMPLES,
+        control::INVITE_EXAMPLES,
+        control::UNINVITE_EXAMPLES,
     ];
     for line in fixed.iter().flat_map(|text| text.lines()) {
         assert!(line.chars().count() <= 80, "{line}");

@@ -7,6 +7,8 @@ use super::args::{Action, Arguments};
 use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
+#[cfg(unix)]
+use super::control::Task;
 use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
@@ -47,6 +49,9 @@ pub enum Command {
     SaveHosts(Box<Change>),
     /// `pinhole completions` and `pinhole man`.
     Document(Document, Output),
+    /// `pinhole status`, `invite` and `uninvite`.
+    #[cfg(unix)]
+    Control(Box<Task>, Output),
     /// `pinhole install`.
     #[cfg(unix)]
     Install(Box<Plan>),
@@ -69,6 +74,8 @@ impl Command {
             Command::Print(_) | Command::SaveHosts(_) => Output::default(),
             #[cfg(unix)]
             Command::Install(_) | Command::Uninstall(_) => Output::default(),
+            #[cfg(unix)]
+            Command::Control(_, output) => *output,
         }
     }
 }
@@ -170,6 +177,21 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
+        #[cfg(unix)]
+        Some(Action::Status(status)) => {
+            let output = output(status.json);
+            Ok(Command::Control(Box::new(Task::Status(status)), output).into())
+        }
+        #[cfg(unix)]
+        Some(Action::Invite(invite)) => {
+            let output = Output { qr: invite.qr, ..output(invite.json) };
+            Ok(Command::Control(Box::new(Task::Invite(invite)), output).into())
+        }
+        #[cfg(unix)]
+        Some(Action::Uninvite(uninvite)) => {
+            let output = output(uninvite.json);
+            Ok(Command::Control(Box::new(Task::Uninvite(uninvite)), output).into())
+        }
         Some(Action::Host(host)) => {
             let output = Output { qr: host.qr, ..output(host.json) };
             let (terminal, proxies) = (ask.is_some(), &proxies);

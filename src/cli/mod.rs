@@ -6,6 +6,8 @@ pub mod check;
 mod choices;
 pub mod client;
 pub mod command;
+#[cfg(unix)]
+pub mod control;
 pub mod documents;
 pub mod expiry;
 mod failure;
@@ -188,6 +190,8 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
         Command::Print(text) => return print(&text, output, printer),
         Command::SaveHosts(change) => return said(change.write(), "save", (output, printer)),
         #[cfg(unix)]
+        Command::Control(task, output) => return ended(task.run(&scene(output)), (output, printer)),
+        #[cfg(unix)]
         Command::Install(plan) => return said(install::install(&plan), "install", (output, printer)),
         #[cfg(unix)]
         Command::Uninstall(arguments) => return said(install::uninstall(&arguments), "install", (output, printer)),
@@ -267,6 +271,26 @@ fn said(done: Result<String, String>, code: &str, (output, printer): (Output, &P
     match done {
         Ok(text) => print(&text, output, printer),
         Err(message) => failed(output, printer, code, message),
+    }
+}
+
+/// Returns what is around a command that asks running processes.
+#[cfg(unix)]
+fn scene(output: Output) -> control::Scene {
+    let is_asked = !output.json && io::stdin().is_terminal() && io::stderr().is_terminal();
+    control::Scene { folder: control::folder(), is_asked }
+}
+
+/// Says how a command that asks running processes ended, and returns the exit code.
+#[cfg(unix)]
+fn ended(ending: control::Ending, (output, printer): (Output, &Printer)) -> ExitCode {
+    match ending {
+        control::Ending::Done => ExitCode::SUCCESS,
+        control::Ending::Failed(code, message) => failed(output, printer, code, message),
+        control::Ending::Unclear(message) => {
+            failed(output, printer, "usage", message);
+            ExitCode::from(WRONG_USAGE)
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use crate::address::AddressError;
 #[cfg(feature = "server")]
 use crate::config::DirectoryUrlError;
 use crate::config::DomainError;
+#[cfg(unix)]
+use crate::config::MAX_LABEL;
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
 use crate::signaling::invitation::InvitationIdError;
@@ -139,6 +141,12 @@ pub(super) enum Problem {
         "the name of a unit is 1 to {0} of a to z, A to Z, 0 to 9, dot, hyphen and underscore, none of these in front"
     )]
     UnitName(usize),
+    #[cfg(unix)]
+    #[error("the name of a running process has 1 to 200 characters and no slash")]
+    ProcessName,
+    #[cfg(unix)]
+    #[error("an invitation is called by 1 to {MAX_LABEL} characters, and none of them a control character")]
+    Label,
     #[error("it is no such date")]
     NoMoment,
     #[error(transparent)]

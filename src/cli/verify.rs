@@ -53,7 +53,7 @@ impl Right<'_> {
             | Command::Print(_)
             | Command::SaveHosts(_) => String::new(),
             #[cfg(unix)]
-            Command::Install(_) | Command::Uninstall(_) => String::new(),
+            Command::Install(_) | Command::Uninstall(_) | Command::Control(..) => String::new(),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) fn files(command: &Command) -> Result<Option<String>, UsageError> {
             None
         }
         #[cfg(unix)]
-        Command::Install(_) | Command::Uninstall(_) => None,
+        Command::Install(_) | Command::Uninstall(_) | Command::Control(..) => None,
     };
     // Without a file, the system's authorities are nobody's mistake.
     let read = ca.map(|file| tls::client_config(Some(file))).transpose();

@@ -12,10 +12,24 @@ use super::text::is_unprintable;
 pub(super) fn write_line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
     // One write per line, so that lines of two processes on one pipe do not mix.
     let mut line = Vec::with_capacity(256);
-    event.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Printable))?;
-    line.push(b'\n');
+    write(&mut line, event)?;
     out.write_all(&line)?;
     out.flush()
+}
+
+/// Returns a value as a line, whoever chose the texts in it.
+#[cfg(feature = "cli")]
+pub fn printable(value: &impl Serialize) -> String {
+    let mut line = Vec::new();
+    // Writing to a vector cannot fail, and what is written there is text.
+    let _ = write(&mut line, value);
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+fn write(line: &mut Vec<u8>, value: &impl Serialize) -> io::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut *line, Printable))?;
+    line.push(b'\n');
+    Ok(())
 }
 
 /// Compact JSON that is safe to show on a terminal: characters for which [`is_unprintable`] holds become `\u` escapes,

@@ -6,7 +6,9 @@ pub mod event;
 mod guests;
 mod human;
 mod invitation;
-mod json;
+#[cfg(feature = "cli")]
+pub mod issued;
+pub mod json;
 pub mod metrics;
 mod paint;
 pub mod printer;
